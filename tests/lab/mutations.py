@@ -327,7 +327,7 @@ _RUNS = [
     Mutation(
         "no child is left",
         _CLIENT,
-        "            _kill(process)  # and what it started\n",
+        "            _kill(process)  # and its children\n",
         "",
         f"{_C}test_a_child_that_outlives_its_parent_is_ended_too",
     ),

@@ -1,4 +1,4 @@
-"""The attacker's side: an authority that forges, and a server that presents what it made."""
+"""The lab: an authority that forges certificates, and servers that present them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A certificate authority for the lab, the demonstration and the tests.
 
-It makes whatever chain a case needs. Its keys live in memory; what must be a file goes into a
-folder that the caller names. Never let a device keep trusting such an authority.
+It creates any chain that a case needs. Its keys stay in memory, except for files that the caller
+writes to a folder. Never let a device keep trusting such an authority.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ _AUTHORITY_DAYS = 3650
 _LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1); the whole name is in the SAN
 # Clocks differ (RFC 5280 says nothing of it; public authorities backdate by an hour).
 _BACKDATED = timedelta(hours=1)
-# An authority is older than what it issues: chains that expired were good once.
+# An authority is older than its certificates, so that expired chains were valid once.
 _AUTHORITY_BACKDATED = timedelta(days=365)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A fresh P-256 key."""
+    """Return a new P-256 key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    """A fresh RSA key. It takes longer: some forty milliseconds."""
+    """Return a new RSA key. This takes some 40 ms."""
     return rsa.generate_private_key(65537, bits)
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """The change that changes nothing."""
+    """Return the builder unchanged."""
     return builder
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key and the chain that vouches for it, leaf first, the root left out."""
+    """A private key and its chain, leaf first, without the root."""
 
     key: CertificateIssuerPrivateKeyTypes
     chain: tuple[x509.Certificate, ...]
@@ -77,7 +77,7 @@ class Identity:
 
     @property
     def chain_pem(self) -> bytes:
-        """The chain as PEM, leaf first, as a server is configured with it."""
+        """The chain as PEM, leaf first, as servers read it."""
         return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in self.chain)
 
     @property
@@ -90,7 +90,7 @@ class Identity:
         )
 
     def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
-        """Write chain and key (mode 600) into a folder: what ``load_cert_chain`` and nginx take."""
+        """Write chain and key (mode 600) into a folder, as nginx reads them."""
         chain, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain.write_bytes(self.chain_pem)
         key.unlink(missing_ok=True)  # an old file would keep its mode
@@ -141,7 +141,7 @@ class Authority:
 
     @property
     def certificate(self) -> Certificate:
-        """Its own certificate."""
+        """The certificate of this authority."""
         return Certificate.from_der(self.x509.public_bytes(serialization.Encoding.DER))
 
     @property
@@ -156,19 +156,19 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """Its own certificate as PEM: for a root, what a client is told to trust."""
+        """The certificate of this authority as PEM."""
         return self.x509.public_bytes(serialization.Encoding.PEM)
 
     def intermediate(self, name: str, *, change: Change = unchanged) -> Authority:
-        """An authority below this one."""
+        """Return a new authority below this one."""
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
-        """The same authority at another moment: what it issues is dated then."""
+        """Return this authority with another clock, which dates the certificates that it issues."""
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:
-        """The same name and key under another certificate."""
+        """Return this authority with another certificate for its name and key."""
         return self._but(x509=certificate, issuer=issuer)
 
     def _but(self, **fields: object) -> Authority:
@@ -183,7 +183,7 @@ class Authority:
         days: float = _LEAF_DAYS,
         change: Change = unchanged,
     ) -> Identity:
-        """A server's certificate for names and addresses, with a fresh key or the one given."""
+        """Issue a server certificate for names and addresses, with ``key`` or a new one."""
         key = key or new_key()
         builder = self._begin(_name(names[0][:_LONGEST_NAME]), key.public_key(), days)
         leaf = self._sign(change(_as_server(builder, names)))

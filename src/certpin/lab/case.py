@@ -1,4 +1,4 @@
-"""A case of the matrix: what a client meets, what is right, what it guards, how to mend it."""
+"""A case of the matrix: its attack, the expected verdict, its purpose, and the fix."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ class Style(StrEnum):
 
 
 class Expect(StrEnum):
-    """What is right for a client of one style."""
+    """The expected behaviour of a client of one style."""
 
     ACCEPT = "accept"
     REJECT = "reject"
     EITHER = "either"  # both are right
-    WARN = "reject or warn"  # to accept is allowed, and unwise
-    POLICY = "policy"  # for the policy of its owner to say; told, never judged
-    UNDEFINED = "-"  # the case means nothing for this style
+    WARN = "reject or warn"  # accepting is allowed, and a warning
+    POLICY = "policy"  # the policy of the client's owner decides; reported, not judged
+    UNDEFINED = "-"  # the case does not apply to this style
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is right, by style."""
+    """The expected behaviour by style."""
 
     none: Expect
     leaf: Expect
     ca: Expect
 
     def of(self, style: Style) -> Expect:
-        """What is right for a client of this style."""
+        """Return the expected behaviour of a client of this style."""
         found: Expect = getattr(self, style.value)
         return found
 
 
 ALL_ACCEPT = Expected(Expect.ACCEPT, Expect.ACCEPT, Expect.ACCEPT)
 ALL_REJECT = Expected(Expect.REJECT, Expect.REJECT, Expect.REJECT)
-# The chain is honest by the client's own trust: only pins refuse it.
+# The chain verifies against the client's trust store, so only pins refuse it.
 PINS_REJECT = Expected(Expect.ACCEPT, Expect.REJECT, Expect.REJECT)
 PINS_REJECT_MAYBE_ALL = Expected(Expect.EITHER, Expect.REJECT, Expect.REJECT)
 ALL_WARN = Expected(Expect.WARN, Expect.WARN, Expect.WARN)
@@ -61,7 +61,7 @@ ALL_EITHER = Expected(Expect.EITHER, Expect.EITHER, Expect.EITHER)
 
 
 class Family(StrEnum):
-    """Which file of ``attacks/`` a case stands in: its title in lists and documents."""
+    """The families of cases. The value is the title in lists and documents."""
 
     CONTROL = "Control"
     AUTHORITY = "Whose authority?"
@@ -78,9 +78,9 @@ class Family(StrEnum):
 
 
 class CannotServeError(CertpinError):
-    """A case cannot be served here. ``fix`` says what it would take.
+    """The lab cannot serve a case here. ``fix`` names the requirement.
 
-    Reported beside the verdicts, never passed over.
+    Reports list it as "not run".
     """
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
@@ -91,14 +91,14 @@ class CannotServeError(CertpinError):
 
 @dataclass(frozen=True)
 class Case:
-    """One case. ``scenario`` writes its scenario for a pki, or raises ``CannotServeError``.
+    """One case of the matrix.
 
-    ``host`` turns the host under test into what the client must call: another name, or an address.
-    ``protocol`` is what the client must speak for the case to mean anything; empty for any,
-    ``starttls`` for any that begins in clear text.
-    ``clock`` is how far the client's clock is moved. ``exercise`` is what a client must do to meet
-    the case at all, where one request is not enough. ``compromised`` is the entry of a
-    compromised key, which the pin set of the host has in this case beside its other pins.
+    ``scenario`` builds the scenario from a test PKI, or raises ``CannotServeError``.
+    ``host`` maps the host under test to the name or address that the client must request.
+    ``protocol`` is the protocol that the client must speak: empty for any, ``starttls`` for any
+    that begins in clear text. ``clock`` is the offset of the client's clock. ``exercise`` describes
+    how a client reaches the attack if one request is not enough. ``compromised`` returns the entry
+    of a compromised key, which the pin set of the host has in addition to its other pins.
     """
 
     name: str

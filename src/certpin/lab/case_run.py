@@ -1,4 +1,4 @@
-"""One case being played: which step comes next, and what all its connections were seen to do."""
+"""The state of one running case: its next step, and the evidence of its connections."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class CaseRun:
-    """Hands out the steps of a scenario, in the order in which connections come.
+    """Assigns the steps of a scenario to connections, in the order in which they arrive.
 
     ``hosts`` are the first and the second host under test, and the one that a redirect may lead
-    to. ``clients`` is PEM of the client certificates that are good. ``error`` is set where the
-    lab itself could not serve what it should.
+    to. ``clients`` is PEM of the accepted client certificates. ``error`` is set if the lab could
+    not serve a step.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class CaseRun:
         self.where = where
         self.connections: list[Connection] = []
         self.error: CannotServeError | None = None
-        self.upstream: Reached | None = None  # where steps that pass through lead
-        self.direct = where  # for clients that come to a port of the lab's without a proxy
+        self.upstream: Reached | None = None  # the real server to which steps are relayed
+        self.direct = where  # for clients that connect to the port of the lab directly
         self._protocol = PROTOCOLS[protocol]
         self.alpn: Sequence[str] = self._protocol.alpn()
         self.contexts = Contexts(clients)
@@ -50,19 +50,19 @@ class CaseRun:
         self._met = dict.fromkeys(hosts, 0)
 
     def tests(self, host: str) -> bool:
-        """Whether a host has steps. Others pass through untouched."""
+        """Return True if the host has steps. Connections to other hosts are relayed unchanged."""
         return host in self._steps
 
     def opened(self, seen: Connection) -> None:
-        """A connection came."""
+        """Record a new connection."""
         self.connections.append(seen)
 
     def failed(self, error: CannotServeError) -> None:
-        """The lab could not serve a step."""
+        """Record that the lab could not serve a step."""
         self.error = error
 
     def next_step(self, server_name: str, target: str) -> ServerStep:
-        """The step for the next connection to the host that was asked for."""
+        """Return the step for the next connection to the requested host, and advance."""
         asked = server_name or target
         host = asked if asked in self._steps else self._first
         step = self._upcoming(host)
@@ -74,9 +74,9 @@ class CaseRun:
         return steps[min(self._met[host], len(steps) - 1)]
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """What is spoken before TLS, where something is.
+        """Return the protocol before TLS, or None if the protocol begins with TLS.
 
-        A step that tampers with that is chosen now; any other by the name in the ClientHello.
+        A step that tampers with this part is chosen now; any other by the name in the ClientHello.
         """
         if not self._protocol.starting:
             return None
@@ -86,7 +86,7 @@ class CaseRun:
         return self._protocol.starting(step, self.where)
 
     def application(self, step: ServerStep, hello: ClientHello, seen: Connection) -> Application:
-        """What is spoken under TLS."""
+        """Return the application protocol under TLS."""
         where = self.direct if seen.via == "port" else self.where
         if self._protocol is not HTTP:
             return self._protocol.make(step, where)

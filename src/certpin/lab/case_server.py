@@ -1,4 +1,4 @@
-"""One case on ports of its own: what a client that is led there meets."""
+"""Serve one case on its own ports."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from certpin.lab.target import Target
     from certpin.pins import PinSet
 
-# Where a machine has no IPv6: no such family, or no ::1.
+# The errors of a machine without IPv6: no such address family, or no ::1.
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class CaseServer:
-    """One case on its ports. A client that follows ``target`` meets it."""
+    """Serves one case on its ports. ``open`` returns the target that a client must connect to."""
 
     def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
@@ -49,7 +49,12 @@ class CaseServer:
         self._pki = pki
 
     def open(self) -> Target:
-        """Listen. Raises ``LabError`` where there is no port left, or ``CannotServeError``."""
+        """Listen, and return the target of the case.
+
+        Raises:
+            LabError: no port is left.
+            CannotServeError: the machine has no IPv6, and the case needs it.
+        """
         try:
             self._ports = self._lab.loop.call(self._listen)
         except OSError as exc:
@@ -62,12 +67,12 @@ class CaseServer:
 
     @property
     def token(self) -> str:
-        """What every answer holds."""
+        """The token in every answer of the lab."""
         return self._where.token
 
     @property
     def pins(self) -> PinSet | None:
-        """What the client has pinned; ``None`` for one without pins."""
+        """The pins of the client; ``None`` for a client without pins."""
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
     def _listen(self) -> tuple[Port, Port]:
@@ -84,9 +89,10 @@ class CaseServer:
         return port, proxy
 
     def close(self) -> tuple[Connection, ...]:
-        """Stop listening; what was seen.
+        """Stop listening, and return the evidence of every connection.
 
-        Raises ``CannotServeError`` for what it could not do, where nothing was given away.
+        Raises:
+            CannotServeError: a step could not be served, and the client gave nothing away.
         """
         self._lab.loop.call(self._shut)
         leaked = any(each.exposed and each.said for each in self._case_run.connections)
@@ -100,7 +106,7 @@ class CaseServer:
 
 
 def listening_address(host: str) -> str:
-    """Where the lab listens for a host."""
+    """Return the loopback address on which the lab listens for a host."""
     return "::1" if host == "::1" else "127.0.0.1"
 
 

@@ -1,4 +1,4 @@
-"""Bringing a client in: a command that is run once a case, or a function that is called."""
+"""The clients under test: a command that is run once per case, or a function that is called."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from certpin.lab.target import Target
 
 PATIENCE = 20.0  # seconds that one run of a client may take
-_KEPT = 8 * 1024  # octets of what a client printed that are kept, from the end
+_KEPT = 8 * 1024  # bytes kept of the output of a client, from its end
 
-# What may stand in a command, in braces, and what it becomes.
+# The placeholders of a command, and their values.
 SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "host": lambda target: target.host,
     "address": lambda target: target.address,
@@ -60,21 +60,21 @@ _EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
 
 
 class Client(Protocol):
-    """Whatever can be made to call the host of a case."""
+    """A client under test."""
 
     def run(self, target: Target) -> Ending:
         """Call it once, and say how that ended.
 
-        Raises ``CannotServeError`` where it cannot be led to the target, and nothing else.
+        Raises only ``CannotServeError``: the client cannot be directed to the target.
         """
 
     def stop(self) -> None:
-        """End what still runs, from another thread: the run was interrupted."""
+        """Stop the client from another thread, because the run was interrupted."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function of this process. That it raises is its refusal.
+    """A function of this process. An exception counts as a refusal.
 
     It may read an attribute of its target that raises ``CannotServeError``: then it is not run.
     """
@@ -82,7 +82,7 @@ class Call:
     function: Callable[[Target], object]
 
     def run(self, target: Target) -> Ending:
-        """Call it."""
+        """Call the function."""
         if target.clock:
             raise CannotServeError(
                 "the clock of a function in this process cannot be moved",
@@ -92,12 +92,12 @@ class Call:
             answer = self.function(target)
         except CannotServeError:
             raise
-        except Exception as exc:  # noqa: BLE001  # a client may raise what it likes
+        except Exception as exc:  # noqa: BLE001  # a client may raise anything
             return Ending(1, f"{type(exc).__name__}: {exc}"[-_KEPT:])
         return Ending(0, "" if answer is None else str(answer)[-_KEPT:])
 
     def stop(self) -> None:
-        """Nothing to be done: a function ends when it likes."""
+        """Do nothing: a function can't be stopped."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,11 @@ class Command:
 
     @property
     def names_host(self) -> bool:
-        """Whether it calls the host that it is told, or one of its own choice."""
+        """Whether the command names the host of the case, instead of a fixed one."""
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target) -> Ending:
-        """Run it, without input, in a session of its own, and leave no child of it behind."""
+        """Run the command without input in a new session, and kill its children afterwards."""
         if target.elsewhere and not self.names_host:
             raise CannotServeError(
                 f"the command calls a host of its own choice, and not {target.host}",
@@ -145,7 +145,7 @@ class Command:
             return self._end(process, output)
 
     def stop(self) -> None:
-        """End every run of it that is under way, and let no other begin."""
+        """Kill every running process of the command, and start no other."""
         self._stopped.set()
         for process in tuple(self._running):
             _kill(process)
@@ -158,7 +158,7 @@ class Command:
             in_time = _ends(process, self.patience)
         finally:
             self._running.discard(process)
-            _kill(process)  # and what it started
+            _kill(process)  # and its children
         status = process.wait()
         if in_time:
             return Ending(status, _end_of(output))
@@ -167,7 +167,7 @@ class Command:
 
 
 def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
-    """Wait for a process: whether it ended within so many seconds."""
+    """Wait for a process. Return True if it ended within ``patience`` seconds."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or an old one
@@ -183,13 +183,13 @@ def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its children: they are a group of their own."""
+    """Kill a process and its children, which form a process group."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def exports_in(words: Sequence[str]) -> list[str]:
-    """The formats that the words of a command ask for."""
+    """Return the export formats that a command requests."""
     return [name for word in words for name in _EXPORT.findall(word)]
 
 
@@ -208,7 +208,7 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
 
 def _fill(word: str, target: Target) -> str:
-    """Only known names are replaced: a command's own braces (JSON, awk) stay."""
+    """Replace known placeholders only, so that other braces (JSON, awk) stay."""
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
             word = word.replace(f"{{{name}}}", value(target))

@@ -1,7 +1,7 @@
-"""The folder and the environment that a client gets: whom it trusts, and how it finds the lab.
+"""The files and environment variables of a client: its trusted roots, and the way to the lab.
 
-Only what is a client's goes into the folder: certificates, pins, and its own key, should a server
-ask who it is. The lab's keys stay in memory.
+The folder only contains files for the client: certificates, pins, and the client certificate with
+its key. The lab's keys stay in memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def moved_clock(by: timedelta) -> dict[str, str]:
     """The variables that move the clock of a program; none for its own time.
 
     A program that is linked statically, as those of Go often are, does not see them.
-    Raises ``CannotServeError`` where libfaketime is missing.
+    Raises ``CannotServeError`` if libfaketime is missing.
     """
     if not by:
         return {}
@@ -64,7 +64,7 @@ def moved_clock(by: timedelta) -> dict[str, str]:
 
 
 def faketime() -> Path | None:
-    """Where the library is."""
+    """Return the path of libfaketime, or None."""
     return next(_places(), None)
 
 
@@ -92,14 +92,14 @@ _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
 
 def write_client_files(folder: Path, trusted_pem: bytes) -> None:
-    """Write into a folder what clients of every host are handed."""
+    """Write the files that every client gets: trusted roots, trust store, an empty directory."""
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
     (folder / "no-certificates").mkdir()
 
 
 def write_pins(path: Path, pins: PinSet) -> None:
-    """Write a pin file, for the length of a run: it need not outlive the machine (no fsync)."""
+    """Write a pin file for one run. It is not synced to disk."""
     editor = PinFileEditor.new(path, pins.name)
     for policy in pins.policies:
         editor.add_host(policy)

@@ -1,4 +1,4 @@
-"""What keeps a lab from doing its work, on the side of whoever runs it."""
+"""The errors of the lab that its user can fix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from certpin.errors import CertpinError
 
 
 class LabError(CertpinError):
-    """The lab cannot do it here: a package, a port, a folder. ``fix`` says what to do."""
+    """The lab cannot run: a package, a port or a folder is missing. ``fix`` says what to do."""
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
         super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))

@@ -1,4 +1,4 @@
-"""What was seen: of each connection, and of the client's own end. Plain data, kept for reports."""
+"""The evidence of a case: each connection, and how the client ended. Plain data for reports."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ if TYPE_CHECKING:
     from certpin.lab.session.hello import ClientHello
     from certpin.pins import PinSet
 
-# How many bytes of a client's words are kept. Enough to show what leaked; a client can't fill
-# the lab's memory.
+# Bytes of the client's data that are kept: enough to show a leak, and a client can't fill the
+# memory of the lab.
 KEPT = 64 * 1024
 
 
 @dataclass
 class Connection:
-    """One connection, as the lab saw it. Written by its session, read by the judge."""
+    """One connection as the lab observed it. Its session fills it in, and ``verdict`` reads it."""
 
-    via: str = "port"  # which way the client came
-    target: str = ""  # what it asked a proxy for
-    step: ServerStep | None = None  # what it met; None where it never came so far
+    via: str = "port"  # how the client connected: port, connect, socks5 or route
+    target: str = ""  # the host that it asked a proxy for
+    step: ServerStep | None = None  # None if the connection ended before a step was chosen
     hello: ClientHello | None = None
-    tampered: bool = False  # it met what the step does before TLS, where STARTTLS is spoken
-    secured: bool = False  # the handshake was finished: says nothing of acceptance
+    tampered: bool = False  # the step tampered with the part before STARTTLS
+    secured: bool = False  # the handshake finished, which is not acceptance
     version: str = ""
     cipher: str = ""
     alpn: str = ""
     resumed: bool = False
     client_certificate: bytes = b""
-    certificate_shown: bool = False  # one that the lab cannot verify, which ended TLS
-    data: bytes = b""  # application data under TLS, less what its protocol says of itself
-    astray: bytes = b""  # of the data, what was meant for the step's foreign host
-    clear: bytes = b""  # as data, without TLS
-    # Where it was passed through to the real server: records of the client's data, whether there
-    # may be some that are not known as such, and octets that the server answered.
+    certificate_shown: bool = False  # the client sent one that the lab cannot verify
+    data: bytes = b""  # application data under TLS, without the overhead of its protocol
+    astray: bytes = b""  # the part of the data that was addressed to the step's foreign host
+    clear: bytes = b""  # application data in clear text
+    # For a connection that passed through to the real server: the number of records with client
+    # data, whether there may be more that can't be recognised, and the bytes that the server sent.
     passed: int = 0
     unclear: bool = False
     answered: int = 0
     alert: str = ""  # the alert that the client sent, as OpenSSL names it
-    problem: str = ""  # what else ended it
+    problem: str = ""  # any other cause of its end
 
     @property
     def hostile(self) -> bool:
-        """Whether an attacker answered."""
+        """Whether an attacker's server answered."""
         return self.step is not None and self.step.role is Role.ATTACKER
 
     @property
     def exposed(self) -> bool:
-        """Whether data on it is given away: to an attacker, a wrong host, or in clear text."""
+        """Whether data on it leaks: to an attacker, to a wrong host, or in clear text."""
         return bool(self.clear or self.astray) or (
             self.step is not None and self.step.role is not Role.HONEST
         )
 
     @property
     def said(self) -> bytes:
-        """The client's data that counts: on a step with a foreign host, only what went astray."""
+        """The client data that counts. On a step with a foreign host, only data for that host."""
         if self.step and self.step.foreign:
             return self.clear + self.astray
         return self.clear + self.data
@@ -66,21 +66,21 @@ class Connection:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the client itself ended.
+    """How the client ended.
 
-    ``status`` is its exit status: 0 where it reported success, negative for the signal that
-    killed it, ``None`` where it had to be stopped, or did not start (``problem`` says why).
+    ``status`` is its exit status: 0 for success, negative for the signal that killed it, ``None``
+    if it was stopped or did not start (``problem`` gives the reason).
     """
 
     status: int | None
-    output: str = ""  # the end of what it printed
+    output: str = ""  # the last part of its output
     problem: str = ""
 
     @property
     def broken(self) -> str:
-        """How it ended otherwise than by its own will, in words; empty where it did not.
+        """Why the client did not end by itself; empty if it did.
 
-        A shell tells of a signal by 128 and its number, timeout(1) of its own by 124.
+        A shell reports a signal as 128 plus its number, and timeout(1) reports 124.
         """
         if self.problem or self.status is None:
             return self.problem or "the client was stopped"
@@ -92,19 +92,19 @@ class Ending:
 
     @property
     def content(self) -> bool:
-        """Whether the client says that all is well."""
+        """Whether the client reported success."""
         return self.status == 0
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run of the client against one case: what the lab saw, and what the client said."""
+    """One run of the client against one case: the connections, and how the client ended."""
 
     ending: Ending
     scenario: Scenario
     connections: tuple[Connection, ...] = ()
-    canary: str = ""  # what the client was given to send; empty where it was given nothing
-    token: str = ""  # what the lab answers with: in the client's output, it took the answer
-    hosts: tuple[str, ...] = ()  # what the client was told to call, then where it may be led
-    pins: PinSet | None = None  # what it has pinned; None where nothing is, or nothing is known
+    canary: str = ""  # the marker in the URL that the client was given; empty if none
+    token: str = ""  # in every answer: if the client prints it, it read the answer
+    hosts: tuple[str, ...] = ()  # the host to request, then those that a redirect may lead to
+    pins: PinSet | None = None  # None if the client has no pins, or they are unknown
     seconds: float = field(default=0.0, compare=False)

@@ -36,8 +36,9 @@ class Exports:
     def path(self, name: str) -> Path:
         """The file of a format; what belongs to it lies beside it.
 
-        Raises ``CannotServeError`` where the platform cannot have these pins, and ``KeyError``
-        where there is no such format.
+        Raises:
+            CannotServeError: the platform does not support these pins.
+            KeyError: there is no such format.
         """
         chosen = FORMATS[name]
         with self._lock:

@@ -1,4 +1,4 @@
-"""The lab itself: its folder, its authorities, its loop, and the ports of each case_run."""
+"""The lab: its folder, its authorities, its event loop, and the server of each case."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ class Lab:
         return ResolverPort(self.loop.asyncio, Resolver(self._find))
 
     def _find(self, name: str) -> str | None:
-        """Where the lab answers for a name; nowhere, if it is not under test."""
+        """Return the address of the lab for a host under test; None for any other name."""
         for pki in tuple(self._pkis.values()):
             if name in {pki.host, pki.second, pki.unpinned}:
                 return listening_address(pki.host)
         return None
 
     def pki(self, host: str) -> TestPKI:
-        """Who plays for a host; the same each time, so that pins hold for a whole run."""
+        """Return the test PKI of a host. It is created once, so that pins hold for a whole run."""
         with self._lock:
             if host not in self._pkis:
                 pki = self._pki(host)
@@ -116,7 +116,7 @@ class Lab:
         return TestPKI(self.authorities, host, self.second_host, self.style)
 
     def case_server(self, case: Case) -> CaseServer:
-        """Prepare a case. Raises ``CannotServeError``."""
+        """Prepare the server of a case. Raises ``CannotServeError``."""
         if not suits(self.protocol, case.protocol):
             raise CannotServeError(f"means nothing for a client that speaks {self.protocol}")
         pki = self.pki(case.host(self.host))
@@ -129,7 +129,7 @@ class Lab:
         return CaseServer(self, pki, case, scenario)
 
     def target(self, case: Case, pki: TestPKI, port: int, proxy: int) -> Target:
-        """The target of this case on these ports."""
+        """Return the target of this case on these ports."""
         pin, backup = _first_pins(pki, pki.host)
         second_pin, second_backup = _first_pins(pki, pki.second)
         return Target(
@@ -181,7 +181,7 @@ class Lab:
         return expiring(pins, self.authorities.now + case.clock / 2)
 
     def _exports_of(self, case: Case, pki: TestPKI) -> Exports:
-        """The same object for the same pins: it writes each file once."""
+        """Return one object for each pin set, which writes each file once."""
         pins = self._pinned(case, pki)
         moved = "" if pins is pki.pins else f"-{case.name}"
         folder = self.folder / f"exports-{_file_name(pki.host)}{moved}"
@@ -190,7 +190,7 @@ class Lab:
 
 
 def _first_pins(pki: TestPKI, host: str) -> tuple[str, str]:
-    """The first two pins of a host; empty if there are fewer."""
+    """Return the first two pins of a host; empty strings if there are fewer."""
     policy = pki.pins.policy_for(host) if pki.pins else None
     pinned = [str(entry.pin) for entry in policy.pins] if policy else []
     pin, backup, *_ = (*pinned, "", "")
@@ -198,7 +198,7 @@ def _first_pins(pki: TestPKI, host: str) -> tuple[str, str]:
 
 
 def _file_name(host: str) -> str:
-    """A name for files of a host. A host may have 253 characters, a file's name 255."""
+    """Return a file name for a host. A host may have 253 characters, a file name 255 bytes."""
     name = host.replace(":", "_")
     if len(name) <= _LONGEST_NAME:
         return name

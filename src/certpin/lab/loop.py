@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that a lab can serve while its user's code runs."""
+"""An event loop in a separate thread, so that the lab serves while the caller's code runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Loop:
         self._thread.join()
 
     def call(self, function: Callable[[], T]) -> T:
-        """What a function returns, called in the loop's thread."""
+        """Call a function in the thread of the loop, and return its result."""
         answer: Future[T] = Future()
 
         def run() -> None:  # no task: there are three calls to each run of a client
@@ -43,7 +43,7 @@ class Loop:
         return answer.result()
 
     def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What a coroutine function returns, run in the loop's thread."""
+        """Run a coroutine function in the loop, and return its result."""
         return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
 
     def _run(self) -> None:

@@ -1,8 +1,8 @@
-"""Who plays in a case: the roots that a client trusts, those that it does not, and the servers.
+"""The test PKI of a case: trusted and untrusted roots, and the certificates of the servers.
 
-R is the trusted root, I its intermediate, L the good leaf, B its backup. R2 is a second trusted
-root, of a rogue or a company; U one that nobody trusts. Everything is made when it is first asked
-for, with keys that live in memory, and with the dates of the clock that is handed in.
+R is the trusted root, I its intermediate, L the good leaf, B the leaf with the backup key. R2 is a
+second trusted root, of a rogue or a company; U is an untrusted root. Certificates are created when
+they are first used, with keys that stay in memory and dates relative to the given clock.
 """
 
 from __future__ import annotations
@@ -68,21 +68,21 @@ LETTERS = {
 }
 LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()) + "."
 
-# Hosts without pins: one of them is neither of the two under test.
+# Hosts without pins. At least one of them differs from the two hosts under test.
 UNPINNED = ("www.partner.example", "www.other.example", "www.third.example")
 
-# Said in every root, for whoever finds one in a device's trust store.
+# In the name of every root, in case one is left in the trust store of a device.
 _WARNING = "do not trust (certpin lab)"
 
 
 @lru_cache
 def _rsa_key(whose: str) -> rsa.RSAPrivateKey:
-    """A key of RSA: made once, for every lab of this process, as it takes its time."""
+    """Return an RSA key. Creating one is slow, so all labs of this process share it."""
     return new_rsa_key()
 
 
 class Authorities:
-    """The authorities of a run: one set for all its cases. R and R2 are what the client trusts."""
+    """The authorities of a run, shared by all its cases. The client trusts R and R2."""
 
     def __init__(
         self, now: datetime, *, root: Authority | None = None, rogue: Authority | None = None
@@ -105,38 +105,38 @@ class Authorities:
 
     @cached_property
     def second_intermediate(self) -> Authority:
-        """I2: below R too; issues for the second host, and whatever a renewal moves to."""
+        """I2: also below R; issues for the second host, and after a change of intermediates."""
         return self.root.intermediate(f"Intermediate I2, {_WARNING}")
 
     @cached_property
     def rogue(self) -> Authority:
-        """R2: in the client's trust store as well, and not to be trusted with a pinned host."""
+        """R2: also in the client's trust store, and must not be accepted for a pinned host."""
         return Authority(f"Rogue root R2, {_WARNING}", now=self.now)
 
     @cached_property
     def untrusted(self) -> Authority:
-        """U: in nobody's trust store."""
+        """U: in no trust store."""
         return Authority(f"Untrusted root U, {_WARNING}", now=self.now)
 
     @cached_property
     def rsa_intermediate(self) -> Authority:
-        """Below R too, with a key of RSA: for servers, or digests, that ECDSA can't sign."""
+        """An intermediate below R with an RSA key, for signatures that ECDSA can't make."""
         key = _rsa_key("intermediate")
         return Authority(f"Intermediate RSA, {_WARNING}", issuer=self.root, key=key)
 
     @cached_property
     def backup_key(self) -> rsa.RSAPrivateKey:
-        """What every server has in reserve. RSA: so clients have pins on keys of both kinds."""
+        """The backup key of every server. It is RSA, so that clients pin keys of both types."""
         return _rsa_key("backup")
 
     @cached_property
     def client(self) -> Identity:
-        """The client's own: what it may show to a server that asks who it is."""
+        """The client certificate, for servers that request one."""
         return client_identity(self.now)
 
     @property
     def trusted_pem(self) -> bytes:
-        """What the client is made to trust: R and R2."""
+        """The roots that the client trusts: R and R2."""
         return self.root.pem + self.rogue.pem
 
 
@@ -159,7 +159,7 @@ class TestPKI:
 
     @cached_property
     def leaf(self) -> Identity:
-        """R→I→L: what an honest server presents."""
+        """R→I→L: the chain of the honest server."""
         return self.intermediate.issue(self.host)
 
     @cached_property
@@ -169,28 +169,28 @@ class TestPKI:
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2: what an honest server of the second host presents."""
+        """R→I2→L2: the chain of the honest server of the second host."""
         return self.second_intermediate.issue(self.second)
 
     @property
     def unpinned(self) -> str:
-        """A host that no client has pinned, whatever its style."""
+        """A host that no client has pinned."""
         taken = self.host, self.second
         return next(name for name in UNPINNED if name not in taken)
 
     @cached_property
     def unpinned_leaf(self) -> Identity:
-        """R→I2→L3: what an honest server of that host presents."""
+        """R→I2→L3: the chain of the honest server of that host."""
         return self.second_intermediate.issue(self.unpinned)
 
     @cached_property
     def attacker_chain(self) -> Identity:
-        """R2→L′: the host's name under a root that the client trusts, and that is not pinned."""
+        """R2→L′: the host's name under a root that is trusted and not pinned."""
         return self.rogue.issue(self.host)
 
     @cached_property
     def stolen(self) -> Identity:
-        """R→I→K: the host's certificate with a former key of its server, which was stolen."""
+        """R→I→K: a certificate of the host with a former key of its server, which was stolen."""
         return self.intermediate.issue(self.host)
 
     @cached_property
@@ -200,7 +200,7 @@ class TestPKI:
 
     @property
     def real_chain(self) -> tuple[x509.Certificate, ...]:
-        """The chain of the honest server, leaf first: public, so that attackers have it too."""
+        """The chain of the honest server, leaf first. It is public, so attackers have it too."""
         return self.leaf.chain
 
     @cached_property
@@ -226,28 +226,28 @@ class TestPKI:
 
     @property
     def man_in_the_middle(self) -> ServerStep:
-        """The plainest attack that a client of this style must refuse."""
+        """The simplest attack that a client of this style must refuse."""
         if self.style is Style.NONE:
             return ServerStep.of(self.untrusted.issue(self.host))
         return ServerStep.of(self.attacker_chain)
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The pins that a client of this style is given, for both hosts."""
+        """The pins of both hosts for a client of this style."""
         roles: Roles = ("leaf", "backup")
         first = self.leaf.pin, self.backup.pin
         second = self.second_leaf.pin, self.backup.pin
         if self.style is Style.CA:
             roles = ("intermediate", "root")
             first = self.intermediate.pin, self.root.pin
-            # Not R: else a chain of the first host's would do for the second.
+            # Not R: otherwise a chain of the first host would match for the second.
             second = self.second_intermediate.pin, self.backup.pin
         policies = _policy(self.host, first, roles), _policy(self.second, second, roles)
         return PinSet("lab", 1, policies)
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the pins of a pki, with the compromised key of the case if it has one."""
+    """Return the pins of a test PKI, with the compromised key of the case if it has one."""
     if not pki.pins or not case.compromised:
         return pki.pins
     policy, *others = pki.pins.policies
@@ -256,7 +256,7 @@ def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:
-    """The same pins, which hold until a moment."""
+    """Return the same pins with this expiry."""
     moment = moment.replace(microsecond=0)
     policies = tuple(replace(policy, expires=moment) for policy in pins.policies)
     return replace(pins, policies=policies)

@@ -48,7 +48,7 @@ class About:
 
 
 def about(lab: Lab, client: Client, started: datetime, ended: datetime) -> About:
-    """The facts of a run of this client in this lab, between two moments."""
+    """Return the facts of a run of this client in this lab."""
     return About(
         command=client.words if isinstance(client, Command) else (),
         certpin=__version__,
@@ -66,12 +66,12 @@ def _der(pem: bytes) -> tuple[bytes, ...]:
     return tuple(map(ssl.PEM_cert_to_DER_cert, found))
 
 
-ATTEMPTS = 3  # how often a case is tried whose verdict is not the right one at first
+ATTEMPTS = 3  # runs of a case whose verdict is not the expected one
 
 
 @dataclass(frozen=True)
 class Result:
-    """One case, as it came out. ``attempts`` are the evidence."""
+    """The result of one case. ``attempts`` are the evidence."""
 
     case: Case
     expect: Expect
@@ -83,7 +83,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that one run found."""
+    """The results of one run."""
 
     host: str
     style: Style
@@ -91,12 +91,12 @@ class Run:
     about: About = field(default_factory=About)
 
     def count(self, outcome: Outcome) -> int:
-        """How many cases came out so."""
+        """Return the number of cases with this outcome."""
         return sum(each.outcome is outcome for each in self.results)
 
     @property
     def controlled(self) -> bool:
-        """Whether the good control held, first and last."""
+        """Whether the good control passed both first and last."""
         controls = [each for each in self.results if each.case is CONTROL]
         return len(controls) == 2 and all(each.outcome is Outcome.RIGHT for each in controls)
 
@@ -112,7 +112,7 @@ def prove(
 ) -> Run:
     """Run a client against these cases.
 
-    Where the good control fails at first, nothing else is run: no verdict would mean anything.
+    If the first good control fails, no case is run, because no verdict would prove anything.
     ``progress`` is called in this thread, for each result in order.
     """
     results: list[Result] = []
@@ -142,7 +142,7 @@ def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iter
 
 
 def try_case(lab: Lab, client: Client, case: Case) -> Result:
-    """One case: once, and again where the verdict is not the right one."""
+    """Run one case, and repeat it if the verdict is not the expected one."""
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:
         return _not_run(case, expect, f"means nothing for a client of the style {lab.style}")
@@ -161,7 +161,7 @@ def try_case(lab: Lab, client: Client, case: Case) -> Result:
 
 
 def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -> list[Judgement]:
-    """The judgement of each attempt, which is added to ``attempts``."""
+    """Return the judgement of each attempt, and add each attempt to ``attempts``."""
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
     while len(attempts) < ATTEMPTS and not (judgements and _settled(expect, judgements)):
@@ -170,7 +170,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
         except CannotServeError:
             if not judgements:
                 raise
-            break  # what was seen before stands
+            break  # keep the earlier judgements
         except LabError as exc:
             judgements.append(Judgement(Verdict.INCONCLUSIVE, f"{exc.problem} ({exc.fix})"))
             break
@@ -179,7 +179,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
 
 
 def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
-    """Whether another attempt could tell no more: the last was right, or as the one before."""
+    """Return True if another attempt adds nothing: the last was right, or repeated a verdict."""
     *before, last = (each.verdict for each in judgements)
     right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
     return right or before[-1:] == [last]
@@ -210,7 +210,7 @@ def _not_run(case: Case, expect: Expect, why: str) -> Result:
 
 
 def _without_control(run: Run) -> Run:
-    """The same run where the good control failed: a refusal then proves nothing."""
+    """Return the run without its refusals, which prove nothing without the control."""
     why = "the good control failed, so a refusal proves nothing"
     results = tuple(
         Result(each.case, each.expect, Verdict.INCONCLUSIVE, Outcome.UNDECIDED, why, each.attempts)

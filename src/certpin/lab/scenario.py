@@ -1,4 +1,4 @@
-"""What the connections of a case meet, one step each: plain data, made by ``attacks``."""
+"""What the lab serves in a case: one step for each connection. Plain data, made by ``attacks``."""
 
 from __future__ import annotations
 
@@ -13,65 +13,65 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """The server of a step, as reports name it."""
+    """Who serves a step, as reports name it."""
 
     ATTACKER = "attacker"
     HONEST = "honest server"
-    # Honest too, but the client's data has left its pins if it arrives there.
+    # Not an attacker, but data that arrives here is no longer protected by pins.
     UNPINNED = "host without pins"
 
 
 class Answer(StrEnum):
-    """What the server says once TLS stands, and a request came."""
+    """How the server answers a request under TLS."""
 
-    OK = "ok"  # an answer that holds the lab's own token, then the end of the connection
-    KEEP = "keep"  # the same, and the connection stays open for more
-    SILENT = "silent"  # nothing: the connection ends when the request is there
-    REDIRECT_SAME = "redirect-same"  # to the same host, on a connection of its own
+    OK = "ok"  # 200 with the token of the lab; then the server closes
+    KEEP = "keep"  # the same, and the connection stays open
+    SILENT = "silent"  # no answer: the server closes when the request is complete
+    REDIRECT_SAME = "redirect-same"  # to the same host, on a new connection
     REDIRECT_SECOND = "redirect-second"  # to the second host
-    # The same, and the connection stays open for more: for requests of the second host too.
+    # The same, and the connection stays open, also for requests to the second host.
     REDIRECT_SECOND_KEEP = "redirect-second-keep"
     REDIRECT_PLAIN = "redirect-plain"  # to http:// on the same host
     REDIRECT_UNPINNED = "redirect-unpinned"  # to a host without pins
 
 
-# What leaves a connection open.
+# The answers after which the connection stays open.
 KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
 
 
 class Opening(StrEnum):
     """What the server does before TLS."""
 
-    TLS = "tls"  # begins TLS: at once, or when STARTTLS asks for it
+    TLS = "tls"  # begins TLS: at once, or after STARTTLS
     PLAIN = "plain"  # answers the ClientHello in clear text
     STRIP = "strip"  # does not offer STARTTLS
-    RELAY = "relay"  # hands the connection on to the real server, untouched
-    INJECT = "inject"  # appends answers of its own to the go-ahead of STARTTLS
+    RELAY = "relay"  # relays the connection to the real server unchanged
+    INJECT = "inject"  # appends plaintext answers to the reply to STARTTLS
 
 
-# What tampers with the part before TLS.
+# The openings that tamper with the part before TLS.
 BEFORE_TLS = {Opening.STRIP, Opening.INJECT}
 
 
 @dataclass(frozen=True)
 class TLSSettings:
-    """How TLS is served. Versions and ciphers are OpenSSL's names; empty for its defaults."""
+    """The TLS settings of a step. Versions and ciphers are OpenSSL's names; empty: its defaults."""
 
     oldest: str = "TLSv1_2"
     newest: str = "TLSv1_3"
     ciphers: str = ""
-    tickets: str = ""  # steps with the same word share the keys of their session tickets
+    tickets: str = ""  # steps with the same value share the keys of their session tickets
     asks_certificate: bool = False
-    needs_certificate: bool = False  # and ends the handshake of a client that has none
+    needs_certificate: bool = False  # ends the handshake if the client has none
 
 
 @dataclass(frozen=True)
 class ServerStep:
-    """What one connection meets.
+    """How the lab serves one connection.
 
-    ``chain`` is DER, exactly as it is sent, leaf first; ``key_pem`` signs the handshake, and may
-    be one that does not belong to the leaf. An honest step may name a ``foreign`` host: requests
-    for that host, sent here, count as given away.
+    ``chain`` is DER exactly as sent, leaf first. ``key_pem`` signs the handshake; it need not be
+    the key of the leaf. An honest step may name a ``foreign`` host: requests for that host that
+    arrive here count as a leak.
     """
 
     chain: tuple[bytes, ...]
@@ -84,30 +84,30 @@ class ServerStep:
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
-        """A step of an identity, with certificates (``x509``) appended to its chain."""
+        """Return the step of an identity, with certificates (``x509``) appended to its chain."""
         sent = (*identity.chain, *appended)
         chain = tuple(each.public_bytes(Encoding.DER) for each in sent)
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:
-        """The same step, with some of it changed."""
+        """Return a copy with these fields changed."""
         return replace(self, **fields)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The steps of the host under test in the order of its connections, and of the second host.
+    """The steps of the host under test, in the order of its connections, and of the second host.
 
-    The last step of each repeats.
+    The last step of each host repeats.
     """
 
     first: tuple[ServerStep, ...]
     second: tuple[ServerStep, ...] = ()
-    # Whether data that is sent to an attacker counts only if the canary is in it: for clients that
-    # may say one thing there, and must not say another.
+    # Whether data sent to an attacker counts only if it contains the canary: for clients that may
+    # send one request on that connection and must not send another.
     canary_only: bool = False
-    unpinned: tuple[ServerStep, ...] = ()  # of a host that is not pinned, the target of a redirect
-    # Whether honest servers tempt the client, to follow a redirect or to share a connection: a
+    unpinned: tuple[ServerStep, ...] = ()  # of an unpinned host, the target of a redirect
+    # Whether honest servers tempt the client to follow a redirect or to share a connection. A
     # client that does not follow has refused.
     lures: bool = False
 
@@ -115,22 +115,22 @@ class Scenario:
     def of(
         cls, *steps: ServerStep, second: tuple[ServerStep, ...] = (), canary_only: bool = False
     ) -> Self:
-        """A scenario of these steps."""
+        """Return a scenario of these steps."""
         return cls(steps, second, canary_only)
 
     @classmethod
     def legitimate(cls, identity: Identity, *appended: Any) -> Self:
-        """A scenario of an honest server, with certificates (``x509``) appended to its chain."""
+        """Return a scenario of an honest server, with certificates appended to its chain."""
         return cls.of(ServerStep.of(identity, *appended, role=Role.HONEST))
 
     @property
     def attacks(self) -> bool:
-        """Whether a client can give data away here, beyond the server that it calls."""
+        """Whether client data can reach a server other than the one under test."""
         return self.lures or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """All of them."""
+        """All steps of all hosts."""
         return self.first + self.second + self.unpinned
 
 
@@ -139,11 +139,16 @@ _ANY = TLSSettings()
 
 
 def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False) -> Scenario:
-    """A scenario as this run plays it.
+    """Apply the options of a run to a scenario.
 
-    ``tls`` is a key of ``VERSIONS``, or empty for both; steps that are about versions of TLS keep
-    their own. With ``client_certificates``, honest servers need one: the good control then proves
-    that the client has it.
+    Args:
+        scenario: the scenario of a case.
+        tls: a key of ``VERSIONS``, or empty for both. Steps that set a TLS version keep it.
+        client_certificates: whether honest servers require a client certificate. The good control
+            then proves that the client has one.
+
+    Returns:
+        The scenario with these options.
     """
 
     def change(step: ServerStep) -> ServerStep:

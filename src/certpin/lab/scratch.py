@@ -20,7 +20,7 @@ _LOCK = "running.lock"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for as long as a run lasts, locked until then."""
+    """Yield a locked temporary folder, and remove it afterwards."""
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
     with begun.open("wb") as lock, folder as name:  # let go once the folder has gone

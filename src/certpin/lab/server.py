@@ -1,4 +1,4 @@
-"""A small HTTPS server in a thread: real TLS from the standard library, on loopback."""
+"""A small HTTPS server in a thread, on loopback, with the TLS of the standard library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_REQUEST = 64 * 1024
 
 
 class LabServer:
-    """Answers each request with ``body`` and notes what it was sent.
+    """Answers each request with ``body`` and records the data that it received.
 
     A context manager: it listens on a free port of 127.0.0.1 from entry to exit, and leaves no
     connection and no thread behind. ``received`` holds the application data of every connection,
@@ -40,11 +40,11 @@ class LabServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The listening port."""
         return int(self._server.server_address[1])
 
     def use(self, identity: Identity) -> None:
-        """Present another certificate to whoever connects from now on."""
+        """Present another certificate on new connections."""
         self._context = server_context(identity)
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class LabServer:
         self._thread.join()
 
     def wait_for(self, connections: int) -> None:
-        """Wait until so many have said what they had to say. Raises ``TimeoutError`` after 10 s."""
+        """Wait for the requests of so many connections. Raises ``TimeoutError`` after 10 s."""
         with self._heard:
             if not self._heard.wait_for(lambda: len(self.received) >= connections, _PATIENCE):
                 raise TimeoutError(f"{connections} connections did not come")
@@ -95,7 +95,7 @@ class LabServer:
 
 
 def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
-    """Take what a client says until an empty line, or until it leaves: also when it breaks off."""
+    """Read until an empty line or the end of the connection. Keep the data if it breaks off."""
     while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
         piece = connection.recv(4096)
         if not piece:
@@ -104,7 +104,7 @@ def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
-    """A server's ``SSLContext`` for an identity. Its key never touches a disk."""
+    """Return a server context for an identity. Its key is never written to a disk."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load(context, identity.chain_pem, identity.key_pem)
     return context

@@ -32,7 +32,7 @@ class Target:
     port: int
     proxy_port: int
     canary: str
-    folder: Path  # of what is handed to clients
+    folder: Path  # the files that clients get
     accepted: tuple[str, str, str, str]  # ``pin``, ``backup``, ``second_pin``, ``second_backup``
     pins: Path  # the pins, as a pin file of certpin's
     pinned_pem: Path  # ``certificate``
@@ -42,13 +42,13 @@ class Target:
     # Whether ``host`` is another than the one under test: the client must be led there.
     elsewhere: bool = False
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
-    dns_port: int = 0  # of the lab's resolver on 127.0.0.1, where there is one
+    dns_port: int = 0  # of the resolver on 127.0.0.1; 0 if there is none
     exports: Exports | None = None  # the pins in the formats of other platforms
     compromised: str = ""  # the key that ``pins`` marks compromised, if it marks one
 
     @property
     def pin(self) -> str:
-        """The pin of the good server, or of its issuer: ``sha256/…``.
+        """The pin of the honest server, or of its issuer: ``sha256/…``.
 
         This and the next five are for clients that are given keys or a certificate to accept, and
         no pin file. Each raises ``CannotServeError`` if the pins mark a key compromised: such a
@@ -58,22 +58,22 @@ class Target:
 
     @property
     def backup(self) -> str:
-        """The pin of the backup key of the good server, or of the root."""
+        """The pin of the backup key of the honest server, or of the root."""
         return self._without_compromised(self.accepted)[1]
 
     @property
     def second_pin(self) -> str:
-        """``pin`` of the second host."""
+        """The same as ``pin``, for the second host."""
         return self._without_compromised(self.accepted)[2]
 
     @property
     def second_backup(self) -> str:
-        """``backup`` of the second host."""
+        """The same as ``backup``, for the second host."""
         return self._without_compromised(self.accepted)[3]
 
     @property
     def certificate(self) -> Path:
-        """PEM of the pinned certificate of the honest chain."""
+        """The path of the pinned certificate of the honest chain, as PEM."""
         return self._without_compromised(self.pinned_pem)
 
     @property
@@ -97,17 +97,17 @@ class Target:
 
     @property
     def client_certificate(self) -> Path:
-        """The client's own certificate, as PEM: what it shows to a server that asks for one."""
+        """The path of the client certificate, as PEM."""
         return self.folder / "client.pem"
 
     @property
     def client_key(self) -> Path:
-        """The key of that certificate, as PEM."""
+        """The path of the key of the client certificate, as PEM."""
         return self.folder / "client.key"
 
     @property
     def truststore(self) -> Path:
-        """The same as a Java trust store (PKCS#12); its password is ``changeit``."""
+        """The trusted roots as a Java trust store (PKCS#12); its password is ``changeit``."""
         return self.folder / "trusted.p12"
 
     @property
@@ -137,7 +137,7 @@ class Target:
 
     @property
     def second_url(self) -> str:
-        """The same at the second host."""
+        """The URL to request from the second host."""
         return self._url_of(self.second_host)
 
     def _url_of(self, host: str) -> str:
@@ -152,7 +152,7 @@ class Target:
     def export(self, name: str) -> Path:
         """The pins in a format of ``certpin export``: its file, with what belongs to it beside it.
 
-        Raises ``CannotServeError`` where that platform cannot have them.
+        Raises ``CannotServeError`` if that platform does not support them.
         """
         if self.exports is None:
             raise CannotServeError(f"there are no pins to be exported to {name}")
@@ -160,5 +160,5 @@ class Target:
 
 
 def bracketed(host: str) -> str:
-    """A host as a URL writes it (RFC 3986 section 3.2.2)."""
+    """Return a host as written in a URL: IPv6 in brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -31,15 +31,15 @@ _SHOWN = 400  # octets of what leaked that a failure shows
 
 
 class WrongVerdictError(AssertionError):
-    """An attack got through, or a legitimate server was refused."""
+    """An attack succeeded, or a legitimate server was refused."""
 
 
 class InconclusiveError(AssertionError):
-    """Nothing is proven: the client never came, died, or failed the good control."""
+    """The result proves nothing: the client never connected, died, or failed the good control."""
 
 
 def meaningful(style: Style, protocol: str) -> list[str]:
-    """The names of the cases that mean something for such a client, in their order."""
+    """Return the names of the cases that apply to such a client, in order."""
     return [
         case.name
         for case in CASES
@@ -48,14 +48,14 @@ def meaningful(style: Style, protocol: str) -> list[str]:
 
 
 class Trial:
-    """The good control of one client, and its cases between a first and a last one."""
+    """The cases of one client, between a first and a last good control."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._control: Result | None = None
 
     def attack(self, client: Client, case: Case) -> Result:
-        """One case. Without the good control nothing is run: the result is undecided."""
+        """Run one case. If the good control failed, the case is undecided without a run."""
         if self._control is None:
             self.control(client)
         control = self._control
@@ -68,18 +68,18 @@ class Trial:
         return runner.try_case(self.lab, client, case)
 
     def control(self, client: Client) -> Result:
-        """The good control, now."""
+        """Run the good control."""
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
 
 def as_client(client: Client | Callable[[Target], object]) -> Client:
-    """A client as the lab runs it; a function becomes one."""
+    """Return a client; a function becomes a ``Call``."""
     return Call(client) if callable(client) else client
 
 
 def tell(result: Result) -> str:
-    """A finding and its evidence, as a test that failed shows them."""
+    """Format a finding and its evidence for the message of a failed test."""
     lines = [f"{result.case.name}: {result.case.presents}", *explain(result)]
     for number, attempt in enumerate(result.attempts, 1):
         lines.append(f"attempt {number}: {ending(attempt.ending)}")
@@ -97,7 +97,7 @@ def _evidence(attempt: Attempt) -> list[str]:
 
 
 def describe(seen: Connection) -> str:
-    """What one connection was seen to do."""
+    """Describe one connection in words."""
     name = seen.hello.server_name if seen.hello else ""
     parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
     parts.append("handshake finished" if seen.secured else "no handshake")
@@ -112,29 +112,29 @@ def describe(seen: Connection) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Mitm(Target):
-    """A target whose attack goes on until it is asked what was seen, or until the test ends."""
+    """A target whose attack runs until its evidence is read, or until the test ends."""
 
     case_server: CaseServer = field(repr=False, compare=False)
     _seen: list[tuple[Connection, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
-        """Begin the attack. Raises ``CannotServeError``."""
+        """Start the attack. Raises ``CannotServeError``."""
         return cls(**vars(case_server.open()), case_server=case_server)
 
     def seen(self) -> tuple[Connection, ...]:
-        """Stop the attack; what was seen of every connection. Raises ``CannotServeError``."""
+        """Stop the attack, and return every connection. Raises ``CannotServeError``."""
         if not self._seen:
             self._seen.append(self.case_server.close())
         return self._seen[0]
 
     @property
     def met(self) -> bool:
-        """Whether the client came at all. Stops the attack."""
+        """Whether the client connected. Stops the attack."""
         return any(each.hello or each.clear for each in self.seen())
 
     def check_met(self) -> None:
-        """Raises ``InconclusiveError`` where the client never came. Stops the attack."""
+        """Stop the attack. Raises ``InconclusiveError`` if the client never connected."""
         if not self.met:
             raise InconclusiveError(f"{self.case}: the client never connected to the lab")
 
@@ -145,11 +145,11 @@ class Mitm(Target):
 
 
 class UnusedAttackError(AssertionError):
-    """A test asked for ``attack`` and never called it."""
+    """A test requested the fixture ``attack`` and never called it."""
 
 
 class Attack:
-    """One case. Called with a client, it fails the test where the outcome is wrong.
+    """One case. Call it with a client: it fails the test if the outcome is wrong.
 
     A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``.
     That a function raises is its refusal.
@@ -171,7 +171,7 @@ class Attack:
         self._judge(*self._run(client))
 
     async def call_async(self, client: Callable[[Target], Awaitable[object]]) -> None:
-        """The same for a coroutine function, which is run in the loop of asyncio that calls."""
+        """Run a coroutine function against the case, in the running asyncio loop."""
         __tracebackhide__ = True
         self._use()
         loop = asyncio.get_running_loop()
@@ -185,7 +185,7 @@ class Attack:
         self._judge(*await asyncio.to_thread(self._run, run))
 
     def check_used(self) -> None:
-        """Raises ``UnusedAttackError`` where the test ended without a call."""
+        """Raise ``UnusedAttackError`` if the test never called the attack."""
         if not self._used:
             raise UnusedAttackError(f"{self._name}: the test never called its attack")
 

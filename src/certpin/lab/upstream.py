@@ -1,4 +1,4 @@
-"""White-box runs: a real server stands behind the lab, so that a released app can be attacked.
+"""Runs with a real server behind the lab, so that a released app can be attacked.
 
 Its chain is public and its key is not ours. The good control passes through to it, untouched;
 attackers have its certificates, as real ones do. What only the key of the real server or of its
@@ -30,9 +30,9 @@ _FIX = "leave --upstream out, and give the client the lab's own pins"
 
 @dataclass(frozen=True)
 class Upstream:
-    """A real server: where it is, what it presents, and what the client has pinned of it.
+    """A real server: its address, its chain, and the pins that the client has for it.
 
-    ``roots`` is PEM of what the client trusts for it, beside the lab's rogue root.
+    ``roots`` is PEM of the roots that the client trusts for it, in addition to R2.
     """
 
     address: tuple[str, int]
@@ -43,7 +43,7 @@ class Upstream:
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
-        """Its chain as it serves it, leaf first."""
+        """The chain as served, leaf first."""
         return tuple(map(x509.load_der_x509_certificate, self.der))
 
     @property
@@ -53,7 +53,7 @@ class Upstream:
 
 
 class UpstreamAuthorities(Authorities):
-    """The lab's authorities where the trusted root is a real one: only the attackers' are ours."""
+    """The authorities if the trusted root is a real one: the lab only has those of attackers."""
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:
         super().__init__(now)
@@ -61,12 +61,12 @@ class UpstreamAuthorities(Authorities):
 
     @property
     def trusted_pem(self) -> bytes:
-        """What the client is made to trust: its own roots, and R2."""
+        """The roots that the client trusts: the real ones, and R2."""
         return self._upstream.roots + self.rogue.pem
 
 
 class UpstreamPKI(TestPKI):
-    """The pki where the honest server is a real one."""
+    """The test PKI if the honest server is a real one."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class UpstreamPKI(TestPKI):
         upstream: Upstream,
     ) -> None:
         super().__init__(authorities, host, second, style)
-        # What only these could sign is not to be had.
+        # The lab can't sign with the keys of these.
         self.root: Any = _Keyless("the trusted root")
         self.intermediate: Any = _Keyless("the issuer of the real server")
         self.second_intermediate: Any = _Keyless("another intermediate of the trusted root")
@@ -93,17 +93,17 @@ class UpstreamPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """The step of the real server: the connection passes through to it."""
+        """The step of the real server, to which the connection is relayed."""
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """What the client has pinned, where that is known."""
+        """The pins of the client, if they are known."""
         return self._upstream.pins
 
 
 class _Keyless:
-    """Stands for somebody whose private key the lab does not have."""
+    """An authority or a server whose private key the lab does not have."""
 
     def __init__(self, whose: str) -> None:
         self._whose = whose
@@ -113,7 +113,7 @@ class _Keyless:
 
 
 def platform_roots() -> bytes:
-    """The roots of this machine, as PEM: what OpenSSL's default paths lead to."""
+    """Return the roots of this machine as PEM, from OpenSSL's default paths."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile and Path(paths.cafile).is_file():
         return Path(paths.cafile).read_bytes()

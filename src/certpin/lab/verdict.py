@@ -1,7 +1,8 @@
-"""From evidence to verdict, and from verdict to outcome. Pure; the heart of the lab.
+"""Derive the verdict from the evidence, and the outcome from the verdict. Pure.
 
-A finished handshake is not acceptance: in TLS 1.3 a client that checks afterwards has finished
-its part before it can refuse. What counts is what the client gave away, and what it says itself.
+A finished handshake is not acceptance: in TLS 1.3, a client that checks the chain after its own
+Finished message can only refuse later. The verdict rests on the data that the client sent and on
+the exit status that it reported.
 """
 
 from __future__ import annotations
@@ -20,31 +21,32 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What a client did in a case."""
+    """How a client behaved in a case."""
 
-    ACCEPT = "ACCEPT"  # it gave its data away, or took the answer
-    REJECT = "REJECT"  # it sent no data; or it reported an error about an honest server
-    LEAK = "LEAK"  # it reported an error, but an attacker had its data
-    INCONCLUSIVE = "INCONCLUSIVE"  # it never came, died, or had to be stopped
-    FLAKY = "FLAKY"  # it did not do the same twice
+    ACCEPT = "ACCEPT"  # it sent its data, or read the answer
+    REJECT = "REJECT"  # it sent no data, or reported an error about an honest server
+    LEAK = "LEAK"  # it reported an error after an attacker had its data
+    INCONCLUSIVE = "INCONCLUSIVE"  # it never connected, died, or had to be stopped
+    FLAKY = "FLAKY"  # its attempts ended differently
 
 
 class Outcome(StrEnum):
-    """What a verdict means for a client of the style that was declared."""
+    """Whether a verdict is right for a client of the declared style."""
 
     RIGHT = "right"
     WRONG = "wrong"  # a finding: an attack got through, or a legitimate server was refused
     WARNING = "warning"
-    TOLD = "told"  # for the owner's policy to say
+    TOLD = "told"  # reported without a judgement: the policy of the client's owner decides
     UNDECIDED = "undecided"  # inconclusive or flaky
-    NOT_RUN = "not run"  # it could not be served here, or the client never came that far
+    NOT_RUN = "not run"  # the lab cannot serve it, or the client never reached the attack
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and why. ``verdict`` is ``None`` where the client never met the attack itself.
+    """A verdict and its reason. ``verdict`` is ``None`` if the client never reached the attack.
 
-    ``caution`` makes a warning of what would be right: it sent no data, but showed who it is.
+    ``caution`` turns a right outcome into a warning: the client sent no data to the attacker, but
+    presented its certificate.
     """
 
     verdict: Verdict | None
@@ -53,7 +55,7 @@ class Judgement:
 
 
 def judge(attempt: Attempt) -> Judgement:
-    """The verdict on one attempt."""
+    """Return the verdict on one attempt."""
     met = [each for each in attempt.connections if each.hello or each.clear or each.tampered]
     if not met:
         problem = attempt.ending.problem or "the client never connected to the lab"
@@ -95,14 +97,14 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 
 
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
-    """Whether the client came so far that it could do what it must not."""
+    """Return True if the client reached the point at which honest servers tempt it."""
     if any(step.foreign for step in scenario.first):
         return any(each.step in scenario.second for each in met)
     return any(each.data for each in met)
 
 
 def _stayed(attempt: Attempt) -> Judgement:
-    """Of a client that honest servers tempted, and that did not do it."""
+    """Return the judgement of a client that honest servers tempted and that did not follow."""
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     return Judgement(Verdict.REJECT, "the client did not do what it was led to")
@@ -111,8 +113,8 @@ def _stayed(attempt: Attempt) -> Judgement:
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
     """Compare the data that arrived on the judged connections with how the client ended.
 
-    An attacker has the data, whatever became of the client. An honest server is accepted only if
-    the client ended by itself and reported success, and nothing can leak to it.
+    Data that an attacker received counts even if the client failed afterwards. An honest server is
+    accepted only if the client ended by itself and reported success.
     """
     gave = _gave(attempt, judged)
     exposed = [each for each in judged if each.exposed]
@@ -130,7 +132,7 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """What the client gave away, in words; empty for nothing."""
+    """Describe the data that the client gave away; empty if there is none."""
     passed = _passed(attempt, judged)
     if passed:
         return passed
@@ -146,7 +148,7 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 
 
 def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """The same where the real server answered, and only TLS records are seen."""
+    """Describe the data sent to a real server, of which the lab sees only TLS records."""
     if any(each.passed for each in judged):
         return "the client's data went to the real server"
     if attempt.ending.content and any(each.unclear and each.answered for each in judged):
@@ -167,7 +169,7 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 
 
 def agree(judgements: Sequence[Judgement]) -> Judgement:
-    """One judgement of several attempts at the same case."""
+    """Return one judgement for all attempts at a case: FLAKY if their verdicts differ."""
     first, *others = judgements
     different = sorted({str(each.verdict) for each in judgements})
     if all(each.verdict is first.verdict for each in others):
@@ -194,9 +196,9 @@ _OUTCOMES = {
 
 
 def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, Outcome]:
-    """The judgement of all attempts at a case, and what it means.
+    """Return the judgement of all attempts at a case, and its outcome.
 
-    An attack that got through once got through, whatever the other attempts did.
+    An attack that got through in one attempt is a finding, even if other attempts refused it.
     """
     judgement = agree(judgements)
     got_through = any(each.verdict in _GIVEN for each in judgements)
@@ -209,7 +211,7 @@ def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, 
 
 
 def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:
-    """What a verdict means where this is right."""
+    """Return the outcome of a verdict, given the expected one."""
     if verdict is None or expect is Expect.UNDEFINED:
         return Outcome.NOT_RUN
     if verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

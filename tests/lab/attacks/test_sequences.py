@@ -324,4 +324,4 @@ def test_a_check_after_the_request_leaks_though_no_answer_comes(style: Style) ->
 def test_what_the_client_never_did_is_not_run_and_the_result_says_what_to_do(name: str) -> None:
     found = results(lambda target: call(target, pinned(target)), Style.LEAF, name)[name]
     assert (found.verdict, found.outcome) == (None, Outcome.NOT_RUN)
-    assert "follow redirects, or ask for {url}" in found.why
+    assert "follow redirects, or request {url}" in found.why

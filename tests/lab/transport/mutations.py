@@ -18,7 +18,7 @@ MUTATIONS = [
     Mutation(
         "what cannot be sent",
         f"{_AT}link.py",
-        "            self._unsent.clear()  # it takes no more",
+        "            self._unsent.clear()  # the client reads no more",
         "            self.close()  # it takes no more",
         f"{_P}test_an_answer_that_cannot_be_sent_does_not_end_the_listening",
     ),

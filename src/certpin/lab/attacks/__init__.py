@@ -1,4 +1,4 @@
-"""The matrix: one family a file. A new case is one entry in its family's file."""
+"""The matrix of cases: one file per family. A new case is one entry in the file of its family."""
 
 from __future__ import annotations
 

@@ -63,21 +63,21 @@ def _leaf_as_ca(pki: TestPKI) -> Scenario:
 
 
 _FIX_VERIFICATION = (
-    "switch certificate verification on again: look for verify=False, CERT_NONE, -k, "
+    "enable certificate verification: look for verify=False, CERT_NONE, -k, "
     "badCertificateCallback returning true, an empty TrustManager"
 )
 _FIX_PATH = (
-    "leave building the chain to the TLS library, and pin on the chain that it verified; code of "
-    "one's own that goes from issuer to issuer by their names proves nothing"
+    "let the TLS library build the chain, and compare pins with the chain that it verified; custom "
+    "code that follows issuers by their names proves nothing"
 )
 
 AUTHORITIES = (
     Case(
         name="self-signed",
         family=Family.AUTHORITY,
-        presents="L′ alone: the right name, signed with its own key",
+        presents="only L′: the right name, signed with its own key",
         expected=ALL_REJECT,
-        guards="that nobody can vouch for himself",
+        guards="that a certificate can't vouch for itself",
         reference="RFC 5280 section 6.1; OWASP MASTG-TEST-0282",
         fix="trust the certificate of a test server by name (cafile=, a debug-only trust anchor) "
         "instead of every self-signed one; " + _FIX_VERIFICATION,
@@ -86,9 +86,9 @@ AUTHORITIES = (
     Case(
         name="untrusted-ca",
         family=Family.AUTHORITY,
-        presents="U→L′: the right name, under a root that nobody trusts",
+        presents="U→L′: the right name, under an untrusted root",
         expected=ALL_REJECT,
-        guards="that chains are verified at all",
+        guards="that chains are verified",
         reference="RFC 5280 section 6.1",
         fix=_FIX_VERIFICATION,
         scenario=_untrusted,
@@ -98,7 +98,8 @@ AUTHORITIES = (
         family=Family.AUTHORITY,
         presents="R2→L′: the right name, under another root that the client trusts",
         expected=PINS_REJECT,
-        guards="that pins are enforced: a company's proxy, Superfish, a root installed by malware",
+        guards="that pins are enforced: against a corporate proxy, Superfish, or a root "
+        "installed by malware",
         reference="OWASP MASTG-TEST-0244",
         fix="pin the server's key, and check the pin on the verified chain of every connection",
         scenario=_rogue,
@@ -106,19 +107,19 @@ AUTHORITIES = (
     Case(
         name="same-ca-new-key",
         family=Family.AUTHORITY,
-        presents="I→L′: the right name, from the server's own authority, with a key of another's",
+        presents="I→L′: the right name, from the server's own authority, with another key",
         expected=Expected(Expect.ACCEPT, Expect.REJECT, Expect.ACCEPT),
-        guards="that a pin on the server's key holds against mis-issuance; pins on an authority "
-        "cannot, and are not meant to",
+        guards="that a pin on the server's key holds against mis-issuance; a pin on an authority "
+        "cannot, and is not meant to",
         reference="RFC 7469 section 4; DigiNotar, 2011",
-        fix="compare the pin with the key of the leaf when it is the leaf that is pinned: a match "
-        "on issuer, subject or host name says nothing of the key",
+        fix="if the leaf is pinned, compare the pin with the key of the leaf: a match on "
+        "issuer, subject or host name proves nothing about the key",
         scenario=_new_key,
     ),
     Case(
         name="fake-ca-same-name",
         family=Family.AUTHORITY,
-        presents="R*→I*→L′: every name and key identifier is that of R and I, every key another",
+        presents="R*→I*→L′: the names and key identifiers of R and I, with other keys",
         expected=ALL_REJECT,
         guards="that a root is trusted for its key, not for its name",
         reference="RFC 5280 section 6.1.1 (d)",
@@ -131,8 +132,8 @@ AUTHORITIES = (
         family=Family.AUTHORITY,
         presents="L′ in I's name, signed with another key, and then the genuine I",
         expected=ALL_REJECT,
-        guards="that each signature is verified: by the names alone this chain is a good one, and "
-        "holds the pinned authority",
+        guards="that each signature is verified: by its names, this chain is complete and "
+        "contains the pinned authority",
         reference="RFC 5280 section 6.1.3 (a)(1); AndroidPinning issue #29",
         fix=_FIX_PATH,
         scenario=_fake_hidden,
@@ -140,9 +141,9 @@ AUTHORITIES = (
     Case(
         name="leaf-as-ca",
         family=Family.AUTHORITY,
-        presents="I→L→L′: the good leaf, which is no authority, signs another",
+        presents="I→L→L′: the good leaf, which is not a CA, signs another certificate",
         expected=ALL_REJECT,
-        guards="that only an authority may sign, even where the key that signed is pinned",
+        guards="that only a CA may sign, even if the signing key is pinned",
         reference="RFC 5280 section 6.1.4 (k); CVE-2002-0862",
         fix="check basicConstraints of every issuer: let the TLS library verify the whole chain, "
         "and do not replace it by a loop that calls certificate.verify(issuer.getPublicKey())",

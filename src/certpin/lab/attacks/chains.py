@@ -70,8 +70,8 @@ _FIX_VERIFIED = (
     "sent (getPeerCertificates, get_unverified_chain, -showcerts)"
 )
 _FIX_SWITCH = _FIX_VERIFIED + (
-    "; a path of one's own making needs every check of RFC 5280 section 6, basicConstraints and "
-    "keyUsage first"
+    "; custom path building needs every check of RFC 5280 section 6, starting with "
+    "basicConstraints and keyUsage"
 )
 
 CHAINS = (
@@ -80,8 +80,8 @@ CHAINS = (
         family=Family.CHAIN,
         presents="R2→L′, and then the genuine I→L",
         expected=PINS_REJECT,
-        guards="that a pin matches on the verified chain: what a server sends along is public, and "
-        "proves nothing",
+        guards="that pins are matched on the verified chain: extra certificates are public, and "
+        "prove nothing",
         reference="CVE-2016-2402; okhttp #4729",
         fix=_FIX_VERIFIED,
         scenario=_leaf_appended,
@@ -91,7 +91,7 @@ CHAINS = (
         family=Family.CHAIN,
         presents="R2→I″→L′, and then the genuine I: I″ has its name and key identifier",
         expected=PINS_REJECT_MAYBE_ALL,
-        guards="that a chain cleaner goes by signatures, and not by names",
+        guards="that a chain cleaner follows signatures, not names",
         reference="okhttp #4729; CVE-2016-2402",
         fix=_FIX_VERIFIED + "; code that sorts the served chain by issuer and subject finds I here",
         scenario=_intermediate_appended,
@@ -99,10 +99,11 @@ CHAINS = (
     Case(
         name="non-ca-switch",
         family=Family.CHAIN,
-        presents="L′, I→S and then R2→J: S is a leaf of J's name and key, so L′ may be of either",
+        presents="L′, I→S and then R2→J: S is a leaf with J's name and key, so either may have "
+        "issued L′",
         expected=PINS_REJECT_MAYBE_ALL,
-        guards="that the pinned path is the verified one, where another leads to the pinned "
-        "authority by way of a certificate that is no CA, and comes first",
+        guards="that the pinned path is the verified one, if another path reaches the pinned "
+        "authority through a certificate that is not a CA, and comes first",
         reference="okhttp #6586 (signersMustHaveCaBitSet); RFC 5280 section 6.1.4 (k)",
         fix=_FIX_SWITCH,
         scenario=_non_ca_switch,
@@ -110,10 +111,11 @@ CHAINS = (
     Case(
         name="non-ca-switch-last",
         family=Family.CHAIN,
-        presents="R2→J→L′, and then I→S: S is a leaf of J's name and key, so I→S→L′ seems whole",
+        presents="R2→J→L′, and then I→S: S is a leaf with J's name and key, so I→S→L′ looks "
+        "complete",
         expected=PINS_REJECT_MAYBE_ALL,
-        guards="the same where the good path comes first, so that libraries that take the first "
-        "issuer verify it, and a search for the pin goes on to the other",
+        guards="the same with the good path first: libraries that take the first issuer verify "
+        "it, and a search for the pin continues to the other",
         reference="okhttp #6586; RFC 5280 section 6.1.4 (k)",
         fix=_FIX_SWITCH,
         scenario=_non_ca_switch_last,
@@ -121,13 +123,13 @@ CHAINS = (
     Case(
         name="pathlen-split",
         family=Family.CHAIN,
-        presents="R2→L′, and I→C→A→L′: A is of R2's name and key, and C has a path length of 0",
+        presents="R2→L′, and I→C→A→L′: A has R2's name and key, and C has a path length of 0",
         expected=PINS_REJECT_MAYBE_ALL,
-        guards="that the pinned path is the verified one, where a second path leads to the pinned "
+        guards="that the pinned path is the verified one, if a second path reaches the pinned "
         "authority with one intermediate too many",
         reference="okhttp #6921 (intermediateMustNotHaveMoreIntermediatesThanSigner); "
         "RFC 5280 section 6.1.4 (l)",
-        fix=_FIX_VERIFIED + "; a path of one's own making must count intermediates against each "
+        fix=_FIX_VERIFIED + "; custom path building must count intermediates against each "
         "pathLenConstraint",
         scenario=_pathlen_split,
     ),

@@ -42,8 +42,8 @@ COMPROMISED = (
         family=Family.COMPROMISED,
         presents="I→K: the server's former key, which was stolen and is marked compromised",
         expected=PINS_REJECT,
-        guards="that a stolen key is refused although a pin of its authority matches; to pins on "
-        "the server's key it is a foreign key besides",
+        guards="that a stolen key is refused although a pin on its authority matches; a pin on "
+        "the server's key doesn't match it anyway",
         reference="RFC 7469 section 4.2; RFC 5280 section 5.3.1 (keyCompromise)",
         fix=_FIX,
         scenario=_stolen_key,
@@ -55,7 +55,7 @@ COMPROMISED = (
         presents="R→K→L: the pinned key of the server, below an intermediate that is marked "
         "compromised",
         expected=PINS_REJECT,
-        guards="that the mark counts for every certificate of the path, and not for the leaf only",
+        guards="that the mark applies to every certificate of the path, not only to the leaf",
         reference="RFC 5280 section 5.3.1 (cACompromise); DigiNotar, 2011",
         fix=_FIX,
         scenario=_stolen_intermediate,

@@ -88,17 +88,17 @@ def _unknown_critical(pki: TestPKI) -> Scenario:
 
 
 _FIX = (
-    "let the TLS library verify the whole chain, and nothing else: a loop of one's own that checks "
-    "signatures from one certificate to the next doesn't know who may sign (RFC 5280 section 6.1)"
+    "let only the TLS library verify the chain: a custom loop that checks the signature of each "
+    "certificate doesn't check who may sign (RFC 5280 section 6.1)"
 )
 
 CONSTRAINTS = (
     Case(
         name="ca-false",
         family=Family.CONSTRAINT,
-        presents="R→X→L, where X is no authority: basicConstraints say cA FALSE",
+        presents="R→X→L, where X is not a CA: basicConstraints with cA FALSE",
         expected=ALL_REJECT,
-        guards="that the certificate of a server, which anybody can buy, can't issue others",
+        guards="that the certificate of a server, which anyone can buy, can't issue others",
         reference="CVE-2021-3450; CVE-2002-0862; RFC 5280 section 6.1.4 (k)",
         fix=_FIX,
         scenario=_ca_false,
@@ -106,10 +106,10 @@ CONSTRAINTS = (
     Case(
         name="no-basic-constraints",
         family=Family.CONSTRAINT,
-        presents="R→X→L, where X has no basicConstraints, though keyCertSign in its keyUsage",
+        presents="R→X→L, where X has no basicConstraints, although its keyUsage has keyCertSign",
         expected=ALL_REJECT,
-        guards="that an authority must say that it is one: silence, which is how certificates of "
-        "version 1 were, is no leave to sign",
+        guards="that a CA must be marked as one: a certificate without basicConstraints, as in "
+        "version 1, may not sign",
         reference="RFC 5280 section 6.1.4 (k)",
         fix=_FIX,
         scenario=_no_basic_constraints,
@@ -119,7 +119,7 @@ CONSTRAINTS = (
         family=Family.CONSTRAINT,
         presents="R→I(pathlen 0)→J→L: one authority too many",
         expected=ALL_REJECT,
-        guards="that an authority which may issue for servers alone can't make authorities",
+        guards="that an authority which may only issue for servers can't create other authorities",
         reference="RFC 5280 section 6.1.4 (l)",
         fix=_FIX,
         scenario=_too_long,
@@ -127,10 +127,10 @@ CONSTRAINTS = (
     Case(
         name="name-constraints",
         family=Family.CONSTRAINT,
-        presents="R→I→L, where I may issue for permitted.example alone",
+        presents="R→I→L, where I may only issue for permitted.example",
         expected=ALL_REJECT,
-        guards="that an authority which is bound to some names, a company's for example, can't "
-        "issue for yours",
+        guards="that an authority with name constraints, such as a company's, can't issue for "
+        "your host",
         reference="RFC 5280 section 6.1.4 (g); CVE-2021-44532",
         fix=_FIX,
         scenario=_other_names_only,
@@ -138,11 +138,11 @@ CONSTRAINTS = (
     Case(
         name="extended-key-usage",
         family=Family.CONSTRAINT,
-        presents="I→L that is for TLS clients alone (extendedKeyUsage: clientAuth)",
+        presents="I→L that is only for TLS clients (extendedKeyUsage: clientAuth)",
         expected=ALL_REJECT,
-        guards="that the certificate of a user or a device can't stand for a server",
+        guards="that the certificate of a user or a device can't identify a server",
         reference="RFC 5280 section 4.2.1.12",
-        fix="say what the certificate is verified for. OpenSSL's clients do by themselves; "
+        fix="set the purpose of the verification. OpenSSL's clients do this by default; "
         "those of GnuTLS must pass GNUTLS_KP_TLS_WWW_SERVER to gnutls_certificate_verify_peers "
         "(wget calls gnutls_certificate_verify_peers2, and accepts: seen with 1.25.0)",
         scenario=_for_clients,
@@ -150,9 +150,9 @@ CONSTRAINTS = (
     Case(
         name="unknown-critical-extension",
         family=Family.CONSTRAINT,
-        presents="I→L with a critical extension that nobody knows",
+        presents="I→L with an unknown critical extension",
         expected=ALL_REJECT,
-        guards="that what must be understood isn't passed over: it may limit the certificate",
+        guards="that an unknown critical extension isn't ignored: it may restrict the certificate",
         reference="RFC 5280 section 4.2",
         fix=f"{_FIX}; never set X509_V_FLAG_IGNORE_CRITICAL",
         scenario=_unknown_critical,

@@ -20,7 +20,8 @@ CONTROL = Case(
     family=Family.CONTROL,
     presents="I→L: the honest server",
     expected=ALL_ACCEPT,
-    guards="that the client works at all: one that refuses everything proves nothing",
-    fix="see that the client trusts the lab's root and reaches the lab; its own output says more",
+    guards="that the client works: a client that refuses every server proves nothing",
+    fix="check that the client trusts the lab's root and reaches the lab; read the "
+    "client's own output",
     scenario=_good,
 )

@@ -46,9 +46,9 @@ def _honest(pki: TestPKI) -> Scenario:
 
 
 _FIX = (
-    "let the TLS library check the dates, beside every pin: remove callbacks that forgive "
+    "let the TLS library check the dates in addition to pins: remove callbacks that ignore "
     "'certificate has expired' (X509_V_FLAG_NO_CHECK_TIME, badCertificateCallback, a trust manager "
-    "that compares pins and nothing else), and set the device's clock"
+    "that only compares pins), and set the device's clock"
 )
 
 DATES = (
@@ -57,8 +57,8 @@ DATES = (
         family=Family.DATE,
         presents="I→L that expired two weeks ago",
         expected=ALL_REJECT,
-        guards="that dates count beside pins: nobody watches over a key, or revokes it, once its "
-        "certificate has expired",
+        guards="that dates are checked in addition to pins: after a certificate expires, its key "
+        "is no longer protected or revoked",
         reference="RFC 5280 section 6.1.3 (a)(2)",
         fix=_FIX,
         scenario=_expired,
@@ -66,9 +66,9 @@ DATES = (
     Case(
         name="not-yet-valid",
         family=Family.DATE,
-        presents="I→L that begins in two weeks",
+        presents="I→L that becomes valid in two weeks",
         expected=ALL_REJECT,
-        guards="that the first date counts as the last one does",
+        guards="that notBefore is checked, as well as notAfter",
         reference="RFC 5280 section 6.1.3 (a)(2)",
         fix=_FIX,
         scenario=_not_yet_valid,
@@ -78,7 +78,7 @@ DATES = (
         family=Family.DATE,
         presents="R→I′→L, where I′ expired two weeks ago and L has not",
         expected=ALL_REJECT,
-        guards="that dates are checked of every certificate of the path, not of the leaf's alone",
+        guards="that dates are checked for every certificate of the path, not only for the leaf",
         reference="RFC 5280 section 6.1.3 (a)(2)",
         fix=_FIX,
         scenario=_expired_intermediate,
@@ -86,16 +86,16 @@ DATES = (
     Case(
         name="pin-set-expired",
         family=Family.DATE,
-        presents="I→L, good as ever, to a client whose clock is 30 days ahead: past the expiry of "
+        presents="I→L, still valid, to a client whose clock is 30 days ahead: after the expiry of "
         "its pins (libfaketime)",
         expected=Expected(Expect.UNDEFINED, Expect.POLICY, Expect.POLICY),
-        guards="what happens once pins expire. Closed (certpin's default): nobody gets "
-        "in, the honest server neither. Open (Android's, TrustKit's): pinning ends in silence, and "
-        "whoever can set the clock ends it. Programs that are linked statically, as "
-        "those of Go often are, don't see the moved clock, and accept",
+        guards="what happens when pins expire. Fail closed (certpin's default): the client "
+        "refuses the honest server too. Fail open (Android, TrustKit): pinning ends silently, and "
+        "an attacker who can set the clock can end it. Statically linked programs, as Go's often "
+        "are, don't see the moved clock, and accept",
         reference="OWASP MASTG-TEST-0243",
-        fix="choose it, and write it down: on_expiry in pins.toml. Ship new pins long before, and "
-        "watch the date (certpin check)",
+        fix="choose the behaviour, and document it: on_expiry in pins.toml. Ship new pins "
+        "long before, and monitor the date (certpin check)",
         scenario=_honest,
         clock=_CLOCK,
     ),

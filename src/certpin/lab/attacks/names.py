@@ -78,23 +78,23 @@ def _default_certificate(pki: TestPKI) -> Scenario:
 
 
 _FIX = (
-    "compare the host that was asked for with the certificate's SAN, beside every pin: leave "
-    "check_hostname on, give the TLS object its server_hostname, and remove verifiers that "
+    "compare the requested host with the certificate's SAN, in addition to pins: leave "
+    "check_hostname enabled, give the TLS object its server_hostname, and remove verifiers that "
     "return true (HostnameVerifier, verify_hostname=False, checkServerIdentity: () => undefined)"
 )
 _FIX_WILDCARDS = (
-    "leave the matching of names to the TLS library (fnmatch and regular expressions match too "
-    "much): a * stands for one whole label, the leftmost"
+    "let the TLS library match names (fnmatch and regular expressions match too much): a * is one "
+    "whole label, the leftmost"
 )
 
 NAMES = (
     Case(
         name="wrong-host-pinned-ca",
         family=Family.NAME,
-        presents="R→I→evil.example: an honest certificate of somebody else, from the pinned issuer",
+        presents="R→I→evil.example: an honest certificate of another customer of the pinned issuer",
         expected=ALL_REJECT,
-        guards="that a pin on a CA comes with a check of the name: the issuer has other customers, "
-        "and banking apps took the certificates of any of them",
+        guards="that a pin on a CA is combined with a check of the name: the issuer has other "
+        "customers, and banking apps have accepted their certificates",
         reference="Stone, Chothia, Garcia: Spinner (ACSAC 2017)",
         fix=_FIX,
         scenario=_somebody_else,
@@ -102,9 +102,9 @@ NAMES = (
     Case(
         name="wrong-host-parent",
         family=Family.NAME,
-        presents="I→L with the name of the parent domain alone",
+        presents="I→L with only the name of the parent domain",
         expected=ALL_REJECT,
-        guards="that a name doesn't speak for those below it",
+        guards="that a name doesn't cover its subdomains",
         reference="RFC 9525 section 6.3",
         fix=f"compare whole names (host.endswith(name) is no comparison): {_FIX}",
         scenario=_named(parent),
@@ -114,7 +114,7 @@ NAMES = (
         family=Family.NAME,
         presents="I→L with the name of another host of the same domain",
         expected=ALL_REJECT,
-        guards="that the whole name is compared, and not the end of it",
+        guards="that the whole name is compared, not its suffix",
         reference="RFC 9525 section 6.3",
         fix=f"compare whole names, not the registered domain of both: {_FIX}",
         scenario=_named(_sibling),
@@ -122,9 +122,9 @@ NAMES = (
     Case(
         name="wrong-host-wildcard",
         family=Family.NAME,
-        presents="I→L with *.bank.example, to a client that calls v1.api.bank.example",
+        presents="I→L with *.bank.example, to a client that requests v1.api.bank.example",
         expected=ALL_REJECT,
-        guards="that a wildcard stands for one label",
+        guards="that a wildcard matches one label",
         reference="RFC 9525 section 6.3",
         fix=_FIX_WILDCARDS,
         scenario=_named(lambda host: f"*.{parent(parent(host))}"),
@@ -135,7 +135,7 @@ NAMES = (
         family=Family.NAME,
         presents="I→L with a wildcard below the host: *.api.bank.example",
         expected=ALL_REJECT,
-        guards="that a wildcard stands for one label, and not for none",
+        guards="that a wildcard matches one label, and not zero",
         reference="RFC 9525 section 6.3",
         fix=_FIX_WILDCARDS,
         scenario=_named(_wildcard_below),
@@ -146,7 +146,8 @@ NAMES = (
         presents="I→L with a wildcard inside a label: a*.bank.example",
         expected=ALL_WARN,
         guards="that a wildcard is a whole label. RFC 6125 let clients choose, and those of Java "
-        "and Node.js accept it; RFC 9525 forbids it, and no public authority may issue it",
+        "and Node.js accept a partial one; RFC 9525 forbids it, and no public authority may issue "
+        "it",
         reference="RFC 9525 section 6.3; CA/B Forum Baseline Requirements 7.1.2.7.12",
         fix=_FIX_WILDCARDS,
         scenario=_named(_partial_wildcard),
@@ -154,10 +155,11 @@ NAMES = (
     Case(
         name="wrong-host-idn",
         family=Family.NAME,
-        presents="I→L with x*.HOST, to a client that calls xn--bcher-kva.HOST",
+        presents="I→L with x*.HOST, to a client that requests xn--bcher-kva.HOST",
         expected=ALL_REJECT,
         guards="that no wildcard matches inside the encoding of an internationalised name. curl "
-        "did; Node.js does (seen with version 20), since it looks for xn-- in the pattern alone",
+        "did; Node.js does (observed with version 20), because it looks for xn-- only in the "
+        "pattern",
         reference="CVE-2023-28321; RFC 6125 section 6.4.3",
         fix=f"{_FIX_WILDCARDS}; curl: 8.1.0 or newer; Node.js: a checkServerIdentity that refuses "
         "a * beside other characters, and then calls tls.checkServerIdentity",
@@ -167,10 +169,10 @@ NAMES = (
     Case(
         name="sni-ignored",
         family=Family.NAME,
-        presents="R→I2→L2: the honest certificate of the second host, as a server's default",
+        presents="R→I2→L2: the honest certificate of the second host, as the default of the server",
         expected=ALL_REJECT,
-        guards="that the certificate is for the host that was asked for, whatever server answers, "
-        "and that the pins of one host are not taken for another's",
+        guards="that the certificate is for the requested host, whichever server answers, and "
+        "that the pins of one host don't apply to another",
         reference="RFC 6066 section 3",
         fix=f"{_FIX}; look the pins up by host, never in one pool for all hosts",
         scenario=_default_certificate,

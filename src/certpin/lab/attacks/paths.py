@@ -54,19 +54,19 @@ def _compromised_sent(pki: TestPKI) -> Scenario:
 
 
 _FIX = (
-    "let the TLS library build the path, and look for pins anywhere on the chain that it verified: "
-    "not among the certificates that were sent, by their place or their number"
+    "let the TLS library build the path, and look for pins anywhere on the chain that it verified, "
+    "not among the served certificates by position or count"
 )
 
 PATHS = (
     Case(
         name="rot-cross-signed",
         family=Family.ROTATION,
-        presents="R→X→I→L: I certified by a new root X, which R has cross-signed until clients "
+        presents="R→X→I→L: I is certified by a new root X, which R has cross-signed until clients "
         "have it",
         expected=ALL_ACCEPT,
-        guards="that a change of roots locks nobody out: keys of R, I and L stay, and the chain "
-        "gets longer",
+        guards="that a change of roots locks no client out: the keys of R, I and L stay, and the "
+        "chain gets longer",
         reference="RFC 4158; ISRG Root X1, cross-signed by DST Root CA X3",
         fix=f"{_FIX}; don't limit the length of chains",
         scenario=_cross_signed,
@@ -74,10 +74,10 @@ PATHS = (
     Case(
         name="rot-order-reordered",
         family=Family.ROTATION,
-        presents="L, I, J where I→J→L: the certificates above the leaf in the wrong order",
+        presents="L, I, J with I→J→L: the certificates above the leaf in the wrong order",
         expected=ALL_ACCEPT,
-        guards="that a server whose chain was put together by hand is not refused, and that pins "
-        "are not looked for by place",
+        guards="that a server with a chain assembled by hand is not refused, and that pins are "
+        "not looked up by position",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
         scenario=_reordered,
@@ -87,7 +87,7 @@ PATHS = (
         family=Family.ROTATION,
         presents="L, I, R: the root is sent too",
         expected=ALL_ACCEPT,
-        guards="that a root which was sent is no self-signed stranger",
+        guards="that a served root is not treated as an unknown self-signed certificate",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
         scenario=_root_sent,
@@ -95,9 +95,9 @@ PATHS = (
     Case(
         name="rot-order-extra-certificate",
         family=Family.ROTATION,
-        presents="L, I, I2: with a certificate that has nothing to do with the chain",
+        presents="L, I, I2: with a certificate that does not belong to the chain",
         expected=ALL_ACCEPT,
-        guards="that what was sent along neither counts nor hurts",
+        guards="that extra certificates neither help nor harm",
         reference="RFC 8446 section 4.4.2",
         fix=_FIX,
         scenario=_extra_certificate,
@@ -108,7 +108,7 @@ PATHS = (
         presents="L, I, K: the path is the honest one, and an intermediate that is marked "
         "compromised is still sent along",
         expected=ALL_ACCEPT,
-        guards="that a compromised key is looked for on the verified path only: a server that "
+        guards="that compromised keys are looked for only on the verified path: a server that "
         "still sends the old intermediate is not refused",
         reference="RFC 8446 section 4.4.2",
         fix="look for compromised keys on the path that the TLS library verified, not among the "

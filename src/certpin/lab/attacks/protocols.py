@@ -39,32 +39,33 @@ PROTOCOLS = (
         family=Family.PROTOCOL,
         presents="I→L, and nothing newer than TLS 1.1",
         expected=ALL_REJECT,
-        guards="that TLS 1.0 and 1.1 are off: their handshakes are signed with MD5 and SHA-1",
+        guards="that TLS 1.0 and 1.1 are disabled: their handshakes are signed with MD5 and SHA-1",
         reference="RFC 8996; CVE-2011-3389 (BEAST)",
-        fix="take TLS 1.2 as the least: minimum_version, setMinVersion, ConnectionSpec.MODERN_TLS, "
-        "--tlsv1.2; do not lower the security level (SECLEVEL=0) to please an old server",
+        fix="require TLS 1.2 or newer: minimum_version, setMinVersion, "
+        "ConnectionSpec.MODERN_TLS, --tlsv1.2; do not lower the security level (SECLEVEL=0) for an "
+        "old server",
         scenario=_old,
     ),
     Case(
         name="anonymous",
         family=Family.PROTOCOL,
-        presents="no certificate at all: a TLS 1.2 suite with anonymous keys",
+        presents="no certificate: a TLS 1.2 suite with anonymous keys",
         expected=ALL_REJECT,
-        guards="that a server must prove who it is: where there is no chain, no pin can fail",
+        guards="that a server must prove its identity: without a chain, no pin can fail",
         reference="RFC 5246 section F.1.1.1; RFC 9325 section 4.1",
-        fix="leave the library's own cipher list alone, or take aNULL out of it (!aNULL); treat an "
-        "empty chain as a failure, not as nothing to check",
+        fix="keep the library's default cipher list, or remove aNULL from it (!aNULL); treat "
+        "an empty chain as a failure, not as nothing to check",
         scenario=_anonymous,
     ),
     Case(
         name="weak-suite",
         family=Family.PROTOCOL,
-        presents="I→L, and suites without encryption (NULL) alone",
+        presents="I→L, with only suites without encryption (NULL)",
         expected=ALL_REJECT,
-        guards="that suites that protect nothing are off",
+        guards="that suites without encryption are disabled",
         reference="RFC 9325 section 4.1",
-        fix="leave the library's own cipher list alone, or take eNULL out of it (!eNULL); look for "
-        "ciphers=ALL or COMPLEMENTOFALL, and for SECLEVEL=0",
+        fix="keep the library's default cipher list, or remove eNULL from it (!eNULL); look "
+        "for ciphers=ALL or COMPLEMENTOFALL, and for SECLEVEL=0",
         scenario=_weak,
     ),
     Case(
@@ -72,7 +73,7 @@ PROTOCOLS = (
         family=Family.PROTOCOL,
         presents="HTTP in clear text where TLS should begin",
         expected=ALL_REJECT,
-        guards="that a failed handshake is never followed by the same request without TLS",
+        guards="that the client never repeats a request without TLS after a failed handshake",
         reference="RFC 9110 section 4.2.2; OWASP MASTG-TEST-0235",
         fix="let the request fail: look for a retry that turns https:// into http://, for a catch "
         "of the TLS error that opens a plain socket, and for usesCleartextTraffic",

@@ -43,9 +43,9 @@ REDIRECTS = (
     Case(
         name="redirect-to-http",
         family=Family.HTTP,
-        presents="I→L, and its answer leads to http:// on the same host",
+        presents="I→L, and its answer redirects to http:// on the same host",
         expected=_UNWISE,
-        guards="that an answer cannot switch TLS off",
+        guards="that an answer cannot disable TLS",
         reference="RFC 9110 section 15.4; CWE-319",
         fix="refuse redirects to http://, or follow none (certpin: strict mode)",
         scenario=_to_plain,
@@ -54,9 +54,9 @@ REDIRECTS = (
     Case(
         name="redirect-to-unpinned-host",
         family=Family.HTTP,
-        presents="I→L, and its answer leads to a host without pins, with a good chain",
+        presents="I→L, and its answer redirects to a host without pins, with a good chain",
         expected=_UNWISE,
-        guards="that data and tokens do not follow an answer to where no pin is",
+        guards="that data and tokens do not follow a redirect to a host without pins",
         reference="OWASP MASTG-TEST-0244",
         fix="refuse redirects to hosts without pins, or pin them too (certpin: strict mode)",
         scenario=_to_unpinned,

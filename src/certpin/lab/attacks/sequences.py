@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _RETRIES = 5
 _SHARED = TLSSettings(tickets="shared")
 
-_TWICE = "let the client follow redirects, or ask for {url} twice on connections of their own"
-_BOTH = "let the client follow redirects, or ask for {url} and then for {url2}"
+_TWICE = "let the client follow redirects, or request {url} twice on separate connections"
+_BOTH = "let the client follow redirects, or request {url} and then {url2}"
 
 
 def _swap(pki: TestPKI) -> Scenario:
@@ -75,10 +75,10 @@ def _asks_certificate(pki: TestPKI) -> Scenario:
     return Scenario.of(pki.man_in_the_middle.but(settings=TLSSettings(asks_certificate=True)))
 
 
-_FIX_EVERY = "check the pins in the handshake of every connection, never once per host or at start"
+_FIX_EVERY = "check the pins in the handshake of every connection, not once per host or at startup"
 _FIX_RETRY = (
-    "treat a failed verification as final: no retry without it, no data on a connection before "
-    "that very connection was checked"
+    "treat a failed verification as final: don't retry without it, and send no data on a "
+    "connection that was not checked"
 )
 
 SEQUENCES = (
@@ -87,7 +87,7 @@ SEQUENCES = (
         family=Family.SEQUENCE,
         presents="I→L at first, R2→L′ from the second connection on",
         expected=PINS_REJECT,
-        guards="that pins are checked on each connection, not once, nor on one of their own",
+        guards="that pins are checked on each connection, not once, and not on a separate one",
         reference="OWASP MASTG-TEST-0244",
         fix=_FIX_EVERY,
         scenario=_swap,
@@ -98,7 +98,7 @@ SEQUENCES = (
         family=Family.SEQUENCE,
         presents="a man in the middle at first, I→L from the second connection on",
         expected=ALL_REJECT,
-        guards="that a connection is not trusted for what another one showed",
+        guards="that a connection is not trusted because of another one",
         reference="OWASP MASTG-TEST-0244",
         fix=_FIX_RETRY,
         scenario=_bad_then_good,
@@ -108,7 +108,7 @@ SEQUENCES = (
         family=Family.SEQUENCE,
         presents=f"a man in the middle on {_RETRIES} connections, and then I→L",
         expected=ALL_REJECT,
-        guards="that a client that tries again does not become less strict",
+        guards="that a client does not become less strict when it retries",
         reference="CWE-636: not failing securely",
         fix=_FIX_RETRY,
         scenario=_retry,
@@ -116,11 +116,11 @@ SEQUENCES = (
     Case(
         name="pool-reuse",
         family=Family.SEQUENCE,
-        presents="U→L′ to a call without verification, and the same connection to a strict one",
+        presents="U→L′ for a call without verification, and the same connection for a strict one",
         expected=ALL_REJECT,
-        guards="that a strict call does not take over the connection of a lax one",
+        guards="that a strict call does not reuse the connection of a lax one",
         reference="CVE-2024-35195",
-        fix="keep strict and lax calls in pools of their own, or better: make no lax call",
+        fix="use separate pools for strict and lax calls, or better: make no lax call",
         scenario=_pool_reuse,
         protocol="http",
         exercise=(
@@ -131,11 +131,11 @@ SEQUENCES = (
     Case(
         name="resumption-other-host",
         family=Family.SEQUENCE,
-        presents="U→L2′ at the second host, which takes the tickets that the first gave out",
+        presents="U→L2′ at the second host, which accepts the session tickets of the first",
         expected=ALL_REJECT,
-        guards="that a session is resumed with the host alone that it was made with",
+        guards="that a session is only resumed with the host that issued it",
         reference="CVE-2021-22890; RFC 8446 section 4.6.1",
-        fix="keep sessions by host and port, and check the pins of a resumed one again",
+        fix="store sessions by host and port, and check the pins again when one is resumed",
         scenario=_resumption,
         exercise=_BOTH,
     ),
@@ -144,16 +144,16 @@ SEQUENCES = (
         family=Family.SEQUENCE,
         presents="I→L at the host, R2→L2′ at the second one",
         expected=PINS_REJECT,
-        guards="that every host of the app is pinned, and not the first alone",
+        guards="that every host of the app is pinned, not only the first",
         reference="OWASP MASTG-TEST-0244",
-        fix="give the second host pins, in the same place as the first; refuse hosts without any",
+        fix="give the second host pins, in the same place as the first; refuse hosts without pins",
         scenario=_second_host,
         exercise=_BOTH,
     ),
     Case(
         name="http2-coalescing",
         family=Family.SEQUENCE,
-        presents="I→L for both hosts, with the key that is pinned for the first alone",
+        presents="I→L for both hosts, with a key that is pinned only for the first",
         expected=PINS_REJECT_MAYBE_ALL,  # not every client shares connections
         guards="that HTTP/2 sends no request for a pinned host on the connection of another one",
         reference="RFC 9113 section 9.1.1",
@@ -165,10 +165,10 @@ SEQUENCES = (
     Case(
         name="leak-before-check",
         family=Family.SEQUENCE,
-        presents="R2→L′, and no answer ever",
+        presents="R2→L′, and no answer",
         # Without pins there is nothing to be checked.
         expected=Expected(Expect.UNDEFINED, Expect.REJECT, Expect.REJECT),
-        guards="that pins are checked before the request is sent, not when the answer is there",
+        guards="that pins are checked before the request is sent, not when the answer arrives",
         reference="dio issue 2418",
         fix="check in the handshake (a trust manager, a context), not in a hook on the response",
         scenario=_leak,
@@ -176,13 +176,13 @@ SEQUENCES = (
     Case(
         name="client-certificate-requested",
         family=Family.SEQUENCE,
-        presents="a man in the middle who asks the client for its certificate",
+        presents="a man in the middle who requests the client's certificate",
         expected=ALL_REJECT,
-        guards="that a client does not show who it is to whom it would not talk to",
+        guards="that a client does not reveal its identity to a server that it refuses",
         reference="RFC 8446 section 4.4.2",
         fix=(
-            "trust no root but the pinned ones (certpin: trust = FILE), so that the handshake ends "
-            "before a certificate is shown"
+            "trust only the pinned roots (certpin: trust = FILE), so that the handshake ends "
+            "before the client sends its certificate"
         ),
         scenario=_asks_certificate,
     ),

@@ -61,11 +61,11 @@ def _explicit_curve(pki: TestPKI) -> Scenario:
 
 _FIX_SIGNATURE = (
     "verify the signature of every certificate: let the TLS library verify the chain, and do not "
-    "let a callback of one's own overrule what it says"
+    "let a callback override its result"
 )
 _FIX_LIBRARY = (
-    "a TLS library does this by itself: update it, or leave the one that is embedded; look for "
-    "code that reads the certificate from a handshake that it does not finish"
+    "TLS libraries do this: update yours, or replace an embedded one; look for code that reads the "
+    "certificate from a handshake that it does not finish"
 )
 
 SIGNATURES = (
@@ -74,7 +74,7 @@ SIGNATURES = (
         family=Family.AUTHORITY,
         presents="I→L: the good leaf and its key, with one bit of its signature flipped",
         expected=ALL_REJECT,
-        guards="that the leaf's signature is verified, even where its key is the pinned one",
+        guards="that the leaf's signature is verified, even if its key is the pinned one",
         reference="RFC 5280 section 6.1.3 (a)(1)",
         fix=_FIX_SIGNATURE,
         scenario=_bad_leaf,
@@ -84,7 +84,7 @@ SIGNATURES = (
         family=Family.AUTHORITY,
         presents="I→L: the good chain, with one bit of the intermediate's signature flipped",
         expected=ALL_REJECT,
-        guards="that every signature up to the root is verified, not the first alone",
+        guards="that every signature up to the root is verified, not only the first",
         reference="RFC 5280 section 6.1.3 (a)(1)",
         fix=_FIX_SIGNATURE + "; a pinned intermediate is no trust anchor unless it was made one",
         scenario=_bad_intermediate,
@@ -92,9 +92,9 @@ SIGNATURES = (
     Case(
         name="replaced-key",
         family=Family.AUTHORITY,
-        presents="I→L: the good leaf with another key put in, and the signature kept",
+        presents="I→L: the good leaf with another key inserted, and its old signature",
         expected=ALL_REJECT,
-        guards="that the signature is verified over the certificate that came",
+        guards="that the signature is verified over the certificate as received",
         reference="RFC 5280 section 6.1.3 (a)(1)",
         fix=_FIX_SIGNATURE,
         scenario=_replaced,
@@ -104,7 +104,8 @@ SIGNATURES = (
         family=Family.AUTHORITY,
         presents="I→L: the genuine chain; ServerKeyExchange is signed with another key",
         expected=ALL_REJECT,
-        guards="that the server proves to have the key: a certificate is public, and so is its pin",
+        guards="that the server proves possession of the key: a certificate is public, and so is "
+        "its pin",
         reference="CVE-2014-1266 (goto fail); RFC 5246 section 7.4.3",
         fix=_FIX_LIBRARY,
         scenario=_stolen_tls12,
@@ -114,7 +115,8 @@ SIGNATURES = (
         family=Family.AUTHORITY,
         presents="I→L: the genuine chain; CertificateVerify is signed with another key",
         expected=ALL_REJECT,
-        guards="that the server proves to have the key: a certificate is public, and so is its pin",
+        guards="that the server proves possession of the key: a certificate is public, and so is "
+        "its pin",
         reference="RFC 8446 section 4.4.3; as CVE-2014-1266",
         fix=_FIX_LIBRARY,
         scenario=_stolen_tls13,
@@ -122,12 +124,13 @@ SIGNATURES = (
     Case(
         name="explicit-curve-ca",
         family=Family.AUTHORITY,
-        presents="R~→L′: R's name and public point, on P-256 with a generator of the forger's",
+        presents="R~→L′: R's name and public point, on P-256 with a generator that the attacker "
+        "chose",
         expected=ALL_REJECT,
-        guards="that a root is compared with all of its key, the parameters of its curve included",
+        guards="that a root is compared by its whole key, including the parameters of its curve",
         reference="CVE-2020-0601; RFC 5480 section 2.1.1 (specifiedCurve must not be used)",
-        fix="update the platform (Windows: January 2020); refuse keys whose curve is not named; "
-        "compare the whole SubjectPublicKeyInfo, never the bare point",
+        fix="update the platform (Windows: January 2020); refuse keys without a named curve; "
+        "compare the whole SubjectPublicKeyInfo, never only the point",
         scenario=_explicit_curve,
     ),
 )

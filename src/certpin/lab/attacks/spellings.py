@@ -84,7 +84,7 @@ def _address(pki: TestPKI) -> Scenario:
     return Scenario.legitimate(pki.leaf)
 
 
-_FIX_LIBRARY = "leave the comparison of names to a TLS library of today: remove what compares"
+_FIX_LIBRARY = "let a current TLS library compare names: remove code that compares"
 
 SPELLINGS = (
     Case(
@@ -92,7 +92,8 @@ SPELLINGS = (
         family=Family.NAME,
         presents="I→L with the SAN HOST\\0.evil.example",
         expected=ALL_REJECT,
-        guards="that a name is compared whole: C's strings end at the NUL, the issuer's did not",
+        guards="that the whole name is compared: C strings end at the NUL, but the issuer's "
+        "comparison did not",
         reference="CVE-2009-2417; CVE-2009-2408",
         fix=f"{_FIX_LIBRARY} names as C strings (strcmp), or cuts them at a NUL",
         scenario=_nul_in_name,
@@ -102,7 +103,7 @@ SPELLINGS = (
         family=Family.NAME,
         presents="I→L without a SAN, with the common name HOST\\0.evil.example",
         expected=ALL_REJECT,
-        guards="the same in the subject, which old clients fall back to",
+        guards="the same for the subject, which old clients fall back to",
         reference="CVE-2009-2417; CVE-2009-2408",
         fix=f"{_FIX_LIBRARY} names as C strings, and never look at the common name",
         scenario=_nul_in_common_name,
@@ -110,10 +111,10 @@ SPELLINGS = (
     Case(
         name="cn-only",
         family=Family.NAME,
-        presents="I→L without a SAN: the right name, in the subject alone",
+        presents="I→L without a SAN: the right name, only in the subject",
         expected=ALL_WARN,
-        guards="that names are read from the SAN: the subject is free text, which name constraints "
-        "of an authority don't bind everywhere",
+        guards="that names are read from the SAN: the subject is free text, and name constraints "
+        "don't apply to it everywhere",
         reference="RFC 9525 section 2; CA/B Forum Baseline Requirements 7.1.4.3",
         fix="switch the common name off: in Python, context.hostname_checks_common_name = False; "
         "in OpenSSL, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT",
@@ -122,12 +123,12 @@ SPELLINGS = (
     Case(
         name="ip-without-ip-san",
         family=Family.NAME,
-        presents="I→L for an address that stands in the SAN as a dNSName, and in the subject",
+        presents="I→L for an address that is a dNSName in the SAN, and the common name",
         expected=ALL_REJECT,
-        guards="that the name is checked too where the client calls an address",
+        guards="that the name is also checked if the client connects to an address",
         reference="CVE-2024-2466; RFC 9525 section 6.4",
-        fix="verify addresses against the iPAddress entries of the SAN (server_hostname takes an "
-        "address too): don't switch the check off because there is no name; curl with mbedTLS: "
+        fix="verify addresses against the iPAddress entries of the SAN (server_hostname takes "
+        "an address too): don't disable the check because there is no name; curl with mbedTLS: "
         "8.7.0 or newer",
         scenario=_address_as_name,
         host=ipv4,
@@ -137,8 +138,8 @@ SPELLINGS = (
         family=Family.NAME,
         presents="I→L for an IPv6 address, with its iPAddress in the SAN",
         expected=ALL_ACCEPT,
-        guards="that addresses of IPv6 are compared as addresses, without brackets and zone, and "
-        "have their pins",
+        guards="that IPv6 addresses are compared as addresses, without brackets and zone, and "
+        "that their pins are found",
         reference="RFC 9525 section 6.4; RFC 5280 section 4.2.1.6",
         fix="compare addresses as bytes, not as text; look the pins up by the address without "
         "brackets",

@@ -26,7 +26,7 @@ BEFORE_TLS = (
         family=Family.STARTTLS,
         presents="a server that does not offer STARTTLS, or answers N to PostgreSQL's SSLRequest",
         expected=ALL_REJECT,
-        guards="that a client does not go on in clear text where TLS cannot be had",
+        guards="that a client does not continue in clear text if TLS is not available",
         reference="RFC 3207 section 6; RFC 8314 section 3",
         fix=(
             "require TLS instead of using it where it is offered: --ssl-reqd, sslmode=verify-full; "
@@ -38,9 +38,10 @@ BEFORE_TLS = (
     Case(
         name="starttls-injection",
         family=Family.STARTTLS,
-        presents="I→L: the honest server, with an attacker's answer right behind the go-ahead",
+        presents="I→L: the honest server, with an attacker's answer appended to the reply to "
+        "STARTTLS",
         expected=ALL_REJECT,
-        guards="that nothing that came before TLS is taken for something that came under it",
+        guards="that data received before TLS is not treated as received under TLS",
         reference="CVE-2021-22947; CVE-2011-0411; CVE-2021-23222",
         fix="refuse the connection, or empty every read buffer, before the TLS handshake begins",
         scenario=_inject,

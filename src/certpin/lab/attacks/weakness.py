@@ -46,7 +46,7 @@ def _leaf_alone(pki: TestPKI) -> Scenario:
 
 
 _FIX_LEVEL = (
-    "raise the least that the TLS library takes: OpenSSL's security level 2 (ciphers ending in "
+    "raise the minimum of the TLS library: OpenSSL's security level 2 (ciphers ending in "
     "@SECLEVEL=2), jdk.certpath.disabledAlgorithms in Java"
 )
 
@@ -56,8 +56,8 @@ WEAKNESS = (
         family=Family.CONSTRAINT,
         presents="R→I(RSA 1024)→L: an intermediate whose key can be factored",
         expected=ALL_POLICY,
-        guards="whether the client has a least size of keys: 1024 bits of RSA are within reach of "
-        "a state, and no public authority may certify them since 2014",
+        guards="whether the client enforces a minimum key size: a state can factor RSA keys of "
+        "1024 bits, and no public authority may certify them since 2014",
         reference="NIST SP 800-57 part 1; CA/B Forum Baseline Requirements 6.1.5",
         fix=_FIX_LEVEL,
         scenario=_weak_key,
@@ -67,8 +67,8 @@ WEAKNESS = (
         family=Family.CONSTRAINT,
         presents="R→I(RSA)→L, where I signed L over SHA-1",
         expected=ALL_POLICY,
-        guards="whether the client takes signatures over SHA-1: two certificates of one digest can "
-        "be made, of which an authority sees and signs the harmless one",
+        guards="whether the client accepts SHA-1 signatures: an attacker can make two "
+        "certificates with one digest, of which an authority sees and signs the harmless one",
         reference="CVE-2005-4900; CA/B Forum Baseline Requirements 7.1.3.2",
         fix=_FIX_LEVEL,
         scenario=_signed_over(hashes.SHA1()),  # noqa: S303  # the point
@@ -78,7 +78,7 @@ WEAKNESS = (
         family=Family.CONSTRAINT,
         presents="R→I(RSA)→L, where I signed L over MD5",
         expected=ALL_POLICY,
-        guards="the same for MD5, over which a rogue authority was made in 2008, and Flame's "
+        guards="the same for MD5, which was used to forge an authority in 2008, and Flame's "
         "certificate in 2012",
         reference="CVE-2004-2761; RFC 6151",
         fix=_FIX_LEVEL,
@@ -87,12 +87,12 @@ WEAKNESS = (
     Case(
         name="missing-intermediate",
         family=Family.CONSTRAINT,
-        presents="L alone: the server was set up without its intermediate. L names no place to "
-        "fetch it from (no AIA), so only a client that remembers I can accept",
+        presents="only L: the server was configured without its intermediate. L has no URL to "
+        "fetch it from (no AIA), so only a client that cached I can accept",
         expected=ALL_EITHER,
-        guards="nothing of security: it says why a server works in browsers and fails in apps",
+        guards="no security property: it explains why a server works in browsers and fails in apps",
         reference="RFC 8446 section 4.4.2; RFC 5280 section 4.2.2.1",
-        fix="have the server send its intermediate (certbot: fullchain.pem, not cert.pem)",
+        fix="configure the server to send its intermediate (certbot: fullchain.pem, not cert.pem)",
         scenario=_leaf_alone,
     ),
 )

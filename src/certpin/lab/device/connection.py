@@ -39,24 +39,24 @@ class DeviceSession(CaseRun):
         self._schedule = schedule
 
     def tests(self, host: str) -> bool:
-        """Whether a host is under test."""
+        """Return True if the host is under test."""
         return self._schedule.tests(host)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Nothing is spoken before TLS. A session asks this first: its turn is taken now."""
+        """Choose the turn of this connection. A session calls this first."""
         self.visit = self._schedule.admit(seen, plain=self.plain)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """The turn keeps the evidence."""
+        """Do nothing: the turn keeps the evidence."""
 
     def failed(self, error: CannotServeError) -> None:
         """The lab could not serve a step."""
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Bytes came, or the end."""
+        """Report that bytes arrived, or that the connection ended."""
         if self.visit:
             self._schedule.heard(self.visit, hung_up=hung_up, ended=ended)
 
@@ -70,7 +70,7 @@ _HTTP, _HTTPS = 80, 443
 
 
 class ObservedConnection:
-    """A conversation of a session. ``ended`` must be called when its connection is over."""
+    """A conversation whose progress is reported. Call ``ended`` when its connection is over."""
 
     def __init__(self, session: DeviceSession, inner: Conversation) -> None:
         self._session = session
@@ -78,47 +78,47 @@ class ObservedConnection:
 
     @property
     def done(self) -> bool:
-        """Whether to close, once everything is sent."""
+        """Whether the connection closes once everything is sent."""
         return self._inner.done
 
     @property
     def passing(self) -> Reached | None:
-        """Where to, if it is not the lab's own."""
+        """The destination to relay to; None if the lab serves the connection."""
         return self._inner.passing
 
     @property
     def early(self) -> bytes:
-        """What the client has said already to whom it passes through to."""
+        """The bytes that the client sent before the relay began."""
         return self._inner.early
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to whom it passes through to, or that said it ``back``."""
+        """Observe relayed bytes, from the client or (``back``) from the server."""
         self._inner.passed(data, back=back)
         self._session.step(hung_up=not data and not back)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         return self._inner.data_to_send()
 
     def receive(self, data: bytes) -> None:
-        """Take what came; empty where the client hung up."""
+        """Process received bytes; empty if the client closed."""
         self._inner.receive(data)
         self._session.step(hung_up=not data)
 
     def ended(self) -> None:
-        """The connection is over, whoever ended it."""
+        """Report that the connection is over."""
         self._session.step(ended=True)
 
 
 class Arrival(ObservedConnection):
-    """A client that was routed here: what it wants is seen by what it says."""
+    """A client that was routed here. Its first bytes show the protocol."""
 
     def __init__(self, session: DeviceSession, inner: Routed) -> None:
         super().__init__(session, inner)
         self._routed = inner
 
     def silent(self) -> None:
-        """The client says nothing: it waits for a server that speaks first."""
+        """Handle a client that waits for the server to speak first."""
         self._routed.silent()
 
 
@@ -137,7 +137,7 @@ def asked_for(schedule: Schedule, reached: Reached) -> ObservedConnection | None
 
 
 def routed_here(schedule: Schedule, destination: Reached) -> Arrival:
-    """The conversation of a client that was routed here, without a word to a proxy."""
+    """Return the conversation of a client that was routed here without a proxy."""
     session = DeviceSession(schedule, plain=destination.port == _HTTP)
     return Arrival(session, Routed(session, destination))
 
@@ -159,22 +159,22 @@ class DeviceConnection:
 
     @property
     def early(self) -> bytes:
-        """What the client has said already to whom it passes through to."""
+        """The bytes that the client sent before the relay began."""
         return self._inner.early if self._inner else bytes(self._front.rest)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to whom it passes through to, or that said it ``back``."""
+        """Observe relayed bytes, from the client or (``back``) from the server."""
         if self._inner:
             self._inner.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         out, self._out = self._out, b""
         inner = self._inner.data_to_send() if self._inner else b""
         return self._front.data_to_send() + out + inner
 
     def receive(self, data: bytes) -> None:
-        """Take what came; empty where the client hung up."""
+        """Process received bytes; empty if the client closed."""
         if self._inner:
             self._hand_on(data)
         elif data:
@@ -183,7 +183,7 @@ class DeviceConnection:
             self.done = True
 
     def ended(self) -> None:
-        """The connection is over, whoever ended it."""
+        """Report that the connection is over."""
         if self._inner:
             self._inner.ended()
 
@@ -198,7 +198,7 @@ class DeviceConnection:
             self._begin(reached)
 
     def _ask_lab(self) -> None:
-        """A request that names no other host is for the lab itself."""
+        """Handle a request that names no other host, which is for the lab itself."""
         if not self._front.failed:
             return
         if self._front.rest.startswith((b"GET /", b"HEAD /")):

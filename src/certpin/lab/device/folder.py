@@ -79,7 +79,7 @@ _NAMES = {
 
 
 def default_folder() -> Path:
-    """Where it is by default: in the user's folder for data."""
+    """Return the default folder, in the user's data directory."""
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     if not data.is_absolute():  # the specification says to ignore it (XDG base directories)
         mac = sys.platform == "darwin"
@@ -90,7 +90,7 @@ def default_folder() -> Path:
 class LabFolder:
     """A context manager: the folder is locked while it is open. Raises ``LabError``.
 
-    ``tell`` hears of what its owner must do, such as to install a new root.
+    ``tell`` is called with instructions for the user, such as to install a new root.
     """
 
     def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
@@ -123,12 +123,12 @@ class LabFolder:
         os.close(self._folder)
 
     def authorities(self, now: datetime) -> Authorities:
-        """R and R2 as they were, or new ones; the rest is made when it is asked for."""
+        """Return authorities with the stored R and R2, or with new ones."""
         root, rogue = (self._root(name, now) for name in _NAMES)
         return Authorities(now, root=root, rogue=rogue)
 
     def secret(self, name: str, make: Callable[[], str]) -> str:
-        """What was kept under a name, or is made now."""
+        """Return the secret stored under a name; create it if there is none."""
         kept = self._read(f"{name}.key")
         if kept is None:
             kept = make().encode()
@@ -155,7 +155,7 @@ class LabFolder:
             raise self._refused(f"holds a damaged file: {exc}", "remove it") from exc
 
     def _read(self, name: str) -> bytes | None:
-        """A private file; ``None`` where there is none."""
+        """Read a private file; ``None`` if there is none."""
         try:
             descriptor = os.open(name, _READ, dir_fd=self._folder)
         except FileNotFoundError:
@@ -169,7 +169,7 @@ class LabFolder:
             return file.read(_LARGEST)
 
     def _write(self, name: str, data: bytes, mode: int) -> None:
-        """Whole or not at all, and with this mode whatever the umask."""
+        """Write a file atomically, with this mode regardless of the umask."""
         passing = f".{name}.{secrets.token_hex(8)}"
         try:
             descriptor = os.open(passing, _CREATE, 0o600, dir_fd=self._folder)
@@ -185,12 +185,12 @@ class LabFolder:
             raise self._refused(f"takes no {name}: {exc.strerror}", "make room") from exc
 
     def _check(self, descriptor: int, what: str) -> None:
-        """Its owner's alone, and no device or pipe."""
+        """Refuse a file that other users can access, and anything but a regular file or folder."""
         found = os.fstat(descriptor)
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise self._refused(f"has a {what} that is no plain file", "remove it")
         if found.st_uid != os.geteuid():
-            raise self._refused(f"({what}) belongs to somebody else", "name another with --folder")
+            raise self._refused(f"({what}) belongs to another user", "name another with --folder")
         if found.st_mode & _OTHERS:
             fix = "its keys may be known: remove the folder, and the old roots from every device"
             raise self._refused(f"({what}) is open to others (mode {found.st_mode & 0o777:o})", fix)
@@ -207,7 +207,7 @@ def _lasts(authority: Authority, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class LabState:
-    """The authorities, the keys of the tunnel where there is one, and what to tell the user."""
+    """The authorities, the keys of the tunnel if there is one, and messages for the user."""
 
     authorities: Authorities
     tunnel: TunnelKeys | None
@@ -215,7 +215,7 @@ class LabState:
 
 
 def load_state(path: Path, now: datetime, *, wireguard: bool) -> LabState:
-    """Open a folder, and take out or make what a lab needs. Raises ``LabError``."""
+    """Load the state of a lab from its folder, or create it. Raises ``LabError``."""
     notes: list[str] = []
     with LabFolder(path, notes.append) as folder:
         authorities = folder.authorities(now)

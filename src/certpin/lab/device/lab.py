@@ -1,4 +1,4 @@
-"""The interactive lab, running: its port, its schedule, its loop. Results come out of a queue."""
+"""A running interactive lab: its port, its schedule and its event loop. Results are queued."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
 
 _LAST_ANSWER = 10.0  # seconds; a connection that is quiet ends in five
-_POLL_INTERVAL = 0.02  # seconds from one look at them to the next
+_POLL_INTERVAL = 0.02  # seconds
 
 
 @dataclass(frozen=True)
 class HostProgress:
-    """How far one host is. ``playing`` is the case that is on, ``coming`` the one after it."""
+    """The progress of one host. ``playing`` is the active case, ``coming`` the next one."""
 
     host: str
     playing: str
     coming: str
-    in_doubt: int  # refusals that wait for a good control
+    in_doubt: int  # refusals that a good control has not confirmed yet
     controlled: bool
     control: Result | None
     results: tuple[Result, ...]
     cases: int
     finished: bool
-    real: bool  # whether a real server stands behind it
+    real: bool  # whether the host has a real server
 
 
 class DeviceLab:
-    """A context manager. ``next`` waits for a result; ``progress`` says how far every host is."""
+    """A context manager. ``next`` waits for a result; ``progress`` returns that of all hosts."""
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a session
         self,
@@ -71,7 +71,7 @@ class DeviceLab:
         self.notes = kept.notes
         self._keys = kept.tunnel
         self._tunnel_port = tunnel_port
-        self.real = bool(upstreams)  # whether real servers stand behind it
+        self.real = bool(upstreams)  # whether the hosts have real servers
         self.schedule = Schedule(hosts, style, cases, authorities, self._told, upstreams)
         self.page = _page(authorities, self.schedule, real=self.real)
         self._address = address
@@ -105,7 +105,7 @@ class DeviceLab:
         return made
 
     def peer_configuration(self, reach: str) -> str | None:
-        """What a device needs to come in by WireGuard; ``None`` where it cannot."""
+        """Return the WireGuard configuration of the device; ``None`` without a tunnel."""
         return self._keys.peer_configuration(reach, self._tunnel.port) if self._keys else None
 
     def __exit__(self, *exc_info: object) -> None:
@@ -113,24 +113,24 @@ class DeviceLab:
 
     @property
     def roots(self) -> list[Certificate]:
-        """What a device must trust: R and R2; R2 alone where real servers stand behind the lab."""
+        """The roots that a device must trust: R and R2; only R2 if hosts have real servers."""
         rogue = self.authorities.rogue.certificate
         return [rogue] if self.real else [self.authorities.root.certificate, rogue]
 
     @property
     def address(self) -> str:
-        """The address it listens on."""
+        """The listening address."""
         return self._address[0]
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The listening port."""
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
-        """The next result, and whose; ``None`` where none came in so many seconds.
+        """Return the next result and its host; ``None`` after ``patience`` seconds without one.
 
-        Raises ``LabError`` where the lab can go on no more.
+        Raises ``LabError`` if the lab cannot continue.
         """
         try:
             news = self._news.get(timeout=patience)
@@ -141,16 +141,16 @@ class DeviceLab:
         return news
 
     def progress(self) -> list[HostProgress]:
-        """How far every host is."""
+        """Return the progress of every host."""
         return self._loop.call(self._progress)
 
     @property
     def finished(self) -> bool:
-        """Whether every host has been through everything, and all is told."""
+        """Whether every host is finished, and every result was read."""
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until connections that are with a real server have come to their end.
+        """Wait until relayed connections to real servers have ended.
 
         What an app sent there is its signal, and may be the last that the lab waited for: it shall
         have its answer all the same.
@@ -160,11 +160,11 @@ class DeviceLab:
             time.sleep(_POLL_INTERVAL)
 
     def finished_with(self, host: str) -> bool:
-        """Whether one host has been through everything."""
+        """Return True if all cases of one host are finished."""
         return self._loop.call(lambda: self.schedule.queues[host].finished)
 
     def stop(self) -> list[HostProgress]:
-        """End it: what is in doubt stays undecided. How far every host came."""
+        """Stop. Unconfirmed refusals stay undecided. Return the progress of every host."""
         self._loop.call(self.schedule.stop)
         return self.progress()
 

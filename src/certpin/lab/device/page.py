@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
     from certpin.pins import HostPolicy
 
-HOST = "certpin.lab"  # what a device behind the proxy calls the lab
+HOST = "certpin.lab"  # the name of the lab for a device behind the proxy
 # What Android and iOS take for an authority to install; RFC 2585 has none for that.
 _CERTIFICATE = "application/x-x509-ca-cert"
 _REQUEST = re.compile(rb"(GET|HEAD) (?:http://[^/ \r\n]*)?(/[^ \r\n]*) HTTP/1\.[01]\r?\n")
@@ -41,7 +41,7 @@ _REAL = """\
 class Page:
     """The files of the lab's address: all of them public. ``r`` and ``r2`` are DER.
 
-    Where real servers stand behind the lab, there is no R, and there are no pins: both empty.
+    If the hosts have real servers, there is no R, and there are no pins: both are empty.
     """
 
     r: bytes
@@ -50,7 +50,7 @@ class Page:
     pins: str
 
     def answer(self, request: bytes) -> bytes:
-        """The whole answer to a request. Anything but GET or HEAD of a file is refused."""
+        """Return the response to a request. Only GET and HEAD of a known file are allowed."""
         asked = _REQUEST.match(request)
         if not asked:
             return _respond("405 Method Not Allowed", "text/plain", b"GET only\n")
@@ -85,7 +85,7 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
 
 
 def pin_file(pkis: Iterable[TestPKI]) -> str:
-    """The text of the file. Nothing is written."""
+    """Return the text of a pin file for these hosts. Nothing is written."""
     head = _editor()
     head.raise_version()
     policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
@@ -93,7 +93,7 @@ def pin_file(pkis: Iterable[TestPKI]) -> str:
 
 
 def _host(policy: HostPolicy) -> str:
-    """The part of one host. An editor reads all that it holds again for each host it gets."""
+    """Return the part of one host. A new editor avoids parsing all other hosts again."""
     editor = _editor()
     before = len(editor.text)
     editor.add_host(policy)

@@ -1,4 +1,4 @@
-"""The lab's listening port: so many connections at once, and what happens to those that end."""
+"""The listening port for devices, with a limit on concurrent connections."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MOST = 4096
 
 
 def max_connections() -> int:
-    """How many descriptors connections may have. Raises this process's limit where it can.
+    """Return the number of descriptors for connections. Raise the limit of this process if allowed.
 
-    Raises ``LabError`` where too few are left.
+    Raises ``LabError`` if there are too few.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST + _RESERVED
@@ -44,9 +44,9 @@ def max_connections() -> int:
 
 
 class DevicePort(Port):
-    """A port for devices. Beyond ``most`` descriptors, callers wait until others have ended.
+    """A port for devices. Beyond ``most`` descriptors, new connections wait.
 
-    ``error`` is told where this system can take no more connections.
+    ``error`` is called if this system can accept no more connections.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class DevicePort(Port):
 
 
 def _allowed(client: socket.socket) -> Callable[[str], bool]:
-    """Where a client may be relayed to: another device not to what only this machine may reach."""
+    """Return the filter of relay destinations: another device must not reach local addresses."""
     try:
         here = ipaddress.ip_address(client.getpeername()[0].partition("%")[0]).is_loopback
     except (OSError, ValueError):
@@ -107,7 +107,7 @@ def _allowed(client: socket.socket) -> Callable[[str], bool]:
 
 
 def _inner(address: str) -> bool:
-    """Whether an address is this machine's own, or of its link (as a cloud's metadata service)."""
+    """Return True for loopback and link-local addresses (such as a cloud's metadata service)."""
     found = ipaddress.ip_address(address.partition("%")[0])
     found = getattr(found, "ipv4_mapped", None) or found
     return found.is_loopback or found.is_link_local or found.is_unspecified

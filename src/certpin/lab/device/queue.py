@@ -1,6 +1,6 @@
-"""What one host goes through: the good control, each case, controls in between. No I/O.
+"""The cases of one host: the good control, each case, and controls in between. No I/O.
 
-A refusal counts only once a good control came after it: else a device that lost its network,
+A refusal counts only if a later good control confirms it. Otherwise a device without a network,
 or an app that died, would look pinned.
 """
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case, Style
     from certpin.lab.device.turn import Turn
 
-BETWEEN = 5  # cases from one control to the next: so many refusals a lost network can spoil
-_TRIES = 3  # how often a case is tried that came to no verdict
+BETWEEN = 5  # cases between two controls: a lost network spoils at most as many
+_TRIES = 3  # attempts at a case without a verdict
 
 _NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control came after it")
 
 
 def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
-    """The cases, with a control after every few, and after the last."""
+    """Return the cases with a control after every ``between`` of them, and after the last."""
     planned: list[Case] = []
     for number, case in enumerate(cases, 1):
         planned.append(case)
@@ -38,10 +38,10 @@ def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
 
 
 class CaseQueue:
-    """Which case is on, and what is settled.
+    """The active case and the settled results of one host.
 
-    ``prepare`` makes a turn of a case, or raises ``CannotServeError``. ``settled`` is told of
-    every result, and again where a late connection changed one.
+    ``prepare`` creates the turn of a case, or raises ``CannotServeError``. ``settled`` is called
+    with every result, and again if a late connection changes one.
     """
 
     def __init__(
@@ -66,25 +66,25 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """Whether every case has its result."""
+        """Whether every case has a result."""
         return not self._queue and self.current is None and self._trusted
 
     @property
     def next_case(self) -> str:
-        """The name of the case that comes next; empty where none does."""
+        """The name of the next case; empty if there is none."""
         if not self._trusted:
             return CONTROL.name
         return self._queue[0].name if self._queue else ""
 
     @property
     def in_doubt(self) -> int:
-        """How many refusals wait for a good control."""
+        """The number of refusals that wait for a good control."""
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """The turn that is on. Begins the next; with ``wide`` none about a second host.
+        """Return the active turn, or begin the next. Without ``wide``, none about two hosts.
 
-        ``None`` where there is nothing to case_run now.
+        ``None`` if no case can run now.
         """
         while self.current is None and not self.finished:
             case = CONTROL if not self._trusted else self._queue.pop(0)
@@ -95,7 +95,7 @@ class CaseQueue:
         return self.current
 
     def heard(self, turn: Turn) -> None:
-        """A connection of a turn said something, or ended."""
+        """Process a change of one connection of a turn."""
         if turn is self.current:
             if turn.over:
                 self.current = None
@@ -104,7 +104,7 @@ class CaseQueue:
         self._revise(turn)
 
     def stop(self) -> None:
-        """It ends here: refusals in doubt stay undecided, and what never came is not settled."""
+        """Stop. Unconfirmed refusals become inconclusive; cases that never ran get no result."""
         for turn in self._doubtful:
             self._settle(turn, _NO_CONTROL)
         self._doubtful = []
@@ -124,7 +124,7 @@ class CaseQueue:
             return None
 
     def _postpone(self, turn: Turn) -> Turn | None:
-        """Another turn has the second host: whatever is about one host alone goes first."""
+        """Postpone a turn about two hosts while another such turn is active."""
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
         return None
@@ -153,7 +153,7 @@ class CaseQueue:
                 self._again(each, failed)
 
     def _again(self, turn: Turn, judgement: Judgement) -> None:
-        """Try a case once more, before the last control; not for ever."""
+        """Queue a case again before the last control, up to ``_TRIES`` times."""
         self._tries[turn.case.name] += 1
         if self._tries[turn.case.name] >= _TRIES:
             self._settle(turn, judgement)
@@ -163,7 +163,7 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """A late connection of a turn that was judged already gave something away after all."""
+        """Revise a judged turn if a late connection gave data away."""
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return

@@ -1,4 +1,4 @@
-"""Which turn a new connection belongs to: that of its host, or of another that leads there."""
+"""Assign each new connection to a turn: that of its host, or one that redirects there."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _OCTETS = 40  # 64 bits more than the order has (FIPS 186-5 appendix A.2.1)
 
 
 def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
-    """A P-256 key that only whoever has the root's key can make, the same each time."""
+    """Derive a P-256 key from the key of the root. The same label gives the same key."""
     secret = root.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     made = HKDF(SHA256(), _OCTETS, salt=None, info=f"certpin-lab:{label}".encode()).derive(secret)
     return ec.derive_private_key(int.from_bytes(made) % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
 class DevicePKI(TestPKI):
-    """A pki whose honest servers keep their keys for as long as the root keeps its own."""
+    """A test PKI whose honest servers keep their keys as long as the root keeps its key."""
 
     @cached_property
     def leaf(self) -> Identity:
@@ -53,20 +53,19 @@ class DevicePKI(TestPKI):
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2: the same key as where the second host is the first of its own cases."""
+        """R→I2→L2: the same key as in the cases of the second host itself."""
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
 
 
-# Where cases lead that need a second host, and no other is under test.
+# The second host of cases that need one, if only one host is under test.
 SECOND = "second.certpin.lab"
 
 
 class Schedule:
-    """The queues of all hosts under test. ``told`` hears of each result, with its host.
+    """The queues of all hosts under test. ``told`` is called with each host and result.
 
-    ``upstreams`` are the real servers that stand behind the lab, by host.
-    Not for several threads at once.
+    ``upstreams`` are the real servers of hosts under test. Not thread-safe.
     """
 
     def __init__(
@@ -85,8 +84,8 @@ class Schedule:
         chosen = tuple(cases)
         self.queues = {host: self._queue_of(host, style, chosen, told) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
-        self._lured: dict[str, Turn] = {}  # by host, the latest turn that sent clients elsewhere
-        self._passing: set[Visit] = set()  # what is with a real server now
+        self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
+        self._passing: set[Visit] = set()  # relayed to a real server now
 
     def _pki(self, host: str, style: Style) -> TestPKI:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)
@@ -103,30 +102,30 @@ class Schedule:
         )
 
     def tests(self, host: str) -> bool:
-        """Whether a connection to this host is the lab's. Others pass through untouched."""
+        """Return True if the lab serves this host. Other connections are relayed unchanged."""
         if host in self.queues:
             return True
         return any(host in turn.hosts for turn in self._lured.values())
 
     @property
     def finished(self) -> bool:
-        """Whether every host has been through everything."""
+        """Whether all cases of every host are finished."""
         return all(each.finished for each in self.queues.values())
 
     @property
     def awaits_servers(self) -> bool:
-        """Whether connections are with the real servers of hosts under test."""
+        """Whether any connection is relayed to the real server of a host under test."""
         return bool(self._passing)
 
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
-        """The visit of a connection that begins now, to ``seen.target``."""
+        """Assign a new connection to ``seen.target`` to a turn, and return its visit."""
         turn = self._turn(seen.target, plain=plain)
         if turn in self._resting.values():
-            return Visit(turn, seen)  # nobody asks what it says
+            return Visit(turn, seen)  # its signal is not needed
         return turn.begin(seen)
 
     def heard(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """A connection took a step."""
+        """Process a change of one connection."""
         changed = visit.look(hung_up=hung_up, ended=ended)
         if visit.turn.case_run.error or changed:
             self.queues[visit.turn.hosts[0]].heard(visit.turn)
@@ -137,7 +136,7 @@ class Schedule:
             self._passing.add(visit)
 
     def stop(self) -> None:
-        """It ends here."""
+        """Stop all queues."""
         for queue in self.queues.values():
             queue.stop()
 
@@ -159,12 +158,12 @@ class Schedule:
         return turn
 
     def _wide(self) -> Turn | None:
-        """The turn that takes the connections of two hosts. There is one at a time."""
+        """Return the active turn that takes the connections of two hosts. There is at most one."""
         turns = (each.current for each in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
-        """A turn of a case. Raises ``CannotServeError`` where a device's own call can't meet it."""
+        """Return a turn of a case. Raises ``CannotServeError`` if a device can't reach it."""
         if case.host(host) != host:
             raise CannotServeError(f"the app would have to call {case.host(host)}", fix=_BY_PROVE)
         if case.protocol not in {"", "http"}:
@@ -188,7 +187,7 @@ class Schedule:
         return turn
 
     def _needs_second(self, pki: TestPKI) -> None:
-        """Refuse a case about two hosts where there is one, or where their pins are the same."""
+        """Refuse a case about two hosts if there is one, or if their pins are the same."""
         if pki.second not in self.queues:
             raise CannotServeError("it takes two hosts of the app", fix="name another --host")
         if pki.style is Style.CA:
@@ -199,7 +198,7 @@ _BY_PROVE = "`certpin prove` has this case"
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """The next host under test, or one that nobody has pinned."""
+    """Return the next host under test; an unpinned one if there is only one."""
     if len(hosts) == 1:
         return SECOND
     return hosts[(hosts.index(host) + 1) % len(hosts)]

@@ -27,24 +27,24 @@ _KEEPALIVE = 25  # seconds; as wg(8) advises behind a NAT
 
 @dataclass(frozen=True)
 class TunnelKeys:
-    """The private keys of the lab and of the device, in WireGuard's base64."""
+    """The private keys of the lab and of the device, as WireGuard's base64."""
 
     lab: str = field(repr=False)
     peer: str = field(repr=False)
 
     @classmethod
     def make(cls, secret: Callable[[str, Callable[[], str]], str]) -> Self:
-        """The keys, which ``secret`` keeps by name, or has kept. Raises ``LabError``."""
+        """Return the keys, which ``secret`` stores by name. Raises ``LabError``."""
         new = wireguard().genkey
         return cls(secret("wireguard-lab", new), secret("wireguard-peer", new))
 
     @property
     def peer_public(self) -> str:
-        """Whom the lab lets in."""
+        """The public key of the device, the only peer that the lab accepts."""
         return str(wireguard().pubkey(self.peer))
 
     def peer_configuration(self, host: str, port: int) -> str:
-        """What the device gets, as wg-quick(8) reads it. It holds the device's private key."""
+        """Return the device's configuration for wg-quick(8), with its private key."""
         endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return (
             "[Interface]\n"
@@ -64,14 +64,14 @@ class TunnelKeys:
 def arrival(
     schedule: Schedule, page: Page, destination: Reached
 ) -> ObservedConnection | DeviceConnection:
-    """The conversation for a destination inside the tunnel."""
+    """Return the conversation for a destination inside the tunnel."""
     if destination.host == HOST:
         return DeviceConnection(schedule, page)
     return routed_here(schedule, destination)
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:
-    """A server for the device, not started yet. Raises ``LabError`` where a package is missing."""
+    """Return a server that is not started yet. Raises ``LabError`` if a package is missing."""
     addresses = Addresses()
 
     def find(host: str) -> str | None:

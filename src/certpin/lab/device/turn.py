@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
 
-# Why OpenSSL's server ends a handshake to which a sound client agrees on nothing: that is the
-# client's refusal. Anything else that ends TLS here says nothing of the client's trust.
+# OpenSSL's errors if client and server have no parameters in common: the client refused. Any other
+# error says nothing about the trust of the client.
 _NO_AGREEMENT = frozenset(
     {
         "inappropriate fallback",
@@ -37,7 +37,7 @@ _NO_AGREEMENT = frozenset(
         "version too low",
     }
 )
-# What ends TLS here when something comes that no TLS library sends. It is nobody's signal.
+# OpenSSL's errors for data that no TLS library sends. They are no signal of the client.
 _JUNK = frozenset(
     {
         "bad length",
@@ -59,19 +59,19 @@ _IN_CLEAR = "the lab answered in clear text"
 
 
 class ClientSignal(StrEnum):
-    """What a connection tells of its client."""
+    """What a connection shows about its client."""
 
-    SENT_DATA = "gave"  # its data arrived
-    REFUSED = "refused"  # it said so: an alert, or nothing in common
+    SENT_DATA = "gave"  # it sent application data
+    REFUSED = "refused"  # it sent an alert, or had no parameters in common
     CLOSED = "left"  # it hung up without a signal: a refusal, or an accident
-    NONE = "void"  # silence until the lab's patience ended, or TLS failed in some other way
-    NO_HELLO = "nothing"  # it never said hello, or junk after it
+    NONE = "void"  # no data until the time limit, or TLS failed in another way
+    NO_HELLO = "nothing"  # it sent no ClientHello, or junk after it
 
 
 def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
-    """The signal of a connection; ``None`` where it may still say one.
+    """Return the signal of a connection; ``None`` if it has not shown one yet.
 
-    ``hung_up`` says that the client ended it, ``ended`` that it is over, whoever did so.
+    ``hung_up`` means that the client closed it, ``ended`` that either side did.
     """
     if seen.said or seen.passed:
         return ClientSignal.SENT_DATA
@@ -86,10 +86,10 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
 
 
-# A turn that gets no signal moves on: nobody can hold up the others, by junk or by silence.
+# A turn without a signal ends after these, so that junk or silence can't block the others.
 _MAX_UNCLEAR = 3
 _MAX_VISITS = 12
-_KEPT = 64  # visits of a turn that are kept, beside those that tell more
+_KEPT = 64  # visits of a turn that are kept with the same signal
 _MAX_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
 _REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
 
@@ -105,7 +105,7 @@ class Visit:
     ended: bool = False
 
     def look(self, *, hung_up: bool = False, ended: bool = False) -> bool:
-        """Read its signal anew. Whether it changed."""
+        """Update the signal. Return True if it changed."""
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
         before = self.signal
@@ -116,8 +116,8 @@ class Visit:
 class Turn:
     """A case, from its first connection to its verdict.
 
-    ``hosts`` are the host whose turn it is, the second one, and one that a redirect may lead to.
-    ``clients`` is PEM of the client certificates that are good.
+    ``hosts`` are the host of the turn, the second host, and one that a redirect may lead to.
+    ``clients`` is PEM of the accepted client certificates.
     """
 
     def __init__(
@@ -134,18 +134,18 @@ class Turn:
 
     @property
     def wide(self) -> bool:
-        """Whether it is about both hosts, and so takes the connections of both."""
+        """Whether the case is about both hosts, and takes the connections of both."""
         to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
         return bool(self.scenario.second) or to_second
 
     def begin(self, seen: Connection) -> Visit:
-        """A connection came while this turn was on: it is this turn's until it ends."""
+        """Add a connection, which belongs to this turn until it ends."""
         visit = Visit(self, seen)
         self.visits.append(visit)
         return visit
 
     def drop(self, visit: Visit) -> None:
-        """Forget an ended connection that tells nothing, or nothing new: there may be many."""
+        """Drop an ended connection that adds no evidence, to bound the memory."""
         same = [
             each
             for each in self.visits
@@ -156,7 +156,7 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """Whether the client has said its word, so that the next case may come."""
+        """Whether the turn has enough signals, so that the next case may begin."""
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(each) for each in said)):
             return True
@@ -167,7 +167,7 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """The verdict of what came, by the rules of every other run, without an exit status."""
+        """Judge the connections by the rules of every other run, without an exit status."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(each.seen for each in self.visits if self._says(each))
@@ -181,7 +181,7 @@ class Turn:
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Whether enough was said: the turn is not only given up."""
+        """Whether there are enough signals, as opposed to a turn that was given up."""
         if self.scenario.lures:
             calls = sum(
                 each.signal is ClientSignal.SENT_DATA
@@ -193,20 +193,20 @@ class Turn:
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 
     def _says(self, visit: Visit) -> bool:
-        """Whether a connection is evidence. One in clear text is, where the case leads there."""
+        """Whether a connection is evidence. In clear text, only if the case redirects there."""
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
-        """The connections that the verdict is about, among those that said something."""
+        """Return the connections with a signal that the verdict is about."""
         said = [each for each in self.visits if self._says(each)]
         return [each for each in said if is_judged(self.scenario, each.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
-        """One signal for each step that is awaited.
+        """Return True if there is one signal for each awaited step.
 
-        Two, where a client left in silence: unless it then gave its data to an honest step.
+        Two if a client closed silently, unless it then sent its data to an honest step.
         """
         honest_only = not self.scenario.attacks
         needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
@@ -217,12 +217,12 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Whether an honest step was given data by a connection that began after this one."""
+        """Whether a later connection sent data to an honest step."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(each) and not each.seen.exposed for each in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Whether it went to the second host, and that has steps of its own."""
+        """Whether the connection is for the second host, and the scenario has steps for it."""
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
         return bool(self.scenario.second) and asked == self.hosts[1]
@@ -233,5 +233,5 @@ def _gave(visit: Visit) -> bool:
 
 
 def is_control(turn: Turn) -> bool:
-    """Whether a turn is the good control."""
+    """Return True if the turn is the good control."""
     return turn.case is CONTROL

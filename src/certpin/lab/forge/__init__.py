@@ -1,4 +1,4 @@
-"""What no authority would sign and no key would say, made byte by byte."""
+"""Forge certificates and keys that no authority and no library would create."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of a certificate that some other authority vouches for."""
+"""Copies of a certificate, issued by another authority."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def reissue(
 def namesake_of_issuer(
     certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
-    """A root of one's own, with the name and key identifier of a certificate's issuer."""
+    """Return a root with the name and key identifier of a certificate's issuer."""
     name = certificate.issuer
     builder = _begin(certificate, name, name, key.public_key()).add_extension(
         x509.BasicConstraints(ca=True, path_length=None), critical=True
@@ -72,7 +72,7 @@ def _begin(
 
 
 def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
-    """How certificates name the key of this issuer, where it says so itself."""
+    """Return the key identifier of this issuer, if its certificate has one."""
     try:
         subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)
     except x509.ExtensionNotFound:

@@ -1,4 +1,4 @@
-"""Certificates with extensions left out or added, signed anew by their own issuer."""
+"""Certificates with extensions removed or added, signed again by their issuer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def change_server(
     identity: Identity, issuer: Authority, *, without: Kinds = (), adding: Additions = ()
 ) -> Identity:
-    """The same server with another certificate from the authority that issued it."""
+    """Return the server with a new certificate from the same authority."""
     leaf, *path = identity.chain
     return replace(identity, chain=(_sign_again(leaf, issuer, without, adding), *path))
 
@@ -26,7 +26,7 @@ def change_server(
 def change_intermediate(
     authority: Authority, *, without: Kinds = (), adding: Additions = ()
 ) -> Authority:
-    """The same intermediate with another certificate from its issuer."""
+    """Return the intermediate with a new certificate from its issuer."""
     assert authority.issuer is not None  # noqa: S101  # a root has no issuer that could
     certificate = _sign_again(authority.x509, authority.issuer, without, adding)
     return authority.certified(certificate, authority.issuer)
@@ -35,7 +35,7 @@ def change_intermediate(
 def _sign_again(
     certificate: x509.Certificate, issuer: Authority, without: Kinds, adding: Additions
 ) -> x509.Certificate:
-    """The same names, key, dates and serial number, signed anew."""
+    """Sign a certificate again with the same names, key, dates and serial number."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(certificate.subject)

@@ -1,4 +1,4 @@
-"""A private key that pretends to belong to somebody's certificate."""
+"""A private key that claims to belong to another server's certificate."""
 
 from __future__ import annotations
 

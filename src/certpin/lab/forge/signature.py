@@ -1,4 +1,4 @@
-"""Signatures that are weak, broken, or were made for something else."""
+"""Signatures that are weak, invalid, or made for other data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates as reports show them. A forged one may be unreadable: its digest is shown then."""
+"""Certificates as reports show them. A forged one may be unreadable: then its digest is shown."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Facts:
 
     @property
     def pins(self) -> tuple[str | None, str]:
-        """Both ways to pin it."""
+        """The pins of the certificate and of its key."""
         return self.pin, f"cert-sha256/{self.sha256}"
 
 
 @lru_cache(maxsize=1024)
 def read(der: bytes) -> Facts:
-    """The facts of a certificate in DER. Raises nothing."""
+    """Return the facts of a certificate in DER. Never raises."""
     sha256 = hashlib.sha256(der).hexdigest().upper()
     digest = ":".join(sha256[at : at + 2] for at in range(0, len(sha256), 2))
     try:
@@ -76,7 +76,7 @@ def read(der: bytes) -> Facts:
 
 
 def short_name(name: str | None) -> str:
-    """The common name of a distinguished name (RFC 4514), or all of it where it has none."""
+    """Return the common name of a distinguished name (RFC 4514), or the whole name."""
     if not name:
         return "(unreadable)" if name is None else "(no name)"
     parts = [part for part in _PARTS.split(name) if part.startswith("CN=")]

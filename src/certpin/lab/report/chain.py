@@ -1,4 +1,4 @@
-"""Who signed whom in what a server sent: the path from its leaf, and what was merely sent along.
+"""The issuers of a served chain: the path from its leaf, and the extra certificates.
 
 Names can lie, so signatures are checked: that is what forged chains are about.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Signature(StrEnum):
-    """What stands between a certificate and the one above it."""
+    """How a certificate and the one above it are related."""
 
     GOOD = "signed by the key above"
     BAD = "not signed by the key above: the name alone is right"
@@ -51,7 +51,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Place:
-    """One certificate where it stands in a strand. ``above`` is what signs it, or seems to."""
+    """One certificate of a strand. ``above`` is its issuer, real or apparent."""
 
     facts: Facts
     sent: bool
@@ -63,20 +63,20 @@ class Place:
 
 @dataclass(frozen=True)
 class Strand:
-    """Certificates from the lowest up. A client goes up the first; the others are sent along."""
+    """Certificates from the lowest up. The first strand is the path; the others are extra."""
 
     places: tuple[Place, ...]
     on_path: bool
 
     @property
     def trusted(self) -> bool:
-        """Whether it leads to a trusted root by signatures that hold."""
+        """Whether valid signatures lead to a trusted root."""
         *below, top = self.places
         return top.trusted and all(each.above is Signature.GOOD for each in below)
 
 
 def strands(sent: tuple[bytes, ...], scene: Scene) -> tuple[Strand, ...]:
-    """The path from the leaf up, then a strand for each certificate that is on none so far."""
+    """Return the path from the leaf up, then a strand for each remaining certificate."""
     found: list[Strand] = []
     seen: set[bytes] = set()
     for der in dict.fromkeys(sent):
@@ -90,7 +90,7 @@ def strands(sent: tuple[bytes, ...], scene: Scene) -> tuple[Strand, ...]:
 
 
 def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
-    """From this certificate up to where nobody is found who signed it; never in a circle."""
+    """Follow issuers from this certificate up until none is found. Cycles are cut."""
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
     while True:
@@ -114,7 +114,7 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
 
 
 def signature(child: Facts, issuer: Facts) -> Signature:
-    """Whether the issuer's key made the child's signature. Their names are the same."""
+    """Return True if the issuer's key made the child's signature. Their names already match."""
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
     try:

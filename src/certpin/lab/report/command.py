@@ -27,7 +27,7 @@ _PROGRAM = re.compile(
 
 
 def shown(words: Sequence[str]) -> list[str]:
-    """The program, its options, its placeholders and files of programs; ``…`` for the rest."""
+    """Return the program, its options, placeholders and program files; ``…`` for the rest."""
     return list(_shown(words))
 
 
@@ -50,7 +50,7 @@ def _alone(word: str) -> str:
 
 
 def _around(word: str) -> str:
-    """A word that holds placeholders: what stands around them only where it is plain."""
+    """Keep a word with placeholders only if the text around them is harmless."""
     pieces = _PLACEHOLDER.split(word)
     return "".join(
         piece if number % 2 or _HARMLESS_AROUND.fullmatch(piece) else HIDDEN

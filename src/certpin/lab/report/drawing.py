@@ -1,4 +1,4 @@
-"""Where everything stands in the picture of a chain: boxes below each other, roots on top.
+"""The layout of the picture of a chain: boxes below each other, roots on top.
 
 Pure geometry in the units of the picture. One column, so that a telephone shows it whole.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDTH = 372
 _GAP, _HEADING, _LINE, _PADDING = 46, 34, 19, 12
 _LETTERS, _NAME_LETTERS = 38, 42  # of a line, at the size of most text
-_LINES = 2  # of a name; what is longer is cut, and stands in full below the picture
+_LINES = 2  # of a name; a longer one is cut, and shown in full below the picture
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Box:
 
     @property
     def height(self) -> int:
-        """How tall it is."""
+        """The height of the box."""
         return 2 * _PADDING + _LINE * len(self.lines)
 
     def baseline(self, number: int) -> int:
-        """Where a line of it is written."""
+        """Return the vertical position of a line."""
         return self.top + _PADDING + _LINE * number + 14
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From the box above to the box below: whether and how the one signs the other."""
+    """The link from an issuer to its subject, and whether the signature is valid."""
 
     top: int
     bottom: int
@@ -62,7 +62,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Heading:
-    """Words above a strand that is not on the path."""
+    """The caption of a strand that is not on the path."""
 
     top: int
     text: str
@@ -70,7 +70,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The whole picture, and the same in words."""
+    """The whole picture, and its description in words."""
 
     height: int
     parts: tuple[Box | Arrow | Heading, ...]
@@ -78,7 +78,7 @@ class Drawing:
 
 
 def draw(chain: tuple[bytes, ...], scene: Scene) -> Drawing:
-    """The picture of what a server sent."""
+    """Lay out the picture of a served chain."""
     at, parts, words = 2, list[Box | Arrow | Heading](), list[str]()
     for strand in strands(chain, scene):
         if not strand.on_path:
@@ -160,7 +160,7 @@ def _folded(kind: str, text: str, most: int = _LINES) -> list[Line]:
 
 
 def _in_words(strand: Strand, scene: Scene) -> str:
-    """What the picture shows, for whoever cannot see it."""
+    """Describe the picture in words, for screen readers."""
     said = [] if strand.on_path else ["Sent along:"]
     for index, place in enumerate(strand.places):
         marks = [_role(strand, index), *(["trusted"] if place.trusted else [])]

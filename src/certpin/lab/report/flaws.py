@@ -1,4 +1,4 @@
-"""What is wrong with a chain, certificate by certificate: what a good client refuses it for.
+"""The flaws of a chain, certificate by certificate: the reasons why a good client refuses it.
 
 Found from the chain itself, not from the name of the case, so that a picture cannot say what was
 not served. Only plain flaws are looked for: no list is complete, and the verdict needs none.
@@ -33,7 +33,7 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 @dataclass(frozen=True)
 class _Spot:
-    """A certificate of a strand, for the rules below."""
+    """A certificate of a strand, as the rules below check it."""
 
     scene: Scene
     strand: Strand
@@ -61,7 +61,7 @@ class _Spot:
 
 
 def flaws(scene: Scene, strand: Strand, index: int) -> tuple[str, ...]:
-    """What is wrong with one certificate of a strand. Nothing is, with a trusted root."""
+    """Return the flaws of one certificate of a strand. A trusted root has none."""
     spot = _Spot(scene, strand, index)
     if spot.place.trusted:
         return ()

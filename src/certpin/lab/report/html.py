@@ -85,7 +85,7 @@ def _overview(numbered: Numbered) -> ET.Element:
 
 
 def _rest(run: Run, numbered: Numbered) -> ET.Element:
-    """Everything that needs nobody's attention, by family."""
+    """List the cases that need no attention, by family."""
     shown = {outcome for outcome, _ in _SECTIONS}
     rest = [(number, each) for number, each in numbered if each.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"

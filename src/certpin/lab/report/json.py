@@ -23,7 +23,7 @@ SHOWN = 4 * 1024  # octets of what leaked that are written out; ``bytes`` counts
 
 
 def to_json(run: Run) -> str:
-    """The report, without a line end."""
+    """Return the report, without a line end."""
     return json.dumps(run_facts(run), indent=2)
 
 
@@ -109,7 +109,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
 
 
 def certificate(der: bytes) -> dict[str, Any]:
-    """A certificate; one that is unreadable has its digest alone."""
+    """Return a certificate; an unreadable one has only its digest."""
     facts = read(der)
     return {
         "subject": facts.subject,

@@ -24,7 +24,7 @@ _TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: 
 
 
 def to_junit(run: Run) -> str:
-    """The report, without a line end."""
+    """Return the report, without a line end."""
     root = ET.Element("testsuites", {"name": "certpin prove", **_counts(run.results)})
     names = _names(run.results)
     families: dict[Family, list[int]] = {}
@@ -42,7 +42,7 @@ def to_junit(run: Run) -> str:
 
 
 def _names(results: tuple[Result, ...]) -> list[str]:
-    """A name for each test, and none twice: the good control is run first and last."""
+    """Return a unique name for each test: the good control runs first and last."""
     total = Counter(each.case.name for each in results)
     seen: Counter[str] = Counter()
     names = []
@@ -100,7 +100,7 @@ def _test(suite: ET.Element, result: Result, name: str) -> None:
 
 
 def _told(result: Result) -> str:
-    """What was met, and what the client said of it itself."""
+    """Describe the attempts and the output of the client."""
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]

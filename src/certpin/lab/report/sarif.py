@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 (OASIS), for code scanning: a rule a case, a result where something is to be done."""
+"""SARIF 2.1.0 (OASIS), for code scanning: one rule per case, one result per finding."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
 
 
 def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
-    """The file that the run's owner looks after; beside it, the host and the case."""
+    """Return the location: the file that the user maintains, the host and the case."""
     name = f"{encodable(run.host)}/{result.case.name}"
     return {
         "physicalLocation": {
@@ -119,7 +119,7 @@ def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
 
 
 def _fingerprint(run: Run, result: Result) -> str:
-    """The same in every run of the same case against the same host and style."""
+    """Return a fingerprint that is the same in every run of a case with this host and style."""
     words = "\0".join((encodable(run.host), run.style.value, result.case.name))
     return hashlib.sha256(words.encode()).hexdigest()
 

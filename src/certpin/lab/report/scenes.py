@@ -1,4 +1,4 @@
-"""What to look at a connection against: its host, the client's pins and roots, and its clock."""
+"""The context of a connection: its host, the client's pins and roots, and its clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP}
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:
-    """The chain that a connection was sent, as DER: none where it never came so far.
+    """The chain that a connection received, as DER; none if it ended earlier.
 
     A resumed session carries no certificates (RFC 8446 section 2.2).
     """
@@ -38,7 +38,7 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 
 
 def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Scene:
-    """What the chain of this connection is looked at against."""
+    """Return the context against which the chain of this connection is checked."""
     host = asked(attempt, seen)
     started = run.about.started
     return Scene(
@@ -51,13 +51,13 @@ def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Scene
 
 
 def asked(attempt: Attempt, seen: Connection) -> str:
-    """The host that a client meant: one of those it was told, whatever else it wrote."""
+    """Return the requested host: one of those under test, whatever name the client sent."""
     said = (seen.hello.server_name if seen.hello else "") or seen.target
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")
 
 
 def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
-    """What the client has pinned for a host."""
+    """Return the pins of the client for a host."""
     try:
         policy = attempt.pins.policy_for(host) if attempt.pins else None
     except HostError:
@@ -67,7 +67,7 @@ def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
 
 @lru_cache(maxsize=1024)
 def _leaf_key(key_pem: bytes) -> str:
-    """The pin of the key that a server proves itself with. The key itself stays where it is."""
+    """Return the pin of the key that signs the handshake."""
     if not key_pem:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What a run comes to, in numbers. The good controls are counted apart."""
+"""Count the results of a run. The good controls are counted separately."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DECIDED = {Outcome.RIGHT, Outcome.WRONG}
 
 @dataclass(frozen=True)
 class Tally:
-    """How many attacks and honest servers there were, and how many of them went wrong.
+    """The numbers of attacks and honest servers, and of their failures.
 
     ``beyond`` are attacks that a client of this style cannot see, and did not: they are no fault
     of it, and whoever reads a report must know of them all the same.
@@ -70,12 +70,12 @@ def is_beyond(result: Result) -> bool:
 
 
 def refused_by(case: Case) -> tuple[Style, ...]:
-    """The styles whose clients must refuse a case."""
+    """Return the styles whose clients must refuse a case."""
     return tuple(style for style in Style if case.expected.of(style) is Expect.REJECT)
 
 
 def exit_code(run: Run) -> int:
-    """What a run means for a shell: 0 sound, 1 a finding, 3 inconclusive, or nothing was tried."""
+    """Return the exit code: 0 success, 1 a finding, 3 inconclusive or nothing was tried."""
     if run.count(Outcome.WRONG):
         return 1
     cases = [each for each in run.results if each.case is not CONTROL]

@@ -1,4 +1,4 @@
-"""Hostile bytes and text, made safe to write into any format. Each format still escapes its own."""
+"""Make hostile bytes and text safe for any format. Each format still escapes its syntax."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def clean(text: str) -> str:
 
 
 def readable(data: bytes) -> str:
-    """Bytes as text: UTF-8 where they are, escapes where not."""
+    """Decode bytes as UTF-8, with escapes for invalid ones."""
     return clean(data.decode("utf-8", "backslashreplace"))
 
 
 def encodable(text: str) -> str:
-    """Text as it is, but for halves of surrogate pairs, which no encoding can write."""
+    """Escape lone surrogates, which no encoding can write."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -43,7 +43,7 @@ _DID = {
 
 
 def headline(run: Run) -> str:
-    """What the run comes to, in one sentence that anybody understands."""
+    """Return the result of the run in one sentence."""
     if _untried(run):
         return "Nothing is proven: the client cannot be served"
     if not run.controlled:
@@ -59,12 +59,12 @@ def headline(run: Run) -> str:
 
 
 def summary(run: Run) -> list[str]:
-    """The headline, and the sentences below it."""
+    """Return the headline and the sentences below it."""
     return [f"{headline(run)}.", *details(run)]
 
 
 def details(run: Run) -> list[str]:
-    """What the headline does not say."""
+    """Return the sentences below the headline."""
     counted = tally(run)
     lines = []
     if untried := _untried(run):
@@ -82,7 +82,7 @@ def details(run: Run) -> list[str]:
 
 
 def _untried(run: Run) -> str:
-    """Why not even the good control could be run; empty where it was."""
+    """Return why the good control could not be run; empty if it was."""
     first = next(iter(run.results), None)
     if first is None or first.case is not CONTROL or first.outcome is not Outcome.NOT_RUN:
         return ""
@@ -90,7 +90,7 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """What a client did in one case, and what that means."""
+    """Describe the client's behaviour in one case, and its outcome."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = _DID.get(result.verdict, result.why)
@@ -104,7 +104,7 @@ def verdict_line(result: Result) -> str:
 
 
 def explain(result: Result) -> list[str]:
-    """A finding, one thought a line: what happened, how it shows, what it means, how to mend it."""
+    """Explain a finding, one line each: what happened, the evidence, the meaning, the fix."""
     case = result.case
     lines = [verdict_line(result)]
     if result.why not in lines[0]:
@@ -118,7 +118,7 @@ def explain(result: Result) -> list[str]:
 
 
 def ending(end: Ending) -> str:
-    """How the client itself ended."""
+    """Describe how the client ended."""
     if end.problem:
         return end.problem
     if end.status is None:
@@ -130,7 +130,7 @@ def ending(end: Ending) -> str:
 
 
 def server(seen: Connection) -> str:
-    """The server that a connection met, in words; empty if it met none."""
+    """Describe the server of a connection; empty if it reached none."""
     if seen.step and (seen.hostile or not seen.clear):
         return seen.step.role.value
     return "no TLS" if seen.clear else ""

@@ -1,1 +1,1 @@
-"""One connection, without I/O: the ClientHello, TLS, and what is spoken in it."""
+"""One connection, without I/O: the ClientHello, TLS, and the application protocol."""

@@ -1,4 +1,4 @@
-"""What is spoken on a connection, on the server's side and without I/O."""
+"""The application protocols of the lab: the server's side, without I/O."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Application(Protocol):
     """The server's side of one protocol, on one connection, in clear text and then under TLS.
 
-    ``data`` is what counts as the client's own: not what the protocol says of itself (a preface,
-    a greeting, the wish for TLS). ``upgrade`` says that TLS must begin now, ``closing`` that the
+    ``data`` is the data of the client without the overhead of the protocol (a preface, a
+    greeting, STARTTLS). ``upgrade`` says that TLS must begin now, ``closing`` that the
     connection ends once the reply is sent. Nothing that a client sends may raise. A protocol that
     names hosts has ``astray`` too: what of the data was meant for the step's foreign host. One with
     last words has ``farewell()``.
@@ -27,18 +27,18 @@ class Application(Protocol):
     closing: bool
 
     def begin(self, *, secure: bool) -> bytes:
-        """What is said unasked: when the connection stands, and again when TLS does."""
+        """Return the bytes that the server sends first: on connection, and again under TLS."""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take what the client said; the reply."""
+        """Process data of the client, and return the reply."""
 
 
 class Starting(Application, Protocol):
-    """One that begins in clear text. Under TLS another of its kind takes over, and knows nothing.
+    """A protocol that begins in clear text. Under TLS, a new instance takes over.
 
-    ``tampered`` says that the client met what the step does before TLS. ``rest`` is what came
-    behind the wish for TLS. One that ``listens`` wants to hear what is said though it closed:
-    its replies are then dropped.
+    ``tampered`` is set if the client was exposed to the step's tampering before TLS. ``rest`` is
+    the data after STARTTLS. A protocol that ``listens`` gets data after it closed; its replies are
+    then dropped.
     """
 
     tampered: bool
@@ -48,7 +48,7 @@ class Starting(Application, Protocol):
 
 @dataclass
 class Where:
-    """What an answer needs to know of the lab: its token, and the URLs that redirects lead to."""
+    """The token of the lab, and the URLs that redirects lead to."""
 
     token: str
     same: str = "/again"
@@ -57,9 +57,9 @@ class Where:
     unpinned: str = ""
 
     def lead(self, hosts: Sequence[str], port: int = 0) -> None:
-        """Lead to the first host, the second, and one that is not pinned, at a port of the lab's.
+        """Set the URLs of the first, the second and the unpinned host, at a port of the lab.
 
-        Without a port to the hosts' own: where a proxy or a router brings clients to the lab.
+        Without a port, the URLs have none: a proxy or a route directs clients to the lab.
         """
         suffix = f":{port}" if port else ""
         first, second, *others = (f"{bracketed(host)}{suffix}/" for host in hosts)
@@ -67,7 +67,7 @@ class Where:
         self.unpinned = f"https://{others[0]}" if others else ""
 
     def to(self, answer: Answer) -> str:
-        """Where an answer leads; empty where it is no redirect."""
+        """Return the URL that an answer redirects to; empty if it is no redirect."""
         return {
             Answer.REDIRECT_SAME: self.same,
             Answer.REDIRECT_SECOND: self.second,

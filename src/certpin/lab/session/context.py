@@ -1,4 +1,4 @@
-"""An OpenSSL context for a step: whatever chain, key, versions and ciphers it wants."""
+"""The OpenSSL context of a step: its chain, key, versions and ciphers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def reason_of(exc: ssl.SSLError) -> str:
     """The reason as OpenSSL names it: ``TLSV1_ALERT_UNKNOWN_CA``.
 
-    An error that is Python's own, or that its table lacks, has its words in the message alone:
+    An error of Python, or one that its table lacks, has its reason only in the message:
     ``[SSL] record layer failure (_ssl.c:2580)``.
     """
     known: str | None = getattr(exc, "reason", None)
@@ -27,12 +27,12 @@ def reason_of(exc: ssl.SSLError) -> str:
     return words.partition(" (_ssl.c")[0].strip(" .").upper().replace(" ", "_")
 
 
-# The lab must be able to serve what nobody should: short keys, SHA-1 (SSL_CTX_set_security_level).
+# The lab must serve short keys and SHA-1, which no server should (SSL_CTX_set_security_level).
 _LAX = ":@SECLEVEL=0"
 
 
 class Contexts:
-    """The contexts of one case_run. ``clients`` is PEM of whose client certificates are good.
+    """The contexts of one case. ``clients`` is PEM of the accepted client certificates.
 
     A ticket is sealed with keys of the context that a connection began with (``session_ctx`` of
     OpenSSL's), though another one takes over when the name in the ClientHello is read. So steps
@@ -51,16 +51,16 @@ class Contexts:
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
     ) -> ssl.SSLObject:
-        """The server's side of a connection that meets this step.
+        """Return the server's side of a connection to this step.
 
-        Raises ``CannotServeError`` where this machine's OpenSSL will not.
+        Raises ``CannotServeError`` if this machine's OpenSSL refuses the settings.
         """
         context = _context(step.chain, step.key_pem, step.settings, alpn, self._clients)
         if not step.settings.tickets:
             return context.wrap_bio(incoming, outgoing, server_side=True)
         keeper = self._keeper(step.settings, alpn)
         moving = keeper.wrap_bio(incoming, outgoing, server_side=True)
-        assert isinstance(moving, _Moving)  # noqa: S101  # what a keeper makes
+        assert isinstance(moving, _Moving)  # noqa: S101  # a keeper creates these
         moving.to = context
         return moving
 
@@ -75,13 +75,13 @@ class Contexts:
 
 
 class _Moving(ssl.SSLObject):
-    """A connection that goes on with another context than it began with."""
+    """A connection that switches to another context than it began with."""
 
     to: ssl.SSLContext
 
 
 class _Keeper(ssl.SSLContext):
-    """Holds the keys of the tickets that several steps share, and no certificate."""
+    """A context with the ticket keys that several steps share, and without a certificate."""
 
     sslobject_class = _Moving
 

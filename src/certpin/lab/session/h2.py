@@ -1,6 +1,6 @@
 """HTTP/2 on the server's side (RFC 9113), on the library of python-hyper: an optional extra.
 
-Imported where a client negotiated it, and nowhere else.
+Imported only if a client negotiates it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 _HEADER = 9
 _LONGEST = 16_384  # SETTINGS_MAX_FRAME_SIZE, as long as the server says nothing else
 _DATA, _HEADERS, _CONTINUATION = 0, 1, 9
-_WORDS = {_DATA, _HEADERS, _CONTINUATION}  # the frames that hold what a client says itself
+_WORDS = {_DATA, _HEADERS, _CONTINUATION}  # the frames with data of the client
 _END_HEADERS = 0x04
 
 
@@ -128,7 +128,7 @@ class Http2:
 
     @cached_property
     def _http(self) -> H2Connection:
-        """Made once TLS stands: most clients refuse before."""
+        """Create the connection after the handshake: most clients refuse before."""
         # Headers that break the rules are data too, and so are not refused.
         return H2Connection(H2Configuration(False, validate_inbound_headers=False))
 
@@ -138,7 +138,7 @@ class Http2:
         return self._http.data_to_send()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take a piece of what the client said; the answers to the requests that are whole."""
+        """Process data of the client, and return the answers to complete requests."""
         self._frames.feed(data)
         try:
             if not self._broken:
@@ -173,7 +173,7 @@ class Http2:
             raise ProtocolError
 
     def _note(self, event: Event) -> None:
-        """Write down what a client said, and on which stream."""
+        """Record the data of a client by stream."""
         if isinstance(event, RequestReceived):
             self._requests += 1
             self._asked[event.stream_id] = dict(event.headers)
@@ -193,7 +193,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Whether a request is for the step's foreign host."""
+        """Return True if a request is for the step's foreign host."""
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()
         return bool(self._act.foreign) and host == self._act.foreign.encode()
@@ -218,5 +218,5 @@ class Http2:
 
 
 def _text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Headers as they would stand in HTTP/1.1: so that the canary in ``:path`` is found."""
+    """Return headers as HTTP/1.1 writes them, so that the canary in ``:path`` is found."""
     return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"

@@ -1,4 +1,4 @@
-"""The ClientHello: what a client says of itself before it knows whom it talks to.
+"""The ClientHello: the first message of a client, before it knows the server.
 
 Read from the bytes of the connection, beside OpenSSL, because the lab chooses by the name in it
 which certificate to present, and because it is the proof that the client came at all.
@@ -22,7 +22,7 @@ _LONGEST_RAW = 2 * LONGEST  # with the headers of records: small ones are allowe
 class ClientHello:
     """The parts of a ClientHello that the lab looks at (RFC 8446 section 4.1.2).
 
-    ``server_name`` is empty where the client sent none; ``versions`` are the numbers of the
+    ``server_name`` is empty if the client sent none; ``versions`` are the numbers of the
     ``supported_versions`` extension, or the one version of an older client.
     """
 
@@ -38,13 +38,13 @@ class NotTLSError(ValueError):
 def read_hello(data: bytes) -> ClientHello | None:
     """The ClientHello at the beginning of a connection; ``None`` while bytes of it are missing.
 
-    Raises ``NotTLSError``. Nothing is checked but what is read.
+    Raises ``NotTLSError``. Only the parsed fields are checked.
     """
     return HelloReader().feed(data)
 
 
 class HelloReader:
-    """Reads a ClientHello that comes in pieces. ``raw`` is all that came, for whoever is next.
+    """Reads a ClientHello from pieces. ``raw`` is everything received, for the next reader.
 
     Each octet is looked at once, so that one client which sends them singly costs no more.
     """
@@ -108,7 +108,7 @@ class Vectors:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """So many octets."""
+        """Return ``count`` bytes."""
         end = self._at + count
         if end > len(self._data):
             raise IndexError
@@ -125,7 +125,7 @@ class Vectors:
         return Vectors(self.take(self.number(octets)))
 
     def rest(self) -> bytes:
-        """What is left."""
+        """Return the remaining bytes."""
         return self.take(len(self._data) - self._at)
 
     def __bool__(self) -> bool:

@@ -17,23 +17,23 @@ _MOST_DIGITS = 15  # of a size: more than any client sends, and no work to read
 
 
 class Body(Protocol):
-    """A body that is coming. ``whole`` once all of it was taken."""
+    """A request body that is being received. ``whole`` is True once it is complete."""
 
     whole: bool
 
     def take(self, pending: bytearray) -> bytes:
-        """Take what belongs to it off the front."""
+        """Remove the body's bytes from the front of the buffer."""
 
 
 class Counted:
-    """A body of so many octets."""
+    """A body of known length."""
 
     def __init__(self, octets: int) -> None:
         self._missing = octets
         self.whole = not octets
 
     def take(self, pending: bytearray) -> bytes:
-        """Take what belongs to it off the front."""
+        """Remove the body's bytes from the front of the buffer."""
         taken = bytes(pending[: self._missing])
         del pending[: len(taken)]
         self._missing -= len(taken)
@@ -50,7 +50,7 @@ class Chunked:
         self._trailer = False
 
     def take(self, pending: bytearray) -> bytes:
-        """Take what belongs to it off the front."""
+        """Remove the body's bytes from the front of the buffer."""
         taken = bytearray()
         while not self.whole and (pending or self._chunk):
             if self._chunk:
@@ -65,7 +65,7 @@ class Chunked:
         return bytes(taken)
 
     def _line(self, pending: bytearray) -> bytes | None:
-        """A size, or a field of the trailer; ``None`` while its end is missing."""
+        """Return a chunk size or trailer field; ``None`` while it is incomplete."""
         text, end, _ = pending.partition(b"\n")
         if not end:
             self.whole = len(text) > _LONGEST_LINE
@@ -91,7 +91,7 @@ class Chunked:
 
 
 def body_of(head: bytes) -> Body:
-    """The body that a request's head announces."""
+    """Return the body that the head of a request announces."""
     if field(head, b"transfer-encoding").lower().endswith(b"chunked"):
         return Chunked()
     length = field(head, b"content-length")
@@ -99,7 +99,7 @@ def body_of(head: bytes) -> Body:
 
 
 def field(head: bytes, name: bytes) -> bytes:
-    """The first field of this name in a head (lower case); empty where there is none."""
+    """Return the first field of this (lower-case) name in a head; empty if there is none."""
     for line in head.split(b"\n")[1:]:
         found, _, value = line.partition(b":")
         if found.strip().lower() == name:
@@ -115,7 +115,7 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http:
-    """Answers each request with the token, or with a redirect. All that it is sent is data."""
+    """Answers each request with the token or a redirect. Everything received counts as data."""
 
     upgrade = False
 
@@ -132,11 +132,11 @@ class Http:
         self._answered = 0
 
     def begin(self, *, secure: bool) -> bytes:
-        """Nothing: the client speaks first."""
+        """Return nothing: the client speaks first."""
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take a piece of a request; the answer, once all of it is there."""
+        """Process part of a request, and return the answer once it is complete."""
         self.data += data[: KEPT - len(self.data)]
         if self.closing:
             return b""
@@ -153,7 +153,7 @@ class Http:
         return bytes(replies)
 
     def _take_head(self, replies: bytearray) -> bool:
-        """Whether the head of the next request is there."""
+        """Return True if the head of the next request is complete."""
         head, end, _ = self._pending.partition(b"\r\n\r\n")
         if not end:
             self.closing = len(self._pending) > _LONGEST_HEAD
@@ -167,7 +167,7 @@ class Http:
 
     @property
     def _strayed(self) -> bool:
-        """Whether this request is for the step's foreign host."""
+        """Return True if this request is for the step's foreign host."""
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
 
@@ -190,7 +190,7 @@ class Http:
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
-    """A whole answer that holds the token."""
+    """Return a complete response that contains the token."""
     body = f"{token}\n".encode()
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -200,7 +200,7 @@ def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes
 
 
 def redirect(to: str, *, keep: bool = False) -> bytes:
-    """A whole answer that sends the client elsewhere."""
+    """Return a complete redirect response."""
     head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n"
     return f"{head}{_connection(keep=keep)}\r\n".encode()
 

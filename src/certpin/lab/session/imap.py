@@ -18,7 +18,7 @@ _FLAGS = b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
 
 
 class Imap(Lines):
-    """One connection. The token stands in the answer to LOGIN and SELECT, and in the message."""
+    """One connection. The token is in the answer to LOGIN and SELECT, and in the message."""
 
     courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})
     goodbyes: ClassVar = frozenset({b"LOGOUT"})
@@ -30,7 +30,7 @@ class Imap(Lines):
 
     @property
     def between(self) -> bool:
-        """Whether a command comes next."""
+        """Return True if a command is expected next."""
         return not self._tag
 
     def greeting(self) -> bytes:
@@ -38,7 +38,7 @@ class Imap(Lines):
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """The word behind the tag."""
+        """Return the word after the tag."""
         _, _, rest = line.lstrip().partition(b" ")
         return first_word(rest)
 

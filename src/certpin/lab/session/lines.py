@@ -1,4 +1,4 @@
-"""What SMTP and IMAP share on the server's side: lines in, answers out, and TLS in between.
+"""The part that SMTP, IMAP and PostgreSQL servers share: pieces in, answers out, STARTTLS.
 
 What counts as the client's data. In clear text: everything but what anybody says to learn whether
 TLS can be had, and goodbyes. Under TLS: everything but goodbyes; a client that refuses the server
@@ -27,7 +27,7 @@ _TLS_RECORD = b"\x16"
 
 
 class Pieces:
-    """One connection."""
+    """The server side of one connection."""
 
     listens = True
     most: ClassVar[int]  # pieces that one connection may say
@@ -47,7 +47,7 @@ class Pieces:
         self._said = bytearray()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Take what the client said; the answers to the pieces that are whole."""
+        """Process data of the client, and return the answers to complete pieces."""
         if self.deaf:
             return b""
         self.pending += data
@@ -64,7 +64,7 @@ class Pieces:
         return bytes(replies)
 
     def end(self, keep: int = 0) -> None:
-        """Hear no more. The same octets of what waits are kept, however it was cut."""
+        """Stop reading. The kept bytes don't depend on how the data was split."""
         self.deaf = self.closing = True
         del self.pending[keep:]
 
@@ -78,7 +78,7 @@ class Pieces:
         return self.reply(piece, secure=secure)
 
     def _account(self, *, secure: bool) -> None:
-        """Count what is not whole yet too: a client may leave in the middle of a piece."""
+        """Count incomplete pieces too: a client may leave in the middle of one."""
         if self.upgrade:
             self.rest = bytes(self.pending)
             self.pending.clear()
@@ -88,19 +88,19 @@ class Pieces:
 
     @property
     def between(self) -> bool:
-        """Whether TLS may begin here, and not in the middle of something."""
+        """Return True if TLS may begin here, and not in the middle of a piece."""
         raise NotImplementedError
 
     def take(self) -> bytes:
-        """The next piece, off ``pending``; empty where it is not whole, or none."""
+        """Remove and return the next piece of ``pending``; empty if it is incomplete."""
         raise NotImplementedError
 
     def tells(self, piece: bytes, *, secure: bool) -> bool:
-        """Whether a piece, or the beginning of one, is data."""
+        """Return True if a piece, complete or not, is client data."""
         raise NotImplementedError
 
     def reply(self, piece: bytes, *, secure: bool) -> bytes:
-        """The answer to a piece."""
+        """Return the answer to a piece."""
         raise NotImplementedError
 
 
@@ -119,8 +119,8 @@ class Lines(Pieces):
     """
 
     most = MOST_LINES
-    courtesies: ClassVar[frozenset[bytes]]  # what is no data in clear text
-    goodbyes: ClassVar[frozenset[bytes]]  # what is no data at all
+    courtesies: ClassVar[frozenset[bytes]]  # not counted as data in clear text
+    goodbyes: ClassVar[frozenset[bytes]]  # never counted as data
 
     def __init__(self, step: ServerStep, where: Where, *, implicit: bool = False) -> None:
         super().__init__(step)
@@ -132,7 +132,7 @@ class Lines(Pieces):
         return self.greeting() if secure is self._implicit else b""
 
     def take(self) -> bytes:
-        """The next line with its end; empty where it is not whole."""
+        """Return the next line with its end; empty if it is incomplete."""
         end = self.pending.find(b"\n", 0, LONGEST_LINE)
         if end < 0:
             if len(self.pending) >= LONGEST_LINE:
@@ -143,7 +143,7 @@ class Lines(Pieces):
         return line
 
     def reply(self, line: bytes, *, secure: bool) -> bytes:
-        """The answer to a line; none to the first one that must not be answered."""
+        """Return the answer to a line; none for a line that must not be answered."""
         if self.closing:
             return b""
         if secure and (self.silent or self.injects):
@@ -152,7 +152,7 @@ class Lines(Pieces):
         return self.answer(line, secure=secure)
 
     def tells(self, line: bytes, *, secure: bool) -> bool:
-        """Whether a line, or the beginning of one, is data."""
+        """Return True if a line, complete or not, is client data."""
         if not self.between:
             return True
         first = self.heard <= (1 if b"\n" in line else 0)
@@ -165,26 +165,26 @@ class Lines(Pieces):
         return bool(word) and not any(each.startswith(word) for each in polite)
 
     def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
-        """The go-ahead for TLS; with an answer to the client's next command where that is due."""
+        """Return the reply to STARTTLS, with an injected answer if the step injects one."""
         self.upgrade = True
         self.tampered = self.injects
         return go_ahead + injected if self.injects else go_ahead
 
     def greeting(self) -> bytes:
-        """What a server says first."""
+        """Return the greeting of the server."""
         raise NotImplementedError
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """The word of a command in upper case, and whether all of it is there."""
+        """Return the command word in upper case, and whether it is complete."""
         raise NotImplementedError
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """The answer to a line."""
+        """Return the answer to a line."""
         raise NotImplementedError
 
 
 def first_word(text: bytes) -> tuple[bytes, bool]:
-    """The first word in upper case, and whether it has ended."""
+    """Return the first word in upper case, and whether it is complete."""
     words = text.split(None, 1)
     ended = bool(words) and text.lstrip()[len(words[0]) :] != b""
     return (words[0].upper() if words else b""), ended

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
-    """Load a chain and a private key. Raises ``ssl.SSLError`` where they are none."""
+    """Load a chain and a private key. Raises ``ssl.SSLError`` if they are invalid."""
     with _as_file(chain_pem) as chain, _as_file(key_pem) as key:
         try:
             context.load_cert_chain(chain, key)
@@ -28,7 +28,7 @@ def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
 
 @contextmanager
 def _as_file(data: bytes) -> Iterator[str]:
-    """A name under which OpenSSL reads these bytes, once."""
+    """Yield a path from which OpenSSL can read these bytes once."""
     descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)
     try:
         yield f"/dev/fd/{descriptor}"
@@ -37,14 +37,14 @@ def _as_file(data: bytes) -> Iterator[str]:
 
 
 def _memory(data: bytes) -> int:
-    """Linux: a file that only ever is in memory."""
+    """Use a memory file (Linux)."""
     descriptor = os.memfd_create("certpin-lab")
     os.write(descriptor, data)
     return descriptor
 
 
 def _pipe(data: bytes) -> int:
-    """Elsewhere: a pipe. It may hold less than the data, so a thread fills it."""
+    """Use a pipe. It may hold less than the data, so a thread fills it."""
     reader, writer = os.pipe()
     threading.Thread(target=_fill, args=(writer, data), daemon=True).start()
     return reader

@@ -1,4 +1,4 @@
-"""PostgreSQL, the server's side: whoever comes may connect, and each query has one answer.
+"""PostgreSQL, the server's side: every client may connect, and each query has one answer.
 
 "Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. What counts as
 the client's data: the startup message, which names user and database, and whatever follows; not
@@ -68,16 +68,16 @@ class Postgres(Pieces):
         self._started = False
 
     def begin(self, *, secure: bool) -> bytes:
-        """Nothing: the client speaks first."""
+        """Return nothing: the client speaks first."""
         return b""
 
     @property
     def between(self) -> bool:
-        """Whether the startup message has not come: it begins with 0, and no ClientHello does."""
+        """Return True before the startup message. It begins with 0, and no ClientHello does."""
         return not self._started
 
     def take(self) -> bytes:
-        """The next message; empty where it is not whole, or none."""
+        """Return the next message; empty if it is incomplete."""
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:
             return b""
@@ -93,7 +93,7 @@ class Postgres(Pieces):
         return message
 
     def reply(self, message: bytes, *, secure: bool) -> bytes:
-        """The answer to a message."""
+        """Return the answer to a message."""
         if not self._started:
             return self._start(message, secure=secure)
         if self.closing:
@@ -131,7 +131,7 @@ class Postgres(Pieces):
         return _FIXED.get(kind, b"")  # a password, Flush and the like need none
 
     def tells(self, message: bytes, *, secure: bool) -> bool:
-        """Whether a message, or the beginning of one, is data."""
+        """Return True if a message, complete or not, is client data."""
         if self._started:
             return message[:1] != b"X"
         if secure and self.injects:

@@ -1,4 +1,4 @@
-"""What the lab can speak. A new protocol is one file beside this one, and one entry here."""
+"""The protocols of the lab. A new one is a file in this package, and one entry here."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
 
 @cache
 def spoken() -> tuple[str, ...]:
-    """What the lab speaks, best first: HTTP/2 with the extra ``http2`` alone."""
+    """Return the HTTP versions, best first. HTTP/2 needs the package h2."""
     return (HTTP2, HTTP1) if find_spec("h2") else (HTTP1,)
 
 
 def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
-    """The best of what is spoken that a client offers, as most servers choose; or none."""
+    """Return the first version in ``spoken`` that the client offers; none if there is none."""
     return tuple(each for each in spoken if each in offered)[:1]
 
 
 def need_http2() -> None:
-    """Raise ``CannotServeError`` where HTTP/2 is not spoken."""
+    """Raise ``CannotServeError`` if HTTP/2 is not available."""
     if HTTP2 not in spoken():
         raise CannotServeError(
             "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
         )
 
 
-# What a case says that needs a protocol with STARTTLS, whichever.
+# The value of ``Case.protocol`` for any protocol with STARTTLS.
 STARTTLS = "starttls"
 
 
@@ -57,7 +57,7 @@ def _postgres() -> Sequence[str]:
 class Spoken:
     """How a protocol is spoken, and its well-known port.
 
-    ``make`` is for the part under TLS, ``starting`` for the part before it, where there is one.
+    ``make`` is for the part under TLS, ``starting`` for the part before it, if there is one.
     """
 
     port: int
@@ -79,7 +79,7 @@ PROTOCOLS: Mapping[str, Spoken] = {
 
 
 def suits(protocol: str, wanted: str) -> bool:
-    """Whether a case means anything to a client of this protocol."""
+    """Return True if a case applies to a client of this protocol."""
     if wanted == STARTTLS:
         return PROTOCOLS[protocol].starting is not None
     return wanted in {"", protocol}

@@ -1,4 +1,4 @@
-"""What a connection that passes through tells: its TLS records, seen from outside. No I/O.
+"""Evidence of a relayed connection: its TLS records, seen from outside. No I/O.
 
 In TLS 1.2 a record says whether it is application data (RFC 5246 section 6.2.1). In TLS 1.3 all
 that is encrypted says so (RFC 8446 section 5.2), and a record is known by its length alone: the
@@ -59,11 +59,11 @@ class RecordCounter:
 
     @property
     def unclear(self) -> bool:
-        """Whether data may have gone that was not counted."""
+        """Whether data may have been sent that was not counted."""
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 
     def from_client(self, data: bytes) -> None:
-        """The client said this."""
+        """Process bytes of the client."""
         for kind, body in self._records(self._client, data):
             if kind == _CHANGE_CIPHER_SPEC:
                 self._changed = True
@@ -71,7 +71,7 @@ class RecordCounter:
                 self._hear(self._suite, len(body))
 
     def from_server(self, data: bytes) -> None:
-        """The server said this."""
+        """Process bytes of the server."""
         for kind, body in self._records(self._server, data):
             if kind == _HANDSHAKE and not self._suite:
                 self._suite = _chosen(body)
@@ -87,7 +87,7 @@ class RecordCounter:
             self._lost = True
 
     def _hear(self, suite: _Suite, length: int) -> None:
-        """A record of the client's that says it is data."""
+        """Count a record of the client with the type application data."""
         if not suite.hidden:
             self.data += self._changed
             return
@@ -111,7 +111,7 @@ class RecordCounter:
             self.data += 1
 
     def _hear_flight(self, suite: _Suite, said: int) -> None:
-        """A part of its last flight: with a known length it is the end of that."""
+        """Process a record of the client's last flight, which ends it if the length is known."""
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:
             if said - padding in ends:
@@ -121,7 +121,7 @@ class RecordCounter:
 
 
 class _Suite:
-    """What a cipher suite says of lengths, where it is ``hidden`` what a record holds: TLS 1.3."""
+    """The lengths of a cipher suite. ``hidden`` is True if records hide their type: TLS 1.3."""
 
     def __init__(self, number: int, *, hidden: bool) -> None:
         self.hidden = hidden
@@ -131,13 +131,13 @@ class _Suite:
 
 
 class _Records:
-    """Takes the records of one direction out of its bytes. Holds one, and what it was fed."""
+    """Splits the bytes of one direction into records. Buffers at most one record."""
 
     def __init__(self) -> None:
         self._held = bytearray()
 
     def take(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The type and the body of each that is whole. Raises ``NotTLSError``."""
+        """Yield the type and the body of each complete record. Raises ``NotTLSError``."""
         self._held += data
         at = 0
         while (end := self._end(at)) <= len(self._held):
@@ -159,7 +159,7 @@ class _Records:
 
 
 def _chosen(record: bytes) -> _Suite | None:
-    """What a ServerHello, or a HelloRetryRequest, chose (RFC 8446 section 4.1.3)."""
+    """The parameters chosen by a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3)."""
     message = Vectors(record)
     try:
         if message.number(1) != _SERVER_HELLO:
@@ -175,7 +175,7 @@ def _chosen(record: bytes) -> _Suite | None:
 
 
 def _version(hello: Vectors) -> bytes:
-    """The version in the extension that only TLS 1.3 has; empty for an older one."""
+    """Return the version from supported_versions, which only TLS 1.3 has; else empty."""
     extensions = hello.vector(2) if hello else Vectors(b"")
     while extensions:
         kind, body = extensions.number(2), extensions.vector(2)

@@ -1,4 +1,4 @@
-"""One connection to the lab, without I/O: bytes in, bytes out, and what was seen written down.
+"""One connection to the lab without I/O: bytes in, bytes out, and its evidence recorded.
 
 Every transport is a thin shell around it: a port, a CONNECT proxy, SOCKS5, WireGuard.
 """
@@ -31,7 +31,7 @@ _PIECE = 16 * 1024
 class Tls:
     """The server's side. Whatever a client does, ``receive`` raises nothing.
 
-    ``closed`` where the connection ends, once everything is sent; ``unknown_client`` where the
+    ``closed`` is set if the connection ends once everything is sent; ``unknown_client`` if the
     client presented a certificate that cannot be verified.
     """
 
@@ -48,11 +48,11 @@ class Tls:
         self.listens: bool = getattr(application, "listens", False)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         return self._sent.read()
 
     def receive(self, data: bytes, seen: Connection) -> None:
-        """Take what the client sent, and write down what it said."""
+        """Process bytes from the client, and record its data."""
         self._in.write(data)
         try:
             if not seen.secured:
@@ -87,14 +87,14 @@ class Tls:
                 self._say(reply)
 
     def _leave(self) -> None:
-        """Close, where the application will: once everything that came was heard."""
+        """Close if the application is finished, after all received data was processed."""
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
             self._say(farewell() if farewell else b"")
             self._close()
 
     def _keep(self, seen: Connection) -> None:
-        """Write down what was said: only where it is news, for a client may say it by octets."""
+        """Record the client's data, and copy it only if it changed: it may arrive byte by byte."""
         said = self._application
         if said.data != seen.data:
             seen.data = bytes(said.data)
@@ -105,7 +105,7 @@ class Tls:
             self._object.write(data)
 
     def _close(self) -> None:
-        """Say that this is the end (close_notify); what the client answers to it is its own."""
+        """Send close_notify, without waiting for the client's."""
         self.closed = True
         if self.listens:  # unwrap() would lose what comes now; the end of the connection says it
             return
@@ -116,7 +116,7 @@ class Tls:
 
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Tell an alert of the client's from whatever else ended TLS."""
+    """Record the client's alert, or any other cause that ended TLS."""
     reason = reason_of(exc)
     _, found, alert = reason.partition("_ALERT_")
     if found:
@@ -128,12 +128,12 @@ def _note(exc: ssl.SSLError, seen: Connection) -> None:
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
 _RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
-_GLIMPSE = 16  # octets by which text is told from junk
+_GLIMPSE = 16  # bytes that are examined to distinguish text from junk
 _MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut off
 
 
 class Session:
-    """Serves one connection of a case_run. ``seen`` is the evidence.
+    """Serves one connection of a case. ``seen`` is the evidence.
 
     Send ``data_to_send()`` after each step; when ``done``, send what is left and close.
     """
@@ -141,11 +141,11 @@ class Session:
     def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
-        self.passing: Reached | None = None  # set where the real server takes over
+        self.passing: Reached | None = None  # set if the real server takes over
         self._case_run = case_run
         self._out = bytearray()
         self._hello = HelloReader()
-        self._plain = False  # whether the client spoke in clear text where TLS should be
+        self._plain = False  # whether the client sent clear text instead of TLS
         self._tls: Tls | None = None
         self._records = RecordCounter()  # of a connection that passes through
         self._left = False  # whether the client ended that
@@ -159,13 +159,13 @@ class Session:
         case_run.opened(self.seen)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Take what the client sent; empty where it hung up. Never raises."""
+        """Process bytes from the client; empty if it closed. Never raises."""
         self._taken += len(data)
         if self.done:
             self._hear_out(data)
@@ -192,7 +192,7 @@ class Session:
             self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
-        """The part before STARTTLS."""
+        """Process the part before STARTTLS."""
         assert self._clear is not None  # noqa: S101  # the caller looked
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)
@@ -202,7 +202,7 @@ class Session:
             self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
-        """A client that speaks in clear text where TLS should be: all of it is given away."""
+        """Record clear text that arrives instead of TLS: all of it is a leak."""
         self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
         if self._clear:
@@ -236,11 +236,11 @@ class Session:
 
     @property
     def early(self) -> bytes:
-        """What the client said to the real server, before that took over."""
+        """The bytes that the client sent before the relay to the real server began."""
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to the real server, or that said it ``back``; empty at the end."""
+        """Observe relayed bytes of the client or (``back``) the server; empty at the end."""
         if not back:
             self._records.from_client(data)
             self._left = self._left or not data
@@ -267,16 +267,16 @@ class Session:
             )
 
     def _hear_out(self, data: bytes) -> None:
-        """What a client says to an application that has closed, and yet counts it."""
+        """Process data after the application closed, if it still counts data."""
         if self._tls and self._taken <= _MOST_IN:
             self._note_clear(data)
         if self._tls and self._tls.listens and data and self._taken <= _MOST_IN:
             self._tls.receive(data, self.seen)
 
     def _note_clear(self, data: bytes) -> None:
-        """Where TLS should be, text that is no record of it is given away, and so is all behind it.
+        """Record clear text that arrives instead of a TLS record, and everything after it.
 
-        Junk is nobody's data: what counts begins with a line's worth of printable characters.
+        Junk is ignored: the data must begin with printable characters.
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:

@@ -11,7 +11,7 @@ from certpin.lab.session.lines import Lines, first_word
 
 # The lab reads 4 MiB of a connection; RFC 5321 section 4.5.3.1.7 asks for 64 KiB at least.
 _LARGEST = 3_000_000
-_NAME = b"lab.invalid"  # RFC 6761 section 6.4: nobody's
+_NAME = b"lab.invalid"  # RFC 6761 section 6.4: reserved
 _OK = b"250 2.0.0 OK\r\n"
 _GO_ON = b"334 \r\n"  # RFC 4954 section 4: a challenge without text
 _EXTENSIONS = (b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"SIZE %d" % _LARGEST)
@@ -19,7 +19,7 @@ _LOGIN = b"AUTH PLAIN LOGIN"
 
 
 class Smtp(Lines):
-    """One connection. The token stands in the answer to each message.
+    """One connection. The token is in the answer to each message.
 
     Without PIPELINING (RFC 2920): a client has to wait for each answer.
     """
@@ -34,7 +34,7 @@ class Smtp(Lines):
 
     @property
     def between(self) -> bool:
-        """Whether a command comes next."""
+        """Return True if a command is expected next."""
         return self._state == "command"
 
     def greeting(self) -> bytes:
@@ -42,7 +42,7 @@ class Smtp(Lines):
         return b"220 " + _NAME + b" ESMTP certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """The verb."""
+        """Return the verb."""
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:

@@ -1,6 +1,6 @@
 """The addresses inside the tunnel: one for each host under test, none of which exists elsewhere.
 
-An address of its own tells the lab which host is meant, also where a client sends no name in its
+A separate address identifies the requested host, even if a client sends no name in its
 ClientHello. All are of 198.18.0.0/15, which is routed nowhere (RFC 2544, RFC 6890): so they are
 neither those of a real server, nor those of a home's or a company's network.
 """
@@ -19,14 +19,14 @@ _MOST = 4096
 
 
 class Addresses:
-    """Allots addresses to hosts, and finds the host of an address."""
+    """Assigns addresses to hosts, and finds the host of an address."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
 
     def allot(self, host: str) -> str:
-        """The address of a host; the same each time. Hosts beyond many share the last one."""
+        """Return the address of a host. Beyond the limit, hosts share the last one."""
         if host not in self._addresses and len(self._addresses) < _MOST:
             address = str(ipaddress.IPv4Address(_FIRST + len(self._addresses)))
             self._addresses[host] = address
@@ -34,5 +34,5 @@ class Addresses:
         return self._addresses.get(host, str(ipaddress.IPv4Address(_FIRST + _MOST - 1)))
 
     def host(self, address: str) -> str:
-        """Whose address it is; the address itself where it is nobody's."""
+        """Return the host of an address; the address itself if it was not allotted."""
         return self._hosts.get(address, address)

@@ -1,4 +1,4 @@
-"""What a transport moves bytes for: a session, alone or behind the lab's own proxy."""
+"""The conversations that transports carry: a session, directly or behind the lab's proxy."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
 
 class Conversation(Protocol):
-    """One connection without I/O. ``passing`` names where it must be relayed to, untouched."""
+    """One connection without I/O. ``passing`` is the destination to relay it to, unchanged."""
 
     @property
     def done(self) -> bool:
-        """Whether to close, once everything is sent."""
+        """Whether the connection closes once everything is sent."""
 
     @property
     def passing(self) -> Reached | None:
-        """Where to, if it is not the lab's own."""
+        """The destination to relay to; None if the lab serves the connection."""
 
     @property
     def early(self) -> bytes:
-        """What the client has said already to whom it passes through to."""
+        """The bytes that the client sent before the relay began."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to whom it passes through to, or that said it ``back``.
+        """Observe relayed bytes, from the client or (``back``) from the server.
 
-        Empty where one of them hung up.
+        Empty if one of them closed.
         """
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
 
     def receive(self, data: bytes) -> None:
-        """Take what came; empty where the client hung up."""
+        """Process received bytes; empty if the client closed."""
 
 
 class Proxied:
-    """A client that asks the lab's proxy for a host, and then the session with that host."""
+    """A client that requests a host from the lab's proxy, and then the session with that host."""
 
     def __init__(self, case_run: CaseRun) -> None:
         self.done = False
@@ -53,20 +53,20 @@ class Proxied:
 
     @property
     def early(self) -> bytes:
-        """What the client has said already to whom it passes through to."""
+        """The bytes that the client sent before the relay began."""
         return self._session.early if self._session else bytes(self._front.rest)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to whom it passes through to, or that said it ``back``."""
+        """Observe relayed bytes, from the client or (``back``) from the server."""
         if self._session:
             self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         return self._front.data_to_send() + (self._session.data_to_send() if self._session else b"")
 
     def receive(self, data: bytes) -> None:
-        """Take what came."""
+        """Process received bytes."""
         if self._session is None and data:
             self._ask(data)
         elif self._session:
@@ -94,11 +94,11 @@ class Proxied:
 
 
 class Routed:
-    """A client that was routed here, and the session with its host, should that be under test.
+    """A client that was routed here, and the session with its host if that is under test.
 
-    A destination under test is the lab's at once. Of any other, the ClientHello is looked at: its
-    name decides. What is not TLS, or has no name that is under test, passes through; ``early``
-    holds what was looked at, which is sent on.
+    The lab serves a destination under test at once. For any other, the name in the ClientHello
+    decides. Anything but TLS, or a name that is not under test, is relayed; ``early``
+    holds the bytes read so far, which are forwarded.
     """
 
     def __init__(self, case_run: CaseRun, destination: Reached) -> None:
@@ -113,25 +113,25 @@ class Routed:
 
     @property
     def early(self) -> bytes:
-        """What the client has said already to whom it passes through to."""
+        """The bytes that the client sent before the relay began."""
         return self._session.early if self._session else bytes(self._hello.raw)
 
     @property
     def decided(self) -> bool:
-        """Whether it is known whose connection it is."""
+        """Whether it is known who serves the connection."""
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """The client said this to whom it passes through to, or that said it ``back``."""
+        """Observe relayed bytes, from the client or (``back``) from the server."""
         if self._session:
             self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         return self._session.data_to_send() if self._session else b""
 
     def receive(self, data: bytes) -> None:
-        """Take what came; empty where the client hung up."""
+        """Process received bytes; empty if the client closed."""
         if self._session:
             self._session.receive(data)
             self.done = self._session.done
@@ -142,7 +142,7 @@ class Routed:
             self.done = True
 
     def silent(self) -> None:
-        """The client says nothing: it waits for a server that speaks first (SMTP, SSH)."""
+        """Relay a client that waits for the server to speak first (SMTP, SSH)."""
         if not self.decided:
             self.passing = self._destination
 

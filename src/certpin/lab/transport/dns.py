@@ -1,6 +1,6 @@
-"""A small resolver: hosts under test are at the lab, all others where this machine finds them.
+"""A small resolver: hosts under test resolve to the lab, all others as on this machine.
 
-Only addresses are ever told. Records of type HTTPS (RFC 9460) above all are not: from them a
+Only addresses are returned. Records of type HTTPS (RFC 9460) above all are not: from them a
 client learns of HTTP/3 and of encrypted ClientHellos, with which it would go around the lab.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from dns.message import Message
 
-    # The addresses of a name, of both kinds; ``OSError`` where they cannot be had.
+    # The addresses of a name, of both families; ``OSError`` if it does not resolve.
     Lookup = Callable[[str], Awaitable[Sequence[str]]]
 
 LONGEST = 4096  # octets of a question; RFC 6891 section 6.2.5 suggests no more
@@ -33,7 +33,7 @@ _NO_SUCH_NAME = {socket.EAI_NONAME}
 class Resolver:
     """Answers packets. ``find`` gives the lab's own address for a host under test, or nothing.
 
-    Raises ``LabError`` where dnspython is missing.
+    Raises ``LabError`` if dnspython is missing.
     """
 
     def __init__(self, find: Callable[[str], str | None], lookup: Lookup | None = None) -> None:
@@ -47,7 +47,7 @@ class Resolver:
         self._busy = 0
 
     async def respond(self, packet: bytes) -> bytes:
-        """The answer to a packet; empty where it deserves none. Raises nothing."""
+        """Return the answer to a packet; empty if it gets none. Never raises."""
         question = read_question(packet)
         if question is None or self._busy >= _MOST_AT_ONCE:
             return b""
@@ -73,7 +73,7 @@ class Resolver:
 
 
 def read_question(packet: bytes) -> Message | None:
-    """The one question of a packet; ``None`` for anything else. Raises nothing."""
+    """Return the only question of a packet; ``None`` for anything else. Never raises."""
     import dns.flags
     import dns.message
     import dns.opcode
@@ -92,7 +92,7 @@ def read_question(packet: bytes) -> Message | None:
 
 
 def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool = False) -> bytes:
-    """The packet that says which addresses a name has: ``None`` where there is no such name."""
+    """Return a response with these addresses; ``None`` means that the name does not exist."""
     import dns.message
     import dns.rcode
     import dns.rdatatype
@@ -111,7 +111,7 @@ def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool =
 
 
 def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
-    """Those that a question of this type asks for: none for anything but A and AAAA."""
+    """Return the addresses of the requested type: none for anything but A and AAAA."""
     version = {"A": 4, "AAAA": 6}.get(kind)
     plain = (address.partition("%")[0] for address in addresses)
     found = [each for each in plain if ipaddress.ip_address(each).version == version]
@@ -119,7 +119,7 @@ def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
 
 
 async def system_lookup(name: str) -> list[str]:
-    """What this machine's own resolver says. IPv6 only where this machine has it."""
+    """Resolve a name with this machine's resolver. IPv6 only if this machine has it."""
     found = await asyncio.get_running_loop().getaddrinfo(
         name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
     )
@@ -127,9 +127,9 @@ async def system_lookup(name: str) -> list[str]:
 
 
 class ResolverPort:
-    """A resolver on a UDP port of its own. For the loop's thread alone.
+    """A resolver on its own UDP port. Only for the thread of the loop.
 
-    Raises ``OSError`` where it cannot listen.
+    Raises ``OSError`` if it cannot listen.
     """
 
     def __init__(
@@ -154,11 +154,11 @@ class ResolverPort:
 
     @property
     def number(self) -> int:
-        """Which port it is."""
+        """The port number."""
         return int(self._sock.getsockname()[1])
 
     def close(self) -> None:
-        """Answer no more."""
+        """Close the socket."""
         self._loop.remove_reader(self._sock)
         self._sock.close()
         for task in self._tasks:

@@ -1,4 +1,4 @@
-"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port, told apart by one byte.
+"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port. The first byte differs.
 
 What a client asks for is only ever a name to the lab: under test, it is answered here; else the
 connection passes through untouched.
@@ -21,7 +21,7 @@ _LONGEST_HEAD = 16 * 1024
 
 @dataclass(frozen=True)
 class Reached:
-    """Where a client wants to go, by which kind of proxy. ``plain`` for a request in clear text."""
+    """The requested destination, and the kind of proxy. ``plain`` is a request in clear text."""
 
     via: str
     host: str
@@ -30,7 +30,7 @@ class Reached:
 
 
 class Front:
-    """Reads what a client asks of a proxy. Ends with ``reached``, or ``failed``.
+    """Reads a proxy request of a client. Ends with ``reached``, or ``failed``.
 
     ``rest`` holds the bytes that came behind the request: they are the connection's own.
     """
@@ -43,13 +43,13 @@ class Front:
         self._greeted = False
 
     def data_to_send(self) -> bytes:
-        """Take what must be sent now."""
+        """Return the bytes to send, and clear them."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Take what the client sent. Never raises."""
+        """Process bytes from the client. Never raises."""
         if self.failed or self.reached:
             return
         self.rest += data
@@ -86,7 +86,7 @@ class Front:
         del self.rest[: start + size + 2]
         host = address.decode("ascii") if kind == _NAME else str(ipaddress.ip_address(address))
         host = _checked(host, port)
-        self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is nobody's business
+        self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is not disclosed
         self.reached = Reached("socks5", host, port)
 
     def _http(self) -> None:
@@ -115,7 +115,7 @@ def _exactly(data: bytearray, start: int, end: int) -> bytes:
 
 
 def _authority(text: str, default: int) -> tuple[str, int]:
-    """``host:port``, the brackets of IPv6 taken off. Raises ``ValueError``."""
+    """Split ``host:port``, without the brackets of IPv6. Raises ``ValueError``."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():
         host, port = text, str(default)
@@ -128,7 +128,7 @@ def _authority(text: str, default: int) -> tuple[str, int]:
 
 
 def _checked(host: str, port: int) -> str:
-    """A host as names are compared. Nobody means no host, nor port 0, nor one above 65535."""
+    """Normalise a destination. An empty host and a port outside 1 to 65535 are refused."""
     host = host.lower().removesuffix(".")
     if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits
         raise ValueError("an address without a host or a port")

@@ -24,7 +24,7 @@ PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one soc
 class Link:
     """Moves bytes between a socket and a conversation until one of them ends.
 
-    For the thread of the loop alone. ``ended`` is called once, with the link.
+    Only for the thread of the loop. ``ended`` is called once, with the link.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Link:
         self._move()
 
     def read(self) -> bool:
-        """Take what is there. Whether there was anything."""
+        """Read once. Return True if there was data."""
         if not self._open:
             return False
         try:
@@ -71,18 +71,18 @@ class Link:
 
     @property
     def open(self) -> bool:
-        """Whether it still has its socket."""
+        """Whether the link still owns its socket."""
         return self._open
 
     def _close_when_sent(self) -> None:
-        """A client may close its side only, and wait for the rest of the answer."""
+        """Handle a half-close: the client may still wait for the rest of the answer."""
         if self._unsent and self._open:
             self._loop.remove_reader(self._descriptor)  # else its end would be read for ever
         else:
             self.close()
 
     def close(self) -> None:
-        """End it, with whatever was sent so far."""
+        """Close the connection without sending more."""
         if not self._open:
             return
         self._let_go()
@@ -92,7 +92,7 @@ class Link:
         self._ended(self)
 
     def hand_over(self) -> socket.socket:
-        """Give the socket away, to be relayed."""
+        """Detach and return the socket, to be relayed."""
         self._let_go()
         return self.sock
 
@@ -103,7 +103,7 @@ class Link:
         self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
-        """Send what can be sent now; the loop calls again for the rest."""
+        """Send as much as possible; the loop calls again for the rest."""
         self._unsent += self.conversation.data_to_send()
         try:
             while self._unsent:
@@ -112,7 +112,7 @@ class Link:
             self._wait_to_write()
             return
         except OSError:
-            self._unsent.clear()  # it takes no more; what it said before is still to be read
+            self._unsent.clear()  # the client reads no more; its data is still to be read
         if self.conversation.passing:
             self._ended(self)
         elif self.conversation.done:

@@ -1,4 +1,4 @@
-"""Listening sockets on loopback, and the links of whoever comes."""
+"""Listening sockets on loopback, and the links of their connections."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _BACKLOG = 1024  # connections that wait while the loop is busy; the kernel has a cap of its own
 _ANY_PORT = 0
 # Pieces of 64 KiB that are read of a client when the case ends: more than the 4 MiB that a session
-# looks at, and not for ever, should somebody never stop.
+# reads, with a limit for clients that never stop.
 _LAST_PIECES = 128
-_BREATH = 0.1  # seconds until the next look, where no descriptor is left
+_BREATH = 0.1  # seconds until the next attempt if no descriptor is left
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Port:
-    """A listening socket whose connections each get a conversation. For the loop's thread alone.
+    """A listening socket whose connections each get a conversation. Only for the loop's thread.
 
-    Raises ``OSError`` where it cannot listen.
+    Raises ``OSError`` if it cannot listen.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Port:
 
     @property
     def number(self) -> int:
-        """Which port it is."""
+        """The port number."""
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Port:
             pass
 
     def _accept_one(self) -> bool:
-        """Take one connection that waits. Whether there may be more."""
+        """Accept one connection. Return True if there may be more."""
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError):
@@ -90,7 +90,7 @@ class Port:
         return True
 
     def _breathe(self, exc: OSError) -> None:
-        """Leave them waiting: a listener that stays readable would keep the loop busy."""
+        """Pause accepting: a listener that stays readable would keep the loop busy."""
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
 

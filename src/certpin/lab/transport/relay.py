@@ -1,4 +1,4 @@
-"""Connections that are not under test: passed through, byte for byte."""
+"""Relay connections that are not under test, byte for byte."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
 
 _PIECE = 64 * 1024
 _PATIENCE = 10.0  # seconds to connect to the real server
-UPSTREAM = "upstream"  # how the lab itself leads to a real server that stands behind it
+UPSTREAM = "upstream"  # the ``via`` of a relay to the real server of a host under test
 # Seconds that such a one may be quiet after its answer. Then it is ended, as servers do: a client
 # that kept it would meet no other case.
 _QUIET = 5.0
 
 
 class Reader(Protocol):
-    """What is read of a stream: asyncio's own, or one of a tunnel."""
+    """The reading side of a stream: asyncio's, or one of a tunnel."""
 
     async def read(self, n: int, /) -> bytes:
-        """Some octets; none at the end."""
+        """Read some bytes; empty at the end."""
 
 
 class Writer(Protocol):
-    """What is written to a stream: asyncio's own, or one of a tunnel."""
+    """The writing side of a stream: asyncio's, or one of a tunnel."""
 
     def write(self, data: bytes, /) -> None:
-        """Send these, some time."""
+        """Queue bytes to send."""
 
     async def drain(self) -> None:
-        """Wait until more may be written."""
+        """Wait until the buffer has room."""
 
     def write_eof(self) -> None:
         """Close this direction."""
 
     def close(self) -> None:
-        """Close both."""
+        """Close both directions."""
 
     async def wait_closed(self) -> None:
-        """Wait until it is."""
+        """Wait until the stream is closed."""
 
     def get_extra_info(self, name: str, /) -> Any:
-        """What is known of it."""
+        """Return transport information, as asyncio does."""
 
 
 # The loop keeps only weak references to tasks.
@@ -73,7 +73,7 @@ def relay(
     task = loop.create_task(_relay(sock, conversation, to, allow))
     _running.add(task)
     task.add_done_callback(_running.discard)
-    task.add_done_callback(lambda _: sock.close())  # also where it was cancelled before it began
+    task.add_done_callback(lambda _: sock.close())  # also if it was cancelled before it began
     return task
 
 
@@ -90,14 +90,14 @@ async def _relay(
 async def pass_through(
     near: _Ends, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
 ) -> None:
-    """Join a client's stream to the server that it asked for. The near end stays its owner's."""
+    """Relay a client's stream to the requested server. The caller keeps the client's stream."""
     far = await _dial(to, allow)
     if far:
         await _join(near, far, conversation, _QUIET if to.via == UPSTREAM else None)
 
 
 async def _dial(to: Reached, allow: Callable[[str], bool]) -> _Ends | None:
-    """The real server; ``None`` where it is not there, or may not be spoken to."""
+    """Connect to the server; ``None`` if it is unreachable or not allowed."""
     try:
         async with asyncio.timeout(_PATIENCE):
             far = await asyncio.open_connection(to.host, to.port)
@@ -150,7 +150,7 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """What is there: heard before it arrives, as it is evidence when the client has ended."""
+    """Read data, and report it before it is forwarded: it is evidence if the client ends."""
     try:
         data = await reader.read(_PIECE)
     except OSError:

@@ -1,9 +1,9 @@
 """The lab as a WireGuard server: for devices and apps that no proxy's setting reaches.
 
 A device puts all its traffic into the tunnel, and `mitmproxy_rs` takes it out again as streams.
-TCP: what is meant for a host under test becomes a conversation; everything else passes through.
+TCP: a connection to a host under test becomes a conversation; everything else is relayed.
 UDP: questions to any resolver are answered here (port 53). All other UDP is dropped, QUIC above
-all: an app with HTTP/3 falls back to TCP, where the lab can see whom it talks to. So calls and
+all: an app with HTTP/3 falls back to TCP, where the lab can see its destination. So calls and
 games do not work while the device is in the tunnel.
 
 An app that brings a resolver of its own over TLS, and an encrypted ClientHello with it, hides
@@ -46,7 +46,7 @@ class Stream(Reader, Writer, Protocol):
 
 
 def wireguard() -> Any:
-    """The module of `mitmproxy_rs`. Raises ``LabError`` where it cannot be had."""
+    """Return the module of `mitmproxy_rs`. Raises ``LabError`` if it is not installed."""
     if sys.version_info < _SINCE:
         raise LabError(
             "WireGuard needs Python 3.12 or newer",
@@ -61,7 +61,7 @@ def wireguard() -> Any:
 
 class WireGuard:
     """A server for one device. ``make`` gives the conversation for a destination, which is named
-    by its host where the lab's resolver named it, and else by its address.
+    by its host if the lab's resolver named it, and else by its address.
 
     ``ended`` is called with each conversation that did not pass through, or that the lab led to a
     real server. For the loop's thread.
@@ -97,11 +97,11 @@ class WireGuard:
 
     @property
     def port(self) -> int:
-        """The UDP port it listens on."""
+        """The UDP port of the server."""
         return int(self._server.getsockname()[1])
 
     async def stop(self) -> None:
-        """End everything."""
+        """Stop the server and all connections."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -115,7 +115,7 @@ class WireGuard:
         await self._guarded(self._tcp, stream)
 
     async def take_udp(self, stream: Stream) -> None:
-        """Answer questions, and drop everything else."""
+        """Answer DNS queries, and drop other packets."""
         if stream.get_extra_info("sockname")[1] == _DNS:
             await self._guarded(self._udp, stream)
         else:
@@ -160,7 +160,7 @@ class WireGuard:
 
 
 async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Move octets until the conversation is over, or passes through."""
+    """Move bytes until the conversation is over or must be relayed."""
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:
         if out := conversation.data_to_send():
@@ -184,7 +184,7 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Close as the server, and take what the client still says: an alert, or worse."""
+    """Close as the server, and read what the client still sends, such as an alert."""
     stream.write_eof()
     with suppress(TimeoutError):
         while data := await near.read(_PIECE, PATIENCE):
@@ -192,9 +192,9 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 class _Near:
-    """What the device says. A read that nobody waits for any more goes on: there is only one.
+    """The data of the device. An abandoned read continues: there is only one at a time.
 
-    `mitmproxy_rs` ends the whole server where a stream is read twice at the same time.
+    `mitmproxy_rs` ends the whole server if a stream is read twice at the same time.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -202,7 +202,7 @@ class _Near:
         self._reading: asyncio.Future[bytes] | None = None
 
     async def read(self, n: int, patience: float | None = None, /) -> bytes:
-        """Some octets; none at the end. Raises ``TimeoutError``."""
+        """Read some bytes; empty at the end. Raises ``TimeoutError``."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._stream.read(n))
         data = await asyncio.wait_for(asyncio.shield(self._reading), patience)
@@ -210,20 +210,20 @@ class _Near:
         return data
 
     def close(self) -> None:
-        """Wait no more."""
+        """Cancel the pending read."""
         if self._reading is not None:
             self._reading.cancel()
 
 
 def may_pass(address: str) -> bool:
-    """Whether a device may be relayed there: not to what is this machine's alone, or its link's."""
+    """Return True if a device may be relayed there: not to loopback or link-local addresses."""
     found = ipaddress.ip_address(address.partition("%")[0])
     found = getattr(found, "ipv4_mapped", None) or found
     inner = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
     return not inner and found not in _TUNNEL
 
 
-_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # nobody is there but the lab
+_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
 
 
 def _close(stream: Stream) -> None:

@@ -1,1 +1,1 @@
-"""The parts of the HTML page. All of it is built as elements, so that nothing goes unescaped."""
+"""The parts of the HTML page. It is built from elements, so that everything is escaped."""

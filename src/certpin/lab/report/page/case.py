@@ -26,7 +26,7 @@ _TO_MEND = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 
 
 def finding(run: Run, result: Result, index: int) -> ET.Element:
-    """A case that needs somebody's attention, open."""
+    """Return an expanded case that needs attention."""
     title = tag("h3", result.case.name, id=f"case-{index}-title")
     return tag(
         "article",
@@ -39,7 +39,7 @@ def finding(run: Run, result: Result, index: int) -> ET.Element:
 
 
 def folded(run: Run, result: Result, index: int) -> ET.Element:
-    """A case that went as it should, closed."""
+    """Return a collapsed case that needs no attention."""
     told = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
     summary = tag(
         "summary",
@@ -52,7 +52,7 @@ def folded(run: Run, result: Result, index: int) -> ET.Element:
 
 
 def body(run: Run, result: Result, index: int) -> list[ET.Element]:
-    """Everything below the name of a case."""
+    """Return everything below the name of a case."""
     line = verdict_line(result)
     parts = [tag("p", f"{line[0].upper()}{line[1:]}.", class_="lead")]
     if result.outcome in _TO_MEND:
@@ -93,7 +93,7 @@ def _seen(result: Result) -> list[ET.Element]:
     if not result.attempts:
         return []
     last = result.attempts[-1]
-    # What an honest server was sent is nobody's business but its own.
+    # Data sent to an honest server is private, and not shown.
     leaked = list(leaks(result)) if result.outcome in _TO_MEND else []
     parts = [tag("h4", "What leaked"), *leaked] if leaked else []
     parts += [tag("h4", "How the client ended"), *client_end(last)]
@@ -101,7 +101,7 @@ def _seen(result: Result) -> list[ET.Element]:
 
 
 _PICTURES = 4  # chains of one case that are drawn
-_SHOWN = 2 * 1024  # octets of what leaked, and letters of what a client printed
+_SHOWN = 2 * 1024  # bytes of leaked data, and characters of the output of a client
 
 
 def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
@@ -170,7 +170,7 @@ def leaks(result: Result) -> Iterator[ET.Element]:
 
 
 def _marked(data: bytes, canary: str) -> list[Child]:
-    """What leaked, with the canary marked, and cut where it is long."""
+    """Return the leaked data with the canary marked, shortened if it is long."""
     text = readable(data[:_SHOWN])
     before, found, after = text.partition(canary) if canary else (text, "", "")
     more = len(data) - _SHOWN
@@ -179,7 +179,7 @@ def _marked(data: bytes, canary: str) -> list[Child]:
 
 
 def connections(attempt: Attempt) -> ET.Element:
-    """Every connection that the lab saw, in order."""
+    """Return a table of every connection, in order."""
     if not attempt.connections:
         return tag("p", "The client made no connection.")
     rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
@@ -203,7 +203,7 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
 
 
 def _received(seen: Connection) -> str:
-    """How much the client sent, and how much of it was given away."""
+    """Return how much the client sent, and how much of it leaked."""
     total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
     if not given:
         return f"{total} bytes"
@@ -211,7 +211,7 @@ def _received(seen: Connection) -> str:
 
 
 def client_end(attempt: Attempt) -> Iterator[ET.Element]:
-    """How the client ended, and the end of what it printed."""
+    """Yield how the client ended, and the last part of its output."""
     yield tag("p", f"{ending(attempt.ending)}.")
     if attempt.ending.output.strip():
         shown = attempt.ending.output[-_SHOWN:]

@@ -11,7 +11,7 @@ Child = ET.Element | str | None
 
 
 def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
-    """An element. ``class_`` and ``aria_label`` are written as HTML writes them."""
+    """Return an element. ``class_`` and ``aria_label`` become HTML attributes."""
     named = {key.strip("_").replace("_", "-"): clean(text) for key, text in attributes.items()}
     element = ET.Element(name, named)
     for child in children:
@@ -83,10 +83,10 @@ def icon(name: str, size: int = 16) -> ET.Element:
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:
-    """What came out, as a picture and a word."""
+    """Return an outcome as an icon and a word."""
     return tag("span", icon(OF_OUTCOME[outcome]), words, class_=f"badge {css_class(outcome)}")
 
 
 def css_class(outcome: Outcome) -> str:
-    """How the style sheet names an outcome."""
+    """Return the CSS class of an outcome."""
     return outcome.value.replace(" ", "-")

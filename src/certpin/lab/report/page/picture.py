@@ -17,7 +17,7 @@ _LEFT, _INDENT, _MIDDLE = 18, 22, 40
 
 
 def picture(drawing: Drawing, name: str) -> ET.Element:
-    """The picture. ``name`` is its own within the page."""
+    """Return the picture. ``name`` is unique within the page."""
     height = str(drawing.height)
     svg = tag(
         "svg",

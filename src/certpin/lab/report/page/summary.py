@@ -1,4 +1,4 @@
-"""The top of the page: what the run comes to, in words and numbers, and if it can be believed."""
+"""The top of the page: the result in words and numbers, and whether the control passed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unpr
 
 
 def top(run: Run) -> ET.Element:
-    """The first screen."""
+    """Return the first screen of the page."""
     sign, kind = _OF_EXIT[exit_code(run)]
     return tag(
         "header",
@@ -80,7 +80,7 @@ def letters() -> ET.Element:
 
 
 def about(run: Run) -> ET.Element:
-    """Of what this is a report, and with what it was made."""
+    """Return the client, the host and the versions of the tools."""
     known = run.about
     command = " ".join(shown(known.command))
     listed = facts(

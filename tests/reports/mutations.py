@@ -77,7 +77,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a forked child replaces the locks",
         "certpin/support/forks.py",
-        "        each.after_fork_in_child()\n",
+        "        member.after_fork_in_child()\n",
         "        pass\n",
         _IN_TROUBLE + "a_child_that_is_forked_while_locks_are_held_does_not_wait_for_them",
     ),

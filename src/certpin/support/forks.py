@@ -25,33 +25,33 @@ class Forked:
 
 
 _known: WeakSet[Forked] = WeakSet()
-_told: list[Forked] = []
+_notified: list[Forked] = []
 _forking = threading.Lock()  # threads that fork at the same time do so one after the other
 
 
-def register(each: Forked) -> None:
+def register(member: Forked) -> None:
     """Call an object's methods at every fork, as long as it lives."""
-    _known.add(each)
+    _known.add(member)
 
 
 def _before() -> None:
     _forking.acquire()
-    _told[:] = list(_known)
-    for each in _told:
-        each.before_fork()
+    _notified[:] = list(_known)
+    for member in _notified:
+        member.before_fork()
 
 
 def _in_parent() -> None:
-    for each in _told:
-        each.after_fork_in_parent()
-    _told.clear()
+    for member in _notified:
+        member.after_fork_in_parent()
+    _notified.clear()
     _forking.release()
 
 
 def _in_child() -> None:
-    for each in _told:
-        each.after_fork_in_child()
-    _told.clear()
+    for member in _notified:
+        member.after_fork_in_child()
+    _notified.clear()
     _forking.release()
 
 

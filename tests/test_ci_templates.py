@@ -154,7 +154,7 @@ def test_other_trust_anchors_behind_the_same_pin_file_are_seen(
     (clone / "root.pem").write_bytes(Authority("Another").pem)
     done = _run(diff(), clone)
     assert done.returncode == 1, done.stderr
-    assert "root.pem has none of the anchors that vouched for it" in done.stdout
+    assert "root.pem has none of the anchors that were trusted for it" in done.stdout
 
 
 @pytest.mark.parametrize("diff", [_diff_of_github, _diff_of_gitlab])

@@ -1,40 +1,40 @@
 """Every error that certpin raises.
 
     CertpinError
-    ├── InputError (ValueError)          bytes or text that are not what they should be
+    ├── InputError (ValueError)          invalid bytes or text
     │   ├── CertificateParseError        not a certificate, chain, CSR (strict DER, RFC 5280)
     │   ├── KeyParseError                not a key, or the passphrase is wrong or missing
     │   │   └── TokenError               the same on a PKCS#11 token: its URI, its PIN, its key
     │   ├── PinParseError                not a pin
     │   ├── FormatError                  not the file of another platform that it is said to be
     │   └── HostError                    not a host name, address or pattern
-    ├── ConfigError                      a pin set that must not be used
+    ├── ConfigError                      an unsafe pin set, or an invalid setting
     │   └── PinFileError                 the same, with file, line and key
-    │       └── JournalError             a line of the rotation's journal that is no event
+    │       └── JournalError             an invalid line in the rotation's journal
     ├── PinError (ssl.SSLCertVerificationError)   a connection was refused
     │   ├── PinMismatchError             no certificate of the verified chain is pinned
-    │   ├── PinSetExpiredError           the pins are older than they may be
+    │   ├── PinSetExpiredError           the pins have expired
     │   ├── UnpinnedHostError            strict mode, and no policy covers this host
     │   ├── InsecureRequestError         the request would leave the pinned connection
     │   ├── WeakenedContextError         chain, hostname or date checks were switched off
-    │   ├── ContextCopyError             a library began to copy the context, without its pins
+    │   ├── ContextCopyError             a library tried to copy the context without its pins
     │   ├── UnverifiedChainError         OpenSSL refused the chain of a host with a policy
     │   ├── UnverifiedSessionError       a resumed session that was not verified here
     │   └── UncheckedConnectionError     no pinned context checked it (``certpin.assert_pinned``)
     ├── TLSUnavailableError              this Python has no TLS (Pyodide)
-    ├── ProbeError                       a server could not be asked
+    ├── ProbeError                       a server could not be probed
     │   ├── DialError                    no connection: name, route, refused, time-out
-    │   ├── StartTLSError                the server would not, or must not, begin TLS
-    │   └── HandshakeError               TLS failed before there was a chain to read
+    │   ├── StartTLSError                the server did not start TLS, or not safely
+    │   └── HandshakeError               TLS failed before the server sent its chain
     ├── MissingExtraError (ModuleNotFoundError)   a library that an extra of certpin brings
-    ├── StoreError                       the watch's database is away, full, damaged, or another's
-    └── UpdateError                      a newer pin set could not be had, or must not be trusted
+    ├── StoreError                       the monitoring service's database can't be used
+    └── UpdateError                      a newer pin set was not available, or not trusted
 
-A ``PinError`` is an ``ssl.SSLCertVerificationError``, so that every client library treats
-it as it treats a certificate failure: no retry in clear text, its own error type around it.
-``certpin.pin_error()`` finds it inside whatever the library raised.
+A ``PinError`` is an ``ssl.SSLCertVerificationError``, so every client library handles it as a
+certificate failure: no retry in clear text, wrapped in the library's error.
+``certpin.pin_error()`` finds it inside the error that the library raised.
 
-Each error says in ``fix`` what to do next.
+``fix`` of each error says what to do next.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 try:
-    import _ssl  # noqa: F401  # whether there is OpenSSL: in a browser (Pyodide) there is none
+    import _ssl  # noqa: F401  # Python without OpenSSL has no such module (Pyodide in a browser)
 except ImportError:
     HAS_TLS = False
 else:
@@ -52,7 +52,7 @@ try:
 except ImportError:  # no module ssl, or a stub
 
     class _CertificateError(OSError, ValueError):  # type: ignore[no-redef]
-        """Replaces the class of ``ssl``, and has the same bases."""
+        """Replaces the class of ``ssl``, with the same bases."""
 
 
 if TYPE_CHECKING:
@@ -60,20 +60,20 @@ if TYPE_CHECKING:
 
     from certpin.pins.verdict import Verdict
 
-# The code that OpenSSL keeps for refusals by the application (X509_V_ERR_APPLICATION_VERIFICATION,
-# openssl/x509_vfy.h), and the reason that its errors carry.
+# OpenSSL's code for refusals by the application (X509_V_ERR_APPLICATION_VERIFICATION,
+# openssl/x509_vfy.h), and the reason in its errors.
 _APPLICATION_VERIFICATION = 50
 _REASON = "CERTIFICATE_VERIFY_FAILED"
 
 
 class CertpinError(Exception):
-    """The root of the tree. ``fix`` says what to do next, or is empty."""
+    """The base class of every error of certpin. ``fix`` says what to do next, or is empty."""
 
     fix: str = ""
 
 
 class InputError(CertpinError, ValueError):
-    """Bytes or text that are not what they should be."""
+    """Invalid bytes or text."""
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
         super().__init__(f"{problem} ({fix})" if fix else problem)
@@ -89,13 +89,13 @@ class CertificateParseError(InputError):
 
 
 class KeyParseError(InputError):
-    """Not a key that can be read, or its passphrase is wrong or missing."""
+    """Not a readable key, or its passphrase is wrong or missing."""
 
 
 class TokenError(KeyParseError):
-    """A key on a PKCS#11 token that cannot be used: its URI, the token, or the PIN is wrong.
+    """A key on a PKCS#11 token can't be used: its URI, the token, or the PIN is wrong.
 
-    No PIN is ever in it.
+    The message never contains a PIN.
     """
 
 
@@ -104,7 +104,7 @@ class PinParseError(InputError):
 
 
 class FormatError(InputError):
-    """Not a file of the platform that it is said to be a file of."""
+    """Not a file of the named format."""
 
 
 class HostError(InputError):
@@ -112,11 +112,11 @@ class HostError(InputError):
 
 
 class ConfigError(CertpinError):
-    """A pin set that must not be used. ``key`` names the setting."""
+    """An unsafe pin set, or an invalid setting. ``key`` names the setting."""
 
     def __init__(self, problem: str, *, key: str = "", fix: str = "") -> None:
-        where = f"{key}: " if key else ""
-        super().__init__(where + problem + (f"\n  fix: {fix}" if fix else ""))
+        prefix = f"{key}: " if key else ""
+        super().__init__(prefix + problem + (f"\n  fix: {fix}" if fix else ""))
         self.problem = problem
         self.key = key
         self.fix = fix
@@ -126,7 +126,7 @@ class ConfigError(CertpinError):
 
 
 class PinFileError(ConfigError):
-    """A pin file that must not be used. ``path``, ``line`` (from 1) and ``key`` say where."""
+    """An invalid or unsafe pin file. ``path``, ``line`` (from 1) and ``key`` name the place."""
 
     def __init__(
         self,
@@ -149,13 +149,13 @@ class PinFileError(ConfigError):
 
 
 class JournalError(PinFileError):
-    """A journal beside a pin file that cannot be read; ``line`` (from 1) says where."""
+    """An invalid journal beside a pin file. ``line`` (from 1) names the place."""
 
 
 class PinError(CertpinError, _CertificateError):
     """A connection was refused. No application byte was sent or read on it.
 
-    ``host`` is the normalised host (RFC 5890 A-labels), or an empty string where none was given.
+    ``host`` is the normalised host (RFC 5890 A-labels), or empty if there was none.
     """
 
     def __init__(self, problem: str, *, host: str = "", fix: str = "") -> None:
@@ -177,7 +177,7 @@ class PinError(CertpinError, _CertificateError):
 
 
 class _VerdictError(PinError):
-    """A refusal that a verdict explains."""
+    """A refusal with a verdict."""
 
     def __init__(self, problem: str, *, verdict: Verdict, host: str = "", fix: str = "") -> None:
         super().__init__(problem, host=host, fix=fix)
@@ -189,14 +189,14 @@ class _VerdictError(PinError):
 
 
 class PinMismatchError(_VerdictError):
-    """No certificate of the verified chain carries a pinned key.
+    """No certificate of the verified chain has a pinned key.
 
-    ``verdict`` holds the chain and the policy, for a log or a report.
+    ``verdict`` contains the chain and the policy, for a log or a report.
     """
 
 
 class PinSetExpiredError(_VerdictError):
-    """The pins of this host are past their date, and the policy fails closed."""
+    """The pins of this host have expired, and the policy fails closed."""
 
 
 class UnpinnedHostError(PinError):
@@ -204,29 +204,28 @@ class UnpinnedHostError(PinError):
 
 
 class InsecureRequestError(PinError):
-    """The request, or the redirect, would leave the pinned connection: ``http://``, say."""
+    """The request or the redirect would leave the pinned connection, for example to ``http://``."""
 
 
 class WeakenedContextError(PinError):
-    """Chain, hostname or date checks were switched off, so that no pin could be trusted."""
+    """Chain, hostname or date checks were switched off, so a matching pin would prove nothing."""
 
 
 class ContextCopyError(PinError):
-    """A library asked the pinned context for its roots or counts, to build a context without pins.
+    """A library read the roots of the pinned context, to build a context without pins.
 
-    urllib3-future does so for QUIC, rtls and utls. Not an ``AttributeError``: it takes one as "this
-    context has no roots", and then goes on with the platform's.
+    urllib3-future does so for QUIC, rtls and utls. It is not an ``AttributeError``, because
+    urllib3-future would take that as an empty context and use the platform's roots.
     """
 
 
 class UnverifiedChainError(PinError):
     """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
 
-    ``verify_code`` and ``verify_message`` are OpenSSL's, and so is the error that is its cause.
-    ``issuer`` is the name of the authority that the served chain ends at (nothing about it is
-    proven), or empty if it can't be read. ``anchors`` are the names of the trust anchors of the
-    pin file (``trust = FILE``): the only ones that may vouch for the host. It is empty if those of
-    the platform may.
+    ``verify_code``, ``verify_message`` and the error in ``__cause__`` are OpenSSL's. ``issuer`` is
+    the name of the authority at the end of the served chain, which is not verified; empty if it
+    can't be read. ``anchors`` are the names of the trust anchors in the pin file (``trust =
+    FILE``); empty if the platform's roots are trusted for the host.
     """
 
     def __init__(  # noqa: PLR0913  # keywords: each is an attribute
@@ -268,7 +267,7 @@ class UncheckedConnectionError(PinError):
 
 
 class TLSUnavailableError(CertpinError):
-    """Python was built without TLS, so that no connection can be pinned."""
+    """Python was built without TLS, so no connection can be pinned."""
 
     fix = "use a Python with OpenSSL; reading and linting pin files needs none"
 
@@ -282,7 +281,7 @@ class TLSUnavailableError(CertpinError):
 
 
 class ProbeError(CertpinError):
-    """A server could not be asked. ``host`` and ``port`` say which."""
+    """The server at ``host`` and ``port`` could not be probed."""
 
     def __init__(self, problem: str, *, host: str, port: int, fix: str = "") -> None:
         super().__init__(f"{host}:{port}: {problem}" + (f"\n  fix: {fix}" if fix else ""))
@@ -297,21 +296,21 @@ class ProbeError(CertpinError):
 
 
 class DialError(ProbeError):
-    """There was no connection: unknown name, no route, refused, or too slow."""
+    """No connection was made: unknown name, no route, refused, or timed out."""
 
 
 class StartTLSError(ProbeError):
-    """The server would not begin TLS, or must not be believed when it does."""
+    """The server did not start TLS, or answered unsafely before it (response injection)."""
 
 
 class HandshakeError(ProbeError):
-    """TLS failed before there was a chain to read."""
+    """TLS failed before the server sent its chain."""
 
 
 class MissingExtraError(CertpinError, ModuleNotFoundError):
-    """A part of certpin needs a library that is not installed. ``extra`` brings it.
+    """A part of certpin needs a library that is not installed. ``extra`` installs it.
 
-    It is a ``ModuleNotFoundError``, so that ``try … except ImportError`` works as usual.
+    It is a ``ModuleNotFoundError``, so ``try … except ImportError`` works as usual.
     """
 
     def __init__(self, part: str, extra: str, *, name: str | None = None) -> None:
@@ -326,9 +325,10 @@ class MissingExtraError(CertpinError, ModuleNotFoundError):
 
 
 class StoreError(CertpinError):
-    """The watch's database cannot be used now: nothing was written. No password is ever in it.
+    """The monitoring service's database can't be used now. Nothing was written.
 
-    ``reason`` is one word of those that docs/watch-operations.md lists, for programs.
+    The message never contains a password. ``reason`` is a word from the list in
+    docs/watch-operations.md, for programs.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
@@ -342,9 +342,9 @@ class StoreError(CertpinError):
 
 
 class UpdateError(CertpinError):
-    """A newer pin set could not be had, or must not be trusted. What is in force stays in force.
+    """A newer pin set was not available, or not trusted. The current pin set stays in force.
 
-    ``reason`` is one word of those that docs/failures.md lists, for programs.
+    ``reason`` is a word from the list in docs/failures.md, for programs.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
@@ -358,19 +358,20 @@ class UpdateError(CertpinError):
 
 
 def pin_error(exc: BaseException | None) -> PinError | None:
-    """The ``PinError`` inside whatever a client library raised; ``None`` if there is none.
+    """Return the ``PinError`` inside an error of a client library; ``None`` if there is none.
 
-    Looks through causes, contexts, arguments, groups and the fields in which libraries wrap errors.
+    Searches causes, contexts, arguments, exception groups, and the attributes in which libraries
+    store wrapped errors.
     """
-    waiting: list[object] = [exc]
+    pending: list[object] = [exc]
     seen: set[int] = set()
-    while waiting:
-        current = waiting.pop(0)
+    while pending:
+        current = pending.pop(0)
         if isinstance(current, PinError):
             return current
         if isinstance(current, BaseException) and id(current) not in seen:
             seen.add(id(current))
-            waiting += _inside(current)
+            pending += _inside(current)
     return None
 
 
@@ -383,5 +384,5 @@ def _inside(exc: BaseException) -> list[object]:
 def _rebuild(
     kind: type[CertpinError], args: tuple[object, ...], keywords: dict[str, object]
 ) -> CertpinError:
-    """Make an error again from its parts, so that errors survive a process boundary."""
+    """Rebuild a pickled error from its parts."""
     return kind(*args, **keywords)

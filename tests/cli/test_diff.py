@@ -36,7 +36,7 @@ def test_a_change_stands_under_its_host_with_its_weight(run: Run) -> None:
         "bank-app: version 12 to 13",
         "",
         "api.bank.example",
-        "  careful  the pins end on 2999-01-01, earlier than they did",
+        "  careful  the pins expire on 2999-01-01, earlier than before",
         "",
         "0 breaks, 1 careful, 0 safe",
     ]

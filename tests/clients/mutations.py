@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _CONTEXT = "certpin/tls/context.py"
-_URLLIB3 = "certpin/clients/_urllib3_kind.py"
+_URLLIB3 = "certpin/clients/_urllib3_base.py"
 
 _URLLIB3_TESTS = "tests/clients/test_urllib3.py::"
 _COPIES = "tests/tls/test_rule_14_no_copies.py::test_a_way_to_copy_a_context_is_refused"
@@ -62,7 +62,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         14,
-        "certpin/clients/_httpx_kind.py",
+        "certpin/clients/_httpx_base.py",
         "            assert_pinned(tls, host, strict=self._context.strict)\n",
         "            pass\n",
         "tests/clients/test_httpx.py::"

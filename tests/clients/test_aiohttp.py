@@ -49,7 +49,7 @@ def test_options_about_tls_are_refused(bank: Bank, option: dict[str, Any]) -> No
     async def make() -> None:
         PinnedConnector(bank.pins, **option)
 
-    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+    with pytest.raises(certpin.ConfigError, match="only the pinned context"):
         run(make)
 
 
@@ -64,7 +64,7 @@ def test_options_about_tls_are_refused(bank: Bank, option: dict[str, Any]) -> No
     ids=["off", "fingerprint", "context", "server_hostname"],
 )
 def test_options_about_tls_are_refused_for_each_request(bank: Bank, option: dict[str, Any]) -> None:
-    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+    with pytest.raises(certpin.ConfigError, match="only the pinned context"):
         with_session(bank, lambda session, _: session.get(bank.url("mitm"), **option))
     assert bank.arrived("mitm") == []
 

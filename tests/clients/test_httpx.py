@@ -34,7 +34,7 @@ KINDS = ["PinnedClient", "AsyncPinnedClient", "PinnedTransport", "AsyncPinnedTra
 def test_options_about_tls_are_refused(
     library: Any, pinned: Any, kind: str, option: dict[str, object], bank: Bank
 ) -> None:
-    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+    with pytest.raises(certpin.ConfigError, match="only the pinned context"):
         getattr(pinned, kind)(bank.pins, **option)
 
 

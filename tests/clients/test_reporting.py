@@ -145,7 +145,7 @@ def test_hooks_beside_a_context_that_has_its_own_are_a_mistake(
     context = certpin.PinnedSSLContext(bank.pins)
     with (
         certpin.Reporter(tmp_path) as reporter,
-        pytest.raises(certpin.ConfigError, match="on_failure: the context that is given"),
+        pytest.raises(certpin.ConfigError, match="on_failure: the given context"),
     ):
         CLIENTS[name](context, bank.url("mitm"), {"on_failure": [reporter]})
 

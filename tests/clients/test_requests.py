@@ -32,7 +32,7 @@ def session(bank: Bank) -> Iterator[PinnedSession]:
 def test_options_about_tls_are_refused_for_each_request(
     session: PinnedSession, bank: Bank, option: dict[str, str]
 ) -> None:
-    with pytest.raises(certpin.ConfigError, match="pinned context alone"):
+    with pytest.raises(certpin.ConfigError, match="only the pinned context"):
         session.get(bank.url("api"), **option)  # type: ignore[arg-type]
     assert bank.arrived("api") == []
 

@@ -1,4 +1,4 @@
-"""The rules of keys on tokens, taken out one by one (``test_mutations.py`` runs them)."""
+"""The rules of keys on tokens, removed one by one (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from tests._mutation import Mutation
 _URI = "certpin/hsm/uri.py"
 _MODULE = "certpin/hsm/module.py"
 _KEY = "certpin/hsm/key.py"
-_PUBLIC = "certpin/hsm/public.py"
 _GENERATE = "certpin/hsm/generate.py"
 
 _IN_URI = "tests/hsm/test_uri.py::"
@@ -22,14 +21,14 @@ MUTATIONS: list[Mutation] = [
         _IN_URI + "test_a_pin_in_a_uri_is_refused",
     ),
     Mutation(
-        "what is unknown is refused",
+        "unknown attributes are refused",
         _URI,
         "if name not in known:",
         "if False:",
         _IN_URI + "test_what_a_uri_must_not_be_is_told",
     ),
     Mutation(
-        "nothing of a module stays with OpenSSL",
+        "a module's errors are cleared",
         _MODULE,
         """    with suppress(ssl.SSLError):
         ssl.SSLContext""",
@@ -39,7 +38,7 @@ MUTATIONS: list[Mutation] = [
         _IN_KEY + "test_tls_takes_no_error_of_the_module_for_its_own",
     ),
     Mutation(
-        "nothing twice",
+        "no attribute twice",
         _URI,
         "if name in found:  #",
         "if False:  #",
@@ -53,7 +52,7 @@ MUTATIONS: list[Mutation] = [
         _IN_URI + "test_what_a_uri_must_not_be_is_told",
     ),
     Mutation(
-        "no module of the present folder",
+        "no module of the working directory",
         _MODULE,
         "if not path.is_absolute() or not path.is_file():",
         "if not path.is_file():",
@@ -69,16 +68,16 @@ MUTATIONS: list[Mutation] = [
         _IN_KEY + "test_a_wrong_pin_is_tried_once_and_never_told",
     ),
     Mutation(
-        "what is no PIN is not tried",
+        "an invalid PIN is not tried",
         _MODULE,
-        "if not 0 < size <= _LONGEST_PIN:",
+        "if not 0 < size <= _MAX_PIN:",
         "if False:",
         _IN_KEY + "test_what_is_no_pin_is_not_shown_to_the_token",
     ),
     Mutation(
-        "the token is the one that is meant",
+        "the token matches the URI",
         _MODULE,
-        "return all(says[name] == value for name, value in uri.token.items())",
+        "return all(attributes[name] == value for name, value in uri.token.items())",
         "return True",
         _IN_KEY + "test_a_token_that_is_not_what_the_uri_says_is_not_opened",
     ),
@@ -97,7 +96,7 @@ MUTATIONS: list[Mutation] = [
         _IN_KEY + "test_one_of_several_keys_has_to_be_named",
     ),
     Mutation(
-        "a key proves itself when it is opened",
+        "a key signs a challenge when it is opened",
         _KEY,
         "    key.sign(os.urandom(_CHALLENGE_BYTES))\n",
         "",
@@ -112,34 +111,34 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no weak RSA",
-        _PUBLIC,
-        "if modulus.bit_length() < _LEAST_RSA_BITS:",
+        _KEY,
+        "if modulus.bit_length() < _MIN_RSA_BITS:",
         "if False:",
         _IN_KEY + "test_a_key_that_nobody_should_use_is_refused",
     ),
     Mutation(
         "nothing is overwritten",
         _GENERATE,
-        "        _refuse_known(uri, session)\n",
+        "        _refuse_existing(uri, session)\n",
         "",
         _IN_KEY + "test_a_label_that_is_there_is_never_overwritten",
     ),
     Mutation(
-        "a key never leaves",
+        "a key is not extractable",
         _GENERATE,
         "Attribute.EXTRACTABLE: False,",
         "Attribute.EXTRACTABLE: True,",
         _IN_KEY + "test_a_key_never_leaves_its_token",
     ),
     Mutation(
-        "a key that may leave is not kept",
+        "an extractable key is deleted",
         _GENERATE,
         "            _refuse_extractable(pair[1])\n",
         "",
         _IN_KEY + "test_a_token_that_makes_keys_that_can_be_taken_out_is_not_used",
     ),
     Mutation(
-        "it signs and does nothing else",
+        "a key can only sign",
         _GENERATE,
         "MechanismFlag.SIGN | MechanismFlag.VERIFY",
         "MechanismFlag.SIGN | MechanismFlag.VERIFY | MechanismFlag.DERIVE",

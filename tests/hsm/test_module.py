@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         (pkcs11.PinIncorrect(), "the token bank refused the PIN", "tried once"),
         (pkcs11.PinLenRange(), "the token bank refused the PIN", "tried once"),
         (pkcs11.PinLocked(), "the PIN of the token bank is locked", "security officer"),
-        (pkcs11.PinExpired(), "has no PIN that could be used: PinExpired", "own tools"),
+        (pkcs11.PinExpired(), "has no usable PIN: PinExpired", "token's tools"),
         (pkcs11.DeviceRemoved(), "the token bank failed: DeviceRemoved", "log"),
         (pkcs11.PKCS11Error("odd\x1b[2J"), r"failed: PKCS11Error: odd\x1b[2J", "log"),
     ],

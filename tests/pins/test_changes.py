@@ -66,7 +66,7 @@ def test_a_debug_section_that_alone_is_new_needs_a_version_too() -> None:
     assert [each.weight for each in found] == ["careful", "breaks"]
     assert _found(_set(), _set(debug=debug))[0][0] == "careful"
     assert "changed" in _found(_set(debug=debug), _set(debug=TrustAnchors((b"b",))))[0][1]
-    assert _found(_set(debug=debug), _set()) == [("safe", "the debug section is gone")]
+    assert _found(_set(debug=debug), _set()) == [("safe", "the debug section was removed")]
 
 
 def test_another_name_is_told() -> None:
@@ -166,19 +166,24 @@ def test_what_was_only_reported_on_locks_nobody_out() -> None:
         ({"match": "leaf"}, {"match": "ca"}, "breaks", "leaves out every pin"),
         ({}, {"expires": SOON}, "careful", "earlier"),
         ({"expires": LATER}, {"expires": SOON}, "careful", "earlier"),
-        ({"expires": SOON}, {"expires": LATER}, "safe", "longer, until 2029-01-01"),
-        ({"expires": SOON}, {}, "careful", "no longer end"),
+        ({"expires": SOON}, {"expires": LATER}, "safe", "expire later, on 2029-01-01"),
+        ({"expires": SOON}, {}, "careful", "no longer expire"),
         ({}, {"expires": PAST}, "breaks", "refuse it at once"),
         (
             {"on_expiry": "fail-open"},
             {"on_expiry": "fail-open", "expires": PAST},
             "careful",
-            "nothing is refused",
+            "no server is refused",
         ),
-        ({"mode": "report"}, {"mode": "report", "expires": PAST}, "careful", "nothing is refused"),
+        (
+            {"mode": "report"},
+            {"mode": "report", "expires": PAST},
+            "careful",
+            "no server is refused",
+        ),
         ({}, {"on_expiry": "fail-open"}, "careful", "weaker"),
-        ({"on_expiry": "report"}, {}, "careful", "refuse everybody"),
-        ({}, {"trust": TrustAnchors((b"a",), "a.pem")}, "careful", "a.pem alone"),
+        ({"on_expiry": "report"}, {}, "careful", "clients refuse the host"),
+        ({}, {"trust": TrustAnchors((b"a",), "a.pem")}, "careful", "only a.pem"),
         ({"trust": TrustAnchors((b"a",))}, {}, "careful", "again (weaker)"),
         (
             {"trust": TrustAnchors((b"a",))},

@@ -88,7 +88,7 @@ def test_a_refusal_says_what_to_do() -> None:
 def test_a_key_that_changed_is_perhaps_a_renewal_and_perhaps_an_attack() -> None:
     fix = _refusal(_policy(_other())).fix
     assert "changed on purpose" in fix
-    assert f"somebody stands between you and {HOST}" in fix
+    assert f"an attacker intercepts your connection to {HOST}" in fix
     assert f"certpin pin {HOST}" in fix
 
 

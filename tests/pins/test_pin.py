@@ -106,7 +106,7 @@ def test_what_is_not_base64_is_refused(what: str) -> None:
 def test_loose_base64_is_refused_and_the_strict_one_told() -> None:
     loose = BASE64[:-2] + chr(ord(BASE64[-2]) + 1) + "="
     assert base64.b64decode(loose) == DIGEST
-    with pytest.raises(PinParseError, match="loose base64") as caught:
+    with pytest.raises(PinParseError, match="not canonical base64") as caught:
         Pin.parse(f"sha256/{loose}")
     assert caught.value.fix == f"write sha256/{BASE64}"
 

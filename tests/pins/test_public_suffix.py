@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.pins.public_suffix import _rules, is_public
+from certpin.pins.hosts import _suffix_rules, is_public_suffix
 from scripts import public_suffix
 
 
@@ -15,8 +15,8 @@ def test_the_file_is_what_the_installed_list_makes() -> None:
 
 
 def test_the_rules_are_those_of_the_file_without_its_head() -> None:
-    assert _rules() == set(public_suffix.rules())
-    assert len(_rules()) > 5000
+    assert _suffix_rules() == set(public_suffix.rules())
+    assert len(_suffix_rules()) > 5000
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_the_rules_are_those_of_the_file_without_its_head() -> None:
     ],
 )
 def test_a_name_under_which_anybody_may_register_is_public(name: str) -> None:
-    assert is_public(name)
+    assert is_public_suffix(name)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_a_name_under_which_anybody_may_register_is_public(name: str) -> None:
     ],
 )
 def test_a_name_that_somebody_registered_is_not(name: str) -> None:
-    assert not is_public(name)
+    assert not is_public_suffix(name)
 
 
 def test_names_of_the_private_section_are_not_in_it() -> None:
     """A hoster's suffix belongs to the hoster: that it may pin all of it is for lint to judge."""
-    assert not is_public("github.io")
+    assert not is_public_suffix("github.io")

@@ -225,9 +225,9 @@ def test_a_finding_is_whatever_was_not_simply_accepted(decision: str, finding: b
 
 def test_a_verdict_has_no_truth_value() -> None:
     verdict = verify(CHAIN, kit.policy(HOST), NOW)
-    with pytest.raises(TypeError, match="ask for its decision"):
+    with pytest.raises(TypeError, match="use its decision"):
         bool(verdict)
-    with pytest.raises(TypeError, match="ask for its decision"):
+    with pytest.raises(TypeError, match="use its decision"):
         assert not verdict
 
 

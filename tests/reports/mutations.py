@@ -77,7 +77,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a forked child replaces the locks",
         "certpin/support/forks.py",
-        "    _end([each.after_fork_in_child for each in _told])\n",
+        "    _end([each.after_fork_in_child for each in _notified])\n",
         "    _end([])\n",
         _IN_TROUBLE + "a_child_that_is_forked_while_locks_are_held_does_not_wait_for_them",
     ),

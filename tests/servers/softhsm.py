@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.hsm.module import _forget_errors
+from certpin.hsm.module import _clear_openssl_errors
 from tests.servers._run import complete, require, scratch
 
 if TYPE_CHECKING:
@@ -84,4 +84,4 @@ def softhsm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHSM]:
             yield made
         finally:
             made.forget()
-            _forget_errors()  # of what the test did with the module itself
+            _clear_openssl_errors()  # of what the test did with the module itself

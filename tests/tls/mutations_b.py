@@ -43,8 +43,8 @@ MUTATIONS = [
     Mutation(
         13,
         _VERDICT,
-        "for each in chain.certificates if not policy",
-        "for each in (chain.leaf,) if not policy",
+        "for certificate in chain.certificates\n            if not policy",
+        "for certificate in (chain.leaf,)\n            if not policy",
         _R13 + "an_authority_is_refused_although_the_leaf_is_pinned",
     ),
     Mutation(

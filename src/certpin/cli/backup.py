@@ -53,7 +53,7 @@ class Backup:
             return self._new_key[1]
         if self.place is not None:
             self._on_token = generate_key(self.place, ask_pin, self._algorithm)
-            return Pin.of_key(self._on_token.half.spki_sha256)
+            return Pin.of_key(self._on_token.key.spki_sha256)
         return None if self.given is None else Pin.parse(self.given)
 
     @property

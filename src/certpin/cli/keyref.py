@@ -53,7 +53,7 @@ def resolve_key(text: str) -> KeyReference:
     """
     if is_token_uri(text):
         with open_key(text, ask_pin) as key:
-            return KeyReference(Pin.of_key(key.half.spki_sha256), f"key {key.uri}")
+            return KeyReference(Pin.of_key(key.key.spki_sha256), f"key {key.uri}")
     path = Path(text)
     try:
         if not path.is_file():

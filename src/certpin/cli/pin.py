@@ -110,7 +110,7 @@ def _see(target: str, dialling: Dialling) -> Observation | Content:
 
     if is_token_uri(target):
         with open_key(target, ask_pin) as key:
-            return Content(str(key.uri), (key.half,), "token")
+            return Content(str(key.uri), (key.key,), "token")
     path = Path(target)
     if not _is_file(path):
         if "/" in target and "://" not in target:

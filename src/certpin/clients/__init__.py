@@ -9,14 +9,14 @@
     from certpin.clients.stdlib import opener                  # urllib.request
 
 Each takes a pin set, or a ``PinnedSSLContext`` (for ``strict=False``, failure hooks, a clock), and
-keeps it as ``context``: ``context.swap(pins)`` takes effect with the next connection. What they add
-to handing the context to the library:
+stores it as ``context``: ``context.swap(pins)`` takes effect with the next connection. In addition
+to passing the context to the library, they guarantee:
 
-1. A refusal is the library's own error and a ``PinError`` in one.
+1. A refusal is both the library's own error and a ``PinError``.
 2. A request in clear text (``http://``), also by a redirect, is refused before it is sent.
-3. Options that would weaken the verification, or go past the context, raise ``ConfigError``. The
-   connection that came out must be one that the context checked.
-4. A proxy is reached with TLS of its own; behind it, the pins of the host itself hold.
+3. Options that would weaken the verification, or bypass the context, raise ``ConfigError``. Every
+   connection in use must have been checked by the context.
+4. The TLS to a proxy is separate and not pinned; the pins apply to the host behind it.
 
 Importing this package loads none of the libraries. Importing a module without its library
 raises ``MissingExtraError``, which names the extra of certpin that brings it.
@@ -24,5 +24,5 @@ raises ``MissingExtraError``, which names the extra of certpin that brings it.
 
 from __future__ import annotations
 
-# The registry: each is a module of this package.
+# The registry: the modules of this package.
 CLIENTS = ("aiohttp", "httpx", "httpx2", "niquests", "requests", "stdlib", "urllib3")

@@ -1,4 +1,4 @@
-"""What all clients share: the context, refused options, and errors that are two in one."""
+"""Shared by all clients: the context, refused options, and errors of two types."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 Theirs = TypeVar("Theirs", bound=Exception)
 
-# "sse" is niquests' scheme for server-sent events over TLS, and "psse" that without TLS.
+# niquests' schemes for server-sent events are "sse" with TLS and "psse" without.
 _ENCRYPTED = frozenset({"https", "wss", "sse"})
 _PORTS = {"https": 443, "wss": 443, "sse": 443, "http": 80, "ws": 80, "psse": 80}
-# Bundles that requests and niquests read from the environment, and that pinned clients don't use.
+# requests and niquests read these variables, and pinned clients ignore the bundles.
 _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -34,15 +34,16 @@ def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
-    """The context to connect with: the one given, or a strict one for the pin set.
+    """Return the given context, or a new strict one for a pin set.
 
-    Raises ``ConfigError`` for hooks beside a context, which has its own.
+    Raises:
+        ConfigError: hooks were given with a context, which has its own.
     """
     if not isinstance(pins, PinnedSSLContext):
         return PinnedSSLContext(pins, on_failure=on_failure)
     if tuple(on_failure):
         raise ConfigError(
-            "the context that is given has its own hooks",
+            "the given context has its own hooks",
             key="on_failure",
             fix="PinnedSSLContext(pins, on_failure=…)",
         )
@@ -51,10 +52,17 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 
 @contextmanager
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
-    """For the block that connects: refuse a request before there is a connection, and tell whoever
-    hears of a failure which port was called. Without a ``port`` it is that of the scheme.
+    """Check a request before the block connects, and record its port for failure reports.
 
-    Raises ``InsecureRequestError`` for clear text, and ``UnpinnedHostError``.
+    Args:
+        context: the pinned context.
+        scheme: the scheme of the URL.
+        host: the host of the URL.
+        port: the port of the URL; ``None`` for the default port of the scheme.
+
+    Raises:
+        InsecureRequestError: the request would be sent in clear text.
+        UnpinnedHostError: the context is strict, and no policy covers the host.
     """
     scheme = scheme.lower().partition("+")[0]  # niquests: wss+IMPLEMENTATION
     with calling(host, _PORTS.get(scheme, 0) if port is None else port):
@@ -63,7 +71,7 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
 
 
 def port_in(url: Any) -> int | None:
-    """The port that stands in an address, as ``urlsplit`` reads it; a bad one is the library's."""
+    """Return the port of a split URL; ``None`` if it is invalid, which the library reports."""
     try:
         port: int | None = url.port
     except ValueError:
@@ -79,34 +87,35 @@ def refuse_options(options: Mapping[str, Any], *names: str) -> None:
 
 
 def refuse_bundle(verify: object) -> None:
-    """Raise ``ConfigError`` for a ``verify=`` other than ``True`` and a bundle of the environment.
+    """Raise ``ConfigError`` for a ``verify=`` other than ``True`` or a bundle of the environment.
 
-    Libraries pass the latter on as if the caller had given it.
+    Libraries pass a bundle of the environment on as if the caller had given it.
     """
-    of_the_environment = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
-    if verify is not True and verify not in of_the_environment:
+    environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
+    if verify is not True and verify not in environment_bundles:
         raise refused_option("verify", verify)
 
 
 def refused_option(name: str, value: object) -> ConfigError:
-    """The error for an option that has no place beside a pinned context."""
+    """Return the error for an option that conflicts with a pinned context."""
     return ConfigError(
-        f"{value!r} is refused: TLS is set up by the pinned context alone",
+        f"{value!r} is refused: only the pinned context sets up TLS",
         key=name,
-        fix="remove it; a private authority stands in the pin file (trust = FILE), a client "
-        "certificate and TLS versions are set on the PinnedSSLContext",
+        fix="remove it; name a private authority in the pin file (trust = FILE), and set a client "
+        "certificate and TLS versions on the PinnedSSLContext",
     )
 
 
 def both(theirs: Theirs, error: PinError) -> Theirs:
-    """The library's error and the refusal as one, for ``except`` clauses that know either.
+    """Return one error with the types of the library's error and of the refusal.
 
-    Pickled, it becomes the ``PinError`` alone: requests and connections stay where they were.
+    So ``except`` clauses for either type catch it. Pickling keeps only the ``PinError``, because
+    requests and connections can't be pickled.
     """
-    # The class in certpin.errors, also where another library's error was merged in already.
-    ours: Any = getattr(error, "_alone", type(error))
+    # The class in certpin.errors, even if the error was merged with another library's before.
+    ours: Any = getattr(error, "_pin_error", type(error))
     base: Any = type(theirs)
-    kind = _kind_of_both(base, ours)
+    kind = _merged_type(base, ours)
     merged = kind.__new__(kind)
     OSError.__init__(merged, *error.args)
     vars(merged).update(vars(error) | vars(theirs))
@@ -115,18 +124,18 @@ def both(theirs: Theirs, error: PinError) -> Theirs:
 
 
 @cache
-def _kind_of_both(theirs: Any, ours: Any) -> type[PinError]:
+def _merged_type(theirs: Any, ours: Any) -> type[PinError]:
     body = {
         "__doc__": f"{theirs.__name__} of {theirs.__module__}, because of a {ours.__name__}.",
         "__module__": __package__,
         "__reduce__": _reduce,
         "__str__": ours.__str__,
-        "_alone": ours,
+        "_pin_error": ours,
     }
     return type(ours.__name__, (theirs, ours), body)
 
 
 def _reduce(error: Any) -> tuple[Any, ...]:
-    ours = error._alone
+    ours = error._pin_error
     rebuild, (_, *parts) = ours.__reduce__(error)
     return rebuild, (ours, *parts)

@@ -4,9 +4,9 @@
         await session.get("https://api.bank.example/")
 
 A refusal raises an error that is both an ``aiohttp.ClientConnectorCertificateError`` and the
-``PinError``. ``ssl=False`` given to a request makes aiohttp take another context than the
-connector's, so that no context could notice: the connector does, and raises ``ConfigError``, also
-for ``ssl=Fingerprint(…)``, for another context and for another ``server_hostname``.
+``PinError``. With ``ssl=False``, a request makes aiohttp use another context, which the pinned
+context can't notice. So the connector raises ``ConfigError`` for it, and for
+``ssl=Fingerprint(…)``, another context, and another ``server_hostname``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class PinnedConnector(TCPConnector):
     """An ``aiohttp.TCPConnector`` that enforces pins: ``PinnedConnector(pins, **options)``.
 
-    The options are those of ``TCPConnector``, less those about TLS. ``proxy_context`` is for the
+    The options are those of ``TCPConnector`` except those about TLS. ``proxy_context`` is for the
     TLS to ``https://`` proxies: by default Python's own, which verifies and does not pin.
     """
 
@@ -66,7 +66,7 @@ class PinnedConnector(TCPConnector):
         super().__init__(ssl=self.context, **options)
 
     async def connect(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Connection:
-        """A connection for a request, new or from the pool; aiohttp asks at each redirect too."""
+        """Return a connection, new or from the pool. aiohttp calls it for each redirect too."""
         if req.ssl is not True and req.ssl is not self.context:
             raise refused_option("ssl", req.ssl)
         if req.server_hostname not in (None, req.url.raw_host):
@@ -94,7 +94,7 @@ class PinnedConnector(TCPConnector):
             raise
 
     async def _create_direct_connection(self, req: ClientRequest, *args: Any, **kwargs: Any) -> Any:
-        # aiohttp would take the host's context for the proxy too, which no pin has to cover.
+        # aiohttp would use the host's context for the proxy too, which needs no pin.
         if kwargs.get("client_error") is ClientProxyConnectionError:
             req._ssl = self._proxy_context
         return await super()._create_direct_connection(req, *args, **kwargs)

@@ -3,16 +3,16 @@
     with PinnedClient(pins, http2=True) as client:
         client.get("https://api.bank.example/")
 
-They take the options of their base classes, less ``verify`` and ``cert``. A refusal raises an
+They take the options of their base classes except ``verify`` and ``cert``. A refusal raises an
 error that is both an ``httpx2.ConnectError`` and the ``PinError``. An HTTP/2 connection serves the
 one host that it was made to, so that every host is checked. ``httpx2.Proxy(url, ssl_context=…)``
-has the TLS to an ``https://`` proxy: verified by default, and unpinned unless that context pins.
+sets the TLS to an ``https://`` proxy: verified by default, and unpinned unless that context pins.
 """
 
 from __future__ import annotations
 
 from certpin.clients._common import missing_library
-from certpin.clients._httpx_kind import AsyncPinningTransport, PinningClient, PinningTransport
+from certpin.clients._httpx_base import AsyncPinningTransport, PinningClient, PinningTransport
 
 try:
     import httpx2
@@ -35,14 +35,14 @@ class AsyncPinnedTransport(AsyncPinningTransport, httpx2.AsyncHTTPTransport):
 class PinnedClient(PinningClient, httpx2.Client):
     """An ``httpx2.Client`` that enforces pins: ``PinnedClient(pins, **options)``.
 
-    ``transport`` and ``mounts`` take pinned transports alone. Proxies of the environment are used
+    ``transport`` and ``mounts`` take only pinned transports. Proxies of the environment are used
     (``trust_env``).
     """
 
-    _transport_kind = PinnedTransport
+    _transport_type = PinnedTransport
 
 
 class AsyncPinnedClient(PinningClient, httpx2.AsyncClient):
     """An ``httpx2.AsyncClient`` that enforces pins, like ``PinnedClient``."""
 
-    _transport_kind = AsyncPinnedTransport
+    _transport_type = AsyncPinnedTransport

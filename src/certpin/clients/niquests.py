@@ -6,12 +6,12 @@
     async with AsyncPinnedSession(pins) as session:
         await session.get("https://api.bank.example/")
 
-They take the options of their base classes, less those about TLS. A refusal raises an error that is
-both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 is off, and so are the TLS
-backends rtls and utls for pinned hosts: each uses other TLS, without pins. ``verify=``,
+They take the options of their base classes except those about TLS. A refusal raises an error
+that is both a ``niquests.exceptions.SSLError`` and the ``PinError``. HTTP/3 is off, and so are the
+TLS backends rtls and utls for pinned hosts: each uses other TLS, without pins. ``verify=``,
 ``cert=`` and ``tls_configuration=`` raise ``ConfigError``.
 
-niquests' check of revocation is off unless ``revocation_configuration=`` is given: it asks hosts
+niquests' revocation check is off unless ``revocation_configuration=`` is given: it contacts hosts
 that a certificate names, over ``http://`` and without pins.
 """
 
@@ -26,8 +26,8 @@ from certpin.clients._common import (
     refuse_options,
     refused_option,
 )
-from certpin.clients._requests_kind import PinningAdapter
-from certpin.clients._urllib3_kind import (
+from certpin.clients._requests_base import PinningAdapter
+from certpin.clients._urllib3_base import (
     AsyncPinningConnection,
     AsyncPinningManager,
     AsyncPinningPool,
@@ -115,7 +115,7 @@ class _Adapter(PinningAdapter):
         super().init_poolmanager(connections, maxsize, block, **options)
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
-        """Nothing: niquests would load a bundle into the context, for each connection."""
+        """Do nothing: niquests would load a bundle into the context for each connection."""
         return False
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
@@ -126,7 +126,7 @@ class _Adapter(PinningAdapter):
 class PinnedAdapter(_Adapter, HTTPAdapter):
     """A niquests ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
-    Mount it for ``https://`` and for ``http://``: a redirect to where it is not mounted leaves it.
+    Mount it for ``https://`` and ``http://``: a redirect to another prefix bypasses it.
     """
 
     _managers = (_PoolManager, _ProxyManager)
@@ -141,7 +141,11 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
         proxies: Any = None,
         **options: Any,
     ) -> Any:
-        """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
+        """Send one request. A refusal raises ``SSLError``, also a ``PinError``.
+
+        Raises:
+            ConfigError: an option would weaken TLS.
+        """
         with self._pinned(request, verify, cert):
             return super().send(request, stream, timeout, True, None, proxies, **options)
 
@@ -161,16 +165,23 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
         proxies: Any = None,
         **options: Any,
     ) -> Any:
-        """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
+        """Send one request. A refusal raises ``SSLError``, also a ``PinError``.
+
+        Raises:
+            ConfigError: an option would weaken TLS.
+        """
         with self._pinned(request, verify, cert):
             return await super().send(request, stream, timeout, True, None, proxies, **options)
 
 
 class _Session:
-    """Shared by both sessions. ``_kind`` is their pinned adapter, ``_plain`` that of niquests."""
+    """Shared by both sessions.
 
-    _kind: Any
-    _plain: Any
+    ``_pinned_adapter`` is the class of their pinned adapter, ``_plain_adapter`` that of niquests.
+    """
+
+    _pinned_adapter: Any
+    _plain_adapter: Any
 
     def __init__(
         self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
@@ -181,21 +192,21 @@ class _Session:
         base.__init__(**_safe(options))
 
     def mount(self, prefix: str, adapter: Any) -> None:
-        """Mount an adapter. One of niquests' own becomes a pinned one with the same options.
+        """Mount an adapter. A plain one of niquests is replaced by a pinned one with its options.
 
         niquests mounts plain ones in the constructor, and again after its resolver was closed.
         """
-        if type(adapter) is self._plain:
-            options = {name: getattr(adapter, f"_{name}") for name in _KEPT}
-            adapter = self._kind(self.context, max_retries=adapter.max_retries, **options)
+        if type(adapter) is self._plain_adapter:
+            options = {name: getattr(adapter, f"_{name}") for name in _ADAPTER_OPTIONS}
+            adapter = self._pinned_adapter(self.context, max_retries=adapter.max_retries, **options)
         base: Any = super()
         base.mount(prefix, adapter)
 
     def get_adapter(self, url: str) -> Any:
-        """The adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
+        """Return the adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
         base: Any = super()
         adapter = base.get_adapter(url)
-        if not isinstance(adapter, self._kind):
+        if not isinstance(adapter, self._pinned_adapter):
             raise refused_option("mount", adapter)
         return adapter
 
@@ -207,19 +218,19 @@ class _Session:
 class PinnedSession(_Session, Session):
     """A ``niquests.Session`` that sends through pinned adapters only: ``PinnedSession(pins)``."""
 
-    _kind = PinnedAdapter
-    _plain = HTTPAdapter
+    _pinned_adapter = PinnedAdapter
+    _plain_adapter = HTTPAdapter
 
 
 class AsyncPinnedSession(_Session, AsyncSession):
     """A ``niquests.AsyncSession`` that sends through pinned adapters only."""
 
-    _kind = AsyncPinnedAdapter
-    _plain = AsyncHTTPAdapter
+    _pinned_adapter = AsyncPinnedAdapter
+    _plain_adapter = AsyncHTTPAdapter
 
 
-# The options of niquests' adapters that a pinned one takes over.
-_KEPT = (
+# The options of a plain adapter that its pinned replacement takes over.
+_ADAPTER_OPTIONS = (
     *("allow_incoming_cookies", "disable_http1", "disable_http2", "disable_ipv4", "disable_ipv6"),
     *("happy_eyeballs", "keepalive_delay", "keepalive_idle_window", "pool_block"),
     *("pool_connections", "pool_maxsize", "resolver", "revocation_configuration"),
@@ -236,7 +247,7 @@ def _refuse(options: dict[str, Any]) -> None:
 
 
 def _safe(options: dict[str, Any]) -> dict[str, Any]:
-    """The options with HTTP/3 off, and the check of revocation if it was asked for."""
+    """Return the options with HTTP/3 off, and without a revocation check unless it is set."""
     return {"revocation_configuration": None, **options, "disable_http3": True}
 
 
@@ -244,5 +255,5 @@ def _not_pickled() -> ConfigError:
     return ConfigError(
         "a pinned session cannot be copied or pickled",
         key="pickle",
-        fix="make one in each process, from the pin file",
+        fix="create one in each process, from the pin file",
     )

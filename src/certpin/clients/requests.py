@@ -6,8 +6,8 @@
 A refusal raises an error that is both a ``requests.exceptions.SSLError`` and the ``PinError``.
 ``verify=False``, ``verify=PATH`` and ``cert=`` raise ``ConfigError``. A bundle that the
 environment names (``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``) is not used, nor certifi's: the pin
-file says whom to trust. Proxies of the environment are used. The TLS to an ``https://`` proxy is
-verified by the platform's roots, and unpinned.
+file names the trust anchors. Proxies of the environment are used. The TLS to an ``https://`` proxy
+is verified with the platform's roots, and unpinned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ try:
     from requests.adapters import HTTPAdapter
     from requests.exceptions import SSLError
 
-    from certpin.clients._requests_kind import PinningAdapter
+    from certpin.clients._requests_base import PinningAdapter
     from certpin.clients.urllib3 import PinnedPoolManager, PinnedProxyManager
 except ModuleNotFoundError as exc:
     raise missing_library("requests", exc) from exc
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class PinnedAdapter(PinningAdapter, HTTPAdapter):
     """An ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
-    Mount it for ``https://`` and for ``http://``: a redirect to where it is not mounted leaves it.
+    Mount it for ``https://`` and ``http://``: a redirect to another prefix bypasses it.
     """
 
     _managers = (PinnedPoolManager, PinnedProxyManager)
@@ -44,12 +44,12 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Where to connect. Nothing about TLS: that is the context's."""
+        """Return the host of the pool's key, without options about TLS: the context sets it up."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {}
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> None:
-        """Nothing: requests would load certifi's bundle into the context, for each connection."""
+        """Do nothing: requests would load certifi's bundle into the context for each connection."""
 
     def send(
         self,
@@ -60,13 +60,17 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> Response:
-        """Send one request. Raises ``SSLError``, a ``PinError`` too, or ``ConfigError``."""
+        """Send one request. A refusal raises ``SSLError``, also a ``PinError``.
+
+        Raises:
+            ConfigError: an option would weaken TLS.
+        """
         with self._pinned(request, verify, cert):
             return super().send(request, stream, timeout, True, None, proxies)
 
 
 class PinnedSession(Session):
-    """A ``requests.Session`` that sends through a ``PinnedAdapter`` alone: ``PinnedSession(pins)``.
+    """A ``requests.Session`` that sends only through pinned adapters: ``PinnedSession(pins)``.
 
     The options are those of ``PinnedAdapter``. ``mount()`` takes further pinned adapters.
     """
@@ -79,7 +83,7 @@ class PinnedSession(Session):
         self.mount("http://", adapter)
 
     def get_adapter(self, url: str) -> PinnedAdapter:
-        """The adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
+        """Return the adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
         adapter = super().get_adapter(url)
         if not isinstance(adapter, PinnedAdapter):
             raise refused_option("mount", adapter)

@@ -34,13 +34,20 @@ def opener(
     proxies: dict[str, str] | None = None,
     on_failure: Iterable[FailureHook] = (),
 ) -> request.OpenerDirector:
-    """An opener for ``https://`` alone, through proxies (CONNECT): those of the environment.
+    """Return an opener for ``https://`` that enforces pins.
 
-    ``proxies`` names others instead, by scheme, as ``urllib.request.ProxyHandler`` takes them.
+    Unlike ``urllib.request.build_opener()`` it opens no ``file:``, ``ftp:`` and ``data:`` URLs. It
+    opens ``http://`` only if the context is not strict, for hosts without enforced pins. ``urllib``
+    does not support TLS to a proxy: an ``https://`` proxy fails.
 
-    Unlike ``urllib.request.build_opener()`` it opens no ``file:``, ``ftp:`` and ``data:``
-    addresses, and ``http://`` only where the context is not strict, for hosts without enforced
-    pins. ``urllib`` cannot speak TLS to a proxy: an ``https://`` proxy fails.
+    Args:
+        pins: a pin set, or a pinned context.
+        proxies: proxies by scheme, as for ``urllib.request.ProxyHandler``; by default those of the
+            environment. Requests pass through a tunnel (CONNECT).
+        on_failure: hooks for failures; only with a pin set.
+
+    Raises:
+        ConfigError: hooks were given with a context, which has its own.
     """
     context = context_of(pins, on_failure)
     director = request.OpenerDirector()

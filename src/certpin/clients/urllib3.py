@@ -3,16 +3,16 @@
     with PinnedPoolManager(pins) as http:
         http.request("GET", "https://api.bank.example/")
 
-They take the options of their base classes, less those that set up TLS. A refusal raises an error
-that is both a ``urllib3.exceptions.SSLError`` and the ``PinError``, at once: it is not retried. The
-TLS of an ``https://`` proxy is that of ``proxy_ssl_context``: verified by the platform's roots by
-default, unpinned unless that context pins it too. HTTP/3 of urllib3-future is off.
+They take the options of their base classes except those that set up TLS. A refusal raises an error
+that is both a ``urllib3.exceptions.SSLError`` and the ``PinError``, without a retry. TLS to an
+``https://`` proxy uses ``proxy_ssl_context``: verified with the platform's roots by default, and
+unpinned unless that context pins. HTTP/3 of urllib3-future is off.
 """
 
 from __future__ import annotations
 
 from certpin.clients._common import missing_library
-from certpin.clients._urllib3_kind import PinningConnection, PinningManager, PinningPool
+from certpin.clients._urllib3_base import PinningConnection, PinningManager, PinningPool
 
 try:
     import urllib3
@@ -24,7 +24,7 @@ except ModuleNotFoundError as exc:
 
 
 class PinnedHTTPSConnection(PinningConnection, HTTPSConnection):
-    """A connection that looks at its settings when it connects: pools can be changed until then."""
+    """A connection that checks its settings when it connects, because pools can change them."""
 
     _http3 = getattr(getattr(urllib3, "HttpVersion", None), "h3", None)
 
@@ -43,10 +43,10 @@ class PinnedPoolManager(PinningManager, PoolManager):
 
 
 class PinnedProxyManager(PinningManager, ProxyManager):
-    """A ``urllib3.ProxyManager`` that does: ``PinnedProxyManager(pins, proxy_url, **options)``.
+    """A ``urllib3.ProxyManager`` that enforces pins: ``PinnedProxyManager(pins, url, **options)``.
 
-    Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` would show it to the
-    proxy, and raises ``ConfigError``.
+    Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` would reveal it to
+    the proxy, and raises ``ConfigError``.
     """
 
     _https = PinnedHTTPSConnectionPool

@@ -1,10 +1,10 @@
-"""Keys on PKCS#11 tokens: found by an RFC 7512 URI, used there, and never taken out.
+"""Keys on PKCS#11 tokens: found by an RFC 7512 URI, used on the token, and never extracted.
 
     with open_key("pkcs11:token=bank;object=next", ask_pin) as key:
         key.spki                 # what to pin
         key.sign(data)           # signed on the token
 
-Needs ``pip install 'certpin[pkcs11]'``, and the module (a shared library) that came with the token.
+Needs ``pip install 'certpin[pkcs11]'``, and the token's PKCS#11 module (a shared library).
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""A private key that stays on its token: its public half, and its signatures."""
+"""A private key that stays on its token: its public key, and its signatures.
+
+The public key that a token stores can be replaced without a PIN. So it is not trusted until a
+signature of the private key verifies with it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.errors import TokenError
-from certpin.hsm import public
 from certpin.hsm.module import closed_on_failure, find_token, log_in, translated
 from certpin.hsm.uri import TokenURI
 from certpin.x509 import printable
@@ -18,21 +21,32 @@ from certpin.x509.signing import digest_of, verify_signature
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pkcs11 import Session
+    from pkcs11 import PrivateKey, Session
 
     from certpin.hsm.module import AskPIN
     from certpin.x509.signing import SignerPublicKey
 
 _CHALLENGE_BYTES = 32
 
+# The parameters of each curve as DER: an OID (RFC 5480 section 2.1.1.1, RFC 8410 section 3).
+CURVES = {
+    "p256": bytes.fromhex("06082a8648ce3d030107"),
+    "p384": bytes.fromhex("06052b81040022"),
+    "ed25519": bytes.fromhex("06032b6570"),
+}
+_EDWARDS_NAME = b"\x13\x0cedwards25519"  # or a name (PKCS#11 v3.0 section 2.3.10)
+
+_SUPPORTED = "P-256, P-384, RSA with at least 2048 bits, and Ed25519 are supported"
+_MIN_RSA_BITS = 2048  # CA/B Forum Baseline Requirements 6.1.5; OpenSSL's security level 2
+
 
 @dataclass(frozen=True, eq=False)
 class TokenKey:
-    """A key on a token, and the session that may use it.
+    """A key on a token, and its session.
 
-    It is closed by ``close()`` or at the end of ``with``: the token then forgets the PIN. Where
-    several keys of one token are open, the one that was opened first is closed last, since they
-    share its login (PKCS#11 v2.40 usage guide, section 2.6). Safe to share between threads.
+    ``close()``, or the end of ``with``, logs out of the token. If several keys of one token are
+    open, close the one that was opened first last, because they share its login (PKCS#11 v2.40
+    usage guide, section 2.6). Threads may share a key.
     """
 
     uri: TokenURI
@@ -41,33 +55,37 @@ class TokenKey:
     _private: Any = field(repr=False)
 
     @cached_property
-    def half(self) -> PublicKey:
-        """The public half, as certpin has those of files: with its digest, and in words."""
-        return PublicKey(public.spki(self.public_key), "key on a token")
+    def key(self) -> PublicKey:
+        """The public key as the ``PublicKey`` that key files are read as."""
+        return PublicKey(_spki(self.public_key), "key on a token")
 
     @property
     def spki(self) -> bytes:
-        """The SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) as DER: what a pin is the hash of."""
-        return self.half.spki
+        """The SubjectPublicKeyInfo as DER (RFC 5280 section 4.1.2.7): a pin is its SHA-256."""
+        return self.key.spki
 
     def sign(self, data: bytes) -> bytes:
-        """Sign bytes of any length, on the token.
+        """Sign data of any length on the token.
 
-        ECDSA as DER (Ecdsa-Sig-Value, RFC 3279 section 2.2.3), with SHA-256 for P-256 and SHA-384
-        for P-384; RSA PKCS#1 v1.5 with SHA-256 (RFC 8017 section 8.2); Ed25519 (RFC 8032). Raises
-        ``TokenError``, also where the public key does not verify what the token has signed.
+        Returns:
+            ECDSA as DER (Ecdsa-Sig-Value, RFC 3279 section 2.2.3), with SHA-256 for P-256 and
+            SHA-384 for P-384; RSA PKCS#1 v1.5 with SHA-256 (RFC 8017 section 8.2); or Ed25519
+            (RFC 8032).
+
+        Raises:
+            TokenError: the token failed, or the public key does not verify the signature.
         """
         with translated(self._session.token.label):
             signature = _sign(self._private, self.public_key, data)
         if not verify_signature(self.public_key, signature, data):
             raise TokenError(
-                f"the public key that the token has for {self.uri} is not that of its private key",
-                fix="somebody may have put another one there: do not pin it. Make a new key",
+                f"the token's public key for {self.uri} does not belong to its private key",
+                fix="it may have been replaced: do not pin it. Generate a new key",
             )
         return signature
 
     def close(self) -> None:
-        """Log out. The key cannot be used after that."""
+        """Log out. The key can't be used any more."""
         with translated(self._session.token.label):
             self._session.close()
 
@@ -84,29 +102,35 @@ class TokenKey:
 
 
 def open_key(uri: str, pin: AskPIN) -> TokenKey:
-    """Log in to a token, and open the key that a URI names there.
+    """Log in to a token, and open the key that a URI names.
 
-    ``pin`` is called with the token's label, once, unless the URI has ``pin-source``. Public
-    objects of a token can be replaced without a PIN; so the private key signs a challenge, and a
-    public key that does not verify it is refused. Raises ``TokenError``, and nothing else.
+    The private key signs a random challenge. If the token's public key does not verify it, it is
+    refused: public objects of a token can be replaced without a PIN.
+
+    Args:
+        uri: a PKCS#11 URI (RFC 7512).
+        pin: returns the PIN for a token's label. Called once, unless the URI has ``pin-source``.
+
+    Raises:
+        TokenError: the URI, the token, the PIN or the key can't be used.
     """
     parsed = TokenURI.parse(uri)
     token = find_token(parsed)
     with closed_on_failure(log_in(token, parsed, pin)) as session:
-        return proven(parsed, session)
+        return verified_key(parsed, session)
 
 
-def proven(uri: TokenURI, session: Session) -> TokenKey:
-    """The key that a URI names, after it has signed a challenge. Raises ``TokenError``."""
+def verified_key(uri: TokenURI, session: Session) -> TokenKey:
+    """Return the key that a URI names, after it signed a challenge. Raises ``TokenError``."""
     with translated(session.token.label):
-        private = _only(uri, session)
-        half = public.half_of(private, session)
-    key = TokenKey(uri, half, session, private)
+        private = _private_key(uri, session)
+        public_key = _public_key_of(private, session)
+    key = TokenKey(uri, public_key, session, private)
     key.sign(os.urandom(_CHALLENGE_BYTES))
     return key
 
 
-def _only(uri: TokenURI, session: Session) -> Any:
+def _private_key(uri: TokenURI, session: Session) -> Any:
     from pkcs11 import Attribute, ObjectClass
 
     wanted: dict[Any, Any] = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
@@ -118,24 +142,89 @@ def _only(uri: TokenURI, session: Session) -> Any:
     if not found:
         raise TokenError(
             f"there is no private key {uri}",
-            fix="compare it with what is there: pkcs11-tool --login --list-objects",
+            fix="list the objects of the token: pkcs11-tool --login --list-objects",
         )
     if len(found) > 1:
-        ids = ", ".join(f"id={''.join(f'%{byte:02X}' for byte in each.id)}" for each in found)
+        ids = ", ".join(f"id={''.join(f'%{byte:02X}' for byte in key.id)}" for key in found)
         raise TokenError(
-            f"{len(found)} private keys are {uri}", fix=f"say which one: {printable(ids)}"
+            f"{len(found)} private keys match {uri}", fix=f"add one of these: {printable(ids)}"
         )
     return found[0]
 
 
-def _sign(private: Any, half: SignerPublicKey, data: bytes) -> bytes:
-    """ECDSA signs the digest here: few tokens hash for it (CKM_ECDSA_SHA256 is optional)."""
+def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
+    """Sign data. ECDSA data is hashed here, because few tokens support CKM_ECDSA_SHA256."""
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from pkcs11 import Mechanism
 
-    if isinstance(half, ec.EllipticCurvePublicKey):
-        raw = private.sign(digest_of(half, data), mechanism=Mechanism.ECDSA)
-        return public.ecdsa_value(raw)
-    rsa_key = isinstance(half, rsa.RSAPublicKey)
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        raw = private.sign(digest_of(public_key, data), mechanism=Mechanism.ECDSA)
+        return _ecdsa_signature(raw)
+    rsa_key = isinstance(public_key, rsa.RSAPublicKey)
     mechanism = Mechanism.SHA256_RSA_PKCS if rsa_key else Mechanism.EDDSA
     return bytes(private.sign(data, mechanism=mechanism))
+
+
+def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
+    """Return the public key with the ID of a private key, or with its label if it has no ID.
+
+    Raises ``TokenError`` and the module's errors.
+    """
+    from pkcs11 import Attribute, ObjectClass
+
+    name = {Attribute.ID: private.id} if private.id else {Attribute.LABEL: private.label}
+    kind = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.KEY_TYPE: private.key_type}
+    found: list[Any] = list(session.get_objects({**kind, **name}))
+    if len(found) != 1:
+        raise TokenError(
+            "the token has no public key for that private key"
+            if not found
+            else "the token has several public keys for that private key",
+            fix="give both objects of the key the same unique ID",
+        )
+    try:
+        return _parse_public_key(found[0])
+    except (ValueError, TypeError, LookupError) as exc:
+        raise TokenError("the token's public key cannot be read", fix=_SUPPORTED) from exc
+
+
+def _spki(key: SignerPublicKey) -> bytes:
+    """Return the SubjectPublicKeyInfo as DER."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _ecdsa_signature(raw: bytes) -> bytes:
+    """Convert a signature: two integers (PKCS#11 v2.40 section 2.3.1) to DER (RFC 3279 2.2.3)."""
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    size = len(raw) // 2
+    return encode_dss_signature(
+        int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big")
+    )
+
+
+def _parse_public_key(found: Any) -> SignerPublicKey:
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from pkcs11 import Attribute, KeyType
+
+    if found.key_type == KeyType.RSA:
+        exponent = int.from_bytes(found[Attribute.PUBLIC_EXPONENT], "big")
+        modulus = int.from_bytes(found[Attribute.MODULUS], "big")
+        if modulus.bit_length() < _MIN_RSA_BITS:
+            raise ValueError("the RSA key is too short")
+        return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    parameters = found[Attribute.EC_PARAMS]
+    point = _octets(found[Attribute.EC_POINT])
+    if found.key_type == KeyType.EC_EDWARDS and parameters in {CURVES["ed25519"], _EDWARDS_NAME}:
+        return ed25519.Ed25519PublicKey.from_public_bytes(point)
+    curves = {CURVES["p256"]: ec.SECP256R1(), CURVES["p384"]: ec.SECP384R1()}
+    return ec.EllipticCurvePublicKey.from_encoded_point(curves[parameters], point)
+
+
+def _octets(value: bytes) -> bytes:
+    """Return a point from its DER OCTET STRING (PKCS#11 v2.40 section 2.3.3), or ValueError."""
+    from cryptography.hazmat import asn1
+
+    return asn1.decode_der(bytes, value)

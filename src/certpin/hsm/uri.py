@@ -1,9 +1,9 @@
-"""The name of a key on a token: the PKCS#11 URI scheme (RFC 7512).
+"""The URI of a key on a token: the PKCS#11 URI scheme (RFC 7512).
 
     pkcs11:token=bank;object=next?module-path=/usr/lib/softhsm/libsofthsm2.so
 
-An attribute that is unknown here is refused, since the URI then means less than it says (RFC 7512
-section 2.5 lets it match nothing). No error repeats a value: one of them may be a PIN.
+An unknown attribute is refused, because a URI without it would match more keys (by RFC 7512
+section 2.5 it matches none). No error repeats a value, because one may be a PIN.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEME = "pkcs11:"
-# The longest attribute of a token has 64 bytes (CK_SLOT_INFO), three times as many when all of them
-# are encoded; a path of Linux has 4096 (PATH_MAX). A URI of more than this is none of ours.
+# The longest attribute of a token has 64 bytes (CK_SLOT_INFO), or three times as many characters if
+# all are encoded; a path on Linux has 4096 (PATH_MAX).
 MAX_URI_CHARACTERS = 16_384
 
-# RFC 7512 section 2.3: the attributes of the path, less those that name the object.
+# RFC 7512 section 2.3: the attributes of the path, without those of the object.
 _TOKEN = frozenset(
     {
         *("token", "serial", "model", "manufacturer"),
@@ -44,7 +44,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 _VERSION = re.compile(r"([0-9]{1,3})(\.[0-9]{1,3})?", re.ASCII)
 
-# RFC 3986 section 3.1. One letter is a drive of Windows.
+# RFC 3986 section 3.1. A single letter is a drive on Windows.
 _OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
 
 _ENCODE = "write it as %XX"
@@ -53,11 +53,14 @@ _EXAMPLE = "pkcs11:token=bank;object=next"
 
 @dataclass(frozen=True)
 class TokenURI:
-    """Which key, on which token, by which module. It holds no PIN.
+    """A key, its token, and the module to use. It never contains a PIN.
 
-    ``token`` is what the token must be, by RFC 7512's names (``token``, ``serial``, ``slot-id``…).
-    ``label`` and ``id`` are the key's (CKA_LABEL, CKA_ID): one of them is there. ``module`` and
-    ``pin_file`` come from ``module-path`` and ``pin-source``.
+    Attributes:
+        token: the token's attributes by the names of RFC 7512 (``token``, ``serial``, …).
+        label: the label of the key (CKA_LABEL).
+        id: the ID of the key (CKA_ID). At least one of label and ID is set.
+        module: the path in ``module-path``.
+        pin_file: the path in ``pin-source``.
     """
 
     token: Mapping[str, str] = field(hash=False)
@@ -68,20 +71,24 @@ class TokenURI:
 
     @classmethod
     def parse(cls, text: str) -> TokenURI:
-        """Read a URI. Raises ``TokenError``; nothing is opened, and no file is read."""
+        """Parse a URI. Neither the module nor the PIN file is opened.
+
+        Raises:
+            TokenError: it is not a URI of a key, or contains a PIN.
+        """
         path, query = _split(text)
         label, identifier = path.get("object"), path.get("id")
         if label is None and identifier is None:
-            raise TokenError(
-                "the PKCS#11 URI names no key", fix=f"say which one by object= or id=: {_EXAMPLE}"
-            )
+            raise TokenError("the PKCS#11 URI names no key", fix=f"add object= or id=: {_EXAMPLE}")
         if _text("type", path.get("type", b"private")) != "private":
             raise TokenError(
-                "the PKCS#11 URI names something that is no private key",
-                fix="leave type= out, or write type=private",
+                "the PKCS#11 URI names an object that is not a private key",
+                fix="remove type=, or write type=private",
             )
-        _refuse(query)
-        token = {name: _of_token(name, value) for name, value in path.items() if name in _TOKEN}
+        _refuse_query(query)
+        token = {
+            name: _token_attribute(name, value) for name, value in path.items() if name in _TOKEN
+        }
         return cls(
             MappingProxyType(token),
             None if label is None else _text("object", label),
@@ -91,31 +98,28 @@ class TokenURI:
         )
 
     def __str__(self) -> str:
-        """The token and the key alone: without the module, and without where the PIN is."""
-        words = [f"{name}={_quoted(value)}" for name, value in self.token.items()]
+        """The token and the key, without the paths of the module and the PIN."""
+        parts = [f"{name}={_quoted(value)}" for name, value in self.token.items()]
         if self.label is not None:
-            words.append(f"object={_quoted(self.label)}")
+            parts.append(f"object={_quoted(self.label)}")
         if self.id is not None:
-            words.append(f"id={''.join(f'%{byte:02X}' for byte in self.id)}")
-        return _SCHEME + ";".join(words)
+            parts.append(f"id={''.join(f'%{byte:02X}' for byte in self.id)}")
+        return _SCHEME + ";".join(parts)
 
 
 def is_token_uri(text: str) -> bool:
-    """Whether somebody means a key on a token, well written or not."""
-    return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: in any case
+    """Return True if a text has the scheme of PKCS#11 URIs, valid or not."""
+    return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: case-insensitive
 
 
 def is_on_token(place: str) -> bool:
-    """Say where the key of a place is: on a token, or in a file.
+    """Return True if a key is on a token, False if it is in a file.
 
     Args:
-        place: the place of a key as the user wrote it: a URI, or the path of a file.
-
-    Returns:
-        True for a PKCS#11 URI, well written or not; False for a path.
+        place: a PKCS#11 URI, valid or not, or the path of a file.
 
     Raises:
-        TokenError: it is a URI of another scheme. Taken for a path, it would be the name of a new,
+        TokenError: it is a URI of another scheme. As a path it would be the name of a new,
             unencrypted private key.
     """
     if is_token_uri(place):
@@ -129,9 +133,9 @@ def is_on_token(place: str) -> bool:
 
 
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """The attributes of the path and of the query, decoded."""
+    """Return the decoded attributes of the path and of the query."""
     if not is_token_uri(text):
-        raise TokenError("this is not a PKCS#11 URI", fix=f"it looks like {_EXAMPLE}")
+        raise TokenError("this is not a PKCS#11 URI", fix=f"write it as {_EXAMPLE}")
     if len(text) > MAX_URI_CHARACTERS:
         raise TokenError(f"a PKCS#11 URI has at most {MAX_URI_CHARACTERS} characters")
     path, _, query = text[len(_SCHEME) :].partition("?")
@@ -149,60 +153,64 @@ def _attributes(
         name, equals, value = part.partition("=")
         if not equals or not _NAME.fullmatch(name):
             raise TokenError(
-                "a part of the PKCS#11 URI is no NAME=VALUE",
-                fix=f"it looks like {_EXAMPLE}; in a shell, put it into quotes",
+                "a part of the PKCS#11 URI is not NAME=VALUE",
+                fix=f"write it as {_EXAMPLE}; in a shell, quote it",
             )
         if name not in known:
             raise TokenError(
-                f"the PKCS#11 URI has an attribute that certpin does not know: {name}",
-                fix=f"known here are {', '.join(sorted(known))}",
+                f"the PKCS#11 URI has an unknown attribute: {name}",
+                fix=f"use one of {', '.join(sorted(known))}",
             )
         if name in found:  # RFC 7512 section 2.3
-            raise TokenError(f"the PKCS#11 URI has {name} twice", fix="leave one of them out")
+            raise TokenError(f"the PKCS#11 URI has {name} twice", fix="remove one of them")
         if not allowed.fullmatch(value):
             raise TokenError(
-                f"{name} of the PKCS#11 URI has a character that may not stand there", fix=_ENCODE
+                f"{name} of the PKCS#11 URI has a character that must be encoded", fix=_ENCODE
             )
         found[name] = unquote_to_bytes(value)
     return found
 
 
 def _text(name: str, value: bytes) -> str:
-    """RFC 7512 section 2.3: strings are UTF-8; a token's are never empty, and have no NUL."""
+    """Decode a string: UTF-8 (RFC 7512 section 2.3) without NUL."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
         raise TokenError(f"{name} of the PKCS#11 URI is not UTF-8", fix=_ENCODE) from None
     if "\0" in text:
-        raise TokenError(f"{name} of the PKCS#11 URI has a NUL in it", fix="leave it out")
+        raise TokenError(f"{name} of the PKCS#11 URI contains a NUL", fix="remove it")
     return text
 
 
-def _of_token(name: str, value: bytes) -> str:
-    """What a token says of itself, as it says it: numbers without zeros before them."""
+def _token_attribute(name: str, value: bytes) -> str:
+    """Return an attribute as the token reports it: numbers have no leading zeros."""
     text = _text(name, value)
     if name == "slot-id":
         if not _NUMBER.fullmatch(text):
-            raise TokenError("slot-id of the PKCS#11 URI is no number", fix="slot-id=0, say")
+            raise TokenError(
+                "slot-id of the PKCS#11 URI is not a number", fix="for example slot-id=0"
+            )
         return str(int(text))
     if name == "library-version":
         match = _VERSION.fullmatch(text)
         if match is None:
-            raise TokenError("library-version of the PKCS#11 URI is no version", fix="2.6, say")
+            raise TokenError(
+                "library-version of the PKCS#11 URI is not a version", fix="for example 2.6"
+            )
         return f"{int(match[1])}.{int((match[2] or '.0')[1:])}"
     return text
 
 
-def _refuse(query: Mapping[str, bytes]) -> None:
+def _refuse_query(query: Mapping[str, bytes]) -> None:
     if "pin-value" in query:
         raise TokenError(
-            "the PKCS#11 URI has a PIN in it: it ends in histories, logs and lists of processes",
-            fix="leave pin-value out, and change that PIN; certpin asks for it, takes it from "
+            "the PKCS#11 URI contains a PIN: shell history, logs and process lists reveal it",
+            fix="remove pin-value, and change that PIN; certpin asks for it, takes it from "
             "CERTPIN_PKCS11_PIN, or reads it from pin-source=file:/PATH",
         )
     if "module-name" in query:
         raise TokenError(
-            "module-name of a PKCS#11 URI is not looked up", fix="give module-path=/PATH/TO/MODULE"
+            "module-name of a PKCS#11 URI is not supported", fix="give module-path=/PATH/TO/MODULE"
         )
 
 
@@ -213,12 +221,12 @@ def _module(value: bytes | None) -> Path | None:
 
 
 def _pin_file(value: bytes | None) -> Path | None:
-    """RFC 7512 section 2.4: a file: URI (RFC 8089), with or without an empty or local host."""
+    """Return the path of a file: URI (RFC 7512 section 2.4, RFC 8089) on this machine."""
     if value is None:
         return None
     text = _text("pin-source", value)
     if not text.startswith("file:"):
-        raise TokenError("pin-source of the PKCS#11 URI names no file", fix="file:/PATH is read")
+        raise TokenError("pin-source of the PKCS#11 URI names no file", fix="write file:/PATH")
     path = text.removeprefix("file:")
     for host in ("//localhost/", "///"):
         if path.startswith(host):
@@ -228,9 +236,11 @@ def _pin_file(value: bytes | None) -> Path | None:
 
 
 def _absolute(name: str, text: str) -> Path:
-    """What is loaded into this process, or holds a secret, depends on nobody's present folder."""
+    """Refuse a relative path: neither code nor a PIN may be read from the working directory."""
     if not text.startswith("/") or text.startswith("//"):
-        raise TokenError(f"{name} of the PKCS#11 URI is no absolute path", fix="begin it with /")
+        raise TokenError(
+            f"{name} of the PKCS#11 URI is not an absolute path", fix="begin it with /"
+        )
     return Path(text)
 
 

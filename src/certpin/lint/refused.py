@@ -19,8 +19,8 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
+from certpin.pins.hosts import is_public_suffix
 from certpin.pins.policy import is_report_address
-from certpin.pins.public_suffix import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def _duplicate_host(document: LintDocument, now: datetime) -> Iterator[Hit]:
 )
 def _public_suffix(document: LintDocument, now: datetime) -> Iterator[Hit]:
     for host in document.hosts:
-        if host.pattern and host.pattern.wildcard and is_public(host.pattern.name):
+        if host.pattern and host.pattern.wildcard and is_public_suffix(host.pattern.name):
             yield Hit(f"{host.key}.name", f"{host} covers every name under {host.pattern.name}")
 
 

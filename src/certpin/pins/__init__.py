@@ -1,4 +1,4 @@
-"""The model, pure: pins, hosts, policies, and the verdict on a verified chain."""
+"""Pins, hosts, policies, and the verdict on a verified chain: pure, without network or files."""
 
 from __future__ import annotations
 

@@ -1,37 +1,43 @@
-"""What a change of the pin set means for installed clients: pure, over two pin sets.
+"""The effect of a new pin set on installed clients. Pure: compares two pin sets.
 
-Clients change from the old set to the new one each at its own time, and some never do. So a
-change is judged for both: those that have the new set while the servers are as they were, and
-those that still have the old one while the servers go on.
+Each client moves from the old set to the new one at its own time, and some never do. So a change is
+judged for both: clients with the new set while the servers still use the old keys, and clients with
+the old set after the servers changed.
 
-    safe      no client notices, or it protects more without refusing anybody
-    careful   it holds if it is done in the right order, or it protects less
-    breaks    some clients refuse their own server, never take the new set, or trust a key again
+    safe      no client notices, or it protects more and refuses no genuine server
+    careful   it works in the right order only, or it protects less
+    breaks    some clients refuse their own server, never accept the new set, or trust a key again
               that was compromised
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from certpin.pins.changes_of_pins import Weight, about_pins
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from certpin.pins.pin import Pin
     from certpin.pins.pinset import PinSet
-    from certpin.pins.policy import HostPolicy
+    from certpin.pins.policy import HostPin, HostPolicy, State
 
-    About = Callable[[HostPolicy, HostPolicy, datetime], Iterator[tuple[Weight, str]]]
+    Comparison = Callable[[HostPolicy, HostPolicy, datetime], Iterator["Finding"]]
+
+Weight = Literal["safe", "careful", "breaks"]
+Finding = tuple[Weight, str]  # a weight and its explanation
+
+# A server may use the key of a pin in these states.
+_IN_SERVICE: frozenset[State] = frozenset({"active", "retiring"})
+_NOT_YET = "do so only when every client has the new set"
 
 WEIGHTS: tuple[Weight, ...] = ("breaks", "careful", "safe")  # the worst first
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change. ``host`` is the pattern that it is about, or empty for the set itself."""
+    """One change. ``host`` is the host pattern, or empty for a change of the set itself."""
 
     weight: Weight
     host: str
@@ -39,9 +45,9 @@ class Change:
 
 
 def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
-    """Every change that clients notice, the set's own first, then by host in the new order.
+    """Return every change that affects clients: of the set first, then by host in the new order.
 
-    Not compared: notes, and roles, which are for people.
+    Notes and roles are not compared, because clients don't use them.
     """
     found = [*_hosts(old, new, now)]
     return (*_set(old, new, changed=bool(found)), *found)
@@ -49,24 +55,26 @@ def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
 
 def _set(old: PinSet, new: PinSet, *, changed: bool) -> Iterator[Change]:
     if old.name != new.name:
-        text = f"the pin set is called {new.name!r} and was {old.name!r}: reports change with it"
+        text = f"the pin set is called {new.name!r} and was {old.name!r}: reports use the new name"
         yield Change("careful", "", text)
     yield from _debug(old, new)
     if new.version < old.version:
-        text = f"the version fell from {old.version} to {new.version}: no client takes the new set"
+        text = (
+            f"the version fell from {old.version} to {new.version}: no client accepts the new set"
+        )
         yield Change("breaks", "", text)
     elif new.version == old.version and (changed or old.debug != new.debug):
-        text = f"the version is still {new.version}: clients take it for the set that they have"
+        text = f"the version is still {new.version}: clients take it for their current set"
         yield Change("breaks", "", text)
 
 
 def _debug(old: PinSet, new: PinSet) -> Iterator[Change]:
     if new.debug is not None and old.debug != new.debug:
         word = "added" if old.debug is None else "changed"
-        text = f"a debug section was {word}: with CERTPIN_DEBUG=1 its anchors pass without a pin"
+        text = f"a debug section was {word}: with CERTPIN_DEBUG=1 its anchors need no pin"
         yield Change("careful", "", text)
     elif old.debug is not None and new.debug is None:
-        yield Change("safe", "", "the debug section is gone")
+        yield Change("safe", "", "the debug section was removed")
 
 
 def _hosts(old: PinSet, new: PinSet, now: datetime) -> Iterator[Change]:
@@ -85,53 +93,115 @@ def _hosts(old: PinSet, new: PinSet, now: datetime) -> Iterator[Change]:
 def _added(pattern: str, policy: HostPolicy, old: PinSet) -> Change:
     wider = old.policy_for(policy.pattern.name)
     if wider is None:
-        text = "it is new: strict clients with the old set refuse it until they have the new one"
+        text = "it is new: strict clients refuse it until they have the new set"
         return Change("safe", pattern, text)
     if wider.live_pins.keys() & policy.live_pins.keys():
-        text = f"it has a policy of its own, and was covered by {wider.pattern}"
+        text = f"it has its own policy now, and was covered by {wider.pattern}"
         return Change("careful", pattern, text)
-    text = f"it has a policy of its own, without any pin of {wider.pattern}, which covered it"
+    text = f"it has its own policy now, without any pin of {wider.pattern}, which covered it"
     return Change("breaks", pattern, text)
 
 
 def _removed(pattern: str, policy: HostPolicy, new: PinSet) -> Change:
     wider = new.policy_for(policy.pattern.name)
     if wider is None:
-        text = "it is gone: strict clients refuse it, and others no longer pin it"
+        text = "it was removed: strict clients refuse it, and others no longer pin it"
         return Change("breaks", pattern, text)
     if wider.live_pins.keys() & policy.live_pins.keys():
-        return Change("careful", pattern, f"its policy is gone, and {wider.pattern} covers it now")
-    text = f"its policy is gone, and {wider.pattern}, which covers it now, has none of its pins"
+        text = f"its policy was removed, and {wider.pattern} covers it now"
+        return Change("careful", pattern, text)
+    text = f"its policy was removed, and {wider.pattern}, which covers it now, has none of its pins"
     return Change("breaks", pattern, text)
 
 
 def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Change]:
     host = str(new.pattern)
-    for weight, text in about_pins(old, new):
+    for weight, text in _pins(old, new):
         yield Change(weight, host, text)
-    for about in _ABOUT:
-        for weight, text in about(old, new, now):
+    for compare in _COMPARISONS:
+        for weight, text in compare(old, new, now):
             yield Change(weight, host, text)
 
 
-def _mode(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[tuple[Weight, str]]:
+def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
+    """Yield the added and removed pins, and those with another state."""
+    before, after = old.live_pins, new.live_pins
+    enforced = "enforce" in {old.mode, new.mode}
+    if enforced and not before.keys() & after.keys():
+        yield "breaks", "no pin is in both sets: no key satisfies old and new clients"
+    for pin, entry in after.items():
+        if pin in before:
+            yield from _pin_state(pin, before[pin], entry)
+        else:
+            yield _pin_added(pin, entry, old)
+    dead = {entry.pin: entry for entry in new.pins if not entry.live}
+    for pin, entry in before.items():
+        if pin not in after:
+            yield _pin_removed(pin, entry, dead.get(pin), old.mode)
+    yield from _pins_compromised(old, new)
+
+
+def _pin_added(pin: Pin, entry: HostPin, old: HostPolicy) -> Finding:
+    dead = next((known for known in old.pins if known.pin == pin), None)
+    if dead is not None:
+        weight: Weight = "breaks" if dead.state == "compromised" else "careful"
+        return weight, f"{pin} is accepted again, and was {dead.state}"
+    if entry.state in _IN_SERVICE and old.mode == "enforce":
+        text = f"{pin} is new and {entry.state}: old clients refuse a server that uses it"
+        return "careful", f"{text}; {_NOT_YET}"
+    return "safe", f"{pin} is new ({entry.role}, {entry.state})"
+
+
+def _pin_removed(pin: Pin, entry: HostPin, now: HostPin | None, mode: str) -> Finding:
+    how = f"is {now.state}" if now else "was removed"
+    if mode == "report":
+        return "safe", f"{pin} {how}; failures of the host were only reported"
+    if entry.state == "active":
+        text = f"{pin} {how} while it was active: new clients refuse a server that still uses it"
+        return "breaks", text
+    if entry.state == "retiring":
+        return "careful", f"{pin} {how}: new clients refuse a server that still uses it"
+    return "careful", f"{pin} {how}: it was {entry.state}, and can't be used to go back"
+
+
+def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
+    if before.state == after.state:
+        return
+    text = f"{pin} was {before.state} and is {after.state}"
+    if after.state == "active" and before.state in {"generated", "staged", "published"}:
+        yield "careful", f"{text}: clients whose set is older still refuse it; {_NOT_YET}"
+    else:
+        yield "safe", text
+
+
+def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
+    """Yield the keys that clients begin or cease to refuse anywhere on a path."""
+    for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
+        text = f"{pin} is marked compromised: new clients refuse every path that contains it"
+        yield ("careful" if new.mode == "enforce" else "safe"), text
+    for pin in sorted(old.compromised - new.compromised - new.live_pins.keys(), key=str):
+        text = f"{pin} is no longer marked compromised: a path that contains it is accepted again"
+        yield "careful", f"{text} if another pin matches"
+
+
+def _mode(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
     if old.mode == new.mode:
         return
     if new.mode == "report":
-        yield "careful", "it is only reported on now: clients no longer refuse anybody (weaker)"
+        yield "careful", "failures are only reported now: clients refuse no server (weaker)"
     else:
-        yield "careful", "it is enforced now: what was only reported is refused (stronger)"
+        yield "careful", "it is enforced now: failures that were reported are refused (stronger)"
 
 
-def _match(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[tuple[Weight, str]]:
+def _match(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
     if old.match == new.match:
         return
     if new.match == "any":
         yield "safe", f"a pin may be anywhere on the path, not only at the {old.match} (wider)"
     elif _out_of_reach(new):
-        yield "breaks", f'match = "{new.match}" leaves out every pin, by their roles: none matches'
+        yield "breaks", f'match = "{new.match}" leaves out every pin by its role: none can match'
     else:
-        text = f'match = "{new.match}" instead of "{old.match}": pins elsewhere on the path are out'
+        text = f'match = "{new.match}" instead of "{old.match}": pins elsewhere are excluded'
         yield "careful", f"{text} (narrower)"
 
 
@@ -141,48 +211,48 @@ def _out_of_reach(policy: HostPolicy) -> bool:
     return bool(roles) and not roles & reached
 
 
-def _expiry(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[tuple[Weight, str]]:
+def _expiry(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
     if old.expires != new.expires:
-        yield _moved(old.expires, new, now)
+        yield _expiry_moved(old.expires, new, now)
     if old.on_expiry != new.on_expiry:
         if new.on_expiry == "fail-closed":
-            yield "careful", "after their expiry the pins refuse everybody, and no longer let pass"
+            yield "careful", "after their expiry clients refuse the host, and no longer accept it"
         else:
-            yield "careful", f"after their expiry nobody is refused ({new.on_expiry}: weaker)"
+            yield "careful", f"after their expiry no server is refused ({new.on_expiry}: weaker)"
 
 
-def _moved(before: datetime | None, new: HostPolicy, now: datetime) -> tuple[Weight, str]:
+def _expiry_moved(before: datetime | None, new: HostPolicy, now: datetime) -> Finding:
     if new.expires is None:
         return (
             "careful",
-            "the pins no longer end: clients that are never updated keep them for ever",
+            "the pins no longer expire: clients that are never updated keep them for ever",
         )
     date = f"{new.expires:%Y-%m-%d}"
     if new.expired(now):
         closed = new.on_expiry == "fail-closed" and new.mode == "enforce"
-        effect = "clients refuse it at once" if closed else "nothing is refused any more"
+        effect = "clients refuse it at once" if closed else "no server is refused any more"
         return (
             "breaks" if closed else "careful"
-        ), f"the pins end on {date}, which is past: {effect}"
+        ), f"the pins expire on {date}, which is past: {effect}"
     if before is not None and new.expires > before:
-        return "safe", f"the pins hold longer, until {date}"
-    return "careful", f"the pins end on {date}, earlier than they did"
+        return "safe", f"the pins expire later, on {date}"
+    return "careful", f"the pins expire on {date}, earlier than before"
 
 
-def _trust(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[tuple[Weight, str]]:
+def _trust(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
     if old.trust == new.trust:
         return
     if new.trust is None:
-        yield "careful", "the roots of the machine may vouch for it again (weaker)"
+        yield "careful", "the platform's roots are trusted for it again (weaker)"
     elif old.trust is None:
-        yield "careful", f"{new.trust.source} alone may vouch for it: no root of the machine does"
+        yield "careful", f"only {new.trust.source} is trusted for it: the platform's roots are not"
     elif not set(old.trust.der) & set(new.trust.der):
-        yield "breaks", f"{new.trust.source} has none of the anchors that vouched for it"
+        yield "breaks", f"{new.trust.source} has none of the anchors that were trusted for it"
     else:
-        yield "careful", f"{new.trust.source} holds other anchors than before"
+        yield "careful", f"{new.trust.source} contains other anchors than before"
 
 
-def _reports(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[tuple[Weight, str]]:
+def _reports(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Finding]:
     for address in new.report_to:
         if address not in old.report_to:
             yield "safe", f"failures are reported to {address}"
@@ -192,4 +262,4 @@ def _reports(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[tuple[
             yield weight, f"failures are no longer reported to {address}"
 
 
-_ABOUT: tuple[About, ...] = (_mode, _match, _expiry, _trust, _reports)
+_COMPARISONS: tuple[Comparison, ...] = (_mode, _match, _expiry, _trust, _reports)

@@ -1,4 +1,4 @@
-"""The words of a refusal: what was met, what was expected, and what to do about it."""
+"""The message of a refusal: the served chain, the expected pins, and advice."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from certpin.pins.verdict import Verdict
     from certpin.x509 import Certificate, Chain
 
-_LONGEST_NAME = 200  # characters: a hostile subject may fill 100 KiB, and a note any file
+_MAX_NAME = 200  # characters: a hostile subject may have 100 KiB, and a note any length
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """The failure in full: host, policy, every certificate of the path, every configured pin."""
+    """Return the failure in full: host, policy, every certificate of the path, every pin."""
     policy = verdict.policy
-    path = _path(verdict.chain, whole_too=bool(policy.certificates))
+    path = _path(verdict.chain, fingerprints=bool(policy.certificates))
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
 
 
 def advice(verdict: Verdict, host: str) -> str:
-    """What to do, for the operator who reads the error."""
+    """Return advice for the operator who reads the error."""
     return next(filter(None, (hint(verdict, host) for hint in _HINTS)))
 
 
 def name_of(certificate: Certificate) -> str:
-    """The subject (its first 200 characters), or a word for it where it cannot be read."""
+    """Return the first 200 characters of the subject, or a placeholder if it can't be read."""
     try:
         subject = certificate.subject or "(no subject)"
     except CertificateParseError:
@@ -41,15 +41,15 @@ def name_of(certificate: Certificate) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return the first 200 characters of a name: its owner may have written any number."""
-    return name if len(name) <= _LONGEST_NAME else name[:_LONGEST_NAME] + "…"
+    """Return the first 200 characters of a name. Certificates limit no length."""
+    return name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "…"
 
 
 def _headline(verdict: Verdict, host: str) -> str:
     policy = verdict.policy
     rule = f"policy {str(policy.pattern)!r} (mode {policy.mode}, match {policy.match})"
     if verdict.reason == "no-chain":
-        return f"{host} refused: there is no verified chain to look for a pin in; {rule}"
+        return f"{host} refused: there is no verified chain to compare with its pins; {rule}"
     if verdict.reason == "expired":
         date = policy.expires.isoformat() if policy.expires else ""
         return f"{host} refused: its pins held until {date}; {rule}"
@@ -58,38 +58,40 @@ def _headline(verdict: Verdict, host: str) -> str:
     return f"{host} refused: no certificate of its verified chain is pinned; {rule}"
 
 
-def _path(chain: Chain | None, *, whole_too: bool) -> Iterator[str]:
+def _path(chain: Chain | None, *, fingerprints: bool) -> Iterator[str]:
     if chain is None:
         return
     yield "  verified chain, leaf first:"
     for certificate in chain.certificates:
-        key, whole = pins_of(certificate)
+        key, fingerprint = pins_of(certificate)
         yield f"    {key}  {name_of(certificate)}"
-        if whole_too:
-            yield f"    {whole}"
+        if fingerprints:
+            yield f"    {fingerprint}"
 
 
 def _pinned(policy: HostPolicy) -> Iterator[str]:
     yield "  pinned:"
     for entry in policy.pins:
-        note = f"  ({printable(entry.note[:_LONGEST_NAME])})" if entry.note else ""
+        note = f"  ({printable(entry.note[:_MAX_NAME])})" if entry.note else ""
         yield f"    {entry.pin}  {entry.role}, {entry.state}{note}"
 
 
 def _when_expired(verdict: Verdict, host: str) -> str | None:
     if verdict.reason != "expired":
         return None
-    return "ship a newer pin set; if its pins still hold, give its host a later `expires`"
+    return "ship a newer pin set; if its pins are still in use, set a later `expires`"
 
 
 def _when_no_chain(verdict: Verdict, host: str) -> str | None:
     if verdict.reason != "no-chain":
         return None
-    return "connect with certificates: no anonymous suites, no pre-shared keys, no foreign sessions"
+    return "connect with certificates: no anonymous suites, no pre-shared keys, no other sessions"
 
 
 def _when_compromised(verdict: Verdict, host: str) -> str | None:
-    served = next((pin for pin in _offered(verdict) if pin in verdict.policy.compromised), None)
+    served = next(
+        (pin for pin in _pins_on_path(verdict) if pin in verdict.policy.compromised), None
+    )
     if served is None:
         return None
     return (
@@ -100,7 +102,7 @@ def _when_compromised(verdict: Verdict, host: str) -> str | None:
 
 def _when_removed(verdict: Verdict, host: str) -> str | None:
     removed = {entry.pin for entry in verdict.policy.pins if entry.state == "removed"}
-    served = next((pin for pin in _offered(verdict) if pin in removed), None)
+    served = next((pin for pin in _pins_on_path(verdict) if pin in removed), None)
     if served is None:
         return None
     return (
@@ -111,11 +113,11 @@ def _when_removed(verdict: Verdict, host: str) -> str | None:
 
 def _when_out_of_reach(verdict: Verdict, host: str) -> str | None:
     live = verdict.policy.live_pins
-    if not any(pin in live for pin in _offered(verdict)):
+    if not any(pin in live for pin in _pins_on_path(verdict)):
         return None
     return (
         f'a pinned certificate is on the path, but match = "{verdict.policy.match}" leaves it out: '
-        'write match = "any", or pin the right place'
+        'write match = "any", or pin a certificate that it includes'
     )
 
 
@@ -127,7 +129,7 @@ def _when_another_root(verdict: Verdict, host: str) -> str | None:
     return (
         f"the path ended at the root {name_of(root)!r}, and another root is pinned. With a "
         "cross-signed intermediate there is more than one path: pin this root too, or let `trust` "
-        "name a file with the pinned root alone. If neither root is known to you, "
+        "name a file with only the pinned root. If you know neither root, "
         f"treat it as an attack. {_compare(verdict, host)}"
     )
 
@@ -136,7 +138,7 @@ def _when_whole_certificates(verdict: Verdict, host: str) -> str | None:
     if any(pin.kind == "sha256" for pin in verdict.policy.live_pins):
         return None
     return (
-        "whole certificates are pinned (cert-sha256), and such a pin ends with each renewal: "
+        "whole certificates are pinned (cert-sha256), and each renewal invalidates such a pin: "
         f"pin the key instead. {_compare(verdict, host)}"
     )
 
@@ -144,7 +146,7 @@ def _when_whole_certificates(verdict: Verdict, host: str) -> str | None:
 def _otherwise(verdict: Verdict, host: str) -> str | None:
     return (
         "if the server's key was changed on purpose, ship a pin set that holds the new one; "
-        f"if not, somebody stands between you and {host}: don't switch the check off. "
+        f"if not, an attacker intercepts your connection to {host}: don't switch the check off. "
         f"{_compare(verdict, host)}"
     )
 
@@ -156,12 +158,12 @@ def _compare(verdict: Verdict, host: str) -> str:
     return f"Compare from another network: certpin pin {target}"
 
 
-def _offered(verdict: Verdict) -> Iterator[Pin]:
+def _pins_on_path(verdict: Verdict) -> Iterator[Pin]:
     for certificate in verdict.chain.certificates if verdict.chain else ():
         yield from pins_of(certificate)
 
 
-# The first that has something to say is the advice; the last always has.
+# The first that returns a text is the advice. The last one always does.
 _HINTS: tuple[Callable[[Verdict, str], str | None], ...] = (
     _when_expired,
     _when_no_chain,

@@ -1,10 +1,10 @@
-"""Host names: one spelling for each host, and the patterns that cover many."""
+"""Host names in one canonical spelling, patterns of hosts, and public suffixes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from certpin.errors import HostError
@@ -21,16 +21,17 @@ Wildcard = Literal["", "*.", "**."]
 
 @lru_cache(maxsize=4096)
 def normalise(host: str) -> str:
-    """The one spelling of a host that policies are looked up by and OpenSSL is asked to verify.
+    """Return the canonical spelling of a host, which policies and OpenSSL are given.
 
     Lower case; A-labels by IDNA 2008 with the UTS #46 mapping (RFC 5891); one trailing dot
-    stripped; brackets and zone of an IPv6 literal stripped (RFC 6874); an address in its canonical
-    form (RFC 5952). A name in ASCII that IDNA 2008 refuses, but a resolver accepts, is used as it
-    is: ``xn--n3h.com``, ``a-.example``, ``r3---sn.xn--bcher-kva.example``. It has one spelling, so
-    nothing can be taken for it. Names with other letters are held to IDNA 2008.
+    removed; brackets and zone of an IPv6 literal removed (RFC 6874); an address in its canonical
+    form (RFC 5952). An ASCII name that IDNA 2008 refuses, but a resolver accepts, is unchanged:
+    ``xn--n3h.com``, ``a-.example``, ``r3---sn.xn--bcher-kva.example``. It has only one spelling, so
+    it can't be confused with another name. Names with other letters must satisfy IDNA 2008.
 
-    Raises ``HostError`` on anything that is no host: ``a..b``, a port, a label of 64, and numbers
-    that some programs would read as an IPv4 address (``127.1``, ``0x7f.1``).
+    Raises:
+        HostError: the text is not a host: ``a..b``, a host with a port, a label of 64 characters,
+            or numbers that some programs read as an IPv4 address (``127.1``, ``0x7f.1``).
     """
     address = _address(host)
     if address is not None:
@@ -46,17 +47,17 @@ def normalise(host: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Whether a normalised host is an IP address."""
+    """Return True if a normalised host is an IP address."""
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class HostPattern:
-    """A host (``api.bank.example``), or many.
+    """A host (``api.bank.example``), or a wildcard that covers many.
 
-    ``*.bank.example`` covers names with one label more. ``**.bank.example`` covers the apex itself
-    and every name below. ``name`` is normalised. Whether a public suffix stands under the wildcard
-    is checked by the policy, not here.
+    ``*.bank.example`` covers names with one more label. ``**.bank.example`` covers the name itself
+    and every name below it. ``name`` is normalised. Wildcards over public suffixes are refused by
+    the policy, not here.
     """
 
     wildcard: Wildcard
@@ -64,7 +65,7 @@ class HostPattern:
 
     @staticmethod
     def parse(text: str) -> HostPattern:
-        """Read a pattern. Raises ``HostError``."""
+        """Parse a pattern. Raises ``HostError`` if it is not a host, or a wildcard over one."""
         wildcard: Wildcard = (
             "**." if text.startswith("**.") else "*." if text.startswith("*.") else ""
         )
@@ -76,7 +77,7 @@ class HostPattern:
         return HostPattern(wildcard, name)
 
     def matches(self, host: str) -> bool:
-        """Whether a normalised host is covered."""
+        """Return True if the pattern covers a normalised host."""
         if not self.wildcard:
             return host == self.name
         label, dot, parent = host.partition(".")
@@ -97,7 +98,7 @@ def _address(host: str) -> str | None:
     if ":" in text:
         text = text.partition("%")[0]
     if ":" not in text and not text[-1:].isdigit():
-        return None  # a name, as most hosts are
+        return None  # a name; checked first, because most hosts are names
     import ipaddress  # on first need
 
     try:
@@ -126,3 +127,26 @@ def _refused(host: str) -> HostError:
         f"{quoted(host)} is not a host name or an IP address",
         fix="write it as api.bank.example, without scheme, port or path",
     )
+
+
+def is_public_suffix(name: str) -> bool:
+    """Return True if a normalised name is a public suffix, under which anyone may register.
+
+    The rules are the ICANN section of the Public Suffix List (https://publicsuffix.org, MPL 2.0) in
+    ``public_suffix.txt``, which ``make suffixes`` updates from the ``publicsuffixlist`` package. By
+    the list's algorithm, an unknown top-level name is a suffix ("the prevailing rule is ``*``"),
+    and so is a name with only suffixes below it (``kawasaki.jp``: ``*.kawasaki.jp``).
+    """
+    rules = _suffix_rules()
+    if f"!{name}" in rules:
+        return False
+    _, dot, parent = name.partition(".")
+    return not dot or not rules.isdisjoint({name, f"*.{name}", f"*.{parent}"})
+
+
+@cache
+def _suffix_rules() -> frozenset[str]:
+    from importlib.resources import files  # a tenth of the import time, needed for wildcards only
+
+    text = files("certpin.pins").joinpath("public_suffix.txt").read_text(encoding="ascii")
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))

@@ -19,7 +19,7 @@ PinKind = Literal["sha256", "cert-sha256"]
 
 DIGEST_BYTES = 32  # SHA-256 (FIPS 180-4)
 
-# Every spelling names its kind: a kind that is guessed from a length is guessed wrong.
+# Every spelling names its kind, because both kinds have the same length.
 _SPKI = re.compile(r"sha256/(\S+)")
 _RFC7469 = re.compile(r"""pin-sha256\s*=\s*("?)([^";\s]+)\1;?""")
 _CERTIFICATE = re.compile(
@@ -36,11 +36,13 @@ _SPELLINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A digest and what it is the digest of.
+    """The SHA-256 digest of a public key or a certificate.
 
-    ``sha256`` pins a SubjectPublicKeyInfo (RFC 7469 section 2.4) and holds through every renewal
-    with the same key; ``cert-sha256`` pins one certificate and ends with it.
-    Raises ``PinParseError`` unless the digest has 32 bytes.
+    ``sha256`` pins a SubjectPublicKeyInfo (RFC 7469 section 2.4), and stays valid through every
+    renewal with the same key. ``cert-sha256`` pins one certificate.
+
+    Raises:
+        PinParseError: the digest does not have 32 bytes.
     """
 
     kind: PinKind
@@ -50,20 +52,23 @@ class Pin:
         if len(self.digest) != DIGEST_BYTES:
             raise PinParseError(
                 f"a SHA-256 digest has {DIGEST_BYTES} bytes, and this has {len(self.digest)}",
-                fix="copy the pin again, whole",
+                fix="copy the whole pin again",
             )
 
     @staticmethod
     def of_key(spki_sha256: bytes) -> Pin:
-        """The pin of a public key, from the digest of its SPKI."""
+        """Return the pin of a public key, from the SHA-256 of its SubjectPublicKeyInfo."""
         return Pin("sha256", spki_sha256)
 
     @staticmethod
     def parse(text: str) -> Pin:
-        """Read a pin as certpin, curl, RFC 7469 or openssl write it. Raises ``PinParseError``.
+        """Parse a pin as certpin, curl, RFC 7469 or openssl write it.
 
-        ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` hold strict base64; ``cert-sha256/…``
-        and ``sha256 Fingerprint=…`` hold hexadecimal.
+        ``sha256/…``, ``sha256//…`` and ``pin-sha256="…"`` contain strict base64; ``cert-sha256/…``
+        and ``sha256 Fingerprint=…`` contain hexadecimal.
+
+        Raises:
+            PinParseError: the text is not a pin.
         """
         if len(text) == _CANONICAL_LENGTH and text.startswith("sha256/"):
             return Pin("sha256", _base64(text[7:]))  # as certpin writes it
@@ -78,10 +83,10 @@ class Pin:
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether it is an example from some documentation, or one byte or letter over and over."""
+        """True for a pin from a documentation, or one repeated byte or letter."""
         digest = self.digest
-        if digest[3:31] == digest[:28]:  # a letter of base64 over and over repeats three bytes
-            letters = base64.b64encode(digest)[:-2]  # the last two are not free
+        if digest[3:31] == digest[:28]:  # a repeated letter of base64 repeats three bytes
+            letters = base64.b64encode(digest)[:-2]  # the last two depend on the padding
             return 1 in {len(set(digest)), len(set(letters))} or digest in _examples()
         return digest in _examples()
 
@@ -92,17 +97,17 @@ class Pin:
 
 
 def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
-    """Both pins of a certificate: of its key, and of itself."""
+    """Return both pins of a certificate: of its key, and of the whole certificate."""
     return Pin("sha256", certificate.spki_sha256), Pin("cert-sha256", certificate.sha256)
 
 
 def _without_second_slash(text: str) -> str:
-    """curl writes ``sha256//…``. But one digest in 64 begins with a slash of its own."""
+    """Remove the second slash that curl writes. One digest in 64 itself begins with a slash."""
     return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
 
 def _base64(text: str) -> bytes:
-    """Strict base64 (RFC 4648 section 3.5): the one canonical text of these bytes, or nothing."""
+    """Decode strict base64 (RFC 4648 section 3.5): only the canonical text is accepted."""
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as exc:  # binascii.Error, or a text that is not ASCII
@@ -110,7 +115,7 @@ def _base64(text: str) -> bytes:
     strict = binascii.b2a_base64(digest, newline=False).decode()
     if strict != text:
         raise PinParseError(
-            f"{quoted(text)} is loose base64: another text has the same bytes",
+            f"{quoted(text)} is not canonical base64: another text has the same bytes",
             fix=f"write sha256/{strict}" if len(digest) == DIGEST_BYTES else _SPELLINGS,
         )
     return digest
@@ -127,7 +132,7 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Pins that stand in other people's documentation, and the digest of nothing at all."""
+    """Return the pins in well-known documentation, and the digest of an empty input."""
     return frozenset(
         base64.b64decode(text)
         for text in (

@@ -1,29 +1,37 @@
-"""The pin set: every policy of an application, and which of them covers a host."""
+"""The pin set of an application: all its policies, the one for a host, and comparing sets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from certpin.errors import ConfigError
 from certpin.pins.hosts import is_address, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
-    from certpin.pins.policy import HostPolicy, TrustAnchors
+    from certpin.pins.pin import Pin
+    from certpin.pins.policy import HostPolicy, Match, Mode, OnExpiry, TrustAnchors
 
 
-_REMEMBERED = 4096  # hosts whose policy is at hand
+_CACHED_HOSTS = 4096
 
 
 @dataclass(frozen=True)
 class PinSet:
-    """Policies under a name and a version. Immutable; raises ``ConfigError`` if unsafe.
+    """All policies of an application, with a name and a version. Immutable.
 
-    ``version`` only ever rises. ``debug`` holds the anchors of a debugging proxy; they count only
-    where the environment asks for them too (``CERTPIN_DEBUG=1``).
+    Args:
+        name: the name of the set, which reports contain.
+        version: 1 or more. It rises with each change.
+        policies: the policies; no two with the same pattern.
+        debug: the anchors of a debugging proxy. They are used only with ``CERTPIN_DEBUG=1``.
+
+    Raises:
+        ConfigError: the set is empty, has two policies for a pattern, or the version is below 1.
     """
 
     name: str
@@ -32,28 +40,34 @@ class PinSet:
     debug: TrustAnchors | None = None
 
     def __post_init__(self) -> None:
-        if not self._index:  # made here, and not in the first handshake after a swap
+        if not self._index:  # built here, and not in the first handshake after a swap
             raise ConfigError(
                 "the pin set is empty: it protects nothing", key="host", fix="certpin add HOST"
             )
         if self.version < 1:
-            raise ConfigError("a version is 1 or more", key="version", fix="write version = 1")
+            raise ConfigError("a version must be 1 or more", key="version", fix="write version = 1")
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.name, self.version, self.policies, self.debug)
 
     def policy_for(self, host: str) -> HostPolicy | None:
-        """The most specific policy that covers a host, in any spelling of it; or ``None``.
+        """Return the most specific policy that covers a host, or ``None``.
 
-        An exact name goes before ``*.``, that before ``**.``, and a longer suffix before a shorter
-        one. Takes one dictionary look-up a label, however many hosts there are, and none for a
-        host that was asked for lately. Raises ``HostError`` on what is no host.
+        An exact name precedes ``*.``, which precedes ``**.``, and a longer suffix precedes a
+        shorter one. The cost is one dictionary lookup for each label, whatever the number of hosts;
+        recent hosts are cached.
+
+        Args:
+            host: a host in any spelling.
+
+        Raises:
+            HostError: it is not a host.
         """
-        return self._remembered(host)
+        return self._cached(host)
 
     @cached_property
-    def _remembered(self) -> Callable[[str], HostPolicy | None]:
-        return lru_cache(maxsize=_REMEMBERED)(self._find)
+    def _cached(self) -> Callable[[str], HostPolicy | None]:
+        return lru_cache(maxsize=_CACHED_HOSTS)(self._find)
 
     def _find(self, host: str) -> HostPolicy | None:
         host = normalise(host)
@@ -84,7 +98,61 @@ class PinSet:
                 raise ConfigError(
                     f"{pattern} has two policies",
                     key=f"host[{number}].name",
-                    fix="make one of them",
+                    fix="merge them into one",
                 )
             index[pattern] = policy
         return index
+
+
+class PolicyMeaning(NamedTuple):
+    """The fields of a policy that clients use. Compare it as a whole, or field by field."""
+
+    pins: frozenset[Pin]
+    compromised: frozenset[Pin]
+    mode: Mode
+    match: Match
+    expires: datetime | None
+    on_expiry: OnExpiry | None  # None if nothing expires
+    trust: frozenset[bytes] | None
+    strict_x509: bool | None
+    report_to: frozenset[str]
+
+    def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
+        """Return the names of the fields with different values, in their order."""
+        return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
+
+
+class Meaning(NamedTuple):
+    """The content of a pin set that clients use: policies by pattern, and debug anchors.
+
+    Clients with equal meanings accept, refuse and report the same. Roles, notes and the order are
+    left out, and of states only whether a pin is accepted or compromised counts.
+    """
+
+    policies: dict[str, PolicyMeaning]
+    debug: frozenset[bytes] | None
+
+
+def meaning(pins: PinSet) -> Meaning:
+    """Return the meaning of a pin set. Its name and version are not part of it."""
+    policies = {str(policy.pattern): policy_meaning(policy) for policy in pins.policies}
+    return Meaning(policies, _anchors(pins.debug))
+
+
+def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
+    """Return the meaning of one policy."""
+    return PolicyMeaning(
+        pins=frozenset(policy.live_pins),
+        compromised=policy.compromised,
+        mode=policy.mode,
+        match=policy.match,
+        expires=policy.expires,
+        on_expiry=policy.on_expiry if policy.expires else None,
+        trust=_anchors(policy.trust),
+        strict_x509=policy.trust.strict if policy.trust else None,
+        report_to=frozenset(policy.report_to),
+    )
+
+
+def _anchors(anchors: TrustAnchors | None) -> frozenset[bytes] | None:
+    return frozenset(anchors.der) if anchors else None

@@ -1,4 +1,4 @@
-"""What one host, or one pattern of hosts, may present."""
+"""The policy of a host, or of a pattern of hosts: its pins, and how they are enforced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import ConfigError
-from certpin.pins import public_suffix
+from certpin.pins.hosts import is_public_suffix
 from certpin.pins.servers import check_servers
 from certpin.x509 import quoted
 
@@ -27,19 +27,19 @@ State = Literal[
     "generated", "staged", "published", "adopted", "active", "retiring", "removed", "compromised"
 ]
 
-# https to any host, http to this machine alone (a collector under test); no name and no password.
+# https to any host, http only to this machine (a collector under test); no user and no password.
 _REPORT_ADDRESS = re.compile(
     r"(?:https://[^\s/?#@]+|http://(?:127\.0\.0\.1|\[::1\]|localhost)(?::[0-9]+)?)(?:[/?#]\S*)?"
 )
 
-# A pin in these states accepts nothing. A `removed` key is out of use: a path that contains it
-# still needs another pin. A `compromised` key is refused, whatever else is on the path (rule 13).
+# A pin in these states accepts nothing. A `removed` key is not in use: a path with it needs another
+# pin. A path with a `compromised` key is refused, even if another pin matches (rule 13).
 _DEAD: frozenset[State] = frozenset({"removed", "compromised"})
 
 
 @dataclass(frozen=True, slots=True)
 class HostPin:
-    """A pin as a policy holds it: with its role, where it stands in a rotation, and a note."""
+    """A pin in a policy, with its role, its state in a rotation, and a note."""
 
     pin: Pin
     role: Role = "leaf"
@@ -48,16 +48,16 @@ class HostPin:
 
     @property
     def live(self) -> bool:
-        """Whether a match with it accepts."""
+        """True if a match with this pin accepts the path."""
         return self.state not in _DEAD
 
 
 @dataclass(frozen=True)
 class TrustAnchors:
-    """The only roots that a host may chain to, as DER; the platform's own are then off.
+    """The only trust anchors of a host, as DER. The platform's roots are not trusted for it.
 
-    ``strict`` is whether paths to them are held to RFC 5280 (``strict_x509``), ``None`` for what
-    the running Python does by default.
+    ``strict`` is True if paths must satisfy RFC 5280 (``strict_x509``), and ``None`` for the
+    default of the running Python.
     """
 
     der: tuple[bytes, ...]
@@ -66,7 +66,7 @@ class TrustAnchors:
 
     @cached_property
     def digest(self) -> bytes:
-        """Identifies these anchors, and how strictly paths to them are verified."""
+        """Identifies these anchors and ``strict``."""
         digests = b"".join(hashlib.sha256(der).digest() for der in self.der)
         strict = b"" if self.strict is None else bytes([self.strict])
         return hashlib.sha256(digests + strict).digest()
@@ -74,11 +74,22 @@ class TrustAnchors:
 
 @dataclass(frozen=True)
 class HostPolicy:
-    """The pins of a host and what to do about them. Immutable; raises ``ConfigError`` if unsafe.
+    """The pins of a host, and how they are enforced. Immutable.
 
-    ``expires`` is the first moment, with a time zone, at which the pins no longer hold.
-    ``trust`` is ``None`` for the platform's roots. ``report_to`` are https addresses. ``servers``
-    are for the commands that connect; they are not compared, because clients do not use them.
+    Args:
+        pattern: the hosts.
+        pins: at least two live pins if they are enforced, so that a lost key locks no client out.
+        mode: ``enforce`` refuses a connection without a matching pin, ``report`` only reports it.
+        match: the certificates of the path that may match: the ``leaf``, the authorities (``ca``),
+            or ``any``.
+        expires: the time from which the pins are expired, with a time zone; ``None`` for never.
+        on_expiry: what clients do after that.
+        trust: the trust anchors; ``None`` for the platform's roots.
+        report_to: ``https://`` addresses for reports.
+        servers: for the commands that connect. Not compared, because clients don't use them.
+
+    Raises:
+        ConfigError: the policy is unsafe.
     """
 
     pattern: HostPattern
@@ -97,24 +108,24 @@ class HostPolicy:
         check_servers(self.pattern, self.servers)
         if self.expires is not None and self.expires.utcoffset() is None:
             raise ConfigError(
-                "the moment has no time zone", key="expires", fix="write a date, or add Z for UTC"
+                "the time has no time zone", key="expires", fix="write a date, or add Z for UTC"
             )
         for address in self.report_to:
             _check_report_address(address)
 
     @cached_property
     def live_pins(self) -> dict[Pin, HostPin]:
-        """The pins that accept, by digest."""
+        """The pins that can accept a path."""
         return {entry.pin: entry for entry in self.pins if entry.live}
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:
-        """The pins of keys, or certificates, that are refused wherever they are on a path."""
+        """The pins of compromised keys and certificates: every path with one is refused."""
         return frozenset(entry.pin for entry in self.pins if entry.state == "compromised")
 
     @cached_property
     def keys(self) -> dict[bytes, HostPin]:
-        """The live pins of public keys, by the digest of the SPKI."""
+        """The live pins of public keys, by the SHA-256 of the SubjectPublicKeyInfo."""
         return self._live("sha256")
 
     @cached_property
@@ -126,12 +137,12 @@ class HostPolicy:
         return {pin.digest: entry for pin, entry in self.live_pins.items() if pin.kind == kind}
 
     def expired(self, now: datetime) -> bool:
-        """Whether the pins are past their date."""
+        """Return True if the pins have expired."""
         return self.expires is not None and now >= self.expires
 
 
 def utc_now() -> datetime:
-    """The clock that is used where none is passed in."""
+    """Return the current time in UTC: the default clock."""
     return datetime.now(UTC)
 
 
@@ -142,10 +153,10 @@ def _check_pins(policy: HostPolicy) -> None:
             raise ConfigError(
                 f"{pin} is an example from some documentation",
                 key=f"pin[{index}]",
-                fix="put your own there: certpin pin HOST prints it",
+                fix="replace it with yours: certpin pin HOST prints it",
             )
     if len(set(pins)) < len(pins):
-        index, pin = next((at, each) for at, each in enumerate(pins) if each in pins[:at])
+        index, pin = next((at, pin) for at, pin in enumerate(pins) if pin in pins[:at])
         raise ConfigError(
             f"{pin} is listed twice", key=f"pin[{index}]", fix="remove one of the two"
         )
@@ -153,7 +164,7 @@ def _check_pins(policy: HostPolicy) -> None:
 
 
 def _check_count(policy: HostPolicy) -> None:
-    # Counted, so that loading builds no index of pins for hosts that are never called.
+    # Counted here, so that loading builds no index of pins for hosts that are never used.
     live = sum([entry.state not in _DEAD for entry in policy.pins])
     if not live:
         raise ConfigError(
@@ -169,21 +180,21 @@ def _check_count(policy: HostPolicy) -> None:
 
 
 def _check_pattern(pattern: HostPattern) -> None:
-    if pattern.wildcard and public_suffix.is_public(pattern.name):
+    if pattern.wildcard and is_public_suffix(pattern.name):
         raise ConfigError(
-            f"{pattern} covers names of other people: {pattern.name} is a public suffix",
+            f"{pattern} covers names of other owners: {pattern.name} is a public suffix",
             key="name",
-            fix="name the domain that is yours, as in **.bank.example",
+            fix="name your own domain, as in **.bank.example",
         )
 
 
 def is_report_address(address: str) -> bool:
-    """Whether reports may go there: https to any host, http to this machine alone.
+    """Return True for an address of reports: https to any host, or http to this machine.
 
-    A URI is ASCII (RFC 3986 section 2), and has nothing in it that its reader cannot see.
+    It must be printable ASCII (RFC 3986 section 2).
     """
-    seen = address.isascii() and address.isprintable()
-    return seen and _REPORT_ADDRESS.fullmatch(address) is not None
+    printable = address.isascii() and address.isprintable()
+    return printable and _REPORT_ADDRESS.fullmatch(address) is not None
 
 
 def _check_report_address(address: str) -> None:

@@ -1,7 +1,7 @@
-"""Where a host is served: for the commands that connect to it. Clients never use it.
+"""The servers of a host, for the commands that connect to it.
 
-A client accepts and refuses the same whatever the servers are. So they are not compared, and
-neither published sets nor exports contain them (decision 40).
+Clients don't use them. So they are not compared, and neither published sets nor exports contain
+them (decision 40).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class HostServer:
     """A server of a host.
 
     ``address`` is a normalised host name or IP address, empty for the host's own name. ``port`` is
-    ``None`` for the usual one: 443, or that of ``starttls``, a protocol of ``StartTLS``.
-    ``region`` is a label for people.
+    ``None`` for the default: 443, or that of ``starttls``, a protocol of ``StartTLS``. ``region``
+    is a label that output shows.
     """
 
     address: str = ""
@@ -38,7 +38,7 @@ class HostServer:
 
     @staticmethod
     def parse(text: str, *, starttls: str | None = None, region: str = "") -> HostServer:
-        """Read the ``address`` of a pin file: ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``.
+        """Parse the ``address`` of a pin file: ``HOST``, ``HOST:PORT`` or ``[IPv6]:PORT``.
 
         Raises ``HostError``.
         """
@@ -48,20 +48,20 @@ class HostServer:
         return HostServer(address, port or None, starttls, region)
 
     def name_for(self, pattern: HostPattern) -> str | None:
-        """Return the name to ask this server for, or ``None`` if a wildcard leaves it open."""
+        """Return the server name to send (SNI), or ``None`` if a wildcard doesn't determine it."""
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address
         return None if pattern.wildcard == "*." else pattern.name
 
     def address_text(self, pattern: HostPattern) -> str:
-        """Return the ``address`` for a pin file; empty if it says nothing new."""
+        """Return the ``address`` for a pin file; empty if it equals the default."""
         if self.port is None:
             return self.address
         return join_address(self.address or pattern.name, self.port)
 
 
 def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
-    """Refuse servers that a command could not ask for the host. Raises ``ConfigError``."""
+    """Raise ``ConfigError`` for servers that a command can't contact for the host."""
     seen: set[HostServer] = set()
     for index, server in enumerate(servers):
         key = f"server[{index}]"
@@ -73,7 +73,7 @@ def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
             )
         if len(server.region) > _MAX_REGION or not server.region.isprintable():
             raise ConfigError(
-                "this is not a name of a region",
+                "this is not a valid region",
                 key=f"{key}.region",
                 fix=f"write at most {_MAX_REGION} printable characters",
             )
@@ -83,14 +83,14 @@ def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
 
 
 def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
-    """Read ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or an https address. Raises ``HostError``.
+    """Parse ``HOST``, ``HOST:PORT``, ``[IPv6]:PORT`` or an https URL. Raises ``HostError``.
 
-    Path and query of an address are left out. A name and a password in it are refused.
+    Path and query of a URL are ignored. A user name or a password in it is refused.
     """
-    from urllib.parse import urlsplit  # a good part of what `import certpin` would cost
+    from urllib.parse import urlsplit  # a large part of the import time of certpin
 
     if not text.isprintable() or " " in text:
-        raise unreadable_address(text)  # urlsplit would drop line ends and go on
+        raise unreadable_address(text)  # urlsplit would ignore line ends
     if _is_bare_ipv6(text):
         return normalise(text), default_port
     try:
@@ -100,8 +100,8 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
         raise unreadable_address(text) from exc
     if parts.scheme == "http" and host and "@" not in text:
         raise HostError(
-            f"{text[:80]!r} is an address without TLS: such a server shows no certificate",
-            fix=f"write the host, with the port that speaks TLS: {host[:80]}:443",
+            f"{text[:80]!r} is an address without TLS: such a server has no certificate",
+            fix=f"write the host with its TLS port: {host[:80]}:443",
         )
     if port == 0 or not host or parts.scheme not in {"", "https"} or "@" in parts.netloc:
         raise unreadable_address(text)
@@ -109,13 +109,13 @@ def split_address(text: str, default_port: int = 443) -> tuple[str, int]:
 
 
 def join_address(host: str, port: int) -> str:
-    """``HOST:PORT``, with an IPv6 address in brackets."""
+    """Return ``HOST:PORT``, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def unreadable_address(text: str) -> HostError:
-    """Return the error for text that is no host with a port. It never repeats a password."""
-    shown = "an address with a name or a password" if "@" in text else repr(text[:80])
+    """Return the error for text that is not a host with a port. It never repeats a password."""
+    shown = "an address with a user name or a password" if "@" in text else repr(text[:80])
     return HostError(
         f"{shown} is not a host with a port",
         fix="write HOST, HOST:PORT or [IPv6]:PORT, with a port from 1 to 65535; name a protocol "
@@ -124,5 +124,5 @@ def unreadable_address(text: str) -> HostError:
 
 
 def _is_bare_ipv6(text: str) -> bool:
-    """Whether this can only be an IPv6 address without brackets, which has no port."""
+    """Return True for an IPv6 address without brackets, which can't have a port."""
     return text.count(":") > 1 and not text.startswith("[") and not {"/", "@"} & set(text)

@@ -1,15 +1,15 @@
-"""The decision: does this verified chain satisfy this policy, now?
+"""The verdict: whether a verified chain satisfies a policy at a given time.
 
 Pure: the same arguments give the same verdict. Four steps, in this order:
 
-1. No chain, no connection, whatever the policy says (CVE-2016-2402 began with a chain that nobody
-   had verified). The caller passes the chain that OpenSSL verified, never the one that was served.
+1. Without a verified chain, the connection is refused (CVE-2016-2402 accepted an unverified one).
+   The caller passes the chain that OpenSSL verified, never the one that was served.
 2. A path that ends at an anchor of the debug override is accepted, and marked as such.
-3. A path that contains a key marked `compromised` is refused, wherever on the path it is and
-   whatever else matches: its owner no longer knows who signs with it. This comes before expiry, so
-   that `fail-open` doesn't let it through. In mode `report` it is reported.
-4. Pins past their date do what ``on_expiry`` says. Otherwise one live pin has to be the digest of
-   one certificate of the path (RFC 7469 section 2.6), among those that ``match`` admits.
+3. A path with a key marked `compromised` is refused, wherever the key is and whatever else matches:
+   an attacker may have it. This precedes expiry, so that `fail-open` doesn't accept it. In mode
+   `report` it is reported.
+4. If the pins have expired, ``on_expiry`` decides. Otherwise a live pin must be the digest of a
+   certificate of the path (RFC 7469 section 2.6), among those that ``match`` includes.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Reason = Literal["match", "debug-anchor", "compromised-key", "expired", "mismatc
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided, from what, and why.
+    """The decision about a connection, and its reason.
 
-    ``decision`` is ``accept``, ``refuse``, or ``report``: let it pass and report it.
-    ``certificate`` is the one that decided: it has the pin that matched, or the compromised key.
-    A verdict has no truth value, so that nobody forgets to ask which one it is.
+    ``decision`` is ``accept``, ``refuse``, or ``report``: accept and report it. ``certificate`` is
+    the one with the matched pin, or with the compromised key. A verdict has no truth value, so that
+    ``if verdict:`` can't be mistaken for a check.
     """
 
     decision: Decision
@@ -49,7 +49,7 @@ class Verdict:
 
     @property
     def is_finding(self) -> bool:
-        """Whether somebody should hear of it: a refusal, or a failure that was let pass."""
+        """True if it should be reported: a refusal, or a failure that was accepted."""
         return self.decision != "accept"
 
     def raise_for_refusal(self, host: str) -> None:
@@ -60,7 +60,7 @@ class Verdict:
         raise kind(explain(self, host), verdict=self, host=host, fix=advice(self, host))
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("a verdict is not true or false: ask for its decision")
+        raise TypeError("a verdict is not true or false: use its decision")
 
 
 def verify(
@@ -70,10 +70,15 @@ def verify(
     *,
     debug_anchors: frozenset[bytes] = frozenset(),
 ) -> Verdict:
-    """Decide. ``chain`` is the verified one; ``now`` has a time zone.
+    """Return the verdict on a verified chain.
 
-    ``debug_anchors`` are SHA-256 fingerprints of whole certificates.
-    Not checked here: signatures, names and dates of the chain. OpenSSL did that, or there is none.
+    Signatures, names and dates of the chain are not checked here: OpenSSL did that.
+
+    Args:
+        chain: the chain that OpenSSL verified, or ``None`` if there is none.
+        policy: the policy of the host.
+        now: the time of the connection, with a time zone.
+        debug_anchors: SHA-256 fingerprints of the trust anchors of the debug override.
     """
     if chain is None or not chain.certificates:
         return Verdict("refuse", "no-chain", policy, None)
@@ -92,11 +97,15 @@ def verify(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """The first certificate of the path that is marked compromised, by its key or as a whole."""
+    """Return the first certificate on the path whose key or fingerprint is marked compromised."""
     if not policy.compromised:
         return None
     return next(
-        (each for each in chain.certificates if not policy.compromised.isdisjoint(pins_of(each))),
+        (
+            certificate
+            for certificate in chain.certificates
+            if not policy.compromised.isdisjoint(pins_of(certificate))
+        ),
         None,
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
 from certpin.pins import HostPattern
-from certpin.pins.meaning import meaning
+from certpin.pins.pinset import meaning
 from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
 from certpin.rotation.journal import (
     MAX_JOURNAL_BYTES,

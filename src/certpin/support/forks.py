@@ -30,35 +30,35 @@ class Forked:
 
 
 _known: WeakSet[Forked] = WeakSet()
-_told: list[Forked] = []
+_notified: list[Forked] = []
 _forking = threading.Lock()  # threads that fork at the same time do so one after the other
 
 
-def register(each: Forked) -> None:
+def register(member: Forked) -> None:
     """Call an object's methods at every fork, as long as it lives."""
-    _known.add(each)
+    _known.add(member)
 
 
 def _before() -> None:
     _forking.acquire()
-    _told[:] = list(_known)
-    for each in _told:
-        each.before_fork()
+    _notified[:] = list(_known)
+    for member in _notified:
+        member.before_fork()
 
 
 def _in_parent() -> None:
-    _end([each.after_fork_in_parent for each in _told])
+    _end([each.after_fork_in_parent for each in _notified])
 
 
 def _in_child() -> None:
-    _end([each.after_fork_in_child for each in _told])
+    _end([each.after_fork_in_child for each in _notified])
 
 
 def _end(calls: list[Callable[[], None]]) -> None:
     """Call all, also if one of them raises: the next fork would wait for ever for their locks."""
     with ExitStack() as stack:
         stack.callback(_forking.release)
-        stack.callback(_told.clear)
+        stack.callback(_notified.clear)
         for call in reversed(calls):
             stack.callback(call)
 

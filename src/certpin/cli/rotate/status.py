@@ -187,7 +187,7 @@ def _print_status(
 
 def _version_lines(files: RotationFiles, timing: Timing, now: datetime) -> list[str]:
     """Return how the draft differs from the latest version, and each version that is alive."""
-    from certpin.pins.meaning import meaning
+    from certpin.pins.pinset import meaning
     from certpin.rotation import format_duration, in_utc
 
     deployed, latest = files.deployed, files.deployed.latest
@@ -293,7 +293,7 @@ def _status_json(
     now: datetime,
     hosts: list[HostStatus],
 ) -> dict[str, Any]:
-    from certpin.pins.meaning import meaning
+    from certpin.pins.pinset import meaning
     from certpin.rotation import format_duration
 
     deployed, latest = files.deployed, files.deployed.latest

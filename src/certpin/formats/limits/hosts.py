@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from certpin.errors import ConfigError
 from certpin.formats.fit import Fitted, Limit, Loss, with_policies
 from certpin.pins import HostPattern
-from certpin.pins.meaning import policy_meaning
+from certpin.pins.pinset import policy_meaning
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet

@@ -1,14 +1,14 @@
 """Shared by the clients for urllib3 and niquests, without importing either of the two.
 
-niquests is built on urllib3-future, which also takes the place of urllib3 when it is installed. So
-the same classes serve both; each comes before the library's own in a list of bases. urllib3-future
-has three ways past a context, and rule 14 closes each of them:
+niquests is built on urllib3-future, which also replaces urllib3 when it is installed. So the same
+classes serve both; each comes before the library's own in a list of bases. urllib3-future has
+three ways to bypass a context, and rule 14 closes each of them:
 
 - HTTP/3: it follows ``Alt-Svc`` (RFC 7838), its cache and DNS to QUIC. Its TLS copies the
-  context's roots and not its pins. ``disabled_svn`` always names HTTP/3 here.
-- rtls and utls: if one of them is installed, a connection rebuilds the context that it is made
-  with. So it is made without one, and gets the pinned context afterwards.
-- Whatever comes next: the connection in use must be one that the gate checked (``assert_pinned``),
+  context's roots and not its pins. ``disabled_svn`` always contains HTTP/3 here.
+- rtls and utls: if one of them is installed, a connection rebuilds the context of its constructor.
+  So it is constructed without one, and gets the pinned context afterwards.
+- Future additions: the connection in use must be one that the gate checked (``assert_pinned``),
   before a request is sent on it.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin.clients._common import Pins
     from certpin.tls.failures import FailureHook
 
-# What urllib3 and urllib3-future let a caller set about TLS: it would go past the context.
+# The TLS options of urllib3 and urllib3-future: they would bypass the context.
 _TLS_OPTIONS = (
     *("assert_fingerprint", "assert_hostname", "server_hostname"),
     *("ca_cert_data", "ca_cert_dir", "ca_certs"),
@@ -62,7 +62,7 @@ def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
 
 
 class RefusedError(Exception):
-    """Carries a refusal past urllib3's retries, which would go on asking an attacker."""
+    """Carries a refusal past urllib3's retries, which would contact an attacker again."""
 
     def __init__(self, error: PinError) -> None:
         super().__init__(error)
@@ -70,16 +70,16 @@ class RefusedError(Exception):
 
 
 class HandedContext(OwnSSLContext):
-    """The pinned context in the form that urllib3-future connects with.
+    """The pinned context behind an interface that urllib3-future accepts.
 
     For each connection, urllib3-future counts the roots of its context, and loads the platform's if
-    there are none. A pinned context refuses to count them (``ContextCopyError``), because that is
-    how a copy begins. This context reports that it has roots and makes every connection with the
-    pinned one; the store of this one stays empty.
+    there are none. A pinned context refuses to count them (``ContextCopyError``), because a copy
+    begins with that. This context reports that it has roots, makes every connection with the pinned
+    context, and its own store stays empty.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
-        """Make it for one pinned context."""
+        """Create it for one pinned context."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, pinned: PinnedSSLContext) -> None:
@@ -98,7 +98,7 @@ class HandedContext(OwnSSLContext):
         self._pinned.set_alpn_protocols(alpn_protocols)
 
     def cert_store_stats(self) -> dict[str, int]:
-        """Say that there are roots, so that none are loaded."""
+        """Report that there are roots, so that none are loaded."""
         return {"x509": 1, "crl": 0, "x509_ca": 1}
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
@@ -128,7 +128,7 @@ class _Connection:
 
     @contextmanager
     def _pinned(self) -> Iterator[None]:
-        """For the block that connects: hand the context over, then check the connection in use."""
+        """Set the context for the block that connects, then check the connection in use."""
         refuse_tls_options(vars(self))
         context = self.ssl_context
         if not isinstance(context, PinnedSSLContext):
@@ -149,10 +149,10 @@ class _Connection:
 
 
 class PinningConnection(_Connection):
-    """A connection that looks at its settings when it connects: pools can be changed until then."""
+    """A connection that checks its settings when it connects, because pools can change them."""
 
     def connect(self) -> None:
-        """Connect, through a proxy or not. Raises ``ConfigError`` on settings that weaken."""
+        """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
         base: Any = super()
         try:
             with self._pinned():
@@ -163,10 +163,10 @@ class PinningConnection(_Connection):
 
 
 class AsyncPinningConnection(_Connection):
-    """The same for asynchronous connections."""
+    """``PinningConnection`` for asynchronous connections."""
 
     async def connect(self) -> None:
-        """Connect, through a proxy or not. Raises ``ConfigError`` on settings that weaken."""
+        """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
         base: Any = super()
         try:
             with self._pinned():
@@ -201,7 +201,7 @@ class PinningPool(_Pool):
     """The connections to one host."""
 
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        """As in urllib3. Raises ``SSLError``, a ``PinError`` too."""
+        """As in urllib3. A refusal raises ``SSLError``, also a ``PinError``."""
         base: Any = super()
         with self._refusing():
             return base.urlopen(*args, **kwargs)
@@ -211,7 +211,7 @@ class AsyncPinningPool(_Pool):
     """The asynchronous connections to one host."""
 
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        """As in urllib3-future. Raises ``SSLError``, a ``PinError`` too."""
+        """As in urllib3-future. A refusal raises ``SSLError``, also a ``PinError``."""
         base: Any = super()
         with self._refusing():
             return await base.urlopen(*args, **kwargs)
@@ -256,14 +256,14 @@ class PinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """As in urllib3, which asks it for each request and each redirect."""
+        """As in urllib3, which calls it for each request and each redirect."""
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
         return base.connection_from_host(host, port, scheme, pool_kwargs)
 
 
 class AsyncPinningManager(_Manager):
-    """For the asynchronous ones."""
+    """For asynchronous pool managers and proxy managers."""
 
     async def connection_from_host(
         self,
@@ -272,16 +272,16 @@ class AsyncPinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """As in urllib3-future, which asks it for each request and each redirect."""
+        """As in urllib3-future, which calls it for each request and each redirect."""
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
         return await base.connection_from_host(host, port, scheme, pool_kwargs)
 
 
 def pin_socks_manager(manager: Any, like: Any) -> Any:
-    """Give a ``SOCKSProxyManager`` pinned pools, with the library's names as in the pool ``like``.
+    """Give a ``SOCKSProxyManager`` pinned pools for the library that the pool ``like`` is for.
 
-    Its pools connect through the proxy, and hand the context to the library as it is.
+    Its pools connect through the proxy, and pass the context to the library unchanged.
     """
     theirs = manager.pool_classes_by_scheme["https"]
     ours = _socks_pool(theirs, like)
@@ -300,5 +300,5 @@ def _socks_pool(theirs: Any, like: Any) -> Any:
 
 
 def _name(host: str) -> str:
-    """The host as urllib3 hands it to TLS: an address without its brackets and its zone."""
+    """Return the host as urllib3 passes it to TLS: an address without brackets and zone."""
     return host.strip("[]").partition("%")[0]

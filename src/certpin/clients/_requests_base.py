@@ -1,6 +1,6 @@
 """Shared by the adapters for requests and niquests, without importing either of the two.
 
-niquests began as a fork of requests, so their adapters are made in the same way. ``PinningAdapter``
+niquests began as a fork of requests, so their adapters have the same interface. ``PinningAdapter``
 comes before the library's own adapter in a list of bases.
 """
 
@@ -18,7 +18,7 @@ from certpin.clients._common import (
     refuse_bundle,
     refuse_options,
 )
-from certpin.clients._urllib3_kind import pin_socks_manager
+from certpin.clients._urllib3_base import pin_socks_manager
 from certpin.errors import pin_error
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class PinningAdapter:
     """An adapter with pinned pools.
 
     ``_managers`` are the pinned classes, without and with a proxy; ``_error`` is the library's
-    ``SSLError``. ``_proxy_options`` are the options that the library gives its proxy managers, of
-    which the adapter has ``_NAME`` attributes.
+    ``SSLError``. ``_proxy_options`` names the options for proxy managers, which the adapter stores
+    as ``_NAME`` attributes.
     """
 
     _managers: tuple[Any, Any]
@@ -86,7 +86,7 @@ class PinningAdapter:
 
     @contextmanager
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
-        """Refuse ``verify=`` and ``cert=``, admit the request, and merge the types of a refusal."""
+        """Refuse ``verify=`` and ``cert=``, check the request, and merge the types of a refusal."""
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")
         try:

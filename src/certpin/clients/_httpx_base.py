@@ -1,11 +1,11 @@
-"""What the clients for httpx and httpx2 share, without importing either of the two.
+"""Shared by the clients for httpx and httpx2, without importing either of the two.
 
-Each class here stands before the library's own in a list of bases: ``class PinnedTransport(
-PinningTransport, httpx.HTTPTransport)``. The check for clear text and the errors are the
-transport's, since every request passes it: redirects, authentication flows, proxies.
+Each class comes before the library's own in a list of bases: ``class PinnedTransport(
+PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and merges errors,
+because every request passes through it: redirects, authentication flows, proxies.
 
-After TLS is set up, the connection must be one that the gate checked (rule 14): httpcore reports it
-to the request's ``trace`` extension, before it sends the request.
+After the handshake, the connection must be one that the gate checked (rule 14): httpcore calls the
+request's ``trace`` extension before it sends the request.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Transport:
 
     @contextmanager
     def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
-        """Let a request report its connections, to a ``trace`` of the caller too."""
+        """Trace the connections of a request for the block."""
         given = request.extensions
         request.extensions = {**given, "trace": trace}
         try:
@@ -56,7 +56,7 @@ class _Transport:
 
     @contextmanager
     def _pinned(self, request: Any) -> Iterator[None]:
-        # It would have another host verified than the one of the URL, by which pools are shared.
+        # It would verify another host than that of the URL, and the pool's key is the URL's host.
         refuse_options(request.extensions, "sni_hostname")
         try:
             url = request.url
@@ -81,7 +81,7 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the stream if the event says that TLS to the host is there, else ``None``."""
+        """Return the stream if the event is the end of the handshake with the host."""
         if event.endswith(".start_tls.started"):
             self._ours = info["ssl_context"] is self._context
         if event.endswith(".start_tls.complete") and self._ours:
@@ -96,10 +96,10 @@ class _Connections:
 
 
 class PinningTransport(_Transport):
-    """For transports that wait."""
+    """For synchronous transports."""
 
     def handle_request(self, request: Any) -> Any:
-        """Send one request. Raises the library's ``ConnectError``, a ``PinError`` too."""
+        """Send one request. A refusal raises ``ConnectError``, also a ``PinError``."""
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
 
@@ -121,7 +121,7 @@ class AsyncPinningTransport(_Transport):
     """For asynchronous transports."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send one request. Raises the library's ``ConnectError``, a ``PinError`` too."""
+        """Send one request. A refusal raises ``ConnectError``, also a ``PinError``."""
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
 
@@ -140,9 +140,9 @@ class AsyncPinningTransport(_Transport):
 
 
 class PinningClient:
-    """For clients of both kinds. ``_transport_kind`` is the transport that they send through."""
+    """For both kinds of client. ``_transport_type`` is the class of their transports."""
 
-    _transport_kind: type[_Transport]
+    _transport_type: type[_Transport]
 
     def __init__(
         self, pins: Pins, *, on_failure: Iterable[FailureHook] = (), **options: Any
@@ -158,17 +158,17 @@ class PinningClient:
     def _init_transport(self, *args: Any, transport: Any = None, **options: Any) -> Any:
         if transport is not None:
             return transport
-        return self._transport_kind(self.context, **_without_tls(options))
+        return self._transport_type(self.context, **_without_tls(options))
 
     def _init_proxy_transport(self, *args: Any, **options: Any) -> Any:
         (proxy,) = args
-        return self._transport_kind(self.context, proxy=proxy, **_without_tls(options))
+        return self._transport_type(self.context, proxy=proxy, **_without_tls(options))
 
     def _require_pinned(self, name: str, transport: object) -> None:
-        if transport is not None and not isinstance(transport, self._transport_kind):
+        if transport is not None and not isinstance(transport, self._transport_type):
             raise refused_option(name, transport)
 
 
 def _without_tls(options: dict[str, Any]) -> dict[str, Any]:
-    """What a client hands to its transport, less what the transport sets itself."""
+    """Return the options of a client's transport without those that a pinned transport sets."""
     return {name: value for name, value in options.items() if name not in {"verify", "cert"}}

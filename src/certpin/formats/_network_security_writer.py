@@ -1,4 +1,4 @@
-"""Android's network security configuration, which TrustKit for Android reads too: the writer."""
+"""Write Android's network security configuration, which TrustKit for Android uses too."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     Lines = list[str]
 
-FILE = "res/xml/network_security_config.xml"  # where Android's documentation has it
+FILE = "res/xml/network_security_config.xml"  # the path in Android's documentation
 
 
 def write(
     pins: PinSet, name: str, add: Callable[[HostPolicy], Lines] = lambda _policy: []
 ) -> tuple[File, ...]:
-    """The file, and those of the trust anchors. ``add``: more lines of a domain-config."""
+    """Write the file and its trust anchors. ``add`` returns more lines of a domain-config."""
     lines = [line for policy in pins.policies for line in _domain_config(policy, add(policy))]
     if pins.debug:
         lines += _element("debug-overrides", "", _trust_anchors(pins.debug, ' overridePins="true"'))
@@ -38,7 +38,7 @@ def _domain_config(policy: HostPolicy, more: Lines) -> Lines:
     domain = f'<domain includeSubdomains="{below}">{policy.pattern.name}</domain>'
     anchors = _trust_anchors(policy.trust) if policy.trust else []
     inside = [domain, *_pin_set(policy), *anchors, *more]
-    # Clear text has no chain to pin.
+    # A cleartext connection has no chain to pin.
     return _element("domain-config", ' cleartextTrafficPermitted="false"', inside)
 
 

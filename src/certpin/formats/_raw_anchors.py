@@ -1,4 +1,4 @@
-"""Trust anchors of Android: ``trust-anchors`` elements, and the files in ``res/raw`` they name."""
+"""Android's trust anchors: ``trust-anchors`` elements, and their files in ``res/raw``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from certpin.formats._xml import Element
     from certpin.formats.format import Source
 
-# A resource, with or without the package it is in: @raw/name, @com.example.app:raw/name.
+# A resource with an optional package: @raw/name, @com.example.app:raw/name.
 _RAW = re.compile(r"@(?:[a-zA-Z0-9_.]{1,200}:)?raw/([a-z0-9_]{1,100})")
 _ENDINGS = (".pem", ".crt", ".cer", ".der", "")
 
 
 def resource(der: bytes) -> str:
-    """The name of the resource that holds a certificate: one each, as TrustKit reads no more."""
+    """Return the resource name of a certificate. TrustKit reads one certificate per resource."""
     return f"certpin_{hashlib.sha256(der).hexdigest()[:16]}"
 
 
 def files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
-    """The files in ``res/raw``, each certificate once."""
+    """Return the files in ``res/raw``, one per distinct certificate."""
     ders = dict.fromkeys(der for each in anchors if each for der in each.der)
     return tuple(
         File(f"res/raw/{resource(der)}.pem", ssl.DER_cert_to_PEM_cert(der)) for der in ders
@@ -37,9 +37,9 @@ def files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
 
 
 def read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
-    """The anchors of a host; ``None`` where the system's count. Raises ``FormatError``.
+    """Return the anchors of a host, or ``None`` for the system's. Raises ``FormatError``.
 
-    Of those that the user installed it is told: what they vouch for must be pinned all the same.
+    Warns if authorities installed by the user are trusted; their certificates must match pins too.
     """
     if element is None:
         return None
@@ -47,26 +47,26 @@ def read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
     for certificates in element.take().all("certificates"):
         if certificates.flag("overridePins", default=False):
             raise FormatError(
-                f"line {certificates.line}: with overridePins the pins do not hold",
-                fix="let it stand in debug-overrides alone",
+                f"line {certificates.line}: overridePins disables the pins",
+                fix="use it only in debug-overrides",
             )
         names.append(_source(certificates))
     raw = [name for name in names if name not in {"system", "user"}]
     if bool(raw) == ("system" in names):
         raise FormatError(
-            f"line {element.line}: it must trust the system's authorities, or those of files",
-            fix="keep one of the two: certpin trusts either, and never both",
+            f"line {element.line}: it must trust either the system's authorities or those of files",
+            fix="keep one of the two: certpin never trusts both",
         )
     if "user" in names:
-        pass_over(f"line {element.line}: authorities that the user installed are trusted too")
+        pass_over(f"line {element.line}: authorities installed by the user are trusted too")
     return _anchors(source, raw) if raw else None
 
 
 def read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Read the anchors that override pins in a build for debugging. Raises ``FormatError``.
+    """Read the anchors that override pins in debug builds. Raises ``FormatError``.
 
-    Warns of those of the system or of the user, as certpin's are bound to named ones, and of those
-    that override no pins.
+    Warns about the system's and the user's anchors, because a pin file needs named ones, and about
+    anchors that do not override pins.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = []
@@ -74,15 +74,15 @@ def read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
         if each.flag("overridePins", default=True):
             overriding.append(_source(each))
         else:
-            pass_over(f"line {each.line}: debugging builds trust {_source(each)} for pinned keys")
+            pass_over(f"line {each.line}: debug builds trust {_source(each)} for pinned keys")
     raw = [name for name in overriding if name not in {"system", "user"}]
     if anchors and len(raw) < len(overriding):
-        pass_over(f"line {anchors.line}: debugging builds trust every authority of the device")
+        pass_over(f"line {anchors.line}: debug builds trust every authority of the device")
     return _anchors(source, raw) if raw else None
 
 
 def _source(certificates: Element) -> str:
-    """``system``, ``user``, or the name of a raw resource."""
+    """Return ``system``, ``user``, or the name of a raw resource."""
     text = certificates.get("src").strip()
     match = _RAW.fullmatch(text)
     if text not in {"system", "user"} and not match:
@@ -96,10 +96,10 @@ def _anchors(source: Source, names: list[str]) -> TrustAnchors:
 
 
 def _raw(source: Source, name: str) -> bytes:
-    """The file of a resource: its name says nothing of the ending."""
+    """Read the file of a resource, whose reference has no extension."""
     for ending in _ENDINGS:
         try:
             return source.beside(f"../raw/{name}{ending}")
         except FormatError:
             continue
-    raise FormatError(f"res/raw has no certificate of the name {name}", fix="put it there")
+    raise FormatError(f"res/raw has no certificate {name}", fix="add the file")

@@ -1,6 +1,7 @@
-"""YAML as a hostile file: texts, lists and mappings alone, without aliases (PyYAML).
+"""Parse untrusted YAML with PyYAML: only texts, lists and mappings, without aliases.
 
-Aliases make a short file a huge one, and no number or date is of use here: all scalars are texts.
+Aliases can expand a short file to a huge one. Numbers and dates are not needed, so all scalars are
+texts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ NOTHING = Shape([])
 
 
 def mappings(text: str) -> Iterator[Shape]:
-    """Every mapping of a document, wherever it stands. Raises ``FormatError``."""
+    """Iterate over all mappings of a document, at any depth. Raises ``FormatError``."""
     waiting: list[Any] = [_load(text)]
     while waiting:
         value = waiting.pop()
@@ -33,28 +34,30 @@ def mappings(text: str) -> Iterator[Shape]:
 
 def _load(text: str) -> Any:
     if len(text) > _LONGEST:
-        raise FormatError(f"it has more than {_LONGEST} characters: no list of pins")
+        raise FormatError(f"the file has more than {_LONGEST} characters")
     yaml, loader = _parser()
     try:
-        return yaml.load(text, Loader=loader)  # it makes texts alone
+        return yaml.load(text, Loader=loader)  # the loader creates only texts
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
-        raise FormatError(f"it is not YAML: {' '.join(str(exc).split())}"[:200]) from exc
+        raise FormatError(f"the file is not YAML: {' '.join(str(exc).split())}"[:200]) from exc
 
 
 @cache
 def _parser() -> tuple[Any, type]:
-    """PyYAML, and a loader that knows no types and no aliases."""
+    """Return PyYAML, and a loader without types and aliases."""
     try:
         import yaml
     except ImportError as exc:
         raise ConfigError(
-            "YAML cannot be read here: PyYAML is missing", fix="pip install 'certpin[yaml]'"
+            "YAML cannot be read because PyYAML is not installed", fix="pip install 'certpin[yaml]'"
         ) from exc
 
     class Plain(yaml.BaseLoader):
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
-                raise FormatError("it uses an alias (*name)", fix="write out what it stands for")
+                raise FormatError(
+                    "the file uses an alias (*name)", fix="replace the alias by its value"
+                )
             return super().compose_node(parent, index)
 
     return yaml, Plain

@@ -1,4 +1,4 @@
-"""``signed_source.dart``: where an app follows signed sets, as a constant of Dart."""
+"""``signed_source.dart``: the Dart constant with the source of signed pin sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SOURCE = """\
 // Made by: certpin export flutter. Do not edit: export it again.
 
-/// Where the app follows signed pin sets.
+/// The source of signed pin sets.
 library;
 
 import 'pin_updates.dart';
@@ -28,7 +28,7 @@ const SignedSource signedSource = SignedSource(
 
 
 def file(signed: SignedSource) -> File:
-    """The constant ``signedSource``."""
+    """Write the constant ``signedSource``."""
     lines = textwrap.wrap(b64encode(signed.root).decode(), 68)
     root = "\n      ".join(f"'{line}'" for line in lines)
     return File("signed_source.dart", _SOURCE.format(url=signed.url, root=root))

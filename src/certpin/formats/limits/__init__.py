@@ -1,4 +1,4 @@
-"""The limits that platforms have: one respect a file. A format lists those that are its own."""
+"""The limitations of platforms. Each format lists those that apply to it."""
 
 from __future__ import annotations
 

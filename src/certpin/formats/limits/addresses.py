@@ -1,4 +1,4 @@
-"""How the addresses of reports may be written."""
+"""Limitations on report URLs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from certpin.formats.fit import PolicyLimit
+from certpin.formats.projection import PolicyLimitation
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy
 
-# RFC 3986 section 2: reserved, unreserved, and what is encoded already.
+# RFC 3986 section 2: reserved and unreserved characters, and percent-encoded ones.
 _ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
 
 
-class PlainAddresses(PolicyLimit):
-    """The platform takes addresses of the letters that RFC 3986 allows."""
+class PlainAddresses(PolicyLimitation):
+    """The platform accepts only URLs in the characters of RFC 3986."""
 
     aspect = "report_to"
-    summary = "`report_to` with letters that RFC 3986 does not allow: they are percent-encoded"
+    summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Encode the other letters."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Percent-encode the other characters."""
         plain = tuple(quote(each, safe=_ALLOWED, errors="replace") for each in policy.report_to)
         if plain == policy.report_to:
             return policy, ""

@@ -1,4 +1,4 @@
-"""Platforms that see the server's own certificate alone, and know trust anchors beside it."""
+"""Platforms that compare only the leaf, but support trust anchors."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 
 class LeafOrAnchors(LeafOnly):
-    """The platform compares the server's own certificate, and can be given roots of its own.
+    """The platform compares only the leaf, but supports its own trust anchors.
 
-    Where each anchor of ``trust`` is pinned, whatever chains to them matches a pin: the anchors
-    are the pins, and nothing is lost.
+    If every anchor of ``trust`` is pinned, every verified chain matches a pin: the anchors then
+    replace the pins, and nothing is omitted.
     """
 
     summary = (
-        "pins of authorities, unless `trust` has their certificates and no others: "
-        "the server's own certificate is all that is compared"
+        "pins of authorities, unless `trust` contains exactly their certificates: "
+        "only the leaf is compared"
     )
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep the policy where its anchors are its pins, else the pins that a leaf can match."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Keep the policy if its anchors are pinned, else only pins that a leaf can match."""
         if _anchors_are_pinned(policy):
             return without_unseen(policy)
         try:
-            return super().fit_policy(policy)
+            return super().project_policy(policy)
         except ConfigError as exc:
             raise ConfigError(
                 exc.problem,
                 key=exc.key,
-                fix="pin the server's own key and a backup too, or let `trust` name a file with "
-                "the certificates of the pinned authorities, and no others",
+                fix="also pin the server's own key and a backup, or set `trust` to a file "
+                "with exactly the certificates of the pinned authorities",
             ) from exc
 
 

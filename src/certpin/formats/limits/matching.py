@@ -1,7 +1,6 @@
-"""Where on the chain a pin may match.
+"""Limitations on the certificates of the chain that a pin can match.
 
-A backup is taken for a key of the same kind as its neighbours: of a server, unless all other pins
-are of authorities.
+A backup pin is treated as the key of a server, unless all other pins are of authorities.
 """
 
 from __future__ import annotations
@@ -10,55 +9,55 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.fit import PolicyLimit
+from certpin.formats.projection import PolicyLimitation
 
 if TYPE_CHECKING:
     from certpin.pins import HostPin, HostPolicy
 
 
-class AnywhereInChain(PolicyLimit):
-    """The platform looks for a pin in the whole verified chain."""
+class AnywhereInChain(PolicyLimitation):
+    """The platform compares every certificate of the verified chain."""
 
     aspect = "match"
     summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Let any certificate match."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Set ``match`` to ``any``."""
         if policy.match == "any":
             return policy, ""
         return replace(policy, match="any"), f'match = "{policy.match}" becomes "any"'
 
 
-class LeafOnly(PolicyLimit):
-    """The platform compares the server's own certificate alone."""
+class LeafOnly(PolicyLimitation):
+    """The platform compares only the leaf."""
 
     aspect = "match"
-    summary = "pins of authorities: the server's own key is all that is compared"
+    summary = "pins of authorities: only the leaf's key is compared"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep the pins that a leaf can match."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Keep only pins that a leaf can match."""
         policy, unseen = without_unseen(policy)
         if policy.match == "leaf":
             return policy, unseen
         kept = _for_leaves(policy)
         if policy.match == "ca" or not kept:
             raise ConfigError(
-                "no pin of it can match a leaf",
+                "none of its pins can match a leaf",
                 key="pin",
-                fix="pin the server's own key too, or export for a platform that sees the chain",
+                fix="also pin the server's own key, or choose a platform that compares the chain",
             )
         words = "; ".join(filter(None, (_narrowed(policy, kept), unseen)))
         return replace(policy, match="leaf", pins=kept), words
 
 
-class LeafOrAuthority(PolicyLimit):
-    """The platform has a list for leaves and one for authorities, and wants both to match."""
+class LeafOrAuthority(PolicyLimitation):
+    """The platform has one list for leaves and one for authorities, and requires both to match."""
 
     aspect = "match"
-    summary = '`match = "any"`: pins are for the leaf or for authorities, never for either'
+    summary = '`match = "any"`: becomes `"leaf"` or `"ca"`, depending on the roles of the pins'
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Decide for one of the two."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Choose one of the two lists."""
         if policy.match != "any":
             return policy, ""
         kept = _for_leaves(policy)
@@ -68,7 +67,7 @@ class LeafOrAuthority(PolicyLimit):
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
-    """The policy without the compromised keys of authorities, which the platform does not see."""
+    """Return the policy without compromised keys of authorities, which the platform ignores."""
     unseen = [
         entry
         for entry in policy.pins
@@ -82,7 +81,7 @@ def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
 
 
 def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
-    """The pins that a leaf can match; none where all that say what they are say authority."""
+    """Return the pins that a leaf can match; none if all roles but backups are authorities."""
     roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
     if roles and roles <= {"intermediate", "root"}:
         return ()

@@ -1,46 +1,46 @@
-"""Platforms that know hosts by names of one shape alone."""
+"""Limitations on the form of host names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.fit import PolicyLimit
+from certpin.formats.projection import PolicyLimitation
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy
 
 
-class NamesOnly(PolicyLimit):
-    """The platform pins names, and no IP addresses: it would leave those unpinned, or stop."""
+class NamesOnly(PolicyLimitation):
+    """The platform pins only names: it would stop, or leave IP addresses unpinned."""
 
     aspect = "hosts"
     summary = "IP addresses: refused"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Refuse an address."""
         if is_address(policy.pattern.name):
             raise ConfigError(
                 "it is an IP address",
                 key="name",
-                fix="give the server a name, or export the other hosts alone: --host HOST",
+                fix="give the server a name, or export only the other hosts: --host HOST",
             )
         return policy, ""
 
 
-class NoWildcard(PolicyLimit):
-    """The platform verifies the one name that stands in its file."""
+class NoWildcard(PolicyLimitation):
+    """The platform verifies the one name in its file."""
 
     aspect = "hosts"
     summary = "`*.name` and `**.name`: refused"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Refuse a wildcard: without a name, any server of the authority would do."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse wildcards. Without a name, any server of the authority would be accepted."""
         if policy.pattern.wildcard:
             raise ConfigError(
-                "it stands for many names, and one has to be verified",
+                "it covers several names, but the platform verifies one",
                 key="name",
-                fix="give each host a policy of its own",
+                fix="add a policy for each host",
             )
         return policy, ""

@@ -1,4 +1,4 @@
-"""Platforms on which every pattern that covers a host counts, not only the most specific one."""
+"""Limitations of platforms that apply every matching pattern, not only the most specific one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.fit import Fitted, Limit, Loss, with_policies
+from certpin.formats.projection import Limitation, Omission, Projection, with_policies
 from certpin.pins import HostPattern
 
 if TYPE_CHECKING:
@@ -15,46 +15,47 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
 
 
-class United(Limit):
-    """The pins of all patterns that cover a host are united."""
+class United(Limitation):
+    """The platform accepts the pins of all patterns that cover a host."""
 
     aspect = "overlap"
-    summary = "that the most specific policy wins: the pins of all that cover a host are united"
+    summary = "precedence of the most specific policy: the pins of all matching patterns are united"
 
-    def apply(self, pins: PinSet) -> Fitted:
-        """Give each policy the pins of the broader ones, as the platform will."""
+    def apply(self, pins: PinSet) -> Projection:
+        """Add the pins of broader patterns to each policy, as the platform does."""
         policies = [*pins.policies, *_meetings(pins)]
         index = {str(policy.pattern): policy for policy in policies}
-        fitted, losses = [], []
+        projected, omissions = [], []
         for policy in policies:
             united, added = _unite(policy, index)
-            fitted.append(united)
+            projected.append(united)
             if added:
-                problem = f"it accepts the pins of {' and '.join(added)} too: {self.why}"
-                losses.append(Loss(self.aspect, str(policy.pattern), problem))
-        return with_policies(pins, fitted, losses), tuple(losses)
+                problem = f"it also accepts the pins of {' and '.join(added)}: {self.why}"
+                omissions.append(Omission(self.aspect, str(policy.pattern), problem))
+        return with_policies(pins, projected, omissions), tuple(omissions)
 
 
-class OneDateInOverlaps(Limit):
-    """The platform's clients differ in what holds where two patterns cover a host.
+class OneDateInOverlaps(Limitation):
+    """The platform's clients apply overlapping patterns differently.
 
-    One takes the most specific pattern, which may have ended, and another one all that have not.
+    One client applies the most specific pattern, even if it has expired, and another client applies
+    all unexpired patterns.
     """
 
     aspect = "overlap"
-    summary = "patterns that overlap and end on different days: refused"
+    summary = "overlapping patterns that expire on different days: refused"
 
-    def apply(self, pins: PinSet) -> Fitted:
-        """Refuse two dates for one host."""
+    def apply(self, pins: PinSet) -> Projection:
+        """Refuse different expiry dates for one host."""
         index = {str(policy.pattern): policy for policy in pins.policies}
         for policy in pins.policies:
             for pattern in map(str, broader(policy.pattern)):
                 if pattern in index and index[pattern].expires != policy.expires:
                     raise ConfigError(
                         f"{policy.pattern} and {pattern} cannot be exported together: "
-                        f"they end on different days; {self.why}",
+                        f"they expire on different days; {self.why}",
                         key="expires",
-                        fix="let both end on one day, or neither",
+                        fix="let both expire on the same day, or neither",
                     )
         return pins, ()
 
@@ -71,7 +72,7 @@ def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy
 
 
 def broader(pattern: HostPattern) -> Iterator[HostPattern]:
-    """The patterns that cover every host of one, without itself."""
+    """Yield the other patterns that cover every host of ``pattern``."""
     if pattern.wildcard == "":
         yield HostPattern("**.", pattern.name)
         yield HostPattern("*.", pattern.name.partition(".")[2])
@@ -84,7 +85,7 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """The hosts where ``*.x`` and ``**.y.x`` meet, which have no policy of their own: ``y.x``."""
+    """Yield policies for hosts ``y.x`` that only ``*.x`` and ``**.y.x`` cover."""
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:
         name = policy.pattern.name

@@ -1,4 +1,4 @@
-"""Which pins a platform takes: their kind, their number, and keys that it must refuse."""
+"""Limitations on the kind and the number of pins, and on compromised keys."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.fit import PolicyLimit
+from certpin.formats.projection import PolicyLimitation
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy
 
 
-class KeysOnly(PolicyLimit):
-    """The platform compares public keys."""
+class KeysOnly(PolicyLimitation):
+    """The platform compares only public keys."""
 
     aspect = "pins"
-    summary = "pins of whole certificates (`cert-sha256/…`): left out"
+    summary = "pins of whole certificates (`cert-sha256/…`): omitted"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Leave out the pins of whole certificates."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the pins of whole certificates."""
         kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
         if not kept:
             raise ConfigError(
-                "none of its pins is of a key",
+                "none of its pins is the pin of a key",
                 key="pin",
                 fix="pin the key: certpin pin HOST prints both",
             )
@@ -31,13 +31,13 @@ class KeysOnly(PolicyLimit):
         return replace(policy, pins=kept), f"{', '.join(lost)} is left out" if lost else ""
 
 
-class TwoPins(PolicyLimit):
-    """The platform wants two pins, also if it only reports."""
+class TwoPins(PolicyLimitation):
+    """The platform requires two pins, also in report-only mode."""
 
     aspect = "pins"
     summary = 'a single pin, which `mode = "report"` allows: refused'
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
         """Refuse a single pin."""
         if len(policy.live_pins) < 2:
             raise ConfigError(
@@ -48,17 +48,17 @@ class TwoPins(PolicyLimit):
         return policy, ""
 
 
-class NoCompromised(PolicyLimit):
-    """The platform has a list of keys to accept, and none of keys to refuse.
+class NoCompromised(PolicyLimitation):
+    """The platform has a list of keys to accept, but none of keys to refuse.
 
-    A format lists it first, so that the other limits see live pins only.
+    A format lists this limitation first, so that the others see only live pins.
     """
 
     aspect = "compromised"
     summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Leave out the keys that clients of certpin refuse."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the keys that clients of certpin refuse."""
         if not policy.compromised:
             return policy, ""
         lost = ", ".join(sorted(map(str, policy.compromised)))

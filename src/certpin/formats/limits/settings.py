@@ -1,4 +1,4 @@
-"""What a pin file says beside its pins: modes, trust, addresses, the debug section."""
+"""Limitations on the other settings of a pin file: mode, trust, report URLs, debug section."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
-from certpin.formats.fit import Fitted, Limit, Loss, PolicyLimit
+from certpin.formats.projection import Limitation, Omission, PolicyLimitation, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,78 +14,78 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet
 
 
-class NoReportOnly(PolicyLimit):
+class NoReportOnly(PolicyLimitation):
     """The platform has no report-only mode.
 
-    Such a host is left out: enforcing what its owner only watches would lock somebody out.
+    A report-only host is omitted, because enforcing its pins could lock clients out.
     """
 
     aspect = "mode"
-    summary = '`mode = "report"`: such a host is left out; below a wildcard it is refused'
+    summary = '`mode = "report"`: the host is omitted, or refused if a wildcard would cover it'
 
-    def apply(self, pins: PinSet) -> Fitted:
-        """Leave such hosts out, unless the pins of a name above would be enforced on them then."""
-        fitted, losses = super().apply(pins)
-        above = {each.pattern.name for each in fitted.policies if each.pattern.wildcard}
+    def apply(self, pins: PinSet) -> Projection:
+        """Omit report-only hosts. Refuse them if a wildcard's pins would be enforced instead."""
+        projected, omissions = super().apply(pins)
+        above = {each.pattern.name for each in projected.policies if each.pattern.wildcard}
         for policy in pins.policies:
             if policy.mode == "report" and above.intersection(_and_above(policy.pattern.name)):
                 raise ConfigError(
-                    f'{policy.pattern} has mode = "report", and the pins of a name above it '
+                    f'{policy.pattern} has mode = "report", but the pins of a parent domain '
                     f"would be enforced on it: {self.why}",
                     key="mode",
-                    fix="enforce it too, or name the hosts above it one by one",
+                    fix="enforce it too, or replace the wildcard by individual hosts",
                 )
-        return fitted, losses
+        return projected, omissions
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Leave the policy out unless it is enforced."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the policy unless it is enforced."""
         if policy.mode == "enforce":
             return policy, ""
         return None, 'mode = "report": the host is left out'
 
 
-class NoTrust(PolicyLimit):
-    """The platform's own roots are not replaced by the export."""
+class NoTrust(PolicyLimitation):
+    """The export does not replace the platform's roots."""
 
     aspect = "trust"
-    summary = "`trust`: the platform's own roots decide"
+    summary = "`trust`: the platform uses its own roots"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Leave the anchors out."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the anchors."""
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
 
 
-class NoReports(PolicyLimit):
+class NoReports(PolicyLimitation):
     """The platform sends no reports."""
 
     aspect = "report_to"
-    summary = "`report_to`: no failure is reported"
+    summary = "`report_to`: failures are not reported"
 
-    def fit_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Leave the addresses out."""
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the URLs."""
         if not policy.report_to:
             return policy, ""
         return replace(policy, report_to=()), "report_to is left out"
 
 
-class NoDebug(Limit):
+class NoDebug(Limitation):
     """The platform has no debug override."""
 
     aspect = "debug"
-    summary = "`[debug]`: left out"
+    summary = "`[debug]`: omitted"
 
-    def apply(self, pins: PinSet) -> Fitted:
-        """Leave the section out."""
+    def apply(self, pins: PinSet) -> Projection:
+        """Omit the section."""
         if pins.debug is None:
             return pins, ()
-        loss = Loss(self.aspect, "", f"[debug] is left out: {self.why}")
-        return replace(pins, debug=None), (loss,)
+        omission = Omission(self.aspect, "", f"[debug] is left out: {self.why}")
+        return replace(pins, debug=None), (omission,)
 
 
 def _and_above(name: str) -> Iterator[str]:
-    """A name, and every name above it."""
+    """Yield a name and all its parent domains."""
     while name:
         yield name
         name = name.partition(".")[2]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.formats.fit import Loss
+    from certpin.formats.projection import Omission
     from certpin.pins import PinSet as AnyPinSet
 
 LIMITS = Limits()  # those of a client as it comes: what it would not take is not signed
@@ -41,7 +41,7 @@ class Content:
         return cls(signed.pins, signed.files)
 
     @property
-    def losses(self) -> tuple[Loss, ...]:
+    def omissions(self) -> tuple[Omission, ...]:
         """What Flutter apps will not have of it; nothing where it is not for them."""
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 

@@ -103,14 +103,14 @@ _ANDROID = [
     ),
     Mutation(
         "pins are not overridden in a release",
-        f"{_F}_raw_anchors.py",
+        f"{_F}_network_security.py",
         'if certificates.flag("overridePins", default=False):',
         "if False:",
         f"{_T}android.py::test_trust_settings_without_an_equivalent_are_refused[disables the pins]",
     ),
     Mutation(
         "debugging overrides by default",
-        f"{_F}_raw_anchors.py",
+        f"{_F}_network_security.py",
         'if each.flag("overridePins", default=True)',
         'if each.flag("overridePins", default=False)',
         f"{_T}android.py::test_a_debug_override_with_a_certificate_is_read",
@@ -158,7 +158,7 @@ _APPLE = [
 _LISTS = [
     Mutation(
         "one date in overlaps",
-        f"{_F}limits/overlap.py",
+        f"{_F}limits/hosts.py",
         "index[pattern].expires != policy.expires",
         "False",
         f"{_T}react_native.py::test_different_expiry_dates_for_a_host_are_refused",

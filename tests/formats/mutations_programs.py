@@ -61,7 +61,7 @@ MUTATIONS = [
     ),
     Mutation(
         "YAML without aliases",
-        f"{_F}_yaml.py",
+        f"{_F}envoy.py",
         "            if self.check_event(yaml.AliasEvent):\n",
         "            if False:\n",
         f"{_ENVOY}test_hostile_yaml_raises_format_error",

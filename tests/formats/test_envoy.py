@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import _yaml
+from certpin.formats import envoy
 from tests.formats._sets import KEYS, WHOLE, anchors, authorities
 from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
@@ -149,8 +149,8 @@ def test_hostile_yaml_raises_format_error(text: str, said: str) -> None:
 
 
 def test_missing_pyyaml_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    _yaml._parser.cache_clear()
+    envoy._parser.cache_clear()
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigError, match=r"certpin\[yaml\]"):
         imported("envoy", CLUSTERS)
-    _yaml._parser.cache_clear()
+    envoy._parser.cache_clear()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.formats import _network_security, _network_security_writer
+from certpin.formats import _network_security
 from certpin.formats.format import Format
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """Write one domain-config per name, and the trust anchors as raw resources."""
-    return _network_security_writer.write(pins, ANDROID.name)
+    return _network_security.write(pins, ANDROID.name)
 
 
 def read(source: Source) -> ParsedFile:
@@ -39,7 +39,7 @@ ANDROID = Format(
     title="Android, network security configuration",
     use="Write it to `src/main/` of your app, and reference it in the manifest: "
     '`android:networkSecurityConfig="@xml/network_security_config"`.',
-    file=_network_security_writer.FILE,
+    file=_network_security.FILE,
     limits=(
         NoCompromised("a pin-set has no list of keys to refuse"),
         NoReportOnly("a pin-set is always enforced"),

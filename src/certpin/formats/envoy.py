@@ -9,10 +9,10 @@ roots. The tests have no Envoy to run the configuration; they check its field na
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from certpin.errors import FormatError
-from certpin.formats import _yaml
+from certpin.errors import ConfigError, FormatError
 from certpin.formats._lines import beside, pattern_of
 from certpin.formats.format import File, Format, Found, ParsedFile
 from certpin.formats.header import commented, read_header
@@ -25,12 +25,14 @@ from certpin.formats.limits import (
     NoReports,
     OneHost,
 )
+from certpin.formats.shape import Shape
 from certpin.formats.table import pem, pins_from, read_anchors
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.formats.format import Source
-    from certpin.formats.shape import Shape
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
@@ -57,6 +59,11 @@ _MATCHERS = """\
         matcher:
           exact: "{name}"
 """
+
+
+# PyYAML reads some hundred thousand characters a second.
+_LONGEST = 1024 * 1024
+_NOTHING = Shape([])
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
@@ -112,7 +119,7 @@ def read(source: Source) -> ParsedFile:
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
     name, version = read_header(source.text)
-    contexts = [each for each in _yaml.mappings(source.text) if _is_context(each)]
+    contexts = [each for each in _mappings(source.text) if _is_context(each)]
     pattern = pattern_of(source.text) if len(contexts) == 1 else ""
     hosts = [_found(each, pattern, source) for each in contexts]
     return ParsedFile(tuple(found for found in hosts if found.pins), name, version)
@@ -126,8 +133,7 @@ def _is_context(value: Shape) -> bool:
 def _found(context: Shape, pattern: str, source: Source) -> Found:
     validation = context.need("common_tls_context").need("validation_context")
     texts = {
-        kind: validation.get(f"verify_certificate_{kind}") or _yaml.NOTHING
-        for kind in ("spki", "hash")
+        kind: validation.get(f"verify_certificate_{kind}") or _NOTHING for kind in ("spki", "hash")
     }
     pins = [f"sha256/{each}" for each in texts["spki"].texts()]
     pins += [f"cert-sha256/{each}" for each in texts["hash"].texts()]
@@ -151,6 +157,53 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
         return read_anchors(inline.text().encode())
     file = trusted.need("filename").text()
     return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
+
+
+# YAML from untrusted files: only texts, lists and mappings. Aliases can expand a short file to a
+# huge one, and numbers and dates are not needed, so all scalars are texts.
+
+
+def _mappings(text: str) -> Iterator[Shape]:
+    """Iterate over all mappings of a document, at any depth. Raises ``FormatError``."""
+    waiting: list[Any] = [_load(text)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield Shape(value)
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+
+
+def _load(text: str) -> Any:
+    if len(text) > _LONGEST:
+        raise FormatError(f"the file has more than {_LONGEST} characters")
+    yaml, loader = _parser()
+    try:
+        return yaml.load(text, Loader=loader)  # the loader creates only texts
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
+        raise FormatError(f"the file is not YAML: {' '.join(str(exc).split())}"[:200]) from exc
+
+
+@cache
+def _parser() -> tuple[Any, type]:
+    """Return PyYAML, and a loader without types and aliases."""
+    try:
+        import yaml
+    except ImportError as exc:
+        raise ConfigError(
+            "YAML cannot be read because PyYAML is not installed", fix="pip install 'certpin[yaml]'"
+        ) from exc
+
+    class Plain(yaml.BaseLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise FormatError(
+                    "the file uses an alias (*name)", fix="replace the alias by its value"
+                )
+            return super().compose_node(parent, index)
+
+    return yaml, Plain
 
 
 ENVOY = Format(

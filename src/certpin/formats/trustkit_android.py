@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from certpin.formats import _network_security, _network_security_writer
+from certpin.formats import _network_security
 from certpin.formats.format import Format, pass_over
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def write(pins: PinSet) -> tuple[File, ...]:
     """Write one domain-config per name, and the trust anchors as raw resources."""
-    return _network_security_writer.write(pins, TRUSTKIT_ANDROID.name, _config)
+    return _network_security.write(pins, TRUSTKIT_ANDROID.name, _config)
 
 
 def read(source: Source) -> ParsedFile:
@@ -64,7 +64,7 @@ TRUSTKIT_ANDROID = Format(
     title="TrustKit, Android",
     use="Write it to `src/main/` of your app, reference it in the manifest "
     '(`android:networkSecurityConfig="@xml/network_security_config"`), and start TrustKit with it.',
-    file=_network_security_writer.FILE,
+    file=_network_security.FILE,
     limits=(
         NoCompromised("a pin-set has no list of keys to refuse"),
         NamesOnly("TrustKit stops the app if a host is not a domain name"),

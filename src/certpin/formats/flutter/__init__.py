@@ -6,13 +6,14 @@ tests/formats/flutter runs it on Dart VMs.
 
 from __future__ import annotations
 
+import textwrap
+from base64 import b64encode
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats import _flutter
-from certpin.formats.flutter import source
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
@@ -57,6 +58,22 @@ SIGNED = (
 )
 
 
+_SIGNED_SOURCE = """\
+// Made by: certpin export flutter. Do not edit: export it again.
+
+/// The source of signed pin sets.
+library;
+
+import 'pin_updates.dart';
+
+/// The source: give it to a `PinUpdates`.
+const SignedSource signedSource = SignedSource(
+  url: '{url}',
+  root: {root},
+);
+"""
+
+
 def write(pins: PinSet) -> tuple[File, ...]:
     """Write ``pins.dart`` and the library, which is the same for every pin set."""
     return (_flutter.pins_file(pins, FLUTTER.name), *map(_file, LIBRARY))
@@ -75,7 +92,14 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
             key="name",
             fix="give the pin set a name of letters, digits, spaces and . _ -",
         )
-    return (source.file(signed), *map(_file, SIGNED))
+    return (_source_file(signed), *map(_file, SIGNED))
+
+
+def _source_file(signed: SignedSource) -> File:
+    """Write the constant ``signedSource``."""
+    lines = textwrap.wrap(b64encode(signed.root).decode(), 68)
+    root = "\n      ".join(f"'{line}'" for line in lines)
+    return File("signed_source.dart", _SIGNED_SOURCE.format(url=signed.url, root=root))
 
 
 def _file(name: str) -> File:

@@ -1,4 +1,4 @@
-"""Limitations on the hosts that a policy can cover."""
+"""Limitations on the hosts that a policy can cover: their number, form, subdomains and overlap."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from certpin.errors import ConfigError
-from certpin.formats.projection import Limitation, Omission, Projection, with_policies
+from certpin.formats.projection import (
+    Limitation,
+    Omission,
+    PolicyLimitation,
+    Projection,
+    with_policies,
+)
 from certpin.pins import HostPattern
+from certpin.pins.hosts import is_address
 from certpin.pins.meaning import policy_meaning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.hosts import Wildcard
 
@@ -126,3 +135,116 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
     """Return True if the same names are covered. ``**.`` includes the other patterns."""
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
+
+
+class NamesOnly(PolicyLimitation):
+    """The platform pins only names: it would stop, or leave IP addresses unpinned."""
+
+    aspect = "hosts"
+    summary = "IP addresses: refused"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse an address."""
+        if is_address(policy.pattern.name):
+            raise ConfigError(
+                "it is an IP address",
+                key="name",
+                fix="give the server a name, or export only the other hosts: --host HOST",
+            )
+        return policy, ""
+
+
+class NoWildcard(PolicyLimitation):
+    """The platform verifies the one name in its file."""
+
+    aspect = "hosts"
+    summary = "`*.name` and `**.name`: refused"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse wildcards. Without a name, any server of the authority would be accepted."""
+        if policy.pattern.wildcard:
+            raise ConfigError(
+                "it covers several names, but the platform verifies one",
+                key="name",
+                fix="add a policy for each host",
+            )
+        return policy, ""
+
+
+class United(Limitation):
+    """The platform accepts the pins of all patterns that cover a host."""
+
+    aspect = "overlap"
+    summary = "precedence of the most specific policy: the pins of all matching patterns are united"
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Add the pins of broader patterns to each policy, as the platform does."""
+        policies = [*pins.policies, *_meetings(pins)]
+        index = {str(policy.pattern): policy for policy in policies}
+        projected, omissions = [], []
+        for policy in policies:
+            united, added = _unite(policy, index)
+            projected.append(united)
+            if added:
+                problem = f"it also accepts the pins of {' and '.join(added)}: {self.why}"
+                omissions.append(Omission(self.aspect, str(policy.pattern), problem))
+        return with_policies(pins, projected, omissions), tuple(omissions)
+
+
+class OneDateInOverlaps(Limitation):
+    """The platform's clients apply overlapping patterns differently.
+
+    One client applies the most specific pattern, even if it has expired, and another client applies
+    all unexpired patterns.
+    """
+
+    aspect = "overlap"
+    summary = "overlapping patterns that expire on different days: refused"
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Refuse different expiry dates for one host."""
+        index = {str(policy.pattern): policy for policy in pins.policies}
+        for policy in pins.policies:
+            for pattern in map(str, broader(policy.pattern)):
+                if pattern in index and index[pattern].expires != policy.expires:
+                    raise ConfigError(
+                        f"{policy.pattern} and {pattern} cannot be exported together: "
+                        f"they expire on different days; {self.why}",
+                        key="expires",
+                        fix="let both expire on the same day, or neither",
+                    )
+        return pins, ()
+
+
+def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy, list[str]]:
+    entries = {entry.pin: entry for entry in policy.pins}
+    added = []
+    for pattern in broader(policy.pattern):
+        other = index.get(str(pattern))
+        if other and not other.live_pins.keys() <= entries.keys():
+            entries = {**other.live_pins, **entries}
+            added.append(str(pattern))
+    return replace(policy, pins=tuple(entries.values())), added
+
+
+def broader(pattern: HostPattern) -> Iterator[HostPattern]:
+    """Yield the other patterns that cover every host of ``pattern``."""
+    if pattern.wildcard == "":
+        yield HostPattern("**.", pattern.name)
+        yield HostPattern("*.", pattern.name.partition(".")[2])
+    elif pattern.wildcard == "*.":
+        yield HostPattern("**.", pattern.name)
+    parent = pattern.name.partition(".")[2]
+    while parent:
+        yield HostPattern("**.", parent)
+        parent = parent.partition(".")[2]
+
+
+def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
+    """Yield policies for hosts ``y.x`` that only ``*.x`` and ``**.y.x`` cover."""
+    index = {str(policy.pattern) for policy in pins.policies}
+    for policy in pins.policies:
+        name = policy.pattern.name
+        star = f"*.{name.partition('.')[2]}"
+        if policy.pattern.wildcard == "**." and star in index and name not in index:
+            yield replace(policy, pattern=HostPattern("", name))

@@ -10,7 +10,7 @@ from certpin.formats import FORMATS
 
 if TYPE_CHECKING:
     from certpin.formats import Format
-    from certpin.formats.fit import Limit
+    from certpin.formats.projection import Limitation
 
 TARGET = Path(__file__).parent.parent / "docs" / "formats.md"
 HEADER = """\
@@ -18,24 +18,26 @@ HEADER = """\
 
 <!-- Made by scripts/formats_page.py (make formats) from src/certpin/formats. Do not edit. -->
 
-`certpin export FORMAT` writes the pins of `pins.toml` as another platform wants them, and
-`certpin import FORMAT FILE` reads them back. Keep one list, in `pins.toml`, and let CI see to it
-that no copy drifts away from it: `certpin export FORMAT --out PATH --check`.
+`certpin export FORMAT` writes the pins of `pins.toml` in the format of another platform, and
+`certpin import FORMAT FILE` reads them from there. Maintain the pins only in `pins.toml`, and let
+CI check that every copy is up to date: `certpin export FORMAT --out PATH --check`.
 
-Hardly any platform can express all that a pin file says. Whatever is lost is told when you export,
-with the reason, and is an error with `--strict`. What would lock users out, or protect nothing, is
-refused. `removed` pins, roles, states and notes stay behind; only `json` has them. A
-[`compromised`](pinfile.md#removed-and-compromised-keys) key is refused where the platform has a
-list of keys to refuse; elsewhere it is left out, and the export says so. `strict_x509` is only for
-Python, and only in `json`. An import likewise names everything that it leaves behind.
+Most platforms cannot express all settings of a pin file. The export prints a warning for each
+omitted setting, with the reason; with `--strict` this is an error. An export that would lock users
+out or protect nothing is refused. `removed` pins, roles, states and notes are exported only by
+`json`. If the platform has a list of keys to refuse, it contains the
+[`compromised`](pinfile.md#removed-and-compromised-keys) keys; otherwise they are omitted with a
+warning. `strict_x509` applies only to Python, and is exported only by `json`. An import prints a
+warning for each setting that it skips.
 
-What real clients do with their exports, attacked: [formats, proven](formats-proof.md).
+The results of attacks on real clients with their exports are in
+[formats, proven](formats-proof.md).
 
 """
 
 
 def text() -> str:
-    """The whole page."""
+    """Return the whole page."""
     rows = "\n".join(map(_row, FORMATS.values()))
     table = f"| format | platform |\n|---|---|\n{rows}\n"
     return HEADER + table + "".join(map(_section, FORMATS.values()))
@@ -46,10 +48,10 @@ def _row(chosen: Format) -> str:
 
 
 def _section(chosen: Format) -> str:
-    limits = "\n".join(map(_limit, chosen.limits)) or "It can express everything."
+    limits = "\n".join(map(_limit, chosen.limits)) or "Nothing: it can express all settings."
     out, file = ("FOLDER", f"FOLDER/{chosen.file}") if chosen.folder else (chosen.file,) * 2
     needs = "".join(f"\n- {need}" for need in chosen.needs)
-    mind = f"\n\nMind:\n{needs}" if needs else ""
+    notes = f"\n\nIt relies on:\n{needs}" if needs else ""
     return f"""
 ## {chosen.name}
 
@@ -58,13 +60,13 @@ def _section(chosen: Format) -> str:
     certpin export {chosen.name} --out {out}
     certpin import {chosen.name} {file}
 
-What it cannot express:
+What it omits, changes or refuses:
 
-{limits}{mind}
+{limits}{notes}
 """
 
 
-def _limit(limit: Limit) -> str:
+def _limit(limit: Limitation) -> str:
     return f"- {limit.summary}. {limit.why[0].upper()}{limit.why[1:]}."
 
 

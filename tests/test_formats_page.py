@@ -6,7 +6,7 @@ from certpin.formats import FORMATS
 from scripts import formats_page
 
 
-def test_the_page_is_that_of_the_registry() -> None:
+def test_the_page_is_current() -> None:
     assert formats_page.TARGET.read_text(encoding="utf-8") == formats_page.text(), "make formats"
 
 

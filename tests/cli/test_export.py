@@ -82,8 +82,8 @@ def test_what_is_lost_is_a_warning_and_with_strict_an_error(run: Run) -> None:
     assert (done.code, done.err) == (
         0,
         (
-            f"certpin: warning: {HOST}: expires is left out, and the pins hold on after it: "
-            "curl knows no dates\n"
+            f"certpin: warning: {HOST}: expires is left out, so the pins stay in force after it: "
+            "curl does not support expiry dates\n"
         ),
     )
     Path("curl-pins.conf").unlink()

@@ -69,8 +69,8 @@ def test_half_of_a_source_is_none(run: Run, half: tuple[str, str]) -> None:
     [
         ("http://api.bank.example/", "updates come from an address such as https://"),
         ("https://pins.example/", "no policy covers pins.example"),
-        ("https://api.bank.example/$x/", "letters that do not belong into source code"),
-        ("https://api.bank.example/'/", "letters that do not belong into source code"),
+        ("https://api.bank.example/$x/", "characters that need escapes in source code"),
+        ("https://api.bank.example/'/", "characters that need escapes in source code"),
     ],
 )
 def test_an_address_that_no_app_could_use_is_refused(run: Run, url: str, said: str) -> None:
@@ -118,14 +118,14 @@ def test_a_name_that_is_another_one_in_dart_is_refused(run: Run) -> None:
     path.write_text(path.read_text().replace('name = "bank"', 'name = "bänk"', 1))
     done = export(run)
     assert done.code == 2
-    assert "signed sets go by their name" in done.err
+    assert "not the name of signed sets" in done.err
 
 
 @pytest.mark.parametrize("name", ["flutter-pins", "android", "json"])
 def test_other_formats_follow_nothing(run: Run, name: str) -> None:
     done = run("export", name, "--signed-root", "root.json", "--signed-url", URL, "--out", "lib")
     assert done.code == 2
-    assert "does not follow signed sets" in done.err
+    assert "does not support signed pin sets" in done.err
 
 
 def test_without_tuf_it_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

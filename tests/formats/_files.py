@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.errors import CertpinError, FormatError
-from certpin.formats import FORMATS, Source, Wishes
+from certpin.formats import FORMATS, ImportOptions, Source
 from certpin.pins import Pin
 from tests.kit import pin_set, policy
 
@@ -23,7 +23,7 @@ PINS = tuple(Pin("sha256", bytes(range(n, n + 32))) for n in range(6))
 A, B, C, D, E, F = (base64.b64encode(pin.digest).decode() for pin in PINS)
 
 
-def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **wishes: Any) -> PinSet:
+def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **options: Any) -> PinSet:
     """Read a file that somebody wrote; ``beside`` are the files next to it."""
 
     def read(path: str) -> bytes:
@@ -32,13 +32,13 @@ def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **wishe
         return beside[path]
 
     data = text if isinstance(text, bytes) else text.encode()
-    return FORMATS[name].load(Source(data, read), Wishes(**wishes))
+    return FORMATS[name].load(Source(data, read), ImportOptions(**options))
 
 
-def refusal(name: str, text: str | bytes, **wishes: Any) -> CertpinError:
+def refusal(name: str, text: str | bytes, **options: Any) -> CertpinError:
     """The error that a file is refused with."""
     with pytest.raises(CertpinError) as caught:
-        load(name, text, **wishes)
+        load(name, text, **options)
     return caught.value
 
 

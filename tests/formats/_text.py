@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats import FORMATS, Source, Wishes
+from certpin.formats import FORMATS, ImportOptions, Source
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -25,4 +25,4 @@ def imported(name: str, text: str, host: str = "", **beside: bytes) -> PinSet:
             raise FormatError(f"{path} is not there")
         return data
 
-    return FORMATS[name].load(Source(text.encode(), find), Wishes(host=host))
+    return FORMATS[name].load(Source(text.encode(), find), ImportOptions(host=host))

@@ -13,8 +13,7 @@ _PROGRAMS = "tests/formats/test_programs.py::"
 _DECISIONS = "tests/formats/interop/test_decisions.py::"
 _TRUST = "tests/formats/interop/test_trust.py::"
 _CLIENTS = (
-    "tests/formats/interop/test_clients.py::"
-    "test_it_refuses_every_attack_and_takes_every_change_but_for_what_is_named"
+    "tests/formats/interop/test_clients.py::test_the_client_passes_all_cases_except_the_listed_ones"
 )
 
 MUTATIONS = [
@@ -23,56 +22,56 @@ MUTATIONS = [
         f"{_F}wget.py",
         '        "check_certificate": "on",\n',
         "",
-        "tests/formats/test_wget.py::test_it_is_the_settings_of_one_command",
+        "tests/formats/test_wget.py::test_the_exported_settings",
     ),
     Mutation(
         "no name is chosen by a request",
         f"{_F}nginx.py",
         '"$proxy_host" if',
         '"$host" if',
-        f"{_PROXIES}test_for_many_names_nginx_takes_that_of_proxy_pass",
+        f"{_PROXIES}test_for_wildcards_nginx_uses_the_name_of_proxy_pass",
     ),
     Mutation(
         "addresses lock out",
         f"{_F}_proxy.py",
-        '        NamesOnly(f"{program} compares names with a certificate, and no addresses"),\n',
+        '        NamesOnly(f"{program} does not compare IP addresses with a certificate"),\n',
         "",
-        f"{_PROXIES}test_an_address_is_not_looked_for_in_a_certificate",
+        f"{_PROXIES}test_addresses_are_refused",
     ),
     Mutation(
         "HAProxy has one name",
         f"{_F}haproxy.py",
-        '        NoWildcard("HAProxy verifies the name of its line, and without one none"),\n',
+        '        NoWildcard("HAProxy verifies only the name in its line"),\n',
         "",
-        f"{_PROXIES}test_for_many_names_haproxy_has_none_that_it_could_verify",
+        f"{_PROXIES}test_haproxy_refuses_wildcards",
     ),
     Mutation(
         "Envoy needs roots",
         f"{_F}envoy.py",
         "    if trusted is None:\n",
         "    if trusted is None:\n        return None\n    if trusted is None:\n",
-        f"{_ENVOY}test_a_context_that_verifies_nothing_is_refused",
+        f"{_ENVOY}test_a_context_without_verification_is_refused",
     ),
     Mutation(
         "Envoy resumes nothing",
         f"{_F}envoy.py",
         "max_session_keys: 0",
         "max_session_keys: 1",
-        f"{_ENVOY}test_every_field_is_one_of_the_api",
+        f"{_ENVOY}test_all_fields_belong_to_the_api",
     ),
     Mutation(
         "YAML without aliases",
-        f"{_F}_yaml.py",
+        f"{_F}envoy.py",
         "            if self.check_event(yaml.AliasEvent):\n",
         "            if False:\n",
-        f"{_ENVOY}test_hostile_yaml_is_a_typed_error",
+        f"{_ENVOY}test_hostile_yaml_raises_format_error",
     ),
     Mutation(
         ".NET first",
         f"{_F}dotnet.cs",
         "errors != SslPolicyErrors.None || chain is null",
         "chain is null",
-        f"{_PROGRAMS}test_dotnet_lets_nothing_pass_that_dotnet_itself_refused",
+        f"{_PROGRAMS}test_dotnet_refuses_chains_that_dotnet_refuses",
     ),
     Mutation(
         "an export of the case's host",
@@ -97,7 +96,7 @@ PEERS = {
         Mutation(
             "wget and redirects",
             f"{_F}wget.py",
-            '        "max_redirect": "0",  # it would follow one to http://\n',
+            '        "max_redirect": "0",  # a redirect could lead to http://\n',
             "",
             f"{_CLIENTS}[wget, wget, leaf]",
         ),
@@ -141,7 +140,7 @@ PEERS = {
             f"{_F}node.mjs",
             "      ...(policy.trust ? { ca: policy.trust, secureContext: undefined } : {}),\n",
             "",
-            f"{_TRUST}test_a_root_of_the_platform_is_not_trusted_beside_the_anchors[node]",
+            f"{_TRUST}test_platform_roots_are_not_trusted_with_anchors[node]",
         ),
         Mutation(
             "Node.js and the most specific",
@@ -178,14 +177,14 @@ PEERS = {
             f"{_F}go.go",
             "	if len(inner.TLSNextProto) > 0 {",
             "	if len(inner.TLSNextProto) > 9 {",
-            f"{_PROGRAMS}test_go_sends_nothing_on_connections_that_the_base_made_for_itself",
+            f"{_PROGRAMS}test_go_does_not_use_connections_of_the_base_transport",
         ),
         Mutation(
             "Go and anchors",
             f"{_F}go.go",
             "		config.RootCAs = x509.NewCertPool()\n",
             "		config.RootCAs, _ = x509.SystemCertPool()\n",
-            f"{_TRUST}test_a_root_of_the_platform_is_not_trusted_beside_the_anchors[go]",
+            f"{_TRUST}test_platform_roots_are_not_trusted_with_anchors[go]",
         ),
     ],
 }

@@ -68,7 +68,7 @@ def everything() -> str:
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_what_is_written_is_valid(name: str) -> None:
+def test_exports_match_the_schema(name: str) -> None:
     reports = ("https://a.example/?a=1&b='<\"",) if name == "trustkit-android" else ()
     whole = two(
         "**.bank.example",
@@ -81,7 +81,7 @@ def test_what_is_written_is_valid(name: str) -> None:
     schema().validate(text)
 
 
-def test_the_schema_knows_what_is_not_valid() -> None:
+def test_the_schema_refuses_invalid_files() -> None:
     for text in (
         config(domain("a.example", pinned(A), pinned(B))),
         config(domain("a.example", '<pin-set><pin digest="SHA-1">AA==</pin></pin-set>')),
@@ -95,7 +95,7 @@ def test_the_schema_knows_what_is_not_valid() -> None:
 
 @pytest.mark.peer("xmllint")
 @pytest.mark.parametrize("name", [*BOTH, "apple", "trustkit-ios"])
-def test_another_parser_reads_what_is_written(name: str, tmp_path: Path) -> None:
+def test_another_parser_reads_the_export(name: str, tmp_path: Path) -> None:
     path = tmp_path / "file.xml"
     path.write_text(text_of(name, two("**.bank.example", match="leaf", on_expiry="fail-open")))
     subprocess.run(["xmllint", "--noout", "--nonet", str(path)], check=True, timeout=60)
@@ -105,7 +105,7 @@ def test_clear_text_is_forbidden_for_pinned_hosts() -> None:
     assert everything().count('<domain-config cleartextTrafficPermitted="false">') == 2
 
 
-def test_each_anchor_is_a_resource_of_its_own_and_shared_where_it_is_the_same() -> None:
+def test_each_distinct_anchor_is_one_resource() -> None:
     pins = pin_set(
         two("a.example", trust=anchors()[1]),
         two("b.example", trust=anchors()[0]),
@@ -119,22 +119,22 @@ def test_each_anchor_is_a_resource_of_its_own_and_shared_where_it_is_the_same() 
     assert all(file.text.count("BEGIN CERTIFICATE") == 1 for file in files[1:])
 
 
-def test_the_debug_override_is_one_of_builds_for_debugging_alone() -> None:
+def test_the_debug_override_applies_only_to_debug_builds() -> None:
     before, _, debug = everything().partition("<debug-overrides>")
     assert "overridePins" not in before
     assert debug.count('overridePins="true"') == 1
 
 
-def test_a_date_that_fails_closed_is_left_out_rather_than_letting_everybody_in() -> None:
+def test_a_fail_closed_date_is_omitted() -> None:
     export = FORMATS["android"].export(pin_set(two("a.example", expires=DAY)))
     assert "expiration" not in export.files[0].text
-    assert [loss.aspect for loss in export.losses] == ["expires"]
+    assert [omission.aspect for omission in export.omissions] == ["expires"]
 
 
 # -- what others wrote ----------------------------------------------------------------------------
 
 
-def test_a_file_as_the_documentation_shows_it_is_read() -> None:
+def test_the_example_of_the_documentation_is_read() -> None:
     text = f"""<?xml version="1.0" encoding="utf-8"?>
     <!-- pins of the bank -->
     <network-security-config xmlns:tools="http://schemas.android.com/tools">
@@ -169,7 +169,7 @@ def test_a_file_as_the_documentation_shows_it_is_read() -> None:
     assert pins.policies[0].trust is None
 
 
-def test_a_nested_domain_config_inherits_and_what_it_says_itself_takes_the_place() -> None:
+def test_a_nested_domain_config_inherits_and_overrides() -> None:
     inner = domain("a.bank.example", domain("deep.bank.example", pinned(C, D)))
     own = pinned(A, B, more=' expiration="2027-06-01"')
     pins = load("android", config(domain("bank.example", own, inner)))
@@ -196,7 +196,7 @@ def test_trust_anchors_are_inherited_from_the_base() -> None:
     ]
 
 
-def test_a_debug_override_is_read_where_it_overrides_with_a_certificate() -> None:
+def test_a_debug_override_with_a_certificate_is_read() -> None:
     der = authorities()[0].certificate.der
     kept = config(
         domain("a.example", pinned(A, B)),
@@ -209,57 +209,60 @@ def test_a_debug_override_is_read_where_it_overrides_with_a_certificate() -> Non
     assert load("android", passed).debug is None
 
 
-def test_pins_in_the_base_are_refused_as_android_does() -> None:
+def test_pins_in_base_config_are_refused() -> None:
     assert "base-config has pins" in str(refused(f"<base-config>{pinned(A, B)}</base-config>"))
 
 
-def test_a_domain_that_stands_there_twice_is_refused_as_android_does() -> None:
+def test_a_duplicate_domain_is_refused() -> None:
     nested = domain("a.example", pinned(A, B), domain("A.example"))
     assert "twice" in str(refused(nested))
     assert "twice" in str(refused(domain("a.example", pinned(A, B)), domain("a.example")))
 
 
 @pytest.mark.parametrize("digest", ["SHA-1", "SHA-512", "", "sha256"])
-def test_a_pin_of_another_digest_is_refused(digest: str) -> None:
+def test_a_pin_with_another_digest_is_refused(digest: str) -> None:
     pin_set = f'<pin-set><pin digest="{digest}">{A}</pin></pin-set>'
-    assert "no digest that Android takes" in str(refused(domain("a.example", pin_set)))
+    assert "does not support the digest" in str(refused(domain("a.example", pin_set)))
 
 
 @pytest.mark.parametrize("inner", ["<pin-set/>", "<pin-set></pin-set>"])
-def test_a_subdomain_that_is_taken_out_of_the_pins_is_refused(inner: str) -> None:
+def test_a_subdomain_excluded_from_pins_is_refused(inner: str) -> None:
     nested = domain("free.bank.example", inner)
     error = refused(domain("bank.example", pinned(A, B), nested, below="true"))
-    assert "'free.bank.example' is taken out of the pins of **.bank.example" in str(error)
+    assert "'free.bank.example' is excluded from the pins of **.bank.example" in str(error)
     beside = refused(domain("bank.example", pinned(A, B), below="true"), domain("x.bank.example"))
-    assert "'x.bank.example' is taken out" in str(beside)
+    assert "'x.bank.example' is excluded" in str(beside)
 
 
-def test_a_host_without_pins_elsewhere_is_passed_over() -> None:
+def test_an_unrelated_host_without_pins_is_skipped() -> None:
     text = config(domain("bank.example", pinned(A, B), below="true"), domain("other.example"))
     assert digests(load("android", text)) == {"**.bank.example": set(PINS[:2])}
 
 
 def test_a_star_is_no_wildcard_on_android() -> None:
-    assert "no host has it" in str(refused(domain("*.bank.example", pinned(A, B))))
+    assert "which no host has" in str(refused(domain("*.bank.example", pinned(A, B))))
 
 
 @pytest.mark.parametrize(
     ("anchors", "words"),
     [
-        (trusting("@raw/one", "system"), "must trust the system's authorities, or those of files"),
+        (
+            trusting("@raw/one", "system"),
+            "must trust either the system's authorities or those of files",
+        ),
         (trusting("user"), "must trust"),
         ("<trust-anchors/>", "must trust"),
         pytest.param(
             trusting("system", more=' overridePins="true"'),
-            "the pins do not hold",
-            id="pins do not hold",
+            "disables the pins",
+            id="disables the pins",
         ),
         (trusting("@raw/../../secret"), "is not system, user or @raw"),
         (trusting("@xml/one"), "is not system, user or @raw"),
-        (trusting("@raw/gone"), "res/raw has no certificate of the name gone"),
+        (trusting("@raw/gone"), "res/raw has no certificate gone"),
     ],
 )
-def test_trust_that_certpin_cannot_say_is_refused(anchors: str, words: str) -> None:
+def test_trust_settings_without_an_equivalent_are_refused(anchors: str, words: str) -> None:
     assert words in str(refused(domain("a.example", pinned(A, B), anchors)))
 
 
@@ -267,7 +270,7 @@ def test_trust_that_certpin_cannot_say_is_refused(anchors: str, words: str) -> N
     ("inside", "words"),
     [
         (domain("a.example", pinned(A, B), pinned(C, D)), "more than one pin-set"),
-        ("<domain-config/>", "without a domain"),
+        ("<domain-config/>", "has no domain"),
         (domain("a.example", pinned(A, B), below="yes"), "must be true or false"),
         (domain("a.example", pinned(A, B, more=' expiration="1.6.2027"')), "is not a date"),
         (domain("a.example", pinned(A, B, more=' expiration="2027-13-01"')), "is not a date"),
@@ -275,19 +278,19 @@ def test_trust_that_certpin_cannot_say_is_refused(anchors: str, words: str) -> N
         (domain("a.example", pinned(A, "?")), "not base64"),
         (domain("a..example", pinned(A, B)), "not a host name"),
         (domain("", pinned(A, B)), "a host has no name"),
-        (domain("a.example"), "no pin in it"),
+        (domain("a.example"), "contains no pins"),
         ("<debug-overrides/><debug-overrides/>" + domain("a.example", pinned(A, B)), "more than"),
     ],
 )
-def test_what_android_would_not_take_is_refused(inside: str, words: str) -> None:
+def test_values_that_android_refuses_are_refused(inside: str, words: str) -> None:
     assert words in str(refused(inside))
 
 
-def test_another_root_is_refused() -> None:
-    assert "its root is 'manifest'" in str(refusal("android", "<manifest/>"))
+def test_another_root_element_is_refused() -> None:
+    assert "the root element is 'manifest'" in str(refusal("android", "<manifest/>"))
 
 
-def test_a_lone_pin_is_refused_unless_it_is_only_watched() -> None:
+def test_a_single_pin_is_refused_unless_report_only() -> None:
     text = config(domain("a.example", pinned(A)))
     assert isinstance(refusal("android", text), ConfigError)
     assert load("android", text, mode="report").policies[0].mode == "report"

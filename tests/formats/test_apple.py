@@ -46,7 +46,7 @@ def check_keys(found: dict[str, Any]) -> None:
         assert all(each.keys() == {DIGEST} for key in lists for each in entry[key])
 
 
-def test_keys_and_types_are_those_of_the_documentation() -> None:
+def test_keys_and_types_match_the_documentation() -> None:
     text = text_of("apple", two("**.bank.example", match="leaf"), two("pay.example", match="ca"))
     found = domains(text)
     check_keys(found)
@@ -56,23 +56,23 @@ def test_keys_and_types_are_those_of_the_documentation() -> None:
     assert found["pay.example"]["NSIncludesSubdomains"] is False
 
 
-def test_pins_for_either_are_decided_by_their_roles() -> None:
+def test_match_any_is_resolved_by_roles() -> None:
     policy = two("pay.example")
     policy = policy.__class__(
         policy.pattern, (HostPin(PINS[0], "intermediate"), HostPin(PINS[1], "backup"))
     )
     export = FORMATS["apple"].export(pin_set(policy))
     assert "NSPinnedCAIdentities" in domains(export.files[0].text)["pay.example"]
-    assert 'match = "any" becomes "ca"' in str(export.losses[0])
+    assert 'match = "any" becomes "ca"' in str(export.omissions[0])
 
 
-def test_one_label_below_is_all_that_apple_covers_and_that_is_told() -> None:
+def test_deeper_subdomains_are_reported_as_not_covered() -> None:
     export = FORMATS["apple"].export(pin_set(two("**.bank.example", match="leaf")))
     assert [str(each.pattern) for each in export.pins.policies] == [
         "bank.example",
         "*.bank.example",
     ]
-    assert "does not cover names with two labels more" in str(export.losses[0])
+    assert "does not cover names with two more labels" in str(export.omissions[0])
 
 
 def test_an_address_is_refused() -> None:
@@ -81,7 +81,7 @@ def test_an_address_is_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:not imported")
-def test_a_file_as_the_documentation_shows_it_is_read() -> None:
+def test_the_example_of_the_documentation_is_read() -> None:
     text = f"""{HEAD}<plist version="1.0"><dict>
       <key>CFBundleName</key><string>Bank</string>
       <key>NSAppTransportSecurity</key><dict>
@@ -111,14 +111,14 @@ def test_a_file_as_the_documentation_shows_it_is_read() -> None:
     assert [each.match for each in pins.policies] == ["ca", "ca", "leaf"]
 
 
-def test_both_lists_together_are_something_that_certpin_cannot_say() -> None:
+def test_both_lists_together_are_refused() -> None:
     both = {
         "NSPinnedLeafIdentities": identities(A, B),
         "NSPinnedCAIdentities": identities(C),
     }
     error = refusal("apple", info({"bank.example": both}))
     assert isinstance(error, FormatError)
-    assert "Apple wants both to match" in str(error)
+    assert "Apple requires both to match" in str(error)
     assert "NSPinnedCAIdentities" in error.fix
 
 
@@ -131,30 +131,30 @@ def test_both_lists_together_are_something_that_certpin_cannot_say() -> None:
         ({"a.example": {"NSPinnedLeafIdentities": [{}]}}, f"{DIGEST} is missing"),
         ({"a.example": {"NSPinnedLeafIdentities": [{DIGEST: b"x"}]}}, "must be a text"),
         ({"a.example": {"NSPinnedLeafIdentities": identities(A[:-2])}}, "not base64"),
-        ({"*.a.example": {"NSPinnedLeafIdentities": identities(A, B)}}, "no host has it"),
+        ({"*.a.example": {"NSPinnedLeafIdentities": identities(A, B)}}, "which no host has"),
         (
             {"a.example": {"NSPinnedLeafIdentities": identities(A), "NSIncludesSubdomains": 1}},
             "must be true or false",
         ),
-        ({}, "no pin in it"),
+        ({}, "contains no pins"),
         ([], "must be a mapping"),
     ],
 )
-def test_what_is_not_as_the_documentation_has_it_is_refused(found: Any, words: str) -> None:
+def test_values_that_differ_from_the_documentation_are_refused(found: Any, words: str) -> None:
     assert words in str(refusal("apple", info(found)))
 
 
 @pytest.mark.filterwarnings("ignore:not imported")
-def test_an_info_plist_without_pins_is_told_from_junk() -> None:
-    assert "no pin in it" in str(refusal("apple", plistlib.dumps({"CFBundleName": "Bank"})))
+def test_an_info_plist_without_pins_is_reported() -> None:
+    assert "contains no pins" in str(refusal("apple", plistlib.dumps({"CFBundleName": "Bank"})))
 
 
-def test_a_host_that_stands_there_twice_is_refused_and_none_of_the_two_lost() -> None:
+def test_a_duplicate_host_is_refused() -> None:
     entry = f"<dict><key>NSPinnedLeafIdentities</key><array><dict><key>{DIGEST}</key>"
     entry = f"<key>a.example</key>{entry}<string>{A}</string></dict></array></dict>"
     text = f"""<plist><dict><key>NSAppTransportSecurity</key><dict><key>NSPinnedDomains</key>
         <dict>{entry}{entry}</dict></dict></dict></plist>"""
-    assert "'a.example' stands there twice" in str(refusal("apple", text))
+    assert "'a.example' occurs twice" in str(refusal("apple", text))
 
 
 @pytest.mark.slow
@@ -173,8 +173,8 @@ def test_a_host_that_stands_there_twice_is_refused_and_none_of_the_two_lost() ->
         ("<key>a</key>", "not a property list"),
         ("<dict><string>a</string></dict>", "not a property list"),
         ("<dict><key>a</key></dict>", "not a property list"),
-        ("<true/><false/>", "one value in it"),
-        ("", "one value in it"),
+        ("<true/><false/>", "must contain one value"),
+        ("", "must contain one value"),
         ("<string>&x;</string>", "not XML"),
     ],
 )
@@ -183,7 +183,7 @@ def test_hostile_property_lists_raise_the_typed_error(name: str, inside: str, wo
 
 
 @pytest.mark.parametrize("name", ["apple", "trustkit-ios"])
-def test_entities_and_other_shapes_of_property_lists_are_refused(name: str) -> None:
+def test_entities_and_other_property_lists_are_refused(name: str) -> None:
     laughs = f'<!DOCTYPE plist [<!ENTITY l0 "ha">{LAUGHS}]><plist><string>&l29;</string></plist>'
     assert "entity" in str(refusal(name, laughs))
     binary = plistlib.dumps({}, fmt=plistlib.FMT_BINARY)

@@ -30,11 +30,11 @@ def test_strings_are_found_and_comments_are_not_read(code: str) -> None:
     assert strings(code) == ["a", "b"]
 
 
-def test_an_address_in_a_string_is_no_comment() -> None:
+def test_a_url_in_a_string_is_not_a_comment() -> None:
     assert strings('"https://bank.example/*x*/" // "y"') == ["https://bank.example/*x*/"]
 
 
-def test_words_and_marks_keep_their_places() -> None:
+def test_words_and_marks_keep_their_lines() -> None:
     found = [(token.kind, token.text, token.line) for token in tokens('x.add(\n  "y", 1)')]
     assert found == [
         ("word", "x", 1),
@@ -49,13 +49,13 @@ def test_words_and_marks_keep_their_places() -> None:
 
 
 @pytest.mark.parametrize("code", ['"a\\"b"', "'${host}'", '\n"\\u0041"', "'a\\\\'"])
-def test_a_string_that_is_put_together_is_not_guessed_at(code: str) -> None:
-    with pytest.raises(FormatError, match=r"line [12]: the string .* is put together in code"):
+def test_computed_strings_are_refused(code: str) -> None:
+    with pytest.raises(FormatError, match=r"line [12]: the string .* is computed"):
         strings(code)
 
 
 @given(st.text(max_size=300))
-def test_any_text_is_read_to_its_end_or_is_refused(text: str) -> None:
+def test_any_text_is_tokenized_or_refused(text: str) -> None:
     try:
         found = list(tokens(text))
     except FormatError:
@@ -66,7 +66,7 @@ def test_any_text_is_read_to_its_end_or_is_refused(text: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ['"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("])
-def test_a_million_characters_of_hostile_text_take_one_pass(piece: str) -> None:
+def test_hostile_text_takes_linear_time(piece: str) -> None:
     """A pattern that backtracks would run into the time-out of the suite."""
     count = 0
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import Source, Wishes
+from certpin.formats import ImportOptions, Source
 from certpin.formats.curl import CURL
 from tests.formats._sets import KEYS, anchors, authorities
 from tests.kit import pin_set, policy
@@ -18,7 +18,7 @@ def nothing(path: str) -> bytes:
     raise FormatError(path)
 
 
-def test_it_is_the_options_of_one_command() -> None:
+def test_the_exported_options() -> None:
     [file] = CURL.export(pin_set(policy(HOST, *KEYS[:2]), version=4)).files
     assert file.path == "curl-pins.conf"
     assert file.text == (
@@ -28,7 +28,7 @@ def test_it_is_the_options_of_one_command() -> None:
     )
 
 
-def test_trust_anchors_stand_beside_it() -> None:
+def test_trust_anchors_are_a_second_file() -> None:
     options, pem = CURL.export(pin_set(policy(HOST, *KEYS[:2], trust=anchors()[0]))).files
     assert 'cacert = "curl-anchors.pem"\n' in options.text
     assert pem.text == authorities()[0].pem.decode()
@@ -43,34 +43,34 @@ def test_trust_anchors_stand_beside_it() -> None:
         f"pinnedpubkey = old\n  pinnedpubkey {SPELLED}  \n",
     ],
 )
-def test_the_ways_to_write_it_are_read(text: str) -> None:
-    found = CURL.load(Source(text.encode(), nothing), Wishes(host=HOST))
+def test_other_notations_are_read(text: str) -> None:
+    found = CURL.load(Source(text.encode(), nothing), ImportOptions(host=HOST))
     [only] = found.policies
     assert (str(only.pattern), only.match, set(only.live_pins)) == (HOST, "leaf", set(KEYS[:2]))
     assert [entry.role for entry in only.pins] == ["leaf", "backup"]
 
 
-def test_a_file_that_names_no_host_needs_one_from_its_user() -> None:
+def test_a_file_without_host_needs_the_host_option() -> None:
     with pytest.raises(ConfigError, match="the file names no host"):
         CURL.load(Source(f"pinnedpubkey {SPELLED}".encode(), nothing))
 
 
-def test_a_lone_pin_is_taken_for_watching_only() -> None:
+def test_a_single_pin_is_imported_as_report_only() -> None:
     lone = Source(f"pinnedpubkey {SPELLED.partition(';')[0]}".encode(), nothing)
     with pytest.raises(ConfigError, match="one pin alone"):
-        CURL.load(lone, Wishes(host=HOST))
-    [only] = CURL.load(lone, Wishes(host=HOST, mode="report")).policies
+        CURL.load(lone, ImportOptions(host=HOST))
+    [only] = CURL.load(lone, ImportOptions(host=HOST, mode="report")).policies
     assert only.mode == "report"
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x.pem", "a/b.pem", "\\\\host\\x.pem"])
-def test_no_file_is_read_that_is_not_beside_it(name: str) -> None:
+def test_only_files_in_the_same_folder_are_read(name: str) -> None:
     text = f"pinnedpubkey {SPELLED}\ncacert {name}"
-    with pytest.raises(FormatError, match="is not a file beside it"):
-        CURL.load(Source(text.encode(), nothing), Wishes(host=HOST))
+    with pytest.raises(FormatError, match="is not in the same folder"):
+        CURL.load(Source(text.encode(), nothing), ImportOptions(host=HOST))
 
 
-def test_a_line_of_a_million_spaces_takes_one_pass() -> None:
+def test_a_line_of_a_million_spaces_takes_linear_time() -> None:
     text = "pinnedpubkey" + " " * 1_000_000 + '"x'
     with pytest.raises(FormatError):
-        CURL.load(Source(text.encode(), nothing), Wishes(host=HOST))
+        CURL.load(Source(text.encode(), nothing), ImportOptions(host=HOST))

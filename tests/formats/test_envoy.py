@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import _yaml
+from certpin.formats import envoy
 from tests.formats._sets import KEYS, WHOLE, anchors, authorities
 from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
@@ -39,7 +39,7 @@ def validation(**fields: Any) -> Any:
 
 
 @pytest.mark.parametrize("pattern", [HOST, "*.bank.example", "192.0.2.7", "2001:db8::7"])
-def test_every_field_is_one_of_the_api(pattern: str) -> None:
+def test_all_fields_belong_to_the_api(pattern: str) -> None:
     loaded = socket(pattern=pattern)
     assert loaded["name"] == "envoy.transport_sockets.tls"
     assert loaded["typed_config"].keys() <= CONTEXT
@@ -47,33 +47,33 @@ def test_every_field_is_one_of_the_api(pattern: str) -> None:
     assert validation(pattern=pattern).keys() <= VALIDATION
 
 
-def test_pins_of_both_kinds_have_their_list() -> None:
+def test_each_kind_of_pin_has_its_list() -> None:
     found = validation()
     assert found["verify_certificate_spki"] == [str(pin)[7:] for pin in KEYS[:2]]
     assert found["verify_certificate_hash"] == [WHOLE[0].digest.hex()]
 
 
-def test_one_name_is_asked_for_and_verified() -> None:
+def test_the_name_is_requested_and_verified() -> None:
     assert socket()["typed_config"]["sni"] == HOST
     assert validation()["match_typed_subject_alt_names"] == [
         {"san_type": "DNS", "matcher": {"exact": HOST}}
     ]
 
 
-def test_an_address_is_no_server_name() -> None:
+def test_an_address_is_not_sent_as_server_name() -> None:
     assert "sni" not in socket(pattern="192.0.2.7")["typed_config"]
     assert validation(pattern="192.0.2.7")["match_typed_subject_alt_names"] == [
         {"san_type": "IP_ADDRESS", "matcher": {"exact": "192.0.2.7"}}
     ]
 
 
-def test_of_many_names_the_one_that_is_asked_for_is_verified() -> None:
+def test_for_wildcards_the_requested_name_is_verified() -> None:
     context = socket(pattern="**.bank.example")["typed_config"]
     assert context["auto_host_sni"] is True
     assert context["auto_sni_san_validation"] is True
 
 
-def test_some_roots_are_always_named_since_envoy_verifies_nothing_without() -> None:
+def test_trusted_roots_are_always_set() -> None:
     assert validation()["trusted_ca"] == {"filename": "/etc/ssl/certs/ca-certificates.crt"}
     own = validation(trust=anchors()[0])["trusted_ca"]
     assert own == {"inline_string": authorities()[0].pem.decode()}
@@ -103,25 +103,25 @@ static_resources:
 """.replace("ONE", str(KEYS[0])[7:]).replace("TWO", str(KEYS[1])[7:])
 
 
-def test_every_pinned_cluster_of_a_configuration_is_found() -> None:
+def test_all_pinned_clusters_are_read() -> None:
     [only] = imported("envoy", CLUSTERS, own=authorities()[0].pem).policies
     assert (str(only.pattern), only.match, only.trust) == (HOST, "leaf", anchors()[0])
     assert set(only.live_pins) == set(KEYS[:2])
 
 
-def test_json_is_yaml_too() -> None:
+def test_json_is_accepted_as_yaml() -> None:
     text = json.dumps(yaml.safe_load(CLUSTERS))
     assert len(imported("envoy", text, own=authorities()[0].pem).policies) == 1
 
 
-def test_no_file_is_read_that_is_not_beside_it() -> None:
-    with pytest.raises(FormatError, match="is not a file beside it"):
+def test_only_files_in_the_same_folder_are_read() -> None:
+    with pytest.raises(FormatError, match="is not in the same folder"):
         imported("envoy", CLUSTERS.replace("own.pem", "/etc/passwd"))
 
 
-def test_a_context_that_verifies_nothing_is_refused() -> None:
+def test_a_context_without_verification_is_refused() -> None:
     text = CLUSTERS.replace("trusted_ca: {filename: own.pem}", "allow_expired_certificate: true")
-    with pytest.raises(FormatError, match="Envoy verifies nothing there"):
+    with pytest.raises(FormatError, match="Envoy would verify nothing"):
         imported("envoy", text)
 
 
@@ -129,28 +129,28 @@ def test_a_context_that_verifies_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: &a [x]\nb: *a\n", "it uses an alias"),
-        ("a: &a [" + "*b," * 9 + "]", "it uses an alias"),
-        ("a: [1", "it is not YAML"),
-        ("a: 1\n---\nb: 2\n", "it is not YAML"),
-        ("[" * 100_000, "it is not YAML"),
-        ("- " * 50_000, "it is not YAML"),
-        ("? [a]\n: b\n", "it is not YAML"),
-        ('a: "\\UFFFFFFFF"', "it is not YAML"),
-        ("a: 2001-99-99\nb: " + "9" * 5000, "there is no pin in it"),
-        ("a: !!python/object/apply:os.system [true]", "there is no pin in it"),
-        ("x" * (2 * 1024 * 1024), "no list of pins"),
+        ("a: &a [x]\nb: *a\n", "the file uses an alias"),
+        ("a: &a [" + "*b," * 9 + "]", "the file uses an alias"),
+        ("a: [1", "the file is not YAML"),
+        ("a: 1\n---\nb: 2\n", "the file is not YAML"),
+        ("[" * 100_000, "the file is not YAML"),
+        ("- " * 50_000, "the file is not YAML"),
+        ("? [a]\n: b\n", "the file is not YAML"),
+        ('a: "\\UFFFFFFFF"', "the file is not YAML"),
+        ("a: 2001-99-99\nb: " + "9" * 5000, "the file contains no pins"),
+        ("a: !!python/object/apply:os.system [true]", "the file contains no pins"),
+        ("x" * (2 * 1024 * 1024), "bytes"),
     ],
     ids=lambda value: value[:20],
 )
-def test_hostile_yaml_is_a_typed_error(text: str, said: str) -> None:
+def test_hostile_yaml_raises_format_error(text: str, said: str) -> None:
     with pytest.raises(FormatError, match=said):
         imported("envoy", text, HOST)
 
 
-def test_without_pyyaml_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    _yaml._parser.cache_clear()
+def test_missing_pyyaml_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    envoy._parser.cache_clear()
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigError, match=r"certpin\[yaml\]"):
         imported("envoy", CLUSTERS)
-    _yaml._parser.cache_clear()
+    envoy._parser.cache_clear()

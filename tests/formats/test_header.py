@@ -23,7 +23,7 @@ def test_name_and_version_are_read_back(name: str, version: int) -> None:
 
 
 @given(st.text() | st.sampled_from(ENDS))
-def test_nothing_of_a_name_can_end_a_comment_anywhere(name: str) -> None:
+def test_a_name_cannot_end_a_comment_in_any_language(name: str) -> None:
     first, second = header(replace(PINS, name=name), "curl")
     assert first.isascii()
     assert not any(end in first + second for end in ENDS)
@@ -34,7 +34,7 @@ def test_a_plain_name_is_readable() -> None:
     assert quoted("bank-app") == r'"bank\u002dapp"'
 
 
-def test_a_file_of_somebody_elses_has_no_name() -> None:
+def test_a_file_without_header_has_no_name() -> None:
     assert read_header("pinnedpubkey = x") == ("", 1)
 
 
@@ -45,6 +45,6 @@ def test_a_file_of_somebody_elses_has_no_name() -> None:
         'certpin pin set "a\tb", version 1',
     ],
 )
-def test_a_damaged_line_is_said(line: str) -> None:
-    with pytest.raises(FormatError, match="its first line is damaged"):
+def test_a_damaged_header_is_refused(line: str) -> None:
+    with pytest.raises(FormatError, match="the header line is damaged"):
         read_header(line)

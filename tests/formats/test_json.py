@@ -28,15 +28,15 @@ def load(document: Any) -> PinSet:
 
 @pytest.mark.slow
 @given(pins=pin_sets())
-def test_everything_comes_back_roles_states_and_notes_too(pins: PinSet) -> None:
+def test_json_preserves_roles_states_and_notes(pins: PinSet) -> None:
     export = JSON.export(pins)
-    assert export.losses == ()
+    assert export.omissions == ()
     found = load(export.files[0].text)
     assert [each.pins for each in found.policies] == [each.pins for each in pins.policies]
 
 
 @pytest.mark.parametrize("strict", [True, False, None])
-def test_strictness_comes_back_and_goes_to_no_other_platform(strict: bool | None) -> None:
+def test_strict_x509_is_exported_only_to_json(strict: bool | None) -> None:
     trust = replace(anchors()[0], strict=strict)
     pins = pin_set(policy("api.bank.example", trust=trust))
     assert load(JSON.export(pins).files[0].text).policies[0].trust == trust
@@ -47,7 +47,7 @@ def test_strictness_comes_back_and_goes_to_no_other_platform(strict: bool | None
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"schema": "certpin-pins/2"}, "its schema is not certpin-pins/1"),
+        ({"schema": "certpin-pins/2"}, "the schema is not certpin-pins/1"),
         ({"schema": 1}, "schema must be a text"),
         ({"version": True}, "version must be a whole number"),
         ({"version": "1"}, "version must be a whole number"),
@@ -55,13 +55,11 @@ def test_strictness_comes_back_and_goes_to_no_other_platform(strict: bool | None
         ({"hosts": [1]}, r"hosts\[0\] must be a mapping"),
         ({"hosts": [{"pattern": "a.example"}]}, r"hosts\[0\].pins is missing"),
         ({"hosts": [{"pins": [{"pin": 1}]}]}, r"hosts\[0\].pins\[0\].pin must be a text"),
-        ({"hosts": []}, "there is no pin in it"),
+        ({"hosts": []}, "the file contains no pins"),
         ({"debug": {}}, "debug.trust is missing"),
     ],
 )
-def test_what_is_not_as_it_should_be_is_said_with_its_place(
-    change: dict[str, Any], problem: str
-) -> None:
+def test_invalid_values_are_reported_with_their_place(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(FormatError, match=problem):
         load({**PLAIN, **change})
 
@@ -75,6 +73,6 @@ def test_a_document_without_a_field_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["", "nothing", "[" * 100_000, '{"a": 1' + "0" * 5000 + "}", "\ufeff\ufeff{}", "[]"]
 )
-def test_what_is_no_such_json_is_refused(text: str) -> None:
+def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(CertpinError):
         load(text)

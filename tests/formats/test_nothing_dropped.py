@@ -160,14 +160,14 @@ def _read(element: ET.Element, reported: str) -> Iterator[ET.Element]:
 @pytest.mark.slow
 @given(_android())
 @settings(max_examples=25, deadline=None)
-def test_nothing_of_androids_file_is_dropped(node: Node) -> None:
+def test_import_drops_no_part_of_an_android_file(node: Node) -> None:
     assert_nothing_is_dropped("android", _xml(node), _without("android", node))
 
 
 @pytest.mark.slow
 @given(_android(trustkit=True))
 @settings(max_examples=25, deadline=None)
-def test_nothing_of_trustkits_file_for_android_is_dropped(node: Node) -> None:
+def test_import_drops_no_part_of_a_trustkit_android_file(node: Node) -> None:
     name = "trustkit-android"
     assert_nothing_is_dropped(name, _xml(node), _without(name, node))
 
@@ -249,14 +249,14 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 @pytest.mark.slow
 @given(_apple())
 @settings(max_examples=25, deadline=None)
-def test_nothing_of_apples_file_is_dropped(value: dict[str, Any]) -> None:
+def test_import_drops_no_part_of_an_apple_file(value: dict[str, Any]) -> None:
     assert_nothing_is_dropped("apple", _plist(value), _unhidden(value))
 
 
 @pytest.mark.slow
 @given(_trustkit())
 @settings(max_examples=25, deadline=None)
-def test_nothing_of_trustkits_file_for_ios_is_dropped(value: dict[str, Any]) -> None:
+def test_import_drops_no_part_of_a_trustkit_ios_file(value: dict[str, Any]) -> None:
     assert_nothing_is_dropped("trustkit-ios", _plist(value), _unhidden(value))
 
 
@@ -276,9 +276,9 @@ def _unhidden(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
         "<dict><key>a<b/></key><true/></dict>",
     ],
 )
-def test_what_a_property_list_cannot_have_is_refused(inside: str) -> None:
+def test_invalid_property_list_content_is_refused(inside: str) -> None:
     result, _ = outcome("apple", f'<plist version="1.0">{inside}</plist>')
-    assert "property list" in str(result) or "may not hold" in str(result)
+    assert "property list" in str(result) or "has invalid content" in str(result)
 
 
 # -- source code for OkHttp ----------------------------------------
@@ -298,7 +298,7 @@ _Call = st.sampled_from(
 @pytest.mark.parametrize("name", ["okhttp-kotlin", "okhttp-java"])
 @given(calls=st.lists(_Call, min_size=1, max_size=4))
 @settings(max_examples=25, deadline=None)
-def test_nothing_of_a_pinner_in_source_code_is_dropped(
+def test_import_drops_no_part_of_a_certificate_pinner(
     name: str, calls: list[Callable[[str, str], str]]
 ) -> None:
     lines = [f'.add("first.example", "{PINS[5]}", "{PINS[4]}")']

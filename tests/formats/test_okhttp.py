@@ -14,7 +14,7 @@ from tests.kit import pin_set, policy
 PINS = pin_set(policy("*.bank.example", *KEYS[:2]), policy("2001:db8::7", *KEYS[2:4]))
 
 
-def test_kotlin_is_a_value() -> None:
+def test_the_kotlin_export() -> None:
     [file] = OKHTTP_KOTLIN.export(PINS).files
     assert file.path == "CertpinPinner.kt"
     assert "val certpinPinner: CertificatePinner = CertificatePinner.Builder()\n" in file.text
@@ -22,7 +22,7 @@ def test_kotlin_is_a_value() -> None:
     assert f"    .add(\n        {strings}\n    )\n" in file.text
 
 
-def test_java_is_a_class_with_a_function() -> None:
+def test_the_java_export() -> None:
     [file] = OKHTTP_JAVA.export(PINS).files
     assert file.path == "CertpinPinner.java"
     assert "public final class CertpinPinner {\n" in file.text
@@ -30,7 +30,7 @@ def test_java_is_a_class_with_a_function() -> None:
     assert "{{" not in file.text
 
 
-def test_an_ipv6_address_stands_in_brackets_and_comes_back_without() -> None:
+def test_ipv6_addresses_are_written_in_brackets() -> None:
     [file] = OKHTTP_JAVA.export(PINS).files
     assert '"[2001:db8::7]"' in file.text
     found = OKHTTP_JAVA.load(Source(file.text.encode(), str.encode))
@@ -39,7 +39,7 @@ def test_an_ipv6_address_stands_in_brackets_and_comes_back_without() -> None:
 
 @pytest.mark.filterwarnings("ignore:not imported")
 @pytest.mark.parametrize("name", ["okhttp-java", "okhttp-kotlin"])
-def test_code_of_somebody_elses_is_read(name: str) -> None:
+def test_other_code_is_read(name: str) -> None:
     code = f"""
     // .add("old.bank.example", "{KEYS[5]}")
     val names = mutableListOf<String>().apply {{ add("other") }}
@@ -61,7 +61,7 @@ def test_code_of_somebody_elses_is_read(name: str) -> None:
         ("ktor", "package com.bank.app"),
     ],
 )
-def test_it_goes_into_a_package_and_is_read_back_from_there(name: str, line: str) -> None:
+def test_a_package_declaration_is_written(name: str, line: str) -> None:
     [file] = FORMATS[name].export(PINS, "com.bank.app").files
     assert f"\n\n{line}\n\nimport " in file.text
     assert file.text.replace(f"{line}\n\n", "") == FORMATS[name].export(PINS).files[0].text
@@ -70,11 +70,11 @@ def test_it_goes_into_a_package_and_is_read_back_from_there(name: str, line: str
 
 
 @pytest.mark.parametrize("package", ["com.bank;", "Com", "com..bank", "com.bank\n", "1a", "*/"])
-def test_what_is_no_name_of_a_package_is_refused(package: str) -> None:
-    with pytest.raises(ConfigError, match="is no package for okhttp-java"):
+def test_invalid_package_names_are_refused(package: str) -> None:
+    with pytest.raises(ConfigError, match="is not a valid package for okhttp-java"):
         OKHTTP_JAVA.export(PINS, package)
 
 
-def test_a_platform_without_packages_says_so() -> None:
-    with pytest.raises(ConfigError, match="is no package for json"):
+def test_packages_are_refused_for_other_formats() -> None:
+    with pytest.raises(ConfigError, match="is not a valid package for json"):
         FORMATS["json"].export(PINS, "com.bank")

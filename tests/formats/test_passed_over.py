@@ -63,9 +63,9 @@ TOLD = [
     (
         "android",
         android(SYSTEM_TOO),
-        "authorities that the user installed are trusted too",
+        "authorities installed by the user are trusted too",
     ),
-    ("android", android(debug=EVERYBODY), "debugging builds trust every authority of the device"),
+    ("android", android(debug=EVERYBODY), "debug builds trust every authority of the device"),
     ("android", android('<certificateTransparency enabled="true"/>'), "certificateTransparency"),
     ("android", android('<domainEncryption mode="enabled"/>'), "domainEncryption of domain-config"),
     ("android", android(QUIET), "trustkit-config of domain-config"),
@@ -76,9 +76,9 @@ TOLD = [
     ("trustkit-ios", ios(), "bank.example reports to TrustKit's vendor too"),
     ("trustkit-ios", ios("<key>TSKFuture</key><true/>"), "TSKPinnedDomains.bank.example.TSKFuture"),
     ("apple", apple("<key>NSAllowsArbitraryLoads</key><true/>"), "NSAllowsArbitraryLoads"),
-    ("apple", apple(), "keys that are no pins: CFBundleName"),
-    ("okhttp-kotlin", OKHTTP + f'.add(HOST, "{KEYS[2]}")', "a call of add whose arguments"),
-    ("okhttp-kotlin", OKHTTP + f'; val backup = "{KEYS[2]}"', "which is in no call of add"),
+    ("apple", apple(), "keys unrelated to pins: CFBundleName"),
+    ("okhttp-kotlin", OKHTTP + f'.add(HOST, "{KEYS[2]}")', "a call of add with arguments"),
+    ("okhttp-kotlin", OKHTTP + f'; val backup = "{KEYS[2]}"', "which is not in a call of add"),
 ]
 QUIETLY = [
     ("android", android()),
@@ -98,7 +98,7 @@ def load(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "text", "told"), TOLD, ids=_ids(TOLD))
-def test_what_does_not_come_along_is_told(name: str, text: str, told: str) -> None:
+def test_skipped_settings_are_reported(name: str, text: str, told: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         load(name, text)
@@ -107,7 +107,7 @@ def test_what_does_not_come_along_is_told(name: str, text: str, told: str) -> No
 
 
 @pytest.mark.parametrize(("name", "text"), QUIETLY, ids=_ids(QUIETLY))
-def test_what_comes_along_is_no_news(name: str, text: str) -> None:
+def test_imported_settings_cause_no_warning(name: str, text: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         load(name, text)

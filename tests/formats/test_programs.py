@@ -31,14 +31,14 @@ FULL = pin_set(
 
 
 @pytest.mark.parametrize("name", ["go", "node", "dotnet"])
-def test_all_of_a_table_comes_back(name: str) -> None:
+def test_all_fields_are_read_back(name: str) -> None:
     export = FORMATS[name].export(FULL)
-    assert not export.losses
+    assert not export.omissions
     assert meaning(imported(name, export.files[0].text)) == meaning(FULL)
 
 
 @pytest.mark.parametrize("name", ["go", "node", "dotnet", "ktor"])
-def test_no_note_and_no_name_can_end_a_comment(name: str) -> None:
+def test_notes_and_names_cannot_end_a_comment(name: str) -> None:
     entries = tuple(HostPin(pin, note="*/ secret") for pin in KEYS[:2])
     pins = pin_set(HostPolicy(HostPattern.parse(HOST), entries))
     text = exported(name, pins)
@@ -46,13 +46,13 @@ def test_no_note_and_no_name_can_end_a_comment(name: str) -> None:
     assert '"test", version 1' in text
 
 
-def test_a_part_of_a_template_is_not_looked_at_again() -> None:
+def test_inserted_parts_are_not_expanded_again() -> None:
     assert fill("a\n  //= x\nb //= y\n", {"x": "//= x\n", "y": ""}) == "a\n//= x\nb //= y\n"
 
 
 @pytest.mark.slow
 @pytest.mark.peer("go")
-def test_go_formats_and_vets_it_without_a_word(tmp_path: Path) -> None:
+def test_gofmt_and_go_vet_accept_the_export(tmp_path: Path) -> None:
     (tmp_path / "pins.go").write_text(exported("go", FULL), encoding="utf-8")
     (tmp_path / "go.mod").write_text("module example/pins\n\ngo 1.21\n", encoding="utf-8")
     for words in (["gofmt", "-d", "."], ["go", "vet", "."]):
@@ -64,7 +64,7 @@ def test_go_formats_and_vets_it_without_a_word(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.peer("go")
-def test_go_sends_nothing_on_connections_that_the_base_made_for_itself(tmp_path: Path) -> None:
+def test_go_does_not_use_connections_of_the_base_transport(tmp_path: Path) -> None:
     program = """
         package pins
 
@@ -99,7 +99,7 @@ def test_go_sends_nothing_on_connections_that_the_base_made_for_itself(tmp_path:
 
 
 @pytest.mark.peer("node")
-def test_node_takes_a_key_as_it_stands_in_the_certificate(tmp_path: Path) -> None:
+def test_node_extracts_the_unchanged_key(tmp_path: Path) -> None:
     (tmp_path / "pins.mjs").write_text(exported("node", FULL), encoding="utf-8")
     program = """
         import crypto from "node:crypto";
@@ -120,13 +120,13 @@ def test_node_takes_a_key_as_it_stands_in_the_certificate(tmp_path: Path) -> Non
     assert json.loads(done.stdout) == {name: each["spki_sha256"] for name, each in vectors.items()}
 
 
-def test_node_sees_the_leaf_alone() -> None:
-    with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+def test_node_compares_only_the_leaf() -> None:
+    with pytest.raises(ConfigError, match="none of its pins can match a leaf"):
         FORMATS["node"].export(pin_set(policy(HOST, *KEYS[:2], match="ca")))
 
 
 @pytest.mark.until_python("3.14")
-def test_dotnet_parses_and_has_its_handler() -> None:
+def test_dotnet_export_parses() -> None:
     text = exported("dotnet", FULL)
     assert errors("c_sharp", text) == []
     assert "#nullable enable\n" in text  # in a project that does not say so, string? is a warning
@@ -136,7 +136,7 @@ def test_dotnet_parses_and_has_its_handler() -> None:
     ]
 
 
-def test_dotnet_lets_nothing_pass_that_dotnet_itself_refused() -> None:
+def test_dotnet_refuses_chains_that_dotnet_refuses() -> None:
     text = exported("dotnet", FULL)
     verify = text.partition("private bool Verify(")[2].partition("private PinException")[0]
     assert verify.index("errors != SslPolicyErrors.None") < verify.index("return false;")
@@ -145,7 +145,7 @@ def test_dotnet_lets_nothing_pass_that_dotnet_itself_refused() -> None:
 
 
 @pytest.mark.until_python("3.14")
-def test_ktor_parses_and_has_its_function() -> None:
+def test_ktor_export_parses() -> None:
     text = exported("ktor", FULL)
     assert errors("kotlin", text) == []
     assert names("kotlin", text, "function_declaration") == ["pinnedHttpClient"]
@@ -153,5 +153,5 @@ def test_ktor_parses_and_has_its_function() -> None:
 
 @pytest.mark.until_python("3.14")
 @pytest.mark.parametrize("grammar", ["c_sharp", "kotlin"])
-def test_a_grammar_sees_an_error(grammar: str) -> None:
+def test_the_grammar_check_finds_errors(grammar: str) -> None:
     assert errors(grammar, "class A { fun ( } )")

@@ -37,7 +37,7 @@ def source(text: str) -> Source:
     return Source(text.encode(), lambda path: path.encode())
 
 
-def test_rows_are_read_and_the_code_around_them_is_not() -> None:
+def test_only_the_rows_of_the_table_are_read() -> None:
     found = read_table(source(GO))
     assert (found.name, found.version) == ("bank", 7)
     first, second = found.hosts
@@ -53,12 +53,12 @@ def test_rows_are_read_and_the_code_around_them_is_not() -> None:
 @pytest.mark.parametrize(
     "spelling", ["Pattern = 'x.example', Pins = ['{}']", 'pattern:"x.example",pins:["{}"]']
 )
-def test_case_and_sign_of_equality_do_not_matter(spelling: str) -> None:
+def test_case_and_separator_of_fields_are_ignored(spelling: str) -> None:
     [found] = read_table(source("(" + spelling.replace("{}", str(KEYS[0])) + ")")).hosts
     assert (found.pattern, found.pins) == ("x.example", (KEYS[0],))
 
 
-def test_a_row_says_nothing_that_it_has_not() -> None:
+def test_a_row_omits_empty_fields() -> None:
     full = policy(
         "a.example", expires=datetime(2027, 6, 1, tzinfo=UTC), trust=anchors()[0], report_to=REPORTS
     )
@@ -72,24 +72,24 @@ def test_a_row_says_nothing_that_it_has_not() -> None:
     ("row_of", "problem"),
     [
         ('pattern: "a.example", pins: ["md5/x"]', "is not a pin"),
-        ('pattern: "a.example", mode: "lax"', "'lax' is no mode"),
-        ('pattern: "a.example", match: "root"', "'root' is no match"),
+        ('pattern: "a.example", mode: "lax"', "'lax' is not a valid mode"),
+        ('pattern: "a.example", match: "root"', "'root' is not a valid match"),
         ('pattern: "a.example", expires: "soon"', "'soon' is not a date"),
         ('pattern: "a.example", trust: "no certificate"', "trust anchors cannot be read"),
     ],
 )
-def test_a_field_that_makes_no_sense_is_said(row_of: str, problem: str) -> None:
+def test_invalid_fields_are_refused(row_of: str, problem: str) -> None:
     with pytest.raises(FormatError, match=problem):
         read_table(source("{" + row_of + "}"))
 
 
-def test_a_date_without_a_zone_is_taken_for_utc() -> None:
+def test_a_date_without_zone_is_utc() -> None:
     assert read_timestamp("2027-06-01") == datetime(2027, 6, 1, tzinfo=UTC)
     assert read_timestamp("2027-06-01T02:00:00+02:00") == datetime(2027, 6, 1, tzinfo=UTC)
     with pytest.raises(FormatError):
         read_timestamp("0001-01-01T00:00:00+14:00")
 
 
-def test_a_pin_in_a_spelling_of_others_is_read() -> None:
+def test_other_pin_notations_are_read() -> None:
     text = f'{{pattern: "a.example", pins: ["{str(KEYS[0]).replace("/", "//", 1)}"]}}'
     assert read_table(source(text)).hosts[0].pins == (Pin.parse(str(KEYS[0])),)

@@ -22,7 +22,7 @@ def config(trustkit: str, nested: str = "") -> str:
     )
 
 
-def test_the_vendor_gets_no_reports() -> None:
+def test_reports_to_the_vendor_are_disabled() -> None:
     text = text_of(NAME, two("a.example"), two("b.example", mode="report"))
     assert text.count('disableDefaultReportUri="true"') == 2
 
@@ -33,7 +33,7 @@ def test_the_mode_and_the_report_addresses_are_written() -> None:
     assert "<report-uri>https://r.example/?a&amp;b</report-uri>" in text
 
 
-def test_a_file_as_the_documentation_shows_it_is_read() -> None:
+def test_the_example_of_the_documentation_is_read() -> None:
     element = """<trustkit-config disableDefaultReportUri="true" enforcePinning="true">
         <report-uri>https://report.bank.example/log</report-uri>
         <report-uri>https://report.bank.example/log</report-uri></trustkit-config>"""
@@ -42,12 +42,12 @@ def test_a_file_as_the_documentation_shows_it_is_read() -> None:
 
 
 @pytest.mark.parametrize("element", ["", "<trustkit-config/>"], ids=["nothing", "empty"])
-def test_without_a_word_trustkit_only_reports(element: str) -> None:
+def test_report_only_is_the_default(element: str) -> None:
     [found] = load(NAME, config(element)).policies
     assert found.mode == "report"
 
 
-def test_a_nested_config_inherits_what_its_own_element_does_not_say() -> None:
+def test_a_nested_config_inherits_missing_settings() -> None:
     outer = """<trustkit-config enforcePinning="true"><report-uri>https://r.example/</report-uri>
         </trustkit-config>"""
     inner = """<domain-config><domain>a.bank.example</domain></domain-config>
@@ -58,9 +58,9 @@ def test_a_nested_config_inherits_what_its_own_element_does_not_say() -> None:
     assert [each.report_to for each in found] == [("https://r.example/",)] * 2 + [()]
 
 
-def test_one_pin_alone_is_refused_where_it_is_only_watched_too() -> None:
+def test_a_single_pin_is_refused_even_if_report_only() -> None:
     lone = HostPolicy(HostPattern("", "a.example"), (HostPin(PINS[0]),), mode="report")
-    with pytest.raises(ConfigError, match="stops the app at less than two pins"):
+    with pytest.raises(ConfigError, match="stops the app if a host has fewer than two pins"):
         text_of(NAME, lone)
 
 

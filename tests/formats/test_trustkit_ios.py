@@ -27,7 +27,7 @@ def plist(domains: Any) -> bytes:
     return plistlib.dumps({"TSKPinnedDomains": domains})
 
 
-def test_every_key_and_its_type() -> None:
+def test_keys_and_types_of_the_export() -> None:
     open_end = two("**.bank.example", expires=DAY, on_expiry="fail-open", report_to=REPORTS)
     found = settings(text_of(NAME, open_end, two("pay.example", mode="report")))
     assert found["TSKSwizzleNetworkDelegates"] is False
@@ -50,12 +50,12 @@ def test_every_key_and_its_type() -> None:
     }
 
 
-def test_an_address_is_refused_as_trustkit_would_stop_the_app() -> None:
+def test_an_address_is_refused_because_trustkit_would_stop_the_app() -> None:
     with pytest.raises(ConfigError, match="TrustKit stops the app"):
         text_of(NAME, two("192.0.2.7"))
 
 
-def test_defaults_are_those_of_trustkit() -> None:
+def test_import_uses_the_defaults_of_trustkit() -> None:
     pins = load(NAME, plist({"bank.example": {"TSKPublicKeyHashes": [A, B]}}))
     [found] = pins.policies
     assert digests(pins) == {"bank.example": set(PINS[:2])}
@@ -68,7 +68,7 @@ def test_defaults_are_those_of_trustkit() -> None:
     )
 
 
-def test_a_file_as_the_documentation_shows_it_is_read() -> None:
+def test_the_example_of_the_documentation_is_read() -> None:
     entry = {
         "TSKEnforcePinning": False,
         "TSKIncludeSubdomains": True,
@@ -85,17 +85,17 @@ def test_a_file_as_the_documentation_shows_it_is_read() -> None:
     assert (found.expires, found.on_expiry) == (DAY, "fail-open")
 
 
-def test_a_subdomain_that_is_taken_out_of_the_pins_is_refused() -> None:
+def test_a_subdomain_excluded_from_pins_is_refused() -> None:
     domains = {
         "bank.example": {"TSKPublicKeyHashes": [A, B], "TSKIncludeSubdomains": True},
         "free.bank.example": {"TSKExcludeSubdomainFromParentPolicy": True},
     }
     error = refusal(NAME, plist(domains))
     assert isinstance(error, FormatError)
-    assert "'free.bank.example' is taken out of the pins of **.bank.example" in str(error)
+    assert "'free.bank.example' is excluded from the pins of **.bank.example" in str(error)
 
 
-def test_an_exclusion_that_excludes_nothing_is_passed_over() -> None:
+def test_an_exclusion_without_effect_is_skipped() -> None:
     domains = {
         "bank.example": {"TSKPublicKeyHashes": [A, B]},
         "free.bank.example": {"TSKExcludeSubdomainFromParentPolicy": True},
@@ -118,5 +118,5 @@ def test_an_exclusion_that_excludes_nothing_is_passed_over() -> None:
         ({"TSKPublicKeyHashes": [A, B], "TSKReportUris": ["http://r.example"]}, "https://"),
     ],
 )
-def test_what_trustkit_would_not_take_is_refused(entry: dict[str, Any], words: str) -> None:
+def test_values_that_trustkit_refuses_are_refused(entry: dict[str, Any], words: str) -> None:
     assert words in str(refusal(NAME, plist({"bank.example": entry})))

@@ -14,7 +14,7 @@ HOST = "api.bank.example"
 SPELLED = ";".join(str(pin).replace("/", "//", 1) for pin in KEYS[:2])
 
 
-def test_it_is_the_settings_of_one_command() -> None:
+def test_the_exported_settings() -> None:
     assert exported("wget", pin_set(policy(HOST, *KEYS[:2]), version=4)) == (
         '# certpin pin set "test", version 4\n'
         "# Made by: certpin export wget. Do not edit: change the pin file, and export it again.\n"
@@ -24,7 +24,7 @@ def test_it_is_the_settings_of_one_command() -> None:
     )
 
 
-def test_trust_anchors_stand_beside_it() -> None:
+def test_trust_anchors_are_a_second_file() -> None:
     pins = pin_set(policy(HOST, *KEYS[:2], trust=anchors()[0]))
     settings, pem = FORMATS["wget"].export(pins).files
     assert settings.text.endswith(f"ca_certificate = {pem.path}\n")
@@ -39,15 +39,15 @@ def test_trust_anchors_stand_beside_it() -> None:
         f"pinnedpubkey = old\npinned_pubkey = {SPELLED}\r\n",
     ],
 )
-def test_the_ways_to_write_it_are_read(text: str) -> None:
+def test_other_notations_are_read(text: str) -> None:
     [only] = imported("wget", text, HOST).policies
     assert (str(only.pattern), only.match, set(only.live_pins)) == (HOST, "leaf", set(KEYS[:2]))
 
 
-def test_anchors_are_read_from_beside_it_and_from_nowhere_else() -> None:
+def test_anchors_are_read_only_from_the_same_folder() -> None:
     text = f"pinnedpubkey = {SPELLED}\nca-certificate = {{}}\n"
     [only] = imported("wget", text.format("own.pem"), HOST, own=authorities()[1].pem).policies
     assert only.trust is not None
     assert only.trust.der == (authorities()[1].certificate.der,)
-    with pytest.raises(FormatError, match="is not a file beside it"):
+    with pytest.raises(FormatError, match="is not in the same folder"):
         imported("wget", text.format("/etc/passwd"), HOST)

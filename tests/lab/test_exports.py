@@ -104,7 +104,7 @@ def test_a_format_that_cannot_have_the_pins_says_why() -> None:
     with Lab(style=Style.CA) as lab, pytest.raises(CannotServeError) as caught:
         target(lab).export("curl")
     assert "curl cannot have these pins" in str(caught.value)
-    assert "no pin of it can match a leaf" in str(caught.value)
+    assert "none of its pins can match a leaf" in str(caught.value)
 
 
 def test_a_run_with_such_a_format_proves_nothing_and_says_why() -> None:

@@ -107,7 +107,7 @@ def export(
 
     The files say which pin set they are, and its version. The same pin file makes the same files.
 
-    Exit code 0: written, or up to date. 1: out of date, or a loss under --strict. 2: it was
+    Exit code 0: written, or up to date. 1: out of date, or an omission under --strict. 2: it was
     refused, and nothing is written.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.output import compare_files, output_files, write_files
@@ -123,16 +123,16 @@ def export(
     chosen = FORMATS[name]
     wanted = only(pins, [str(each.pattern) for each in select_policies(pins, hosts)])
     made = chosen.export(wanted, package, signed_source(wanted, signed_root, signed_url))
-    for loss in made.losses:
-        say("certpin: error" if strict else "certpin: warning", str(loss))
-    if strict and made.losses:
+    for omission in made.omissions:
+        say("certpin: error" if strict else "certpin: warning", str(omission))
+    if strict and made.omissions:
         files = []
     elif out is None:
         files = _print_files(chosen, made, quiet=as_json)
     else:
         files = (compare_files if checking else write_files)(output_files(chosen, made, out))
     _print_result(chosen, made, files, as_json=as_json)
-    lost = strict and made.losses
+    lost = strict and made.omissions
     ctx.exit(FINDING if lost or any(each.stale for each in files) else HOLDS)
 
 
@@ -178,8 +178,8 @@ def _export_json(chosen: Format, made: Export, files: list[OutputFile]) -> dict[
         "pin_set": made.pins.name,
         "version": made.pins.version,
         "losses": [
-            {"aspect": loss.aspect, "host": loss.host or None, "problem": loss.problem}
-            for loss in made.losses
+            {"aspect": omission.aspect, "host": omission.host or None, "problem": omission.problem}
+            for omission in made.omissions
         ],
         "files": [
             {

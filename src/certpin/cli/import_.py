@@ -62,12 +62,12 @@ def import_(
     """
     from certpin.cli.importing import Importing
     from certpin.cli.source import read_source
-    from certpin.formats import FORMATS, FormatWarning, Wishes
+    from certpin.formats import FORMATS, FormatWarning, ImportOptions
 
-    wishes = Wishes(name=called or "", host=host, mode=mode)
+    options = ImportOptions(name=called or "", host=host, mode=mode)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
-        pins = FORMATS[name].load(read_source(source), wishes)
+        pins = FORMATS[name].load(read_source(source), options)
     dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
     for each in dropped:
         say("certpin: warning", f"not imported: {each}")

@@ -1,7 +1,8 @@
-"""One pin set for every platform: one file a platform, with what it can export and import.
+"""Export formats: write a pin set for another platform, and import it from there.
 
-A pin set goes through ``fit``, which tells what the platform lacks, and is then written; what is
-read back means the same. A new format is one file, and one line in ``FORMATS``.
+Each platform has one module. An export first calls ``project``, which removes the settings that the
+platform cannot express and lists them, and then writes the files. Importing those files returns an
+equivalent pin set. To add a format, add its module and one line in ``FORMATS``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from certpin.formats.apple import APPLE
 from certpin.formats.curl import CURL
 from certpin.formats.dotnet import DOTNET
 from certpin.formats.envoy import ENVOY
-from certpin.formats.fit import Loss, fit
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.formats.format import (
@@ -19,9 +19,9 @@ from certpin.formats.format import (
     File,
     Format,
     FormatWarning,
+    ImportOptions,
     SignedSource,
     Source,
-    Wishes,
     only,
 )
 from certpin.formats.go import GO
@@ -32,12 +32,13 @@ from certpin.formats.nginx import NGINX
 from certpin.formats.node import NODE
 from certpin.formats.okhttp_java import OKHTTP_JAVA
 from certpin.formats.okhttp_kotlin import OKHTTP_KOTLIN
+from certpin.formats.projection import Omission, project
 from certpin.formats.react_native import REACT_NATIVE
 from certpin.formats.trustkit_android import TRUSTKIT_ANDROID
 from certpin.formats.trustkit_ios import TRUSTKIT_IOS
 from certpin.formats.wget import WGET
 
-# In the order in which they are listed: apps, programs, proxies, JSON.
+# The order of all lists of formats: apps, programs, proxies, JSON.
 FORMATS: dict[str, Format] = {
     each.name: each
     for each in (
@@ -69,10 +70,10 @@ __all__ = [
     "File",
     "Format",
     "FormatWarning",
-    "Loss",
+    "ImportOptions",
+    "Omission",
     "SignedSource",
     "Source",
-    "Wishes",
-    "fit",
     "only",
+    "project",
 ]

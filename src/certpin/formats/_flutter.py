@@ -1,4 +1,4 @@
-"""What both exports for Flutter share: the pins as a constant of Dart, and what dart:io lacks."""
+"""The Dart constant with the pins, and the limitations of dart:io, for both Flutter formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from certpin.formats.limits import LeafOrAnchors, PlainAddresses
 from certpin.formats.table import pem, read_anchors, read_table, row
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Reading, Source
+    from certpin.formats.format import ParsedFile, Source
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 FILE = "pins.dart"
@@ -42,7 +42,7 @@ _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
 
 
 def pins_file(pins: PinSet, name: str) -> File:
-    """The constant ``pins``, in a file that imports the library beside it."""
+    """Write the constant ``pins``, in a file that imports the library in the same folder."""
     imports = ["debug.dart"] * bool(pins.debug) + ["policy.dart"]
     text = _SOURCE.format(
         header=commented(pins, name, "//"),
@@ -56,12 +56,12 @@ def pins_file(pins: PinSet, name: str) -> File:
 
 
 def label(pins: PinSet) -> str:
-    """The name of the pin set as it stands in Dart."""
+    """Return the name of the pin set as written in Dart."""
     return _NOT_IN_A_LABEL.sub("_", pins.name)
 
 
-def read(source: Source) -> Reading:
-    """Read the constant back. Raises ``FormatError``."""
+def read(source: Source) -> ParsedFile:
+    """Read the constant. Raises ``FormatError``."""
     reading = read_table(source)
     return replace(reading, debug=_read_debug(source.text))
 
@@ -80,23 +80,23 @@ def _value(name: str, values: list[str]) -> str:
 
 
 def _string(text: str) -> str:
-    """A string of Dart as it is, without an escape in it. None of ours has both kinds of quotes."""
+    """Return a Dart string literal without escapes. No value contains both kinds of quotes."""
     if "\n" in text:
         return f"'''\n{text}'''"
     quote = '"' if "'" in text else "'"
-    raw = "r" if "$" in text else ""  # `$` in any other string begins an expression
+    raw = "r" if "$" in text else ""  # in other strings, `$` starts an expression
     return f"{raw}{quote}{text}{quote}"
 
 
 def _debug(anchors: TrustAnchors) -> str:
-    """A constant expression: the compiler drops what it doesn't choose."""
+    """Return a constant expression, so that release builds do not contain the anchors."""
     return f"  {_DEBUG}: debugOverride ? {_string(pem(anchors))} : null,\n"
 
 
 def _read_debug(text: str) -> TrustAnchors | None:
-    """The anchors: the first string behind the name of the field."""
+    """Return the anchors: the first string after the name of the field."""
     if _DEBUG not in text:
-        return None  # most have none, and need not be read twice
+        return None  # saves a second pass for most files
     named = False
     for token in tokens(text):
         if named and token.kind == "string":

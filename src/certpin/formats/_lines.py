@@ -1,6 +1,6 @@
-"""Configuration files of lines, ``name = value``, with comments behind a ``#``: curl's and wget's.
+"""The configuration files of curl and wget: lines ``name = value``, comments after ``#``.
 
-Neither says for which host it is: the pattern stands in a comment.
+These files name no host, so the pattern is stored in a comment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats.format import File, Found, Reading
+from certpin.formats.format import File, Found, ParsedFile
 from certpin.formats.header import commented, read_header
 from certpin.formats.table import pem, pins_from, read_anchors
 
@@ -22,30 +22,30 @@ _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -> str:
-    """The text of the file: header, host, one line a setting, its value between these quotes."""
+    """Return the text of the file: header, host, and one line per setting with a quoted value."""
     [policy] = pins.policies
     words = "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
     return f"{commented(pins, name, '#')}# for {policy.pattern}\n{words}"
 
 
 def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:
-    """The file of the trust anchors, where the policy has some."""
+    """Return the file of trust anchors, if the policy has any."""
     return (File(name, pem(policy.trust)),) if policy.trust else ()
 
 
 def spelled(policy: HostPolicy) -> str:
-    """The pins as curl writes them: ``sha256//…;sha256//…``."""
+    """Return the pins in curl's notation: ``sha256//…;sha256//…``."""
     return ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
 
 
 def pattern_of(text: str) -> str:
-    """The pattern that the comment of certpin's names; empty where there is none."""
+    """Return the pattern in certpin's comment, or an empty text."""
     host = _HOST.search(text)
     return host[1] if host else ""
 
 
-def read_lines(source: Source, pinned: str, anchors: str) -> Reading:
-    """Read the setting of the pins, and that of the trust anchors. Raises ``FormatError``."""
+def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
+    """Read the settings for pins and trust anchors. Raises ``FormatError``."""
     name, version = read_header(source.text)
     pins = [part.strip() for part in (_setting(source.text, pinned) or "").split(";")]
     file = _setting(source.text, anchors)
@@ -55,11 +55,11 @@ def read_lines(source: Source, pinned: str, anchors: str) -> Reading:
         match="leaf",
         trust=read_anchors(source.beside(beside(file)), file) if file else None,
     )
-    return Reading((found,) if found.pins else (), name, version)
+    return ParsedFile((found,) if found.pins else (), name, version)
 
 
 def _setting(text: str, name: str) -> str | None:
-    """The value of a setting, behind an equals sign, a colon or a space. The last one counts."""
+    """Return the last value of a setting, after an equals sign, a colon or a space."""
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([\"']?)([^\"'\r\n]*+)\1[ \t\r]*+$"
     found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
@@ -67,7 +67,9 @@ def _setting(text: str, name: str) -> str | None:
 
 
 def beside(name: str) -> str:
-    """A name, if it is one of a file in the same folder. Raises ``FormatError``."""
+    """Return the name of a file in the same folder. Raises ``FormatError`` for other paths."""
     if not _BUNDLE.fullmatch(name):
-        raise FormatError(f"{name[:80]!r} is not a file beside it", fix="put the file beside it")
+        raise FormatError(
+            f"{name[:80]!r} is not in the same folder", fix="move the file into the same folder"
+        )
     return name

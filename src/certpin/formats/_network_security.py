@@ -1,39 +1,90 @@
-"""Android's network security configuration, which TrustKit for Android reads too: the reader.
+"""Android's network security configuration, which TrustKit for Android uses too.
 
 https://developer.android.com/privacy-and-security/security-config#FileFormat
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats import _domains, _raw_anchors, _xml
-from certpin.formats.format import Found, Reading, pass_over
-from certpin.formats.header import read_header
-from certpin.formats.table import pins_from
+from certpin.formats import _domains, _xml
+from certpin.formats.format import File, Found, ParsedFile, pass_over
+from certpin.formats.header import header, read_header
+from certpin.formats.table import pins_from, read_anchors
+from certpin.pins import TrustAnchors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from certpin.formats._xml import Element
     from certpin.formats.format import Source
+    from certpin.pins import HostPolicy, PinSet
 
-    # What TrustKit adds to what Android reads, from its own element.
+    Lines = list[str]
+    # Adds the settings of TrustKit's own element to those that Android reads.
     Addition = Callable[[Found, Element | None], Found]
+
+FILE = "res/xml/network_security_config.xml"  # the path in Android's documentation
+
+# A resource with an optional package: @raw/name, @com.example.app:raw/name.
+_RAW = re.compile(r"@(?:[a-zA-Z0-9_.]{1,200}:)?raw/([a-z0-9_]{1,100})")
+_ENDINGS = (".pem", ".crt", ".cer", ".der", "")
+
+
+def write(
+    pins: PinSet, name: str, add: Callable[[HostPolicy], Lines] = lambda _policy: []
+) -> tuple[File, ...]:
+    """Write the file and its trust anchors. ``add`` returns more lines of a domain-config."""
+    lines = [line for policy in pins.policies for line in _domain_config(policy, add(policy))]
+    if pins.debug:
+        lines += _element("debug-overrides", "", _trust_anchors(pins.debug, ' overridePins="true"'))
+    comment = _element("network-security-config", "", lines)
+    words = "".join(f"  {line}\n" for line in header(pins, name))
+    text = f'<?xml version="1.0" encoding="utf-8"?>\n<!--\n{words}-->\n' + "\n".join(comment) + "\n"
+    anchors = [policy.trust for policy in pins.policies]
+    return (File(FILE, text), *_anchor_files([*anchors, pins.debug]))
+
+
+def _domain_config(policy: HostPolicy, more: Lines) -> Lines:
+    below = str(bool(policy.pattern.wildcard)).lower()
+    domain = f'<domain includeSubdomains="{below}">{policy.pattern.name}</domain>'
+    anchors = _trust_anchors(policy.trust) if policy.trust else []
+    inside = [domain, *_pin_set(policy), *anchors, *more]
+    # A cleartext connection has no chain to pin.
+    return _element("domain-config", ' cleartextTrafficPermitted="false"', inside)
+
+
+def _pin_set(policy: HostPolicy) -> Lines:
+    ends = f' expiration="{policy.expires.date().isoformat()}"' if policy.expires else ""
+    digests = [base64.b64encode(entry.pin.digest).decode() for entry in policy.pins]
+    return _element("pin-set", ends, [f'<pin digest="SHA-256">{each}</pin>' for each in digests])
+
+
+def _trust_anchors(anchors: TrustAnchors, more: str = "") -> Lines:
+    names = map(_resource, dict.fromkeys(anchors.der))
+    return _element("trust-anchors", "", [f'<certificates src="@raw/{n}"{more}/>' for n in names])
+
+
+def _element(name: str, attributes: str, inside: Lines) -> Lines:
+    return [f"<{name}{attributes}>", *(f"    {line}" for line in inside), f"</{name}>"]
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """What a domain-config says, or inherits where it says nothing."""
+    """The elements of a domain-config, its own or inherited."""
 
     pin_set: Element | None = None
     anchors: Element | None = None
     trustkit: Element | None = None
 
     def inside(self, config: Element) -> _Scope:
-        """What holds in an element of this scope: what it has itself takes the place."""
+        """Return the scope of a nested element: its own elements override the inherited ones."""
         trustkit = config.find("trustkit-config")
         if trustkit and self.trustkit:
             trustkit.inherit(self.trustkit)
@@ -44,15 +95,15 @@ class _Scope:
         )
 
 
-def read(source: Source, add: Addition = lambda found, _element: found) -> Reading:
+def read(source: Source, add: Addition = lambda found, _element: found) -> ParsedFile:
     """Read a file; ``add`` reads its ``trustkit-config``. Raises ``FormatError``.
 
-    Warns of every element and attribute that a pin file has no place for, such as
+    Warns about every element and attribute that a pin file cannot express, such as
     ``certificateTransparency`` (Android 16) and ``domainEncryption`` (Android 17).
     """
     root = _xml.parse(source)
     if root.name != "network-security-config":
-        raise FormatError(f"its root is {root.name[:80]!r}, not network-security-config")
+        raise FormatError(f"the root element is {root.name[:80]!r}, not network-security-config")
     entries = list(_entries(root))
     found = tuple(
         add(_found(source, pattern, scope), scope.trustkit)
@@ -63,39 +114,39 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Readi
     for name, scope in entries:
         if not _pins(scope):
             pass_over(f"{name[:80]}, which has no pins")
-    debug = _raw_anchors.read_debug(source, root.one("debug-overrides"))
+    debug = _read_debug(source, root.one("debug-overrides"))
     for each in root.unread():
         pass_over(each)
-    return Reading(found, *read_header(source.text), debug)
+    return ParsedFile(found, *read_header(source.text), debug)
 
 
 def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
-    """The pattern of every domain, and what holds for it."""
+    """Iterate over the pattern and the scope of every domain."""
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()
     if scope.pin_set:
         raise FormatError(
-            f"line {scope.pin_set.line}: base-config has pins, and Android takes none there",
-            fix="move them to a domain-config that names their hosts",
+            f"line {scope.pin_set.line}: base-config has pins, which Android ignores",
+            fix="move them to a domain-config with their hosts",
         )
     seen: set[str] = set()
     for config in root.all("domain-config"):
         for domain, inner in _inside(config, scope):
             name = domain.text.lower()
             if name in seen:
-                raise FormatError(f"{name[:80]!r} stands there twice, which Android refuses")
+                raise FormatError(f"{name[:80]!r} occurs twice, which Android refuses")
             seen.add(name)
             below = domain.flag("includeSubdomains", default=False)
             yield _domains.pattern(name, below=below), inner
 
 
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
-    """The domains of a domain-config, and of those in it."""
+    """Iterate over the domains of a domain-config and of nested ones."""
     scope = outer.inside(config)
     config.agree("cleartextTrafficPermitted", "false")  # strict clients refuse http:// too
     domains = list(config.all("domain"))
     if not domains:
-        raise FormatError(f"line {config.line}: a domain-config without a domain")
+        raise FormatError(f"line {config.line}: the domain-config has no domain")
     for domain in domains:
         yield domain, scope
     for nested in config.all("domain-config"):
@@ -109,7 +160,7 @@ def _found(source: Source, pattern: str, scope: _Scope) -> Found:
         pins_from(_pins(scope)),
         expires=_domains.read_day(ends.strip()) if ends else None,
         on_expiry="fail-open" if ends else "fail-closed",
-        trust=_raw_anchors.read_trust(source, scope.anchors),
+        trust=_read_trust(source, scope.anchors),
     )
 
 
@@ -121,7 +172,89 @@ def _pin(element: Element) -> str:
     digest = element.get("digest")
     if digest.upper() != "SHA-256":
         raise FormatError(
-            f"line {element.line}: {digest[:40]!r} is no digest that Android takes",
-            fix='pin the key anew, with digest="SHA-256"',
+            f"line {element.line}: Android does not support the digest {digest[:40]!r}",
+            fix='replace the pin by one with digest="SHA-256"',
         )
     return f"sha256/{element.text}"
+
+
+def _resource(der: bytes) -> str:
+    """Return the resource name of a certificate. TrustKit reads one certificate per resource."""
+    return f"certpin_{hashlib.sha256(der).hexdigest()[:16]}"
+
+
+def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
+    """Return the files in ``res/raw``, one per distinct certificate."""
+    ders = dict.fromkeys(der for each in anchors if each for der in each.der)
+    return tuple(
+        File(f"res/raw/{_resource(der)}.pem", ssl.DER_cert_to_PEM_cert(der)) for der in ders
+    )
+
+
+def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
+    """Return the anchors of a host, or ``None`` for the system's. Raises ``FormatError``.
+
+    Warns if authorities installed by the user are trusted; their certificates must match pins too.
+    """
+    if element is None:
+        return None
+    names = []
+    for certificates in element.take().all("certificates"):
+        if certificates.flag("overridePins", default=False):
+            raise FormatError(
+                f"line {certificates.line}: overridePins disables the pins",
+                fix="use it only in debug-overrides",
+            )
+        names.append(_source(certificates))
+    raw = [name for name in names if name not in {"system", "user"}]
+    if bool(raw) == ("system" in names):
+        raise FormatError(
+            f"line {element.line}: it must trust either the system's authorities or those of files",
+            fix="keep one of the two: certpin never trusts both",
+        )
+    if "user" in names:
+        pass_over(f"line {element.line}: authorities installed by the user are trusted too")
+    return _anchors(source, raw) if raw else None
+
+
+def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
+    """Read the anchors that override pins in debug builds. Raises ``FormatError``.
+
+    Warns about the system's and the user's anchors, because a pin file needs named ones, and about
+    anchors that do not override pins.
+    """
+    anchors = element.one("trust-anchors") if element else None
+    overriding = []
+    for each in anchors.all("certificates") if anchors else ():
+        if each.flag("overridePins", default=True):
+            overriding.append(_source(each))
+        else:
+            pass_over(f"line {each.line}: debug builds trust {_source(each)} for pinned keys")
+    raw = [name for name in overriding if name not in {"system", "user"}]
+    if anchors and len(raw) < len(overriding):
+        pass_over(f"line {anchors.line}: debug builds trust every authority of the device")
+    return _anchors(source, raw) if raw else None
+
+
+def _source(certificates: Element) -> str:
+    """Return ``system``, ``user``, or the name of a raw resource."""
+    text = certificates.get("src").strip()
+    match = _RAW.fullmatch(text)
+    if text not in {"system", "user"} and not match:
+        raise FormatError(f"line {certificates.line}: {text[:80]!r} is not system, user or @raw/…")
+    return match[1] if match else text
+
+
+def _anchors(source: Source, names: list[str]) -> TrustAnchors:
+    ders = [der for name in names for der in read_anchors(_raw(source, name)).der]
+    return TrustAnchors(tuple(dict.fromkeys(ders)), source=", ".join(names))
+
+
+def _raw(source: Source, name: str) -> bytes:
+    """Read the file of a resource, whose reference has no extension."""
+    for ending in _ENDINGS:
+        try:
+            return source.beside(f"../raw/{name}{ending}")
+        except FormatError:
+            continue
+    raise FormatError(f"res/raw has no certificate {name}", fix="add the file")

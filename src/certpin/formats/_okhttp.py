@@ -1,4 +1,4 @@
-"""What both exports for OkHttp share: ``CertificatePinner`` in Kotlin and in Java."""
+"""OkHttp's ``CertificatePinner``, for the formats in Kotlin and Java, and for Ktor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from certpin.formats.code import tokens
-from certpin.formats.format import Found, Reading, pass_over
+from certpin.formats.format import Found, ParsedFile, pass_over
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 _PIN = re.compile(r"sha(?:1|256)/")
 
 LIMITS = (
-    NoCompromised("CertificatePinner has no keys to refuse"),
-    NoDebug("a build for debugging gives OkHttp a client without the pinner"),
-    NoReportOnly("CertificatePinner always refuses"),
-    NoTrust("CertificatePinner asks the platform for the chain: see HandshakeCertificates"),
-    NoExpiry("CertificatePinner knows no dates"),
-    NoReports("CertificatePinner sends nothing"),
-    KeysOnly("CertificatePinner compares keys"),
-    AnywhereInChain("CertificatePinner looks at each certificate of the verified chain"),
-    United("CertificatePinner takes the pins of every pattern that matches"),
+    NoCompromised("CertificatePinner has no list of keys to refuse"),
+    NoDebug("debug builds can use a client without the pinner"),
+    NoReportOnly("CertificatePinner always enforces"),
+    NoTrust("the platform verifies the chain; see HandshakeCertificates of OkHttp"),
+    NoExpiry("CertificatePinner does not support expiry dates"),
+    NoReports("CertificatePinner sends no reports"),
+    KeysOnly("CertificatePinner compares public keys only"),
+    AnywhereInChain("CertificatePinner compares every certificate of the verified chain"),
+    United("CertificatePinner accepts the pins of every matching pattern"),
 )
 NEEDS = (
-    "`--package` with the package of your sources, where they have one.",
-    "OkHttp 4.3 or newer, where a pattern begins with `**.`: an older one pins nothing then.",
-    "Hosts without a pattern are not pinned: refuse redirects to them, and to `http://`.",
+    "`--package` with the package of your sources, if they have one.",
+    "OkHttp 4.3 or newer for patterns that begin with `**.`: older versions ignore such pins.",
+    "Hosts without a pattern are not pinned: refuse redirects to them and to `http://`.",
 )
 
 
 def calls(pins: PinSet, indent: int) -> str:
-    """A call of ``add`` for each policy: ``.add("host", "sha256/…", …)``, without a line end."""
+    """Return a call of ``add`` for each policy: ``.add("host", "sha256/…", …)``."""
     return "\n".join(_call(policy, " " * indent) for policy in pins.policies)
 
 
@@ -60,14 +60,14 @@ def _call(policy: HostPolicy, indent: str) -> str:
 
 
 def address(pattern: str) -> str:
-    """OkHttp writes IPv6 addresses as URLs do."""
+    """Return the pattern in OkHttp's notation: IPv6 addresses in brackets, as in URLs."""
     return f"[{pattern}]" if ":" in pattern else pattern
 
 
-def read(source: Source) -> Reading:
+def read(source: Source) -> ParsedFile:
     """Read every ``.add("host", "sha256/…", …)`` of Kotlin or Java. Raises ``FormatError``.
 
-    Warns of every other call of ``add``, and of every other pin.
+    Warns about every other call of ``add`` and every other pin.
     """
     name, version = read_header(source.text)
     by_pattern: dict[str, list[str]] = {}
@@ -79,18 +79,18 @@ def read(source: Source) -> Reading:
         read_at.update(strings)
     _report_unread(pieces, read_at)
     hosts = tuple(Found(pattern, pins_from(pins)) for pattern, pins in by_pattern.items())
-    return Reading(hosts, name, version)
+    return ParsedFile(hosts, name, version)
 
 
 def _additions(pieces: list[Token]) -> Iterator[list[int]]:
-    """The places of the strings of each call of ``add`` that has nothing but strings."""
+    """Iterate over the places of the arguments of each call of ``add`` with only strings."""
     for place, token in enumerate(pieces):
         if _is_add(pieces, place):
             strings = _arguments(pieces, place + 2)
             if strings:
                 yield strings
             else:
-                pass_over(f"line {token.line}: a call of add whose arguments are not all strings")
+                pass_over(f"line {token.line}: a call of add with arguments that are not strings")
 
 
 def _is_add(pieces: list[Token], place: int) -> bool:
@@ -103,7 +103,7 @@ def _is_mark(pieces: list[Token], place: int, mark: str) -> bool:
 
 
 def _arguments(pieces: list[Token], place: int) -> list[int]:
-    """The places of the strings up to the closing bracket; none if there is anything else."""
+    """Return the places of the strings up to the closing bracket, or none for other arguments."""
     strings = []
     for each in range(place, len(pieces)):
         token = pieces[each]
@@ -120,5 +120,5 @@ def _report_unread(pieces: list[Token], read_at: set[int]) -> None:
     for place, token in enumerate(pieces):
         if token.kind == "string" and place not in read_at and _PIN.match(token.text):
             pass_over(
-                f"line {token.line}: {token.text[:60]}, which is in no call of add with a host"
+                f"line {token.line}: {token.text[:60]}, which is not in a call of add with a host"
             )

@@ -1,6 +1,6 @@
-"""Property lists in XML (``man 5 plist``): those of Apple's platforms.
+"""Apple's property lists in XML (``man 5 plist``).
 
-Binary property lists are refused: ``plutil -convert xml1`` turns them into these.
+Binary property lists are refused; ``plutil -convert xml1`` converts them to XML.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ if TYPE_CHECKING:
     from certpin.formats.format import Source
     from certpin.pins import PinSet
 
-# The elements of http://www.apple.com/DTDs/PropertyList-1.0.dtd. plistlib passes over all others.
+# The elements of http://www.apple.com/DTDs/PropertyList-1.0.dtd. plistlib ignores others.
 _HOLDERS = {"plist", "dict", "array"}
 _ELEMENTS = _HOLDERS | {"key", "string", "integer", "real", "date", "data", "true", "false"}
-# What plistlib raises on elements in the wrong place and on texts that are no dates or numbers.
+# plistlib raises these for misplaced elements and for invalid dates and numbers.
 _JUNK = (ValueError, LookupError, AttributeError, TypeError, OverflowError, ExpatError)
 
 
 class _Once(dict[str, Any]):
-    """A dictionary that takes no name twice: of two entries for one host, one would be lost."""
+    """A dictionary that refuses duplicate keys, because one of two entries would be lost."""
 
     def __setitem__(self, name: str, value: object) -> None:
         if name in self:
-            raise FormatError(f"{name[:80]!r} stands there twice", fix="make one of them")
+            raise FormatError(f"{name[:80]!r} occurs twice", fix="merge the two entries")
         super().__setitem__(name, value)
 
 
 def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
-    """The text of a property list, with the header as a comment."""
+    """Return the text of a property list, with the header as a comment."""
     text = plistlib.dumps(document, sort_keys=False).decode()
     lines = "".join(f"  {line}\n" for line in header(pins, name))
     return text.replace("<plist", f"<!--\n{lines}-->\n<plist", 1)
 
 
 def read(source: Source) -> Shape:
-    """The value of a property list. Raises ``FormatError``."""
+    """Return the value of a property list. Raises ``FormatError``."""
     if source.data.startswith(b"bplist"):
-        raise FormatError("it is a binary property list", fix="plutil -convert xml1 FILE")
+        raise FormatError("the file is a binary property list", fix="plutil -convert xml1 FILE")
     root = _xml.parse(source, doctype=True)
     if root.name != "plist" or len(root.children) != 1:
-        raise FormatError("it is not a property list: <plist> with one value in it")
+        raise FormatError("the file is not a property list: <plist> must contain one value")
     _check(root)
     try:
         return Shape(plistlib.loads(source.text.encode(), fmt=plistlib.FMT_XML, dict_type=_Once))
     except FormatError:
         raise
     except _JUNK as exc:
-        raise FormatError(f"it is not a property list: {exc}"[:200]) from exc
+        raise FormatError(f"the file is not a property list: {exc}"[:200]) from exc
 
 
 def report_unread(root: Shape, *settings: str) -> None:
-    """Warn of everything in a property list that was not read.
+    """Warn about all values of a property list that were not read.
 
-    The keys at the top that are no ``settings`` have one line: an ``Info.plist`` has many of them.
+    Top-level keys outside ``settings`` share one warning, because an ``Info.plist`` has many.
     """
     others = []
     for place in root.unread():
@@ -70,17 +70,17 @@ def report_unread(root: Shape, *settings: str) -> None:
         else:
             others.append(place)
     if others:
-        pass_over(f"keys that are no pins: {', '.join(others)}")
+        pass_over(f"keys unrelated to pins: {', '.join(others)}")
 
 
 def _check(element: _xml.Element) -> None:
-    """Refuse what plistlib would drop in silence: unknown elements, and text in between."""
+    """Refuse unknown elements and stray text, which plistlib would drop silently."""
     if element.name not in _ELEMENTS:
         raise FormatError(
-            f"line {element.line}: {element.name[:80]!r} is no element of a property list"
+            f"line {element.line}: property lists have no element {element.name[:80]!r}"
         )
     holds = element.name in _HOLDERS
     if (element.text and holds) or (element.children and not holds):
-        raise FormatError(f"line {element.line}: {element.name} holds what it may not hold")
+        raise FormatError(f"line {element.line}: {element.name} has invalid content")
     for child in element.children:
         _check(child)

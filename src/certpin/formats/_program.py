@@ -1,7 +1,7 @@
-"""What exports to source code share: a template beside this module, and the table of policies.
+"""Export source code: a template from this folder, with the table of policies inserted.
 
-A template is a program that can be read, and highlighted, as it stands. A line ``//= NAME`` in it
-is the place of a part that differs from one pin set to another.
+A template is a valid source file, so that editors can highlight it. A line ``//= NAME`` in it is
+replaced by the part of that name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PLACE = re.compile(r"^[ \t]*//= (\w+)\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Language:
-    """How a language writes the table: a row, a field, a list, and a text of several lines."""
+    """The syntax of the table in a language: rows, fields, lists and multi-line texts."""
 
     row: tuple[str, str]
     field: Callable[[str], str]
@@ -35,7 +35,7 @@ class Language:
 
 
 def program(pins: PinSet, name: str, file: str, template: str, language: Language) -> File:
-    """The template with the header of the pin set, and its table."""
+    """Return the template with the header and the table of the pin set."""
     parts = {
         "header": commented(pins, name, "//"),
         "policies": "".join(_row(policy, language) for policy in pins.policies),
@@ -45,7 +45,7 @@ def program(pins: PinSet, name: str, file: str, template: str, language: Languag
 
 
 def fill(template: str, parts: dict[str, str]) -> str:
-    """The template with each part in its place. The parts are not looked at again."""
+    """Insert the parts into the template. Inserted parts are not expanded again."""
     return _PLACE.sub(lambda match: parts[match[1]], template)
 
 
@@ -70,5 +70,5 @@ def _value(name: str, values: list[str], language: Language) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string without escapes: patterns, pins, words and dates need none."""
+    """Return a string literal. Patterns, pins, words and dates need no escapes."""
     return f'"{text}"'

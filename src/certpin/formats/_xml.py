@@ -1,8 +1,8 @@
-"""Read XML of unknown make, in one pass, with nothing in it that is fetched or expanded.
+"""Parse untrusted XML in one pass, without fetching or expanding anything.
 
-What is refused: entities (CVE-2003-1564: a few lines that expand to gigabytes; and those that read
-other files), any DOCTYPE unless it is asked for, more depth and more elements than a list of pins
-has. Namespaces are not resolved: ``tools:ignore`` is an attribute of that name.
+Refused are entities (CVE-2003-1564: a few lines expand to gigabytes; others read files), a DOCTYPE
+unless allowed, and more depth or elements than any list of pins has. Namespaces are not resolved:
+``tools:ignore`` is an attribute of that name.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from certpin.formats.format import Source
 
-# Android's deepest file nests domain-configs a few deep; a property list of an app goes to ten.
+# Android nests domain-configs a few levels deep; property lists of apps reach about ten levels.
 MAX_DEPTH = 50
 MAX_ELEMENTS = 100_000
 
 _SHOWN = 80  # characters of a name in a message
 _TEXT = "#text"  # no attribute has this name
-# Attributes that are no settings: namespaces, and hints for the tools of a build.
+# Attributes without a meaning at run time: namespaces, and hints for build tools.
 _NO_SETTINGS = ("xmlns", "tools:")
 
 
@@ -37,33 +37,33 @@ class Element:
     line: int
     children: list[Element] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
-    used: set[str] = field(default_factory=set)  # the attributes that were read, or its text
-    taken: bool = False  # whether it was read itself
+    used: set[str] = field(default_factory=set)  # names of the attributes that were read, and _TEXT
+    taken: bool = False  # whether the element was read
     outer: Element | None = None  # the element whose attributes it inherits
 
     @property
     def text(self) -> str:
-        """The text directly in it, without the space around it."""
+        """The direct text content, stripped."""
         self.used.add(_TEXT)
         return "".join(self.pieces).strip()
 
     def get(self, name: str, default: str = "") -> str:
-        """Return the value of an attribute."""
+        """Return the value of an attribute, and mark it as read."""
         self.used.add(name)
         return self.attributes.get(name, default)
 
     def agree(self, name: str, value: str) -> None:
-        """Take an attribute if it says what certpin does in any case."""
+        """Mark an attribute as read if it has the only value that certpin supports."""
         if self.attributes.get(name, "").strip().lower() == value:
             self.used.add(name)
 
     def inherit(self, outer: Element) -> None:
-        """Take over the attributes of an outer element that it does not have itself."""
+        """Inherit the attributes of an outer element that this one lacks."""
         self.outer = outer
         self.attributes = outer.attributes | self.attributes
 
     def take(self) -> Element:
-        """Note that the element was read. Its attributes and children are noted separately."""
+        """Mark the element as read. Its attributes and children are marked separately."""
         self.taken = True
         if self.outer:
             self.outer.take().used |= {
@@ -74,23 +74,23 @@ class Element:
         return self
 
     def all(self, name: str) -> Iterator[Element]:
-        """Take the children of a name."""
+        """Iterate over the children of a name, and mark them as read."""
         return (child.take() for child in self.children if child.name == name)
 
     def one(self, name: str) -> Element | None:
-        """Take the child of a name. Raises ``FormatError`` if there are more."""
+        """Return the only child of a name, marked as read. Raises ``FormatError``."""
         found = self.find(name)
         return found.take() if found else None
 
     def find(self, name: str) -> Element | None:
-        """Find the child of a name without taking it. Raises ``FormatError`` if there are more."""
+        """Return the only child of a name, but do not mark it. Raises ``FormatError``."""
         first, *more = [*(child for child in self.children if child.name == name), None]
         if any(more):
             raise FormatError(f"line {self.line}: {self.name} has more than one {name}")
         return first
 
     def unread(self) -> Iterator[str]:
-        """Describe every element, attribute and text in it that was not read."""
+        """Describe every element, attribute and text inside that was not read."""
         for name in self.attributes:
             if name not in self.used and not name.startswith(_NO_SETTINGS):
                 yield f"line {self.line}: {name[:_SHOWN]} of {self.name[:_SHOWN]}"
@@ -103,7 +103,7 @@ class Element:
                 yield f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """An attribute that is true or false. Raises ``FormatError``."""
+        """Return a boolean attribute. Raises ``FormatError``."""
         value = self.get(name, str(default)).lower()
         if value not in {"true", "false"}:
             raise FormatError(f"line {self.line}: {name} must be true or false")
@@ -111,15 +111,15 @@ class Element:
 
 
 def parse(source: Source, *, doctype: bool = False) -> Element:
-    """The root element. Raises ``FormatError``."""
-    if "\0" in source.text:  # expat would go over to UTF-16 there
-        raise FormatError("it is not XML: a byte of zero stands in it", fix="save it as UTF-8")
+    """Parse a file and return its root element. Raises ``FormatError``."""
+    if "\0" in source.text:  # expat would switch to UTF-16
+        raise FormatError("the file is not XML: it contains a zero byte", fix="save it as UTF-8")
     return _Reader(doctype=doctype).read(source.text.encode())
 
 
 class _Reader:
     def __init__(self, *, doctype: bool) -> None:
-        # The encoding that the file names itself is overruled: Source.text knows that it is UTF-8.
+        # Overrides the encoding declared in the file, because Source.text has verified UTF-8.
         self._parser = expat.ParserCreate("UTF-8")
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -136,7 +136,7 @@ class _Reader:
         try:
             self._parser.Parse(data, True)
         except expat.ExpatError as exc:
-            raise FormatError(f"it is not XML: {exc}") from exc
+            raise FormatError(f"the file is not XML: {exc}") from exc
         assert self._root is not None  # noqa: S101 - expat refuses a file without an element
         return self._root
 
@@ -144,7 +144,7 @@ class _Reader:
         self._count += 1
         line = self._parser.CurrentLineNumber
         if len(self._open) >= MAX_DEPTH or self._count > MAX_ELEMENTS:
-            raise FormatError(f"line {line}: too many elements, or too deep")
+            raise FormatError(f"line {line}: too many elements, or nested too deeply")
         element = Element(name, attributes, line)
         if self._open:
             self._open[-1].children.append(element)
@@ -160,8 +160,8 @@ class _Reader:
 
 
 def _refuse_doctype(*_declaration: object) -> NoReturn:
-    raise FormatError("it has a DOCTYPE", fix="remove it: nothing in such a file needs one")
+    raise FormatError("the file has a DOCTYPE", fix="remove it: such a file needs none")
 
 
 def _refuse_entity(*_declaration: object) -> NoReturn:
-    raise FormatError("it declares an entity", fix="write the text itself in its place")
+    raise FormatError("the file declares an entity", fix="replace the entity by its text")

@@ -1,4 +1,4 @@
-"""App Transport Security of Apple's platforms: ``NSPinnedDomains`` in ``Info.plist``.
+"""Apple's App Transport Security: ``NSPinnedDomains`` in ``Info.plist``.
 
 https://developer.apple.com/documentation/bundleresources/information-property-list/
 nsapptransportsecurity/nspinneddomains
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import FormatError
 from certpin.formats import _domains, _plist
-from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.format import File, Format, Found, ParsedFile
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     ApexAndOneLabel,
@@ -39,7 +39,7 @@ _LISTS: dict[Match, str] = {"leaf": "NSPinnedLeafIdentities", "ca": "NSPinnedCAI
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """The key ``NSAppTransportSecurity``, with one entry a name."""
+    """Write the key ``NSAppTransportSecurity``, with one entry per name."""
     domains: dict[str, dict[str, Any]] = {}
     for policy in pins.policies:
         entry = domains.setdefault(policy.pattern.name, {"NSIncludesSubdomains": False})
@@ -49,8 +49,8 @@ def write(pins: PinSet) -> tuple[File, ...]:
     return (File(APPLE.file, _plist.write(pins, APPLE.name, document)),)
 
 
-def read(source: Source) -> Reading:
-    """Read ``NSPinnedDomains`` of an ``Info.plist``, and warn of all else in it.
+def read(source: Source) -> ParsedFile:
+    """Read ``NSPinnedDomains`` of an ``Info.plist``, and warn about all other settings.
 
     Raises ``FormatError``.
     """
@@ -60,7 +60,7 @@ def read(source: Source) -> Reading:
     entries = domains.entries() if domains else ()
     found = tuple(each for name, entry in entries for each in _found(name, entry))
     _plist.report_unread(root, "NSAppTransportSecurity")
-    return Reading(found, *read_header(source.text))
+    return ParsedFile(found, *read_header(source.text))
 
 
 def _identities(policy: HostPolicy) -> list[dict[str, str]]:
@@ -68,7 +68,7 @@ def _identities(policy: HostPolicy) -> list[dict[str, str]]:
 
 
 def _found(name: str, entry: Shape) -> Iterator[Found]:
-    """One or two: the flag for names below stands for names with one label more."""
+    """Yield one pattern, or two: the flag for subdomains covers one more label."""
     match, identities = _only_list(name, entry)
     digests = [each.need(_DIGEST).text() for each in identities.items()]
     pins = pins_from([f"sha256/{digest.strip()}" for digest in digests])
@@ -84,8 +84,8 @@ def _only_list(name: str, entry: Shape) -> tuple[Match, Shape]:
         return lists[0]
     if lists:
         raise FormatError(
-            f"{name[:80]!r} pins the leaf and an authority, and Apple wants both to match: "
-            "the pins of a host in certpin are for one of the two",
+            f"{name[:80]!r} pins the leaf and an authority, and Apple requires both to match: "
+            "a policy of a pin file pins only one of the two",
             fix=f"keep {' or '.join(_LISTS.values())}",
         )
     raise FormatError(f"{name[:80]!r} has neither {' nor '.join(_LISTS.values())}")
@@ -94,24 +94,24 @@ def _only_list(name: str, entry: Shape) -> tuple[Match, Shape]:
 APPLE = Format(
     name="apple",
     title="Apple, App Transport Security",
-    use="Merge its one key into the `Info.plist` of your app.",
+    use="Merge its only key into the `Info.plist` of your app.",
     file="NSPinnedDomains.plist",
     limits=(
-        NoCompromised("NSPinnedDomains has no keys to refuse"),
-        NoDebug("App Transport Security holds in every build"),
-        NoReportOnly("App Transport Security always refuses"),
-        NamesOnly("NSPinnedDomains takes domain names"),
-        NoTrust("pins tighten the trust of the system and never replace it"),
-        NoExpiry("NSPinnedDomains knows no dates"),
-        NoReports("the system sends nothing"),
-        KeysOnly("NSPinnedDomains compares keys"),
-        LeafOrAuthority("a leaf and an authority that are pinned must both match"),
-        ApexAndOneLabel("NSIncludesSubdomains covers names with one label more"),
+        NoCompromised("NSPinnedDomains has no list of keys to refuse"),
+        NoDebug("App Transport Security applies to every build"),
+        NoReportOnly("App Transport Security always enforces"),
+        NamesOnly("NSPinnedDomains supports only domain names"),
+        NoTrust("pins restrict the system's trust and never replace it"),
+        NoExpiry("NSPinnedDomains does not support expiry dates"),
+        NoReports("the system sends no reports"),
+        KeysOnly("NSPinnedDomains compares public keys only"),
+        LeafOrAuthority("if a leaf and an authority are pinned, both must match"),
+        ApexAndOneLabel("NSIncludesSubdomains covers names with one more label"),
     ),
     write=write,
     read=read,
     needs=(
-        "iOS 14, macOS 11 or newer, and `URLSession`: other stacks, Dart's among them, don't ask.",
-        "The system's trust: an authority of your own must be installed on the device.",
+        "iOS 14, macOS 11 or newer, and `URLSession`: other stacks, such as Dart's, ignore it.",
+        "Trust by the system: your own authority must be installed on the device.",
     ),
 )

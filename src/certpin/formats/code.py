@@ -1,6 +1,7 @@
-"""Read source code as far as lists of pins go: words, strings and marks, without the comments.
+"""Split source code into words, strings and marks, without comments.
 
-Dart, Go, Java, Kotlin, JavaScript and C# agree on that much. One pass, whatever the text.
+This subset of the syntax is common to Dart, Go, Java, Kotlin, JavaScript and C#, and is enough to
+read lists of pins. The run time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["string", "word", "mark"]
 
-# Possessive, so that hostile text takes one pass. Strings with three quotes before those with one.
+# Possessive, so that hostile text cannot cause backtracking. Triple-quoted strings come first.
 _TOKEN = re.compile(
     r"""
       (?P<comment>  //[^\n]*+ | /\*(?:[^*]|\*(?!/))*+\*/ )
@@ -33,7 +34,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of source code. ``text`` of a string is what stands between its quotes."""
+    """A token of source code. The ``text`` of a string excludes its quotes."""
 
     kind: Kind
     text: str
@@ -41,9 +42,10 @@ class Token:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The pieces of source code.
+    """Iterate over the tokens of source code.
 
-    Raises ``FormatError`` where a string uses escapes, or a string or a comment has no end.
+    Raises:
+        FormatError: a string contains escapes, or a string or comment is not closed.
     """
     line = 1
     for match in _TOKEN.finditer(text):
@@ -54,18 +56,18 @@ def tokens(text: str) -> Iterator[Token]:
             yield Token("word", piece, line)
         elif kind == "mark":
             yield Token("mark", piece, line)
-        elif kind == "open":  # to go on would look for its end again and again
-            raise FormatError(f"line {line}: what begins with {piece} has no end")
+        elif kind == "open":  # continuing would search for the end repeatedly
+            raise FormatError(f"line {line}: the literal or comment {piece} is not closed")
         line += piece.count("\n")
 
 
 def _inside(literal: str, line: int) -> str:
-    """No pin, host or date needs an escape: where there is one, it is not ours to guess."""
+    """Return the content of a string. Escapes are refused: no pin, host or date needs one."""
     quotes = 3 if literal[:3] in {'"""', "'''"} and len(literal) >= 6 else 1
     inside = literal[quotes:-quotes]
     if "\\" in inside or "${" in inside:
         raise FormatError(
-            f"line {line}: the string {inside[:40]!r} is put together in code",
-            fix="write it as it is, without escapes",
+            f"line {line}: the string {inside[:40]!r} is computed",
+            fix="write it literally, without escapes",
         )
     return inside

@@ -18,16 +18,16 @@ from certpin.formats.limits import (
 )
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Reading, Source
+    from certpin.formats.format import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "curl-anchors.pem"
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """The options of one command, and the trust anchors beside them."""
+    """Write the options of one command, and the file of trust anchors."""
     [policy] = pins.policies
-    # --location follows an answer to http:// unless it is told not to.
+    # By default, --location also follows redirects to http://.
     settings = {"proto": "=https", "pinnedpubkey": _lines.spelled(policy)}
     if policy.trust:
         settings["cacert"] = _BUNDLE
@@ -35,7 +35,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     return (File(CURL.file, text), *_lines.bundle(policy, _BUNDLE))
 
 
-def read(source: Source) -> Reading:
+def read(source: Source) -> ParsedFile:
     """Read ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``."""
     return _lines.read_lines(source, "pinnedpubkey", "cacert")
 
@@ -43,20 +43,20 @@ def read(source: Source) -> Reading:
 CURL = Format(
     name="curl",
     title="curl",
-    use="curl --config curl-pins.conf https://HOST/ (in its folder, where there are anchors).",
+    use="curl --config curl-pins.conf https://HOST/ (in its folder if there are anchors).",
     file="curl-pins.conf",
     limits=(
-        NoCompromised("curl has no option for keys to refuse"),
-        NoDebug("curl has --cacert for that, and the pin still holds"),
-        OneHost("the options of curl are those of one command, whatever host it calls"),
-        NoReportOnly("curl always refuses"),
-        NoExpiry("curl knows no dates"),
-        NoReports("curl sends nothing"),
-        KeysOnly("--pinnedpubkey compares keys"),
-        LeafOnly("--pinnedpubkey compares the server's own key"),
+        NoCompromised("curl has no option to refuse keys"),
+        NoDebug("curl has --cacert for that, and still checks the pins"),
+        OneHost("the options of a curl command apply to every host that it calls"),
+        NoReportOnly("curl always enforces"),
+        NoExpiry("curl does not support expiry dates"),
+        NoReports("curl sends no reports"),
+        KeysOnly("--pinnedpubkey compares public keys only"),
+        LeafOnly("--pinnedpubkey compares only the leaf's key"),
     ),
     write=write,
     read=read,
-    needs=("Call the host that the file is for: curl compares the pins with any host it calls.",),
+    needs=("Use the file only for its host: curl checks the pins for every host that it calls.",),
     folder=True,
 )

@@ -15,19 +15,19 @@ using System.Threading.Tasks;
 
 namespace Certpin;
 
-/// <summary>Why a connection was refused, or would have been.</summary>
+/// <summary>The reason why a connection was refused, or would have been in enforce mode.</summary>
 public sealed class PinException(string reason, string host, string? pattern) : Exception($"{host}: {reason}")
 {
     /// <summary>mismatch, compromised-key, expired, unpinned, or insecure.</summary>
     public string Reason { get; } = reason;
 
-    /// <summary>The host that was called.</summary>
+    /// <summary>The host of the request.</summary>
     public string Host { get; } = host;
 
-    /// <summary>The policy; null where the host has none.</summary>
+    /// <summary>The policy; null if the host has none.</summary>
     public string? Policy { get; } = pattern;
 
-    /// <summary>The pins of the keys that the server showed, leaf first.</summary>
+    /// <summary>The pins of the presented keys, leaf first.</summary>
     public IReadOnlyList<string> Chain { get; init; } = [];
 
     /// <summary>Whether the connection was refused.</summary>
@@ -35,9 +35,9 @@ public sealed class PinException(string reason, string host, string? pattern) : 
 }
 
 /// <summary>
-/// Sends requests to hosts that have pins, over TLS alone: <c>new HttpClient(new PinnedHandler())</c>.
-/// .NET verifies chain, name and dates first, as always; the pins are looked for on the chain that it
-/// verified, before anything is sent. Redirects come back as answers: whoever follows one asks again.
+/// Sends requests only to hosts with pins, and only over TLS: <c>new HttpClient(new PinnedHandler())</c>.
+/// .NET verifies chain, name and dates first. The pins are then compared with the verified chain, before
+/// anything is sent. Redirects are returned as responses; following one is a new, checked request.
 /// </summary>
 public sealed class PinnedHandler : HttpMessageHandler
 {
@@ -49,10 +49,10 @@ public sealed class PinnedHandler : HttpMessageHandler
     private readonly Dictionary<string, HttpMessageInvoker> _byHost = [];
     private readonly Action<SocketsHttpHandler>? _configure;
 
-    /// <param name="configure">Sets what else a handler needs: proxies, timeouts, a client certificate.</param>
+    /// <param name="configure">Configures other settings of the handler: proxies, timeouts, a client certificate.</param>
     public PinnedHandler(Action<SocketsHttpHandler>? configure = null) => _configure = configure;
 
-    /// <summary>Hears of every failure, those that are only reported too. It must not wait.</summary>
+    /// <summary>Raised for every failure, including those in report mode. Handlers must not block.</summary>
     public event Action<PinException>? Failed;
 
     /// <inheritdoc/>
@@ -77,14 +77,14 @@ public sealed class PinnedHandler : HttpMessageHandler
         base.Dispose(disposing);
     }
 
-    // One handler a host: its pins and its trust anchors then cannot be taken for another's.
+    // One handler per host, so that pins and trust anchors of different hosts cannot be confused.
     private HttpMessageInvoker InvokerOf(HttpRequestMessage request)
     {
         Uri address = request.RequestUri ?? throw new InvalidOperationException("The request has no address.");
         string host = Normalise(address.IdnHost);
         if (address.Scheme != Uri.UriSchemeHttps || request.Headers.Host is not null)
         {
-            // A Host header would choose the name that is verified.
+            // A Host header would change the verified name.
             throw Tell(new PinException("insecure", host, null));
         }
         Policy policy = Find(host) ?? throw Tell(new PinException("unpinned", host, null));
@@ -141,7 +141,7 @@ public sealed class PinnedHandler : HttpMessageHandler
         return anchors;
     }
 
-    // An exact name, then "*.", then "**.", the longer name first.
+    // An exact name first, then "*.", then "**.", longest name first.
     private static Policy? Find(string host)
     {
         var patterns = new List<string> { host };
@@ -159,14 +159,14 @@ public sealed class PinnedHandler : HttpMessageHandler
             .FirstOrDefault(policy => policy is not null);
     }
 
-    // What is wrong with a chain that .NET verified; null where nothing is.
+    // Returns the failure of a chain that .NET verified, or null.
     private static PinException? Decide(string host, Policy policy, X509Certificate2[] chain, DateTimeOffset now)
     {
         bool enforced = policy.Mode == "enforce";
         string reason = "mismatch";
         if (chain.Any(each => IsAmong(policy.Compromised, each)))
         {
-            reason = "compromised-key"; // before expiry, and whatever else matches
+            reason = "compromised-key"; // before expiry, and even if another pin matches
         }
         else if (policy.Expires is not null && now >= DateTimeOffset.Parse(policy.Expires, CultureInfo.InvariantCulture))
         {
@@ -217,7 +217,7 @@ public sealed class PinnedHandler : HttpMessageHandler
         return dot < 0 ? "" : name[(dot + 1)..];
     }
 
-    // Lower case, no trailing dot, addresses in their canonical form.
+    // Normalises a host: lower case, no trailing dot, canonical addresses.
     private static string Normalise(string host)
         => IPAddress.TryParse(host, out IPAddress? address)
             ? new IPAddress(address.GetAddressBytes()).ToString()

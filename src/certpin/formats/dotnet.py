@@ -1,9 +1,9 @@
 """.NET: a handler for ``HttpClient`` over ``SocketsHttpHandler``, in C#.
 
-The callback is given the chain that .NET built, and what was wrong with it
+The callback gets the chain that .NET built, and its errors
 (https://learn.microsoft.com/dotnet/api/system.net.security.remotecertificatevalidationcallback);
-``CertificateChainPolicy`` names the only roots. It was never run by certpin's own tests: they have
-no .NET. They check that it parses, and that its table is read back.
+``CertificateChainPolicy`` sets the only roots. The tests have no .NET to run the handler; they
+check that it parses, and that the import reads its table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CSHARP = Language(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A class, ``Certpin.PinnedHandler``."""
+    """Write the class ``Certpin.PinnedHandler``."""
     return (program(pins, DOTNET.name, DOTNET.file, "dotnet.cs", _CSHARP),)
 
 
@@ -43,13 +43,13 @@ DOTNET = Format(
     use="Add it to the project: `new HttpClient(new Certpin.PinnedHandler())`.",
     file="PinnedHandler.cs",
     limits=(
-        NoDebug("a build for debugging gives the client another handler"),
-        NoReports("the handler tells Failed, and sends nothing itself"),
+        NoDebug("debug builds can use another handler"),
+        NoReports("the handler raises Failed, and sends no reports itself"),
     ),
     write=write,
     read=read_table,
     needs=(
-        ".NET 8 or newer (C# 12). certpin's tests parse this file, and have no .NET to run it.",
-        "Trust anchors must be roots: .NET trusts no others.",
+        ".NET 8 or newer (C# 12). certpin's tests parse this file, but do not run it.",
+        "Trust anchors must be root certificates: .NET trusts no others.",
     ),
 )

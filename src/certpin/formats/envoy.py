@@ -2,19 +2,19 @@
 
     https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/transport_sockets/tls/v3/
 
-Without ``trusted_ca`` Envoy verifies nothing: so the roots of the system are named by their path.
-It was never run by certpin's own tests: they have no Envoy. They check its field names.
+Without ``trusted_ca`` Envoy verifies nothing, so the export always sets the path of the system's
+roots. The tests have no Envoy to run the configuration; they check its field names.
 """
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from certpin.errors import FormatError
-from certpin.formats import _yaml
+from certpin.errors import ConfigError, FormatError
 from certpin.formats._lines import beside, pattern_of
-from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.format import File, Format, Found, ParsedFile
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     LeafOnly,
@@ -25,16 +25,18 @@ from certpin.formats.limits import (
     NoReports,
     OneHost,
 )
+from certpin.formats.shape import Shape
 from certpin.formats.table import pem, pins_from, read_anchors
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.formats.format import Source
-    from certpin.formats.shape import Shape
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 _TYPE = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-# Where Envoy's own images, Debian and Alpine have the system's roots.
+# The path of the system's roots in Envoy's images, Debian and Alpine.
 _SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 _SYSTEMS = {_SYSTEM, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
 
@@ -48,8 +50,8 @@ typed_config:
       trusted_ca:
         {trust}
 {matchers}{pins}"""
-# The name of the server that the cluster found by DNS is asked for, and has to be in the
-# certificate (Envoy 1.33).
+# Envoy sends the server name that the cluster resolved by DNS, and requires it in the certificate
+# (Envoy 1.33).
 _ANY_NAME = "  auto_host_sni: true\n  auto_sni_san_validation: true\n"
 _MATCHERS = """\
       match_typed_subject_alt_names:
@@ -59,8 +61,13 @@ _MATCHERS = """\
 """
 
 
+# PyYAML reads some hundred thousand characters a second.
+_LONGEST = 1024 * 1024
+_NOTHING = Shape([])
+
+
 def write(pins: PinSet) -> tuple[File, ...]:
-    """The transport socket of one cluster. Sessions are not resumed."""
+    """Write the transport socket of one cluster, without session resumption."""
     [policy] = pins.policies
     socket = _SOCKET.format(
         type=_TYPE,
@@ -77,7 +84,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 def _name(policy: HostPolicy) -> str:
     if policy.pattern.wildcard:
         return _ANY_NAME
-    # No address is ever a server name (RFC 6066 section 3).
+    # An address is not a server name (RFC 6066 section 3).
     return "" if is_address(policy.pattern.name) else f'  sni: "{policy.pattern.name}"\n'
 
 
@@ -106,16 +113,16 @@ def _lists(policy: HostPolicy) -> str:
     )
 
 
-def read(source: Source) -> Reading:
-    """Read every ``UpstreamTlsContext`` that has pins, in a whole configuration too.
+def read(source: Source) -> ParsedFile:
+    """Read every ``UpstreamTlsContext`` with pins, also from a complete configuration.
 
-    Raises ``FormatError``, and ``ConfigError`` where PyYAML is missing.
+    Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
     name, version = read_header(source.text)
-    contexts = [each for each in _yaml.mappings(source.text) if _is_context(each)]
+    contexts = [each for each in _mappings(source.text) if _is_context(each)]
     pattern = pattern_of(source.text) if len(contexts) == 1 else ""
     hosts = [_found(each, pattern, source) for each in contexts]
-    return Reading(tuple(found for found in hosts if found.pins), name, version)
+    return ParsedFile(tuple(found for found in hosts if found.pins), name, version)
 
 
 def _is_context(value: Shape) -> bool:
@@ -126,8 +133,7 @@ def _is_context(value: Shape) -> bool:
 def _found(context: Shape, pattern: str, source: Source) -> Found:
     validation = context.need("common_tls_context").need("validation_context")
     texts = {
-        kind: validation.get(f"verify_certificate_{kind}") or _yaml.NOTHING
-        for kind in ("spki", "hash")
+        kind: validation.get(f"verify_certificate_{kind}") or _NOTHING for kind in ("spki", "hash")
     }
     pins = [f"sha256/{each}" for each in texts["spki"].texts()]
     pins += [f"cert-sha256/{each}" for each in texts["hash"].texts()]
@@ -144,8 +150,8 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
     trusted = validation.get("trusted_ca")
     if trusted is None:
         raise FormatError(
-            "a validation_context has no trusted_ca: Envoy verifies nothing there",
-            fix=f"name the roots: trusted_ca: {{filename: {_SYSTEM}}}",
+            "a validation_context has no trusted_ca, so Envoy would verify nothing",
+            fix=f"set the roots: trusted_ca: {{filename: {_SYSTEM}}}",
         )
     if inline := trusted.get("inline_string"):
         return read_anchors(inline.text().encode())
@@ -153,26 +159,73 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
     return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
 
 
+# YAML from untrusted files: only texts, lists and mappings. Aliases can expand a short file to a
+# huge one, and numbers and dates are not needed, so all scalars are texts.
+
+
+def _mappings(text: str) -> Iterator[Shape]:
+    """Iterate over all mappings of a document, at any depth. Raises ``FormatError``."""
+    waiting: list[Any] = [_load(text)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield Shape(value)
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+
+
+def _load(text: str) -> Any:
+    if len(text) > _LONGEST:
+        raise FormatError(f"the file has more than {_LONGEST} characters")
+    yaml, loader = _parser()
+    try:
+        return yaml.load(text, Loader=loader)  # the loader creates only texts
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
+        raise FormatError(f"the file is not YAML: {' '.join(str(exc).split())}"[:200]) from exc
+
+
+@cache
+def _parser() -> tuple[Any, type]:
+    """Return PyYAML, and a loader without types and aliases."""
+    try:
+        import yaml
+    except ImportError as exc:
+        raise ConfigError(
+            "YAML cannot be read because PyYAML is not installed", fix="pip install 'certpin[yaml]'"
+        ) from exc
+
+    class Plain(yaml.BaseLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise FormatError(
+                    "the file uses an alias (*name)", fix="replace the alias by its value"
+                )
+            return super().compose_node(parent, index)
+
+    return yaml, Plain
+
+
 ENVOY = Format(
     name="envoy",
     title="Envoy",
-    use="Make it the `transport_socket` of the cluster that calls the host.",
+    use="Use it as the `transport_socket` of the cluster for the host.",
     file="envoy-pins.yaml",
     limits=(
-        NoCompromised("a validation context has no keys to refuse, but for its CRL"),
+        NoCompromised("a validation context has no list of keys to refuse, except a CRL"),
         NoDebug("Envoy has no debug override"),
-        OneHost("a transport socket of Envoy belongs to one cluster"),
-        NoReportOnly("Envoy always refuses"),
-        NoExpiry("Envoy knows no dates but those of certificates"),
-        NoReports("Envoy counts in ssl.fail_verify_cert_hash, and sends nothing"),
-        LeafOnly("verify_certificate_spki and _hash compare the server's own certificate"),
+        OneHost("a transport socket belongs to one cluster"),
+        NoReportOnly("Envoy always enforces"),
+        NoExpiry("Envoy checks only the dates of certificates"),
+        NoReports("Envoy counts ssl.fail_verify_cert_hash, and sends no reports"),
+        LeafOnly("verify_certificate_spki and _hash compare only the leaf"),
     ),
     write=write,
     read=read,
     needs=(
-        f"Without `trust` it names {_SYSTEM}: the system's roots must be there.",
-        "For `*.name` and `**.name`: Envoy 1.33, and a cluster that finds its servers by DNS.",
-        "certpin's tests read this file, and have no Envoy to run it.",
-        "To import one takes PyYAML: `pip install 'certpin[yaml]'`.",
+        f"Without `trust`, {_SYSTEM} must contain the system's roots.",
+        "For `*.name` and `**.name`: Envoy 1.33, and a cluster that resolves its servers by DNS.",
+        "certpin's tests parse this file, but do not run it in Envoy.",
+        "The import needs PyYAML: `pip install 'certpin[yaml]'`.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Flutter: the pins of one more build flavour, for the library that ``flutter`` has written."""
+"""Flutter: the pins of another build flavour, for the library exported by ``flutter``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """The constant ``pins`` alone: import it with a prefix."""
+    """Write only the constant ``pins``. Apps import it with a prefix."""
     return (_flutter.pins_file(pins, FLUTTER_PINS.name),)
 
 
 FLUTTER_PINS = Format(
     name="flutter-pins",
-    title="Flutter, a flavour",
-    use="Put it beside the files of `flutter`, under another name, and choose by a constant.",
+    title="Flutter, pins of another build flavour",
+    use="Add it to the folder of `flutter` under another name, and select it by a constant.",
     file=_flutter.FILE,
     limits=_flutter.LIMITS,
     write=write,
     read=_flutter.read,
-    needs=("A build chooses its pins by `const`: what it doesn't choose is not in the app.",),
+    needs=("Select the pins with `const`, so that a build contains only its own pins.",),
 )

@@ -1,4 +1,4 @@
-"""A format: what a platform is given, and what is read back from it."""
+"""The model of a format: its exported files, its parsed files, and the conversion of both."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats.fit import Loss, fit
+from certpin.formats.projection import Omission, project
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from certpin.formats.fit import Limit
+    from certpin.formats.projection import Limitation
     from certpin.pins import Match, Mode, OnExpiry, Pin, Role, TrustAnchors
 
-# Far more than any list of pins has: a browser's built-in one has less than 1 MiB.
+# Far larger than any real pin list: the list that is built into a browser is below 1 MiB.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 
 class FormatWarning(UserWarning):
-    """Something in a platform's file that certpin cannot say, and that is passed over."""
+    """An imported file contains a setting that a pin file cannot express; it was skipped."""
 
 
 def pass_over(what: str) -> None:
-    """Tell that something of a file does not come along, where nobody is locked out by that."""
+    """Warn that an import skips a setting. Use it only if skipping cannot lock clients out."""
     warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
-# A name in reverse, as the Java Language Specification has it (section 6.1).
+# A package name: a reversed domain name (Java Language Specification, section 6.1).
 _PACKAGE = re.compile(r"[a-z_][a-z0-9_]*(?:\.[a-z_][a-z0-9_]*)*", re.ASCII)
 
-# The unreserved letters of RFC 3986, and what stands between the parts of an address.
+# The unreserved characters of RFC 3986, and the separators between the parts of a URL.
 _PLAIN_ADDRESS = re.compile(r"https://[A-Za-z0-9.:/_~%\[\]-]+/")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of an export. ``path`` is relative to where the export goes."""
+    """An exported file. ``path`` is relative to the output folder."""
 
     path: str
     text: str
@@ -48,9 +48,12 @@ class File:
 
 @dataclass(frozen=True)
 class SignedSource:
-    """Where an app follows signed sets, and the root that it brings: the bytes of a ``root.json``.
+    """The URL from which an app updates its pins, and the trusted root that the app contains.
 
-    Raises ``ConfigError`` on an address that would have to be escaped in source code.
+    ``root`` is the content of a ``root.json``.
+
+    Raises:
+        ConfigError: the URL would need escapes in source code.
     """
 
     url: str
@@ -59,7 +62,7 @@ class SignedSource:
     def __post_init__(self) -> None:
         if not _PLAIN_ADDRESS.fullmatch(self.url):
             raise ConfigError(
-                "the address has letters that do not belong into source code",
+                "the URL has characters that need escapes in source code",
                 key="--signed-url",
                 fix="write it as https://pins.bank.example/app/",
             )
@@ -67,9 +70,10 @@ class SignedSource:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that is imported. ``beside`` reads another one, by a path relative to it.
+    """A file to import.
 
-    Raises ``FormatError`` where that one is not there.
+    ``beside`` reads another file by its path relative to this one, and raises ``FormatError`` if
+    that file does not exist.
     """
 
     data: bytes
@@ -77,18 +81,18 @@ class Source:
 
     @property
     def text(self) -> str:
-        """The file as text. Raises ``FormatError`` unless it is UTF-8."""
+        """The content as text. Raises ``FormatError`` if it is not UTF-8."""
         try:
             return self.data.decode().removeprefix("\N{BOM}")
         except UnicodeDecodeError as exc:
-            raise FormatError("it is not UTF-8 text", fix="save it as UTF-8") from exc
+            raise FormatError("the file is not UTF-8 text", fix="save it as UTF-8") from exc
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a file of a platform says of one host.
+    """The settings of one host in a platform's file.
 
-    ``pattern`` is empty if the file names no host: the user then names it (``--host``).
+    ``pattern`` is empty if the file names no host; the user then has to name it (``--host``).
     """
 
     pattern: str
@@ -100,17 +104,17 @@ class Found:
     trust: TrustAnchors | None = None
     report_to: tuple[str, ...] = ()
     compromised: tuple[Pin, ...] = ()
-    entries: tuple[HostPin, ...] = ()  # the pins with all that is said of them, where it is
+    entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
 
-    def policy(self, wishes: Wishes) -> HostPolicy:
-        """The policy. Raises ``ConfigError`` and ``HostError``."""
-        pattern = self.pattern or wishes.host
+    def policy(self, options: ImportOptions) -> HostPolicy:
+        """Return the policy. Raises ``ConfigError`` and ``HostError``."""
+        pattern = self.pattern or options.host
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
         return HostPolicy(
             HostPattern.parse(pattern),
             self.entries or self._guessed(),
-            mode=wishes.mode or self.mode,
+            mode=options.mode or self.mode,
             match=self.match,
             expires=self.expires,
             on_expiry=self.on_expiry,
@@ -119,16 +123,16 @@ class Found:
         )
 
     def _guessed(self) -> tuple[HostPin, ...]:
-        """The pins with roles that are a guess: most platforms don't say which pin is whose."""
+        """Return the pins with guessed roles, because most platforms do not record roles."""
         first: Role = "intermediate" if self.match == "ca" else "leaf"
-        pins = dict.fromkeys(self.pins)  # a list may name one twice
+        pins = dict.fromkeys(self.pins)  # a list may contain duplicates
         live = tuple(HostPin(pin, "backup" if index else first) for index, pin in enumerate(pins))
         return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the user says beside the file, for what the file does not say."""
+class ImportOptions:
+    """Options of the user for settings that the imported file lacks."""
 
     name: str = ""
     host: str = ""
@@ -136,104 +140,113 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a file of a platform says. ``name`` and ``version`` are there where certpin wrote it."""
+class ParsedFile:
+    """The content of a platform's file. ``name`` and ``version`` are set if certpin wrote it."""
 
     hosts: tuple[Found, ...]
     name: str = ""
     version: int = 1
     debug: TrustAnchors | None = None
 
-    def pin_set(self, wishes: Wishes) -> PinSet:
-        """The pin set. Raises ``ConfigError`` where it is none that anybody should use."""
-        policies = tuple(found.policy(wishes) for found in self.hosts)
+    def pin_set(self, options: ImportOptions) -> PinSet:
+        """Return the pin set. Raises ``ConfigError`` if the set would be unsafe."""
+        policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:
-            raise FormatError("there is no pin in it", fix="check that it is the right file")
-        name = wishes.name or self.name or policies[0].pattern.name
+            raise FormatError("the file contains no pins", fix="check that it is the right file")
+        name = options.name or self.name or policies[0].pattern.name
         return PinSet(name, self.version, policies, self.debug)
 
 
 @dataclass(frozen=True)
 class Export:
-    """The files for a platform, the pin set as it will have it, and all that it won't have."""
+    """The files for a platform, the pin set that they contain, and the omitted settings."""
 
     files: tuple[File, ...]
     pins: PinSet
-    losses: tuple[Loss, ...]
+    omissions: tuple[Omission, ...]
 
 
 @dataclass(frozen=True)
 class Format:
-    """One platform's way to hold pins.
+    """A platform's format for pins.
 
-    ``write`` and ``read`` are each other's inverse for every pin set that the limits let through.
-    ``write`` needs no check of its own, and ``read`` raises ``FormatError`` on what is not such a
-    file. ``files`` names what is written: one file, or more that go into one folder.
+    ``read`` inverts ``write`` for every pin set that ``project`` returns for these limitations.
+    ``write`` checks nothing itself, and ``read`` raises ``FormatError`` if the file is not of this
+    format. ``file`` is the name of the exported file, or of the main file in a folder.
     """
 
     name: str
     title: str
-    use: str  # what to do with the file, a sentence
+    use: str  # how to use the file, a sentence
     file: str
-    limits: tuple[Limit, ...]
+    limits: tuple[Limitation, ...]
     write: Callable[[PinSet], tuple[File, ...]]
-    read: Callable[[Source], Reading]
-    needs: tuple[str, ...] = ()  # what must hold for the pins to hold, sentences
-    folder: bool = False  # whether there may be more files than one
-    package: str = ""  # the line that puts source code into a package, "package {}", if any does
-    signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = None  # to follow them
+    read: Callable[[Source], ParsedFile]
+    needs: tuple[str, ...] = ()  # what the pins rely on at run time, sentences
+    folder: bool = False  # whether the export can be several files
+    package: str = ""  # the package declaration of source code, such as "package {}"
+    signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = (
+        None  # more files, for updates
+    )
 
     def export(self, pins: PinSet, package: str = "", signed: SignedSource | None = None) -> Export:
-        """Write a pin set for this platform, source code into a package of this name.
+        """Write a pin set for this platform.
 
-        Apps then follow the sets that are ``signed``. Raises ``ConfigError`` where that is unsafe,
-        or where the platform knows no packages, or no signed sets.
+        Args:
+            pins: the pin set.
+            package: the package name of exported Java or Kotlin code.
+            signed: the source from which the app updates its pins.
+
+        Raises:
+            ConfigError: the export would be unsafe, or the platform supports no packages or no
+                signed updates.
         """
-        fitted, losses = fit(pins, self.limits)
-        files = self.write(fitted)
+        projected, omissions = project(pins, self.limits)
+        files = self.write(projected)
         if signed:
-            files += self._following(fitted, signed)
+            files += self._following(projected, signed)
         if package:
             files = tuple(self._packed(file, package) for file in files)
-        return Export(files, fitted, losses)
+        return Export(files, projected, omissions)
 
     def _following(self, pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
         if self.signed is None:
             raise ConfigError(
-                f"what {self.name} is exported for does not follow signed sets",
+                f"the format {self.name} does not support signed pin sets",
                 key="--signed-root",
-                fix="leave it out; apps in Flutter and in Python follow them",
+                fix="leave it out; only Flutter and Python apps support them",
             )
         return self.signed(pins, signed)
 
     def _packed(self, file: File, package: str) -> File:
         if not self.package or not _PACKAGE.fullmatch(package):
             raise ConfigError(
-                f"{package!r} is no package for {self.name}",
+                f"{package!r} is not a valid package for {self.name}",
                 key="--package",
-                fix="packages are for Java and Kotlin: com.bank.app",
+                fix="use a package only for Java and Kotlin: com.bank.app",
             )
         line = self.package.format(package)
         return replace(file, text=file.text.replace("\nimport ", f"\n{line}\n\nimport ", 1))
 
-    def load(self, source: Source, wishes: Wishes | None = None) -> PinSet:
+    def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:
         """Read a file of this platform. Raises ``FormatError`` and ``ConfigError``."""
         if len(source.data) > MAX_SOURCE_BYTES:
-            raise FormatError(f"it has more than {MAX_SOURCE_BYTES} bytes: no list of pins")
-        return self.read(source).pin_set(wishes or Wishes())
+            raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
+        return self.read(source).pin_set(options or ImportOptions())
 
 
 def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
-    """The pin set with these policies alone; with all where none is named.
+    """Return the pin set with only the policies of these patterns, or with all if none is given.
 
-    Raises ``ConfigError`` where there is no such policy.
+    Raises:
+        ConfigError: a pattern has no policy.
     """
     wanted = {str(HostPattern.parse(pattern)) for pattern in patterns}
     if missing := wanted - {str(policy.pattern) for policy in pins.policies}:
         raise ConfigError(
-            f"there is no policy of the name {min(missing)}",
+            f"no policy has the pattern {min(missing)}",
             key="host",
-            fix="write it as it stands in the pin file",
+            fix="write it exactly as in the pin file",
         )
     kept = [policy for policy in pins.policies if not wanted or str(policy.pattern) in wanted]
     return replace(pins, policies=tuple(kept))

@@ -2,12 +2,12 @@
 //
 //= header
 
-// Package pins holds which keys each host of this program may present, and calls no other host.
+// Package pins restricts the keys of each host of this program, and refuses all other hosts.
 //
 //	client := &http.Client{Transport: pins.Transport(nil)}
 //
-// Go verifies chain, name and dates first, as always; the pins are looked for on the chains that it
-// verified, before anything is sent. A refusal is a *pins.Error (errors.As).
+// Go verifies chain, name and dates first. The pins are then compared with the verified chains,
+// before anything is sent. A refusal is a *pins.Error (errors.As).
 package pins
 
 import (
@@ -39,12 +39,12 @@ var policies = []policy{
 	//= policies
 }
 
-// Error is why a connection was refused, or would have been.
+// Error is the reason why a connection was refused, or would have been in enforce mode.
 type Error struct {
 	Host     string
-	Pattern  string   // of the policy; empty where the host has none
+	Pattern  string   // of the policy; empty if the host has none
 	Reason   string   // mismatch, compromised-key, expired, unpinned, unverified, or insecure
-	Chain    []string // the pins of the keys that the server showed, leaf first
+	Chain    []string // the pins of the presented keys, leaf first
 	Enforced bool     // whether the connection was refused
 }
 
@@ -53,13 +53,13 @@ func (e *Error) Error() string {
 		e.Host, e.Reason, e.Pattern, strings.Join(e.Chain, " "))
 }
 
-// OnFailure hears of every failure, those that are only reported too. It must not wait. Set it
+// OnFailure is called for every failure, including those in report mode. It must not block. Set it
 // before the first connection.
 var OnFailure = func(*Error) {}
 
-// Transport sends requests to hosts that have pins, over TLS alone: redirects to others are refused
-// as they come. What base says of proxies, timeouts and client certificates holds; nil stands for
-// http.DefaultTransport. A proxy that is itself called over TLS is not pinned, and refused.
+// Transport sends requests only to hosts with pins, and only over TLS; it also refuses redirects to
+// other hosts. Proxies, timeouts and client certificates of base stay in use; nil means
+// http.DefaultTransport. Proxies over TLS are refused, because they would not be pinned.
 func Transport(base *http.Transport) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport.(*http.Transport)
@@ -67,8 +67,8 @@ func Transport(base *http.Transport) http.RoundTripper {
 	return &transport{base: base, byHost: map[string]*http.Transport{}}
 }
 
-// Config is base (or nil) with the pins of a host, for tls.Dial and the like. It is for this host
-// alone. Sessions are not resumed.
+// Config adds the pins of a host to base (or nil), for functions such as tls.Dial. Use it only for
+// this host. Sessions are not resumed.
 func Config(host string, base *tls.Config) (*tls.Config, error) {
 	host = normalise(host)
 	found := find(host)
@@ -112,21 +112,21 @@ func Config(host string, base *tls.Config) (*tls.Config, error) {
 type transport struct {
 	base   *http.Transport
 	lock   sync.Mutex
-	byHost map[string]*http.Transport // of pinned hosts alone
+	byHost map[string]*http.Transport // only pinned hosts
 }
 
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	inner, err := t.of(request)
 	if err != nil {
 		if request.Body != nil {
-			request.Body.Close() // as a RoundTripper must
+			request.Body.Close() // required of a RoundTripper
 		}
 		return nil, err
 	}
 	return inner.RoundTrip(request)
 }
 
-// CloseIdleConnections is what http.Client.CloseIdleConnections calls.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (t *transport) CloseIdleConnections() {
 	t.lock.Lock()
 	defer t.lock.Unlock()
@@ -135,7 +135,7 @@ func (t *transport) CloseIdleConnections() {
 	}
 }
 
-// One transport a host: proxies, addresses and trust anchors then cannot be mixed up.
+// One transport per host, so that trust anchors of different hosts cannot be confused.
 func (t *transport) of(request *http.Request) (*http.Transport, error) {
 	host := normalise(request.URL.Hostname())
 	if request.URL.Scheme != "https" {
@@ -152,12 +152,12 @@ func (t *transport) of(request *http.Request) (*http.Transport, error) {
 		return nil, err
 	}
 	inner.TLSClientConfig = config
-	// Off by default where there is a TLSClientConfig.
+	// Off by default if TLSClientConfig is set.
 	inner.ForceAttemptHTTP2 = true
-	// They would pass by the pins.
+	// These dialers would bypass the pins.
 	inner.DialTLS, inner.DialTLSContext = nil, nil
-	if len(inner.TLSNextProto) > 0 { // none at all is how base says: no HTTP/2
-		inner.TLSNextProto = nil // base's (of http2.ConfigureTransport) takes its own connections
+	if len(inner.TLSNextProto) > 0 { // an empty map disables HTTP/2
+		inner.TLSNextProto = nil // base's (of http2.ConfigureTransport) uses its own connections
 	}
 	t.byHost[host] = inner
 	return inner, nil
@@ -168,7 +168,7 @@ func fail(failure *Error) error {
 	return failure
 }
 
-// The policy of a host: an exact name, then "*.", then "**.", the longer name first.
+// Returns the policy of a host: an exact name first, then "*.", then "**.", longest name first.
 func find(host string) *policy {
 	patterns := []string{host}
 	if _, err := netip.ParseAddr(host); err != nil {
@@ -188,7 +188,7 @@ func find(host string) *policy {
 	return nil
 }
 
-// What is wrong with the chains that Go verified; nil where nothing is.
+// Returns the failure of the chains that Go verified, or nil.
 func decide(host string, found *policy, chains [][]*x509.Certificate, now time.Time) *Error {
 	failure := &Error{Host: host, Pattern: found.pattern, Enforced: true}
 	if len(chains) == 0 {
@@ -220,7 +220,7 @@ func decide(host string, found *policy, chains [][]*x509.Certificate, now time.T
 	return failure
 }
 
-// The chains without a compromised key. Go verifies every chain that it can build.
+// Returns the chains without a compromised key. Go verifies every chain that it can build.
 func withoutCompromised(found *policy, chains [][]*x509.Certificate) [][]*x509.Certificate {
 	var kept [][]*x509.Certificate
 	for _, chain := range chains {
@@ -248,7 +248,7 @@ func matches(found *policy, chain []*x509.Certificate) bool {
 	return contains(chain, found.pins)
 }
 
-// Whether one of these pins is that of a certificate of the chain.
+// Reports whether one of the pins matches a certificate of the chain.
 func contains(chain []*x509.Certificate, pins []string) bool {
 	for _, certificate := range chain {
 		key := keyPin(certificate)
@@ -280,7 +280,7 @@ func seen(chain []*x509.Certificate) []string {
 	return pins
 }
 
-// Lower case, no trailing dot, addresses in their canonical form. Names must be A-labels already.
+// Normalises a host: lower case, no trailing dot, canonical addresses. Names must be A-labels.
 func normalise(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if address, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {

@@ -1,6 +1,6 @@
 """Go: a package with the pins and an ``http.RoundTripper`` (crypto/tls, ``VerifyConnection``).
 
-``VerifyConnection`` is called for every connection, resumed ones too, and ``VerifiedChains`` holds
+Go calls ``VerifyConnection`` for every connection, including resumed ones. ``VerifiedChains`` are
 the chains that Go built itself (https://pkg.go.dev/crypto/tls#Config).
 """
 
@@ -16,7 +16,7 @@ from certpin.formats.table import read_table
 if TYPE_CHECKING:
     from certpin.pins import PinSet
 
-# As gofmt aligns them: lines that follow each other, each with a value of one line.
+# The column widths of gofmt, which aligns consecutive fields with one-line values.
 _WIDTH = {"pattern": 9, "mode": 9, "match": 9, "expires": 10, "onExpiry": 10}
 
 
@@ -28,20 +28,20 @@ _GO = Language(row=("{", "}"), field=_field, list=("[]string{", "}"), long=("`",
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A package with two functions: ``Transport`` for net/http, ``Config`` for the rest."""
+    """Write a package with ``Transport`` for net/http and ``Config`` for other connections."""
     return (program(pins, GO.name, GO.file, "go.go", _GO),)
 
 
 GO = Format(
     name="go",
     title="Go",
-    use="Put it into a folder `pins` of the module: `http.Client{Transport: pins.Transport(nil)}`.",
+    use="Add it as `pins/` to the module: `http.Client{Transport: pins.Transport(nil)}`.",
     file="pins.go",
     limits=(
-        NoDebug("a build for debugging gives the client another transport"),
-        NoReports("the package tells OnFailure, and sends nothing itself"),
+        NoDebug("debug builds can use another transport"),
+        NoReports("the package calls OnFailure, and sends no reports itself"),
     ),
     write=write,
     read=read_table,
-    needs=("Go 1.21 or newer. It uses the standard library alone.",),
+    needs=("Go 1.21 or newer. It uses only the standard library.",),
 )

@@ -1,4 +1,4 @@
-"""HAProxy as a client of its servers (Configuration Manual, section 5.2: server options)."""
+"""HAProxy's connections to its servers (Configuration Manual, section 5.2: server options)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from certpin.formats.format import File, Format
 from certpin.formats.limits import NoWildcard
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Reading, Source
+    from certpin.formats.format import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "haproxy-anchors.pem"
@@ -21,10 +21,10 @@ _NAME = re.compile(rf"{_SERVER}verifyhost[ \t]++(\S++)", re.MULTILINE)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """One line for the backend that calls the host, and the anchors beside it."""
+    """Write one line for the backend of the host, and the file of trust anchors."""
     [policy] = pins.policies
     name = policy.pattern.name
-    # sni chooses what is asked for and verified, verifyhost what is verified without it.
+    # sni sets the requested and verified name; verifyhost sets the verified name without SNI.
     line = (
         f"default-server ssl verify required ca-file {_BUNDLE} sni str({name}) verifyhost {name} "
         "ssl-min-ver TLSv1.2\n"
@@ -33,7 +33,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
     return (File(HAPROXY.file, text), *bundle(policy, _BUNDLE))
 
 
-def read(source: Source) -> Reading:
+def read(source: Source) -> ParsedFile:
     """Read ``ca-file`` and ``verifyhost`` of a server. Raises ``FormatError``."""
     return _proxy.read(source, _ANCHORS, _NAME)
 
@@ -41,15 +41,15 @@ def read(source: Source) -> Reading:
 HAPROXY = Format(
     name="haproxy",
     title="HAProxy (servers)",
-    use="Put its line into the backend that calls the host, before its servers, and the anchors "
-    "where `ca-base` says.",
+    use="Add its line to the backend of the host, before the servers, and copy the anchors to the "
+    "folder of `ca-base`.",
     file="haproxy-pins.cfg",
     limits=(
         *_proxy.limits("HAProxy"),
-        NoWildcard("HAProxy verifies the name of its line, and without one none"),
+        NoWildcard("HAProxy verifies only the name in its line"),
     ),
     write=write,
     read=read,
-    needs=("No `verify none` and no `no-ssl` on a server of that backend.",),
+    needs=("No server of that backend may have `verify none` or `no-ssl`.",),
     folder=True,
 )

@@ -1,4 +1,4 @@
-"""The lines that every exported file begins with: which pin set it is, and how to make it anew."""
+"""The header of exported files: the name and version of the pin set, and the export command."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 _HEADER = re.compile(r'certpin pin set ("(?:[^"\\\n]|\\.){0,2000}+"), version ([0-9]{1,19})(?!\d)')
-# What ends a comment somewhere, or means something in one: written as an escape of JSON's.
+# Characters that could end a comment or have a meaning in one: written as JSON escapes.
 _LOADED = re.compile(r"[^A-Za-z0-9 ._,:@+=()!\"\\]")
 
 
 def header(pins: PinSet, name: str) -> list[str]:
-    """The lines, without marks of a comment. They hold nothing that ends one anywhere."""
+    """Return the lines without comment marks. No line can end a comment in any language."""
     return [
         f"certpin pin set {quoted(pins.name)}, version {pins.version}",
         f"Made by: certpin export {name}. Do not edit: change the pin file, and export it again.",
@@ -25,14 +25,15 @@ def header(pins: PinSet, name: str) -> list[str]:
 
 
 def commented(pins: PinSet, name: str, mark: str) -> str:
-    """The header as lines of comments."""
+    """Return the header as line comments."""
     return "".join(f"{mark} {line}\n" for line in header(pins, name))
 
 
 def read_header(text: str) -> tuple[str, int]:
-    """Name and version of the pin set; an empty name and 1 where certpin did not write the file.
+    """Return the name and version of the pin set, or ``("", 1)`` if certpin did not write the file.
 
-    Raises ``FormatError`` where they cannot be read.
+    Raises:
+        FormatError: the header is damaged.
     """
     match = _HEADER.search(text)
     if not match:
@@ -40,9 +41,9 @@ def read_header(text: str) -> tuple[str, int]:
     try:
         return json.loads(match[1]), int(match[2])
     except ValueError as exc:
-        raise FormatError("its first line is damaged", fix="export it again") from exc
+        raise FormatError("the header line is damaged", fix="export it again") from exc
 
 
 def quoted(text: str) -> str:
-    """A text as JSON writes it, with nothing in it that could end a comment or a string."""
+    """Return a text as a JSON string that cannot end a comment or a string in any language."""
     return _LOADED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text))

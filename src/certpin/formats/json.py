@@ -1,6 +1,6 @@
-"""Plain JSON: everything that the pin file says of clients, for your own programs.
+"""Plain JSON: all settings of the pin file that concern clients, for your own programs.
 
-The only format that loses nothing of a policy: it contains roles, states, notes and dead pins too.
+This is the only format without omissions: it also contains roles, states, notes and removed pins.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import FormatError
-from certpin.formats.format import File, Format, Reading
+from certpin.formats.format import File, Format, ParsedFile
 from certpin.formats.shape import Shape
 from certpin.formats.table import choice, found, pem, pins_from, read_anchors, row
 from certpin.pins import HostPin, Role, State
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SCHEMA = "certpin-pins/1"
 _STRICT = "strictX509"
-_LISTS = {"reportTo"}  # every other field of a row has one value; the pins are written in full
+_LISTS = {"reportTo"}  # every other field has one value; pins have their own objects
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """One object: the pin set, its hosts in their order, their pins in theirs."""
+    """Write one object: the pin set, with hosts and pins in the order of the pin file."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "name": pins.name,
@@ -37,13 +37,13 @@ def write(pins: PinSet) -> tuple[File, ...]:
     return (File(JSON.file, json.dumps(document, indent=2) + "\n"),)
 
 
-def read(source: Source) -> Reading:
-    """Read the object back. Raises ``FormatError``."""
+def read(source: Source) -> ParsedFile:
+    """Read the object. Raises ``FormatError``."""
     document = Shape.json(source.text)
     if document.need("schema").text() != SCHEMA:
-        raise FormatError(f"its schema is not {SCHEMA}", fix="use the certpin that wrote it")
+        raise FormatError(f"the schema is not {SCHEMA}", fix="use the version that wrote it")
     debug = document.get("debug")
-    return Reading(
+    return ParsedFile(
         tuple(map(_found, document.need("hosts").items())),
         document.need("name").text(),
         document.need("version").integer(),
@@ -53,7 +53,7 @@ def read(source: Source) -> Reading:
 
 def _host(policy: HostPolicy) -> dict[str, Any]:
     fields = {name: values if name in _LISTS else values[0] for name, values in row(policy).items()}
-    fields.pop("compromised", None)  # the state of a pin says so
+    fields.pop("compromised", None)  # the state of each pin contains it
     strict = policy.trust.strict if policy.trust else None
     more: dict[str, Any] = {} if strict is None else {_STRICT: strict}
     return fields | more | {"pins": [_pin(entry) for entry in policy.pins]}
@@ -90,10 +90,10 @@ def _entry(pin: Shape) -> HostPin:
 JSON = Format(
     name="json",
     title="Plain JSON",
-    use="Read it with any program: all that the pin file says stands in it.",
+    use="Read it with any program: it contains all settings of the pin file.",
     file="pins.json",
     limits=(),
     write=write,
     read=read,
-    needs=("The notes of your pins stand in it: keep it out of what you ship.",),
+    needs=("It contains the notes of your pins, so do not ship it.",),
 )

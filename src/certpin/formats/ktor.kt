@@ -12,8 +12,8 @@ private val pinner: CertificatePinner = CertificatePinner.Builder()
     .build()
 
 /**
- * A client of Ktor that calls hosts with pins, over TLS alone. `configure` is that of `HttpClient`;
- * an `engine` in it is kept, without a pinner of its own.
+ * Returns a Ktor client that connects only to hosts with pins, and only over TLS. `configure` is
+ * that of `HttpClient`; its `engine` settings are kept, except for its own pinner.
  */
 fun pinnedHttpClient(configure: HttpClientConfig<OkHttpConfig>.() -> Unit = {}): HttpClient =
     HttpClient(OkHttp) {
@@ -21,7 +21,7 @@ fun pinnedHttpClient(configure: HttpClientConfig<OkHttpConfig>.() -> Unit = {}):
         engine {
             config {
                 certificatePinner(pinner)
-                // OkHttp lets hosts without pins pass, and so would a redirect.
+                // OkHttp itself accepts hosts without pins, also in redirects.
                 addNetworkInterceptor { chain ->
                     val address = chain.request().url
                     if (!address.isHttps || pinner.findMatchingPins(address.host).isEmpty()) {

@@ -1,7 +1,7 @@
-"""Ktor: a client on its OkHttp engine (https://ktor.io/docs/client-engines.html).
+"""Ktor: a client with the OkHttp engine (https://ktor.io/docs/client-engines.html).
 
-Of its engines that one has pins, and Darwin's (``CertificatePinner`` of its own). CIO and Java take
-an ``X509TrustManager`` or an ``SSLContext``, and look for no pin.
+Only the engines OkHttp and Darwin (with its own ``CertificatePinner``) support pins. CIO and Java
+accept an ``X509TrustManager`` or an ``SSLContext``, but check no pins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A file with one function, ``pinnedHttpClient``."""
+    """Write a file with the function ``pinnedHttpClient``."""
     calls = _okhttp.calls(pins, indent=4) + "\n"
     template = files("certpin.formats").joinpath("ktor.kt").read_text(encoding="utf-8")
     text = fill(template, {"header": commented(pins, KTOR.name, "//"), "calls": calls})
@@ -29,17 +29,17 @@ def write(pins: PinSet) -> tuple[File, ...]:
 KTOR = Format(
     name="ktor",
     title="Ktor",
-    use="Put it among the sources, and make clients with `pinnedHttpClient { … }`.",
+    use="Add it to the sources, and create clients with `pinnedHttpClient { … }`.",
     file="CertpinKtor.kt",
     limits=_okhttp.LIMITS,
     package="package {}",
     write=write,
     read=_okhttp.read,
     needs=(
-        "`--package` with the package of your sources, where they have one.",
-        "The engine OkHttp (`io.ktor:ktor-client-okhttp`, JVM and Android), OkHttp 4.3 or newer.",
-        "CIO, Java and Apache know no pins: they take the anchors of `trust`, as a trust manager.",
-        "Darwin has a CertificatePinner of its own, which takes the same lines.",
-        "certpin's tests parse this file, and have no Ktor to run it.",
+        "`--package` with the package of your sources, if they have one.",
+        "The OkHttp engine (`io.ktor:ktor-client-okhttp`, JVM and Android), OkHttp 4.3 or newer.",
+        "CIO, Java and Apache support no pins, only the anchors of `trust` as a trust manager.",
+        "The Darwin engine has its own CertificatePinner, which accepts the same lines.",
+        "certpin's tests parse this file, but do not run it with Ktor.",
     ),
 )

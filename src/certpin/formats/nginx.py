@@ -1,4 +1,4 @@
-"""nginx as a client of its upstream (ngx_http_proxy_module: ``proxy_ssl_*``)."""
+"""nginx's connections to its upstream (ngx_http_proxy_module: ``proxy_ssl_*``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from certpin.formats._lines import bundle
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Reading, Source
+    from certpin.formats.format import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "nginx-anchors.pem"
@@ -20,7 +20,7 @@ _ANCHORS = re.compile(
 )
 _NAME = re.compile(r"^[ \t]*+(?:proxy|grpc|uwsgi)_ssl_name[ \t]++\"?([^\s;\"$]++)", re.MULTILINE)
 
-# 1, the default, refuses a chain with two intermediates.
+# The default depth, 1, refuses a chain with two intermediates.
 _DIRECTIVES = """\
 proxy_ssl_verify on;
 proxy_ssl_verify_depth 5;
@@ -32,16 +32,16 @@ proxy_ssl_protocols TLSv1.2 TLSv1.3;
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Directives for the location that calls the host, and the anchors beside them."""
+    """Write directives for the location of the host, and the file of trust anchors."""
     [policy] = pins.policies
-    # For many names: that of proxy_pass, which is the default. A client must not choose it.
+    # For wildcards, the name of proxy_pass (the default). A client must not choose the name.
     name = "$proxy_host" if policy.pattern.wildcard else policy.pattern.name
     directives = _DIRECTIVES.format(bundle=_BUNDLE, name=name)
     text = _proxy.comments(pins, NGINX.name) + directives
     return (File(NGINX.file, text), *bundle(policy, _BUNDLE))
 
 
-def read(source: Source) -> Reading:
+def read(source: Source) -> ParsedFile:
     """Read ``proxy_ssl_trusted_certificate`` and ``proxy_ssl_name``. Raises ``FormatError``."""
     return _proxy.read(source, _ANCHORS, _NAME)
 
@@ -49,14 +49,14 @@ def read(source: Source) -> Reading:
 NGINX = Format(
     name="nginx",
     title="nginx (upstream)",
-    use="Put both files beside nginx.conf, and into the location: `include nginx-pins.conf;`.",
+    use="Copy both files beside nginx.conf, and `include nginx-pins.conf;` in the location.",
     file="nginx-pins.conf",
     limits=_proxy.limits("nginx"),
     write=write,
     read=read,
     needs=(
-        "`proxy_pass https://…` in that location: to `http://` there is no TLS to verify.",
-        "For `*.name` and `**.name`, a name in `proxy_pass` that no request can choose.",
+        "`proxy_pass https://…` in that location, because `http://` has no TLS to verify.",
+        "For `*.name` and `**.name`: requests must not be able to choose the name in `proxy_pass`.",
     ),
     folder=True,
 )

@@ -1,12 +1,12 @@
 //= header
-// Which keys each host of this program may present; no other host is called.
+// Restricts the keys of each host of this program, and refuses all other hosts.
 //
 //   import https from "node:https";
 //   import { pinnedAgent } from "./certpin-pins.mjs";
 //   https.get("https://api.bank.example/accounts", { agent: pinnedAgent() }, …);
 //
-// Node.js verifies chain, name and dates first, as always; the pin of the server's own certificate
-// is looked at before anything is sent. A refusal is a PinError. The fetch of Node.js takes no agent.
+// Node.js verifies chain, name and dates first. The pin of the server's certificate is then checked
+// before anything is sent. A refusal is a PinError. The fetch of Node.js does not support agents.
 import crypto from "node:crypto";
 import http from "node:http";
 import https from "node:https";
@@ -17,7 +17,7 @@ const policies = [
   //= policies
 ];
 
-/** Why a connection was refused, or would have been. */
+/** The reason why a connection was refused, or would have been in enforce mode. */
 export class PinError extends Error {
   constructor(reason, host, policy, seen) {
     super(host + ": " + reason + (seen ? ", it shows " + seen : ""));
@@ -25,7 +25,7 @@ export class PinError extends Error {
     // MISMATCH, COMPROMISED_KEY, EXPIRED, UNPINNED, INSECURE
     this.code = "ERR_CERTPIN_" + reason.toUpperCase().replace("-", "_");
     this.host = host;
-    this.policy = policy?.pattern; // undefined where the host has none
+    this.policy = policy?.pattern; // undefined if the host has none
     this.enforced = policy?.mode !== "report";
   }
 }
@@ -34,7 +34,7 @@ class PinnedAgent extends https.Agent {
   #onFailure;
 
   constructor(options, onFailure) {
-    // A resumed session is not checked again (checkServerIdentity is not called): keep none.
+    // checkServerIdentity is not called for resumed sessions, so none are cached.
     super({ ...options, maxCachedSessions: 0 });
     this.#onFailure = onFailure;
   }
@@ -52,8 +52,8 @@ class PinnedAgent extends https.Agent {
   #tls(host, policy) {
     return {
       host,
-      servername: net.isIP(host) ? "" : host, // a Host header does not choose what is verified
-      rejectUnauthorized: true, // whatever NODE_TLS_REJECT_UNAUTHORIZED says
+      servername: net.isIP(host) ? "" : host, // a Host header must not change the verified name
+      rejectUnauthorized: true, // overrides NODE_TLS_REJECT_UNAUTHORIZED
       session: undefined,
       minVersion: "TLSv1.2",
       ...(policy.trust ? { ca: policy.trust, secureContext: undefined } : {}),
@@ -74,14 +74,14 @@ class PinnedAgent extends https.Agent {
 }
 
 /**
- * An agent for node:https. `options` are those of https.Agent; `onFailure` hears of every failure,
- * those that are only reported too.
+ * Returns an agent for node:https. `options` are those of https.Agent; `onFailure` is called for
+ * every failure, including those in report mode.
  */
 export function pinnedAgent(options = {}, onFailure = () => {}) {
   return new PinnedAgent(options, onFailure);
 }
 
-/** An agent for node:http that refuses: give it to a library that follows redirects. */
+/** Returns an agent for node:http that refuses requests, for libraries that follow redirects. */
 export function refusingAgent() {
   const agent = new http.Agent();
   agent.createConnection = (options, callback) => {
@@ -90,7 +90,7 @@ export function refusingAgent() {
   return agent;
 }
 
-/** The policy of a host: an exact name, then "*.", then "**.", the longer name first. */
+/** Returns the policy of a host: an exact name first, then "*.", then "**.", longest name first. */
 export function policyFor(host) {
   const patterns = [host];
   if (!net.isIP(host)) {
@@ -102,7 +102,7 @@ export function policyFor(host) {
   return policies.find((policy) => policy.pattern === found);
 }
 
-/** What is wrong with a certificate (DER) that was verified; undefined where nothing is. */
+/** Returns the failure of a verified certificate (DER), or undefined. */
 export function decide(host, policy, der, now) {
   let enforced = policy.mode === "enforce";
   const key = "sha256/" + sha256(publicKeyOf(der)).toString("base64");
@@ -122,7 +122,7 @@ export function decide(host, policy, der, now) {
   return failure;
 }
 
-/** The SubjectPublicKeyInfo of a certificate, as it stands there (RFC 5280 section 4.1). */
+/** Returns the unchanged SubjectPublicKeyInfo of a certificate (RFC 5280 section 4.1). */
 export function publicKeyOf(der) {
   let place = inside(der, inside(der, 0)); // Certificate, TBSCertificate
   if (der[place] === 0xa0) place = after(der, place); // version
@@ -130,11 +130,11 @@ export function publicKeyOf(der) {
   return der.subarray(place, after(der, place));
 }
 
-// OpenSSL has read the certificate before: what is not DER has not come here.
+// OpenSSL has already parsed the certificate, so it is valid DER.
 function size(der, place) {
   const first = der[place + 1];
   if (first < 0x80) return [2, first];
-  const octets = Math.min(first - 0x80, 6); // more is no certificate that fits into TLS
+  const octets = Math.min(first - 0x80, 6); // longer certificates do not fit into TLS
   let length = 0;
   for (let index = 0; index < octets; index += 1) length = length * 256 + der[place + 2 + index];
   return [2 + first - 0x80, length];
@@ -158,7 +158,7 @@ function above(name) {
   return dot < 0 ? "" : name.slice(dot + 1);
 }
 
-// Lower case, no trailing dot, addresses in their canonical form, which is how a URL writes them.
+// Normalises a host: lower case, no trailing dot, canonical addresses as in a URL.
 function normalise(host) {
   if (net.isIPv6(host)) return new URL("https://[" + host + "]").hostname.slice(1, -1);
   const name = host.toLowerCase();

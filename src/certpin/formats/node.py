@@ -1,8 +1,8 @@
-"""Node.js: an ES module with an agent for ``node:https``, and the pin in ``checkServerIdentity``.
+"""Node.js: an ES module with an agent for ``node:https`` that checks pins.
 
-That function is called for chains that Node.js verified, and not for resumed sessions
-(https://nodejs.org/api/tls.html). The rest of ``getPeerCertificate(true)`` begins with what the
-server sent: so pins are compared with the server's own certificate alone.
+Node.js calls ``checkServerIdentity`` for chains that it verified, but not for resumed sessions
+(https://nodejs.org/api/tls.html). Beyond the leaf, ``getPeerCertificate(true)`` returns
+certificates that the server sent, so pins are compared with the leaf only.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _JAVASCRIPT = Language(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A module that exports ``pinnedAgent``."""
+    """Write a module that exports ``pinnedAgent``."""
     return (program(pins, NODE.name, NODE.file, "node.mjs", _JAVASCRIPT),)
 
 
 NODE = Format(
     name="node",
     title="Node.js",
-    use="Import it, and give every request of node:https `agent: pinnedAgent()`.",
+    use="Import it, and set `agent: pinnedAgent()` in every request of node:https.",
     file="certpin-pins.mjs",
     limits=(
-        NoDebug("a build for debugging gives its requests another agent"),
-        NoReports("the module tells onFailure, and sends nothing itself"),
-        LeafOnly("Node.js shows the server's own certificate of the chain that it verified"),
+        NoDebug("debug builds can use another agent"),
+        NoReports("the module calls onFailure, and sends no reports itself"),
+        LeafOnly("of the verified chain, Node.js exposes only the leaf"),
     ),
     write=write,
     read=read_table,
     needs=(
-        "Node.js 18 or newer; requests through `node:https`. Its `fetch` takes no such agent.",
-        "A library that follows redirects needs `refusingAgent()` for `http://`.",
+        "Node.js 18 or newer, and requests through `node:https`. `fetch` does not support agents.",
+        "A library that follows redirects also needs `refusingAgent()` for `http://`.",
     ),
 )

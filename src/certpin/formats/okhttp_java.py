@@ -15,7 +15,7 @@ _SOURCE = """\
 {header}
 import okhttp3.CertificatePinner;
 
-/** Give it to the client: {{@code builder.certificatePinner(CertpinPinner.create())}}. */
+/** Pass it to the client: {{@code builder.certificatePinner(CertpinPinner.create())}}. */
 public final class CertpinPinner {{
     private CertpinPinner() {{
     }}
@@ -30,7 +30,7 @@ public final class CertpinPinner {{
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A class with one function, ``CertpinPinner.create()``."""
+    """Write a class with the function ``CertpinPinner.create()``."""
     calls = _okhttp.calls(pins, indent=12)
     text = _SOURCE.format(header=commented(pins, OKHTTP_JAVA.name, "//"), calls=calls)
     return (File(OKHTTP_JAVA.file, text),)
@@ -39,7 +39,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 OKHTTP_JAVA = Format(
     name="okhttp-java",
     title="OkHttp, Java",
-    use="Put it among the sources, and give the builder of your client `CertpinPinner.create()`.",
+    use="Add it to the sources, and pass `CertpinPinner.create()` to the builder of your client.",
     file="CertpinPinner.java",
     limits=_okhttp.LIMITS,
     package="package {};",

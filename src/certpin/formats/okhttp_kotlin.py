@@ -15,7 +15,7 @@ _SOURCE = """\
 {header}
 import okhttp3.CertificatePinner
 
-/** Give it to the client: `OkHttpClient.Builder().certificatePinner(certpinPinner)`. */
+/** Pass it to the client: `OkHttpClient.Builder().certificatePinner(certpinPinner)`. */
 val certpinPinner: CertificatePinner = CertificatePinner.Builder()
 {calls}
     .build()
@@ -23,7 +23,7 @@ val certpinPinner: CertificatePinner = CertificatePinner.Builder()
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A file with one value, ``certpinPinner``."""
+    """Write a file with the value ``certpinPinner``."""
     calls = _okhttp.calls(pins, indent=4)
     text = _SOURCE.format(header=commented(pins, OKHTTP_KOTLIN.name, "//"), calls=calls)
     return (File(OKHTTP_KOTLIN.file, text),)
@@ -32,7 +32,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 OKHTTP_KOTLIN = Format(
     name="okhttp-kotlin",
     title="OkHttp, Kotlin",
-    use="Put it among the sources, and give the builder of your client `certpinPinner`.",
+    use="Add it to the sources, and pass `certpinPinner` to the builder of your client.",
     file="CertpinPinner.kt",
     limits=_okhttp.LIMITS,
     package="package {}",

@@ -1,7 +1,7 @@
-"""``react-native-ssl-public-key-pinning``: its options, as a module of TypeScript.
+"""The options of ``react-native-ssl-public-key-pinning``, as a TypeScript module.
 
-https://github.com/frw/react-native-ssl-public-key-pinning. Below it are OkHttp's
-``CertificatePinner`` on Android and TrustKit on iOS: what is written means the same to both.
+https://github.com/frw/react-native-ssl-public-key-pinning uses OkHttp's ``CertificatePinner`` on
+Android and TrustKit on iOS. Exported options mean the same to both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import FormatError
 from certpin.formats import _domains
 from certpin.formats.code import tokens
-from certpin.formats.format import File, Format, Found, Reading
+from certpin.formats.format import File, Format, Found, ParsedFile
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -49,20 +49,20 @@ _FIELDS = ("includeSubdomains", "publicKeyHashes", "expirationDate")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """A module with one value, ``certpinPins``."""
+    """Write a module with the value ``certpinPins``."""
     domains = "".join(map(_domain, pins.policies))
     header = commented(pins, REACT_NATIVE.name, "//")
     return (File(REACT_NATIVE.file, _SOURCE.format(header=header, domains=domains)),)
 
 
-def read(source: Source) -> Reading:
-    """Read the options, wherever they stand in TypeScript, JavaScript or JSON.
+def read(source: Source) -> ParsedFile:
+    """Read the options from any place in TypeScript, JavaScript or JSON.
 
     Raises ``FormatError``.
     """
     pieces = list(tokens(source.text))
     found = tuple(_found(name, fields) for name, fields in _entries(pieces))
-    return Reading(found, *read_header(source.text))
+    return ParsedFile(found, *read_header(source.text))
 
 
 def _domain(policy: HostPolicy) -> str:
@@ -77,7 +77,7 @@ def _domain(policy: HostPolicy) -> str:
 
 
 def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]]:
-    """Each name with a mapping that has hashes: ``'name': { … }``."""
+    """Yield each name whose mapping has hashes: ``'name': { … }``."""
     name = ""
     fields: dict[str, list[Token]] = {}
     values: list[Token] = []
@@ -109,8 +109,8 @@ def _found(name: str, fields: dict[str, list[Token]]) -> Found:
     written = all(token.kind == "string" for token in (*hashes, *ends))
     if not written or below not in ([], ["true"], ["false"]) or len(ends) > 1:
         raise FormatError(
-            f"the options of {name[:80]!r} are put together in code",
-            fix="write hashes, date and flag as they are",
+            f"the options of {name[:80]!r} are computed",
+            fix="write the hashes, the date and the flag literally",
         )
     return Found(
         _domains.pattern(name, below=below == ["true"]),
@@ -123,28 +123,28 @@ def _found(name: str, fields: dict[str, list[Token]]) -> Found:
 REACT_NATIVE = Format(
     name="react-native",
     title="React Native",
-    use="Put it among the sources, and call `initializeSslPinning(certpinPins)` "
+    use="Add it to the sources, and call `initializeSslPinning(certpinPins)` "
     "before the first request.",
     file="certpinPins.ts",
     limits=(
-        NoCompromised("the package has no keys to refuse"),
-        NoDebug("a build for debugging doesn't call initializeSslPinning"),
-        NoReportOnly("the package always refuses"),
-        NamesOnly("on iOS the package pins nothing where one of its hosts is no domain name"),
-        NoTrust("the package asks the platform for the chain"),
-        FailOpenDate("after expirationDate the package lets everybody in"),
-        NoReports("the package sends nothing: see addSslPinningErrorListener"),
-        KeysOnly("the package compares keys"),
-        AnywhereInChain("the package looks at each certificate of the verified chain"),
-        ApexAndBelow("the flag includeSubdomains covers the name and every name below it"),
-        OneDateInOverlaps("Android takes all patterns that have not ended, iOS the most specific"),
-        United("on Android the pins of every pattern that matches are taken"),
+        NoCompromised("the package has no list of keys to refuse"),
+        NoDebug("debug builds can skip initializeSslPinning"),
+        NoReportOnly("the package always enforces"),
+        NamesOnly("on iOS the package pins nothing if a host is not a domain name"),
+        NoTrust("the platform verifies the chain"),
+        FailOpenDate("the package stops pinning after expirationDate"),
+        NoReports("the package sends no reports; see addSslPinningErrorListener"),
+        KeysOnly("the package compares public keys only"),
+        AnywhereInChain("the package compares every certificate of the verified chain"),
+        ApexAndBelow("the flag includeSubdomains covers the name and all its subdomains"),
+        OneDateInOverlaps("Android applies all unexpired patterns, iOS the most specific one"),
+        United("Android accepts the pins of every matching pattern"),
     ),
     write=write,
     read=read,
     needs=(
-        "React Native's own networking: other native code, and WebViews, are not pinned.",
-        "A look at the promise of `initializeSslPinning`: where it is rejected, nothing is pinned.",
-        "Names under a public suffix that TrustKit knows: on iOS nothing is pinned otherwise.",
+        "React Native's own networking: other native code and WebViews are not pinned.",
+        "A check of the promise of `initializeSslPinning`: if it is rejected, nothing is pinned.",
+        "Names under a public suffix that TrustKit knows: otherwise nothing is pinned on iOS.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Typed access to what a parser made of a hostile file: JSON, a property list, YAML."""
+"""Typed access to parsed values of untrusted files: JSON, property lists, YAML."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Value = TypeVar("Value")
 
 
 class Shape:
-    """A value, and the place where it stands. Raises ``FormatError`` where it has another type."""
+    """A parsed value and its place in the file. Raises ``FormatError`` if its type is wrong."""
 
     def __init__(self, value: object, place: str = "it") -> None:
         self._value = value
-        self._parts: dict[object, Shape] = {}  # those that were read, by their name or number
+        self._parts: dict[object, Shape] = {}  # the children that were read, by name or index
         self.place = place
 
     @staticmethod
@@ -27,72 +27,72 @@ class Shape:
         """Read JSON (RFC 8259)."""
         try:
             return Shape(json.loads(text))
-        except (ValueError, RecursionError) as exc:  # ValueError: a number of 5000 digits
-            raise FormatError(f"it is not JSON: {exc}"[:200]) from exc
+        except (ValueError, RecursionError) as exc:  # ValueError: also for a number of 5000 digits
+            raise FormatError(f"the file is not JSON: {exc}"[:200]) from exc
 
     def get(self, name: str) -> Shape | None:
-        """The value under a name of a mapping; ``None`` where there is none."""
+        """Return the value of a key, or ``None`` if the mapping lacks it."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         return self._part(name, mapping[name], self._under(name)) if name in mapping else None
 
     def need(self, name: str) -> Shape:
-        """The value under a name, which must be there."""
+        """Return the value of a required key."""
         found = self.get(name)
         if found is None:
             raise FormatError(f"{self._under(name)} is missing")
         return found
 
     def entries(self) -> Iterator[tuple[str, Shape]]:
-        """The names and values of a mapping."""
+        """Iterate over the keys and values of a mapping."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         for name, value in mapping.items():
             if not isinstance(name, str):
-                raise FormatError(f"{self.place}: a name must be a text")
+                raise FormatError(f"{self.place}: a key must be a text")
             yield name, self._part(name, value, self._under(name))
 
     def items(self) -> Iterator[Shape]:
-        """The values of a list."""
+        """Iterate over the values of a list."""
         values: list[Any] = self._typed(list, "a list")
         for index, value in enumerate(values):
             yield self._part(index, value, f"{self.place}[{index}]")
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a text."""
+        """Whether the value is a text."""
         return isinstance(self._value, str)
 
     def text(self) -> str:
-        """A text."""
+        """Return the value, which must be a text."""
         return self._typed(str, "a text")
 
     def texts(self) -> list[str]:
-        """A list of texts."""
+        """Return the value, which must be a list of texts."""
         return [each.text() for each in self.items()]
 
     def flag(self) -> bool:
-        """True or false."""
+        """Return the value, which must be a boolean."""
         return self._typed(bool, "true or false")
 
     def integer(self) -> int:
-        """A whole number."""
+        """Return the value, which must be an integer."""
         if isinstance(self._value, bool):
             raise self._wrong("a whole number")
         return self._typed(int, "a whole number")
 
     def day(self) -> str:
-        """A date, or its text: parsers differ in what they make of one."""
+        """Return a date as text. Depending on the parser, the value is a date or a text."""
         if isinstance(self._value, date):
             return self._value.isoformat()
         return self.text()
 
     def agree(self, name: str, *, value: bool) -> None:
-        """Take a flag if it says what certpin does in any case."""
+        """Mark a flag as read if it has the only value that certpin supports."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         if mapping.get(name) is value:
             self.get(name)
 
     def unread(self) -> Iterator[str]:
-        """Name everything in it that was not read, by its place."""
+        """List the places of all values that were not read."""
         inside: dict[Any, Any] = {}
         if isinstance(self._value, dict):
             inside = self._value

@@ -1,9 +1,9 @@
-"""The table of policies that exports to source code hold: the same fields in every language.
+"""The table of policies in exported source code. It has the same fields in every language.
 
     pattern, mode, match, pins, compromised, expires, onExpiry, trust, reportTo
 
-A field is one of these words (case aside), a colon or a sign of equality, and the strings that
-follow, up to the next field. A policy begins with its pattern, and ends with the bracket around it.
+A field is one of these words (in any case), then a colon or an equals sign, then all strings up to
+the next field. A policy starts at its pattern and ends at the bracket that closes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import FormatError, InputError
 from certpin.formats.code import tokens
-from certpin.formats.format import Found, Reading
+from certpin.formats.format import Found, ParsedFile
 from certpin.formats.header import read_header
 from certpin.pins import Match, Mode, OnExpiry, Pin, TrustAnchors
 from certpin.x509.reader import read_certificates
@@ -37,7 +37,7 @@ Row = dict[str, list[str]]
 
 
 def row(policy: HostPolicy) -> Row:
-    """A policy as the fields of the table, without those that have nothing to say."""
+    """Return a policy as fields of the table, without empty fields."""
     made: Row = {
         "pattern": [str(policy.pattern)],
         "mode": [policy.mode],
@@ -53,24 +53,32 @@ def row(policy: HostPolicy) -> Row:
 
 
 def timestamp(moment: datetime) -> str:
-    """A moment as every platform parses it: RFC 3339, in UTC."""
+    """Format a time for every platform: RFC 3339, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def pem(anchors: TrustAnchors) -> str:
-    """Trust anchors as PEM."""
+    """Return trust anchors as PEM."""
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in anchors.der)
 
 
-def read_table(source: Source) -> Reading:
-    """Read the table back. Raises ``FormatError``."""
+def read_table(source: Source) -> ParsedFile:
+    """Read the table of exported source code. Raises ``FormatError``."""
     name, version = read_header(source.text)
     hosts = tuple(found(each) for each in _rows(source.text))
-    return Reading(hosts, name, version)
+    return ParsedFile(hosts, name, version)
 
 
 def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
-    """What a row says, and what is known of its pins. Raises ``FormatError``."""
+    """Convert a row of the table.
+
+    Args:
+        fields: the row.
+        entries: the pins with roles, states and notes, if the format has them.
+
+    Raises:
+        FormatError: a field has an invalid value.
+    """
     return Found(
         pattern=_one(fields, "pattern", ""),
         pins=pins_from(fields.get("pins", [])),
@@ -86,7 +94,7 @@ def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
 
 
 def pins_from(texts: list[str]) -> tuple[Pin, ...]:
-    """Pins, each in any spelling. Raises ``FormatError``."""
+    """Parse pins in any supported notation. Raises ``FormatError``."""
     try:
         return tuple(map(Pin.parse, texts))
     except InputError as exc:
@@ -94,7 +102,7 @@ def pins_from(texts: list[str]) -> tuple[Pin, ...]:
 
 
 def read_timestamp(text: str) -> datetime:
-    """A moment with its time zone, or a date. Raises ``FormatError``."""
+    """Parse a time or a date; UTC if it has no time zone. Raises ``FormatError``."""
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -105,15 +113,15 @@ def read_timestamp(text: str) -> datetime:
 
 
 def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
-    """Trust anchors from PEM or DER. Raises ``FormatError``."""
+    """Parse trust anchors, PEM or DER. Raises ``FormatError``."""
     try:
         return TrustAnchors(tuple(each.der for each in read_certificates(data)), source=source)
     except InputError as exc:
-        raise FormatError(f"its trust anchors cannot be read: {exc.problem}") from exc
+        raise FormatError(f"the trust anchors cannot be read: {exc.problem}") from exc
 
 
 def _rows(text: str) -> Iterator[Row]:
-    """Each row: from its pattern to the bracket that ends it. Code around the table is passed."""
+    """Iterate over the rows of the table, and ignore the code around it."""
     pieces = list(tokens(text))
     place = 0
     while place < len(pieces):
@@ -125,7 +133,7 @@ def _rows(text: str) -> Iterator[Row]:
 
 
 def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
-    """The row that begins here, and the place behind it."""
+    """Return the row that starts at ``place``, and the place after it."""
     fields: Row = {}
     values: list[str] = []
     depth = 0
@@ -142,7 +150,7 @@ def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
 
 
 def _field(pieces: list[Token], place: int) -> str | None:
-    """The field that is given a value here."""
+    """Return the name of the field that starts at ``place``."""
     if place + 2 >= len(pieces) or pieces[place].kind != "word":
         return None
     return _KNOWN.get(pieces[place].text.lower()) if pieces[place + 1].text in {":", "="} else None
@@ -154,8 +162,10 @@ def _one(fields: Row, name: str, default: str) -> str:
 
 
 def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
-    """The one value of a field that has few. Raises ``FormatError``."""
+    """Return the value of a field, one of ``choices``. Raises ``FormatError``."""
     value = _one(fields, name, default)
     if value not in choices:
-        raise FormatError(f"{value[:40]!r} is no {name}", fix=f"one of {', '.join(choices)}")
+        raise FormatError(
+            f"{value[:40]!r} is not a valid {name}", fix=f"one of {', '.join(choices)}"
+        )
     return value

@@ -1,7 +1,7 @@
-"""TrustKit for Android: the platform's configuration, with ``trustkit-config`` in it.
+"""TrustKit for Android: the platform's configuration with an added ``trustkit-config``.
 
-https://github.com/datatheorem/TrustKit-Android. Since Android 7 the platform pins, and TrustKit
-reports; on connections that go through TrustKit, ``enforcePinning`` decides.
+https://github.com/datatheorem/TrustKit-Android. Since Android 7, the platform enforces pins and
+TrustKit reports; for connections through TrustKit, ``enforcePinning`` decides.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from certpin.formats import _network_security, _network_security_writer
+from certpin.formats import _network_security
 from certpin.formats.format import Format, pass_over
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -24,20 +24,20 @@ from certpin.formats.limits import (
 
 if TYPE_CHECKING:
     from certpin.formats._xml import Element
-    from certpin.formats.format import File, Found, Reading, Source
+    from certpin.formats.format import File, Found, ParsedFile, Source
     from certpin.pins import HostPolicy, Mode, PinSet
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """One domain-config a name; the trust anchors as raw resources."""
-    return _network_security_writer.write(pins, TRUSTKIT_ANDROID.name, _config)
+    """Write one domain-config per name, and the trust anchors as raw resources."""
+    return _network_security.write(pins, TRUSTKIT_ANDROID.name, _config)
 
 
-def read(source: Source) -> Reading:
-    """Read every domain-config with pins, and what it inherits. Raises ``FormatError``.
+def read(source: Source) -> ParsedFile:
+    """Read every domain-config with pins, including inherited ones. Raises ``FormatError``.
 
-    Without an ``enforcePinning`` TrustKit only reports. The vendor's own address, to which it
-    reports unless it is told not to, is not taken over, and that is told.
+    Without ``enforcePinning`` TrustKit only reports. Warns if TrustKit also reports to its vendor,
+    its default, because the import does not keep the vendor's address.
     """
     return _network_security.read(source, _with_config)
 
@@ -45,7 +45,7 @@ def read(source: Source) -> Reading:
 def _config(policy: HostPolicy) -> list[str]:
     enforced = str(policy.mode == "enforce").lower()
     reports = [f"    <report-uri>{escape(uri)}</report-uri>" for uri in policy.report_to]
-    # Without disableDefaultReportUri TrustKit reports to its vendor too.
+    # Without disableDefaultReportUri TrustKit also reports to its vendor.
     begin = f'<trustkit-config enforcePinning="{enforced}" disableDefaultReportUri="true">'
     return [begin, *reports, "</trustkit-config>"]
 
@@ -62,24 +62,24 @@ def _with_config(found: Found, element: Element | None) -> Found:
 TRUSTKIT_ANDROID = Format(
     name="trustkit-android",
     title="TrustKit, Android",
-    use="Put it into `src/main/` of your app, name it in the manifest "
+    use="Write it to `src/main/` of your app, reference it in the manifest "
     '(`android:networkSecurityConfig="@xml/network_security_config"`), and start TrustKit with it.',
-    file=_network_security_writer.FILE,
+    file=_network_security.FILE,
     limits=(
-        NoCompromised("a pin-set has no keys to refuse"),
-        NamesOnly("TrustKit stops the app at what is no domain name"),
-        FailOpenDate("after the expiration of a pin-set nothing is pinned"),
-        KeysOnly("a pin-set compares keys"),
-        AnywhereInChain("each certificate of the verified chain is looked at"),
-        ApexAndBelow("the flag includeSubdomains covers the name and every name below it"),
-        TwoPins("TrustKit stops the app at less than two pins"),
+        NoCompromised("a pin-set has no list of keys to refuse"),
+        NamesOnly("TrustKit stops the app if a host is not a domain name"),
+        FailOpenDate("pinning stops when a pin-set expires"),
+        KeysOnly("a pin-set compares public keys only"),
+        AnywhereInChain("every certificate of the verified chain is compared"),
+        ApexAndBelow("the flag includeSubdomains covers the name and all its subdomains"),
+        TwoPins("TrustKit stops the app if a host has fewer than two pins"),
     ),
     write=write,
     read=read,
     needs=(
-        "For report-only hosts, clients with TrustKit's `SSLSocketFactory`: others get refused.",
-        "Android 7 or newer for `trust`: TrustKit by itself reads no anchors but debugging's.",
-        "Names under a top-level domain that TrustKit knows: it stops the app at any other.",
+        "For report-only hosts, clients with TrustKit's `SSLSocketFactory`: others are refused.",
+        "Android 7 or newer for `trust`: TrustKit itself reads only the anchors for debug builds.",
+        "Names under a top-level domain that TrustKit knows: otherwise it stops the app.",
     ),
     folder=True,
 )

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from certpin.formats import _domains, _plist
-from certpin.formats.format import File, Format, Found, Reading, pass_over
+from certpin.formats.format import File, Format, Found, ParsedFile, pass_over
 from certpin.formats.header import read_header
 from certpin.formats.limits import (
     AnywhereInChain,
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """The key ``TSKConfiguration``."""
+    """Write the key ``TSKConfiguration``."""
     domains = {policy.pattern.name: _domain(policy) for policy in pins.policies}
     settings = {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}
     text = _plist.write(pins, TRUSTKIT_IOS.name, {"TSKConfiguration": settings})
     return (File(TRUSTKIT_IOS.file, text),)
 
 
-def read(source: Source) -> Reading:
-    """Read ``TSKPinnedDomains``, under ``TSKConfiguration`` or at the top. Raises ``FormatError``.
+def read(source: Source) -> ParsedFile:
+    """Read ``TSKPinnedDomains``, in ``TSKConfiguration`` or at the top. Raises ``FormatError``.
 
-    Warns of all else, and of the vendor's own address: TrustKit reports there by default.
+    Warns about all other settings, and about reports to the vendor, which are TrustKit's default.
     """
     root = _plist.read(source)
     settings = root.get("TSKConfiguration") or root
@@ -50,7 +50,7 @@ def read(source: Source) -> Reading:
     for name in excluded:
         pass_over(f"{name[:80]}, which has no pins")
     _plist.report_unread(root, "TSK")
-    return Reading(found, *read_header(source.text))
+    return ParsedFile(found, *read_header(source.text))
 
 
 def _domain(policy: HostPolicy) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _domain(policy: HostPolicy) -> dict[str, Any]:
         "TSKIncludeSubdomains": bool(policy.pattern.wildcard),
         "TSKEnforcePinning": policy.mode == "enforce",
         "TSKPublicKeyHashes": [base64.b64encode(each.pin.digest).decode() for each in policy.pins],
-        # Without it TrustKit reports to its vendor too.
+        # Without it TrustKit also reports to its vendor.
         "TSKDisableDefaultReportUri": True,
         "TSKReportUris": list(policy.report_to),
     }
@@ -94,23 +94,23 @@ def _found(name: str, entry: Shape) -> Found:
 TRUSTKIT_IOS = Format(
     name="trustkit-ios",
     title="TrustKit, iOS",
-    use="Merge its one key into the `Info.plist` of your app, or hand its value to TrustKit.",
+    use="Merge its only key into the `Info.plist` of your app, or pass its value to TrustKit.",
     file="TSKConfiguration.plist",
     limits=(
-        NoCompromised("TrustKit has no keys to refuse"),
-        NoDebug("a build for debugging starts without TrustKit"),
-        NamesOnly("TrustKit stops the app at what is no domain name"),
-        NoTrust("TrustKit asks the system for the chain"),
-        FailOpenDate("after TSKExpirationDate TrustKit lets everybody in"),
-        KeysOnly("TrustKit compares keys"),
-        AnywhereInChain("TrustKit looks at each certificate of the verified chain"),
-        ApexAndBelow("TSKIncludeSubdomains covers the name and every name below it"),
+        NoCompromised("TrustKit has no list of keys to refuse"),
+        NoDebug("debug builds can start without TrustKit"),
+        NamesOnly("TrustKit stops the app if a host is not a domain name"),
+        NoTrust("the system verifies the chain"),
+        FailOpenDate("TrustKit stops pinning after TSKExpirationDate"),
+        KeysOnly("TrustKit compares public keys only"),
+        AnywhereInChain("TrustKit compares every certificate of the verified chain"),
+        ApexAndBelow("TSKIncludeSubdomains covers the name and all its subdomains"),
     ),
     write=write,
     read=read,
     needs=(
-        "TrustKit 2.0 or newer; RSA keys of 2048 to 4096 bits, or EC keys: it knows no other.",
-        "`TSKPinningValidator` in the delegate of each session: TrustKit swizzles nothing here.",
-        "Names under a public suffix that TrustKit knows: it stops the app at any other.",
+        "TrustKit 2.0 or newer, and RSA keys of 2048 to 4096 bits or EC keys.",
+        "`TSKPinningValidator` in the delegate of each session, because swizzling is off.",
+        "Names under a public suffix that TrustKit knows: otherwise it stops the app.",
     ),
 )

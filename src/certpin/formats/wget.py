@@ -18,31 +18,31 @@ from certpin.formats.limits import (
 )
 
 if TYPE_CHECKING:
-    from certpin.formats.format import Reading, Source
+    from certpin.formats.format import ParsedFile, Source
     from certpin.pins import PinSet
 
 _BUNDLE = "wget-anchors.pem"
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """The settings of one command, and the trust anchors beside them."""
+    """Write the settings of one command, and the file of trust anchors."""
     [policy] = pins.policies
     settings = {
         "check_certificate": "on",
-        "secure_protocol": "TLSv1_2",  # or newer; by default it speaks TLS 1.0 (GnuTLS)
-        "max_redirect": "0",  # it would follow one to http://
+        "secure_protocol": "TLSv1_2",  # or newer; the default allows TLS 1.0 (GnuTLS)
+        "max_redirect": "0",  # a redirect could lead to http://
         "pinnedpubkey": _lines.spelled(policy),
     }
     if policy.trust:
         settings["ca_certificate"] = _BUNDLE
-    text = _lines.lines(pins, WGET.name, settings, quote="")  # it takes quotes for a part of it
+    text = _lines.lines(pins, WGET.name, settings, quote="")  # not part of the value
     return (File(WGET.file, text), *_lines.bundle(policy, _BUNDLE))
 
 
-def read(source: Source) -> Reading:
+def read(source: Source) -> ParsedFile:
     """Read ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
 
-    wget takes names of settings without regard to case, dashes and underscores.
+    wget ignores case, dashes and underscores in the names of settings.
     """
     return _lines.read_lines(source, "pinned[-_]?pubkey", "ca[-_]?certificate")
 
@@ -50,25 +50,25 @@ def read(source: Source) -> Reading:
 WGET = Format(
     name="wget",
     title="wget",
-    use="wget --config=wget-pins.conf https://HOST/ (in its folder, where there are anchors).",
+    use="wget --config=wget-pins.conf https://HOST/ (in its folder if there are anchors).",
     file="wget-pins.conf",
     limits=(
-        NoCompromised("wget has no setting for keys to refuse"),
-        NoDebug("wget has ca_certificate for that, and the pin still holds"),
-        OneHost("the settings of wget are those of one command, whatever host it calls"),
-        NoReportOnly("wget always refuses"),
-        NoExpiry("wget knows no dates"),
-        NoReports("wget sends nothing"),
-        KeysOnly("pinnedpubkey compares keys"),
-        LeafOnly("pinnedpubkey compares the server's own key"),
+        NoCompromised("wget has no setting to refuse keys"),
+        NoDebug("wget has ca_certificate for that, and still checks the pins"),
+        OneHost("the settings of a wget command apply to every host that it calls"),
+        NoReportOnly("wget always enforces"),
+        NoExpiry("wget does not support expiry dates"),
+        NoReports("wget sends no reports"),
+        KeysOnly("pinnedpubkey compares public keys only"),
+        LeafOnly("pinnedpubkey compares only the leaf's key"),
     ),
     write=write,
     read=read,
     needs=(
-        "Call the host that the file is for: wget compares the pins with any host it calls.",
-        "Redirects are not followed: wget would follow one to `http://`.",
-        "`--config` takes the place of the user's own settings.",
-        "wget trusts the anchors of `trust` beside the system's roots: the pin is what holds.",
+        "Use the file only for its host: wget checks the pins for every host that it calls.",
+        "Redirects are not followed, because they can lead to `http://`.",
+        "`--config` replaces the user's own settings.",
+        "wget trusts the anchors of `trust` and the system's roots; only the pins restrict it.",
     ),
     folder=True,
 )

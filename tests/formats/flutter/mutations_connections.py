@@ -6,8 +6,7 @@ from tests._mutation import Mutation
 
 _DART = "certpin/formats/flutter/dart/"
 _SERVERS = (
-    "tests/formats/flutter/test_example.py"
-    "::test_the_connections_of_the_library_hold_on_real_servers[3.7.3]"
+    "tests/formats/flutter/test_example.py::test_connections_of_the_library_on_real_servers[3.7.3]"
 )
 _LIBRARY = "tests/formats/flutter/test_library.py::test_"
 
@@ -34,7 +33,7 @@ MUTATIONS: list[Mutation] = [
         "verdict.dart",
         "if (presented.any(policy.compromised.contains)) {",
         "if (policy.pattern.isEmpty) {",
-        f"{_LIBRARY}a_compromised_key_is_refused_before_a_match_and_before_expiry"
+        f"{_LIBRARY}compromised_keys_are_refused_before_match_and_expiry"
         "[enforce-fail-open-refuse-in date-leaf]",
     ),
     _rule(
@@ -54,8 +53,7 @@ MUTATIONS: list[Mutation] = [
         "hosts.dart",
         "  if (name == null || policyFor(policies, name) == null) {",
         "  if (name == null) {",
-        f"{_LIBRARY}a_request_that_no_pin_would_cover_is_not_made"
-        "[https-evil.example-False-no policy covers it]",
+        f"{_LIBRARY}unpinned_requests_are_refused[https-evil.example-False-no policy covers it]",
     ),
     _rule(
         "trust is the only trust",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _DART = "certpin/formats/flutter/dart/"
-_VECTORS = "tests/formats/flutter/test_signed.py::test_the_dart_decides_as_python_tuf"
+_VECTORS = "tests/formats/flutter/test_signed.py::test_dart_decides_as_python_tuf"
 _SIGNED = "tests/formats/flutter/test_signed.py::test_"
 _RULES = "tests/formats/flutter/test_signed_rules.py::test_"
 
@@ -48,7 +48,7 @@ MUTATIONS: list[Mutation] = [
         "signed_roles.dart",
         "!counted.contains(name) &&",
         "name != '' &&",
-        _RULES + "a_key_counts_once_under_however_many_names",
+        _RULES + "a_key_with_several_ids_counts_once",
     ),
     _rule(
         "no older timestamp",
@@ -97,7 +97,7 @@ MUTATIONS: list[Mutation] = [
         "signed_trust.dart",
         "  requireSigned(root, role, found, verifies);\n",
         "",
-        _SIGNED + "a_set_that_no_root_of_the_chain_vouches_for_is_not_in_force",
+        _SIGNED + "a_set_without_a_valid_root_is_not_used",
     ),
     _rule(
         "signatures are verified",
@@ -112,6 +112,6 @@ MUTATIONS: list[Mutation] = [
         "      compromised.add(pin);\n",
         "      pins.add(pin);\n",
         "tests/formats/flutter/test_signed_pins.py"
-        "::test_compromised_keys_of_a_signed_set_are_those_that_are_refused",
+        "::test_compromised_keys_of_a_signed_set_are_refused",
     ),
 ]

@@ -76,7 +76,7 @@ def test_every_file_of_the_example_compiles_that_needs_no_flutter(
         ("void f() {", "Can't find '}'"),
     ],
 )
-def test_what_does_not_compile_is_seen(slip: str, message: str, tmp_path: Path) -> None:
+def test_compile_errors_are_detected(slip: str, message: str, tmp_path: Path) -> None:
     """The check itself, checked."""
     (tmp_path / "slip.dart").write_text(slip, encoding="utf-8")
     assert message in errors(tmp_path, _vm.NEWEST, ["slip.dart"])
@@ -108,7 +108,7 @@ def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str
 @pytest.mark.slow
 @settings(max_examples=4, suppress_health_check=list(HealthCheck), deadline=None)
 @given(drawn=st.lists(pin_sets(), min_size=8, max_size=8))
-def test_dart_reads_the_pins_that_were_exported(
+def test_dart_reads_the_exported_pins(
     drawn: list[PinSet], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     made = list(filter(_expressible, drawn))
@@ -130,7 +130,7 @@ def _expressible(pins: PinSet) -> bool:
 HOSTILE = ('*/ --> " \\ %>', "');void main(){}//", "$x ${y}", "'''", "\n\nvoid f() {}", "\u2028x")
 
 
-def test_a_hostile_name_stays_in_a_comment_and_in_one_string(tmp_path: Path) -> None:
+def test_a_hostile_name_cannot_leave_its_comment_or_string(tmp_path: Path) -> None:
     made = [replace(pin_set(LEAF), name=name) for name in HOSTILE]
     found = dumped(tmp_path, made)
     assert [each["policies"] for each in found] == [[in_dart(LEAF)]] * len(HOSTILE)
@@ -138,7 +138,7 @@ def test_a_hostile_name_stays_in_a_comment_and_in_one_string(tmp_path: Path) -> 
         assert len(str(each["name"])) == len(pins.name)
 
 
-def test_a_build_has_the_anchors_of_a_proxy_only_if_it_asks_for_them(tmp_path: Path) -> None:
+def test_only_debug_override_builds_contain_proxy_anchors(tmp_path: Path) -> None:
     pins = pin_set(LEAF, debug=anchors()[0])
     [off] = dumped(tmp_path, [pins])
     [on] = dumped(tmp_path, [pins], "CERTPIN_DEBUG=true")

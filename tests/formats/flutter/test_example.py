@@ -64,7 +64,7 @@ def outcomes(folder: Path, vm: DartVM, tests: list[str]) -> dict[str, str | None
 @pytest.mark.slow
 @pytest.mark.peer("dart")
 @ON_EACH
-def test_the_connections_of_the_library_hold_on_real_servers(vm: DartVM, tmp_path: Path) -> None:
+def test_connections_of_the_library_on_real_servers(vm: DartVM, tmp_path: Path) -> None:
     ended = outcomes(tmp_path, vm, [CONNECTIONS])
     assert {name: error for name, error in ended.items() if error} == {}
     assert len(ended) > 25
@@ -83,7 +83,7 @@ def test_the_other_tests_of_the_example_pass(vm: DartVM, tmp_path: Path) -> None
 
 
 @pytest.mark.peer("dart")
-def test_a_test_that_fails_is_seen(tmp_path: Path) -> None:
+def test_failing_dart_tests_are_detected(tmp_path: Path) -> None:
     """The check itself, checked: also if nothing waits for the future that fails."""
     program = tmp_path / "failing_test.dart"
     program.write_text(
@@ -112,7 +112,7 @@ def test_a_test_that_fails_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DART, ids=lambda path: str(path.relative_to(example.APP)))
-def test_every_import_of_its_own_leads_to_a_file(path: Path) -> None:
+def test_all_relative_imports_exist(path: Path) -> None:
     for named in re.findall(r"^(?:import|export) '([^']+)'", path.read_text("utf-8"), re.MULTILINE):
         scheme, colon, rest = named.partition(":")
         if not colon:
@@ -121,7 +121,7 @@ def test_every_import_of_its_own_leads_to_a_file(path: Path) -> None:
             assert (example.APP / "lib" / rest.removeprefix("bank_app/")).is_file(), named
 
 
-def test_every_package_that_is_imported_stands_in_the_pubspec() -> None:
+def test_all_imported_packages_are_in_the_pubspec() -> None:
     packages = {
         name
         for path in DART
@@ -131,7 +131,7 @@ def test_every_package_that_is_imported_stands_in_the_pubspec() -> None:
         assert re.search(rf"^  {name}:", TEXTS["pubspec.yaml"], re.MULTILINE), name
 
 
-def test_no_development_pin_stands_in_the_pins_of_a_release() -> None:
+def test_release_pins_contain_no_development_pins() -> None:
     production = set(_PIN.findall(TEXTS["lib/pinning/pins.dart"]))
     development = set(_PIN.findall(TEXTS["lib/pinning/pins_development.dart"]))
     assert production
@@ -139,7 +139,7 @@ def test_no_development_pin_stands_in_the_pins_of_a_release() -> None:
     assert not production & development
 
 
-def test_the_flavour_is_chosen_by_a_constant_and_never_in_a_release() -> None:
+def test_the_flavour_is_a_constant_and_not_used_in_releases() -> None:
     text = TEXTS["lib/pins.dart"]
     assert "const bool _isRelease = bool.fromEnvironment('dart.vm.product');" in text
     assert "const bool isDevelopment = !_isRelease && _flavour == 'development';" in text

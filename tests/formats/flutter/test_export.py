@@ -23,7 +23,7 @@ SOURCES = {
 }
 
 
-def test_every_file_of_the_library_is_exported_and_says_where_it_is_from() -> None:
+def test_all_library_files_are_exported_with_a_header() -> None:
     folder = ROOT / "src/certpin/formats/flutter/dart"
     assert sorted(WRITTEN) == sorted(path.name for path in folder.iterdir())
     for name in WRITTEN:
@@ -31,7 +31,7 @@ def test_every_file_of_the_library_is_exported_and_says_where_it_is_from() -> No
         assert max(map(len, SOURCES[name].splitlines())) <= 80, name
 
 
-def test_every_import_of_the_library_is_of_dart_of_a_file_beside_it_or_of_a_named_package() -> None:
+def test_the_library_imports_only_documented_packages() -> None:
     allowed = {"package:crypto/crypto.dart"}
     adapters = {
         "pinned_dio.dart": {"package:dio/dio.dart", "package:dio/io.dart"},
@@ -51,14 +51,14 @@ def test_every_import_of_the_library_is_of_dart_of_a_file_beside_it_or_of_a_name
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_no_callback_of_the_library_accepts_what_the_platform_refused(name: str) -> None:
+def test_no_callback_accepts_refused_certificates(name: str) -> None:
     """Comments and the setters that refuse are all that may name them."""
     code = [line for line in SOURCES[name].splitlines() if "//" not in line]
     weak = ("onBadCertificate", "..badCertificateCallback", "validateCertificate", "allowLegacy")
     assert not [line for line in code if any(word in line for word in weak)]
 
 
-def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
+def test_override_anchors_depend_on_a_constant() -> None:
     """What a constant does not choose is not compiled in: no release holds the proxy's anchor."""
     assert "debugAnchors: debugOverride ? '''" in SOURCES["pins.dart"]
     switch = SOURCES["debug.dart"].partition("const bool debugOverride =")[2]
@@ -71,7 +71,7 @@ def test_the_anchors_of_the_override_stand_behind_a_constant() -> None:
     assert "!debugOverride || anchors == null" in SOURCES["connector.dart"]
 
 
-def test_a_pin_set_without_a_debug_section_has_no_word_of_it() -> None:
+def test_without_debug_section_the_export_does_not_mention_it() -> None:
     source = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
     assert "debug" not in source
 
@@ -91,7 +91,7 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_no_file_imports_another_one_for_nothing(name: str) -> None:
+def test_there_are_no_unused_imports(name: str) -> None:
     """The compiler lets it pass, and the analyzer of an app warns."""
     imported = set(re.findall(r"^import '(\w+\.dart)'", SOURCES[name], re.MULTILINE))
     used = set(_words(SOURCES[name])) - PUBLIC[name]

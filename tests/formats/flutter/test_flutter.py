@@ -29,61 +29,61 @@ def beside(path: str) -> bytes:
     raise FormatError(f"{path} is not there")
 
 
-def test_leaf_pins_are_written_whole_whatever_stands_beside_them() -> None:
+def test_leaf_pins_are_exported_with_all_settings() -> None:
     pins = host(*LEAVES, HostPin(WHOLE[0]), match="leaf", trust=ONE, mode="report")
     export = FLUTTER.export(pins)
-    assert export.losses == ()
+    assert export.omissions == ()
     assert meaning(export.pins) == meaning(pins)
 
 
 @pytest.mark.parametrize("match", ["ca", "any"])
-def test_where_every_anchor_is_pinned_the_anchors_are_the_pins(match: str) -> None:
+def test_pinned_anchors_replace_the_pins(match: str) -> None:
     pins = host(*ROOTS, *LEAVES, match=match, trust=BOTH)
-    assert FLUTTER.export(pins).losses == ()
+    assert FLUTTER.export(pins).omissions == ()
 
 
-def test_an_anchor_that_is_not_pinned_would_let_more_in() -> None:
+def test_an_unpinned_anchor_is_refused() -> None:
     with pytest.raises(ConfigError, match="no chain is exposed") as refused:
         FLUTTER.export(host(ROOTS[0], HostPin(NOBODY, "root"), match="ca", trust=BOTH))
-    assert "`trust` name a file" in refused.value.fix
+    assert "set `trust` to a file" in refused.value.fix
 
 
 def test_pins_of_authorities_without_their_certificates_are_refused() -> None:
     for match in ("ca", "any"):
-        with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+        with pytest.raises(ConfigError, match="none of its pins can match a leaf"):
             FLUTTER.export(host(*AUTHORITIES, match=match))
 
 
-def test_leaf_pins_among_those_of_authorities_are_kept_and_the_rest_is_told() -> None:
-    [loss] = FLUTTER.export(host(*LEAVES, *AUTHORITIES)).losses
-    assert loss.aspect == "match"
-    assert f"{KEYS[2]} (intermediate)" in loss.problem
-    assert "no chain is exposed by dart:io" in loss.problem
+def test_leaf_pins_are_kept_and_authorities_are_reported() -> None:
+    [omission] = FLUTTER.export(host(*LEAVES, *AUTHORITIES)).omissions
+    assert omission.aspect == "match"
+    assert f"{KEYS[2]} (intermediate)" in omission.problem
+    assert "no chain is exposed by dart:io" in omission.problem
 
 
-def test_a_leaf_pin_alone_is_no_reason_to_lock_anyone_out() -> None:
+def test_a_single_remaining_leaf_pin_is_refused() -> None:
     with pytest.raises(ConfigError, match="one pin alone"):
         FLUTTER.export(host(LEAVES[0], *AUTHORITIES))
 
 
-def test_a_report_address_becomes_one_that_uri_parse_leaves_alone() -> None:
+def test_report_urls_are_percent_encoded_for_uri_parse() -> None:
     loose = 'https://pins.example/r?a="{x}"\\'
     export = FLUTTER.export(host(*LEAVES, match="leaf", report_to=(loose,)))
-    [loss] = export.losses
-    assert loss.aspect == "report_to"
+    [omission] = export.omissions
+    assert omission.aspect == "report_to"
     assert export.pins.policies[0].report_to == ("https://pins.example/r?a=%22%7Bx%7D%22%5C",)
 
 
-def test_an_address_with_quotes_and_dollars_is_read_back() -> None:
+def test_report_urls_with_quotes_and_dollars_are_read_back() -> None:
     address = "https://pins.example/$r?a='b'"
     export = FLUTTER.export(host(*LEAVES, match="leaf", report_to=(address,)))
-    assert export.losses == ()
+    assert export.omissions == ()
     assert f'r"{address}"' in export.files[0].text
     read = FLUTTER.load(Source(export.files[0].text.encode(), beside))
     assert read.policies[0].report_to == (address,)
 
 
-def test_the_pins_of_a_flavour_are_those_of_the_library() -> None:
+def test_both_flutter_formats_write_the_same_pins() -> None:
     pins = pin_set(policy("a.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=ONE)
     [alone] = FLUTTER_PINS.export(pins).files
     whole = FLUTTER.export(pins).files[0]
@@ -100,7 +100,7 @@ def test_notes_are_not_shipped() -> None:
     assert "safe'" not in text
 
 
-def test_the_debug_anchors_are_read_back_wherever_they_stand() -> None:
+def test_debug_anchors_are_read_back_from_any_place() -> None:
     pins = pin_set(policy("a.example", match="leaf", trust=ONE), debug=BOTH)
     text = FLUTTER.export(pins).files[0].text
     read = FLUTTER.load(Source(text.encode(), beside))
@@ -108,7 +108,7 @@ def test_the_debug_anchors_are_read_back_wherever_they_stand() -> None:
     assert read.policies[0].trust == ONE
 
 
-def test_debug_anchors_that_are_none_are_told() -> None:
+def test_invalid_debug_anchors_are_refused() -> None:
     text = FLUTTER.export(pin_set(policy("a.example", match="leaf"))).files[0].text
     text = text.replace("  policies:", "  debugAnchors: debugOverride ? 'x' : null,\n  policies:")
     with pytest.raises(FormatError, match="trust anchors cannot be read"):

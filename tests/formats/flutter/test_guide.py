@@ -85,7 +85,7 @@ def test_every_exception_has_both_messages() -> None:
         assert kind.count("String get logMessage") == 1, kind[:40]
 
 
-def test_the_line_that_proves_the_library_gives_the_client_the_words_that_it_takes() -> None:
+def test_the_prove_command_of_the_guide_is_valid() -> None:
     tool = (example.APP / "tool/prove.dart").read_text(encoding="utf-8")
     words = "{host} {port} {ca} {pin} {backup} {canary}"
     assert f"dart run tool/prove.dart {words}" in PAGE
@@ -113,19 +113,19 @@ def test_the_formats_of_the_guide_are_formats_of_certpin() -> None:
         "Errors found by searching a string",
     ],
 )
-def test_every_common_mistake_stands_next_to_its_cure(mistake: str) -> None:
+def test_the_guide_has_a_fix_for_every_common_mistake(mistake: str) -> None:
     section = PAGE.partition(f"**{mistake}")[2].partition("\n\n**")[0]
     assert "*Cure:*" in section
 
 
-def test_what_was_not_run_is_said() -> None:
+def test_the_guide_lists_untested_parts() -> None:
     section = PAGE.partition("## What was not run")[2]
     assert "**Later releases of Dart\nwere not run**" in section
     for vm in _vm.VERSIONS:
         assert vm.version in section
 
 
-def test_the_oldest_dart_is_the_same_wherever_it_is_named() -> None:
+def test_the_oldest_dart_version_is_consistent() -> None:
     oldest = _vm.PROMISED
     assert _vm.VERSIONS[0].version.startswith(f"{oldest}.")
     assert f"sdk: '>={oldest}.0 <4.0.0'" in PAGE
@@ -137,7 +137,7 @@ def test_the_oldest_dart_is_the_same_wherever_it_is_named() -> None:
         assert set(re.findall(r"Dart (3\.\d+)\b", page)) <= {oldest, "3.7"}
 
 
-def test_every_reason_of_a_refused_update_is_one_that_the_guide_names() -> None:
+def test_the_guide_lists_every_update_refusal_reason() -> None:
     table = PAGE.partition("| `reason` |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`([a-z-]+)`", table)) | {"unexpected"}
     source = (example.TARGET / "signed_exception.dart").read_text(encoding="utf-8")

@@ -64,29 +64,29 @@ def covering(pins: PinSet, host: str) -> str | None:
     return found
 
 
-def test_the_stored_vectors_are_those_that_certpin_makes() -> None:
+def test_the_stored_vectors_are_current() -> None:
     assert vectors.vectors() == STORED, "python -m tests.formats.flutter.vectors"
 
 
 @pytest.mark.parametrize("name", CERTIFICATES)
-def test_the_walk_reads_what_certpin_reads_and_refuses_what_it_refuses(name: str) -> None:
+def test_the_dart_parser_agrees_with_certpin(name: str) -> None:
     assert spki(CERTIFICATES[name]) == certpins(CERTIFICATES[name])
 
 
-def test_the_walk_reads_every_authority_that_browsers_trust() -> None:
+def test_the_dart_parser_reads_all_browser_roots() -> None:
     bundle = read_certificates(Path(certifi.where()).read_bytes())
     assert len(bundle) > 100
     assert all(spki(each.der) == each.spki for each in bundle)
 
 
-def test_the_vectors_hold_every_kind_of_key_and_more_that_is_refused() -> None:
+def test_the_vectors_cover_all_key_kinds_and_refusals() -> None:
     read = {name for name, vector in STORED["certificates"].items() if vector["pins"]}
     assert vectors.KEYS.keys() <= read
     assert len(read) < len(STORED["certificates"]) / 2
 
 
 @pytest.mark.parametrize("name", LENIENT)
-def test_what_the_walk_reads_beyond_certpin_has_the_bytes_that_stand_there(name: str) -> None:
+def test_the_dart_parser_returns_unchanged_bytes(name: str) -> None:
     path, change = LENIENT[name]
     der = tree.changed(vectors.WHOLE, path, change)
     assert certpins(der) is None
@@ -94,7 +94,7 @@ def test_what_the_walk_reads_beyond_certpin_has_the_bytes_that_stand_there(name:
 
 
 @given(data=st.data())
-def test_the_walk_never_reads_other_bytes_than_certpin(data: st.DataObject) -> None:
+def test_the_dart_parser_never_reads_another_key(data: st.DataObject) -> None:
     """One octet changed, taken out or put in, anywhere: the same key, or none.
 
     certpin takes any tag for the fields that it does not look into, and the walk a SEQUENCE alone.
@@ -130,23 +130,23 @@ def test_the_walk_never_reads_other_bytes_than_certpin(data: st.DataObject) -> N
         ("300000", "bytes behind the end"),
     ],
 )
-def test_each_rule_of_the_walk_refuses_by_itself(start: str, why: str) -> None:
+def test_each_parser_rule_refuses_independently(start: str, why: str) -> None:
     """Other rules would refuse some of these later: none leans on another."""
     with pytest.raises(FormatException, match=why):
         call("subjectPublicKeyInfo", bytes.fromhex(start))
 
 
 @given(data=st.binary(max_size=300) | st.binary(max_size=200).map(lambda data: b"\x30\x81" + data))
-def test_the_walk_never_leaves_its_bytes(data: bytes) -> None:
+def test_the_dart_parser_stays_in_bounds(data: bytes) -> None:
     assert spki(data) is None
 
 
-def test_every_truncated_certificate_is_refused_by_the_walk() -> None:
+def test_the_dart_parser_refuses_truncated_certificates() -> None:
     assert not any(spki(vectors.WHOLE[:count]) for count in range(len(vectors.WHOLE)))
 
 
 @pytest.mark.parametrize("host", vectors.HOSTS)
-def test_the_same_policy_covers_a_host(host: str) -> None:
+def test_dart_finds_the_same_policy(host: str) -> None:
     assert covering(vectors.pin_set(), host) == STORED["hosts"][host]
 
 
@@ -155,7 +155,7 @@ LABELS = st.sampled_from(["bank", "api", "a", "www", "example", "pay", "192", "7
 
 @settings(max_examples=50)
 @given(pins=pin_sets(), labels=st.lists(LABELS, min_size=1, max_size=5), data=st.data())
-def test_any_host_has_the_policy_that_certpin_finds(
+def test_dart_finds_the_policy_for_any_host(
     pins: PinSet, labels: list[str], data: st.DataObject
 ) -> None:
     """Among hosts made at random, and those below the patterns of the set."""
@@ -167,7 +167,7 @@ def test_any_host_has_the_policy_that_certpin_finds(
 
 
 @pytest.mark.parametrize("host", [*vectors.HOSTS, "xn--bcher-kva.example"])
-def test_the_spelling_of_a_host_is_certpins(host: str) -> None:
+def test_dart_normalises_hosts_as_certpin(host: str) -> None:
     """But for IPv6, which keeps its spelling, and is compared as an address."""
     if ":" not in host:
         assert call("normaliseHost", host) == _normalised(host)
@@ -192,20 +192,18 @@ def _normalised(host: str) -> str | None:
         ("https", "b%C3%BCcher.bank.example", False, "no policy covers it"),
     ],
 )
-def test_a_request_that_no_pin_would_cover_is_not_made(
-    scheme: str, host: str, proxied: bool, problem: str
-) -> None:
+def test_unpinned_requests_are_refused(scheme: str, host: str, proxied: bool, problem: str) -> None:
     assert call("refusalOf", list(vectors.PATTERNS), scheme, host, proxied) == problem
 
 
-def test_the_same_is_decided() -> None:
+def test_dart_makes_the_same_decisions() -> None:
     for case in STORED["decisions"]:
         decided = call("judge", case, case["presented"], case["now"])
         assert decided == [case["decision"], case["reason"]], case
 
 
 @pytest.mark.parametrize("match", ["ca", "any"])
-def test_where_the_anchors_are_the_pins_the_handshake_has_decided(match: str) -> None:
+def test_pinned_anchors_are_decided_by_the_handshake(match: str) -> None:
     case = STORED["decisions"][0] | {"pins": [], "match": match, "expires": None}
     assert call("judge", case, [], "2027-01-01") == ["accept", "match"]
 
@@ -222,7 +220,7 @@ COMPROMISED = (
 @pytest.mark.parametrize("match", ["leaf", "ca", "any"])
 @pytest.mark.parametrize("now", ["2027-01-01", "2029-01-01"], ids=["in date", "expired"])
 @pytest.mark.parametrize(("mode", "on_expiry", "decision"), COMPROMISED)
-def test_a_compromised_key_is_refused_before_a_match_and_before_expiry(
+def test_compromised_keys_are_refused_before_match_and_expiry(
     mode: str, on_expiry: str, decision: str, now: str, match: str
 ) -> None:
     """Rule 13: also if the certificate as a whole, or the same key, is pinned beside it."""
@@ -233,7 +231,7 @@ def test_a_compromised_key_is_refused_before_a_match_and_before_expiry(
         assert call("judge", policy, [key, whole], now) == [decision, "compromised-key"]
 
 
-def test_a_compromised_key_that_is_not_presented_changes_nothing() -> None:
+def test_absent_compromised_keys_have_no_effect() -> None:
     key, whole = STORED["certificates"]["p256"]["pins"]
     policy = STORED["decisions"][0] | {"pins": [key], "compromised": [str(NOBODY)], "expires": None}
     assert call("judge", policy, [key, whole], "2027-01-01") == ["accept", "match"]
@@ -250,7 +248,7 @@ def test_the_same_failure_is_reported_once_an_hour() -> None:
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20 * HOUR)), max_size=200))
-def test_reports_never_fill_the_memory(failures: list[tuple[int, int]]) -> None:
+def test_recorded_reports_are_limited(failures: list[tuple[int, int]]) -> None:
     kept = [count for _, count in call("admits", [[f"failure {n}", at] for n, at in failures])]
     assert max(kept, default=0) <= call("maxReports")
 

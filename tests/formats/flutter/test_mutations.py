@@ -28,7 +28,7 @@ _FACES = ("pinned_http_client.dart", "pin_updates.dart")
 @pytest.mark.parametrize(
     "mutation", [pytest.param(each, id=f"{each.rule} {each.file}") for each in CONNECTIONS + SIGNED]
 )
-def test_a_rule_that_is_removed_is_missed(mutation: Mutation, warm: Warm, tmp_path: Path) -> None:
+def test_removing_a_rule_fails_its_test(mutation: Mutation, warm: Warm, tmp_path: Path) -> None:
     with test_mutations.without(mutation, warm.source):
         library = warm.source / "certpin/formats/flutter/dart"
         imports = [f"import 'package:pinning/{face}';" for face in _FACES]

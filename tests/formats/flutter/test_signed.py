@@ -53,7 +53,7 @@ def followed(case: Case) -> App:
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_the_dart_decides_as_python_tuf(name: str) -> None:
+def test_dart_decides_as_python_tuf(name: str) -> None:
     """The vectors that the Dart tests of the example read."""
     case = STORED[name]
     app = followed(case)
@@ -65,7 +65,7 @@ def test_the_dart_decides_as_python_tuf(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STORED)
-def test_what_was_seen_is_seen_by_an_app_that_is_started_again(name: str) -> None:
+def test_the_state_survives_a_restart(name: str) -> None:
     case = STORED[name]
     app = App(case.pins, case.root)
     for moment in case.moments:
@@ -76,7 +76,7 @@ def test_what_was_seen_is_seen_by_an_app_that_is_started_again(name: str) -> Non
 
 
 @pytest.mark.slow
-def test_keys_made_today_are_judged_as_those_of_the_vectors(tmp_path: Path) -> None:
+def test_fresh_keys_give_the_same_results_as_the_vectors(tmp_path: Path) -> None:
     made = signed_vectors.cases(tmp_path)
     assert [case.name for case in made] == list(signed_cases.CASES) == list(STORED)
     for case in made:
@@ -92,7 +92,7 @@ def _alike(reason: str) -> str:
     return "mismatch" if reason == "too-long" else reason
 
 
-def test_the_vectors_have_sets_that_are_right_and_every_kind_of_refusal() -> None:
+def test_the_vectors_cover_success_and_all_refusals() -> None:
     reasons = {moment.reason for case in STORED.values() for moment in case.moments}
     assert reasons == {
         *("", "signature", "rollback", "expired", "mismatch", "unreadable", "refused"),
@@ -111,7 +111,7 @@ def test_no_private_key_is_stored() -> None:
 @pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_no_octet_of_what_a_server_shows_can_be_changed(data: st.DataObject) -> None:
+def test_any_changed_octet_is_refused_or_has_no_effect(data: st.DataObject) -> None:
     """It is refused, or said the same: spaces between, a signature that nobody counts."""
     moment = PLAIN.moments[-1]
     path = data.draw(st.sampled_from(sorted(moment.files)))
@@ -130,7 +130,7 @@ def test_no_octet_of_what_a_server_shows_can_be_changed(data: st.DataObject) -> 
 @pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_what_was_stored_and_damaged_is_believed_as_a_whole_or_not(data: st.DataObject) -> None:
+def test_damaged_state_is_restored_completely_or_refused(data: st.DataObject) -> None:
     app = followed(PLAIN)
     text = app.stored
     place = data.draw(st.integers(0, len(text) - 1))
@@ -144,7 +144,7 @@ def test_what_was_stored_and_damaged_is_believed_as_a_whole_or_not(data: st.Data
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"schema": 2}', '{"schema": 1, "roots": 1}'])
-def test_what_is_no_state_is_told(text: str) -> None:
+def test_invalid_state_is_refused(text: str) -> None:
     app = App(PLAIN.pins, PLAIN.root)
     app.stored = text
     with pytest.raises(PinUpdateException):
@@ -159,7 +159,7 @@ def test_the_first_root_signs_itself() -> None:
         App(PLAIN.pins, json.dumps(root).encode())
 
 
-def test_a_set_of_replaced_keys_holds_on_and_is_known_for_it(bank: Bank) -> None:
+def test_a_set_signed_by_replaced_keys_stays_in_force_but_is_not_current(bank: Bank) -> None:
     """A new root alone: what was good is the best that there is, until the new keys sign."""
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
@@ -175,7 +175,7 @@ def test_a_set_of_replaced_keys_holds_on_and_is_known_for_it(bank: Bank) -> None
     assert app.is_newest(bank.now)
 
 
-def test_a_set_that_no_root_of_the_chain_vouches_for_is_not_in_force(bank: Bank) -> None:
+def test_a_set_without_a_valid_root_is_not_used(bank: Bank) -> None:
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
     bank.repository.rotate("targets")
@@ -189,7 +189,7 @@ def test_a_set_that_no_root_of_the_chain_vouches_for_is_not_in_force(bank: Bank)
     assert app.version == 1
 
 
-def test_the_keys_that_were_replaced_cannot_have_frozen_the_versions(bank: Bank) -> None:
+def test_replaced_keys_cannot_freeze_the_versions(bank: Bank) -> None:
     """Who had the online key signed the highest of all versions (TUF 1.0.31, 5.3.11)."""
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
@@ -205,9 +205,7 @@ def test_the_keys_that_were_replaced_cannot_have_frozen_the_versions(bank: Bank)
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_the_version_of_a_thief_of_the_targets_keys_ends_with_them(
-    bank: Bank, restarted: bool
-) -> None:
+def test_versions_of_stolen_targets_keys_end_with_the_keys(bank: Bank, restarted: bool) -> None:
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
     bank.publish(1003)
@@ -227,7 +225,7 @@ def test_the_version_of_a_thief_of_the_targets_keys_ends_with_them(
     assert app.version == 4
 
 
-def test_a_refresh_that_fails_half_way_has_seen_what_it_saw(bank: Bank) -> None:
+def test_an_incomplete_refresh_keeps_its_verified_state(bank: Bank) -> None:
     """A newer timestamp, and nothing behind it: the older one is a rollback from then on."""
     app = app_of(bank)
     before = shown(bank)
@@ -240,7 +238,7 @@ def test_a_refresh_that_fails_half_way_has_seen_what_it_saw(bank: Bank) -> None:
     assert verdict(app, shown(bank), bank.now) == ("", 3)
 
 
-def test_an_app_that_is_newer_than_what_it_stored_begins_with_its_own(bank: Bank) -> None:
+def test_a_newer_app_ignores_older_stored_pins(bank: Bank) -> None:
     bank.publish(3)
     old = app_of(bank)
     old.refresh(shown(bank), bank.now)
@@ -261,7 +259,7 @@ def _pins_path(bank: Bank) -> str:
     return f"targets/{digest}.pins.json"
 
 
-def test_pins_that_are_known_are_not_fetched_again() -> None:
+def test_known_pins_are_not_fetched_again() -> None:
     case = STORED["the_daily_timestamp"]
     app = followed(case)
     moment = case.moments[-1]
@@ -271,7 +269,7 @@ def test_pins_that_are_known_are_not_fetched_again() -> None:
 
 
 @pytest.mark.slow
-def test_no_more_roots_are_followed_in_one_refresh_than_is_said(bank: Bank) -> None:
+def test_root_updates_per_refresh_are_limited(bank: Bank) -> None:
     for _ in range(257):
         bank.repository.rotate()
     bank.publish(3)
@@ -282,15 +280,13 @@ def test_no_more_roots_are_followed_in_one_refresh_than_is_said(bank: Bank) -> N
     assert app.state["roots"] == 258
 
 
-def test_a_root_is_not_endless(bank: Bank) -> None:
+def test_the_size_of_a_root_is_limited(bank: Bank) -> None:
     files = shown(bank) | {"metadata/2.root.json": b" " * (256 * 1024 + 1)}
     assert verdict(app_of(bank), files, bank.now) == ("too-long", 1)
 
 
 @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
-def test_it_is_the_newest_until_the_first_of_its_files_is_past_its_date(
-    bank: Bank, role: str
-) -> None:
+def test_a_set_is_current_until_its_first_file_expires(bank: Bank, role: str) -> None:
     bank.repository.days[role] = 1
     bank.repository.rotate()
     bank.publish(3)

@@ -90,7 +90,7 @@ def _mixed(what: str, now: Mapping[str, bytes], before: Mapping[str, bytes]) -> 
 @pytest.mark.peer("dart")
 @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(history=st.lists(st.tuples(st.sampled_from(STEPS), SHOWN, st.integers(1, 3)), max_size=7))
-def test_both_clients_go_the_same_way(
+def test_both_clients_reach_the_same_state(
     history: list[tuple[Callable[[Bank], None], str, int]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:

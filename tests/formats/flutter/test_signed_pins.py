@@ -26,35 +26,35 @@ LEAF = policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf")
 @pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
 @given(pins=pin_sets())
-def test_what_is_published_is_read_as_what_is_exported(pins: PinSet) -> None:
+def test_published_and_exported_pins_are_equal(pins: PinSet) -> None:
     """The same pins as in ``pins.dart``: fields that are not there have the defaults of Dart."""
     pins = replace(pins, debug=None)
     try:
-        fitted = FLUTTER.export(pins).pins
+        projected = FLUTTER.export(pins).pins
     except ConfigError:
         assume(False)
         raise
     found = call("readPins", published(pins)[0])
-    assert (found["name"], found["version"]) == (fitted.name, fitted.version)
-    assert found["policies"] == [in_dart(each) for each in fitted.policies]
+    assert (found["name"], found["version"]) == (projected.name, projected.version)
+    assert found["policies"] == [in_dart(each) for each in projected.policies]
 
 
-def test_what_is_published_has_no_notes_and_is_the_same_each_time() -> None:
+def test_published_pins_are_deterministic_and_without_notes() -> None:
     noted = (HostPin(KEYS[0], note="KMS key 7"), HostPin(KEYS[1], "backup", note="the safe"))
     pins = pin_set(HostPolicy(HostPattern.parse("a.example"), noted, match="leaf"))
-    data, losses = published(pins)
-    assert losses == ()
+    data, omissions = published(pins)
+    assert omissions == ()
     assert b"note" not in data
     assert published(pins)[0] == data
 
 
-def test_what_is_published_has_no_debug_section() -> None:
+def test_publishing_a_debug_section_is_refused() -> None:
     with pytest.raises(ConfigError, match="debug section"):
         published(replace(pin_set(LEAF), debug=anchors()[0]))
 
 
-def test_what_flutter_cannot_express_is_refused_when_it_is_published() -> None:
-    with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+def test_publishing_inexpressible_pins_is_refused() -> None:
+    with pytest.raises(ConfigError, match="none of its pins can match a leaf"):
         published(pin_set(policy("a.example", NOBODY, NOBODY_ELSE, match="ca")))
 
 
@@ -113,13 +113,13 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_pins_that_must_not_be_used(what: str) -> None:
+def test_unsafe_pins_are_refused(what: str) -> None:
     call("readPins", json.dumps(GOOD).encode())
     with pytest.raises(PinUpdateException):
         call("readPins", json.dumps(BROKEN[what]).encode())
 
 
-def test_compromised_keys_of_a_signed_set_are_those_that_are_refused() -> None:
+def test_compromised_keys_of_a_signed_set_are_refused() -> None:
     dead = OTHER | {"pin": KEYS_PIN, "state": "compromised"}
     [found] = call("readPins", json.dumps(_host(pins=[PIN, OTHER, dead])).encode())["policies"]
     assert found["pins"] == [PIN["pin"], OTHER["pin"]]
@@ -130,7 +130,7 @@ def test_compromised_keys_of_a_signed_set_are_those_that_are_refused() -> None:
     "change",
     [{"mode": "report"}, {"pins": [OTHER, PIN]}, {"reportTo": ["https://pins.example/"]}, DEAD],
 )
-def test_any_change_of_a_policy_is_a_change(change: dict[str, Any]) -> None:
+def test_any_changed_policy_is_detected(change: dict[str, Any]) -> None:
     def data(pins: dict[str, Any]) -> bytes:
         return json.dumps(pins).encode()
 

@@ -33,7 +33,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(value=VALUES)
-def test_what_is_signed_is_what_securesystemslib_signs(value: Any) -> None:
+def test_canonical_json_matches_securesystemslib(value: Any) -> None:
     encoded = encode_canonical(value)
     assert encoded is not None
     assert call("canonicalJson", json.dumps(value)) == encoded.encode()
@@ -43,13 +43,13 @@ def test_what_is_signed_is_what_securesystemslib_signs(value: Any) -> None:
     ("value", "reason"),
     [(1.5, "unreadable"), ({"a": [0.1]}, "unreadable"), ("\ud800", "refused"), (2**64, "unread")],
 )
-def test_what_has_no_canonical_form_is_refused(value: Any, reason: str) -> None:
+def test_values_without_canonical_form_are_refused(value: Any, reason: str) -> None:
     text = json.dumps({"it": value})
     with pytest.raises(PinUpdateException, match=reason):
         call("canonicalObject", text.encode())
 
 
-def test_what_is_nested_without_end_does_not_fill_the_stack() -> None:
+def test_deep_nesting_is_refused() -> None:
     value: Any = 1
     for _ in range(call("maxDepth")):
         value = [value]
@@ -59,7 +59,7 @@ def test_what_is_nested_without_end_does_not_fill_the_stack() -> None:
 
 
 @given(data=st.binary(max_size=60))
-def test_whatever_is_sent_is_metadata_or_refused(data: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
     with pytest.raises(PinUpdateException):
         call("readMetadata", "root", data)
 
@@ -70,14 +70,14 @@ NUMBERS = st.integers(0, 2**384 - 1) | st.sampled_from([0, 1, 127, 128, 255, 256
 
 
 @given(r=NUMBERS, s=NUMBERS)
-def test_both_numbers_of_a_signature_are_read(r: int, s: int) -> None:
+def test_signature_numbers_are_read(r: int, s: int) -> None:
     found = call("ecdsaIntegers", encode_dss_signature(r, s))
     assert tuple(map(int.from_bytes, found)) == (r, s)
 
 
 @settings(max_examples=150)
 @given(r=NUMBERS, s=NUMBERS, data=st.data())
-def test_a_damaged_signature_is_never_read_otherwise(r: int, s: int, data: st.DataObject) -> None:
+def test_a_damaged_signature_is_refused_or_unchanged(r: int, s: int, data: st.DataObject) -> None:
     der = encode_dss_signature(r, s)
     place = data.draw(st.integers(0, len(der) - 1))
     damaged = der[:place] + data.draw(st.binary(max_size=2)) + der[place + 1 :]
@@ -102,7 +102,7 @@ def test_a_damaged_signature_is_never_read_otherwise(r: int, s: int, data: st.Da
         ("300702020001020101", "a number that is not shortest"),
     ],
 )
-def test_each_rule_on_signatures_refuses_by_itself(der: str, why: str) -> None:
+def test_each_signature_rule_refuses_independently(der: str, why: str) -> None:
     with pytest.raises(FormatException, match=why):
         call("ecdsaIntegers", bytes.fromhex(der))
 
@@ -118,7 +118,7 @@ def _pem(key: Any) -> str:
 @pytest.mark.parametrize(
     ("curve", "scheme"), [(ec.SECP256R1(), SCHEMES[0]), (ec.SECP384R1(), SCHEMES[1])]
 )
-def test_the_point_of_a_key_is_found(curve: ec.EllipticCurve, scheme: str) -> None:
+def test_the_point_of_a_key_is_read(curve: ec.EllipticCurve, scheme: str) -> None:
     key = ec.generate_private_key(curve)
     raw = serialization.PublicFormat.UncompressedPoint
     point = key.public_key().public_bytes(serialization.Encoding.X962, raw)
@@ -142,23 +142,23 @@ def test_the_point_of_a_key_is_found(curve: ec.EllipticCurve, scheme: str) -> No
         _pem(ec.generate_private_key(ec.SECP256R1())).replace("PUBLIC", "PRIVATE"),
     ],
 )
-def test_what_is_no_such_key_has_no_point(pem: str) -> None:
+def test_other_keys_have_no_point(pem: str) -> None:
     for scheme in (*SCHEMES, "ed25519"):
         assert call("pointOf", scheme, pem) is None
 
 
 @pytest.mark.parametrize("text", ["0", "0g", "+1", "-f", " 0", "é0"])
-def test_what_is_not_hexadecimal_is_refused(text: str) -> None:
+def test_invalid_hexadecimal_is_refused(text: str) -> None:
     with pytest.raises(FormatException):
         call("fromHex", text)
 
 
 @given(data=st.binary(max_size=20))
-def test_bytes_come_back_from_hexadecimal(data: bytes) -> None:
+def test_hexadecimal_is_decoded(data: bytes) -> None:
     assert call("fromHex", data.hex()) == call("fromHex", data.hex().upper()) == data
 
 
-def test_the_export_takes_the_keys_that_dart_verifies() -> None:
+def test_the_export_accepts_the_key_schemes_of_dart() -> None:
     assert set(call("schemes")) == set(SCHEMES) == DART_SCHEMES
 
 
@@ -207,7 +207,7 @@ def _signed(root: bytes, found: bytes) -> str:
     return ""
 
 
-def test_a_key_counts_once_under_however_many_names() -> None:
+def test_a_key_with_several_ids_counts_once() -> None:
     """python-tuf goes by names: a root that names a key twice lets it sign for two. Not here."""
     keys = {"a": ONE.public_key, "b": ONE.public_key}
     found = _read(_root(keys, 2), {"a": ONE, "b": ONE})
@@ -217,14 +217,14 @@ def test_a_key_counts_once_under_however_many_names() -> None:
     assert _signed(found, found) == ""
 
 
-def test_who_is_no_key_of_the_role_counts_for_nothing() -> None:
+def test_keys_outside_the_role_are_ignored() -> None:
     root = _root({"a": ONE.public_key, "b": TWO.public_key}, 1)
     root["roles"] = root["roles"] | {"root": _role("a", threshold=1)}
     found = _read(root, {"b": TWO, "c": TWO})
     assert "signed by 0 of the 1" in _signed(found, found)
 
 
-def test_a_key_of_another_kind_counts_for_nothing_and_is_no_mistake() -> None:
+def test_keys_of_other_types_are_ignored() -> None:
     """An authority may sign with Ed25519 too, for other clients."""
     other = CryptoSigner.generate_ed25519()
     keys = {"a": ONE.public_key, "b": other.public_key}
@@ -234,7 +234,7 @@ def test_a_key_of_another_kind_counts_for_nothing_and_is_no_mistake() -> None:
     assert _signed(found, found) == ""
 
 
-def test_a_signature_that_is_none_counts_for_nothing() -> None:
+def test_invalid_signatures_are_ignored() -> None:
     found = _read(_root({"a": ONE.public_key, "b": TWO.public_key}, 1), {"a": ONE})
     for junk in ("", "zz", "00", "30"):
         data = json.loads(found)
@@ -268,7 +268,7 @@ NOT_A_ROOT: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("what", NOT_A_ROOT)
-def test_what_is_no_root_is_not_read(what: str) -> None:
+def test_invalid_roots_are_refused(what: str) -> None:
     signed = _root({"a": ONE.public_key}, 1)
     assert _read(signed, {"a": ONE})
     fields = (signed | NOT_A_ROOT[what]).items()

@@ -45,7 +45,9 @@ def status(name: str, server: LabServer, root: Authority, asked: str, folder: Pa
         pytest.param("haproxy", marks=pytest.mark.peer("haproxy")),
     ],
 )
-def test_a_server_is_refused_by_the_address_in_its_certificate(name: str, tmp_path: Path) -> None:
+def test_proxies_refuse_a_server_by_the_address_in_its_certificate(
+    name: str, tmp_path: Path
+) -> None:
     root = Authority("R")
     with LabServer(root.issue("name.example", LOOPBACK)) as server:
         assert status(name, server, root, LOOPBACK, tmp_path) >= 500

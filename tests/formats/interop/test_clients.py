@@ -24,9 +24,7 @@ _MARKED = [
 
 
 @pytest.mark.parametrize("proof", _MARKED)
-def test_it_refuses_every_attack_and_takes_every_change_but_for_what_is_named(
-    proof: Proof, tmp_path: Path
-) -> None:
+def test_the_client_passes_all_cases_except_the_listed_ones(proof: Proof, tmp_path: Path) -> None:
     if "unshare" in proof.peers and not may_resolve(tmp_path):
         pytest.skip(f"left out: {FORBIDDEN}to mount an /etc/hosts for one program")
     run = proof.run(tmp_path / "client")
@@ -50,7 +48,7 @@ def _undecided(run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize("proof", PROOFS, ids=lambda proof: proof.name)
-def test_the_page_has_a_line_of_it_that_says_what_it_fails(proof: Proof) -> None:
+def test_the_page_lists_the_failures_of_the_client(proof: Proof) -> None:
     start = f"| `{proof.format}` | {proof.client} | "
     lines = TARGET.read_text(encoding="utf-8").splitlines()
     [line] = [each for each in lines if each.startswith(start) and f"| {proof.style} |" in each]
@@ -58,7 +56,7 @@ def test_the_page_has_a_line_of_it_that_says_what_it_fails(proof: Proof) -> None
     assert line.endswith(f" | {fails} |")
 
 
-def test_the_page_says_of_every_other_format_that_it_was_not_run() -> None:
+def test_the_page_lists_formats_that_were_not_run() -> None:
     page = TARGET.read_text(encoding="utf-8").partition("## What was not run")[2]
     proven = {proof.format for proof in PROOFS}
     assert not proven & NOT_RUN.keys()
@@ -66,13 +64,13 @@ def test_the_page_says_of_every_other_format_that_it_was_not_run() -> None:
         assert f"| `{name}` | {why} |" in page
 
 
-def test_whatever_a_client_fails_has_its_reason() -> None:
+def test_every_failure_of_a_client_has_a_reason() -> None:
     page = TARGET.read_text(encoding="utf-8")
     for name in {name for proof in PROOFS for name in proof.fails}:
         assert f"- `{name}`: {REASONS[name]}." in page
 
 
 @pytest.mark.peer("curl")
-def test_a_program_tells_its_version() -> None:
+def test_program_versions_are_read() -> None:
     [curl] = [proof for proof in PROOFS if proof.format == "curl"]
     assert version(curl).count(".") >= 1

@@ -128,7 +128,7 @@ def _encoded(certificate: Certificate) -> str:
 @pytest.mark.peer("go")
 def test_go_decides_as_certpin_does(tmp_path: Path) -> None:
     made = FORMATS["go"].export(pins())
-    assert not made.losses
+    assert not made.omissions
     (tmp_path / "pins.go").write_text(made.files[0].text, encoding="utf-8")
     (tmp_path / "go.mod").write_text("module proof/pins\n\ngo 1.21\n", encoding="utf-8")
     shutil.copy(PROGRAMS / "decide.go", tmp_path / "decide_test.go")

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
         pytest.param(_programs.node, id="node", marks=pytest.mark.peer("node")),
     ],
 )
-def test_pins_that_nobody_has_refuse_where_they_are_enforced(
+def test_unmatched_pins_refuse_only_in_enforce_mode(
     make: Callable[[], Client], mode: Mode, tmp_path: Path
 ) -> None:
     with Lab() as lab:

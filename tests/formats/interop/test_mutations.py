@@ -24,5 +24,5 @@ _MARKED = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", _MARKED)
-def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
+def test_removing_a_rule_fails_its_test(mutation: Mutation, warm: Warm) -> None:
     test_mutations.notices(mutation, warm, 60)  # its clients start, and are attacked

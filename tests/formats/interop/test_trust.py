@@ -59,16 +59,14 @@ def content(lab: Lab, client: Client, anchor: Authority, roots: Authority, folde
 
 
 @pytest.mark.parametrize("make", _ANCHORED)
-def test_an_anchor_is_trusted_that_the_platform_does_not_know(
-    make: Callable[[], Client], tmp_path: Path
-) -> None:
+def test_an_exported_anchor_is_trusted(make: Callable[[], Client], tmp_path: Path) -> None:
     with Lab() as lab:
         roots = lab.authorities
         assert content(lab, make(), roots.root, roots.untrusted, tmp_path)
 
 
 @pytest.mark.parametrize("make", _ANCHORED)
-def test_a_root_of_the_platform_is_not_trusted_beside_the_anchors(
+def test_platform_roots_are_not_trusted_with_anchors(
     make: Callable[[], Client], tmp_path: Path
 ) -> None:
     with Lab() as lab:
@@ -77,7 +75,7 @@ def test_a_root_of_the_platform_is_not_trusted_beside_the_anchors(
 
 
 @pytest.mark.peer("wget")
-def test_wget_trusts_the_anchors_too(tmp_path: Path) -> None:
+def test_wget_also_trusts_platform_roots(tmp_path: Path) -> None:
     client = beside("wget", 'wget --config="$1" -qO- --tries=1 "$2"')
     with Lab() as lab:
         roots = lab.authorities

@@ -10,14 +10,14 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.formats import limits
-from certpin.formats.fit import Loss, fit
+from certpin.formats.projection import Omission, project
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
 from certpin.pins.pinset import policy_meaning
 from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities, compromised
 from tests.kit import pin_set
 
 if TYPE_CHECKING:
-    from certpin.formats.fit import Limit
+    from certpin.formats.projection import Limitation
     from certpin.pins import Role
 
 HOST = "api.bank.example"
@@ -31,17 +31,19 @@ def policy(host: str = HOST, *roles: Role, first: int = 0, **fields: object) -> 
     return HostPolicy(HostPattern.parse(host), pins, **fields)  # type: ignore[arg-type]
 
 
-def fitted(limit: Limit, *policies: HostPolicy) -> tuple[dict[str, HostPolicy], tuple[Loss, ...]]:
+def projected(
+    limit: Limitation, *policies: HostPolicy
+) -> tuple[dict[str, HostPolicy], tuple[Omission, ...]]:
     """What is left of these policies, by pattern, and what was lost."""
-    pins, losses = fit(pin_set(*policies), [limit])
-    return {str(each.pattern): each for each in pins.policies}, losses
+    pins, omissions = project(pin_set(*policies), [limit])
+    return {str(each.pattern): each for each in pins.policies}, omissions
 
 
-def one(limit: Limit, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
+def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
     """What is left of one policy, and what was lost, in words."""
-    found, losses = fitted(limit, only)
+    found, omissions = projected(limit, only)
     [left] = found.values()
-    return left, [loss.problem for loss in losses]
+    return left, [omission.problem for omission in omissions]
 
 
 @pytest.mark.parametrize(
@@ -62,17 +64,17 @@ def one(limit: Limit, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
     ],
     ids=lambda limit: type(limit).__name__,
 )
-def test_a_plain_policy_loses_nothing(limit: Limit) -> None:
+def test_a_plain_policy_is_unchanged(limit: Limitation) -> None:
     assert one(limit, policy()) == (policy(), [])
 
 
-def test_removed_pins_stay_behind_without_a_word() -> None:
+def test_removed_pins_are_dropped_silently() -> None:
     alive = policy()
     removed = replace(alive, pins=(*alive.pins, HostPin(KEYS[5], state="removed")))
     assert one(limits.NoReports("why"), removed) == (alive, [])
 
 
-def test_compromised_keys_go_to_platforms_that_can_refuse_a_key() -> None:
+def test_compromised_keys_are_exported_if_the_platform_can_refuse_them() -> None:
     alive = policy()
     hurt = compromised(alive, KEYS[5])
     assert one(limits.NoReports("why"), hurt) == (hurt, [])
@@ -80,7 +82,7 @@ def test_compromised_keys_go_to_platforms_that_can_refuse_a_key() -> None:
     assert one(limits.NoCompromised("why"), hurt) == (alive, words)
 
 
-def test_a_platform_that_sees_the_leaf_refuses_no_authority() -> None:
+def test_compromised_authorities_are_omitted_on_leaf_only_platforms() -> None:
     hurt = compromised(policy(HOST, match="leaf"), KEYS[5])
     assert one(limits.LeafOnly("why"), hurt) == (hurt, [])
     of_authority = replace(hurt.pins[-1], role="intermediate")
@@ -89,21 +91,21 @@ def test_a_platform_that_sees_the_leaf_refuses_no_authority() -> None:
     assert one(limits.LeafOnly("why"), unseen) == (policy(HOST, match="leaf"), words)
 
 
-def test_a_key_that_is_compromised_under_one_of_two_united_names_is_refused() -> None:
+def test_merged_policies_keep_compromised_keys() -> None:
     apex, below = policy(HOST), compromised(policy(f"**.{HOST}"), KEYS[5])
     limit = limits.ApexAndBelow("why")
-    found, [loss] = fitted(limit, apex, below)
+    found, [omission] = projected(limit, apex, below)
     assert [each.compromised for each in found.values()] == [{KEYS[5]}]
-    assert "are united" in loss.problem
+    assert "are united" in omission.problem
 
 
-def test_without_limits_nothing_is_touched() -> None:
+def test_without_limitations_a_pin_set_is_unchanged() -> None:
     alive = policy()
     dead = pin_set(replace(alive, pins=(*alive.pins, HostPin(KEYS[5], state="removed"))))
-    assert fit(dead, ()) == (dead, ())
+    assert project(dead, ()) == (dead, ())
 
 
-def test_pins_of_certificates_are_left_out_and_named() -> None:
+def test_certificate_pins_are_omitted_and_listed() -> None:
     keys = policy()
     both = replace(keys, pins=(*keys.pins, HostPin(WHOLE[0])))
     left, words = one(limits.KeysOnly("it compares keys"), both)
@@ -111,25 +113,25 @@ def test_pins_of_certificates_are_left_out_and_named() -> None:
     assert words == [f"{WHOLE[0]} is left out: it compares keys"]
 
 
-def test_certificates_alone_on_a_platform_of_keys_are_refused() -> None:
+def test_only_certificate_pins_are_refused_on_key_platforms() -> None:
     whole = HostPolicy(HostPattern.parse(HOST), (HostPin(WHOLE[0]), HostPin(WHOLE[1])))
-    with pytest.raises(ConfigError, match="none of its pins is of a key; why"):
+    with pytest.raises(ConfigError, match="none of its pins is the pin of a key; why"):
         one(limits.KeysOnly("why"), whole)
 
 
-def test_a_lone_pin_that_would_be_left_is_refused() -> None:
+def test_a_policy_reduced_to_a_single_pin_is_refused() -> None:
     mixed = HostPolicy(HostPattern.parse(HOST), (HostPin(KEYS[0]), HostPin(WHOLE[1])))
     with pytest.raises(ConfigError, match=rf"{HOST} cannot be exported: there is one pin alone"):
         one(limits.KeysOnly("why"), mixed)
 
 
-def test_leaf_only_keeps_what_a_leaf_can_match() -> None:
+def test_leaf_only_keeps_pins_that_a_leaf_can_match() -> None:
     left, words = one(limits.LeafOnly("why"), policy(HOST, "leaf", "backup", "root"))
     assert left == policy(HOST, match="leaf")
     assert words == [f'match = "any" becomes "leaf", and {KEYS[2]} (root) is left out: why']
 
 
-def test_leaf_only_says_so_where_all_pins_stay() -> None:
+def test_leaf_only_reports_the_changed_match_even_if_all_pins_stay() -> None:
     left, words = one(limits.LeafOnly("why"), policy())
     assert (left.match, words) == ("leaf", ['match = "any" becomes "leaf": why'])
 
@@ -142,8 +144,8 @@ def test_leaf_only_says_so_where_all_pins_stay() -> None:
         policy(match="ca"),
     ],
 )
-def test_leaf_only_refuses_what_no_leaf_can_match(authority: HostPolicy) -> None:
-    with pytest.raises(ConfigError, match="no pin of it can match a leaf"):
+def test_leaf_only_refuses_pins_that_no_leaf_can_match(authority: HostPolicy) -> None:
+    with pytest.raises(ConfigError, match="none of its pins can match a leaf"):
         one(limits.LeafOnly("why"), authority)
 
 
@@ -157,27 +159,25 @@ def test_leaf_only_refuses_what_no_leaf_can_match(authority: HostPolicy) -> None
         (("backup", "backup"), "leaf", 2),
     ],
 )
-def test_leaf_or_authority_decides_by_the_roles(
-    roles: tuple[Role, ...], match: str, pins: int
-) -> None:
+def test_leaf_or_authority_chooses_by_roles(roles: tuple[Role, ...], match: str, pins: int) -> None:
     left, [word] = one(limits.LeafOrAuthority("why"), policy(HOST, *roles))
     assert (left.match, len(left.pins)) == (match, pins)
     assert f'becomes "{match}"' in word
 
 
 @pytest.mark.parametrize("match", ["leaf", "ca"])
-def test_anywhere_in_the_chain_is_any(match: str) -> None:
+def test_anywhere_in_chain_sets_match_any(match: str) -> None:
     left, words = one(limits.AnywhereInChain("why"), policy(match=match))
     assert (left.match, words) == ("any", [f'match = "{match}" becomes "any": why'])
 
 
-def test_a_date_that_nothing_heeds_is_left_out() -> None:
+def test_an_unsupported_expiry_date_is_omitted() -> None:
     left, words = one(limits.NoExpiry("why"), policy(expires=DATE))
     assert left == policy()
-    assert words == ["expires is left out, and the pins hold on after it: why"]
+    assert words == ["expires is left out, so the pins stay in force after it: why"]
 
 
-def test_a_date_that_opens_is_kept_only_where_the_pins_may_end_so() -> None:
+def test_a_fail_open_date_is_kept_only_for_fail_open_policies() -> None:
     limit = limits.FailOpenDate("why")
     closed, words = one(limit, policy(expires=DATE))
     assert (closed, len(words)) == (policy(), 1)
@@ -187,100 +187,104 @@ def test_a_date_that_opens_is_kept_only_where_the_pins_may_end_so() -> None:
     assert (told, words) == (opened, ['on_expiry = "report" becomes "fail-open": why'])
 
 
-def test_a_time_of_day_becomes_the_midnight_after_it() -> None:
+def test_a_time_of_day_becomes_the_next_midnight() -> None:
     noon = DATE.replace(hour=12)
     left, words = one(limits.FailOpenDate("why"), policy(expires=noon, on_expiry="fail-open"))
     assert left.expires == DATE.replace(day=2)
     assert words == ["expires becomes 2027-06-02, a date without a time of day: why"]
 
 
-def test_a_host_that_is_only_watched_is_left_out() -> None:
-    found, losses = fitted(limits.NoReportOnly("why"), policy(), policy("b.example", mode="report"))
+def test_a_report_only_host_is_omitted() -> None:
+    found, omissions = projected(
+        limits.NoReportOnly("why"), policy(), policy("b.example", mode="report")
+    )
     assert list(found) == [HOST]
-    assert losses == (Loss("mode", "b.example", 'mode = "report": the host is left out: why'),)
+    assert omissions == (
+        Omission("mode", "b.example", 'mode = "report": the host is left out: why'),
+    )
 
 
 @pytest.mark.parametrize("broad", ["**.bank.example", "*.bank.example", "**.api.bank.example"])
 @pytest.mark.parametrize("watched", [HOST, f"*.{HOST}"])
-def test_a_host_that_is_only_watched_is_not_left_to_a_wildcard(watched: str, broad: str) -> None:
+def test_a_report_only_host_below_an_enforced_wildcard_is_refused(watched: str, broad: str) -> None:
     enforced = policy(broad)
     with pytest.raises(ConfigError, match="would be enforced on it: why") as caught:
-        fitted(limits.NoReportOnly("why"), enforced, policy(watched, mode="report"))
+        projected(limits.NoReportOnly("why"), enforced, policy(watched, mode="report"))
     assert caught.value.key == "mode"
-    found, _ = fitted(limits.NoReportOnly("why"), policy(HOST), policy(broad, mode="report"))
+    found, _ = projected(limits.NoReportOnly("why"), policy(HOST), policy(broad, mode="report"))
     assert list(found) == [HOST]
 
 
-def test_where_nothing_is_left_the_export_is_refused() -> None:
-    with pytest.raises(ConfigError, match="nothing is left to be exported"):
+def test_an_empty_export_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no policy can be exported"):
         one(limits.NoReportOnly("why"), policy(mode="report"))
 
 
-def test_addresses_anchors_and_the_debug_section_are_left_out() -> None:
+def test_report_urls_anchors_and_debug_section_are_omitted() -> None:
     full = replace(policy(), report_to=REPORTS, trust=anchors()[0])
     assert one(limits.NoReports("why"), full)[1] == ["report_to is left out: why"]
     assert one(limits.NoTrust("why"), full)[1] == ["trust = 'one.pem' is left out: why"]
     pins = PinSet("bank", 1, (policy(),), anchors()[0])
-    left, [loss] = fit(pins, [limits.NoDebug("why")])
-    assert (left.debug, str(loss)) == (None, "[debug] is left out: why")
+    left, [omission] = project(pins, [limits.NoDebug("why")])
+    assert (left.debug, str(omission)) == (None, "[debug] is left out: why")
 
 
-def test_more_than_one_host_is_refused_where_the_file_is_for_one() -> None:
+def test_several_hosts_are_refused_if_the_file_supports_one() -> None:
     with pytest.raises(ConfigError, match="there are 2 hosts: why") as caught:
-        fitted(limits.OneHost("why"), policy(), policy("b.example"))
+        projected(limits.OneHost("why"), policy(), policy("b.example"))
     assert f"--host {HOST}" in caught.value.fix
 
 
-def test_one_label_becomes_all_below_where_the_flag_is_so() -> None:
-    found, [loss] = fitted(limits.ApexAndBelow("why"), policy("*.bank.example"))
+def test_a_one_label_wildcard_becomes_all_subdomains() -> None:
+    found, [omission] = projected(limits.ApexAndBelow("why"), policy("*.bank.example"))
     assert list(found) == ["**.bank.example"]
-    assert str(loss) == ("*.bank.example: it covers the name itself and deeper names too: why")
+    assert str(omission) == ("*.bank.example: it also covers the name itself and deeper names: why")
 
 
-def test_a_name_inside_its_own_wildcard_is_one_entry_and_no_loss() -> None:
-    found, losses = fitted(
+def test_a_name_within_its_wildcard_is_merged_without_an_omission() -> None:
+    found, omissions = projected(
         limits.ApexAndBelow("why"), policy("bank.example"), policy("**.bank.example")
     )
-    assert (list(found), losses) == (["**.bank.example"], ())
+    assert (list(found), omissions) == (["**.bank.example"], ())
 
 
-def test_entries_of_one_name_are_united_and_it_is_told() -> None:
+def test_merging_entries_of_a_name_is_reported() -> None:
     other = policy("**.bank.example", first=2)
-    found, losses = fitted(limits.ApexAndBelow("why"), policy("bank.example"), other)
+    found, omissions = projected(limits.ApexAndBelow("why"), policy("bank.example"), other)
     assert set(found["**.bank.example"].live_pins) == set(KEYS[:4])
-    assert [loss.problem for loss in losses] == [
+    assert [omission.problem for omission in omissions] == [
         "its pins and those of **.bank.example are united: why"
     ]
 
 
-def test_entries_of_one_name_that_differ_in_more_are_refused() -> None:
+def test_entries_of_a_name_with_different_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"bank.example and \*\*.bank.example differ, and why"):
-        fitted(
+        projected(
             limits.ApexAndBelow("why"),
             policy("bank.example"),
             policy("**.bank.example", match="leaf"),
         )
 
 
-def test_the_flag_for_one_label_is_a_name_and_one_label() -> None:
+def test_the_one_label_flag_covers_the_name_and_one_label() -> None:
     limit = limits.ApexAndOneLabel("why")
-    found, [loss] = fitted(limit, policy("**.bank.example"))
+    found, [omission] = projected(limit, policy("**.bank.example"))
     assert list(found) == ["bank.example", "*.bank.example"]
-    assert "does not cover names with two labels more" in loss.problem
-    found, [loss] = fitted(limit, policy("*.bank.example"))
+    assert "does not cover names with two more labels" in omission.problem
+    found, [omission] = projected(limit, policy("*.bank.example"))
     assert list(found) == ["bank.example", "*.bank.example"]
-    assert "covers the name itself too" in loss.problem
-    found, losses = fitted(limit, policy("bank.example"), policy("*.bank.example"))
-    assert (list(found), losses) == (["bank.example", "*.bank.example"], ())
+    assert "also covers the name itself" in omission.problem
+    found, omissions = projected(limit, policy("bank.example"), policy("*.bank.example"))
+    assert (list(found), omissions) == (["bank.example", "*.bank.example"], ())
 
 
-def test_patterns_that_cover_one_host_are_united() -> None:
-    found, [loss] = fitted(
+def test_overlapping_patterns_are_united() -> None:
+    found, [omission] = projected(
         limits.United("why"), policy("api.bank.example"), policy("**.bank.example", first=2)
     )
     assert set(found["api.bank.example"].live_pins) == set(KEYS[:4])
     assert set(found["**.bank.example"].live_pins) == set(KEYS[2:4])
-    assert str(loss) == ("api.bank.example: it accepts the pins of **.bank.example too: why")
+    assert str(omission) == ("api.bank.example: it also accepts the pins of **.bank.example: why")
 
 
 @pytest.mark.parametrize(
@@ -297,33 +301,33 @@ def test_patterns_that_cover_one_host_are_united() -> None:
         ("abank.example", "**.bank.example", False),
     ],
 )
-def test_only_a_pattern_that_covers_another_adds_to_it(
-    narrow: str, broad: str, covered: bool
-) -> None:
-    found, losses = fitted(limits.United("why"), policy(narrow), policy(broad, first=2))
+def test_only_a_broader_pattern_adds_pins(narrow: str, broad: str, covered: bool) -> None:
+    found, omissions = projected(limits.United("why"), policy(narrow), policy(broad, first=2))
     assert (len(found[narrow].live_pins) == 4) == covered
-    assert [loss for loss in losses if loss.host == narrow] == (list(losses) if covered else [])
+    assert [omission for omission in omissions if omission.host == narrow] == (
+        list(omissions) if covered else []
+    )
 
 
-def test_where_one_label_and_a_subtree_meet_both_count() -> None:
-    found, losses = fitted(
+def test_a_host_covered_by_two_wildcards_gets_the_pins_of_both() -> None:
+    found, omissions = projected(
         limits.United("why"), policy("*.bank.example"), policy("**.a.bank.example", first=2)
     )
     assert set(found["a.bank.example"].live_pins) == set(KEYS[:4])
-    assert [loss.host for loss in losses] == ["a.bank.example"]
+    assert [omission.host for omission in omissions] == ["a.bank.example"]
 
 
-def test_anchors_alone_want_anchors() -> None:
+def test_anchors_only_requires_anchors() -> None:
     with pytest.raises(ConfigError, match='it has trust = "system"'):
         one(limits.AnchorsOnly("why"), policy())
 
 
-def test_anchors_alone_admit_what_is_not_pinned_and_it_is_told() -> None:
+def test_anchors_only_reports_that_unpinned_keys_are_accepted() -> None:
     limit = limits.AnchorsOnly("why")
     unpinned = policy(trust=anchors()[0])
     assert one(limit, unpinned) == (
         unpinned,
-        ["whatever 'one.pem' vouches for is accepted, pinned or not: why"],
+        ["every chain to 'one.pem' is accepted, pinned or not: why"],
     )
     pins = tuple(HostPin(each.pin, "root") for each in authorities())
     pinned = HostPolicy(HostPattern.parse(HOST), pins, trust=anchors()[1])
@@ -331,7 +335,7 @@ def test_anchors_alone_admit_what_is_not_pinned_and_it_is_told() -> None:
     assert one(limit, replace(pinned, match="leaf"))[1]
 
 
-def test_meanings_differ_in_what_decides_and_in_nothing_else() -> None:
+def test_policy_meanings_differ_only_in_deciding_fields() -> None:
     first = policy()
     renamed = replace(first, pins=tuple(replace(each, note="x") for each in first.pins[::-1]))
     assert policy_meaning(first) == policy_meaning(renamed)

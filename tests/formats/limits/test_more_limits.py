@@ -9,23 +9,23 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.formats import limits
-from certpin.formats.fit import fit
+from certpin.formats.projection import project
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.formats._sets import KEYS, REPORTS
 from tests.kit import pin_set, policy
 
 if TYPE_CHECKING:
-    from certpin.formats.fit import Limit
+    from certpin.formats.projection import Limitation
 
 DATE = datetime(2027, 6, 1, tzinfo=UTC)
 HOST = "api.bank.example"
 
 
-def one(limit: Limit, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
+def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
     """What is left of one policy, and what was lost, in words."""
-    pins, losses = fit(pin_set(only), [limit])
+    pins, omissions = project(pin_set(only), [limit])
     [left] = pins.policies
-    return left, [loss.problem for loss in losses]
+    return left, [omission.problem for omission in omissions]
 
 
 @pytest.mark.parametrize(
@@ -37,38 +37,38 @@ def one(limit: Limit, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
     ],
     ids=lambda limit: type(limit).__name__,
 )
-def test_a_plain_policy_loses_nothing(limit: Limit) -> None:
+def test_a_plain_policy_is_unchanged(limit: Limitation) -> None:
     plain = policy("*.bank.example", expires=DATE, report_to=REPORTS[:1])
     assert one(limit, plain) == (plain, [])
 
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7"])
-def test_an_address_is_refused_where_there_are_names_alone(address: str) -> None:
+def test_addresses_are_refused_if_only_names_are_supported(address: str) -> None:
     with pytest.raises(ConfigError, match="cannot be exported: it is an IP address; why"):
         one(limits.NamesOnly("why"), policy(address))
 
 
-def test_one_pin_is_refused_where_two_are_wanted() -> None:
+def test_one_pin_is_refused_if_two_are_required() -> None:
     lone = HostPolicy(HostPattern("", HOST), (HostPin(KEYS[0]),), mode="report")
     with pytest.raises(ConfigError, match="there is only one pin; why"):
         one(limits.TwoPins("why"), lone)
 
 
-def test_the_last_day_of_all_has_no_day_after_it() -> None:
+def test_the_last_representable_day_is_kept() -> None:
     noon = datetime(9999, 12, 31, 12, tzinfo=UTC)
     left, _ = one(limits.FailOpenDate("why"), policy(HOST, expires=noon, on_expiry="fail-open"))
     assert left.expires == noon.replace(hour=0)
 
 
 @pytest.mark.parametrize("broad", ["**.bank.example", "*.bank.example", "**.api.bank.example"])
-def test_overlapping_patterns_must_end_together(broad: str) -> None:
+def test_overlapping_patterns_must_expire_together(broad: str) -> None:
     limit = limits.OneDateInOverlaps("why")
     same = pin_set(policy(HOST, expires=DATE), policy(broad, expires=DATE))
-    assert fit(same, [limit]) == (same, ())
-    with pytest.raises(ConfigError, match="they end on different days; why"):
-        fit(pin_set(policy(HOST, expires=DATE), policy(broad)), [limit])
+    assert project(same, [limit]) == (same, ())
+    with pytest.raises(ConfigError, match="they expire on different days; why"):
+        project(pin_set(policy(HOST, expires=DATE), policy(broad)), [limit])
 
 
-def test_patterns_that_do_not_overlap_may_end_apart() -> None:
+def test_disjoint_patterns_may_expire_on_different_days() -> None:
     apart = pin_set(policy(HOST, expires=DATE), policy("**.pay.example"))
-    assert fit(apart, [limits.OneDateInOverlaps("why")]) == (apart, ())
+    assert project(apart, [limits.OneDateInOverlaps("why")]) == (apart, ())

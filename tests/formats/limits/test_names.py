@@ -18,7 +18,7 @@ from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
         (NoWildcard("it has one name"), "**.bank.example"),
     ],
 )
-def test_what_would_never_be_verified_is_refused(limit: NamesOnly, host: str) -> None:
+def test_unverifiable_hosts_are_refused(limit: NamesOnly, host: str) -> None:
     with pytest.raises(ConfigError) as caught:
         limit.apply(pin_set(policy(host, NOBODY, NOBODY_ELSE)))
     assert limit.why in str(caught.value)

@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// The check of a finished handshake: from a certificate to a decision.
+/// The check after a handshake: from a certificate to a decision.
 library;
 
 import 'dart:developer' as developer;
@@ -15,24 +15,24 @@ import 'verdict.dart';
 
 /// Compares the certificates of servers with the pins, and reports failures.
 final class PinCheck {
-  /// A check. [now] is the clock; [onFailure] hears of each failure.
+  /// Creates a check. [now] is the clock; [onFailure] is called on failure.
   PinCheck(this.pins, {required this.onFailure, required this.now});
 
-  /// Which pins hold.
+  /// The pin set.
   final PinSet pins;
 
-  /// Told of every refusal by a pin, and of what was let pass in report mode.
+  /// Called for each refusal by a pin, and each failure in report mode.
   final void Function(PinFailure failure) onFailure;
 
-  /// The clock that dates of expiry are compared with.
+  /// The clock for expiry dates.
   final DateTime Function() now;
 
-  /// Throws unless the certificate of a finished handshake is pinned.
+  /// Throws unless the certificate of a completed handshake is pinned.
   void call(String host, int port, HostPolicy policy, X509Certificate? shown) {
     if (shown == null) {
       throw TlsHandshakeException(host, 'the server showed no certificate');
     }
-    // If the anchors are the pins, the handshake has compared them.
+    // If the anchors are the pins, the handshake has already compared them.
     final compared = policy.match == 'leaf' || policy.compromised.isNotEmpty;
     final presented = compared ? _read(host, shown.der) : <String>[];
     final at = now();
@@ -57,8 +57,8 @@ final class PinCheck {
     }
   }
 
-  /// Tells that TLS refused the chain. Not every such failure is an attack: a
-  /// certificate past its date fails so too.
+  /// Reports that TLS refused the chain. This need not be an attack: an expired
+  /// certificate has the same effect.
   void tellUntrusted(String host, int port, HostPolicy policy) {
     _tell(
       PinFailure(
@@ -87,7 +87,7 @@ final class PinCheck {
     try {
       onFailure(failure);
     } on Object catch (error, trace) {
-      // What a listener throws must not let a connection through.
+      // An exception of a listener must not allow a connection.
       developer.log(
         'onFailure',
         name: 'certpin',

@@ -1,7 +1,7 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// How a connection comes about: TLS with the platform's checks first, the pins
-/// next, and only then is the socket handed out.
+/// Opens connections: the platform's TLS checks first, then the pins, and only
+/// then is the socket returned.
 library;
 
 import 'dart:async';
@@ -15,10 +15,10 @@ import 'exceptions.dart';
 import 'hosts.dart';
 import 'policy.dart';
 
-/// A certificate with its key, for servers that ask the app for one.
+/// A client certificate with its key, for servers that request one.
 final class ClientCertificate {
-  /// A certificate. [chain] and [key] are PEM or PKCS #12, as `SecurityContext`
-  /// takes them, with the [password] of an encrypted key.
+  /// Creates a client certificate. [chain] and [key] are PEM or PKCS #12, as in
+  /// `SecurityContext`; [password] decrypts the key.
   const ClientCertificate({
     required this.chain,
     required this.key,
@@ -31,13 +31,13 @@ final class ClientCertificate {
   /// Its private key.
   final List<int> key;
 
-  /// The password of the key, if it has one.
+  /// The password of the key, if it is encrypted.
   final String? password;
 }
 
-/// Makes the connections of one `PinnedHttpClient`.
+/// Opens the connections of one `PinnedHttpClient`.
 final class PinnedConnector {
-  /// A connector. Servers that ask for a certificate get the second argument.
+  /// Creates a connector. The second argument is the client certificate.
   PinnedConnector(this._check, this._certificate);
 
   final PinCheck _check;
@@ -45,18 +45,18 @@ final class PinnedConnector {
 
   final Map<String?, SecurityContext> _contexts = {};
 
-  /// What `HttpClient.connectionFactory` calls for each new connection, each
-  /// hop of a redirect among them.
+  /// The `HttpClient.connectionFactory`: called for each new connection,
+  /// including those of redirects.
   Future<ConnectionTask<Socket>> call(Uri uri, String? proxy, int? proxyPort) {
     final attempt = _Attempt(this, uri, proxy);
-    // The client listens to the socket a moment later: no error is lost.
+    // The client listens to the socket only later; no error is lost meanwhile.
     final socket = attempt.socket()..ignore();
     return Future.value(
       ConnectionTask.fromSocket<Socket>(socket, attempt.cancel),
     );
   }
 
-  /// The policy for a request. Throws an [UnpinnedRequestException].
+  /// Returns the policy for a request. Throws an [UnpinnedRequestException].
   (String, HostPolicy) admit(Uri uri, String? proxy) {
     final policies = _check.pins.policies;
     final problem = refusalOf(policies, uri.scheme, uri.host, proxy != null);
@@ -69,7 +69,7 @@ final class PinnedConnector {
 
   /// A context that trusts the anchors of the policy, or the platform's roots.
   ///
-  /// A context of its own, not the default one, which any code may add to.
+  /// It is a new context, because any code can add roots to the default one.
   SecurityContext contextFor(HostPolicy policy) {
     return _contexts.putIfAbsent(policy.trust, () => _context(policy.trust));
   }
@@ -90,7 +90,7 @@ final class PinnedConnector {
 
 const String _refusedChain = 'CERTIFICATE_VERIFY_FAILED';
 
-/// One connection on its way.
+/// A connection that is being opened.
 final class _Attempt {
   _Attempt(this.connector, this.uri, this.proxy);
 
@@ -132,9 +132,9 @@ final class _Attempt {
     try {
       socket = await _secured(host, connector.contextFor(policy));
     } on TlsException catch (error) {
-      // Where `trust` is the pin, whatever fails there counts. Elsewhere a line
-      // that broke off is nothing to tell of: BoringSSL's word for a chain that
-      // it refused decides on that, and on nothing else.
+      // If `trust` is the pin, every TLS failure is reported. Otherwise only
+      // BoringSSL's error for a refused chain is, because a lost connection
+      // proves nothing.
       if (policy.trust != null || '$error'.contains(_refusedChain)) {
         connector._check.tellUntrusted(host, uri.port, policy);
       }
@@ -149,15 +149,15 @@ final class _Attempt {
     return socket;
   }
 
-  /// Name and dates are verified here too: only the roots are others.
+  /// Name and dates are verified as well; only the roots differ.
   Future<SecureSocket> _debugged(String host, String anchors) async {
     final socket = await _secured(host, connector._context(anchors));
     developer.log('$host is not pinned: debug override', name: 'certpin');
     return socket;
   }
 
-  /// A finished handshake. There is no `onBadCertificate`: what the platform
-  /// refuses stays refused.
+  /// Completes the handshake. There is no `onBadCertificate`, so a certificate
+  /// that the platform refuses stays refused.
   Future<SecureSocket> _secured(String host, SecurityContext context) async {
     final task = await SecureSocket.startConnect(
       host,

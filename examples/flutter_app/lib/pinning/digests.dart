@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// From a certificate to its pins.
+/// Computes the pins of a certificate.
 library;
 
 import 'dart:convert';
@@ -10,10 +10,10 @@ import 'package:crypto/crypto.dart';
 
 import 'der.dart';
 
-/// The pins of a certificate in DER: of its key, and of itself.
+/// Returns the pins of a certificate in DER: of its key, and of the whole.
 ///
-/// Throws a [FormatException] on what is no certificate. SHA-256 comes from
-/// `package:crypto`, which the Dart team keeps: `dart:io` has none.
+/// Throws a [FormatException] if it is not a certificate. SHA-256 comes from
+/// the Dart team's `package:crypto`, because `dart:io` has none.
 List<String> pinsOf(Uint8List der) {
   final key = base64.encode(sha256.convert(subjectPublicKeyInfo(der)).bytes);
   final digits = sha256.convert(der).toString().toUpperCase();

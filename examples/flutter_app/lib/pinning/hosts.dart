@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Which policy covers a host, and which requests none does.
+/// Finds the policy of a host, and refuses requests without one.
 library;
 
 import 'policy.dart';
@@ -9,14 +9,14 @@ const String _letters = 'abcdefghijklmnopqrstuvwxyz0123456789_';
 const String _digits = '0123456789';
 const String _hexDigits = '0123456789abcdef';
 
-/// The one spelling of a host that policies are looked up by: lower case, one
-/// trailing dot stripped. `null` for what is no host, and so has no policy.
+/// Normalises a host for the lookup of policies: lower case, without one
+/// trailing dot. Returns `null` if it is not a valid host.
 ///
-/// [host] is what `Uri.host` says: names that are not ASCII come as `%C3%BC…`
-/// from there, and are refused. Write them as A-labels (`xn--…`).
+/// [host] is a `Uri.host`, where non-ASCII names are percent-encoded
+/// (`%C3%BC…`) and therefore refused. Write them as A-labels (`xn--…`).
 String? normaliseHost(String host) {
   if (host.contains(':')) {
-    return host.split('%').first.toLowerCase(); // IPv6, perhaps with a zone
+    return host.split('%').first.toLowerCase(); // IPv6, with an optional zone
   }
   var name = host.toLowerCase();
   if (name.endsWith('.')) {
@@ -26,17 +26,17 @@ String? normaliseHost(String host) {
   if (name.length > 253 || !labels.every(_isLabel)) {
     return null;
   }
-  // Programs disagree on which address `127.1` is (WHATWG URL).
+  // Programs interpret addresses such as `127.1` differently (WHATWG URL).
   if (_isNumber(labels.last) && !_isAddress(labels)) {
     return null;
   }
   return name;
 }
 
-/// The most specific policy that covers a host, which is normalised.
+/// Returns the most specific policy for a normalised host.
 ///
-/// An exact name goes before `*.`, that before `**.`, and a longer suffix
-/// before a shorter one.
+/// An exact name precedes `*.`, which precedes `**.`, and a longer suffix
+/// precedes a shorter one.
 HostPolicy? policyFor(List<HostPolicy> policies, String host) {
   if (host.contains(':')) {
     return _policyForAddress(policies, host);
@@ -64,10 +64,10 @@ HostPolicy? policyFor(List<HostPolicy> policies, String host) {
   return null;
 }
 
-/// Why a request must not be made, a clause; empty where a policy covers it.
+/// Returns why a request is refused, a clause; empty if a policy covers it.
 ///
-/// A proxy is refused: `HttpClient` would ask it for a tunnel and begin TLS in
-/// there by itself, behind the back of every check.
+/// Proxies are refused, because `HttpClient` itself would start TLS in the
+/// tunnel, without any pin check.
 String refusalOf(
   List<HostPolicy> policies,
   String scheme,
@@ -96,7 +96,7 @@ HostPolicy? _named(List<HostPolicy> policies, String pattern) {
   return null;
 }
 
-/// IPv6 addresses are compared as addresses: they have many spellings.
+/// Compares IPv6 addresses by value, because they have several notations.
 HostPolicy? _policyForAddress(List<HostPolicy> policies, String host) {
   final address = Uri.parseIPv6Address(host).join('.');
   for (final policy in policies) {
@@ -120,7 +120,7 @@ bool _isLabel(String label) {
   if (label.isEmpty || label.length > 63) {
     return false;
   }
-  // Resolvers accept a hyphen at the end, as in `a-.example`.
+  // Resolvers accept a trailing hyphen, as in `a-.example`.
   return !label.startsWith('-') && _consistsOf(label, '$_letters-');
 }
 

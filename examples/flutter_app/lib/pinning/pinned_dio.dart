@@ -11,11 +11,11 @@ import 'pinned_http_client.dart';
 import 'policy.dart';
 import 'report.dart';
 
-/// A [Dio] whose every connection is pinned.
+/// Returns a [Dio] that pins every connection.
 ///
-/// dio sets the timeout of its client from `connectTimeout`: where [options]
-/// has none, it gets 15 seconds. [app] is how reports name the app, and
-/// [clientCertificate] is for servers that ask for one.
+/// dio sets the timeout of its client from `connectTimeout`; the default is 15
+/// seconds if [options] has none. [app] is the name of the app in reports, and
+/// [clientCertificate] is for servers that request one.
 Dio pinnedDio(
   PinSet pins, {
   BaseOptions? options,
@@ -34,10 +34,10 @@ Dio pinnedDio(
     );
 }
 
-/// The adapter, for a [Dio] that the app already has.
+/// Returns the adapter, for an existing [Dio].
 ///
-/// `validateCertificate` is not used: dio calls it when the request was already
-/// sent. Here the check comes before.
+/// It does not use `validateCertificate`, because dio calls that only after the
+/// request was sent. The pins are checked before.
 IOHttpClientAdapter pinnedAdapter(
   PinSet pins, {
   void Function(PinFailure failure)? onFailure,
@@ -54,10 +54,9 @@ IOHttpClientAdapter pinnedAdapter(
   );
 }
 
-/// Why dio had no connection.
+/// Converts a connection failure of dio.
 extension ConnectionFailureOfDio on DioException {
-  /// What is inside: `null` where there was a connection (an answer such as
-  /// 404).
+  /// The failure; `null` if there was a connection (a response such as 404).
   ConnectionException? get connectionFailure {
     return ConnectionException.of(error) ??
         switch (type) {

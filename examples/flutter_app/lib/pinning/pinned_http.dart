@@ -11,9 +11,9 @@ import 'pinned_http_client.dart';
 import 'policy.dart';
 import 'report.dart';
 
-/// A [Client] whose every connection is pinned. Close it when it is not needed.
-/// [app] is how reports name the app, and [clientCertificate] is for servers
-/// that ask for one.
+/// Returns a [Client] that pins every connection. Close it after use. [app] is
+/// the name of the app in reports, and [clientCertificate] is for servers that
+/// request one.
 Client pinnedClient(
   PinSet pins, {
   void Function(PinFailure failure)? onFailure,
@@ -30,10 +30,10 @@ Client pinnedClient(
   );
 }
 
-/// Why there was no connection; `null` where the error is about something else.
+/// Converts a connection failure; `null` if the error has another cause.
 ///
-/// `package:http` lets a refusal through as it is. What the network did, it
-/// makes a [ClientException] of.
+/// `package:http` passes a refusal on unchanged, and converts network failures
+/// to a [ClientException].
 ConnectionException? connectionFailure(Object error) {
   return ConnectionException.of(error) ??
       (error is ClientException

@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// An `HttpClient` on which every connection is pinned.
+/// An `HttpClient` that pins every connection.
 library;
 
 import 'dart:developer' as developer;
@@ -18,25 +18,25 @@ export 'connector.dart' show ClientCertificate;
 /// An [HttpClient] that checks the pins of every connection, before the first
 /// byte of a request is sent.
 ///
-/// Chain, name and dates are verified by the platform first. Hosts without a
-/// policy are refused, and so are `http://` and proxies. What would switch the
-/// check off ([badCertificateCallback], [connectionFactory], [findProxy])
-/// throws an [UnsupportedError]. `HttpOverrides` of other code don't reach it.
+/// The platform first verifies chain, name and dates. Hosts without a policy,
+/// `http://` and proxies are refused. Setters that would disable the check
+/// ([badCertificateCallback], [connectionFactory], [findProxy]) throw an
+/// [UnsupportedError]. `HttpOverrides` of other code do not affect it.
 ///
-/// Make one for the app, and keep it: it reuses its connections. Each of them
-/// was checked when it was made.
+/// Create one for the app, and keep it: it reuses its connections, each of
+/// which was checked when it was opened.
 final class PinnedHttpClient implements HttpClient {
-  /// A client for [pins].
+  /// Creates a client for [pins].
   ///
-  /// [onFailure] is called for each refusal by a pin, and for each failure that
-  /// report mode lets pass; by default it is logged. [reports] says whether
-  /// failures go to the addresses of `report_to`, and [app] how reports name
-  /// the app. [now] is the clock, for tests.
+  /// [onFailure] is called for each refusal by a pin, and for each failure in
+  /// report mode; the default logs it. If [reports] is true, failures are sent
+  /// to the URLs of `report_to`, with the name [app]. [now] is the clock, for
+  /// tests.
   ///
-  /// [clientCertificate] is shown to every server of the app that asks for one,
-  /// and not to the collectors of reports. The handshake sends it before a pin
-  /// on the server's key is checked, but after `trust` was: give such a host
-  /// `trust`, so that a rogue authority does not get to see it.
+  /// [clientCertificate] is sent to every server of the app that requests one,
+  /// but not to report collectors. The handshake sends it before the server's
+  /// key is compared with the pins, but after `trust` was checked. Set `trust`
+  /// for such a host, so that a rogue authority cannot see the certificate.
   PinnedHttpClient(
     this.pins, {
     void Function(PinFailure failure)? onFailure,
@@ -61,7 +61,7 @@ final class PinnedHttpClient implements HttpClient {
       ..findProxy = _direct;
   }
 
-  /// The pins that hold on this client.
+  /// The pins of this client.
   final PinSet pins;
 
   final HttpClient _inner = HttpOverrides.runWithHttpOverrides(
@@ -69,7 +69,8 @@ final class PinnedHttpClient implements HttpClient {
     _NoOverrides(),
   );
 
-  /// Reports to a pinned host are pinned too, but never reported on in turn.
+  /// Reports to a pinned host are pinned too, but their failures are not
+  /// reported.
   HttpClient _clientForReports(Uri to) {
     final host = normaliseHost(to.host);
     if (host != null && policyFor(pins.policies, host) != null) {
@@ -243,33 +244,33 @@ final class PinnedHttpClient implements HttpClient {
   void close({bool force = false}) => _inner.close(force: force);
 }
 
-/// Gives code that makes its own `HttpClient()`, such as `Image.network`, a
-/// pinned one. Put it into `HttpOverrides.global` at the start of `main`: then
-/// every host that the app calls needs a policy.
+/// Provides a pinned client to code that creates its own `HttpClient()`, such
+/// as `Image.network`. Set `HttpOverrides.global` at the start of `main`; every
+/// host that the app calls then needs a policy.
 ///
 /// A new isolate (`Isolate.run`, `compute`) has no overrides: set them there
-/// again. Sockets (`SecureSocket.connect`) never ask them.
+/// again. Sockets (`SecureSocket.connect`) ignore them.
 final class PinnedHttpOverrides extends HttpOverrides {
-  /// Overrides for [pins]. [app] is how reports name the app, and
-  /// [clientCertificate] what servers get that ask for a certificate.
+  /// Creates overrides for [pins]. [app] is the name of the app in reports, and
+  /// [clientCertificate] is for servers that request one.
   PinnedHttpOverrides(
     this.pins, {
     this.app = const ReportedApp(),
     this.clientCertificate,
   });
 
-  /// The pins that hold on each client.
+  /// The pins of each client.
   final PinSet pins;
 
-  /// The app, as reports name it.
+  /// The app, as named in reports.
   final ReportedApp app;
 
   /// The certificate of the app, if it has one.
   final ClientCertificate? clientCertificate;
 
-  /// Throws an [UnsupportedError] if the code that makes the client has a
-  /// [context] of its own. Its client certificate can't be read from there, and
-  /// its roots must not replace those of the policies.
+  /// Throws an [UnsupportedError] if the caller passes its own [context]. The
+  /// client certificate cannot be read from it, and its roots must not replace
+  /// those of the policies.
   @override
   HttpClient createHttpClient(SecurityContext? context) {
     if (context != null) {
@@ -287,5 +288,5 @@ final class PinnedHttpOverrides extends HttpOverrides {
   }
 }
 
-/// The clients of `dart:io` itself.
+/// Creates the clients of `dart:io`.
 final class _NoOverrides extends HttpOverrides {}

@@ -1,13 +1,13 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// What `pins.dart` is made of. The words are those of `pins.toml`.
+/// The classes of `pins.dart`. The terms are those of `pins.toml`.
 library;
 
-/// Every policy of an app, under a name and a version.
+/// All policies of an app, with a name and a version.
 ///
-/// What implements it can change its pins while it is used: see `PinUpdates`.
+/// An implementation can change its pins while in use: see `PinUpdates`.
 interface class PinSet {
-  /// A pin set. `pins.dart` has the one that was exported.
+  /// Creates a pin set. `pins.dart` contains the exported one.
   const PinSet({
     required this.name,
     required this.version,
@@ -18,20 +18,20 @@ interface class PinSet {
   /// The name of the pin set, for logs and reports.
   final String name;
 
-  /// The version of the pin set. It only ever rises.
+  /// The version of the pin set. It never decreases.
   final int version;
 
   /// The policies, in the order of the pin file. The most specific one counts.
   final List<HostPolicy> policies;
 
-  /// The certificates of a debugging proxy, as PEM. `null` in every build on
-  /// which the debug override is off.
+  /// The certificates of a debugging proxy, as PEM. `null` if the build has no
+  /// debug override.
   final String? debugAnchors;
 }
 
-/// What one host, or one pattern of hosts, may present.
+/// The pins and the rules of one host or host pattern.
 final class HostPolicy {
-  /// A policy.
+  /// Creates a policy.
   const HostPolicy({
     required this.pattern,
     required this.mode,
@@ -44,10 +44,10 @@ final class HostPolicy {
     this.reportTo = const [],
   });
 
-  /// A host; `*.name`: one label more; `**.name`: the name and all below it.
+  /// A host; `*.name`: one more label; `**.name`: the name and all subdomains.
   final String pattern;
 
-  /// `enforce`, or `report`: let pass, and tell.
+  /// `enforce`, or `report`: accept, and report the failure.
   final String mode;
 
   /// `leaf`: the server's own certificate must be pinned. `ca` and `any`: the
@@ -57,20 +57,20 @@ final class HostPolicy {
   /// `sha256/BASE64` of a public key, `cert-sha256/AA:BB:…` of a certificate.
   final List<String> pins;
 
-  /// Pins of keys that are refused, whatever else matches: another person may
-  /// have them. Of a chain, `dart:io` shows the server's certificate only: the
-  /// key of an authority is not found here.
+  /// Pins of compromised keys, which are refused even if another pin matches.
+  /// `dart:io` exposes only the server's certificate, so a compromised key of
+  /// an authority is not found.
   final List<String> compromised;
 
-  /// The first moment at which the pins no longer hold, in RFC 3339.
+  /// The time at which the pins expire, in RFC 3339.
   final String? expires;
 
-  /// What then happens: `fail-closed`, `fail-open` or `report`.
+  /// The behaviour after that: `fail-closed`, `fail-open` or `report`.
   final String onExpiry;
 
-  /// The only roots that the host may chain to, as PEM. `null`: the platform's.
+  /// The only accepted roots, as PEM. `null`: the roots of the platform.
   final String? trust;
 
-  /// Where failures are reported to.
+  /// The URLs to which failures are reported.
   final List<String> reportTo;
 }

@@ -1,21 +1,23 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// How many reports an app sends. Pure, so that it is tested without a clock.
+/// Limits the number of reports. Pure, so that tests need no clock.
 library;
 
-/// A report has at most so many bytes.
+/// The maximum size of a report, in bytes.
 const int maxReportBytes = 65536;
 
-/// The same failure is reported once in so many milliseconds: an hour.
+/// The minimum interval between two reports of the same failure: one hour, in
+/// milliseconds.
 const int reportPauseMilliseconds = 3600000;
 
-/// One run of the app reports at most so many different failures.
+/// The maximum number of different failures that a run of the app reports.
 const int maxReports = 32;
 
-/// Whether a failure may be reported now, in milliseconds. Notes it if so.
+/// Returns whether a failure may be reported at a time in milliseconds, and
+/// records it if so.
 ///
-/// [sent] has the failures that were reported, and when. It never grows beyond
-/// [maxReports]: an attacker who varies his certificates fills no memory.
+/// [sent] contains the reported failures and their times. It never exceeds
+/// [maxReports], so an attacker with many certificates cannot fill the memory.
 bool admits(Map<String, int> sent, String failure, int now) {
   final before = sent[failure];
   if (before == null && sent.length >= maxReports) {

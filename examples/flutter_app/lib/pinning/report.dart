@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Failures, and how they are told to `report_to`.
+/// Failures, and their reports to `report_to`.
 library;
 
 import 'dart:async';
@@ -12,22 +12,21 @@ import 'policy.dart';
 import 'rate.dart';
 import 'verdict.dart';
 
-/// The app, as its reports name it. Nothing of a user or of a device belongs
-/// here.
+/// The app, as named in reports. It must not identify a user or a device.
 final class ReportedApp {
-  /// An app. What is empty is left out of the reports.
+  /// Creates an app. Reports omit empty fields.
   const ReportedApp({this.name = '', this.version = ''});
 
-  /// What it is called: `bank-app`, or the application id.
+  /// The name: `bank-app`, or the application id.
   final String name;
 
-  /// Its version, as the store shows it.
+  /// The version, as shown by the app store.
   final String version;
 }
 
-/// A connection that failed its policy: refused, or let pass in report mode.
+/// A connection that violated its policy: refused, or accepted in report mode.
 final class PinFailure {
-  /// A failure.
+  /// Creates a failure.
   const PinFailure({
     required this.host,
     required this.port,
@@ -40,7 +39,7 @@ final class PinFailure {
     required this.at,
   });
 
-  /// The host that was called, normalised.
+  /// The normalised host of the request.
   final String host;
 
   /// Its port.
@@ -49,29 +48,29 @@ final class PinFailure {
   /// The policy that covers it.
   final HostPolicy policy;
 
-  /// The pin set that was asked.
+  /// The pin set of the check.
   final PinSet pinSet;
 
-  /// What was done with the connection.
+  /// The decision about the connection.
   final Decision decision;
 
-  /// Why.
+  /// The reason.
   final Reason reason;
 
-  /// The pins of the certificate that the server presented. None where TLS
+  /// The pins of the certificate that the server presented. Empty if TLS
   /// failed.
   final List<String> presented;
 
-  /// That certificate, as PEM. None where TLS failed.
+  /// That certificate, as PEM. Empty if TLS failed.
   final List<String> certificate;
 
-  /// When.
+  /// The time of the failure.
   final DateTime at;
 
-  /// Name and version of the pin set, in one word.
+  /// The name and the version of the pin set, as one text.
   String get pinSetName => '${pinSet.name} v${pinSet.version}';
 
-  /// What the app meets, where the connection was refused.
+  /// The exception that the app gets for a refused connection.
   ConnectionException get exception {
     return switch (reason) {
       Reason.expired => PinSetExpiredException(
@@ -94,11 +93,12 @@ final class PinFailure {
     };
   }
 
-  /// The report of RFC 7469, section 3, as JSON in UTF-8, and some fields more.
+  /// Returns the report of RFC 7469, section 3, with additional fields, as JSON
+  /// in UTF-8.
   ///
-  /// `dart:io` shows the server's own certificate only, so the chain has one
-  /// entry and the validated chain none. Beyond [maxReportBytes] it has none
-  /// too. [app] is who tells it.
+  /// `dart:io` exposes only the server's certificate, so the served chain has
+  /// one entry, and the validated chain is empty. Above [maxReportBytes] the
+  /// served chain is empty too. [app] is the reporting app.
   List<int> reportOf(ReportedApp app) {
     final whole = utf8.encode(jsonEncode(_fields(app, certificate)));
     return whole.length <= maxReportBytes
@@ -133,20 +133,21 @@ final class PinFailure {
       };
 }
 
-/// As much of a text as a collector takes.
+/// Truncates a text to the length that a collector accepts.
 String _short(String text) {
   return text.length <= _mostText ? text : text.substring(0, _mostText);
 }
 
 const int _mostText = 255;
 
-/// Sends reports: on a connection of its own, in the background, and few.
+/// Sends a limited number of reports, in the background, on a separate
+/// connection.
 final class Reporter {
-  /// A reporter. [clientFor] makes the client for an address; it must not be
-  /// one that reports its own failures. [app] is who tells of them.
+  /// Creates a reporter. [clientFor] returns the client for a URL; that client
+  /// must not report its own failures. [app] is the reporting app.
   Reporter(this.clientFor, this.app);
 
-  /// Makes the client that sends to an address.
+  /// Creates the client for a URL.
   final HttpClient Function(Uri to) clientFor;
 
   /// The app, as reports name it.
@@ -154,7 +155,7 @@ final class Reporter {
 
   static const Duration _patience = Duration(seconds: 10);
 
-  /// Report a failure, unless the same one was reported lately. Never throws.
+  /// Reports a failure, unless it was reported recently. Never throws.
   void tell(PinFailure failure) {
     if (failure.policy.reportTo.isEmpty) {
       return;
@@ -169,7 +170,7 @@ final class Reporter {
     }
   }
 
-  // Of the whole app: a client for each screen does not send for each screen.
+  // Shared by the whole app, because an app can create a client per screen.
   static final Map<String, int> _sent = {};
 
   Future<void> _send(String address, List<int> report) async {
@@ -185,9 +186,9 @@ final class Reporter {
         ..add(report);
       await request.close().timeout(_patience);
     } on Object {
-      // A report that is lost must not break the app, nor be reported in turn.
+      // A lost report must neither break the app nor cause another report.
     } finally {
-      client?.close(force: true); // Whatever the answer is: it is not read.
+      client?.close(force: true); // The response is not read.
     }
   }
 }

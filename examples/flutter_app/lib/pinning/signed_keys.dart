@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Keys and signatures, from how TUF writes them to what a curve is given.
+/// Converts keys and signatures from TUF's encoding to numbers and points.
 library;
 
 import 'dart:convert';
@@ -13,16 +13,16 @@ const String _begin = '-----BEGIN PUBLIC KEY-----';
 const String _end = '-----END PUBLIC KEY-----';
 const String _hexDigits = '0123456789abcdef';
 
-// All that stands before the point in the SubjectPublicKeyInfo of such a key
+// The bytes before the point in the SubjectPublicKeyInfo of such a key
 // (RFC 5480, section 2): id-ecPublicKey, the curve, a BIT STRING of whole
-// octets, and 04, which says that the point is not compressed.
+// octets, and 04 for an uncompressed point.
 const String _beforeP256 =
     '3059301306072a8648ce3d020106082a8648ce3d03010703420004';
 const String _beforeP384 =
     '3076301006072a8648ce3d020106052b8104002203620004';
 
-/// Says whether a signature (`r`, `s`, big-endian) is the key's. [point] is the
-/// key's, with 04 before it; the scheme is [p256] or [p384].
+/// Verifies a signature (`r`, `s`, big-endian). [point] is the public key,
+/// uncompressed, with the prefix 04; the scheme is [p256] or [p384].
 typedef Verifies = bool Function(
   String scheme,
   Uint8List point,
@@ -31,7 +31,8 @@ typedef Verifies = bool Function(
   Uint8List message,
 );
 
-/// The point of a public key in PEM; `null` unless it is one of this scheme.
+/// Returns the point of a public key in PEM, or `null` if it is not a key of
+/// this scheme.
 Uint8List? pointOf(String scheme, String pem) {
   final text = pem.trim();
   if (!text.startsWith(_begin) || !text.endsWith(_end)) {
@@ -70,10 +71,10 @@ Uint8List? _pointBehind(Uint8List der, String before, int octets) {
   return der.sublist(start.length - 1);
 }
 
-/// `r` and `s` of an ECDSA signature (RFC 3279, section 2.2.3), strictly in
-/// DER. Throws a [FormatException].
+/// Returns `r` and `s` of an ECDSA signature (RFC 3279, section 2.2.3) in
+/// strict DER. Throws a [FormatException].
 ///
-/// On the curves that are known here, no length needs more than one octet.
+/// With the supported curves, every length has one octet.
 (Uint8List, Uint8List) ecdsaIntegers(Uint8List der) {
   if (der.length < 8 || der[0] != 0x30 || der[1] != der.length - 2) {
     throw const FormatException('signature: not one sequence');
@@ -86,7 +87,7 @@ Uint8List? _pointBehind(Uint8List der, String before, int octets) {
   return (der.sublist(4, second), der.sublist(second + 2, end));
 }
 
-/// The end of the INTEGER at [at], which is not negative.
+/// Returns the end of the non-negative INTEGER at [at].
 int _integerEnd(Uint8List der, int at) {
   if (at + 2 >= der.length || der[at] != 0x02 || der[at + 1] == 0) {
     throw const FormatException('signature: an integer was expected');
@@ -105,7 +106,7 @@ int _integerEnd(Uint8List der, int at) {
   return end;
 }
 
-/// Bytes from hexadecimal digits. Throws a [FormatException].
+/// Decodes hexadecimal digits. Throws a [FormatException].
 Uint8List fromHex(String text) {
   final digits = text.toLowerCase().split('');
   final out = BytesBuilder();

@@ -1,14 +1,14 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// What signed sets are made of: plain values. See `signed_refresh.dart`.
+/// The value classes of signed sets. See `signed_refresh.dart`.
 library;
 
 import 'dart:typed_data';
 
 import 'policy.dart';
 
-// What is taken from a server before it is refused, in bytes and numbers. A
-// server may send anything: TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1.
+// Limits on the data of a server, in bytes and numbers. A server may send
+// anything: TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1.
 const int maxRootBytes = 262144;
 const int maxTimestampBytes = 16384;
 const int maxSnapshotBytes = 65536;
@@ -16,17 +16,17 @@ const int maxTargetsBytes = 524288;
 const int maxPinsBytes = 4194304;
 const int maxTargets = 64;
 
-/// Roots that are followed in one refresh (TUF 1.0.31, 5.3.3).
+/// The maximum number of root updates in one refresh (TUF 1.0.31, 5.3.3).
 const int maxRotations = 256;
 
-/// Versions that a pin set may be ahead of the one in force, under one root: a
-/// thief of the targets keys cannot use up all numbers.
+/// The maximum increase of the pin set's version under one root: a thief of the
+/// targets keys cannot exhaust the version numbers.
 const int maxJump = 1000;
 
-/// The file among the targets that holds the pins.
+/// The target that contains the pins.
 const String pinsName = 'pins.json';
 
-/// The metadata of a role: read, and not believed before its signatures are.
+/// The parsed metadata of a role, untrusted until its signatures are verified.
 final class Metadata {
   const Metadata(
     this.role,
@@ -41,21 +41,21 @@ final class Metadata {
   final String role;
   final int version;
 
-  /// The first moment at which it no longer holds.
+  /// The time of expiry.
   final DateTime expires;
 
-  /// The part that is signed, and its bytes as they are signed.
+  /// The signed part, and its canonical bytes.
   final Map<String, Object?> signed;
   final Uint8List message;
 
-  /// Signatures in DER, by the id of a key.
+  /// Signatures in DER, by key id.
   final Map<String, Uint8List> signatures;
 
   /// The file.
   final Uint8List bytes;
 }
 
-/// A file as the metadata above it names it. `null`: not said.
+/// The reference to a file in other metadata. `null`: not specified.
 final class Named {
   const Named(this.version, this.length, this.sha256);
 
@@ -64,7 +64,7 @@ final class Named {
   final String? sha256;
 }
 
-/// What signed metadata says that the pins are.
+/// The pin set that signed metadata announces.
 final class Promise {
   const Promise(this.version, this.length, this.sha256, this.until);
 
@@ -73,11 +73,11 @@ final class Promise {
   final int length;
   final String sha256;
 
-  /// When the first of the four roles is past its date.
+  /// The earliest expiry of the four roles.
   final DateTime until;
 }
 
-/// A pin set, and all that vouches for it.
+/// A pin set with the metadata that proves it.
 final class SignedSet {
   const SignedSet(
     this.pins,
@@ -93,7 +93,7 @@ final class SignedSet {
   final PinSet pins;
   final Promise promise;
 
-  /// The version of the root that it was good under.
+  /// The version of the root under which it was verified.
   final int root;
   final Uint8List timestamp;
   final Uint8List snapshot;
@@ -102,11 +102,11 @@ final class SignedSet {
   /// The file with the pins.
   final Uint8List bytes;
 
-  /// The keys that signed it were replaced since.
+  /// Whether the keys that signed it have been replaced.
   final bool superseded;
 }
 
-/// What this app saw. It goes forward only.
+/// The verified state of this app. It never goes back.
 final class Trust {
   Trust(
     this.bundled,
@@ -117,23 +117,23 @@ final class Trust {
     this.good,
   );
 
-  /// The pins that the app brought.
+  /// The pins in the app.
   final PinSet bundled;
 
-  /// The root that the app brought, and those that follow.
+  /// The root in the app, and its successors.
   final List<Metadata> roots;
 
-  /// What was seen last, under the newest root.
+  /// The last metadata seen under the newest root.
   Metadata? timestamp;
   Metadata? snapshot;
   Metadata? targets;
 
-  /// The newest set that was good; `null` where none was fetched yet.
+  /// The newest valid set; `null` before the first fetch.
   SignedSet? good;
 }
 
-/// A file that is to be fetched: its path below the address, the most bytes
-/// that it may have, and whether it may be missing.
+/// A file to fetch: its path below the URL, its maximum size in bytes, and
+/// whether it may be missing.
 final class Wanted {
   const Wanted(this.path, this.limit, this.mayMiss);
 
@@ -142,7 +142,7 @@ final class Wanted {
   final bool mayMiss;
 }
 
-/// Where a refresh stands.
+/// The state of a refresh.
 final class Refresh {
   Refresh(this.trust, this.phase, this.followed, this.promise);
 
@@ -151,9 +151,9 @@ final class Refresh {
   /// `root`, `timestamp`, `snapshot`, `targets`, `pins` or `done`.
   String phase;
 
-  /// How many roots it has followed.
+  /// The number of root updates so far.
   int followed;
 
-  /// What the pins must be, once the targets are known.
+  /// The announced pins, once the targets are known.
   Promise? promise;
 }

@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// One host of `pins.json`, read strictly, to its policy.
+/// Strictly parses one host of `pins.json` to a policy.
 library;
 
 import 'dart:convert';
@@ -37,7 +37,7 @@ const String _begin = '-----BEGIN CERTIFICATE-----';
 const String _end = '-----END CERTIFICATE-----';
 const String _hexDigits = '0123456789ABCDEF';
 
-/// A policy. Throws a [PinUpdateException].
+/// Parses a policy. Throws a [PinUpdateException].
 HostPolicy readPolicy(Map<String, Object?> host) {
   requireKnown(host, _hostFields);
   final pattern = textAt(host, 'pattern');
@@ -47,7 +47,7 @@ HostPolicy readPolicy(Map<String, Object?> host) {
   final match = _oneOf(_matches, host, 'match', 'any');
   final mode = _oneOf(_modes, host, 'mode', 'enforce');
   final (pins, compromised) = _pins(listAt(host, 'pins'));
-  // One alone is one lost key away from nobody coming in.
+  // With a single pin, a lost key would lock out all clients.
   if (pins.isEmpty || (mode == 'enforce' && pins.length < 2)) {
     throw PinUpdateException('content', '$pattern has too few pins');
   }
@@ -75,7 +75,7 @@ HostPolicy readPolicy(Map<String, Object?> host) {
   );
 }
 
-/// Throws on a field that is not known: it could be a condition.
+/// Throws on an unknown field, because it could be a restriction.
 void requireKnown(Map<String, Object?> object, List<String> fields) {
   for (final name in object.keys) {
     if (!fields.contains(name)) {
@@ -118,7 +118,7 @@ bool _isPattern(String pattern) {
   return name != '' && normaliseHost(name) == name;
 }
 
-/// The pins that accept, and those of compromised keys.
+/// Returns the accepted pins, and those of compromised keys.
 (List<String>, List<String>) _pins(List<Object?> entries) {
   final pins = <String>[];
   final compromised = <String>[];
@@ -175,8 +175,8 @@ bool _isHexDigest(List<String> octets) {
   return true;
 }
 
-/// Certificates, which are the pins themselves where authorities match: one
-/// that is not pinned would let more in.
+/// Parses certificates. If authorities match, these are the pins: an anchor
+/// that is not pinned would accept more.
 void _checkAnchors(String trust, String match, List<String> pins) {
   var rest = trust.trim();
   if (rest == '') {

@@ -1,6 +1,6 @@
 // Made by: certpin export flutter. Do not edit: export it again.
 
-/// Where the app follows signed pin sets.
+/// The source of signed pin sets.
 library;
 
 import 'pin_updates.dart';

@@ -1,32 +1,32 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Where an app keeps the signed set that was good last.
+/// Storage for the last valid signed set.
 library;
 
 import 'dart:io';
 
 import 'signed_exception.dart';
 
-/// A place for one text. It need not be secret, nor safe from changes: what is
-/// read is verified. Who can empty it can have old pins tried again.
+/// Storage for one text. It need be neither secret nor tamper-proof, because
+/// the text is verified. An attacker who deletes it can only replay old pins.
 abstract interface class PinStorage {
-  /// What was written last; `null` where nothing was.
+  /// Returns the stored text, or `null` if there is none.
   Future<String?> read();
 
-  /// Puts a text in the place of the last one, whole or not at all.
+  /// Replaces the stored text atomically.
   Future<void> write(String text);
 }
 
-/// A file in a folder that belongs to the app: `getApplicationSupportDirectory`
-/// of `package:path_provider` has one.
+/// A file in a private folder of the app, such as that of
+/// `getApplicationSupportDirectory` in `package:path_provider`.
 final class FilePinStorage implements PinStorage {
-  /// A storage. The folder is made where it is missing.
+  /// Creates a storage. A missing folder is created.
   const FilePinStorage(this.file);
 
   /// The file.
   final File file;
 
-  // Four bytes for three, of pins, metadata and some roots.
+  // Base64 (four bytes for three) of pins, metadata and several roots.
   static const int _maxBytes = 16777216;
 
   @override

@@ -1,7 +1,7 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// What is believed, step by step (TUF 1.0.31, section 5). Pure: bytes and a
-/// moment in, a value out, or a `PinUpdateException`.
+/// The verification steps (TUF 1.0.31, section 5). Pure functions: from bytes
+/// and a time to a value, or a `PinUpdateException`.
 library;
 
 import 'dart:typed_data';
@@ -14,15 +14,15 @@ import 'signed_metadata.dart';
 import 'signed_pins.dart';
 import 'signed_roles.dart';
 
-/// The root that the app brought, which signs itself.
+/// Verifies the root in the app, which is signed by its own keys.
 Metadata firstRoot(Uint8List bytes, Verifies verifies) {
   final root = readMetadata('root', bytes);
   requireSigned(root, 'root', root, verifies);
   return root;
 }
 
-/// The root that follows: one higher, signed as the one before demands, and as
-/// it demands itself (5.3.4, 5.3.5).
+/// Verifies the next root: one version higher, and signed by the thresholds of
+/// both the previous root and itself (5.3.4, 5.3.5).
 Metadata nextRoot(Metadata before, Uint8List bytes, Verifies verifies) {
   final root = readMetadata('root', bytes);
   requireSigned(before, 'root', root, verifies);
@@ -31,8 +31,8 @@ Metadata nextRoot(Metadata before, Uint8List bytes, Verifies verifies) {
   return root;
 }
 
-/// A timestamp that is not older than the one seen last (5.4.2, 5.4.3). The
-/// same version again is the one that was seen, whatever its bytes are.
+/// Verifies a timestamp that is not older than the last one (5.4.2, 5.4.3). An
+/// equal version means the known timestamp, even if the bytes differ.
 Metadata nextTimestamp(
   Metadata root,
   Metadata? before,
@@ -53,7 +53,7 @@ Metadata nextTimestamp(
   return found;
 }
 
-/// The snapshot that the timestamp names (5.5.2 to 5.5.5).
+/// Verifies the snapshot named by the timestamp (5.5.2 to 5.5.5).
 Metadata nextSnapshot(
   Metadata root,
   Metadata timestamp,
@@ -69,7 +69,7 @@ Metadata nextSnapshot(
   return found;
 }
 
-/// Metadata that the role above it names: these bytes, this version, signed.
+/// Verifies metadata named by another role: bytes, version and signatures.
 Metadata namedBy(
   Metadata root,
   Metadata above,
@@ -85,9 +85,9 @@ Metadata namedBy(
   return found;
 }
 
-/// What the targets promise: few of them, with plain names, which all belong
-/// to one version of the pin set of this name, the file with the pins among
-/// them.
+/// Returns the pin set announced by the targets. They must be few, have plain
+/// names, belong to one version of the pin set of this name, and include the
+/// file with the pins.
 Promise promiseIn(Metadata targets, String name, DateTime until) {
   final files = objectAt(targets.signed, 'targets');
   if (files.length > maxTargets) {
@@ -115,7 +115,7 @@ Promise promiseIn(Metadata targets, String name, DateTime until) {
   return Promise(countAt(custom, 'version'), length, digest, until);
 }
 
-/// Whether a name is a path that stays where it is.
+/// Whether a name is a plain path without parent references.
 bool _isPlain(String path) {
   for (final rune in path.runes) {
     if (rune < 0x20 || rune == 0x7f) {
@@ -133,7 +133,7 @@ bool _isPlain(String path) {
   return true;
 }
 
-/// The pins that were promised, from their bytes (5.7).
+/// Verifies and parses the announced pins (5.7).
 PinSet pinsAsPromised(Promise promise, String name, Uint8List bytes) {
   requireBytes(bytes, promise.length, promise.sha256);
   final pins = readPins(bytes);
@@ -143,7 +143,7 @@ PinSet pinsAsPromised(Promise promise, String name, Uint8List bytes) {
   return pins;
 }
 
-/// Throws where a pin set goes back behind the one in force.
+/// Throws if a pin set is older than the current one.
 void requireFollowing(PinSet pins, PinSet current) {
   if (pins.version < current.version) {
     throw const PinUpdateException('older', 'its version was there before');
@@ -154,14 +154,14 @@ void requireFollowing(PinSet pins, PinSet current) {
   }
 }
 
-/// Throws where a pin set is further ahead than publishers go under one root.
+/// Throws if the version increases by more than the limit under one root.
 void requireNear(PinSet pins, PinSet current) {
   if (pins.version > current.version + maxJump) {
     throw const PinUpdateException('jump', 'its version is too far ahead');
   }
 }
 
-/// When the first of these is past its date.
+/// Returns the earliest expiry.
 DateTime firstEnd(List<Metadata> found) {
   var end = found.first.expires;
   for (final each in found) {

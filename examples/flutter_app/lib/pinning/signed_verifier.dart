@@ -1,7 +1,7 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Signatures, by `package:pointycastle` (Bouncy Castle for Dart): ECDSA on
-/// P-256 and P-384 in Dart alone, the same on every platform.
+/// Verifies signatures with `package:pointycastle` (Bouncy Castle for Dart):
+/// ECDSA on P-256 and P-384 in pure Dart, identical on every platform.
 library;
 
 import 'dart:typed_data';
@@ -16,7 +16,7 @@ import 'package:pointycastle/signers/ecdsa_signer.dart';
 
 import 'signed_keys.dart';
 
-/// A [Verifies]. What the package cannot take is not verified.
+/// A [Verifies]. Input that the package refuses is an invalid signature.
 bool verifiesEcdsa(
   String scheme,
   Uint8List point,

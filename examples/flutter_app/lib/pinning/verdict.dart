@@ -1,24 +1,24 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// The decision: may this connection be used, now? Pure, so that it is tested
-/// without a socket.
+/// Decides whether a connection may be used. Pure, so that tests need no
+/// socket.
 library;
 
 import 'policy.dart';
 
-/// What is done with a connection.
+/// The decision about a connection.
 enum Decision {
-  /// It is handed out.
+  /// It is accepted.
   accept,
 
-  /// It is handed out, and reported.
+  /// It is accepted, and reported.
   report,
 
-  /// It is closed before a byte of the app is sent.
+  /// It is closed before the app sends any data.
   refuse,
 }
 
-/// Why.
+/// The reason for a decision.
 enum Reason {
   /// A pin matched.
   match('match'),
@@ -29,27 +29,27 @@ enum Reason {
   /// The server's key is marked compromised.
   compromisedKey('compromised-key'),
 
-  /// The pins are past their date.
+  /// The pins have expired.
   expired('expired'),
 
-  /// TLS refused the chain, by the anchors of `trust` or by the platform's
-  /// roots: there is no certificate to report.
+  /// TLS refused the chain, under the anchors of `trust` or the platform's
+  /// roots, so there is no certificate to report.
   untrusted('untrusted');
 
   const Reason(this.word);
 
-  /// The word for it in reports, the same as in certpin's other clients.
+  /// The word in reports, the same as in certpin's other clients.
   final String word;
 }
 
-/// Decides on a connection whose chain, name and dates TLS has verified.
+/// Decides about a connection whose chain, name and dates TLS has verified.
 ///
-/// [presented] are the pins of the server's certificate. Where a policy matches
-/// authorities, the handshake itself ended at an anchor of its `trust`, and
-/// each of those is pinned: the export sees to it.
+/// [presented] are the pins of the server's certificate. If the policy matches
+/// authorities, the handshake has already required a chain to an anchor of its
+/// `trust`, and the export guarantees that each anchor is pinned.
 ///
-/// A compromised key comes first: neither a pin that matches nor a policy that
-/// ends open lets it pass.
+/// A compromised key is refused first, even if a pin matches or an expired
+/// policy fails open.
 (Decision, Reason) judge(
   HostPolicy policy,
   List<String> presented,

@@ -103,15 +103,15 @@ def _news(plan: SigningPlan, role: str) -> Iterator[str]:
     elif content is not None and state.current is None:
         yield f"{content.pins.name} version {content.pins.version}, the first that is signed"
         yield from _hosts(content.pins.policies, {})
-        yield from (f"Flutter apps: {each}" for each in content.losses)
+        yield from (f"Flutter apps: {each}" for each in content.omissions)
     elif content is not None and state.current is not None:
         before, after = state.current.pins, content.pins
         yield f"{after.name} version {after.version}; {before.version} is signed"
         found = changes(before, after, plan.policy.now)
         yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
         yield from _hosts(after.policies, {each.pattern: each for each in before.policies})
-        known = {*Content.of(state.current).losses}
-        yield from (f"Flutter apps: {each}" for each in content.losses if each not in known)
+        known = {*Content.of(state.current).omissions}
+        yield from (f"Flutter apps: {each}" for each in content.omissions if each not in known)
 
 
 def _hosts(

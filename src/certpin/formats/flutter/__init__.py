@@ -1,25 +1,26 @@
-"""Flutter: a small library in Dart that needs only ``dart:io``, and the pins as a constant in it.
+"""Flutter: a small Dart library on ``dart:io``, and the pins as a Dart constant.
 
-The library is in ``dart/``, as it is written. docs/flutter.md says what it enforces, and
+The export copies the library from ``dart/``. docs/flutter.md describes what it enforces, and
 tests/formats/flutter runs it on Dart VMs.
 """
 
 from __future__ import annotations
 
+import textwrap
+from base64 import b64encode
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats import _flutter
-from certpin.formats.flutter import source
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
     from certpin.formats.format import SignedSource
     from certpin.pins import PinSet
 
-# The face, the core from the inside out, and a file for each package that an app may use.
+# The public interface, the core in order of dependency, and a file per supported HTTP package.
 LIBRARY = (
     "pinning.dart",
     "policy.dart",
@@ -38,7 +39,7 @@ LIBRARY = (
     "pinned_http.dart",
 )
 
-# What an app has beside them that follows signed sets; from the inside out, too.
+# More files for apps that update their pins, in order of dependency.
 SIGNED = (
     "signed_exception.dart",
     "signed_metadata.dart",
@@ -57,24 +58,48 @@ SIGNED = (
 )
 
 
+_SIGNED_SOURCE = """\
+// Made by: certpin export flutter. Do not edit: export it again.
+
+/// The source of signed pin sets.
+library;
+
+import 'pin_updates.dart';
+
+/// The source: give it to a `PinUpdates`.
+const SignedSource signedSource = SignedSource(
+  url: '{url}',
+  root: {root},
+);
+"""
+
+
 def write(pins: PinSet) -> tuple[File, ...]:
-    """``pins.dart``, and the library, which is the same for every pin set."""
+    """Write ``pins.dart`` and the library, which is the same for every pin set."""
     return (_flutter.pins_file(pins, FLUTTER.name), *map(_file, LIBRARY))
 
 
 def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
-    """``signed_source.dart``, and what follows signed sets from there.
+    """Write ``signed_source.dart`` and the part of the library that updates pins.
 
-    Raises ``ConfigError`` where the name of the pin set is another one in Dart: no set that is
-    signed for it would be taken.
+    Raises:
+        ConfigError: the name of the pin set is different in Dart, so that the app would refuse
+            every signed set.
     """
     if _flutter.label(pins) != pins.name:
         raise ConfigError(
-            f"{pins.name!r} is {_flutter.label(pins)!r} in Dart, and signed sets go by their name",
+            f"{pins.name!r} becomes {_flutter.label(pins)!r} in Dart, not the name of signed sets",
             key="name",
             fix="give the pin set a name of letters, digits, spaces and . _ -",
         )
-    return (source.file(signed), *map(_file, SIGNED))
+    return (_source_file(signed), *map(_file, SIGNED))
+
+
+def _source_file(signed: SignedSource) -> File:
+    """Write the constant ``signedSource``."""
+    lines = textwrap.wrap(b64encode(signed.root).decode(), 68)
+    root = "\n      ".join(f"'{line}'" for line in lines)
+    return File("signed_source.dart", _SIGNED_SOURCE.format(url=signed.url, root=root))
 
 
 def _file(name: str) -> File:
@@ -89,16 +114,16 @@ def _source(name: str) -> str:
 FLUTTER = Format(
     name="flutter",
     title="Flutter (Dart)",
-    use="Write it into lib/pinning/, and make a `PinnedHttpClient(pins)`: see docs/flutter.md.",
+    use="Write it to lib/pinning/, and create a `PinnedHttpClient(pins)`: see docs/flutter.md.",
     file=_flutter.FILE,
     limits=_flutter.LIMITS,
     write=write,
     read=_flutter.read,
     needs=(
         "Dart 3.5 (Flutter 3.24) and package:crypto; package:dio or package:http for its file.",
-        "An app that follows signed sets: package:pointycastle 4, too.",
-        "Code that doesn't use dart:io is not pinned: WebViews, plugins with native HTTP clients.",
-        "Overrides pin no new isolate (`Isolate.run`, `compute`), and no `SecureSocket.connect`.",
+        "For apps that update their pins from signed sets: also package:pointycastle 4.",
+        "Code that does not use dart:io is not pinned: WebViews, plugins with native HTTP clients.",
+        "Overrides apply neither to new isolates (`Isolate.run`, `compute`) nor to `SecureSocket`.",
     ),
     folder=True,
     signed=write_signed,

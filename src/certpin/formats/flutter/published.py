@@ -1,8 +1,8 @@
-"""The pins of a signed set for Flutter apps: ``pins.json`` among the targets, beside ``pins.toml``.
+"""``pins.json``: the pins of a signed set for Flutter apps, a target beside ``pins.toml``.
 
-Dart has no reader of TOML that certpin would rely on. So whoever signs ``pins.toml`` signs this
-beside it: the plain JSON of the pin set as Flutter will have it, without the notes. What
-``dart:io`` cannot express is told, or refused, when it is signed; no app has to find it out.
+No Dart library for TOML is well enough maintained to rely on. ``pins.toml`` is therefore signed
+together with ``pins.json``: the pin set in plain JSON, reduced to what ``dart:io`` can express, and
+without notes. Signing reports or refuses what is omitted, so that no app finds out at run time.
 """
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError
 from certpin.formats import _flutter
-from certpin.formats.fit import fit
 from certpin.formats.json import JSON
+from certpin.formats.projection import project
 
 if TYPE_CHECKING:
-    from certpin.formats.fit import Loss
+    from certpin.formats.projection import Omission
     from certpin.pins import HostPolicy, PinSet
 
 PINS_JSON = "pins.json"
 
 
-def published(pins: PinSet) -> tuple[bytes, tuple[Loss, ...]]:
-    """The bytes of ``pins.json``, and what Flutter apps will not have.
+def published(pins: PinSet) -> tuple[bytes, tuple[Omission, ...]]:
+    """Return the content of ``pins.json``, and the settings that Flutter apps lack.
 
-    The same pin set makes the same bytes. Raises ``ConfigError`` where that would be unsafe.
+    Equal pin sets give equal bytes.
+
+    Raises:
+        ConfigError: the result would be unsafe, or the pin set has a debug section.
     """
     if pins.debug is not None:
-        raise ConfigError("it has a debug section", key="debug", fix="take it out")
-    fitted, losses = fit(pins, _flutter.LIMITS)
-    plain = replace(fitted, policies=tuple(map(_without_notes, fitted.policies)))
+        raise ConfigError("the pin set has a debug section", key="debug", fix="remove it")
+    projected, omissions = project(pins, _flutter.LIMITS)
+    plain = replace(projected, policies=tuple(map(_without_notes, projected.policies)))
     [file] = JSON.write(plain)
-    return file.text.encode(), losses
+    return file.text.encode(), omissions
 
 
 def _without_notes(policy: HostPolicy) -> HostPolicy:

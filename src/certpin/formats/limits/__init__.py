@@ -1,17 +1,33 @@
-"""The limits that platforms have: one respect a file. A format lists those that are its own."""
+"""The limitations of platforms. Each format lists those that apply to it."""
 
 from __future__ import annotations
 
-from certpin.formats.limits.addresses import PlainAddresses
-from certpin.formats.limits.anchors import LeafOrAnchors
-from certpin.formats.limits.dates import FailOpenDate, NoExpiry
-from certpin.formats.limits.hosts import ApexAndBelow, ApexAndOneLabel, OneHost
-from certpin.formats.limits.matching import AnywhereInChain, LeafOnly, LeafOrAuthority
-from certpin.formats.limits.names import NamesOnly, NoWildcard
-from certpin.formats.limits.overlap import OneDateInOverlaps, United
-from certpin.formats.limits.pins import KeysOnly, NoCompromised, TwoPins
-from certpin.formats.limits.settings import NoDebug, NoReportOnly, NoReports, NoTrust
-from certpin.formats.limits.trust import AnchorsOnly
+from certpin.formats.limits.hosts import (
+    ApexAndBelow,
+    ApexAndOneLabel,
+    NamesOnly,
+    NoWildcard,
+    OneDateInOverlaps,
+    OneHost,
+    United,
+)
+from certpin.formats.limits.policy import (
+    AnchorsOnly,
+    AnywhereInChain,
+    FailOpenDate,
+    KeysOnly,
+    LeafOnly,
+    LeafOrAnchors,
+    LeafOrAuthority,
+    NoCompromised,
+    NoDebug,
+    NoExpiry,
+    NoReportOnly,
+    NoReports,
+    NoTrust,
+    PlainAddresses,
+    TwoPins,
+)
 
 __all__ = [
     "AnchorsOnly",

@@ -1,4 +1,4 @@
-"""Which hosts a policy can cover."""
+"""Limitations on the hosts that a policy can cover: their number, form, subdomains and overlap."""
 
 from __future__ import annotations
 
@@ -6,111 +6,122 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from certpin.errors import ConfigError
-from certpin.formats.fit import Fitted, Limit, Loss, with_policies
+from certpin.formats.projection import (
+    Limitation,
+    Omission,
+    PolicyLimitation,
+    Projection,
+    with_policies,
+)
 from certpin.pins import HostPattern
+from certpin.pins.hosts import is_address
 from certpin.pins.pinset import policy_meaning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin.pins import HostPolicy, PinSet
     from certpin.pins.hosts import Wildcard
 
 
-class OneHost(Limit):
-    """The file is for one host, or one pattern."""
+class OneHost(Limitation):
+    """The file supports only one host or pattern."""
 
     aspect = "hosts"
-    summary = "more than one host: export each with `--host`"
+    summary = "more than one host: export each separately with `--host`"
 
-    def apply(self, pins: PinSet) -> Fitted:
+    def apply(self, pins: PinSet) -> Projection:
         """Refuse more than one policy."""
         if len(pins.policies) > 1:
             raise ConfigError(
                 f"there are {len(pins.policies)} hosts: {self.why}",
                 key="host",
-                fix=f"export each by itself: --host {pins.policies[0].pattern}",
+                fix=f"export each separately: --host {pins.policies[0].pattern}",
             )
         return pins, ()
 
 
-class _OneEntryAName(Limit):
-    """The platform has one entry for a name, with a flag for names below it.
+class _OneEntryAName(Limitation):
+    """The platform has one entry per name, with a flag for its subdomains.
 
-    Policies that come to stand under one name are made one: their pins are united.
+    Policies with the same name are merged: their pins are united.
     """
 
     aspect = "subdomains"
-    spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]]  # how each wildcard is expressed
+    spellings: ClassVar[
+        dict[Wildcard, tuple[Wildcard, ...]]
+    ]  # the wildcards that replace each wildcard
     lost: ClassVar[dict[Wildcard, str]]
 
-    def apply(self, pins: PinSet) -> Fitted:
-        """Spell each pattern as the platform can."""
+    def apply(self, pins: PinSet) -> Projection:
+        """Replace each pattern by patterns that the platform can express."""
         by_pattern: dict[str, HostPolicy] = {}
-        losses: list[Loss] = []
+        omissions: list[Omission] = []
         for name, group in _by_name(pins).items():
-            spelt, lost = self._fit_name(name, group)
+            spelt, lost = self._project_name(name, group)
             by_pattern |= {str(policy.pattern): policy for policy in spelt}
-            losses += lost
-        return with_policies(pins, list(by_pattern.values()), losses), tuple(losses)
+            omissions += lost
+        return with_policies(pins, list(by_pattern.values()), omissions), tuple(omissions)
 
-    def _fit_name(self, name: str, group: list[HostPolicy]) -> tuple[list[HostPolicy], list[Loss]]:
+    def _project_name(
+        self, name: str, group: list[HostPolicy]
+    ) -> tuple[list[HostPolicy], list[Omission]]:
         wanted = {policy.pattern.wildcard for policy in group}
         widest = max(wanted, key=len)
-        merged, losses = self._merge(group)
+        merged, omissions = self._merge(group)
         spelt = self.spellings[widest]
         if widest and not _same_cover(wanted, spelt):
             problem = f"it {self.lost[widest]}: {self.why}"
-            losses.append(Loss(self.aspect, f"{widest}{name}", problem))
+            omissions.append(Omission(self.aspect, f"{widest}{name}", problem))
         patterns = [HostPattern(wildcard, name) for wildcard in spelt]
-        return [replace(merged, pattern=pattern) for pattern in patterns], losses
+        return [replace(merged, pattern=pattern) for pattern in patterns], omissions
 
-    def _merge(self, group: list[HostPolicy]) -> tuple[HostPolicy, list[Loss]]:
+    def _merge(self, group: list[HostPolicy]) -> tuple[HostPolicy, list[Omission]]:
         first, *others = group
-        losses = []
+        omissions = []
         for other in others:
             differing = policy_meaning(first).differing(policy_meaning(other))
             if set(differing) - {"pins", "compromised"}:
                 raise ConfigError(
                     f"{first.pattern} and {other.pattern} differ, and {self.why}",
                     key="host",
-                    fix="give both the same mode, match, dates, trust and report addresses",
+                    fix="give both the same mode, match, dates, trust and report URLs",
                 )
             if differing:
                 problem = f"its pins and those of {other.pattern} are united: {self.why}"
-                losses.append(Loss(self.aspect, str(first.pattern), problem))
+                omissions.append(Omission(self.aspect, str(first.pattern), problem))
             pins = {each.pin: each for each in first.pins}
             for each in other.pins:
                 if each.pin not in pins or each.state == "compromised":
                     pins[each.pin] = each
             first = replace(first, pins=tuple(pins.values()))
-        return first, losses
+        return first, omissions
 
 
 class ApexAndBelow(_OneEntryAName):
-    """The platform's flag covers a name and everything below it."""
+    """The platform's flag covers a name and all its subdomains."""
 
-    summary = "`*.name`: becomes `**.name`; an entry for a name and another for `**.` it: united"
+    summary = "`*.name`: becomes `**.name`; policies for `name` and `**.name`: united"
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
         "": ("",),
         "*.": ("**.",),
         "**.": ("**.",),
     }
-    lost: ClassVar[dict[Wildcard, str]] = {"*.": "covers the name itself and deeper names too"}
+    lost: ClassVar[dict[Wildcard, str]] = {"*.": "also covers the name itself and deeper names"}
 
 
 class ApexAndOneLabel(_OneEntryAName):
-    """The platform's flag covers a name and those with one label more."""
+    """The platform's flag covers a name and names with one more label."""
 
-    summary = (
-        "`**.name`: names with two labels more are not covered; `*.name` alone: covers `name` too"
-    )
+    summary = "`**.name`: names with two more labels are not covered; `*.name` also covers `name`"
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
         "": ("",),
         "*.": ("", "*."),
         "**.": ("", "*."),
     }
     lost: ClassVar[dict[Wildcard, str]] = {
-        "*.": "covers the name itself too",
-        "**.": "does not cover names with two labels more: name their hosts",
+        "*.": "also covers the name itself",
+        "**.": "does not cover names with two more labels: add policies for these hosts",
     }
 
 
@@ -122,5 +133,118 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 
 
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
-    """Whether as many names are covered as were: ``**.`` holds what the others hold."""
+    """Return True if the same names are covered. ``**.`` includes the other patterns."""
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
+
+
+class NamesOnly(PolicyLimitation):
+    """The platform pins only names: it would stop, or leave IP addresses unpinned."""
+
+    aspect = "hosts"
+    summary = "IP addresses: refused"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse an address."""
+        if is_address(policy.pattern.name):
+            raise ConfigError(
+                "it is an IP address",
+                key="name",
+                fix="give the server a name, or export only the other hosts: --host HOST",
+            )
+        return policy, ""
+
+
+class NoWildcard(PolicyLimitation):
+    """The platform verifies the one name in its file."""
+
+    aspect = "hosts"
+    summary = "`*.name` and `**.name`: refused"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse wildcards. Without a name, any server of the authority would be accepted."""
+        if policy.pattern.wildcard:
+            raise ConfigError(
+                "it covers several names, but the platform verifies one",
+                key="name",
+                fix="add a policy for each host",
+            )
+        return policy, ""
+
+
+class United(Limitation):
+    """The platform accepts the pins of all patterns that cover a host."""
+
+    aspect = "overlap"
+    summary = "precedence of the most specific policy: the pins of all matching patterns are united"
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Add the pins of broader patterns to each policy, as the platform does."""
+        policies = [*pins.policies, *_meetings(pins)]
+        index = {str(policy.pattern): policy for policy in policies}
+        projected, omissions = [], []
+        for policy in policies:
+            united, added = _unite(policy, index)
+            projected.append(united)
+            if added:
+                problem = f"it also accepts the pins of {' and '.join(added)}: {self.why}"
+                omissions.append(Omission(self.aspect, str(policy.pattern), problem))
+        return with_policies(pins, projected, omissions), tuple(omissions)
+
+
+class OneDateInOverlaps(Limitation):
+    """The platform's clients apply overlapping patterns differently.
+
+    One client applies the most specific pattern, even if it has expired, and another client applies
+    all unexpired patterns.
+    """
+
+    aspect = "overlap"
+    summary = "overlapping patterns that expire on different days: refused"
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Refuse different expiry dates for one host."""
+        index = {str(policy.pattern): policy for policy in pins.policies}
+        for policy in pins.policies:
+            for pattern in map(str, broader(policy.pattern)):
+                if pattern in index and index[pattern].expires != policy.expires:
+                    raise ConfigError(
+                        f"{policy.pattern} and {pattern} cannot be exported together: "
+                        f"they expire on different days; {self.why}",
+                        key="expires",
+                        fix="let both expire on the same day, or neither",
+                    )
+        return pins, ()
+
+
+def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy, list[str]]:
+    entries = {entry.pin: entry for entry in policy.pins}
+    added = []
+    for pattern in broader(policy.pattern):
+        other = index.get(str(pattern))
+        if other and not other.live_pins.keys() <= entries.keys():
+            entries = {**other.live_pins, **entries}
+            added.append(str(pattern))
+    return replace(policy, pins=tuple(entries.values())), added
+
+
+def broader(pattern: HostPattern) -> Iterator[HostPattern]:
+    """Yield the other patterns that cover every host of ``pattern``."""
+    if pattern.wildcard == "":
+        yield HostPattern("**.", pattern.name)
+        yield HostPattern("*.", pattern.name.partition(".")[2])
+    elif pattern.wildcard == "*.":
+        yield HostPattern("**.", pattern.name)
+    parent = pattern.name.partition(".")[2]
+    while parent:
+        yield HostPattern("**.", parent)
+        parent = parent.partition(".")[2]
+
+
+def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
+    """Yield policies for hosts ``y.x`` that only ``*.x`` and ``**.y.x`` cover."""
+    index = {str(policy.pattern) for policy in pins.policies}
+    for policy in pins.policies:
+        name = policy.pattern.name
+        star = f"*.{name.partition('.')[2]}"
+        if policy.pattern.wildcard == "**." and star in index and name not in index:
+            yield replace(policy, pattern=HostPattern("", name))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.formats.fit import Loss
+    from certpin.formats.projection import Omission
     from certpin.pins import PinSet as AnyPinSet
 
 LIMITS = Limits()  # the default limits of a client: larger files are not signed
@@ -41,7 +41,7 @@ class Content:
         return cls(signed.pins, signed.files)
 
     @property
-    def losses(self) -> tuple[Loss, ...]:
+    def omissions(self) -> tuple[Omission, ...]:
         """The parts that Flutter apps can't enforce; empty if the set is not for Flutter apps."""
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 

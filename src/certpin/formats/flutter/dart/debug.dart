@@ -1,16 +1,15 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// The one switch of the debug override.
+/// The switch for the debug override.
 library;
 
-/// Whether this build lets a debugging proxy through: only a debug build, and
-/// only with `--dart-define=CERTPIN_DEBUG=true`.
+/// Whether this build accepts a debugging proxy: only a debug build, and only
+/// with `--dart-define=CERTPIN_DEBUG=true`.
 ///
-/// The first two lines are what `kDebugMode` of
-/// `package:flutter/foundation.dart` is made of; they stand here so that the
-/// library runs in plain Dart tests too. It is a constant: in a release or
-/// profile build, what depends on it, the anchors of the proxy among them, is
-/// not compiled in.
+/// The first two lines repeat the definition of `kDebugMode` in
+/// `package:flutter/foundation.dart`, so that the library also runs in plain
+/// Dart tests. The value is a constant: release and profile builds do not
+/// contain code that depends on it, nor the anchors of the proxy.
 const bool debugOverride = !bool.fromEnvironment('dart.vm.product') &&
     !bool.fromEnvironment('dart.vm.profile') &&
     bool.fromEnvironment('CERTPIN_DEBUG');

@@ -1,7 +1,7 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// From a certificate to its public key. `dart:io` shows a certificate as bytes
-/// only, and a pin is the digest of one part of them.
+/// Extracts the public key of a certificate. `dart:io` exposes a certificate
+/// only as bytes, and a pin is the digest of a part of them.
 library;
 
 import 'dart:typed_data';
@@ -18,13 +18,13 @@ const int _issuerUniqueId = 0x81;
 const int _subjectUniqueId = 0x82;
 const int _extensions = 0xa3;
 
-/// The SubjectPublicKeyInfo of a certificate, byte for byte as it stands there
+/// Returns the SubjectPublicKeyInfo of a certificate, without changing a byte
 /// (RFC 5280, section 4.1; RFC 7469, section 2.4).
 ///
-/// Throws a [FormatException] on anything but DER (X.690, section 10): lengths
-/// that are longer than need be or indefinite, values that leave their field,
-/// bytes behind the end. Not checked: the signature, the dates, the names,
-/// which TLS verified before, and what stands inside of names and extensions.
+/// Throws a [FormatException] on invalid DER (X.690, section 10): lengths that
+/// are not minimal or are indefinite, values that exceed their field, trailing
+/// bytes. Not checked: the signature, dates and names, which TLS has already
+/// verified, and the contents of names and extensions.
 Uint8List subjectPublicKeyInfo(Uint8List der) {
   final (outer, outerEnd) = _enter(der, 0, der.length, _sequence);
   _expectEnd(outerEnd, der.length);
@@ -44,7 +44,7 @@ Uint8List subjectPublicKeyInfo(Uint8List der) {
   return der.sublist(at, end);
 }
 
-/// A key is an algorithm and a whole number of octets.
+/// Checks that a key is an algorithm and a whole number of octets.
 void _checkKey(Uint8List der, int at, int limit) {
   final (algorithm, end) = _enter(der, at, limit, _sequence);
   final key = _skip(der, algorithm, end, _sequence);
@@ -56,7 +56,7 @@ void _checkKey(Uint8List der, int at, int limit) {
   }
 }
 
-/// An algorithm is an OID, and parameters if it has any.
+/// Checks that an algorithm is an OID with optional parameters.
 void _checkAlgorithm(Uint8List der, int at, int limit) {
   final (start, end) = _enter(der, at, limit, _sequence);
   final parameters = _skip(der, start, end, _objectIdentifier);
@@ -70,7 +70,7 @@ void _checkAlgorithm(Uint8List der, int at, int limit) {
   _expectEnd(_skip(der, parameters, end, tag), end);
 }
 
-/// Behind the key nothing stands but the optional fields, in their order.
+/// Checks that only the optional fields follow the key, in their order.
 void _checkRest(Uint8List der, int at, int limit) {
   var place = _skipOptional(der, at, limit, _issuerUniqueId);
   place = _skipOptional(der, place, limit, _subjectUniqueId);
@@ -78,13 +78,13 @@ void _checkRest(Uint8List der, int at, int limit) {
   _expectEnd(place, limit);
 }
 
-/// The end of the value at [at], which must be there and have this tag.
+/// Returns the end of the value at [at], which must have this tag.
 int _skip(Uint8List der, int at, int limit, int tag) {
   final (_, end) = _enter(der, at, limit, tag);
   return end;
 }
 
-/// The end of the value at [at] if it has this tag, else [at].
+/// Returns the end of the value at [at] if it has this tag, else [at].
 int _skipOptional(Uint8List der, int at, int limit, int tag) {
   if (at < limit && der[at] == tag) {
     return _skip(der, at, limit, tag);
@@ -92,7 +92,7 @@ int _skipOptional(Uint8List der, int at, int limit, int tag) {
   return at;
 }
 
-/// Where the contents of the value at [at] begin and end.
+/// Returns the start and the end of the contents of the value at [at].
 (int, int) _enter(Uint8List der, int at, int limit, int tag) {
   if (at + 2 > limit) {
     throw const FormatException('certificate: cut short');
@@ -124,7 +124,7 @@ int _skipOptional(Uint8List der, int at, int limit, int tag) {
   return _within(start, length, limit);
 }
 
-/// The span of [length] octets from [start], which must not pass [limit].
+/// Returns the span of [length] octets from [start], at most up to [limit].
 (int, int) _within(int start, int length, int limit) {
   if (length > limit - start) {
     throw const FormatException('certificate: a value that leaves its field');

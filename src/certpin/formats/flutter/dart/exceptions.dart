@@ -1,30 +1,30 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Why there was no connection: told apart by type, never by a message.
+/// The reasons why a connection failed, distinguished by type.
 library;
 
 import 'dart:async';
 import 'dart:io';
 
-/// The root of the tree.
+/// The base class.
 ///
 ///     ConnectionException (IOException)
 ///     ├── PinMismatchException        verified, but not a pinned key
-///     ├── PinSetExpiredException      the pins are past their date
+///     ├── PinSetExpiredException      the pins have expired
 ///     ├── UnpinnedRequestException    http://, a host without policy, a proxy
 ///     ├── TlsHandshakeException       TLS failed, or the chain does not verify
-///     └── NetworkException            no route, refused, timed out, broken off
+///     └── NetworkException            no route, refused, timed out, lost
 ///
-/// Only the last one is worth another try. Match on the type with `switch`, and
-/// find it inside what a package raised with [ConnectionException.of].
+/// Retry only after the last one. Match on the type with `switch`, and unwrap
+/// the exception of a package with [ConnectionException.of].
 sealed class ConnectionException implements IOException {
   const ConnectionException(this.host);
 
-  /// What was wrong, from whatever `dart:io` or a package raised. `null` where
-  /// it has nothing to do with the connection.
+  /// Converts an error of `dart:io` or of a package. Returns `null` if it is
+  /// unrelated to the connection.
   ///
-  /// For dio and `package:http` use `connectionFailure`, in the files of their
-  /// names: they look inside the wrapping too.
+  /// For dio and `package:http` use `connectionFailure` in `pinned_dio.dart`
+  /// and `pinned_http.dart`, which also unwraps their exceptions.
   static ConnectionException? of(Object? error) {
     return switch (error) {
       final ConnectionException found => found,
@@ -37,27 +37,27 @@ sealed class ConnectionException implements IOException {
     };
   }
 
-  /// The host that was called; empty where it is not known.
+  /// The host of the request; empty if it is not known.
   final String host;
 
-  /// A sentence for whoever uses the app. Translate by type.
+  /// A sentence for the user of the app. Translate by type.
   String get userMessage;
 
-  /// The story for a log. It holds hosts and digests, and no secret.
+  /// The details for a log. They contain hosts and digests, but no secrets.
   String get logMessage;
 
-  /// Whether the same call may work in a while.
+  /// Whether the same request can succeed later.
   bool get mayRetry => false;
 
   @override
   String toString() => logMessage;
 }
 
-/// The server's certificate is valid, and its key is not one of the pinned
-/// ones, or is marked compromised.
+/// The server's certificate is valid, but its key is not pinned, or is marked
+/// compromised.
 ///
-/// Either the server's key was changed before the apps knew the new one, or
-/// somebody stands between. Never go on, never offer to.
+/// Either the server changed its key before the apps had the new pin, or this
+/// is an attack. Never continue, and never let the user continue.
 final class PinMismatchException extends ConnectionException {
   /// A refusal.
   const PinMismatchException(
@@ -68,13 +68,14 @@ final class PinMismatchException extends ConnectionException {
     this.isCompromised = false,
   });
 
-  /// Whether the server's key is marked compromised. No other pin counts then.
+  /// Whether the server's key is marked compromised. Other pins are then
+  /// ignored.
   final bool isCompromised;
 
   /// The pins of the certificate that the server presented.
   final List<String> presented;
 
-  /// The pins that would have been accepted.
+  /// The accepted pins.
   final List<String> pinned;
 
   /// Name and version of the pin set.
@@ -92,7 +93,7 @@ final class PinMismatchException extends ConnectionException {
       'Pin set: $pinSet';
 }
 
-/// The pins of the host are past their date, and the policy fails closed.
+/// The pins of the host have expired, and the policy fails closed.
 final class PinSetExpiredException extends ConnectionException {
   /// A refusal.
   const PinSetExpiredException(
@@ -101,7 +102,7 @@ final class PinSetExpiredException extends ConnectionException {
     required this.pinSet,
   });
 
-  /// The date, as it stands in the policy.
+  /// The expiry date, as written in the policy.
   final String expired;
 
   /// Name and version of the pin set.
@@ -115,9 +116,9 @@ final class PinSetExpiredException extends ConnectionException {
       '$host refused: its pins held until $expired. Pin set: $pinSet';
 }
 
-/// The request would go where no pin is checked.
+/// The request would use a connection without a pin check.
 final class UnpinnedRequestException extends ConnectionException {
-  /// A refusal. [problem] is a clause.
+  /// Creates a refusal. [problem] is a clause.
   const UnpinnedRequestException(super.host, this.problem);
 
   /// What is wrong with the request.
@@ -130,17 +131,17 @@ final class UnpinnedRequestException extends ConnectionException {
   String get logMessage => '$host refused: $problem';
 }
 
-/// TLS failed before there was anything to compare a pin with.
+/// TLS failed before the pins were compared.
 ///
-/// The chain does not end at a trusted root, the name is another, the
-/// certificate is past its date, or the two sides have no version in common.
-/// With `trust` anchors, this is what a man in the middle looks like.
+/// The chain does not end at a trusted root, the name does not match, the
+/// certificate has expired, or there is no common protocol version. With
+/// `trust` anchors, a man in the middle causes this exception.
 final class TlsHandshakeException extends ConnectionException
     implements HandshakeException {
   /// A failure with the words of the platform.
   const TlsHandshakeException(super.host, this.message, [this.osError]);
 
-  /// The failure of a handshake with [host].
+  /// Converts the failure of a handshake with [host].
   TlsHandshakeException.from(TlsException error, {String host = ''})
       : this(host, error.message, error.osError);
 
@@ -163,7 +164,7 @@ final class TlsHandshakeException extends ConnectionException
       '$host: TLS failed: $message ${osError ?? ''}'.trim();
 }
 
-/// The network: nothing was decided about any certificate.
+/// A network failure: no certificate was checked.
 final class NetworkException extends ConnectionException
     implements SocketException {
   /// A failure with the words of the platform.
@@ -175,7 +176,7 @@ final class NetworkException extends ConnectionException
     this.port,
   }) : super(host);
 
-  /// The failure of a socket to [host].
+  /// Converts the failure of a socket to [host].
   NetworkException.from(SocketException error, {String host = ''})
       : this(
           error.message,

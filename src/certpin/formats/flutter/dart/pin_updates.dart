@@ -1,7 +1,7 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Pins that follow what is signed and published, between two releases of the
-/// app. Needs `package:pointycastle`.
+/// Updates pins from signed sets, between two releases of the app. Needs
+/// `package:pointycastle`.
 library;
 
 import 'dart:convert';
@@ -22,22 +22,21 @@ import 'signed_verifier.dart';
 export 'signed_exception.dart';
 export 'signed_storage.dart';
 
-/// Where signed sets come from. `signed_source.dart` has the one that was
-/// exported.
+/// The source of signed sets. `signed_source.dart` contains the exported one.
 final class SignedSource {
-  /// A source.
+  /// Creates a source.
   const SignedSource({required this.url, required this.root});
 
-  /// The address of the served folder, with a slash at its end.
+  /// The URL of the published folder, with a trailing slash.
   final String url;
 
-  /// The root that the app brings, as base64: all trust begins there.
+  /// The root in the app, as base64: the origin of all trust.
   final String root;
 }
 
-/// A [PinSet] whose pins follow what is published. Give it to a
-/// `PinnedHttpClient`, to `pinnedDio` or to `pinnedClient` in the place of
-/// `pins`: each new connection is checked against the set in force then.
+/// A [PinSet] that is updated from published sets. Pass it to a
+/// `PinnedHttpClient`, to `pinnedDio` or to `pinnedClient` instead of `pins`:
+/// each new connection is checked against the current set.
 ///
 /// ```dart
 /// final updates = PinUpdates(
@@ -48,9 +47,9 @@ final class SignedSource {
 /// await updates.load();
 /// ```
 ///
-/// Whatever goes wrong, what is in force stays in force.
+/// After any failure, the current pins stay in force.
 final class PinUpdates implements PinSet {
-  /// Pins that begin with [bundled]. [now] is the clock, for tests.
+  /// Creates pins that start with [bundled]. [now] is the clock, for tests.
   PinUpdates({
     required this.bundled,
     required this.source,
@@ -59,19 +58,19 @@ final class PinUpdates implements PinSet {
     this.now = DateTime.now,
   });
 
-  /// The pins of the app. A newer set takes their place, an older one never.
+  /// The pins of the app. Only a newer set replaces them.
   final PinSet bundled;
 
-  /// Where newer ones come from.
+  /// The source of newer sets.
   final SignedSource source;
 
-  /// Where the newest is kept between two runs.
+  /// The storage of the newest set between two runs.
   final PinStorage storage;
 
-  /// The app, as reports name it that are about the server of the updates.
+  /// The app, as named in reports about the update server.
   final ReportedApp app;
 
-  /// The clock that dates are compared with.
+  /// The clock for expiry dates.
   final DateTime Function() now;
 
   late Trust _trust = _begun();
@@ -90,16 +89,16 @@ final class PinUpdates implements PinSet {
   @override
   String? get debugAnchors => bundled.debugAnchors;
 
-  /// Whether the pins in force are known to be the newest: fetched, by keys
-  /// that hold, and in date. Where they are not, they hold on: see to it that
-  /// somebody asks why nothing newer comes.
+  /// Whether the current pins are known to be the newest: fetched, signed by
+  /// current keys, and not expired. Otherwise they stay in force; monitor this
+  /// value to find out why updates fail.
   bool get isFresh => isNewest(_trust, now());
 
-  /// Puts the set that was good last in force. Call it once, before the first
-  /// request and before [refresh].
+  /// Activates the last valid set. Call it once, before the first request and
+  /// before [refresh].
   ///
-  /// Throws a [PinUpdateException] on what cannot be read or believed. Then
-  /// the pins of the app are in force, and the next [refresh] begins anew.
+  /// Throws a [PinUpdateException] if the stored set is unreadable or invalid.
+  /// The pins of the app are then in force, and [refresh] starts from them.
   Future<void> load() async {
     try {
       final text = await storage.read();
@@ -115,10 +114,10 @@ final class PinUpdates implements PinSet {
     }
   }
 
-  /// Asks for a newer set, and puts it in force. Two at a time are one.
+  /// Fetches a newer set, and activates it. Concurrent calls are merged.
   ///
-  /// Throws a [PinUpdateException] where nothing newer is to be had: log it,
-  /// and ask again later. Nothing of the app has to wait for it.
+  /// Throws a [PinUpdateException] if the refresh fails: log it, and retry
+  /// later. The app does not have to wait for it.
   Future<void> refresh() {
     return _running ??= _refresh().whenComplete(() => _running = null);
   }
@@ -149,7 +148,7 @@ final class PinUpdates implements PinSet {
       try {
         await _save();
       } on FileSystemException catch (error) {
-        unwritten = error; // it holds in memory, until the app ends
+        unwritten = error; // active in memory until the app exits
       }
     }
     if (unwritten != null) {
@@ -166,7 +165,7 @@ final class PinUpdates implements PinSet {
   }
 }
 
-/// Whatever went wrong, as the one type: hostile bytes are nothing more.
+/// Converts any error to the one type. Hostile bytes must not cause others.
 PinUpdateException _understood(Object error) {
   if (error is PinUpdateException) {
     return error;

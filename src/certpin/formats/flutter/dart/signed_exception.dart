@@ -1,33 +1,34 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Why a signed pin set was not taken.
+/// The reason why a signed pin set was refused.
 library;
 
-/// An update that was not taken. The pins that are in force stay in force.
+/// An update was refused. The current pins stay in force.
 ///
-/// Most of these are what an attacker's work looks like, and also what a
-/// mistake in publishing looks like.
+/// Most of these reasons can be caused by an attacker, but also by a mistake in
+/// publishing.
 final class PinUpdateException implements Exception {
-  /// A refusal.
+  /// Creates a refusal.
   const PinUpdateException(this.reason, this.problem);
 
-  /// A word for programs:
+  /// The reason, for programs:
   ///
   /// - `signature`: not signed by enough of the keys that may sign it
-  /// - `rollback`: an older version than was seen before, or one left out
-  /// - `expired`: the newest that the server shows is past its date
-  /// - `mismatch`: a file is not the one that the signed metadata names
-  /// - `unreadable`, `refused`: the metadata is not right
-  /// - `jump`: the pin set is too far ahead of the one in force
-  /// - `older`, `changed`: the pin set goes back behind the one in force
-  /// - `content`: it was signed, and must not be used
-  /// - `too-long`: the server sends more than such a file may have
-  /// - `http`, `network`, `pins`: the server was not reached, or is not ours
-  /// - `cache`, `storage`: what was stored cannot be read, or nothing written
-  /// - `unexpected`: something that nobody foresaw
+  /// - `rollback`: a version is older than one seen before, or was skipped
+  /// - `expired`: the newest metadata of the server has expired
+  /// - `mismatch`: a file differs from the signed metadata
+  /// - `unreadable`, `refused`: the metadata is invalid
+  /// - `jump`: the version of the pin set is too far above the current one
+  /// - `older`, `changed`: the pin set is older than the current one, or has
+  ///   other pins in the same version
+  /// - `content`: the pin set is signed, but must not be used
+  /// - `too-long`: the server sends more than the maximum size
+  /// - `http`, `network`, `pins`: the server was not reached, or is not pinned
+  /// - `cache`, `storage`: the stored state cannot be read or written
+  /// - `unexpected`: an unforeseen error
   final String reason;
 
-  /// What was seen, a clause.
+  /// The problem, a clause.
   final String problem;
 
   @override

@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// The way to the server of the signed sets: pinned, like every other one.
+/// Fetches files from the update server, over pinned connections.
 library;
 
 import 'dart:io';
@@ -13,12 +13,12 @@ import 'report.dart';
 import 'signed_exception.dart';
 import 'signed_metadata.dart';
 
-/// Fetches the files of one refresh, by `https` alone, without redirects.
+/// Fetches the files of one refresh, over `https` only, without redirects.
 final class SignedFetcher {
-  /// A fetcher below [base], which ends with a slash.
+  /// Creates a fetcher for [base], which ends with a slash.
   ///
-  /// The pins in force come first, then those of the app: a set whose pins are
-  /// wrong for this very server must not keep the next one from coming.
+  /// It tries the current pins first, then those of the app: a set with wrong
+  /// pins for the update server must not prevent the next update.
   SignedFetcher(
     this.base,
     List<PinSet> pins,
@@ -29,21 +29,21 @@ final class SignedFetcher {
             PinnedHttpClient(each, app: app, now: now)..autoUncompress = false,
         ];
 
-  /// Where the served folder is.
+  /// The URL of the published folder.
   final Uri base;
 
   final List<PinnedHttpClient> _clients;
   final Stopwatch _passed = Stopwatch()..start();
 
-  // For a whole refresh, however lively a server is.
+  // For a whole refresh, even if the server keeps sending.
   static const Duration _deadline = Duration(seconds: 60);
 
-  /// The bytes of a file; `null` where it may be missing, and is.
+  /// Returns the content of a file, or `null` if an optional file is missing.
   Future<Uint8List?> fetch(Wanted wanted) {
     return _fetch(wanted).timeout(_deadline - _passed.elapsed);
   }
 
-  /// Hangs up.
+  /// Closes the connections.
   void close() {
     for (final client in _clients) {
       client.close(force: true);
@@ -53,7 +53,7 @@ final class SignedFetcher {
   Future<Uint8List?> _fetch(Wanted wanted) async {
     final response = await _answer(base.resolve(wanted.path));
     final status = response.statusCode;
-    // Storages that may not say what is there answer with 403.
+    // Object stores that hide which files exist respond with 403.
     if (wanted.mayMiss && (status == 404 || status == 403)) {
       await response.drain<void>();
       return null;

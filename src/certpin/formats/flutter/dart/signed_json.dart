@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Signed metadata as JSON: what is hostile until its signatures are checked.
+/// Signed metadata as JSON: untrusted until its signatures are verified.
 library;
 
 import 'dart:convert';
@@ -8,10 +8,10 @@ import 'dart:typed_data';
 
 import 'signed_exception.dart';
 
-/// Metadata has some five levels: what has more is made to fill the stack.
+/// Metadata has about five levels. Deeper nesting could exhaust the stack.
 const int maxDepth = 16;
 
-/// The object in JSON bytes. Throws where there is none.
+/// Parses a JSON object. Throws if it is not one.
 Map<String, Object?> decodedObject(Uint8List bytes) {
   try {
     final decoded = jsonDecode(utf8.decode(bytes));
@@ -24,7 +24,7 @@ Map<String, Object?> decodedObject(Uint8List bytes) {
   throw const PinUpdateException('unreadable', 'it is not a JSON object');
 }
 
-/// The object under a name.
+/// Returns the object of a key.
 Map<String, Object?> objectAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! Map<String, Object?>) {
@@ -33,7 +33,7 @@ Map<String, Object?> objectAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// The list under a name.
+/// Returns the list of a key.
 List<Object?> listAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! List<Object?>) {
@@ -42,7 +42,7 @@ List<Object?> listAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// The text under a name.
+/// Returns the text of a key.
 String textAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! String) {
@@ -51,7 +51,7 @@ String textAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// The number under a name, which is one or more.
+/// Returns the number of a key, which is at least one.
 int countAt(Map<String, Object?> object, String name) {
   final value = object[name];
   if (value is! int || value < 1) {
@@ -60,7 +60,7 @@ int countAt(Map<String, Object?> object, String name) {
   return value;
 }
 
-/// The texts of a list, each of which stands there once.
+/// Returns the texts of a list without duplicates.
 List<String> textsOf(List<Object?> values) {
   final texts = <String>[];
   for (final value in values) {
@@ -72,7 +72,7 @@ List<String> textsOf(List<Object?> values) {
   return texts;
 }
 
-/// The bytes that are signed: canonical JSON, as securesystemslib writes it
+/// Returns the signed bytes: canonical JSON, as written by securesystemslib
 /// (TUF 1.0.31, 4.2.1; http://wiki.laptop.org/go/Canonical_JSON).
 ///
 /// Sorted keys, no spaces, no fractions; only `"` and `\` are escaped.
@@ -106,7 +106,7 @@ void _write(BytesBuilder out, Object? value, int depth) {
 
 void _writeText(BytesBuilder out, String text) {
   for (final rune in text.runes) {
-    // Half a pair is no character: encoders write it as one that is.
+    // Encoders would replace an unpaired surrogate by another character.
     if (rune >= 0xd800 && rune < 0xe000) {
       throw const PinUpdateException('refused', 'half a character');
     }
@@ -148,7 +148,7 @@ void _writeMap(BytesBuilder out, Map<String, Object?> values, int depth) {
   out.add(utf8.encode('}'));
 }
 
-/// By code points. `compareTo` goes by halves of pairs, which sort otherwise.
+/// Compares by code points. `compareTo` compares surrogates, in another order.
 int _compare(String one, String other) {
   final others = other.runes.toList();
   var place = 0;
@@ -164,7 +164,7 @@ int _compare(String one, String other) {
   return place - others.length;
 }
 
-/// Whether two lists of bytes are the same.
+/// Whether two byte lists are equal.
 bool sameBytes(Uint8List one, Uint8List other) {
   if (one.length != other.length) {
     return false;

@@ -1,9 +1,9 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// The pins of a signed set: from `pins.json` to policies.
+/// Parses the pins of a signed set: from `pins.json` to policies.
 ///
-/// It was signed, and is read strictly all the same. Whatever is not known here
-/// could be a condition, so that nothing is passed over.
+/// Parsing is strict although the file is signed. Unknown fields are refused,
+/// because they could be restrictions.
 library;
 
 import 'dart:convert';
@@ -17,7 +17,7 @@ import 'signed_policies.dart';
 const String _schema = 'certpin-pins/1';
 const List<String> _setFields = ['schema', 'name', 'version', 'hosts'];
 
-/// The pin set in the bytes of `pins.json`. Throws a [PinUpdateException].
+/// Parses the pin set of a `pins.json`. Throws a [PinUpdateException].
 PinSet readPins(Uint8List bytes) {
   final top = decodedObject(bytes);
   requireKnown(top, _setFields);
@@ -47,7 +47,7 @@ PinSet readPins(Uint8List bytes) {
   );
 }
 
-/// Whether two lists of policies say the same.
+/// Whether two lists of policies are equal.
 bool samePolicies(List<HostPolicy> one, List<HostPolicy> other) {
   if (one.length != other.length) {
     return false;
@@ -62,7 +62,7 @@ bool samePolicies(List<HostPolicy> one, List<HostPolicy> other) {
   return true;
 }
 
-/// All that a policy says, in one text.
+/// Returns all fields of a policy as one text.
 String _said(HostPolicy policy) {
   return jsonEncode([
     policy.pattern,

@@ -1,17 +1,17 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// One refresh: which file is wanted next, and what follows from it.
+/// A refresh: which file to fetch next, and how to process it.
 ///
-/// There is no network in here. Whoever drives it asks [wanted], fetches that
-/// file, and gives it to [take], until the phase is `done`:
+/// This file does no I/O. The caller gets the next file from [wanted], fetches
+/// it, and passes it to [take], until the phase is `done`:
 ///
-/// 1. the roots that follow the newest one known, until one is missing
-/// 2. the timestamp, which is not older than the last
-/// 3. the snapshot that it names, and the targets that that names
-/// 4. the pins that the targets name, unless they are known
+/// 1. the successors of the newest known root, until one is missing
+/// 2. the timestamp, which must not be older than the last one
+/// 3. the snapshot named by the timestamp, and the targets named by that
+/// 4. the pins named by the targets, unless they are known
 ///
-/// What was verified is kept in its `Trust` at once: rollbacks are seen after a
-/// refresh that failed half-way too. Pins change in the last step alone.
+/// Verified metadata is stored in `Trust` immediately, so that a rollback is
+/// detected even after an incomplete refresh. Only the last step changes pins.
 library;
 
 import 'dart:typed_data';
@@ -23,13 +23,13 @@ import 'signed_metadata.dart';
 import 'signed_roles.dart';
 import 'signed_trust.dart';
 
-/// A refresh that has not begun.
+/// Returns a refresh before its first step.
 Refresh refreshOf(Trust trust) {
   return Refresh(trust, 'root', 0, null);
 }
 
-/// The pins in force: the newest set that was good, or those of the app, where
-/// the app is newer.
+/// Returns the current pins: the newest valid set, or those of the app if the
+/// app is newer.
 PinSet pinsInForce(Trust trust) {
   final good = trust.good;
   if (good == null || good.pins.version < trust.bundled.version) {
@@ -38,8 +38,8 @@ PinSet pinsInForce(Trust trust) {
   return good.pins;
 }
 
-/// Whether the pins in force are known to be the newest: they were fetched, by
-/// keys that hold, and nothing that vouches for them is past its date.
+/// Whether the current pins are known to be the newest: fetched, signed by
+/// current keys, and without expired metadata.
 bool isNewest(Trust trust, DateTime now) {
   final good = trust.good;
   if (good == null || good.pins.version < trust.bundled.version) {
@@ -48,7 +48,7 @@ bool isNewest(Trust trust, DateTime now) {
   return !good.superseded && now.isBefore(good.promise.until);
 }
 
-/// The file that comes next.
+/// Returns the next file to fetch.
 Wanted wanted(Refresh refresh) {
   final trust = refresh.trust;
   final timestamp = trust.timestamp;
@@ -82,9 +82,9 @@ Wanted _named(Metadata above, String role, int most) {
   return Wanted('metadata/$version.$role.json', limit, false);
 }
 
-/// Takes the file that was wanted; `null` where it may be missing and is.
+/// Processes the fetched file; `null` if an optional file is missing.
 ///
-/// Throws a [PinUpdateException]: then the refresh is over.
+/// Throws a [PinUpdateException], which ends the refresh.
 void take(Refresh refresh, Uint8List? bytes, DateTime now, Verifies verifies) {
   final trust = refresh.trust;
   if (refresh.phase == 'root') {
@@ -131,8 +131,8 @@ void _takeRoot(
   }
 }
 
-/// Forgets what the newest root does not vouch for (TUF 1.0.31, 5.3.11): who
-/// had the old keys may have signed the highest of all versions.
+/// Drops metadata that the newest root does not authorise (TUF 1.0.31, 5.3.11),
+/// because a thief of the old keys could have signed the highest version.
 void dropReplaced(Trust trust, Verifies verifies) {
   final root = trust.roots.last;
   trust.timestamp = _vouchedFor(root, trust.timestamp, verifies);
@@ -197,10 +197,9 @@ void _takeTargets(
   }
 }
 
-/// The pins that the next set must not go back behind: those in force, unless
-/// the newest root has replaced the targets keys that signed them. Whoever has
-/// those keys may have signed the highest of all versions (TUF 1.0.31, 5.3.11).
-/// Then the pins that the app brought are the lowest.
+/// Returns the pins with the lowest acceptable version: the current ones, or
+/// those of the app if the newest root has replaced the targets keys. A thief
+/// of the old keys could have signed the highest version (TUF 1.0.31, 5.3.11).
 PinSet lowestPins(Trust trust, Verifies verifies) {
   final good = trust.good;
   if (good == null) {
@@ -213,7 +212,7 @@ PinSet lowestPins(Trust trust, Verifies verifies) {
   return pinsInForce(trust);
 }
 
-/// Whether the pins in force came under the newest root.
+/// Whether the current pins were verified under the newest root.
 bool isUnderNewestRoot(Trust trust) {
   final good = trust.good;
   final root = good == null ? trust.roots.first.version : good.root;

@@ -1,6 +1,6 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// Roles: what their metadata looks like, who may sign it, and how many must.
+/// Roles: their metadata, the keys that may sign it, and the threshold.
 library;
 
 import 'dart:convert';
@@ -13,7 +13,7 @@ import 'signed_json.dart';
 import 'signed_keys.dart';
 import 'signed_metadata.dart';
 
-/// Reads the metadata of a role. Nothing of it is believed yet.
+/// Parses the metadata of a role, without verifying it.
 Metadata readMetadata(String role, Uint8List bytes) {
   final top = decodedObject(bytes);
   final signed = objectAt(top, 'signed');
@@ -39,8 +39,8 @@ Metadata readMetadata(String role, Uint8List bytes) {
   return found;
 }
 
-/// A moment as TUF writes it, `2027-06-01T00:00:00Z`, and none that only
-/// becomes one by counting on: `DateTime.parse` takes the 40th of May.
+/// Parses a TUF timestamp, `2027-06-01T00:00:00Z`. Invalid dates are refused,
+/// although `DateTime.parse` accepts the 40th of May.
 DateTime _moment(String text) {
   try {
     final moment = DateTime.parse(text);
@@ -69,7 +69,7 @@ Map<String, Uint8List> _signatures(List<Object?> values) {
   return found;
 }
 
-/// A signature that is none counts for nothing: another key may have signed.
+/// Ignores invalid signatures, because another key may have signed as well.
 Uint8List _octets(String text) {
   try {
     return fromHex(text);
@@ -78,7 +78,7 @@ Uint8List _octets(String text) {
   }
 }
 
-/// All four roles are there, and file names say versions (TUF 1.0.31, 4.3).
+/// Requires all four roles, and versions in file names (TUF 1.0.31, 4.3).
 void _checkRoot(Map<String, Object?> signed) {
   if (signed['consistent_snapshot'] != true) {
     throw const PinUpdateException('refused', 'no consistent snapshots');
@@ -94,9 +94,9 @@ void _checkRoot(Map<String, Object?> signed) {
 
 /// Throws unless enough keys of the role have signed (TUF 1.0.31, 5.3.4).
 ///
-/// A key counts once, under however many names it stands there. Whoever is no
-/// key of the role counts for nothing, and so does a key that is no ECDSA key
-/// on P-256 or P-384.
+/// A key counts once, even if the root lists it under several ids. Signatures
+/// of keys outside the role are ignored, and so are keys other than ECDSA on
+/// P-256 or P-384.
 void requireSigned(
   Metadata root,
   String role,
@@ -148,7 +148,7 @@ bool _isBy(
   }
 }
 
-/// How a role names the file of another one.
+/// Returns the reference of a role to another file.
 Named namedIn(Metadata found, String name) {
   final meta = objectAt(found.signed, 'meta');
   if (!meta.containsKey(name)) {
@@ -172,7 +172,7 @@ String? _digest(Map<String, Object?> said) {
   return null;
 }
 
-/// Throws unless these are the named bytes (TUF 1.0.31, 5.5.2, 5.6.2, 5.7).
+/// Throws unless the bytes match the reference (TUF 1.0.31, 5.5.2, 5.6.2, 5.7).
 void requireBytes(Uint8List bytes, int? length, String? digest) {
   if (length != null && bytes.length != length) {
     throw const PinUpdateException('mismatch', 'its length is another');
@@ -182,7 +182,7 @@ void requireBytes(Uint8List bytes, int? length, String? digest) {
   }
 }
 
-/// Throws from the moment on at which it no longer holds.
+/// Throws if the metadata has expired.
 void requireInDate(Metadata found, DateTime now) {
   if (!now.isBefore(found.expires)) {
     final role = found.role;

@@ -1,8 +1,8 @@
 // Written by: certpin export flutter. Do not edit: the next export replaces it.
 
-/// What an app keeps between two runs: one text, so that it is whole or not
-/// there. What is read is believed no more than what a server sends: it passes
-/// the same steps, but for the dates. It was good, and is the best there is.
+/// The stored state of an app between two runs: one text, so that a write is
+/// atomic. It is not trusted more than data of a server: the same steps verify
+/// it, except for expiry, because no newer set is available.
 library;
 
 import 'dart:convert';
@@ -19,13 +19,13 @@ import 'signed_trust.dart';
 
 const int _schema = 1;
 
-/// The state of an app that has seen nothing.
+/// Returns the state of an app before its first refresh.
 Trust newTrust(PinSet bundled, Uint8List root, Verifies verifies) {
   final roots = <Metadata>[firstRoot(root, verifies)];
   return Trust(bundled, roots, null, null, null, null);
 }
 
-/// The text that is kept.
+/// Serialises the state.
 String storedState(Trust trust) {
   final roots = <String>[];
   for (final root in trust.roots) {
@@ -58,8 +58,8 @@ String? _text(Metadata? found) {
   return base64.encode(found.bytes);
 }
 
-/// Brings a new state to where a text says that the app was. Throws where the
-/// text is not to be believed: then nothing of its pins is in force.
+/// Restores a stored state. Throws if the text is not trustworthy; its pins are
+/// then not used.
 void restore(Trust trust, String text, Verifies verifies) {
   final kept = decodedObject(_utf8(text));
   if (kept['schema'] != _schema) {
@@ -87,8 +87,8 @@ Metadata? _seen(Map<String, Object?> kept, String role) {
   return readMetadata(role, _bytes(textAt(kept, role)));
 }
 
-/// The set that was good, under the newest root, or under the one that it was
-/// good under: then its keys were replaced, and no newer set is known.
+/// Verifies the stored set under the newest root, or under an earlier one. In
+/// the latter case its keys have been replaced, and no newer set is known.
 SignedSet _good(Trust trust, Map<String, Object?> kept, Verifies verifies) {
   try {
     return _under(trust.roots.last, trust, kept, verifies, false);

@@ -1,0 +1,359 @@
+"""Limitations on the settings of a policy: pins, match, expiry, trust, mode, reports, debug.
+
+A backup pin is treated as the key of a server, unless all other pins are of authorities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from certpin.errors import ConfigError
+from certpin.formats.projection import Limitation, Omission, PolicyLimitation, Projection
+from certpin.pins import pins_of
+from certpin.x509 import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.pins import HostPin, HostPolicy, PinSet
+
+
+class KeysOnly(PolicyLimitation):
+    """The platform compares only public keys."""
+
+    aspect = "pins"
+    summary = "pins of whole certificates (`cert-sha256/…`): omitted"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the pins of whole certificates."""
+        kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
+        if not kept:
+            raise ConfigError(
+                "none of its pins is the pin of a key",
+                key="pin",
+                fix="pin the key: certpin pin HOST prints both",
+            )
+        lost = [str(entry.pin) for entry in policy.pins if entry not in kept]
+        return replace(policy, pins=kept), f"{', '.join(lost)} is left out" if lost else ""
+
+
+class TwoPins(PolicyLimitation):
+    """The platform requires two pins, also in report-only mode."""
+
+    aspect = "pins"
+    summary = 'a single pin, which `mode = "report"` allows: refused'
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Refuse a single pin."""
+        if len(policy.live_pins) < 2:
+            raise ConfigError(
+                "there is only one pin",
+                key="pin",
+                fix="add a backup: certpin add HOST --backup-key FILE",
+            )
+        return policy, ""
+
+
+class NoCompromised(PolicyLimitation):
+    """The platform has a list of keys to accept, but none of keys to refuse.
+
+    A format lists this limitation first, so that the others see only live pins.
+    """
+
+    aspect = "compromised"
+    summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the keys that clients of certpin refuse."""
+        if not policy.compromised:
+            return policy, ""
+        lost = ", ".join(sorted(map(str, policy.compromised)))
+        kept = tuple(entry for entry in policy.pins if entry.state != "compromised")
+        return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
+
+
+class AnywhereInChain(PolicyLimitation):
+    """The platform compares every certificate of the verified chain."""
+
+    aspect = "match"
+    summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Set ``match`` to ``any``."""
+        if policy.match == "any":
+            return policy, ""
+        return replace(policy, match="any"), f'match = "{policy.match}" becomes "any"'
+
+
+class LeafOnly(PolicyLimitation):
+    """The platform compares only the leaf."""
+
+    aspect = "match"
+    summary = "pins of authorities: only the leaf's key is compared"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Keep only pins that a leaf can match."""
+        policy, unseen = without_unseen(policy)
+        if policy.match == "leaf":
+            return policy, unseen
+        kept = _for_leaves(policy)
+        if policy.match == "ca" or not kept:
+            raise ConfigError(
+                "none of its pins can match a leaf",
+                key="pin",
+                fix="also pin the server's own key, or choose a platform that compares the chain",
+            )
+        words = "; ".join(filter(None, (_narrowed(policy, kept), unseen)))
+        return replace(policy, match="leaf", pins=kept), words
+
+
+class LeafOrAuthority(PolicyLimitation):
+    """The platform has one list for leaves and one for authorities, and requires both to match."""
+
+    aspect = "match"
+    summary = '`match = "any"`: becomes `"leaf"` or `"ca"`, depending on the roles of the pins'
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Choose one of the two lists."""
+        if policy.match != "any":
+            return policy, ""
+        kept = _for_leaves(policy)
+        if not kept:
+            return replace(policy, match="ca"), 'match = "any" becomes "ca"'
+        return replace(policy, match="leaf", pins=kept), _narrowed(policy, kept)
+
+
+def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
+    """Return the policy without compromised keys of authorities, which the platform ignores."""
+    unseen = [
+        entry
+        for entry in policy.pins
+        if entry.state == "compromised" and entry.role in {"intermediate", "root"}
+    ]
+    if not unseen:
+        return policy, ""
+    lost = ", ".join(f"{entry.pin} ({entry.role})" for entry in unseen)
+    kept = tuple(entry for entry in policy.pins if entry not in unseen)
+    return replace(policy, pins=kept), f"{lost} is compromised, and is not refused"
+
+
+def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
+    """Return the pins that a leaf can match; none if all roles but backups are authorities."""
+    roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
+    if roles and roles <= {"intermediate", "root"}:
+        return ()
+    return tuple(entry for entry in policy.pins if entry.role in {"leaf", "backup"})
+
+
+def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
+    lost = [f"{entry.pin} ({entry.role})" for entry in policy.pins if entry not in kept]
+    left_out = f", and {', '.join(lost)} is left out" if lost else ""
+    return f'match = "any" becomes "leaf"{left_out}'
+
+
+class LeafOrAnchors(LeafOnly):
+    """The platform compares only the leaf, but supports its own trust anchors.
+
+    If every anchor of ``trust`` is pinned, every verified chain matches a pin: the anchors then
+    replace the pins, and nothing is omitted.
+    """
+
+    summary = (
+        "pins of authorities, unless `trust` contains exactly their certificates: "
+        "only the leaf is compared"
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Keep the policy if its anchors are pinned, else only pins that a leaf can match."""
+        if _anchors_are_pinned(policy):
+            return without_unseen(policy)
+        try:
+            return super().project_policy(policy)
+        except ConfigError as exc:
+            raise ConfigError(
+                exc.problem,
+                key=exc.key,
+                fix="also pin the server's own key and a backup, or set `trust` to a file "
+                "with exactly the certificates of the pinned authorities",
+            ) from exc
+
+
+def _anchors_are_pinned(policy: HostPolicy) -> bool:
+    if policy.trust is None:
+        return False
+    anchors = [pins_of(Certificate.from_der(der)) for der in policy.trust.der]
+    return all(policy.live_pins.keys() & set(each) for each in anchors)
+
+
+class AnchorsOnly(PolicyLimitation):
+    """The platform accepts every chain to an anchor of ``trust``.
+
+    The file keeps the pins as comments. Nothing is omitted if every anchor is pinned.
+    """
+
+    aspect = "pins"
+    summary = "pins: every chain to an anchor of `trust` is accepted; `trust` is required"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Report an omission if the anchors accept more than the pins."""
+        if policy.trust is None:
+            raise ConfigError(
+                'it has trust = "system", which does not restrict the authorities',
+                key="trust",
+                fix='set trust to the certificate of the authority: trust = "root.pem"',
+            )
+        if _anchors_are_pinned(policy) and policy.match != "leaf":
+            return policy, ""
+        return policy, f"every chain to {policy.trust.source!r} is accepted, pinned or not"
+
+
+class NoExpiry(PolicyLimitation):
+    """The platform enforces pins until they are replaced."""
+
+    aspect = "expires"
+    summary = "`expires`: the pins stay in force after it"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the date."""
+        if policy.expires is None:
+            return policy, ""
+        return _without_date(policy), "expires is left out, so the pins stay in force after it"
+
+
+class FailOpenDate(PolicyLimitation):
+    """The platform stops pinning at a date.
+
+    For ``fail-closed`` policies the date is omitted: pins that stay in force too long can refuse a
+    client, but an end of pinning would accept any attacker with a valid certificate.
+    """
+
+    aspect = "expires"
+    summary = (
+        '`on_expiry` other than `"fail-open"`: with `"fail-closed"` the date is omitted, so that '
+        'pinning never stops; `"report"` becomes `"fail-open"`; a time of day: the next midnight'
+    )
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Keep the date only if the policy may fail open."""
+        if policy.expires is None:
+            return policy, ""
+        if policy.on_expiry == "fail-closed":
+            return _without_date(policy), "expires is left out, so the pins stay in force after it"
+        day = _next_midnight(policy.expires)
+        projected = replace(policy, expires=day, on_expiry="fail-open")
+        words = []
+        if policy.on_expiry == "report":
+            words.append('on_expiry = "report" becomes "fail-open"')
+        if day != policy.expires:
+            words.append(f"expires becomes {day.date().isoformat()}, a date without a time of day")
+        return projected, "; ".join(words)
+
+
+def _without_date(policy: HostPolicy) -> HostPolicy:
+    return replace(policy, expires=None, on_expiry="fail-closed")
+
+
+def _next_midnight(moment: datetime) -> datetime:
+    moment = moment.astimezone(UTC)
+    midnight = datetime.combine(moment.date(), time.min, UTC)
+    last = midnight.date() == date.max  # the last day that datetime supports
+    return midnight if last or midnight == moment else midnight + timedelta(days=1)
+
+
+class NoReportOnly(PolicyLimitation):
+    """The platform has no report-only mode.
+
+    A report-only host is omitted, because enforcing its pins could lock clients out.
+    """
+
+    aspect = "mode"
+    summary = '`mode = "report"`: the host is omitted, or refused if a wildcard would cover it'
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Omit report-only hosts. Refuse them if a wildcard's pins would be enforced instead."""
+        projected, omissions = super().apply(pins)
+        above = {each.pattern.name for each in projected.policies if each.pattern.wildcard}
+        for policy in pins.policies:
+            if policy.mode == "report" and above.intersection(_and_above(policy.pattern.name)):
+                raise ConfigError(
+                    f'{policy.pattern} has mode = "report", but the pins of a parent domain '
+                    f"would be enforced on it: {self.why}",
+                    key="mode",
+                    fix="enforce it too, or replace the wildcard by individual hosts",
+                )
+        return projected, omissions
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the policy unless it is enforced."""
+        if policy.mode == "enforce":
+            return policy, ""
+        return None, 'mode = "report": the host is left out'
+
+
+class NoTrust(PolicyLimitation):
+    """The export does not replace the platform's roots."""
+
+    aspect = "trust"
+    summary = "`trust`: the platform uses its own roots"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the anchors."""
+        if policy.trust is None:
+            return policy, ""
+        return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
+
+
+class NoReports(PolicyLimitation):
+    """The platform sends no reports."""
+
+    aspect = "report_to"
+    summary = "`report_to`: failures are not reported"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Omit the URLs."""
+        if not policy.report_to:
+            return policy, ""
+        return replace(policy, report_to=()), "report_to is left out"
+
+
+class NoDebug(Limitation):
+    """The platform has no debug override."""
+
+    aspect = "debug"
+    summary = "`[debug]`: omitted"
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Omit the section."""
+        if pins.debug is None:
+            return pins, ()
+        omission = Omission(self.aspect, "", f"[debug] is left out: {self.why}")
+        return replace(pins, debug=None), (omission,)
+
+
+def _and_above(name: str) -> Iterator[str]:
+    """Yield a name and all its parent domains."""
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
+# RFC 3986 section 2: reserved and unreserved characters, and percent-encoded ones.
+_ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
+
+
+class PlainAddresses(PolicyLimitation):
+    """The platform accepts only URLs in the characters of RFC 3986."""
+
+    aspect = "report_to"
+    summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"
+
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Percent-encode the other characters."""
+        plain = tuple(quote(each, safe=_ALLOWED, errors="replace") for each in policy.report_to)
+        if plain == policy.report_to:
+            return policy, ""
+        changed = [each for each, old in zip(plain, policy.report_to, strict=True) if each != old]
+        return replace(policy, report_to=plain), f"report_to becomes {' and '.join(changed)}"

@@ -1,0 +1,135 @@
+"""Reduce a pin set to the settings that a platform can express, and report the omissions.
+
+``project`` applies the limitations of a platform to a pin set. Each limitation removes or changes
+one setting, and says what is omitted and why. The platform can express the result exactly: the
+writer and the reader of a format are inverse, so an export omits settings only here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from certpin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from certpin.pins import HostPolicy, PinSet
+
+
+@dataclass(frozen=True)
+class Omission:
+    """A setting that an export omits or changes.
+
+    ``aspect`` is a stable word for programs, ``host`` the pattern of the policy (empty for the
+    whole set), and ``problem`` a sentence without its full stop.
+    """
+
+    aspect: str
+    host: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.problem}" if self.host else self.problem
+
+
+Projection = tuple["PinSet", tuple[Omission, ...]]
+
+
+@dataclass(frozen=True)
+class Limitation(ABC):
+    """A setting that a platform cannot express. ``why`` is the reason, a clause."""
+
+    why: str
+
+    aspect: ClassVar[str]
+    summary: ClassVar[str]  # the omitted setting, for the documentation
+
+    @abstractmethod
+    def apply(self, pins: PinSet) -> Projection:
+        """Return the pin set without the setting, and the omissions.
+
+        Nothing is omitted if the pin set does not use the setting.
+
+        Raises:
+            ConfigError: a pin set without the setting would be unsafe.
+        """
+
+
+class PolicyLimitation(Limitation):
+    """A limitation that applies to each policy separately."""
+
+    @abstractmethod
+    def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        """Return the reduced policy (``None``: omitted), and the description of the omission.
+
+        The description is empty if nothing is omitted. Raises ``ConfigError``.
+        """
+
+    def apply(self, pins: PinSet) -> Projection:
+        """Apply the limitation to each policy."""
+        kept, omissions = [], []
+        for policy in pins.policies:
+            projected, problem = self._project(policy)
+            if projected:
+                kept.append(projected)
+            if problem:
+                omissions.append(
+                    Omission(self.aspect, str(policy.pattern), f"{problem}: {self.why}")
+                )
+        return with_policies(pins, kept, omissions), tuple(omissions)
+
+    def _project(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
+        try:
+            return self.project_policy(policy)
+        except ConfigError as exc:
+            raise ConfigError(
+                f"{policy.pattern} cannot be exported: {exc.problem}; {self.why}",
+                key=exc.key,
+                fix=exc.fix,
+            ) from exc
+
+
+def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
+    """Reduce a pin set to the settings that a platform can express.
+
+    For a platform with limitations, removed pins are dropped silently because they decide nothing,
+    and so is ``strict_x509``, because it applies only to Python: each platform has its own rules
+    for verification.
+
+    Returns:
+        The reduced pin set, and everything that was omitted.
+
+    Raises:
+        ConfigError: the reduced pin set would lock clients out, or protect nothing.
+    """
+    if not limits:
+        return pins, ()
+    pins = replace(pins, policies=tuple(map(_for_platforms, pins.policies)))
+    omissions: list[Omission] = []
+    for limit in limits:
+        pins, lost = limit.apply(pins)
+        omissions += lost
+    return pins, tuple(omissions)
+
+
+def with_policies(
+    pins: PinSet, policies: list[HostPolicy], omissions: Iterable[Omission]
+) -> PinSet:
+    """Return the pin set with other policies. Raises ``ConfigError`` if there are none."""
+    if not policies:
+        raise ConfigError(
+            f"no policy can be exported: {'; '.join(map(str, omissions))}",
+            key="host",
+            fix="change these settings for this platform, or choose another format",
+        )
+    return replace(pins, policies=tuple(policies))
+
+
+def _for_platforms(policy: HostPolicy) -> HostPolicy:
+    if policy.trust is not None and policy.trust.strict is not None:
+        policy = replace(policy, trust=replace(policy.trust, strict=None))
+    kept = tuple(entry for entry in policy.pins if entry.state != "removed")
+    return policy if kept == policy.pins else replace(policy, pins=kept)

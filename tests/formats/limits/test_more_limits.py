@@ -1,4 +1,4 @@
-"""Limits on names, on the number of pins, and on dates."""
+"""Limitations on names, on the number of pins, and on dates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "api.bank.example"
 
 
 def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
-    """What is left of one policy, and what was lost, in words."""
+    """Apply a limitation to one policy. Return the result and the omissions as texts."""
     pins, omissions = project(pin_set(only), [limit])
     [left] = pins.policies
     return left, [omission.problem for omission in omissions]

@@ -1,4 +1,4 @@
-"""Platforms that verify one fixed name refuse what would have none."""
+"""Platforms that verify one fixed name refuse other hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of platforms as somebody wrote them, and pin sets that platforms can express."""
+"""Hand-written files of platforms, and pin sets that platforms can express."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ A, B, C, D, E, F = (base64.b64encode(pin.digest).decode() for pin in PINS)
 
 
 def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **options: Any) -> PinSet:
-    """Read a file that somebody wrote; ``beside`` are the files next to it."""
+    """Import a hand-written file; ``beside`` are the files in its folder."""
 
     def read(path: str) -> bytes:
         if path not in beside:
@@ -36,22 +36,22 @@ def load(name: str, text: str | bytes, beside: Mapping[str, bytes] = {}, **optio
 
 
 def refusal(name: str, text: str | bytes, **options: Any) -> CertpinError:
-    """The error that a file is refused with."""
+    """Return the error of a refused file."""
     with pytest.raises(CertpinError) as caught:
         load(name, text, **options)
     return caught.value
 
 
 def text_of(name: str, *policies: HostPolicy, **fields: Any) -> str:
-    """What is written for a platform, its main file."""
+    """Return the main file of an export."""
     return FORMATS[name].export(pin_set(*policies, **fields)).files[0].text
 
 
 def two(host: str, **fields: Any) -> HostPolicy:
-    """A policy with the first two pins."""
+    """Return a policy with the first two pins."""
     return policy(host, *PINS[:2], **fields)
 
 
 def digests(pins: PinSet) -> dict[str, set[Pin]]:
-    """The pins of each pattern."""
+    """Return the pins of each pattern."""
     return {str(each.pattern): set(each.live_pins) for each in pins.policies}

@@ -1,4 +1,4 @@
-"""Pin sets of every kind, for properties that hold for all of them."""
+"""Pin sets of every kind, for property tests."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ REPORTS = ("https://pins.bank.example/reports", "https://other.example/r?app=1&x
 
 @cache
 def authorities() -> tuple[Authority, ...]:
-    """Two, made once."""
+    """Return two authorities, created once."""
     now = datetime.now(UTC)
     return Authority("One", now=now), Authority("Two", now=now)
 
 
 @cache
 def anchors() -> tuple[TrustAnchors, ...]:
-    """One alone, and both."""
+    """Return the anchors: one authority, or both."""
     ders = tuple(each.certificate.der for each in authorities())
     return TrustAnchors(ders[:1], "one.pem"), TrustAnchors(ders, "two.pem")
 
 
 def compromised(policy: HostPolicy, *pins: Pin) -> HostPolicy:
-    """The policy with keys that are refused wherever they are on a path."""
+    """Return the policy with compromised keys."""
     dead = tuple(HostPin(pin, state="compromised") for pin in pins)
     return replace(policy, pins=policy.pins + dead)
 
@@ -92,7 +92,7 @@ def _policy(draw: st.DrawFn, pattern: HostPattern, *, whole: bool) -> HostPolicy
 
 @st.composite
 def pin_sets(draw: st.DrawFn, most: int = 4) -> PinSet:
-    """Any pin set that the model lets through.
+    """Generate any valid pin set.
 
     One in four is such as a platform of certificates wants it: it would find none among the others.
     """

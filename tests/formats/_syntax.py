@@ -1,4 +1,4 @@
-"""Whether source code parses: with the grammars of tree-sitter, for languages that are not here.
+"""Check that source code parses, with tree-sitter grammars of languages without a compiler here.
 
 Tree-sitter has no packages for Python 3.15: a test that needs it has ``until_python("3.14")``.
 """
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def errors(grammar: str, text: str) -> list[str]:
-    """Each place that the grammar (``kotlin``) has no rule for, or misses something at."""
+    """Return the places of syntax errors."""
     wrong = (node for node in _nodes(_root(grammar, text)) if node.is_error or node.is_missing)
     return [f"{node.start_point.row + 1}: {node.text!r}"[:200] for node in wrong]
 
 
 def names(grammar: str, text: str, kind: str) -> list[str]:
-    """The names of the declarations of a kind."""
+    """Return the names of the declarations of a kind."""
     found = (node for node in _nodes(_root(grammar, text)) if node.type == kind)
     named = (node.child_by_field_name("name") for node in found)
     return [node.text.decode() for node in named if node and node.text]

@@ -1,4 +1,4 @@
-"""Exports and imports in one line."""
+"""Helpers to export and import in one line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def exported(name: str, pins: PinSet) -> str:
-    """The first file of an export."""
+    """Return the first file of an export."""
     return FORMATS[name].export(pins).files[0].text
 
 
 def imported(name: str, text: str, host: str = "", **beside: bytes) -> PinSet:
-    """What is read from a text; ``beside`` are the files there, by their names without ending."""
+    """Import a text; ``beside`` are the other files, by name without extension."""
 
     def find(path: str) -> bytes:
         data = beside.get(path.partition(".")[0].replace("-", "_"))

@@ -1,4 +1,4 @@
-"""Rules of lists and of apps' configuration, each taken out: see ``tests/test_mutations.py``."""
+"""Mutations of the formats for apps: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rules of the formats for programs and proxies, each taken out.
+"""Mutations of the formats for programs and proxies.
 
-See ``tests/test_mutations.py``, and ``interop/test_mutations.py`` for what a client has to miss.
+See ``tests/test_mutations.py``, and ``interop/test_mutations.py`` for real clients.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ MUTATIONS = [
     ),
 ]
 
-# By the program that has to be there.
+# By the required program.
 PEERS = {
     "wget": [
         Mutation(

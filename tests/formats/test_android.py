@@ -1,4 +1,4 @@
-"""Android's network security configuration: what is written is valid, what others wrote is read."""
+"""Android's network security configuration: valid exports, and imports of other files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.kit import pin_set
 if TYPE_CHECKING:
     from certpin.errors import CertpinError
 
-# What is passed over is the subject of tests/formats/test_passed_over.py.
+# For skipped settings, see tests/formats/test_passed_over.py.
 pytestmark = pytest.mark.filterwarnings("ignore:not imported")
 
 SCHEMA = Path(__file__).with_name("network_security_config.xsd")
@@ -55,7 +55,7 @@ def refused(*inside: str) -> CertpinError:
     return refusal("android", config(*inside))
 
 
-# -- what is written ------------------------------------------------------------------------------
+# -- exports -------------------------------------------------------------------------------------
 
 
 def everything() -> str:
@@ -131,7 +131,7 @@ def test_a_fail_closed_date_is_omitted() -> None:
     assert [omission.aspect for omission in export.omissions] == ["expires"]
 
 
-# -- what others wrote ----------------------------------------------------------------------------
+# -- imports --------------------------------------------------------------------------------------
 
 
 def test_the_example_of_the_documentation_is_read() -> None:
@@ -178,7 +178,7 @@ def test_a_nested_domain_config_inherits_and_overrides() -> None:
         "a.bank.example": set(PINS[:2]),
         "deep.bank.example": set(PINS[2:4]),
     }
-    # The date is that of the pin-set: a new one has none.
+    # The date belongs to the pin-set, and the new one has none.
     assert [each.expires for each in pins.policies] == [DAY, DAY, None]
 
 

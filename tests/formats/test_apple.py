@@ -1,4 +1,4 @@
-"""App Transport Security: keys and types as Apple has them, and what its two lists mean."""
+"""App Transport Security: Apple's keys and types, and the meaning of its two lists."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def domains(text: str) -> dict[str, Any]:
 
 
 def check_keys(found: dict[str, Any]) -> None:
-    """What ``plutil -lint`` does not: the keys and types that Apple's documentation has."""
+    """Check the keys and types of Apple's documentation, which ``plutil -lint`` does not check."""
     for name, entry in found.items():
         assert name == name.lower()
         lists = entry.keys() & {"NSPinnedLeafIdentities", "NSPinnedCAIdentities"}

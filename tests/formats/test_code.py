@@ -1,4 +1,4 @@
-"""Source code is read as far as lists of pins go, whatever the language, and whatever the text."""
+"""The tokenizer for lists of pins in source code of any language."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_any_text_is_tokenized_or_refused(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", ['"', "'", "/*", "//", "`", '"""', "r'", "\\", '"\\', " ", "a("])
 def test_hostile_text_takes_linear_time(piece: str) -> None:
-    """A pattern that backtracks would run into the time-out of the suite."""
+    """A backtracking pattern would exceed the timeout of the suite."""
     count = 0
     try:
         for _ in tokens(piece * 300_000):

@@ -1,4 +1,4 @@
-"""curl's configuration file: of certpin's, and as people write it."""
+"""curl's configuration file: certpin's exports, and other notations."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
 
 HOST = "api.bank.example"
-# The fields of the API, as its documentation has them
+# The fields of the API, from its documentation
 # (api-v3/extensions/transport_sockets/tls/v3: tls.proto, common.proto; config/core/v3/base.proto).
 CONTEXT = {
     *("common_tls_context", "sni", "auto_host_sni", "auto_sni_san_validation"),

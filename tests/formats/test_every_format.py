@@ -1,4 +1,4 @@
-"""What holds for every format: nothing is dropped in silence, and what is written is read back."""
+"""Properties of every format: all omissions are reported, and exports are read back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 pytestmark = pytest.mark.parametrize("chosen", FORMATS.values(), ids=FORMATS)
-# What no platform refuses: pins of both kinds, trust anchors, and a date.
+# Settings that no platform refuses: pins of both kinds, trust anchors, and a date.
 PLAIN = pin_set(
     policy(
         "api.bank.example",
@@ -40,7 +40,7 @@ MANY = settings(
 
 
 def exported(chosen: Format, pins: PinSet) -> Export:
-    """An export, or the next example where it is refused."""
+    """Export a pin set; skip the example if the export is refused."""
     try:
         return chosen.export(pins)
     except ConfigError:
@@ -49,7 +49,7 @@ def exported(chosen: Format, pins: PinSet) -> Export:
 
 
 def read_back(chosen: Format, export: Export) -> PinSet:
-    """What the platform's file says."""
+    """Import the exported files."""
     first = export.files[0]
     files = {file.path: file.text.encode() for file in export.files}
     folder = first.path.rpartition("/")[0]

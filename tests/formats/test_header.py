@@ -1,4 +1,4 @@
-"""The first lines of every exported file: which pin set it is. No name of a pin set breaks out."""
+"""The header of exported files. No name of a pin set can break out of its comment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one format that loses nothing, and a reader that believes nothing."""
+"""JSON, the format without omissions, and its strict reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An import drops nothing in silence: whatever is taken out of a file, something else comes out.
+"""An import drops nothing silently: removing any part of a file changes the result or a warning.
 
 Each file is generated, and imported again without each of its elements, attributes or entries in
 turn. The outcome (the meaning of the pin set, the warnings, or the error) must then be another one.
@@ -33,7 +33,7 @@ _VENDOR = {"disableDefaultReportUri": "true"}
 
 
 def outcome(name: str, text: str) -> tuple[Any, list[str]]:
-    """What an import makes of a file, whatever lines its parts are in."""
+    """Return the result of an import, independent of line numbers."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -48,7 +48,7 @@ def _beside() -> dict[str, bytes]:
 
 
 def assert_nothing_is_dropped(name: str, whole: str, parts: Iterator[tuple[str, str]]) -> None:
-    """Compare the outcome of a file with that of each file that lacks a part of it."""
+    """Compare the result of a file with that of each file without one part."""
     expected = outcome(name, whole)
     for what, without in parts:
         assert outcome(name, without) != expected, f"{what} is dropped in silence from {whole}"
@@ -69,7 +69,7 @@ _ATTRIBUTE = st.sampled_from([("cleartextTrafficPermitted", "true"), ("future", 
 
 @st.composite
 def _some(draw: st.DrawFn, node: Node) -> Node:
-    """The element, with things in it that no pin file has a place for."""
+    """Add content to the element that a pin file cannot express."""
     name, attributes, children = node
     more = draw(st.lists(_STRANGE, max_size=2, unique_by=lambda each: each[0]))
     extra = dict(draw(st.lists(_ATTRIBUTE, max_size=1)))
@@ -135,7 +135,7 @@ def _element(node: Node) -> ET.Element:
 
 
 def _without(name: str, node: Node) -> Iterator[tuple[str, str]]:
-    """The file without each of its elements, attributes and texts."""
+    """Yield the file without each of its elements, attributes and texts."""
     root = _element(node)
     reported = " ".join(outcome(name, _xml(node))[1])
     for parent in _read(root, reported):
@@ -150,7 +150,7 @@ def _without(name: str, node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _read(element: ET.Element, reported: str) -> Iterator[ET.Element]:
-    """The element and those in it, but for what is inside of one that is reported as a whole."""
+    """Yield the element and its descendants, except inside those reported as a whole."""
     yield element
     for child in element:
         if f"{child.tag} of {element.tag}" not in reported:
@@ -228,7 +228,7 @@ def _plist(value: Any) -> str:
 
 
 def _plist_without(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The file without each of its keys and items."""
+    """Yield the file without each of its keys and items."""
     for path in list(_paths(value)):
         changed = copy.deepcopy(value)
         holder: Any = changed
@@ -261,7 +261,7 @@ def test_import_drops_no_part_of_a_trustkit_ios_file(value: dict[str, Any]) -> N
 
 
 def _unhidden(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Without what is inside of something that is reported as a whole: its name says it all."""
+    """Remove the content of values that are reported as a whole, by their name."""
     for what, without in _plist_without(value):
         if not re.search(r"'(CFBundleName|NSFuture|TSKFuture)', ", what):
             yield what, without

@@ -1,4 +1,4 @@
-"""OkHttp's CertificatePinner: okhttp-java and okhttp-kotlin, and code as people write it."""
+"""OkHttp's CertificatePinner: okhttp-java and okhttp-kotlin, and other code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an import leaves behind is told: nothing of a platform's file is dropped in silence."""
+"""An import warns about each setting that it skips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exported as source code: for Go, Node.js, .NET and Ktor."""
+"""Exports as source code: Go, Node.js, .NET and Ktor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.kit import pin_set, policy
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "keys.json"
 HOST = "api.bank.example"
-# All that a table can hold, in every field.
+# A table with every field.
 FULL = pin_set(
     policy(HOST, *KEYS[:2], *WHOLE[:1], match="leaf", trust=anchors()[1], expires=DATES[1]),
     policy("**.bank.example", *KEYS[2:4], match="leaf", mode="report", on_expiry="report"),
@@ -129,7 +129,7 @@ def test_node_compares_only_the_leaf() -> None:
 def test_dotnet_export_parses() -> None:
     text = exported("dotnet", FULL)
     assert errors("c_sharp", text) == []
-    assert "#nullable enable\n" in text  # in a project that does not say so, string? is a warning
+    assert "#nullable enable\n" in text  # without it, string? causes a warning
     assert names("c_sharp", text, "class_declaration") == [
         "PinException",
         "PinnedHandler",

@@ -1,4 +1,4 @@
-"""The table of policies in source code: what stands around it does not matter."""
+"""The table of policies in source code, whatever code surrounds it."""
 
 from __future__ import annotations
 

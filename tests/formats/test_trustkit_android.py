@@ -1,4 +1,4 @@
-"""TrustKit for Android: what it adds to the platform's file."""
+"""TrustKit for Android: its additions to the platform's file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from certpin.errors import ConfigError
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.formats._files import PINS, A, B, load, refusal, text_of, two
 
-# What is passed over is the subject of tests/formats/test_passed_over.py.
+# For skipped settings, see tests/formats/test_passed_over.py.
 pytestmark = pytest.mark.filterwarnings("ignore:not imported")
 
 NAME = "trustkit-android"

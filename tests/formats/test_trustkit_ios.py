@@ -1,4 +1,4 @@
-"""TrustKit for Apple's platforms: its keys, its defaults, and what certpin cannot say of it."""
+"""TrustKit for Apple's platforms: its keys, its defaults, and settings without an equivalent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from certpin.errors import ConfigError, FormatError
 from tests.formats._files import DAY, PINS, A, B, digests, load, refusal, text_of, two
 
-# What is passed over is the subject of tests/formats/test_passed_over.py.
+# For skipped settings, see tests/formats/test_passed_over.py.
 pytestmark = pytest.mark.filterwarnings("ignore:not imported")
 
 NAME = "trustkit-ios"

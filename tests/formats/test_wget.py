@@ -1,4 +1,4 @@
-"""wget's configuration file: of certpin's, and as people write it."""
+"""wget's configuration file: certpin's exports, and other notations."""
 
 from __future__ import annotations
 

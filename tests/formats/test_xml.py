@@ -1,4 +1,4 @@
-"""XML that means harm: one pass, and the typed error."""
+"""Hostile XML: linear time, and typed errors."""
 
 from __future__ import annotations
 

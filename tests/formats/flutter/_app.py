@@ -1,4 +1,4 @@
-"""An app that follows signed sets: the exported Dart, with a dictionary for a server."""
+"""An app with signed updates: the exported Dart, with a dictionary as its server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class App:
-    """``pins`` is the ``pins.json`` of what the app brings, ``root`` the root that it brings."""
+    """``pins`` is the ``pins.json`` in the app, ``root`` the root in the app."""
 
     def __init__(self, pins: bytes, root: bytes) -> None:
         self._app = call("appNew", pins, root)
@@ -21,7 +21,7 @@ class App:
         self.asked: list[str] = []
 
     def start(self) -> None:
-        """Start it again, with what it stored. Raises ``PinUpdateException``."""
+        """Restart the app with its stored state. Raises ``PinUpdateException``."""
         call("appStart", self._app, self.stored)
 
     @property
@@ -32,7 +32,7 @@ class App:
 
     @property
     def version(self) -> int:
-        """The version of the pins that are in force."""
+        """The version of the current pins."""
         version: int = self.state["version"]
         return version
 
@@ -42,7 +42,7 @@ class App:
         return newest
 
     def refresh(self, files: Mapping[str, bytes], now: datetime) -> None:
-        """Ask a server that shows these files. Raises ``PinUpdateException``."""
+        """Refresh from a server with these files. Raises ``PinUpdateException``."""
         shown = {path: b64encode(data).decode() for path, data in files.items()}
         answer = call("appRefresh", self._app, shown, _moment(now))
         self.stored, self.asked = answer["stored"], answer["asked"]
@@ -55,7 +55,7 @@ def _moment(now: datetime) -> str:
 
 
 def verdict(app: App, files: Mapping[str, bytes], now: datetime) -> tuple[str, int]:
-    """Why it refuses, empty if it doesn't; and the version in force then."""
+    """Return the reason of the refusal, or an empty text, and the current version."""
     try:
         app.refresh(files, now)
     except PinUpdateException as refused:

@@ -1,4 +1,4 @@
-"""Call the Dart that decides: one VM for all tests of a process, which ``vm/bridge.dart`` runs in.
+"""Call the Dart library: one VM per test process, which runs ``vm/bridge.dart``.
 
 What runs is the text of the installed certpin, so that a rule that is taken out of it is missed.
 """
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class FormatException(Exception):  # noqa: N818, the name is Dart's
-    """Something that is not of its form."""
+    """An input has an invalid format."""
 
 
 class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
-    """An update that was refused: a reason for programs, and a sentence."""
+    """A refused update: a reason for programs, and a sentence."""
 
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(f"{reason}: {problem}")
@@ -36,11 +36,11 @@ class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
 
 
 class DartFailedError(Exception):
-    """Any other error: none of the tests expects one."""
+    """Any other error, which no test expects."""
 
 
 def library() -> Path:
-    """The folder of the library, as certpin has it."""
+    """Return the source folder of the library."""
     return Path(str(files("certpin.formats.flutter").joinpath("dart")))
 
 
@@ -65,7 +65,7 @@ def call(name: str, *words: Any) -> Any:
 
 
 def in_dart(policy: HostPolicy) -> dict[str, Any]:
-    """A policy as ``vm/dump.dart`` writes the same one: with the defaults of Dart."""
+    """Return a policy as ``vm/dump.dart`` writes it, with the defaults of Dart."""
     lists = {"pins", "compromised", "reportTo"}
     fields = {
         name: list(values) if name in lists else values[0] for name, values in row(policy).items()

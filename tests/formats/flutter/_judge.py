@@ -1,4 +1,4 @@
-"""The same app in Python: the published client of python-tuf, and certpin's own rules on top."""
+"""The same app in Python: the client of python-tuf, with certpin's additional rules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LIMITS = Limits()
 
 
 class Judge(FetcherInterface):
-    """``folder`` is where it keeps what it saw; ``pins`` the pin file that the app brings."""
+    """``folder`` is its storage; ``pins`` is the pin file in the app."""
 
     def __init__(self, folder: Path, pins: bytes, root: bytes) -> None:
         self._folder = folder
@@ -43,7 +43,7 @@ class Judge(FetcherInterface):
         self._known: SignedSet | None = None
 
     def verdict(self, files: Mapping[str, bytes], now: datetime) -> tuple[str, int]:
-        """Why it refuses, empty where it doesn't; and the version in force then."""
+        """Return the reason of the refusal, or an empty text, and the current version."""
         self._files = files
         try:
             with update_errors():
@@ -64,7 +64,7 @@ class Judge(FetcherInterface):
             config=UpdaterConfig(root_max_length=_LIMITS.root, **limits),
             bootstrap=self._root,
         )
-        updater._trusted_set.reference_time = now  # its clock is the system's
+        updater._trusted_set.reference_time = now  # its default is the system clock
         updater.refresh()
         signed = SignedMetadata(
             *((self._folder / f"{role}.json").read_bytes() for role in SignedMetadata._fields)

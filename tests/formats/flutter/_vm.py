@@ -1,4 +1,4 @@
-"""Run Dart: the VMs of requirements/dart.txt, with the packages of ``vm/`` in the place of pub's.
+"""Run Dart: the VMs of requirements/dart.txt, with the packages of ``vm/`` instead of pub's.
 
 Tests that use this need the mark ``peer("dart")``.
 """
@@ -27,7 +27,7 @@ PATIENCE = 120.0  # seconds for one run
 
 
 def package_config(folder: Path, packages: Mapping[str, Path]) -> Path:
-    """Write what pub would: where each package is. Returns the file.
+    """Write pub's package configuration. Return the file.
 
     Args:
         folder: of the file.

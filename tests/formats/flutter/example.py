@@ -1,4 +1,4 @@
-"""Write the generated files of the example anew: python -m tests.formats.flutter.example"""
+"""Regenerate the files of the example: python -m tests.formats.flutter.example"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URL = "https://api.bank.example/pins/"
 
 
 def generated() -> dict[str, str]:
-    """What the exports write for the pin files of the example, by name."""
+    """Return the exported files for the pin files of the example, by name."""
     library = _export(FLUTTER, "pins.toml", SignedSource(URL, (APP / "root.json").read_bytes()))
     [flavour] = _export(FLUTTER_PINS, "pins.development.toml").files
     files = {file.path: file.text for file in library.files}

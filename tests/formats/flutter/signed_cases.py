@@ -1,4 +1,4 @@
-"""What may happen between two moments at which an app asks: publishing as it should be, attacks."""
+"""Events between two refreshes of an app: regular publishing, and attacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SOMEBODY = Pin.parse("sha256/" + "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=")
 
 
-# ── As it should be ───────────────────────────────────────────────────────────────────────────────
+# ── Regular publishing ────────────────────────────────────────────────────────────────────────────
 
 
 def nothing_new(bank: Bank) -> None:
@@ -90,7 +90,7 @@ def fields_that_nobody_knows(bank: Bank) -> None:
 
 
 def freeze(bank: Bank) -> None:
-    """What was shown is shown again, when it is past its date."""
+    """Replay earlier files after their expiry."""
     bank.now += timedelta(days=4)
 
 
@@ -107,7 +107,7 @@ def roll_back_the_daily_timestamp(bank: Bank) -> None:
 
 
 def sign_the_same_version_twice(bank: Bank) -> None:
-    """Targets that keys of the role have signed, and that are not those that the snapshot names."""
+    """Validly signed targets that differ from those named by the snapshot."""
     bank.publish(3)
     bank.repository.versions["targets"] -= 1
     bank.repository.now += timedelta(seconds=1)

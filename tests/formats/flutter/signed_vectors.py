@@ -1,4 +1,4 @@
-"""Make the vectors of signed sets anew: python -m tests.formats.flutter.signed_vectors
+"""Regenerate the vectors of signed sets: python -m tests.formats.flutter.signed_vectors
 
 What servers show, moment after moment, and what an app has in force then: sets that are right, and
 each attack. python-tuf makes and judges them; the Dart of the export judges them here, and on a
@@ -37,7 +37,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Moment:
-    """What a server shows; why an app refuses it, empty where it does not; its version then."""
+    """The files of a server, the reason of a refusal or an empty text, and the current version."""
 
     now: datetime
     files: Mapping[str, bytes]
@@ -47,7 +47,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Case:
-    """An app brings ``pins`` and ``root``, and asks at each moment."""
+    """An app with ``pins`` and ``root`` that refreshes at each moment."""
 
     name: str
     pins: bytes
@@ -57,7 +57,7 @@ class Case:
 
 @dataclass
 class Bank(World):
-    """The bank, for the attacks of tests/updates: what it publishes has ``pins.json`` too."""
+    """The bank for the attacks of tests/updates; it also publishes ``pins.json``."""
 
     shown: list[tuple[datetime, Mapping[str, bytes]]] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Bank(World):
 
 
 def bank(folder: Path) -> Bank:
-    """One that has published version 2."""
+    """Return a bank that has published version 2."""
     repository = Repository(folder / "site", now=START)
     identity = SimpleNamespace(pin=kit.NOBODY_ELSE)
     made = Bank(repository, None, identity, folder / "cache", now=START + HOUR)  # type: ignore[arg-type]  # no server, no certificates
@@ -82,7 +82,7 @@ def bank(folder: Path) -> Bank:
 
 
 def again(first: Bank, folder: Path) -> Bank:
-    """The same bank once more, with the same keys and a folder of its own."""
+    """Return a copy of the bank with the same keys and its own folder."""
     made = copy.copy(first)
     made.repository = copy.copy(first.repository)
     made.repository.folder = first.repository.copy(folder / "site")
@@ -94,14 +94,14 @@ def again(first: Bank, folder: Path) -> Bank:
 
 
 def cases(folder: Path) -> list[Case]:
-    """All of them, made anew."""
+    """Generate all cases."""
     first = bank(folder / "first")
     attacks = signed_cases.CASES.items()
     return [case(name, again(first, folder / str(at)), do) for at, (name, do) in enumerate(attacks)]
 
 
 def case(name: str, world: Bank, do: Callable[[Bank], None]) -> Case:
-    """An app follows version 2; then something is done, and it asks again."""
+    """An app has version 2; then an event happens, and it refreshes again."""
     pins = world.text(1).encode()
     world.let_follow()
     do(world)

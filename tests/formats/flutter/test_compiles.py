@@ -1,4 +1,4 @@
-"""Every Dart file that certpin ships compiles, on the oldest promised Dart and the newest."""
+"""Every shipped Dart file compiles with the oldest supported and the newest Dart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LEAF = policy("a.example", NOBODY, NOBODY_ELSE, match="leaf")
 def errors(
     folder: Path, vm: DartVM, imports: Iterable[str], packages: Mapping[str, Path] | None = None
 ) -> str:
-    """The errors of a program that imports all of these."""
+    """Return the errors of a program that imports all of these."""
     lines = [f"import '{each}' as i{at};" for at, each in enumerate(imports)]
     program = folder / "everything.dart"
     program.write_text("\n".join([*lines, "void main() {}"]), encoding="utf-8")
@@ -77,13 +77,13 @@ def test_every_file_of_the_example_compiles_that_needs_no_flutter(
     ],
 )
 def test_compile_errors_are_detected(slip: str, message: str, tmp_path: Path) -> None:
-    """The check itself, checked."""
+    """Test the check itself."""
     (tmp_path / "slip.dart").write_text(slip, encoding="utf-8")
     assert message in errors(tmp_path, _vm.NEWEST, ["slip.dart"])
 
 
 def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str, Any]]:
-    """What Dart finds in the exported files of these pin sets."""
+    """Read the exported files of these pin sets with Dart."""
     for at, pins in enumerate(made):
         text = FLUTTER_PINS.export(pins).files[0].text
         for name in ("debug", "policy"):  # the same classes for all of them

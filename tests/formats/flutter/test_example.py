@@ -1,4 +1,4 @@
-"""The example app: what the export writes stands in it, and its parts fit together."""
+"""The example app contains the current export, and its parts are consistent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ON_EACH = pytest.mark.parametrize("vm", _vm.VERSIONS, ids=lambda vm: vm.version)
 
 
 def outcomes(folder: Path, vm: DartVM, tests: list[str]) -> dict[str, str | None]:
-    """Run tests of the example with the library of this certpin: what went wrong in each."""
+    """Run tests of the example with the current library. Return the errors of each."""
     shutil.copytree(example.APP / "lib", folder / "lib")
     shutil.copytree(library(), folder / "lib" / "pinning", dirs_exist_ok=True)
     imports = [f"import '{(example.APP / path).as_uri()}' as i{n};" for n, path in enumerate(tests)]
@@ -74,7 +74,7 @@ def test_connections_of_the_library_on_real_servers(vm: DartVM, tmp_path: Path) 
 @pytest.mark.peer("dart")
 @ON_EACH
 def test_the_other_tests_of_the_example_pass(vm: DartVM, tmp_path: Path) -> None:
-    """Those without widgets."""
+    """Run the tests without widgets."""
     others = [path for path in WITHOUT_WIDGETS if path != CONNECTIONS]
     ended = outcomes(tmp_path, vm, others)
     assert {name: error for name, error in ended.items() if error} == {}
@@ -84,7 +84,7 @@ def test_the_other_tests_of_the_example_pass(vm: DartVM, tmp_path: Path) -> None
 
 @pytest.mark.peer("dart")
 def test_failing_dart_tests_are_detected(tmp_path: Path) -> None:
-    """The check itself, checked: also if nothing waits for the future that fails."""
+    """Test the check itself, also for a failing future that is not awaited."""
     program = tmp_path / "failing_test.dart"
     program.write_text(
         """

@@ -1,4 +1,4 @@
-"""The files of the export use no way around the pins. That they compile: ``test_compiles``."""
+"""The exported files do not bypass the pins. ``test_compiles`` checks that they compile."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def test_the_library_imports_only_documented_packages() -> None:
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_no_callback_accepts_refused_certificates(name: str) -> None:
-    """Comments and the setters that refuse are all that may name them."""
+    """Only comments and refusing setters may name them."""
     code = [line for line in SOURCES[name].splitlines() if "//" not in line]
     weak = ("onBadCertificate", "..badCertificateCallback", "validateCertificate", "allowLegacy")
     assert not [line for line in code if any(word in line for word in weak)]
 
 
 def test_override_anchors_depend_on_a_constant() -> None:
-    """What a constant does not choose is not compiled in: no release holds the proxy's anchor."""
+    """Unselected constants are not compiled in, so releases do not contain the proxy's anchor."""
     assert "debugAnchors: debugOverride ? '''" in SOURCES["pins.dart"]
     switch = SOURCES["debug.dart"].partition("const bool debugOverride =")[2]
     assert [part.strip(" ;\n") for part in switch.split("&&")] == [
@@ -92,7 +92,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_there_are_no_unused_imports(name: str) -> None:
-    """The compiler lets it pass, and the analyzer of an app warns."""
+    """The compiler accepts it, but the analyzer of an app warns."""
     imported = set(re.findall(r"^import '(\w+\.dart)'", SOURCES[name], re.MULTILINE))
     used = set(_words(SOURCES[name])) - PUBLIC[name]
     assert {other for other in imported if not PUBLIC[other] & used} == set()

@@ -1,4 +1,4 @@
-"""flutter and flutter-pins: what dart:io can hold, what it can't, and what is read back."""
+"""flutter and flutter-pins: supported settings, omissions, and imports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOTS = tuple(HostPin(pins_of(each.certificate)[0], "root") for each in authorit
 
 
 def host(*pins: HostPin, **fields: object) -> PinSet:
-    """A pin set of one host."""
+    """Return a pin set of one host."""
     made = HostPolicy(HostPattern.parse("a.example"), pins, **fields)  # type: ignore[arg-type]  # any field
     return pin_set(made)
 

@@ -1,4 +1,4 @@
-"""docs/flutter.md: its Dart compiles, its words are those of the code."""
+"""docs/flutter.md: its Dart compiles, and its terms match the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Dart that decides, compared with certpin: der, hosts, verdict, rate."""
+"""The Dart library compared with certpin: der, hosts, verdict, rate."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LENIENT = {
 
 
 def spki(der: bytes) -> bytes | None:
-    """What the Dart walk reads; ``None`` where it refuses. Any other error fails the test."""
+    """Return the key read by Dart, or ``None`` if it refuses. Any other error fails the test."""
     try:
         found: bytes = call("subjectPublicKeyInfo", der)
     except FormatException:
@@ -51,7 +51,7 @@ def spki(der: bytes) -> bytes | None:
 
 
 def certpins(der: bytes) -> bytes | None:
-    """What certpin reads."""
+    """Return the key read by certpin."""
     try:
         return Certificate.from_der(der).spki
     except CertificateParseError:
@@ -59,7 +59,7 @@ def certpins(der: bytes) -> bytes | None:
 
 
 def covering(pins: PinSet, host: str) -> str | None:
-    """The pattern by which the Dart look-up finds a policy."""
+    """Return the pattern of the policy found by Dart."""
     found: str | None = call("covering", [str(policy.pattern) for policy in pins.policies], host)
     return found
 
@@ -131,7 +131,7 @@ def test_the_dart_parser_never_reads_another_key(data: st.DataObject) -> None:
     ],
 )
 def test_each_parser_rule_refuses_independently(start: str, why: str) -> None:
-    """Other rules would refuse some of these later: none leans on another."""
+    """Each rule must refuse, even if a later one would refuse as well."""
     with pytest.raises(FormatException, match=why):
         call("subjectPublicKeyInfo", bytes.fromhex(start))
 
@@ -168,7 +168,7 @@ def test_dart_finds_the_policy_for_any_host(
 
 @pytest.mark.parametrize("host", [*vectors.HOSTS, "xn--bcher-kva.example"])
 def test_dart_normalises_hosts_as_certpin(host: str) -> None:
-    """But for IPv6, which keeps its spelling, and is compared as an address."""
+    """Except for IPv6, which is not normalised, but compared by value."""
     if ":" not in host:
         assert call("normaliseHost", host) == _normalised(host)
 

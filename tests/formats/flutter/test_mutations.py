@@ -1,4 +1,4 @@
-"""Each rule is removed from the exported Dart, which still has to compile; its test has to fail."""
+"""Each rule is removed from the exported Dart, which must still compile; its test must fail."""
 
 from __future__ import annotations
 

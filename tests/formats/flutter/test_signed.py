@@ -1,4 +1,4 @@
-"""The client of signed sets in Dart, judged beside python-tuf, and what it keeps of a run."""
+"""The Dart client of signed sets compared with python-tuf, and its stored state."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def bank(tmp_path: Path) -> Bank:
 
 
 def shown(bank: Bank) -> dict[str, bytes]:
-    """What its server shows now."""
+    """Return the current files of its server."""
     bank.let_follow()
     return dict(bank.shown[-1][1])
 
 
 def app_of(bank: Bank) -> App:
-    """An app that it released, with version 1."""
+    """Return a released app with version 1."""
     case = signed_vectors.case("", bank, lambda _: None)
     return App(case.pins, case.root)
 
@@ -88,7 +88,7 @@ def test_fresh_keys_give_the_same_results_as_the_vectors(tmp_path: Path) -> None
 
 
 def _alike(reason: str) -> str:
-    """Signatures differ in length: so may files of two moments."""
+    """Signatures differ in length, and so can files."""
     return "mismatch" if reason == "too-long" else reason
 
 
@@ -112,7 +112,7 @@ def test_no_private_key_is_stored() -> None:
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_changed_octet_is_refused_or_has_no_effect(data: st.DataObject) -> None:
-    """It is refused, or said the same: spaces between, a signature that nobody counts."""
+    """It is refused, or has no effect: spaces, or a signature that is not counted."""
     moment = PLAIN.moments[-1]
     path = data.draw(st.sampled_from(sorted(moment.files)))
     shown = moment.files[path]
@@ -124,7 +124,7 @@ def test_any_changed_octet_is_refused_or_has_no_effect(data: st.DataObject) -> N
     assert (reason, version) == ("", 3) or (reason and version == 2)
     app.start()
     assert app.version == version
-    assert verdict(app, moment.files, moment.now) == ("", 3)  # no damage lasts
+    assert verdict(app, moment.files, moment.now) == ("", 3)  # the app recovers
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_the_first_root_signs_itself() -> None:
 
 
 def test_a_set_signed_by_replaced_keys_stays_in_force_but_is_not_current(bank: Bank) -> None:
-    """A new root alone: what was good is the best that there is, until the new keys sign."""
+    """Only the root is new: the last valid set stays in force until the new keys sign."""
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
     bank.repository.rotate("targets")
@@ -190,7 +190,7 @@ def test_a_set_without_a_valid_root_is_not_used(bank: Bank) -> None:
 
 
 def test_replaced_keys_cannot_freeze_the_versions(bank: Bank) -> None:
-    """Who had the online key signed the highest of all versions (TUF 1.0.31, 5.3.11)."""
+    """A thief of the online key signed the highest version (TUF 1.0.31, 5.3.11)."""
     app = app_of(bank)
     app.refresh(shown(bank), bank.now)
     bank.repository.versions |= {"snapshot": 2**40, "timestamp": 2**40}
@@ -226,7 +226,7 @@ def test_versions_of_stolen_targets_keys_end_with_the_keys(bank: Bank, restarted
 
 
 def test_an_incomplete_refresh_keeps_its_verified_state(bank: Bank) -> None:
-    """A newer timestamp, and nothing behind it: the older one is a rollback from then on."""
+    """After a newer timestamp without its files, the older timestamp is a rollback."""
     app = app_of(bank)
     before = shown(bank)
     app.refresh(before, bank.now)
@@ -247,7 +247,7 @@ def test_a_newer_app_ignores_older_stored_pins(bank: Bank) -> None:
     root = bank.repository.path("root").read_bytes()
     new = App(shown(bank)[_pins_path(bank)], root)
     new.stored = old.stored
-    with pytest.raises(PinUpdateException, match="signature"):  # by keys that are gone
+    with pytest.raises(PinUpdateException, match="signature"):  # by removed keys
         new.start()
     assert new.version == 4
     assert not new.is_newest(bank.now)

@@ -1,4 +1,4 @@
-"""Any history of a publisher and of whoever stands between: both clients go the same way."""
+"""Random histories of a publisher and an attacker: both clients reach the same state."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def renew(bank: Bank) -> None:
 
 
 def replace(*roles: str) -> Callable[[Bank], None]:
-    """New keys, and what they have to sign anew."""
+    """New keys, and the roles that they sign again."""
 
     def step(bank: Bank) -> None:
         bank.repository.rotate(*roles)

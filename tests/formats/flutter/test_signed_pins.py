@@ -1,4 +1,4 @@
-"""``pins.json``: what is signed for Flutter apps, and what they take of it."""
+"""``pins.json``: the signed pins for Flutter apps, and their import."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAF = policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much])
 @given(pins=pin_sets())
 def test_published_and_exported_pins_are_equal(pins: PinSet) -> None:
-    """The same pins as in ``pins.dart``: fields that are not there have the defaults of Dart."""
+    """The pins equal those of ``pins.dart``; missing fields have the defaults of Dart."""
     pins = replace(pins, debug=None)
     try:
         projected = FLUTTER.export(pins).pins

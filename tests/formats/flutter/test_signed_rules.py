@@ -1,4 +1,4 @@
-"""Each rule of the Dart that reads signed sets, by itself: encoding, keys, roles."""
+"""Each rule of the Dart reader of signed sets: encoding, keys, roles."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _signed(root: bytes, found: bytes) -> str:
 
 
 def test_a_key_with_several_ids_counts_once() -> None:
-    """python-tuf goes by names: a root that names a key twice lets it sign for two. Not here."""
+    """python-tuf counts key ids: a key listed twice counts twice. Dart counts keys."""
     keys = {"a": ONE.public_key, "b": ONE.public_key}
     found = _read(_root(keys, 2), {"a": ONE, "b": ONE})
     assert _signed(found, found) == "root was signed by 1 of the 2 keys that must sign it"
@@ -225,7 +225,7 @@ def test_keys_outside_the_role_are_ignored() -> None:
 
 
 def test_keys_of_other_types_are_ignored() -> None:
-    """An authority may sign with Ed25519 too, for other clients."""
+    """An authority may also sign with Ed25519, for other clients."""
     other = CryptoSigner.generate_ed25519()
     keys = {"a": ONE.public_key, "b": other.public_key}
     found = _read(_root(keys, 1), {"b": other})

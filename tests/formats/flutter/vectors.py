@@ -1,4 +1,4 @@
-"""Make the vectors of the Dart tests anew: python -m tests.formats.flutter.vectors
+"""Regenerate the vectors of the Dart tests: python -m tests.formats.flutter.vectors
 
 Certificates of every kind of key, whole and damaged, hosts, and decisions, each with what certpin
 says. The Dart tests of the example read them on a machine with Dart; certpin's own tests run the
@@ -41,7 +41,7 @@ TARGET = ROOT / "examples/flutter_app/test/pinning/vectors.json"
 KEYS: dict[str, dict[str, str]] = json.loads((ROOT / "tests/vectors/keys.json").read_text("ascii"))
 WHOLE = base64.b64decode(KEYS["p256"]["certificate"])
 
-# Where things stand in a certificate (RFC 5280 section 4.1).
+# The offsets of fields in a certificate (RFC 5280 section 4.1).
 TBS, VERSION, SERIAL, ISSUER, SPKI, EXTENSIONS = (0,), (0, 0), (0, 1), (0, 3), (0, 6), (0, 7)
 SIGNATURE_ALGORITHM, SIGNATURE, ALGORITHM, KEY = (1,), (2,), (0, 6, 0), (0, 6, 1)
 NULL = Node(0x05)
@@ -124,7 +124,7 @@ def vectors() -> dict[str, Any]:
 
 
 def certificates() -> dict[str, bytes]:
-    """Whole ones, and what is made of one of them."""
+    """Yield valid certificates, and variations of one."""
     found = {name: base64.b64decode(vector["certificate"]) for name, vector in KEYS.items()}
     found["cut short by one octet"] = WHOLE[:-1]
     found["half of it"] = WHOLE[: len(WHOLE) // 2]
@@ -141,7 +141,7 @@ def certificates() -> dict[str, bytes]:
 
 
 def expected_pins(der: bytes) -> list[str] | None:
-    """The pins of a certificate, of its key first; ``None`` where it must be refused."""
+    """Return the pins of a certificate, its key first; ``None`` if it must be refused."""
     try:
         return list(map(str, pins_of(Certificate.from_der(der))))
     except CertificateParseError:
@@ -153,7 +153,7 @@ def _certificate(der: bytes) -> dict[str, Any]:
 
 
 def pin_set() -> PinSet:
-    """Two pins for each of the patterns."""
+    """Return a policy with two pins for each pattern."""
     pins = (HostPin(NOBODY, "leaf"), HostPin(NOBODY_ELSE, "backup"))
     return PinSet(
         "vectors", 1, tuple(HostPolicy(HostPattern.parse(each), pins) for each in PATTERNS)
@@ -165,7 +165,7 @@ def _covering(host: str) -> str | None:
 
 
 def covering(pins: PinSet, host: str) -> str | None:
-    """The pattern that covers a host; ``None`` for none, and for what is no host."""
+    """Return the pattern that covers a host; ``None`` for none, and for invalid hosts."""
     try:
         policy = pins.policy_for(normalise(host))
     except HostError:

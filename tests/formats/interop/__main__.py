@@ -1,4 +1,4 @@
-"""Run every export in its client, and write the page. Each of the programs must be here."""
+"""Run every export in its client, and write the page. All programs must be installed."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ _REST = """
 
 
 def row(proof: Proof, run: Run) -> str:
-    """The line of one run."""
+    """Return the line of one run."""
     right = run.count(Outcome.RIGHT) - 2  # the good control, first and last
     tried = right + sum(run.count(each) for each in (Outcome.WRONG, Outcome.WARNING))
     fails = ", ".join(f"`{name}`" for name in sorted(failed(run))) or "nothing"
@@ -68,7 +68,7 @@ def row(proof: Proof, run: Run) -> str:
 
 
 def version(proof: Proof) -> str:
-    """A program, and the first number that it says of itself."""
+    """Return a program and its version."""
     program, *words = proof.version
     peer = peers.by_name().get(program)
     path = peer.find() if peer else None

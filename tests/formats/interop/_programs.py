@@ -1,4 +1,4 @@
-"""The real clients of the exports, brought to the lab."""
+"""The real clients of the exports, for the lab."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _JARS = ("okhttp.jar", "okio.jar", "kotlin-stdlib.jar")
 
 @dataclass
 class Built:
-    """A program that is built from the export: once for each file of pins."""
+    """A program that is built from the export, once per file of pins."""
 
     name: str
     build: Callable[[Path, Path], None]  # from the export, into a folder
@@ -39,7 +39,7 @@ class Built:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, target: Target) -> Ending:
-        """Build it, where these pins are new, and run it."""
+        """Build it if the pins are new, and run it."""
         export = target.export(self.name)
         with self._lock:
             if export not in self._clients:
@@ -50,7 +50,7 @@ class Built:
         return self._clients[export].run(target)
 
     def stop(self) -> None:
-        """End what runs."""
+        """Stop the running program."""
         for client in tuple(self._clients.values()):
             client.stop()
 
@@ -90,7 +90,7 @@ def _resolving(hosts: Path) -> tuple[str, ...]:
 
 
 def may_resolve(folder: Path) -> bool:
-    """Whether the machine lets a test have an /etc/hosts of its own."""
+    """Return whether a test can have its own /etc/hosts."""
     hosts = folder / "hosts"
     hosts.touch()
     done = subprocess.run([*_resolving(hosts), "true"], capture_output=True, check=False)
@@ -124,7 +124,7 @@ class Resolved:
         return self.command.run(target)
 
     def stop(self) -> None:
-        """End what runs."""
+        """Stop the running program."""
         self.command.stop()
 
 
@@ -135,7 +135,7 @@ def _build_dart(export: Path, folder: Path) -> None:
 
 
 class Jvm:
-    """The clients of Java, in one JVM that is begun when it is first needed."""
+    """The Java clients, in one JVM that starts on first use."""
 
     def __init__(self, client: str, folder: Path, find: Callable[[Target], Path]) -> None:
         self._client = client
@@ -203,7 +203,7 @@ def _build_kotlin(target: Target) -> Path:
 
 
 def http_client(folder: Path) -> Client:
-    """Java's own client, which knows no pins: its anchors are the file beside nginx's export."""
+    """Java's own client, without pins: it uses the anchors of nginx's export."""
     return Jvm(
         "HttpClient", folder, lambda target: target.export("nginx").with_name("nginx-anchors.pem")
     )

@@ -1,4 +1,4 @@
-"""Which export was run in which client, over which cases, and what that client really fails."""
+"""The exports, their clients and cases, and the failures of each client."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Proof:
     style: Style
     peers: tuple[str, ...]
     make: Callable[[Path], Client]
-    version: tuple[str, ...]  # the command that tells its version
+    version: tuple[str, ...]  # the command that prints its version
     fails: Mapping[str, str] = field(default_factory=dict)
     cases: tuple[str, ...] = ()
 
@@ -46,7 +46,7 @@ class Proof:
         return f"{self.format}, {self.client}, {self.style}"
 
     def run(self, folder: Path, jobs: int = 2) -> Run:
-        """Run it, and leave nothing of it behind."""
+        """Run it, and clean up."""
         chosen = [case for case in CASES if not self.cases or case.name in self.cases]
         with _ended(self.make(folder)) as client, Lab(style=self.style) as lab:
             return prove(lab, client, chosen, jobs=jobs)
@@ -66,7 +66,7 @@ def failed(run: Run) -> dict[str, str]:
     return {each.case.name: f"{each.verdict}" for each in run.results if each.outcome in bad}
 
 
-# Why each of them fails what it fails; the first that has words for a case is meant.
+# The reasons for the failures of each client; the first entry with the case counts.
 REASONS = {
     "cn-only": "reads the common name where a certificate has no names",
     "extended-key-usage": "GnuTLS looks at the purpose when it is given one, and wget gives none",
@@ -186,7 +186,7 @@ PROOFS = (
     ),
 )
 
-# What could not be run here, and what is done instead.
+# Clients that could not be run, and the alternative.
 _ELSEWHERE = "its platform does not run here: what it writes is checked by its own tests"
 _INSTEAD = {
     "ktor": "Debian has no Ktor: the file is parsed with a grammar of Kotlin",

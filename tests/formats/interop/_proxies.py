@@ -1,4 +1,4 @@
-"""nginx and HAProxy as clients of the lab: begun for one request, that goes through them."""
+"""nginx and HAProxy as clients of the lab: started for one proxied request."""
 
 from __future__ import annotations
 

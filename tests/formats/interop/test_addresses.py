@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def status(name: str, server: LabServer, root: Authority, asked: str, folder: Path) -> int:
-    """What the proxy answers that is told to verify this name."""
+    """Return the response of a proxy that verifies this name."""
     pins = pin_set(policy("name.example", NOBODY, NOBODY_ELSE, trust=anchors(root)))
     files = FORMATS[name].export(pins).files
     for file in files:

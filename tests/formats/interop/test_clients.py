@@ -1,4 +1,4 @@
-"""Every export holds in its real client, over the whole matrix; what that fails is named."""
+"""Every export in its real client, over the whole matrix, except the listed failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exported code decides as certpin does: for every host, chain, mode, match and moment."""
+"""The exported code decides as certpin does for every host, chain, mode, match and time."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _policy(pattern: str, pin: Pin, mode: Mode, match: Match, end: OnExpiry | No
 
 
 def _compromised(pattern: str, pin: Pin, mode: Mode, end: OnExpiry | None) -> HostPolicy:
-    """A policy that would accept the chain, by its leaf or its root, but for a compromised key."""
+    """Return policies that accept the chain except for a compromised key."""
     certificates = chains()[0].certificates
     live = certificates[0 if pin not in pins_of(certificates[0]) else -1]
     policy = _policy(pattern, pins_of(live)[0], mode, "any", end)
@@ -81,13 +81,13 @@ def _compromised(pattern: str, pin: Pin, mode: Mode, end: OnExpiry | None) -> Ho
 
 
 def questions() -> Iterator[tuple[str, datetime, Chain]]:
-    """What is asked: every host with every chain, at every moment."""
+    """Return the questions: every host with every chain, at every time."""
     exact = [str(policy.pattern) for policy in pins().policies if not policy.pattern.wildcard]
     yield from product([*HOSTS, *exact], MOMENTS, chains())
 
 
 def expected(known: PinSet, host: str, moment: datetime, chain: Chain) -> str:
-    """What certpin decides."""
+    """Return the decision of certpin."""
     policy = known.policy_for(host)
     if policy is None:
         return "- unpinned"
@@ -97,7 +97,7 @@ def expected(known: PinSet, host: str, moment: datetime, chain: Chain) -> str:
 
 
 def asked(words: list[str], folder: Path) -> list[str]:
-    """What the program says to every question."""
+    """Return the program's answer to every question."""
     lines = "\n".join(
         " ".join(
             [host, moment.isoformat().replace("+00:00", "Z"), *map(_encoded, chain.certificates)]

@@ -1,4 +1,4 @@
-"""Report-only in the real clients whose platform has it: nobody is refused, and all is told."""
+"""Report-only mode in real clients that support it: nothing is refused, all is reported."""
 
 from __future__ import annotations
 

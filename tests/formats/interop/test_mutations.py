@@ -1,4 +1,4 @@
-"""Each rule is taken out of what is exported, and a real client, attacked, has to miss it."""
+"""Each rule is removed from the export, and the attack on the real client must succeed."""
 
 from __future__ import annotations
 

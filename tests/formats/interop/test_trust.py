@@ -1,4 +1,4 @@
-"""Trust anchors that are exported take the place of the platform's roots, in the real clients."""
+"""Exported trust anchors replace the platform's roots in real clients."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ANCHORED = [
 
 
 def content(lab: Lab, client: Client, anchor: Authority, roots: Authority, folder: Path) -> bool:
-    """Whether a client takes the honest server, with the right pins, an anchor and these roots."""
+    """Return whether a client accepts the honest server with correct pins, an anchor and roots."""
     stage = lab.case_server(CONTROL)
     target = stage.open()
     try:

@@ -1,4 +1,4 @@
-"""Each limit changes one respect, says so, and loses nothing where nothing is asked of it."""
+"""Each limitation changes one setting, reports it, and leaves other policies unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATE = datetime(2027, 6, 1, tzinfo=UTC)
 
 
 def policy(host: str = HOST, *roles: Role, first: int = 0, **fields: object) -> HostPolicy:
-    """A policy with one pin for each of these roles: a leaf's and a backup's by default."""
+    """Return a policy with one pin per role; the default is a leaf and a backup."""
     chosen: tuple[Role, ...] = roles or ("leaf", "backup")
     pins = tuple(HostPin(KEYS[first + n], role) for n, role in enumerate(chosen))
     return HostPolicy(HostPattern.parse(host), pins, **fields)  # type: ignore[arg-type]
@@ -34,13 +34,13 @@ def policy(host: str = HOST, *roles: Role, first: int = 0, **fields: object) -> 
 def projected(
     limit: Limitation, *policies: HostPolicy
 ) -> tuple[dict[str, HostPolicy], tuple[Omission, ...]]:
-    """What is left of these policies, by pattern, and what was lost."""
+    """Apply a limitation. Return the policies by pattern, and the omissions."""
     pins, omissions = project(pin_set(*policies), [limit])
     return {str(each.pattern): each for each in pins.policies}, omissions
 
 
 def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
-    """What is left of one policy, and what was lost, in words."""
+    """Apply a limitation to one policy. Return the result and the omissions as texts."""
     found, omissions = projected(limit, only)
     [left] = found.values()
     return left, [omission.problem for omission in omissions]

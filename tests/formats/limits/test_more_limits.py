@@ -1,4 +1,4 @@
-"""Limits on names, on the number of pins, and on dates."""
+"""Limitations on names, on the number of pins, and on dates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from certpin.formats import limits
 from certpin.formats.projection import project
 from certpin.pins import HostPattern, HostPin, HostPolicy
 from tests.formats._sets import KEYS, REPORTS
-from tests.kit import pin_set, policy
+from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
 if TYPE_CHECKING:
     from certpin.formats.projection import Limitation
@@ -22,7 +22,7 @@ HOST = "api.bank.example"
 
 
 def one(limit: Limitation, only: HostPolicy) -> tuple[HostPolicy, list[str]]:
-    """What is left of one policy, and what was lost, in words."""
+    """Apply a limitation to one policy. Return the result and the omissions as texts."""
     pins, omissions = project(pin_set(only), [limit])
     [left] = pins.policies
     return left, [omission.problem for omission in omissions]
@@ -72,3 +72,25 @@ def test_overlapping_patterns_must_expire_together(broad: str) -> None:
 def test_disjoint_patterns_may_expire_on_different_days() -> None:
     apart = pin_set(policy(HOST, expires=DATE), policy("**.pay.example"))
     assert project(apart, [limits.OneDateInOverlaps("why")]) == (apart, ())
+
+
+@pytest.mark.parametrize(
+    ("limit", "host"),
+    [
+        (limits.NamesOnly("it compares names"), "192.0.2.7"),
+        (limits.NamesOnly("it compares names"), "2001:db8::7"),
+        (limits.NoWildcard("it has one name"), "*.bank.example"),
+        (limits.NoWildcard("it has one name"), "**.bank.example"),
+    ],
+)
+def test_unverifiable_hosts_are_refused(limit: Limitation, host: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        limit.apply(pin_set(policy(host, NOBODY, NOBODY_ELSE)))
+    assert limit.why in str(caught.value)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("limit", [limits.NamesOnly(""), limits.NoWildcard("")])
+def test_a_name_passes(limit: Limitation) -> None:
+    pins = pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE))
+    assert limit.apply(pins) == (pins, ())

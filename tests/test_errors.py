@@ -45,7 +45,7 @@ VERDICT = verify(CHAIN, kit.policy("error.example"), datetime(2027, 1, 1, tzinfo
 
 
 def _drawn() -> dict[str, tuple[str | None, str | None]]:
-    """Each error of the drawing: what it is drawn under, and what stands in its brackets."""
+    """Return the parent of each error in the tree, and the class in its brackets."""
     drawing: dict[str, tuple[str | None, str | None]] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -145,7 +145,7 @@ def test_the_root_of_the_tree_has_an_empty_fix() -> None:
     assert CertpinError("wrong").fix == ""
 
 
-def test_places_stand_before_the_problem() -> None:
+def test_a_message_names_the_place_first() -> None:
     assert str(MADE["ConfigError"]) == "host[0].name: wrong\n  fix: do it"
     assert str(MADE["PinFileError"]) == "pins.toml:3: host[0].name: wrong\n  fix: do it"
     assert str(PinFileError("wrong", path="pins.toml")) == "pins.toml: wrong"
@@ -159,7 +159,7 @@ PIN_ERRORS = [name for name, error in MADE.items() if isinstance(error, PinError
 
 @pytest.mark.parametrize("name", PIN_ERRORS)
 def test_a_refusal_is_a_certificate_failure_as_openssl_would_report_it(name: str) -> None:
-    """Client libraries map it by these, and none of them tries again in clear text."""
+    """Client libraries map the error by these fields, and none retries in clear text."""
     error = MADE[name]
     assert isinstance(error, ssl.SSLCertVerificationError)
     assert isinstance(error, OSError)
@@ -223,7 +223,7 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("how", WRAPPED)
-def test_a_refusal_is_found_in_whatever_a_library_raised(how: str) -> None:
+def test_a_refusal_is_found_in_the_error_of_a_library(how: str) -> None:
     assert pin_error(WRAPPED[how]) is REFUSAL
 
 
@@ -245,17 +245,17 @@ NOTHING_IN_IT: dict[str, BaseException | None] = {
 
 
 @pytest.mark.parametrize("what", NOTHING_IN_IT)
-def test_where_there_is_no_refusal_none_is_found(what: str) -> None:
+def test_an_error_without_a_refusal_contains_none(what: str) -> None:
     assert pin_error(NOTHING_IN_IT[what]) is None
 
 
-def test_a_field_that_holds_text_is_passed_over() -> None:
+def test_a_text_attribute_is_ignored() -> None:
     error = RuntimeError("outer")
     error.reason = "text"  # type: ignore[attr-defined]
     assert pin_error(error) is None
 
 
-def test_the_nearest_refusal_is_the_one_that_is_found() -> None:
+def test_the_nearest_refusal_is_found() -> None:
     inner, outer = PinError("inner"), PinError("outer")
     outer.__cause__ = inner
     assert pin_error(RuntimeError(outer)) is outer

@@ -51,7 +51,7 @@ MUTATIONS: list[Mutation] = [
         _SERVERS,
         "if server.name_for(pattern) is None:",
         "if False:",
-        _MODEL + "test_servers_that_cannot_be_asked_are_refused",
+        _MODEL + "test_servers_that_cannot_be_contacted_are_refused",
     ),
     Mutation(
         "publish checks every host of the file",

@@ -96,7 +96,7 @@ def refusal(
     *steps: Step,
     proxy: str | None = None,
 ) -> certpin.PinError:
-    """What the last step is refused with: the library's own error and the ``PinError`` in one."""
+    """Return the error of the last step: both the library's own error and a ``PinError``."""
     with pytest.raises(driver.error) as caught:
         driver.get(pins, *steps, proxy=proxy)
     error = certpin.pin_error(caught.value)

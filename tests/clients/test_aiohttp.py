@@ -1,4 +1,4 @@
-"""What is particular to aiohttp."""
+"""Options and errors of the client for aiohttp."""
 
 from __future__ import annotations
 

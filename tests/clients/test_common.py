@@ -1,4 +1,4 @@
-"""The registry of clients, and errors that are two in one."""
+"""The registry of clients, and errors of two types."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ with_each_module = pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {
 
 
 @with_each_module
-def test_a_module_loads_its_own_library_alone(name: str) -> None:
+def test_a_module_loads_only_its_own_library(name: str) -> None:
     libraries = {"aiohttp", "httpx", "httpx2", "requests"} - {name}
     program = f"import certpin.clients.{name}, sys; print(*sys.modules)"
     done = subprocess.run(

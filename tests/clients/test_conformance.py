@@ -1,4 +1,4 @@
-"""What every pinned client does, on a real nginx."""
+"""The rules of every pinned client, tested on a real nginx."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_an_unpinned_host_is_refused(driver: Driver, bank: Bank) -> None:
 
 
 @driven
-def test_pins_past_their_date_are_refused(driver: Driver, bank: Bank) -> None:
+def test_expired_pins_are_refused(driver: Driver, bank: Bank) -> None:
     late = replace(bank.pins.policies[0], expires=datetime(2020, 1, 1, tzinfo=UTC))
     refusal(driver, certpin.PinSetExpiredError, kit.pin_set(late), bank.url("api"))
 
 
 @driven
-def test_report_mode_lets_pass_and_tells(driver: Driver, bank: Bank) -> None:
+def test_report_mode_accepts_and_reports(driver: Driver, bank: Bank) -> None:
     told: queue.Queue[PinFailure] = queue.Queue()
     context = PinnedSSLContext(bank.pins, on_failure=[told.put])
     assert driver.get(context, bank.url("report")) == ["hello from report.test\n"]
@@ -82,7 +82,7 @@ def test_report_mode_lets_pass_and_tells(driver: Driver, bank: Bank) -> None:
         ("stranger", "unable to get local issuer certificate", "untrusted"),
     ],
 )
-def test_a_pin_replaces_no_check_of_name_date_and_chain_and_each_is_told(
+def test_name_date_and_chain_are_still_checked_and_reported(
     driver: Driver, bank: Bank, name: str, words: str, reason: str
 ) -> None:
     told: queue.Queue[PinFailure] = queue.Queue()
@@ -107,7 +107,7 @@ def test_a_request_in_clear_text_is_refused(driver: Driver, bank: Bank) -> None:
 
 
 @driven
-def test_a_redirect_to_clear_text_is_refused_and_told(driver: Driver, bank: Bank) -> None:
+def test_a_redirect_to_clear_text_is_refused_and_reported(driver: Driver, bank: Bank) -> None:
     told: queue.Queue[PinFailure] = queue.Queue()
     context = PinnedSSLContext(bank.pins, on_failure=[told.put])
     away = bank.redirect(bank.clear_text())

@@ -44,7 +44,7 @@ PAGE = EXAMPLES.parents[1] / "docs" / "clients.md"
 
 
 class Shown(NamedTuple):
-    """What servers show: an identity, and its PEM files."""
+    """The identity of a server, and its PEM files."""
 
     identity: Identity
     certificate: Path
@@ -162,7 +162,7 @@ def main_of(name: str) -> Callable[[str, int], None]:
 
 
 @of_each_example
-def test_an_example_runs_where_the_pins_match(
+def test_an_example_runs_if_the_pins_match(
     name: str,
     port_of: Callable[[str], int],
     shown: Shown,
@@ -189,7 +189,7 @@ def test_an_example_runs_where_the_pins_match(
     r"ignore:Exception ignored in. <certpin\.tls\.gate\.PinnedSSLSocket"
     ":pytest.PytestUnraisableExceptionWarning"
 )
-def test_an_example_is_refused_where_they_do_not_before_it_sends_anything(
+def test_an_example_refuses_other_keys_before_it_sends_anything(
     name: str, port_of: Callable[[str], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_pins(tmp_path, kit.NOBODY_ELSE, monkeypatch)
@@ -226,7 +226,7 @@ CLEAR_TEXT = {
 
 @pytest.mark.peer("mariadbd")
 @pytest.mark.parametrize("name", ["aiomysql", "pymysql"])
-def test_a_database_without_tls_is_not_told_the_password(
+def test_a_database_without_tls_does_not_get_the_password(
     name: str, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attacker can say that the server has no TLS."""

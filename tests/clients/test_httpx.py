@@ -1,4 +1,4 @@
-"""What is particular to httpx and httpx2."""
+"""Options and errors of the clients for httpx and httpx2."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_options_about_tls_are_refused(
 
 
 @of_each_library
-def test_a_client_sends_through_pinned_transports_alone(
+def test_a_client_sends_only_through_pinned_transports(
     library: Any, pinned: Any, bank: Bank
 ) -> None:
     with library.HTTPTransport(verify=False) as transport:

@@ -1,4 +1,4 @@
-"""The libraries as they are, given a ``PinnedSSLContext``: it holds whatever they are told."""
+"""Unmodified libraries with a ``PinnedSSLContext``: it pins with any of their options."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_paho_mqtt_can_weaken_the_context_and_is_refused(bank: Bank) -> None:
         client.connect("mitm.test", bank.web.port)
 
 
-def test_only_aiohttp_can_be_told_to_use_another_context(bank: Bank) -> None:
-    """Why there is a ``PinnedConnector``: no context can notice that it was not asked."""
+def test_only_aiohttp_allows_another_context_for_a_request(bank: Bank) -> None:
+    """The reason for ``PinnedConnector``: a context can't notice that it was not used."""
     with_aiohttp(PinnedSSLContext(bank.pins), bank.url("mitm"), ssl=False)
     assert len(bank.arrived("mitm")) == 1

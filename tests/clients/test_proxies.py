@@ -77,7 +77,7 @@ def is_pinned_behind(proxy: Proxy, driver: Driver, home: Bank, url: str) -> bool
 
 
 def others() -> PinSet:
-    """Pins that nobody serves."""
+    """Pins that no server has."""
     return kit.pin_set(kit.policy("localhost"))
 
 

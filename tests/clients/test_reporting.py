@@ -1,4 +1,4 @@
-"""Reports from every pinned client: a server fails its pins, and a collector hears of it."""
+"""Reports from every pinned client: a server fails its pins, and a collector gets the report."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ CLIENTS: dict[str, Get] = {
 
 
 def _pins(bank: Bank, address: str) -> PinSet:
-    """Those of the bank, which tell this address."""
+    """Return the pins of the bank, which report to this address."""
     told = tuple(replace(policy, report_to=(address,)) for policy in bank.pins.policies)
     return replace(bank.pins, policies=told)
 
@@ -139,9 +139,7 @@ def test_a_server_that_fails_its_pins_or_openssl_is_reported(
 
 @pytest.mark.peer("nginx")
 @pytest.mark.parametrize("name", CLIENTS)
-def test_hooks_beside_a_context_that_has_its_own_are_a_mistake(
-    name: str, bank: Bank, tmp_path: Path
-) -> None:
+def test_hooks_with_a_context_are_refused(name: str, bank: Bank, tmp_path: Path) -> None:
     context = certpin.PinnedSSLContext(bank.pins)
     with (
         certpin.Reporter(tmp_path) as reporter,
@@ -151,9 +149,7 @@ def test_hooks_beside_a_context_that_has_its_own_are_a_mistake(
 
 
 @pytest.mark.peer("nginx")
-def test_a_program_that_ends_over_the_refusal_has_told_it_by_then(
-    bank: Bank, tmp_path: Path
-) -> None:
+def test_a_program_that_exits_on_a_refusal_has_reported_it(bank: Bank, tmp_path: Path) -> None:
     def program(address: str) -> None:
         with certpin.Reporter(tmp_path / "reports") as reporter:
             _urllib3(_pins(bank, address), bank.url("mitm"), {"on_failure": [reporter]})

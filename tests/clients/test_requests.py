@@ -1,4 +1,4 @@
-"""What is particular to requests."""
+"""Options and errors of the client for requests."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_certifi_is_not_loaded(session: PinnedSession, bank: Bank) -> None:
     assert len(session.context.trusted_roots()) == 1
 
 
-def test_a_session_sends_through_pinned_adapters_alone(session: PinnedSession, bank: Bank) -> None:
+def test_a_session_sends_only_through_pinned_adapters(session: PinnedSession, bank: Bank) -> None:
     session.mount("https://mitm.test", requests.adapters.HTTPAdapter())
     with pytest.raises(certpin.ConfigError, match="mount"):
         session.get(bank.url("mitm"), verify=False)
     assert bank.arrived("mitm") == []
 
 
-def test_an_adapter_that_is_mounted_for_https_alone_is_left_by_a_redirect(bank: Bank) -> None:
+def test_a_redirect_bypasses_an_adapter_mounted_only_for_https(bank: Bank) -> None:
     """The limit that the docs name: a plain session sends ``http://`` through its own adapter."""
     with requests.Session() as session:
         session.mount("https://", PinnedAdapter(bank.pins))

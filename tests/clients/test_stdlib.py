@@ -1,4 +1,4 @@
-"""What is particular to urllib.request."""
+"""Options and errors of the opener for urllib.request."""
 
 from __future__ import annotations
 

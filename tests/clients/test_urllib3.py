@@ -1,4 +1,4 @@
-"""What is particular to urllib3."""
+"""Options and errors of the client for urllib3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A token of the test's own."""
+"""A separate token for each test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys on a real PKCS#11 module: found, proven, used; and what a token refuses is told once."""
+"""Keys on a real PKCS#11 module: found, verified and used; errors of tokens are reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _made(hsm: SoftHSM, label: str = "next", algorithm: KeyAlgorithm = "p256") -
 
 
 def _verify(key: TokenKey) -> None:
-    """By cryptography alone, from the SPKI."""
+    """Verify with cryptography only, from the SubjectPublicKeyInfo."""
     signature, public = key.sign(DATA), load_der_public_key(key.spki)
     if isinstance(public, ec.EllipticCurvePublicKey):
         large = isinstance(public.curve, ec.SECP384R1)
@@ -70,10 +70,10 @@ def test_a_key_never_leaves_its_token(hsm: SoftHSM) -> None:
             private[pkcs11.Attribute.VALUE]
 
 
-def test_a_token_that_makes_keys_that_can_be_taken_out_is_not_used(
+def test_a_token_that_generates_extractable_keys_is_not_used(
     hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one would that ignores the template: what is asked for is made to ask for less."""
+    """Simulate a token that ignores the template: the requested attributes are weakened."""
     import pkcs11
 
     from certpin.hsm import generate
@@ -92,7 +92,7 @@ def test_a_token_that_makes_keys_that_can_be_taken_out_is_not_used(
         assert not list(session.get_objects())
 
 
-def test_a_label_that_is_there_is_never_overwritten(hsm: SoftHSM) -> None:
+def test_an_existing_label_is_never_overwritten(hsm: SoftHSM) -> None:
     with _made(hsm) as first:
         spki = first.spki
     with pytest.raises(TokenError, match="is not overwritten"):
@@ -110,7 +110,7 @@ def test_a_new_key_needs_a_label(hsm: SoftHSM) -> None:
         generate_key("pkcs11:token=bank;id=%01", hsm.ask, "p256")
 
 
-def test_a_key_is_opened_or_made_and_the_pin_is_asked_for_once(hsm: SoftHSM) -> None:
+def test_open_or_generate_asks_for_the_pin_once(hsm: SoftHSM) -> None:
     first, made = open_or_generate_key(hsm.uri(), hsm.ask, "p256")
     first.close()
     again, made_again = open_or_generate_key(hsm.uri(), hsm.ask, "p384")
@@ -133,7 +133,7 @@ def test_the_pin_is_asked_for_once_with_the_name_of_the_token(hsm: SoftHSM) -> N
     assert hsm.asked == ["bank"]
 
 
-def test_a_wrong_pin_is_tried_once_and_never_told(hsm: SoftHSM) -> None:
+def test_a_wrong_pin_is_tried_once_and_never_printed(hsm: SoftHSM) -> None:
     _made(hsm).close()
     asked = []
 
@@ -152,7 +152,7 @@ def test_a_wrong_pin_is_tried_once_and_never_told(hsm: SoftHSM) -> None:
 
 
 @pytest.mark.parametrize("pin", ["", "x" * 300, "\ud800"])
-def test_what_is_no_pin_is_not_shown_to_the_token(hsm: SoftHSM, pin: str) -> None:
+def test_an_invalid_pin_is_not_sent_to_the_token(hsm: SoftHSM, pin: str) -> None:
     import pkcs11
 
     with pytest.raises(TokenError, match="PIN"):
@@ -170,7 +170,7 @@ def test_the_pin_is_read_from_the_file_that_the_uri_names(hsm: SoftHSM) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_without_a_pin_is_told(hsm: SoftHSM, content: bytes | None) -> None:
+def test_a_file_without_a_pin_is_an_error(hsm: SoftHSM, content: bytes | None) -> None:
     file = hsm.folder / "pin"
     if content is not None:
         file.write_bytes(content)
@@ -179,8 +179,8 @@ def test_a_file_without_a_pin_is_told(hsm: SoftHSM, content: bytes | None) -> No
     assert not isinstance(caught.value.__cause__, UnicodeDecodeError)
 
 
-def test_a_public_key_that_is_not_the_private_ones_is_refused(hsm: SoftHSM) -> None:
-    """It can be put there without the PIN: its pin would lock every client out."""
+def test_a_public_key_of_another_private_key_is_refused(hsm: SoftHSM) -> None:
+    """A public key can be replaced without the PIN: its pin would lock every client out."""
     import pkcs11
     from pkcs11.util.ec import decode_ec_public_key
 
@@ -203,7 +203,7 @@ def test_a_public_key_that_is_not_the_private_ones_is_refused(hsm: SoftHSM) -> N
         open_key(hsm.uri(), hsm.ask)
 
 
-def test_a_private_key_without_its_public_one_is_told(hsm: SoftHSM) -> None:
+def test_a_private_key_without_its_public_key_is_an_error(hsm: SoftHSM) -> None:
     import pkcs11
 
     _made(hsm).close()
@@ -224,7 +224,7 @@ def test_keys_that_other_programs_made_are_found_by_their_label(hsm: SoftHSM) ->
 
 
 @pytest.mark.parametrize("weak", ["rsa", "curve"])
-def test_a_key_that_nobody_should_use_is_refused(hsm: SoftHSM, weak: str) -> None:
+def test_a_weak_key_is_refused(hsm: SoftHSM, weak: str) -> None:
     import pkcs11
 
     with hsm.session() as session:
@@ -241,7 +241,7 @@ def test_a_key_that_nobody_should_use_is_refused(hsm: SoftHSM, weak: str) -> Non
     assert "P-256" in caught.value.fix
 
 
-def test_one_of_several_keys_has_to_be_named(hsm: SoftHSM) -> None:
+def test_several_matching_keys_are_refused(hsm: SoftHSM) -> None:
     import pkcs11
 
     with hsm.session() as session:
@@ -257,7 +257,7 @@ def test_one_of_several_keys_has_to_be_named(hsm: SoftHSM) -> None:
         open_key(hsm.uri("twin;id=%03"), hsm.ask)
 
 
-def test_one_of_several_tokens_has_to_be_named(hsm: SoftHSM) -> None:
+def test_several_matching_tokens_are_refused(hsm: SoftHSM) -> None:
     _made(hsm).close()
     hsm.add_token("other")
     with pytest.raises(TokenError, match="2 tokens") as caught:
@@ -270,7 +270,7 @@ def test_one_of_several_tokens_has_to_be_named(hsm: SoftHSM) -> None:
 @pytest.mark.parametrize(
     "part", ["token=other", "serial=0", "model=x", "slot-id=0", "library-version=9.9"]
 )
-def test_a_token_that_is_not_what_the_uri_says_is_not_opened(hsm: SoftHSM, part: str) -> None:
+def test_a_token_that_does_not_match_the_uri_is_not_opened(hsm: SoftHSM, part: str) -> None:
     with pytest.raises(TokenError, match="no token"):
         open_key(f"pkcs11:object=next;{part}", hsm.ask)
     assert not hsm.asked
@@ -298,8 +298,8 @@ def test_threads_share_a_key(hsm: SoftHSM) -> None:
         assert len(set(signatures)) == 80  # each was verified before it was returned
 
 
-def test_tls_takes_no_error_of_the_module_for_its_own(hsm: SoftHSM) -> None:
-    """They share OpenSSL's queue of errors, wherever both have the same library."""
+def test_errors_of_the_module_do_not_reach_tls(hsm: SoftHSM) -> None:
+    """Module and ``ssl`` share OpenSSL's error queue if they use the same library."""
     _made(hsm).close()
     hsm.forget()
     anchor = Authority("Root").certificate.der
@@ -310,9 +310,7 @@ def test_tls_takes_no_error_of_the_module_for_its_own(hsm: SoftHSM) -> None:
     ssl.create_default_context(cadata=anchor)
 
 
-def test_a_missing_module_is_reported_with_its_variable(
-    hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_module_is_an_error(hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch) -> None:
     _made(hsm).close()
     monkeypatch.delenv("PKCS11_MODULE")
     with pytest.raises(TokenError, match="no PKCS#11 module is configured") as caught:
@@ -321,7 +319,7 @@ def test_a_missing_module_is_reported_with_its_variable(
     open_key(hsm.uri(more=f"?module-path={MODULE}"), hsm.ask).close()
 
 
-def test_a_module_that_is_none_is_told(hsm: SoftHSM, tmp_path: Path) -> None:
+def test_an_invalid_module_is_an_error(hsm: SoftHSM, tmp_path: Path) -> None:
     with pytest.raises(TokenError, match="there is no PKCS#11 module"):
         open_key(hsm.uri(more=f"?module-path={tmp_path}/gone.so"), hsm.ask)
     file = tmp_path / "text.so"
@@ -330,7 +328,7 @@ def test_a_module_that_is_none_is_told(hsm: SoftHSM, tmp_path: Path) -> None:
         open_key(hsm.uri(more=f"?module-path={file}"), hsm.ask)
 
 
-def test_a_module_of_the_present_folder_is_not_loaded(
+def test_a_module_of_the_working_directory_is_not_loaded(
     hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PKCS11_MODULE", MODULE.name)

@@ -1,4 +1,4 @@
-"""What a module says, in words; and what is told where there is no way to a token at all."""
+"""Errors of PKCS#11 modules, and of a missing module or extra."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         (pkcs11.PKCS11Error("odd\x1b[2J"), r"failed: PKCS11Error: odd\x1b[2J", "log"),
     ],
 )
-def test_what_a_module_raises_is_a_typed_error(raised: Exception, problem: str, fix: str) -> None:
+def test_errors_of_a_module_become_typed_errors(raised: Exception, problem: str, fix: str) -> None:
     with pytest.raises(TokenError) as caught, translated("bank"):
         raise raised
     assert problem in caught.value.problem

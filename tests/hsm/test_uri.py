@@ -1,4 +1,4 @@
-"""PKCS#11 URIs (RFC 7512): read strictly, and no error repeats what may be a PIN."""
+"""PKCS#11 URIs (RFC 7512): parsed strictly, and no error repeats a value that may be a PIN."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def test_what_pkcs11_tools_print_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["pkcs11:object=a", "PKCS11:object=a", "pkcs11:", "Pkcs11:%"])
-def test_whoever_means_a_token_is_understood(text: str) -> None:
+def test_the_scheme_of_token_uris_is_recognised(text: str) -> None:
     assert is_token_uri(text)
 
 
 @pytest.mark.parametrize("text", ["", "pkcs11", "./pkcs11:a", "backup.key", "file:/a"])
-def test_whoever_means_no_token_is_understood(text: str) -> None:
+def test_other_text_is_not_a_token_uri(text: str) -> None:
     assert not is_token_uri(text)
 
 
@@ -94,7 +94,7 @@ def test_whoever_means_no_token_is_understood(text: str) -> None:
         (f"pkcs11:object={'a' * MAX_URI_CHARACTERS}", "at most"),
     ],
 )
-def test_what_a_uri_must_not_be_is_told(text: str, words: str | None) -> None:
+def test_an_invalid_uri_is_refused(text: str, words: str | None) -> None:
     if words is None:
         assert TokenURI.parse(text).label == "a"
         return
@@ -129,7 +129,7 @@ def test_no_error_repeats_a_pin(text: str) -> None:
     assert SECRET not in repr(caught.value.__cause__)
 
 
-def test_in_words_it_names_the_key_and_neither_module_nor_pin() -> None:
+def test_the_text_of_a_uri_names_neither_module_nor_pin() -> None:
     text = "pkcs11:token=The%20bank;object=a%3Bb;id=%01%FF"
     uri = TokenURI.parse(f"{text}?module-path=/opt/hsm.so&pin-source=file:/run/pin")
     assert str(uri) == text
@@ -139,9 +139,7 @@ _TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
 @given(st.dictionaries(st.sampled_from(["token", "serial", "model", "manufacturer"]), _TEXT), _TEXT)
-def test_whatever_a_token_is_called_is_written_and_read_again(
-    token: dict[str, str], label: str
-) -> None:
+def test_any_token_label_round_trips(token: dict[str, str], label: str) -> None:
     uri = TokenURI(token, label, b"\x00;")
     again = TokenURI.parse(str(uri))
     assert (again.token, again.label, again.id) == (token, label, b"\x00;")

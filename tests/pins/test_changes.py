@@ -1,4 +1,4 @@
-"""What a change means for installed clients: safe, careful, or it breaks."""
+"""The effect of changes on installed clients: safe, careful, or breaking."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_version_that_falls_without_a_change_breaks() -> None:
     assert only.weight == "breaks"
 
 
-def test_a_debug_section_that_alone_is_new_needs_a_version_too() -> None:
+def test_a_new_debug_section_needs_a_new_version() -> None:
     debug = TrustAnchors((b"a",))
     found = changes(_set(), _set(debug=debug), NOW)
     assert [each.weight for each in found] == ["careful", "breaks"]
@@ -69,7 +69,7 @@ def test_a_debug_section_that_alone_is_new_needs_a_version_too() -> None:
     assert _found(_set(debug=debug), _set()) == [("safe", "the debug section was removed")]
 
 
-def test_another_name_is_told() -> None:
+def test_another_name_is_a_change() -> None:
     (only,) = _found(_set(), replace(_set(), name="other"))
     assert only[0] == "careful"
 
@@ -146,7 +146,7 @@ def test_pins_come_go_and_move(
     assert _weights(_pins(*old), _pins(*new)) == weights
 
 
-def test_what_was_only_reported_on_locks_nobody_out() -> None:
+def test_a_change_in_report_mode_locks_no_client_out() -> None:
     old = _policy(HOST, HostPin(ONE), mode="report")
     new = _policy(HOST, HostPin(THREE), mode="report")
     assert _weights(old, new) == ["safe", "safe"]
@@ -220,7 +220,7 @@ def test_anchors_of_another_name_and_notes_change_nothing() -> None:
     assert _weights(old, replace(old, trust=TrustAnchors((b"a",), "b.pem"), pins=noted)) == []
 
 
-def test_changes_stand_by_host_in_the_new_order() -> None:
+def test_changes_are_in_the_order_of_the_new_hosts() -> None:
     hosts = [_policy(f"{name}.example") for name in "abc"]
     new = [replace(host, mode="report") for host in reversed(hosts[:2])]
     found = changes(_set(*hosts), _set(*new, version=2), NOW)

@@ -1,4 +1,4 @@
-"""The words of a refusal: rule 12. A support engineer can act on them."""
+"""The message of a refusal (rule 12): a support engineer can act on it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_refusal_says_what_to_do() -> None:
     assert str(error).endswith(f"fix: {error.fix}")
 
 
-def test_a_key_that_changed_is_perhaps_a_renewal_and_perhaps_an_attack() -> None:
+def test_another_key_may_be_a_renewal_or_an_attack() -> None:
     fix = _refusal(_policy(_other())).fix
     assert "changed on purpose" in fix
     assert f"an attacker intercepts your connection to {HOST}" in fix
@@ -97,13 +97,13 @@ def test_the_command_to_compare_has_the_port_of_the_pin_file() -> None:
     assert fix.endswith(f"certpin pin {HOST}:8443")
 
 
-def test_pins_past_their_date_name_the_date() -> None:
+def test_a_refusal_by_expired_pins_names_the_date() -> None:
     error = _refusal(_policy(_other(), expires=NOW))
     assert "its pins held until 2027-06-01" in str(error)
     assert "`expires`" in error.fix
 
 
-def test_a_connection_without_a_chain_is_told_why() -> None:
+def test_a_refusal_without_a_chain_gives_advice() -> None:
     error = _refusal(_policy(_other()), None)
     assert "no verified chain" in str(error)
     assert "pre-shared keys" in error.fix
@@ -133,7 +133,7 @@ def test_a_compromised_key_is_named_although_another_pin_matches() -> None:
     [(LEAF, "ca"), (BELOW.certificate, "leaf"), (ROOT.certificate, "leaf")],
     ids=["leaf", "intermediate", "root"],
 )
-def test_a_pin_that_match_leaves_out_is_pointed_at(pinned: Certificate, match: Any) -> None:
+def test_a_pin_that_match_leaves_out_is_named(pinned: Certificate, match: Any) -> None:
     fix = _refusal(_policy(HostPin(pins_of(pinned)[0]), match=match)).fix
     assert f'match = "{match}" leaves it out' in fix
     assert 'match = "any"' in fix
@@ -152,7 +152,7 @@ def test_a_root_that_is_dead_is_not_taken_for_the_pinned_one() -> None:
     assert "another root is pinned" not in fix
 
 
-def test_whole_certificates_alone_are_advised_against() -> None:
+def test_advice_against_pinning_only_whole_certificates() -> None:
     whole = [
         HostPin(Pin("cert-sha256", kit.NOBODY.digest)),
         HostPin(pins_of(OTHER_ROOT.certificate)[1]),
@@ -166,7 +166,7 @@ def test_whole_certificates_alone_are_advised_against() -> None:
 SUBJECT = (0, 5)
 
 
-def test_a_certificate_without_a_subject_has_a_word_for_it() -> None:
+def test_a_certificate_without_a_subject_has_a_placeholder() -> None:
     empty = parse(x509.Name([]).public_bytes())
     assert name_of(_leaf_with(empty)) == "(no subject)"
 
@@ -175,7 +175,7 @@ def _leaf_with(subject: Any) -> Certificate:
     return Certificate.from_der(changed(LEAF.der, SUBJECT, lambda _: subject))
 
 
-def test_a_subject_that_makes_no_sense_does_not_hide_the_refusal() -> None:
+def test_an_unreadable_subject_does_not_hide_the_refusal() -> None:
     unreadable = Certificate.from_der(changed(LEAF.der, SUBJECT, with_content(b"\xff")))
     chain = Chain((unreadable, *CHAIN.authorities))
     text = str(_refusal(_policy(_other()), chain))

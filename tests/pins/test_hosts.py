@@ -1,4 +1,4 @@
-"""Hosts: one spelling for each, and none for what is no host."""
+"""Hosts: one canonical spelling, and errors for other text."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_host_has_one_spelling(host: str) -> None:
 
 
 def test_sharp_s_is_no_double_s() -> None:
-    """IDNA 2008 tells them apart; by the mapping of 2003 another's host would be pinned."""
+    """IDNA 2008 keeps them distinct; the mapping of IDNA 2003 would pin another owner's host."""
     assert normalise("straße.example") != normalise("strasse.example")
 
 
@@ -113,7 +113,7 @@ NO_HOSTS = {
 
 
 @pytest.mark.parametrize("what", NO_HOSTS)
-def test_what_is_no_host_is_refused(what: str) -> None:
+def test_text_that_is_not_a_host_is_refused(what: str) -> None:
     with pytest.raises(HostError) as caught:
         normalise(NO_HOSTS[what])
     assert caught.value.fix

@@ -1,4 +1,4 @@
-"""Pins: every spelling that people use is read, and nothing is guessed."""
+"""Pins: every common spelling is read, and no kind is guessed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_pin_of_curl_is_read_whatever_it_begins_with(digest: bytes) -> None:
     assert Pin.parse(f"sha256//{text}") == Pin.parse(f"sha256/{text}") == Pin("sha256", digest)
 
 
-def test_the_kind_is_told_and_never_guessed_from_a_length() -> None:
+def test_the_kind_is_never_guessed_from_a_length() -> None:
     for text in (BASE64, HEX, DIGEST.hex()):
         with pytest.raises(PinParseError, match="is not a pin"):
             Pin.parse(text)
@@ -82,7 +82,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_no_pin_is_refused(what: str) -> None:
+def test_other_text_is_refused_as_a_pin(what: str) -> None:
     with pytest.raises(PinParseError) as caught:
         Pin.parse(REFUSED[what])
     assert "sha256/BASE64" in caught.value.fix
@@ -98,12 +98,12 @@ NOT_BASE64 = {
 
 
 @pytest.mark.parametrize("what", NOT_BASE64)
-def test_what_is_not_base64_is_refused(what: str) -> None:
+def test_text_that_is_not_base64_is_refused(what: str) -> None:
     with pytest.raises(PinParseError):
         Pin.parse(NOT_BASE64[what])
 
 
-def test_loose_base64_is_refused_and_the_strict_one_told() -> None:
+def test_loose_base64_is_refused_with_the_canonical_text() -> None:
     loose = BASE64[:-2] + chr(ord(BASE64[-2]) + 1) + "="
     assert base64.b64decode(loose) == DIGEST
     with pytest.raises(PinParseError, match="not canonical base64") as caught:
@@ -184,7 +184,7 @@ def test_a_placeholder_is_recognised(text: str) -> None:
     assert Pin.parse(text).is_placeholder
 
 
-def test_a_pin_of_ones_own_is_no_placeholder() -> None:
+def test_a_generated_pin_is_not_a_placeholder() -> None:
     certificate = Authority("Own").certificate
     assert not any(pin.is_placeholder for pin in pins_of(certificate))
 

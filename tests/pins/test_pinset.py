@@ -74,7 +74,7 @@ ORDER = [
 
 
 @pytest.mark.parametrize(("host", "pattern"), ORDER)
-def test_exact_goes_before_one_label_and_that_before_any(host: str, pattern: str | None) -> None:
+def test_exact_names_precede_one_label_wildcards(host: str, pattern: str | None) -> None:
     pins = _set("**.bank.example", "*.bank.example", "*.www.bank.example", "api.bank.example")
     policy = pins.policy_for(host)
     assert (str(policy.pattern) if policy else None) == pattern
@@ -98,7 +98,7 @@ def test_a_set_without_wildcards_is_asked_once() -> None:
     assert _set("a.example").policy_for("b.a.example") is None
 
 
-def test_a_host_that_is_none_is_refused() -> None:
+def test_an_invalid_host_is_refused() -> None:
     with pytest.raises(HostError):
         _set("a.example").policy_for("a..example")
 
@@ -136,11 +136,11 @@ def test_the_index_is_made_with_the_set_and_not_in_a_handshake() -> None:
     assert "_index" in vars(_set("a.example", "b.example"))
 
 
-def test_patterns_of_one_name_are_no_twins() -> None:
+def test_different_wildcards_of_one_name_may_coexist() -> None:
     assert len(_set("a.example", "*.a.example", "**.a.example").policies) == 3
 
 
-def test_sets_are_equal_if_what_they_hold_is() -> None:
+def test_sets_with_equal_content_are_equal() -> None:
     assert _set("a.example") == _set("a.example")
     assert _set("a.example") != _set("b.example")
     assert kit.pin_set(kit.policy("a.example")) != kit.pin_set(kit.policy("a.example"), version=2)

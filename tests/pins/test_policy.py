@@ -1,4 +1,4 @@
-"""What a policy may hold: strict, and each refusal says which setting and what to do."""
+"""The rules of a policy: each error names the setting and the fix."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_a_policy_without_pins_is_refused() -> None:
 
 
 @pytest.mark.parametrize("more", [(), (HostPin(TWO, state="compromised"),)])
-def test_one_pin_alone_is_refused_where_it_is_enforced(more: tuple[HostPin, ...]) -> None:
+def test_a_single_pin_is_refused_in_enforce_mode(more: tuple[HostPin, ...]) -> None:
     error = _refused("pin", HostPin(ONE), *more)
     assert "one pin alone" in error.problem
     assert "--backup-key" in error.fix
     assert 'mode = "report"' in error.fix
 
 
-def test_one_pin_alone_may_be_reported() -> None:
+def test_a_single_pin_is_allowed_in_report_mode() -> None:
     assert _policy(HostPin(ONE), mode="report").live_pins == {ONE: HostPin(ONE)}
 
 
@@ -90,7 +90,7 @@ def test_a_public_suffix_under_a_wildcard_is_refused(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["com", "*.bank.co.uk", "**.bank.example", "*.www.ck"])
-def test_a_name_of_ones_own_is_taken(pattern: str) -> None:
+def test_a_registrable_name_is_accepted(pattern: str) -> None:
     assert str(_policy(pattern=pattern).pattern) == pattern
 
 
@@ -165,7 +165,7 @@ def test_the_clock_of_certpin_has_a_time_zone() -> None:
     assert utc_now().utcoffset() == timedelta(0)
 
 
-def test_policies_are_equal_if_what_they_hold_is() -> None:
+def test_policies_with_equal_content_are_equal() -> None:
     assert _policy() == _policy()
     assert hash(_policy()) == hash(_policy())
     assert _policy() != replace(_policy(), match="leaf")
@@ -178,7 +178,7 @@ def test_a_policy_is_frozen() -> None:
         HostPin(ONE).state = "removed"  # type: ignore[misc]
 
 
-def test_anchors_are_told_apart_by_their_bytes_and_not_by_their_file() -> None:
+def test_anchors_are_compared_by_content_and_not_by_file() -> None:
     one, other = Authority("One"), Authority("Other")
     both = kit.anchors(one, other)
     assert both == TrustAnchors(both.der, source="roots.pem")

@@ -1,4 +1,4 @@
-"""Public suffixes: the file is what the list says today, and its rules are followed."""
+"""Public suffixes: the file matches the installed list, and its rules are followed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_rules_are_those_of_the_file_without_its_head() -> None:
         "xn--55qx5d.cn",
     ],
 )
-def test_a_name_under_which_anybody_may_register_is_public(name: str) -> None:
+def test_a_name_under_which_anyone_may_register_is_public(name: str) -> None:
     assert is_public_suffix(name)
 
 
@@ -39,7 +39,7 @@ def test_a_name_under_which_anybody_may_register_is_public(name: str) -> None:
         *("below.anything.ck", "below.city.kawasaki.jp"),
     ],
 )
-def test_a_name_that_somebody_registered_is_not(name: str) -> None:
+def test_a_registered_name_is_not_public(name: str) -> None:
     assert not is_public_suffix(name)
 
 

@@ -1,4 +1,4 @@
-"""The servers of a policy: which name each is asked for, and that clients never use them."""
+"""The servers of a policy: the name to send to each, and that clients never use them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_host_without_servers_is_served_at_its_own_name() -> None:
         ("a.example", (HostServer(region="eu\x1b[2J"),), "server[0].region"),
     ],
 )
-def test_servers_that_cannot_be_asked_are_refused(
+def test_servers_that_cannot_be_contacted_are_refused(
     pattern: str, servers: tuple[HostServer, ...], key: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
@@ -84,7 +84,7 @@ def test_servers_that_cannot_be_asked_are_refused(
 
 
 @pytest.mark.parametrize("text", ["", "a b", "https://a.example:8443", "a.example/x", "a:0", "a@b"])
-def test_an_address_that_is_no_host_with_a_port_is_refused(text: str) -> None:
+def test_an_invalid_server_address_is_refused(text: str) -> None:
     with pytest.raises(HostError):
         HostServer.parse(text)
 

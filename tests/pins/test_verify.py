@@ -1,4 +1,4 @@
-"""The decision, in every combination: what is accepted, what is refused, and who hears of it."""
+"""The verdict in every combination: accepted, refused or reported."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_table_of_expiry_is_whole() -> None:
 
 
 @pytest.mark.parametrize(("on_expiry", "mode", "matches", "decision", "reason"), EXPIRED)
-def test_pins_past_their_date_do_what_on_expiry_says(
+def test_on_expiry_decides_about_expired_pins(
     on_expiry: OnExpiry, mode: Mode, matches: bool, decision: Decision, reason: Reason
 ) -> None:
     pins = [_pin(LEAF, "sha256")] if matches else []
@@ -164,7 +164,7 @@ def test_pins_past_their_date_do_what_on_expiry_says(
 
 @pytest.mark.parametrize("on_expiry", get_args(OnExpiry))
 @pytest.mark.parametrize("matches", [True, False])
-def test_before_their_date_on_expiry_says_nothing(on_expiry: OnExpiry, matches: bool) -> None:
+def test_on_expiry_has_no_effect_before_the_expiry(on_expiry: OnExpiry, matches: bool) -> None:
     pins = [_pin(LEAF, "sha256")] if matches else []
     policy = kit.policy(HOST, *pins, expires=FUTURE, on_expiry=on_expiry)
     assert verify(CHAIN, policy, NOW).decision == ("accept" if matches else "refuse")
@@ -215,7 +215,7 @@ def test_a_certificate_beside_the_path_never_counts() -> None:
 @pytest.mark.parametrize(
     ("decision", "finding"), [("accept", False), ("report", True), ("refuse", True)]
 )
-def test_a_finding_is_whatever_was_not_simply_accepted(decision: str, finding: bool) -> None:
+def test_every_verdict_but_accept_is_a_finding(decision: str, finding: bool) -> None:
     modes = {"refuse": "enforce", "report": "report"}
     pins = [_pin(LEAF, "sha256")] if decision == "accept" else []
     verdict = verify(CHAIN, kit.policy(HOST, *pins, mode=modes.get(decision, "enforce")), NOW)
@@ -254,7 +254,7 @@ def test_only_a_refusal_is_raised(mode: Mode) -> None:
     assert caught.value.host == HOST
 
 
-def test_pins_past_their_date_raise_their_own_error() -> None:
+def test_expired_pins_raise_their_own_error() -> None:
     verdict = verify(CHAIN, kit.policy(HOST, expires=PAST), NOW)
     with pytest.raises(PinSetExpiredError) as caught:
         verdict.raise_for_refusal(HOST)

@@ -97,7 +97,7 @@ def verify(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """Return the first certificate on the path whose key or fingerprint is marked compromised."""
+    """Return the first certificate on the path that is marked compromised, or has such a key."""
     if not policy.compromised:
         return None
     return next(

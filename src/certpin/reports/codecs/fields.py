@@ -56,7 +56,7 @@ class Codec:
 
 
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
-    """Return an identity for a report whose format has none: a digest of its constant fields.
+    """Return an identity for a report without an ID: a digest of its constant fields.
 
     A repeated upload has the same digest. So have two clients with equal reports: a caller that
     counts reports must add the sender. ``texts`` have no unprintable characters.

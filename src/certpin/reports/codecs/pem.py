@@ -33,7 +33,7 @@ MAX_PEM = MAX_DER * 4 // 3 * 9 // 8 + 64
 # length: 2 MB, or 5 MB if an attacker fills it with text that is no certificate.
 _CACHE_ENTRIES, _MAX_CACHED = 256, 4096
 
-# X.690 8.1.3: a SEQUENCE whose length takes two bytes, or one. A certificate has at least 128
+# X.690 8.1.3: a SEQUENCE with a length of two bytes, or one. A certificate has at least 128
 # bytes, because the signature has at least 64.
 _LONG, _SHORT = b"\x30\x82", b"\x30\x81"
 

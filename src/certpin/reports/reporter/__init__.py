@@ -1,7 +1,7 @@
 """The client's reporter: failures and presences, stored on disk until a collector took them.
 
 failures ──▶ queue, request ──▶ sender ──▶ reporter
-what to report, to whom, how often: pure
+the reports, their addresses and rate: pure
              the disk queue, and one HTTPS request
                                 the thread that sends
                                            the failure hook, and the thread that writes to disk

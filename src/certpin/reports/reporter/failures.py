@@ -1,4 +1,4 @@
-"""What is reported, to which addresses, and how often. Pure: clock and nonce are arguments."""
+"""The reports, their addresses, and their rate. Pure: clock and nonce are arguments."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ class Reporter(Forked):
         app: the name of the app, in each report. No field identifies the device.
         app_version: the version of the app, in each report.
         network: the network of the device, in each report.
-        report_to: addresses for failures of hosts whose policy has none, and for presences.
+        report_to: addresses for presences, and for failures if the policy has none.
         context: verifies the TLS of reports; by default with the platform's roots.
         settings: the limits.
         clock: returns the current time with a time zone.

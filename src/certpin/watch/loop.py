@@ -59,12 +59,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
                 continue
             try:
                 context.run(callback, *args)
-            except (KeyboardInterrupt, SystemExit):  # as in asyncio: they end the loop
-                if self._incoming:  # the rest runs if the loop does again, as it does to clean up
-                    self._is_woken = True
-                    self.call_soon(self._run_incoming)
-                raise
-            except BaseException as exc:  # noqa: BLE001  # as asyncio does: the others run
+            except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001  # the others run
                 self.call_exception_handler(
                     {
                         "message": "a callback of another thread failed",
@@ -72,6 +67,11 @@ class ServiceLoop(asyncio.SelectorEventLoop):
                         "handle": handle,
                     }
                 )
+            except BaseException:  # as in asyncio, what ends the program ends the loop
+                if self._incoming:  # the rest runs if the loop does again, as it does to clean up
+                    self._is_woken = True
+                    self.call_soon(self._run_incoming)
+                raise
 
 
 def prefer_throughput() -> None:

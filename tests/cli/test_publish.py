@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 
 from certpin.cli.publish import context
 from certpin.formats.flutter.published import published
+from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
 from certpin.updates.publish.settings import load
@@ -80,6 +81,18 @@ def shown() -> dict[str, bytes]:
     """What a server would show."""
     paths = [path for path in SITE.rglob("*") if path.is_file()]
     return {str(path.relative_to(SITE)): path.read_bytes() for path in paths}
+
+
+def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
+    anchors = Path("../outside.pem")
+    anchors.write_bytes(Authority("Outside Root").pem)
+    write(kit.policy(HOST, kit.NOBODY, NEW), trust=anchors)
+    recorded = len(journal())
+    done = begun("rotate", "publish", "--offline")
+    assert done.code == 2
+    assert "cannot be published" in done.err
+    assert len(journal()) == recorded
+    anchors.unlink()
 
 
 def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:

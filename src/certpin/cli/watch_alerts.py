@@ -13,7 +13,6 @@ from certpin.cli.options import json_option
 from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
 from certpin.cli.watching import opened, ready, settings_options
-from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from certpin.watch.alerts.state import Alert
@@ -84,6 +83,7 @@ def _tell(alert: Alert) -> None:
 def _try(settings: Settings, *, as_json: bool) -> bool:
     import asyncio
 
+    from certpin.errors import ConfigError
     from certpin.watch.alerts.run import try_services
 
     found = asyncio.run(try_services(settings))

@@ -79,6 +79,8 @@ def publish(
     files = RotationFiles(path)
     timing = with_delays(files.timing, delays)
     signed = not bundled and (_is_signed(files) if signed is None else signed)
+    if signed:
+        _require_signable(path)
     is_first = not files.deployed.versions
     version = _next_version(files, bundled=bundled, signed=signed)
     _make_published(files, version)
@@ -167,6 +169,21 @@ def ended(ctx: click.Context, version: int, path: Path, who: str | None, as_json
 def _is_signed(files: RotationFiles) -> bool:
     settings = files.path.parent / "publish" / "publish.toml"
     return files.history.signed or settings.is_file()
+
+
+def _require_signable(path: Path) -> None:
+    """Refuse a version that `certpin publish sign` would refuse: it could never go out.
+
+    Without the extra `publish` nothing is checked here; another machine signs then.
+
+    Raises:
+        PinFileError: a trust file outside the folder, or a debug section.
+    """
+    try:
+        from certpin.updates.publish.content import read
+    except ModuleNotFoundError:
+        return
+    read(path, flutter=False)
 
 
 def _next_version(files: RotationFiles, *, bundled: bool, signed: bool) -> int:

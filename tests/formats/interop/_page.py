@@ -1,4 +1,4 @@
-"""docs/formats-proof.md: one table, of what was run."""
+"""docs/formats-proof.md: a table of the runs."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ _HEADER = """\
 
 <!-- Made by `make proof` from tests/formats/interop. Do not edit. -->
 
-Each export was given to its real client, and the client run against the lab's
-[matrix](attacks.md): the lab makes keys and pins, certpin exports them, and the client has them in
-no other way. *Right* counts what came out as it should for a client that is [pinned so](prove.md):
-attacks that were refused, and legitimate changes that were accepted, the backup key and a renewal
-among them. Made on Debian 13; the tests insist on every line.
+Each export was loaded into its real client, and the client was run against the lab's
+[matrix](attacks.md). The lab creates keys and pins, and certpin exports them; the client gets the
+pins only from the exported file. *Right* counts the cases with the correct result for a client
+that is pinned in this [style](prove.md#correct-behaviour): attacks that were refused, and
+legitimate changes that were accepted, among them the backup key and a renewal. The runs were made
+on Debian 13, and the tests check every line.
 
-| format | client | made with | pinned on | right | not run | what it fails |
+| format | client | made with | pinned on | right | not run | failed cases |
 |---|---|---|---|---|---|---|
 """
 _BETWEEN = """
-*Not run* are cases that mean nothing for such a client, or that it never comes to:
-[why](prove.md#verdicts). nginx and HAProxy know no pins, so they are proven with the lab's root as
-their only anchor. Java's own client knows none either, and there is no format for it: it takes the
-anchors of another, here those that lie beside nginx's directives.
+*Not run* counts the cases that do not apply to the client, or that it does not reach:
+[verdicts](prove.md#verdicts) lists the reasons. nginx and HAProxy have no pins, so they are run
+with the lab's root as their only trust anchor. Java's own client has no pins and no format: it
+uses the trust anchors of another format, here the file that is exported with nginx's directives.
 
-Cases with a [compromised key](attacks.md#compromised-key) are *not run* for a client whose format
-has no list of keys to refuse. Node.js and Dart see only the server's own key, so they are not run
-with a compromised intermediate. Go runs all.
+Cases with a [compromised key](attacks.md#compromised-key) are *not run* if the client's format has
+no list of keys to refuse. Node.js and Dart see only the server's own key, so the case of a
+compromised intermediate is not run for them. Go runs all of these cases.
 
-## What they really fail
+## Reasons for the failures
 
-None of this is the pins' doing: each is how a client reads names and chains before it comes to a
-pin. With a pin on the leaf, an attacker needs the pinned key besides. How it was found to be the
-client's own is told in the [gallery](../examples/clients/README.md) for all but HAProxy, which
-refuses the same name with a dot where the NUL is.
+The pins cause none of these failures: each comes from the way in which a client checks names and
+chains before it checks a pin. If the leaf is pinned, an attacker also needs the pinned key. The
+[gallery](../examples/clients/README.md) explains how each failure was traced to its client. It
+leaves out HAProxy, which refuses the same name with a dot instead of the NUL.
 
 """
 _REST = """
-## What was not run
+## Formats that were not run
 
 | format | |
 |---|---|

@@ -68,16 +68,16 @@ def failed(run: Run) -> dict[str, str]:
 
 # The reasons for the failures of each client; the first entry with the case counts.
 REASONS = {
-    "cn-only": "reads the common name where a certificate has no names",
-    "extended-key-usage": "GnuTLS looks at the purpose when it is given one, and wget gives none",
-    "wrong-host-wildcard-part": "takes a wildcard inside a label",
-    "wrong-host-idn": "takes a wildcard inside the encoding of an internationalised name",
-    "bad-signature-intermediate": "the pinned authorities are the anchors in Dart, and the copy "
-    "of one that a server sends is not used",
-    "nul-in-name": "HAProxy reads a name of a certificate up to its first NUL octet",
-    "nul-in-common-name": "the same, in the subject",
+    "cn-only": "uses the common name if a certificate has no names in subjectAltName",
+    "extended-key-usage": "GnuTLS checks the purpose only if the program names one; wget does not",
+    "wrong-host-wildcard-part": "accepts a wildcard as part of a label",
+    "wrong-host-idn": "accepts a wildcard inside the encoding of an internationalised name",
+    "bad-signature-intermediate": "in Dart, the pinned authorities are the trust anchors; the copy "
+    "that a server sends is not used",
+    "nul-in-name": "HAProxy reads a name of a certificate only up to its first NUL octet",
+    "nul-in-common-name": "HAProxy reads the common name only up to its first NUL octet",
     "ipv6-san": "OkHttp before 4.5 compares addresses as text, and refuses the honest server",
-    "non-ca-switch": "OkHttp before its pull request 6921 takes a leaf for an issuer",
+    "non-ca-switch": "OkHttp before its pull request 6921 accepts a leaf as an issuer",
 }
 NO_NAMES = {"cn-only": "ACCEPT"}
 PARTIAL = {"wrong-host-wildcard-part": "ACCEPT"}
@@ -187,13 +187,13 @@ PROOFS = (
 )
 
 # Clients that could not be run, and the alternative.
-_ELSEWHERE = "its platform does not run here: what it writes is checked by its own tests"
+_ELSEWHERE = "its platform does not run here: separate tests check the exported file"
 _INSTEAD = {
-    "ktor": "Debian has no Ktor: the file is parsed with a grammar of Kotlin",
-    "flutter-pins": "as `flutter`: it is the same file of pins",
-    "dotnet": "Debian has no .NET: the file is parsed with a grammar of C#",
-    "envoy": "Debian has no Envoy: the names of its fields are checked",
-    "json": "certpin reads it back itself",
+    "ktor": "Debian has no Ktor: the file is parsed with a Kotlin grammar",
+    "flutter-pins": "covered by `flutter`: the file of pins is the same",
+    "dotnet": "Debian has no .NET: the file is parsed with a C# grammar",
+    "envoy": "Debian has no Envoy: a test checks the field names",
+    "json": "certpin reads it back",
 }
 NOT_RUN = {
     name: _INSTEAD.get(name, _ELSEWHERE)

@@ -57,7 +57,7 @@ def test_the_page_lists_the_failures_of_the_client(proof: Proof) -> None:
 
 
 def test_the_page_lists_formats_that_were_not_run() -> None:
-    page = TARGET.read_text(encoding="utf-8").partition("## What was not run")[2]
+    page = TARGET.read_text(encoding="utf-8").partition("## Formats that were not run")[2]
     proven = {proof.format for proof in PROOFS}
     assert not proven & NOT_RUN.keys()
     for name, why in NOT_RUN.items():

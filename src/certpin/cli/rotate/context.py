@@ -296,9 +296,9 @@ usage_options = option_group(
         click.option(
             "--enough",
             metavar="PERCENT%",
-            help="Do not wait for the last user: a version has ended when this share of --seen "
-            "clients reported a newer one, on each of --seen-days. Anyone who can send to the "
-            "collector can send false reports; clients without a reporter are not counted.",
+            help="Do not wait for the last user: a version has ended when at most the rest of "
+            "--seen clients report it or an older one, on each of --seen-days. Anyone who can send "
+            "to the collector can send false reports; clients without a reporter are not counted.",
         ),
         click.option(
             "--seen",

@@ -128,7 +128,7 @@ def test_a_pipe_is_told_that_the_app_stays_as_it_is(real: tuple[str | Path, ...]
         (("--upstream", "other.example=127.0.0.1"), "other.example is not under test"),
         (("--upstream", "127.0.0.1", "--host", "b.example"), "say whose server 127.0.0.1 is"),
         (("--upstream", "127.0.0.1", "--upstream", "127.0.0.2"), "two servers of"),
-        (("--upstream", "https://me@x/"), "a name or a password"),
+        (("--upstream", "https://me@x/"), "a user name or a password"),
         (("--pins", "no-such-file"), "does not exist"),
     ],
 )

@@ -113,11 +113,11 @@ FILES = {
     ),
     "a public suffix": Broken(
         _after('\n[[host]]\nmode = "report"\nname = "*.co.uk"\n' + PINS_TWO),
-        *(17, "host[1].name", "co.uk is a public suffix", "the domain that is yours"),
+        *(17, "host[1].name", "co.uk is a public suffix", "name your own domain"),
     ),
     "two policies of one host": Broken(
         _after('\n[[host]]\nname = "API.bank.example"\n' + PINS_TWO),
-        *(16, "host[1].name", "two policies", "make one"),
+        *(16, "host[1].name", "two policies", "merge them"),
     ),
     "a mode of another name": Broken(
         _after(HOST_TWO + 'mode = "block"\n' + PINS_TWO),
@@ -205,7 +205,7 @@ FILES = {
     ),
     "a pin that is too short": Broken(
         _after('\n[[host.pin]]\npin = "sha256/AAAA"\n'),
-        *(16, "host[0].pin[2].pin", "this has 3", "copy the pin again"),
+        *(16, "host[0].pin[2].pin", "this has 3", "copy the whole pin again"),
     ),
     "a pin twice": Broken(
         _after(f'\n[[host.pin]]\npin = "{ONE}"\n'),
@@ -213,7 +213,7 @@ FILES = {
     ),
     "a placeholder": Broken(
         _after(f'\n[[host.pin]]\npin = "sha256/{"A" * 43}="\n'),
-        *(15, "host[0].pin[2]", "example from some documentation", "put your own"),
+        *(15, "host[0].pin[2]", "example from some documentation", "replace it with yours"),
     ),
     "a role of another name": Broken(
         _after(f'\n[[host.pin]]\npin = "sha256/{"AQ" * 21}A="\nrole = "main"\n'),

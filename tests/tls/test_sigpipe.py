@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certpin import PinError, PinnedSSLContext
+from certpin.tls import gate
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
 from tests.cli._pinfiles import write
 from tests.tls._handshakes import for_clients
@@ -66,6 +69,26 @@ def test_a_refusal_is_raised_whatever_sigpipe_does(
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["PinMismatchError"] * 2 + ["True"] * 3
+
+
+def test_the_signal_is_blocked_while_the_last_flight_is_written(
+    world: World, intermediate: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL writes to the shut socket in most handshakes, but not in each of them."""
+    calls: list[str] = []
+    monkeypatch.setattr(gate, "hold_sigpipe", lambda: calls.append("hold"))
+    monkeypatch.setattr(gate, "release_sigpipe", lambda: calls.append("release"))
+    context = PinnedSSLContext(world.pins())
+    context.load_cert_chain(
+        *intermediate.issue("client.example", change=for_clients).write(tmp_path)
+    )
+    with (
+        RecordingServer(asking_for_certificate(world.evil, world.root)) as server,
+        socket.create_connection(server.address, 10) as sock,
+        pytest.raises(PinError),
+    ):
+        context.wrap_socket(sock, server_hostname=HOST)
+    assert calls[:2] == ["hold", "release"]
 
 
 def test_a_signal_that_waited_before_stays() -> None:

@@ -139,7 +139,7 @@ def test_a_context_without_verification_is_refused() -> None:
         ('a: "\\UFFFFFFFF"', "the file is not YAML"),
         ("a: 2001-99-99\nb: " + "9" * 5000, "the file contains no pins"),
         ("a: !!python/object/apply:os.system [true]", "the file contains no pins"),
-        ("x" * (2 * 1024 * 1024), "more than"),
+        ("x" * (2 * 1024 * 1024), "more than 1048576 characters"),
     ],
     ids=lambda value: value[:20],
 )

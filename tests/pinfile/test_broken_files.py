@@ -117,7 +117,7 @@ FILES = {
     ),
     "two policies of one host": Broken(
         _after('\n[[host]]\nname = "API.bank.example"\n' + PINS_TWO),
-        *(16, "host[1].name", "two policies", "merge them"),
+        *(16, "host[1].name", "two policies", "merge them into one"),
     ),
     "a mode of another name": Broken(
         _after(HOST_TWO + 'mode = "block"\n' + PINS_TWO),

@@ -81,7 +81,7 @@ vantage = ""
 
 @dataclass(frozen=True)
 class Load:
-    """What a load cost the server, and what the load generator saw of it."""
+    """The cost of a load for the server, and the results of the load generator."""
 
     cpu: float
     rate: float  # reports for one second of time, until all of them were counted

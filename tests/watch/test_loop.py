@@ -141,7 +141,7 @@ def test_threads_and_subprocesses_work_as_in_any_loop(loop: ServiceLoop) -> None
 def test_throughput_is_preferred_unless_the_operator_chose_another_policy(chosen: str) -> None:
     got: list[int] = []
 
-    def choose() -> None:  # in a thread of its own, which has a policy of its own
+    def choose() -> None:  # in a separate thread, which has its own policy
         os.sched_setscheduler(0, getattr(os, chosen), os.sched_param(0))
         prefer_throughput()
         got.append(os.sched_getscheduler(0))

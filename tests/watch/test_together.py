@@ -135,7 +135,7 @@ def test_service_writer_and_worker_work_together(
             ("watch", "writer", *where, "--listen", f"127.0.0.1:{health[0]}"),
             ("watch", "worker", "--url", url, "--listen", f"127.0.0.1:{health[1]}"),
         ]
-        environments = (env, env, {**os.environ, **worker})  # a worker is told nothing else
+        environments = (env, env, {**os.environ, **worker})  # all that a worker needs
         processes = [
             program(*words, env=each, stdout=None, stderr=None)
             for words, each in zip(commands, environments, strict=True)

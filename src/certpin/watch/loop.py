@@ -51,7 +51,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run what is there. What is handed over from now on wakes the loop again."""
+        """Run the callbacks in the queue. A callback that is added from now on wakes the loop."""
         self._is_woken = False
         for _ in range(len(self._incoming)):
             handle, context, callback, args = self._incoming.popleft()

@@ -55,10 +55,13 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """See that it may begin: people can be told, the schema is right, and not everybody gets in.
+    """Check that the service may start: its secrets, its schema, and its access control.
 
-    A database that is not there yet is made last. Raises ``ConfigError``, or ``StoreError`` where
-    the store is away.
+    A missing database is created last.
+
+    Raises:
+        ConfigError: a setting does not allow it.
+        StoreError: the store is unreachable.
     """
     look_up_all(watch.settings)
     if watch.settings.nats is not None:

@@ -1,4 +1,4 @@
-"""What a client gets is, byte for byte, what the step declares: read back by OpenSSL's command."""
+"""A client gets exactly the bytes that the step declares, as OpenSSL's command reads them."""
 
 from __future__ import annotations
 

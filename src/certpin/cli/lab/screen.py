@@ -64,10 +64,10 @@ def how_to_listen(port: int = 0) -> str:
 
 
 def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certificate]) -> list[str]:
-    """The lines to print, for whoever holds the device. ``roots`` are what it must trust."""
+    """Return the instructions for the device. It must trust ``roots``."""
     there = reach(address)
     where = f"[{there}]:{port}" if ":" in there else f"{there}:{port}"
-    own = len(roots) > 1  # R and R2; where real servers stand behind the lab, R2 alone
+    own = len(roots) > 1  # R and R2; only R2 if the lab relays to real servers
     names, what = (_NAMES, "both roots") if own else (_NAMES[1:], "the root R2")
     return [
         f"The lab is an HTTP and SOCKS5 proxy at {where}. Under test: {', '.join(hosts)}.",
@@ -129,7 +129,7 @@ class Screen(Protocol):
         """The lab listens."""
 
     def result(self, host: str, result: Result) -> None:
-        """A case is settled."""
+        """Print the result of a case."""
 
     def look(self) -> None:
         """A moment passed."""
@@ -197,7 +197,7 @@ class JsonLines:
         )
 
     def result(self, host: str, result: Result) -> None:
-        """A case is settled."""
+        """Print the result of a case."""
         print_event(
             "case",
             host=host,
@@ -249,7 +249,7 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 
 
 def summary(standings: Sequence[HostProgress]) -> list[str]:
-    """What it all came to: a line for each host, then what needs somebody."""
+    """Return the results: a line for each host, then the cases that need attention."""
     lines = [""]
     for standing in standings:
         lines.append(_headline(standing))
@@ -323,7 +323,7 @@ class LiveTable:
         self._console.print(qr_text(configuration))
 
     def result(self, host: str, result: Result) -> None:
-        """A case is settled."""
+        """Print the result of a case."""
         self._row(
             host,
             result.case.name,
@@ -335,14 +335,14 @@ class LiveTable:
         )
 
     def look(self) -> None:
-        """Say what is on, where that changed."""
+        """Show the running cases, if they changed."""
         standings = self._lab.progress()
         if standings != self._shown:
             self._shown = standings
             self._live.update(_table(standings), refresh=True)
 
     def end(self, standings: Sequence[HostProgress]) -> None:
-        """The summary takes the place of the table."""
+        """Replace the table by the summary."""
         self._live.stop()
         click.echo("\n".join(summary(standings)))
 

@@ -35,11 +35,13 @@ _END_HEADERS = 0x04
 
 
 class Frames:
-    """Iterates over the preface, and the frames that have come whole.
+    """Iterate over the preface and the complete frames.
 
-    ``unread`` is what a client said and nobody has understood yet: the frames of a header block
-    that has not ended, one that was refused, or that came in part. ``broken`` where the preface
-    is none, or a frame too long: what comes then is no HTTP/2, and all of it is the client's word.
+    Attributes:
+        unread: the client's bytes that are not parsed: frames of an unfinished header block, a
+            refused frame, or part of a frame.
+        broken: True if the preface is wrong or a frame is too long. The following bytes are not
+            HTTP/2, and all of them are data of the client.
     """
 
     def __init__(self) -> None:

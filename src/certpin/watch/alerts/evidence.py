@@ -72,12 +72,16 @@ class Role(NamedTuple):
 
 @dataclass(frozen=True)
 class Own:
-    """How the watch is. ``disk`` is the free share of the store's disk in per cent, if known.
+    """The state of the service itself.
 
-    ``failing`` are services that could not be told, with the last problem of each. ``blind`` is
-    what could not be looked at, and why. ``queue`` is where reports wait to be counted. ``full``
-    is what has no room for more of what clients tell. ``sweeps`` is how retention of each kind
-    ended last, ``window`` for how long repeated reports are recognised.
+    Attributes:
+        disk: the free share of the store's disk in per cent, if known.
+        failing: notification services that failed, with the last problem of each.
+        blind: the parts that could not be evaluated, with the reason.
+        queue: the stream in which reports wait to be counted.
+        full: the bounds that reports have nearly reached.
+        sweeps: the last result of retention for each kind of row.
+        window: the time for which repeated reports are recognised.
     """
 
     disk: float | None = None

@@ -156,7 +156,7 @@ class Collector:
             await self._intake.accept(received)
 
     def _look_at(self, scope: Message, head: _Head) -> bytes:
-        """Refuse what the headers tell already; return the Content-Type without its parameters."""
+        """Check the headers; return the Content-Type without its parameters."""
         if scope["method"] != "POST":
             raise RefusedError(
                 HTTPStatus.METHOD_NOT_ALLOWED, "reports are posted here", "send a POST"

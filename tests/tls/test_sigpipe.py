@@ -117,3 +117,18 @@ def test_a_release_without_a_hold_changes_nothing() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     release_sigpipe()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="macOS can only wait")
+def test_a_signal_that_another_thread_took_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run() -> None:
+        hold_sigpipe()
+        monkeypatch.setattr(signal, "sigpending", lambda: {signal.SIGPIPE})
+        release_sigpipe()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()

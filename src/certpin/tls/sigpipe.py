@@ -18,6 +18,18 @@ _SIGPIPE: set[int] = {signal.SIGPIPE} if _AVAILABLE else set()
 _thread = threading.local()
 
 
+def _take() -> None:
+    """Take a pending SIGPIPE away.
+
+    A signal that was sent to the whole process may be taken by another thread meanwhile, and
+    ``sigwait`` would wait for the next one. macOS has nothing else.
+    """
+    if hasattr(signal, "sigtimedwait"):
+        signal.sigtimedwait(_SIGPIPE, 0)
+    else:
+        signal.sigwait(_SIGPIPE)
+
+
 def hold_sigpipe() -> None:
     """Block SIGPIPE in this thread until ``release_sigpipe``."""
     if not _SIGPIPE:
@@ -34,6 +46,6 @@ def release_sigpipe() -> None:
     """
     waiting, blocked = vars(_thread).pop("before", (True, True))
     if not waiting and _SIGPIPE & signal.sigpending():
-        signal.sigwait(_SIGPIPE)
+        _take()
     if not blocked:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGPIPE)

@@ -19,6 +19,8 @@ RUN := $(VENV)/bin/python
 SETUP := $(PYTHON) -m scripts.setup_venv
 PYTEST := $(RUN) -m pytest -q -n $(JOBS)
 RECORD := build/test-record.jsonl
+# Where the package `tests` is: a folder of it in each package.
+TESTS := packages/certpin:packages/certpin-watch
 
 export JOBS
 # Environments of other projects, and options meant for them, do not leak in. Bytecode is kept:
@@ -59,12 +61,12 @@ suite: setup ## Run all tests with the branch coverage gate.
 	@CERTPIN_RUN="$$($(RUN) -V), whole suite" $(PYTEST) -m "not mutation" --cov --cov-report=term
 
 mutations: setup dart ## Remove each rule of the source in turn: its test has to fail (make test: the core's).
-	@$(PYTEST) tests/test_mutations.py tests/formats/flutter/test_mutations.py
+	@$(PYTEST) packages/certpin/tests/test_mutations.py packages/certpin/tests/formats/flutter/test_mutations.py
 
 lint: setup ## Check style, formatting and the lock files; change nothing.
 	@echo "== lint"
-	@$(RUN) -m ruff check --quiet src scripts tests
-	@$(RUN) -m ruff format --quiet --diff src scripts tests
+	@$(RUN) -m ruff check --quiet packages scripts conftest.py
+	@$(RUN) -m ruff format --quiet --diff packages scripts conftest.py
 	@$(RUN) -m scripts.check_locks
 
 types: setup ## Check types strictly, as the oldest and as the newest Python.
@@ -78,7 +80,7 @@ lock: python ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 tak
 
 bench: setup ## Measure certpin beside its peers, each a ratio from one paired run.
 	@$(SETUP) .venvs/sslyze requirements/sslyze.txt --project none
-	@CERTPIN_SSLYZE=.venvs/sslyze/bin/sslyze $(RUN) -m tests.bench
+	@PYTHONPATH=$(TESTS) CERTPIN_SSLYZE=.venvs/sslyze/bin/sslyze $(RUN) -m tests.bench
 
 attacks: setup ## Write the page of the lab's attacks anew from their registry.
 	@$(RUN) -m scripts.attacks_page
@@ -93,10 +95,10 @@ dart: python ## Install the Dart VMs that the tests run the Flutter export on.
 	@$(PYTHON) -m scripts.dart
 
 proof: setup dart ## Run every export in its real client, and write the table of what came out.
-	@$(RUN) -m tests.formats.interop
+	@PYTHONPATH=$(TESTS) $(RUN) -m tests.formats.interop
 
 walk: setup ## Count the files that a reader opens to follow each of five user actions.
-	@$(RUN) -m scripts.walk
+	@PYTHONPATH=$(TESTS) $(RUN) -m scripts.walk
 
 picture: setup ## Draw the simulation of the documentation anew.
 	@$(RUN) -m scripts.simulation_picture
@@ -108,7 +110,7 @@ htmx: setup ## Write the htmx of the watch's pages anew from npm, in the version
 	@$(RUN) -m scripts.htmx
 
 pages: setup ## Photograph the watch's pages into build/pages, in both themes and as a telephone has them.
-	@$(RUN) -m tests.watch.photos
+	@PYTHONPATH=$(TESTS) $(RUN) -m tests.watch.photos
 
 suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix
@@ -118,7 +120,7 @@ unstable: setup ## Record the Pythons of Debian's unstable suite that were fetch
 
 clean: ## Remove environments, caches and what was built.
 	@rm -rf .venv .venvs build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	@find src scripts tests -name __pycache__ -prune -exec rm -rf {} +
+	@find packages scripts -name __pycache__ -prune -exec rm -rf {} +
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -19,7 +19,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "attacks.md"
 HEADER = """\
 # The attacks
 
-<!-- Made by scripts/attacks_page.py (make attacks) from src/certpin/lab/attacks. Do not edit. -->
+<!-- Made by scripts/attacks_page.py (make attacks) from certpin/lab/attacks. Do not edit. -->
 
 What `certpin prove` and `certpin lab serve` present to a client, and what is right then: for one
 without pins (none), one that is pinned on the server's key and a backup (leaf), and one that is

@@ -1,4 +1,4 @@
-"""Check the lock files: each line has its hashes, none an address, and pyproject.toml agrees."""
+"""Check the lock files: each line has its hashes, none an address, and the packages agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from scripts.console import fail
 
 _LOCKED = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .+)? \\$")
 _ADDRESS = re.compile(r"://|^\s*(-i|-f|--(extra-)?index-url|--find-links)\b", re.MULTILINE)
-# The groups and extras that each lock holds; "core" is what certpin itself needs.
+# The groups and extras that each lock holds. "core" is certpin without
+# extras, "watch" is certpin-watch.
 _PARTS = {
     "build": ["build"],
     "core": ["core"],
@@ -25,15 +26,14 @@ _PARTS = {
     "test": ["core", "extras", "lint", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],
 }
-_ALONE = {"niquests"}  # extras that no lock has beside the others
+_ALONE = {"niquests"}  # extras that cannot share an environment with the others
 
 
 def main() -> None:
     """Fail at the first lock that is not what it should be."""
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     for name, parts in _PARTS.items():
         text = Path(f"requirements/{name}.txt").read_text(encoding="utf-8")
-        problem = _address(text) or _without_hash(text) or _stale(text, _direct(project, parts))
+        problem = _address(text) or _without_hash(text) or _stale(text, _direct(parts))
         if problem:
             fail(f"requirements/{name}.txt: {problem}", "make lock")
 
@@ -60,21 +60,41 @@ def _stale(text: str, wanted: list[Requirement]) -> str:
     for each in wanted:
         version = locked.get(each.name.lower(), "")
         if not version or not each.specifier.contains(version):
-            return f"pyproject.toml asks for {each}, the lock has {version or 'nothing'}"
+            return f"a pyproject.toml asks for {each}, the lock has {version or 'nothing'}"
     return ""
 
 
-def _direct(project: dict[str, Any], parts: list[str]) -> list[Requirement]:
-    """What pyproject.toml asks for in these parts, less its references to itself."""
-    extras = project["project"]["optional-dependencies"]
-    sections: dict[str, list[Any]] = {
-        "core": project["project"]["dependencies"],
+def _direct(parts: list[str]) -> list[Requirement]:
+    """Return the direct requirements of these parts."""
+    known = sections()
+    return [Requirement(line) for part in parts for line in known[part]]
+
+
+def sections() -> dict[str, list[str]]:
+    """Return the direct requirements of each extra and group, without certpin's own packages.
+
+    ``core`` is certpin without extras, ``watch`` certpin-watch, and ``extras`` all extras that can
+    be installed together.
+    """
+    certpin, watch = (_read(f"packages/{name}")["project"] for name in ("certpin", "certpin-watch"))
+    extras = certpin["optional-dependencies"] | watch["optional-dependencies"]
+    extras["watch"] = watch["dependencies"]
+    found = {
+        "core": certpin["dependencies"],
         "extras": [line for name in extras if name not in _ALONE for line in extras[name]],
         **extras,
-        **project["dependency-groups"],
+        **_read(".")["dependency-groups"],
     }
-    lines = [line for part in parts for line in sections[part] if isinstance(line, str)]
-    return [each for each in map(Requirement, lines) if each.name != "certpin"]
+    return {name: [each for each in lines if _is_foreign(each)] for name, lines in found.items()}
+
+
+def _read(folder: str) -> dict[str, Any]:
+    return tomllib.loads(Path(folder, "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _is_foreign(line: Any) -> bool:
+    """Return True for a requirement of another project. A group can include other groups."""
+    return isinstance(line, str) and not Requirement(line).name.startswith("certpin")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "formats.md"
 HEADER = """\
 # One pin set for every platform
 
-<!-- Made by scripts/formats_page.py (make formats) from src/certpin/formats. Do not edit. -->
+<!-- Made by scripts/formats_page.py (make formats) from certpin/formats. Do not edit. -->
 
 `certpin export FORMAT` writes the pins of `pins.toml` in the format of another platform, and
 `certpin import FORMAT FILE` reads them from there. Maintain the pins only in `pins.toml`, and let

@@ -1,4 +1,4 @@
-"""Write src/certpin/watch/web/static/htmx.min.js from the npm package ``htmx.org``.
+"""Write htmx.min.js, in the pages of certpin-watch, from the npm package ``htmx.org``.
 
 The version and its digest stand here: who takes a new one looks at what changed, and writes both
 down. Its licence is the Zero-Clause BSD (0BSD): no notice is asked for, and one is given all the
@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-TARGET = Path(__file__).parent.parent / "src" / "certpin" / "watch" / "web" / "static"
+TARGET = Path(__file__).parent.parent / "packages/certpin-watch/src/certpin_watch/web/static"
 VERSION = "2.0.11"
 SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
 

@@ -1,4 +1,4 @@
-"""Write the lock files of requirements/ from pyproject.toml, with hashes and without addresses.
+"""Write the lock files of requirements/ from the packages, with hashes and without addresses.
 
 Versions that are locked already stay, unless the command says --upgrade.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tomllib
 from pathlib import Path
 
 from scripts import check_locks
@@ -15,10 +14,6 @@ from scripts.console import fail, say, succeeds
 from scripts.pythons import supported
 
 _UV = Path(sys.executable).parent / "uv"
-_PROJECT = ["pyproject.toml"]
-_NIQUESTS = ["--extra", "niquests", "--extra", "requests", "--group", "niquests"]
-_WATCH = ["--extra", "cluster", "--extra", "otel"]  # both have the extra watch in them
-_ALONE = {"niquests"}  # extras that cannot share an environment with the others
 _HASHES = ["--generate-hashes", "--custom-compile-command", "make lock"]
 
 
@@ -28,11 +23,13 @@ def main() -> None:
     parser.add_argument("--upgrade", action="store_true", help="take the latest of everything")
     more = [*_HASHES, *(["--upgrade"] if parser.parse_args().upgrade else [])]
     test = "requirements/test.txt"
-    _compile("test", [*_extras(), "--group", "dev", *more])
-    _compile("core", [*_PROJECT, "--constraint", test, *more])
-    _compile("watch", [*_PROJECT, *_WATCH, "--constraint", test, *more])
+    _compile("test", [_needs("core", "extras"), "--group", "dev", *more])
+    _compile("core", [_needs("core"), "--constraint", test, *more])
+    watch = _needs("core", "watch", "cluster", "otel")
+    _compile("watch", [watch, "--constraint", test, *more])
     _compile("build", ["--group", "build", *more])
-    _compile("niquests", [*_PROJECT, *_NIQUESTS, "--constraint", test, *more])
+    niquests = [_needs("core", "niquests", "requests", "urllib3"), "--group", "niquests"]
+    _compile("niquests", [*niquests, "--constraint", test, *more])
     _compile("sslyze", ["--group", "sslyze", *more])
     _compile("lock", ["--group", "lock", *more])
     _compile("oldest-pip", ["--group", "oldest-pip", *more])
@@ -47,15 +44,22 @@ def _compile_lowest(more: list[str]) -> None:
     floor.unlink(missing_ok=True)
     # Without what those need in turn: the latest of it need not suit the tools of the tests.
     lowest = ["--resolution", "lowest-direct", "--no-deps"]
-    _uv([*_extras(), *lowest, "--output-file", str(floor)])
-    _compile("lowest", [*_extras(), "--group", "test", "--constraint", str(floor), *more])
+    needs = _needs("core", "extras")
+    _uv([needs, *lowest, "--output-file", str(floor)])
+    _compile("lowest", [needs, "--group", "test", "--constraint", str(floor), *more])
 
 
-def _extras() -> list[str]:
-    """The project with the extras that can be installed together."""
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    together = sorted(project["optional-dependencies"].keys() - _ALONE)
-    return [*_PROJECT, *(word for extra in together for word in ("--extra", extra))]
+def _needs(*parts: str) -> str:
+    """Write the direct requirements of these parts to a file, and return its path.
+
+    uv can't read them from the packages: certpin's extra ``watch`` names certpin-watch, which no
+    registry has before a release.
+    """
+    file = Path("build", f"{'-'.join(parts)}.in")  # its name is in the lock: it must not change
+    file.parent.mkdir(exist_ok=True)
+    known = check_locks.sections()
+    file.write_text("".join(f"{line}\n" for part in parts for line in known[part]))
+    return str(file)
 
 
 def _compile(name: str, words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Write src/certpin/pins/public_suffix.txt from the `publicsuffixlist` package."""
+"""Write certpin/pins/public_suffix.txt from the `publicsuffixlist` package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 
 import idna
 
-TARGET = Path(__file__).parent.parent / "src" / "certpin" / "pins" / "public_suffix.txt"
+TARGET = (
+    Path(__file__).parent.parent
+    / "packages"
+    / "certpin"
+    / "src"
+    / "certpin"
+    / "pins"
+    / "public_suffix.txt"
+)
 HEADER = """\
 # The ICANN section of the Public Suffix List, https://publicsuffix.org/list/
 # This Source Code Form is subject to the terms of the Mozilla Public License, v. 2.0.

@@ -24,8 +24,9 @@ _PROBE_SECONDS = 20
 
 
 def supported() -> list[str]:
-    """The versions that pyproject.toml names, oldest first: ``["3.11", …]``."""
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    """The versions that certpin's metadata names, oldest first: ``["3.11", …]``."""
+    file = Path("packages/certpin/pyproject.toml")
+    project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     minors = [
         int(minor)
         for line in project["classifiers"]

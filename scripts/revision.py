@@ -21,13 +21,13 @@ from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
 from sqlalchemy.sql.elements import False_, True_
 
-from certpin.watch.store import open_store, schema
-from certpin.watch.store.tables import METADATA
+from certpin_watch.store import open_store, schema
+from certpin_watch.store.tables import METADATA
 
 RELEASED = 1
 
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
-_STEPS = "certpin.watch.store.migrations.steps"
+_STEPS = "certpin_watch.store.migrations.steps"
 
 _TEXT = '''"""{title} Written by ``make revision``, and by nobody after its release."""
 

@@ -13,11 +13,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts import debian_pythons
 from scripts.console import fail, say, succeeds
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _BUILD = Path("requirements/build.txt")
+_PACKAGES = [Path("packages/certpin"), Path("packages/certpin-watch")]
+_VERSION = "src/*/_version.py"
 _STAMP = "certpin-stamp"  # what an environment was made from; written when it is complete
 _PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
@@ -26,18 +32,31 @@ _LOCKED = ["--no-deps", "--require-hashes", "--no-build-isolation", "--no-compil
 _PROJECT = ["--no-deps", "--no-index", "--no-build-isolation", "--force-reinstall"]
 
 
-def ensure(directory: Path, python: str, lock: Path, *, project: str = "editable") -> str:
-    """The path of a Python whose environment holds the lock and certpin.
+def ensure(
+    directory: Path,
+    python: str,
+    lock: Path,
+    *,
+    project: str = "editable",
+    packages: Sequence[Path] = _PACKAGES,
+) -> str:
+    """Return the Python of an environment that holds the lock and certpin's packages.
 
-    ``project`` says how certpin comes in: ``"editable"``, as a ``"wheel"`` that is built anew, or
-    ``"none"``.
+    Args:
+        directory: the environment.
+        python: the Python that makes it.
+        lock: the locked requirements.
+        project: how the packages are installed: ``"editable"``, as a ``"wheel"`` that is built
+            anew, or ``"none"``.
+        packages: which of them.
     """
     inside = str(directory / "bin" / "python")
     _ensure_lock(directory, python, inside, lock)
     if project == "editable":
-        _ensure_editable(directory, inside)
+        _ensure_editable(directory, inside, packages)
     elif project == "wheel":
-        _pip(inside, [*_PROJECT, "."], "certpin could not be built")
+        folders = [str(Path.cwd() / each) for each in packages]
+        _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
     return inside
 
 
@@ -74,13 +93,14 @@ def _make(directory: Path, python: str, inside: str) -> None:
         fail(f"{_BUILD} could not be installed", "make setup, then try once more")
 
 
-def _ensure_editable(directory: Path, inside: str) -> None:
+def _ensure_editable(directory: Path, inside: str, packages: Sequence[Path]) -> None:
     stamp = directory / f"{_STAMP}-project"
-    version = Path("src/certpin/_version.py").read_bytes()
-    wanted = _digest(Path("pyproject.toml").read_bytes(), version, str(Path.cwd()).encode())
+    files = [file for each in packages for file in (each / "pyproject.toml", *each.glob(_VERSION))]
+    wanted = _digest(*(file.read_bytes() for file in files), str(Path.cwd()).encode())
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    _pip(inside, [*_PROJECT, "--editable", "."], "certpin could not be built")
+    folders = [word for each in packages for word in ("--editable", str(Path.cwd() / each))]
+    _pip(inside, [*_PROJECT, *folders], "certpin could not be built")
     stamp.write_text(wanted)
 
 

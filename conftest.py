@@ -1,0 +1,79 @@
+"""What every test may ask for. The helpers in ``tests.kit`` are plain functions."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from certpin.lab import Authority
+from tests import kit
+
+# No test depends on timing, those of Hypothesis neither.
+settings.register_profile("certpin", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
+settings.load_profile("certpin")
+
+pytest_plugins = ["tests._leftout", "tests._loopback"]
+
+
+def pytest_configure() -> None:
+    """Let all children start with default signals, and find the package ``tests``.
+
+    The signals are the default ones also under ``nohup`` and in the background.
+
+    A child inherits an ignored signal; a signal with a handler is reset to the default on exec
+    (execve(2)). So the run itself may go on ignoring SIGHUP, and its children don't.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _go_on)
+    # Programs that tests start can import `tests`, as the tests can.
+    folders = [
+        str(Path(__file__).parent / "packages" / name) for name in ("certpin", "certpin-watch")
+    ]
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*([inherited] if inherited else []), *folders])
+
+
+def _go_on(*_: object) -> None:
+    """Ignore a signal in this process only."""
+
+
+@given(st.none())
+def _start_hypothesis(_: None) -> None:
+    """Let Hypothesis make its own random generator."""
+
+
+def pytest_collection_finish() -> None:
+    """Exclude all that was loaded from garbage collection: it stays to the end."""
+    # Hypothesis warns about its own generator if the garbage collector can't see what refers to
+    # it, and freezing hides that. It happens on Python 3.14 and later, with CI in the environment.
+    _start_hypothesis()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def root() -> Authority:
+    """The root that clients of the tests trust."""
+    return Authority("Test Root")
+
+
+@pytest.fixture(scope="session")
+def intermediate(root: Authority) -> Authority:
+    """An intermediate below the root: what issues the servers' certificates."""
+    return root.intermediate("Test Intermediate")
+
+
+@pytest.fixture
+def trusted_root(root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the platform's own trust store consist of the test root; returns the PEM file."""
+    return kit.trust_on_this_platform(root, tmp_path, monkeypatch)

@@ -1,0 +1,3 @@
+"""The version of certpin-watch, which is also that of certpin."""
+
+__version__ = "0.1.0"

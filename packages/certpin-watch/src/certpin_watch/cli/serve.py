@@ -1,0 +1,135 @@
+"""``certpin serve``: monitor servers and clients, and send alerts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
+from certpin.cli.screen import say
+from certpin_watch.cli.opening import (
+    naming,
+    open_watch,
+    settings_of,
+    settings_option,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from certpin_watch.settings import Settings
+    from certpin_watch.watch import Watch
+
+
+@click.command()
+@click.argument(
+    "pins", nargs=-1, metavar="[PINS…]", type=click.Path(dir_okay=False, path_type=Path)
+)
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; by default 127.0.0.1:8460.")
+@settings_option
+@store_option
+@json_option
+def serve(
+    pins: tuple[Path, ...],
+    listen: str | None,
+    config: Path | None,
+    written: str | None,
+    as_json: bool,
+) -> None:
+    """Monitor your servers and the reports of your apps, and send alerts.
+
+    Probes every host of the pin files PINS (by default pins.toml) again and again: do its
+    certificates match the pins of every version that clients still hold, how long are they valid,
+    did a key change? Apps report to /reports which chains they see. Every problem is shown on the
+    pages, and sent as an alert to the services that watch.toml names.
+
+    \b
+      certpin add api.bank.example --backup-key backup.key
+      certpin serve                       then open http://127.0.0.1:8460/
+
+    All data is in one file, watch.db. If a pin file does not exist yet, the service waits for it.
+    It listens on addresses that other machines reach only if people have to sign in (certpin watch
+    user add). Ctrl-C stops it.
+    """  # noqa: D301  # click reads the \b itself
+    import asyncio
+
+    from certpin_watch.logs import configure
+    from certpin_watch.loop import ServiceLoop, prefer_throughput
+
+    settings = _chosen(settings_of(config, written), pins, listen)
+    configure(settings.log)
+    prefer_throughput()
+    with asyncio.Runner(loop_factory=ServiceLoop) as runner:
+        runner.run(_serve(settings, as_json))
+
+
+def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> Settings:
+    """The settings, with what the command line says instead."""
+    from certpin_watch.settings import parse_listen
+
+    said: dict[str, Any] = {}
+    if pins:
+        said["pins"] = pins
+    if listen is not None:
+        said["listen"] = parse_listen(listen, "--listen")
+    return replace(settings, **said)
+
+
+async def _serve(settings: Settings, as_json: bool) -> None:
+    import asyncio
+    import signal
+
+    from certpin_watch.service import make_ready, serve
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop.set)
+    watch = open_watch(settings)
+    try:
+        with naming(watch.store):
+            make_ready(watch)
+        await serve(watch, stop, lambda: _begun(watch, as_json))
+    finally:
+        watch.store.close()
+
+
+def _begun(watch: Watch, as_json: bool) -> None:
+    """Requests are taken from now on. What was loaded for that stays until the end, so that the
+    collector of garbage need not look at it again and again.
+    """
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    _tell(watch, as_json)
+
+
+def _tell(watch: Watch, as_json: bool) -> None:
+    """Where it is, and what is not as it should be."""
+    from certpin.probe import join_address
+    from certpin_watch.alerts.known import doubts
+    from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
+    from certpin_watch.web.app import REPORTS
+
+    settings, glance = watch.settings, watch.watched.glance()
+    problems = [*glance.problems, *doubts(settings, glance)]
+    scheme = "https" if settings.tls else "http"
+    address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
+    if as_json:
+        problems += [ALERTS_GO_NOWHERE] * (not settings.alerts.tell)
+        urls = {"url": address + "/", "reports": address + REPORTS}
+        print_event("begun", **urls, problems=problems)
+        return
+    click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
+    for each in glance.sets:
+        click.echo(f"{each.path}: version {each.pins.version}, {_count(len(each.pins.policies))}.")
+    for problem in problems:
+        say("certpin: warning", problem)
+    click.echo("Ctrl-C ends it.")
+
+
+def _count(hosts: int) -> str:
+    return "1 host" if hosts == 1 else f"{hosts} hosts"

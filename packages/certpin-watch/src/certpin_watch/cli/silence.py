@@ -1,0 +1,142 @@
+"""``certpin watch silence``: keep an alert quiet for a while."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold, say
+from certpin_watch.cli.opening import ready, watch_options
+
+if TYPE_CHECKING:
+    from certpin_watch.alerts.quiet import Silence
+    from certpin_watch.watch import Watch
+
+
+@click.command()
+@click.option("--rule", default="", help="Keep this rule quiet; at all hosts, without --host.")
+@click.option(
+    "--host",
+    default="",
+    help="Only this host, as its alert names it; by all rules, without --rule.",
+)
+@click.option(
+    "--for",
+    "length",
+    default="1h",
+    show_default=True,
+    metavar="DURATION",
+    help="How long, as in 30m, 2h, 1d; no longer than alerts.silence allows.",
+)
+@click.option("--why", default="", help="The reason, for whoever asks tomorrow; it is needed.")
+@click.option("--who", default=None, help="Who answers for it; by default the user's name.")
+@click.option("--end", type=int, metavar="NUMBER", help="End this silence now.")
+@watch_options
+@json_option
+@click.pass_context
+def silence(
+    ctx: click.Context,
+    watch: Watch,
+    rule: str,
+    host: str,
+    length: str,
+    why: str,
+    who: str | None,
+    end: int | None,
+    as_json: bool,
+) -> None:
+    """Silence a rule, a host, or a rule at a host, for a while.
+
+    Without --rule, --host and --end: list the silences in force. What is silenced is recorded, and
+    told when the silence is over and it is still there.
+
+    Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no watch has run
+    on. 3: the database is away, busy, or its disk full.
+    """
+    from certpin_watch.cli.user import by_hand
+
+    ready(watch.store)
+    if end is not None:
+        ctx.exit(_end(watch, end, as_json=as_json))
+    if rule or host or why:
+        person = who or by_hand().name.removeprefix("cli:")
+        found = [_begin(watch, (rule, host, person, why), length)]
+    else:
+        found = _list(watch)
+    if as_json:
+        print_json({"silences": [_facts(each) for each in found]})
+    else:
+        for each in found:
+            click.echo(fold(_words(each), sys.stdout))
+        if not found:
+            click.echo("Nothing is silenced.")
+
+
+def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silence:
+    from certpin.errors import InputError
+    from certpin.rotation import parse_duration
+    from certpin_watch.alerts.known import doubt
+    from certpin_watch.alerts.quiet import Silence
+    from certpin_watch.alerts.silences import silence as begin
+    from certpin_watch.auth.audit import audit
+    from certpin_watch.cli.user import by_hand
+
+    rule, host, who, why = words
+    host = host.lower().rstrip(".")
+    now = watch.clock()
+    until = now + parse_duration(length)
+    if until - now < timedelta(minutes=1):
+        raise InputError("that is too short", fix="at least 1m")
+    since = int(now.timestamp())
+    wanted = Silence(rule, host, since, since + int((until - now).total_seconds()), who, why)
+    if host and (why_not := doubt(host, watch.watched.glance())):
+        say("certpin: warning", why_not)
+    with watch.store.write() as connection:
+        made = begin(connection, wanted, watch.settings.alerts)
+        about = f"{made.id}: {rule or 'every rule'} at {host or 'every host'}"
+        audit(connection, by_hand(), "silence.made", about, at=now)
+    return made
+
+
+def _end(watch: Watch, number: int, *, as_json: bool) -> int:
+    from certpin_watch.alerts.silences import end_silence
+    from certpin_watch.auth.audit import audit
+    from certpin_watch.cli.user import by_hand
+
+    now = watch.clock()
+    with watch.store.write() as connection:
+        ended = end_silence(connection, number, int(now.timestamp()))
+        if ended:
+            audit(connection, by_hand(), "silence.ended", str(number), at=now)
+    if as_json:
+        print_json({"ended": ended})
+    else:
+        click.echo(f"Silence {number} is over." if ended else f"No silence {number} is in force.")
+    return HOLDS if ended else FINDING
+
+
+def _list(watch: Watch) -> list[Silence]:
+    from certpin_watch.alerts.silences import silences_in_force
+
+    with watch.store.read() as connection:
+        now = int(watch.clock().timestamp())
+        return list(silences_in_force(connection, now, watch.settings.alerts))
+
+
+def _facts(silence: Silence) -> dict[str, object]:
+    names = ("id", "rule", "host", "since", "until", "who", "why")
+    return {name: getattr(silence, name) for name in names}
+
+
+def _words(silence: Silence) -> str:
+    from certpin.x509 import printable
+
+    until = f"{datetime.fromtimestamp(silence.until, UTC):%Y-%m-%d %H:%M} UTC"
+    about = " at ".join(filter(None, (silence.rule or "everything", silence.host)))
+    return printable(f"#{silence.id} {about} until {until}: {silence.why} ({silence.who})")

@@ -1,0 +1,225 @@
+"""``certpin watch worker``: probes hosts from this machine, for a service that runs elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
+from certpin_watch.cli.opening import listen_option
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from certpin_watch.monitor.worker import WorkerEvents
+
+    _Work = Callable[[asyncio.Event], Awaitable[None]]
+
+_URL, _TOKEN = "CERTPIN_WATCH_URL", "CERTPIN_WATCH_TOKEN"
+_FORMER = "CERTPIN_NATS"
+
+
+@click.command()
+@click.option(
+    "--url",
+    envvar=_URL,
+    metavar="URL",
+    help="The address of the service, https://watch.bank.example; by default that of the variable "
+    f"{_URL}.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help=f"The file with the worker's token; by default the token is in the variable {_TOKEN}.",
+)
+@click.option(
+    "--ca-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE",
+    help="The authorities that may vouch for the service, as PEM, instead of this machine's.",
+)
+@click.option(
+    "--pins",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE",
+    help="A pin file with the service's host: the service has to match its pins.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 4096),
+    default=256,
+    show_default=True,
+    help="How many connections are open at once.",
+)
+@click.option("--vantage", hidden=True)
+@click.option("--nats", hidden=True)
+@listen_option
+@json_option
+def worker(
+    url: str | None,
+    token_file: Path | None,
+    ca_file: Path | None,
+    pins: Path | None,
+    window: int,
+    vantage: str | None,
+    nats: str | None,
+    listen: str | None,
+    as_json: bool,
+) -> None:
+    """Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.
+
+    \b
+    where the service runs:  certpin watch token add zurich-1 --worker zurich
+    here:                    certpin watch worker --url https://watch.bank.example --token-file FILE
+
+    The worker asks the service for jobs over HTTPS, dials the hosts, and posts the results. It
+    needs no pin file, no database, and no port that is open to others. The token says for which
+    location it works, and can do nothing else. Several workers may have one location: they share
+    its jobs. The jobs of a worker that dies go to another within two minutes.
+
+    It verifies chains by the roots of this machine, or by the anchors of a job: those that the pin
+    file of the service names. The service decides which hosts are dialled from here.
+
+    Needs pip install 'certpin[watch]'.
+
+    Exit code 0: it was told to stop. 2: usage, or a token, address or certificate that is wrong.
+    """  # noqa: D301  # click reads the \b itself
+    import asyncio
+    import logging
+
+    from certpin_watch.monitor.uplink import ServiceAccess, ServiceLink, parse_address
+    from certpin_watch.monitor.worker import work
+
+    _refuse_former(vantage, nats, url)
+    if not url:
+        raise click.UsageError(f"Missing option '--url' (or the variable {_URL}).")
+    if ca_file and pins:
+        raise click.UsageError(
+            "Give --ca-file or --pins, and not both: trust = FILE in a pin file names authorities."
+        )
+    access = ServiceAccess(parse_address(url), _token_of(token_file), ca_file, pins)
+    access.check()  # an error now, not at each attempt
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+
+    async def run(stop: asyncio.Event, **more: Any) -> None:
+        with _events(as_json=as_json) as events:
+            async with ServiceLink(access) as link:
+                await work(link, stop, window=window, events=events, **more)
+
+    job = _answering(listen, run) if listen else run
+    asyncio.run(_until_told(access.address.url, job, as_json=as_json))
+
+
+def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
+    """Refuse options that led to a NATS server. Raises ``ConfigError``, with the new ones."""
+    from certpin.errors import ConfigError
+
+    key = "--nats" if nats else "--vantage" if vantage else ""
+    if not key and not url and os.environ.get(_FORMER):
+        key = _FORMER
+    if key:
+        location = vantage or "LOCATION"
+        raise ConfigError(
+            "workers do not use NATS any more: they ask the service over HTTPS, and their token "
+            "names the location",
+            key=key,
+            fix=f"where the service runs: certpin watch token add NAME --worker {location}; "
+            "here: certpin watch worker --url https://… --token-file FILE",
+        )
+
+
+def _token_of(file: Path | None) -> Callable[[], Any]:
+    """Return a function that reads the token. Raises ``ConfigError`` if there is none."""
+    from certpin.errors import ConfigError
+    from certpin_watch.secret import resolve
+
+    if file is not None:
+        return partial(resolve, f"file:{file}", "--token-file")
+    if not os.environ.get(_TOKEN):
+        raise ConfigError(
+            "the worker has no token",
+            key="--token-file",
+            fix="where the service runs: certpin watch token add NAME --worker LOCATION; "
+            f"then write it into a file, or into the variable {_TOKEN}",
+        )
+    return partial(resolve, f"env:{_TOKEN}", _TOKEN)
+
+
+@contextmanager
+def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
+    """Print the reports of a worker: as JSON, or as text with a count on a terminal."""
+    if as_json or not sys.stderr.isatty():
+        yield _reporting(lambda _: None, as_json=as_json)
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    counted = TextColumn("probes: {task.completed}")
+    columns = (SpinnerColumn(), counted, TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield _reporting(partial(progress.advance, task), as_json=False)
+
+
+def _reporting(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
+    from certpin_watch.monitor.worker import WorkerEvents
+
+    class Events(WorkerEvents):
+        def connected(self, location: str) -> None:
+            if as_json:
+                print_event("connected", location=location)
+            else:
+                click.echo(f"certpin: probing from {location}", err=True)
+
+        def probed(self, results: int) -> None:
+            if as_json:
+                print_event("probed", results=results)
+            else:
+                count(results)
+
+        def trouble(self, problem: str, fix: str) -> None:
+            if as_json:
+                print_event("trouble", problem=problem, fix=fix or None)
+            else:
+                click.echo(f"certpin: {problem}" + (f"\n  fix: {fix}" if fix else ""), err=True)
+
+    return Events()
+
+
+def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
+    """The same work, that answers for its health meanwhile. A web server is loaded for that."""
+    from certpin_watch.monitor.worker import SERVICE
+    from certpin_watch.settings import parse_listen
+    from certpin_watch.vitals import answering
+
+    address = parse_listen(listen, "--listen")
+
+    async def both(stop: asyncio.Event) -> None:
+        async with answering(address, need=SERVICE) as condition:
+            await work(stop, condition=condition)
+
+    return both
+
+
+async def _until_told(url: str, work: _Work, *, as_json: bool) -> None:
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if as_json:
+        print_event("begun", url=url, process=os.getpid())
+    else:
+        click.echo(f"certpin: asking {url} for jobs (process {os.getpid()})", err=True)
+    await work(stop)

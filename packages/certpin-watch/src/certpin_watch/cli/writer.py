@@ -1,0 +1,71 @@
+"""``certpin watch writer``: counts what waits in the stream, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_event
+from certpin_watch.cli.opening import listen_option, watch_options
+
+if TYPE_CHECKING:
+    from certpin_watch.watch import Watch
+
+
+@click.command()
+@listen_option
+@watch_options
+@json_option
+def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
+    """Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.
+
+    `certpin serve` does this too. Run writers beside it where one process is not enough: they share
+    the work, and each report is counted once however many there are. watch.toml must name the NATS
+    server (`nats`) and the database (`store`) that all of them use.
+
+    Needs pip install 'certpin[cluster]'.
+
+    Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
+    """
+    import asyncio
+
+    from certpin.errors import ConfigError
+    from certpin_watch.logs import configure
+    from certpin_watch.nats_address import nats_address
+    from certpin_watch.settings import parse_listen
+    from certpin_watch.store.schema import prepare
+
+    if watch.settings.nats is None:
+        raise ConfigError(
+            "there is no stream to write from", key="nats", fix="name the NATS server in watch.toml"
+        )
+    nats_address(watch.settings.nats)  # an error now, not at each try to reach it
+    prepare(watch.store)
+    configure(watch.settings.log)
+    address = parse_listen(listen, "--listen") if listen else None
+    asyncio.run(_until_told(watch, address, as_json=as_json))
+
+
+async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json: bool) -> None:
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # before what takes a while to load
+        loop.add_signal_handler(number, stop.set)
+
+    from certpin_watch import telemetry
+    from certpin_watch.collector.writer import run
+    from certpin_watch.vitals import answering
+
+    with telemetry.begun(watch.settings.telemetry):
+        if as_json:
+            print_event("begun", process=os.getpid())
+        else:
+            click.echo(f"certpin: writing (process {os.getpid()})", err=True)
+        async with answering(address, watch.store) as condition:
+            await run(watch, stop, condition)

@@ -1,0 +1,339 @@
+"""A worker's way to the service: HTTPS requests with its token, and their errors.
+
+The service's certificate is verified for its host, by the roots of this machine or of
+``--ca-file``. With a pin file it has to match the pins of that host as well, by the same client
+that an app uses. No redirect is followed, so that the token goes to no other host. NOT checked:
+the purpose of a job. The service decides which hosts are dialled from here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+from certpin.clients.httpx2 import AsyncPinnedClient
+from certpin.errors import CertpinError, ConfigError, HostError, InputError, pin_error
+from certpin.pinfile import PinSet
+from certpin.pins import normalise
+from certpin.probe import describe_error
+from certpin_watch.addresses import stays_here
+from certpin_watch.auth import token_text
+from certpin_watch.auth.roles import WORKER_JOBS, WORKER_RESULTS
+from certpin_watch.monitor.wire import (
+    MOST_REQUEST,
+    decode_batch,
+    decode_receipt,
+    encode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certpin_watch.monitor.wire import Delivery, JobBatch, JobRequest, Receipt
+    from certpin_watch.secret import Secret
+
+Value = TypeVar("Value")
+
+_CONNECT, _ANSWER = 10.0, 60.0  # seconds
+_LONGEST_RETRY = 300.0  # seconds of a Retry-After that is obeyed
+
+# `refused`: the token admits to nothing, and waiting does not change that. `misdirected`: there is
+# no service there, or not the one that was meant. `rejected`: the service cannot use this request.
+# `away`: it may work in a moment.
+Kind = Literal["refused", "misdirected", "rejected", "away"]
+
+
+class ServiceError(CertpinError):
+    """A request to the service failed. ``retry_after`` is in seconds, 0 if there is none."""
+
+    def __init__(self, problem: str, fix: str, kind: Kind, retry_after: float = 0.0) -> None:
+        super().__init__(f"{problem}\n  fix: {fix}" if fix else problem)
+        self.problem = problem
+        self.fix = fix
+        self.kind: Kind = kind
+        self.retry_after = retry_after
+
+
+class ServiceAddress(NamedTuple):
+    """The address of a service: ``url`` without a slash at its end, and the host in it."""
+
+    url: str
+    host: str
+
+
+@dataclass(frozen=True)
+class ServiceAccess:
+    """How a worker reaches the service. ``ca_file`` and ``pins`` are read at each new connection.
+
+    ``token`` is called for each request, so that its file may be replaced while the worker runs.
+    """
+
+    address: ServiceAddress
+    token: Callable[[], Secret]
+    ca_file: Path | None = None
+    pins: Path | None = None
+
+    def check(self) -> None:
+        """See that files and token can be used. Raises ``ConfigError``."""
+        self.bearer()
+        _client(self)
+
+    def bearer(self) -> str:
+        """The token. Raises ``ConfigError`` if it cannot be one: it is in no error."""
+        secret = self.token()
+        text = secret.reveal()
+        if token_text.parse(text) is None:
+            raise ConfigError(
+                "this is no token of the service: letters are missing, or it is something else",
+                key=secret.key,
+                fix="where the service runs: certpin watch token add NAME --worker LOCATION",
+            )
+        return text
+
+
+def parse_address(text: str, key: str = "--url") -> ServiceAddress:
+    """Read the address of a service. Raises ``ConfigError``.
+
+    It is ``https://``: the token would pass the network in clear text otherwise. ``http://`` is
+    taken for this machine's own addresses only.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _ = normalise(parts.hostname or ""), parts.port
+    except (ValueError, HostError) as exc:
+        raise _no_address(key) from exc
+    extra = parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in {"https", "http"} or extra or not text.isascii() or " " in text:
+        raise _no_address(key)
+    if parts.scheme == "http" and not stays_here(host):
+        raise ConfigError(
+            "the token would pass the network in clear text",
+            key=key,
+            fix=f"write https://{parts.netloc}{parts.path}",
+        )
+    return ServiceAddress(text.rstrip("/"), host)
+
+
+class ServiceLink:
+    """Asks for jobs and delivers results. For one event loop; several tasks may share it.
+
+    After a failure the next request makes a new connection, with the files as they are then.
+    """
+
+    def __init__(self, access: ServiceAccess) -> None:
+        self._access = access
+        self._client: httpx2.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        del exc
+        await self._close()
+
+    async def jobs(self, request: JobRequest) -> JobBatch:
+        """Ask for jobs. Raises ``ServiceError``."""
+        return await self._post(WORKER_JOBS, encode(request), decode_batch)
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Deliver results. Raises ``ServiceError``."""
+        return await self._post(WORKER_RESULTS, encode(delivery), decode_receipt)
+
+    async def _post(self, path: str, body: bytes, decode: Callable[[bytes], Value]) -> Value:
+        try:
+            status, headers, data = await self._exchange(path, body)
+        except BaseException:
+            await self._close()
+            raise
+        if status == 200:
+            try:
+                return decode(data)
+            except InputError as exc:
+                await self._close()
+                raise self._misdirected(f"it answers something else: {exc.problem}") from exc
+        raise self._refusal(status, headers)
+
+    async def _exchange(self, path: str, body: bytes) -> tuple[int, httpx2.Headers, bytes]:
+        try:
+            if self._client is None:
+                self._client = _client(self._access)
+            headers = {
+                "Authorization": f"Bearer {self._access.bearer()}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            }
+            url = self._access.address.url + path
+            async with self._client.stream("POST", url, content=body, headers=headers) as answer:
+                data = b""
+                async for part in answer.aiter_bytes():
+                    data += part
+                    if len(data) > MOST_REQUEST:
+                        raise self._misdirected("it answers more than a service does")
+                return answer.status_code, answer.headers, data
+        except ConfigError as exc:  # a file, or the token in it, changed
+            raise ServiceError(exc.problem, exc.fix, "misdirected") from exc
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, CertpinError) as exc:
+            if isinstance(exc, ServiceError):
+                raise
+            raise _failure(exc, self._access) from exc
+
+    def _refusal(self, status: int, headers: httpx2.Headers) -> ServiceError:
+        url = self._access.address.url
+        if status == 401:
+            return ServiceError(
+                f"{url} does not take this token: it was revoked, is past its end, or was made "
+                "for another service",
+                "make a new one where the service runs: certpin watch token add NAME "
+                "--worker LOCATION",
+                "refused",
+            )
+        if status == 403:
+            return ServiceError(
+                f"{url} takes this token for something else: it is not that of a worker",
+                "certpin watch token add NAME --worker LOCATION",
+                "refused",
+            )
+        if status in {404, 405, 415} or 300 <= status < 400:
+            return self._misdirected(f"it answers {status} to a worker")
+        is_json = "json" in headers.get("content-type", "")  # as each error of the API is
+        if status == 400 and url.startswith("http://") and not is_json:  # nginx, on a TLS port
+            return ServiceError(f"{url} refuses the request ({status})", _https(url), "misdirected")
+        if status in {400, 413, 422}:
+            return ServiceError(
+                f"{url} cannot read what this worker sends ({status})",
+                "let both have the same version of certpin; a proxy between them has to let bodies "
+                f"of {MOST_REQUEST // 2**20} MiB pass",
+                "rejected",
+            )
+        fix = "certpin watch alerts, and the log where the service runs, say why"
+        return ServiceError(f"{url} answers {status}", fix, "away", _retry_after(headers))
+
+    def _misdirected(self, problem: str) -> ServiceError:
+        return ServiceError(
+            f"{self._access.address.url} is not the address of a monitoring service, or of an "
+            f"older one: {problem}",
+            "give the address of its pages (public_url in its watch.toml), without a page's name",
+            "misdirected",
+        )
+
+    async def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+def _client(access: ServiceAccess) -> httpx2.AsyncClient:
+    """Return a client that verifies, or pins. Raises ``ConfigError``."""
+    timeout = httpx2.Timeout(_ANSWER, connect=_CONNECT)
+    # A proxy of the environment would get the token in clear text, if the address is http://.
+    proxied = not stays_here(access.address.host)
+    if access.pins is None:
+        verify = _verifying(access.ca_file)
+        return httpx2.AsyncClient(verify=verify, timeout=timeout, trust_env=proxied)
+    pins = PinSet.load(access.pins)
+    if pins.policy_for(access.address.host) is None:
+        raise ConfigError(
+            f"{access.pins} has no pins for {access.address.host}",
+            key="--pins",
+            fix=f"certpin add {access.address.host}, or leave --pins out",
+        )
+    return AsyncPinnedClient(pins, timeout=timeout, trust_env=proxied)
+
+
+def _verifying(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as exc:  # ssl.SSLError is one
+        raise ConfigError(
+            f"{ca_file} cannot be used: {describe_error(exc)}",
+            key="--ca-file",
+            fix="a file of PEM certificates that this user can read",
+        ) from exc
+
+
+def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
+    """Describe why a connection failed. Neither the token nor a body is in the error."""
+    url = access.address.url
+    if (refused := pin_error(exc)) is not None:
+        return ServiceError(f"{url}: {refused.problem}", refused.fix, "misdirected")
+    for each in _causes(exc):
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return ServiceError(
+                f"the certificate of {url} does not verify: {each.verify_message}",
+                "name the authority that issued it: --ca-file FILE; or let the service present a "
+                f"certificate for {access.address.host} and every intermediate",
+                "misdirected",
+            )
+        if isinstance(each, ssl.SSLError):
+            return ServiceError(
+                f"TLS with {url} fails: {describe_error(each)}",
+                "check that the port speaks TLS: tls_certificate and tls_key in the service's "
+                "watch.toml, or a proxy before it",
+                "away",
+            )
+    # h11's words for an answer whose first line is not HTTP; one that breaks off is not meant.
+    if isinstance(exc, httpx2.RemoteProtocolError) and str(exc).startswith("illegal "):
+        clear = url.startswith("http://")
+        return ServiceError(
+            f"{url} is not the address of a monitoring service: its answer is not HTTP",
+            _https(url)
+            if clear
+            else "give the address of its pages (public_url in its watch.toml)",
+            "misdirected",
+        )
+    if isinstance(exc, httpx2.TimeoutException):
+        problem = "it did not answer in time"
+    else:
+        problem = next(filter(None, map(_of_system, _causes(exc))), "")
+    return ServiceError(
+        f"{url} cannot be reached: {problem or describe_error(exc)}",
+        "check the address, and that this machine may connect to it (a firewall, a proxy: "
+        "HTTPS_PROXY)",
+        "away",
+    )
+
+
+def _https(url: str) -> str:
+    return f"if the service has TLS, write https://{url.removeprefix('http://')}"
+
+
+def _of_system(exc: Exception) -> str:
+    """Return the operating system's words for an error; empty if it is not one of its errors."""
+    if not isinstance(exc, OSError) or not exc.errno:
+        return ""
+    # asyncio writes the address in their place.
+    if isinstance(exc, socket.gaierror):
+        return describe_error(exc)
+    return os.strerror(exc.errno).lower()
+
+
+def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:
+    """An error, and those that it comes of: one for each address of the host, it may be."""
+    if not isinstance(exc, Exception) or not depth:
+        return
+    yield exc
+    yield from _causes(exc.__cause__ or exc.__context__, depth - 1)
+    if isinstance(exc, ExceptionGroup):
+        for each in exc.exceptions:
+            yield from _causes(each, depth - 1)
+
+
+def _retry_after(headers: httpx2.Headers) -> float:
+    """Seconds (RFC 9110 section 10.2.3); 0 for a date, or none."""
+    text = headers.get("retry-after", "")
+    return min(float(text), _LONGEST_RETRY) if text.isdecimal() and len(text) < 9 else 0.0
+
+
+def _no_address(key: str) -> ConfigError:
+    return ConfigError(
+        "this is not the address of a monitoring service",
+        key=key,
+        fix="write it as https://watch.bank.example, without name, password, ? and #",
+    )

@@ -1,0 +1,283 @@
+"""A worker: takes the jobs of its location from the service, probes, and delivers results.
+
+It has no store and no pin file: a job carries the anchors to verify by. A job is done when the
+service says so. A worker that dies before leaves its jobs to another, and one that ends returns
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from certpin.errors import ConfigError
+from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.monitor.probing import Prober
+from certpin_watch.monitor.uplink import ServiceError
+from certpin_watch.monitor.wire import MOST_BYTES, MOST_JOBS, Delivery, JobRequest, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from certpin_watch.monitor.uplink import ServiceLink
+    from certpin_watch.monitor.wire import Job, JobBatch, Result
+    from certpin_watch.web.health import Condition
+
+Value = TypeVar("Value")
+
+SERVICE = "service"  # the need of a worker, as `/readyz` names it
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts to reach the service
+_GRACE = 3.0  # seconds that a request may still take once the worker ends
+
+
+class WorkerEvents:
+    """The reports of a worker at work, for a subclass to print. Here each does nothing."""
+
+    def connected(self, location: str) -> None:
+        """The service answers, for the first time or again."""
+
+    def probed(self, results: int) -> None:
+        """So many results are delivered."""
+
+    def trouble(self, problem: str, fix: str) -> None:
+        """Something is wrong. Called once for the same problem, until it is over."""
+
+
+async def work(
+    link: ServiceLink,
+    stop: asyncio.Event,
+    *,
+    window: int = 256,
+    condition: Condition | None = None,
+    events: WorkerEvents | None = None,
+) -> None:
+    """Work until ``stop`` is set; jobs that are under way are returned then.
+
+    Goes on while the service is away. ``condition`` says meanwhile whether it was reached.
+    Raises ``ConfigError`` if the token is refused, and if the very first request shows that the
+    address or the certificate is wrong: waiting would not repair that.
+    """
+    worker = _Worker(link, stop, window, events or WorkerEvents())
+    if condition:
+        condition.needs[SERVICE] = lambda: worker.is_connected
+    await worker.run()
+
+
+class Backoff:
+    """Pauses that double, each shortened by chance: a fleet must not come back as one."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE
+
+    def pause(self, at_least: float = 0.0) -> float:
+        """Seconds until the next attempt."""
+        seconds, self._next = self._next, min(2 * self._next, LONGEST_PAUSE)
+        return max(jittered(seconds), at_least)
+
+
+def jittered(seconds: float) -> float:
+    """A time between half of this and all of it."""
+    return seconds * (1 - random.random() / 2)  # noqa: S311  # to spread load, no secret
+
+
+class _Worker:
+    def __init__(
+        self, link: ServiceLink, stop: asyncio.Event, window: int, events: WorkerEvents
+    ) -> None:
+        self._link = link
+        self._stop = stop
+        self._most = min(window, MOST_JOBS)
+        self._events = events
+        self._process = secrets.token_hex(8)
+        self._halt = threading.Event()
+        self._prober = Prober(window, halted=self._halt.is_set)
+        self._heard = False  # whether the service ever answered
+        self._reported: str | None = ""  # the trouble that was reported; None for none
+        self._held: dict[str, Job] = {}
+        self.is_connected = False
+
+    async def run(self) -> None:
+        """Ask for jobs and do them, until the end."""
+        halting = asyncio.create_task(self._halt_at_stop())
+        try:
+            while not self._stop.is_set():
+                request = JobRequest(self._process, self._most)
+                batch = await self._until_answered(lambda request=request: self._link.jobs(request))  # type: ignore[misc]
+                if batch is None:
+                    break
+                self._note(batch)
+                if batch.jobs:
+                    await self._do(batch)
+                else:
+                    await self._sleep(jittered(batch.wait))
+        finally:
+            halting.cancel()
+            self._halt.set()
+            await self._return()
+
+    async def _do(self, batch: JobBatch) -> None:
+        """Probe in a thread, and deliver meanwhile."""
+        self._held = {job.identity: job for job in batch.jobs}
+        seen: asyncio.Queue[Result | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def add(result: Result | None) -> None:
+            loop.call_soon_threadsafe(seen.put_nowait, result)
+
+        beating = asyncio.create_task(self._beat(batch.lease / 3))
+        probing = asyncio.create_task(asyncio.to_thread(_probe, self._prober, batch.jobs, add))
+        try:
+            while (first := await seen.get()) is not None:
+                for some in _packed([first, *_waiting(seen)]):
+                    await self._deliver(some)
+        except BaseException:
+            self._halt.set()
+            raise
+        finally:
+            beating.cancel()
+            await probing
+
+    async def _deliver(self, results: list[Result]) -> None:
+        delivery = Delivery(self._process, tuple(results))
+        try:
+            receipt = await self._until_answered(lambda: self._link.deliver(delivery), once=True)
+        except ServiceError as exc:
+            self._report(exc)
+            fates: Sequence[str] = ()
+        else:
+            if receipt is None:
+                return
+            fates = receipt.fates
+        kept = [result for result, fate in zip(results, fates, strict=False) if fate == "kept"]
+        for each in (each for result in kept for each in result.seen):
+            COUNTERS.probed(each.outcome, each.took / 1_000_000)
+        if dropped := sorted(set(fates) - {"kept", "repeat"}):
+            self._report(_dropped(dropped))
+        for result in results:
+            self._held.pop(result.identity, None)
+        self._events.probed(len(results))
+
+    async def _until_answered(
+        self, call: Callable[[], Awaitable[Value]], *, once: bool = False
+    ) -> Value | None:
+        """Try until the service answers; ``None`` if the worker has to end before.
+
+        Raises ``ConfigError``; with ``once``, ``ServiceError`` for a request that the service
+        cannot use: sending it again would not help.
+        """
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                answer = await self._unless_stopped(call())
+            except ServiceError as exc:
+                if once and exc.kind == "rejected":
+                    raise
+                self._failed(exc)
+                await self._sleep(backoff.pause(exc.retry_after))
+            else:
+                if answer is not None:
+                    self._heard = self.is_connected = True
+                return answer
+        return None
+
+    def _failed(self, exc: ServiceError) -> None:
+        """Report it, or raise if another attempt cannot help."""
+        self.is_connected = False
+        if exc.kind == "refused" or (exc.kind != "away" and not self._heard):
+            raise ConfigError(exc.problem, fix=exc.fix) from exc
+        self._report(exc)
+
+    async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
+        """Wait for an answer; ``None`` if the worker has to end and the request takes too long."""
+        asking, stopping = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                await asyncio.wait({asking}, timeout=_GRACE)
+            return asking.result() if asking.done() else None
+        finally:
+            stopping.cancel()
+            asking.cancel()
+
+    async def _beat(self, pause: float) -> None:
+        """Keep the leases of the jobs that are under way."""
+        while True:
+            await asyncio.sleep(pause)
+            if self._held:
+                with suppress(ServiceError):  # the delivery meets the same, and reports it
+                    await self._link.jobs(JobRequest(self._process, held=tuple(self._held)))
+
+    async def _return(self) -> None:
+        """Return unfinished jobs, so that another worker need not wait for their leases."""
+        if not self._held:
+            return
+        request = JobRequest(self._process, returned=tuple(self._held))
+        with suppress(ServiceError, TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await self._link.jobs(request)
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _halt_at_stop(self) -> None:
+        await self._stop.wait()
+        self._halt.set()
+
+    def _note(self, batch: JobBatch) -> None:
+        """Report that the service answers, or why it has nothing to do."""
+        if batch.note:
+            self._report(ServiceError(batch.note, "", "away"))
+        elif self._reported is not None:
+            self._reported = None
+            self._events.connected(batch.location)
+
+    def _report(self, exc: ServiceError) -> None:
+        if exc.problem != self._reported:
+            self._reported = exc.problem
+            self._events.trouble(exc.problem, exc.fix)
+
+
+def _dropped(fates: list[str]) -> ServiceError:
+    return ServiceError(
+        f"the service drops results: {', '.join(fates)}",
+        "the log of the service says why; a worker that stopped for a minute loses its jobs",
+        "away",
+    )
+
+
+def _probe(prober: Prober, jobs: Sequence[Job], add: Callable[[Result | None], None]) -> None:
+    try:
+        for result in prober.ask(jobs):
+            add(result)
+    finally:
+        add(None)
+
+
+def _waiting(seen: asyncio.Queue[Result | None]) -> list[Result]:
+    """The results that are there already. The end stays in the queue."""
+    found: list[Result] = []
+    while not seen.empty():
+        if (result := seen.get_nowait()) is None:
+            seen.put_nowait(None)
+            break
+        found.append(result)
+    return found
+
+
+def _packed(results: list[Result]) -> list[list[Result]]:
+    """Results by request. Each has ``MOST_BYTES`` at most, so that no request has too many."""
+    parts: list[list[Result]] = [[]]
+    size = 0
+    for result in results:
+        weight = len(encode(result))
+        if parts[-1] and (size + weight > 2 * MOST_BYTES or len(parts[-1]) >= MOST_JOBS):
+            parts.append([])
+            size = 0
+        parts[-1].append(result)
+        size += weight
+    return parts

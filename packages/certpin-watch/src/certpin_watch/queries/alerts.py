@@ -1,0 +1,201 @@
+"""What is wrong, since when, who was told, and what is kept quiet."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from sqlalchemy import func, select
+
+from certpin_watch.alerts.book import alert_of
+from certpin_watch.alerts.listing import worst_first
+from certpin_watch.alerts.silences import in_force
+from certpin_watch.alerts.state import State, hold
+from certpin_watch.queries.base import Page, bounded, moment, moment_or_none, page_of, seconds
+from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, Row
+
+    from certpin_watch.alerts.settings import Settings
+
+Which = Literal["open", "resolved", "all"]
+
+_MOST_EVENTS = 500  # of one alert
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One problem from when it was first seen.
+
+    ``details`` is JSON, as text, in the shape that its rule gives it. In the state ``recovering``
+    the problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if it stays away.
+    """
+
+    id: int
+    key: str
+    rule: str
+    severity: str
+    host: str
+    pin_set: str
+    summary: str
+    command: str
+    details: str
+    repeats: int
+    opened_at: datetime
+    last_at: datetime
+    clients: int | None = None
+    resolved_at: datetime | None = None
+    told_at: datetime | None = None
+    state: State = "open"
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
+    gone_at: datetime | None = None
+    resolves_at: datetime | None = None
+
+
+class AlertEvent(msgspec.Struct, frozen=True):
+    """What became of an alert: opened, repeated, resolved, silenced, acknowledged, told, untold."""
+
+    at: datetime
+    what: str
+    who: str
+    note: str
+
+
+class AlertStory(msgspec.Struct, frozen=True):
+    """An alert and what became of it, from its beginning; of many events the last 500."""
+
+    alert: Alert
+    events: tuple[AlertEvent, ...]
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """Nobody is told of what matches. ``rule`` and ``host`` are empty for all."""
+
+    id: int
+    rule: str
+    host: str
+    since: datetime
+    until: datetime
+    who: str
+    why: str
+    active: bool
+    ended_at: datetime | None = None
+
+
+def alerts(
+    connection: Connection,
+    settings: Settings,
+    *,
+    which: Which = "open",
+    host: str | None = None,
+    before: tuple[int] | None = None,
+    limit: int = 100,
+) -> Page[Alert]:
+    """Alerts, the last opened first; ``before`` is the ``next`` of the page before."""
+    limit, columns = bounded(limit), ALERTS.c
+    statement = select(ALERTS).order_by(columns.id.desc())
+    if which == "open":
+        statement = statement.where(columns.resolved_at.is_(None))
+    if which == "resolved":
+        statement = statement.where(columns.resolved_at.is_not(None))
+    if host is not None:
+        statement = statement.where(columns.host == host)
+    if before is not None:
+        statement = statement.where(columns.id < before[0])
+    rows = connection.execute(statement.limit(limit + 1)).all()
+    return page_of([_alert(row, settings) for row in rows], limit, [(row.id,) for row in rows])
+
+
+def open_alerts(
+    connection: Connection, settings: Settings, *, host: str | None = None, limit: int = 100
+) -> tuple[Alert, ...]:
+    """Return the open alerts, of one host or of all: the worst first, then the oldest."""
+    wanted = worst_first().limit(bounded(limit))
+    if host is not None:
+        wanted = wanted.where(ALERTS.c.host == host)
+    return tuple(_alert(row, settings) for row in connection.execute(wanted))
+
+
+def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many are open, by rule and severity."""
+    by = (ALERTS.c.rule, ALERTS.c.severity)
+    statement = select(*by, func.count()).where(ALERTS.c.resolved_at.is_(None)).group_by(*by)
+    return {(rule, severity): number for rule, severity, number in connection.execute(statement)}
+
+
+def alert(connection: Connection, settings: Settings, number: int) -> AlertStory | None:
+    """Return an alert with its events; ``None`` if there is none of this number."""
+    row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
+    return None if row is None else AlertStory(_alert(row, settings), _events(connection, number))
+
+
+def silences(
+    connection: Connection,
+    now: datetime,
+    settings: Settings,
+    *,
+    active: bool = False,
+    before: tuple[int] | None = None,
+    limit: int = 100,
+) -> Page[Silence]:
+    """Silences, the last made first; ``active`` are those that hold now alone."""
+    limit, columns, holding = bounded(limit), SILENCES.c, in_force(seconds(now), settings)
+    statement = select(SILENCES, holding.label("active")).order_by(columns.id.desc())
+    if active:
+        statement = statement.where(holding)
+    if before is not None:
+        statement = statement.where(columns.id < before[0])
+    rows = connection.execute(statement.limit(limit + 1)).all()
+    return page_of([_silence(row) for row in rows], limit, [(row.id,) for row in rows])
+
+
+def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
+    columns = ALERT_EVENTS.c
+    statement = select(ALERT_EVENTS).where(columns.alert == number).order_by(columns.id.desc())
+    rows: Sequence[Row[Any]] = connection.execute(statement.limit(_MOST_EVENTS)).all()
+    return tuple(AlertEvent(moment(row.at), row.what, row.who, row.note) for row in reversed(rows))
+
+
+def _alert(row: Row[Any], settings: Settings) -> Alert:
+    found = alert_of(row)
+    resolves = None if found.gone_at is None else found.gone_at + hold(found, settings)
+    return Alert(
+        row.id,
+        row.key,
+        row.rule,
+        row.severity,
+        row.host,
+        row.pin_set,
+        row.summary,
+        row.command,
+        row.details,
+        row.repeats,
+        moment(row.opened_at),
+        moment(row.last_at),
+        row.clients,
+        moment_or_none(row.resolved_at),
+        moment_or_none(row.told_at),
+        found.state,
+        moment_or_none(row.acknowledged_at),
+        row.acknowledged_by,
+        moment_or_none(row.gone_at),
+        moment_or_none(resolves),
+    )
+
+
+def _silence(row: Row[Any]) -> Silence:
+    return Silence(
+        row.id,
+        row.rule,
+        row.host,
+        moment(row.since),
+        moment(row.until),
+        row.who,
+        row.why,
+        bool(row.active),
+        moment_or_none(row.ended_at),
+    )

@@ -1,0 +1,68 @@
+"""All that is served, put together: reports on their own way in, all else behind the door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+
+from certpin_watch import telemetry
+from certpin_watch.auth import routes as access
+from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.metrics import routes as metrics
+from certpin_watch.web.api import routes as api
+from certpin_watch.web.errors import HANDLERS
+from certpin_watch.web.health import HEALTHZ, READYZ, health
+from certpin_watch.web.pages import routes as pages
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from certpin_watch.watch import Watch
+    from certpin_watch.web.health import Condition
+
+REPORTS = "/reports"  # where clients send to
+
+
+def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIApp:
+    """The whole as one ASGI application. Raises ``ConfigError`` where a route lets anybody in."""
+    routes = [
+        *metrics.routes(watch),
+        *api.routes(watch),
+        *access.routes(watch),
+        *pages.routes(watch),
+    ]
+    inside = Starlette(routes=routes, exception_handlers=HANDLERS)
+    inside.state.condition = condition  # pages say what this process lacks
+    # It would send a browser to whichever host the request names.
+    inside.router.redirect_slashes = False
+    door = AccessMiddleware(inside, watch, routes)
+
+    alive = health(watch, condition)
+
+    async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+        if _names_two_hosts(scope):
+            await _AMBIGUOUS(scope, receive, send)
+            return
+        # Before everything else: reports come by the thousand, and need no login.
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path == REPORTS or path.startswith(f"{REPORTS}/"):
+            telemetry.name_route(scope, REPORTS)
+            await collector(scope, receive, send)
+        elif path in {HEALTHZ, READYZ}:
+            telemetry.name_route(scope, path)
+            await alive(scope, receive, send)
+        else:
+            telemetry.name_route(scope, routes)
+            await door(scope, receive, send)
+
+    return whole
+
+
+_AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
+
+
+def _names_two_hosts(scope: Scope) -> bool:
+    """RFC 9112 section 3.2: a server and a proxy in front may each believe another of them."""
+    return [name for name, _ in scope.get("headers", ())].count(b"host") > 1

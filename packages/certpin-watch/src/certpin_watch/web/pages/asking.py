@@ -1,0 +1,110 @@
+"""One request for a page: what is asked, of which watch, and when."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from certpin_watch.queries.chain_check import ChainJudge
+from certpin_watch.queries.freshness import Freshness, freshness
+from certpin_watch.queries.limits import Limits
+from certpin_watch.web.pages.render import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from certpin_watch.watch import Watch
+    from certpin_watch.watched import Glance
+    from certpin_watch.web.health import Condition
+
+_LARGEST = 2**63 - 1
+_LONGEST = 300  # characters of anything that is asked
+
+
+class Missing(Exception):  # noqa: N818  # no error of certpin: it becomes a page
+    """There is no such thing here. Says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request. ``now`` is one moment for the whole page; ``form`` are the fields of a POST."""
+
+    watch: Watch
+    request: Request
+    now: datetime
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def glance(self) -> Glance:
+        """The pin sets as they are now."""
+        return self.watch.watched.glance()
+
+    @cached_property
+    def judge(self) -> ChainJudge:
+        """The pins as they are now, for the chains that clients met."""
+        return ChainJudge(self.glance.sets, self.now)
+
+    @property
+    def limits(self) -> Limits:
+        """From when on an end is near, and what was seen is old."""
+        return Limits.of(self.watch.settings)
+
+    @property
+    def condition(self) -> Condition | None:
+        """How this process is; ``None`` where nobody runs it as a service."""
+        found: Condition | None = getattr(self.request.app.state, "condition", None)
+        return found
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """One look at the store."""
+        with self.watch.store.read() as connection:
+            yield connection
+
+    def freshness(self, connection: Connection) -> Freshness:
+        """How old what the watch knows is."""
+        trouble = self.watch.store.trouble.reason
+        return freshness(connection, self.glance, self.now, self.limits, trouble)
+
+    def text(self, name: str) -> str:
+        """A parameter of the query; empty where there is none."""
+        return self.request.query_params.get(name, "").strip()[:_LONGEST]
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """A parameter that is one of these; the first of them where it is none."""
+        found = self.text(name)
+        return found if found in choices else choices[0]
+
+    def number(self, name: str, least: int = 1, most: int = 10_000) -> int:
+        """A parameter that is a number between these."""
+        found = self.text(name)
+        return min(max(int(found), least), most) if found.isascii() and found.isdigit() else least
+
+    def numbered(self, what: str) -> int:
+        """The number in the path. Raises ``Missing`` for one that no row can have."""
+        if (found := int(self.request.path_params["number"])) > _LARGEST:
+            raise Missing(what)
+        return found
+
+    def link(self, **changes: object) -> str:
+        """The address of this page with other parameters; ``None`` and nothing take one away."""
+        from urllib.parse import urlencode
+
+        query = {key: value for key, value in self.request.query_params.items() if value}
+        query |= {key: str(value) for key, value in changes.items() if value not in {None, ""}}
+        for key, value in changes.items():
+            if value in {None, ""}:
+                query.pop(key, None)
+        path = self.request.url.path
+        return f"{path}?{urlencode(query)}" if query else path
+
+    def page(self, name: str, status: int = 200, /, **context: Any) -> Response:
+        """A page that answers it."""
+        return render(self.request, name, status, now=self.now, link=self.link, **context)

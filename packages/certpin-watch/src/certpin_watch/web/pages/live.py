@@ -1,0 +1,55 @@
+"""While an incident runs: what came in this hour, what clients meet, and what is open."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from certpin_watch.queries import alerts, failures
+from certpin_watch.queries.arrivals import arrivals
+from certpin_watch.queries.breakdown import breakdown
+from certpin_watch.web.pages import series
+from certpin_watch.web.pages.met import described
+from certpin_watch.web.pictures.stacked import Bars, Series, stacked
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from starlette.responses import Response
+
+    from certpin_watch.queries.arrivals import Arrivals
+    from certpin_watch.web.pages.asking import Asked
+
+EVERY = 5  # seconds
+_MINUTE = timedelta(minutes=1)
+_SPLIT = ("host", "network", "app_version", "platform", "decision")
+
+
+def live(asked: Asked) -> Response:
+    """The page. A script asks for it again and again, and puts its middle in place of the old."""
+    day = failures.Range(asked.now - timedelta(hours=24), asked.now)
+    hour = failures.Range(asked.now.replace(minute=0, second=0, microsecond=0), asked.now)
+    with asked.connection() as connection:
+        minutes = arrivals(connection, asked.now)
+        met = failures.top_chains(connection, hour, limit=8)
+        newest = sorted(met, key=lambda each: each.last_at, reverse=True)
+        return asked.page(
+            "live.html",
+            every=EVERY,
+            arrivals=_arrivals(minutes),
+            received=sum(minutes.counts),
+            cut=minutes.cut,
+            total=failures.total(connection, hour),
+            split=breakdown(connection, hour, _SPLIT),
+            drawn=series.drawn(
+                "day", "Failures of the last day by reason",
+                failures.series(connection, day, by="reason"), asked.now,
+            ),
+            chains=described(connection, asked, newest),
+            alerts=alerts.open_alerts(connection, asked.watch.settings.alerts, limit=8),
+        )  # fmt: skip
+
+
+def _arrivals(minutes: Arrivals) -> Markup:
+    until = minutes.begins[-1] + _MINUTE
+    bars = Bars(minutes.begins, until, (Series("messages", minutes.counts),), "messages")
+    return stacked("minutes", "Messages of clients in each minute of the last hour", bars, 150)

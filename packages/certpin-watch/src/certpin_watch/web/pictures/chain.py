@@ -1,0 +1,19 @@
+"""The drawing of a chain: who signed whom, what is trusted, what is pinned, what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from certpin.lab.report.drawing import draw
+from certpin.lab.report.page.picture import picture
+from certpin_watch.web.pictures.frame import drawn
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from certpin.lab.report.chain import Scene
+
+
+def chain(name: str, ders: tuple[bytes, ...], scene: Scene) -> Markup:
+    """What a server sent, leaf first. ``name`` is its own within the page."""
+    return drawn(picture(draw(ders, scene), name))

@@ -1,0 +1,26 @@
+"""``certpin`` with short terms: after a death it waits for seconds, where it else waits a minute.
+
+Nothing else is different: python -m tests.watch._hasty serve …
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from certpin.cli.main import main
+from certpin_watch.alerts import look, outbox
+from certpin_watch.collector import jetstream, stream
+from certpin_watch.monitor import handout, rounds, settings
+from certpin_watch.queries import queue
+from certpin_watch.store import trouble
+
+if __name__ == "__main__":
+    look._TERM = rounds._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
+    outbox._FIRST = 3  # seconds until a message is sent again that may not have been
+    stream._ACK_WAIT = 4.0  # until another writer gets the work
+    handout.LEASE = 4  # until another worker does
+    trouble._LATELY = 1.0  # until what could not be written is past
+    jetstream._PATIENCE = 2.0  # until a message must be stored
+    queue._LATE = 7  # seconds until what waits is late
+    settings._DURATIONS["interval"] = timedelta(seconds=2)
+    main()

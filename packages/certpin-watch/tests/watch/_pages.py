@@ -1,0 +1,136 @@
+"""The pages on a real server, with a year behind them: for browsers, pictures and measurements."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from certpin_watch.alerts.settings import Settings as AlertSettings
+from certpin_watch.alerts.settings import Tell
+from certpin_watch.auth import routes as access
+from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.secret import Secret
+from certpin_watch.settings import Settings
+from certpin_watch.store import open_store
+from certpin_watch.store.tables import METADATA
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Watched
+from certpin_watch.web.errors import HANDLERS
+from certpin_watch.web.pages import live
+from certpin_watch.web.pages import routes as pages
+from tests.watch._year import Year, write_year
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+REPOSITORY = Path(__file__).parents[4]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A watch and where its pages are."""
+
+    watch: Watch
+    year: Year
+    url: str
+
+
+def a_year(
+    folder: Path, *, hosts: int = 30, groups: int = 4000, url: str = ""
+) -> tuple[Watch, Year]:
+    """A watch with a year in its store, which is a file unless ``url`` names another."""
+    store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
+    METADATA.create_all(store.engine)
+    year = write_year(store, folder, hosts=hosts, groups=groups)
+    return Watch(Settings(pins=year.pins), store, Watched(year.pins)), year
+
+
+def app_of(watch: Watch) -> Starlette:
+    """The pages behind the way in, as the service puts them together."""
+    found = [*access.routes(watch), *pages.routes(watch)]
+    return Starlette(
+        routes=found,
+        middleware=[Middleware(AccessMiddleware, watch=watch, routes=found)],
+        exception_handlers=HANDLERS,
+    )
+
+
+@contextmanager
+def serving(
+    watch: Watch, year: Year, *, every: int = 5, notifies: bool = False
+) -> Iterator[Served]:
+    """A server of its own in front of the same store, until the block ends.
+
+    ``every`` is the seconds between two refreshes of the live page. Unless it ``notifies`` a
+    service, each page says that no service receives alerts.
+    """
+    port = _free_port()
+    words = [sys.executable, "-m", "tests.watch._pages", str(port), str(every), str(int(notifies))]
+    words += [watch.store.engine.url.render_as_string(hide_password=False), *map(str, year.pins)]
+    server = subprocess.Popen(words, cwd=REPOSITORY)
+    try:
+        _wait_for(port)
+        yield Served(watch, year, f"http://127.0.0.1:{port}")
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+async def _serve(watch: Watch, port: int) -> None:
+    """Granian, embedded as ``certpin serve`` has it, until SIGTERM."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = Server(
+        app_of(watch), port=port, interface=Interfaces.ASGINL, websockets=False, log_enabled=False
+    )
+    task = asyncio.create_task(server.serve())
+    await stop.wait()
+    server.stop()  # type: ignore[no-untyped-call]  # granian has types for most
+    await task
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def main(words: list[str]) -> None:
+    """Serve: PORT EVERY NOTIFIES STORE PINS…."""
+    port, every, notifies, store, *files = words
+    live.EVERY = int(every)
+    pins = tuple(map(Path, files))
+    tell = (Tell("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
+    settings = Settings(pins=pins, alerts=AlertSettings(tell=tell))
+    watch = Watch(settings, open_store(store), Watched(pins))
+    asyncio.run(_serve(watch, int(port)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

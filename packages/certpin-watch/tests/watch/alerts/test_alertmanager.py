@@ -1,0 +1,146 @@
+"""A real Alertmanager receives alerts, keeps open ones, and resolves those that are over."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin_watch.alerts import alertmanager
+from certpin_watch.alerts.message import Message
+from certpin_watch.alerts.run import services
+from certpin_watch.alerts.settings import Settings, Tell
+from certpin_watch.secret import Secret
+from tests.servers._run import free_port, require, running
+from tests.watch.alerts._seen import HOST, finding
+from tests.watch.alerts.conftest import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin_watch.store import Store
+    from tests.watch.alerts._hook import Hook
+
+HOSTILE = "<!channel> @everyone\r\n[see](https://evil.example/)"
+
+
+class Alertmanager:
+    """A real one: ``alerts`` are those that fire in it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    @property
+    def alerts(self) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{self.port}/prefix/api/v2/alerts"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Alertmanager]:
+    program = require("prometheus-alertmanager")
+    (tmp_path / "config.yml").write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    port = free_port()
+    words: list[str | Path] = [
+        program,
+        f"--config.file={tmp_path / 'config.yml'}",
+        "--cluster.listen-address=",
+    ]
+    words += [f"--storage.path={tmp_path}", f"--web.listen-address=127.0.0.1:{port}"]
+    with running([*words, "--web.route-prefix=/prefix"], port):
+        yield Alertmanager(port)
+
+
+def _stage(store: Store, port: int, path: str = "/prefix") -> Stage:
+    tell = Tell("am", Secret(f"alertmanager://127.0.0.1:{port}{path}"))
+    stage = Stage(store, tell, hold=timedelta(0))
+    # Alertmanager goes by the clock of this machine: what happened is in its past.
+    stage.now = int(datetime.now(UTC).timestamp()) - 100
+    return stage
+
+
+@pytest.mark.peer("prometheus-alertmanager")
+def test_a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end(
+    sqlite_store: Store, receiver: Alertmanager
+) -> None:
+    stage = _stage(sqlite_store, receiver.port)
+    stage.look(finding(clients=1200, summary=HOSTILE))
+    asyncio.run(stage.tell())
+    (alert,) = receiver.alerts
+    assert alert["labels"] == {
+        "alertname": "pin-mismatch",
+        "severity": "critical",
+        "host": HOST,
+        "pin_set": "bank-app",
+        "id": "1",
+        "service": "certpin",
+    }
+    assert alert["generatorURL"] == "https://watch.bank.example/alerts/1"
+    notes = alert["annotations"]
+    assert notes["command"] == "certpin check"
+    assert "1,200 clients" in notes["clients"]
+    assert not {"@", "<", "\r"} & set(notes["summary"])
+    first = alert["endsAt"]
+    stage.now += 90
+    asyncio.run(stage.turns[0].refresh())  # it would be resolved there otherwise
+    (alert,) = receiver.alerts
+    assert alert["endsAt"] > first
+    stage.look()
+    asyncio.run(stage.tell())
+    assert receiver.alerts == []
+
+
+def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    stage = _stage(sqlite_store, webhook.port, "")
+    (turn,) = stage.turns
+
+    def refresh(seconds: int) -> list[dict[str, Any]]:
+        stage.now += seconds
+        webhook.bodies.clear()
+        asyncio.run(turn.refresh())
+        return [each for body in webhook.bodies for each in body]  # type: ignore[misc]
+
+    stage.look(finding(), finding(host="info.example", severity="info"))
+    assert refresh(1) == []
+    asyncio.run(stage.tell())
+    assert refresh(1) == []  # a minute after the last time
+    (alert,) = refresh(alertmanager.EVERY)
+    assert alert["labels"]["host"] == HOST
+    stage.look()
+    assert refresh(alertmanager.EVERY) == []
+
+
+def test_its_problems_and_its_secrets_are_told_apart(sqlite_store: Store, webhook: Hook) -> None:
+    url = f"alertmanager://anna:hunter2@127.0.0.1:{webhook.port}"
+    stage = Stage(sqlite_store, Tell("am", Secret(url)))
+    stage.look(finding())
+    webhook.status = 400
+    asyncio.run(stage.turns[0].go())
+    with sqlite_store.read() as connection:
+        problem = connection.exec_driver_sql("SELECT problem FROM tellings").scalar()
+    assert problem == "it answered with status 400"
+    assert webhook.paths == ["/api/v2/alerts"]
+    assert "hunter2" not in repr(stage.turns[0].service)
+    (away,) = services(
+        Settings(tell=(Tell("x", Secret(f"alertmanager://127.0.0.1:{free_port()}")),))
+    )
+    assert away.send(Message((), 0), "") == "it could not be reached (ConnectionRefusedError)"
+
+
+@pytest.mark.parametrize(
+    "url", ["alertmanager://", "alertmanagers://h:99999", "alertmanager://h?x=1"]
+)
+def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        services(Settings(tell=(Tell("am", Secret(url)),)))
+    assert url not in str(caught.value)

@@ -1,0 +1,109 @@
+"""Whatever happens in whatever order: laws that hold for every alert."""
+
+from __future__ import annotations
+
+from hypothesis import settings, strategies
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from certpin_watch.alerts.quiet import Quiet, Silence, Window
+from tests.watch.alerts._seen import NOW, SETTINGS, Book, finding
+
+HOSTS = ("a.example", "b.example")
+RULES = ("pin-mismatch", "key-changed")
+PIN = "sha256/x"
+HOLD = int(SETTINGS.hold.total_seconds())
+REPEAT = int(SETTINGS.repeat.total_seconds())
+
+
+class Alerts(RuleBasedStateMachine):
+    """Troubles come and go, people silence, rotations happen, and the clock goes as it likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.book = Book()
+        self.now = NOW
+        self.there: dict[tuple[str, str], str] = {}
+        self.silences: list[Silence] = []
+        self.windows: list[Window] = []
+        self.open: dict[str, bool] = {}  # the key, and whether anybody was told
+        self.told: dict[str, list[tuple[int, str]]] = {}
+        self.stepped = False
+
+    @rule(
+        what=strategies.sampled_from(RULES),
+        host=strategies.sampled_from(HOSTS),
+        severity=strategies.sampled_from(["critical", "warning", "info"]),
+    )
+    def begins(self, what: str, host: str, severity: str) -> None:
+        self.there[what, host] = severity
+
+    @precondition(lambda self: self.there)
+    @rule(data=strategies.data())
+    def ends(self, data: strategies.DataObject) -> None:
+        del self.there[data.draw(strategies.sampled_from(sorted(self.there)))]
+
+    @rule(host=strategies.sampled_from(HOSTS), seconds=strategies.integers(1, 2 * REPEAT))
+    def silence(self, host: str, seconds: int) -> None:
+        self.silences.append(Silence("", host, self.now, self.now + seconds, "ann", "why"))
+
+    @rule(host=strategies.sampled_from(HOSTS))
+    def rotate(self, host: str) -> None:
+        self.windows.append(Window("bank-app", host, PIN, self.now, self.now + 7200, "activate"))
+
+    @rule(seconds=strategies.sampled_from([1, 15, HOLD, REPEAT, 86400]))
+    def passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @rule(seconds=strategies.sampled_from([1, HOLD, REPEAT, 400 * 86400]))
+    def clock_steps_back(self, seconds: int) -> None:
+        self.now -= seconds
+        self.stepped = True
+
+    @rule()
+    def look(self) -> None:
+        quiet = Quiet(tuple(self.silences), tuple(self.windows))
+        found = [
+            finding(what, severity, host, after=PIN)  # type: ignore[arg-type]
+            for (what, host), severity in self.there.items()
+        ]
+        before = len(self.book.changes)
+        self.book.look(self.now, *found, quiet=quiet)
+        for change in self.book.changes[before:]:
+            for each in change.transitions:
+                self._check(change.alert.key, each.what, told=each.told)
+                if each.told:
+                    self._check_quiet(change.alert.host, change.alert.rule, each.what)
+        # Looking once more at the same moment says nothing new.
+        assert self.book.look(self.now, *found, quiet=quiet) == []
+
+    def _check(self, key: str, what: str, *, told: bool) -> None:
+        if what == "opened":
+            assert key not in self.open, "it was opened twice"
+            self.open[key] = told
+        elif what == "resolved":
+            assert key in self.open, "it was over before it was there"
+            assert not told or self.open[key], "nobody knew that it was there"
+            del self.open[key]
+        else:
+            assert key in self.open
+            self.open[key] |= told
+        if told and what == "repeated" and not self.stepped:
+            last, _ = self.told[key][-1]
+            assert self.now - last >= REPEAT
+        if told:
+            self.told.setdefault(key, []).append((self.now, what))
+
+    def _check_quiet(self, host: str, what: str, transition: str) -> None:
+        longest = SETTINGS.silence.total_seconds()
+        assert not any(
+            each.host == host and 0 < each.until - self.now <= longest for each in self.silences
+        ), "it was silenced"
+
+    @invariant()
+    def what_is_open_is_open_in_the_book(self) -> None:
+        known = {key for key, each in self.book.alerts.items() if each.resolved_at is None}
+        assert known == self.open.keys()
+
+
+TestAlerts = Alerts.TestCase
+TestAlerts.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

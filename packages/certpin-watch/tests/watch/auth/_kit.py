@@ -1,0 +1,134 @@
+"""A watch with a few routes of every kind, and browsers that visit it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+
+from certpin_watch.auth import accounts, tokens
+from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.auth.require import Guarded, require
+from certpin_watch.auth.routes import routes
+from certpin_watch.settings import Settings
+from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Watched
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from certpin_watch.store import Store
+
+PASSWORD = "four words of a test"
+PAGE = {"accept": "text/html"}
+OWN = {"sec-fetch-site": "same-origin"}
+ROLES = ("viewer", "operator", "admin")
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+async def _page(request: Request) -> Response:
+    return HTMLResponse(f"<p>{request.state.visitor.name}</p>")
+
+
+async def _change(request: Request) -> Response:
+    form = await request.form()
+    return JSONResponse({"who": request.state.visitor.name, "why": form.get("why")})
+
+
+OTHERS: list[BaseRoute] = [
+    Route("/", require("read")(_page)),
+    Route("/metrics", require("metrics")(_page)),
+    Route("/silences", require("silence")(_change), methods=["POST"]),
+    Route("/health", require("anyone")(_page)),
+    Mount("/files", Guarded(Response("a file", media_type="text/css"), "anyone")),
+]
+
+
+@dataclass
+class House:
+    """A watch, and what a test does to it behind its back."""
+
+    store: Store
+    clock: Clock
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.settings, self.store, Watched(()), self.clock)
+        self.routes = [*routes(self.watch), *OTHERS]
+        self.app = AccessMiddleware(Starlette(routes=self.routes), self.watch, self.routes)
+
+    def like(self, **settings: Any) -> House:
+        """The same store with other settings."""
+        return House(self.store, self.clock, Settings(**settings))
+
+    def add(self, name: str, role: str = "viewer", password: str = PASSWORD) -> None:
+        hashed = accounts.hash_new(password, name)
+        with self.store.write() as connection:
+            accounts.add(connection, name, role, hashed, self.clock())
+
+    def token(self, *scopes: str, **more: Any) -> str:
+        with self.store.write() as connection:
+            made = tokens.make(connection, "test", scopes, by="test", now=self.clock(), **more)
+        return made[1]
+
+    def browser(
+        self, base: str = "http://127.0.0.1:8460", address: str = "127.0.0.1", **headers: str
+    ) -> TestClient:
+        return TestClient(
+            self.app,
+            base_url=base,
+            client=(address, 40000),
+            headers={**PAGE, **OWN, **headers},
+            follow_redirects=False,
+        )
+
+    def signed_in(self, name: str, **how: Any) -> TestClient:
+        """A browser of somebody who has an account."""
+        browser = self.browser(**how)
+        answer = sign_in(browser, name)
+        assert answer.status_code == 303, answer.text
+        return browser
+
+    def audited(self) -> list[tuple[str, str, str, str]]:
+        """Who, what, subject, outcome: the oldest first."""
+        with self.store.read() as connection:
+            rows = connection.execute(select(AUDIT).order_by(AUDIT.c.id)).all()
+        return [(row.who, row.what, row.subject, row.outcome) for row in rows]
+
+
+def csrf_of(answer: Any) -> str:
+    """The token in a page's forms."""
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', answer.text)
+    return found[1] if found else ""
+
+
+def sign_in(browser: TestClient, name: str, password: str = PASSWORD, **more: str) -> Any:
+    """Fill in the form, as a browser does."""
+    csrf = csrf_of(browser.get("/login"))
+    return browser.post("/login", data={"csrf": csrf, "name": name, "password": password, **more})
+
+
+def post(browser: TestClient, path: str, page: str = "/account", **fields: Any) -> Any:
+    """Send a form that stands on a page."""
+    return browser.post(path, data={"csrf": csrf_of(browser.get(page)), **fields})

@@ -1,0 +1,215 @@
+"""What every answer says to the browser, and whom a header about the way here is believed from."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin.pinfile.fields import Table
+from certpin_watch.auth import settings as access_settings
+from certpin_watch.auth.headers import POLICY
+from certpin_watch.auth.listening import check_listening
+from certpin_watch.auth.origin import origin_of
+from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.settings import Settings
+from tests.watch.auth._kit import House, post
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGES = ("/", "/login", "/account", "/tokens", "/audit")
+PROXIED = AccessSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
+
+
+def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(house: House) -> None:
+    house.add("anna", "admin")
+    browser = house.signed_in("anna")
+    asked = [browser.get(path) for path in (*PAGES, "/health", "/files", "/none")]
+    asked += [house.browser().get("/"), browser.post("/silences"), house.browser().get("/files")]
+    for answer in asked:
+        headers = answer.headers
+        assert headers["content-security-policy"] == POLICY
+        if "<head>" in answer.text:  # it would be what counts
+            assert '<meta name="referrer" content="same-origin">' in answer.text
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["cross-origin-embedder-policy"] == "require-corp"
+        assert "camera=()" in headers["permissions-policy"]
+        assert headers["cache-control"] == "no-store"
+        assert "strict-transport-security" not in headers
+    secure = house.browser("https://localhost").get("/login")
+    assert "max-age=" in secure.headers["strict-transport-security"]
+
+
+def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
+    directives = dict(each.split(" ", 1) for each in POLICY.split("; "))
+    assert directives.pop("require-trusted-types-for") == "'script'"
+    assert directives.pop("trusted-types") == "default"
+    assert directives["default-src"] == "'none'"
+    assert set(directives.values()) == {"'none'", "'self'"}
+    assert directives["frame-ancestors"] == directives["base-uri"] == "'none'"
+    assert directives["form-action"] == directives["script-src"] == "'self'"
+
+
+@pytest.mark.parametrize("path", PAGES[1:])
+def test_no_page_has_anything_inline_and_every_field_has_a_label(house: House, path: str) -> None:
+    house.add("anna", "admin")
+    browser = house.browser() if path == "/login" else house.signed_in("anna")
+    house.token("read")
+    page = browser.get(path).text
+    assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:|<script(?![^>]*\ssrc=)", page)
+    for field in re.findall(r"<input[^>]*>", page):
+        if 'type="hidden"' in field or "aria-hidden" in field:
+            continue
+        name = re.search(r'id="([\w-]+)"', field)
+        assert name, field
+        assert re.search(rf'<label[^>]* for="{name[1]}"', page)
+    for form in re.findall(r"<form.*?</form>", page, re.DOTALL):
+        assert 'method="post"' in form
+        assert 'name="csrf"' in form
+
+
+def test_an_error_is_said_where_it_belongs(house: House) -> None:
+    house.add("anna", "admin")
+    browser = house.signed_in("anna")
+    page = post(browser, "/tokens", "/tokens", name="", scope="read").text
+    assert re.search(r'id="error"[^>]*role="alert"', page)
+    assert 'aria-describedby="error"' in page
+
+
+def _origin(client: str, settings: AccessSettings, **headers: str) -> Any:
+    raw = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
+    scope = {"type": "http", "scheme": "http", "client": (client, 1), "headers": raw}
+    return origin_of(scope, Settings(access=settings))
+
+
+def test_a_proxy_is_believed_if_it_is_ours() -> None:
+    said = {
+        "host": "watch.internal",
+        "x_forwarded_for": "198.51.100.66, 203.0.113.7, 10.1.1.1",
+        "x_forwarded_proto": "https",
+        "x_forwarded_host": "watch.bank.example",
+    }
+    ours = _origin("10.0.0.1", PROXIED, **said)
+    assert ours.url == "https://watch.bank.example"
+    assert ours.source == "203.0.113.0/24"  # what is left of it, the visitor wrote
+    assert ours.guesser == "203.0.113.7/32"
+    unknown = _origin("192.0.2.1", PROXIED, **said)
+    for stranger in (unknown, _origin("10.0.0.1", AccessSettings(), **said)):
+        assert stranger.url == "http://watch.internal"
+        assert stranger.source in {"192.0.2.0/24", "10.0.0.0/24"}
+    assert _origin("10.0.0.1", PROXIED, x_forwarded_for="junk").source == ""
+
+
+def test_an_address_is_cut_to_its_network() -> None:
+    plain = AccessSettings()
+    assert _origin("2001:db8:1:2:3::4", plain).source == "2001:db8:1::/48"
+    assert _origin("2001:db8:1:2:3::4", plain).guesser == "2001:db8:1:2::/64"
+    assert _origin("::ffff:192.0.2.9", plain).source == "192.0.2.0/24"
+    assert _origin("fe80::1%eth0", plain).source == "fe80::/48"
+
+
+# ── listening ──
+
+BEYOND = ("0.0.0.0", 8460)
+TLS: Any = ("chain.pem", "key.pem")
+
+
+def _why(house: House, **settings: Any) -> str:
+    try:
+        check_listening(Settings(**settings), house.store)
+    except ConfigError as exc:
+        return exc.problem if exc.fix else "it does not say what to do"
+    return ""
+
+
+def test_nothing_listens_beyond_the_loopback_without_credentials(house: House) -> None:
+    open_to_all = "nobody would need a password"
+    assert _why(house) == ""
+    assert _why(house, listen=("localhost", 1)) == ""
+    assert open_to_all in _why(house, listen=BEYOND, tls=TLS)
+    assert open_to_all in _why(house, listen=("::", 8460), tls=TLS)
+    assert open_to_all in _why(house, access=PROXIED)
+    assert open_to_all in _why(house, public_url="https://watch.bank.example")
+    token = house.token("metrics")
+    assert _why(house, listen=BEYOND, tls=TLS) == ""
+    with house.store.write() as connection:
+        connection.exec_driver_sql("UPDATE tokens SET revoked_at = 1")
+    assert token
+    assert open_to_all in _why(house, listen=BEYOND, tls=TLS)
+    house.add("anna")
+    assert _why(house, listen=BEYOND, tls=TLS) == ""
+
+
+def test_nothing_listens_beyond_the_loopback_in_clear_text(house: House) -> None:
+    house.add("anna")
+    assert "clear text" in _why(house, listen=BEYOND)
+    assert _why(house, listen=BEYOND, access=PROXIED) == ""
+    assert _why(house, listen=BEYOND, tls=TLS) == ""
+
+
+def test_authorities_of_a_provider_that_cannot_be_used_are_told_at_the_start(
+    house: House, tmp_path: Path
+) -> None:
+    public_url = "https://watch.bank.example"
+    for name, why in (("id.pem", "these authorities cannot be used"), ("", "")):
+        oidc = _read(oidc=OIDC | ({"ca_file": str(tmp_path / name)} if name else {}))
+        assert _why(house, access=oidc, public_url=public_url) == why
+
+
+# ── settings ──
+
+OIDC: dict[str, Any] = {
+    "issuer": "https://id.bank.example",
+    "client_id": "certpin",
+    "client_secret": "a secret",
+    "roles": {"watch": "viewer"},
+}
+
+
+def _read(**table: Any) -> AccessSettings:
+    return access_settings.read(Table(table, "access"))
+
+
+def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
+    assert _read() == AccessSettings()
+    file = tmp_path / "secret"
+    file.write_text("of a file\n")
+    found = _read(
+        behind_proxy=True,
+        trusted_proxies=["10.0.0.5"],
+        idle_minutes=5,
+        oidc={**OIDC, "client_secret": f"file:{file}", "scopes": ["groups"]},
+    )
+    assert (found.behind_proxy, found.idle_seconds) == (True, 300)
+    assert found.oidc is not None
+    assert found.oidc.client_secret.reveal() == "of a file"
+    assert "of a file" not in repr(found)
+    assert found.oidc.scopes == ("openid", "groups")
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ({"trusted_proxies": ["proxy"]}, "access.trusted_proxies"),
+        ({"trusted_proxies": ["0.0.0.0/0"]}, "access.trusted_proxies"),
+        ({"idle_minutes": 0}, "access.idle_minutes"),
+        ({"session_hours": 10_000}, "access.session_hours"),
+        ({"oidc": {**OIDC, "issuer": "http://id.bank.example"}}, "access.oidc.issuer"),
+        ({"oidc": {**OIDC, "algorithms": ["none"]}}, "access.oidc.algorithms"),
+        ({"oidc": {**OIDC, "algorithms": ["HS256"]}}, "access.oidc.algorithms"),
+        ({"oidc": {**OIDC, "roles": {}}}, "access.oidc.roles"),
+        ({"oidc": {**OIDC, "roles": {"watch": "owner"}}}, "access.oidc.roles.watch"),
+        ({"oidc": {**OIDC, "tokn": "x"}}, "access.oidc.tokn"),
+    ],
+)
+def test_a_setting_that_would_let_somebody_in_is_refused(table: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _read(**table)
+    assert caught.value.key == key

@@ -1,0 +1,427 @@
+"""OpenID Connect against a real provider: who comes in, and every lie that lets nobody in."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from joserfc.jwk import ECKey, RSAKey
+
+from certpin.errors import InputError
+from certpin_watch.auth.openid_flow import CALLBACK, Begun
+from certpin_watch.auth.openid_settings import Settings as OpenIDSettings
+from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.secret import Secret
+from certpin_watch.store.tables.access import SESSIONS
+from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
+from tests.watch.auth._kit import House, csrf_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certpin.lab import Authority
+
+pytestmark = pytest.mark.slow  # a provider for each
+
+PUBLIC = "https://watch.bank.example"
+ROLES = {"staff": "viewer", "oncall": "operator", "security": "admin"}
+_KEY = RSAKey.generate_key(2048, auto_kid=True)
+
+
+@pytest.fixture(scope="module")
+def real_provider(root: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provider]:
+    certificate, key = root.issue("localhost").write(tmp_path_factory.mktemp("oidc"))
+    with oidc_provider(certificate, key) as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(real_provider: Provider) -> Provider:
+    """The provider, honest again."""
+    real_provider.__init__(real_provider.issuer, _KEY)  # type: ignore[misc]  # as it was made
+    return real_provider
+
+
+@pytest.fixture
+def inn(house: House, provider: Provider, root: Authority, tmp_path: Path) -> House:
+    """A watch beyond the loopback, whose people sign in at the provider."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(root.pem)
+    oidc = OpenIDSettings(provider.issuer, CLIENT_ID, Secret(CLIENT_SECRET), ROLES, ca_file=bundle)
+    return house.like(listen=("0.0.0.0", 8460), public_url=PUBLIC, access=AccessSettings(oidc=oidc))
+
+
+def _leave(inn: House, path: str = "/hosts/a.example") -> tuple[Any, str]:
+    """A browser on its way, and where it is sent."""
+    browser = inn.browser(PUBLIC, "192.0.2.9")
+    answer = browser.get("/login/openid", params={"next": path})
+    assert answer.status_code == 303, answer.text
+    return browser, answer.headers["location"]
+
+
+def _at_provider(address: str, provider: Provider, root: Authority) -> str:
+    """What the browser does there: where it is sent back to."""
+    context = ssl.create_default_context(cadata=root.pem.decode())
+    with httpx.Client(verify=context, trust_env=False) as client:
+        return str(client.get(address).headers["location"])
+
+
+def _back(browser: Any, address: str) -> Any:
+    """Come back, as browsers do: from another site, by a link."""
+    parts = urlsplit(address)
+    headers = {"sec-fetch-site": "cross-site"}
+    return browser.get(f"{parts.path}?{parts.query}", headers=headers)
+
+
+def _try(inn: House, provider: Provider, root: Authority) -> tuple[Any, Any]:
+    browser, address = _leave(inn)
+    return browser, _back(browser, _at_provider(address, provider, root))
+
+
+def _refused(inn: House, provider: Provider, root: Authority) -> str:
+    """Nobody came in; why, as the record has it."""
+    browser, answer = _try(inn, provider, root)
+    assert answer.status_code == 403
+    assert browser.get("/").status_code == 303
+    return inn.audited()[-1][3]
+
+
+def test_somebody_comes_in_with_the_role_of_their_groups(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    provider.groups = ["staff", "oncall", "others"]
+    browser, address = _leave(inn)
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+    assert address.startswith(f"{provider.issuer}/authorize?")
+    assert asked["redirect_uri"] == PUBLIC + CALLBACK
+    assert asked["code_challenge_method"] == "S256"
+    assert len({asked["state"], asked["nonce"], asked["code_challenge"]}) == 3
+    answer = _back(browser, _at_provider(address, provider, root))
+    assert (answer.status_code, answer.headers["location"]) == (303, "/hosts/a.example")
+    assert "openid:anna@bank.example" in browser.get("/").text
+    account = browser.get("/account")
+    assert browser.post("/silences", data={"csrf": csrf_of(account)}).status_code == 200
+    assert browser.get("/tokens").status_code == 403
+    assert provider.redeemed[-1]["authorization"].startswith("Basic ")
+    who, what, subject, outcome = inn.audited()[-1]
+    assert (who, what, outcome) == ("openid:anna@bank.example", "login", "done")
+    assert subject == "openid 248289761001"
+    out = browser.post("/logout", data={"csrf": csrf_of(account)})
+    assert f"{provider.issuer}/logout?client_id=certpin" in out.text
+    assert browser.get("/").status_code == 303
+
+
+def test_an_address_that_is_not_theirs_is_nobodys_name(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    provider.change = _set(email_verified=False)
+    assert _try(inn, provider, root)[1].status_code == 303
+    assert inn.audited()[-1][0] == "openid:248289761001"
+
+
+@pytest.mark.parametrize("groups", [[], ["others"], None, {"staff": 1}, [["staff"]], 7, "admin"])
+def test_whoever_has_no_group_of_the_settings_stays_out(
+    inn: House, provider: Provider, root: Authority, groups: object
+) -> None:
+    provider.groups = groups
+    assert _refused(inn, provider, root) == "no role"
+    assert inn.audited()[-1][0] == "openid:anna@bank.example"
+
+
+def _set(**claims: Any) -> Callable[[dict[str, Any]], None]:
+    """Bend claims; moments are in seconds from now, and nothing takes one out."""
+
+    def change(found: dict[str, Any]) -> None:
+        for name, value in claims.items():
+            if value is None:
+                del found[name]
+            else:
+                found[name] = time.time() + value if name in {"exp", "iat"} else value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"nonce": "another"}, "not an answer to this browser"),
+        ({"nonce": None}, "not an answer to this browser"),
+        ({"aud": "another"}, "not for here"),
+        ({"aud": None}, "not for here"),
+        ({"aud": [CLIENT_ID, "another"]}, "several clients"),
+        ({"azp": "another"}, "another client"),
+        ({"iss": "https://evil.example"}, "not for here"),
+        ({"iss": None}, "not for here"),
+        ({"sub": None}, "not for here"),
+        ({"exp": -3600}, "not for now"),
+        ({"exp": None}, "not for here"),
+        ({"iat": 3600}, "not for now"),
+        ({"iat": -3600}, "is old"),
+    ],
+    ids=str,
+)
+def test_a_token_with_a_wrong_claim_lets_nobody_in(
+    inn: House, provider: Provider, root: Authority, claims: dict[str, Any], why: str
+) -> None:
+    provider.change = _set(**claims)
+    assert why in _refused(inn, provider, root)
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS256"])
+def test_a_token_that_nobody_signed_or_everybody_could_lets_nobody_in(
+    inn: House, provider: Provider, root: Authority, algorithm: str
+) -> None:
+    provider.algorithm = algorithm
+    assert "algorithm that is not accepted" in _refused(inn, provider, root)
+
+
+def test_a_key_that_the_provider_does_not_publish_has_signed_nothing(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    provider.key = RSAKey.generate_key(2048, auto_kid=True)
+    assert "not signed by a key of the provider" in _refused(inn, provider, root)
+    theirs = provider.published[0]
+    stranger: Any = provider.key.as_dict(private=True) | {"kid": theirs.kid}
+    provider.key = RSAKey.import_key(stranger)
+    assert "not signed by a key of the provider" in _refused(inn, provider, root)
+
+
+def test_a_provider_that_changes_its_key_is_followed(
+    inn: House, provider: Provider, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from certpin_watch.auth import provider as module
+
+    assert _try(inn, provider, root)[1].status_code == 303
+    provider.key, provider.algorithm = ECKey.generate_key("P-256", auto_kid=True), "ES256"
+    provider.published.append(provider.key)
+    assert _try(inn, provider, root)[1].status_code == 403  # the set is a moment old
+    monkeypatch.setattr(module, "_ASKED_AGAIN", -1.0)
+    assert _try(inn, provider, root)[1].status_code == 303
+    assert provider.asked.count("keys") == 2
+    assert provider.asked.count("discovery") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"state": "another"}, "not for this browser"),
+        ({"state": ""}, "not for this browser"),
+        ({"iss": "https://evil.example"}, "another provider"),
+        ({"iss": ""}, "another provider"),
+        ({"code": ""}, "no code"),
+        ({"code": "guessed"}, "could not be redeemed"),
+        ({"error": "access_denied"}, "refused"),
+    ],
+    ids=str,
+)
+def test_an_answer_that_is_not_the_providers_to_this_browser_lets_nobody_in(
+    inn: House, provider: Provider, root: Authority, answer: dict[str, str], why: str
+) -> None:
+    provider.answer = answer
+    redeemed = len(provider.redeemed)
+    assert why in _refused(inn, provider, root)
+    assert len(provider.redeemed) == redeemed + ("redeemed" in why)
+
+
+def test_an_answer_is_worth_something_once_and_in_one_browser(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, address = _leave(inn)
+    cookie = browser.cookies.get("__Host-certpin-login")
+    back = _at_provider(address, provider, root)
+    assert _back(inn.browser(PUBLIC, "192.0.2.9"), back).status_code == 403
+    other, _ = _leave(inn)
+    assert _back(other, back).status_code == 403
+    assert _back(browser, back).status_code == 303
+    assert _back(browser, back).status_code == 403
+    thief = inn.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin-login={cookie}")
+    assert _back(thief, back).status_code == 403  # the provider knows the code no more
+    inn.clock.move(minutes=11)
+    assert "could not be redeemed" in inn.audited()[-1][3]
+
+
+def test_a_sign_on_that_takes_too_long_is_over(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, address = _leave(inn)
+    back = _at_provider(address, provider, root)
+    inn.clock.move(minutes=11)
+    assert _back(browser, back).status_code == 403
+    assert inn.audited()[-1][3] == "the sign-in took too long"
+
+
+def test_another_service_whose_clock_is_a_little_behind_takes_it_back() -> None:
+    now = datetime(2027, 3, 1, tzinfo=UTC)
+    begun = Begun.new("/hosts", now)
+    assert Begun.from_cookie(begun.cookie, now - timedelta(seconds=60)) == begun
+    with pytest.raises(InputError, match="too long"):
+        Begun.from_cookie(begun.cookie, now - timedelta(seconds=61))
+
+
+def _wait(inn: House, provider: Provider, minutes: int) -> None:
+    """Let time pass, for both."""
+    inn.clock.move(minutes=minutes)
+    provider.ahead += 60 * minutes
+
+
+def _again(browser: Any, provider: Provider, root: Authority, path: str = "/account") -> Any:
+    """Follow a browser whose session is to be looked at again, to the provider and back."""
+    sent = browser.get(path)
+    assert (sent.status_code, sent.headers["location"]) == (
+        303,
+        f"/login/openid?again=1&next={path}",
+    )
+    address = browser.get(sent.headers["location"]).headers["location"]
+    return _back(browser, _at_provider(address, provider, root))
+
+
+def test_the_provider_is_asked_again_where_the_clock_was_set_back(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, -1)
+    assert browser.get("/account").status_code == 200  # another service may be so far behind
+    _wait(inn, provider, -1)
+    assert _again(browser, provider, root).status_code == 303
+    assert browser.get("/account").status_code == 200
+
+
+def test_the_provider_is_asked_again_after_a_while_without_a_word(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    provider.groups = ["oncall"]
+    browser, _ = _try(inn, provider, root)
+    page = browser.get("/account")
+    _wait(inn, provider, 60)
+    ajax = browser.get(
+        "/account", headers={"hx-request": "true", "hx-current-url": f"{PUBLIC}/live?host=a"}
+    )
+    assert ajax.headers["hx-redirect"] == "/login/openid?again=1&next=/live%3Fhost%3Da"
+    # What was typed on a page that was open is not lost; for a while.
+    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code == 200
+    answer = _again(browser, provider, root)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account")
+    assert provider.prompts == ["", "none"]
+    assert "openid:anna" in browser.get("/").text
+    assert [each[1] for each in inn.audited()] == ["login"]
+    _wait(inn, provider, 71)
+    assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code in {401, 403}
+    provider.groups = ["staff"]
+    assert _again(browser, provider, root).status_code == 303
+    assert inn.audited()[-1][1:] == ("session.role", "operator then viewer", "done")
+    assert (
+        browser.post("/silences", data={"csrf": csrf_of(browser.get("/account"))}).status_code
+        == 403
+    )
+    _wait(inn, provider, 61)
+    provider.groups = []
+    assert _again(browser, provider, root).status_code == 403
+    assert browser.get("/").status_code == 303
+
+
+def test_a_session_that_was_ended_or_is_over_does_not_go_on(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, 61)
+    address = browser.get("/login/openid?again=1&next=/").headers["location"]
+    with inn.store.write() as connection:
+        connection.execute(SESSIONS.delete())
+    back = _at_provider(address, provider, root)
+    assert _back(browser, back).status_code == 403
+    assert inn.audited()[-1][3] == "the session has ended meanwhile"
+    assert browser.get("/").headers["location"] == "/login?next=/"
+    # Nobody is signed in without a click who has no session: not after the whole of it, either.
+    assert "prompt=none" not in browser.get("/login/openid?again=1").headers["location"]
+    browser, _ = _try(inn, provider, root)
+    for _ in range(23):
+        _wait(inn, provider, 61)
+        assert _again(browser, provider, root).status_code == 303
+    _wait(inn, provider, 61)
+    assert browser.get("/").headers["location"] == "/login?next=/"
+
+
+def test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew(
+    inn: House, provider: Provider, root: Authority
+) -> None:
+    browser, _ = _try(inn, provider, root)
+    _wait(inn, provider, 61)
+    provider.signed_in = False
+    answer = _again(browser, provider, root)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/account")
+    assert browser.get("/login?next=/account").status_code == 200
+    provider.signed_in, provider.change = True, _set(sub="another")
+    assert _again(browser, provider, root).status_code == 403
+    assert inn.audited()[-1][3] == "the provider names somebody else now"
+    assert _try(inn, provider, root)[1].status_code == 303
+    without = inn.like(listen=("0.0.0.0", 8460), public_url=PUBLIC)
+    cookie = _try(inn, provider, root)[0].cookies["__Host-certpin"]
+    there = without.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin={cookie}")
+    assert there.get("/").headers["location"] == "/login?next=/"
+
+
+@pytest.mark.parametrize("there", ["https://evil.example", "//evil.example", "/\\evil.example"])
+def test_nobody_is_sent_elsewhere_after_it(
+    inn: House, provider: Provider, root: Authority, there: str
+) -> None:
+    browser, address = _leave(inn, there)
+    assert _back(browser, _at_provider(address, provider, root)).headers["location"] == "/"
+    begun = Begun.from_cookie(f"{'x' * 43}.{int(inn.clock().timestamp())}..{there}", inn.clock())
+    assert begun.next == "/"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"issuer": "https://evil.example"},
+        {"issuer": None},
+        {"token_endpoint": "http://id.bank.example/token"},
+        {"jwks_uri": "file:///etc/passwd"},
+        {"authorization_endpoint": "javascript:alert(1)"},
+        {"padding": "x" * 300_000},
+    ],
+    ids=lambda metadata: str(metadata)[:60],
+)
+def test_a_provider_that_is_not_itself_is_not_asked(
+    inn: House, provider: Provider, metadata: dict[str, Any]
+) -> None:
+    provider.metadata = metadata
+    assert inn.browser(PUBLIC, "192.0.2.9").get("/login/openid").status_code == 403
+    assert not provider.redeemed
+
+
+def test_a_provider_whose_certificate_nobody_vouches_for_is_not_asked(
+    inn: House, provider: Provider, tmp_path: Path
+) -> None:
+    from certpin.lab import Authority as Another
+
+    (tmp_path / "ca.pem").write_bytes(Another("Somebody else").pem)
+    assert inn.browser(PUBLIC, "192.0.2.9").get("/login/openid").status_code == 403
+    assert "ConnectError" in inn.audited()[-1][3]
+    assert not provider.asked
+
+
+def test_no_secret_is_written_anywhere(
+    inn: House, provider: Provider, root: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    browser, address = _leave(inn)
+    back = _at_provider(address, provider, root)
+    _back(browser, back)
+    provider.answer = {"code": "guessed-code"}
+    _try(inn, provider, root)
+    code = parse_qs(urlsplit(back).query)["code"][0]
+    cookie = str(browser.cookies.get("__Host-certpin"))
+    written = caplog.text + str(inn.audited()) + repr(inn.watch) + repr(browser.cookies)[:0]
+    ours = "\n".join(each.message for each in caplog.records if each.name.startswith("certpin"))
+    assert "a sign-in with OpenID Connect failed" in ours
+    for secret in (CLIENT_SECRET, cookie):
+        assert secret not in written
+    for secret in (code, "guessed-code", CLIENT_SECRET, cookie):
+        assert secret not in ours + str(inn.audited())

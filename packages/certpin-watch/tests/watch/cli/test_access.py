@@ -1,0 +1,96 @@
+"""``certpin watch user`` and ``certpin watch token``, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from argon2.profiles import CHEAPEST
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from certpin.cli.main import cli
+from certpin_watch.auth import accounts, passwords, token_text
+from certpin_watch.store import open_store
+from certpin_watch.store.tables.access import AUDIT
+from tests.cli import _documented
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+PASSWORD = "four words of a test"
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(passwords, "PASSWORDS", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(passwords, "TOKENS", passwords.Hasher(CHEAPEST))
+    return f"sqlite:///{tmp_path / 'watch.db'}"
+
+
+def _run(url: str, *words: str, stdin: str | bytes = "") -> Result:
+    return CliRunner().invoke(cli, ["watch", *words, "--store", url], input=stdin)
+
+
+def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str) -> None:
+    said = [
+        _run(url, "user", "add", "anna", "--role", "admin", stdin=f"{PASSWORD}\n"),
+        _run(url, "user", "password", "anna", stdin=f"another {PASSWORD}"),
+        _run(url, "user", "role", "anna", "viewer"),
+        _run(url, "user", "list"),
+    ]
+    assert [each.exit_code for each in said] == [0] * 4
+    assert "viewer" in said[-1].output
+    store = open_store(url)
+    with store.read() as connection:
+        found = accounts.kept_password(connection, "anna")
+    assert accounts.check(found, f"another {PASSWORD}")
+    (entry,) = json.loads(_run(url, "user", "list", "--json").output)["users"]
+    _documented.check("watch user list", entry)
+    assert entry["name"] == "anna"
+    assert _run(url, "user", "remove", "anna").exit_code == 0
+    assert "Nobody" in _run(url, "user", "list").output
+    with store.read() as connection:
+        rows = connection.execute(select(AUDIT)).all()
+    store.close()
+    whats = [row.what.removeprefix("account.") for row in rows]
+    assert whats == ["made", "password", "role", "removed"]
+    assert all(row.who.startswith("cli:") for row in rows)
+    assert PASSWORD not in "".join([*(each.output for each in said), *map(str, rows)])
+
+
+@pytest.mark.parametrize("stdin", [b"", b"short\n", b"\xff\xfe\n"])
+def test_a_password_that_is_none_makes_no_account(url: str, stdin: bytes) -> None:
+    assert _run(url, "user", "add", "anna", stdin=stdin).exit_code != 0
+    assert json.loads(_run(url, "user", "list", "--json").output)["users"] == []
+
+
+def test_no_command_takes_a_password_as_an_argument(url: str) -> None:
+    for words in (("user", "add"), ("user", "password")):
+        assert _run(url, *words, "anna", PASSWORD).exit_code == 2
+        assert _run(url, *words, "anna", "--password", PASSWORD).exit_code == 2
+
+
+def test_a_token_is_printed_once_and_revoked(url: str) -> None:
+    made = _run(url, "token", "add", "prometheus", "--scope", "metrics", "--days", "30")
+    token = made.stdout.strip()
+    parsed = token_text.parse(token)
+    assert parsed
+    listed = _run(url, "token", "list")
+    assert parsed[0] in listed.output
+    assert parsed[1] not in listed.output
+    assert _run(url, "token", "revoke", parsed[0]).exit_code == 0
+    assert "revoked" in _run(url, "token", "list").output
+    (entry,) = json.loads(_run(url, "token", "list", "--json").output)["tokens"]
+    _documented.check("watch token list", entry)
+    assert entry["revoked"]
+    printed = json.loads(_run(url, "token", "add", "x", "--scope", "read", "--json").output)
+    other = _documented.data_of(printed)
+    _documented.check("watch token add", other)
+    assert token_text.parse(other["token"])
+    assert "never used" in _run(url, "token", "list").output
+    assert _run(url, "token", "revoke", parsed[0]).exit_code != 0
+    assert _run(url, "token", "add", "x").exit_code == 2

@@ -1,0 +1,152 @@
+"""``certpin watch alerts`` and ``certpin watch silence``, on a store of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import insert, select
+
+from certpin_watch.store import open_store, prepare
+from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.tables.alerts import ALERTS
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.cli.conftest import invoke
+from tests.watch.alerts._hook import hook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Done
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "watch.toml"
+    path.write_text('store = "sqlite:///watch.db"\n')
+    store = open_store("sqlite:///watch.db", folder=tmp_path)
+    prepare(store)
+    store.close()
+    return path
+
+
+def run(config: Path, *words: str) -> Done:
+    return invoke("watch", *words, "--config", config)
+
+
+def open_one(config: Path, **more: Any) -> None:
+    store = open_store("sqlite:///watch.db", folder=config.parent)
+    values: dict[str, Any] = {
+        "key": "k",
+        "rule": "pin-mismatch",
+        "severity": "critical",
+        "host": "api.bank.example",
+    }
+    values |= {"pin_set": "bank-app", "summary": "it is \x1b[31mwrong", "command": "certpin check"}
+    values |= {"details": "{}", "opened_at": 1, "last_at": 1, "repeats": 0, "clients": None}
+    with store.write() as connection:
+        connection.execute(insert(ALERTS).values(**values | more))
+    store.close()
+
+
+def test_alerts_lists_what_is_open(config: Path) -> None:
+    done = run(config, "alerts")
+    assert (done.code, done.out) == (0, "No alert is open.\n")
+    open_one(config)
+    done = run(config, "alerts")
+    assert done.code == 1
+    assert "#1 critical: pin-mismatch at api.bank.example" in done.out
+    assert "    certpin check\n" in done.out
+    assert "\x1b" not in done.out
+    said = run(config, "alerts", "--json").json
+    _documented.check("watch alerts", said)
+    (alert,) = said["alerts"]
+    assert alert["rule"] == "pin-mismatch"
+
+
+def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
+    done = run(config, "alerts", "--test")
+    assert (done.code, done.out) == (2, "")
+    assert "no service receives alerts" in done.err
+    with hook() as found:
+        tables = (found.url(), "json://127.0.0.1:1/")
+        text = "".join(f'[[alerts.tell]]\nurl = "{url}"\n' for url in tables)
+        config.write_text(config.read_text() + text)
+        done = run(config, "alerts", "--test")
+        _documented.check("watch alerts test", run(config, "alerts", "--test", "--json").json)
+    assert done.code == 1
+    assert "service-1: it took the message" in done.out
+    assert "service-2: it could not be reached" in done.out
+
+
+def test_silence_begins_lists_and_ends(config: Path) -> None:
+    assert run(config, "silence").out == "Nothing is silenced.\n"
+    words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
+    assert run(config, "silence", *words).code == 0
+    assert "#1 everything at api.bank.example until" in run(config, "silence").out
+    said = run(config, "silence", "--json").json
+    _documented.check("watch silence", said)
+    (one,) = said["silences"]
+    assert (one["who"], one["why"], one["until"] - one["since"]) == ("ann", "renewal", 7200)
+    assert run(config, "silence", "--end", "1").code == 0
+    ended = run(config, "silence", "--end", "1", "--json")
+    _documented.check("watch silence end", ended.json)
+    assert ended.code == 1
+    assert run(config, "silence").out == "Nothing is silenced.\n"
+
+
+def test_a_silence_stands_in_the_record_as_those_of_the_pages(config: Path) -> None:
+    run(config, "silence", "--rule", "pin-mismatch", "--why", "renewal")
+    run(config, "silence", "--end", "1")
+    store = open_store("sqlite:///watch.db", folder=config.parent)
+    with store.read() as connection:
+        rows = connection.execute(select(AUDIT.c.what, AUDIT.c.subject)).all()
+    store.close()
+    assert [tuple(row) for row in rows] == [
+        ("silence.made", "1: pin-mismatch at every host"),
+        ("silence.ended", "1"),
+    ]
+
+
+@pytest.mark.parametrize("command", ["alerts", "silence"])
+def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
+    tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "elsewhere.db"
+    done = invoke("watch", command, "--store", f"sqlite:///{path}")
+    assert done.code == 2
+    assert "no watch has run" in done.err
+    assert not path.exists()
+
+
+def test_a_rule_that_there_is_not_is_refused_and_a_host_that_no_file_has_is_doubted(
+    config: Path,
+) -> None:
+    done = run(config, "silence", "--rule", "pin-mismach", "--why", "renewal")
+    assert done.code == 2
+    assert "there is no rule pin-mismach" in done.err
+    assert "did you mean pin-mismatch?" in done.err
+    config.write_text(f'store = "sqlite:///watch.db"\npins = ["{config.parent}/pins.toml"]\n')
+    hosts = (kit.policy("api.bank.example"), kit.policy("*.cdn.example"))
+    write(*hosts, path=str(config.parent / "pins.toml"))
+    for host, said in (
+        ("api.bank.exmple", "no pin file that is watched has api.bank.exmple: did you mean api."),
+        ("edge.cdn.example", "the monitor finds is told of *.cdn.example"),
+        ("Api.Bank.example.", ""),
+    ):
+        done = run(config, "silence", "--host", host, "--why", "renewal")
+        assert done.code == 0
+        assert said in done.err if said else not done.err, done.err
+
+
+def test_why_alone_keeps_nothing_quiet(config: Path) -> None:
+    done = run(config, "silence", "--why", "renewal")
+    assert done.code == 2
+    assert "name a rule" in done.err
+
+
+@pytest.mark.parametrize("words", [("--for", "8d", "--why", "x"), ("--for", "1h"), ("--for", "1s")])
+def test_silence_is_neither_long_nor_without_a_reason(config: Path, words: tuple[str, ...]) -> None:
+    assert run(config, "silence", "--rule", "pin-mismatch", *words).code == 2

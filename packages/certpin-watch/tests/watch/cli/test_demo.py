@@ -1,0 +1,54 @@
+"""The demonstration's end: the watch shows the attacker at one edge, and what the apps met."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import Run, program
+from tests.watch.cli.test_serve import Watcher
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The demonstration itself, less the matrix that comes before.
+_SHOW = """
+from certpin.cli import demo
+from certpin_watch.cli.demo import monitor_the_demonstration
+stage = demo.set_stage()
+monitor_the_demonstration(stage.server, stage.backup, stage.attacker, *stage.roots)
+"""
+
+
+@pytest.mark.slow
+def test_the_watch_shows_the_attacker_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = program(start=("-c", _SHOW), env={"TMPDIR": str(tmp_path)})
+    try:
+        watch = Watcher(process, _address(process), [])
+        watch.until(lambda: watch.json("/api/v1/alerts")["items"])
+        (host,) = watch.json("/api/v1/hosts")["items"]
+        assert {each["answer"] for each in host["vantages"]} == {"match", "mismatch"}
+        watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["failures"] == 3)
+        assert "Rogue Root" in watch.page("/failures")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert not list(tmp_path.iterdir())
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_pages_and_json_do_not_go_together(run: Run) -> None:
+    done = run("demo", "--watch", "--json")
+    assert done.code == 2
+    assert "--json" in done.error["message"]
+
+
+def _address(process: Any) -> str:
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            return found[0]
+    pytest.fail(process.stderr.read())

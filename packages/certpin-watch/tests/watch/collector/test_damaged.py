@@ -1,0 +1,69 @@
+"""A damaged SQLite file: no report is acknowledged once the damage is known."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.testclient import TestClient
+
+from certpin_watch.web.health import Condition, health
+from tests.watch._damage import damage
+from tests.watch.collector import bodies
+from tests.watch.collector.asking import through
+from tests.watch.collector.serving import create_tables, make_watch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin_watch.watch import Watch
+
+
+def _post(watch: Watch, number: int) -> int:
+    [status] = through(watch, [json.dumps(bodies.report(number)).encode()])
+    return status
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database that takes reports."""
+    watch = make_watch(f"sqlite:///{tmp_path}/w.db")
+    create_tables(watch)
+    assert _post(watch, 0) == 204
+    watch.store.close()
+    return tmp_path / "w.db"
+
+
+def test_a_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -> None:
+    """Its own write would succeed: the damaged table is none that a report is written to."""
+    damage(path, "audit")
+    watch = make_watch(f"sqlite:///{path}")
+    assert _post(watch, 1) == 204  # the damage is not known yet
+    with TestClient(health(watch, Condition())) as client:
+        assert client.get("/readyz").status_code == 503
+    assert _post(watch, 2) == 503
+    watch.store.close()
+
+
+def test_the_first_write_that_meets_damage_ends_all_others(path: Path) -> None:
+    damage(path, "report_identities")
+    watch = make_watch(f"sqlite:///{path}")
+    assert _post(watch, 1) == 503
+    assert watch.store.trouble.reason == "damaged"
+    assert _post(watch, 2) == 503
+    watch.store.close()
+
+
+def test_a_new_process_with_a_restored_file_takes_reports(path: Path) -> None:
+    whole = path.read_bytes()
+    damage(path, "report_identities")
+    watch = make_watch(f"sqlite:///{path}")
+    assert _post(watch, 1) == 503
+    watch.store.close()
+    for each in path.parent.glob("w.db-*"):
+        each.unlink()
+    path.write_bytes(whole)
+    again = make_watch(f"sqlite:///{path}")
+    assert _post(again, 2) == 204
+    again.store.close()

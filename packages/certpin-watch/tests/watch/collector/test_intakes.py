@@ -1,0 +1,377 @@
+"""From a request to a row: through the store, through a real JetStream, and with a clock astray."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import nats as client
+import pytest
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from sqlalchemy import event, func, select
+
+from certpin.errors import FormatError
+from certpin_watch.collector import jetstream, writer
+from certpin_watch.collector.intake import open_intake
+from certpin_watch.collector.received import pack, told, unpack_batch
+from certpin_watch.collector.refusals import NotDurableError
+from certpin_watch.collector.settings import Settings
+from certpin_watch.collector.stream import (
+    DropsReportsError,
+    _refuse_what_drops,
+    ensure_stream,
+    subject,
+    why,
+)
+from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
+from tests.servers.nats import nats
+from tests.watch.collector import bodies
+from tests.watch.collector.asking import through
+from tests.watch.collector.serving import create_tables, make_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from certpin_watch.watch import Watch
+    from tests.servers.nats import Nats
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Nats]:
+    with nats() as running:
+        yield running
+
+
+def _watch(tmp_path: Path, nats: str | None = None, **limits: Any) -> Watch:
+    watch = make_watch(f"sqlite:///{tmp_path}/w.db", nats, **limits)
+    create_tables(watch)
+    return watch
+
+
+def counts(watch: Watch) -> tuple[int, int]:
+    """What the groups add up to, and how many identities there are."""
+    with watch.store.read() as connection:
+        total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
+        seen = select(func.count()).select_from(REPORT_IDENTITIES)
+        return total, connection.execute(seen).scalar_one()
+
+
+async def write_until(watch: Watch, reports: int) -> None:
+    """Run a writer until so many are counted."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(writer.run(watch, stop))
+    async with asyncio.timeout(30):
+        while (await asyncio.to_thread(counts, watch))[0] < reports:
+            assert not task.done()
+            await asyncio.sleep(0.02)
+        stop.set()
+        await task
+
+
+def test_what_was_answered_is_counted_in_the_store(tmp_path: Path) -> None:
+    watch = _watch(tmp_path)
+    sent = [bodies.body(number % 20) for number in range(30)]
+    assert through(watch, sent) == [204] * 30
+    assert counts(watch) == (20, 20)
+    watch.store.close()
+
+
+def test_a_clock_that_goes_back_counts_nothing_twice_and_nothing_less(tmp_path: Path) -> None:
+    now = datetime(2027, 1, 1, 12, 30, tzinfo=UTC)
+    watch = _watch(tmp_path)
+    for step, first in ((0, 0), (-1, 5), (0, 10)):
+        moved = replace(watch, clock=partial(operator.add, now, timedelta(hours=step)))
+        assert through(moved, [bodies.body(n) for n in range(first, first + 10)]) == [204] * 10
+    assert counts(watch) == (20, 20)
+    watch.store.close()
+
+
+def test_a_full_disk_refuses_and_what_is_sent_again_is_counted_once(tmp_path: Path) -> None:
+    watch = _watch(tmp_path)
+    most = [0]
+
+    @event.listens_for(watch.store.engine, "checkout")
+    def _limit(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {most[0] or 10**6}")
+
+    chains = [{"served-certificate-chain": [each] * 20} for each in bodies.chain()]
+    sent = [bodies.body(n, network=f"net {n}", **chains[n % 2]) for n in range(300)]
+    with watch.store.read() as connection:
+        most[0] = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 5
+    first = through(watch, sent[:10]) + through(watch, sent)
+    assert 503 in first
+    good = counts(watch)
+    assert good[0] == good[1] < 300
+    most[0] = 0
+    assert through(watch, sent) == [204] * 300
+    assert counts(watch) == (300, 300)
+    watch.store.close()
+
+
+def test_without_tables_nothing_is_promised(tmp_path: Path) -> None:
+    watch = make_watch(f"sqlite:///{tmp_path}/w.db")
+    assert through(watch, [bodies.body(1)]) == [503]
+    watch.store.close()
+
+
+@pytest.mark.slow
+def test_reports_wait_in_the_stream_until_a_writer_counts_them(
+    server: Nats, tmp_path: Path
+) -> None:
+    watch = _watch(tmp_path, server.url, stream="WAIT", stream_bytes=MEGABYTE)
+    sent = [bodies.body(number % 20) for number in range(60)]
+    assert _through_stream(watch, sent) == [204] * 60
+    assert counts(watch) == (0, 0)
+    asyncio.run(write_until(watch, 20))
+    assert counts(watch) == (20, 20)
+    assert _through_stream(watch, sent[:5]) == [204] * 5
+    assert _through_stream(watch, [bodies.body(99)]) == [204]
+    asyncio.run(write_until(watch, 21))
+    assert counts(watch) == (21, 21)
+    watch.store.close()
+
+
+def _through_stream(watch: Watch, sent: list[bytes]) -> list[int]:
+    """The intake finds its server in the background: until then it refuses, as it should."""
+    return through(watch, sent, ready=True)
+
+
+@pytest.mark.slow
+def test_a_full_stream_refuses_and_drops_nothing(server: Nats, tmp_path: Path) -> None:
+    watch = _watch(tmp_path, server.url, stream="FULL", stream_bytes=MEGABYTE)
+
+    async def fill() -> int:
+        taken = 0
+        async with open_intake(watch) as intake:
+            for number in range(3000):
+                [report] = _reports(number)
+                try:
+                    await intake.accept(report)
+                    taken += 1
+                except NotDurableError:
+                    if taken:
+                        return taken
+                    await asyncio.sleep(0.01)
+        return taken
+
+    taken = asyncio.run(fill())
+    assert 10 < taken < 1000
+    asyncio.run(write_until(watch, taken))
+    assert counts(watch) == (taken, taken)
+    watch.store.close()
+
+
+@pytest.mark.slow
+def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
+    server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile it refuses at once: nobody waits for a server that stores nothing."""
+    monkeypatch.setattr(jetstream, "_AGAIN", 0.02)
+    watch = _watch(tmp_path, server.url, stream="PROVE", stream_bytes=MEGABYTE)
+    name = watch.settings.collector.stream
+
+    async def work() -> None:
+        link = await client.connect(server.url)
+        there = link.jetstream()
+        async with open_intake(watch) as intake:
+            assert not intake.is_ready()
+            await _becomes(intake.is_ready, True)
+            await intake.accept(*_reports(1))
+            full = StreamConfig(name=name, subjects=[subject(watch.settings.collector)],
+                                max_msgs=1, discard=DiscardPolicy.NEW,
+                                retention=RetentionPolicy.WORK_QUEUE)  # fmt: skip
+            await there.update_stream(full)
+            with pytest.raises(NotDurableError):
+                await intake.accept(*_reports(2))
+            assert not intake.is_ready()
+            await asyncio.sleep(0.1)  # the stream is there, and full: that is asked again and again
+            assert not intake.is_ready()
+            assert (await there.stream_info(name)).state.messages == 1
+            await there.purge_stream(name)
+            await _becomes(intake.is_ready, True)
+            [proof] = [await there.get_msg(name, (await there.stream_info(name)).state.last_seq)]
+            assert unpack_batch(proof.data or b"", 0) == []
+        await link.close()
+
+    asyncio.run(work())
+    watch.store.close()
+
+
+@pytest.mark.slow
+def test_an_intake_looks_again_after_whatever_was_wrong(
+    server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = _watch(tmp_path, server.url, stream="ODD", stream_bytes=MEGABYTE)
+    wrong = [ValueError("an answer that makes no sense")]
+
+    async def odd(*there: Any) -> None:
+        if wrong:
+            raise wrong.pop()
+        await ensure_stream(*there)
+
+    async def work() -> None:
+        async with open_intake(watch) as intake:
+            await _becomes(intake.is_ready, True)
+
+    monkeypatch.setattr(jetstream, "ensure_stream", odd)
+    asyncio.run(work())
+    watch.store.close()
+    assert "because NATS is not ready: ValueError" in caplog.text
+
+
+async def _becomes(holds: Callable[[], bool], wanted: bool) -> None:
+    async with asyncio.timeout(20):
+        while holds() != wanted:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+
+
+def _reports(number: int) -> list[Any]:
+    from certpin.reports.codecs import decode
+    from certpin_watch.collector.received import Received
+
+    reports = decode(bodies.report(number), "application/json", datetime.now(UTC))
+    return [Received(1, "192.0.2.0/24", told(reports, ""), b"x" * 5000, 8000)]
+
+
+@pytest.mark.slow
+def test_a_message_that_nobody_can_read_is_given_up_and_counted(
+    server: Nats, tmp_path: Path
+) -> None:
+    watch = _watch(tmp_path, server.url, stream="POISON", stream_bytes=MEGABYTE)
+    assert _through_stream(watch, [bodies.body(1)]) == [204]
+    before = _poisoned()
+
+    async def poison() -> None:
+        connection = await client.connect(server.url)
+        for junk in (b"", b"junk", b"\x91" * 5000):
+            await connection.jetstream().publish(subject(watch.settings.collector), junk)
+        await connection.close()
+
+    asyncio.run(poison())
+    assert _through_stream(watch, [bodies.body(2)]) == [204]
+    asyncio.run(write_until(watch, 2))
+    assert _poisoned() == before + 3
+    watch.store.close()
+
+
+def _poisoned() -> float:
+    labels = {"fate": "poisoned"}
+    return COUNTERS.registry.get_sample_value("certpin_collector_reports_total", labels) or 0
+
+
+@pytest.mark.slow
+def test_a_server_that_takes_short_messages_alone_gets_short_ones(tmp_path: Path) -> None:
+    with nats(payload=32 * 1024) as short:
+        watch = _watch(tmp_path, short.url, stream="SHORT", stream_bytes=MEGABYTE)
+        sent = [bodies.body(number) for number in range(100)]
+        assert _through_stream(watch, sent) == [204] * 100
+    watch.store.close()
+
+
+@pytest.mark.slow
+def test_what_the_store_refuses_stays_in_the_stream_and_in_nobodys_way(
+    server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of another version ask for a value that this one has not: nothing is lost by it."""
+    monkeypatch.setattr(writer, "_LATER", 0.2)
+    watch = _watch(tmp_path, server.url, stream="REFUSED", stream_bytes=MEGABYTE)
+    with watch.store.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER picky BEFORE INSERT ON report_groups WHEN new.network = 'odd' "
+            "BEGIN SELECT RAISE(ABORT, 'it does not fit'); END"
+        )
+    assert _through_stream(watch, [bodies.body(1, network="odd")]) == [204]
+    assert _through_stream(watch, [bodies.body(2)]) == [204]
+    asyncio.run(write_until(watch, 1))
+    with watch.store.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER picky")
+    asyncio.run(write_until(watch, 2))
+    watch.store.close()
+
+
+@pytest.mark.parametrize(
+    "how", [{"discard": "old"}, {"max_age": 3600}, {"retention": "limits"}, {"storage": "memory"}]
+)
+def test_a_stream_that_would_drop_what_was_promised_is_none(
+    server: Nats, how: dict[str, Any]
+) -> None:
+    async def ensure() -> None:
+        connection = await client.connect(server.url)
+        made: dict[str, Any] = {
+            "retention": "workqueue",
+            "discard": "new",
+            "max_bytes": MEGABYTE,
+        } | how
+        await connection.jetstream().add_stream(name="DROPS", subjects=["DROPS.batch"], **made)
+        try:
+            await ensure_stream(connection.jetstream(), Settings(stream="DROPS"))
+        finally:
+            await connection.jetstream().delete_stream("DROPS")
+            await connection.close()
+
+    with pytest.raises(DropsReportsError) as refused:
+        asyncio.run(ensure())
+    assert "discard new" in why(refused.value)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"storage": StorageType.MEMORY},
+        {"retention": RetentionPolicy.INTEREST},
+        {"max_age": 3600.0},
+        {"discard": DiscardPolicy.OLD},
+    ],
+)
+def test_each_way_to_lose_what_was_promised_is_seen(more: dict[str, Any]) -> None:
+    good = StreamConfig(
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=MEGABYTE,
+    )
+    _refuse_what_drops(good)
+    with pytest.raises(DropsReportsError):
+        _refuse_what_drops(good.evolve(**more))
+
+
+def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> None:
+    data = pack(_reports(1))
+    assert b"bank.example" in data
+    with pytest.raises(FormatError):  # and not the error of Python's own, which ends a writer
+        unpack_batch(data.replace(b"bank.example", b"bank\x80example"), 0)
+
+
+def test_the_name_of_a_message_is_that_of_its_reports() -> None:
+    one, other = _reports(1), _reports(2)
+    assert jetstream.message_id(one) == one[0].told[0].identity.hex()
+    assert jetstream.message_id(one + other) != jetstream.message_id(other + one)
+
+
+def test_a_server_that_is_away_makes_nobody_wait_for_the_end(tmp_path: Path) -> None:
+    watch = _watch(tmp_path, "nats://127.0.0.1:9")
+    assert through(watch, [bodies.body(1)]) == [503]
+
+    async def stopped() -> None:
+        stop = asyncio.Event()
+        task = asyncio.create_task(writer.run(watch, stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.wait_for(task, 5)
+
+    asyncio.run(stopped())
+    watch.store.close()
+
+
+def test_without_a_server_in_the_settings_there_is_no_writer(tmp_path: Path) -> None:
+    watch = _watch(tmp_path)
+    asyncio.run(asyncio.wait_for(writer.run(watch, asyncio.Event()), 5))
+    watch.store.close()

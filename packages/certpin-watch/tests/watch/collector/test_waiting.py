@@ -1,0 +1,157 @@
+"""What waits in the stream is noted, read as a fact, and forgotten where there is no stream."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin_watch import service
+from certpin_watch.alerts.settings import Settings as Alerts
+from certpin_watch.alerts.settings import Tell
+from certpin_watch.collector import settings as collector
+from certpin_watch.collector import waiting, writer
+from certpin_watch.collector.stream import connect, ensure_stream, subject
+from certpin_watch.collector.waiting import Waiting, keep_looking, look, note, waiting_of
+from certpin_watch.metrics.exporter import Exporter
+from certpin_watch.queries import freshness
+from certpin_watch.queries.queue import queue
+from certpin_watch.secret import Secret
+from certpin_watch.settings import Settings
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Watched
+from certpin_watch.web.pages import unknowns
+from tests.servers.nats import nats
+
+if TYPE_CHECKING:
+    from certpin_watch.queries.queue import Queue
+    from certpin_watch.store import Store
+
+
+def _queue(watch: Watch, later: int = 0) -> Queue | None:
+    with watch.store.read() as connection:
+        return queue(connection, watch.clock() + timedelta(seconds=later))
+
+
+def test_an_answer_of_jetstream_says_how_much_waits_and_since_when() -> None:
+    empty = b'{"state": {"messages": 0, "first_ts": "0001-01-01T00:00:00Z"}}'
+    full = b'{"state": {"messages": 7, "first_ts": "2027-01-01T12:00:00.123456789Z", "bytes": 1}}'
+    assert waiting_of(empty) == Waiting(0, None)
+    assert waiting_of(full) == Waiting(7, 1798804800)
+
+
+def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: Store) -> None:
+    watch = Watch(Settings(), sqlite_store, Watched([]))
+    assert _queue(watch) is None
+    note(watch, Waiting(0, None))
+    found, later = _queue(watch), _queue(watch, 120)
+    assert found is not None
+    assert later is not None
+    assert (found.late, later.late) == (False, True)
+    note(watch, Waiting(3, int(watch.clock().timestamp()) - 120))
+    found = _queue(watch)
+    assert found is not None
+    assert (found.messages, found.late) == (3, True)
+
+
+def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -> None:
+    watch = Watch(Settings(), sqlite_store, Watched([]))
+    note(watch, Waiting(0, None))
+    found = _queue(watch, -3600)
+    assert found is not None
+    assert found.late
+    assert found.waits(watch.clock() - timedelta(hours=1)) > timedelta(minutes=50)
+
+
+def test_pages_and_metrics_say_what_waits(sqlite_store: Store) -> None:
+    watch = Watch(Settings(), sqlite_store, Watched([]))
+    now = watch.clock()
+    note(watch, Waiting(3, int(now.timestamp()) - 120))
+
+    def said(later: int = 0) -> list[str]:
+        moment = now + timedelta(seconds=later)
+        with watch.store.read() as connection:
+            fresh = freshness.freshness(connection, watch.watched.glance(), moment)
+        return [each for each in unknowns.of_the_watch(fresh, moment) if "wait" in each]
+
+    (found,) = said()
+    assert found.startswith("Reports wait to be counted: what came in since 20")
+    assert "is safe in the queue, and is missing here" in found
+    told = dict(
+        line.split(" ", 1)
+        for line in Exporter(watch).page("")[0].decode().splitlines()
+        if line.startswith("certpin_report_queue")
+    )
+    assert float(told["certpin_report_queue_messages"]) == 3
+    counted = float(told["certpin_report_queue_counted_timestamp_seconds"])
+    assert counted == int(now.timestamp()) - 120
+    note(watch, Waiting(0, None))
+    assert said() == []
+    (found,) = said(120)  # no writer has looked since: nobody knows
+    assert "Is a writer running" in found
+
+
+@pytest.mark.slow
+def test_what_waits_in_a_real_stream_is_looked_at_again_and_again(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_EACH", 0.02)
+    monkeypatch.setattr(waiting, "_PATIENCE", 0.5)
+
+    async def work() -> None:
+        with nats() as server:
+            there = Settings(nats=Secret(server.url), collector=collector.Settings())
+            watch = replace(Watch(there, sqlite_store, Watched([])))
+            client = await connect(Secret(server.url), "a test")
+            stream = client.jetstream()
+            await ensure_stream(stream, there.collector)
+            assert await look(client, there.collector.stream) == Waiting(0, None)
+            looking = asyncio.create_task(keep_looking(watch, client))
+            before = time.time()
+            for number in range(3):
+                await stream.publish(subject(there.collector), b"%d" % number)
+            await _until(watch, 3)
+            found = await look(client, there.collector.stream)
+            assert found.oldest_at is not None
+            assert int(before) <= found.oldest_at <= time.time()
+            await stream.delete_stream(there.collector.stream)
+            await asyncio.sleep(0.1)  # it looks in vain, and notes nothing
+            last = _queue(watch)
+            assert last is not None
+            assert last.messages == 3
+            await ensure_stream(stream, there.collector)
+            await _until(watch, 0)
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            await client.close()
+
+    asyncio.run(work())
+
+
+async def _until(watch: Watch, messages: int) -> None:
+    async with asyncio.timeout(20):
+        while (found := _queue(watch)) is None or found.messages != messages:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("messages", [0, 3])
+def test_without_a_stream_an_empty_one_is_forgotten(sqlite_store: Store, messages: int) -> None:
+    watch = Watch(Settings(), sqlite_store, Watched([]))
+    note(watch, Waiting(messages, None))
+    asyncio.run(writer.run(watch, asyncio.Event()))
+    assert (_queue(watch) is None) == (messages == 0)
+
+
+def test_a_service_that_nobody_knows_is_refused_before_anything_begins(
+    sqlite_store: Store,
+) -> None:
+    alerts = Alerts(tell=(Tell("chat", Secret("nonsense://")),))
+    with pytest.raises(ConfigError, match="chat"):
+        service.make_ready(Watch(Settings(alerts=alerts), sqlite_store, Watched([])))

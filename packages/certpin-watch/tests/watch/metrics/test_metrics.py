@@ -1,0 +1,305 @@
+"""What Prometheus is told, and what the pages, rules and dashboards say of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import insert
+from starlette.testclient import TestClient
+
+from certpin_watch.metrics.counters import Counters
+from certpin_watch.metrics.exporter import Exporter
+from certpin_watch.store import sweeps
+from certpin_watch.store.tables.reports import IDENTITY_HOURS
+from tests.watch.queries import _world as world
+from tests.watch.queries._world import API, DAY, NOW
+from tests.watch.web.api._asking import TOKEN, app
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+    from certpin_watch.store import Store
+
+ROOT = Path(__file__).parents[5]
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+EU = {"host": API, "port": "443", "vantage": "eu", "way": "", "edge": ""}
+TARGET = {"instance": f"{API}:443", "vantage": "eu", "way": "", "edge": ""}
+
+
+def counted() -> Counters:
+    counters = Counters()
+    counters.answered(202, 0.003)
+    counters.answered(777, 0.003)
+    counters.stored(12, 0.01)
+    counters.probed("verified")
+    counters.reported("repeat", 2)
+    counters.notified(told=False)
+    return counters
+
+
+class Scraped:
+    def __init__(self, exporter: Exporter) -> None:
+        self.exporter = exporter
+
+    def families(self) -> dict[str, Metric]:
+        page, media_type = self.exporter.page("")
+        assert media_type.startswith("text/plain")
+        return {each.name: each for each in text_string_to_metric_families(page.decode())}
+
+    def value(self, sample: str, **labels: str) -> float:
+        """The one sample of this name that has these labels."""
+        found = [
+            each.value
+            for family in self.families().values()
+            for each in family.samples
+            if each.name == sample and labels.items() <= each.labels.items()
+        ]
+        assert len(found) == 1, f"{sample} {labels}: {found}"
+        return found[0]
+
+
+@pytest.fixture
+def scraped(sqlite_store: Store) -> Scraped:
+    world.fill(sqlite_store)
+    return Scraped(Exporter(world.watch(sqlite_store), counted()))
+
+
+def test_certpins_own_metrics_say_how_things_stand(scraped: Scraped) -> None:
+    assert scraped.value("certpin_pin_match", **EU) == 0
+    assert scraped.value("certpin_pin_match", **{**EU, "vantage": "local"}) == 1
+    assert scraped.value("certpin_pin_versions_refusing", **EU) == 2
+    assert scraped.value("certpin_hosts", status="broken") == 2
+    assert scraped.value("certpin_hosts_unseen") == 1
+    assert scraped.value("certpin_alerts_open", rule="mismatch", severity="critical") == 1
+    assert scraped.value("certpin_presences", pin_set="bank", version="11") == 50
+    end = (NOW + 200 * DAY).timestamp()
+    assert scraped.value("certpin_pin_set_expiry_timestamp_seconds", pin_set="bank") == end
+    assert scraped.value("certpin_collector_requests_total", status="other") == 1
+    assert scraped.value("certpin_collector_batch_size_sum") == 12
+
+
+def test_the_names_of_other_exporters_are_there_with_their_labels(scraped: Scraped) -> None:
+    leaf = world.stranger().certificate
+    assert scraped.value("probe_success", **TARGET) == 1
+    assert scraped.value("probe_duration_seconds", **TARGET) == 0.12
+    assert scraped.value("probe_ssl_earliest_cert_expiry", **TARGET) == leaf.not_after.timestamp()
+    info = {"fingerprint_sha256": leaf.sha256.hex(), "subjectalternative": API}
+    assert scraped.value("probe_ssl_last_chain_info", **TARGET, **info) == 1
+    assert scraped.value("ssl_probe_success", **TARGET) == 1
+    labels = {"cn": API, "dnsnames": f",{API},", "issuer_cn": "Somebody Else", "ips": ""}
+    serial = {"serial_no": str(leaf.serial_number)}
+    for name in ("ssl_cert_not_after", "ssl_verified_cert_not_after"):
+        assert scraped.value(name, **TARGET, **labels, **serial) == leaf.not_after.timestamp()
+    assert scraped.value("ssl_verified_cert_not_after", **TARGET, chain_no="0")
+
+
+def test_retention_and_the_window_are_metrics(scraped: Scraped, sqlite_store: Store) -> None:
+    now = int(NOW.timestamp())
+    few = [{"hour": now - now % 3600 - ago * 3600, "count": 10**6} for ago in range(26)]
+    with sqlite_store.write() as connection:
+        sweeps.note(connection, "audit", now - 7200)
+        sweeps.note(connection, "audit", now, "busy")
+        sweeps.note(connection, "presences", now)
+        connection.execute(insert(IDENTITY_HOURS), few)
+    for kind, failing, last in (("audit", 1, now - 7200), ("presences", 0, now)):
+        assert scraped.value("certpin_retention_failing", kind=kind) == failing
+        assert scraped.value("certpin_retention_last_timestamp_seconds", kind=kind) == last
+    day = 86_400
+    assert scraped.value("certpin_repeat_window_wanted_seconds") == 7 * day
+    assert scraped.value("certpin_repeat_window_expected_seconds") == round(20 / 24, 2) * day
+    assert scraped.value("certpin_repeat_window_seconds") < day
+
+
+def test_what_reports_say_becomes_no_label(scraped: Scraped, sqlite_store: Store) -> None:
+    scraped.families()
+    with sqlite_store.write() as connection:
+        hour = world.at(NOW)
+        for number in range(50):
+            world.reported(
+                connection,
+                100 + number,
+                host=f"evil{number}.example",
+                hour=hour,
+                kind=world.STRANGE,
+                decision=world.STRANGE,
+            )
+    page, _ = scraped.exporter.page("")
+    text = page.decode()
+    assert "evil" not in text
+    assert "script" not in text
+    assert 'version="777"' not in text, "a version that no journal knows"
+    assert scraped.value("certpin_reports_total", kind="other") == 50
+
+
+def test_counters_of_reports_begin_at_nothing_and_only_rise(
+    scraped: Scraped, sqlite_store: Store
+) -> None:
+    def failures() -> float:
+        return scraped.value("certpin_pin_failures_total", host=API, decision="refuse")
+
+    assert failures() == 0, "what was there before is not counted"
+    with sqlite_store.write() as connection:
+        world.reported(connection, 50, count=3)
+    assert failures() == 3
+    with sqlite_store.write() as connection:
+        connection.exec_driver_sql("DELETE FROM report_groups")
+    assert failures() == 3, "what is forgotten was still counted"
+    with sqlite_store.write() as connection:
+        world.reported(connection, 51, count=2)
+    assert failures() >= 3
+
+
+def test_openmetrics_is_given_to_whoever_asks_for_it(scraped: Scraped) -> None:
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
+
+    page, media_type = scraped.exporter.page(OPENMETRICS)
+    assert media_type.startswith("application/openmetrics-text")
+    assert page.endswith(b"# EOF\n")
+    assert "certpin_pin_match" in {each.name for each in strict(page.decode())}  # type: ignore[no-untyped-call]
+
+
+def test_no_sample_stands_there_twice(scraped: Scraped) -> None:
+    samples = [
+        (each.name, tuple(sorted(each.labels.items())))
+        for family in scraped.families().values()
+        for each in family.samples
+    ]
+    assert len(samples) == len(set(samples))
+
+
+def test_who_may_not_see_metrics_sees_none(sqlite_store: Store) -> None:
+    from certpin_watch.metrics.routes import routes
+
+    answers = {}
+    for scope in ("read", "metrics"):
+        application = app(sqlite_store, scope)
+        application.router.routes[:] = routes(world.watch(sqlite_store))
+        answers[scope] = TestClient(application, headers=TOKEN).get("/metrics").status_code
+    assert answers == {"read": 403, "metrics": 200}
+
+
+def test_every_metric_is_documented_as_it_is(scraped: Scraped) -> None:
+    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (gauge|counter|histogram) \|([^|]*)\|", page, re.MULTILINE)
+    documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    found: dict[str, tuple[str, set[str]]] = {}
+    for family in scraped.families().values():
+        labels = {label for each in family.samples for label in each.labels} - {"le"}
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        if not name.endswith("_created"):
+            found[name] = (family.type, labels)
+    assert documented.keys() == found.keys()
+    for name, (kind, labels) in found.items():
+        assert documented[name][0] == kind, name
+        assert labels <= documented[name][1], name
+
+
+def names_of(scraped: Scraped) -> set[str]:
+    return {each.name for family in scraped.families().values() for each in family.samples} | set(
+        scraped.families()
+    )
+
+
+def _used(expression: str) -> set[str]:
+    return set(re.findall(r"\b(?:certpin|probe|ssl)_\w+", expression))
+
+
+def test_every_metric_of_the_rules_exists(scraped: Scraped) -> None:
+    path = ROOT / "examples/watch/prometheus/certpin-rules.yml"
+    rules = yaml.safe_load(path.read_text(encoding="utf-8"))
+    known, names = names_of(scraped), []
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            names.append(rule["alert"])
+            assert _used(rule["expr"]) <= known, rule["expr"]
+            assert rule["expr"].count("(") == rule["expr"].count(")")
+            assert {"summary", "description"} <= rule["annotations"].keys()
+            assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert len(names) == len(set(names)) > 5
+
+
+def test_every_metric_of_the_dashboard_exists(scraped: Scraped) -> None:
+    text = (ROOT / "examples/watch/grafana/certpin.json").read_text(encoding="utf-8")
+    board: dict[str, Any] = json.loads(text)
+    expressions = [
+        target["expr"] for panel in board["panels"] for target in panel.get("targets", [])
+    ]
+    known = names_of(scraped)
+    assert len(expressions) > 6
+    for expression in expressions:
+        assert _used(expression), expression
+        assert _used(expression) <= known, expression
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+@pytest.mark.peer("promtool")
+def test_prometheus_itself_takes_the_rules_and_the_metrics(scraped: Scraped) -> None:
+    rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
+    subprocess.run(["promtool", "check", "rules", rules], check=True, capture_output=True)
+    page, _ = scraped.exporter.page("")
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+# Two services on one database, which tell the same of it.
+_SERVICES = ("one:8460", "two:8460")
+
+
+def _tried(alert: str, host: str, *series: tuple[str, str, str, str]) -> dict[str, Any]:
+    """A test as promtool has it, over an hour: for which host it fires, of series by name, host,
+    vantage and values.
+    """
+    told = [
+        {"series": f'{name}{{host="{of}",vantage="{vantage}",instance="{each}"}}', "values": values}
+        for name, of, vantage, values in series
+        for each in _SERVICES
+    ]
+    firing = f'group by (host) (ALERTS{{alertname="{alert}",alertstate="firing"}})'
+    expected = [{"labels": f'{{host="{host}"}}', "value": 1}] if host else []
+    asked = {"expr": firing, "eval_time": "1h", "exp_samples": expected}
+    return {"interval": "1m", "input_series": told, "promql_expr_test": [asked]}
+
+
+def _probed(
+    host: str, match: int, verified: str, vantage: str = "eu"
+) -> tuple[tuple[str, str, str, str], ...]:
+    """A host that is asked each minute, and when it last verified."""
+    values = {
+        "certpin_pin_match": f"{match}x60",
+        "certpin_probe_last_timestamp_seconds": "0+60x60",
+        "certpin_probe_last_success_timestamp_seconds": verified,
+    }
+    return tuple((name, host, vantage, each) for name, each in values.items())
+
+
+@pytest.mark.peer("promtool")
+def test_prometheus_tells_a_strange_key_from_a_host_that_is_down(tmp_path: Path) -> None:
+    always, until_lately = "0+60x60", "0+60x50 3000x9"
+    failures = "certpin_pin_failures_total"
+    counted = "certpin_report_queue_counted_timestamp_seconds"
+    strange, down = _probed("strange", 0, always), _probed("down", 0, until_lately)
+    other_vantage = [*_probed("strange", 1, always, "us"), *_probed("down", 1, always, "us")]
+    few, many = (failures, "few", "eu", "0x30 15x30"), (failures, "many", "eu", "0x30 40x30")
+    tests = [
+        _tried("CertpinKeyNotPinned", "strange", *strange, *down, *_probed("well", 1, always)),
+        _tried("CertpinVantagesDisagree", "strange", *strange, *down, *other_vantage),
+        _tried("CertpinFailuresReported", "many", few, many),
+        _tried("CertpinReportsWait", "late", (counted, "late", "", until_lately)),
+        _tried("CertpinReportsWait", "", (counted, "late", "", always)),
+    ]
+    file = tmp_path / "tests.yml"
+    rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "tests": tests}), encoding="utf-8")
+    done = subprocess.run(
+        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,113 @@
+"""A watch over servers on this machine, and a clock that goes when it is told to."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.pinfile.fields import Table
+from certpin.probe.scan import ScanLimits
+from certpin_watch.monitor import probing
+from certpin_watch.monitor import settings as monitor
+from certpin_watch.monitor.findings import findings
+from certpin_watch.monitor.rounds import Rounds
+from certpin_watch.queries import hosts
+from certpin_watch.settings import Settings
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Watched
+from tests import kit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from certpin.lab import Authority, Identity
+    from certpin.pins import Pin
+    from certpin_watch.finding import Finding
+    from certpin_watch.queries.hosts import Host
+    from certpin_watch.store import Store
+
+
+@dataclass
+class Scene:
+    """A watch, and what a test does with it."""
+
+    watch: Watch
+    folder: Path
+    now: list[datetime] = field(default_factory=list)
+
+    def pass_time(self, **passed: float) -> None:
+        self.now[0] += timedelta(**passed)
+
+    def round(self) -> int:
+        """One round of a monitor that was just started; how many results it stored."""
+        rounds = Rounds(self.watch, threading.Event())
+        try:
+            return rounds.go()
+        finally:
+            rounds.let_go()
+
+    def confirm(self) -> None:
+        """Let everything be seen twice."""
+        self.round()
+        self.pass_time(seconds=61)
+        self.round()
+
+    def configure(self, **data: Any) -> None:
+        """Start the service again with other settings of the monitor."""
+        settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")))
+        watched = Watched([self.folder / "pins.toml"])
+        self.watch = Watch(settings, self.watch.store, watched, self.watch.clock)
+
+    def host(self) -> Host:
+        """Return what pages and API say of the host."""
+        glance = self.watch.watched.glance()
+        with self.watch.store.read() as connection:
+            (found,) = hosts.described(connection, glance, self.watch.clock(), ["localhost"])
+        return found
+
+    def found(self) -> list[Finding]:
+        return findings(self.watch, self.watch.clock())
+
+    def rules(self) -> set[str]:
+        return {each.rule for each in self.found()}
+
+    def pin(self, *pins: Pin, host: str = "localhost", version: int = 1) -> None:
+        """Write the pin file: these pins, and a backup that nobody has."""
+        wanted = [*pins, kit.NOBODY]
+        entries = "".join(f'[[host.pin]]\npin = "{each}"\n' for each in wanted)
+        (self.folder / "pins.toml").write_text(
+            f'schema = 1\nname = "bank"\nversion = {version}\n'
+            f'[[host]]\nname = "{host}"\ntrust = "root.pem"\n{entries}'
+        )
+
+
+@pytest.fixture
+def watch_over(
+    sqlite_store: Store, root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Scene]:
+    """Make a watch whose pin file has the keys of some identities, all for ``localhost``."""
+    monkeypatch.setattr(probing, "ScanLimits", partial(ScanLimits, pause=0.01))
+    return lambda *identities, **data: scene_of(sqlite_store, root, tmp_path, identities, data)
+
+
+def scene_of(
+    store: Store,
+    root: Authority,
+    folder: Path,
+    identities: tuple[Identity, ...],
+    data: dict[str, Any],
+) -> Scene:
+    (folder / "root.pem").write_bytes(root.pem)
+    more = {name: data.pop(name) for name in ("listen", "tls") if name in data}
+    settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")), **more)
+    now = [datetime.now(UTC).replace(microsecond=0)]
+    watched = Watched([folder / "pins.toml"])
+    scene = Scene(Watch(settings, store, watched, lambda: now[0]), folder, now)
+    scene.pin(*(each.pin for each in identities))
+    return scene

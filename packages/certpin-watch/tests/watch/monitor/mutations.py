@@ -1,0 +1,233 @@
+"""The rules of the monitor, taken out one by one (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_MONITOR = "certpin_watch/monitor/"
+_TESTS = "tests/watch/monitor/"
+
+
+def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, _MONITOR + file, old, new, _TESTS + test)
+
+
+MUTATIONS: list[Mutation] = [
+    _rule(
+        "who has lost its turn writes nothing",
+        "rounds.py",
+        "            self._renew(connection)\n",
+        "",
+        "test_monitor.py::test_who_has_lost_its_turn_writes_nothing",
+    ),
+    _rule(
+        "a server that is not probed any more does not count",
+        "rounds.py",
+        "                end_others(connection, _places(found))\n",
+        "                pass\n",
+        "test_monitor.py::test_a_server_that_is_taken_out_of_the_settings_is_history",
+    ),
+    _rule(
+        "an unreadable pin file ends no history",
+        "rounds.py",
+        "if not glance.problems:",
+        "if True:",
+        "test_monitor.py::test_an_unreadable_pin_file_ends_no_history",
+    ),
+    _rule(
+        "a location that is not probed from any more is not silent",
+        "sightings.py",
+        "    connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))\n",
+        "",
+        "test_monitor.py::test_a_location_that_is_taken_out_of_the_settings_is_not_silent",
+    ),
+    _rule(
+        "a host that comes back was not silent meanwhile",
+        "findings.py",
+        "if not any(row.latest for row in each):",
+        "if not each:",
+        "test_monitor.py::test_a_server_that_is_taken_out_of_the_settings_is_history",
+    ),
+    _rule(
+        "after a pause of the service no host is called silent",
+        "rules/silence.py",
+        "max(last, speaking[vantage].since)",
+        "last",
+        "test_rules.py::test_a_host_that_a_vantage_leaves_out_is_told",
+    ),
+    _rule(
+        "an answer counts once",
+        "sightings.py",
+        'return all(row["slot"] < result.slot or row["slot"] > now for row in rows.values())',
+        "return True",
+        "test_sightings.py::test_an_answer_that_comes_twice_or_too_late_counts_once[sqlite]",
+    ),
+    _rule(
+        "what began in the future goes on from now",
+        "sightings.py",
+        '"since": min(row["first_at"], now),',
+        '"since": row["first_at"],',
+        "test_sightings.py::test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now[sqlite]",
+    ),
+    _rule(
+        "no answer is for the future",
+        "sightings.py",
+        "    if result.slot > now:\n        return False\n",
+        "",
+        "test_sightings.py::test_an_answer_for_a_moment_that_has_not_come_is_nobodys",
+    ),
+    _rule(
+        "a result is for what this service asks",
+        "handout.py",
+        "elif not _fits(result, asked):",
+        "elif not result.host:",
+        "test_handout.py::test_results_of_other_locations_and_of_other_jobs_count_for_nothing[sqlite]",
+    ),
+    _rule(
+        "a job for one answer has one",
+        "handout.py",
+        'every is not None and [seen.edge for seen in result.seen] == [""]',
+        "every is not None",
+        "test_handout.py::test_a_result_that_fits_into_no_database_stands_in_no_others_way[sqlite]",
+    ),
+    _rule(
+        "a result counts for the worker that holds the job",
+        "handout.py",
+        "if holder == worker.holds(result.slot):",
+        "if holder is not None:",
+        "test_handout.py::test_results_of_other_locations_and_of_other_jobs_count_for_nothing[sqlite]",
+    ),
+    _rule(
+        "a job is done when its result is durable",
+        "handout.py",
+        "        _finish(connection, fresh, moment)\n",
+        "",
+        "test_handout.py::test_a_result_counts_once_however_often_it_comes[sqlite]",
+    ),
+    _rule(
+        "a job that is done is not handed out again",
+        "handout.py",
+        " & ~_is_done(new.excluded.holder)",
+        "",
+        "test_handout.py::test_a_job_that_was_done_since_it_was_planned_is_not_given_again[sqlite]",
+    ),
+    _rule(
+        "no worker renews the lease of another",
+        "handout.py",
+        "chosen = LEASES.c.name.in_(some) & _held_by(worker)",
+        "chosen = LEASES.c.name.in_(some)",
+        "test_handout.py::test_no_worker_can_keep_the_job_of_another[sqlite]",
+    ),
+    _rule(
+        "no worker returns the job of another",
+        "handout.py",
+        "where(LEASES.c.name.in_(some), _held_by(worker))",
+        "where(LEASES.c.name.in_(some))",
+        "test_handout.py::test_what_a_worker_returns_goes_to_another_at_once[sqlite]",
+    ),
+    _rule(
+        "a job is for the location of the token",
+        "wire.py",
+        "if any(job.vantage != batch.location for job in batch.jobs):",
+        "if not batch.location:",
+        "test_wire.py::test_a_job_that_asks_for_what_cannot_be_asked_is_refused",
+    ),
+    _rule(
+        "a result has no text that no database takes",
+        "wire.py",
+        " or not all(map(str.isprintable, texts))",
+        "",
+        "test_wire.py::test_a_result_that_no_probe_can_have_is_refused",
+    ),
+    _rule(
+        "a location speaks for itself",
+        "handout.py",
+        "if result.vantage != worker.location:",
+        "if not result.vantage:",
+        "test_handout.py::test_results_of_other_locations_and_of_other_jobs_count_for_nothing[sqlite]",
+    ),
+    _rule(
+        "the token of a worker passes no network in clear text",
+        "uplink.py",
+        'if parts.scheme == "http" and not stays_here(host):',
+        "if not parts.scheme:",
+        "test_uplink.py::test_an_address_that_would_show_the_token_is_refused",
+    ),
+    _rule(
+        "no proxy gets the token of a worker beside its service",
+        "uplink.py",
+        "proxied = not stays_here(access.address.host)",
+        "proxied = bool(access.address.host)",
+        "test_uplink.py::test_the_token_goes_to_no_proxy_if_the_service_is_on_this_machine",
+    ),
+    _rule(
+        "a service without pins is no service that is pinned",
+        "uplink.py",
+        "if pins.policy_for(access.address.host) is None:",
+        "if not pins.policies:",
+        "test_uplink.py::test_a_pin_file_without_the_host_is_refused",
+    ),
+    _rule(
+        "a verified result has a path",
+        "wire.py",
+        'if (seen.outcome == "verified") != bool(seen.verified):',
+        "if not seen.outcome:",
+        "test_wire.py::test_a_result_that_no_probe_can_have_is_refused",
+    ),
+    _rule(
+        "no service writes to the terminal of a worker as it likes",
+        "wire.py",
+        "if not batch.note.isprintable():",
+        "if batch.note is None:",
+        "test_wire.py::test_a_note_that_a_terminal_would_act_on_is_refused",
+    ),
+    _rule(
+        "a job names hosts that are hosts",
+        "wire.py",
+        "good = all(normalise(host) == host for host in hosts)",
+        "good = bool(hosts)",
+        "test_wire.py::test_a_job_that_asks_for_what_cannot_be_asked_is_refused",
+    ),
+    _rule(
+        "nobody is told of a single probe",
+        "settled.py",
+        "if each.count >= CONFIRMED]",
+        "if each.count]",
+        "test_settled.py::test_nothing_is_believed_of_a_single_probe",
+    ),
+    _rule(
+        "hosts that only clients pin are asked",
+        "targets.py",
+        "versions = [each.pins for each in reversed(watched.alive(now))]",
+        "versions: list[PinSet] = []",
+        "test_rules.py::test_a_host_that_only_clients_still_pin_is_watched_on",
+    ),
+    _rule(
+        "pins past their date still have to match",
+        "rules/matching.py",
+        "replace(policy, expires=None)",
+        "policy",
+        "test_rules.py::test_pins_past_their_date_still_have_to_match",
+    ),
+    _rule(
+        "a compromised key is nobody's",
+        "rules/matching.py",
+        "frozenset(named - past.compromised)",
+        "frozenset(named)",
+        "test_rules.py::test_a_key_that_was_compromised_is_nobodys",
+    ),
+    _rule(
+        "what certspotter says is a digest",
+        "ct.py",
+        "if not _HEX.fullmatch(text):",
+        "if not text:",
+        "test_ct.py::test_what_certspotter_does_not_say_is_refused",
+    ),
+    Mutation(
+        "no way to the NATS server in clear text by mistake",
+        "certpin_watch/nats_address.py",
+        "not stays_here(host)",
+        "False",
+        "tests/watch/test_nats_address.py::test_clear_text_to_another_machine_is_refused",
+    ),
+]

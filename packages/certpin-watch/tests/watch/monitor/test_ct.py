@@ -1,0 +1,135 @@
+"""Events of certspotter: read strictly, noted once, and judged by the pins of then."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from certpin.cli.main import cli
+from certpin.errors import InputError
+from certpin_watch.monitor.ct import keep_event, read_event
+from certpin_watch.monitor.findings import findings
+from certpin_watch.store.tables.logged import LOGGED
+from tests.watch.monitor import _scenes as scenes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from certpin.lab import Authority, Identity
+    from certpin_watch.store import Store
+    from tests.watch.monitor.conftest import Scene
+
+TBS = "2388ee81c6f45cffc73e68a35fa8921e839e20acc9a98e8e6dcaea07cbfbdef8"
+
+
+def event(folder: Path, identity: Identity, **more: str) -> dict[str, str]:
+    """The environment of a hook, as certspotter-script(8) has it."""
+    chain = folder / "logged.pem"
+    chain.write_bytes(identity.chain_pem)
+    return {
+        "EVENT": "discovered_cert",
+        "SUMMARY": "certificate discovered for .bank.test",
+        "WATCH_ITEM": ".bank.test",
+        "LOG_URI": "https://log.example/2027/",
+        "ENTRY_INDEX": "6464843",
+        "TBS_SHA256": TBS,
+        "CERT_SHA256": identity.certificate.sha256.hex(),
+        "PUBKEY_SHA256": identity.certificate.spki_sha256.hex(),
+        "CERT_FILENAME": str(chain),
+        "NOT_AFTER_UNIXTIME": str(int(identity.certificate.not_after.timestamp())),
+        "ISSUER_DN": "CN=Test Intermediate",
+        **more,
+    }
+
+
+def note(store: Store, environment: dict[str, str]) -> bool:
+    entry = read_event(environment, scenes.NOW)
+    assert entry is not None
+    with store.write() as connection:
+        return keep_event(connection, entry, scenes.NOW)
+
+
+def test_a_certificate_is_noted_once_whatever_number_of_logs_have_it(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    environment = event(tmp_path, scenes.identity("stranger"))
+    assert note(sqlite_store, environment)
+    assert not note(sqlite_store, environment | {"LOG_URI": "https://other.example/"})
+    with sqlite_store.read() as connection:
+        (row,) = connection.execute(select(LOGGED))
+    assert row.tbs.hex() == TBS
+    assert (row.names, row.issuer) == ("api.bank.test", "CN=Below Watch Root")
+    assert row.key == scenes.identity("stranger").certificate.spki_sha256
+
+
+def test_without_a_file_the_watch_item_names_the_hosts(tmp_path: Path) -> None:
+    environment = event(tmp_path, scenes.identity("stranger"))
+    del environment["CERT_FILENAME"]
+    entry = read_event(environment, scenes.NOW)
+    assert entry is not None
+    assert entry.names == "bank.test *.bank.test"
+    assert entry.key == scenes.identity("stranger").certificate.spki_sha256
+
+
+def test_names_that_are_none_are_left_out(tmp_path: Path) -> None:
+    identity = scenes.authority().issue("api.bank.test", "*.bank.test", "*.*.bank.test", "x y")
+    entry = read_event(event(tmp_path, identity), scenes.NOW)
+    assert entry is not None
+    assert entry.names == "api.bank.test *.bank.test"
+
+
+def test_what_nobody_can_read_is_noted_as_that(sqlite_store: Store) -> None:
+    environment = {
+        "EVENT": "malformed_cert",
+        "SUMMARY": "malformed \x1b[2J entry",
+        "LOG_URI": "https://log.example/",
+        "LEAF_HASH": "c29tZSBsZWFm",
+    }
+    assert note(sqlite_store, environment)
+    assert not note(sqlite_store, environment)
+    with sqlite_store.read() as connection:
+        (row,) = connection.execute(select(LOGGED))
+    assert (row.kind, row.summary) == ("malformed", "malformed \\x1b[2J entry")
+
+
+@pytest.mark.parametrize("name", ["error", "something_new", ""])
+def test_other_events_are_about_no_certificate(name: str) -> None:
+    assert read_event({"EVENT": name, "SUMMARY": "the log is down"}, scenes.NOW) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"TBS_SHA256": "2388"},
+        {"CERT_FILENAME": "/no/such/file"},
+        {"CERT_FILENAME": os.devnull},
+        {"CERT_FILENAME": "a\0b"},
+        {"CERT_FILENAME": "", "PUBKEY_SHA256": "x" * 64},
+    ],
+)
+def test_what_certspotter_does_not_say_is_refused(tmp_path: Path, more: dict[str, str]) -> None:
+    with pytest.raises(InputError):
+        read_event(event(tmp_path, scenes.identity("stranger"), **more), scenes.NOW)
+
+
+def test_a_strange_key_in_a_log_is_told_until_it_is_pinned(
+    watch_over: Callable[..., Scene], intermediate: Authority, tmp_path: Path
+) -> None:
+    """By the command, as certspotter runs it."""
+    own, strange = intermediate.issue("localhost"), intermediate.issue("localhost")
+    scene = watch_over(own)
+    settings = tmp_path / "watch.toml"
+    settings.write_text(f'store = "sqlite:///{tmp_path}/watch.db"\n')
+    words = ["watch", "ct", "--config", str(settings)]
+    done = CliRunner().invoke(cli, words, env=event(tmp_path, strange))
+    assert (done.exit_code, done.output) == (0, "")
+    found: list[Any] = findings(scene.watch, scene.watch.clock())
+    assert [each.rule for each in found] == ["logged-key"]
+    assert found[0].details["pin"] == str(strange.pin)
+    scene.pin(own.pin, strange.pin, version=2)
+    assert scene.found() == []

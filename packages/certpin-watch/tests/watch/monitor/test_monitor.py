@@ -1,0 +1,308 @@
+"""The monitor against real servers: asked, written down, judged."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import func, select
+
+from certpin.lab import Authority, LabServer
+from certpin.rotation.journal import Event, format_event
+from certpin_watch.monitor import probing
+from certpin_watch.monitor.probing import Prober
+from certpin_watch.monitor.rounds import Rounds
+from certpin_watch.monitor.run import run
+from certpin_watch.monitor.wire import Job
+from certpin_watch.store import leases
+from certpin_watch.store.tables.chains import CERTIFICATES
+from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
+from tests.probe.scan._servers import Server, say_nothing, tls
+from tests.servers.mail import smtp
+from tests.servers.nginx import nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from certpin_watch.store import Store
+    from tests.watch.monitor.conftest import Scene
+
+    WatchOver = Callable[..., Scene]
+
+
+def way(port: int, **more: Any) -> dict[str, Any]:
+    return {"name": "localhost", "port": port, **more}
+
+
+def rows(store: Store, **wanted: Any) -> list[Any]:
+    with store.read() as connection:
+        query = select(SIGHTINGS).filter_by(**wanted).order_by(SIGHTINGS.c.id)
+        return list(connection.execute(query))
+
+
+def test_a_host_is_asked_written_down_once_and_found_in_order(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        scene.confirm()
+        assert scene.round() == 0  # nobody is due
+    (row,) = rows(scene.watch.store)
+    assert (row.outcome, row.count, row.latest) == ("verified", 2, True)
+    assert row.last_at - row.first_at == 61
+    assert 0 < row.took < 10_000_000
+    assert scene.found() == []
+    with scene.watch.store.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(CERTIFICATES)) == 3
+
+
+def test_a_server_of_the_pin_file_is_asked_without_further_settings(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf)
+        text = (scene.folder / "pins.toml").read_text()
+        table = f'[[host.server]]\naddress = "127.0.0.1:{server.port}"\nregion = "eu"\n'
+        (scene.folder / "pins.toml").write_text(text + table)
+        scene.confirm()
+    (row,) = rows(scene.watch.store)
+    assert (row.outcome, row.port, row.address) == ("verified", server.port, "127.0.0.1")
+    assert scene.found() == []
+
+
+def test_a_new_key_is_told_after_a_second_look_and_gone_when_it_is_pinned(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with LabServer(old) as server:
+        scene = watch_over(old, host=[way(server.port)])
+        scene.confirm()
+        server.use(new)
+        scene.pass_time(minutes=20)
+        scene.round()
+        assert scene.rules() == set()  # one probe is no probe
+        scene.pass_time(seconds=61)
+        scene.round()
+    assert scene.rules() == {"pin-mismatch", "key-changed"}
+    assert [row.latest for row in rows(scene.watch.store)] == [False, True]
+    scene.pin(old.pin, new.pin, version=2)
+    assert scene.rules() == set()
+
+
+@pytest.mark.peer("nginx")
+def test_one_edge_of_a_cdn_that_serves_an_unpinned_key_is_found(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with nginx({"localhost": good}) as one, nginx({"localhost": bad}) as other:
+        edges = [way(443, connect=f"127.0.0.1:{each.port}") for each in (one, other)]
+        scene = watch_over(good, host=edges)
+        scene.confirm()
+    (finding,) = scene.found()
+    assert finding.rule == "pin-mismatch"
+    assert finding.summary.startswith(f"localhost:443 at 127.0.0.1:{other.port} from local")
+
+
+def test_each_address_of_a_name_is_asked_by_itself(
+    watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with Server(tls(good)) as one, Server(tls(bad), "127.0.0.2", one.port):
+        addresses = {"127.0.0.1", "127.0.0.2"}
+        monkeypatch.setattr(probing, "_addresses", lambda *_: addresses)
+        scene = watch_over(good, host=[way(one.port, every_address=True)])
+        scene.confirm()
+        (finding,) = scene.found()
+        assert "at 127.0.0.2" in finding.summary
+        addresses.remove("127.0.0.2")  # the bad one is taken out of the DNS
+        scene.pass_time(minutes=20)
+        scene.confirm()
+    assert scene.found() == []
+    assert [row.edge for row in rows(scene.watch.store, latest=True)] == ["127.0.0.1"]
+
+
+def test_versions_in_the_field_come_from_the_journal(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with LabServer(new) as server:
+        scene = watch_over(old, host=[way(server.port)])
+        first = scene.watch.watched.glance().sets[0].pins
+        at = scene.watch.clock()
+        event = Event(at, "ann", "publish", version=1, pins=first, bundled=True, clients=1234)
+        (scene.folder / "pins.journal.jsonl").write_text(format_event(event) + "\n")
+        scene.pin(new.pin, version=2)
+        scene.confirm()
+    finding = next(each for each in scene.found() if each.rule == "field-mismatch")
+    assert (finding.details["versions"], finding.clients) == ([1], 1234)
+
+
+def test_a_name_that_does_not_match_and_a_server_that_is_gone_are_found(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(intermediate.issue("other.test")) as server, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        scene = watch_over(leaf, host=[way(server.port), way(closed.getsockname()[1])])
+        scene.confirm()
+    assert scene.rules() == {"chain-unverified", "host-unreachable"}
+    (row,) = rows(scene.watch.store, outcome="unverified")
+    assert row.code == 62  # X509_V_ERR_HOSTNAME_MISMATCH
+    assert row.served
+    assert not row.verified
+
+
+@pytest.mark.slow
+def test_starttls_is_spoken_and_what_comes_behind_it_is_judged(
+    watch_over: WatchOver, intermediate: Authority, tmp_path: Path
+) -> None:
+    pinned, served = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with smtp(*served.write(tmp_path, "mail")) as port:
+        scene = watch_over(pinned, host=[way(port, starttls="smtp")])
+        scene.confirm()
+    (finding,) = scene.found()
+    assert finding.rule == "pin-mismatch"
+    assert finding.command.endswith("--starttls smtp")
+
+
+def test_a_monitor_that_is_told_to_stop_does_not_wait_for_a_silent_server() -> None:
+    halt = threading.Event()
+    prober = Prober(halted=halt.is_set)
+    with Server(say_nothing) as server:
+        plain = Job("localhost", server.port, "", "local", 1, timeout=60.0)
+        slow = Job("localhost", server.port, "x", "local", 1, starttls="smtp", timeout=60.0)
+        asking = threading.Thread(target=lambda: list(prober.ask([plain, slow])))
+        asking.start()
+        while server.connections < 2:
+            pass
+        halt.set()
+        asking.join(10)
+        assert not asking.is_alive()
+
+
+def test_a_service_that_is_stopped_lets_its_turn_go_at_once(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+
+    async def serve(scene: Scene) -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(run(scene.watch, stop))
+        await asyncio.to_thread(server.wait_for, 1)
+        stop.set()
+        async with asyncio.timeout(30):
+            await running
+
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        asyncio.run(serve(scene))
+    with scene.watch.store.write() as connection:
+        now = int(scene.watch.clock().timestamp())
+        assert leases.take(connection, "monitor", "another", now, 60) is not None
+
+
+def test_of_two_services_one_asks(watch_over: WatchOver, intermediate: Authority) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        one, other = (Rounds(scene.watch, threading.Event()) for _ in range(2))
+        assert one.go() == 1
+        scene.pass_time(seconds=61)
+        one.go()
+        scene.pass_time(seconds=30)
+        assert other.go() == 0
+        assert other._lease is None
+    assert rows(scene.watch.store)[0].count == 2
+
+
+def test_who_has_lost_its_turn_writes_nothing(
+    watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        rounds = Rounds(scene.watch, threading.Event())
+        asked = rounds._prober.ask
+
+        def slowly(jobs: Any) -> Any:
+            for result in asked(jobs):
+                scene.pass_time(hours=1)
+                with scene.watch.store.write() as connection:
+                    now = int(scene.watch.clock().timestamp())
+                    assert leases.take(connection, "monitor", "another", now, 60)
+                yield result
+
+        monkeypatch.setattr(rounds._prober, "ask", slowly)
+        assert rounds.go() == 0
+    assert rows(scene.watch.store) == []
+
+
+def test_silence_is_told_while_somebody_asks_and_begins_anew_after_a_pause(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        scene.confirm()
+    scene.pass_time(hours=2)
+    assert scene.rules() == {"monitor-silent"}
+    scene.round()
+    assert "vantage-silent" not in scene.rules()
+    with scene.watch.store.read() as connection:
+        (row,) = connection.execute(select(VANTAGES))
+    assert row.since == row.asked_at
+
+
+def test_a_server_that_is_taken_out_of_the_settings_is_history(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
+    with LabServer(good) as server, LabServer(bad) as other:
+        scene = watch_over(
+            good, host=[way(server.port), way(443, connect=f"127.0.0.1:{other.port}")]
+        )
+        scene.confirm()
+        assert scene.rules() == {"pin-mismatch"}
+        assert scene.host().status == "broken"
+        scene.configure(host=[way(server.port)])
+        scene.round()
+        assert scene.host().status == "holds"
+        assert scene.rules() == set()
+        # Back again hours later, it is a new target, and not one that was silent meanwhile.
+        for _ in range(3):
+            scene.pass_time(minutes=50)
+            scene.round()
+        scene.configure(host=[way(server.port), way(443, connect=f"127.0.0.1:{other.port}")])
+        assert scene.rules() == set()
+
+
+def test_an_unreadable_pin_file_ends_no_history(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)])
+        scene.confirm()
+        (scene.folder / "pins.toml").write_text("schema = ")
+        scene.configure(host=[])
+        scene.round()
+    assert [row.latest for row in rows(scene.watch.store)] == [True]
+
+
+def test_a_location_that_is_taken_out_of_the_settings_is_not_silent(
+    watch_over: WatchOver, intermediate: Authority
+) -> None:
+    leaf = intermediate.issue("localhost")
+    with LabServer(leaf) as server:
+        scene = watch_over(leaf, host=[way(server.port)], vantages=["local", "fra1"])
+        scene.round()
+        scene.configure(host=[way(server.port)])
+        scene.round()
+    with scene.watch.store.read() as connection:
+        assert [row.name for row in connection.execute(select(VANTAGES))] == ["local"]

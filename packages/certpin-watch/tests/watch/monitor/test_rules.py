@@ -1,0 +1,394 @@
+"""Each rule of the monitor: what it finds, how bad that is, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.pins import HostPin, Pin
+from certpin.rotation import Event, Timing
+from certpin.x509 import Chain
+from certpin_watch.finding import SEVERITIES, Finding
+from certpin_watch.monitor.judge import judge
+from certpin_watch.monitor.rules import RULES
+from certpin_watch.monitor.settings import HostSettings, Settings
+from certpin_watch.monitor.targets import Target
+from tests import kit
+from tests.watch.monitor import _scenes as scenes
+from tests.watch.monitor._scenes import (
+    DAY,
+    NOW,
+    failing,
+    found,
+    heard,
+    logged,
+    look,
+    path,
+    pins,
+    published,
+    rules,
+)
+
+ROOT = Path(__file__).parents[5]
+
+
+def one(findings: list[Finding], rule: str) -> Finding:
+    """The one finding of a rule."""
+    (finding,) = [each for each in findings if each.rule == rule]
+    return finding
+
+
+def test_a_host_that_is_as_it_should_be_has_no_finding() -> None:
+    assert found([look()], events=[published(pins("leaf"), ago=DAY, clients=40)]) == []
+
+
+def test_a_key_that_nobody_pinned_is_critical_and_says_what_is_served() -> None:
+    finding = one(found([look("stranger")]), "pin-mismatch")
+    assert finding.severity == "critical"
+    assert "api.bank.test:443 from local" in finding.summary
+    assert finding.command == "certpin check pins.toml --host api.bank.test:443"
+    assert finding.details["chain"][0]["pin"] == str(scenes.pin("stranger"))
+    assert "ship a pin set that holds the new one" in finding.details["advice"]
+
+
+def test_one_edge_that_serves_a_strange_key_is_named_and_asked_at_its_address() -> None:
+    edges = Target(scenes.HOST, 443, every_address=True, vantages=("local",))
+    good = look(target=edges, edge="192.0.2.7")
+    bad = look("stranger", target=edges, edge="192.0.2.8")
+    finding = one(found([good, bad]), "pin-mismatch")
+    assert "at 192.0.2.8" in finding.summary
+    assert finding.command.endswith("--connect 192.0.2.8:443")
+
+
+def test_pins_that_only_report_and_pins_that_are_not_out_are_a_warning() -> None:
+    assert rules(found([look("stranger")], pins("leaf", mode="report"))) == [
+        ("pin-mismatch", "warning")
+    ]
+    old = published(pins("leaf"), ago=DAY)
+    finding = one(found([look()], pins("next", version=2), [old]), "pin-mismatch")
+    assert finding.severity == "warning"
+    assert "not out yet" in finding.summary
+
+
+def test_pins_past_their_date_still_have_to_match() -> None:
+    late = pins("leaf", expires=NOW - DAY)
+    assert rules(found([look()], late)) == [("pins-expired", "critical")]
+    assert ("pin-mismatch", "critical") in rules(found([look("stranger")], late))
+
+
+def test_versions_in_the_field_that_refuse_are_named_with_their_clients() -> None:
+    """Version 1 is in a binary, 2 was replaced within T_adopt, 3 is the file."""
+    events = [
+        published(pins("old"), ago=90 * DAY, clients=400, bundled=True),
+        published(pins("old", "other", version=2), ago=30 * DAY, clients=20),
+        published(pins("leaf", version=3), ago=3 * DAY, clients=1000),
+    ]
+    finding = one(found([look()], pins("leaf", version=3), events), "field-mismatch")
+    assert finding.severity == "critical"
+    assert finding.details["versions"] == [1, 2]
+    assert finding.clients == 420
+    assert "420 clients are locked out" in finding.summary
+    # Eight days later version 2 is gone; without numbers nobody says one.
+    events[1] = published(pins("old", "other", version=2), ago=30 * DAY)
+    events[2] = published(pins("leaf", version=3), ago=11 * DAY)
+    events[0] = published(pins("old"), ago=90 * DAY, bundled=True)
+    finding = one(found([look()], pins("leaf", version=3), events), "field-mismatch")
+    assert finding.details["versions"] == [1]
+    assert finding.clients is None
+
+
+def test_a_host_that_only_clients_still_pin_is_watched_on() -> None:
+    other = kit.policy("new.bank.test", scenes.pin("leaf"))
+    file = kit.pin_set(other, version=2)
+    case = scenes.scene(content=file, events=[published(pins("leaf"), ago=DAY)]).cases
+    assert [str(each.policy.pattern) for each in case] == ["new.bank.test", scenes.HOST]
+    assert [each.charge.pins.version for each in case] == [2, 1]
+
+
+def test_a_chain_that_does_not_verify_is_critical() -> None:
+    finding = one(found([failing(62, "Hostname mismatch")]), "chain-unverified")
+    assert finding.severity == "critical"
+    assert finding.details["code"] == 62
+    assert "Hostname mismatch" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "severity"),
+    [
+        (365, 29, "warning"),
+        (365, 31, None),
+        (365, 6, "critical"),
+        (90, 25, None),  # renewed when 30 are left: overdue for five days, and nobody is woken
+        (90, 22, "warning"),
+        (47, 13, None),  # of 47 days (SC-081v3) a machine renews when 16 are left
+        (47, 11, "warning"),
+        (47, 4, "critical"),
+        (6, 2, None),
+        (6, 1, "warning"),
+    ],
+)
+def test_a_certificate_is_told_by_what_is_left_of_its_own_life(
+    life: float, left: float, severity: str | None
+) -> None:
+    moment = NOW + (life - left) * DAY
+    chain = path(f"life of {life}", days=life)
+    content = pins(Pin.of_key(chain.leaf.spki_sha256))
+    scene = scenes.scene([look(verified=chain, since=moment, last=moment)], content)
+    case = replace(scene.cases[0], now=moment)
+    assert rules(judge(replace(scene, cases=(case,), now=moment))) == (
+        [("certificate-expires", severity)] if severity else []
+    )
+
+
+def test_a_certificate_is_told_once_for_all_that_show_it() -> None:
+    moment = NOW + 43 * DAY
+    scene = scenes.scene([look(), look(vantage="fra1")])
+    case = replace(scene.cases[0], now=moment)
+    finding = one(judge(replace(scene, cases=(case,))), "certificate-expires")
+    assert len(finding.details["places"]) == 2
+    assert "ends in 4 days" in finding.summary
+
+
+def test_a_pinned_authority_is_told_as_long_before_as_its_successor_needs() -> None:
+    chain = path("leaf")
+    above = chain.authorities[0]
+    left = above.not_after - NOW
+    moment = NOW + left - 45 * DAY
+    leaf = scenes.authority().at(moment).issue(scenes.HOST)
+    shown = Chain.from_der([leaf.certificate.der, *(each.der for each in chain.authorities)])
+    events = [replace(published(pins("leaf"), ago=DAY), timing=Timing(opened=40 * DAY))]
+    for wanted, expected in ((Pin.of_key(above.spki_sha256), True), (leaf.pin, False)):
+        scene = scenes.scene([look(verified=shown)], pins(wanted), events)
+        case = replace(scene.cases[0], now=moment)
+        findings = judge(replace(scene, cases=(case,)))
+        told = [each for each in findings if each.rule == "certificate-expires"]
+        assert bool(told) == expected
+
+
+def test_a_certificate_that_has_ended_is_critical_also_when_nobody_has_looked_since() -> None:
+    assert rules(found([failing(10, "certificate has expired", path("ended", days=0))])) == [
+        ("certificate-expired", "critical")
+    ]
+    scene = scenes.scene([look()])
+    case = replace(scene.cases[0], now=NOW + 50 * DAY)
+    assert ("certificate-expired", "critical") in rules(judge(replace(scene, cases=(case,))))
+
+
+@pytest.mark.parametrize(
+    ("ends", "on_expiry", "expected"),
+    [
+        (59 * DAY, "fail-closed", [("pins-expire", "warning")]),
+        (13 * DAY, "fail-closed", [("pins-expire", "critical")]),
+        (61 * DAY, "fail-closed", []),
+        (-DAY, "fail-closed", [("pins-expired", "critical")]),
+        (-DAY, "fail-open", [("pins-expired", "warning")]),
+    ],
+)
+def test_pins_that_end_are_told(
+    ends: timedelta, on_expiry: str, expected: list[tuple[str, str]]
+) -> None:
+    assert rules(found([look()], pins("leaf", expires=NOW + ends, on_expiry=on_expiry))) == expected
+
+
+def test_pins_that_end_in_the_field_are_told_with_their_clients() -> None:
+    old = pins("leaf", expires=NOW + 5 * DAY)
+    events = [
+        published(old, ago=30 * DAY, clients=7, bundled=True),
+        published(pins("leaf", version=2), ago=DAY, clients=90),
+    ]
+    finding = one(found([look()], pins("leaf", version=2), events), "pins-expire")
+    assert (finding.subject, finding.clients) == ("version 1", 7)
+
+
+def test_pins_that_end_before_the_next_can_be_adopted_are_told_early() -> None:
+    slow = published(pins("leaf", expires=NOW + 80 * DAY), ago=DAY)
+    slow = replace(slow, timing=Timing(opened=90 * DAY))
+    content = pins("leaf", expires=NOW + 80 * DAY)
+    assert rules(found([look()], content, [slow])) == [("pins-expire", "warning")]
+
+
+def test_a_host_that_answers_nowhere_is_critical_and_one_that_answers_elsewhere_is_not() -> None:
+    silent = look(outcome="unreachable", verified=None, served=None, problem="connection refused")
+    assert rules(found([silent])) == [("host-unreachable", "critical")]
+    assert rules(found([silent, look(vantage="fra1")])) == [("host-unreachable", "warning")]
+
+
+def test_another_key_is_told_unless_file_or_journal_named_it() -> None:
+    changed = look("next", before=path("leaf"), changed=NOW - DAY)
+    both = pins("leaf", "next")
+    assert rules(found([changed], both)) == []
+    generated = Event(NOW - 9 * DAY, "ann", "generate", host=scenes.HOST, pin=scenes.pin("next"))
+    told = found([changed], events=[generated])
+    assert "key-changed" not in {each.rule for each in told}
+    finding = one(found([changed]), "key-changed")
+    assert finding.details["before"] == str(scenes.pin("leaf"))
+    assert finding.details["after"] == str(scenes.pin("next"))
+
+
+def test_a_key_that_was_compromised_is_nobodys() -> None:
+    changed = look("next", before=path("leaf"), changed=NOW - DAY)
+    named: dict[str, Any] = {"host": scenes.HOST, "pin": scenes.pin("next")}
+    events = [
+        Event(NOW - 9 * DAY, "ann", "generate", **named),
+        Event(NOW - 8 * DAY, "ann", "compromise", **named),
+    ]
+    assert "key-changed" in {each.rule for each in found([changed], events=events)}
+
+
+def test_another_key_is_no_news_where_authorities_alone_are_pinned() -> None:
+    changed = look("next", before=path("leaf"), changed=NOW - DAY)
+    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
+    assert found([changed], pins(authority)) == []
+
+
+def test_a_change_is_told_for_a_while() -> None:
+    changed = look("next", before=path("leaf"), changed=NOW - 8 * DAY)
+    assert "key-changed" not in {each.rule for each in found([changed])}
+
+
+def test_another_root_is_a_warning_and_another_intermediate_is_information() -> None:
+    elsewhere = path("moved", "Another Root")
+    changed = look(verified=elsewhere, before=path("leaf"), changed=NOW - DAY)
+    content = pins("leaf", Pin.of_key(elsewhere.leaf.spki_sha256))
+    finding = one(found([changed], content), "issuer-changed")
+    assert finding.severity == "warning"
+    assert "CN=Below Another Root" in finding.summary
+    sibling = (
+        scenes.root().intermediate("Sibling").issue(scenes.HOST, key=scenes.identity("leaf").key)
+    )
+    beside = Chain.from_der(
+        [
+            *(each.public_bytes(Encoding.DER) for each in sibling.chain),
+            scenes.root().certificate.der,
+        ]
+    )
+    changed = look(verified=beside, before=path("leaf"), changed=NOW - DAY)
+    assert rules(found([changed])) == [("issuer-changed", "info")]
+
+
+def test_vantages_disagree_where_one_shows_what_clients_refuse() -> None:
+    for other in (look("stranger", vantage="fra1"), failing(19, "self-signed", vantage="fra1")):
+        finding = one(found([look(target=scenes.EVERYWHERE), other]), "vantages-disagree")
+        assert finding.severity == "critical"
+        assert finding.details["refused_from"] == ["fra1"]
+
+
+def test_vantages_that_show_two_good_keys_are_information() -> None:
+    looks = [look(target=scenes.EVERYWHERE), look("next", vantage="fra1")]
+    assert rules(found(looks, pins("leaf", "next"))) == [("vantages-disagree", "info")]
+
+
+def test_no_backup_outside_the_chain_is_a_warning() -> None:
+    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
+    content = pins("leaf")
+    policy = replace(
+        content.policies[0],
+        pins=(HostPin(scenes.pin("leaf")), HostPin(authority, "intermediate")),
+    )
+    assert rules(found([look()], replace(content, policies=(policy,)))) == [
+        ("no-backup", "warning")
+    ]
+
+
+def test_a_wildcard_without_hosts_and_a_host_without_pins_are_told() -> None:
+    wild = kit.pin_set(kit.policy("*.bank.test", scenes.pin("leaf")))
+    assert rules(found(content=wild)) == [("not-probed", "info")]
+    named = Settings(hosts=(HostSettings("www.bank.test"),))
+    assert rules(found(content=wild, settings=named)) == []
+    lost = Settings(hosts=(HostSettings("www.other.test"),))
+    assert ("not-probed", "warning") in rules(found([look()], settings=lost))
+
+
+def test_a_silent_vantage_is_told_and_a_new_one_is_given_time() -> None:
+    both = [look(target=scenes.EVERYWHERE), look(vantage="fra1")]
+    quiet = heard("fra1", heard=timedelta(hours=2))
+    fresh = heard("fra1", heard=timedelta(hours=2), since=timedelta(minutes=5))
+    assert rules(found(both, vantages=(heard("local"), quiet))) == [("vantage-silent", "warning")]
+    assert rules(found(both, vantages=(heard("local"), fresh))) == []
+    alone = heard("local", heard=None)
+    finding = one(found([look()], vantages=(alone,)), "vantage-silent")
+    assert (finding.severity, finding.command) == ("critical", "certpin serve")
+
+
+def test_a_host_that_a_vantage_leaves_out_is_told() -> None:
+    last = {(*scenes.LOCAL.key, "local"): NOW - timedelta(hours=3)}
+    told = found([look()], vantages=(heard("local"),), last=last)
+    assert rules(told) == [("vantage-silent", "warning")]
+    assert told[0].host == scenes.HOST
+    begun = heard("local", since=timedelta(minutes=5))  # the service was down until then
+    assert rules(found([look()], vantages=(begun,), last=last)) == []
+
+
+def test_a_monitor_that_does_not_run_is_told_instead_of_its_vantages() -> None:
+    stopped = heard("local", asked=timedelta(hours=2), heard=timedelta(hours=2))
+    assert rules(found([look()], vantages=(stopped,))) == [("monitor-silent", "critical")]
+
+
+def test_a_pin_file_that_cannot_be_read_is_critical() -> None:
+    finding = one(
+        found([look()], problems=("/etc/pins.toml:3: it is broken",)), "pin-file-unreadable"
+    )
+    assert finding.severity == "critical"
+    assert (finding.subject, finding.command) == ("/etc/pins.toml", "certpin lint /etc/pins.toml")
+
+
+def test_a_logged_certificate_with_a_strange_key_is_told() -> None:
+    finding = one(found([look()], logged=(logged("stranger"),)), "logged-key")
+    assert finding.details["pin"] == str(scenes.pin("stranger"))
+    for known in ("leaf", "next"):
+        assert rules(found([look()], pins("leaf", "next"), logged=(logged(known),))) == []
+    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
+    assert rules(found([look()], pins(authority), logged=(logged("stranger"),))) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "concerned"),
+    [
+        (("*.bank.test",), True),
+        (("www.bank.test", scenes.HOST), True),
+        (("bank.test", "*.api.bank.test", "a..b"), False),
+    ],
+)
+def test_a_logged_certificate_concerns_the_hosts_that_its_names_stand_for(
+    names: tuple[str, ...], concerned: bool
+) -> None:
+    told = found([look()], logged=(logged("stranger", names=names),))
+    assert bool(told) == concerned
+
+
+def test_a_logged_certificate_of_another_issuer_is_told() -> None:
+    entry = logged("moved", issuer="Another Root")
+    content = pins("leaf", Pin.of_key(entry.key))
+    assert rules(found([look()], content, logged=(entry,))) == [("logged-issuer", "warning")]
+
+
+def test_what_was_logged_is_told_for_a_while_and_what_nobody_reads_is_information() -> None:
+    assert found([look()], logged=(logged("stranger", first=NOW - 31 * DAY),)) == []
+    assert found([look()], logged=(logged("stranger", not_after=NOW),)) == []
+    junk = logged("stranger", kind="malformed", names=(), key=b"")
+    assert rules(found([look()], logged=(junk,))) == [("logged-malformed", "info")]
+
+
+def test_findings_come_worst_first_can_be_written_as_json_and_keep_their_key() -> None:
+    told = found(
+        [look("stranger"), failing(62, "Hostname mismatch", vantage="fra1")], problems=("x: y",)
+    )
+    order = [SEVERITIES.index(each.severity) for each in told]
+    assert order == sorted(order)
+    assert json.loads(json.dumps([each.details for each in told]))
+    again = found([look("stranger", since=NOW)])
+    assert one(told, "pin-mismatch").key == one(again, "pin-mismatch").key
+
+
+def test_every_rule_is_on_the_page_and_named_once() -> None:
+    page = (ROOT / "docs/monitor.md").read_text(encoding="utf-8")
+    names = [rule.id for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if f"| `{name}` |" not in page] == []
+    assert all(rule.summary and rule.why for rule in RULES)

@@ -1,0 +1,137 @@
+"""The schedule: everybody once an interval, at a moment of their own, and sooner after a change."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin_watch.monitor.schedule import CONFIRMED, Known, due, slot_of
+from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.targets import Target
+
+SETTINGS = Settings()
+INTERVAL = int(SETTINGS.interval.total_seconds())
+CONFIRM = int(SETTINGS.confirm.total_seconds())
+NOW = 1_800_000_000
+KEY = ("api.bank.test", 443, "", "local")
+
+moments = st.integers(NOW, NOW + 50 * 86400)
+hosts = st.integers(0, 10**9).map(lambda number: (f"{number}.bank.test", 443, "", "local"))
+seconds = st.sampled_from([10, 60, 900, 3600, 86400])
+
+
+def settings(interval: int) -> Settings:
+    return Settings(interval=timedelta(seconds=interval))
+
+
+def slot(last: Known | None, now: int, key: tuple[str, int, str, str] = KEY) -> int | None:
+    return slot_of(key, last, SETTINGS, now)
+
+
+@given(key=hosts, now=moments, interval=seconds)
+def test_a_regular_moment_has_come_and_is_not_older_than_an_interval(
+    key: tuple[str, int, str, str], now: int, interval: int
+) -> None:
+    found = slot_of(key, None, settings(interval), now)
+    assert found is not None
+    assert now - interval - interval // 10 <= found <= now
+
+
+@given(key=hosts, now=moments, interval=seconds, later=st.integers(0, 3 * 86400))
+def test_moments_only_rise_and_are_the_same_for_whoever_asks(
+    key: tuple[str, int, str, str], now: int, interval: int, later: int
+) -> None:
+    wanted = settings(interval)
+    first, second = slot_of(key, None, wanted, now), slot_of(key, None, wanted, now + later)
+    assert first is not None
+    assert second is not None
+    assert first <= second
+    assert slot_of(key, None, wanted, first) == first  # at the moment itself it is due
+
+
+@given(key=hosts, now=moments, interval=seconds)
+def test_who_was_asked_is_not_asked_again_before_the_next_moment(
+    key: tuple[str, int, str, str], now: int, interval: int
+) -> None:
+    wanted = settings(interval)
+    at = now
+    asked = []
+    last = None
+    for _ in range(200):  # a look every eighth of an interval
+        found = slot_of(key, last, wanted, at)
+        if found is not None:
+            asked.append(found)
+            last = Known(found, at)
+        at += max(interval // 8, 1)
+    gaps = [later - sooner for sooner, later in pairwise(asked)]
+    rounds = (at - now) // interval
+    assert rounds - 2 <= len(asked) <= rounds + 3
+    assert all(0.89 * interval <= gap <= 1.11 * interval + 1 for gap in gaps)
+
+
+def test_many_hosts_are_spread_over_the_interval() -> None:
+    keys = [(f"{number}.bank.test", 443, "", "local") for number in range(3000)]
+    parts = Counter((NOW - (slot(None, NOW, key) or 0)) * 10 // INTERVAL for key in keys)
+    assert all(200 < parts[part] < 400 for part in range(1, 10))
+
+
+def test_a_host_that_nobody_has_asked_is_due_at_once_from_each_vantage() -> None:
+    target = Target("api.bank.test", 443, vantages=("local", "fra1"))
+    found = list(due([target], {}, SETTINGS, NOW))
+    assert [each.vantage for each in found] == ["local", "fra1"]
+    known = {found[0].key: Known(found[0].slot, NOW)}
+    assert [each.vantage for each in due([target], known, SETTINGS, NOW)] == ["fra1"]
+
+
+def test_after_a_pause_the_last_moment_alone_counts() -> None:
+    last = slot(None, NOW) or 0
+    found = slot(Known(last, last), last + 100 * INTERVAL)
+    assert found is not None
+    assert found > last + 98 * INTERVAL
+
+
+def test_what_has_changed_is_looked_at_again_soon_and_once() -> None:
+    last = slot(None, NOW) or 0
+    changed = Known(last, last, count=1)
+    assert slot(changed, last + CONFIRM - 1) is None
+    assert slot(changed, last + CONFIRM) == last + CONFIRM
+    settled = Known(last + CONFIRM, last + CONFIRM, count=CONFIRMED)
+    assert slot(settled, last + 2 * CONFIRM) is None
+
+
+def test_the_second_look_waits_from_when_the_first_one_was() -> None:
+    """A host that is new is asked for a moment that has long passed."""
+    planned = NOW - INTERVAL // 2
+    assert slot(Known(planned, NOW, count=1), NOW + CONFIRM - 1, ("new.test", 443, "", "x")) in {
+        None,
+        slot(None, NOW + CONFIRM - 1, ("new.test", 443, "", "x")),
+    }
+
+
+def test_who_does_not_answer_is_asked_less_and_less_until_as_often_as_others() -> None:
+    pauses = []
+    for count in range(1, 8):
+        last = Known(NOW, NOW, count, unreachable=True)
+        wait = next(at for at in range(1, 2 * INTERVAL) if slot(last, NOW + at) is not None)
+        pauses.append(wait)
+    assert pauses[:4] == [CONFIRM, 2 * CONFIRM, 4 * CONFIRM, 8 * CONFIRM]
+    assert all(pause <= INTERVAL + INTERVAL // 10 for pause in pauses)
+
+
+def test_who_goes_on_changing_is_asked_less_and_less() -> None:
+    last = slot(None, NOW) or 0
+    restless = Known(last, last, 1, 3)
+    assert slot(restless, last + 8 * CONFIRM - 1) is None
+    assert slot(restless, last + 8 * CONFIRM) == last + 8 * CONFIRM
+
+
+@given(back=st.integers(1, 10 * 86400))
+def test_a_clock_that_was_set_back_stops_nothing(back: int) -> None:
+    last = slot(None, NOW) or 0
+    found = slot(Known(last, last), last - back)
+    assert found is not None
+    assert found <= last - back

@@ -1,0 +1,136 @@
+"""``[monitor]`` and its hosts, and whom they make the monitor ask."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certpin.errors import ConfigError
+from certpin.pinfile.fields import Table
+from certpin.pins import HostPolicy, HostServer
+from certpin.rotation import History
+from certpin_watch.monitor import settings
+from certpin_watch.monitor.targets import Target, charges, targets_of
+from certpin_watch.watched import WatchedSet
+from tests import kit
+from tests.watch.monitor._scenes import NOW
+
+
+def read(**data: Any) -> settings.Settings:
+    return settings.read(Table(data, "monitor"))
+
+
+def asked(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
+    return asked_of(*(kit.policy(pattern, trust=trust) for pattern in patterns), **data)
+
+
+def asked_of(*policies: HostPolicy, **data: Any) -> list[Target]:
+    pins = kit.pin_set(*policies)
+    watched = WatchedSet(Path("pins.toml"), pins, History())
+    return list(targets_of(charges([watched], read(**data), NOW)))
+
+
+def test_everything_has_a_default() -> None:
+    assert read() == settings.Settings()
+
+
+def test_what_is_written_is_read() -> None:
+    found = read(interval="1h", window=9, vantage="", vantages=["fra1"], certificate_warning="9d")
+    assert (found.interval, found.window) == (timedelta(hours=1), 9)
+    assert (found.vantage, found.vantages) == ("", ("fra1",))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"interval": "soon"},
+        {"interval": "1s"},
+        {"window": 0},
+        {"vantage": "Frankfurt 1"},
+        {"vantages": ["a.b"]},
+        {"host": [{"port": 443}]},
+        {"host": [{"name": "a..b"}]},
+        {"host": [{"name": "a.test", "port": 0}]},
+        {"host": [{"name": "a.test", "starttls": "gopher"}]},
+        {"host": [{"name": "a.test", "connect": "a..b"}]},
+        {"host": [{"name": "a.test", "adress": "192.0.2.7"}]},
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_with_its_key(data: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(**data)
+    assert refused.value.key.startswith("monitor.")
+    assert refused.value.fix
+
+
+def test_exact_hosts_and_the_apex_of_a_subtree_are_asked_and_a_wildcard_is_not() -> None:
+    found = asked("api.bank.test", "**.bank.test", "*.bank.test")
+    assert [(each.host, each.port) for each in found] == [
+        ("api.bank.test", 443),
+        ("bank.test", 443),
+    ]
+
+
+def test_ways_take_the_place_of_the_host_itself() -> None:
+    ways = [
+        {"name": "WWW.bank.test", "connect": "192.0.2.7"},
+        {"name": "www.bank.test", "connect": "192.0.2.8:8443", "vantages": ["fra1"]},
+        {"name": "mail.bank.test", "starttls": "smtp"},
+        {"name": "elsewhere.test"},
+    ]
+    found = asked("*.bank.test", host=ways)
+    assert [(each.key, each.vantages) for each in found] == [
+        (("www.bank.test", 443, "at 192.0.2.7:443"), ("local",)),
+        (("www.bank.test", 443, "at 192.0.2.8:8443"), ("fra1",)),
+        (("mail.bank.test", 25, "starttls smtp"), ("local",)),
+    ]
+
+
+def test_the_servers_of_the_pin_file_are_asked() -> None:
+    servers = (HostServer(port=8443), HostServer("192.0.2.7", 587, "smtp"))
+    www = HostServer("www.shop.test", 9443)
+    policies = (
+        kit.policy("api.bank.test", servers=servers),
+        kit.policy("*.shop.test", servers=(www,)),
+    )
+    assert [each.key for each in asked_of(*policies)] == [
+        ("api.bank.test", 8443, ""),
+        ("api.bank.test", 587, "at 192.0.2.7:587, starttls smtp"),
+        ("www.shop.test", 9443, ""),
+    ]
+
+
+def test_an_entry_that_only_names_a_host_keeps_its_servers_and_a_way_replaces_them() -> None:
+    policy = kit.policy("api.bank.test", servers=(HostServer(port=8443),))
+    (kept,) = asked_of(policy, host=[{"name": "api.bank.test", "every_address": True}])
+    assert (kept.key, kept.every_address) == (("api.bank.test", 8443, "each address"), True)
+    (replaced,) = asked_of(policy, host=[{"name": "api.bank.test", "port": 9443}])
+    assert replaced.key == ("api.bank.test", 9443, "")
+
+
+def test_anchors_of_its_own_make_another_way(root: Any) -> None:
+    (found,) = asked("api.bank.test", trust=kit.anchors(root))
+    assert found.way == f"trust {kit.anchors(root).digest.hex()[:16]}"
+
+
+def test_an_address_has_no_addresses_to_look_up() -> None:
+    found = asked("192.0.2.7", "api.bank.test", every_address=True)
+    assert [each.every_address for each in found] == [False, True]
+
+
+def test_a_host_of_two_pin_sets_is_asked_once() -> None:
+    assert len(asked("api.bank.test")) == 1
+    pins = kit.pin_set(kit.policy("api.bank.test"))
+    sets = [WatchedSet(Path(name), pins, History()) for name in ("a.toml", "b.toml")]
+    found = charges(sets, read(), NOW)
+    assert len(found) == 2
+    assert len(targets_of(found)) == 1
+
+
+def test_every_setting_is_on_the_page() -> None:
+    page = (Path(__file__).parents[5] / "docs/monitor.md").read_text(encoding="utf-8")
+    names = {*settings.KNOWN, *settings._KNOWN_OF_HOST} - {"host"}
+    assert sorted(name for name in names if f"`{name}`" not in page) == []

@@ -1,0 +1,132 @@
+"""Rows of what was seen: one goes on while nothing changes, and no answer counts twice."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from sqlalchemy import select
+
+from certpin_watch.monitor.sightings import asking, keep_results, known
+from certpin_watch.monitor.wire import Result, Seen
+from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
+from tests.watch.monitor import _scenes as scenes
+
+if TYPE_CHECKING:
+    from certpin_watch.store import Store
+
+START = 1_800_000_000
+CHAIN = tuple(each.der for each in scenes.path("leaf").certificates)
+GOOD = Seen("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
+SILENT = Seen("192.0.2.7", "unreachable", problem="connection refused")
+KEY = ("api.bank.test", 443, "", "local")
+
+
+def result(slot: int, *seen: Seen, **fields: Any) -> Result:
+    """What came of the probe for a moment, three seconds after it."""
+    made = Result("api.bank.test", 443, "", "local", START + slot, START + slot + 3, seen, CHAIN)
+    return msgspec.structs.replace(made, **fields)
+
+
+def keep(store: Store, *results: Result, at: int = 10**6) -> int:
+    with store.write() as connection:
+        return keep_results(connection, results, datetime.fromtimestamp(START + at, UTC))
+
+
+def rows(store: Store) -> list[Any]:
+    with store.read() as connection:
+        return list(connection.execute(select(SIGHTINGS).order_by(SIGHTINGS.c.id)))
+
+
+def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Store) -> None:
+    keep(store, result(0, GOOD))
+    slow = msgspec.structs.replace(GOOD, took=90_000)
+    keep(store, result(900, GOOD), result(1800, slow))
+    keep(store, result(2700, SILENT))
+    first, second = rows(store)
+    assert (first.count, first.first_at, first.last_at) == (3, START + 3, START + 1803)
+    assert (first.latest, second.latest, first.took) == (False, True, 90_000)
+    assert (second.outcome, second.changes) == ("unreachable", 0)
+    keep(store, result(3600, GOOD))  # the one that nobody saw twice is counted
+    assert rows(store)[-1].changes == 1
+    with store.read() as connection:
+        found = known(connection, "local")[KEY]
+    assert (found.slot, found.count, found.changes) == (START + 3600, 1, 1)
+
+
+def test_an_answer_that_comes_twice_or_too_late_counts_once(store: Store) -> None:
+    assert keep(store, result(900, GOOD)) == 1
+    assert keep(store, result(900, GOOD)) == 0
+    assert keep(store, result(0, SILENT)) == 0
+    (row,) = rows(store)
+    assert (row.count, row.outcome) == (1, "verified")
+
+
+def test_an_answer_for_a_moment_that_has_not_come_is_nobodys(sqlite_store: Store) -> None:
+    assert keep(sqlite_store, result(901, GOOD), at=900) == 0
+
+
+def test_another_clock_tells_no_time_before_the_plan_or_after_now(sqlite_store: Store) -> None:
+    keep(sqlite_store, result(900, GOOD, at=0), at=1000)
+    keep(sqlite_store, result(1800, GOOD, at=START + 10**9), at=1850)
+    (row,) = rows(sqlite_store)
+    assert (row.first_at, row.last_at) == (START + 900, START + 1850)
+
+
+def test_after_the_clock_was_set_back_answers_count_again(sqlite_store: Store) -> None:
+    keep(sqlite_store, result(90_000, GOOD), at=90_010)
+    assert keep(sqlite_store, result(3600, GOOD), at=3610) == 1
+    assert rows(sqlite_store)[0].slot == START + 3600
+
+
+def test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now(store: Store) -> None:
+    """Otherwise it would be last seen in the future, and its host be asked in every round."""
+    keep(store, result(0, GOOD), at=10)
+    keep(store, result(90_000, SILENT), at=90_010)
+    keep(store, result(3600, SILENT), at=3610)
+    (_, row) = rows(store)
+    assert (row.first_at, row.last_at) == (START + 3610, START + 3610)
+    with store.read() as connection:
+        assert known(connection, "local")[KEY].at <= START + 3610
+
+
+def test_each_address_has_a_row_and_one_that_is_gone_ends(store: Store) -> None:
+    one, other = (msgspec.structs.replace(GOOD, edge=f"192.0.2.{last}") for last in (7, 8))
+    keep(store, result(0, one, other))
+    keep(store, result(900, one))
+    assert [(row.edge, row.latest) for row in rows(store)] == [
+        ("192.0.2.7", True),
+        ("192.0.2.8", False),
+    ]
+
+
+def test_vantages_are_noted_and_their_silence_begins_anew_after_a_pause(store: Store) -> None:
+    moment = datetime.fromtimestamp(START, UTC)
+    for later in (0, 60, 10_000):
+        with store.write() as connection:
+            asking(connection, ["local"], moment + timedelta(seconds=later), gap=3600)
+        with store.read() as connection:
+            (row,) = connection.execute(select(VANTAGES))
+        assert row.since == START + (later if later == 10_000 else 0)
+        assert row.heard_at is None
+    keep(store, result(0, GOOD))
+    with store.read() as connection:
+        (row,) = connection.execute(select(VANTAGES))
+    assert row.heard_at == START + 10**6
+
+
+def test_two_services_that_write_about_one_target_at_once_make_one_row(
+    postgres_store: Store,
+) -> None:
+    """Both would begin the row that goes on: the second one has to see that of the first."""
+    with ThreadPoolExecutor(1) as other:
+        with postgres_store.write() as connection:
+            keep_results(connection, [result(0, GOOD)], datetime.fromtimestamp(START + 9, UTC))
+            second = other.submit(keep, postgres_store, result(60, GOOD))
+            with pytest.raises(TimeoutError):
+                second.result(0.2)
+        assert second.result(20) == 1
+    assert [row.count for row in rows(postgres_store)] == [2]

@@ -1,0 +1,134 @@
+"""Jobs and results as messages: what no certpin would send is refused, and nothing else breaks."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from certpin.errors import InputError
+from certpin_watch.monitor.answers import Answer
+from certpin_watch.monitor.jobs import job_of
+from certpin_watch.monitor.schedule import Due
+from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.targets import Target
+from certpin_watch.monitor.wire import (
+    MOST_BYTES,
+    MOST_REQUEST,
+    Delivery,
+    Job,
+    JobBatch,
+    Result,
+    Seen,
+    decode_batch,
+    decode_delivery,
+    decode_receipt,
+    decode_request,
+    encode,
+)
+from tests import kit
+from tests.watch.monitor import _scenes as scenes
+
+JOB = Job("api.bank.test", 443, "", "fra1", 1_800_000_000)
+CHAIN = tuple(each.der for each in scenes.path("leaf").certificates)
+SEEN = Seen("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
+RESULT = Result("api.bank.test", 443, "", "fra1", 1_800_000_000, 1_800_000_009, (SEEN,), CHAIN)
+
+
+PROCESS = "0123456789abcdef"
+BATCH = JobBatch("fra1", 60, 5)
+
+
+def changed(message: Job | Result, **fields: object) -> bytes:
+    """A message with one job or one result that has other fields."""
+    data = [msgspec.to_builtins(message) | fields]
+    if isinstance(message, Job):
+        return msgspec.json.encode(msgspec.to_builtins(BATCH) | {"jobs": data})
+    return msgspec.json.encode({"process": PROCESS, "results": data})
+
+
+def test_a_job_carries_all_of_its_target() -> None:
+    trust = kit.anchors(scenes.root())
+    target = Target("mail.bank.test", 25, ("192.0.2.7", 2525), "smtp", trust, vantages=("fra1",))
+    batch = JobBatch("fra1", 60, 5, (job_of(Due(target, "fra1", 7), Settings()),))
+    (job,) = decode_batch(encode(batch)).jobs
+    assert (job.host, job.port, job.connect) == ("mail.bank.test", 25, ("192.0.2.7", 2525))
+    assert (job.starttls, job.anchors, job.slot) == ("smtp", trust.der, 7)
+
+
+def test_a_result_comes_back_as_it_was_sent() -> None:
+    assert decode_delivery(encode(Delivery(PROCESS, (RESULT,)))).results == (RESULT,)
+    assert RESULT.identity == JOB.identity
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "API.bank.test"},
+        {"host": "a..b"},
+        {"port": 0},
+        {"connect": ["-oops", 443]},
+        {"starttls": "gopher"},
+        {"vantage": "../fra1"},
+        {"vantage": "ams1"},
+        {"timeout": 1e9},
+        {"slot": -1},
+        {"command": "rm"},
+    ],
+)
+def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        decode_batch(changed(JOB, **fields))
+
+
+@pytest.mark.parametrize("note", ["\x1b]0;owned\x07", "a\nb", "\u202e"])
+def test_a_note_that_a_terminal_would_act_on_is_refused(note: str) -> None:
+    with pytest.raises(InputError):
+        decode_batch(encode(JobBatch("fra1", 60, 5, note=note)))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"certificates": [b"junk"]},
+        {"certificates": []},
+        {"seen": []},
+        {"seen": [msgspec.to_builtins(SEEN) | {"outcome": "fine"}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"outcome": "unverified"}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"verified": []}]},
+        {"seen": [{"address": "", "outcome": "unreachable"}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"problem": "x" * 401}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"tls": "a\0b"}]},
+        {"seen": [msgspec.to_builtins(SEEN) | {"edge": "\u202e"}]},
+        {"seen": [msgspec.to_builtins(SEEN)] * 2},
+        {"at": "now"},
+    ],
+)
+def test_a_result_that_no_probe_can_have_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        decode_delivery(changed(RESULT, **fields))
+
+
+@given(st.binary(max_size=300))
+@example(b'{"\xff": 1}')  # a name that is not UTF-8: msgspec lets Python's own error through
+@example(b"[" * 100_000)
+def test_junk_is_refused_with_one_error(data: bytes) -> None:
+    for decode in (decode_batch, decode_delivery, decode_receipt, decode_request):
+        with pytest.raises(InputError):
+            decode(data)
+
+
+def test_what_is_larger_than_a_message_is_refused() -> None:
+    with pytest.raises(InputError, match="more than"):
+        decode_delivery(bytes(MOST_REQUEST + 1))
+
+
+def test_chains_that_no_message_could_carry_are_left_out_and_that_is_said() -> None:
+    answer = Answer(JOB)
+    answer.certificates.places(scenes.path("leaf"))
+    answer.certificates._places[bytes(MOST_BYTES)] = 9
+    answer.add(SEEN)
+    (seen,) = answer.result(9.0).seen
+    assert (seen.outcome, seen.served) == ("unreachable", ())
+    assert "more than a result can hold" in seen.problem

@@ -1,0 +1,63 @@
+"""The addresses of workers: one token takes neither all of the memory nor another's turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+
+from certpin_watch.auth.roles import WORKER_JOBS, worker_scope
+from certpin_watch.auth.visitor import Visitor
+from certpin_watch.monitor.wire import JobRequest, encode
+from certpin_watch.web.api.working import routes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.watch.monitor.conftest import Scene
+
+BODY = encode(JobRequest("0123456789abcdef"))
+MOST = 16  # requests of one token
+
+
+async def _ask(app: Starlette, token: str, body_comes: asyncio.Event) -> int:
+    """Post as the worker of a token. Return the status of the answer."""
+    status: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        await body_comes.wait()
+        return {"type": "http.request", "body": BODY}
+
+    async def send(message: Any) -> None:
+        status.append(message.get("status", 0))
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": WORKER_JOBS,
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "state": {"visitor": Visitor("token", token, frozenset({worker_scope("fra1")}))},
+    }
+    await app(scope, receive, send)
+    return status[0]
+
+
+def test_a_token_has_so_many_requests_at_once_and_no_other_token_waits_for_it(
+    watch_over: Callable[..., Scene],
+) -> None:
+    app = Starlette(routes=routes(watch_over().watch))
+
+    async def story() -> None:
+        later, now = asyncio.Event(), asyncio.Event()
+        now.set()
+        slow = [asyncio.create_task(_ask(app, "token:slow", later)) for _ in range(MOST)]
+        await asyncio.sleep(0)
+        assert await _ask(app, "token:slow", now) == 429
+        assert await _ask(app, "token:other", now) == 200
+        later.set()
+        assert await asyncio.gather(*slow) == [200] * MOST
+        assert await _ask(app, "token:slow", now) == 200
+
+    asyncio.run(story())

@@ -1,0 +1,126 @@
+"""Photograph every page: python -m tests.watch.photos [FOLDER], by default build/pages.
+
+In both themes and as wide as a telephone, for whoever changes how they look. ``--docs`` writes
+those of docs/dashboard.md.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import sync_playwright
+
+from certpin_watch.auth import accounts
+from tests.watch._pages import a_year, serving
+from tests.watch._year_pins import FIRST
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.watch._pages import Served
+    from tests.watch._year import Year
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+WIDE, NARROW = (1280, 860), (360, 780)
+SIGN_IN = "sign-in"
+_DOCS = Path(__file__).parents[4] / "docs"
+
+
+def pages(served: Served) -> dict[str, str]:
+    """Every page, by the name of its picture."""
+    return pages_of(served.year)
+
+
+def pages_of(year: Year) -> dict[str, str]:
+    """The same, where nothing is served yet. Without accounts, that for signing in leads on to the
+    fleet: it is none of these.
+    """
+    chain = year.inspected.hex()
+    return {
+        "fleet": "/",
+        "host": f"/hosts/{FIRST[0]}",
+        "host-broken": f"/hosts/{FIRST[1]}",
+        "host-unseen": "/hosts/new.bank.example",
+        "failures": "/failures",
+        "failures-year": "/failures?range=365d&by=network",
+        "chain": f"/failures/chains/{chain}?host={FIRST[0]}",
+        "pin-sets": "/pin-sets",
+        "pin-set": "/pin-sets/bank-app",
+        "alerts": "/alerts",
+        "alert": "/alerts/1",
+        "silences": "/silences",
+        "live": "/live",
+        "about": "/about",
+        "account": "/account",
+        "tokens": "/tokens",
+        "audit": "/audit",
+        "missing": "/nothing",
+    }
+
+
+def photograph(browser: Browser, served: Served, folder: Path, only: str = "") -> None:
+    """All of them, and at last the page for signing in: nobody comes in without it then."""
+    _in_each_look(browser, served, folder, {k: v for k, v in pages(served).items() if only in k})
+    if only in SIGN_IN:
+        with served.watch.store.write() as connection:
+            password = accounts.hash_new("four words of a picture", "anna")
+            accounts.add(connection, "anna", "admin", password, served.watch.clock())
+        _in_each_look(browser, served, folder, {SIGN_IN: "/"})  # it leads there
+
+
+def _in_each_look(browser: Browser, served: Served, folder: Path, wanted: dict[str, str]) -> None:
+    for theme in ("light", "dark"):
+        for name, (width, height) in (("wide", WIDE), ("phone", NARROW)):
+            page = browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if theme == "dark" else "light",
+                reduced_motion="reduce",
+            )
+            for title, path in wanted.items():
+                page.goto(served.url + path)
+                page.screenshot(path=folder / f"{title}-{name}-{theme}.png", full_page=True)
+            page.close()
+
+
+def for_the_docs(browser: Browser, served: Served) -> None:
+    """The fleet in light, a chain that clients met in dark."""
+    for name, path, theme in (
+        ("dashboard-fleet", "/", "light"),
+        ("dashboard-chain", pages(served)["chain"], "dark"),
+    ):
+        page = browser.new_page(
+            viewport={"width": 1120, "height": 900},
+            color_scheme="dark" if theme == "dark" else "light",
+        )
+        page.goto(served.url + path)
+        page.screenshot(path=_DOCS / f"{name}.png")
+        page.close()
+
+
+def main(words: list[str]) -> None:
+    """Make them."""
+    docs = "--docs" in words
+    rest = [word for word in words if not word.startswith("--")]
+    folder = Path(rest[0] if rest else "build/pages")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        watch, year = a_year(Path(scratch), hosts=24)
+        with serving(watch, year, notifies=docs) as served, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
+            if docs:
+                for_the_docs(browser, served)
+            else:
+                photograph(browser, served, folder, rest[1] if len(rest) > 1 else "")
+            browser.close()
+    sys.stdout.write(f"in {_DOCS if docs else folder}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,144 @@
+"""The rules of facts, API, metrics and measured adoption, taken out (``test_mutations.py``)."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_MEASURED = "tests/rotation/test_measured.py::test_"
+_API = "tests/watch/web/api/test_api.py::test_"
+_METRICS = "tests/watch/metrics/test_metrics.py::test_"
+
+_COUNTING = "tests/watch/collector/test_counting.py::test_"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "measured: what is told late delays",
+        "certpin/rotation/adoption.py",
+        "        if version.last_reported is None or not self.is_overdue(version, timing):\n",
+        "        if True:\n",
+        _MEASURED + "a_version_reported_after_its_expected_end_stays_alive",
+    ),
+    Mutation(
+        "measured: nothing shortens by default",
+        "certpin/rotation/measured.py",
+        "timing, now, threshold)\n            if threshold\n            else None,",
+        "timing, now, threshold or Threshold(Fraction(1), 1)),",
+        _MEASURED + "without_a_threshold_no_flood_shortens_the_wait",
+    ),
+    Mutation(
+        "measured: the share is of what the user said",
+        "certpin/rotation/measured.py",
+        "left > threshold.max_lost:",
+        "left > (1 - threshold.share) * sum(usage.values()):",
+        _MEASURED + "a_flood_of_the_new_version_does_not_hide_reports_of_the_old_one",
+    ),
+    Mutation(
+        "measured: machines are waited for",
+        "certpin/rotation/measured.py",
+        "    if days[-1] < cycle_from:\n",
+        "    if False:\n",
+        _MEASURED + "the_delays_of_machines_are_never_shortened",
+    ),
+    Mutation(
+        "measured: a binary is ended by people",
+        "certpin/rotation/measured.py",
+        "    if out is None or version.bundled is not None:\n",
+        "    if out is None:\n",
+        _MEASURED + "a_threshold_never_ends_a_binary",
+    ),
+    Mutation(
+        "api: unknown parameters",
+        "certpin_watch/web/api/asking.py",
+        "        if name not in known:\n",
+        "        if name not in known:\n            continue\n        if False:\n",
+        _API + "a_parameter_that_is_wrong_is_refused",
+    ),
+    Mutation(
+        "api: every route needs read",
+        "certpin_watch/web/api/routes.py",
+        '    def of(resource: Resource) -> BaseRoute:\n        @require("read")\n',
+        '    def of(resource: Resource) -> BaseRoute:\n        @require("anyone")\n',
+        _API + "nobody_asks_without_the_scope_read",
+    ),
+    Mutation(
+        "api: hosts that nobody watches",
+        "certpin_watch/web/api/of_hosts.py",
+        "    there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
+        "",
+        _API + "what_is_not_there_is_not_found",
+    ),
+    Mutation(
+        "metrics: hosts of reports are no labels",
+        "certpin_watch/metrics/reports.py",
+        "            _known(kind, get_args(Kind)),\n",
+        "            kind,\n",
+        _METRICS + "what_reports_say_becomes_no_label",
+    ),
+    Mutation(
+        "telemetry: attributes of a list",
+        "certpin_watch/telemetry/spans.py",
+        "        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_LONGEST]\n"
+        "        for name, value in recorded.items()\n"
+        "        if name in ATTRIBUTES\n",
+        "        ATTRIBUTES.get(name, name): value\n        for name, value in recorded.items()\n",
+        "tests/watch/test_telemetry.py::test_work_and_counters_reach_the_collector",
+    ),
+    Mutation(
+        "telemetry: the instrumentation gets a request without its values",
+        "certpin_watch/telemetry/requests.py",
+        '{"type": "http", "method": method, _REQUEST: scope}',
+        '{**scope, "method": method, _REQUEST: scope}',
+        "tests/watch/test_telemetry.py::test_a_client_joins_no_trace",
+    ),
+    Mutation(
+        "telemetry: a span has no message of an exception",
+        "certpin_watch/_otel.py",
+        "        status=Status(span.status.status_code),\n",
+        "        status=span.status,\n        events=span.events,\n",
+        "tests/watch/test_telemetry.py::"
+        "test_a_span_has_nothing_of_a_request_but_method_route_and_status[http]",
+    ),
+    Mutation(
+        "sums: with the counts, or not at all",
+        "certpin_watch/collector/counting.py",
+        "        add_up(connection, rows, spots)\n",
+        "",
+        _COUNTING + "days_are_added_up_with_the_groups_and_not_without_them[sqlite]",
+    ),
+    Mutation(
+        "sums: a day has an end",
+        "certpin_watch/collector/sums.py",
+        "        step = step_of(counts[day], ",
+        "        step = 0 and step_of(counts[day], ",
+        _COUNTING + "hostile_reports_fill_the_sums_of_a_day_and_no_more[sqlite]",
+    ),
+    Mutation(
+        "sums: what a full day folded is listed",
+        "certpin_watch/queries/reported.py",
+        "where(or_(equal, folded) if listed else equal)",
+        "where(equal)",
+        "tests/watch/queries/test_sums.py::test_what_a_full_day_folded_is_still_listed",
+    ),
+    Mutation(
+        "sums: a day that goes on is not whole",
+        "certpin_watch/queries/reported.py",
+        "    if until < end and connection.execute(later).first() is None:",
+        "    if until < end:",
+        "tests/watch/queries/test_sums.py::"
+        "test_a_day_is_read_from_its_sums_only_where_nothing_came_later_on_it[sqlite]",
+    ),
+    Mutation(
+        "soon: by the life of a certificate",
+        "certpin_watch/expiry.py",
+        "min(warning, (certificate.not_after - certificate.not_before) / _PART)",
+        "warning",
+        "tests/watch/test_expiry.py::test_the_shorter_of_the_setting_and_a_quarter_of_its_life_counts[47-11.75]",
+    ),
+    Mutation(
+        "gaps: nobody there is not nought",
+        "certpin_watch/queries/gaps.py",
+        "        if ended is not None and begun - ended > PAUSE and",
+        "        if False and ended is not None and",
+        "tests/watch/queries/test_gaps.py::test_series_say_which_buckets_are_unknown",
+    ),
+]

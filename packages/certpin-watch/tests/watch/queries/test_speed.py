@@ -1,0 +1,117 @@
+"""No question reads a whole table: SQLite says how it looks for the answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from sqlalchemy import event
+
+from certpin_watch.alerts.settings import Settings
+from certpin_watch.queries import adoption, alerts, failures, freshness, hosts, sightings
+from certpin_watch.queries.breakdown import breakdown
+from certpin_watch.queries.failures import By, Only, Range
+from tests.watch.queries import _world as world
+from tests.watch.queries._world import API, DAY, NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from certpin_watch.store import Store
+
+YEAR = Range(NOW - 365 * DAY, NOW)
+GLANCE = world.glance()
+QUESTIONS: dict[str, Callable[[Connection], object]] = {
+    "hosts": lambda c: hosts.hosts(c, GLANCE, NOW),
+    "history": lambda c: sightings.history(c, API),
+    "next page": lambda c: sightings.history(c, API, before=(1, 1)),
+    "series of a host": lambda c: failures.series(c, YEAR, only=Only(host=API)),
+    "series of a chain": lambda c: failures.groups(c, YEAR, only=Only(served="00" * 32)),
+    "series": lambda c: failures.series(c, YEAR, by="platform"),
+    "groups": lambda c: failures.groups(c, YEAR, before=(1, 1)),
+    "total": lambda c: failures.total(c, YEAR),
+    "top chains": lambda c: failures.top_chains(c, YEAR),
+    "adoption": lambda c: adoption.adoption(c, GLANCE.sets[0], NOW),
+    "told": lambda c: adoption.reported_usage(c, "bank", NOW, [11]),
+    "open alerts": lambda c: alerts.open_alerts(c, Settings()),
+    "alerts of a host": lambda c: alerts.alerts(c, Settings(), host=API),
+    "freshness": lambda c: freshness.freshness(c, GLANCE, NOW),
+}
+# Small tables, and an index as a whole: what is asked from each vantage, who holds a lease or has a
+# token, and the one stream that there is; sums in the order of their places, and what they are of.
+FINE = (
+    *(
+        "SCAN day_places",
+        "SCAN anon_1",
+        "SCAN CONSTANT ROW",
+        "SCAN (subquery",
+        "SCAN report_traits",
+        "SCAN report_places",
+    ),
+    *("SCAN vantages", "SCAN leases", "SCAN report_queue", "SCAN tokens", "SCAN sweeps"),
+    "SCAN sightings USING INDEX ix_sightings_one_goes_on",
+)
+
+
+# A year of whole days, asked for by one thing each, by two, and by all.
+DAYS = Range((NOW - 365 * DAY).replace(hour=0), NOW.replace(hour=0))
+VALUES: dict[str, Any] = {name: 12 if name == "version" else "00" * 32 for name in get_args(By)}
+FILTERS = [
+    Only(),
+    *(Only(**{name: value}) for name, value in VALUES.items()),
+    Only(host=API, network="wifi"),
+    Only(**VALUES),
+]
+
+
+class Plans:
+    """How SQLite answers what is asked while the block runs."""
+
+    def __init__(self, store: Store) -> None:
+        self.statements: list[str] = []
+        self.plans: list[str] = []
+        event.listen(store.engine, "before_cursor_execute", self._explain)
+
+    def _explain(
+        self, connection: Any, _: Any, statement: str, parameters: Any, *rest: Any
+    ) -> None:
+        raw = connection.connection.dbapi_connection
+        self.statements.append(statement)
+        found = raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        self.plans.extend(row[3] for row in found)
+
+    @property
+    def scans(self) -> list[str]:
+        """Tables that are read as a whole, and are not small."""
+        found = [plan for plan in self.plans if plan.startswith("SCAN")]
+        return [each for each in found if "COVERING" not in each and not each.startswith(FINE)]
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_is_answered_by_an_index(sqlite_store: Store, name: str) -> None:
+    asked = Plans(sqlite_store)
+    with sqlite_store.read() as connection:
+        QUESTIONS[name](connection)
+    assert asked.plans
+    assert asked.scans == []
+
+
+def test_a_year_by_anything_and_of_anything_is_read_from_its_sums(sqlite_store: Store) -> None:
+    world.fill(sqlite_store)  # what all reports have is not asked for
+    asked = Plans(sqlite_store)
+    with sqlite_store.read() as connection:
+        for only in FILTERS:
+            for by in get_args(By):
+                failures.series(connection, DAYS, by=by, bucket="day", only=only)
+            failures.total(connection, DAYS, only)
+            failures.top_chains(connection, DAYS, only=only)
+            breakdown(connection, DAYS, get_args(By), only)
+    assert not [each for each in asked.statements if "report_groups" in each]
+    assert asked.scans == []
+    assert not [each for each in asked.plans if "AUTOMATIC" in each], "an index made on the way"
+    ranked = [each for each in asked.statements if "GROUP BY day_places.place" in each]
+    assert ranked
+    for each in ranked:
+        assert "day_places.day +" in each, "in the order of the places: nothing is sorted"

@@ -1,0 +1,62 @@
+"""The last contact of workers, on pages, in the API and in metrics."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from certpin_watch.auth import tokens
+from certpin_watch.metrics.families import _contacts
+from certpin_watch.monitor.sightings import asking
+from certpin_watch.queries.freshness import freshness, workers
+from certpin_watch.watched import Watched
+from certpin_watch.web.pages import unknowns
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from certpin_watch.store import Store
+
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def made(connection: Connection, name: str, *scopes: str, used: datetime | None = None) -> str:
+    """A token, and when it was used; its ID."""
+    until = NOW + HOUR
+    token, _ = tokens.make(connection, name, scopes, by="test", now=NOW - HOUR, until=until)
+    if used:
+        tokens.note_use(connection, token, used)
+    return token
+
+
+def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: Store) -> None:
+    with store.write() as connection:
+        heard = made(connection, "fra1-a", "worker:fra1", used=NOW)
+        new = made(connection, "fra1-b", "worker:fra1")
+        made(connection, "prometheus", "metrics", used=NOW)
+        tokens.revoke(connection, made(connection, "gone", "worker:ams1", used=NOW), NOW)
+    with store.read() as connection:
+        found = [(each.name, each.token, each.vantage) for each in workers(connection, NOW)]
+        fresh = freshness(connection, Watched([]).glance(), NOW)
+        assert workers(connection, NOW + HOUR) == ()
+    assert found == [("fra1-a", heard, "fra1"), ("fra1-b", new, "fra1")]
+    (sample,) = _contacts(fresh).samples
+    assert sample.labels == {"worker": "fra1-a", "token": heard, "vantage": "fra1"}
+    assert sample.value == NOW.timestamp()
+
+
+def test_a_silent_location_says_when_its_workers_were_heard(store: Store) -> None:
+    with store.write() as connection:
+        asking(connection, ("ams1", "fra1", "local"), NOW, 60)
+        made(connection, "ams1-a", "worker:ams1")
+        made(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
+    with store.read() as connection:
+        told = unknowns.of_the_watch(freshness(connection, Watched([]).glance(), NOW), NOW)
+    silent = [each for each in told if "is silent" in each]
+    said = "is silent: it never answered."
+    assert silent == [
+        f"The vantage ams1 {said} None of its workers was ever heard.",
+        f"The vantage fra1 {said} One of its workers was heard an hour ago last.",
+        f"The vantage local {said}",
+    ]

@@ -1,0 +1,293 @@
+"""The engine on real databases: what holds in its transactions, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+import traceback
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy.exc import DataError, IntegrityError
+
+from certpin.errors import ConfigError, StoreError
+from certpin_watch.store import engine, failures, open_store
+from certpin_watch.store.on_sqlite import connect, path_of
+from certpin_watch.store.tables import METADATA
+from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.tables.leases import LEASES
+from tests.servers._run import free_port
+from tests.servers.postgres import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from certpin_watch.store import Store
+
+SECRET = "hunter2"
+LEASE = {"name": "sweep", "holder": SECRET, "until": 1, "term": 1}
+COUNT = select(func.count()).select_from(LEASES)
+
+
+def _count(store: Store) -> int:
+    with store.read() as connection:
+        return connection.execute(COUNT).scalar_one()
+
+
+def _add(store: Store, **changed: Any) -> None:
+    with store.write() as connection:
+        connection.execute(insert(LEASES), {**LEASE, **changed})
+
+
+def _refused(store: Store, statement: str = "SELECT 1") -> StoreError:
+    with pytest.raises(StoreError) as refused, store.read() as connection:
+        connection.execute(text(statement))
+    assert refused.value.fix
+    return refused.value
+
+
+# ── Transactions ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_block_that_raises_wrote_nothing(store: Store) -> None:
+    def half() -> None:
+        with store.write() as connection:
+            connection.execute(insert(LEASES), LEASE)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+    assert _count(store) == 0
+
+
+def test_a_read_is_one_moment_of_everything(store: Store) -> None:
+    with store.read() as connection:
+        assert connection.execute(COUNT).scalar_one() == 0
+        _add(store)
+        assert connection.execute(COUNT).scalar_one() == 0
+    assert _count(store) == 1
+
+
+def test_a_read_changes_nothing(store: Store) -> None:
+    with pytest.raises(StoreError, match="cannot be written to"), store.read() as connection:
+        connection.execute(insert(LEASES), LEASE)
+    _add(store)  # on the same connection, perhaps
+    assert _count(store) == 1
+
+
+def test_many_threads_write_in_turns(store: Store) -> None:
+    def work(number: int) -> None:
+        for turn in range(5):
+            _add(store, name=f"{number}-{turn}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert _count(store) == 30
+
+
+def test_a_writer_that_gets_no_turn_is_told(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY", 0.01)
+    with sqlite_store.write(), pytest.raises(StoreError) as refused:
+        _add(sqlite_store)
+    assert refused.value.reason == "busy"
+
+
+def test_every_connection_is_durable_and_overwrites_what_it_deletes(sqlite_store: Store) -> None:
+    wanted = {
+        "journal_mode": "wal", "synchronous": 2, "fullfsync": 1, "auto_vacuum": 2,
+        "secure_delete": 1, "foreign_keys": 1, "trusted_schema": 0,
+    }  # fmt: skip
+    with sqlite_store.read() as connection:
+        found = {name: connection.execute(text(f"PRAGMA {name}")).scalar() for name in wanted}
+    assert found == wanted
+
+
+def test_every_session_waits_for_the_disk_and_for_nothing_else_for_long(
+    postgres_store: Store,
+) -> None:
+    wanted = {"synchronous_commit": "on", "statement_timeout": "30s", "lock_timeout": "20s"}
+    with postgres_store.read() as connection:
+        found = {name: connection.execute(text(f"SHOW {name}")).scalar() for name in wanted}
+    assert found == wanted
+
+
+# ── Files ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_connection_does_not_wait_for_the_writer(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite_store.write():
+        monkeypatch.setattr("certpin_watch.store.on_sqlite.BUSY", 0.0)
+        with closing(connect(path_of(sqlite_store.engine))) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    with closing(connect(path_of(sqlite_store.engine))) as connection:
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+def test_a_new_file_is_for_its_owner_alone(sqlite_store: Store) -> None:
+    path = path_of(sqlite_store.engine)
+    _add(sqlite_store)
+    files = [path, *path.parent.glob("watch.db-*")]
+    assert len(files) == 3
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
+
+
+def test_a_relative_path_begins_at_the_folder_of_the_settings(tmp_path: Path) -> None:
+    with closing(open_store("sqlite:///watch.db", folder=tmp_path)) as store:
+        METADATA.create_all(store.engine)
+    assert (tmp_path / "watch.db").exists()
+
+
+def test_a_folder_that_nobody_may_write_to_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "shut" / "watch.db"
+    path.parent.mkdir()
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        path.parent.rmdir()  # to root, no folder is shut
+        assert _refused(store).reason == "unwritable"
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database" * 100)
+    with closing(open_store(f"sqlite:///{path}")) as store:
+        assert _refused(store).reason == "damaged"
+    assert path.read_text() == "not a database" * 100
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/folder/watch.db", "sqlite:////tmp",
+        "sqlite:///watch.db?mode=ro", "mysql://hunter2@host/watch", "watch.db", "",
+        "postgresql://watch:hun@ter2@127.0.0.1/watch", "postgresql://watch:x@127.0.0.1:hunter2/w",
+        "postgresql://watch:hunter2@db.bank.example/watch",
+        "postgresql://watch:hunter2@127.0.0.1,db.bank.example/watch",
+        "postgresql://watch:hunter2@db.localhost/watch",
+    ],
+)  # fmt: skip
+def test_an_address_that_cannot_be_right_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        open_store(url)
+    assert refused.value.key == "store"
+    said = "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in said
+    assert "ter2" not in said
+
+
+@pytest.mark.parametrize("host", ["localhost", "[::1]:5432", "", "127.0.0.1"])
+def test_the_way_to_a_database_on_this_machine_needs_no_tls(host: str) -> None:
+    open_store(f"postgresql://watch@{host}/watch").close()
+
+
+def test_a_way_that_is_said_to_be_protected_is_taken() -> None:
+    open_store("postgresql://watch@db.bank.example/watch?sslmode=verify-full").close()
+
+
+# ── What a database says when it will not ─────────────────────────────────────────────────────
+
+
+def test_a_server_that_does_not_answer_is_away_and_no_password_is_told() -> None:
+    url = f"postgresql://watch:{SECRET}@127.0.0.1:{free_port()}/watch"
+    with closing(open_store(url)) as store:
+        refused = _refused(store)
+    assert refused.reason == "away"
+    assert SECRET not in "".join(traceback.format_exception(refused))
+
+
+def test_a_database_that_is_not_there_is_told(new_database: Callable[[], str]) -> None:
+    with closing(open_store(new_database() + "x")) as store:
+        assert _refused(store).reason == "away"  # on connecting, libpq has no code for more
+
+
+@pytest.mark.slow
+def test_a_server_that_ends_in_a_transaction_and_comes_back() -> None:
+    with postgres() as port:
+        store = open_store(f"postgresql://postgres@127.0.0.1:{port}/postgres")
+        assert _refused(store, "SELECT pg_terminate_backend(pg_backend_pid())").reason == "away"
+        with store.read() as connection:
+            assert connection.execute(text("SELECT 1")).scalar() == 1
+    assert _refused(store).reason == "away"
+    store.close()
+
+
+def test_a_statement_that_takes_too_long_is_ended(postgres_store: Store) -> None:
+    slow = "SELECT set_config('statement_timeout', '50', true); SELECT pg_sleep(60)"
+    assert _refused(postgres_store, slow).reason == "busy"
+
+
+def test_tables_that_are_not_there_are_told_with_the_command(store: Store) -> None:
+    refused = _refused(store, "SELECT * FROM no_such_table")
+    assert refused.reason == "schema"
+    assert refused.fix == "certpin watch migrate"
+
+
+def test_values_are_in_no_error(store: Store) -> None:
+    _add(store)
+    with pytest.raises(IntegrityError) as twice:
+        _add(store)
+    with pytest.raises(IntegrityError) as missing:
+        _add(store, name=None)
+    for each in (twice, missing):
+        assert SECRET not in "".join(traceback.format_exception(each.value))
+
+
+def test_all_below_the_first_line_of_an_error_is_cut() -> None:
+    orig = sqlite3.IntegrityError(f"null in column x\nDETAIL: Failing row ({SECRET})")
+    with pytest.raises(IntegrityError) as refused, failures.told():
+        raise IntegrityError("INSERT", None, orig)
+    assert "null in column x" in str(refused.value)
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("typed", ["an\0na", "\ud800anna", "anna\udfff\0"])
+def test_what_postgresql_has_no_text_for_is_a_text_all_the_same(
+    postgres_store: Store, typed: str
+) -> None:
+    """Whoever types such a name, or serves such a banner, stops nothing with it."""
+    row = dict.fromkeys(("who", "what", "subject", "source", "outcome"), typed)
+    with postgres_store.write() as connection:
+        connection.execute(AUDIT.insert(), [row | {"at": 1}] * 2)
+        found = connection.execute(select(AUDIT.c.who).where(AUDIT.c.who == typed)).scalars().all()
+    assert found == ["".join("\ufffd" if c in "\0\ud800\udfff" else c for c in typed)] * 2
+
+
+def test_a_value_that_does_not_fit_is_in_no_error(postgres_store: Store) -> None:
+    with pytest.raises(DataError) as refused, postgres_store.read() as connection:
+        connection.execute(text(f"SELECT '{SECRET}'::bigint").columns())
+    assert SECRET not in str(refused.value.orig)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("SQLITE_FULL", "full"), ("SQLITE_IOERR_WRITE", "disk"), ("SQLITE_BUSY_SNAPSHOT", "busy"),
+        ("SQLITE_CORRUPT_INDEX", "damaged"), ("SQLITE_READONLY_DIRECTORY", "unwritable"),
+        ("SQLITE_MISMATCH", "failed"), ("53100", "full"), ("53300", "busy"), ("28P01", "refused"),
+        ("40P01", "busy"), ("57P01", "away"), ("25006", "unwritable"), ("22012", "failed"),
+        ("25P03", "busy"),
+    ],
+)  # fmt: skip
+def test_each_code_has_its_reason(code: str, reason: str) -> None:
+    exc = sqlite3.OperationalError("…")
+    setattr(exc, "sqlite_errorname" if code.startswith("SQLITE") else "sqlstate", code)
+    assert failures.reason_of(exc) == reason
+
+
+def test_a_pool_without_a_free_connection_is_busy(sqlite_store: Store) -> None:
+    store = engine.Store(
+        create_engine(sqlite_store.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    )
+    with store.read():
+        assert _refused(store).reason == "busy"
+    store.close()

@@ -1,0 +1,182 @@
+"""Leases on both databases: one holder at a time, whatever the clocks and threads do."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from certpin_watch.store import leases, open_store
+from certpin_watch.store.leases import MARGIN, Lease
+from certpin_watch.store.tables import METADATA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certpin_watch.store import Store
+
+LONG = 60  # seconds
+ME, YOU = "host-1:100", "host-2:100"
+
+
+def _take(store: Store, holder: str, now: int) -> Lease | None:
+    with store.write() as connection:
+        return leases.take(connection, "sweep", holder, now, LONG)
+
+
+def _taken(store: Store, holder: str, now: int) -> Lease:
+    lease = _take(store, holder, now)
+    assert lease is not None
+    return lease
+
+
+def test_a_lease_that_another_has_is_not_given(store: Store) -> None:
+    lease = _taken(store, ME, 1000)
+    assert _take(store, YOU, 1000 + LONG - 1) is None
+    assert lease == Lease("sweep", ME, 1000 + LONG, 1)
+
+
+def test_a_lease_past_its_time_goes_to_whoever_asks_and_the_old_holder_is_out(
+    store: Store,
+) -> None:
+    mine = _taken(store, ME, 1000)
+    assert not mine.good_at(1000 + LONG - MARGIN)  # I stop before you may begin
+    yours = _taken(store, YOU, 1000 + LONG)
+    with store.write() as connection:
+        assert leases.renew(connection, mine, 1001, LONG) is None
+        assert not leases.confirm(connection, mine)
+        leases.release(connection, mine)  # changes nothing
+        assert leases.confirm(connection, yours)
+
+
+def test_a_lease_that_was_let_go_is_free_at_once_and_not_confirmed(store: Store) -> None:
+    mine = _taken(store, ME, 1000)
+    with store.write() as connection:
+        leases.release(connection, mine)
+    assert _taken(store, YOU, 1001).term == 2
+
+
+def test_the_same_process_after_a_pause_has_another_term(store: Store) -> None:
+    first = _taken(store, ME, 1000)
+    assert _taken(store, ME, 1030).term == first.term
+    again = _taken(store, ME, 2000)
+    with store.write() as connection:
+        assert not leases.confirm(connection, first)
+        assert leases.renew(connection, again, 2001, LONG) == Lease("sweep", ME, 2061, again.term)
+
+
+def test_a_lease_of_a_clock_that_ran_ahead_is_free_once_it_was_put_right(store: Store) -> None:
+    """Its holder died meanwhile, or it would have renewed it."""
+    _taken(store, ME, 1000 + 3600)
+    assert _take(store, YOU, 1000 + 3600 - 30) is None  # clocks may differ
+    assert _taken(store, YOU, 1000).until == 1000 + LONG
+
+
+def test_names_that_nobody_uses_are_forgotten(store: Store) -> None:
+    _taken(store, ME, 1000)
+    with store.write() as connection:
+        leases.forget(connection, 1000)
+        leases.forget(connection, 9000)
+    assert _taken(store, YOU, 1001).term == 1
+
+
+def test_of_many_threads_at_once_one_gets_it(store: Store) -> None:
+    got: list[Lease] = []
+    start = threading.Barrier(8)
+
+    def ask(number: int) -> None:
+        start.wait()
+        if lease := _take(store, f"thread-{number}", 1000):
+            got.append(lease)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(got) == 1
+
+
+def test_who_confirmed_keeps_it_until_the_transaction_ends(postgres_store: Store) -> None:
+    mine = _taken(postgres_store, ME, 1000)
+    asked = threading.Event()
+    got: list[Lease | None] = []
+
+    def ask() -> None:
+        asked.set()
+        got.append(_take(postgres_store, YOU, 9000))
+
+    other = threading.Thread(target=ask)
+    with postgres_store.write() as connection:
+        assert leases.confirm(connection, mine)
+        other.start()
+        asked.wait()
+        other.join(0.2)
+        assert got == []  # it waits, although the time is over
+    other.join()
+    assert got[0] is not None
+
+
+class Holders(RuleBasedStateMachine):
+    """Three processes and one clock: never do two of them believe that it is theirs."""
+
+    store: Store
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000
+        self.held: dict[str, Lease] = {}
+        with self.store.write() as connection:
+            leases.forget(connection, 10**12)
+
+    @rule(who=st.sampled_from("abc"), seconds=st.integers(MARGIN + 1, 90))
+    def take(self, who: str, seconds: int) -> None:
+        with self.store.write() as connection:
+            lease = leases.take(connection, "sweep", who, self.now, seconds)
+        if lease:
+            self.held[who] = lease
+        self.check()
+
+    @rule(who=st.sampled_from("abc"), seconds=st.integers(MARGIN + 1, 90))
+    def renew(self, who: str, seconds: int) -> None:
+        if who in self.held:
+            with self.store.write() as connection:
+                lease = leases.renew(connection, self.held[who], self.now, seconds)
+            if lease is None:
+                del self.held[who]
+            else:
+                self.held[who] = lease
+        self.check()
+
+    @rule(who=st.sampled_from("abc"))
+    def release(self, who: str) -> None:
+        if who in self.held:
+            with self.store.write() as connection:
+                leases.release(connection, self.held.pop(who))
+
+    @rule(seconds=st.integers(0, 100))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+        self.check()
+
+    def check(self) -> None:
+        good = [who for who, lease in self.held.items() if lease.good_at(self.now)]
+        assert len(good) <= 1
+        with self.store.write() as connection:
+            sure = [who for who, each in self.held.items() if leases.confirm(connection, each)]
+        assert len(sure) <= 1
+        assert set(good) <= set(sure)
+
+
+def test_never_do_two_believe_that_it_is_theirs(tmp_path: Path) -> None:
+    Holders.store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
+    METADATA.create_all(Holders.store.engine)
+    try:
+        run_state_machine_as_test(
+            Holders, settings=settings(max_examples=15, stateful_step_count=20, deadline=None)
+        )
+    finally:
+        Holders.store.close()

@@ -1,0 +1,128 @@
+"""A hostile message broker, and hostile messages in one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from certpin.errors import ConfigError
+from certpin_watch import broker
+from certpin_watch.broker import LostPlaceError, Place
+from tests.servers._run import free_port, running, scratch
+from tests.servers.nats import nats as server
+from tests.watch.test_examples import EXAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Each of them is what a server answers to a question: nothing there, busy, gone, and a heartbeat.
+_STATUSES = ("404", "408", "409", "503", "100")
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with server() as running:
+        yield running.url
+
+
+async def _with_place(url: str, name: str, then: Any) -> Any:
+    client = await broker.connect(url)
+    try:
+        jetstream = client.jetstream()
+        await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
+        config = ConsumerConfig(durable_name="taker", ack_policy=AckPolicy.EXPLICIT)
+        return await then(jetstream, await Place.take(client, jetstream, name, config))
+    finally:
+        await client.close()
+
+
+def test_a_message_that_says_to_be_the_servers_word_is_a_message(url: str) -> None:
+    async def then(jetstream: Any, place: Place) -> list[bytes]:
+        for status in _STATUSES:
+            await jetstream.publish("ONE.x", status.encode(), headers={"Status": status})
+        found = [*await place.fetch(3, 0.5), *await place.fetch(10, 0.5)]
+        for message in found:
+            await message.ack()
+        assert await place.fetch(10, 0.01) == []
+        return [message.data for message in found]
+
+    assert asyncio.run(_with_place(url, "ONE", then)) == [each.encode() for each in _STATUSES]
+
+
+def test_a_place_in_a_stream_that_is_gone_is_not_waited_at(url: str) -> None:
+    async def then(jetstream: Any, place: Place) -> None:
+        assert await place.fetch(10, 0.01) == []
+        await jetstream.delete_stream("TWO")
+        with pytest.raises(LostPlaceError):
+            await place.fetch(10, 0.01)
+
+    asyncio.run(_with_place(url, "TWO", then))
+
+
+@pytest.mark.slow
+def test_no_password_goes_to_a_tls_address_in_clear_text() -> None:
+    heard = bytearray()
+
+    async def in_clear_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","max_payload":1048576,"auth_required":true}\r\n')
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                while data := await reader.read(4096):
+                    heard.extend(data)
+        writer.close()
+
+    async def connect() -> None:
+        async with await asyncio.start_server(in_clear_text, "127.0.0.1", 0) as listening:
+            port = listening.sockets[0].getsockname()[1]
+            address = f"tls://watch:a-password@127.0.0.1:{port}"
+            with pytest.raises((OSError, nats.errors.Error, TimeoutError)):
+                await broker.connect(
+                    address, connect_timeout=0.5, allow_reconnect=False, max_reconnect_attempts=1
+                )
+
+    asyncio.run(connect())
+    assert heard[:2] == b"\x16\x03"  # a handshake, and nothing before it
+    assert b"a-password" not in heard
+
+
+def test_a_client_of_nats_that_goes_about_it_otherwise_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Client, "_process_info", lambda *_: None)  # as before 2.10
+    with pytest.raises(ConfigError, match="nats-py"):
+        asyncio.run(broker.connect("tls://watch:a-password@127.0.0.1:1"))
+
+
+def test_the_server_of_the_example_lets_in_only_the_services() -> None:
+    text = (EXAMPLES / "nats.conf").read_text(encoding="utf-8")
+    port = free_port()
+
+    def answer(user: str, password: str) -> bytes:
+        """How the server answers to a client: nats-py would leave its connection open."""
+        said = {"user": user, "pass": password, "verbose": False, "pedantic": False}
+        with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            lines = connection.makefile("rb")
+            assert lines.readline().startswith(b"INFO ")
+            connection.sendall(b"CONNECT " + json.dumps(said).encode() + b"\r\nPING\r\n")
+            with lines:
+                return lines.readline().strip()
+
+    with scratch() as folder:
+        path = folder / "nats.conf"
+        text = text.replace("store_dir: /data", f'store_dir: "{folder}/data"')
+        path.write_text(f'listen: "127.0.0.1:{port}"\n{text}')
+        program = Path(sys.executable).with_name("nats-server")
+        with running([program, "-c", path], port, env={"NATS_PASSWORD": "ours"}):
+            assert answer("certpin", "ours") == b"PONG"
+            for user, password in (("", ""), ("certpin", "theirs"), ("zurich", "ours")):
+                assert b"Authorization Violation" in answer(user, password)

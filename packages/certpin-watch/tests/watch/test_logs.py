@@ -1,0 +1,110 @@
+"""Alerts are always logged; requests, and lines as JSON, on demand."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from certpin_watch import logs
+from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
+from certpin_watch.service import make_ready
+from certpin_watch.settings import Settings
+from certpin_watch.store import open_store
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Watched
+from tests.servers._run import free_port
+from tests.watch.alerts._seen import finding
+from tests.watch.alerts.conftest import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin_watch.store import Store
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Collect the log as JSON."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonFormatter())
+    logger = logging.getLogger("certpin.watch")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield stream
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+
+
+def _read(lines: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines.getvalue().splitlines()]
+
+
+def test_every_alert_is_logged_though_nobody_is_notified(
+    sqlite_store: Store, lines: io.StringIO
+) -> None:
+    stage = Stage(sqlite_store)
+    stage.look(finding(summary="line\r\nforged"), finding(host="b.example", severity="warning"))
+    stage.now += 3600
+    stage.look()
+    stage.now += 3600
+    stage.look()
+    found = _read(lines)
+    assert [(each["event"], each["level"]) for each in found] == [
+        ("opened", "warning"),
+        ("opened", "warning"),
+        ("resolved", "info"),
+        ("resolved", "info"),
+    ]
+    first = found[0]
+    assert (first["id"], first["rule"], first["severity"]) == (1, "pin-mismatch", "critical")
+    assert first["url"] == "https://watch.bank.example/alerts/1"
+    assert first["services"] == []
+    assert first["message"].startswith("alert 1 opened: critical pin-mismatch at api.bank.example")
+    assert "to no service" in first["message"]
+    assert first["time"].endswith("Z")
+
+
+def test_requests_are_logged_on_demand_without_what_is_secret(lines: io.StringIO) -> None:
+    app = Starlette()
+
+    def ask(settings: Settings) -> None:
+        client = TestClient(
+            logs.logged(app, settings), "http://127.0.0.1", client=("192.0.2.77", 5)
+        )
+        client.get("/hosts/%0aforged?token=hunter2", headers={"authorization": "Bearer hunter2"})
+
+    ask(Settings())
+    assert _read(lines) == []
+    ask(Settings(log=logs.Settings(requests=True)))
+    (line,) = _read(lines)
+    assert (line["method"], line["status"], line["network"]) == ("GET", 404, "192.0.2.0/24")
+    assert line["logger"] == "certpin.watch.requests"
+    assert "\n" not in line["path"]
+    assert "hunter2" not in lines.getvalue()
+
+
+def test_an_exception_is_one_line(lines: io.StringIO) -> None:
+    try:
+        int("no")
+    except ValueError:
+        logging.getLogger("certpin.watch").exception("it failed")
+    (line,) = _read(lines)
+    assert line["message"] == "it failed"
+    assert "ValueError: invalid literal" in line["exception"]
+
+
+def test_the_start_says_that_alerts_go_nowhere(tmp_path: Path, lines: io.StringIO) -> None:
+    settings = Settings(listen=("127.0.0.1", free_port()))
+    store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
+    make_ready(Watch(settings, store, Watched([])))
+    store.close()
+    assert [each["message"] for each in _read(lines)] == [ALERTS_GO_NOWHERE]

@@ -1,0 +1,116 @@
+"""The proxy of examples/watch, in a real nginx: what it lets through, and how much of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.servers._run import free_port, require, running, scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Authority
+
+ROOT = Path(__file__).parents[4]
+EXAMPLE = ROOT / "examples/watch/nginx.conf"
+
+
+class _Slow(BaseHTTPRequestHandler):
+    """Stands for the watch: answers when it is let, and keeps what it was asked."""
+
+    def do_POST(self) -> None:
+        server = self.server
+        assert isinstance(server, _Upstream)
+        self.rfile.read(int(self.headers["content-length"]))
+        server.asked.append((self.path, self.headers["x-forwarded-for"]))
+        server.go.wait(10)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class _Upstream(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Slow)
+        self.asked: list[tuple[str, str]] = []
+        self.go = threading.Event()
+
+
+@contextmanager
+def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tuple[int, _Upstream]]:
+    """The example's own file in a real nginx, but for ports and the paths of certificates."""
+    with scratch() as folder, _Upstream() as upstream:
+        threading.Thread(target=upstream.serve_forever, daemon=True).start()
+        for name in ("pins", "watch"):
+            intermediate.issue(f"{name}.bank.example").write(folder, name)
+        port = free_port()
+        text = EXAMPLE.read_text(encoding="utf-8").replace("listen 443", f"listen 127.0.0.1:{port}")
+        text = text.replace("rate=20r/s", rate).replace(
+            "127.0.0.1:8460", f"127.0.0.1:{upstream.server_port}"
+        )
+        text = re.sub(r"/etc/ssl/(\w+)\.(pem|key)", rf"{folder}/\1.\2", text)
+        paths = "".join(
+            f"{each}_temp_path {folder}/{each};"
+            for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.geteuid() == 0 else ""
+        main = f"daemon off; {user} pid {folder}/pid; error_log stderr crit; events {{}}"
+        path = folder / "nginx.conf"
+        path.write_text(f"{main} http {{ access_log off; {paths}\n{text}\n}}")
+        argv: list[str | Path] = [require("nginx"), "-p", folder, "-c", path, "-e", "stderr"]
+        with running(argv, port):
+            try:
+                yield port, upstream
+            finally:
+                upstream.go.set()
+                upstream.shutdown()
+
+
+def _post(port: int, path: str = "/reports", host: str = "pins.bank.example") -> int:
+    """The status. Who serves is looked at elsewhere."""
+    context = ssl._create_unverified_context()
+    raw = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname=host
+    )
+    with raw, raw.makefile("rb") as answer:
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 8.8.8.8\r\n"
+        raw.sendall(f"{head}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
+        return int(answer.readline().split()[1])
+
+
+@pytest.mark.peer("nginx")
+def test_nginx_lets_no_address_have_more_than_its_share(intermediate: Authority) -> None:
+    with _proxied(intermediate) as (port, upstream), ThreadPoolExecutor(24) as pool:
+        waiting = [pool.submit(_post, port) for _ in range(24)]
+        refused = [each.result() for each in itertools.islice(as_completed(waiting), 8)]
+        assert refused == [429] * 8  # sixteen are worked on: the others are told so at once
+        upstream.go.set()
+        assert [each.result() for each in waiting].count(204) == 16
+        assert set(upstream.asked) == {("/reports", "127.0.0.1")}  # not what the client says
+    with _proxied(intermediate, "rate=1r/m") as (port, upstream), ThreadPoolExecutor(8) as pool:
+        upstream.go.set()
+        statuses = [each.result() for each in [pool.submit(_post, port) for _ in range(103)]]
+        assert statuses.count(204) == 101  # the burst, and one
+        assert _post(port, "/login") == 404
+        assert _post(port, "/readyz", "watch.bank.example") == 404
+
+
+def test_the_page_has_the_example() -> None:
+    page = (ROOT / "docs/watch.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+    assert "limit_conn" in block
+    assert EXAMPLE.read_text(encoding="utf-8").endswith(block)

@@ -1,0 +1,412 @@
+"""Retention: what is past its time is gone, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert, select, text, update
+
+from certpin.errors import ConfigError, StoreError
+from certpin.pinfile.fields import Table as Fields
+from certpin_watch import retention
+from certpin_watch.queries.freshness import freshness
+from certpin_watch.retention import DAY, Settings, cutoffs, kinds, read, run
+from certpin_watch.settings import Settings as WatchSettings
+from certpin_watch.store import on_postgresql, open_store, sweeping
+from certpin_watch.store.on_sqlite import path_of
+from certpin_watch.store.tables import METADATA
+from certpin_watch.store.tables.access import AUDIT, GUESSES
+from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
+from certpin_watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin_watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
+from certpin_watch.store.tables.reports import (
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_IDENTITIES,
+    REPORT_SAMPLES,
+)
+from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.sweeps import SWEEPS
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Glance, Watched
+from certpin_watch.web.pages.unknowns import of_the_watch
+from tests.watch.store._rows import value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Column, Connection, Table
+
+    from certpin_watch.store import Store
+    from certpin_watch.store.sweeping import Step
+
+NOW = datetime(2027, 3, 1, tzinfo=UTC)
+AT = int(NOW.timestamp())
+
+# Each kind: its table, the column that says when, and how many days it is kept.
+KINDS: dict[str, tuple[Table, str]] = {
+    "groups": (REPORT_GROUPS, "hour"),
+    "samples": (REPORT_SAMPLES, "received_at"),
+    "identities": (REPORT_IDENTITIES, "received_at"),
+    "presences": (PRESENCES, "day"),
+    "sightings": (SIGHTINGS, "last_at"),
+    "alerts": (ALERTS, "resolved_at"),
+    "audit": (AUDIT, "at"),
+}
+
+
+def _put(store: Store, table: Table, number: int = 1, **given: Any) -> None:
+    row = {each.name: value(each, number) for each in table.columns} | given
+    with store.write() as connection:
+        connection.execute(insert(table), row)
+
+
+def _left(store: Store, column: Column[Any]) -> list[Any]:
+    with store.read() as connection:
+        return sorted(connection.execute(select(column)).scalars())
+
+
+def _sweep(store: Store, settings: Settings | None = None, now: datetime = NOW) -> None:
+    """Delete everything that is past its time, or beyond its room."""
+    limits = cutoffs(settings or Settings(), now)
+    steps = kinds(WatchSettings(), limits, int(now.timestamp()), 0, is_sqlite=store.is_sqlite)
+    for step in steps.values():
+        while _once(store, step):
+            pass
+
+
+def _all_once(store: Store) -> int:
+    """One batch of each table; how many rows were deleted, or looked at."""
+    steps = sweeping.steps(cutoffs(Settings(), NOW))
+    return sum(_once(store, step) for step in steps.values())
+
+
+def _once(store: Store, step: Step, batch: int = sweeping.BATCH) -> int:
+    with store.write() as connection:
+        return step(connection, batch)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -> None:
+    table, when = KINDS[kind]
+    limit = cutoffs(Settings(), NOW)[kind]
+    more = {"latest": False} if table is SIGHTINGS else {}
+    for number, moment in enumerate((limit - 1, limit, AT), 1):
+        _put(store, table, number, **{when: moment}, **more)
+    _sweep(store)
+    assert _left(store, table.c[when]) == [limit, AT]
+
+
+def test_sums_go_with_the_last_group_of_their_day(store: Store) -> None:
+    limit = cutoffs(Settings(), NOW - timedelta(hours=7))["groups"]
+    day = limit // DAY * DAY
+    for number, at in enumerate((day - DAY, day), 1):
+        for table in (REPORT_TRAITS, REPORT_PLACES):
+            _put(store, table, number, id=number, seen=at)
+        _put(store, DAY_TRAITS, number, day=at, trait=number)
+        _put(store, DAY_PLACES, number, day=at, trait=number, place=number)
+    _sweep(store, now=NOW - timedelta(hours=7))
+    for table in (DAY_TRAITS, DAY_PLACES):
+        assert _left(store, table.c.day) == [day]
+    for table in (REPORT_TRAITS, REPORT_PLACES):
+        assert _left(store, table.c.id) == [2]
+
+
+def test_what_goes_on_is_kept_however_old_it_is(store: Store) -> None:
+    _put(store, SIGHTINGS, 1, last_at=1, latest=True)
+    _put(store, ALERTS, 2, resolved_at=None)
+    _put(store, SILENCES, 3, until=AT + 1)
+    _sweep(store)
+    for table in (SIGHTINGS, ALERTS, SILENCES):
+        assert len(_left(store, table.c.id)) == 1
+
+
+def test_an_alert_takes_what_became_of_it_with_it(store: Store) -> None:
+    _put(store, ALERTS, 1, resolved_at=1)
+    _put(store, ALERTS, 2, resolved_at=None)
+    for number, alert in enumerate((1, 1, 2), 1):
+        _put(store, ALERT_EVENTS, number, alert=alert)
+        _put(store, TELLINGS, number, alert=alert)
+    _sweep(store)
+    assert _left(store, ALERT_EVENTS.c.alert) == [2]
+    assert _left(store, TELLINGS.c.alert) == [2]
+
+
+def _chain(*names: str) -> tuple[bytes, bytes]:
+    members = b"".join(sha256(name.encode()).digest() for name in names)
+    return sha256(members).digest(), members
+
+
+def _put_chain(store: Store, *names: str) -> bytes:
+    digest, members = _chain(*names)
+    _put(store, CHAINS, digest=digest, members=members)
+    return digest
+
+
+def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> None:
+    reported = _put_chain(store, "leaf 1", "root")
+    seen = _put_chain(store, "leaf 2", "root")
+    _put_chain(store, "leaf 3", "root", "old root")
+    for name in ("leaf 1", "leaf 2", "leaf 3", "root", "old root"):
+        _put(store, CERTIFICATES, sha256=sha256(name.encode()).digest(), der=name.encode())
+    _put(store, REPORT_GROUPS, served=reported, hour=AT)
+    _put(store, SIGHTINGS, served=b"", verified=seen, last_at=AT)
+    _sweep(store)
+    assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
+    assert _left(store, CERTIFICATES.c.der) == [b"leaf 1", b"leaf 2", b"root"]
+    _sweep(store, Settings(groups=1))
+    assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
+
+
+def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
+    digests = {
+        f"{table.name}.{column.name}"
+        for table in METADATA.sorted_tables
+        for column in table.columns
+        if column.name in {"served", "verified", "chain"}
+    }
+    assert digests == {f"{each.table.name}.{each.name}" for each in sweeping.naming()}
+
+
+def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
+    for number in range(1, 6):
+        _put(store, REPORT_IDENTITIES, number, received_at=1)
+        _put(store, PRESENCES, number, day=1)
+    steps = kinds(WatchSettings(), cutoffs(Settings(), NOW), AT, 0, is_sqlite=store.is_sqlite)
+    for name in ("report_identities", "presences"):
+        assert [_once(store, steps[name], 2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+@given(at=st.integers(0, 2**33), days=st.integers(1, 36_500))
+def test_nothing_is_deleted_before_its_days_are_over(at: int, days: int) -> None:
+    moment = datetime.fromtimestamp(at, UTC)
+    found = cutoffs(Settings(groups=days), moment)
+    names = {each.name for each in fields(Settings)}
+    assert found.keys() == names | {"guesses", "networks"}
+    assert 0 <= found["groups"] <= moment.timestamp() - days * DAY or found["groups"] == 0
+    later = cutoffs(Settings(groups=days), moment + timedelta(seconds=1))
+    assert all(later[name] >= found[name] for name in found)
+
+
+def test_deleted_reports_are_nowhere_in_the_file_and_its_room_is_given_back(
+    sqlite_store: Store,
+) -> None:
+    path = path_of(sqlite_store.engine)
+    secret = b"10.20.30.0/24 was here"
+    for number in range(60):
+        _put(sqlite_store, REPORT_SAMPLES, number, id=number + 1, received_at=1, body=secret * 3000)
+    with sqlite_store.read() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    full = path.stat().st_size
+    assert secret in path.read_bytes()
+    _sweep(sqlite_store)
+    sqlite_store.close()  # the WAL goes into the file
+    assert path.stat().st_size < full / 4
+    assert secret not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"), [({"groups": 0}, "1 to"), ({"samples": 99_999}, "1 to"),
+                           ({"audit": "long"}, "whole number")],
+)  # fmt: skip
+def test_days_that_make_no_sense_are_refused(table: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        read(Fields(table, "retention"))
+
+
+def test_the_days_are_read() -> None:
+    assert read(Fields({"samples": 7}, "retention")) == Settings(samples=7)
+
+
+def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(sqlite_store, REPORT_IDENTITIES, received_at=1)
+    monkeypatch.setattr(retention, "ROUND", 0.01)
+    monkeypatch.setattr(retention, "PAUSE", 0)
+    tried: list[int] = []
+
+    steps = sweeping.steps
+
+    def away_first(limits: dict[str, int]) -> dict[str, Step]:
+        tried.append(1)
+        if len(tried) == 1:
+            raise StoreError("away", reason="away")
+        return steps(limits)
+
+    monkeypatch.setattr(sweeping, "steps", away_first)
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: NOW)
+        task = asyncio.create_task(run(watch, stop))
+        async with asyncio.timeout(20):
+            while _left(sqlite_store, REPORT_IDENTITIES.c.received_at):  # noqa: ASYNC110  # no event of ours
+                await asyncio.sleep(0.01)
+            stop.set()
+            await task
+
+    asyncio.run(work())
+    assert len(tried) > 1
+
+
+def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
+    sqlite_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    moved = [NOW]
+    watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: moved[0])
+    _put(sqlite_store, REPORT_IDENTITIES, received_at=AT)
+
+    def left_after(step: timedelta) -> int:
+        moved[0] += step
+        asyncio.run(retention._Work(watch, asyncio.Event()).round())  # each in a process of its own
+        return len(_left(sqlite_store, REPORT_IDENTITIES.c.received_at))
+
+    assert left_after(timedelta(0)) == 1
+    assert left_after(timedelta(days=3650)) == 1
+    assert "the clock leapt ahead since 2027-03-01 00:00 UTC" in caplog.text
+    assert left_after(timedelta(hours=23)) == 1
+    assert left_after(timedelta(days=-3650)) == 1  # put right
+    assert left_after(timedelta(hours=20)) == 1
+    assert left_after(timedelta(days=30)) == 1
+    assert left_after(timedelta(days=1)) == 0
+
+
+def test_what_tells_repeats_is_kept_for_longer_while_reports_wait() -> None:
+    usual = cutoffs(Settings(), NOW)
+    waiting = cutoffs(Settings(), NOW, timedelta(days=5))
+    assert usual["identities"] - waiting["identities"] == 5 * DAY
+    assert waiting | {"identities": 0} == usual | {"identities": 0}
+    assert cutoffs(Settings(), NOW, timedelta(days=999))["identities"] > 0
+
+
+async def _until_it_waits(connection: Connection) -> None:
+    """Return when another transaction waits for a lock."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(20):
+        while not connection.execute(waiting).scalar():  # noqa: ASYNC110  # no event of ours
+            await asyncio.sleep(0.01)
+
+
+def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) -> None:
+    """The collector and retention at the same moment: the one waits for the other."""
+    digest = _put_chain(postgres_store, "leaf")
+
+    async def work() -> int:
+        with postgres_store.write() as connection:
+            again = {each.name: value(each, 9) for each in CHAINS.columns}
+            connection.execute(insert(CHAINS), again)
+            group = {each.name: value(each, 1) for each in REPORT_GROUPS.columns}
+            sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
+            await _until_it_waits(connection)
+            connection.execute(insert(REPORT_GROUPS), group | {"served": digest, "hour": AT})
+        return await sweeping_now
+
+    asyncio.run(work())
+    assert digest in _left(postgres_store, CHAINS.c.digest)
+
+
+def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None:
+    """Somebody guesses again at the moment in which the first guesses are forgotten."""
+    _put(postgres_store, GUESSES, last_at=1)
+
+    async def work() -> int:
+        with postgres_store.write() as connection:
+            connection.execute(update(GUESSES).values(last_at=AT))
+            sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
+            await _until_it_waits(connection)
+        return await sweeping_now
+
+    assert asyncio.run(work()) == 0
+    assert _left(postgres_store, GUESSES.c.last_at) == [AT]
+
+
+def _limited(url: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> Store:
+    """Open a store whose statements PostgreSQL ends after ``limit`` milliseconds."""
+    monkeypatch.setitem(on_postgresql._SETTINGS, "statement_timeout", limit)
+    return open_store(url)
+
+
+# Make deleting slow: seconds for each row.
+_SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_sleep(TG_ARGV[0]::float); RETURN OLD; END $$;
+CREATE TRIGGER slow BEFORE DELETE ON presences FOR EACH ROW EXECUTE FUNCTION slow(0.004);
+CREATE TRIGGER slow BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION slow(5);
+"""
+
+
+def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
+    new_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A real limit of PostgreSQL's ends the statements. Presences go in smaller batches then."""
+    monkeypatch.setattr(retention, "PAUSE", 0)
+    url, moved = new_database(), [NOW]
+    with closing(open_store(url)) as store:
+        METADATA.create_all(store.engine)
+        for number in range(1, 201):
+            _put(store, PRESENCES, number, day=1)
+        for table, when in KINDS.values():
+            more = {"latest": False} if table is SIGHTINGS else {}
+            _put(store, table, 201, **{when: 1}, **more)
+    with closing(_limited(url, monkeypatch, "300")) as store:
+        with store.write() as connection:
+            connection.exec_driver_sql(_SLOW)
+        watch = Watch(WatchSettings(), store, Watched(()), lambda: moved[0])
+
+        def round_() -> dict[str, str]:
+            asyncio.run(retention._Work(watch, asyncio.Event()).round())
+            with store.read() as connection:
+                return {each.kind: each.reason for each in connection.execute(select(SWEEPS))}
+
+        reasons = round_()
+        assert len(reasons) > 20
+        assert {kind for kind, reason in reasons.items() if reason} == {"audit"}
+        assert reasons["audit"] == "busy"
+        assert len(_left(store, AUDIT.c.at)) == 1
+        for table, when in KINDS.values():
+            assert table is AUDIT or _left(store, table.c[when]) == []
+        assert "retention of audit failed: the database had no time" in caplog.text
+        with store.read() as connection:
+            fresh = freshness(connection, Glance((), ()), NOW)
+        assert [(each.kind, each.done_at) for each in fresh.failing] == [("audit", None)]
+        assert any("Old rows of audit are not deleted" in each for each in of_the_watch(fresh, NOW))
+
+        with store.write() as connection:
+            connection.exec_driver_sql("DROP TRIGGER slow ON audit")
+        moved[0] += timedelta(hours=1)
+        assert set(round_().values()) == {""}
+        assert _left(store, AUDIT.c.at) == []
+
+
+def test_batches_that_were_deleted_stay_deleted(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit ends a statement after some batches: these stay deleted."""
+    monkeypatch.setattr(retention, "PAUSE", 0)
+    with closing(_limited(new_database(), monkeypatch, "300")) as store:
+        METADATA.create_all(store.engine)
+        for number in range(1, 101):
+            _put(store, PRESENCES, number, day=1)
+        with store.write() as connection:
+            connection.exec_driver_sql(
+                _SLOW.replace("FOR EACH ROW EXECUTE FUNCTION slow(0.004)",
+                              "FOR EACH ROW WHEN (OLD.version > 80) EXECUTE FUNCTION slow(5)")
+            )  # fmt: skip
+        work = retention._Work(
+            Watch(WatchSettings(), store, Watched(()), lambda: NOW), asyncio.Event()
+        )
+        asyncio.run(work.round())
+        left = _left(store, PRESENCES.c.version)
+        assert left
+        assert len(left) < 100

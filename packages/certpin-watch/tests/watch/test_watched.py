@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from certpin_watch.watched import Watched
+from tests import kit
+from tests.cli._pinfiles import write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    watched = Watched([tmp_path / "pins.toml"])
+    before = watched.glance()
+    assert before.sets == ()
+    assert "pins.toml" in before.problems[0]
+    write(kit.policy("bank.example"))
+    (found,) = watched.glance().sets
+    assert found.pins.policies[0].pattern.name == "bank.example"
+    assert watched.glance().problems == ()
+
+
+def test_a_file_that_breaks_keeps_its_last_good_content_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    path = tmp_path / "pins.toml"
+    watched = Watched([path])
+    assert watched.glance().sets
+    good = path.read_text()
+    path.write_text("schema = ")
+    broken = watched.glance()
+    assert broken.sets[0].pins.policies[0].pattern.name == "bank.example"
+    assert "not TOML" in broken.problems[0]
+    path.write_text(good)
+    os.utime(path, ns=(1, 1))
+    assert watched.glance().problems == ()
+
+
+def test_a_journal_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(kit.policy("bank.example"))
+    (tmp_path / "pins.journal.jsonl").write_text("no event\n")
+    assert "pins.journal.jsonl:1" in Watched([tmp_path / "pins.toml"]).glance().problems[0]

@@ -1,0 +1,146 @@
+"""The whole application, as ``certpin serve`` puts it together."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from certpin_watch.alerts.settings import Tell
+from certpin_watch.auth import routes as access
+from certpin_watch.auth import tokens
+from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.metrics import routes as metrics
+from certpin_watch.secret import Secret
+from certpin_watch.settings import Settings
+from certpin_watch.store import migrate, open_store
+from certpin_watch.watch import Watch
+from certpin_watch.watched import Watched
+from certpin_watch.web.api import routes as api
+from certpin_watch.web.app import application
+from certpin_watch.web.health import Condition
+from certpin_watch.web.pages import routes as pages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PARTS: tuple[Any, ...] = (metrics, api, access, pages)
+
+
+async def _no_collector(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 418, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Iterator[Watch]:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    store = open_store(f"sqlite:///{folder / 'watch.db'}")
+    migrate(store)
+    yield Watch(Settings(), store, Watched([]))
+    store.close()
+
+
+@pytest.fixture
+def client(watch: Watch) -> TestClient:
+    app = application(watch, _no_collector, Condition())
+    here = ("127.0.0.1", 50_000)
+    return TestClient(app, "http://127.0.0.1", follow_redirects=False, client=here)
+
+
+def _routes(watch: Watch) -> list[tuple[str, str]]:
+    """A method and a path of every route, with something in the place of its parameters."""
+    found = [each for part in PARTS for each in part.routes(watch)]
+    return [
+        (method, re.sub(r"\{[^}]+\}", "1", route.path))
+        for route in found
+        for method in sorted(route.methods or {"GET"})
+    ]
+
+
+def test_with_the_store_away_nobody_gets_in_and_everybody_is_told(
+    watch: Watch, client: TestClient, tmp_path: Path
+) -> None:
+    watch.store.close()
+    shutil.rmtree(tmp_path / "data")
+    routes = _routes(watch)
+    assert len(routes) > 40
+    for method, path in routes:
+        answer = client.request(method, path, headers={"Accept": "application/json"})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), (method, path)
+    page = client.get("/", headers={"Accept": "text/html"})
+    assert page.status_code == 503
+    assert "The database is away" in page.text
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 503
+
+
+@pytest.mark.parametrize("path", ["/reports", "/reports/", "/reports/anything"])
+def test_reports_have_a_way_in_of_their_own(client: TestClient, path: str) -> None:
+    assert client.post(path).status_code == 418
+
+
+@pytest.mark.parametrize("path", ["/reportsx", "/x/reports", "//reports", "/REPORTS"])
+def test_nothing_else_goes_that_way(client: TestClient, path: str) -> None:
+    assert client.post(path).status_code in {403, 404}
+
+
+def test_what_is_not_there_is_a_page_or_a_problem(client: TestClient) -> None:
+    page = client.get("/nothing", headers={"Accept": "text/html"})
+    assert (page.status_code, "Nothing is under this address." in page.text) == (404, True)
+    told = client.get("/nothing", headers={"Accept": "application/json"})
+    assert told.headers["Content-Type"] == "application/problem+json"
+    assert "default-src 'none'" in told.headers["Content-Security-Policy"]
+
+
+def test_a_request_that_names_two_hosts_is_refused(client: TestClient) -> None:
+    """RFC 9112 section 3.2."""
+    for path in ("/", "/healthz", "/reports", "/api/v1/alerts"):
+        twice = [("host", "127.0.0.1"), ("host", "evil.example")]
+        assert client.get(path, headers=twice).status_code == 400, path
+        assert client.get(path, headers=twice[:1]).status_code != 400, path
+
+
+def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
+    settings = replace(
+        watch.settings,
+        public_url="https://Watch.bank.example/",
+        access=AccessSettings(hosts=frozenset({"watch.internal"})),
+    )
+    app = application(replace(watch, settings=settings), _no_collector, Condition())
+
+    def status(base: str, path: str = "/", address: str = "192.0.2.1", **headers: str) -> int:
+        client = TestClient(app, base, follow_redirects=False, client=(address, 50_000))
+        return client.get(path, headers=headers).status_code
+
+    for base in ("https://watch.bank.example", "https://watch.bank.example:8460"):
+        assert status(base) == 401
+    assert status("https://watch.internal") == 401
+    for base in ("https://evil.example", "https://192.0.2.9", "https://127.0.0.1"):
+        assert status(base) == status(base, "/api/v1/alerts") == 421, base
+        assert status(base, "/healthz") == 200
+        assert status(base, "/reports") == 418  # clients report under the name in their pin file
+    assert status("http://127.0.0.1:8460", address="127.0.0.1") != 421  # on this machine
+    with watch.store.write() as connection:
+        _, token = tokens.make(connection, "prometheus", ["metrics"], by="anna", now=watch.clock())
+    bearer = {"authorization": f"Bearer {token}"}
+    assert status("http://10.0.0.7:8460", "/metrics", **bearer) == 200
+
+
+def test_every_page_says_that_alerts_go_nowhere(watch: Watch, client: TestClient) -> None:
+    pages = ("/", "/failures", "/pin-sets", "/alerts", "/silences", "/live", "/about", "/account")
+    for path in pages:
+        assert (
+            "No service receives alerts" in client.get(path, headers={"accept": "text/html"}).text
+        )
+    told = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
+    settings = replace(watch.settings, alerts=told)
+    app = application(replace(watch, settings=settings), _no_collector, Condition())
+    page = TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 50_000)).get("/").text
+    assert "No service receives alerts" not in page

@@ -1,0 +1,122 @@
+"""Alerts and settings are shown in words and units, whatever the rules write."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies
+
+import certpin_watch
+from certpin_watch.settings import TABLES, Settings
+from certpin_watch.web.pages.about import UNITS
+from certpin_watch.web.pages.details import ELSEWHERE, KNOWN, details, digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
+RULES = Path(certpin_watch.__file__).parent
+# Keywords of a finding that are not details.
+_FIELDS = {"rule", "severity", "host", "pin_set", "summary", "command", "subject", "details"}
+
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text(),
+    lambda inner: strategies.lists(inner) | strategies.dictionaries(strategies.text(), inner),
+    max_leaves=8,
+)
+
+
+def _written() -> Iterator[tuple[str, str]]:
+    """Each detail that the source of a rule writes: as a keyword of a finding, or in a dict."""
+    for path in (*RULES.glob("monitor/rules/*.py"), *RULES.glob("alerts/rules/*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name not in {"finding", "_finding", "Finding"}:
+                continue
+            yield from ((path.stem, each.arg) for each in node.keywords if each.arg)
+            values = [*node.args, *(each.value for each in node.keywords if each.arg == "details")]
+            for each in values:
+                if isinstance(each, ast.Dict):
+                    keys = [key for key in each.keys if isinstance(key, ast.Constant)]
+                    yield from ((path.stem, str(key.value)) for key in keys)
+
+
+def test_every_detail_of_every_rule_has_a_label() -> None:
+    written = {each for each in _written() if each[1] not in _FIELDS | ELSEWHERE}
+    assert len(written) > 50
+    assert {name for _, name in written} - KNOWN.keys() == set()
+    assert KNOWN.keys() - {name for _, name in written} == {"left_out"}  # written by the book
+
+
+def test_moments_numbers_and_chains_are_readable() -> None:
+    chain = [{"subject": "CN=api.bank.example", "pin": "sha256/AAAA", "sha256": "ff" * 32}]
+    found = {
+        "since": int(NOW.timestamp()) - 7200,
+        "told_from": 1,
+        "refused_by_platform": 1204,
+        "networks": [["wifi", 12], ["corp <b>", 1]],
+        "free": 3.2,
+        "authority": True,
+        "chain": chain,
+        "keys": {"eu": ["sha256/AAAA"]},
+        "clients": 7,
+        "chains": [["a" * 64, 12]],
+    }
+    shown = {label: str(value) for label, value in details(json.dumps(found), NOW)}
+    assert "2 hours ago" in shown["Since"]
+    assert "2027-01-15 06:00 UTC" in shown["Since"]
+    assert shown["Reported from"] == "1 network"
+    assert shown["Refused by the client's own platform"] == "1,204 reports"
+    assert shown["Networks"] == "wifi (12 reports), corp <b> (1 report)"
+    assert shown["Free on the disk"] == "3.2 %"
+    assert shown["An authority issued it for this host"] == "yes"
+    assert shown["Chain"] == "CN=api.bank.example <code>sha256/AAAA</code>"
+    assert shown["Keys, by location"] == "eu: <code>sha256/AAAA</code>"
+    assert not {"Clients", "Chains"} & shown.keys()
+    assert digests(json.dumps(found)) == [("a" * 64, 12)]
+
+
+@given(found=JSON, name=strategies.sampled_from([*sorted(KNOWN), "chains", "strange"]))
+def test_whatever_is_written_is_shown(found: object, name: str) -> None:
+    text = json.dumps({name: found})
+    details(text, NOW)
+    digests(text)
+    details(json.dumps(found), NOW)
+    digests(json.dumps(found))
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "null", '"x"'])
+def test_text_that_is_no_json_is_shown_as_it_is(text: str) -> None:
+    details(text, NOW)
+    assert digests(text) == []
+
+
+def test_every_number_of_the_settings_has_a_unit() -> None:
+    settings = Settings()
+    for part in TABLES:
+        table = getattr(settings, part)
+        numbers = {
+            each.name
+            for each in dataclasses.fields(table)
+            if isinstance(value := getattr(table, each.name), (int, float))
+            and not isinstance(value, bool)
+        }
+        assert numbers == UNITS.get(part, {}).keys(), part
+
+
+def test_no_rule_calls_a_sentence_a_command() -> None:
+    """The page has "Run this" over it."""
+    for path in (*RULES.glob("monitor/rules/*.py"), *RULES.glob("alerts/rules/*.py")):
+        assert "look at the log" not in path.read_text("utf-8"), path

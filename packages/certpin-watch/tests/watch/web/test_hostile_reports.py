@@ -1,0 +1,113 @@
+"""Attacks in every field of every format, the way a stranger has: posted, counted, shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import TestClient
+
+from certpin.reports.codecs.pem import pem_of
+from certpin_watch.alerts.look import Looker
+from certpin_watch.collector.app import Collector
+from certpin_watch.collector.intake import open_intake
+from certpin_watch.queries.alerts import open_alerts
+from certpin_watch.store.keeping import chain_of
+from certpin_watch.web.pages.failures import DIMENSIONS
+from tests.reports.codecs._documents import JSON, WHOLE, certpin
+from tests.watch._pages import a_year, app_of
+from tests.watch._year_pins import FIRST
+from tests.watch.collector.asking import Asked, ask
+from tests.watch.web.hostile import BREAKING, SCRIPT, TURNED, chain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from certpin_watch.watch import Watch
+
+HOST = FIRST[2]
+ATTACK = f"{SCRIPT}{BREAKING}{TURNED}"
+# What is a text, and nothing but a text; of all else an attack is no report.
+_TEXTS = {
+    *("app", "app-version", "platform", "platform-version", "network", "library", "reason"),
+    *("app-bundle-id", "app-platform", "app-platform-version", "app-vendor-id", "trustkit-version"),
+    *("pin-set", "user_agent", "method", "protocol", "referrer", "server_ip"),
+}
+
+
+def _documents() -> Iterator[tuple[str, Any, str]]:
+    """Each whole document with an attack in one of its fields; which field, and its media type."""
+    for whole, media in WHOLE.values():
+        entry = whole[0] if isinstance(whole, list) else whole
+        for name in entry:
+            for attack in (ATTACK, [ATTACK]):
+                changed = entry | {name: attack}
+                yield name, [changed] if isinstance(whole, list) else changed, media
+        for name in entry.get("body", ()):
+            changed = entry | {"body": entry["body"] | {name: ATTACK}}
+            yield name, [changed], media
+
+
+def _of_a_chain(met: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
+    """Enough reports of a chain whose issuer's name is an attack that an alert opens."""
+    told: dict[str, Any] = {
+        "served-certificate-chain": list(map(pem_of, met)),
+        "validated-certificate-chain": [],
+    }
+    said = dict.fromkeys(("app", "app-version", "network", "reason"), ATTACK)
+    for number in range(6):
+        named = {"id": f"{number:032d}", "hostname": HOST, "policy": "", "pin-set": ATTACK}
+        yield "chain", certpin(**told, **said, **named), JSON
+
+
+async def _post(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int]:
+    async with open_intake(watch) as intake:
+        collector = Collector(watch, intake)
+        asked = [Asked([json.dumps(each).encode()], media) for _, each, media in documents]
+        return [answer.status for answer in [await ask(collector, each) for each in asked]]
+
+
+def _paths(watch: Watch, digest: str) -> list[str]:
+    with watch.store.read() as connection:
+        opened = [
+            each
+            for each in open_alerts(connection, watch.settings.alerts)
+            if "window.hacked" in each.summary
+        ]
+    assert opened, "no alert says who issued the chain"
+    return [
+        *("/", "/live", "/alerts", "/pin-sets", "/pin-sets/bank-app", "/silences", "/audit"),
+        *(f"/failures?range={time}&by={by}" for by in DIMENSIONS for time in ("24h", "365d")),
+        *(f"/alerts/{each.id}" for each in opened),
+        *(f"/hosts/{HOST}", f"/failures?app={quote(ATTACK)}&reason={quote(ATTACK)}"),
+        *(f"/failures/chains/{digest}?host={HOST}", f"/failures/chains/{digest}"),
+    ]
+
+
+@pytest.mark.slow
+def test_an_attack_in_any_field_of_any_report_is_refused_or_shown_as_text(tmp_path: Path) -> None:
+    watch, year = a_year(tmp_path, hosts=4, groups=40)
+    met = chain(year.now)
+    documents = [*_documents(), *_of_a_chain(met)]
+    answers = asyncio.run(_post(watch, documents))
+    assert set(answers) == {204, 422}
+    taken = {name for (name, _, _), status in zip(documents, answers, strict=True) if status == 204}
+    assert taken >= _TEXTS | {"chain"}
+    Looker(watch).look()
+    browser = TestClient(
+        app_of(watch), "http://127.0.0.1:8460", headers={"accept": "text/html"},
+        client=("127.0.0.1", 50000),
+    )  # fmt: skip
+    seen = 0
+    for path in _paths(watch, chain_of(met).digest.hex()):
+        answer = browser.get(path)
+        assert answer.status_code == 200, path
+        for raw in ("<script>window", "<img", "\u202e", "\u200b", "\0"):
+            assert raw not in answer.text, (path, raw)
+        seen += answer.text.count("&lt;script&gt;window.hacked")
+    assert seen > 20
+    watch.store.close()

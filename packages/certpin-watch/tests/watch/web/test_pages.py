@@ -1,0 +1,419 @@
+"""The pages: who may see them, what they say, and that nothing in them is believed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.testclient import TestClient
+
+from certpin.errors import StoreError
+from certpin_watch import retention
+from certpin_watch.alerts.settings import Settings, Tell
+from certpin_watch.auth.roles import ROLES
+from certpin_watch.auth.visitor import Visitor
+from certpin_watch.secret import Secret
+from certpin_watch.store import sweeps
+from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.tables.alerts import ALERTS, SILENCES
+from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
+from certpin_watch.web.pages import routes as pages
+from certpin_watch.web.pages.about import _shown
+from certpin_watch.web.pages.render import environment
+from tests.watch._pages import a_year, app_of
+from tests.watch._year_pins import FIRST
+from tests.watch.web.hostile import ALERT, SENT, write_hostile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from certpin_watch.watch import Watch
+    from tests.watch._year import Year
+
+WHERE = "http://127.0.0.1:8460"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, Year, bytes]]:
+    """A small year, and what an attacker added to it."""
+    watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=300)
+    yield watch, year, write_hostile(watch.store, year.now)
+    watch.store.close()
+
+
+@pytest.fixture(scope="module")
+def client(made: tuple[Watch, Year, bytes]) -> TestClient:
+    """The only user of this machine."""
+    return client_of(made[0])
+
+
+def client_of(watch: Watch) -> TestClient:
+    """A browser on this machine."""
+    return TestClient(
+        app_of(watch), WHERE, headers={"accept": "text/html"}, client=("127.0.0.1", 50000)
+    )
+
+
+def every_page(year: Year, chain: bytes) -> list[str]:
+    """One address of each page."""
+    return [
+        "/", "/?sort=name&status=holds&q=bank&page=3", f"/hosts/{FIRST[0]}", f"/hosts/{FIRST[3]}",
+        "/hosts/new.bank.example", "/failures", "/failures?range=365d&by=network",
+        "/failures?by=app",
+        f"/failures?range=7d&host={FIRST[0]}", f"/failures/chains/{chain.hex()}?host={FIRST[0]}",
+        f"/failures/chains/{year.inspected.hex()}", "/pin-sets", "/pin-sets/bank-app",
+        "/pin-sets/bank-app?days=365", "/alerts", "/alerts?which=resolved", f"/alerts/{ALERT}",
+        "/alerts/1", "/silences", "/live", "/about",
+    ]  # fmt: skip
+
+
+def csrf_of(page: str) -> str:
+    """The token of a form."""
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+    assert found
+    return found[1]
+
+
+def test_what_is_hostile_stands_on_every_page_as_text(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    seen = 0
+    for path in every_page(made[1], made[2]):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert "<script>window" not in answer.text, path
+        assert "<img" not in answer.text, path
+        assert "\u202e" not in answer.text, path
+        assert not re.search(r"\son\w+=", re.sub(r'"[^"]*"|&[^;]+;[^<]*', "", answer.text)), path
+        seen += answer.text.count("&lt;script&gt;window.hacked")
+    assert seen > 30
+
+
+def test_no_page_has_a_script_or_a_style_of_its_own(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    for path in every_page(made[1], made[2]):
+        page = client.get(path).text
+        assert not re.search(r"<style|<script(?! src=)|\sstyle=|\sonclick|javascript:", page), path
+
+
+def test_the_worst_stands_first_and_what_is_not_known_is_said(client: TestClient) -> None:
+    page = client.get("/").text
+    assert "2 hosts are broken" in page
+    assert page.index(f"/hosts/{FIRST[1]}") < page.index(f"/hosts/{FIRST[3]}")
+    assert "No vantage has ever looked at new.bank.example" in page
+
+
+def test_a_filter_leaves_the_others_out(client: TestClient) -> None:
+    page = client.get("/?q=login&status=broken").text
+    assert "1 of 8 hosts" in page
+    assert f"/hosts/{FIRST[0]}" not in page
+
+
+def test_a_host_is_drawn_with_its_pins_and_what_clients_met(client: TestClient) -> None:
+    page = client.get(f"/hosts/{FIRST[0]}").text
+    assert page.count("<svg") > 5
+    assert "pinned (leaf)" in page
+    assert "Not yet, and nobody can say when: clients of version 9 refuse it" in page
+    assert "another certificate, the same key" in page
+
+
+def test_a_host_with_another_key_is_said_to_be_refused(client: TestClient) -> None:
+    page = client.get(f"/hosts/{FIRST[1]}").text
+    assert "No key of this path is pinned." in page
+
+
+def test_a_chain_is_compared_and_its_issuer_is_a_claim(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    page = client.get(f"/failures/chains/{made[1].inspected.hex()}").text
+    assert "It calls itself Zscaler, which inspects TLS" in page
+    assert "the claim of the certificate alone" in page
+    assert "Issuer <b>differs</b>" in page
+    assert "No location of the monitor ever saw this chain at api.bank.example" in page
+
+
+def test_a_key_that_is_not_pinned_is_green_on_no_page(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    """The usual authority issued it, and alerts call it a possible attack."""
+    watch, year, _ = made
+    chain = year.misissued.hex()
+    page = client.get(f"/failures/chains/{chain}?host={FIRST[0]}").text
+    assert 'class="verdict bad"' in page
+    assert "An authority did issue it for this host: it may be an attack." in page
+    for path in (f"/failures?host={FIRST[0]}", f"/hosts/{FIRST[0]}", "/live"):
+        rows = [row for row in re.split("<li|<tr|<div", client.get(path).text) if chain in row]
+        assert rows, path
+        assert all("badge good" not in row for row in rows), path
+    with watch.store.read() as connection:
+        latest = select(SIGHTINGS.c.served).where(SIGHTINGS.c.host == FIRST[0], LATEST)
+        served = connection.execute(latest).scalars().first() or b""
+    page = client.get(f"/failures/chains/{served.hex()}?host={FIRST[0]}").text
+    assert 'class="verdict good"' in page
+    assert "the pins accept this chain" in page
+
+
+def test_a_chain_that_was_seen_at_another_host_says_nothing_of_this_one(
+    made: tuple[Watch, Year, bytes], client: TestClient
+) -> None:
+    watch, year, _ = made
+    with watch.store.write() as connection:
+        connection.execute(
+            SIGHTINGS.update()
+            .where(SIGHTINGS.c.host == FIRST[4])
+            .values(served=year.misissued, outcome="unverified", verified=b"")
+        )
+    page = client.get(f"/failures/chains/{year.misissued.hex()}?host={FIRST[0]}").text
+    assert f"No location of the monitor ever saw this chain at {FIRST[0]}" in page
+
+
+def test_what_clients_sent_is_laid_out_and_is_a_stranger_s_text(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    page = client.get(f"/failures/chains/{made[1].inspected.hex()}").text
+    assert page.count('<details class="sent">') == 5
+    assert f"{{\n  &#34;hostname&#34;: &#34;{FIRST[0]}&#34;,\n" in page
+    assert "from <bdi>198.51.100.0/24</bdi>" in page
+    assert "Strangers wrote every word" in page
+    page = client.get(f"/failures/chains/{made[2].hex()}").text
+    assert page.count("</pre>") == page.count("</details>") == len(SENT)
+    assert "\\xff\\xed\\xa0\\x80" in page
+    assert "characters more" in page
+    assert max(map(len, re.findall("<pre[^>]*>([^<]*)", page))) <= 100_000
+
+
+def test_a_binary_that_is_still_told_holds_adopted_up(client: TestClient) -> None:
+    page = client.get("/pin-sets/bank-app").text
+    assert "Version 9 is in a binary that" in page
+    assert "Clients tell versions that the journal does not know" in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/hosts/nowhere.example", "/hosts/%3Cscript%3E", "/failures/chains/zz", "/alerts/77777",
+     f"/alerts/{2**63}", f"/failures/chains/{'0' * 64}", "/pin-sets/none"],
+)  # fmt: skip
+def test_what_is_not_there_is_said_on_a_page(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "It is not there" in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_a_store_that_is_away_is_said_and_nothing_old_is_shown(
+    made: tuple[Watch, Year, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("the disk of the database is full", reason="full")
+
+    client = client_of(made[0])
+    client.get("/")
+    monkeypatch.setattr("certpin_watch.web.pages.fleet.hosts.names", refuse)
+    answer = client.get("/")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+    assert "the disk of the database is full" in answer.text
+    assert "bank.example" not in answer.text
+
+
+def test_a_silence_is_made_and_ended_and_both_are_written_down(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    given = {"rule": "strange-chain", "host": "API.bank.example.", "length": "4h", "why": "known"}
+    token = csrf_of(client.get("/silences").text)
+    answer = client.post("/silences", data=given | {"csrf": token}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/silences")
+    with made[0].store.read() as connection:
+        row = connection.execute(select(SILENCES).where(SILENCES.c.why == "known")).one()
+    assert (row.rule, row.host, row.until - row.since) == ("strange-chain", FIRST[0], 4 * 3600)
+    assert "Quiet until" in client.get("/alerts/1").text
+    other = given | {"host": "api.bank.exmple", "csrf": token}
+    assert (
+        "has api.bank.exmple: did you mean api.bank.example?"
+        in client.post("/silences", data=other).text
+    )
+    assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 200
+    assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 404
+    with made[0].store.read() as connection:
+        said = connection.execute(select(AUDIT.c.what).order_by(AUDIT.c.id)).scalars().all()
+    assert said[-3:] == ["silence.made", "silence.made", "silence.ended"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"why": ""}, {"rule": "", "host": ""}, {"length": "9y"}, {"why": "a\nb"}, {"rule": "strange"}],
+)
+def test_a_silence_that_nobody_may_make_is_refused_and_what_was_typed_stays(
+    client: TestClient, wrong: dict[str, str]
+) -> None:
+    given = {"rule": "strange-chain", "host": "kept.example", "length": "4h", "why": "because"}
+    token = csrf_of(client.get("/silences").text)
+    answer = client.post("/silences", data=given | {"csrf": token} | wrong)
+    assert answer.status_code == 422
+    assert "That was not made" in answer.text
+    assert "host" in wrong or 'value="kept.example"' in answer.text
+
+
+def test_a_form_without_its_token_does_nothing(client: TestClient) -> None:
+    given = {"rule": "strange-chain", "host": "", "length": "1h", "why": "forged"}
+    assert client.post("/silences", data=given).status_code == 403
+    assert "forged" not in client.get("/silences").text
+
+
+def test_who_may_only_read_has_no_form_and_no_way_around_it(
+    made: tuple[Watch, Year, bytes],
+) -> None:
+    viewer = Visitor("account", "viewer", ROLES["viewer"], csrf="0123456789abcdef")
+
+    async def named(request: Request, following: Callable[[Request], Any]) -> Response:
+        request.state.visitor = viewer
+        answer: Response = await following(request)
+        return answer
+
+    app = Starlette(
+        routes=pages.routes(made[0]), middleware=[Middleware(BaseHTTPMiddleware, dispatch=named)]
+    )
+    reader = TestClient(app, WHERE, headers={"accept": "text/html"})
+    assert "Keep it quiet" not in reader.get("/alerts/1").text
+    assert "A new one" not in reader.get("/silences").text
+    for path in ("/silences", "/silences/1/end"):
+        given = {"rule": "x", "host": "", "length": "1h", "why": "y", "csrf": viewer.csrf}
+        assert reader.post(path, data=given).status_code == 403
+
+
+def test_without_a_visitor_no_page_is_shown(made: tuple[Watch, Year, bytes]) -> None:
+    stranger = TestClient(Starlette(routes=pages.routes(made[0])), WHERE)
+    for path in every_page(made[1], made[2]):
+        assert stranger.get(path, follow_redirects=False).status_code == 401, path
+
+
+def test_a_pin_file_that_breaks_is_said_on_the_fleet_page(
+    made: tuple[Watch, Year, bytes], client: TestClient
+) -> None:
+    path = made[1].pins[0]
+    good = path.read_text("utf-8")
+    client.get("/")  # the good content has to be known
+    path.write_text("nonsense", "utf-8")
+    try:
+        page = client.get("/").text
+    finally:
+        path.write_text(good, "utf-8")
+    assert "A file cannot be read; what it said before" in page
+    assert f"/hosts/{FIRST[0]}" in page
+
+
+def test_secrets_of_the_settings_are_on_no_page(made: tuple[Watch, Year, bytes]) -> None:
+    tell = Tell("pager", Secret("https://hooks.example/s3cr3t"))
+    changed = replace(made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("s3cr3t"))
+    page = client_of(replace(made[0], settings=changed)).get("/about").text
+    assert "pager" in page
+    assert "s3cr3t" not in page + str([*_shown(tell, {})])
+
+
+def test_the_window_and_what_is_not_deleted_are_on_the_page_about(
+    made: tuple[Watch, Year, bytes],
+) -> None:
+    watch = made[0]
+    page = client_of(watch).get("/about").text
+    assert "A repeated report is recognised for</dt><dd>8.0 days" in page
+    assert "Retention of" not in page
+    short = replace(watch.settings, retention=retention.Settings(identities=3))
+    now = int(watch.clock().timestamp())
+    try:
+        with watch.store.write() as connection:
+            sweeps.note(connection, "audit", now, "busy")
+        page = client_of(replace(watch, settings=short)).get("/about").text
+    finally:
+        with watch.store.write() as connection:
+            sweeps.note(connection, "audit", now)
+    assert "Retention of audit</dt><dd>last complete never" in page
+    assert "Old rows of audit are not deleted: the database had no time." in page
+    assert "too short" in page
+    assert "A repeated report is recognised for 3.0 days, but clients send one again" in page
+
+
+def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: TestClient) -> None:
+    page = client.get("/").text
+    for name in re.findall(r'(?:href|src)="(/static/[^"]+)"', page):
+        answer = client.get(name)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.get("/static/../pages/render.py").status_code == 404
+    assert client.get("/static/render.py").status_code == 404
+
+
+def test_a_vantage_that_is_silent_is_said(client: TestClient) -> None:
+    assert "The vantage singapore looked 3 days ago" in client.get(f"/hosts/{FIRST[3]}").text
+
+
+def test_the_alerts_of_a_host_are_the_worst_first(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    with made[0].store.write() as connection:
+        for number, severity in ((501, "critical"), (502, "info"), (503, "warning")):
+            _open(connection, made[1], number, severity=severity, host=FIRST[5])
+    page = client.get(f"/hosts/{FIRST[5]}").text
+    assert page.index("/alerts/501") < page.index("/alerts/503") < page.index("/alerts/502")
+
+
+def test_what_is_gone_while_its_alert_is_held_open_is_said(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    now = int(made[1].now.timestamp())
+    with made[0].store.write() as connection:
+        _open(connection, made[1], 511, host=FIRST[5], gone_at=now - 240, command="certpin check")
+    page = client.get("/alerts/511").text
+    assert "No longer found since" in page
+    assert "held open in case it comes back" in page
+    for path in ("/alerts", f"/hosts/{FIRST[5]}"):
+        assert "no longer found" in client.get(path).text.lower(), path
+
+
+def test_an_alert_is_acknowledged_and_given_back_and_both_are_written_down(
+    client: TestClient, made: tuple[Watch, Year, bytes]
+) -> None:
+    with made[0].store.write() as connection:
+        _open(connection, made[1], 521)
+    page = client.get("/alerts/521").text
+    given = {"csrf": csrf_of(page), "note": "ticket <12>"}
+    assert client.post("/alerts/521/acknowledge", data={"note": "forged"}).status_code == 403
+    wrong = client.post("/alerts/521/acknowledge", data=given | {"note": "x" * 501})
+    assert "the note is too long" in wrong.text.lower()
+    page = client.post("/alerts/521/acknowledge", data=given).text
+    assert "ticket &lt;12&gt;" in page
+    assert "Acknowledged by" in page
+    assert "Give it back" in page
+    page = client.post("/alerts/521/unacknowledge", data=given).text
+    assert "Acknowledged by" not in page
+    with made[0].store.read() as connection:
+        rows = connection.execute(select(AUDIT).where(AUDIT.c.subject == "521")).all()
+    assert [each.what for each in rows] == ["alert.acknowledged", "alert.unacknowledged"]
+
+
+def test_days_are_coloured_as_the_status_judges_them() -> None:
+    days = environment().get_template("_parts.html").module.days  # type: ignore[attr-defined]
+    assert str(days(6.2, None, False)) == '<span class="">6 days</span>'
+    assert str(days(1.0, None, True)) == '<span class="soon">1 day</span>'
+    assert str(days(-3.5, None, True)) == '<span class="late">expired 3 days ago</span>'
+
+
+def _open(connection: Connection, year: Year, number: int, **more: Any) -> None:
+    now = int(year.now.timestamp())
+    values: dict[str, Any] = {
+        "key": f"test {number}",
+        "rule": "pin-mismatch",
+        "severity": "warning",
+    }
+    values |= {"host": "", "pin_set": "", "summary": f"It is wrong {number}.", "command": ""}
+    values |= {"details": "{}", "clients": None, "opened_at": now - 600, "last_at": now - 300}
+    connection.execute(ALERTS.insert().values(id=number, repeats=0, **values | more))

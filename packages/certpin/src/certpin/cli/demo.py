@@ -1,0 +1,229 @@
+"""``certpin demo``: a pinned client, a man in the middle, and a rotation, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.group import load_extension
+from certpin.cli.main import FINDING
+from certpin.cli.options import json_option
+from certpin.cli.reply import print_json
+from certpin.cli.screen import fold
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+    from certpin.cli.demo_matrix import Compared
+    from certpin.errors import PinError
+    from certpin.lab import Authority, Identity, LabServer
+
+HOST = "localhost"
+_SECRET = "/transfer?amount=100"  # noqa: S105  # what must not reach the attacker
+
+
+_MATRIX = (
+    "Now everything that the lab has: every forged certificate, and every legitimate change, "
+    "against a client without pins and against the same client with certpin."
+)
+_INTRODUCTION = (
+    "A bank's server and two clients, over real TLS on this machine. The unpinned client trusts "
+    "every authority that the machine trusts; the pinned one wants a key that is pinned, too."
+)
+_NEXT = """\
+Next, a server of your own:
+  certpin pin HOST
+  certpin add HOST --backup-key backup.key
+and a client of your own:
+  certpin prove --host HOST -- COMMAND"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One thing that happened, and whether it is what should happen."""
+
+    title: str
+    client: str
+    outcome: str
+    as_it_should: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything that the demonstration needs: a server's two keys, an attacker, two clients."""
+
+    server: Identity
+    backup: Identity
+    attacker: Identity
+    pinned: ssl.SSLContext
+    unpinned: ssl.SSLContext
+    roots: tuple[Authority, ...]
+
+
+@click.command()
+@click.option(
+    "--watch", "watched", is_flag=True, help="End in the watch: pages with all of it in them."
+)
+@json_option
+@click.pass_context
+def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
+    """Watch a pinned client refuse a man in the middle.
+
+    Real TLS on this machine's loopback; nothing leaves it, and nothing stays. A bank's server is
+    called by two clients: one trusts every authority that the machine trusts, as most do; the
+    other has the server's pins too. Then an attacker steps in, whose authority the machine
+    trusts, as a company's proxy or malware arranges it. The server changes to its backup key. At
+    last both clients go through the whole matrix of attacks and legitimate changes. Then, if you
+    like, the watch shows what such an attack looks like to whoever runs the server.
+
+    Exit code 0: everything went as it should.
+    """
+    from certpin.cli.demo_matrix import comparison_facts, print_comparison, totals
+    from certpin.lab.pki import LEGEND
+
+    if watched and as_json:
+        raise click.UsageError("--watch serves pages until Ctrl-C: it cannot go with --json")
+    scenes: list[Scene] = []
+    if not as_json:
+        click.echo(fold(_INTRODUCTION, sys.stdout))
+    stage = set_stage()
+    for scene in play(stage):
+        if not as_json:
+            _tell(scene, new=not scenes or scenes[-1].title != scene.title)
+        scenes.append(scene)
+    if not as_json:
+        click.echo(fold(f"\n{_MATRIX}\n\n{LEGEND}\n", sys.stdout))
+    rows = _compare(quiet=as_json)
+    if as_json:
+        told = [comparison_facts(row) for row in rows]
+        print_json({"scenes": [vars(scene) for scene in scenes], "matrix": told} | totals(rows))
+    else:
+        print_comparison(rows)
+        click.echo(fold(_sum(totals(rows)), sys.stdout))
+        click.echo(f"\n{_NEXT}")
+        _end_in_the_watch(stage, wanted=watched)
+    if not all([each.as_it_should for each in scenes] + [row.as_it_should for row in rows]):
+        ctx.exit(FINDING)
+
+
+def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
+    """Where it was asked for, or where somebody is there to be asked."""
+    from certpin.errors import ConfigError
+
+    if not wanted and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo("and all of it in the monitoring service, in a browser:\n  certpin demo --watch")
+        return
+    try:
+        monitor = load_extension("certpin.extensions", "demo", "the monitoring service")
+    except ConfigError as exc:
+        click.echo(f"{exc.problem}: {exc.fix}")
+        return
+    if wanted or click.confirm("\nSee it in the monitoring service, in a browser on this machine?"):
+        monitor(stage.server, stage.backup, stage.attacker, *stage.roots)
+
+
+def _compare(*, quiet: bool) -> list[Compared]:
+    """Run the matrix, with a count on a terminal."""
+    from certpin.cli.demo_matrix import compare
+    from certpin.cli.parallel import progress
+    from certpin.lab.attacks import CASES
+
+    with progress(2 * (len(CASES) + 2), "attacking", quiet=quiet) as advance:
+        return compare(lambda _: advance())
+
+
+def _sum(counts: dict[str, int]) -> str:
+    return (
+        "\nThe client without pins gave its data away in {unpinned_fooled} of {attacks} attacks, "
+        "the one with certpin in {pinned_fooled}. After {legitimate} legitimate changes of the "
+        "server's certificate, the one works {unpinned_works} times, the other {pinned_works}."
+    ).format(**counts)
+
+
+def set_stage() -> Stage:
+    """Make keys and certificates, fresh each time, and both clients."""
+    import ssl
+
+    from certpin.lab import Authority
+    from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+    from certpin.tls import PinnedSSLContext
+
+    root = Authority("Honest Root")
+    bank = root.intermediate("Honest Intermediate")
+    rogue = Authority("Rogue Root (installed on this machine)")
+    server, backup = bank.issue(HOST), bank.issue(HOST)
+    policy = HostPolicy(
+        HostPattern.parse(HOST), (HostPin(server.pin, "leaf"), HostPin(backup.pin, "backup"))
+    )
+    pinned = PinnedSSLContext(PinSet("demo", 1, (policy,)))
+    unpinned = ssl.create_default_context()
+    for context in (pinned, unpinned):
+        for trusted in (root, rogue):
+            context.load_verify_locations(cadata=trusted.certificate.der)
+    return Stage(server, backup, rogue.issue(HOST), pinned, unpinned, (root, rogue))
+
+
+def play(stage: Stage) -> Iterator[Scene]:
+    """Run the scenes in order."""
+    from certpin.lab import LabServer
+
+    with LabServer(stage.server, b"your balance is 1,234.56\n") as server:
+        yield _scene("The bank's own server", "pinned", server, stage.pinned, accepted=True)
+        server.use(stage.attacker)
+        title = "A man in the middle, whose authority this machine trusts"
+        yield _scene(title, "unpinned", server, stage.unpinned, accepted=True)
+        yield _scene(title, "pinned", server, stage.pinned, accepted=False)
+        server.use(stage.backup)
+        title = "The server changed to its backup key"
+        yield _scene(title, "pinned", server, stage.pinned, accepted=True)
+
+
+def _scene(
+    title: str, client: str, server: LabServer, context: ssl.SSLContext, *, accepted: bool
+) -> Scene:
+    before = len(server.received)
+    error = _call(server.port, context)
+    server.wait_for(before + 1)
+    leaked = any(server.received[before:])
+    if error is None:
+        outcome = "accepted, and the request was sent"
+    else:
+        outcome = "refused, and not a byte was sent" if not leaked else "refused TOO LATE"
+    as_it_should = (error is None) == accepted and leaked == accepted
+    return Scene(title, client, outcome, as_it_should, str(error or ""))
+
+
+def _call(port: int, context: ssl.SSLContext) -> PinError | None:
+    from http.client import HTTPSConnection
+
+    from certpin.errors import PinError
+
+    connection = HTTPSConnection(HOST, port, timeout=10, context=context)
+    try:
+        connection.request("GET", _SECRET)
+        connection.getresponse().read()
+    except PinError as exc:
+        return exc
+    finally:
+        connection.close()
+    return None
+
+
+def _tell(scene: Scene, *, new: bool) -> None:
+    fooled = scene.client == "unpinned"
+    colour = "green" if scene.as_it_should and not fooled else "red"
+    if new:
+        click.secho(f"\n{scene.title}", bold=True)
+    click.echo(f"  the {scene.client} client: ", nl=False)
+    click.secho(scene.outcome, fg=colour)
+    if fooled:
+        click.echo("    The attacker reads along, and nobody sees it.")
+    if not scene.as_it_should:
+        click.secho("    This is NOT as it should be.", fg="red")
+    for line in scene.detail.splitlines():
+        click.echo(fold(f"    {line}", sys.stdout))

@@ -1,0 +1,271 @@
+"""``certpin``: the group of all commands, and what their errors mean for the exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+
+import click
+
+from certpin._version import __version__
+from certpin.cli.group import LazyGroup
+from certpin.cli.reply import Reply
+from certpin.cli.screen import plain_warnings, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.errors import CertpinError, ConfigError
+
+# The exit codes of every command.
+HOLDS = 0
+FINDING = 1
+USAGE = 2
+INCONCLUSIVE = 3
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
+CLOSED = 141  # 128 and the number of SIGPIPE: the reader of the output has gone
+
+# A new command is one file with a function of its own name, and one line here. Each is loaded when
+# it is called: `certpin --version` starts no client library.
+COMMANDS = {
+    "pin": "Show what a server or a file presents, and what to pin of it.",
+    "add": "Write a host into the pin file, with a backup.",
+    "check": "Compare what every pinned host serves with what is pinned.",
+    "lint": "Find mistakes in a pin file that lock users out or expose them.",
+    "explain": "Explain a rule of lint, or list them all.",
+    "diff": "Tell what a change of the pins means for installed clients.",
+    "get": "Make one request, pinned.",
+    "export": "Write the pins as another platform wants them.",
+    "import": "Write the pins of another platform's file into the pin file.",
+    "rotate": "Change a key without locking anyone out.",
+    "publish": "Sign pin sets, and bring them to installed clients.",
+    "serve": "Monitor your servers and the reports of your apps, and send alerts.",
+    "watch": "Administer the monitoring service: accounts, alerts, workers, database.",
+    "scan": "Read the certificates of many hosts, as JSON lines.",
+    "prove": "Attack a client, and say what got through.",
+    "lab": "List the attacks, or serve them to a device.",
+    "demo": "Watch a pinned client refuse a man in the middle.",
+}
+EXTENSIONS = ("serve", "watch")  # of the package certpin-watch
+
+# What may be over when a database is asked again (certpin_watch.store.failures).
+_PASSING = frozenset({"away", "busy", "disk", "full"})
+
+# A refusal is printed as the error that it is; the log record would say it twice.
+_SILENT = logging.NullHandler()
+
+
+class _OutputError(Exception):
+    """Standard output cannot be written. The cause says why."""
+
+
+class CommandGroup(LazyGroup):
+    """The group of all commands: whatever happens becomes an exit code, and JSON if wanted."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take ``certpin help COMMAND`` as ``certpin COMMAND --help``."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the options of certpin itself, which print its help for example."""
+        with _output_checked():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            with _output_checked():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None
+
+    def main(self, args: Any = None, *more: Any, **extra: Any) -> NoReturn:
+        """Run a command, and end with one of the exit codes."""
+        words = list(sys.argv[1:] if args is None else args)
+        with plain_warnings():
+            sys.exit(self._main(words, *more, **extra))
+
+    def _main(self, words: list[str], *more: Any, **extra: Any) -> int:
+        reply = Reply(words)
+        try:
+            try:
+                code = self._run(reply, words, *more, **extra)
+            except KeyboardInterrupt:  # while an error was printed
+                code = INTERRUPTED
+            with _output_checked():
+                reply.finish(code)
+                sys.stdout.flush()
+        except _OutputError as exc:
+            return _without_output(exc)
+        return code
+
+    def _run(self, reply: Reply, words: list[str], *more: Any, **extra: Any) -> int:
+        extra |= {"standalone_mode": False, "obj": reply}
+        try:
+            return super().main(words, *more, **extra) or HOLDS
+        except click.ClickException as exc:
+            if not reply.fail(exc, exc.format_message()):
+                exc.show()
+            return exc.exit_code
+        except click.Abort as exc:
+            if sys.stderr.isatty():
+                click.echo(err=True)  # the terminal shows ^C on this line
+            if not reply.fail(exc, "stopped"):
+                say("certpin", "stopped")
+            return INTERRUPTED
+        except Exception as exc:
+            if not _is_ours(exc):
+                raise
+            report_error(exc, reply)
+            return _code(exc)
+
+
+def report_error(exc: CertpinError, reply: Reply | None = None) -> None:
+    """Print an error with which the command ends: on standard error, or as JSON."""
+    reply = reply or click.get_current_context().find_root().obj
+    if not reply.fail(exc, getattr(exc, "problem", str(exc))):
+        say("certpin", _message(exc))
+
+
+@contextmanager
+def extra_needed(extra: str, what: str) -> Iterator[None]:
+    """Say which extra to install if a package of it, or one that it needs, is missing.
+
+    Raises:
+        ConfigError: a package is missing.
+
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        package = (exc.name or "certpin").partition(".")[0]
+        if package == "certpin" or package in sys.stdlib_module_names:
+            raise
+        from certpin.errors import ConfigError
+
+        raise ConfigError(
+            f"{what} needs the package {package}", fix=f"pip install 'certpin[{extra}]'"
+        ) from exc
+
+
+@contextmanager
+def _output_checked() -> Iterator[None]:
+    """Separate failures of the output. Networks have errors of certpin's, and files have a name."""
+    try:
+        yield
+    except OSError as exc:
+        if _is_ours(exc):  # a PinError is an OSError
+            raise
+        if exc.filename is not None:
+            raise _unusable_file(exc) from exc
+        raise _OutputError from exc
+
+
+def _without_output(exc: _OutputError) -> int:
+    cause = exc.__cause__
+    with suppress(OSError):  # Python would try to write the rest once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(cause, BrokenPipeError):
+        return CLOSED
+    say("certpin", str(getattr(cause, "strerror", None) or cause))
+    return INCONCLUSIVE
+
+
+def _is_ours(exc: Exception) -> TypeGuard[CertpinError]:
+    from certpin.errors import CertpinError
+
+    return isinstance(exc, CertpinError)
+
+
+def _unusable_file(exc: OSError) -> ConfigError:
+    from certpin.errors import ConfigError
+    from certpin.x509 import printable  # on first need: no command has been loaded yet
+
+    return ConfigError(
+        f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
+        fix="check the path and the rights to it and its folders",
+    )
+
+
+def _message(exc: CertpinError) -> str:
+    """Return the text of the error, with its fix on a separate line."""
+    from certpin.errors import InputError
+
+    if isinstance(exc, InputError) and exc.fix:
+        return f"{exc.problem}\n  fix: {exc.fix}"
+    return str(exc)
+
+
+def _code(exc: CertpinError) -> int:
+    from certpin.errors import PinError, ProbeError, StoreError
+
+    if isinstance(exc, PinError):
+        return FINDING
+    if isinstance(exc, StoreError):
+        return INCONCLUSIVE if exc.reason in _PASSING else USAGE
+    return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
+
+
+@click.group(
+    cls=CommandGroup,
+    lazy=COMMANDS,
+    extensions=EXTENSIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 it holds; 1 a finding (pins don't match, a chain doesn't verify); "
+    "2 usage or a bad file; 3 inconclusive (the network). `certpin help COMMAND` is the same as "
+    "`certpin COMMAND --help`.",
+)
+@click.version_option(__version__, "-V", "--version", prog_name="certpin")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Pin certificates, so that a client accepts its own server and nobody else.
+
+    TLS trusts every authority that the machine trusts. A pin narrows that down: it is the
+    fingerprint (SHA-256) of a public key that your server's certificate must have, whoever
+    issued the certificate. certpin keeps such pins in a file, pins.toml, and has every client
+    check them.
+
+    \b
+    Begin with:
+      certpin demo                                 see what a pin is good for
+      certpin pin HOST                             what does my server present?
+      certpin add HOST --backup-key backup.key     pin it, with a backup
+      certpin check                                does everything still match?
+    """  # noqa: D301  # click reads the \b itself: the lines below it stay as they are
+    logging.getLogger("certpin").addHandler(_SILENT)
+    if "NO_COLOR" in os.environ:
+        ctx.color = False
+
+
+def main() -> None:
+    """Run the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that this terminal has no letters for shall not end the program.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        cli(prog_name="certpin")
+    except SystemExit as exc:
+        if "mitmproxy_rs" in sys.modules:
+            _end_at_once(exc.code)
+        raise
+
+
+def _end_at_once(code: Any) -> NoReturn:
+    """End without Python's own end.
+
+    The tunnel's library has threads that may call into Python while it ends: seen on 3.13 as a
+    SIGSEGV, after all was done, in place of the exit code.
+    """
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else USAGE)
+
+
+if __name__ == "__main__":
+    main()

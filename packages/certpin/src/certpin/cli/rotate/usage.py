@@ -1,0 +1,148 @@
+"""The usage that clients reported, from a running monitoring service or from its database."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, quote, urlsplit
+
+from certpin.cli.group import load_extension
+from certpin.errors import ConfigError, DialError
+from certpin.pins.policy import is_report_address
+from certpin.probe import describe_error
+from certpin.rotation import ReportedUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+TOKEN_VARIABLE = "CERTPIN_WATCH_TOKEN"  # noqa: S105  # the name of a variable
+_DAYS = 400  # all that the service keeps: a binary may be reported long after its recorded end
+_TIMEOUT = 30.0  # seconds
+_MAX_BYTES = 16 * 1024 * 1024
+_OPTION = "--watch"
+
+
+def reported_usage(
+    watch: str, pin_set: str, now: datetime, versions: Iterable[int]
+) -> tuple[ReportedUsage, ...]:
+    """Return the reported usage of some versions.
+
+    Args:
+        watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
+            ``file:PATH``.
+        pin_set: the name of the pin set.
+        now: the current time, for the database.
+        versions: the numbers of the versions.
+
+    Raises:
+        ConfigError: the address is invalid, or a database is named without certpin-watch.
+        DialError: the service refuses the request, or its answer is invalid.
+        StoreError: the database can't be read.
+    """
+    if watch.startswith(("https://", "http://")):
+        wanted = set(versions)
+        return tuple(usage for usage in _by_url(watch, pin_set) if usage.version in wanted)
+    return _by_store(watch, pin_set, now, versions)
+
+
+def _by_store(
+    watch: str, pin_set: str, now: datetime, versions: Iterable[int]
+) -> tuple[ReportedUsage, ...]:
+    stored_usage = load_extension(
+        "certpin.extensions", "usage", f"{_OPTION} with the database of the monitoring service"
+    )
+    found: tuple[ReportedUsage, ...] = stored_usage(watch, pin_set, now, versions, _DAYS)
+    return found
+
+
+def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
+    """Ask the service's API. Redirects are not followed, so only this address gets the token."""
+    if not is_report_address(watch):
+        raise ConfigError(
+            "a token must not travel in clear text",
+            key=_OPTION,
+            fix="give an https:// address; http:// is only for this machine",
+        )
+    url = urlsplit(watch)
+    path = f"{url.path.rstrip('/')}/api/v1/pin-sets/{quote(pin_set, safe='')}/adoption"
+    answer = _get(url, f"{path}?days={_DAYS}")
+    try:
+        reports = [
+            ReportedUsage(datetime.fromisoformat(day["day"]), day["version"], day["clients"])
+            for day in answer["days"]
+        ]
+        if not all(map(_is_valid, reports)):
+            raise ValueError("not a count")  # noqa: TRY301  # reported with the others, below
+    except (KeyError, TypeError, ValueError) as exc:
+        raise _error(url, "the answer is not that of a monitoring service") from exc
+    yield from reports
+
+
+def _is_valid(usage: ReportedUsage) -> bool:
+    """Return True if the numbers are integers (in Python, JSON's true is one) from 0 on."""
+    numbers = (usage.version, usage.clients)
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    return whole and usage.day.tzinfo is not None
+
+
+def _get(url: SplitResult, path: str) -> Any:
+    headers = {"Accept": "application/json"}
+    if token := os.environ.get(TOKEN_VARIABLE):
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        with closing(_connection(url)) as connection:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            data = response.read(_MAX_BYTES + 1)
+    except (OSError, http.client.HTTPException, ValueError) as exc:
+        raise _unanswered(url, exc) from exc
+    if response.status != 200:
+        raise _refusal(url, response.status)
+    if len(data) > _MAX_BYTES:
+        raise _error(url, f"the answer has more than {_MAX_BYTES} bytes")
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise _error(url, "the answer is not that of a monitoring service") from exc
+
+
+def _unanswered(url: SplitResult, exc: Exception) -> DialError:
+    """Say why there is no answer. Only in words that can't contain the token."""
+    problem, fix = "the monitoring service can't be asked", ""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        problem += f": its certificate does not verify: {exc.verify_message}"
+        fix = (
+            "if it is from your own authority, name that one in the variable SSL_CERT_FILE; or let "
+            "the service present every intermediate"
+        )
+    elif isinstance(exc, OSError):
+        problem += f": {describe_error(exc)}"
+    return _error(url, problem, fix)
+
+
+def _connection(url: SplitResult) -> http.client.HTTPConnection:
+    host, port = url.hostname or "", url.port
+    if url.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+    context = ssl.create_default_context()
+    return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
+
+
+def _refusal(url: SplitResult, status: int) -> DialError:
+    fixes = {
+        401: f"set {TOKEN_VARIABLE} to a token with the scope read",
+        403: "use a token with the scope read",
+        404: "check that the service monitors this pin file: both pin sets must have the same name",
+    }
+    return _error(url, f"the monitoring service answers {status}", fixes.get(status, ""))
+
+
+def _error(url: SplitResult, problem: str, fix: str = "") -> DialError:
+    port = url.port or (443 if url.scheme == "https" else 80)
+    fix = fix or "try again, or leave --watch out: then only T_adopt counts"
+    return DialError(problem, host=url.hostname or "", port=port, fix=fix)

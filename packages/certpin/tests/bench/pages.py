@@ -1,0 +1,101 @@
+"""The pages of the watch, with a year of 500 hosts behind them: the server's time for each.
+
+From the request to the last byte of the answer, without the network: the processor's time, and
+beside it that of a clock, which others on the machine make longer. The first look is left out: it
+parses what is kept parsed from then on. The peer is one look of SQLite at every sum of the year.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from starlette.testclient import TestClient
+
+from certpin_watch.web.pages.failures import DIMENSIONS
+from tests.bench.paired import Figure
+from tests.watch._pages import a_year, app_of
+from tests.watch._year_pins import FIRST, SETS
+from tests.watch.photos import pages_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin_watch.store import Store
+
+HOSTS, GROUPS = 500, 300_000
+_EVERY_SUM = "SELECT place, sum(count), min(first_at), max(last_at) FROM day_places GROUP BY place"
+_LOOKS = 9
+
+# A year of failures of some reports alone, each divided by everything that the page offers.
+_FILTERS = {
+    "of one network": {"network": "wifi"},
+    "of one version of the app": {"app_version": "5.4.0"},
+    "of one platform": {"platform": "android"},
+    "of one app": {"app": "Bank"},
+    "for one reason": {"reason": "mismatch"},
+    "of one pin set, which is all": {"pin_set": SETS[0]},
+    "of one host": {"host": FIRST[0]},
+    "of one network and platform, for one reason": {
+        "network": "cellular", "platform": "ios", "reason": "mismatch",
+    },
+    "of nobody": {"app": "nobody"},
+}  # fmt: skip
+
+
+def figures() -> Iterator[Figure]:
+    """The median and the slowest of each page."""
+    with tempfile.TemporaryDirectory() as folder:
+        watch, year = a_year(Path(folder), hosts=HOSTS, groups=GROUPS)
+        client = TestClient(
+            app_of(watch), "http://127.0.0.1:8460", headers={"accept": "text/html"},
+            client=("127.0.0.1", 50000),
+        )  # fmt: skip
+        look = 1000 * statistics.median(_plain_look(watch.store) for _ in range(_LOOKS))
+        yield Figure("a plain look at every sum of the year", look, " ms")
+        slowest = ("", 0.0)
+        for name, path in pages_of(year).items():
+            client.get(path)
+            looks = [_look(client, path) for _ in range(_LOOKS)]
+            took, waited = (1000 * statistics.median(each) for each in zip(*looks, strict=True))
+            yield Figure(f"page of the watch, server's time / a plain look: {name}", took / look)
+            yield Figure("  beside it: the same", took, " ms")
+            yield Figure("  beside it: the same by the clock", waited, " ms")
+            slowest = max(slowest, (name, took), key=lambda each: each[1])
+        for name, took in _filtered(client):
+            yield Figure(f"a year of failures {name}, the slowest / a plain look", took / look)
+            slowest = max(slowest, (f"a year {name}", took), key=lambda each: each[1])
+        name = f"pages of the watch, the slowest / a plain look: {slowest[0]}"
+        yield Figure(name, slowest[1] / look)
+        yield Figure("  beside it: the same", slowest[1], " ms")
+        watch.store.close()
+
+
+def _filtered(client: TestClient) -> Iterator[tuple[str, float]]:
+    """Milliseconds of the processor for each filter, by what takes the longest."""
+    for name, only in _FILTERS.items():
+        took = []
+        for by in DIMENSIONS:
+            path = f"/failures?{urlencode({'range': '365d', 'by': by, **only})}"
+            client.get(path)
+            took.append(statistics.median(_look(client, path)[0] for _ in range(_LOOKS)))
+        yield name, 1000 * max(took)
+
+
+def _plain_look(store: Store) -> float:
+    """Seconds of the processor for reading and adding up all sums, without anything around it."""
+    begun = time.process_time()
+    with store.read() as connection:
+        connection.exec_driver_sql(_EVERY_SUM).all()
+    return time.process_time() - begun
+
+
+def _look(client: TestClient, path: str) -> tuple[float, float]:
+    """Seconds of the processor, and of the clock."""
+    spent, begun = time.process_time(), time.perf_counter()
+    client.get(path)
+    return time.process_time() - spent, time.perf_counter() - begun

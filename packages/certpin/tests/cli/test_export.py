@@ -1,0 +1,174 @@
+"""``certpin export``: written, compared, refused; nothing is lost without a word."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.cli.main import COMMANDS
+from certpin.formats import FORMATS
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.kit import policy
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+HOST = "api.bank.example"
+LEAF = policy(HOST, match="leaf")
+
+
+@pytest.fixture(autouse=True)
+def _pins(run: Run) -> None:
+    write(LEAF)
+
+
+def test_it_is_printed_where_no_place_is_named(run: Run) -> None:
+    done = run("export", "json")
+    assert done.code == 0
+    assert done.out.startswith('{\n  "schema": "certpin-pins/1",\n  "name": "bank"')
+    assert done.err == ""
+
+
+def test_it_is_written_once_and_then_left_alone(run: Run) -> None:
+    done = run("export", "curl", "--out", ".")
+    assert done.out.startswith("written    curl-pins.conf\nNext:  curl --config curl-pins.conf")
+    before = Path("curl-pins.conf").stat().st_mtime_ns
+    done = run("export", "curl", "--out", ".")
+    assert done.out.startswith("unchanged  curl-pins.conf\nMind:")
+    assert Path("curl-pins.conf").stat().st_mtime_ns == before
+
+
+def test_folders_are_made_and_a_file_may_have_another_name(run: Run) -> None:
+    assert run("export", "json", "--out", "a/b/mine.json").code == 0
+    assert run("export", "json", "--out", "a/c/").code == 0
+    assert Path("a/b/mine.json").read_text() == Path("a/c/pins.json").read_text()
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/commands.md", "packages/certpin/src/certpin/cli/export.py"]
+)
+def test_the_example_for_android_lands_where_its_build_looks(run: Run, page: str) -> None:
+    text = (Path(__file__).parents[4] / page).read_text(encoding="utf-8")
+    outs = set(re.findall(r"certpin export android --out (\S+)", text))
+    assert [run("export", "android", "--out", out).code for out in outs] == [0]
+    assert Path("app/src/main/res/xml/network_security_config.xml").exists()
+
+
+def test_a_check_says_whether_it_is_up_to_date(run: Run) -> None:
+    assert run("export", "json", "--out", "x.json", "--check").code == 1
+    assert not Path("x.json").exists()
+    run("export", "json", "--out", "x.json")
+    done = run("export", "json", "--out", "x.json", "--check")
+    assert (done.code, done.out.splitlines()[0]) == (0, "current    x.json")
+    write(LEAF, policy("new.example"))
+    done = run("export", "json", "--out", "x.json", "--check")
+    assert done.code == 1
+    assert "differs    x.json\n--- x.json (there)\n+++ x.json (from the pin file)" in done.out
+    assert '+      "pattern": "new.example",' in done.out
+    assert "new.example" not in Path("x.json").read_text()
+
+
+def test_a_check_needs_something_to_compare_with(run: Run) -> None:
+    done = run("export", "json", "--check")
+    assert (done.code, "--check compares" in done.err) == (2, True)
+
+
+def test_what_is_lost_is_a_warning_and_with_strict_an_error(run: Run) -> None:
+    write(policy(HOST, match="leaf", expires=datetime(2027, 6, 1, tzinfo=UTC)))
+    done = run("export", "curl", "--out", ".")
+    assert (done.code, done.err) == (
+        0,
+        (
+            f"certpin: warning: {HOST}: expires is left out, so the pins stay in force after it: "
+            "curl does not support expiry dates\n"
+        ),
+    )
+    Path("curl-pins.conf").unlink()
+    done = run("export", "curl", "--out", ".", "--strict")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"certpin: error: {HOST}: expires is left out")
+    assert not Path("curl-pins.conf").exists()
+
+
+def test_strict_is_content_where_nothing_is_lost(run: Run) -> None:
+    assert run("export", "curl", "--out", ".", "--strict").code == 0
+
+
+def test_a_release_has_no_debug_section(run: Run, ca: Path) -> None:
+    with Path("pins.toml").open("a") as file:
+        file.write(f'[debug]\nanchors = "{ca}"\n')
+    assert run("export", "json").code == 0
+    done = run("export", "json", "--release", "--out", "x.json")
+    assert (done.code, "has a [debug] section" in done.err) == (2, True)
+    assert not Path("x.json").exists()
+
+
+def test_one_policy_alone_is_exported(run: Run) -> None:
+    write(LEAF, policy("*.pay.example", match="leaf"))
+    assert "there are 2 hosts" in run("export", "curl", "--out", ".").err
+    done = run("export", "curl", "--out", ".", "--host", "*.PAY.example")
+    assert done.code == 0
+    assert "# for *.pay.example\n" in Path("curl-pins.conf").read_text()
+    done = run("export", "curl", "--out", ".", "--host", "x.example")
+    assert (done.code, "no policy of the pin file covers it" in done.err) == (2, True)
+
+
+def test_several_files_are_not_printed_and_want_a_folder(run: Run, ca: Path) -> None:
+    write(LEAF, trust=ca)
+    done = run("export", "curl")
+    assert (done.code, "--out names a folder" in done.err) == (2, True)
+    Path("file").touch()
+    done = run("export", "curl", "--out", "file")
+    assert (done.code, "file is a file, and curl goes into a folder" in done.err) == (2, True)
+
+
+def test_a_place_that_cannot_be_written_is_said(run: Run) -> None:
+    Path("file").touch()
+    done = run("export", "json", "--out", "file/x.json")
+    assert (done.code, "cannot be" in done.err) == (2, True)
+    Path("folder").mkdir()
+    Path("folder/pins.json").mkdir()
+    assert run("export", "json", "--out", "folder").code == 2
+
+
+def test_a_bad_pin_file_is_said(run: Run) -> None:
+    Path("pins.toml").write_text("schema = 1\n")
+    assert run("export", "json").code == 2
+
+
+def test_json_tells_of_every_file_and_loss(run: Run) -> None:
+    write(policy(HOST))
+    done = run("export", "curl", "--json")
+    _documented.check("export", done.json)
+    assert [(each["path"], each["state"]) for each in done.json["files"]] == [
+        ("curl-pins.conf", "printed")
+    ]
+    assert done.json["files"][0]["text"].startswith("# certpin pin set")
+    assert [(each["aspect"], each["host"]) for each in done.json["losses"]] == [("match", HOST)]
+    done = run("export", "curl", "--json", "--out", ".")
+    assert [(each["state"], each["text"]) for each in done.json["files"]] == [("written", None)]
+    done = run("export", "curl", "--json", "--strict", "--out", ".")
+    assert (done.code, done.json["files"]) == (1, [])
+
+
+def test_the_formats_are_listed_and_a_wrong_name_says_how(run: Run) -> None:
+    listed = run("export", "--list").out
+    refused = run("export", "no-such-format").err
+    assert all(name in listed for name in FORMATS)
+    assert "`certpin export --list` lists them" in refused
+    assert "export" in COMMANDS
+
+
+@pytest.mark.parametrize("name", ["wultra", "hpkp", "chromium"])
+def test_a_removed_format_is_refused_as_unknown(run: Run, name: str) -> None:
+    for words in (["export", name], ["import", name, "file"]):
+        done = run(*words)
+        assert done.code == 2
+        assert f"there is no format '{name}'" in done.err
+        assert "`certpin export --list` lists them" in done.err
+    assert name not in run("export", "--list").out

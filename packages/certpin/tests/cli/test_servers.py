@@ -1,0 +1,166 @@
+"""The way of the README on a port that is not 443: each command works as it is printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certpin.cli.upstream import find_upstream
+from certpin.lab import Identity, LabServer
+from certpin.pinfile import PinSet
+from certpin.pinfile.editor import PinFileEditor
+from certpin.pins import HostServer
+from tests import kit
+from tests.cli._pinfiles import write
+from tests.cli._rotating import days_pass, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab import Authority
+    from tests.cli.conftest import Done, Run
+
+README = Path(__file__).parents[4] / "README.md"
+KEY = ("--backup-key", "backup.key")
+
+
+def _printed(run: Run, line: str) -> Done:
+    """Run a command as certpin or a page prints it."""
+    words = shlex.split(line)
+    assert words.pop(0) == "certpin"
+    return run(*words)
+
+
+def _following(done: Done) -> str:
+    (line,) = [each for each in done.out.splitlines() if each.startswith("Next:")]
+    return line.removeprefix("Next:").strip()
+
+
+def test_the_commands_of_the_readme_work_on_another_port(
+    run: Run,
+    identity: Identity,
+    root: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The authority is one that this machine trusts, as that of a public server is."""
+    kit.trust_on_this_platform(root, tmp_path, monkeypatch)
+    section = README.read_text(encoding="utf-8").split("## Pin a server of your own")[1]
+    lines = [line for line in section.split("```")[1].splitlines() if line.startswith("certpin ")]
+    with LabServer(identity) as server:
+        target = f"localhost:{server.port}"
+        for line in lines:
+            done = _printed(run, line.partition("#")[0].replace("api.bank.example", target))
+            assert (done.code, done.err) == (0, ""), line
+            if line.startswith("certpin add"):
+                assert _printed(run, _following(done)).code == 0
+    assert [line.split()[1] for line in lines] == ["pin", "add", "check", "lint", "get"]
+    assert PinSet.load("pins.toml").policies[0].servers == (HostServer("localhost", server.port),)
+
+
+def test_a_rotation_goes_through_with_the_commands_that_the_plan_prints(
+    run: Run, identity: Identity, intermediate: Authority, ca: Path
+) -> None:
+    with LabServer(identity) as server:
+        run("add", f"localhost:{server.port}", "--ca-file", ca, *KEY)
+        assert run("rotate", "publish", "--opened", "2d").code == 0
+        days_pass(40)
+        (host,) = run("rotate", "plan", "--to", "backup.key", "--json").json["hosts"]
+        for step in host["steps"]:
+            if step["act"] == "serve":
+                key: Any = load_pem_private_key(Path("backup.key").read_bytes(), None)
+                server.use(intermediate.issue("localhost", key=key))
+                continue
+            assert "--connect" not in step["command"]
+            assert _printed(run, step["command"]).code == 0, step
+            days_pass(40)
+    assert states() == ["removed", "active", "published"]
+
+
+@pytest.fixture
+def two(run: Run, identity: Identity, ca: Path) -> Iterator[tuple[LabServer, LabServer]]:
+    """Two servers of one host, in two regions, in the pin file."""
+    with LabServer(identity) as one, LabServer(identity) as other:
+        servers = tuple(
+            HostServer("127.0.0.1", each.port, region=region)
+            for each, region in ((one, "eu"), (other, "us"))
+        )
+        editor = PinFileEditor.new(Path("pins.toml"), "bank", version=1)
+        policy = kit.policy("localhost", identity.pin, trust=kit.anchors(), servers=servers)
+        editor.add_host(policy, trust=str(ca))
+        editor.save()
+        yield one, other
+
+
+def test_each_server_of_a_host_is_checked_and_named_with_its_region(
+    run: Run, two: tuple[LabServer, LabServer], intermediate: Authority
+) -> None:
+    two[1].use(intermediate.issue("localhost"))
+    done = run("check", "--json")
+    found = [(each["port"], each["region"], each["status"]) for each in done.json["hosts"]]
+    assert found == [(two[0].port, "eu", "holds"), (two[1].port, "us", "finding")]
+    assert f"localhost:{two[1].port} (us)" in run("check").out
+    lint = run("lint", "--live", "--json")
+    assert "live-mismatch" in {each["rule"] for each in lint.json["findings"]}
+    refused = run("rotate", "publish")
+    assert refused.code == 1
+    assert f"localhost:{two[1].port} (us) at 127.0.0.1:{two[1].port}" in refused.err
+    one = run("rotate", "publish", "--host", f"localhost:{two[0].port}")
+    assert one.code == 2
+    assert f"--host leaves out 127.0.0.1:{two[1].port}" in one.err
+
+
+def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Identity) -> None:
+    """Otherwise it would pass the gate without being looked at."""
+    write(kit.policy("localhost", identity.pin), kit.policy("other.example", identity.pin))
+    done = run("rotate", "publish", "--host", "localhost")
+    assert done.code == 2
+    assert "this step is for other.example too, and --host leaves it out" in done.err
+
+
+def test_the_commands_that_follow_lead_to_the_same_file_and_servers(
+    run: Run, identity: Identity, ca: Path
+) -> None:
+    hosts = ("localhost", "*.shops.example")
+    write(*(kit.policy(host, identity.pin) for host in hosts), trust=ca, path="bank.toml")
+    with LabServer(identity) as server:
+        ways = ("--connect", f"localhost=127.0.0.1:{server.port}")
+        words = ("--file", "bank.toml", *ways, "--host", "localhost", "--host", "*.shops.example")
+        assert _following(run("rotate", "publish", *words, "--force", "--reason", "a test")) == (
+            "certpin rotate status --file bank.toml --host localhost --host '*.shops.example' "
+            f"--connect localhost=127.0.0.1:{server.port}"
+        )
+        made = run("rotate", "generate", *words[:2], "--host", "localhost", *KEY)
+        staged = _printed(run, _following(made))
+        assert _following(made) == (
+            "certpin rotate stage backup.key --file bank.toml --host localhost"
+        )
+        assert _following(staged) == (
+            "certpin rotate publish --file bank.toml --host localhost --host '*.shops.example'"
+        )
+
+
+def test_a_command_that_connects_nowhere_selects_by_the_same_names(
+    run: Run, identity: Identity
+) -> None:
+    names = ("*.shops.example", "a.example")
+    write(*(kit.policy(host, identity.pin, match="leaf") for host in names))
+    for host in ("*.shops.example", "one.shops.example", "one.shops.example:8443"):
+        done = run("export", "json", "--host", host)
+        assert [each["pattern"] for each in json.loads(done.out)["hosts"]] == ["*.shops.example"]
+
+
+def test_the_real_server_behind_a_lab_is_the_one_of_the_file(
+    two: tuple[LabServer, LabServer], ca: Path
+) -> None:
+    upstream = find_upstream("localhost", "http", Path("pins.toml"), None, ca)
+    assert upstream is not None
+    assert upstream.address == ("127.0.0.1", two[0].port)
+    named = find_upstream("localhost", "http", Path("pins.toml"), f"127.0.0.1:{two[1].port}", ca)
+    assert named is not None
+    assert named.address == ("127.0.0.1", two[1].port)

@@ -1,0 +1,120 @@
+"""The registry of clients, and errors of two types."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import certpin
+from certpin import clients
+from certpin.clients._common import both, context_of
+from tests import kit
+
+ROOT = Path(__file__).parents[4]
+
+
+class LibraryError(Exception):
+    def __init__(self, request: str) -> None:
+        super().__init__("of the library")
+        self.request = request
+
+
+class OtherLibraryError(Exception):
+    pass
+
+
+def refusal() -> certpin.InsecureRequestError:
+    return certpin.InsecureRequestError("api.test refused", host="api.test", fix="use https://")
+
+
+def test_the_registry_names_each_module() -> None:
+    files = {path.stem for path in Path(clients.__file__).parent.glob("[!_]*.py")}
+    assert set(clients.CLIENTS) == files
+
+
+# niquests is in another environment (test_replaced_libraries.py).
+with_each_module = pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {"niquests"}))
+
+
+@with_each_module
+def test_a_module_loads_only_its_own_library(name: str) -> None:
+    libraries = {"aiohttp", "httpx", "httpx2", "requests"} - {name}
+    program = f"import certpin.clients.{name}, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert not libraries & set(done.stdout.split())
+
+
+@with_each_module
+def test_a_module_has_a_documented_public_face(name: str) -> None:
+    module = importlib.import_module(f"certpin.clients.{name}")
+    public = [
+        value
+        for key, value in vars(module).items()
+        if key[0] != "_" and getattr(value, "__module__", "") == module.__name__
+    ]
+    assert public
+    assert all(value.__doc__ for value in public)
+
+
+def test_a_pin_set_gets_a_strict_context_and_a_context_is_kept() -> None:
+    pins = kit.pin_set(kit.policy("api.test"))
+    made = context_of(pins)
+    assert made.strict
+    assert made.pins is pins
+    assert context_of(made) is made
+
+
+def test_an_error_in_one_is_both() -> None:
+    ours = refusal()
+    error = both(LibraryError("GET /"), ours)
+    assert isinstance(error, certpin.InsecureRequestError)
+    assert isinstance(error, LibraryError)
+    assert certpin.pin_error(error) is error
+    assert error.request == "GET /"
+    assert (error.host, error.fix, error.problem) == (ours.host, ours.fix, ours.problem)
+    assert (str(error), error.args, error.errno) == (str(ours), ours.args, ours.errno)
+    assert type(error).__name__ == "InsecureRequestError"
+
+
+def test_an_error_that_was_merged_before_is_merged_anew() -> None:
+    inner = both(LibraryError("GET /"), refusal())
+    assert isinstance(inner, certpin.PinError)
+    error = both(OtherLibraryError(), inner)
+    assert isinstance(error, certpin.InsecureRequestError)
+    assert not isinstance(error, LibraryError)
+
+
+def test_the_cause_of_a_refusal_is_kept() -> None:
+    ours = refusal()
+    ours.__cause__ = ValueError("why")
+    assert both(LibraryError("GET /"), ours).__cause__ is ours.__cause__
+
+
+@pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {"stdlib"}))
+def test_a_module_without_its_library_names_the_extra(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for loaded in [each for each in sys.modules if each.startswith("certpin.clients.")]:
+        monkeypatch.delitem(sys.modules, loaded)
+    for library in {name, "urllib3"} if name == "requests" else {name}:
+        monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed
+    with pytest.raises(ImportError) as caught:
+        importlib.import_module(f"certpin.clients.{name}")
+    assert isinstance(caught.value, certpin.MissingExtraError)
+    message = str(caught.value)
+    assert message.endswith(f"fix: pip install 'certpin[{name}]'")
+    assert len(message.splitlines()) == 1
+
+
+def test_every_extra_that_a_message_names_exists() -> None:
+    project = tomllib.loads((ROOT / "packages/certpin/pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+    assert set(clients.CLIENTS) - {"stdlib"} <= project["optional-dependencies"].keys()

@@ -1,0 +1,88 @@
+"""docs/formats-proof.md: a table of the runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin.lab.verdict import Outcome
+from scripts import peers
+from tests.formats.interop._proofs import NOT_RUN, PROOFS, REASONS, failed
+
+if TYPE_CHECKING:
+    from certpin.lab.runner import Run
+    from tests.formats.interop._proofs import Proof
+
+TARGET = Path(__file__).parents[5] / "docs" / "formats-proof.md"
+_HEADER = """\
+# Formats, proven
+
+<!-- Made by `make proof` from packages/certpin/tests/formats/interop. Do not edit. -->
+
+Each export was loaded into its real client, and the client was run against the lab's
+[matrix](attacks.md). The lab creates keys and pins, and certpin exports them; the client gets the
+pins only from the exported file. *Right* counts the cases with the correct result for a client
+that is pinned in this [style](prove.md#correct-behaviour): attacks that were refused, and
+legitimate changes that were accepted, among them the backup key and a renewal. The runs were made
+on Debian 13, and the tests check every line.
+
+| format | client | made with | pinned on | right | not run | failed cases |
+|---|---|---|---|---|---|---|
+"""
+_BETWEEN = """
+*Not run* counts the cases that do not apply to the client, or that it does not reach:
+[verdicts](prove.md#verdicts) lists the reasons. nginx and HAProxy have no pins, so they are run
+with the lab's root as their only trust anchor. Java's own client has no pins and no format: it
+uses the trust anchors of another format, here the file that is exported with nginx's directives.
+
+Cases with a [compromised key](attacks.md#compromised-key) are *not run* if the client's format has
+no list of keys to refuse. Node.js and Dart see only the server's own key, so the case of a
+compromised intermediate is not run for them. Go runs all of these cases.
+
+## Reasons for the failures
+
+The pins cause none of these failures: each comes from the way in which a client checks names and
+chains before it checks a pin. If the leaf is pinned, an attacker also needs the pinned key. The
+[gallery](../examples/clients/README.md) explains how each failure was traced to its client. It
+leaves out HAProxy, which refuses the same name with a dot instead of the NUL.
+
+"""
+_REST = """
+## Formats that were not run
+
+| format | |
+|---|---|
+"""
+
+
+def row(proof: Proof, run: Run) -> str:
+    """Return the line of one run."""
+    right = run.count(Outcome.RIGHT) - 2  # the good control, first and last
+    tried = right + sum(run.count(each) for each in (Outcome.WRONG, Outcome.WARNING))
+    fails = ", ".join(f"`{name}`" for name in sorted(failed(run))) or "nothing"
+    chosen = f"{right} of {tried}" + (" (chosen)" if proof.cases else "")
+    cells = (f"`{proof.format}`", proof.client, version(proof), f"{proof.style}", chosen)
+    left = "-" if proof.cases else run.count(Outcome.NOT_RUN)
+    return f"| {' | '.join(cells)} | {left} | {fails} |"
+
+
+def version(proof: Proof) -> str:
+    """Return a program and its version."""
+    program, *words = proof.version
+    peer = peers.by_name().get(program)
+    path = peer.find() if peer else None
+    done = subprocess.run(
+        [path or program, *words], capture_output=True, text=True, check=True, timeout=60
+    )
+    found = re.search(r"\d+\.\d+(?:\.\d+)*", done.stdout + done.stderr)
+    return f"{program} {found[0] if found else '?'}"
+
+
+def text(rows: list[str]) -> str:
+    """The whole page."""
+    named = sorted({name for proof in PROOFS for name in proof.fails})
+    reasons = "".join(f"- `{name}`: {REASONS[name]}.\n" for name in named)
+    rest = "".join(f"| `{name}` | {why} |\n" for name, why in NOT_RUN.items())
+    return _HEADER + "\n".join(rows) + "\n" + _BETWEEN + reasons + _REST + rest

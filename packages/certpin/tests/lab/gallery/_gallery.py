@@ -1,0 +1,138 @@
+"""The clients of examples/clients, brought to the lab: in this process where that is faster."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from certpin.lab.attacks import CASES
+from certpin.lab.case import CannotServeError
+from certpin.lab.client import Call, Command
+from certpin.lab.client_env import environment
+from certpin.lab.evidence import Ending
+from certpin.lab.lab import Lab
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from certpin.lab.case import Case, Style
+    from certpin.lab.client import Client
+    from certpin.lab.target import Target
+
+CLIENTS = Path(__file__).parents[5] / "examples" / "clients"
+BROKEN = CLIENTS / "broken"
+JARS = "/usr/share/java/okhttp.jar:/usr/share/java/okio.jar"
+
+
+def load(path: Path) -> Any:
+    """A program of the gallery as a module, without a trace in ``sys.modules``."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(path.parent))
+        if path.parent == BROKEN:
+            patch.setitem(sys.modules, "_lab", _shared)
+        spec.loader.exec_module(module)
+    return module
+
+
+def _load_shared() -> Any:
+    spec = importlib.util.spec_from_file_location("_lab", BROKEN / "_lab.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "_lab", module)  # dataclasses look there
+        spec.loader.exec_module(module)
+    return module
+
+
+_shared = _load_shared()
+
+
+def broken(name: str) -> Call:
+    """A broken client, called in this process."""
+    program = load(BROKEN / f"{name}.py")
+
+    def call(target: Target) -> object:
+        pins = frozenset({target.pin, target.backup})
+        words = (target.host, target.port, str(target.ca), pins, target.canary)
+        return program.main(_shared.Target(*words))
+
+    return Call(call)
+
+
+def library(name: str, function: str, patch: pytest.MonkeyPatch) -> Call:
+    """One of Python's HTTP clients, called in this process: one at a time, for its environment."""
+    program = load(CLIENTS / f"python_{name}.py")
+
+    def call(target: Target) -> object:
+        for variable, value in environment(target, "connect").items():
+            patch.setenv(variable, value)
+        return getattr(program, function)(target.url, target.proxy)
+
+    return Call(call)
+
+
+class Jvm:
+    """OkHttp in one JVM for all cases: starting one takes longer than a hundred of them."""
+
+    def __init__(self, folder: Path) -> None:
+        subprocess.run(
+            ["javac", "-d", folder, "-cp", JARS, CLIENTS / "OkHttp.java"], check=True, timeout=100
+        )
+        self.classpath = f"{JARS}:{folder}"
+        self._lock = threading.Lock()
+        self._java = subprocess.Popen(
+            ["java", "-XX:TieredStopAtLevel=1", "-cp", self.classpath, "OkHttp", "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def run(self, target: Target) -> Ending:
+        """One request, on a client of its own."""
+        if target.clock:
+            raise CannotServeError("the clock of a JVM that runs cannot be moved")
+        assert self._java.stdin is not None
+        assert self._java.stdout is not None
+        words = (target.url, target.proxy_port, target.truststore, target.pin, target.backup)
+        with self._lock:
+            print(*words, file=self._java.stdin, flush=True)
+            answer = self._java.stdout.readline()
+        status, _, output = answer.partition(" ")
+        return Ending(int(status), output)
+
+    def stop(self) -> None:
+        """End the JVM, whatever it does."""
+        self._java.kill()
+        self._java.communicate()
+
+
+def program(*words: str, via: str = "connect") -> Command:
+    """A program of the gallery."""
+    return Command(words, via=via)
+
+
+def fails(
+    client: Client, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
+) -> Mapping[str, str]:
+    """The cases that a client fails, each with its verdict; those with a warning too."""
+    with Lab(style=style) as lab:
+        run = prove(lab, client, only, jobs=jobs)
+    assert run.controlled, [each.why for each in run.results]
+    undecided = [each for each in run.results if each.outcome is Outcome.UNDECIDED]
+    assert not undecided, "\n".join(f"{each.case.name}: {each.why}" for each in undecided)
+    bad = {Outcome.WRONG, Outcome.WARNING}
+    return {each.case.name: f"{each.verdict}" for each in run.results if each.outcome in bad}

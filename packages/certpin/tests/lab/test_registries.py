@@ -1,0 +1,56 @@
+"""What the lab offers by name is documented, each in its place, and tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import Expect, Style
+from certpin.lab.client import SUBSTITUTIONS
+from certpin.lab.report import FORMATS
+from certpin.lab.session.protocols import PROTOCOLS
+from certpin.lab.verdict import Verdict
+
+ROOT = Path(__file__).parents[4]
+PROVE = (ROOT / "docs" / "prove.md").read_text(encoding="utf-8")
+REPORTS = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+EVERY = (CONTROL, *CASES)
+
+
+@pytest.mark.parametrize("name", SUBSTITUTIONS)
+def test_every_word_that_is_replaced_is_documented(name: str) -> None:
+    assert f"`{{{name}}}`" in PROVE
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_is_documented(name: str) -> None:
+    assert f"`{name}`" in PROVE
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_is_documented(verdict: Verdict) -> None:
+    assert f"| `{verdict}` |" in PROVE
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_documented_and_tested(name: str) -> None:
+    assert f"`--{name}" in REPORTS
+    assert (Path(__file__).parent / "report" / f"test_{name}.py").is_file()
+
+
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
+def test_every_case_says_what_it_is_for_and_how_to_mend_a_client(case: object) -> None:
+    for field in ("name", "presents", "guards", "fix"):
+        text = getattr(case, field)
+        assert text
+        assert text == text.strip()
+        assert not text.endswith(".")
+
+
+@pytest.mark.parametrize("style", Style)
+def test_every_style_has_cases_of_both_kinds(style: Style) -> None:
+    expected = [case.expected.of(style) for case in CASES]
+    assert expected.count(Expect.REJECT) > 20
+    assert expected.count(Expect.ACCEPT) > 5

@@ -1,0 +1,281 @@
+"""The laws of the design that no single package can see: import order, lazy imports, registries."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.cli.group import function_name
+from certpin.cli.main import COMMANDS, EXTENSIONS
+from certpin.formats import FORMATS
+from certpin.lint import RULES
+from certpin.probe.starttls import PROTOCOLS
+from certpin.reports.codecs import CODECS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "packages/certpin/src/certpin"
+WATCH = ROOT / "packages/certpin-watch/src/certpin_watch"
+
+# Each line may import from the lines above it. Packages on one line never import each other.
+ORDER = (
+    {"_version"},
+    {"errors"},
+    {"support"},
+    {"x509"},
+    {"hsm"},
+    {"pins"},
+    {"pinfile", "tls", "probe", "formats", "reports"},
+    {"lint", "clients", "rotation", "updates", "lab"},
+    {"cli", "pytest_plugin"},
+    {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
+)
+RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
+# errors.py names the verdict that its errors carry, for type checkers alone.
+TYPE_ONLY = {("errors", "certpin.pins.verdict")}
+
+# What `import certpin` must not load: every dependency, required or optional.
+DEPENDENCIES = {
+    *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
+    *("matplotlib", "numpy", "pkcs11", "tomli", "tomlkit", "urllib3"),
+}
+CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import of certpin itself: full name of the module, line, and if types alone use it."""
+
+    module: str
+    line: int
+    type_only: bool = False
+
+    @property
+    def unit(self) -> str:
+        """The package or module right under certpin; ``__init__`` for certpin itself."""
+        return self.module.partition(".")[2].partition(".")[0] or "__init__"
+
+
+def own_imports(source: str, package: str) -> Iterator[Import]:
+    """Every import of certpin in a module of ``package``, inside functions and type blocks too."""
+    tree = ast.parse(source)
+    guarded = {id(node) for block in _type_blocks(tree) for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        for module in _imported(node, package):
+            if module.partition(".")[0] == "certpin":
+                yield Import(module, getattr(node, "lineno", 0), id(node) in guarded)
+
+
+def _type_blocks(tree: ast.AST) -> Iterator[ast.stmt]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from node.body
+
+
+def _imported(node: ast.AST, package: str) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        parts = package.split(".")
+        base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+        module = ".".join(filter(None, (base, node.module)))
+        # `from certpin import errors` names a package; `from certpin import Pin` the face.
+        names = [alias.name for alias in node.names if alias.name in RANK]
+        return [f"{module}.{name}" for name in names] if module == "certpin" and names else [module]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        named = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+        return [name for name in named if isinstance(name, str)]
+    return []
+
+
+def broken(unit: str, found: Import) -> bool:
+    """Whether ``unit`` must not import what was found."""
+    if found.type_only and (unit, found.module) in TYPE_ONLY:
+        return False
+    return found.unit != unit and RANK[found.unit] >= RANK[unit]
+
+
+def _modules() -> Iterator[tuple[Path, str, str]]:
+    """Each module of certpin: its file, its package, and its unit."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        inside = path.relative_to(SOURCE).with_suffix("").parts
+        yield path, ".".join(("certpin", *inside[:-1])), inside[0]
+
+
+def test_every_package_has_its_place_in_the_order() -> None:
+    units = {unit for _, _, unit in _modules()}
+    assert units <= RANK.keys(), "add the new one to ORDER, and to the design"
+
+
+def test_the_picture_in_contributing_is_the_order() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = page.partition("### Packages and layers")[2].partition("```text\n")[2]
+    lines = picture.partition("```")[0].splitlines()
+    # Names are in the first column. A remark in brackets is no name.
+    columns = [re.sub(r"\(.*?\)", "", line[:57]) for line in lines]
+    assert [set(column.split()) for column in columns] == list(reversed(ORDER))
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/-])[a-z0-9_]+(?:/[a-z0-9_]+)+\.(?:py|dart)\b", page))
+    folders = (ROOT, SOURCE, SOURCE.parent, WATCH.parent)
+    assert [name for name in sorted(named) if not any((at / name).exists() for at in folders)] == []
+
+
+def test_imports_run_one_way_only() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{found.line}: {unit} must not import {found.module}"
+        for path, package, unit in _modules()
+        for found in own_imports(path.read_text(encoding="utf-8"), package)
+        if broken(unit, found)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("errors", "import certpin.x509"),
+        ("errors", "if TYPE_CHECKING:\n    from certpin.x509 import Chain"),
+        ("errors", "from certpin.pins.verdict import Verdict"),
+        ("x509", "from certpin.pins import Pin"),
+        ("x509", "from ..pins import Pin"),
+        ("x509", "from certpin.hsm import TokenKey"),
+        ("hsm", "from certpin.pins import Pin"),
+        ("pins", "def lazily():\n    from certpin.tls import context"),
+        ("tls", "from certpin import probe"),
+        ("tls", "import importlib\nimportlib.import_module('certpin.pinfile')"),
+        ("tls", "import certpin"),
+        ("cli", "from certpin import PinSet"),
+        ("clients", "if typing.TYPE_CHECKING:\n    from certpin.lab import Forge"),
+    ],
+)
+def test_an_import_against_the_order_is_seen(unit: str, source: str) -> None:
+    assert [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "source"),
+    [
+        ("errors", "if TYPE_CHECKING:\n    from certpin.pins.verdict import Verdict"),
+        ("pins", "from certpin.errors import ConfigError\nfrom certpin.x509 import Chain"),
+        ("pins", "from . import hosts\nfrom certpin.pins.pin import Pin"),
+        ("cli", "from certpin import _version, errors"),
+        ("__init__", "from certpin.tls import PinnedSSLContext"),
+        ("x509", "import certifi"),
+    ],
+)
+def test_an_import_along_the_order_is_let_through(unit: str, source: str) -> None:
+    assert not [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
+
+
+def _loaded_after(statement: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has loaded after a statement."""
+    program = f"{statement}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_importing_certpin_loads_no_dependency() -> None:
+    every = "import certpin\nfor name in certpin.__all__: getattr(certpin, name)"
+    assert not _loaded_after(every) & DEPENDENCIES
+
+
+def test_importing_certpin_loads_nothing_of_it_before_a_name_is_used() -> None:
+    assert "ssl" not in _loaded_after("import certpin")
+
+
+def test_importing_the_command_line_loads_no_client_library() -> None:
+    assert not _loaded_after("import certpin.cli.main") & CLIENTS
+
+
+def test_importing_the_commands_of_a_rotation_loads_nothing_that_only_a_simulation_needs() -> None:
+    assert not _loaded_after("import certpin.cli.rotate") & {"matplotlib", "numpy"}
+
+
+def test_only_the_command_line_ends_the_program() -> None:
+    ends = re.compile(r"\bSystemExit\b|\bsys\.exit\(|\bos\._exit\(")
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path, _, unit in _modules()
+        if unit not in {"cli", "__main__"} and ends.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not wrong
+
+
+def _commands() -> list[str]:
+    return [name for name in COMMANDS if name not in EXTENSIONS]
+
+
+def _protocols() -> list[str]:
+    return list(PROTOCOLS)
+
+
+def _rules() -> list[str]:
+    return list(RULES)
+
+
+def _codecs() -> list[str]:
+    return list(CODECS)
+
+
+def _clients() -> list[str]:
+    """Each client adapter is a module that its user imports: the folder is the registry."""
+    names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+# A folder of certpin, and what its registry names. A new registry is one line here.
+REGISTRIES = {
+    "cli": _commands,
+    "clients": _clients,
+    "formats": lambda: list(FORMATS),
+    "lint": _rules,
+    "probe/starttls": _protocols,
+    "reports/codecs": _codecs,
+}
+
+
+def _has_file(folder: str, entry: str) -> bool:
+    """Return True if an entry has a module or a package, or is in the file of its family."""
+    if folder == "lint":
+        files = (SOURCE / folder).glob("*.py")
+        return sum(f'    "{entry}",\n' in file.read_text(encoding="utf-8") for file in files) == 1
+    path = SOURCE / folder / function_name(entry)
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def _mentioned(word: str, paths: list[Path]) -> bool:
+    """Whether a file has the word, in its name or its text, in any case."""
+    pattern = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
+    return any(
+        pattern.search(path.stem) or pattern.search(path.read_text(encoding="utf-8"))
+        for path in paths
+    )
+
+
+@pytest.mark.parametrize("folder", REGISTRIES)
+def test_every_entry_of_a_registry_has_its_file_its_test_and_its_documentation(folder: str) -> None:
+    entries = REGISTRIES[folder]()
+    tests = list((ROOT / "packages/certpin/tests" / folder).rglob("test_*.py"))
+    documents = [*ROOT.glob("README.md"), *(ROOT / "docs").rglob("*.md")]
+    wrong = [
+        *(f"{each} has no file" for each in entries if not _has_file(folder, each)),
+        *(f"{each} has no test" for each in entries if not _mentioned(each, tests)),
+        *(f"{each} has no documentation" for each in entries if not _mentioned(each, documents)),
+    ]
+    assert entries, f"certpin/{folder} has no entry"
+    assert not wrong, f"certpin/{folder}: " + "; ".join(wrong)

@@ -1,0 +1,160 @@
+"""A base install: every command and every adapter says in one line which extra it needs.
+
+The environment has the packages of requirements/core.txt and certpin as a wheel, and nothing else.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.clients import CLIENTS, _common
+from certpin.formats import FORMATS
+from scripts.setup_venv import ensure
+from tests.cli._registry import COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+# The arguments with which each command reaches the packages that it needs, and the extra that it
+# must name; empty if it needs none.
+CALLS: dict[str, tuple[str, str]] = {
+    "pin": ('"pkcs11:token=a;object=b?module-path=$PWD/pins.toml"', "pkcs11"),
+    "add": ("127.0.0.1:1 --backup-key backup.key", ""),
+    "check": ("--connect 127.0.0.1:1", ""),
+    "lint": ("", ""),
+    "explain": ("no-backup", ""),
+    "diff": ("pins.toml pins.toml", ""),
+    "get": ("https://api.bank.example/ --connect 127.0.0.1:1", ""),
+    "export": ("android", ""),
+    "import": ("envoy envoy.yaml", "yaml"),
+    "rotate status": ("--offline", ""),
+    "rotate plan": ("--offline --to pins.toml", ""),
+    "rotate simulate": ("--offline --to new.key", "simulate"),
+    "rotate generate": ("--backup-key next.key", ""),
+    "rotate stage": ("next.key", ""),
+    "rotate csr": ("next.key", ""),
+    "rotate publish": ("--offline", ""),
+    "rotate activate": ("next.key --offline", ""),
+    "rotate retire": ("next.key --offline", ""),
+    "rotate remove": ("next.key --offline", ""),
+    "rotate compromise": ("next.key --offline", ""),
+    "rotate ended": ("1", ""),
+    "publish init": ("--root-key r --targets-key t --online-key o", "publish"),
+    "publish add-key": ("new.key --role online", "publish"),
+    "publish sign": ("t.key", "publish"),
+    "publish push": ("", "publish"),
+    "publish status": ("", "publish"),
+    "serve": ("", "watch"),
+    "watch user add": ("anna", "watch"),
+    "watch user list": ("", "watch"),
+    "watch user password": ("anna", "watch"),
+    "watch user remove": ("anna", "watch"),
+    "watch user role": ("anna viewer", "watch"),
+    "watch token add": ("x --scope read", "watch"),
+    "watch token list": ("", "watch"),
+    "watch token revoke": ("x", "watch"),
+    "watch alerts": ("", "watch"),
+    "watch silence": ("", "watch"),
+    "watch worker": ("--url https://127.0.0.1:1 --token-file x", "watch"),
+    "watch writer": ("", "watch"),
+    "watch ct": ("", "watch"),
+    "watch migrate": ("", "watch"),
+    "scan": ("hosts.txt", ""),
+    "prove": ("--case rogue-ca-in-store -- true", ""),
+    "lab attacks": ("", ""),
+    "lab serve": ("--host a.example --wireguard", "wireguard" if _VERSION != "3.11" else ""),
+    "demo": ("", ""),
+}
+
+_PINS = """\
+schema = 1
+name = "bank"
+version = 1
+[[host]]
+name = "api.bank.example"
+[[host.pin]]
+pin = "sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+[[host.pin]]
+pin = "sha256/AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+"""
+
+
+def _base() -> str:
+    """The Python of the environment. It is made once, until the lock changes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(ROOT)
+        folder = Path(".venvs") / f"base-{_VERSION}"
+        inside = ensure(folder, sys.executable, Path("requirements/core.txt"), project="wheel")
+        return str(Path(inside).absolute())
+
+
+def _problems(python: str, folder: Path) -> Iterator[str]:
+    for name, (words, extra) in CALLS.items():
+        line = f'"$0" -m certpin {name} {words} < /dev/null'
+        done = subprocess.run(
+            ["bash", "-c", line, python],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        lines = [each for each in done.stderr.splitlines() if "certpin[" in each]
+        named = len(lines) == 1 and f"pip install 'certpin[{extra}]'" in lines[0]
+        if extra and (done.returncode != 2 or not named):
+            yield f"{name} {words}: exit code {done.returncode}\n{done.stderr}"
+        if not extra and (done.returncode not in {0, 1, 2, 3} or lines):
+            yield f"{name} {words}: exit code {done.returncode}\n{done.stderr}"
+        if "Traceback" in done.stderr:
+            yield f"{name} {words}: {done.stderr}"
+
+
+def test_every_command_has_its_call() -> None:
+    assert list(CALLS) == [" ".join(path) for path in COMMANDS]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_on_a_base_install_everything_says_which_extra_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "pins.toml").write_text(_PINS)
+    (tmp_path / "hosts.txt").write_text("127.0.0.1:1\n")
+    (tmp_path / "envoy.yaml").write_text("a: 1\n")
+    python = _base()
+    assert list(_problems(python, tmp_path)) == []
+    if hasattr(_common, "missing_library"):
+        assert list(_silent_adapters(python)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(tmp_path: Path) -> None:
+    def export(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [_base(), "-m", "certpin", "export", *words]
+        return subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "certpin export --list" in export("--help").stdout
+    assert [line.split()[0] for line in export("--list").stdout.splitlines()] == list(FORMATS)
+    for name in ("wultra", "hpkp", "chromium"):
+        done = export(name)
+        assert done.returncode == 2
+        assert f"there is no format '{name}'. `certpin export --list` lists them" in done.stderr
+
+
+def _silent_adapters(python: str) -> Iterator[str]:
+    """The adapters that fail to import and don't name the extra that they need."""
+    for name in CLIENTS:
+        if name == "stdlib":
+            continue
+        code = f"import certpin.clients.{name}"
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+        last = (done.stderr.splitlines() or [""])[-1]
+        if done.returncode != 1 or "certpin[" not in last:
+            yield f"{name}: {last}"

@@ -1,0 +1,255 @@
+"""The rules of the tests themselves: what is left out is told, and nothing leaves this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from scripts import peers
+from scripts.record import FORBIDDEN
+from tests import _loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parents[3]
+PYTHONPATH = f"{ROOT}{os.pathsep}{ROOT / 'packages/certpin'}"  # scripts and tests
+LEFT_OUT = "def test_it():\n    pytest.skip('left out: nginx is not installed')\n"
+SILENT = "def test_it():\n    pytest.skip('not today')\n"
+PASSES = "def test_too():\n    pass\n"
+AWAY = "192.0.2.1"  # RFC 5737: documentation, never a host
+
+ALONE_AND_WITH_XDIST = pytest.mark.parametrize(
+    "words", [(), ("-p", "xdist.plugin", "-n", "2")], ids=["alone", "xdist"]
+)
+
+Run = pytest.RunResult
+
+
+@pytest.fixture
+def record(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = pytester.path / "record.jsonl"
+    monkeypatch.setenv("CERTPIN_RECORD", str(path))
+    monkeypatch.setenv("CERTPIN_RUN", "a run")
+    return path
+
+
+@pytest.fixture
+def run(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, record: Path
+) -> Callable[..., Run]:
+    """Run a small test file as a session of its own, under the rules. Takes a second each."""
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # nothing of certpin runs there
+    monkeypatch.delenv("CERTPIN_REQUIRE_ALL", raising=False)
+    pytester.makeconftest("pytest_plugins = ['tests._leftout', 'tests._loopback']")
+
+    def _run(source: str, *words: str) -> Run:
+        pytester.makeini("[pytest]\nmarkers =\n  peer\n  since_python\n")
+        pytester.makepyfile(f"import pytest, socket\n{source}")
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
+
+    return _run
+
+
+def kept(record: Path) -> dict[str, Any]:
+    (line,) = record.read_text().splitlines()
+    run: dict[str, Any] = json.loads(line)
+    return run
+
+
+@pytest.mark.slow
+@ALONE_AND_WITH_XDIST
+def test_a_left_out_test_is_told_and_recorded(
+    run: Callable[..., Run], record: Path, words: tuple[str, ...]
+) -> None:
+    result = run(LEFT_OUT + PASSES, *words)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["* left out *", "1 tests: nginx is not installed"])
+    left_out = {"nginx is not installed": 1}
+    assert kept(record) == {
+        "name": "a run",
+        "passed": 1,
+        "failed": 0,
+        "left_out": left_out,
+        "failures": {},
+    }
+
+
+@pytest.mark.slow
+def test_the_record_keeps_the_error_of_each_failed_test(
+    run: Callable[..., Run], record: Path
+) -> None:
+    run("def test_it():\n    assert 1 == 2\n" + PASSES, "-p", "xdist.plugin", "-n", "2")
+    ((name, error),) = kept(record)["failures"].items()
+    assert name.endswith("::test_it")
+    assert "assert 1 == 2" in error
+
+
+@pytest.mark.slow
+def test_a_left_out_test_fails_the_run_where_all_are_required(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTPIN_REQUIRE_ALL", "1")
+    assert run(LEFT_OUT + PASSES).ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.slow
+def test_what_the_machine_itself_forbids_is_told_and_fails_no_run(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTPIN_REQUIRE_ALL", "1")
+    forbidden = LEFT_OUT.replace("nginx is not installed", f"{FORBIDDEN}namespaces")
+    result = run(forbidden + PASSES)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*= left out =*", "1 tests: this machine forbids *"])
+    assert run(forbidden + LEFT_OUT.replace("test_", "test_other_") + PASSES).ret
+
+
+@pytest.mark.slow
+@ALONE_AND_WITH_XDIST
+@pytest.mark.parametrize(
+    "source", [SILENT, "pytest.skip('not today', allow_module_level=True)\n"], ids=["test", "file"]
+)
+def test_a_skip_for_another_reason_fails_the_run(
+    run: Callable[..., Run], source: str, words: tuple[str, ...]
+) -> None:
+    result = run(source + PASSES, *words)
+    assert result.ret != pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*: not today"])
+
+
+@pytest.mark.slow
+def test_a_test_whose_peer_is_missing_is_left_out(run: Callable[..., Run]) -> None:
+    nowhere = "from scripts import peers\npeers.Peer.find = lambda peer: None\n"
+    result = run(f"{nowhere}@pytest.mark.peer('tinyproxy', 'nginx')\n{PASSES}")
+    result.stdout.fnmatch_lines(["1 tests: tinyproxy is not installed (*tinyproxy-bin)"])
+
+
+@pytest.mark.slow
+def test_a_peer_that_is_in_no_list_is_an_error(run: Callable[..., Run]) -> None:
+    result = run("@pytest.mark.peer('apache')\n" + PASSES)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.mark.slow
+def test_a_test_for_a_newer_python_is_deselected(run: Callable[..., Run]) -> None:
+    result = run("@pytest.mark.since_python('3.99')\n" + PASSES + LEFT_OUT)
+    result.assert_outcomes(skipped=1, deselected=1)
+
+
+@pytest.mark.slow
+def test_a_test_for_an_older_python_is_deselected(run: Callable[..., Run]) -> None:
+    result = run("@pytest.mark.until_python('3.10')\n" + PASSES + LEFT_OUT)
+    result.assert_outcomes(skipped=1, deselected=1)
+
+
+@pytest.mark.slow
+def test_a_run_without_tests_fails(run: Callable[..., Run]) -> None:
+    assert run("").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.slow
+def test_a_connection_to_elsewhere_fails_the_test_although_it_is_swallowed(
+    run: Callable[..., Run],
+) -> None:
+    result = run(
+        "def test_it():\n"
+        "    try:\n"
+        f"        socket.create_connection(('{AWAY}', 443), timeout=1)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"*tried to reach {AWAY}:443*"])
+
+
+@pytest.mark.parametrize("host", [AWAY, "2001:db8::1", "::ffff:192.0.2.1", "0.0.0.0"])
+def test_an_address_elsewhere_is_refused(host: str) -> None:
+    with pytest.raises(_loopback.OutsideNetworkError), swallowed():
+        _loopback._watch("socket.connect", (None, (host, 443)))
+
+
+@pytest.mark.parametrize("host", ["bank.example", "localhost.example", b"bank.test"])
+def test_a_name_elsewhere_is_not_looked_up(host: str | bytes) -> None:
+    with pytest.raises(_loopback.OutsideNetworkError), swallowed():
+        socket.getaddrinfo(host, 443)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "localhost"])
+def test_this_machine_is_let_through(host: str) -> None:
+    _loopback._watch("socket.connect", (None, (host, 443)))
+    _loopback._watch("socket.getaddrinfo", (host, 443))
+
+
+@pytest.mark.parametrize("host", ["nobody.invalid", "NOBODY.INVALID."])
+def test_a_name_that_never_exists_is_answered_here(host: str) -> None:
+    with pytest.raises(socket.gaierror):
+        socket.getaddrinfo(host, 443)
+
+
+def test_a_unix_socket_is_let_through(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(FileNotFoundError):
+        client.connect(str(tmp_path / "none"))
+
+
+def test_every_peer_has_a_package_and_a_reason() -> None:
+    lines = (ROOT / "requirements" / "debian.txt").read_text().splitlines()
+    rows = [line for line in lines if line and not line.startswith("#")]
+    assert all(line.partition("#")[2].strip() for line in rows)
+    assert len(peers.read()) == len(rows)
+
+
+@contextlib.contextmanager
+def swallowed() -> Iterator[None]:
+    """What the guard noted on purpose here shall not fail this test."""
+    try:
+        yield
+    finally:
+        _loopback._attempts.clear()
+
+
+@pytest.mark.slow
+def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest((ROOT / "conftest.py").read_text(encoding="utf-8"))
+    pytester.makepyfile(
+        """
+        import signal, subprocess, sys
+
+        def test_it():
+            program = "import signal; print(signal.getsignal(signal.SIGHUP).name)"
+            words = [sys.executable, "-c", program]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            assert done.stdout == "SIG_DFL\\n"
+        """
+    )
+    words = ["nohup", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    ours = ("COV", "CERTPIN_")
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    env = {**inherited, "PYTHONPATH": PYTHONPATH, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_hypothesis_runs_where_ci_is_in_the_environment() -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CERTPIN_")}
+    first = (
+        "packages/certpin/tests/pins/test_hosts.py"
+        "::test_a_normalised_host_is_normalised_already_and_junk_is_refused"
+    )
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov", first]
+    done = subprocess.run(
+        words, cwd=ROOT, env={**env, "CI": "true"}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

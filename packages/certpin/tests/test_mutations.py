@@ -1,0 +1,232 @@
+"""Each rule is removed from a copy of the source, and its test has to fail: it proves the tests.
+
+`make test` runs the mutations of what certpin exists for (``CORE``), `make mutations` all of them.
+Select those of one rule by its number: ``pytest tests/test_mutations.py -k rule-4``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import certpin
+import certpin_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest.mark import ParameterSet
+
+    from tests._mutation import Mutation
+
+REPOSITORY = Path(__file__).parents[3]
+LISTS = (
+    "tests.hsm.mutations",
+    "tests.cli.mutations_keys",
+    "tests.cli.mutations_servers",
+    "tests.tls.mutations_a",
+    "tests.tls.mutations_b",
+    "tests.clients.mutations",
+    "tests.formats.mutations_mobile",
+    "tests.lab.mutations",
+    "tests.lab.mutations_serve",
+    "tests.lab.attacks.mutations",
+    "tests.lab.attacks.mutations_trust",
+    "tests.lab.session.mutations",
+    "tests.lab.session.mutations_starttls",
+    "tests.lab.transport.mutations",
+    "tests.lint.mutations",
+    "tests.formats.mutations_programs",
+    "tests.reports.mutations",
+    "tests.rotation.mutations",
+    "tests.rotation.mutations_simulate",
+    "tests.updates.mutations",
+    "tests.updates.mutations_cache",
+    "tests.updates.publish.mutations_push",
+    "tests.updates.publish.mutations",
+    "tests.watch.queries.mutations",
+    "tests.watch.store.mutations",
+    "tests.watch.collector.mutations",
+    "tests.watch.alerts.mutations",
+    "tests.watch.web.mutations",
+    "tests.watch.auth.mutations",
+    "tests.watch.monitor.mutations",
+)
+
+# What decides: on a connection, a signed set, a step of a rotation, a client of the lab.
+CORE = (
+    "certpin/tls/",
+    "certpin/pins/",
+    "certpin/clients/",
+    "certpin/updates/",
+    "certpin/rotation/",
+    "certpin/lab/verdict.py",
+    "certpin/support/",
+)
+
+# What would make the run inside measure, record, distribute or insist: none of its business.
+_OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
+
+# Nothing but what the tests need is loaded. (certpin brings a plugin of pytest: it is imported
+# before pytest begins, and its asserts are not rewritten.)
+_WORDS = (
+    *("-q", "-x", "-o", "addopts=--import-mode=importlib", "--disable-plugin-autoload"),
+    *("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+)
+
+
+def _mutations() -> list[Mutation]:
+    names = [name for name in LISTS if find_spec(name)]
+    return [each for name in names for each in importlib.import_module(name).MUTATIONS]
+
+
+def _located(node: str) -> str:
+    """Return a node id below the repository. Lists name nodes from the folder ``tests`` on."""
+    if not node.startswith("tests/"):
+        return node
+    package = "certpin-watch" if node.startswith("tests/watch/") else "certpin"
+    return f"packages/{package}/{node}"
+
+
+def _marks(mutation: Mutation) -> list[pytest.MarkDecorator]:
+    return [] if mutation.file.startswith(CORE) else [pytest.mark.mutation]
+
+
+def _cases() -> Iterator[ParameterSet]:
+    for number, each in enumerate(_mutations()):
+        test = each.test.rpartition("::")[2]
+        yield pytest.param(each, marks=_marks(each), id=f"{number} rule-{each.rule} {test}")
+
+
+class Warm:
+    """Runs tests against a copy of certpin, in forks of one Python (``_warm.py``)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source = folder / "src"
+        self._output = folder / "output"
+        # With its bytecode, which holds for whatever is not changed (PEP 552: by time and size).
+        for package in (certpin, certpin_watch):
+            original = Path(str(package.__file__)).parent
+            shutil.copytree(original, self.source / original.name)
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
+        self._python = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("_warm.py")],
+            cwd=folder,  # certpin and the tests are not found from here
+            env=inherited | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, patience: int, *nodes: str) -> tuple[int, str]:
+        """The exit code of pytest, and what it said. ``patience`` is in seconds, for each test."""
+        job = {
+            "source": str(self.source),
+            "folder": str(REPOSITORY),
+            "output": str(self._output),
+            "words": [*_WORDS, "-o", f"timeout={patience}", *map(_located, nodes)],
+        }
+        assert self._python.stdin
+        assert self._python.stdout
+        self._python.stdin.write(json.dumps(job) + "\n")
+        self._python.stdin.flush()
+        code = int(self._python.stdout.readline())
+        return code, self._output.read_text(encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Let the Python go."""
+        self._python.communicate()
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    found = Warm(tmp_path_factory.mktemp("warm"))
+    yield found
+    found.close()
+
+
+@contextmanager
+def without(rule: Mutation, source: Path) -> Iterator[None]:
+    """The copy with a rule taken out; as it was afterwards, for the next one."""
+    file = source / rule.file
+    text, times = file.read_bytes(), file.stat()
+    assert text.decode().count(rule.old) == 1, f"{rule.old!r} stands once in {rule.file}"
+    file.write_bytes(text.decode().replace(rule.old, rule.new).encode())
+    try:
+        yield
+    finally:
+        file.write_bytes(text)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode holds again
+
+
+def notices(rule: Mutation, warm: Warm, patience: int) -> None:
+    """The test of a rule fails without it. ``patience`` is in seconds."""
+    with without(rule, warm.source):
+        code, said = warm.run(patience, rule.test)
+        if code == pytest.ExitCode.INTERNAL_ERROR:
+            # pytest-timeout can interrupt pytest itself while it formats the failure.
+            code, said = warm.run(4 * patience, rule.test)
+    assert code == pytest.ExitCode.TESTS_FAILED, said
+    assert "1 failed" in said, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", list(_cases()))
+def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
+    # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
+    notices(mutation, warm, 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "core",
+    [pytest.param(True, id="core"), pytest.param(False, id="rest", marks=pytest.mark.mutation)],
+)
+def test_without_a_change_those_same_tests_pass(warm: Warm, core: bool) -> None:
+    chosen = [each for each in _mutations() if each.file.startswith(CORE) is core]
+    nodes = sorted({mutation.test for mutation in chosen})
+    code, said = warm.run(60, *nodes)
+    assert code == pytest.ExitCode.OK, said
+
+
+# Leaves something whose destructor raises when pytest has printed its summary.
+_RAISES_AT_THE_END = """
+import sys
+import pytest
+
+class Left:
+    def __del__(self):
+        raise ValueError("left over")
+
+@pytest.fixture(scope="session")
+def left(pytestconfig):
+    pytestconfig.add_cleanup(lambda: sys.modules.pop("left_over", None))
+    sys.modules["left_over"] = Left()
+
+def test_it(left):
+    assert RIGHT
+"""
+
+
+@pytest.mark.parametrize(("right", "counted"), [(False, "1 failed"), (True, "1 passed")])
+def test_an_error_after_the_summary_is_a_failure_and_the_summary_is_there(
+    right: bool, counted: str, warm: Warm, tmp_path: Path
+) -> None:
+    """As for `python -m pytest`. Before, all that pytest had not flushed was lost."""
+    file = tmp_path / "test_left.py"
+    file.write_text(_RAISES_AT_THE_END.replace("RIGHT", str(right)), encoding="utf-8")
+    code, said = warm.run(8, "-W", "error::pytest.PytestUnraisableExceptionWarning", str(file))
+    assert code == pytest.ExitCode.TESTS_FAILED
+    assert counted in said
+    assert "ValueError: left over" in said

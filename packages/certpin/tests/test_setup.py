@@ -1,0 +1,155 @@
+"""The set-up installs the locked versions, also if a registry has newer releases."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts import debian_pythons, pythons, setup_venv
+from scripts.record import UNSTABLE, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OLDEST_PIP = Path(__file__).parents[3] / ".venvs" / "oldest-pip"
+EMPTY_LOCK = "# nothing\n"
+
+
+def _wheel(folder: Path, name: str, version: str, *requirements: str) -> str:
+    """Write a wheel with one module, and return its line of a lock."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: toml\n"
+    files = {
+        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{info}/METADATA": metadata + "".join(f"Requires-Dist: {x}\n" for x in requirements),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        record = ""
+        for file, text in files.items():
+            archive.writestr(file, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+            record += f"{file},sha256={digest.decode()},{len(text)}\n"
+        archive.writestr(f"{info}/RECORD", f"{record}{info}/RECORD,,\n")
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
+    """Make an environment with the pip of Python 3.11.0, the oldest that certpin supports."""
+    subprocess.run([python, "-m", "venv", "--without-pip", directory], check=True)
+    (theirs,) = OLDEST_PIP.glob("lib/*/site-packages")
+    (ours,) = directory.glob("lib/*/site-packages")
+    for part in theirs.glob("pip*"):
+        shutil.copytree(part, ours / part.name)
+    words = [inside, "-m", "pip", "--version"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("pip 22.3 ")
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels, the only place that pip looks at."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("NO_CACHE_DIR", "1")):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.delenv("PIP_CONSTRAINT", raising=False)
+    build = tmp_path / "build.txt"
+    build.write_text(EMPTY_LOCK)
+    monkeypatch.setattr(setup_venv, "_BUILD", build)
+    return folder
+
+
+@pytest.fixture
+def set_up(tmp_path: Path, index: Path) -> Callable[[str], str]:
+    """Set up an environment from the text of a lock; returns the locked version that it holds."""
+
+    def _set_up(lock: str) -> str:
+        path = tmp_path / "lock.txt"
+        path.write_text(lock)
+        inside = setup_venv.ensure(tmp_path / "venv", sys.executable, path, project="none")
+        words = [inside, "-c", "import inner; print(inner.VERSION)"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    return _set_up
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pip", ["shipped", "oldest"])
+def test_a_newer_release_of_a_locked_package_changes_nothing(
+    pip: str, index: Path, set_up: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if pip == "oldest":
+        if not OLDEST_PIP.exists():
+            pytest.skip("left out: .venvs/oldest-pip is missing (make test)")
+        monkeypatch.setattr(setup_venv, "_make", _plant_oldest_pip)
+    # Like pytest-cov's `coverage[toml]>=7.10.6`: an extra makes pip 22 and 23 resolve once more.
+    lock = _wheel(index, "outer", "1.0", "inner[toml]>=1.0") + _wheel(index, "inner", "1.0")
+    _wheel(index, "inner", "2.0")
+    assert set_up(lock) == "1.0"
+
+
+@pytest.mark.slow
+def test_a_lock_that_misses_a_package_is_refused(
+    index: Path, set_up: Callable[[str], str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lock = _wheel(index, "outer", "1.0", "inner>=1.0")
+    _wheel(index, "inner", "2.0")
+    with pytest.raises(SystemExit):
+        set_up(lock)
+    said = capfd.readouterr().err
+    assert "outer 1.0 requires inner" in said
+    assert "fix: make lock" in said
+
+
+def test_every_supported_python_has_a_classifier_and_is_looked_for() -> None:
+    assert pythons.supported() == ["3.11", "3.12", "3.13", "3.14", "3.15"]
+
+
+def test_a_python_that_unstable_lacks_is_reported_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(debian_pythons.UnavailableError, match="no apt-get"):
+        debian_pythons.fetch("3.99")
+    assert not Run("Python 3.99", left_out={f"{UNSTABLE}gone": 0}).must_not_be
+    assert Run("Python 3.99", left_out={"no Python 3.99 found": 0}).must_not_be
+
+
+def test_a_python_that_does_not_run_here_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    python = debian_pythons.interpreter("3.99")
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho 'Illegal instruction' >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(debian_pythons.UnavailableError, match=r"not run.*Illegal instruction"):
+        debian_pythons.fetch("3.99")
+
+
+def test_a_python_that_needs_a_newer_libc_is_started_through_the_libc_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    python = debian_pythons.interpreter("3.99")
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho \"version 'GLIBC_2.99' not found\" >&2\nexit 1\n")
+    python.chmod(0o755)
+    loader = python.parents[2] / "libc/usr/lib/machine/ld-linux-machine.so.2"
+    loader.parent.mkdir(parents=True)
+    loader.write_text('#!/bin/sh\necho "$@" > "${0%/*}/called"\n')
+    loader.chmod(0o755)
+    assert debian_pythons.fetch("3.99") == python
+    called = (loader.parent / "called").read_text()
+    assert called.startswith(f"--library-path {loader.parent} --argv0 {python} {python}.real -c")

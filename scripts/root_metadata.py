@@ -1,0 +1,25 @@
+"""The metadata of the root, for hatchling: those of packages/certpin.
+
+pre-commit installs the root of a repository. So the root builds the same wheel as packages/certpin,
+and each dependency is written in one place only.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+_HERE = {"name", "dynamic", "license-files", "readme", "version"}  # what the root says itself
+
+
+class RootMetadata(MetadataHookInterface):
+    """Copies the metadata of packages/certpin."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Add what packages/certpin/pyproject.toml says."""
+        file = Path(self.root, "packages", "certpin", "pyproject.toml")
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        metadata.update({key: value for key, value in project.items() if key not in _HERE})

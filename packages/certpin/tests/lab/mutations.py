@@ -274,7 +274,7 @@ _MARKED = [
     Mutation(
         "the report marks the compromised key",
         "certpin/lab/report/flaws.py",
-        "refused = spot.strand.on_path and spot.place.compromised",
+        "refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)",
         "refused = False",
         "tests/lab/report/test_flaws_of_the_matrix.py::"
         "test_a_picture_marks_what_must_be_refused_and_nothing_else[compromised-key-ca]",

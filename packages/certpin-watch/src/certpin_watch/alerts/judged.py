@@ -81,6 +81,6 @@ def _by_turns(counts: Mapping[Met, int], patterns: Patterns) -> list[Met]:
 
 
 def _issuer(leaf: bytes) -> str:
-    from certpin.lab.report.certificates import read
+    from certpin.x509.chain import read_facts
 
-    return read(leaf).issuer or ""
+    return read_facts(leaf).issuer or ""

@@ -99,11 +99,11 @@ def _path(chain: tuple[bytes, ...]) -> list[Certificate]:
 
     The verifier tries every possible issuer: ten that all sign each other would never end.
     """
-    from certpin.lab.report.chain import Scene, Signature, strands
+    from certpin.x509.chain import Signature, chain_paths
 
     found: list[Certificate] = []
     names: set[str | None] = set()
-    for place in strands(chain, Scene(""))[0].places[:_LONGEST] if chain else ():
+    for place in chain_paths(chain)[0].certificates[:_LONGEST] if chain else ():
         if place.facts.parsed is None or place.facts.subject in names:
             break
         found.append(place.facts.parsed)

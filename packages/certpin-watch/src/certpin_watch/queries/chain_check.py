@@ -117,10 +117,10 @@ def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chai
     A certificate that was merely sent along is not on it (CVE-2016-2402). None if the leaf cannot
     be read.
     """
-    from certpin.lab.report.chain import Scene, Signature, strands
+    from certpin.x509.chain import Signature, chain_paths
 
     found: list[Certificate] = []
-    for place in strands(chain, Scene("", roots))[0].places if chain else ():
+    for place in chain_paths(chain, roots)[0].certificates if chain else ():
         if place.facts.certificate is None:
             break
         found.append(place.facts.certificate)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from certpin.lab.report.certificates import read, short_name
-from certpin.lab.report.chain import Scene, Signature, strands
 from certpin.lab.upstream import platform_roots
+from certpin.x509.chain import Signature, chain_paths, read_facts, short_name
 
 if TYPE_CHECKING:
-    from certpin.lab.report.chain import Strand
+    from certpin.x509.chain import ChainPath
     from certpin_watch.queries.chain_check import Verdict
 
 # `pinned`: a live version of the pins accepts it; no other kind is shown in green. `usual`: the
@@ -75,8 +74,8 @@ def origin(
     if not met:
         title = "No chain was reported"
         return Origin("nobody", "", title, ("The reports had no certificates in them.",))
-    path = strands(met, Scene("", (*anchors, *public_roots())))[0]
-    name = short_name(read(met[0]).issuer)
+    path = chain_paths(met, (*anchors, *public_roots()))[0]
+    name = short_name(read_facts(met[0]).issuer)
     kind = "pinned" if verdict == "accepted" else _kind(path, met, expected, anchors)
     title = _TITLES[kind].format(_product(path) or name)
     return Origin(kind, name, title, (*_VERDICTS.get(verdict, ()), *_sentences(kind, path)))
@@ -98,20 +97,20 @@ def public_roots() -> tuple[bytes, ...]:
 
 
 def _kind(
-    path: Strand, met: tuple[bytes, ...], expected: tuple[bytes, ...], anchors: tuple[bytes, ...]
+    path: ChainPath, met: tuple[bytes, ...], expected: tuple[bytes, ...], anchors: tuple[bytes, ...]
 ) -> Kind:
-    signed = [below.above is Signature.GOOD for below in path.places[:-1]]
-    keys = {read(der).pin for der in expected[1:]}
-    if signed and signed[0] and path.places[1].facts.pin in keys:
+    signed = [below.above is Signature.GOOD for below in path.certificates[:-1]]
+    keys = {read_facts(der).pin for der in expected[1:]}
+    if signed and signed[0] and path.certificates[1].facts.pin in keys:
         return "usual"
     if path.trusted:
-        top = path.places[-1].facts.sha256
-        return "trusted" if top in {read(der).sha256 for der in anchors} else "public"
+        top = path.certificates[-1].facts.sha256
+        return "trusted" if top in {read_facts(der).sha256 for der in anchors} else "public"
     if _named(path, _DEBUGGING):
         return "debugging"
     if _named(path, _INSPECTING):
         return "inspection"
-    return "itself" if read(met[0]).issuer == read(met[0]).subject else "private"
+    return "itself" if read_facts(met[0]).issuer == read_facts(met[0]).subject else "private"
 
 
 _TITLES: dict[Kind, str] = {
@@ -182,8 +181,8 @@ An inspecting proxy, a captive portal and an attacker all look like this.
 }
 
 
-def _sentences(kind: Kind, path: Strand) -> tuple[str, ...]:
-    broken = [place for place in path.places if place.above is Signature.BAD]
+def _sentences(kind: Kind, path: ChainPath) -> tuple[str, ...]:
+    broken = [place for place in path.certificates if place.above is Signature.BAD]
     forged = (
         f"FORGED: {short_name(each.facts.subject)} names {short_name(each.facts.issuer)} as its "
         "issuer, and that key did not sign it."
@@ -192,12 +191,12 @@ def _sentences(kind: Kind, path: Strand) -> tuple[str, ...]:
     return (*forged, *_MEANING[kind].strip().splitlines())
 
 
-def _product(path: Strand) -> str:
+def _product(path: ChainPath) -> str:
     return _named(path, _DEBUGGING) or _named(path, _INSPECTING)
 
 
-def _named(path: Strand, products: dict[str, str]) -> str:
+def _named(path: ChainPath, products: dict[str, str]) -> str:
     said = "\n".join(
-        f"{place.facts.subject or ''}\n{place.facts.issuer or ''}" for place in path.places
+        f"{place.facts.subject or ''}\n{place.facts.issuer or ''}" for place in path.certificates
     ).lower()
     return next((product for name, product in products.items() if name in said), "")

@@ -111,8 +111,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a name without its signature is not the usual issuer",
         _FACTS + "issuer.py",
-        "    if signed and signed[0] and path.places[1].facts.pin in keys:\n",
-        "    if signed and path.places[1].facts.pin in keys:\n",
+        "    if signed and signed[0] and path.certificates[1].facts.pin in keys:\n",
+        "    if signed and path.certificates[1].facts.pin in keys:\n",
         _ISSUER + "a_name_over_a_signature_that_does_not_hold_is_called_forged",
     ),
     Mutation(

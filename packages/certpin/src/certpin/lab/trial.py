@@ -10,11 +10,11 @@ from certpin.lab import runner
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect
 from certpin.lab.client import Call
-from certpin.lab.report.text import clean, readable
 from certpin.lab.report.words import ending, explain
 from certpin.lab.session.protocols import suits
 from certpin.lab.target import Target
 from certpin.lab.verdict import Outcome, Verdict
+from certpin.support.escaping import clean, readable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

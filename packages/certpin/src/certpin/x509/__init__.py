@@ -6,6 +6,7 @@ they load more.
 
 from __future__ import annotations
 
-from certpin.x509.certificate import Certificate, Chain, end_in_roots, printable, quoted
+from certpin.support.escaping import printable
+from certpin.x509.certificate import Certificate, Chain, end_in_roots, quoted
 
 __all__ = ["Certificate", "Chain", "end_in_roots", "printable", "quoted"]

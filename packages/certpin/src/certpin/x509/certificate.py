@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import CertificateParseError
+from certpin.support.escaping import printable
 from certpin.x509.keys import describe_key
 
 if TYPE_CHECKING:
@@ -226,11 +227,6 @@ def _alternative_names(
     except x509.ExtensionNotFound:
         return ()
     return tuple(map(str, names.get_values_for_type(kind)))
-
-
-def printable(text: str) -> str:
-    """Escape all characters that affect a terminal or a log: control, bidi and invisible ones."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quoted(text: str) -> str:

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin.lab.authority import Authority
-from certpin.lab.report.chain import Scene, Signature, strands
-from certpin.lab.report.drawing import Arrow, Box, draw
-from certpin.lab.report.flaws import flaws
+from certpin.lab.report.flaws import ChainContext, flaws
+from certpin.lab.report.picture import Arrow, Box, lay_out
 from certpin.lab.scenario import ServerStep
+from certpin.x509.chain import Signature, chain_paths
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CAST = _runs.pki()
 PINS = CAST.pins
 assert PINS is not None
-SCENE = Scene(
+SCENE = ChainContext(
     _runs.HOST, _runs.about().trusted, PINS.policies[0].pins, _runs.NOW, str(CAST.leaf.pin)
 )
 
@@ -37,17 +37,17 @@ def _der(identity: Identity, *appended: x509.Certificate) -> tuple[bytes, ...]:
 def _found(chain: tuple[bytes, ...], **fields: object) -> set[str]:
     """Every flaw of the path from the leaf."""
     scene = replace(SCENE, leaf_key="", **fields)  # type: ignore[arg-type]
-    path = strands(chain, scene)[0]
-    return {flaw for index in range(len(path.places)) for flaw in flaws(scene, path, index)}
+    path = chain_paths(chain, scene.trusted)[0]
+    return {flaw for index in range(len(path.certificates)) for flaw in flaws(scene, path, index)}
 
 
 def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
-    (path,) = strands(_der(CAST.leaf), SCENE)
-    links = [place.above for place in path.places]
+    (path,) = chain_paths(_der(CAST.leaf), SCENE.trusted)
+    links = [place.above for place in path.certificates]
     assert links == [Signature.GOOD, Signature.GOOD, Signature.ITSELF]
-    assert [place.trusted for place in path.places] == [False, False, True]
-    assert [place.sent for place in path.places] == [True, True, False]
-    assert [place.pinned for place in path.places] == ["leaf", "", ""]
+    assert [place.trusted for place in path.certificates] == [False, False, True]
+    assert [place.sent for place in path.certificates] == [True, True, False]
+    assert [SCENE.pinned_role(place.facts) for place in path.certificates] == ["leaf", "", ""]
     assert path.trusted
     assert not [flaws(SCENE, path, n) for n in range(3) if flaws(SCENE, path, n)]
 
@@ -55,7 +55,7 @@ def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
 def test_an_authority_that_nobody_trusts_is_drawn_as_missing() -> None:
     chain = _der(CAST.untrusted.issue(_runs.HOST))
     assert "whoever signed it is not trusted" in _found(chain)
-    boxes = [part for part in draw(chain, SCENE).parts if isinstance(part, Box)]
+    boxes = [part for part in lay_out(chain, SCENE).parts if isinstance(part, Box)]
     assert [box.kind for box in boxes] == ["absent", "flawed"]
 
 
@@ -63,21 +63,21 @@ def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
     fake = Authority("x", now=_runs.NOW)
     fake.subject = CAST.intermediate.subject
     chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(CAST.leaf)[1:])
-    path = strands(chain, SCENE)[0]
-    assert path.places[0].above is Signature.BAD
+    path = chain_paths(chain, SCENE.trusted)[0]
+    assert path.certificates[0].above is Signature.BAD
     assert not path.trusted
     assert "the authority that it names did not sign it" in _found(chain)
-    arrows = [part for part in draw(chain, SCENE).parts if isinstance(part, Arrow)]
+    arrows = [part for part in lay_out(chain, SCENE).parts if isinstance(part, Arrow)]
     assert [arrow.kind for arrow in arrows] == ["good", "bad"]
 
 
 def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
     chain = _der(CAST.attacker_chain, *CAST.real_chain[:1])
-    path, other = strands(chain, SCENE)
+    path, other = chain_paths(chain, SCENE.trusted)
     assert "no key from here up is pinned" in _found(chain)
     assert (path.on_path, other.on_path) == (True, False)
-    assert other.places[0].pinned == "leaf"
-    assert "Sent along" in draw(chain, SCENE).words
+    assert SCENE.pinned_role(other.certificates[0].facts) == "leaf"
+    assert "Sent along" in lay_out(chain, SCENE).words
 
 
 def test_a_pin_above_a_signature_that_does_not_hold_is_none() -> None:
@@ -91,7 +91,7 @@ def test_a_pin_above_a_signature_that_does_not_hold_is_none() -> None:
 
 def test_a_server_that_signs_with_another_key() -> None:
     stolen = replace(SCENE, leaf_key=str(CAST.backup.pin))
-    path = strands(_der(CAST.leaf), stolen)[0]
+    path = chain_paths(_der(CAST.leaf), stolen.trusted)[0]
     assert flaws(stolen, path, 0) == ("the server does not hold its key: it signed with another",)
 
 
@@ -153,29 +153,29 @@ def test_certificates_that_sign_each_other_end_somewhere() -> None:
         Authority("one", issuer=two, key=one.key).certificate.der,
         Authority("two", issuer=one, key=two.key).certificate.der,
     )
-    path = strands(circle, SCENE)[0]
-    assert len(path.places) == 2
+    path = chain_paths(circle, SCENE.trusted)[0]
+    assert len(path.certificates) == 2
     assert not path.trusted
 
 
 def test_an_unreadable_certificate_is_shown_by_its_digest() -> None:
-    path, *_ = strands((b"\x30\x03junk", *_der(CAST.leaf)), SCENE)
-    assert path.places[0].facts.subject is None
+    path, *_ = chain_paths((b"\x30\x03junk", *_der(CAST.leaf)), SCENE.trusted)
+    assert path.certificates[0].facts.subject is None
     assert "it cannot be read" in flaws(SCENE, path, 0)
-    assert "(unreadable)" in draw((b"junk",), SCENE).words
+    assert "(unreadable)" in lay_out((b"junk",), SCENE).words
 
 
 @pytest.mark.parametrize("name", ["x" * 64, "漢" * 21])  # 64 octets each, or nearly
 def test_a_long_name_is_cut_to_the_width_of_the_picture(name: str) -> None:
     long = Authority(name, now=_runs.NOW)
-    for part in draw((long.certificate.der,), SCENE).parts:
+    for part in lay_out((long.certificate.der,), SCENE).parts:
         if isinstance(part, Box):
             assert all(len(line.text) <= 52 for line in part.lines)  # a pin has 51
             assert sum(line.kind == "name" for line in part.lines) <= 2
 
 
 def test_boxes_and_arrows_do_not_overlap() -> None:
-    parts = draw(_der(CAST.attacker_chain, *CAST.real_chain), SCENE).parts
+    parts = lay_out(_der(CAST.attacker_chain, *CAST.real_chain), SCENE).parts
     ends = [(part.top, part.top + part.height) for part in parts if isinstance(part, Box)]
     arrows = [(part.top, part.bottom) for part in parts if isinstance(part, Arrow)]
     spans = sorted(ends + arrows)
@@ -189,4 +189,4 @@ def test_no_broken_certificate_stops_a_report(at: int, junk: bytes, grow: bool) 
         place = at % len(der)
         broken = der[:place] + junk + der[place + (0 if grow else len(junk)) :]
         chain = (*good[:index], broken, *good[index + 1 :])
-        assert draw(chain, SCENE).words
+        assert lay_out(chain, SCENE).words

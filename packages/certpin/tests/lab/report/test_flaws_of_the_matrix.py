@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, Style
 from certpin.lab.pki import TestPKI, pins_of_case
-from certpin.lab.report.chain import strands
 from certpin.lab.report.flaws import flaws
 from certpin.lab.report.scenes import scene, served
 from certpin.lab.session.hello import ClientHello
 from certpin.lab.verdict import is_judged
+from certpin.x509.chain import chain_paths
 from tests.lab.report import _runs
 
 SECOND = "cdn.bank.example"
@@ -52,8 +52,8 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
         theirs = seen.hostile and seen.step is not None and seen.step.chain == real_chain
         if (chain := served(seen)) and not theirs:
             against = scene(run, result, made, seen)
-            path = strands(chain, against)[0]
-            all_of_them = [flaws(against, path, index) for index in range(len(path.places))]
+            path = chain_paths(chain, against.trusted)[0]
+            all_of_them = [flaws(against, path, index) for index in range(len(path.certificates))]
             marked = [flaw for each in all_of_them for flaw in each]
             found.append((is_judged(scenario, seen), marked))
     return found

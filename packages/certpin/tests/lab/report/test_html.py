@@ -18,9 +18,9 @@ from certpin.lab.attacks import CASES
 from certpin.lab.case import Style
 from certpin.lab.pki import LETTERS
 from certpin.lab.report import FORMATS
-from certpin.lab.report.page.markup import tag, write
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Outcome, Verdict
+from certpin.support.markup import tag, write
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import PlainTextResponse, Response
 
+from certpin.lab.report.picture import chain_style
+
 if TYPE_CHECKING:
     from starlette.requests import Request
 
@@ -41,5 +43,5 @@ def address(name: str) -> str:
 def _content(name: str) -> bytes:
     data = files("certpin_watch.web").joinpath("static", name).read_bytes()
     if name == "watch.css":  # chains are drawn as on the lab's page
-        data += files("certpin.lab.report.page").joinpath("chain.css").read_bytes()
+        data += chain_style().encode()
     return data

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin.lab.report.chain import Scene
+from certpin.lab.report.flaws import ChainContext
 from certpin_watch.queries import alerts, failures, sightings
 from certpin_watch.queries import chains as kept
 from certpin_watch.queries import hosts as facts
@@ -129,7 +129,7 @@ def _served(
         path = kept.ders(connection, bytes.fromhex(verified)) if verified else ()
         if not ders:
             continue
-        scene = Scene(host.name, _trusted(policies, path or ()), _pins(policies), asked.now)
+        scene = ChainContext(host.name, _trusted(policies, path or ()), _pins(policies), asked.now)
         drawing = picture(f"chain-{number}", ders, scene)
         yield Served(tuple(seen), drawing, tuple(_places(path or ders, policies)))
 

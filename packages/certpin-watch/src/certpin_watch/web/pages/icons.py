@@ -6,7 +6,7 @@ from functools import cache
 
 from markupsafe import Markup
 
-from certpin.lab.report.page.markup import PATHS, tag, write
+from certpin.support.markup import ICON_PATHS, tag, write
 
 # Lines in a square of 16 by 16, beside those of the lab's report.
 _MORE = {
@@ -27,7 +27,7 @@ _MORE = {
 def icon(name: str, size: int = 16) -> Markup:
     """A picture; hidden from screen readers, which have the words."""
     box = str(size)
-    line = tag("path", d=(PATHS | _MORE)[name], class_="line")
+    line = tag("path", d=(ICON_PATHS | _MORE)[name], class_="line")
     drawn = tag(
         "svg", line, class_="icon", width=box, height=box, viewBox="0 0 16 16", aria_hidden="true"
     )

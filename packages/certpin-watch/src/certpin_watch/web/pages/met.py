@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import or_, select
 
-from certpin.lab.report.chain import Scene
+from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
 from certpin_watch.queries import chains, failures
 from certpin_watch.queries import hosts as facts
@@ -141,14 +141,14 @@ def _host(asked: Asked, names: list[str]) -> str:
     return names[0] if names else ""
 
 
-def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> Scene:
+def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> ChainContext:
     pins: tuple[HostPin, ...] = tuple(
         entry
         for _, policy in facts.policies_of(asked.glance, host)
         for entry in policy.pins
         if entry.live
     )
-    return Scene(host, trusted, pins, asked.now)
+    return ChainContext(host, trusted, pins, asked.now)
 
 
 def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:

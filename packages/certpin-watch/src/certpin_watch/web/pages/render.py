@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from certpin.lab.report.text import clean
+from certpin.support.escaping import clean
 from certpin_watch._version import __version__
 from certpin_watch.web.pages import words
 from certpin_watch.web.pages.files import address

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from certpin.lab.report.text import clean
+from certpin.support.escaping import clean
 
 if TYPE_CHECKING:
     from datetime import datetime

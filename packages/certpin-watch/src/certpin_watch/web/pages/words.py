@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from certpin.lab.report.text import clean
+from certpin.support.escaping import clean
 from certpin_watch.web.pages.reasons import reason
 
 if TYPE_CHECKING:

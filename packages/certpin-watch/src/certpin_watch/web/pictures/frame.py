@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from certpin.lab.report.page.markup import tag, write
+from certpin.support.markup import tag, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin.lab.report.page.markup import tag
+from certpin.support.markup import tag
 from certpin_watch.web.pictures.frame import across, anchor_at, frame, line, text
 from certpin_watch.web.pictures.scale import Span, ticks
 

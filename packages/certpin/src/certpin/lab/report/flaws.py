@@ -16,13 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.errors import CertificateParseError
-from certpin.lab.report.chain import Signature
 from certpin.probe.scan import name_matches
+from certpin.x509.chain import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
-    from certpin.lab.report.chain import Place, Scene, Strand
+    from certpin.pins import HostPin
+    from certpin.x509.chain import CertificateFacts, ChainPath, PathCertificate
 
 _SMALLEST_RSA = 2048  # CA/B Forum Baseline Requirements 6.1.5
 _WEAK_DIGESTS = {"md5", "sha1"}  # the same, 7.1.3.2
@@ -32,16 +34,41 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 
 @dataclass(frozen=True)
-class _Spot:
-    """A certificate of a strand, as the rules below check it."""
+class ChainContext:
+    """What a chain is checked against: the requested host, the client's trust and pins, the time.
 
-    scene: Scene
-    strand: Strand
+    ``leaf_key`` is the pin of the key that the server proved; empty if that is not known.
+    """
+
+    host: str
+    trusted: tuple[bytes, ...] = ()
+    pins: tuple[HostPin, ...] = ()
+    now: datetime | None = None
+    leaf_key: str = ""
+
+    def pinned_role(self, facts: CertificateFacts) -> str:
+        """Return the role of the live pin that matches a certificate, or an empty text."""
+        return next((entry.role for entry in self._matching(facts) if entry.live), "")
+
+    def is_compromised(self, facts: CertificateFacts) -> bool:
+        """Return True if the pin set marks the key of a certificate as compromised."""
+        return any(entry.state == "compromised" for entry in self._matching(facts))
+
+    def _matching(self, facts: CertificateFacts) -> list[HostPin]:
+        return [entry for entry in self.pins if str(entry.pin) in facts.pins]
+
+
+@dataclass(frozen=True)
+class _Spot:
+    """A certificate of a path, as the rules below check it."""
+
+    context: ChainContext
+    path: ChainPath
     index: int
 
     @property
-    def place(self) -> Place:
-        return self.strand.places[self.index]
+    def place(self) -> PathCertificate:
+        return self.path.certificates[self.index]
 
     @property
     def parsed(self) -> x509.Certificate | None:
@@ -49,7 +76,7 @@ class _Spot:
 
     @property
     def is_leaf(self) -> bool:
-        return self.strand.on_path and self.index == 0
+        return self.path.on_path and self.index == 0
 
     def extension(self, kind: type[x509.ExtensionType]) -> x509.ExtensionType | None:
         try:
@@ -60,9 +87,9 @@ class _Spot:
             return None
 
 
-def flaws(scene: Scene, strand: Strand, index: int) -> tuple[str, ...]:
-    """Return the flaws of one certificate of a strand. A trusted root has none."""
-    spot = _Spot(scene, strand, index)
+def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
+    """Return the flaws of one certificate of a path. A trusted root has none."""
+    spot = _Spot(context, path, index)
     if spot.place.trusted:
         return ()
     found = [rule(spot) for rule in _RULES]
@@ -89,14 +116,14 @@ def _name(spot: _Spot) -> str:
     if not spot.is_leaf or not certificate:
         return ""
     try:
-        right = name_matches(spot.scene.host, certificate)
+        right = name_matches(spot.context.host, certificate)
     except CertificateParseError:
         return "its names make no sense"
-    return "" if right else f"it is not for {spot.scene.host}"
+    return "" if right else f"it is not for {spot.context.host}"
 
 
 def _dates(spot: _Spot) -> str:
-    facts, now = spot.place.facts, spot.scene.now
+    facts, now = spot.place.facts, spot.context.now
     if now and facts.not_after and now > facts.not_after:
         return f"it expired on {facts.not_after:%Y-%m-%d}"
     if now and facts.not_before and now < facts.not_before:
@@ -141,14 +168,14 @@ def _subtrees(spot: _Spot) -> str:
         return ""
     permitted = [each for each in limits.permitted_subtrees or () if _same_kind(each, spot)]
     excluded = [each for each in limits.excluded_subtrees or () if _same_kind(each, spot)]
-    outside = permitted and not any(_below(spot.scene.host, each) for each in permitted)
-    if outside or any(_below(spot.scene.host, each) for each in excluded):
-        return f"it may not sign for {spot.scene.host}"
+    outside = permitted and not any(_below(spot.context.host, each) for each in permitted)
+    if outside or any(_below(spot.context.host, each) for each in excluded):
+        return f"it may not sign for {spot.context.host}"
     return ""
 
 
 def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
-    kind = x509.IPAddress if _address(spot.scene.host) else x509.DNSName
+    kind = x509.IPAddress if _address(spot.context.host) else x509.DNSName
     return isinstance(limit, kind)
 
 
@@ -173,7 +200,7 @@ def _weak(spot: _Spot) -> str:
 
 
 def _other_key(spot: _Spot) -> str:
-    proved = spot.scene.leaf_key
+    proved = spot.context.leaf_key
     if spot.is_leaf and proved and spot.place.facts.pin and proved != spot.place.facts.pin:
         return "the server does not hold its key: it signed with another"
     return ""
@@ -181,15 +208,15 @@ def _other_key(spot: _Spot) -> str:
 
 def _compromised(spot: _Spot) -> str:
     """Rule 13 of the enforcement, on the path only: other certificates decide nothing."""
-    refused = spot.strand.on_path and spot.place.compromised
+    refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)
     return "its key is marked compromised" if refused else ""
 
 
 def _pinned(spot: _Spot) -> str:
-    if not spot.is_leaf or not spot.scene.pins:
+    if not spot.is_leaf or not spot.context.pins:
         return ""
-    for place in spot.strand.places:
-        if place.pinned:
+    for place in spot.path.certificates:
+        if spot.context.pinned_role(place.facts):
             return ""
         if place.above is not Signature.GOOD:
             break

@@ -13,10 +13,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from certpin.lab.report.page.case import finding, folded
-from certpin.lab.report.page.markup import badge, table, tag, write
+from certpin.lab.report.page.markup import badge, table
 from certpin.lab.report.page.summary import about, controls, letters, top
+from certpin.lab.report.picture import chain_style
 from certpin.lab.report.words import EXPECTED, OUTCOMES, headline
 from certpin.lab.verdict import Outcome
+from certpin.support.markup import tag, write
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -108,8 +110,8 @@ def _foot() -> ET.Element:
 
 @cache
 def _style() -> str:
-    folder = files("certpin.lab.report.page")
-    return "\n".join(folder.joinpath(name).read_text("utf-8") for name in ("page.css", "chain.css"))
+    page = files("certpin.lab.report.page").joinpath("page.css").read_text("utf-8")
+    return f"{page}\n{chain_style()}"
 
 
 def _policy(style: str) -> str:

@@ -6,13 +6,13 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.report.certificates import read
 from certpin.lab.report.command import shown
 from certpin.lab.report.scenes import asked, pinned, served
 from certpin.lab.report.tally import exit_code
-from certpin.lab.report.text import encodable
 from certpin.lab.report.words import server, summary, verdict_line
 from certpin.lab.verdict import Outcome
+from certpin.support.escaping import encodable
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
@@ -110,7 +110,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
 
 def certificate(der: bytes) -> dict[str, Any]:
     """Return a certificate; an unreadable one has only its digest."""
-    facts = read(der)
+    facts = read_facts(der)
     return {
         "subject": facts.subject,
         "issuer": facts.issuer,

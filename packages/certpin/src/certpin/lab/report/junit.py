@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # it only writes here
 
 from certpin.lab.pki import LEGEND
-from certpin.lab.report.text import clean
 from certpin.lab.report.words import ending, explain, verdict_line
 from certpin.lab.verdict import Outcome
+from certpin.support.escaping import clean
 
 if TYPE_CHECKING:
     from certpin.lab.case import Family

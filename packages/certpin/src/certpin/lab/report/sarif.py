@@ -13,9 +13,9 @@ from urllib.parse import quote
 from certpin.lab.pki import LEGEND
 from certpin.lab.report.command import shown
 from certpin.lab.report.tally import exit_code
-from certpin.lab.report.text import clean, encodable
 from certpin.lab.report.words import EXPECTED, explain, headline, summary, verdict_line
 from certpin.lab.verdict import Outcome
+from certpin.support.escaping import clean, encodable
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certpin.errors import HostError
-from certpin.lab.report.chain import Scene
+from certpin.lab.report.flaws import ChainContext
 from certpin.lab.scenario import Opening
 from certpin.pins import Pin
 
@@ -37,11 +37,11 @@ def served(seen: Connection) -> tuple[bytes, ...]:
     return seen.step.chain
 
 
-def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Scene:
+def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
     """Return the context against which the chain of this connection is checked."""
     host = asked(attempt, seen)
     started = run.about.started
-    return Scene(
+    return ChainContext(
         host,
         run.about.trusted,
         pinned(attempt, host),

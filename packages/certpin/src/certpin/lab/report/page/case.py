@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.report.certificates import read
-from certpin.lab.report.drawing import draw
-from certpin.lab.report.page.markup import badge, css_class, facts, table, tag
-from certpin.lab.report.page.picture import picture
+from certpin.lab.report.page.markup import badge, css_class, facts, table
+from certpin.lab.report.picture import draw_chain
 from certpin.lab.report.scenes import asked, scene, served
-from certpin.lab.report.text import readable
 from certpin.lab.report.words import EXPECTED, OUTCOMES, ending, server, verdict_line
 from certpin.lab.verdict import Outcome, Verdict
+from certpin.support.escaping import readable
+from certpin.support.markup import tag
+from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree import ElementTree as ET
 
     from certpin.lab.evidence import Attempt, Connection
-    from certpin.lab.report.certificates import Facts
-    from certpin.lab.report.page.markup import Child
     from certpin.lab.runner import Result, Run
+    from certpin.support.markup import Child
+    from certpin.x509.chain import CertificateFacts
 
 _TO_MEND = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 
@@ -122,18 +122,18 @@ def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
 
 def _figure(run: Run, result: Result, attempt: Attempt, seen: Connection, name: str) -> ET.Element:
     chain = served(seen)
-    drawing = draw(chain, scene(run, result, attempt, seen))
+    picture = draw_chain(chain, scene(run, result, attempt, seen), name)
     caption = f"Presented by the {server(seen)} for {asked(attempt, seen)}"
     return tag(
         "figure",
         tag("figcaption", caption),
-        picture(drawing, name),
+        picture,
         tag("details", tag("summary", "The certificates in full"), *map(_certificate, chain)),
     )
 
 
 def _certificate(der: bytes) -> ET.Element:
-    known = read(der)
+    known = read_facts(der)
     return facts(
         {
             "Subject": known.subject or "unreadable",
@@ -147,7 +147,7 @@ def _certificate(der: bytes) -> ET.Element:
     )
 
 
-def _validity(known: Facts) -> str:
+def _validity(known: CertificateFacts) -> str:
     if not known.not_before or not known.not_after:
         return ""
     return f"{known.not_before:%Y-%m-%d} to {known.not_after:%Y-%m-%d}"
@@ -190,7 +190,7 @@ def connections(attempt: Attempt) -> ET.Element:
 def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
     tls = [seen.version or "not finished", seen.alpn, "resumed" if seen.resumed else ""]
     if seen.client_certificate:
-        given = read(seen.client_certificate).subject or "unreadable"
+        given = read_facts(seen.client_certificate).subject or "unreadable"
         tls.append(f"client certificate {given}")
     return (
         str(number),

@@ -1,31 +1,23 @@
-"""Elements of a page. Text only ever enters here, and is escaped when the page is written."""
+"""Parts of the report's page: lists, tables and outcomes."""
 
 from __future__ import annotations
 
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING
 
-from certpin.lab.report.text import clean
 from certpin.lab.verdict import Outcome
+from certpin.support.markup import Child, icon, tag
 
-Child = ET.Element | str | None
+if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
 
-
-def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
-    """Return an element. ``class_`` and ``aria_label`` become HTML attributes."""
-    named = {key.strip("_").replace("_", "-"): clean(text) for key, text in attributes.items()}
-    element = ET.Element(name, named)
-    for child in children:
-        _append(element, child)
-    return element
-
-
-def _append(element: ET.Element, child: Child) -> None:
-    if isinstance(child, ET.Element):
-        element.append(child)
-    elif child and len(element):
-        element[-1].tail = (element[-1].tail or "") + clean(child)
-    elif child:
-        element.text = (element.text or "") + clean(child)
+OF_OUTCOME = {
+    Outcome.RIGHT: "check",
+    Outcome.WRONG: "cross",
+    Outcome.WARNING: "warning",
+    Outcome.TOLD: "scales",
+    Outcome.UNDECIDED: "question",
+    Outcome.NOT_RUN: "dash",
+}
 
 
 def facts(pairs: dict[str, Child]) -> ET.Element:
@@ -45,41 +37,6 @@ def table(caption: str, head: tuple[str, ...], rows: list[tuple[Child, ...]]) ->
     header = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in head)))
     whole = tag("table", tag("caption", caption), header, body)
     return tag("div", whole, class_="scroll", role="region", aria_label=caption, tabindex="0")
-
-
-def write(element: ET.Element) -> str:
-    """The element as HTML."""
-    return ET.tostring(element, encoding="unicode", method="html")
-
-
-# Lines in a square of 16 by 16.
-PATHS = {
-    "check": "M3 8.5 6.5 12 13 4.5",
-    "cross": "M4 4 12 12M12 4 4 12",
-    "warning": "M8 2.5 14.5 13.5H1.5ZM8 6.5V9.5M8 11.4V11.6",
-    "question": "M5.5 6A2.5 2.5 0 1 1 8 8.7V10M8 12.4V12.6",
-    "dash": "M3.5 8H12.5",
-    "scales": "M3 5H13M8 2.5V13.5M5 13.5H11",
-    "pin": "M8 14.5V9.5M4.5 9.5H11.5L10 6.5V2.5H6V6.5Z",
-    "anchor": "M8 5V14M8 5A1.5 1.5 0 1 0 8 2A1.5 1.5 0 1 0 8 5M3 9A5 5 0 0 0 13 9",
-}
-OF_OUTCOME = {
-    Outcome.RIGHT: "check",
-    Outcome.WRONG: "cross",
-    Outcome.WARNING: "warning",
-    Outcome.TOLD: "scales",
-    Outcome.UNDECIDED: "question",
-    Outcome.NOT_RUN: "dash",
-}
-
-
-def icon(name: str, size: int = 16) -> ET.Element:
-    """A picture beside words that say the same; hidden from screen readers."""
-    box = str(size)
-    line = tag("path", d=PATHS[name], class_="line")
-    return tag(
-        "svg", line, class_="icon", width=box, height=box, viewBox="0 0 16 16", aria_hidden="true"
-    )
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from certpin.lab.attacks import CONTROL
 from certpin.lab.pki import LETTERS
 from certpin.lab.report.command import shown
-from certpin.lab.report.page.markup import badge, facts, icon, tag
+from certpin.lab.report.page.markup import badge, facts
 from certpin.lab.report.tally import exit_code, tally
 from certpin.lab.report.words import OUTCOMES, STYLES, details, headline
 from certpin.lab.verdict import Outcome
+from certpin.support.markup import icon, tag
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from certpin.x509 import printable
+
+def printable(text: str) -> str:
+    """Escape all characters that affect a terminal or a log: control, bidi and invisible ones."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def clean(text: str) -> str:
-    """Text without control, bidi or invisible characters, nor halves of surrogate pairs.
+    """Escape control, bidi and invisible characters, and lone surrogates.
 
-    They are written as escapes. Line ends and tabs stay.
+    Line ends and tabs stay.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)

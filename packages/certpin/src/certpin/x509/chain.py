@@ -1,0 +1,210 @@
+"""The certificates that a server sent, and the paths that they form.
+
+Names can lie, so signatures are checked. Certificates may be hostile: an unreadable one has only
+its digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from base64 import b64encode
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
+
+from certpin.errors import CertificateParseError
+from certpin.x509.certificate import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+Value = TypeVar("Value")
+
+
+# Between the parts of a name, and what is escaped within one (RFC 4514 section 2.4).
+_PARTS = re.compile(r"(?<!\\)[,+]")
+_ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
+
+
+@dataclass(frozen=True)
+class CertificateFacts:
+    """The fields of a certificate. A field that can't be read is None.
+
+    ``pin`` is that of its key, in the text form of a pin (RFC 7469 section 2.4). ``parsed`` and
+    ``certificate`` are the certificate itself, for further checks.
+    """
+
+    sha256: str  # of the whole certificate: AA:BB:…
+    subject: str | None = None
+    issuer: str | None = None
+    names: tuple[str, ...] | None = None
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    key: str | None = None
+    pin: str | None = None
+    parsed: x509.Certificate | None = field(default=None, compare=False, repr=False)
+    certificate: Certificate | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def pins(self) -> tuple[str | None, str]:
+        """The pins of the certificate and of its key."""
+        return self.pin, f"cert-sha256/{self.sha256}"
+
+
+@lru_cache(maxsize=1024)
+def read_facts(der: bytes) -> CertificateFacts:
+    """Return the facts of a certificate in DER. Never raises."""
+    sha256 = hashlib.sha256(der).hexdigest().upper()
+    digest = ":".join(sha256[at : at + 2] for at in range(0, len(sha256), 2))
+    try:
+        certificate = Certificate.from_der(der)
+    except CertificateParseError:
+        return CertificateFacts(digest)
+    return CertificateFacts(
+        digest,
+        subject=_or_none(lambda: certificate.subject),
+        issuer=_or_none(lambda: certificate.issuer),
+        names=_or_none(lambda: certificate.names),
+        not_before=_or_none(lambda: certificate.not_before),
+        not_after=_or_none(lambda: certificate.not_after),
+        key=certificate.key,
+        pin=f"sha256/{b64encode(certificate.spki_sha256).decode()}",
+        parsed=_parse(der),
+        certificate=certificate,
+    )
+
+
+class Signature(StrEnum):
+    """How a certificate and the one above it are related."""
+
+    GOOD = "signed by the key above"
+    BAD = "not signed by the key above: the name alone is right"
+    UNCHECKED = "says that it is signed by the key above; this cannot be checked"
+    MISSING = "signed by somebody who was not sent, and is not trusted"
+    ITSELF = "signed by itself"
+
+
+_PREFERRED = [Signature.GOOD, Signature.UNCHECKED, Signature.BAD]
+
+
+@dataclass(frozen=True)
+class PathCertificate:
+    """One certificate of a path. ``above`` is how it is related to the next one, its issuer."""
+
+    facts: CertificateFacts
+    sent: bool
+    trusted: bool
+    above: Signature
+
+
+@dataclass(frozen=True)
+class ChainPath:
+    """Certificates from the lowest up. ``on_path`` is False if they are only extra."""
+
+    certificates: tuple[PathCertificate, ...]
+    on_path: bool
+
+    @property
+    def trusted(self) -> bool:
+        """Return True if valid signatures lead to a trusted root."""
+        *below, top = self.certificates
+        return top.trusted and all(child.above is Signature.GOOD for child in below)
+
+
+def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tuple[ChainPath, ...]:
+    """Build the path from the leaf up, then a path for each remaining certificate.
+
+    Signatures are checked. Dates, names, extensions and pins are not.
+
+    Args:
+        sent: the certificates that a server sent, as DER, the leaf first.
+        trusted: the roots that the client trusts, as DER.
+
+    Returns:
+        At least one path if a certificate was sent. The first one starts at the leaf.
+
+    """
+    found: list[ChainPath] = []
+    seen: set[bytes] = set()
+    for der in dict.fromkeys(sent):
+        if der in seen:
+            continue
+        climbed = _climb(der, (*trusted, *sent))
+        seen.update(issuer for issuer, _ in climbed)
+        certificates = tuple(
+            PathCertificate(read_facts(found_der), found_der in sent, found_der in trusted, above)
+            for found_der, above in climbed
+        )
+        found.append(ChainPath(certificates, on_path=not found))
+    return tuple(found)
+
+
+def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
+    """Follow issuers from this certificate up until none is found. Cycles are cut."""
+    path = [der]
+    climbed: list[tuple[bytes, Signature]] = []
+    while True:
+        issuer, link = _above(path[-1], [each for each in others if each not in path])
+        climbed.append((path[-1], link))
+        if issuer is None:
+            return climbed
+        path.append(issuer)
+
+
+def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
+    child = read_facts(der)
+    if child.issuer is None:
+        return None, Signature.UNCHECKED
+    if child.issuer == child.subject:
+        return None, Signature.ITSELF
+    named = [each for each in others if read_facts(each).subject == child.issuer]
+    signed = [(each, _signature(child, read_facts(each))) for each in named]
+    missing = (None, Signature.MISSING)
+    return min(signed, key=lambda pair: _PREFERRED.index(pair[1]), default=missing)
+
+
+def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
+    """Check the child's signature with the issuer's key. Their names already match."""
+    if child.parsed is None or issuer.parsed is None:
+        return Signature.UNCHECKED
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            child.parsed.verify_directly_issued_by(issuer.parsed)
+    except InvalidSignature:
+        return Signature.BAD
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return Signature.UNCHECKED  # an algorithm or a key that is not read here
+    return Signature.GOOD
+
+
+def short_name(name: str | None) -> str:
+    """Return the common name of a distinguished name (RFC 4514), or the whole name."""
+    if not name:
+        return "(unreadable)" if name is None else "(no name)"
+    parts = [part for part in _PARTS.split(name) if part.startswith("CN=")]
+    return _ESCAPED.sub(r"\1", parts[0].removeprefix("CN=")) if len(parts) == 1 else name
+
+
+def _or_none(read: Callable[[], Value]) -> Value | None:
+    try:
+        return read()
+    except CertificateParseError:
+        return None
+
+
+def _parse(der: bytes) -> x509.Certificate | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            return x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion):
+        return None

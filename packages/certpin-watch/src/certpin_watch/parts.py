@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from certpin_watch.health import ProcessHealth
     from certpin_watch.watch import Watch
-    from certpin_watch.web.health import Condition
 
     Part = Callable[[Watch, asyncio.Event], Awaitable[None]]
 
@@ -23,11 +23,11 @@ _log = logging.getLogger("certpin.watch")
 
 
 async def run_parts(
-    parts: Mapping[str, Part], watch: Watch, stop: asyncio.Event, condition: Condition
+    parts: Mapping[str, Part], watch: Watch, stop: asyncio.Event, health: ProcessHealth
 ) -> None:
     """Run them until ``stop`` is set and they have ended. One that hangs then is given up."""
     tasks = [
-        asyncio.create_task(_keep_running(name, part, watch, stop, condition), name=name)
+        asyncio.create_task(_keep_running(name, part, watch, stop, health), name=name)
         for name, part in parts.items()
     ]
     await stop.wait()
@@ -41,7 +41,7 @@ async def run_parts(
 
 
 async def _keep_running(
-    name: str, part: Part, watch: Watch, stop: asyncio.Event, condition: Condition
+    name: str, part: Part, watch: Watch, stop: asyncio.Event, health: ProcessHealth
 ) -> None:
     """Whatever a part raises, the others go on, and ``/readyz`` says which one does not."""
     pause = _FIRST_PAUSE
@@ -49,12 +49,12 @@ async def _keep_running(
         task = asyncio.ensure_future(part(watch, stop))
         try:
             if (await asyncio.wait({task}, timeout=_SETTLED))[1]:
-                condition.failing.discard(name)
+                health.failing.discard(name)
                 pause = _FIRST_PAUSE
             await task
         except Exception:  # noqa: BLE001  # it may be mended by the time that it is begun again
             _log.exception("%s failed, and is begun again", name)
-            condition.failing.add(name)
+            health.failing.add(name)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

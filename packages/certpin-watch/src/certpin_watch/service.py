@@ -19,6 +19,8 @@ from certpin_watch.auth.listening import check_listening
 from certpin_watch.collector import awake, writer
 from certpin_watch.collector.app import Collector
 from certpin_watch.collector.intake import open_intake
+from certpin_watch.health import ProcessHealth
+from certpin_watch.http_server import make_server, wait_until_open, wait_until_stopped
 from certpin_watch.logs import logged
 from certpin_watch.monitor import run as monitor
 from certpin_watch.nats_address import nats_address
@@ -28,8 +30,6 @@ from certpin_watch.secret import look_up_all
 from certpin_watch.store.durability import weaknesses
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
 from certpin_watch.web.app import application
-from certpin_watch.web.health import Condition
-from certpin_watch.web.serving import ended, server_of, until_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,19 +90,19 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
 
     Raises ``ConfigError`` where the address cannot be listened on.
     """
-    condition = Condition()
+    health = ProcessHealth()
     current_default_thread_limiter().total_tokens = _PAGES_AT_ONCE
     async with open_intake(watch) as intake:
-        condition.needs["stream"] = intake.is_ready
-        app = application(watch, Collector(watch, intake), condition)
+        health.needs["stream"] = intake.is_ready
+        app = application(watch, Collector(watch, intake), health)
         with telemetry.begun(watch.settings.telemetry) as traced:
-            server = server_of(
+            server = make_server(
                 watch.settings.listen, logged(traced(app), watch.settings), watch.settings.tls
             )
             every: dict[str, Part] = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
-            parts = asyncio.create_task(run_parts(every, watch, stop, condition))
+            parts = asyncio.create_task(run_parts(every, watch, stop, health))
             try:
-                await _listen(server, watch, stop, condition, listening)
+                await _listen(server, watch, stop, health, listening)
             finally:
                 stop.set()
                 await parts
@@ -112,18 +112,18 @@ async def _listen(
     server: Server,
     watch: Watch,
     stop: asyncio.Event,
-    condition: Condition,
+    health: ProcessHealth,
     listening: Callable[[], None],
 ) -> None:
     """Take requests until ``stop`` is set, or the server ends by itself."""
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
-        await until_open(watch.settings.listen, serving)
+        await wait_until_open(watch.settings.listen, serving)
         listening()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        condition.stopping = True
+        health.stopping = True
         stopping.cancel()
         server.stop()  # type: ignore[no-untyped-call]
-    await ended(serving)
+    await wait_until_stopped(serving)

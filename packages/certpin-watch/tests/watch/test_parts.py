@@ -5,7 +5,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from certpin_watch import parts
-from certpin_watch.web.health import Condition
+from certpin_watch.health import ProcessHealth
 
 if TYPE_CHECKING:
     import pytest
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from certpin_watch.parts import Part
 
 
-def _run(found: dict[str, Part], condition: Condition, until: Any) -> None:
+def _run(found: dict[str, Part], health: ProcessHealth, until: Any) -> None:
     """Run parts until ``until`` has come back, and then to their end."""
 
     async def main() -> None:
         stop = asyncio.Event()
-        running = asyncio.create_task(parts.run_parts(found, _NOTHING, stop, condition))
+        running = asyncio.create_task(parts.run_parts(found, _NOTHING, stop, health))
         async with asyncio.timeout(20):
             await until()
             stop.set()
@@ -35,13 +35,13 @@ def test_a_part_that_fails_is_begun_again_and_the_others_go_on(
 ) -> None:
     monkeypatch.setattr(parts, "_FIRST_PAUSE", 0.001)
     monkeypatch.setattr(parts, "_SETTLED", 0.01)
-    begun, mended, condition = [], asyncio.Event(), Condition()
+    begun, mended, health = [], asyncio.Event(), ProcessHealth()
 
     async def failing(_: Any, stop: asyncio.Event) -> None:
         begun.append("failing")
         if begun.count("failing") < 3:
             raise OSError("no")
-        seen_failing.append("failing" in condition.failing)
+        seen_failing.append("failing" in health.failing)
         mended.set()
         await stop.wait()
 
@@ -51,16 +51,16 @@ def test_a_part_that_fails_is_begun_again_and_the_others_go_on(
 
     async def until_mended() -> None:
         await mended.wait()
-        while condition.failing:  # noqa: ASYNC110  # it is no event of asyncio's
+        while health.failing:  # noqa: ASYNC110  # it is no event of asyncio's
             await asyncio.sleep(0.001)
 
     seen_failing: list[bool] = []
     with caplog.at_level(logging.CRITICAL):
-        _run({"failing": failing, "steady": steady}, condition, until_mended)
+        _run({"failing": failing, "steady": steady}, health, until_mended)
     assert begun.count("failing") == 3
     assert begun.count("steady") == 1
     assert seen_failing == [True]
-    assert condition.failing == set()
+    assert health.failing == set()
 
 
 def test_a_part_that_does_not_end_is_given_up(
@@ -73,7 +73,7 @@ def test_a_part_that_does_not_end_is_given_up(
         begun.set()
         await asyncio.Event().wait()
 
-    _run({"hanging": hanging}, Condition(), begun.wait)
+    _run({"hanging": hanging}, ProcessHealth(), begun.wait)
     assert "hanging does not end" in caplog.text
 
 
@@ -81,4 +81,4 @@ def test_without_parts_it_ends_when_it_is_told_to() -> None:
     async def at_once() -> None:
         pass
 
-    _run({}, Condition(), at_once)
+    _run({}, ProcessHealth(), at_once)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from certpin_watch import service
+from certpin_watch import http_server, service
 from certpin_watch.settings import Settings
 from certpin_watch.watch import Watch
 from certpin_watch.watched import Watched
-from certpin_watch.web import serving
 from tests.servers._run import free_port
 from tests.watch.collector import bodies
 
@@ -27,7 +26,7 @@ def test_a_connection_that_says_nothing_is_not_kept(
 ) -> None:
     """There are so many, for reports and for everything: some thousand silent ones would be all."""
     monkeypatch.setattr(service, "PARTS", {})
-    monkeypatch.setattr(serving, "_SILENT", 1)
+    monkeypatch.setattr(http_server, "_IDLE", 1)
     address = ("127.0.0.1", free_port())
     watch = Watch(Settings(listen=address), sqlite_store, Watched([]))
 

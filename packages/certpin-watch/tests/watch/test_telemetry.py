@@ -24,10 +24,10 @@ from starlette.testclient import TestClient
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin_watch import telemetry
+from certpin_watch.health import ProcessHealth
 from certpin_watch.metrics.counters import Counters
 from certpin_watch.store.schema import prepare
 from certpin_watch.web.app import application
-from certpin_watch.web.health import Condition
 from tests._peak import CERTPIN
 from tests.servers._run import running
 from tests.servers.nats import nats
@@ -215,7 +215,7 @@ def test_a_span_has_nothing_of_a_request_but_method_route_and_status(
 def test_a_request_is_named_by_its_route_and_not_by_its_path(
     endpoint: str, sqlite_store: Store
 ) -> None:
-    whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), Condition())
+    whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), ProcessHealth())
     with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
         client = TestClient(traced(whole), "http://127.0.0.1:8460")
         paths = ("/hosts/a.example", "/api/v1/chains/00", "/reports/a", "/healthz", "/no/a.example")

@@ -197,15 +197,15 @@ def _reporting(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
 
 def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
     """The same work, that answers for its health meanwhile. A web server is loaded for that."""
+    from certpin_watch.health import serve_health
     from certpin_watch.monitor.worker import SERVICE
     from certpin_watch.settings import parse_listen
-    from certpin_watch.vitals import answering
 
     address = parse_listen(listen, "--listen")
 
     async def both(stop: asyncio.Event) -> None:
-        async with answering(address, need=SERVICE) as condition:
-            await work(stop, condition=condition)
+        async with serve_health(address, need=SERVICE) as health:
+            await work(stop, health=health)
 
     return both
 

@@ -60,12 +60,12 @@ async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json:
 
     from certpin_watch import telemetry
     from certpin_watch.collector.writer import run
-    from certpin_watch.vitals import answering
+    from certpin_watch.health import serve_health
 
     with telemetry.begun(watch.settings.telemetry):
         if as_json:
             print_event("begun", process=os.getpid())
         else:
             click.echo(f"certpin: writing (process {os.getpid()})", err=True)
-        async with answering(address, watch.store) as condition:
-            await run(watch, stop, condition)
+        async with serve_health(address, watch.store) as health:
+            await run(watch, stop, health)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from certpin_watch.collector.received import Received
+    from certpin_watch.health import ProcessHealth
     from certpin_watch.watch import Watch
-    from certpin_watch.web.health import Condition
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
 _WAIT = 0.5  # seconds without a message until the stop is looked at again
@@ -40,10 +40,10 @@ _AGAIN = 1.0  # seconds until the next attempt where something is away
 _log = logging.getLogger("certpin.watch.collector")
 
 
-async def run(watch: Watch, stop: asyncio.Event, condition: Condition | None = None) -> None:
+async def run(watch: Watch, stop: asyncio.Event, health: ProcessHealth | None = None) -> None:
     """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do.
 
-    ``condition`` is told once it has its place in the stream: what it needs is there then.
+    ``health`` is told once it has its place in the stream: what it needs is there then.
     Raises ``ConfigError`` where the client of NATS is not installed.
     """
     if watch.settings.nats is None:
@@ -52,7 +52,7 @@ async def run(watch: Watch, stop: asyncio.Event, condition: Condition | None = N
     require_nats()
     thread = ThreadPoolExecutor(1, "certpin-writer")
     try:
-        await _Writer(watch, stop, thread, condition).run()
+        await _Writer(watch, stop, thread, health).run()
     finally:
         thread.shutdown()
 
@@ -63,12 +63,12 @@ class _Writer:
         watch: Watch,
         stop: asyncio.Event,
         thread: ThreadPoolExecutor,
-        condition: Condition | None,
+        health: ProcessHealth | None,
     ) -> None:
         self._watch = watch
         self._stop = stop
         self._thread = thread
-        self._condition = condition
+        self._health = health
         self._committer = Committer(watch, drop=True)
         self._told = ""
 
@@ -125,8 +125,8 @@ class _Writer:
         settings = self._watch.settings.collector
         place = await Place.take(client, stream, settings.stream, consumer(settings))
         self._told = ""
-        if self._condition:
-            self._condition.needs["nats"] = lambda: client.is_connected
+        if self._health:
+            self._health.needs["nats"] = lambda: client.is_connected
         while not self._stop.is_set():
             await self._write(await place.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:

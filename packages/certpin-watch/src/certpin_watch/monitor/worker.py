@@ -23,9 +23,9 @@ from certpin_watch.monitor.wire import MOST_BYTES, MOST_JOBS, Delivery, JobReque
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from certpin_watch.health import ProcessHealth
     from certpin_watch.monitor.uplink import ServiceLink
     from certpin_watch.monitor.wire import Job, JobBatch, Result
-    from certpin_watch.web.health import Condition
 
 Value = TypeVar("Value")
 
@@ -52,18 +52,18 @@ async def work(
     stop: asyncio.Event,
     *,
     window: int = 256,
-    condition: Condition | None = None,
+    health: ProcessHealth | None = None,
     events: WorkerEvents | None = None,
 ) -> None:
     """Work until ``stop`` is set; jobs that are under way are returned then.
 
-    Goes on while the service is away. ``condition`` says meanwhile whether it was reached.
+    Goes on while the service is away. ``health`` says meanwhile whether it was reached.
     Raises ``ConfigError`` if the token is refused, and if the very first request shows that the
     address or the certificate is wrong: waiting would not repair that.
     """
     worker = _Worker(link, stop, window, events or WorkerEvents())
-    if condition:
-        condition.needs[SERVICE] = lambda: worker.is_connected
+    if health:
+        health.needs[SERVICE] = lambda: worker.is_connected
     await worker.run()
 
 

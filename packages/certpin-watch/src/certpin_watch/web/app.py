@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
+from starlette.routing import Router
 
 from certpin_watch import telemetry
 from certpin_watch.auth import routes as access
 from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.health import HEALTHZ, READYZ, health_routes
 from certpin_watch.metrics import routes as metrics
 from certpin_watch.web.api import routes as api
 from certpin_watch.web.errors import HANDLERS
-from certpin_watch.web.health import HEALTHZ, READYZ, health
 from certpin_watch.web.pages import routes as pages
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from certpin_watch.health import ProcessHealth
     from certpin_watch.watch import Watch
-    from certpin_watch.web.health import Condition
 
 REPORTS = "/reports"  # where clients send to
 
 
-def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIApp:
+def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGIApp:
     """The whole as one ASGI application. Raises ``ConfigError`` where a route lets anybody in."""
     routes = [
         *metrics.routes(watch),
@@ -34,12 +35,12 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
         *pages.routes(watch),
     ]
     inside = Starlette(routes=routes, exception_handlers=HANDLERS)
-    inside.state.condition = condition  # pages say what this process lacks
+    inside.state.health = health  # pages say what this process lacks
     # It would send a browser to whichever host the request names.
     inside.router.redirect_slashes = False
     door = AccessMiddleware(inside, watch, routes)
 
-    alive = health(watch, condition)
+    checks = Router(health_routes(watch.store, health))
 
     async def whole(scope: Scope, receive: Receive, send: Send) -> None:
         if _names_two_hosts(scope):
@@ -52,7 +53,7 @@ def application(watch: Watch, collector: ASGIApp, condition: Condition) -> ASGIA
             await collector(scope, receive, send)
         elif path in {HEALTHZ, READYZ}:
             telemetry.name_route(scope, path)
-            await alive(scope, receive, send)
+            await checks(scope, receive, send)
         else:
             telemetry.name_route(scope, routes)
             await door(scope, receive, send)

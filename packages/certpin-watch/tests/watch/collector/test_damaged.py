@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from starlette.routing import Router
 from starlette.testclient import TestClient
 
-from certpin_watch.web.health import Condition, health
+from certpin_watch.health import ProcessHealth, health_routes
 from tests.watch._damage import damage
 from tests.watch.collector import bodies
 from tests.watch.collector.asking import through
@@ -40,7 +41,7 @@ def test_a_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -
     damage(path, "audit")
     watch = make_watch(f"sqlite:///{path}")
     assert _post(watch, 1) == 204  # the damage is not known yet
-    with TestClient(health(watch, Condition())) as client:
+    with TestClient(Router(health_routes(watch.store, ProcessHealth()))) as client:
         assert client.get("/readyz").status_code == 503
     assert _post(watch, 2) == 503
     watch.store.close()

@@ -21,12 +21,12 @@ from certpin.lab import LabServer
 from certpin_watch import service
 from certpin_watch.auth import tokens
 from certpin_watch.auth.roles import WORKER_JOBS, WORKER_RESULTS, worker_scope
+from certpin_watch.health import ProcessHealth
 from certpin_watch.monitor import run
 from certpin_watch.monitor.wire import MOST_REQUEST, Job, Result, Seen
 from certpin_watch.store.tables.access import TOKENS
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.web.app import application
-from certpin_watch.web.health import Condition
 from tests import kit
 from tests.cli.conftest import program
 from tests.probe.scan._servers import Server, say_nothing
@@ -439,7 +439,7 @@ def test_a_body_without_an_end_is_cut_off(site: Callable[..., Site]) -> None:
     async def nothing(*_: Any) -> None:
         """No reports."""
 
-    app = application(made.scene.watch, nothing, Condition())
+    app = application(made.scene.watch, nothing, ProcessHealth())
     with TestClient(app, base_url=made.url, client=("127.0.0.1", 40000)) as client:
         answer = client.post(WORKER_RESULTS, content=body(), headers=headers)
     assert answer.status_code == 413

@@ -11,11 +11,11 @@ _ISSUER = "tests/watch/queries/test_issuer.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
-        "what a worker counts is told to its own machine alone",
-        "certpin_watch/vitals.py",
+        "only the machine of a worker can read its counters",
+        "certpin_watch/health.py",
         "    if stays_here(address[0]):\n",
         "    if address:\n",
-        "tests/watch/test_vitals.py::test_what_it_counts_is_for_this_machine_alone",
+        "tests/watch/test_health.py::test_only_this_machine_can_read_the_counters",
     ),
     Mutation(
         "what enters a page is escaped",

@@ -14,6 +14,7 @@ from certpin_watch.alerts.settings import Tell
 from certpin_watch.auth import routes as access
 from certpin_watch.auth import tokens
 from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.health import ProcessHealth
 from certpin_watch.metrics import routes as metrics
 from certpin_watch.secret import Secret
 from certpin_watch.settings import Settings
@@ -22,7 +23,6 @@ from certpin_watch.watch import Watch
 from certpin_watch.watched import Watched
 from certpin_watch.web.api import routes as api
 from certpin_watch.web.app import application
-from certpin_watch.web.health import Condition
 from certpin_watch.web.pages import routes as pages
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
 
 @pytest.fixture
 def client(watch: Watch) -> TestClient:
-    app = application(watch, _no_collector, Condition())
+    app = application(watch, _no_collector, ProcessHealth())
     here = ("127.0.0.1", 50_000)
     return TestClient(app, "http://127.0.0.1", follow_redirects=False, client=here)
 
@@ -113,7 +113,7 @@ def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
         public_url="https://Watch.bank.example/",
         access=AccessSettings(hosts=frozenset({"watch.internal"})),
     )
-    app = application(replace(watch, settings=settings), _no_collector, Condition())
+    app = application(replace(watch, settings=settings), _no_collector, ProcessHealth())
 
     def status(base: str, path: str = "/", address: str = "192.0.2.1", **headers: str) -> int:
         client = TestClient(app, base, follow_redirects=False, client=(address, 50_000))
@@ -141,6 +141,6 @@ def test_every_page_says_that_alerts_go_nowhere(watch: Watch, client: TestClient
         )
     told = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
     settings = replace(watch.settings, alerts=told)
-    app = application(replace(watch, settings=settings), _no_collector, Condition())
+    app = application(replace(watch, settings=settings), _no_collector, ProcessHealth())
     page = TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 50_000)).get("/").text
     assert "No service receives alerts" not in page

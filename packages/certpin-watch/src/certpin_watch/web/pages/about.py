@@ -80,7 +80,7 @@ def about(asked: Asked) -> Response:
         "about.html",
         fresh=fresh,
         sets=asked.glance.sets,
-        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.condition),
+        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.health),
         general=list(_general(asked)),
         parts_of=[
             (name, list(_shown(getattr(settings, name), UNITS.get(name, {})))) for name in _PARTS

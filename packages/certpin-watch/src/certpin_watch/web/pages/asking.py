@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from certpin_watch.health import ProcessHealth
     from certpin_watch.watch import Watch
     from certpin_watch.watched import Glance
-    from certpin_watch.web.health import Condition
 
 _LARGEST = 2**63 - 1
 _LONGEST = 300  # characters of anything that is asked
@@ -57,9 +57,9 @@ class Asked:
         return Limits.of(self.watch.settings)
 
     @property
-    def condition(self) -> Condition | None:
+    def health(self) -> ProcessHealth | None:
         """How this process is; ``None`` where nobody runs it as a service."""
-        found: Condition | None = getattr(self.request.app.state, "condition", None)
+        found: ProcessHealth | None = getattr(self.request.app.state, "health", None)
         return found
 
     @contextmanager

@@ -74,7 +74,7 @@ def fleet(asked: Asked) -> Response:
         pages=pages,
         sets=[each.pins.name for each in asked.glance.sets],
         asked={name: asked.text(name) for name in ("q", "status", "set")},
-        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.condition),
+        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.health),
     )
 
 

@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from certpin_watch.health import ProcessHealth
     from certpin_watch.queries.freshness import Freshness, VantageFreshness
     from certpin_watch.queries.hosts import Host
     from certpin_watch.queries.limits import Limits
     from certpin_watch.queries.series import Series
-    from certpin_watch.web.health import Condition
 
 _NAMED = 5
 _AHEAD = timedelta(minutes=5)  # more than machines' clocks differ by
 
 
-def of_the_watch(fresh: Freshness, now: datetime, condition: Condition | None = None) -> list[str]:
-    """About everything that is watched; ``condition`` is that of the process that answers."""
+def of_the_watch(fresh: Freshness, now: datetime, health: ProcessHealth | None = None) -> list[str]:
+    """About everything that is watched; ``health`` is that of the process that answers."""
     return [
-        *_of_the_process(condition),
+        *_of_the_process(health),
         *_of_the_store(fresh),
         *_of_files(fresh),
         *_of_hosts(fresh),
@@ -62,12 +62,12 @@ def of_a_host(host: Host, now: datetime, limits: Limits) -> Iterator[str]:
         )
 
 
-def _of_the_process(condition: Condition | None) -> Iterator[str]:
-    if condition is None:
+def _of_the_process(health: ProcessHealth | None) -> Iterator[str]:
+    if health is None:
         return
-    for name in sorted(condition.failing):
+    for name in sorted(health.failing):
         yield f"The part {name} fails, and is begun again and again: the log says why."
-    if "stream" in condition.lacking:
+    if "stream" in health.lacking:
         yield (
             "No report can be taken in now: NATS is away, or its stream is full or stores nothing. "
             "Reports are refused, and clients keep theirs."

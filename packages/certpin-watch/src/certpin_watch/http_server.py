@@ -1,4 +1,4 @@
-"""The web server: how ``certpin serve`` has it, and workers and writers for their health."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
@@ -13,16 +13,26 @@ from certpin_watch.port import cannot_listen
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-_GRACE = 10  # seconds for requests that are under way to be answered
+
+_GRACE = 10  # seconds for running requests to complete when the server stops
 _BACKLOG = 1024
-_SILENT = 20  # seconds that a connection may say nothing, before a request and between two
-_MOST_AT_ONCE = 4096  # connections that are worked on; one more waits, whatever it has to say
+_IDLE = 20  # seconds that a connection may be idle, before a request and between two requests
+_MAX_CONNECTIONS = 4096  # served at the same time; further connections wait
 
 log = logging.getLogger("certpin.watch")
 
 
-def server_of(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = None) -> Server:
-    """A server that does not listen yet. Raises ``ConfigError``: no such certificate or key."""
+def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = None) -> Server:
+    """Return a server that does not listen yet.
+
+    Args:
+        address: host and port.
+        app: the ASGI application.
+        tls: paths of the certificate chain and of the private key, both PEM; None for plain HTTP.
+
+    Raises:
+        ConfigError: the certificate or the key can't be used.
+    """
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
     from granian.server.embed import Server
@@ -31,7 +41,7 @@ def server_of(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = 
     secured: dict[str, Any] = {}
     if tls:
         certificate, key = tls
-        # Old telephones report too: RFC 9325 section 3.1.1 still has TLS 1.2.
+        # Old phones send reports, too: RFC 9325 section 3.1.1 still allows TLS 1.2.
         secured = {"ssl_cert": certificate, "ssl_key": key, "ssl_protocol_min": SSLProtocols.tls12}
     try:
         return Server(
@@ -39,12 +49,12 @@ def server_of(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = 
             address=host,
             port=port,
             interface=Interfaces.ASGINL,
-            # HTTP/1.1 alone: while granian waits to see which of two versions a client speaks, no
-            # time-out runs, and whoever says nothing holds one of the connections for ever.
+            # Only HTTP/1.1: while granian detects which of two versions a client speaks, no timeout
+            # runs, and a silent client holds one of the connections for ever.
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=_SILENT * 1000),
+            http1_settings=HTTP1Settings(header_read_timeout=_IDLE * 1000),
             backlog=_BACKLOG,
-            backpressure=_MOST_AT_ONCE,
+            backpressure=_MAX_CONNECTIONS,
             websockets=False,
             log_enabled=False,
             **secured,
@@ -53,12 +63,16 @@ def server_of(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = 
         raise ConfigError(
             f"certificate and key cannot be used: {exc}",
             key="tls_certificate",
-            fix="both are PEM, the leaf stands first, and this user has to be able to read them",
+            fix="use PEM files, the leaf first, that this user can read",
         ) from exc
 
 
-async def until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
-    """Wait until somebody answers there. Raises ``ConfigError`` where the server gave up."""
+async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
+    """Wait until the server accepts connections.
+
+    Raises:
+        ConfigError: the server could not listen.
+    """
     while not serving.done():
         with suppress(OSError):
             _, writer = await asyncio.open_connection(*address)
@@ -69,10 +83,10 @@ async def until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> N
         raise cannot_listen(address) from problem
 
 
-async def ended(serving: asyncio.Task[None]) -> None:
-    """Wait for a server that was told to stop, as long as requests may take."""
+async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
+    """Wait for a stopping server, at most as long as running requests may take."""
     try:
         async with asyncio.timeout(_GRACE):
             await serving
     except TimeoutError:
-        log.warning("requests were under way for more than %d s, and were given up", _GRACE)
+        log.warning("requests ran for more than %d s after the stop and were dropped", _GRACE)

@@ -1,0 +1,178 @@
+"""Health of a process of the service: ``/healthz`` and ``/readyz``.
+
+``certpin serve`` has both routes before the authentication, which needs the store: the store may be
+what is missing. Workers and writers have no pages: ``serve_health`` starts a small server for them.
+
+Answers contain no names of hosts and no addresses. The words in ``/readyz`` are names of background
+tasks, ``stopping``, ``nats``, ``service``, ``stream`` and ``store``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from prometheus_client.exposition import choose_encoder
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from certpin.errors import CertpinError
+from certpin_watch.addresses import stays_here
+from certpin_watch.http_server import make_server, wait_until_open, wait_until_stopped
+from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.port import check_free
+from certpin_watch.store.durability import try_out
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from certpin_watch.store import Store
+
+HEALTHZ, READYZ, METRICS = "/healthz", "/readyz", "/metrics"
+NATS = "nats"  # a writer cannot work without it
+
+_TIMEOUT = 5.0  # seconds after which a store that does not answer is unavailable
+_FRESH = 1.0  # seconds for which a result is reused: anyone may ask, as often as they like
+
+
+@dataclass
+class ProcessHealth:
+    """State of this process: the code that runs the background tasks sets it, ``/readyz`` reads it.
+
+    ``failing`` contains background tasks that failed and have not run since. ``needs`` maps each
+    other dependency to a function that returns True if it is available.
+    """
+
+    stopping: bool = False
+    failing: set[str] = field(default_factory=set)
+    needs: dict[str, Callable[[], bool]] = field(default_factory=dict)
+
+    @property
+    def lacking(self) -> list[str]:
+        """Dependencies that are unavailable now."""
+        return [name for name, is_available in self.needs.items() if not is_available()]
+
+
+def health_routes(store: Store | None, health: ProcessHealth) -> list[Route]:
+    """Return the routes of both checks.
+
+    ``/healthz`` answers 200 if the event loop runs. ``/readyz`` answers 200 if the process can do
+    its work, else 503 with the list of problems.
+
+    Args:
+        store: the store to check; None for a worker, which has none.
+        health: the state of this process.
+    """
+    check = None if store is None else _StoreCheck(store)
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        wrong = [f"part {name}" for name in sorted(health.failing)]
+        if health.stopping:
+            wrong.append("stopping")
+        wrong += health.lacking
+        if check and not (await check.is_available() and check.is_writable()):
+            wrong.append("store")
+        state = {"status": "not ready" if wrong else "ok", "wrong": wrong}
+        return JSONResponse(state, status_code=503 if wrong else 200)
+
+    return [Route(HEALTHZ, healthz), Route(READYZ, readyz)]
+
+
+@asynccontextmanager
+async def serve_health(
+    address: tuple[str, int] | None, store: Store | None = None, *, need: str = NATS
+) -> AsyncIterator[ProcessHealth]:
+    """Serve the health of a worker or a writer while the block runs.
+
+    Args:
+        address: host and port to listen on; None to listen nowhere.
+        store: the store to check, if the process has one.
+        need: a dependency of the process. It counts as unavailable until the process sets its entry
+            in ``needs`` of the yielded value.
+
+    Raises:
+        ConfigError: the address is in use, or belongs to another machine.
+    """
+    health = ProcessHealth(needs={need: lambda: False})
+    if address is None:
+        yield health
+        return
+    check_free(address)
+    server = make_server(address, health_app(address, health, store))
+    serving = asyncio.create_task(server.serve())
+    try:
+        await wait_until_open(address, serving)
+        yield health
+    finally:
+        server.stop()  # type: ignore[no-untyped-call]
+        await wait_until_stopped(serving)
+
+
+def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | None) -> ASGIApp:
+    """Return the application of ``serve_health``. Only this machine can read the metrics.
+
+    There is neither TLS nor a login here: a token would cross the network in clear text.
+    """
+    routes = health_routes(store, health)
+    if stays_here(address[0]):
+        routes.append(Route(METRICS, _metrics))
+    return Router(routes)
+
+
+async def _metrics(request: Request) -> Response:
+    """Return the counters of this process. They contain no names of hosts."""
+    encode, media_type = choose_encoder(request.headers.get("accept", ""))
+    page = encode(COUNTERS.registry)
+    return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+
+class _StoreCheck:
+    """One check of the store for all requests, in one thread.
+
+    Every client may ask, and the store may hang.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._thread: asyncio.Future[None] | None = None
+        self._checked_at = -math.inf
+        self._available = False
+
+    async def is_available(self) -> bool:
+        """Return True if the store answers in time."""
+        async with self._lock:
+            if time.monotonic() - self._checked_at >= _FRESH:
+                self._available = await self._check()
+                self._checked_at = time.monotonic()
+            return self._available
+
+    def is_writable(self) -> bool:
+        """Return True if no recent read or write of the service failed."""
+        return not self._store.trouble.reason
+
+    async def _check(self) -> bool:
+        """Check once. While an earlier check hangs, wait for that one and start no other."""
+        if self._thread is None or self._thread.done():
+            self._thread = asyncio.ensure_future(asyncio.to_thread(_try_store, self._store))
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await asyncio.shield(self._thread)
+        except (CertpinError, SQLAlchemyError, TimeoutError):
+            return False
+        return True
+
+
+def _try_store(store: Store) -> None:
+    try_out(store, int(time.time()))

@@ -22,10 +22,11 @@ from certpin_watch.collector.intake import open_intake
 from certpin_watch.health import ProcessHealth
 from certpin_watch.http_server import make_server, wait_until_open, wait_until_stopped
 from certpin_watch.logs import logged
-from certpin_watch.monitor import run as monitor
+from certpin_watch.monitor import scheduler as monitor
 from certpin_watch.nats_address import nats_address
 from certpin_watch.parts import run_parts
 from certpin_watch.port import check_free
+from certpin_watch.queries.freshness import workers
 from certpin_watch.secret import look_up_all
 from certpin_watch.store.durability import weaknesses
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
@@ -76,7 +77,8 @@ def make_ready(watch: Watch) -> None:
     with watch.store.read() as connection:
         for each in weaknesses(connection):
             log.warning("%s", each)
-    for each in monitor.without_workers(watch):
+        locations = {each.vantage for each in workers(connection, watch.clock())}
+    for each in monitor.without_workers(watch.settings.monitor, locations):
         log.warning(
             "no worker has a token for the location %s, so that no host is probed from there\n"
             "  fix: certpin watch token add NAME --worker %s",

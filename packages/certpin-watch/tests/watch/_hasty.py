@@ -10,12 +10,12 @@ from datetime import timedelta
 from certpin.cli.main import main
 from certpin_watch.alerts import look, outbox
 from certpin_watch.collector import jetstream, stream
-from certpin_watch.monitor import handout, rounds, settings
+from certpin_watch.monitor import handout, scheduler, settings
 from certpin_watch.queries import queue
 from certpin_watch.store import trouble
 
 if __name__ == "__main__":
-    look._TERM = rounds._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
+    look._TERM = scheduler._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
     outbox._FIRST = 3  # seconds until a message is sent again that may not have been
     stream._ACK_WAIT = 4.0  # until another writer gets the work
     handout.LEASE = 4  # until another worker does

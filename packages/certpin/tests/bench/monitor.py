@@ -86,7 +86,7 @@ def _measure(folder: Path, port: int) -> None:
 
     from certpin.pins import utc_now
     from certpin_watch.monitor.findings import findings
-    from certpin_watch.monitor.rounds import Rounds
+    from certpin_watch.monitor.scheduler import Rounds
     from certpin_watch.settings import load
     from certpin_watch.store import open_store
     from certpin_watch.store.tables import METADATA

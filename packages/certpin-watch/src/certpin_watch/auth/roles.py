@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,7 +26,6 @@ REQUIREMENTS = (ANYONE, SIGNED_IN, *SCOPES, WORKER)
 
 # Their routes admit workers only, whose requests no browser sends, and read bodies within bounds of
 # their own: `middleware` leaves both to them.
-WORKER_JOBS, WORKER_RESULTS = "/api/v1/worker/jobs", "/api/v1/worker/results"
 WORKER_PATHS = frozenset({WORKER_JOBS, WORKER_RESULTS})
 
 # From the least to the most: a person with several roles has the last of them.

@@ -14,7 +14,7 @@ from certpin.errors import ConfigError, InputError
 from certpin_watch.auth import passwords
 from certpin_watch.auth.roles import SCOPES, location_of
 from certpin_watch.auth.token_text import new_token, token_text
-from certpin_watch.monitor.settings import check_vantage
+from certpin_watch.locations import check_location
 from certpin_watch.store.tables.access import TOKENS
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _refuse(name: str, scopes: Collection[str]) -> None:
         )
     if location := location_of(frozenset(scopes)):
         try:
-            check_vantage(location, "")
+            check_location(location, "")
         except ConfigError as exc:
             raise InputError(exc.problem, fix=exc.fix) from exc
     elif not scopes or set(scopes) - set(SCOPES):

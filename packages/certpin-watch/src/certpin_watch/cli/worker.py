@@ -137,13 +137,12 @@ def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> No
         )
 
 
-def _token_of(file: Path | None) -> Callable[[], Any]:
+def _token_of(file: Path | None) -> Callable[[], str]:
     """Return a function that reads the token. Raises ``ConfigError`` if there is none."""
     from certpin.errors import ConfigError
-    from certpin_watch.secret import resolve
 
     if file is not None:
-        return partial(resolve, f"file:{file}", "--token-file")
+        return partial(read_token, f"file:{file}", "--token-file")
     if not os.environ.get(_TOKEN):
         raise ConfigError(
             "the worker has no token",
@@ -151,7 +150,31 @@ def _token_of(file: Path | None) -> Callable[[], Any]:
             fix="where the service runs: certpin watch token add NAME --worker LOCATION; "
             f"then write it into a file, or into the variable {_TOKEN}",
         )
-    return partial(resolve, f"env:{_TOKEN}", _TOKEN)
+    return partial(read_token, f"env:{_TOKEN}", _TOKEN)
+
+
+def read_token(source: str, key: str) -> str:
+    """Read a token, and check its checksum.
+
+    Args:
+        source: ``file:PATH`` or ``env:NAME``.
+        key: the option or variable that errors name.
+
+    Raises:
+        ConfigError: the source can't be read, or has no token. The error doesn't contain its text.
+    """
+    from certpin.errors import ConfigError
+    from certpin_watch.auth import token_text
+    from certpin_watch.secret import resolve
+
+    text = resolve(source, key).reveal()
+    if token_text.parse(text) is None:
+        raise ConfigError(
+            "this is no token of the service: letters are missing, or it is something else",
+            key=key,
+            fix="where the service runs: certpin watch token add NAME --worker LOCATION",
+        )
+    return text
 
 
 @contextmanager
@@ -205,7 +228,7 @@ def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
 
     async def both(stop: asyncio.Event) -> None:
         async with serve_health(address, need=SERVICE) as health:
-            await work(stop, health=health)
+            await work(stop, needs=health.needs)
 
     return both
 

@@ -11,8 +11,8 @@ from sqlalchemy import or_, select
 from certpin.errors import CertificateParseError
 from certpin.x509 import Chain
 from certpin_watch.monitor.case import Case, Heard, Logged, Look, Scene
+from certpin_watch.monitor.debounce import Row, settle
 from certpin_watch.monitor.judge import judge
-from certpin_watch.monitor.settled import Row, settle
 from certpin_watch.monitor.targets import charges
 from certpin_watch.store.keeping import read_chains
 from certpin_watch.store.tables.logged import LOGGED
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.finding import Finding
+    from certpin_watch.monitor.debounce import Settled
     from certpin_watch.monitor.settings import Settings
-    from certpin_watch.monitor.settled import Settled
     from certpin_watch.monitor.targets import Target
     from certpin_watch.watch import Watch
 

@@ -23,12 +23,10 @@ from sqlalchemy import bindparam, delete, or_, select, text, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from certpin_watch.metrics.counters import COUNTERS
-from certpin_watch.monitor.jobs import job_of
-from certpin_watch.monitor.run import LOOK, locations
-from certpin_watch.monitor.schedule import due
+from certpin_watch.monitor.results import MOST_BYTES, MOST_REQUEST, JobBatch, encode
+from certpin_watch.monitor.scheduler import LOOK, due, job_of, locations
 from certpin_watch.monitor.sightings import keep_results, known
 from certpin_watch.monitor.targets import charges, targets_of
-from certpin_watch.monitor.wire import MOST_BYTES, MOST_REQUEST, JobBatch, encode
 from certpin_watch.store.engine import insert
 from certpin_watch.store.tables.leases import LEASES, PROBES
 
@@ -37,10 +35,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection
 
-    from certpin_watch.monitor.schedule import Key
+    from certpin_watch.monitor.results import Fate, Job, JobRequest, Result
     from certpin_watch.monitor.settings import Settings
+    from certpin_watch.monitor.sightings import Key
     from certpin_watch.monitor.targets import Target
-    from certpin_watch.monitor.wire import Fate, Job, JobRequest, Result
     from certpin_watch.watch import Watch
 
 log = logging.getLogger("certpin.watch.monitor")

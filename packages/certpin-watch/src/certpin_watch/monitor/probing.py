@@ -17,15 +17,15 @@ from certpin.errors import InputError, ProbeError
 from certpin.pins import TrustAnchors
 from certpin.probe import ContextCache, describe_error, observe
 from certpin.probe.scan import ScanLimits, scan
-from certpin_watch.monitor.answers import Answer, Asking, endpoint_of
 from certpin_watch.monitor.crew import Crew
+from certpin_watch.monitor.results import Answer, Asking, endpoint_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from certpin_watch.monitor.wire import Job, Result
+    from certpin_watch.monitor.results import Job, Result
 
     # The addresses of a job (an empty one is whichever answers), or why there are none.
     Edges = list[str] | str

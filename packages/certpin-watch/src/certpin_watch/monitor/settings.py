@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -12,6 +11,7 @@ from certpin.errors import ConfigError, HostError, InputError
 from certpin.pins import normalise
 from certpin.probe import PROTOCOLS, default_port, split_address
 from certpin.rotation import parse_duration
+from certpin_watch.locations import check_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,6 @@ KNOWN: tuple[str, ...] = (
     *_NUMBERS,
 )
 _KNOWN_OF_HOST = ("connect", "every_address", "name", "port", "starttls", "vantages")
-# A vantage is part of the scope of a token, and a label of metrics.
-_VANTAGE = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def read(table: Table) -> Settings:
     found |= {name: _number(table, name) for name in _NUMBERS if name in table.data}
     vantage = table.text("vantage", "local")
     if vantage:
-        check_vantage(vantage, table.under("vantage"))
+        check_location(vantage, table.under("vantage"))
     return Settings(
         **found,
         enabled=table.flag("enabled", default=True),
@@ -109,17 +107,6 @@ def read(table: Table) -> Settings:
         vantages=_vantages(table) or ((vantage,) if vantage else ()),
         hosts=tuple(map(_host, table.tables("host"))),
     )
-
-
-def check_vantage(name: str, key: str) -> str:
-    """A vantage's name, if it is one. Raises ``ConfigError``."""
-    if not _VANTAGE.fullmatch(name):
-        raise ConfigError(
-            f"{name[:80]!r} is not the name of a vantage",
-            key=key,
-            fix="lower-case letters, digits, - and _, at most 64",
-        )
-    return name
 
 
 def _host(table: Table) -> HostSettings:
@@ -164,7 +151,7 @@ def _port(table: Table) -> int:
 
 def _vantages(table: Table) -> tuple[str, ...]:
     key = table.under("vantages")
-    return tuple(check_vantage(name, key) for name in table.texts("vantages"))
+    return tuple(check_location(name, key) for name in table.texts("vantages"))
 
 
 def _duration(table: Table, name: str) -> timedelta:

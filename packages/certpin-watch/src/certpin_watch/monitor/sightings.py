@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, bindparam, delete, select, text, update
 
-from certpin_watch.monitor.schedule import CONFIRMED, Known
+from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.store import budget
 from certpin_watch.store.engine import insert
 from certpin_watch.store.keeping import hold_chains, keep_chains
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.monitor.schedule import Key
-    from certpin_watch.monitor.wire import Result, Seen
+    from certpin_watch.monitor.results import Result, Seen
+
+    Key = tuple[str, int, str, str]  # host, port, way, vantage
 
 _AT_ONCE = 500  # values in a statement
 # Whoever writes holds this lock of PostgreSQL's: a number that nobody else has by chance.
@@ -46,6 +47,21 @@ _GO_ON = (
     )
 )
 _END = update(SIGHTINGS).where(SIGHTINGS.c.id == bindparam("row")).values(latest=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What came of a target at a vantage.
+
+    ``slot`` is the moment for which it was last asked, ``at`` when that was, ``count`` how often in
+    a row the answer was the same, ``changes`` how many answers before it nobody saw twice.
+    """
+
+    slot: int
+    at: int
+    count: int = CONFIRMED
+    changes: int = 0
+    unreachable: bool = False
 
 
 @dataclass

@@ -23,9 +23,8 @@ from certpin.pinfile import PinSet
 from certpin.pins import normalise
 from certpin.probe import describe_error
 from certpin_watch.addresses import stays_here
-from certpin_watch.auth import token_text
-from certpin_watch.auth.roles import WORKER_JOBS, WORKER_RESULTS
-from certpin_watch.monitor.wire import (
+from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
+from certpin_watch.monitor.results import (
     MOST_REQUEST,
     decode_batch,
     decode_receipt,
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from certpin_watch.monitor.wire import Delivery, JobBatch, JobRequest, Receipt
-    from certpin_watch.secret import Secret
+    from certpin_watch.monitor.results import Delivery, JobBatch, JobRequest, Receipt
 
 Value = TypeVar("Value")
 
@@ -76,26 +74,14 @@ class ServiceAccess:
     """
 
     address: ServiceAddress
-    token: Callable[[], Secret]
+    token: Callable[[], str]
     ca_file: Path | None = None
     pins: Path | None = None
 
     def check(self) -> None:
         """See that files and token can be used. Raises ``ConfigError``."""
-        self.bearer()
+        self.token()
         _client(self)
-
-    def bearer(self) -> str:
-        """The token. Raises ``ConfigError`` if it cannot be one: it is in no error."""
-        secret = self.token()
-        text = secret.reveal()
-        if token_text.parse(text) is None:
-            raise ConfigError(
-                "this is no token of the service: letters are missing, or it is something else",
-                key=secret.key,
-                fix="where the service runs: certpin watch token add NAME --worker LOCATION",
-            )
-        return text
 
 
 def parse_address(text: str, key: str = "--url") -> ServiceAddress:
@@ -165,7 +151,7 @@ class ServiceLink:
             if self._client is None:
                 self._client = _client(self._access)
             headers = {
-                "Authorization": f"Bearer {self._access.bearer()}",
+                "Authorization": f"Bearer {self._access.token()}",
                 "Content-Type": "application/json",
                 "Accept": "application/json",
             }

@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 from certpin.errors import ConfigError
 from certpin_watch.metrics.counters import COUNTERS
 from certpin_watch.monitor.probing import Prober
+from certpin_watch.monitor.results import MOST_BYTES, MOST_JOBS, Delivery, JobRequest, encode
 from certpin_watch.monitor.uplink import ServiceError
-from certpin_watch.monitor.wire import MOST_BYTES, MOST_JOBS, Delivery, JobRequest, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
-    from certpin_watch.health import ProcessHealth
+    from certpin_watch.monitor.results import Job, JobBatch, Result
     from certpin_watch.monitor.uplink import ServiceLink
-    from certpin_watch.monitor.wire import Job, JobBatch, Result
 
 Value = TypeVar("Value")
 
@@ -52,18 +51,18 @@ async def work(
     stop: asyncio.Event,
     *,
     window: int = 256,
-    health: ProcessHealth | None = None,
+    needs: MutableMapping[str, Callable[[], bool]] | None = None,
     events: WorkerEvents | None = None,
 ) -> None:
     """Work until ``stop`` is set; jobs that are under way are returned then.
 
-    Goes on while the service is away. ``health`` says meanwhile whether it was reached.
+    Goes on while the service is away. ``needs[SERVICE]`` says meanwhile whether it was reached.
     Raises ``ConfigError`` if the token is refused, and if the very first request shows that the
     address or the certificate is wrong: waiting would not repair that.
     """
     worker = _Worker(link, stop, window, events or WorkerEvents())
-    if health:
-        health.needs[SERVICE] = lambda: worker.is_connected
+    if needs is not None:
+        needs[SERVICE] = lambda: worker.is_connected
     await worker.run()
 
 

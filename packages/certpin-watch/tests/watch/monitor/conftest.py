@@ -15,7 +15,7 @@ from certpin.probe.scan import ScanLimits
 from certpin_watch.monitor import probing
 from certpin_watch.monitor import settings as monitor
 from certpin_watch.monitor.findings import findings
-from certpin_watch.monitor.rounds import Rounds
+from certpin_watch.monitor.scheduler import Rounds
 from certpin_watch.queries import hosts
 from certpin_watch.settings import Settings
 from certpin_watch.watch import Watch

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DataError
 
 from certpin_watch.monitor import handout
 from certpin_watch.monitor.handout import LEASE, Worker, hand_out, keep
+from certpin_watch.monitor.results import JobRequest, Result, Seen
 from certpin_watch.monitor.sightings import keep_results
-from certpin_watch.monitor.wire import JobRequest, Result, Seen
 from certpin_watch.store.tables.leases import LEASES
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from tests.watch.monitor.conftest import scene_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Authority
-    from certpin_watch.monitor.wire import Job
+    from certpin_watch.monitor.results import Job
     from certpin_watch.store import Store
     from tests.watch.monitor.conftest import Scene
 

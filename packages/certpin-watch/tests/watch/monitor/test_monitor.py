@@ -14,9 +14,8 @@ from certpin.lab import Authority, LabServer
 from certpin.rotation.journal import Event, format_event
 from certpin_watch.monitor import probing
 from certpin_watch.monitor.probing import Prober
-from certpin_watch.monitor.rounds import Rounds
-from certpin_watch.monitor.run import run
-from certpin_watch.monitor.wire import Job
+from certpin_watch.monitor.results import Job
+from certpin_watch.monitor.scheduler import Rounds, run
 from certpin_watch.store import leases
 from certpin_watch.store.tables.chains import CERTIFICATES
 from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES

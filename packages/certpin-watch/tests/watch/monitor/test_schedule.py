@@ -9,8 +9,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin_watch.monitor.schedule import CONFIRMED, Known, due, slot_of
+from certpin_watch.monitor.debounce import CONFIRMED
+from certpin_watch.monitor.scheduler import due, slot_of
 from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.sightings import Known
 from certpin_watch.monitor.targets import Target
 
 SETTINGS = Settings()

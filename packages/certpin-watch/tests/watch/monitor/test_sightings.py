@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
+from certpin_watch.monitor.results import Result, Seen
 from certpin_watch.monitor.sightings import asking, keep_results, known
-from certpin_watch.monitor.wire import Result, Seen
 from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
 from tests.watch.monitor import _scenes as scenes
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from certpin.errors import ConfigError
 from certpin_watch.auth.token_text import token_text
+from certpin_watch.cli.worker import read_token
 from certpin_watch.monitor import worker as working
+from certpin_watch.monitor.results import MOST_REQUEST, JobRequest
 from certpin_watch.monitor.uplink import ServiceAccess, ServiceError, ServiceLink, parse_address
-from certpin_watch.monitor.wire import MOST_REQUEST, JobRequest
 from certpin_watch.monitor.worker import Backoff, WorkerEvents, jittered, work
-from certpin_watch.secret import Secret
 from tests import kit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-TOKEN = Secret(token_text("A" * 12, "B" * 43))
+TOKEN = token_text("A" * 12, "B" * 43)
 REQUEST = JobRequest("0123456789abcdef", 1)
 BATCH = b'{"location":"fra1","lease":60,"wait":0.1}'
 
@@ -87,10 +88,11 @@ def test_an_address_may_have_a_path_and_this_machine_needs_no_tls() -> None:
     assert parse_address("http://127.0.0.1:8460").host == "127.0.0.1"
 
 
-def test_a_text_that_is_no_token_is_refused_and_not_shown() -> None:
-    wrong = ServiceAccess(parse_address("https://a.example"), lambda: Secret("certpin_s3cr3t"))
+def test_a_text_that_is_no_token_is_refused_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("certpin_s3cr3t")
+    token = partial(read_token, f"file:{tmp_path}/token", "--token-file")
     with pytest.raises(ConfigError, match="no token") as caught:
-        wrong.check()
+        ServiceAccess(parse_address("https://a.example"), token).check()
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -138,7 +140,7 @@ def test_each_refusal_says_what_to_do(answer: bytes, kind: str, words: str) -> N
     error = refused(answer)
     assert (error.kind, words in error.problem, bool(error.fix)) == (kind, True, True), error
     assert error.retry_after == (7.0 if b"429" in answer else 0.0)
-    assert TOKEN.reveal() not in str(error)
+    assert TOKEN not in str(error)
 
 
 def test_clear_text_to_a_port_that_speaks_tls_is_a_wrong_address() -> None:

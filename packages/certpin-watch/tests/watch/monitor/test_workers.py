@@ -20,10 +20,12 @@ from starlette.testclient import TestClient
 from certpin.lab import LabServer
 from certpin_watch import service
 from certpin_watch.auth import tokens
-from certpin_watch.auth.roles import WORKER_JOBS, WORKER_RESULTS, worker_scope
+from certpin_watch.auth.roles import worker_scope
 from certpin_watch.health import ProcessHealth
-from certpin_watch.monitor import run
-from certpin_watch.monitor.wire import MOST_REQUEST, Job, Result, Seen
+from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
+from certpin_watch.monitor import scheduler
+from certpin_watch.monitor.results import MOST_REQUEST, Job, Result, Seen
+from certpin_watch.queries.freshness import workers
 from certpin_watch.store.tables.access import TOKENS
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.web.app import application
@@ -134,7 +136,7 @@ def maker(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Site]:
-    monkeypatch.setattr(service, "PARTS", {"monitor": run.run})
+    monkeypatch.setattr(service, "PARTS", {"monitor": scheduler.run})
     identity = intermediate.issue("localhost")
     (folder / "chain.pem").write_bytes(identity.chain_pem)
     (folder / "key.pem").write_bytes(identity.key_pem)
@@ -450,7 +452,10 @@ def test_a_location_without_a_token_is_named_when_the_service_begins(
 ) -> None:
     made = site(vantages=["local", "fra1", "ams1"])
     made.token("ams1")
-    assert run.without_workers(made.scene.watch) == ["fra1"]
+    watch = made.scene.watch
+    with watch.store.read() as connection:
+        known = {each.vantage for each in workers(connection, watch.clock())}
+    assert scheduler.without_workers(watch.settings.monitor, known) == ["fra1"]
 
 
 def test_results_and_jobs_name_the_same_identity() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin_watch.finding import Finding
+from certpin_watch.monitor.results import MOST_BYTES, encoded_size
 from certpin_watch.monitor.rules.rule import Rule
-from certpin_watch.monitor.wire import MOST_BYTES, encoded_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from certpin_watch._version import __version__
 from certpin_watch.web.api.acting import ACTIONS
 from certpin_watch.web.api.answering import JSON, PROBLEM, Problem
 from certpin_watch.web.api.resources import RESOURCES
-from certpin_watch.web.api.working import ADDRESSES
+from certpin_watch.web.api.workers import ADDRESSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

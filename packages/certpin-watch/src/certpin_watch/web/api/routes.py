@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from certpin.errors import StoreError
 from certpin_watch.auth.require import require
-from certpin_watch.web.api import openapi, working
+from certpin_watch.web.api import openapi, workers
 from certpin_watch.web.api.acting import ACTIONS, act
 from certpin_watch.web.api.answering import answer, encode, refusal
 from certpin_watch.web.api.asking import RefusedError, asked
@@ -58,7 +58,7 @@ def routes(watch: Watch) -> list[BaseRoute]:
 
     return [
         Route(openapi.BASE + openapi.DESCRIPTION, described, methods=["GET"]),
-        *working.routes(watch),
+        *workers.routes(watch),
         *map(to, ACTIONS),
         of(_CHAIN),
         *map(of, RESOURCES),

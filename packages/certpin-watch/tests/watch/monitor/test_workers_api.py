@@ -1,4 +1,4 @@
-"""The addresses of workers: one token takes neither all of the memory nor another's turn."""
+"""The API of workers: one token can use neither all memory nor the turn of another token."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from certpin_watch.auth.roles import WORKER_JOBS, worker_scope
+from certpin_watch.auth.roles import worker_scope
 from certpin_watch.auth.visitor import Visitor
-from certpin_watch.monitor.wire import JobRequest, encode
-from certpin_watch.web.api.working import routes
+from certpin_watch.locations import WORKER_JOBS
+from certpin_watch.monitor.results import JobRequest, encode
+from certpin_watch.web.api.workers import routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.watch.monitor.conftest import Scene
+
 
 BODY = encode(JobRequest("0123456789abcdef"))
 MOST = 16  # requests of one token

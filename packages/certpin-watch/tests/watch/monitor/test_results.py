@@ -1,4 +1,4 @@
-"""Jobs and results as messages: what no certpin would send is refused, and nothing else breaks."""
+"""Jobs and results as messages: malformed ones are refused, and all others survive the trip."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from certpin.errors import InputError
-from certpin_watch.monitor.answers import Answer
-from certpin_watch.monitor.jobs import job_of
-from certpin_watch.monitor.schedule import Due
-from certpin_watch.monitor.settings import Settings
-from certpin_watch.monitor.targets import Target
-from certpin_watch.monitor.wire import (
+from certpin_watch.monitor.results import (
     MOST_BYTES,
     MOST_REQUEST,
+    Answer,
     Delivery,
     Job,
     JobBatch,
@@ -27,6 +23,9 @@ from certpin_watch.monitor.wire import (
     decode_request,
     encode,
 )
+from certpin_watch.monitor.scheduler import Due, job_of
+from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.targets import Target
 from tests import kit
 from tests.watch.monitor import _scenes as scenes
 

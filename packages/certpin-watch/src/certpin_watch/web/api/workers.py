@@ -1,8 +1,4 @@
-"""Workers: they take the jobs of their location, and post results.
-
-The scope of the token, ``worker:LOCATION``, admits to these two addresses and to nothing else. A
-body is read within bounds, and each part of it is checked, before anything is done with it.
-"""
+"""The API of workers: they take the jobs of their location, and post results."""
 
 from __future__ import annotations
 
@@ -16,13 +12,14 @@ from starlette.routing import Route
 
 from certpin.errors import InputError, StoreError
 from certpin_watch.auth.require import require
-from certpin_watch.auth.roles import WORKER, WORKER_JOBS, WORKER_RESULTS
+from certpin_watch.auth.roles import WORKER
 from certpin_watch.collector.body import BodyReader
 from certpin_watch.collector.rate import AtOnce
 from certpin_watch.collector.refusals import GoneError
 from certpin_watch.collector.refusals import RefusedError as BodyRefusedError
+from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.handout import Worker, hand_out, keep
-from certpin_watch.monitor.wire import (
+from certpin_watch.monitor.results import (
     MOST_REQUEST,
     Delivery,
     JobBatch,
@@ -41,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from certpin_watch.watch import Watch
+
 
 _PATIENCE = 30.0  # seconds for a whole body
 _BODIES = BodyReader(MOST_REQUEST, _PATIENCE)

@@ -1,10 +1,10 @@
-"""What is believed of what was seen: not of a single probe, and all that comes back again."""
+"""One probe is not believed; what two probes in a row saw is, and what keeps coming back."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from certpin_watch.monitor.settled import Row, settle
+from certpin_watch.monitor.debounce import Row, settle
 
 A, B = b"a" * 32, b"b" * 32
 ROW = Row(

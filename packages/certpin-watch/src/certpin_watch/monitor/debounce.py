@@ -1,18 +1,14 @@
-"""From what was seen to what is believed: nobody is told of what a single probe saw.
-
-Pure. A change is believed when a second probe in a row saw it. A server that shows now this and
-now that (a name that leads to several, one of which is wrong) is believed to show both.
-"""
+"""Decide which probe results to believe: a change counts when a second probe in a row saw it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from certpin_watch.monitor.schedule import CONFIRMED
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+CONFIRMED = 2  # probes in a row that saw the same
 
 
 @dataclass(frozen=True, slots=True)

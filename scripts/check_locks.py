@@ -22,6 +22,7 @@ _PARTS = {
     "oldest-pip": ["oldest-pip"],
     "lowest": ["core", "extras", "test"],
     "niquests": ["core", "niquests", "requests", "urllib3"],
+    "pre-commit": ["pre-commit"],
     "sslyze": ["sslyze"],
     "test": ["core", "extras", "lint", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],

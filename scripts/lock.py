@@ -30,6 +30,7 @@ def main() -> None:
     _compile("build", ["--group", "build", *more])
     niquests = [_needs("core", "niquests", "requests", "urllib3"), "--group", "niquests"]
     _compile("niquests", [*niquests, "--constraint", test, *more])
+    _compile("pre-commit", ["--group", "pre-commit", "--constraint", test, *more])
     _compile("sslyze", ["--group", "sslyze", *more])
     _compile("lock", ["--group", "lock", *more])
     _compile("oldest-pip", ["--group", "oldest-pip", *more])

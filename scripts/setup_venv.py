@@ -60,6 +60,26 @@ def ensure(
     return inside
 
 
+def download(folder: Path, python: str, *locks: Path) -> Path:
+    """Return a folder of the wheels of some locks, for ``pip install --no-index --find-links``.
+
+    Like an environment, it is made once, until a lock changes.
+    """
+    stamp = folder / _STAMP
+    wanted = _digest(_version(python).encode(), *(lock.read_bytes() for lock in locks))
+    if stamp.exists() and stamp.read_text() == wanted:
+        return folder
+    say(f"downloading wheels into {folder}")
+    shutil.rmtree(folder, ignore_errors=True)
+    words = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(folder)]
+    for lock in locks:
+        command = [python, *_PIP, "download", "--quiet", *words, "-r", str(lock)]
+        if not succeeds(command):
+            fail(f"the wheels of {lock} could not be downloaded", "try once more")
+    stamp.write_text(wanted)
+    return folder
+
+
 def _ensure_lock(directory: Path, python: str, inside: str, lock: Path) -> None:
     stamp = directory / _STAMP
     wanted = _digest(_version(python).encode(), _BUILD.read_bytes(), lock.read_bytes())

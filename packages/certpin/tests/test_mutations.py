@@ -54,7 +54,7 @@ LISTS = (
     "tests.updates.mutations_cache",
     "tests.updates.publish.mutations_push",
     "tests.updates.publish.mutations",
-    "tests.watch.queries.mutations",
+    "tests.watch.store.queries.mutations",
     "tests.watch.store.mutations",
     "tests.watch.collector.mutations",
     "tests.watch.alerts.mutations",

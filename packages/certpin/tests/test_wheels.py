@@ -134,7 +134,8 @@ def test_both_are_installed_as_a_user_does_and_the_second_one_serves_pages(
 ) -> None:
     python, command = tmp_path / "venv/bin/python", tmp_path / "venv/bin/certpin"
     assert _run(sys.executable, "-m", "venv", tmp_path / "venv").returncode == 0
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *found_in)
+    options = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", *found_in)
+    pip: tuple[str | Path, ...] = (python, *options)
 
     done = _run(*pip, "certpin")
     assert done.returncode == 0, done.stderr
@@ -156,7 +157,7 @@ def test_both_are_installed_as_a_user_does_and_the_second_one_serves_pages(
 @contextmanager
 def _serving(command: Path, folder: Path) -> Iterator[str]:
     listen = f"127.0.0.1:{free_port()}"
-    words = [command, "serve", "--listen", listen]
+    words: list[str | Path] = [command, "serve", "--listen", listen]
     process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout

@@ -178,8 +178,8 @@ class _Work:
 
     def _kinds(self) -> list[_Kind]:
         """Return the kinds to delete from; none while the clock is not believed."""
-        from certpin_watch.queries.queue import queue
         from certpin_watch.store import leap
+        from certpin_watch.store.queries.capacity import report_queue
         from certpin_watch.store.sweeping import BATCH
 
         store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
@@ -188,7 +188,7 @@ class _Work:
             self._belief = leap.judge(mine, at)
         with store.write() as connection:
             self._belief = leap.believe(connection, mine, at)
-            waiting = queue(connection, now)
+            waiting = report_queue(connection, now)
         if (until := self._belief.held_until) is not None:
             _LOG.warning(_LEAPT, _day_of(self._belief.at), _day_of(until))
             return []
@@ -228,12 +228,12 @@ class _Work:
 
     def _report_window(self) -> None:
         """Warn if repeats are recognised for a shorter time than clients send them."""
-        from certpin_watch.queries.limits import Limits
-        from certpin_watch.queries.window import window
+        from certpin_watch.store.queries.base import Thresholds
+        from certpin_watch.store.queries.capacity import repeat_window
 
-        limits = Limits.of(self._watch.settings)
+        limits = Thresholds.of(self._watch.settings)
         with self._watch.store.read() as connection:
-            found = window(connection, self._watch.clock(), limits)
+            found = repeat_window(connection, self._watch.clock(), limits)
         if found.problem:
             _LOG.warning("%s", found.problem)
 

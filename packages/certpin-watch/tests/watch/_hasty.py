@@ -11,8 +11,8 @@ from certpin.cli.main import main
 from certpin_watch.alerts import look, outbox
 from certpin_watch.collector import jetstream, stream
 from certpin_watch.monitor import handout, scheduler, settings
-from certpin_watch.queries import queue
 from certpin_watch.store import trouble
+from certpin_watch.store.queries import capacity
 
 if __name__ == "__main__":
     look._TERM = scheduler._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
@@ -21,6 +21,6 @@ if __name__ == "__main__":
     handout.LEASE = 4  # until another worker does
     trouble._LATELY = 1.0  # until what could not be written is past
     jetstream._PATIENCE = 2.0  # until a message must be stored
-    queue._LATE = 7  # seconds until what waits is late
+    capacity._QUEUE_LATE = 7  # seconds until what waits is late
     settings._DURATIONS["interval"] = timedelta(seconds=2)
     main()

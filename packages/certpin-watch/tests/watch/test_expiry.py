@@ -10,7 +10,7 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, pins_of
 from certpin.x509 import Certificate
 from certpin_watch.expiry import near
 from tests import kit
-from tests.watch.queries import _world as world
+from tests.watch.store.queries import _world as world
 
 MONTH, ADOPT = timedelta(days=30), timedelta(days=50)
 

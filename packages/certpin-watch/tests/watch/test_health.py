@@ -13,8 +13,8 @@ from starlette.routing import Router
 from starlette.testclient import TestClient
 
 from certpin.errors import ConfigError, StoreError
+from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth, health_app, health_routes, serve_health
-from certpin_watch.metrics.counters import COUNTERS
 from certpin_watch.monitor.worker import SERVICE
 from certpin_watch.store import Store, open_store, prepare
 from certpin_watch.store.failures import store_error

@@ -17,11 +17,11 @@ from sqlalchemy import insert, select, text, update
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
 from certpin_watch import retention
-from certpin_watch.queries.freshness import freshness
 from certpin_watch.retention import DAY, Settings, cutoffs, kinds, read, run
 from certpin_watch.settings import Settings as WatchSettings
 from certpin_watch.store import on_postgresql, open_store, sweeping
 from certpin_watch.store.on_sqlite import path_of
+from certpin_watch.store.queries.freshness import freshness
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.access import AUDIT, GUESSES
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS

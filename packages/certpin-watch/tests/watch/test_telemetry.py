@@ -24,8 +24,8 @@ from starlette.testclient import TestClient
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin_watch import telemetry
+from certpin_watch.counters import Counters
 from certpin_watch.health import ProcessHealth
-from certpin_watch.metrics.counters import Counters
 from certpin_watch.store.schema import prepare
 from certpin_watch.web.app import application
 from tests._peak import CERTPIN
@@ -35,7 +35,7 @@ from tests.watch.collector import bodies
 from tests.watch.collector.asking import through
 from tests.watch.collector.clients import counted
 from tests.watch.collector.serving import make_watch
-from tests.watch.queries import _world as world
+from tests.watch.store.queries import _world as world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

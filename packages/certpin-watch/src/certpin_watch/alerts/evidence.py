@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from certpin_watch.alerts.settings import Settings
-    from certpin_watch.queries.queue import Queue
-    from certpin_watch.queries.sweeps import Sweep
-    from certpin_watch.queries.window import Window
+    from certpin_watch.store.queries.capacity import Queue, Sweep, Window
     from certpin_watch.watched import WatchedSet
 
 HOUR = 3600

@@ -19,11 +19,8 @@ from certpin_watch.alerts.judged import judge
 from certpin_watch.alerts.outbox import failing
 from certpin_watch.alerts.signed_folder import roles_of
 from certpin_watch.patterns import Patterns
-from certpin_watch.queries.limits import Limits
-from certpin_watch.queries.queue import queue
-from certpin_watch.queries.room import room
-from certpin_watch.queries.sweeps import sweeps
-from certpin_watch.queries.window import window
+from certpin_watch.store.queries.base import Thresholds
+from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 from certpin_watch.store.tables.sightings import SIGHTINGS
 
@@ -91,10 +88,10 @@ def gather(
             _disk(watch),
             failing(connection, now),
             blind,
-            queue(connection, at),
-            room(connection, at, watch.settings.collector).full,
+            report_queue(connection, at),
+            capacity(connection, at, watch.settings.collector).full,
             sweeps(connection, at),
-            window(connection, at, Limits.of(watch.settings)),
+            repeat_window(connection, at, Thresholds.of(watch.settings)),
         ),
     )
 

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin_watch.queries.chain_check import ChainJudge
 from certpin_watch.store.keeping import read_chains
+from certpin_watch.store.queries.chain_check import ChainJudge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ from certpin_watch.alerts.alertmanager import EVERY, AlertmanagerService, standi
 from certpin_watch.alerts.batch import Batch, incident_batch
 from certpin_watch.alerts.book import alert_of
 from certpin_watch.alerts.message import Item, Message
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from certpin_watch.collector.refusals import (
 )
 from certpin_watch.collector.samples import Taste, sample_of
 from certpin_watch.collector.sources import Sources
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping

@@ -15,7 +15,7 @@ from certpin_watch.collector.grouping import Room
 from certpin_watch.collector.known import Known
 from certpin_watch.collector.presences import Space, space_of
 from certpin_watch.collector.refusals import NotDurableError
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 from certpin_watch.patterns import Patterns
 
 if TYPE_CHECKING:

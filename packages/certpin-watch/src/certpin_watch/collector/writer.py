@@ -19,7 +19,7 @@ from certpin_watch.collector.intake import require_nats
 from certpin_watch.collector.received import unpack_batch
 from certpin_watch.collector.refusals import NotDurableError
 from certpin_watch.collector.waiting import forget, keep_looking
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence

@@ -14,8 +14,8 @@ from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import func, select
 
 from certpin_watch._version import __version__
-from certpin_watch.queries import adoption, alerts, freshness, hosts
-from certpin_watch.queries.base import DAY, seconds
+from certpin_watch.store.queries import adoption, alerts, freshness, hosts
+from certpin_watch.store.queries.base import DAY, to_seconds
 from certpin_watch.store.tables.sightings import SIGHTINGS
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from sqlalchemy import Connection
 
-    from certpin_watch.queries.hosts import Host
-    from certpin_watch.queries.limits import Limits
+    from certpin_watch.store.queries.base import Thresholds
+    from certpin_watch.store.queries.hosts import Host
     from certpin_watch.watched import Glance
 
 MOST_HOSTS = 2000  # each is a dozen lines at every scrape
@@ -40,7 +40,7 @@ class View:
     connection: Connection
     glance: Glance
     now: datetime
-    limits: Limits
+    limits: Thresholds
     hosts: Sequence[Host]
 
 
@@ -100,7 +100,7 @@ def _last_verified(view: View) -> dict[tuple[str, ...], int]:
     for host in view.hosts:
         for number, seen in enumerate(host.vantages):
             if seen.outcome == "verified":
-                found[tuple(place(host, number))] = seconds(seen.last_at)
+                found[tuple(place(host, number))] = to_seconds(seen.last_at)
             else:
                 failing.add(host.name)
     columns = SIGHTINGS.c
@@ -117,7 +117,7 @@ def _last_verified(view: View) -> dict[tuple[str, ...], int]:
 
 def _of_hosts(view: View) -> Iterator[Metric]:
     standing = _gauge("certpin_hosts", "Watched hosts, by how they stand.", ["status"])
-    for status, number in hosts.counted(view.hosts).items():
+    for status, number in hosts.count_by_status(view.hosts).items():
         standing.add_metric([status], number)
     ends = _gauge(
         "certpin_pin_expiry_timestamp_seconds",
@@ -158,7 +158,8 @@ def _of_sets(view: View) -> Iterator[Metric]:
             count = sum(
                 each.clients
                 for each in told
-                if each.version == number and seconds(each.day) // DAY == seconds(yesterday) // DAY
+                if each.version == number
+                and to_seconds(each.day) // DAY == to_seconds(yesterday) // DAY
             )
             present.add_metric([name, str(number)], count)
     yield from (version, ends, alive, present)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import bindparam, delete, or_, select, text, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.results import MOST_BYTES, MOST_REQUEST, JobBatch, encode
 from certpin_watch.monitor.scheduler import LOOK, due, job_of, locations
 from certpin_watch.monitor.sightings import keep_results, known

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from certpin.errors import StoreError
 from certpin_watch import telemetry
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import Job

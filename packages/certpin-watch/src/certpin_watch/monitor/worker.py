@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import ConfigError
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import MOST_BYTES, MOST_JOBS, Delivery, JobRequest, encode
 from certpin_watch.monitor.uplink import ServiceError

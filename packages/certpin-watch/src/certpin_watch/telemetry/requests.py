@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from certpin_watch.metrics.counters import Counters
+    from certpin_watch.counters import Counters
     from certpin_watch.telemetry.settings import Settings
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -35,7 +35,7 @@ def begun(
 
     Without an endpoint the function returns the application itself. Raises ``ConfigError``.
     """
-    from certpin_watch.metrics.counters import COUNTERS
+    from certpin_watch.counters import COUNTERS
 
     if not settings.endpoint:
         yield lambda app: app

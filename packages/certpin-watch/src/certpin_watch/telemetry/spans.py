@@ -11,7 +11,7 @@ from certpin_watch.telemetry.settings import pairs_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from certpin_watch.metrics.counters import Counters
+    from certpin_watch.counters import Counters
     from certpin_watch.telemetry.settings import Settings
 
 # The attributes that are exported: their name as it is recorded, and as it is sent. All others are

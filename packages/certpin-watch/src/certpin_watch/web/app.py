@@ -12,7 +12,7 @@ from certpin_watch import telemetry
 from certpin_watch.auth import routes as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.health import HEALTHZ, READYZ, health_routes
-from certpin_watch.metrics import routes as metrics
+from certpin_watch.metrics import exporter as metrics
 from certpin_watch.web.api import routes as api
 from certpin_watch.web.errors import HANDLERS
 from certpin_watch.web.pages import routes as pages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _ALERTS = "certpin_watch/alerts/"
-_FACTS = "certpin_watch/queries/"
+_QUERIES = "certpin_watch/store/queries/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
 _RULES = "tests/watch/alerts/rules/test_rules.py::test_"
 _GATHER = "tests/watch/alerts/test_gather.py::test_"
@@ -76,21 +76,21 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a pinned certificate that was sent along does not count",
-        _FACTS + "chain_check.py",
-        "        if place.above is not Signature.GOOD:\n            break\n",
+        _QUERIES + "chain_check.py",
+        "        if place.above is not Signature.GOOD:\n            return\n",
         "",
         _GATHER + "a_pinned_certificate_that_was_merely_sent_along_hides_nothing",
     ),
     Mutation(
         "a compromised key is accepted by no version",
-        _FACTS + "chain_check.py",
+        _QUERIES + "chain_check.py",
         "path is None or _has_compromised_key(path, policies)",
         "path is None",
         _GATHER + "a_compromised_key_is_accepted_by_no_version",
     ),
     Mutation(
         "a chain is verified at the time of its report",
-        _FACTS + "authority.py",
+        _QUERIES + "chain_check.py",
         "    begin, end = int(since.timestamp()), ",
         "    begin, end = int(since.timestamp()) // 3600 * 3600, ",
         _GATHER + "a_leaf_is_vouched_for_from_its_first_second",
@@ -175,7 +175,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "an authority vouches for the host alone",
-        _FACTS + "authority.py",
+        _QUERIES + "chain_check.py",
         "verifier.verify(path[0], path[1:])",
         "store",
         _GATHER + "nobody_can_invent_a_chain_that_an_authority_issued",

@@ -23,9 +23,8 @@ from certpin_watch.alerts.listing import open_alerts
 from certpin_watch.alerts.rules import RULES
 from certpin_watch.alerts.signed_folder import roles_of
 from certpin_watch.patterns import Patterns
-from certpin_watch.queries.authority import is_vouched_for
-from certpin_watch.queries.chain_check import ChainJudge
 from certpin_watch.store.keeping import keep_chains
+from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.watched import Glance, WatchedSet

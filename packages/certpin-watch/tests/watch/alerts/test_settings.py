@@ -12,8 +12,8 @@ from certpin.pinfile.fields import Table
 from certpin_watch.alerts.quiet import Silence, holds
 from certpin_watch.alerts.settings import KNOWN, Settings, read
 from certpin_watch.alerts.silences import end_silence, silence, silences_in_force
-from certpin_watch.queries import alerts as facts
-from certpin_watch.queries.base import moment
+from certpin_watch.store.queries import alerts as facts
+from certpin_watch.store.queries.base import to_datetime
 from tests.watch.alerts._seen import HOST, NOW, SETTINGS
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(stor
     with store.write() as connection:
         silence(connection, _wanted(since=NOW + 3600, until=NOW + 7200), SETTINGS)
         assert silences_in_force(connection, NOW, SETTINGS)
-        (shown,) = facts.silences(connection, moment(NOW), SETTINGS, active=True).items
+        (shown,) = facts.silences(connection, to_datetime(NOW), SETTINGS, active=True).items
     assert shown.active
 
 
@@ -84,8 +84,8 @@ def test_one_that_was_written_past_the_setting_is_shown_as_what_it_is(store: Sto
         silence(connection, wanted, SETTINGS)
         for now in (NOW - 1, NOW, NOW + longest - 1, NOW + longest):
             found = holds(wanted, now, SETTINGS)
-            (shown,) = facts.silences(connection, moment(now), SETTINGS).items
-            active = facts.silences(connection, moment(now), SETTINGS, active=True).items
+            (shown,) = facts.silences(connection, to_datetime(now), SETTINGS).items
+            active = facts.silences(connection, to_datetime(now), SETTINGS, active=True).items
             kept = silences_in_force(connection, now, SETTINGS)
             assert (shown.active, bool(active), bool(kept)) == (found,) * 3
             assert found == (NOW <= now < NOW + longest)
@@ -100,8 +100,8 @@ def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
         assert end_silence(connection, made.id, NOW + 1)
         assert not end_silence(connection, made.id, NOW + 1)
         assert silences_in_force(connection, NOW + 1, SETTINGS) == ()
-        (listed,) = facts.silences(connection, moment(NOW), SETTINGS).items
-        assert listed.ended_at == moment(NOW + 1)
+        (listed,) = facts.silences(connection, to_datetime(NOW), SETTINGS).items
+        assert listed.ended_at == to_datetime(NOW + 1)
 
 
 @pytest.mark.parametrize(

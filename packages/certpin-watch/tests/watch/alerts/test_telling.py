@@ -18,8 +18,8 @@ from certpin_watch.alerts.listing import open_alerts
 from certpin_watch.alerts.service import Service
 from certpin_watch.alerts.settings import Tell
 from certpin_watch.alerts.telling import Turn
-from certpin_watch.queries import alerts as facts
 from certpin_watch.secret import Secret
+from certpin_watch.store.queries import alerts as facts
 from certpin_watch.store.tables.alerts import TELLINGS
 from tests.watch.alerts._hook import hook
 from tests.watch.alerts._seen import HOST, NOW, finding

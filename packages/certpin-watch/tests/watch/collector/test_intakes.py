@@ -27,7 +27,7 @@ from certpin_watch.collector.stream import (
     subject,
     why,
 )
-from certpin_watch.metrics.counters import COUNTERS
+from certpin_watch.counters import COUNTERS
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
 from tests.watch.collector import bodies

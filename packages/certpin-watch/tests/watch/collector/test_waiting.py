@@ -20,23 +20,23 @@ from certpin_watch.collector import waiting, writer
 from certpin_watch.collector.stream import connect, ensure_stream, subject
 from certpin_watch.collector.waiting import Waiting, keep_looking, look, note, waiting_of
 from certpin_watch.metrics.exporter import Exporter
-from certpin_watch.queries import freshness
-from certpin_watch.queries.queue import queue
 from certpin_watch.secret import Secret
 from certpin_watch.settings import Settings
+from certpin_watch.store.queries import freshness
+from certpin_watch.store.queries.capacity import report_queue
 from certpin_watch.watch import Watch
 from certpin_watch.watched import Watched
 from certpin_watch.web.pages import unknowns
 from tests.servers.nats import nats
 
 if TYPE_CHECKING:
-    from certpin_watch.queries.queue import Queue
     from certpin_watch.store import Store
+    from certpin_watch.store.queries.capacity import Queue
 
 
 def _queue(watch: Watch, later: int = 0) -> Queue | None:
     with watch.store.read() as connection:
-        return queue(connection, watch.clock() + timedelta(seconds=later))
+        return report_queue(connection, watch.clock() + timedelta(seconds=later))
 
 
 def test_an_answer_of_jetstream_says_how_much_waits_and_since_when() -> None:

@@ -14,12 +14,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 from starlette.testclient import TestClient
 
-from certpin_watch.metrics.counters import Counters
+from certpin_watch.counters import Counters
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.store import sweeps
 from certpin_watch.store.tables.reports import IDENTITY_HOURS
-from tests.watch.queries import _world as world
-from tests.watch.queries._world import API, DAY, NOW
+from tests.watch.store.queries import _world as world
+from tests.watch.store.queries._world import API, DAY, NOW
 from tests.watch.web.api._asking import TOKEN, app
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def test_no_sample_stands_there_twice(scraped: Scraped) -> None:
 
 
 def test_who_may_not_see_metrics_sees_none(sqlite_store: Store) -> None:
-    from certpin_watch.metrics.routes import routes
+    from certpin_watch.metrics.exporter import routes
 
     answers = {}
     for scope in ("read", "metrics"):

@@ -16,8 +16,8 @@ from certpin_watch.monitor import probing
 from certpin_watch.monitor import settings as monitor
 from certpin_watch.monitor.findings import findings
 from certpin_watch.monitor.scheduler import Rounds
-from certpin_watch.queries import hosts
 from certpin_watch.settings import Settings
+from certpin_watch.store.queries import hosts
 from certpin_watch.watch import Watch
 from certpin_watch.watched import Watched
 from tests import kit
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from certpin.lab import Authority, Identity
     from certpin.pins import Pin
     from certpin_watch.finding import Finding
-    from certpin_watch.queries.hosts import Host
     from certpin_watch.store import Store
+    from certpin_watch.store.queries.hosts import Host
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Scene:
         """Return what pages and API say of the host."""
         glance = self.watch.watched.glance()
         with self.watch.store.read() as connection:
-            (found,) = hosts.described(connection, glance, self.watch.clock(), ["localhost"])
+            (found,) = hosts.describe_hosts(connection, glance, self.watch.clock(), ["localhost"])
         return found
 
     def found(self) -> list[Finding]:

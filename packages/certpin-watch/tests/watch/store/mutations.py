@@ -103,7 +103,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a window that will be too short is reported before",
-        "certpin_watch/queries/window.py",
+        "certpin_watch/store/queries/capacity.py",
         "return min(self.days, self.expected_days) < self.client_days",
         "return self.days < self.client_days",
         _TESTS + "identities.py::test_the_window_is_known_from_the_rate_before_it_is_short",

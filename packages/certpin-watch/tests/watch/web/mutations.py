@@ -5,9 +5,9 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _PAGES = "certpin_watch/web/pages/"
-_FACTS = "certpin_watch/queries/"
+_QUERIES = "certpin_watch/store/queries/"
 _TEST = "tests/watch/web/test_pages.py::test_"
-_ISSUER = "tests/watch/queries/test_issuer.py::test_"
+_ISSUER = "tests/watch/store/queries/test_issuer.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -96,7 +96,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a key that is not pinned is not green",
-        _FACTS + "issuer.py",
+        _QUERIES + "chains.py",
         '"pinned" if verdict == "accepted" else',
         '"pinned" if verdict == "accepted" or expected else',
         _TEST + "a_key_that_is_not_pinned_is_green_on_no_page",
@@ -110,14 +110,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a name without its signature is not the usual issuer",
-        _FACTS + "issuer.py",
+        _QUERIES + "chains.py",
         "    if signed and signed[0] and path.certificates[1].facts.pin in keys:\n",
         "    if signed and path.certificates[1].facts.pin in keys:\n",
         _ISSUER + "a_name_over_a_signature_that_does_not_hold_is_called_forged",
     ),
     Mutation(
         "a public authority goes before what a name claims",
-        _FACTS + "issuer.py",
+        _QUERIES + "chains.py",
         "    if path.trusted:\n",
         "    if path.trusted and not _named(path, _INSPECTING):\n",
         _ISSUER + "a_public_authority_is_not_believed_to_be_a_proxy_by_its_name",

@@ -15,7 +15,7 @@ from certpin_watch.auth import routes as access
 from certpin_watch.auth import tokens
 from certpin_watch.auth.settings import Settings as AccessSettings
 from certpin_watch.health import ProcessHealth
-from certpin_watch.metrics import routes as metrics
+from certpin_watch.metrics import exporter as metrics
 from certpin_watch.secret import Secret
 from certpin_watch.settings import Settings
 from certpin_watch.store import migrate, open_store

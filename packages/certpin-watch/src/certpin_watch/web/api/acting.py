@@ -10,7 +10,7 @@ from starlette.responses import Response
 from certpin.errors import InputError
 from certpin_watch.alerts.book import acknowledge, unacknowledge
 from certpin_watch.auth.audit import audit
-from certpin_watch.queries import alerts
+from certpin_watch.store.queries import alerts
 from certpin_watch.web.api.answering import JSON, encode
 from certpin_watch.web.api.asking import RefusedError, number_of
 from certpin_watch.web.api.resource import there

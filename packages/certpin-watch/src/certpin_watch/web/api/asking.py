@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from certpin_watch.queries.base import MOST
+from certpin_watch.store.queries.base import MAX_ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,7 +174,7 @@ def _moment(value: str) -> datetime:
     raise ValueError(wrong)
 
 
-LIMIT = number("limit", f"How many entries at most, up to {MOST}.", 100, 1, MOST)
+LIMIT = number("limit", f"How many entries at most, up to {MAX_ITEMS}.", 100, 1, MAX_ITEMS)
 CURSOR = text("cursor", "The `next` of the page before.")
 SINCE = moment("since", "The beginning; by default a day before the end.")
 UNTIL = moment("until", "The end, which is not in it; by default now.")

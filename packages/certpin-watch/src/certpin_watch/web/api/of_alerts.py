@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from certpin_watch.queries import alerts, freshness
+from certpin_watch.store.queries import alerts, freshness
 from certpin_watch.web.api import asking
 from certpin_watch.web.api.resource import PAGED, Listed, Resource, listed, there
 

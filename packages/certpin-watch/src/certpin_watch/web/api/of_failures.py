@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from certpin_watch.queries import chains, failures, samples
-from certpin_watch.queries.chain_check import ChainJudge
+from certpin_watch.store.queries import chains, failures, report_counts, reports
+from certpin_watch.store.queries.chain_check import ChainJudge
 from certpin_watch.web.api import asking
 from certpin_watch.web.api.asking import CURSOR, LIMIT, SINCE, UNTIL, RefusedError
 from certpin_watch.web.api.resource import PAGED, Listed, Resource, listed, there
@@ -28,8 +28,8 @@ _OF_REPORTS = (
 )
 
 
-def _only(ask: Ask) -> failures.Only:
-    return failures.Only(**{each.name: ask.query[each.name] for each in _OF_REPORTS})
+def _only(ask: Ask) -> report_counts.ReportFilter:
+    return report_counts.ReportFilter(**{each.name: ask.query[each.name] for each in _OF_REPORTS})
 
 
 def _series(ask: Ask) -> failures.Series:
@@ -43,19 +43,19 @@ def _total(ask: Ask) -> failures.Total:
     return failures.total(ask.connection, ask.within, _only(ask))
 
 
-def _groups(ask: Ask) -> Listed[failures.Group]:
+def _groups(ask: Ask) -> Listed[reports.Group]:
     before = asking.key_of(ask.query["cursor"], int, int)
     return listed(
-        failures.groups(
+        reports.groups(
             ask.connection, ask.within, only=_only(ask), before=before, limit=ask.query["limit"]
         )
     )
 
 
-def _samples(ask: Ask) -> Listed[samples.Sample]:
+def _samples(ask: Ask) -> Listed[reports.Sample]:
     before = asking.key_of(ask.query["cursor"], int, int)
     return listed(
-        samples.samples(
+        reports.samples(
             ask.connection, ask.within, only=_only(ask), before=before, limit=ask.query["limit"]
         )
     )
@@ -69,14 +69,14 @@ def _top_chains(ask: Ask) -> list[failures.ChainCount]:
 
 
 def _chain(ask: Ask) -> chains.KeptChain:
-    return there(chains.chain(ask.connection, _digest(ask)))
+    return there(chains.describe_chain(ask.connection, _digest(ask)))
 
 
 def chain_pem(ask: Ask) -> bytes:
     """The certificates of a chain as PEM, leaf first."""
     import ssl
 
-    ders = there(chains.ders(ask.connection, _digest(ask)))
+    ders = there(chains.load_der(ask.connection, _digest(ask)))
     return "".join(ssl.DER_cert_to_PEM_cert(each) for each in ders).encode()
 
 
@@ -90,12 +90,12 @@ def _digest(ask: Ask) -> bytes:
 
 
 _RANGE = (SINCE, UNTIL)
-_BY = asking.choice("by", "What the lines are.", get_args(failures.By), "host")
-_BUCKET = asking.choice("bucket", "How long a bucket is.", get_args(failures.Bucket), "hour")
+_BY = asking.choice("by", "What the lines are.", get_args(report_counts.By), "host")
+_BUCKET = asking.choice("bucket", "How long a bucket is.", get_args(report_counts.Bucket), "hour")
 _LINES = asking.number("lines", "How many lines; all others are one.", 8, 1, failures.MOST_LINES)
 _RANGED = (*_RANGE, *_OF_REPORTS)
-_FEW = f"How many entries at most, up to {samples.MOST_SAMPLES}: each may be long."
-_FEW_OF_THEM = asking.number("limit", _FEW, 20, 1, samples.MOST_SAMPLES)
+_FEW = f"How many entries at most, up to {reports.MOST_SAMPLES}: each may be long."
+_FEW_OF_THEM = asking.number("limit", _FEW, 20, 1, reports.MOST_SAMPLES)
 
 RESOURCES: tuple[Resource, ...] = (
     Resource(
@@ -109,14 +109,14 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(
         "/failures/groups",
         "Reports that say the same, by hour, the last first.",
-        Listed[failures.Group],
+        Listed[reports.Group],
         _groups,
         (*PAGED, *_RANGED),
     ),
     Resource(
         "/failures/samples",
         "A few reports as strangers sent them, without what names a device; the last first.",
-        Listed[samples.Sample],
+        Listed[reports.Sample],
         _samples,
         (CURSOR, _FEW_OF_THEM, *_RANGED),
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin_watch.queries import hosts, sightings
+from certpin_watch.store.queries import hosts, sightings
 from certpin_watch.web.api import asking
 from certpin_watch.web.api.asking import LIMIT
 from certpin_watch.web.api.resource import PAGED, Listed, Resource, listed, name_of, there

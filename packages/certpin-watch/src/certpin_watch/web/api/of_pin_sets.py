@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from certpin_watch.queries import adoption
+from certpin_watch.store.queries import adoption
 from certpin_watch.web.api import asking
 from certpin_watch.web.api.resource import Resource, there
 

@@ -9,8 +9,8 @@ import msgspec
 
 from certpin.errors import HostError
 from certpin.pins import normalise
-from certpin_watch.queries import failures
-from certpin_watch.queries.limits import Limits
+from certpin_watch.store.queries import report_counts
+from certpin_watch.store.queries.base import Thresholds
 from certpin_watch.web.api import asking
 from certpin_watch.web.api.asking import CURSOR, LIMIT, Parameter, RefusedError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.queries.base import Page
+    from certpin_watch.store.queries.base import Page
     from certpin_watch.watch import Watch
 
 Item = TypeVar("Item")
@@ -46,14 +46,14 @@ class Ask:
     query: dict[str, Any]
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Thresholds:
         """From when on something is old, or near."""
-        return Limits.of(self.watch.settings)
+        return Thresholds.of(self.watch.settings)
 
     @property
-    def within(self) -> failures.Range:
+    def within(self) -> report_counts.Range:
         """The range of time that is asked for."""
-        return failures.Range(*asking.within(self.query, self.now))
+        return report_counts.Range(*asking.within(self.query, self.now))
 
 
 @dataclass(frozen=True)

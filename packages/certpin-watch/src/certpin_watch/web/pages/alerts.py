@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse
 from certpin.errors import InputError
 from certpin_watch.alerts import book
 from certpin_watch.auth.audit import audit
-from certpin_watch.queries import alerts as facts
-from certpin_watch.queries import sightings
-from certpin_watch.queries.failures import ChainCount
+from certpin_watch.store.queries import alerts as facts
+from certpin_watch.store.queries import sightings
+from certpin_watch.store.queries.failures import ChainCount
 from certpin_watch.web.pages.asking import Missing
 from certpin_watch.web.pages.details import details, digests
 from certpin_watch.web.pages.meanings import meaning
@@ -44,7 +44,7 @@ def overview(asked: Asked) -> Response:
             )
             items, following = page.items, page.next
         quiet = facts.silences(connection, asked.now, settings, active=True).items
-        judged = bool(items) or sightings.any_exists(connection)
+        judged = bool(items) or sightings.has_sightings(connection)
     return asked.page(
         "alerts.html",
         which=which,

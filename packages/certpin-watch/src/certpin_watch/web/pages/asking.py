@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from certpin_watch.queries.chain_check import ChainJudge
-from certpin_watch.queries.freshness import Freshness, freshness
-from certpin_watch.queries.limits import Limits
+from certpin_watch.store.queries.base import Thresholds
+from certpin_watch.store.queries.chain_check import ChainJudge
+from certpin_watch.store.queries.freshness import Freshness, freshness
 from certpin_watch.web.pages.render import render
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class Asked:
         return ChainJudge(self.glance.sets, self.now)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> Thresholds:
         """From when on an end is near, and what was seen is old."""
-        return Limits.of(self.watch.settings)
+        return Thresholds.of(self.watch.settings)
 
     @property
     def health(self) -> ProcessHealth | None:

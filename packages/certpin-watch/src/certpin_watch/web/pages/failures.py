@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from certpin_watch.queries import failures
-from certpin_watch.queries.breakdown import breakdown_and_chains
+from certpin_watch.store.queries import failures, report_counts
+from certpin_watch.store.queries.failures import breakdown_and_chains
 from certpin_watch.web.pages import series, unknowns
 from certpin_watch.web.pages.met import described
 
@@ -27,7 +27,7 @@ RANGES = {
     "90d": ("90 days", timedelta(days=90)),
     "365d": ("year", timedelta(days=365)),
 }
-DIMENSIONS: dict[failures.By, str] = {
+DIMENSIONS: dict[report_counts.By, str] = {
     "app_version": "App version",
     "platform": "Platform",
     "network": "Network",
@@ -71,23 +71,26 @@ def overview(asked: Asked) -> Response:
     )
 
 
-def only_of(asked: Asked) -> failures.Only | None:
+def only_of(asked: Asked) -> report_counts.ReportFilter | None:
     """What the query asks for."""
     found = {name: asked.text(name) for name in _FILTERS if asked.text(name)}
     found = {name: "" if value == "-" else value for name, value in found.items()}
-    return msgspec.convert(found, failures.Only) if found else None
+    return msgspec.convert(found, report_counts.ReportFilter) if found else None
 
 
-def _range(now: datetime, length: timedelta) -> failures.Range:
+def _range(now: datetime, length: timedelta) -> report_counts.Range:
     """A long one begins with a day: whole days are there as sums."""
     since = now - length
     if length > _BY_HOUR:
         since = since.replace(hour=0, minute=0, second=0, microsecond=0)
-    return failures.Range(since, now)
+    return report_counts.Range(since, now)
 
 
 def _series(
-    connection: Connection, within: failures.Range, by: failures.By, only: failures.Only | None
+    connection: Connection,
+    within: report_counts.Range,
+    by: report_counts.By,
+    only: report_counts.ReportFilter | None,
 ) -> failures.Series:
-    bucket: failures.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
+    bucket: report_counts.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
     return failures.series(connection, within, by=by, bucket=bucket, only=only, lines=6)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin_watch.queries import hosts
-from certpin_watch.queries.alerts import open_alerts, open_counts
-from certpin_watch.queries.hourly import hourly
+from certpin_watch.store.queries import hosts
+from certpin_watch.store.queries.alerts import open_alerts, open_counts
+from certpin_watch.store.queries.hosts import reports_by_hour
 from certpin_watch.web.pages import unknowns
 from certpin_watch.web.pages.words import number
 from certpin_watch.web.pictures.stacked import sparkline
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from starlette.responses import Response
 
-    from certpin_watch.queries.hosts import Host, Status
+    from certpin_watch.store.queries.hosts import Host, Status
     from certpin_watch.web.pages.asking import Asked
 
 ROWS = 100  # of a page
@@ -49,7 +49,7 @@ def fleet(asked: Asked) -> Response:
     settings = asked.watch.settings.alerts
     with asked.connection() as connection:
         names = hosts.names(connection, asked.glance)
-        every = hosts.described(connection, asked.glance, asked.now, names, asked.limits)
+        every = hosts.describe_hosts(connection, asked.glance, asked.now, names, asked.limits)
         fresh = asked.freshness(connection)
         order = asked.choice("sort", tuple(_ORDERS))
         chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
@@ -57,10 +57,12 @@ def fleet(asked: Asked) -> Response:
         at = min(asked.number("page"), pages)
         shown = chosen[(at - 1) * ROWS : at * ROWS]
         opened, urgent = open_counts(connection), open_alerts(connection, settings, limit=_URGENT)
-        failing = hourly(connection, [each.name for each in shown if each.failures], asked.now)
+        failing = reports_by_hour(
+            connection, [each.name for each in shown if each.failures], asked.now
+        )
     return asked.page(
         "fleet.html",
-        counts=hosts.counted(every),
+        counts=hosts.count_by_status(every),
         verdict=verdict(every),
         total=len(every),
         found=len(chosen),
@@ -80,7 +82,7 @@ def fleet(asked: Asked) -> Response:
 
 def verdict(every: Sequence[Host]) -> tuple[Status | None, str]:
     """How the fleet stands, in one sentence."""
-    counts = hosts.counted(every)
+    counts = hosts.count_by_status(every)
     if not every:
         return None, "No host is watched yet"
     if counts["broken"]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from certpin_watch.queries.adoption import Adoption
+    from certpin_watch.store.queries.adoption import Adoption
     from certpin_watch.watched import WatchedSet
 
 _DAY = timedelta(days=1)

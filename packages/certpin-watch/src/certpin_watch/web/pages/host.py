@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.lab.report.flaws import ChainContext
-from certpin_watch.queries import alerts, failures, sightings
-from certpin_watch.queries import chains as kept
-from certpin_watch.queries import hosts as facts
+from certpin_watch.store.queries import alerts, failures, report_counts, sightings
+from certpin_watch.store.queries import chains as kept
+from certpin_watch.store.queries import hosts as facts
 from certpin_watch.web.pages import rotation, series, unknowns
 from certpin_watch.web.pages.asking import Missing
 from certpin_watch.web.pages.fleet import right
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin.pins import HostPin, HostPolicy
-    from certpin_watch.queries.chains import Issued
-    from certpin_watch.queries.hosts import Host
-    from certpin_watch.queries.vantages import Vantage
+    from certpin_watch.store.queries.chains import Issued
+    from certpin_watch.store.queries.hosts import Host
+    from certpin_watch.store.queries.sightings import Vantage
     from certpin_watch.watched import WatchedSet
     from certpin_watch.web.pages.asking import Asked
 
@@ -77,8 +77,8 @@ def host(asked: Asked) -> Response:
         if found is None:
             raise Missing(f"a host {name[:80]}")
         policies = facts.policies_of(asked.glance, name)
-        within = failures.Range(asked.now - _WEEK, asked.now)
-        only = failures.Only(host=name)
+        within = report_counts.Range(asked.now - _WEEK, asked.now)
+        only = report_counts.ReportFilter(host=name)
         return asked.page(
             "host.html",
             host=found,
@@ -125,8 +125,8 @@ def _served(
         if vantage.served:
             by_chain.setdefault((vantage.served, vantage.verified), []).append(vantage)
     for number, ((served, verified), seen) in enumerate(by_chain.items()):
-        ders = kept.ders(connection, bytes.fromhex(served)) or ()
-        path = kept.ders(connection, bytes.fromhex(verified)) if verified else ()
+        ders = kept.load_der(connection, bytes.fromhex(served)) or ()
+        path = kept.load_der(connection, bytes.fromhex(verified)) if verified else ()
         if not ders:
             continue
         scene = ChainContext(host.name, _trusted(policies, path or ()), _pins(policies), asked.now)
@@ -151,7 +151,7 @@ def _places(
 ) -> Iterator[tuple[Issued, str]]:
     """Each certificate in words, and as what it is pinned."""
     for der in ders:
-        issued = kept.issued(der)
+        issued = kept.describe_certificate(der)
         roles = [
             entry.role
             for _, policy in policies

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin_watch.queries import alerts, failures
-from certpin_watch.queries.arrivals import arrivals
-from certpin_watch.queries.breakdown import breakdown
+from certpin_watch.store.queries import alerts, failures, report_counts
+from certpin_watch.store.queries.failures import breakdown
+from certpin_watch.store.queries.freshness import arrivals
 from certpin_watch.web.pages import series
 from certpin_watch.web.pages.met import described
 from certpin_watch.web.pictures.stacked import Bars, Series, stacked
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
     from starlette.responses import Response
 
-    from certpin_watch.queries.arrivals import Arrivals
+    from certpin_watch.store.queries.freshness import Arrivals
     from certpin_watch.web.pages.asking import Asked
 
 EVERY = 5  # seconds
@@ -26,8 +26,8 @@ _SPLIT = ("host", "network", "app_version", "platform", "decision")
 
 def live(asked: Asked) -> Response:
     """The page. A script asks for it again and again, and puts its middle in place of the old."""
-    day = failures.Range(asked.now - timedelta(hours=24), asked.now)
-    hour = failures.Range(asked.now.replace(minute=0, second=0, microsecond=0), asked.now)
+    day = report_counts.Range(asked.now - timedelta(hours=24), asked.now)
+    hour = report_counts.Range(asked.now.replace(minute=0, second=0, microsecond=0), asked.now)
     with asked.connection() as connection:
         minutes = arrivals(connection, asked.now)
         met = failures.top_chains(connection, hour, limit=8)

@@ -11,12 +11,13 @@ from sqlalchemy import or_, select
 
 from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
-from certpin_watch.queries import chains, failures
-from certpin_watch.queries import hosts as facts
-from certpin_watch.queries.breakdown import breakdown
-from certpin_watch.queries.expected import expected as expected_path
-from certpin_watch.queries.issuer import origin, public_roots
-from certpin_watch.queries.samples import samples
+from certpin_watch.store.queries import chains, failures, report_counts
+from certpin_watch.store.queries import hosts as facts
+from certpin_watch.store.queries.chain_check import public_roots
+from certpin_watch.store.queries.chains import describe_issuer
+from certpin_watch.store.queries.failures import breakdown
+from certpin_watch.store.queries.hosts import expected_path
+from certpin_watch.store.queries.reports import samples
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.web.pages.asking import Missing
 from certpin_watch.web.pages.sent import sent
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin.pins import HostPin
-    from certpin_watch.queries.chains import Issued
-    from certpin_watch.queries.failures import ChainCount
-    from certpin_watch.queries.issuer import Origin
+    from certpin_watch.store.queries.chains import ChainIssuer, Issued
+    from certpin_watch.store.queries.failures import ChainCount
     from certpin_watch.web.pages.asking import Asked
 
 _LATELY = timedelta(days=90)
@@ -58,18 +58,20 @@ class Pair:
 def met(asked: Asked) -> Response:
     """The page."""
     digest = _digest(asked)
-    within = failures.Range(asked.now - _LATELY, asked.now)
+    within = report_counts.Range(asked.now - _LATELY, asked.now)
     with asked.connection() as connection:
-        ders = chains.ders(connection, digest)
+        ders = chains.load_der(connection, digest)
         if ders is None:
             raise Missing(f"a chain {digest.hex()}")
-        counts = failures.top_chains(connection, within, only=failures.Only(served=digest.hex()))
+        counts = failures.top_chains(
+            connection, within, only=report_counts.ReportFilter(served=digest.hex())
+        )
         host = _host(asked, [each.host for each in counts])
         since = min((each.first_at for each in counts if each.host == host), default=asked.now)
         verdict = asked.judge.verdict(host, ders, since) if host else "unknown"
         expected = expected_of(connection, asked, host) if host else ()
         anchors = anchors_of(asked, host)
-        only = failures.Only(served=digest.hex())
+        only = report_counts.ReportFilter(served=digest.hex())
         newest = samples(connection, within, only=only, limit=_SAMPLES)
         split = breakdown(connection, within, _SPLIT, only)
         seen = _vantages(connection, digest, host)
@@ -83,7 +85,7 @@ def met(asked: Asked) -> Response:
         total=total,
         verdict=verdict,
         unverified=unverified,
-        origin=origin(ders, expected, anchors, verdict),
+        origin=describe_issuer(ders, expected, anchors, verdict),
         pairs=_pairs(ders, expected),
         met_picture=picture("met", ders, _scene(asked, host, (*anchors, *public_roots()))),
         expected_picture=picture(
@@ -94,7 +96,7 @@ def met(asked: Asked) -> Response:
         split=split,
         seen=seen,
         samples=[sent(each) for each in newest.items],
-        certificates=[chains.issued(der) for der in ders],
+        certificates=[chains.describe_certificate(der) for der in ders],
     )
 
 
@@ -105,14 +107,14 @@ def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes,
 
 def described(
     connection: Connection, asked: Asked, counts: Iterable[ChainCount]
-) -> list[tuple[ChainCount, Origin]]:
+) -> list[tuple[ChainCount, ChainIssuer]]:
     """Return each chain that clients met at a host with its verdict and its description."""
     found = []
     for each in failures.with_verdicts(connection, asked.judge, counts):
-        ders = chains.ders(connection, bytes.fromhex(each.served)) if each.served else ()
+        ders = chains.load_der(connection, bytes.fromhex(each.served)) if each.served else ()
         expected = expected_of(connection, asked, each.host)
         anchors = anchors_of(asked, each.host)
-        found.append((each, origin(ders or (), expected, anchors, each.verdict)))
+        found.append((each, describe_issuer(ders or (), expected, anchors, each.verdict)))
     return found
 
 
@@ -152,7 +154,9 @@ def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> ChainContext:
 
 
 def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
-    both = zip_longest(map(chains.issued, ders), map(chains.issued, expected))
+    both = zip_longest(
+        map(chains.describe_certificate, ders), map(chains.describe_certificate, expected)
+    )
     return [Pair(_PLACES[min(number, len(_PLACES) - 1)], *each) for number, each in enumerate(both)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.rotation import Situation, adoption, format_duration, pin_state
-from certpin_watch.queries import adoption as facts
+from certpin_watch.store.queries import adoption as facts
 from certpin_watch.web.pages import held
 from certpin_watch.web.pages.asking import Missing
 from certpin_watch.web.pages.words import date, number
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from certpin_watch.queries.adoption import Adoption, Held
+    from certpin_watch.store.queries.adoption import Adoption, Held
     from certpin_watch.watched import WatchedSet
     from certpin_watch.web.pages.asking import Asked
 

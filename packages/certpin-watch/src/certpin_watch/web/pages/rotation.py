@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from certpin.rotation import Situation, adoption, pin_state
 from certpin.rotation.adoption import Sighting
 from certpin.rotation.states import LINE
-from certpin_watch.queries import chains
+from certpin_watch.store.queries import chains
 from certpin_watch.web.pages.words import ago, date
 from certpin_watch.web.pictures.scale import Span
 from certpin_watch.web.pictures.timeline import Lane, Mark, Stay, Timeline, timeline
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPin, HostPolicy, State
     from certpin.rotation import Adoption
-    from certpin_watch.queries.hosts import Host
+    from certpin_watch.store.queries.hosts import Host
     from certpin_watch.watched import WatchedSet
     from certpin_watch.web.pages.asking import Asked
 
@@ -96,7 +96,7 @@ def of(
 
 def _seen(connection: Connection, host: Host) -> Iterator[Sighting]:
     digests = {each.verified for each in host.vantages if each.verified}
-    found = chains.chains(connection, [bytes.fromhex(each) for each in digests])
+    found = chains.load_chains(connection, [bytes.fromhex(each) for each in digests])
     for each in host.vantages:
         chain = found.get(bytes.fromhex(each.verified)) if each.verified else None
         yield Sighting(each.vantage, chain)

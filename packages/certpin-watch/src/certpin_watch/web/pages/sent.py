@@ -15,7 +15,7 @@ from certpin.support.escaping import clean
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin_watch.queries.samples import Sample
+    from certpin_watch.store.queries.reports import Sample
 
 _MOST = 20_000  # characters that are shown: more than the longest that is kept by default
 

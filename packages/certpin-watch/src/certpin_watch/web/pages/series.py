@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from certpin_watch.queries import failures
+    from certpin_watch.store.queries import failures
 
 _MOST_BARS = 60  # that can be told apart on a telephone
 

@@ -12,7 +12,7 @@ from certpin_watch.alerts.known import doubt, rule_names
 from certpin_watch.alerts.quiet import Silence
 from certpin_watch.alerts.silences import end_silence, silence
 from certpin_watch.auth.audit import audit
-from certpin_watch.queries import alerts as facts
+from certpin_watch.store.queries import alerts as facts
 from certpin_watch.web.pages.asking import Missing
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.queries.freshness import Freshness, VantageFreshness
-    from certpin_watch.queries.hosts import Host
-    from certpin_watch.queries.limits import Limits
-    from certpin_watch.queries.series import Series
+    from certpin_watch.store.queries.base import Thresholds
+    from certpin_watch.store.queries.failures import Series
+    from certpin_watch.store.queries.freshness import Freshness, VantageFreshness
+    from certpin_watch.store.queries.hosts import Host
 
 _NAMED = 5
 _AHEAD = timedelta(minutes=5)  # more than machines' clocks differ by
@@ -45,7 +45,7 @@ def of_a_time(found: Series) -> Iterator[str]:
         )
 
 
-def of_a_host(host: Host, now: datetime, limits: Limits) -> Iterator[str]:
+def of_a_host(host: Host, now: datetime, limits: Thresholds) -> Iterator[str]:
     """About one host."""
     if not host.vantages:
         yield "No vantage has ever looked at this host: nobody here knows what it serves."

@@ -13,7 +13,7 @@ from certpin_watch.auth.roles import READ
 from certpin_watch.auth.visitor import Visitor
 from certpin_watch.web.api.openapi import BASE
 from certpin_watch.web.api.routes import routes
-from tests.watch.queries import _world as world
+from tests.watch.store.queries import _world as world
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

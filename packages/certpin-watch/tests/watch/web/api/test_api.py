@@ -10,14 +10,14 @@ import pytest
 from sqlalchemy import text
 
 from certpin_watch.auth.roles import WORKER_PATHS
-from certpin_watch.queries import samples
+from certpin_watch.store.queries import reports
 from certpin_watch.web.api import openapi
 from certpin_watch.web.api.acting import ACTIONS
 from certpin_watch.web.api.asking import cursor_of
 from certpin_watch.web.api.openapi import BASE
 from certpin_watch.web.api.resources import RESOURCES
-from tests.watch.queries import _world as world
-from tests.watch.queries._world import API, NEW, PAY
+from tests.watch.store.queries import _world as world
+from tests.watch.store.queries._world import API, NEW, PAY
 from tests.watch.web.api._asking import TOKEN, Api, app
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_samples_stand_there_as_they_came_and_end(
 def test_a_search_among_very_many_samples_goes_on_page_by_page(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "_LOOKED", 1)
+    monkeypatch.setattr(reports, "_LOOKED", 1)
     found, cursor = [], ""
     for _ in range(3):
         page = api.json(f"/failures/samples?app_version=1.0{cursor}")

@@ -1,7 +1,8 @@
-"""What the watch does not know: where nobody has looked lately, and what cannot be read."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,26 @@ import msgspec
 from sqlalchemy import func, or_, select
 
 from certpin_watch.auth.roles import WORKER, location_of
-from certpin_watch.queries.base import moment, moment_or_none
-from certpin_watch.queries.hosts import names
-from certpin_watch.queries.limits import USUAL, Limits
-from certpin_watch.queries.queue import Queue, queue
-from certpin_watch.queries.room import Part, room
-from certpin_watch.queries.sweeps import Sweep, sweeps
-from certpin_watch.queries.window import Window, window
 from certpin_watch.store.durability import weaknesses
 from certpin_watch.store.leap import believed
+from certpin_watch.store.queries.base import (
+    DEFAULT_THRESHOLDS,
+    Thresholds,
+    to_datetime,
+    to_datetime_or_none,
+    to_seconds,
+)
+from certpin_watch.store.queries.capacity import (
+    Part,
+    Queue,
+    Sweep,
+    Window,
+    capacity,
+    repeat_window,
+    report_queue,
+    sweeps,
+)
+from certpin_watch.store.queries.hosts import names
 from certpin_watch.store.tables.access import TOKENS
 from certpin_watch.store.tables.leases import LEASES, PROBES
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.watched import Glance
+
 
 _MOST_VANTAGES = 100
 _MOST_LEASES = 100
@@ -115,7 +128,7 @@ def freshness(
     connection: Connection,
     glance: Glance,
     now: datetime,
-    limits: Limits = USUAL,
+    limits: Thresholds = DEFAULT_THRESHOLDS,
     unwritable: str = "",
 ) -> Freshness:
     """All of it. ``unwritable`` is what the store itself says (``Store.trouble``)."""
@@ -132,15 +145,15 @@ def freshness(
         _leases(connection, now),
         glance.problems,
         _last_report(connection),
-        moment_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
-        queue(connection, now),
-        room(connection, now, limits.collector).parts,
+        to_datetime_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
+        report_queue(connection, now),
+        capacity(connection, now, limits.collector).parts,
         unwritable,
         weaknesses(connection),
-        moment_or_none(belief.held_until) if belief else None,
+        to_datetime_or_none(belief.held_until) if belief else None,
         workers(connection, now),
         sweeps(connection, now),
-        window(connection, now, limits),
+        repeat_window(connection, now, limits),
     )
 
 
@@ -150,7 +163,7 @@ def _seen(connection: Connection) -> set[str]:
 
 
 def _vantages(
-    connection: Connection, now: datetime, limits: Limits
+    connection: Connection, now: datetime, limits: Thresholds
 ) -> tuple[VantageFreshness, ...]:
     """Those that are asked, and those whose answers still stand."""
     columns = SIGHTINGS.c
@@ -166,10 +179,14 @@ def _vantages(
         heard = row.heard_at if row else None
         last = max((at for at in (last, heard) if at is not None), default=None)
         # An answer of the future was written down by a clock that ran ahead.
-        stale = last is None or abs(now - moment(last)) > limits.stale
+        stale = last is None or abs(now - to_datetime(last)) > limits.stale
         found.append(
             VantageFreshness(
-                name, hosts, stale, moment_or_none(last), moment(row.asked_at) if row else None
+                name,
+                hosts,
+                stale,
+                to_datetime_or_none(last),
+                to_datetime(row.asked_at) if row else None,
             )
         )
     return tuple(found)
@@ -193,7 +210,7 @@ def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
             row.name,
             row.id,
             location_of(frozenset(row.scopes.split())),
-            moment_or_none(row.used_at),
+            to_datetime_or_none(row.used_at),
         )
         for row in connection.execute(statement)
     )
@@ -204,7 +221,8 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
     chosen = select(LEASES).where(others).order_by(LEASES.c.name).limit(_MOST_LEASES)
     rows = connection.execute(chosen)
     return tuple(
-        Lease(row.name, row.holder, moment(row.until), moment(row.until) > now) for row in rows
+        Lease(row.name, row.holder, to_datetime(row.until), to_datetime(row.until) > now)
+        for row in rows
     )
 
 
@@ -213,4 +231,41 @@ def _last_report(connection: Connection) -> datetime | None:
     taken = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if taken is None:
         taken = connection.execute(select(func.max(REPORT_GROUPS.c.hour))).scalar()
-    return moment_or_none(taken)
+    return to_datetime_or_none(taken)
+
+
+_MINUTE = 60
+_MAX_ARRIVALS = (
+    200_000  # messages that are looked at: a page must not take seconds in the worst hour
+)
+
+
+class Arrivals(msgspec.Struct, frozen=True):
+    """How many in each minute. ``cut``: there were more than are looked at, and these are newer."""
+
+    begins: tuple[datetime, ...]
+    counts: tuple[int, ...]
+    cut: bool
+
+
+def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
+    """The last minutes, the one that runs among them."""
+    last = to_seconds(now) // _MINUTE * _MINUTE
+    first = last - (minutes - 1) * _MINUTE
+    column = REPORT_IDENTITIES.c.received_at
+    newest = (
+        select(column)
+        .where(column >= first)
+        .order_by(column.desc())
+        .limit(_MAX_ARRIVALS)
+        .subquery()
+    )
+    at = newest.c.received_at - newest.c.received_at % _MINUTE
+    rows = connection.execute(select(at, func.count()).group_by(at))
+    counts = Counter({int(begin): int(number) for begin, number in rows})
+    begins = [first + number * _MINUTE for number in range(minutes)]
+    return Arrivals(
+        tuple(map(to_datetime, begins)),
+        tuple(counts[begin] for begin in begins),
+        cut=counts.total() >= _MAX_ARRIVALS,
+    )

@@ -10,15 +10,24 @@ from sqlalchemy import update
 
 from certpin_watch.alerts.settings import Settings
 from certpin_watch.collector.settings import Settings as Collector
-from certpin_watch.queries import adoption, alerts, chains, failures, freshness, hosts, sightings
-from certpin_watch.queries.expected import expected
-from certpin_watch.queries.failures import Only, Range
-from certpin_watch.queries.limits import Limits
 from certpin_watch.store import budget
+from certpin_watch.store.queries import (
+    adoption,
+    alerts,
+    chains,
+    failures,
+    freshness,
+    hosts,
+    reports,
+    sightings,
+)
+from certpin_watch.store.queries.base import Thresholds
+from certpin_watch.store.queries.hosts import expected_path
+from certpin_watch.store.queries.report_counts import Range, ReportFilter
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.web.pages import unknowns
-from tests.watch.queries import _world as world
-from tests.watch.queries._world import API, DAY, HOUR, NEW, NOW, PAY
+from tests.watch.store.queries import _world as world
+from tests.watch.store.queries._world import API, DAY, HOUR, NEW, NOW, PAY
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -50,7 +59,12 @@ def test_each_host_stands_as_its_worst_vantage_does(
     assert api.vantages[0].served == digests["stranger"].hex()
     assert (new.status, new.problems) == ("unknown", ("not-seen-lately",))
     assert (pay.status, pay.failures) == ("broken", 0), "version 11, which lives, refuses its key"
-    assert hosts.counted(found.items) == {"broken": 2, "unknown": 1, "expiring": 0, "holds": 0}
+    assert hosts.count_by_status(found.items) == {
+        "broken": 2,
+        "unknown": 1,
+        "expiring": 0,
+        "holds": 0,
+    }
 
 
 def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, bytes]) -> None:
@@ -69,7 +83,7 @@ def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, by
 
 def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, bytes]) -> None:
     del digests
-    limits = Limits(collector=Collector(budget=16 * 1024**2))
+    limits = Thresholds(collector=Collector(budget=16 * 1024**2))
     most = 14 * 1024**2  # an eighth is for watched hosts
     for used, names in ((most * 9 // 10, []), (most * 96 // 100, ["bytes"])):
         with store.write() as connection:
@@ -130,15 +144,15 @@ def test_failures_are_counted_by_value_and_bucket(store: Store, digests: dict[st
         ]
         assert found.total == 1044
         assert len(found.begins) == len(found.lines[0].counts) == 8
-        only = Only(host=API, served=digests["stranger"].hex())
+        only = ReportFilter(host=API, served=digests["stranger"].hex())
         split = failures.series(connection, WEEK, by="network", bucket="hour", only=only)
         assert [(each.value, each.total) for each in split.lines] == [
             ("wifi", 30),
             (world.STRANGE, 10),
         ]
-        by_chain = failures.series(connection, WEEK, by="served", only=Only(host=API))
+        by_chain = failures.series(connection, WEEK, by="served", only=ReportFilter(host=API))
         assert [each.value for each in by_chain.lines] == [digests["stranger"].hex()]
-        total = failures.total(connection, WEEK, Only(pin_set="bank"))
+        total = failures.total(connection, WEEK, ReportFilter(pin_set="bank"))
     assert (total.count, total.hosts, total.chains) == (44, 2, 2)
 
 
@@ -150,15 +164,15 @@ def test_a_long_range_ends_after_so_many_buckets(store: Store) -> None:
 
 def test_groups_and_chains_are_listed(store: Store, digests: dict[str, bytes]) -> None:
     with store.read() as connection:
-        page = failures.groups(connection, WEEK, only=Only(pin_set="bank"), limit=2)
+        page = reports.groups(connection, WEEK, only=ReportFilter(pin_set="bank"), limit=2)
         assert [each.count for each in page.items] == [10, 30]
         assert page.next is not None
         hour, number = page.next
-        rest = failures.groups(
-            connection, WEEK, only=Only(pin_set="bank"), before=(int(hour), int(number))
+        rest = reports.groups(
+            connection, WEEK, only=ReportFilter(pin_set="bank"), before=(int(hour), int(number))
         )
         assert [(each.host, each.count) for each in rest.items] == [(PAY, 4)]
-        top = failures.top_chains(connection, WEEK, only=Only(pin_set="bank"))
+        top = failures.top_chains(connection, WEEK, only=ReportFilter(pin_set="bank"))
     assert [(each.host, each.served, each.count) for each in top] == [
         (API, digests["stranger"].hex(), 40),
         (PAY, "", 4),
@@ -171,15 +185,15 @@ def test_what_is_expected_has_a_pin_however_new_another_path_is(store: Store) ->
         strange = SIGHTINGS.c.verified == found["stranger"]
         connection.execute(update(SIGHTINGS).where(strange).values(last_at=world.at(NOW)))
     with store.read() as connection:
-        path = expected(connection, world.glance(), NOW, API)
-        assert expected(connection, world.glance(), NOW, NEW) == ()
+        path = expected_path(connection, world.glance(), NOW, API)
+        assert expected_path(connection, world.glance(), NOW, NEW) == ()
     assert path == world.ders(world.identity(API))
 
 
 def test_a_chain_is_put_into_words(store: Store, digests: dict[str, bytes]) -> None:
     with store.read() as connection:
-        found = chains.chain(connection, digests["stranger"])
-        assert chains.chain(connection, b"nobody knows it") is None
+        found = chains.describe_chain(connection, digests["stranger"])
+        assert chains.describe_chain(connection, b"nobody knows it") is None
     assert found is not None
     (leaf,) = found.certificates
     assert "Somebody Else" in leaf.issuer
@@ -193,8 +207,8 @@ def test_bytes_that_are_no_certificate_are_told_as_such(store: Store) -> None:
     with store.write() as connection:
         (digest,) = keep_chains(connection, [(b"junk",)], NOW)
     with store.read() as connection:
-        found = chains.chain(connection, digest)
-        assert chains.chains(connection, [digest]) == {digest: None}
+        found = chains.describe_chain(connection, digest)
+        assert chains.load_chains(connection, [digest]) == {digest: None}
     assert found is not None
     assert found.certificates[0].problem
 

@@ -1,7 +1,4 @@
-"""Which version of a pin set clients say that they hold, by day; and what the planner makes of it.
-
-Clients tell once a day at most, and without a name: the numbers of two days cannot be added up.
-"""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
@@ -15,9 +12,9 @@ from sqlalchemy import ColumnElement, func, select
 
 from certpin.rotation import ReportedUsage
 from certpin.rotation.measured import CYCLE
-from certpin_watch.queries.base import DAY, moment, seconds, whole_days
 from certpin_watch.secret import resolve
 from certpin_watch.store import open_store
+from certpin_watch.store.queries.base import DAY, days_between, to_datetime, to_seconds
 from certpin_watch.store.tables.reports import PRESENCES
 
 if TYPE_CHECKING:
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
 
     from certpin.rotation import DeployedVersions, Timing
     from certpin_watch.watched import WatchedSet
+
 
 MOST_DAYS = 400
 _MOST_VERSIONS = 100  # anybody can tell any number: those of the journal come first
@@ -112,7 +110,7 @@ def reported_usage(
 ) -> tuple[ReportedUsage, ...]:
     """Return the reported usage of some versions, day by day."""
     rows = _rows(connection, pin_set, _first(now, days), PRESENCES.c.version.in_(list(versions)))
-    return tuple(ReportedUsage(moment(day), version, number) for day, version, number in rows)
+    return tuple(ReportedUsage(to_datetime(day), version, number) for day, version, number in rows)
 
 
 def adoption(
@@ -125,12 +123,12 @@ def adoption(
     rows = _rows(connection, name, since, PRESENCES.c.version.in_(asked))
     all_told = _all(connection, name, since)
     counts = tuple(
-        DayCount(moment(day), version, number, _share(number, all_told[day]))
+        DayCount(to_datetime(day), version, number, _share(number, all_told[day]))
         for day, version, number in rows
     )
     held = tuple(_held(field, watched.timing, number, counts, now) for number in asked)
     other = sum(all_told.values()) - sum(each.clients for each in counts)
-    return Adoption(name, watched.pins.version, moment(since), held, counts, other)
+    return Adoption(name, watched.pins.version, to_datetime(since), held, counts, other)
 
 
 def apps(
@@ -139,7 +137,7 @@ def apps(
     """Which apps told it on a day: the largest numbers first."""
     columns = PRESENCES.c
     told_by = (columns.app, columns.app_version, columns.platform, columns.version)
-    where = (columns.pin_set == pin_set, columns.day == seconds(day) // DAY * DAY)
+    where = (columns.pin_set == pin_set, columns.day == to_seconds(day) // DAY * DAY)
     statement = select(*told_by, columns.count).where(*where)
     order = (columns.count.desc(), *told_by)
     rows = connection.execute(statement.order_by(*order).limit(max(1, min(limit, 500))))
@@ -147,7 +145,7 @@ def apps(
 
 
 def _first(now: datetime, days: int) -> int:
-    return seconds(now) // DAY * DAY - max(1, min(days, MOST_DAYS)) * DAY
+    return to_seconds(now) // DAY * DAY - max(1, min(days, MOST_DAYS)) * DAY
 
 
 def _rows(
@@ -196,7 +194,7 @@ def _held(
         clients=max((each.clients for each in mine if each.day > lately), default=0),
         share=next((each.share for each in mine if each.day == newest), 0.0),
         last_day=last_day,
-        unseen_days=None if last_day is None else whole_days(last_day, now),
+        unseen_days=None if last_day is None else days_between(last_day, now),
         fetched=min((each.fetched for each in versions if each.fetched), default=None),
         bundled=min((each.bundled for each in versions if each.bundled), default=None),
         until=max((each for each in ends if each), default=None) if all(ends) else None,

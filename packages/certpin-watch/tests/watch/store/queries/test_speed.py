@@ -8,11 +8,19 @@ import pytest
 from sqlalchemy import event
 
 from certpin_watch.alerts.settings import Settings
-from certpin_watch.queries import adoption, alerts, failures, freshness, hosts, sightings
-from certpin_watch.queries.breakdown import breakdown
-from certpin_watch.queries.failures import By, Only, Range
-from tests.watch.queries import _world as world
-from tests.watch.queries._world import API, DAY, NOW
+from certpin_watch.store.queries import (
+    adoption,
+    alerts,
+    failures,
+    freshness,
+    hosts,
+    reports,
+    sightings,
+)
+from certpin_watch.store.queries.failures import breakdown
+from certpin_watch.store.queries.report_counts import By, Range, ReportFilter
+from tests.watch.store.queries import _world as world
+from tests.watch.store.queries._world import API, DAY, NOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +35,10 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "hosts": lambda c: hosts.hosts(c, GLANCE, NOW),
     "history": lambda c: sightings.history(c, API),
     "next page": lambda c: sightings.history(c, API, before=(1, 1)),
-    "series of a host": lambda c: failures.series(c, YEAR, only=Only(host=API)),
-    "series of a chain": lambda c: failures.groups(c, YEAR, only=Only(served="00" * 32)),
+    "series of a host": lambda c: failures.series(c, YEAR, only=ReportFilter(host=API)),
+    "series of a chain": lambda c: reports.groups(c, YEAR, only=ReportFilter(served="00" * 32)),
     "series": lambda c: failures.series(c, YEAR, by="platform"),
-    "groups": lambda c: failures.groups(c, YEAR, before=(1, 1)),
+    "groups": lambda c: reports.groups(c, YEAR, before=(1, 1)),
     "total": lambda c: failures.total(c, YEAR),
     "top chains": lambda c: failures.top_chains(c, YEAR),
     "adoption": lambda c: adoption.adoption(c, GLANCE.sets[0], NOW),
@@ -59,10 +67,10 @@ FINE = (
 DAYS = Range((NOW - 365 * DAY).replace(hour=0), NOW.replace(hour=0))
 VALUES: dict[str, Any] = {name: 12 if name == "version" else "00" * 32 for name in get_args(By)}
 FILTERS = [
-    Only(),
-    *(Only(**{name: value}) for name, value in VALUES.items()),
-    Only(host=API, network="wifi"),
-    Only(**VALUES),
+    ReportFilter(),
+    *(ReportFilter(**{name: value}) for name, value in VALUES.items()),
+    ReportFilter(host=API, network="wifi"),
+    ReportFilter(**VALUES),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What is wrong, since when, who was told, and what is kept quiet."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from certpin_watch.alerts.book import alert_of
 from certpin_watch.alerts.listing import worst_first
 from certpin_watch.alerts.silences import in_force
 from certpin_watch.alerts.state import State, hold
-from certpin_watch.queries.base import Page, bounded, moment, moment_or_none, page_of, seconds
+from certpin_watch.store.queries.base import (
+    Page,
+    clamp_limit,
+    make_page,
+    to_datetime,
+    to_datetime_or_none,
+    to_seconds,
+)
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from certpin_watch.alerts.settings import Settings
+
 
 Which = Literal["open", "resolved", "all"]
 
@@ -96,7 +104,7 @@ def alerts(
     limit: int = 100,
 ) -> Page[Alert]:
     """Alerts, the last opened first; ``before`` is the ``next`` of the page before."""
-    limit, columns = bounded(limit), ALERTS.c
+    limit, columns = clamp_limit(limit), ALERTS.c
     statement = select(ALERTS).order_by(columns.id.desc())
     if which == "open":
         statement = statement.where(columns.resolved_at.is_(None))
@@ -107,14 +115,14 @@ def alerts(
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
-    return page_of([_alert(row, settings) for row in rows], limit, [(row.id,) for row in rows])
+    return make_page([_alert(row, settings) for row in rows], limit, [(row.id,) for row in rows])
 
 
 def open_alerts(
     connection: Connection, settings: Settings, *, host: str | None = None, limit: int = 100
 ) -> tuple[Alert, ...]:
     """Return the open alerts, of one host or of all: the worst first, then the oldest."""
-    wanted = worst_first().limit(bounded(limit))
+    wanted = worst_first().limit(clamp_limit(limit))
     if host is not None:
         wanted = wanted.where(ALERTS.c.host == host)
     return tuple(_alert(row, settings) for row in connection.execute(wanted))
@@ -143,21 +151,23 @@ def silences(
     limit: int = 100,
 ) -> Page[Silence]:
     """Silences, the last made first; ``active`` are those that hold now alone."""
-    limit, columns, holding = bounded(limit), SILENCES.c, in_force(seconds(now), settings)
+    limit, columns, holding = clamp_limit(limit), SILENCES.c, in_force(to_seconds(now), settings)
     statement = select(SILENCES, holding.label("active")).order_by(columns.id.desc())
     if active:
         statement = statement.where(holding)
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
-    return page_of([_silence(row) for row in rows], limit, [(row.id,) for row in rows])
+    return make_page([_silence(row) for row in rows], limit, [(row.id,) for row in rows])
 
 
 def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
     columns = ALERT_EVENTS.c
     statement = select(ALERT_EVENTS).where(columns.alert == number).order_by(columns.id.desc())
     rows: Sequence[Row[Any]] = connection.execute(statement.limit(_MOST_EVENTS)).all()
-    return tuple(AlertEvent(moment(row.at), row.what, row.who, row.note) for row in reversed(rows))
+    return tuple(
+        AlertEvent(to_datetime(row.at), row.what, row.who, row.note) for row in reversed(rows)
+    )
 
 
 def _alert(row: Row[Any], settings: Settings) -> Alert:
@@ -174,16 +184,16 @@ def _alert(row: Row[Any], settings: Settings) -> Alert:
         row.command,
         row.details,
         row.repeats,
-        moment(row.opened_at),
-        moment(row.last_at),
+        to_datetime(row.opened_at),
+        to_datetime(row.last_at),
         row.clients,
-        moment_or_none(row.resolved_at),
-        moment_or_none(row.told_at),
+        to_datetime_or_none(row.resolved_at),
+        to_datetime_or_none(row.told_at),
         found.state,
-        moment_or_none(row.acknowledged_at),
+        to_datetime_or_none(row.acknowledged_at),
         row.acknowledged_by,
-        moment_or_none(row.gone_at),
-        moment_or_none(resolves),
+        to_datetime_or_none(row.gone_at),
+        to_datetime_or_none(resolves),
     )
 
 
@@ -192,10 +202,10 @@ def _silence(row: Row[Any]) -> Silence:
         row.id,
         row.rule,
         row.host,
-        moment(row.since),
-        moment(row.until),
+        to_datetime(row.since),
+        to_datetime(row.until),
         row.who,
         row.why,
         bool(row.active),
-        moment_or_none(row.ended_at),
+        to_datetime_or_none(row.ended_at),
     )

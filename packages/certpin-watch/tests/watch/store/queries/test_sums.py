@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from sqlalchemy import func, select
 
-from certpin_watch.queries import failures, reported
-from certpin_watch.queries.breakdown import breakdown
-from certpin_watch.queries.failures import By, Only, Range
+from certpin_watch.store.queries import failures, report_counts, reports
+from certpin_watch.store.queries.failures import breakdown
+from certpin_watch.store.queries.report_counts import By, Range, ReportFilter
 from certpin_watch.store.tables.reports import REPORT_GROUPS
 from tests.watch._sums import add_up
 
@@ -32,10 +32,17 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "decision": ("refuse",), "reason": ("mismatch", "expired"),
 }  # fmt: skip
 ONLY = (
-    None, Only(network=""), Only(pin_set="bank"), Only(host="a.example"), Only(served=CHAIN.hex()),
-    Only(version=0, platform="ios", kind="nel"), Only(host="b.example", served="", network="wifi"),
-    Only(app="nobody"), Only(host="nowhere.example"), Only(decision="refuse", reason="expired"),
-)  # fmt: skip
+    None,
+    ReportFilter(network=""),
+    ReportFilter(pin_set="bank"),
+    ReportFilter(host="a.example"),
+    ReportFilter(served=CHAIN.hex()),
+    ReportFilter(version=0, platform="ios", kind="nel"),
+    ReportFilter(host="b.example", served="", network="wifi"),
+    ReportFilter(app="nobody"),
+    ReportFilter(host="nowhere.example"),
+    ReportFilter(decision="refuse", reason="expired"),
+)
 
 
 def _fill(store: Store, days: int = 60, count: int = 900) -> None:
@@ -53,7 +60,7 @@ def _fill(store: Store, days: int = 60, count: int = 900) -> None:
         add_up(connection)
 
 
-def _answers(connection: Connection, only: Only | None) -> list[Any]:
+def _answers(connection: Connection, only: ReportFilter | None) -> list[Any]:
     """Everything that there is to ask."""
     within = Range(SINCE, NOW)
     found: list[Any] = [
@@ -67,10 +74,10 @@ def _answers(connection: Connection, only: Only | None) -> list[Any]:
     return [*found, *_pages(connection, within, only)]
 
 
-def _pages(connection: Connection, within: Range, only: Only | None) -> list[Any]:
+def _pages(connection: Connection, within: Range, only: ReportFilter | None) -> list[Any]:
     before, pages = None, []
     while True:
-        page = failures.groups(connection, within, only=only, before=before, limit=50)
+        page = reports.groups(connection, within, only=only, before=before, limit=50)
         pages.append(page.items)
         if page.next is None:
             return pages
@@ -82,7 +89,7 @@ def test_sums_say_what_the_groups_say(store: Store, monkeypatch: pytest.MonkeyPa
     _fill(store)
     with store.read() as connection:
         summed = [_answers(connection, only) for only in ONLY]
-        monkeypatch.setattr(reported, "_LEAST_DAYS", 10_000)
+        monkeypatch.setattr(report_counts, "_LEAST_DAYS", 10_000)
         counted = [_answers(connection, only) for only in ONLY]
     for only, one, other in zip(ONLY, summed, counted, strict=True):
         for mine, theirs in zip(one, other, strict=True):
@@ -111,11 +118,11 @@ def _sorted(answer: Any) -> Any:
 
 def test_a_time_is_divided_into_whole_days_and_what_is_left_of_it() -> None:
     day = 86_400
-    read = reported.parts(100 * day - 5000, 120 * day + 7000)
+    read = report_counts.plan_read(100 * day - 5000, 120 * day + 7000)
     assert read.days == (100 * day, 120 * day)
     assert read.groups == ((100 * day - 2 * HOUR, 100 * day), (120 * day, 120 * day + 7000))
-    assert reported.parts(100 * day, 120 * day).groups == ()
-    assert reported.parts(0, 7 * day).days is None
+    assert report_counts.plan_read(100 * day, 120 * day).groups == ()
+    assert report_counts.plan_read(0, 7 * day).days is None
 
 
 def test_what_a_full_day_folded_is_still_listed(sqlite_store: Store) -> None:
@@ -127,5 +134,7 @@ def test_what_a_full_day_folded_is_still_listed(sqlite_store: Store) -> None:
         told = {"hour": hour, "count": 1, "first_at": hour, "last_at": hour}
         connection.execute(REPORT_GROUPS.insert(), row | told | {"key": b"rare", "verified": b""})
     with sqlite_store.read() as connection:
-        (found,) = failures.groups(connection, Range(SINCE, NOW), only=Only(network="rare")).items
+        (found,) = reports.groups(
+            connection, Range(SINCE, NOW), only=ReportFilter(network="rare")
+        ).items
     assert found.network == "rare"

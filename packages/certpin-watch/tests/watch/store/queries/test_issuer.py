@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
-from certpin_watch.queries import issuer
+from certpin_watch.store.queries import chain_check, chains
 
 if TYPE_CHECKING:
     from certpin.lab import Identity
@@ -36,21 +36,24 @@ def path(authority: Authority) -> tuple[bytes, ...]:
 
 
 def test_the_usual_issuer_makes_no_key_a_pinned_one(ours: Authority) -> None:
-    found = issuer.origin(ders(ours.issue(HOST)), path(ours), verdict="issued")
+    found = chains.describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="issued")
     assert (found.kind, found.name) == ("usual", "Ours CA")
     assert "may be an attack" in found.sentences[1]
-    assert issuer.origin(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind == "pinned"
+    assert (
+        chains.describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="accepted").kind
+        == "pinned"
+    )
 
 
 def test_the_same_name_with_another_key_is_not_the_same_issuer(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
-    assert issuer.origin(ders(forged.issue(HOST)), path(ours)).kind == "private"
+    assert chains.describe_issuer(ders(forged.issue(HOST)), path(ours)).kind == "private"
 
 
 def test_a_name_over_a_signature_that_does_not_hold_is_called_forged(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
     leaf = ders(forged.issue(HOST))[0]
-    found = issuer.origin((leaf, ours.certificate.der), path(ours))
+    found = chains.describe_issuer((leaf, ours.certificate.der), path(ours))
     assert found.kind != "usual"
     assert found.sentences[0].startswith("FORGED")
 
@@ -59,15 +62,15 @@ def test_another_issuer_below_a_root_of_the_pin_file_is_trusted(ours: Authority)
     assert ours.issuer
     other = ours.issuer.intermediate("Other CA")
     anchors = (ours.issuer.certificate.der,)
-    assert issuer.origin(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
+    assert chains.describe_issuer(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
 
 
 def test_a_root_of_this_machine_makes_it_public(
     ours: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     public = Authority("Public Root", now=NOW)
-    monkeypatch.setattr(issuer, "public_roots", lambda: (public.certificate.der,))
-    found = issuer.origin(ders(public.intermediate("Public CA").issue(HOST)), path(ours))
+    monkeypatch.setattr(chains, "public_roots", lambda: (public.certificate.der,))
+    found = chains.describe_issuer(ders(public.intermediate("Public CA").issue(HOST)), path(ours))
     assert found.kind == "public"
 
 
@@ -79,7 +82,7 @@ def test_a_root_of_this_machine_makes_it_public(
      ("DO_NOT_TRUST_FiddlerRoot", "debugging", "Fiddler")],
 )  # fmt: skip
 def test_a_well_known_name_is_a_claim(name: str, kind: str, product: str) -> None:
-    found = issuer.origin(ders(Authority(name, now=NOW).issue(HOST)))
+    found = chains.describe_issuer(ders(Authority(name, now=NOW).issue(HOST)))
     assert found.kind == kind
     assert product in found.title
     assert "claim of the certificate alone" in found.sentences[0]
@@ -89,16 +92,16 @@ def test_a_public_authority_is_not_believed_to_be_a_proxy_by_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     public = Authority("Zscaler Public Root", now=NOW)
-    monkeypatch.setattr(issuer, "public_roots", lambda: (public.certificate.der,))
-    assert issuer.origin(ders(public.issue(HOST))).kind == "public"
+    monkeypatch.setattr(chains, "public_roots", lambda: (public.certificate.der,))
+    assert chains.describe_issuer(ders(public.issue(HOST))).kind == "public"
 
 
 def test_what_signed_itself_what_is_junk_and_what_is_missing_are_told_apart() -> None:
     alone = Authority(HOST, now=NOW)
-    assert issuer.origin((alone.certificate.der,)).kind == "itself"
-    assert issuer.origin(()).kind == "nobody"
-    assert issuer.origin((b"junk",)).name == "(unreadable)"
+    assert chains.describe_issuer((alone.certificate.der,)).kind == "itself"
+    assert chains.describe_issuer(()).kind == "nobody"
+    assert chains.describe_issuer((b"junk",)).name == "(unreadable)"
 
 
 def test_the_roots_of_this_machine_can_be_read() -> None:
-    assert all(isinstance(each, bytes) for each in issuer.public_roots())
+    assert all(isinstance(each, bytes) for each in chain_check.public_roots())

@@ -1,15 +1,15 @@
-"""What this process counts while it works. Any part of the watch may increment it, from any thread.
+"""The Prometheus counters of this process. Any part of the service may increment them.
 
-    from certpin_watch.metrics.counters import COUNTERS
+    from certpin_watch.counters import COUNTERS
 
-    COUNTERS.answered(202, seconds)      # the collector: one request
-    COUNTERS.stored(len(batch), seconds) # the collector, or the writer: one batch became durable
-    COUNTERS.reported("repeat", 3)       # the collector, or the writer: what became of reports
-    COUNTERS.probed("verified", 0.03)    # the monitor: one probe
-    COUNTERS.notified(told=True)         # alerts: somebody was told, or could not be
+    COUNTERS.answered(202, seconds)       # collector: one request
+    COUNTERS.stored(len(batch), seconds)  # collector or writer: one batch was committed
+    COUNTERS.reported("repeat", 3)        # collector or writer: reports that arrived
+    COUNTERS.probed("verified", 0.03)     # monitor: one probe
+    COUNTERS.notified(told=True)          # alerts: a message was delivered, or failed
 
-They begin at nothing when the process does, as Prometheus expects of counters. Labels are words of
-the watch's own: nothing that came from a network becomes one.
+They start at 0 with the process, as Prometheus expects of counters. Label values are fixed words:
+text from the network never becomes a label. All methods are safe to call from several threads.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     Listener = Callable[[str, float, dict[str, str]], None]
 
+
 Outcome = Literal["verified", "unverified", "unreachable"]
-# What became of a report: counted, known already, counted in a group that says less than it did
-# because the hour was full (it is among the counted, too), or given up because nobody can read it.
+# `repeat`: the report was counted before. `folded`: it was counted with less detail, because the
+# hour's groups were full; it is also among `counted`. `poisoned`: it is unreadable and was dropped.
 Fate = Literal["counted", "repeat", "folded", "poisoned"]
 
 _OTHER = "other"
@@ -38,10 +39,7 @@ _SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
 class Counters:
-    """Counters and histograms in a registry of their own. Threads may share it.
-
-    ``listen`` has each number told to somebody else, too: a bridge to OpenTelemetry.
-    """
+    """Counters and histograms in a separate registry. Threads may share one instance."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,7 +53,7 @@ class Counters:
         self._by_status: dict[int, tuple[str, Counter]] = {}
         self._answers = Histogram(
             "certpin_collector_request_duration_seconds",
-            "How long an answer of the collector took, until it was durable.",
+            "Time until the collector answered, which includes storing the reports.",
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -67,37 +65,37 @@ class Counters:
         )
         self._commits = Histogram(
             "certpin_collector_batch_duration_seconds",
-            "How long one transaction of reports took.",
+            "Duration of one transaction of reports.",
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._reports = Counter(
             "certpin_collector_reports",
-            "Reports that came to the store, by what became of them.",
+            "Reports that arrived at the store, by result.",
             ["fate"],
             registry=self.registry,
         )
         self._probes = Counter(
             "certpin_probes",
-            "Probes that ended, by outcome.",
+            "Completed probes, by outcome.",
             ["outcome"],
             registry=self.registry,
         )
         self._probe_seconds = Histogram(
             "certpin_probe_duration_seconds",
-            "How long a probe took, with all its attempts.",
+            "Duration of a probe, with all its attempts.",
             buckets=_PROBE_SECONDS,
             registry=self.registry,
         )
         self._notifications = Counter(
             "certpin_notifications",
-            "Messages to people, by whether they got through.",
+            "Notifications about alerts, by result.",
             ["result"],
             registry=self.registry,
         )
 
     def answered(self, status: int, seconds: float) -> None:
-        """The collector answered one request."""
+        """Count one request that the collector answered."""
         if (known := self._by_status.get(status)) is None:
             word = str(status) if status in _STATUSES else _OTHER
             known = self._by_status[status] = word, self._requests.labels(word)
@@ -105,49 +103,57 @@ class Counters:
         requests.inc()
         self._answers.observe(seconds)
         if self._listeners:
-            self._tell("certpin_collector_requests", 1, status=word)
-            self._tell("certpin_collector_request_duration_seconds", seconds)
+            self._notify_listeners("certpin_collector_requests", 1, status=word)
+            self._notify_listeners("certpin_collector_request_duration_seconds", seconds)
 
     def stored(self, reports: int, seconds: float) -> None:
-        """A batch of reports became durable."""
+        """Count a batch of reports that was committed."""
         self._batches.observe(reports)
         self._commits.observe(seconds)
-        self._tell("certpin_collector_batch_size", reports)
-        self._tell("certpin_collector_batch_duration_seconds", seconds)
+        self._notify_listeners("certpin_collector_batch_size", reports)
+        self._notify_listeners("certpin_collector_batch_duration_seconds", seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """So many reports came to the store, and this became of them."""
+        """Count reports that arrived at the store, all with the same result."""
         if reports:
             self._reports.labels(fate).inc(reports)
-            self._tell("certpin_collector_reports", reports, fate=fate)
+            self._notify_listeners("certpin_collector_reports", reports, fate=fate)
 
     def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
-        """A probe ended, and what it saw is kept. Of 0 seconds: nobody measured it."""
+        """Count a probe whose result was stored. 0 seconds means that its duration is unknown."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
-        self._tell("certpin_probes", 1, outcome=word)
+        self._notify_listeners("certpin_probes", 1, outcome=word)
         if seconds > 0:
             self._probe_seconds.observe(seconds)
-            self._tell("certpin_probe_duration_seconds", seconds)
+            self._notify_listeners("certpin_probe_duration_seconds", seconds)
 
     def notified(self, *, told: bool) -> None:
-        """Somebody was told of an alert, or could not be."""
+        """Count a notification: ``told`` is True if the service accepted it."""
         word = "told" if told else "failed"
         self._notifications.labels(word).inc()
-        self._tell("certpin_notifications", 1, result=word)
+        self._notify_listeners("certpin_notifications", 1, result=word)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell somebody each number, by its name. What is returned ends that."""
+        """Also pass each increment to ``listener``, for example to export it to OpenTelemetry.
+
+        Args:
+            listener: called with the metric's name, the value and the labels.
+
+        Returns:
+            A function that removes the listener.
+
+        """
         self._listeners = (*self._listeners, listener)
 
         def stop() -> None:
-            self._listeners = tuple(each for each in self._listeners if each is not listener)
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
 
         return stop
 
-    def _tell(self, name: str, number: float, **labels: str) -> None:
-        for each in self._listeners:
-            each(name, number, labels)
+    def _notify_listeners(self, name: str, number: float, **labels: str) -> None:
+        for listener in self._listeners:
+            listener(name, number, labels)
 
 
 COUNTERS = Counters()

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from certpin_watch.collector import awake
-from certpin_watch.queries import failures
-from certpin_watch.queries.failures import Range
-from certpin_watch.queries.gaps import gaps
+from certpin_watch.store.queries import failures
+from certpin_watch.store.queries.failures import intake_gaps
+from certpin_watch.store.queries.report_counts import Range
 from certpin_watch.store.tables.listened import LISTENED
-from tests.watch.queries import _world as world
+from tests.watch.store.queries import _world as world
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -32,7 +32,7 @@ def _awake(store: Store, *times: tuple[int, int]) -> None:
 
 def _gaps(store: Store, since: int, until: int) -> list[tuple[int, int]]:
     with store.read() as connection:
-        return [(a - AT, b - AT) for a, b in gaps(connection, AT + since, AT + until)]
+        return [(a - AT, b - AT) for a, b in intake_gaps(connection, AT + since, AT + until)]
 
 
 def test_a_pause_is_a_gap_and_what_was_before_is_not_said(store: Store) -> None:

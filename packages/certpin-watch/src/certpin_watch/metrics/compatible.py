@@ -1,8 +1,4 @@
-"""The names that users of blackbox_exporter and ssl_exporter alert on, with the labels of those.
-
-They label a target by scraping it under its own name. Here one scrape has all of them, so that each
-sample has `instance` (HOST:PORT) and `vantage` of its own: scrape with `honor_labels: true`.
-"""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 
 from certpin.errors import CertificateParseError
-from certpin_watch.queries.chains import chains
+from certpin_watch.store.queries.chains import load_chains
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +16,8 @@ if TYPE_CHECKING:
 
     from certpin.x509 import Certificate, Chain
     from certpin_watch.metrics.families import View
-    from certpin_watch.queries.vantages import Vantage
+    from certpin_watch.store.queries.sightings import Vantage
+
 
 _TARGET = ("instance", "vantage", "way", "edge")
 _CERTIFICATE = ("serial_no", "issuer_cn", "cn", "dnsnames", "ips", "emails", "ou")
@@ -37,7 +34,7 @@ def others(view: View) -> Iterator[Metric]:
         for digest in (each.served, each.verified)
         if digest
     }
-    kept = chains(view.connection, digests)
+    kept = load_chains(view.connection, digests)
     yield from _blackbox(seen, kept)
     yield from _ssl(seen, kept)
 

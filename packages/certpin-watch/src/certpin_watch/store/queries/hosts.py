@@ -1,33 +1,40 @@
-"""Each watched host: what its pin sets say, what vantages see, and how it stands.
-
-A host is watched where a pin set names it, or where a probe looked at one that a wildcard covers.
-"""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from datetime import datetime  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from sqlalchemy import func, select
 
 from certpin.errors import HostError
-from certpin_watch.queries.base import HOUR, Page, bounded, seconds, whole_days
-from certpin_watch.queries.judging import Judge
-from certpin_watch.queries.limits import USUAL, Limits
-from certpin_watch.queries.vantages import Vantage, vantages
+from certpin.pins import verify
+from certpin_watch.store.queries.base import (
+    DEFAULT_THRESHOLDS,
+    HOUR,
+    Page,
+    Thresholds,
+    clamp_limit,
+    days_between,
+    to_seconds,
+)
+from certpin_watch.store.queries.chains import load_chains, load_der
+from certpin_watch.store.queries.sightings import PinJudge, Vantage, current_by_location
 from certpin_watch.store.tables.alerts import ALERTS
 from certpin_watch.store.tables.reports import REPORT_GROUPS
 from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
     from certpin.pins import HostPolicy
     from certpin_watch.watched import Glance, WatchedSet
+
 
 # `broken`: a vantage cannot reach it, cannot verify it, or meets a key that some client refuses.
 # `expiring`: a certificate or the pins end soon. `unknown`: nobody has looked, or not lately.
@@ -103,34 +110,38 @@ def hosts(
     *,
     after: str = "",
     limit: int = 100,
-    limits: Limits = USUAL,
+    limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Page[Host]:
     """The watched hosts whose names come after another, by name."""
-    limit = bounded(limit)
+    limit = clamp_limit(limit)
     following = [name for name in names(connection, glance) if name > after][: limit + 1]
-    found = described(connection, glance, now, following[:limit], limits)
+    found = describe_hosts(connection, glance, now, following[:limit], limits)
     return Page(found, (following[limit - 1],) if len(following) > limit else None)
 
 
 def host(
-    connection: Connection, glance: Glance, now: datetime, name: str, limits: Limits = USUAL
+    connection: Connection,
+    glance: Glance,
+    now: datetime,
+    name: str,
+    limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
     """One host; ``None`` where no watched pin set covers it."""
-    return next(iter(described(connection, glance, now, [name], limits)), None)
+    return next(iter(describe_hosts(connection, glance, now, [name], limits)), None)
 
 
-def described(
+def describe_hosts(
     connection: Connection,
     glance: Glance,
     now: datetime,
     wanted: Sequence[str],
-    limits: Limits = USUAL,
+    limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Host, ...]:
     """These hosts, in this order; those that no watched pin set covers are left out."""
     covered = {name: policies_of(glance, name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
-    judge = Judge(glance, now)
-    seen = vantages(connection, judge, known, limits)
+    judge = PinJudge(glance, now)
+    seen = current_by_location(connection, judge, known, limits)
     alerts, failures = _alerts(connection, known), _failures(connection, known, now)
     return tuple(
         msgspec.structs.replace(
@@ -151,7 +162,7 @@ def policies_of(glance: Glance, name: str) -> tuple[tuple[WatchedSet, HostPolicy
     return tuple((each, policy) for each, policy in found if policy is not None)
 
 
-def counted(found: Sequence[Host]) -> dict[Status, int]:
+def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
     """How many hosts stand how, the worst first."""
     return {each: sum(host.status == each for host in found) for each in WORST_FIRST}
 
@@ -160,8 +171,8 @@ def _host(
     name: str,
     policies: Sequence[tuple[WatchedSet, HostPolicy]],
     seen: tuple[Vantage, ...],
-    judge: Judge,
-    limits: Limits,
+    judge: PinJudge,
+    limits: Thresholds,
 ) -> Host:
     not_after = min((each.not_after for each in seen if each.not_after), default=None)
     expires = min((each.expires for _, each in policies if each.expires), default=None)
@@ -173,9 +184,9 @@ def _host(
         tuple(_policy(each, policy, judge) for each, policy in policies),
         seen,
         not_after,
-        whole_days(judge.now, not_after) if not_after else None,
+        days_between(judge.now, not_after) if not_after else None,
         expires,
-        whole_days(judge.now, expires) if expires else None,
+        days_between(judge.now, expires) if expires else None,
     )
 
 
@@ -183,7 +194,7 @@ def _standing(
     seen: tuple[Vantage, ...],
     expires: datetime | None,
     now: datetime,
-    limits: Limits,
+    limits: Thresholds,
 ) -> tuple[Status, tuple[str, ...]]:
     """How a host stands, and why. What was last seen long ago may have mended itself, or not."""
     broken = dict.fromkeys(each.problem_word for each in seen if each.problem_word)
@@ -200,7 +211,7 @@ def _standing(
     return "unknown" if stale else "expiring" if soon else "holds", found
 
 
-def _policy(watched: WatchedSet, policy: HostPolicy, judge: Judge) -> Policy:
+def _policy(watched: WatchedSet, policy: HostPolicy, judge: PinJudge) -> Policy:
     return Policy(
         watched.pins.name,
         watched.pins.version,
@@ -223,7 +234,59 @@ def _alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:
 def _failures(connection: Connection, wanted: Sequence[str], now: datetime) -> dict[str, int]:
     """By the hours in which they were counted: the first one is there as a whole."""
     columns = REPORT_GROUPS.c
-    since = seconds(now) // HOUR * HOUR - 23 * HOUR
+    since = to_seconds(now) // HOUR * HOUR - 23 * HOUR
     statement = select(columns.host, func.sum(columns.count)).where(columns.hour >= since)
     rows = connection.execute(statement.where(columns.host.in_(wanted)).group_by(columns.host))
     return defaultdict(int, {name: int(number) for name, number in rows})
+
+
+def reports_by_hour(
+    connection: Connection, hosts: Sequence[str], now: datetime, hours: int = 24
+) -> Mapping[str, tuple[int, ...]]:
+    """How many reports each of these hosts had in the last hours, the oldest first."""
+    columns, number = REPORT_GROUPS.c, func.sum(REPORT_GROUPS.c.count)
+    first = to_seconds(now) // HOUR * HOUR - (hours - 1) * HOUR
+    statement = select(columns.host, columns.hour, number).where(columns.hour >= first)
+    rows = connection.execute(
+        statement.where(columns.host.in_(hosts)).group_by(columns.host, columns.hour)
+    )
+    counts: dict[str, list[int]] = defaultdict(lambda: [0] * hours)
+    for host, hour, count in rows:
+        # Hours are this machine's: one that lies ahead was counted before its clock was set back.
+        counts[host][min((hour - first) // HOUR, hours - 1)] += int(count)
+    return defaultdict(lambda: (0,) * hours, {host: tuple(each) for host, each in counts.items()})
+
+
+_MAX_PATHS = 50  # vantages and addresses that are looked at
+
+
+def expected_path(
+    connection: Connection, glance: Glance, now: datetime, host: str
+) -> tuple[bytes, ...]:
+    """The path that a vantage verified last, leaf to root; nothing where none did.
+
+    One that has a pin goes before one that has none, however new that is: a vantage may be shown
+    what clients are shown.
+    """
+    columns = SIGHTINGS.c
+    statement = select(columns.verified).where(LATEST, columns.host == host)
+    statement = statement.where(columns.verified != b"").order_by(columns.last_at.desc())
+    rows = connection.execute(statement.limit(_MAX_PATHS)).scalars()
+    digests = list(dict.fromkeys(map(bytes, rows)))
+    if len(digests) > 1:
+        pinned = _pinned(connection, glance, now, host, digests)
+        digests.sort(key=lambda each: each not in pinned)
+    return load_der(connection, digests[0]) or () if digests else ()
+
+
+def _pinned(
+    connection: Connection, glance: Glance, now: datetime, host: str, digests: list[bytes]
+) -> set[bytes]:
+    """Those of the paths that a pin file allows."""
+    policies = [policy for _, policy in policies_of(glance, host)]
+    kept = load_chains(connection, digests)
+    return {
+        digest
+        for digest, path in kept.items()
+        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from certpin_watch.auth import tokens
 from certpin_watch.metrics.families import _contacts
 from certpin_watch.monitor.sightings import asking
-from certpin_watch.queries.freshness import freshness, workers
+from certpin_watch.store.queries.freshness import freshness, workers
 from certpin_watch.watched import Watched
 from certpin_watch.web.pages import unknowns
 

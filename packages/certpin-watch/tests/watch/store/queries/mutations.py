@@ -69,7 +69,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "metrics: hosts of reports are no labels",
-        "certpin_watch/metrics/reports.py",
+        "certpin_watch/metrics/exporter.py",
         "            _known(kind, get_args(Kind)),\n",
         "            kind,\n",
         _METRICS + "what_reports_say_becomes_no_label",
@@ -114,17 +114,17 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "sums: what a full day folded is listed",
-        "certpin_watch/queries/reported.py",
+        "certpin_watch/store/queries/report_counts.py",
         "where(or_(equal, folded) if listed else equal)",
         "where(equal)",
-        "tests/watch/queries/test_sums.py::test_what_a_full_day_folded_is_still_listed",
+        "tests/watch/store/queries/test_sums.py::test_what_a_full_day_folded_is_still_listed",
     ),
     Mutation(
         "sums: a day that goes on is not whole",
-        "certpin_watch/queries/reported.py",
+        "certpin_watch/store/queries/report_counts.py",
         "    if until < end and connection.execute(later).first() is None:",
         "    if until < end:",
-        "tests/watch/queries/test_sums.py::"
+        "tests/watch/store/queries/test_sums.py::"
         "test_a_day_is_read_from_its_sums_only_where_nothing_came_later_on_it[sqlite]",
     ),
     Mutation(
@@ -136,9 +136,9 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "gaps: nobody there is not nought",
-        "certpin_watch/queries/gaps.py",
+        "certpin_watch/store/queries/failures.py",
         "        if ended is not None and begun - ended > PAUSE and",
         "        if False and ended is not None and",
-        "tests/watch/queries/test_gaps.py::test_series_say_which_buckets_are_unknown",
+        "tests/watch/store/queries/test_gaps.py::test_series_say_which_buckets_are_unknown",
     ),
 ]

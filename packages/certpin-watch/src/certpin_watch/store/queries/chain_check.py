@@ -1,0 +1,273 @@
+"""TODO: one docstring."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from certpin.errors import HostError
+from certpin.lab.upstream import platform_roots
+from certpin.pins import pins_of, verify
+from certpin.x509 import Chain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cryptography import x509
+    from cryptography.x509.verification import Store
+
+    from certpin.pins import HostPolicy
+    from certpin.x509 import Certificate
+    from certpin.x509.chain import PathCertificate
+    from certpin_watch.watched import WatchedSet
+
+
+# Cached verdicts: three times as many as one evaluation asks for. Each keeps its chain (200 kB).
+REMEMBERED = 1000
+_MAX_CHAIN = 12  # certificates of a chain that are looked at
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # for policies without an end
+
+# `accepted`: a live version of the pins accepts it. `issued`: none does, and an authority issued it
+# for this host. `refused`: none does. `unknown`: there is no chain, or no pin set covers the host.
+Verdict = Literal["accepted", "issued", "refused", "unknown"]
+
+
+@dataclass(frozen=True)
+class ChainJudge:
+    """The pins of the pin files, and of every version that clients may hold at ``now``."""
+
+    sets: tuple[WatchedSet, ...]
+    now: datetime
+
+    def verdict(
+        self, host: str, chain: tuple[bytes, ...], since: datetime | None = None
+    ) -> Verdict:
+        """Judge a chain.
+
+        If several pin sets cover the host, it is enough that one of them accepts the chain: its key
+        is the operator's then. Whether pins have expired is not checked.
+
+        Args:
+            host: The host that the reports name.
+            chain: DER certificates, leaf first. It may end below the root.
+            since: When its first report arrived, by this machine's clock; by default now.
+
+        """
+        policies = self._policies(host)
+        if not policies or not chain:
+            return "unknown"
+        chain = chain[:_MAX_CHAIN]
+        if _accepts(chain, policies, self._roots()):
+            return "accepted"
+        for policy in policies:
+            roots = policy.trust.der if policy.trust is not None else public_roots()
+            if is_vouched_for(chain, host, roots, since or self.now, self.now):
+                return "issued"
+        return "refused"
+
+    def _policies(self, host: str) -> tuple[HostPolicy, ...]:
+        """The policies of a host, without their dates: pins that expired are its pins still."""
+        found: dict[HostPolicy, None] = {}
+        for each in self.sets:
+            try:
+                if each.pins.policy_for(host) is None:
+                    continue
+                versions = (each.pins, *(version.pins for version in each.alive(self.now)))
+                policies = (pins.policy_for(host) for pins in versions)
+            except HostError:
+                return ()
+            found |= {replace(policy, expires=None): None for policy in policies if policy}
+        return tuple(found)
+
+    def _roots(self) -> tuple[bytes, ...]:
+        """The roots of the pin files and of this machine.
+
+        Servers do not send the root, which may be the pinned certificate; and a client whose clock
+        is wrong has verified nothing, and reports the chain as the server sent it.
+        """
+        policies = (policy for each in self.sets for policy in each.pins.policies)
+        named = (der for policy in policies if policy.trust for der in policy.trust.der)
+        return tuple(dict.fromkeys((*named, *public_roots())))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _accepts(
+    chain: tuple[bytes, ...], policies: Sequence[HostPolicy], roots: tuple[bytes, ...]
+) -> bool:
+    """Return True if one of the policies accepts the path from the leaf.
+
+    A key that one of them calls compromised is accepted by none of them: a client that holds an
+    older version would accept its thief.
+    """
+    path = signed_path(chain, roots)
+    if path is None or _has_compromised_key(path, policies):
+        return False
+    return any(verify(path, policy, _ANY_TIME).reason == "match" for policy in policies)
+
+
+def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
+    dead = {pin.pin for each in policies for pin in each.pins if pin.state == "compromised"}
+    return any(pin in dead for each in path.certificates for pin in pins_of(each))
+
+
+def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
+    """Return the path from the leaf up to a root, as far as signatures are valid.
+
+    A certificate that was merely sent along is not on it (CVE-2016-2402). None if the leaf cannot
+    be read.
+    """
+    found: list[Certificate] = []
+    for place in _signed_places(chain, roots):
+        if place.facts.certificate is None:
+            break
+        found.append(place.facts.certificate)
+    return Chain(tuple(found)) if found else None
+
+
+def _signed_places(
+    chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()
+) -> Iterator[PathCertificate]:
+    """Yield the certificates from the leaf up, for as long as each is signed by the next."""
+    from certpin.x509.chain import Signature, chain_paths
+
+    for place in chain_paths(chain, roots)[0].certificates if chain else ():
+        yield place
+        if place.above is not Signature.GOOD:
+            return
+
+
+_MAX_PATH = 6  # certificates of a path: those of the web have three or four
+
+
+def is_vouched_for(
+    chain: tuple[bytes, ...],
+    host: str,
+    roots: tuple[bytes, ...],
+    since: datetime,
+    until: datetime | None = None,
+) -> bool:
+    """Return True if the chain leads from a certificate for this host to a root, while reported.
+
+    Signatures, names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
+
+    Args:
+        chain: DER certificates, leaf first.
+        host: The host that the reports name.
+        roots: DER certificates of the trusted roots.
+        since: When the first report of the chain arrived, by this machine's clock. The time that a
+            report gives is its sender's choice, and would make an old certificate valid again.
+        until: The end of that period, by default ``since``: the chain has to be valid at some
+            moment of it. A certificate that expires after it was reported was issued all the same,
+            and a clock some seconds behind the authority's only delays the answer.
+
+    """
+    begin, end = int(since.timestamp()), int((until or since).timestamp())
+    dates = {*_dates_of_path(chain), *_trusted(roots).dates}
+    moments = [each for each in dates if begin < each <= end]
+    moments.append(max((each for each in dates if each <= begin), default=0))
+    return any(_verifies_at(chain, host, roots, each) for each in sorted(moments, reverse=True))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _verifies_at(
+    chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], moment: int
+) -> bool:
+    """Verify at a moment at which some certificate begins or ends.
+
+    The answer is the same until the next such moment, so that the cache is exact. Rounding the
+    clock down instead would call a new leaf not yet valid.
+    """
+    from cryptography.x509.verification import PolicyBuilder
+
+    store, path = _trusted(roots).store, _path(chain)
+    if store is None or not path:
+        return False
+    at = datetime.fromtimestamp(moment, UTC).replace(tzinfo=None)
+    builder = PolicyBuilder().store(store).time(at)
+    try:
+        verifier = builder.max_chain_depth(_MAX_PATH).build_server_verifier(_subject(host))
+        verifier.verify(path[0], path[1:])
+    except Exception:  # noqa: BLE001  # a hostile chain must not stop the evaluation of the others
+        return False
+    return True
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
+    return tuple(_dates(_path(chain)))
+
+
+def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
+    """The first second in which each certificate is valid, and the first after its end."""
+    for each in certificates:
+        with suppress(ValueError, OverflowError):  # an unreadable date: no verifier accepts it
+            yield int(each.not_valid_before_utc.timestamp())
+            yield int(each.not_valid_after_utc.timestamp()) + 1
+
+
+def _path(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
+    """The certificates from the leaf up, each signed by the next, with no name twice.
+
+    The verifier tries every possible issuer: ten that all sign each other would never end.
+    """
+    found: list[x509.Certificate] = []
+    names: set[str | None] = set()
+    for place in islice(_signed_places(chain), _MAX_PATH):
+        if place.facts.parsed is None or place.facts.subject in names:
+            break
+        found.append(place.facts.parsed)
+        names.add(place.facts.subject)
+    return found
+
+
+def _subject(host: str) -> x509.DNSName | x509.IPAddress:
+    from cryptography.x509 import DNSName, IPAddress
+
+    try:
+        return IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return DNSName(host)
+
+
+class _Trusted(NamedTuple):
+    """Roots that could be read, and the moments at which they begin and end."""
+
+    store: Store | None
+    dates: tuple[int, ...]
+
+
+@lru_cache(maxsize=64)
+def _trusted(roots: tuple[bytes, ...]) -> _Trusted:
+    from cryptography.utils import CryptographyDeprecationWarning
+    from cryptography.x509 import load_der_x509_certificate
+    from cryptography.x509.verification import Store
+
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for der in roots:
+            with suppress(ValueError):  # an old root that cryptography does not read
+                found.append(load_der_x509_certificate(der))
+        return _Trusted(Store(found) if found else None, tuple(_dates(found)))
+
+
+@cache
+def public_roots() -> tuple[bytes, ...]:
+    """The roots that this machine trusts, as DER. It has them from its maker, not from certpin."""
+    pem = platform_roots().decode("ascii", "replace")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    blocks = [part.partition(end)[0] for part in pem.split(begin)[1:]]
+    found = []
+    for block in blocks:
+        try:
+            found.append(ssl.PEM_cert_to_DER_cert(f"{begin}{block}{end}\n"))
+        except ValueError:  # half a block is no root
+            continue
+    return tuple(dict.fromkeys(found))

@@ -10,7 +10,7 @@ import zipfile
 from contextlib import contextmanager
 from email.parser import BytesParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,9 +41,9 @@ role = "backup"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def _run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    argv = [os.fspath(word) for word in words]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+def _run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    argv = list(map(str, words))
+    return subprocess.run(argv, capture_output=True, text=True, check=False, **options)
 
 
 def _build(source: str, folder: Path) -> Path:
@@ -134,8 +134,7 @@ def test_both_are_installed_as_a_user_does_and_the_second_one_serves_pages(
 ) -> None:
     python, command = tmp_path / "venv/bin/python", tmp_path / "venv/bin/certpin"
     assert _run(sys.executable, "-m", "venv", tmp_path / "venv").returncode == 0
-    options = ("-m", "pip", "--disable-pip-version-check", "install", "--quiet", *found_in)
-    pip: tuple[str | Path, ...] = (python, *options)
+    pip = (str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *found_in)
 
     done = _run(*pip, "certpin")
     assert done.returncode == 0, done.stderr
@@ -157,7 +156,7 @@ def test_both_are_installed_as_a_user_does_and_the_second_one_serves_pages(
 @contextmanager
 def _serving(command: Path, folder: Path) -> Iterator[str]:
     listen = f"127.0.0.1:{free_port()}"
-    words: list[str | Path] = [command, "serve", "--listen", listen]
+    words = [str(command), "serve", "--listen", listen]
     process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
@@ -186,4 +185,4 @@ def test_pre_commit_installs_the_root_and_lints_a_pin_file(
     assert _run("git", "add", "pins.toml").returncode == 0
     done = _run(pre_commit, "try-repo", ROOT, "certpin-lint", "--verbose", "--all-files", env=env)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "pins-expired" in done.stdout + done.stderr or "expired" in done.stdout
+    assert "expired" in done.stdout

@@ -1,4 +1,4 @@
-"""What needs OpenTelemetry's packages. ``telemetry`` loads it if the settings name an endpoint."""
+"""The code of ``telemetry`` that needs OpenTelemetry's packages; loaded if there is an endpoint."""
 
 from __future__ import annotations
 
@@ -18,66 +18,58 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Status, StatusCode
 
 from certpin_watch._version import __version__
-from certpin_watch.telemetry.spans import sent_attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from opentelemetry.trace import Span
     from starlette.types import ASGIApp
 
-    from certpin_watch.telemetry import Settings
+    from certpin_watch.telemetry import TelemetrySettings
+
+# The attributes that are exported: the name under which they are recorded, and the exported name.
+# All others are dropped when a span is exported, whichever library recorded them.
+ATTRIBUTES = {
+    # OpenTelemetry's instrumentation has two names for these: OTEL_SEMCONV_STABILITY_OPT_IN.
+    "http.method": "http.request.method",
+    "http.status_code": "http.response.status_code",
+    **{
+        name: name
+        for name in (
+            "http.request.method",
+            "http.response.status_code",
+            "http.route",
+            "certpin.batch.size",
+            "certpin.outcome",
+            "certpin.vantage",
+        )
+    },
+}
+_MAX_VALUE = 100  # characters
 
 
-class _AllowedOnly(SpanExporter):
-    """Exports the allowed parts of spans.
+class Exporter:
+    """Exports spans and metrics over OTLP.
 
-    Attributes that are not in the list, events and links are dropped, and of a status its
-    description: an instrumentation records the message and the traceback of an exception.
+    It uses separate providers: the global ones of the process belong to the program that embeds the
+    service.
     """
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
+    def __init__(self, settings: TelemetrySettings, headers: dict[str, str], timeout: int) -> None:
+        """Start to export.
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the allowed parts of each span."""
-        return self._exporter.export([_allowed(span) for span in spans])
-
-    def shutdown(self) -> None:
-        """End the exporter inside."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the exporter inside."""
-        return self._exporter.force_flush(timeout_millis)
-
-
-def _allowed(span: ReadableSpan) -> ReadableSpan:
-    return ReadableSpan(
-        span.name,
-        span.context,
-        span.parent,
-        span.resource,
-        sent_attributes(span.attributes or {}),
-        kind=span.kind,
-        status=Status(span.status.status_code),
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
-
-
-class Sending:
-    """Providers of its own: those of the process belong to whoever embeds the watch."""
-
-    def __init__(self, settings: Settings, headers: dict[str, str], patience: int) -> None:
+        Args:
+            settings: the endpoint, and what is exported how often.
+            headers: the HTTP headers of each export.
+            timeout: seconds for one export.
+        """
         resource = Resource.create(
             {"service.name": settings.service_name, "service.version": __version__}
         )
-        told: dict[str, Any] = {"headers": headers, "timeout": patience}
-        traces = OTLPSpanExporter(endpoint=f"{settings.endpoint}/v1/traces", **told)
-        metrics = OTLPMetricExporter(endpoint=f"{settings.endpoint}/v1/metrics", **told)
+        options: dict[str, Any] = {"headers": headers, "timeout": timeout}
+        traces = OTLPSpanExporter(endpoint=f"{settings.endpoint}/v1/traces", **options)
+        metrics = OTLPMetricExporter(endpoint=f"{settings.endpoint}/v1/metrics", **options)
         self._traces = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(settings.sampling)),
             resource=resource,
@@ -87,13 +79,13 @@ class Sending:
         reader = PeriodicExportingMetricReader(
             metrics,
             export_interval_millis=settings.interval / timedelta(milliseconds=1),
-            export_timeout_millis=patience * 1000,
+            export_timeout_millis=timeout * 1000,
         )
         self._metrics = MeterProvider([reader], resource, shutdown_on_exit=False)
         self._tracer = self._traces.get_tracer("certpin.watch", __version__)
         self._meter = self._metrics.get_meter("certpin.watch", __version__)
         self._instruments: dict[str, Any] = {}
-        self._patience = patience
+        self._timeout = timeout
 
     def instrument(self, app: ASGIApp, begin: Callable[..., None]) -> ASGIApp:
         """Put a span around each request of an application; ``begin`` gets the span and the scope.
@@ -110,30 +102,77 @@ class Sending:
         )
 
     def span(self, name: str) -> AbstractContextManager[Span]:
-        """Start a span. An exception is not recorded: its message may have secrets."""
+        """Start a span. An exception is not recorded: its message may contain secrets."""
         return self._tracer.start_as_current_span(
             name, record_exception=False, set_status_on_exception=False
         )
 
     @staticmethod
-    def failed(span: Span) -> None:
-        """Mark a span, without a word of why."""
+    def mark_failed(span: Span) -> None:
+        """Mark a span as failed, without a reason."""
         span.set_status(Status(StatusCode.ERROR))
 
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:
-        """One number of ``Counters``: names that end in what is measured are histograms."""
+        """Record a change of ``Counters``. A name that ends with a unit is that of a histogram."""
         if name.endswith(("_seconds", "_size")):
             self._instrument(name, self._meter.create_histogram).record(number, labels)
         else:
             self._instrument(name, self._meter.create_counter).add(number, labels)
 
     def stop(self) -> None:
-        """Send what is left, and send nothing more."""
-        self._traces.force_flush(self._patience * 1000)
+        """Export what is left, and nothing after that."""
+        self._traces.force_flush(self._timeout * 1000)
         self._traces.shutdown()
-        self._metrics.shutdown(self._patience * 1000)
+        self._metrics.shutdown(self._timeout * 1000)
 
     def _instrument(self, name: str, make: Any) -> Any:
         if name not in self._instruments:
             self._instruments[name] = make(name)
         return self._instruments[name]
+
+
+class _AllowedOnly(SpanExporter):
+    """Exports the allowed parts of spans.
+
+    It drops attributes that are not in the list, events, links, and the description of a status: an
+    instrumentation records the message and the traceback of an exception.
+    """
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export the allowed parts of each span."""
+        return self._exporter.export([_allowed(span) for span in spans])
+
+    def shutdown(self) -> None:
+        """Shut down the exporter inside."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter inside."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def _allowed(span: ReadableSpan) -> ReadableSpan:
+    return ReadableSpan(
+        span.name,
+        span.context,
+        span.parent,
+        span.resource,
+        exported_attributes(span.attributes or {}),
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def exported_attributes(recorded: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return the attributes of a span that may leave the process, under their exported names."""
+    return {
+        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_MAX_VALUE]
+        for name, value in recorded.items()
+        if name in ATTRIBUTES
+    }

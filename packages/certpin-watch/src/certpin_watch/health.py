@@ -24,8 +24,7 @@ from starlette.routing import Route, Router
 from certpin.errors import CertpinError
 from certpin_watch.addresses import stays_here
 from certpin_watch.counters import COUNTERS
-from certpin_watch.http_server import make_server, wait_until_open, wait_until_stopped
-from certpin_watch.port import check_free
+from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
 from certpin_watch.store.durability import try_out
 
 if TYPE_CHECKING:

@@ -1,23 +1,34 @@
-"""TODO: one docstring."""
+"""The web server: its port, its limits, its event loop, and an orderly end.
+
+``certpin serve`` uses it for everything, workers and writers for their health.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import socket
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 from certpin.errors import ConfigError
-from certpin_watch.port import cannot_listen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from granian.server.embed import Server
 
+    _Incoming = tuple[asyncio.Handle, Context, Callable[..., Any], tuple[Any, ...]]
 
 _GRACE = 10  # seconds for running requests to complete when the server stops
 _BACKLOG = 1024
 _IDLE = 20  # seconds that a connection may be idle, before a request and between two requests
 _MAX_CONNECTIONS = 4096  # served at the same time; further connections wait
+_Ts = TypeVarTuple("_Ts")
 
 log = logging.getLogger("certpin.watch")
 
@@ -80,7 +91,7 @@ async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None])
             return
         await asyncio.sleep(0.02)
     if problem := serving.exception():
-        raise cannot_listen(address) from problem
+        raise _cannot_listen(address) from problem
 
 
 async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
@@ -90,3 +101,108 @@ async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
             await serving
     except TimeoutError:
         log.warning("requests ran for more than %d s after the stop and were dropped", _GRACE)
+
+
+def check_free(address: tuple[str, int]) -> None:
+    """Check that no other process listens on an address.
+
+    The server shares its port with any process that asks for it in the same way (SO_REUSEPORT,
+    socket(7)), and requests would go to either. Not checked: a process that takes the port later.
+
+    Raises:
+        ConfigError: the port is taken, or this machine doesn't have the address.
+    """
+    host, port = address
+    try:
+        family, kind, proto, _, socket_address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, proto) as trial:
+            # As servers do: old connections in TIME_WAIT are no reason to refuse.
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(socket_address)
+    except OSError as exc:
+        raise _cannot_listen(address, exc) from exc
+
+
+def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> ConfigError:
+    host, port = address
+    reason = f": {cause.strerror}" if cause and cause.strerror else ""
+    fix = "another service may be running there; choose another port with --listen HOST:PORT"
+    if isinstance(cause, socket.gaierror) or (cause and cause.errno == errno.EADDRNOTAVAIL):
+        fix = f"{host} is no address of this machine: name one that it has with --listen HOST:PORT"
+    elif isinstance(cause, PermissionError):
+        fix = "ports below 1024 need special rights; choose a higher one with --listen"
+    return ConfigError(f"{host} port {port} cannot be listened on{reason}", key="listen", fix=fix)
+
+
+class ServiceLoop(asyncio.SelectorEventLoop):
+    """asyncio's selector loop, which is woken once for all callbacks that threads hand over.
+
+    The threads of the web server hand over each request twice: with its headers, and with its body.
+    asyncio writes a byte into a socket each time, and reads it again. That is a system call, during
+    which the thread releases the interpreter's lock and then has to wait for it. A callback that is
+    handed over before the loop has run the earlier ones needs no byte.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._incoming: deque[_Incoming] = deque()
+        self._is_woken = False  # `_run_incoming` is scheduled, and has not started yet
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Call ``callback`` in the thread of the loop, after those that were handed over before it.
+
+        Raises:
+            RuntimeError: the loop is closed.
+        """
+        context = copy_context() if context is None else context
+        handle = asyncio.Handle(callback, args, self, context)
+        self._incoming.append((handle, context, callback, args))
+        if not self._is_woken or self.is_closed():
+            self._is_woken = True
+            super().call_soon_threadsafe(self._run_incoming)
+        return handle
+
+    def _run_incoming(self) -> None:
+        """Run the callbacks in the queue. A callback that is added from now on wakes the loop."""
+        self._is_woken = False
+        for _ in range(len(self._incoming)):
+            handle, context, callback, args = self._incoming.popleft()
+            if handle.cancelled():
+                continue
+            try:
+                context.run(callback, *args)
+            except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001  # the others run
+                self.call_exception_handler(
+                    {
+                        "message": "a callback of another thread failed",
+                        "exception": exc,
+                        "handle": handle,
+                    }
+                )
+            except BaseException:  # as in asyncio, what ends the program ends the loop
+                if self._incoming:  # the rest runs if the loop does again, as it does to clean up
+                    self._is_woken = True
+                    self.call_soon(self._run_incoming)
+                raise
+
+
+def prefer_throughput() -> None:
+    """Ask the kernel not to interrupt a running thread for another one that becomes ready.
+
+    Otherwise the server's threads interrupt the loop for each request that arrives, only to wait
+    for the interpreter's lock, which the loop holds. This is Linux's SCHED_BATCH (sched(7)), for
+    this thread and all that it starts. The share of the processor stays the same. Nothing changes
+    on other systems, if it is not allowed, or if the operator chose another policy (chrt(1),
+    ``CPUSchedulingPolicy=`` of systemd).
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

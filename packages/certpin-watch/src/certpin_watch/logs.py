@@ -1,8 +1,8 @@
-"""What ``certpin serve`` logs, and how: the table ``[log]`` of ``watch.toml``.
+"""The log of ``certpin serve``, on standard error: the table ``[log]`` of ``watch.toml``.
 
-Alerts and problems are always logged, to standard error. On demand requests are, too, and each line
-is a JSON object. A line never contains a query, a header, a body or a whole address: the network of
-a client is cut as in reports.
+Alerts and problems are always logged. Requests are logged if the settings ask for it, and each line
+can be a JSON object. A line never contains a query, a header, a body or a whole address: the
+address of a client is cut to its network, as in reports.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.x509 import printable
-from certpin_watch.auth.origin import origin_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from certpin.pinfile.fields import Table
-    from certpin_watch.settings import Settings as AllSettings
 
 FORMATS = ("text", "json")
 KNOWN = ("format", "requests")
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_LONGEST_PATH = 200  # characters
+_MAX_PATH = 200  # characters
 
 log = logging.getLogger("certpin.watch.requests")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``format`` of each line, and whether ``requests`` are logged."""
+class LogSettings:
+    """The table ``[log]``: the format of each line, and whether requests are logged."""
 
     format: Literal["text", "json"] = "text"
     requests: bool = False
 
 
-def read(table: Table) -> Settings:
+def read(table: Table) -> LogSettings:
     """Read the table. Raises ``ConfigError``."""
-    return Settings(
+    return LogSettings(
         format=table.choice("format", FORMATS, "text"),
         requests=table.flag("requests", default=False),
     )
 
 
-def configure(settings: Settings) -> None:
-    """Log to standard error from now on, as the settings say."""
+def configure(settings: LogSettings) -> None:
+    """Log to standard error from now on, in the format of the settings."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(handlers=[handler])
@@ -56,13 +56,14 @@ def configure(settings: Settings) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, fields.
+    """Formats a record as a JSON object.
 
-    The fields are those that a call gives as ``extra={"fields": {…}}``.
+    The object has ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``, and the members
+    of ``extra={"fields": {…}}`` of the call.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record."""
+        """Return the record as one line."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -75,38 +76,46 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(getattr(record, "fields", {}) | line, default=str)
 
 
-def logged(app: ASGIApp, settings: AllSettings) -> ASGIApp:
-    """Return the application, with each of its requests logged if the settings say so."""
-    if not settings.log.requests:
+def log_requests(
+    app: ASGIApp, settings: LogSettings, network_of: Callable[[Scope], str]
+) -> ASGIApp:
+    """Log each request of an application if the settings ask for it.
+
+    Args:
+        app: the application.
+        settings: the table ``[log]``.
+        network_of: returns the network of the client of a request.
+    """
+    if not settings.requests:
         return app
 
     async def with_log(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        begun, status = time.monotonic(), 0
+        start, status = time.monotonic(), 0
 
-        async def noting(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await app(scope, receive, noting)
+            await app(scope, receive, send_and_note)
         finally:
-            _write(scope, settings, status, time.monotonic() - begun)
+            _log_request(scope, network_of(scope), status, time.monotonic() - start)
 
     return with_log
 
 
-def _write(scope: Scope, settings: AllSettings, status: int, seconds: float) -> None:
+def _log_request(scope: Scope, network: str, status: int, seconds: float) -> None:
     fields = {
         "method": printable(scope["method"][:20]),
-        "path": printable(scope["path"][:_LONGEST_PATH]),
+        "path": printable(scope["path"][:_MAX_PATH]),
         "status": status,
         "seconds": round(seconds, 4),
-        "network": origin_of(scope, settings).source,
+        "network": network,
     }
     words = "{method} {path} {status}, {seconds} s, from {network}".format_map(fields)
     log.info("%s", words, extra={"fields": fields})

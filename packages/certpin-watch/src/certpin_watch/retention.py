@@ -29,10 +29,10 @@ from certpin_watch.auth.throttle import FORGOTTEN_AFTER
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
-    from certpin_watch.settings import Settings as WatchSettings
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store.leap import Belief
     from certpin_watch.store.sweeping import Step
-    from certpin_watch.watch import Watch
 
 DAY = 86_400  # seconds
 NETWORKS = 2 * DAY  # from where failures were told is asked for today and yesterday alone
@@ -108,7 +108,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 
 def kinds(
-    settings: WatchSettings, limits: dict[str, int], now: int, waits: int, *, is_sqlite: bool
+    settings: ServiceSettings, limits: dict[str, int], now: int, waits: int, *, is_sqlite: bool
 ) -> dict[str, Step]:
     """Return the steps of each kind: of each table, and of what else is bounded.
 

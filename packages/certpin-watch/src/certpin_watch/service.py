@@ -1,13 +1,14 @@
-"""``certpin serve``: opens what the parts share, begins them, serves, and ends all in order.
+"""``certpin serve``: check the settings, start the tasks and the server, and stop in order.
 
-The order of the end: nobody new is sent here (``/readyz``), requests under way are answered, the
-parts end, what was taken in is durable, the store is closed.
+At the end ``/readyz`` fails first, so that load balancers send no new requests. Then requests under
+way are answered, the background tasks end, accepted reports become durable, and the store closes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,16 @@ from anyio.to_thread import current_default_thread_limiter
 from certpin_watch import retention, telemetry
 from certpin_watch.alerts import run as alerts
 from certpin_watch.auth.listening import check_listening
+from certpin_watch.auth.origin import origin_of
 from certpin_watch.collector import awake, writer
 from certpin_watch.collector.app import Collector
 from certpin_watch.collector.intake import open_intake
+from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth
-from certpin_watch.http_server import make_server, wait_until_open, wait_until_stopped
-from certpin_watch.logs import logged
+from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
+from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
 from certpin_watch.nats_address import nats_address
-from certpin_watch.parts import run_parts
-from certpin_watch.port import check_free
 from certpin_watch.secret import look_up_all
 from certpin_watch.store.durability import weaknesses
 from certpin_watch.store.queries.freshness import workers
@@ -33,24 +34,28 @@ from certpin_watch.store.schema import SchemaState, prepare, schema_state
 from certpin_watch.web.app import application
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from granian.server.embed import Server
 
-    from certpin_watch.parts import Part
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
-# What works in the background. A new part is one line here.
-PARTS: Mapping[str, Part] = {
+    BackgroundTask = Callable[[Watch, asyncio.Event], Awaitable[None]]
+
+# A new background task is one line here.
+TASKS: Mapping[str, BackgroundTask] = {
     "alerts": alerts.run,
     "monitor": monitor.run,
     "retention": retention.run,
     "writer": writer.run,
 }
 
-# Pages that are made at a time, of the fifteen connections that a process has to PostgreSQL: where
-# they are slow, reports are counted all the same, and alerts are looked at.
+# Pages that are made at a time, of the fifteen connections that a process has to PostgreSQL: if
+# pages are slow, reports are still counted and alerts are still evaluated.
 _PAGES_AT_ONCE = 8
+_FIRST_PAUSE, _MAX_PAUSE = 1.0, 60.0  # seconds before a task that failed is restarted
+_HEALTHY_AFTER = 10.0  # seconds for which a task has run when it counts as healthy
+_STOP_TIMEOUT = 20.0  # seconds in which the tasks must end
 
 log = logging.getLogger("certpin.watch")
 
@@ -67,47 +72,58 @@ def make_ready(watch: Watch) -> None:
     look_up_all(watch.settings)
     if watch.settings.nats is not None:
         nats_address(watch.settings.nats)
-    telemetry.pairs_of(watch.settings.telemetry.headers)
+    telemetry.parse_headers(watch.settings.telemetry.headers)
     if not alerts.services(watch.settings.alerts):
         log.warning("%s", alerts.ALERTS_GO_NOWHERE)
     check_free(watch.settings.listen)
     if schema_state(watch.store).state is SchemaState.EMPTY:
-        check_listening(watch.settings, watch.store)  # before a file is made for nothing
+        check_listening(watch.settings, watch.store)  # before a useless file is created
     prepare(watch.store)
     with watch.store.read() as connection:
-        for each in weaknesses(connection):
-            log.warning("%s", each)
-        locations = {each.vantage for each in workers(connection, watch.clock())}
-    for each in monitor.without_workers(watch.settings.monitor, locations):
+        for weakness in weaknesses(connection):
+            log.warning("%s", weakness)
+        served = {worker.vantage for worker in workers(connection, watch.clock())}
+    for location in monitor.without_workers(watch.settings.monitor, served):
         log.warning(
             "no worker has a token for the location %s, so that no host is probed from there\n"
             "  fix: certpin watch token add NAME --worker %s",
-            *(each, each),
+            *(location, location),
         )
     check_listening(watch.settings, watch.store)
 
 
 async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:
-    """Serve until ``stop`` is set. ``listening`` is called once requests are taken.
+    """Serve until ``stop`` is set.
 
-    Raises ``ConfigError`` where the address cannot be listened on.
+    Args:
+        watch: settings, store, pin sets and clock. The caller closes the store.
+        stop: ends the service.
+        listening: called when the server accepts requests.
+
+    Raises:
+        ConfigError: the process can't listen on the address.
     """
+    settings = watch.settings
     health = ProcessHealth()
     current_default_thread_limiter().total_tokens = _PAGES_AT_ONCE
     async with open_intake(watch) as intake:
         health.needs["stream"] = intake.is_ready
         app = application(watch, Collector(watch, intake), health)
-        with telemetry.begun(watch.settings.telemetry) as traced:
-            server = make_server(
-                watch.settings.listen, logged(traced(app), watch.settings), watch.settings.tls
+        with telemetry.exporting(settings.telemetry, COUNTERS) as traced:
+            logged = log_requests(
+                traced(app), settings.log, lambda scope: origin_of(scope, settings).source
             )
-            every: dict[str, Part] = {**PARTS, "awake": partial(awake.run, takes=intake.is_ready)}
-            parts = asyncio.create_task(run_parts(every, watch, stop, health))
+            server = make_server(settings.listen, logged, settings.tls)
+            tasks: dict[str, BackgroundTask] = {
+                **TASKS,
+                "awake": partial(awake.run, takes=intake.is_ready),
+            }
+            background = asyncio.create_task(run_tasks(tasks, watch, stop, health))
             try:
                 await _listen(server, watch, stop, health, listening)
             finally:
                 stop.set()
-                await parts
+                await background
 
 
 async def _listen(
@@ -117,7 +133,7 @@ async def _listen(
     health: ProcessHealth,
     listening: Callable[[], None],
 ) -> None:
-    """Take requests until ``stop`` is set, or the server ends by itself."""
+    """Accept requests until ``stop`` is set, or the server ends by itself."""
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -129,3 +145,49 @@ async def _listen(
         stopping.cancel()
         server.stop()  # type: ignore[no-untyped-call]
     await wait_until_stopped(serving)
+
+
+async def run_tasks(
+    tasks: Mapping[str, BackgroundTask], watch: Watch, stop: asyncio.Event, health: ProcessHealth
+) -> None:
+    """Run background tasks until ``stop`` is set and they have ended.
+
+    A task that fails is restarted, and ``health`` names it until it runs well. A task that
+    doesn't end in time is cancelled.
+    """
+    running = [
+        asyncio.create_task(_keep_running(name, task, watch, stop, health), name=name)
+        for name, task in tasks.items()
+    ]
+    await stop.wait()
+    if not running:
+        return
+    _, hanging = await asyncio.wait(running, timeout=_STOP_TIMEOUT)
+    for task in hanging:
+        log.error("%s does not end, and is cancelled", task.get_name())
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _keep_running(
+    name: str, task: BackgroundTask, watch: Watch, stop: asyncio.Event, health: ProcessHealth
+) -> None:
+    """Run a task, and restart it after longer and longer pauses if it fails."""
+    pause = _FIRST_PAUSE
+    while not stop.is_set():
+        running = asyncio.ensure_future(task(watch, stop))
+        try:
+            if (await asyncio.wait({running}, timeout=_HEALTHY_AFTER))[1]:
+                health.failing.discard(name)
+                pause = _FIRST_PAUSE
+            await running
+        except Exception:  # the other tasks go on; a restart may help
+            log.exception("%s failed, and is restarted", name)
+            health.failing.add(name)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(2 * pause, _MAX_PAUSE)
+        else:
+            return
+        finally:
+            running.cancel()

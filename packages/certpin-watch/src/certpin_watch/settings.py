@@ -40,7 +40,7 @@ KNOWN: tuple[str, ...] = (*_TEXTS, *TABLES)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServiceSettings:
     """What ``certpin serve`` and its helpers work by. Everything has a default.
 
     ``listen`` is host and port. ``pins`` are the pin files that are watched. ``store`` is the
@@ -60,13 +60,13 @@ class Settings:
     access: access.Settings = field(default_factory=access.Settings)
     alerts: alerts.Settings = field(default_factory=alerts.Settings)
     collector: collector.Settings = field(default_factory=collector.Settings)
-    log: logs.Settings = field(default_factory=logs.Settings)
+    log: logs.LogSettings = field(default_factory=logs.LogSettings)
     monitor: monitor.Settings = field(default_factory=monitor.Settings)
     retention: retention.Settings = field(default_factory=retention.Settings)
-    telemetry: telemetry.Settings = field(default_factory=telemetry.Settings)
+    telemetry: telemetry.TelemetrySettings = field(default_factory=telemetry.TelemetrySettings)
 
 
-def load(path: Path) -> Settings:
+def load(path: Path) -> ServiceSettings:
     """Read the file; paths in it are relative to its folder. Raises ``PinFileError``."""
     try:
         with path.open("rb") as file:
@@ -88,7 +88,7 @@ def parse_listen(text: str, key: str = "listen") -> tuple[str, int]:
         raise ConfigError(exc.problem, key=key, fix=f"as in 127.0.0.1:{DEFAULT_PORT}") from exc
 
 
-def _settings(top: Table, folder: Path) -> Settings:
+def _settings(top: Table, folder: Path) -> ServiceSettings:
     _refuse_unknown(top, KNOWN)
     found: dict[str, Any] = {"folder": folder, "public_url": top.text("public_url", "")}
     if "listen" in top.data:
@@ -103,7 +103,7 @@ def _settings(top: Table, folder: Path) -> Settings:
             found[name] = read(table)
     if "access" in found:
         found["access"] = _beside(found["access"], folder)
-    return Settings(**found)
+    return ServiceSettings(**found)
 
 
 def _beside(found: access.Settings, folder: Path) -> access.Settings:

@@ -23,11 +23,10 @@ from certpin_watch.alerts.settings import Tell
 from certpin_watch.auth import routes as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.secret import Secret
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 from certpin_watch.web.errors import HANDLERS
 from certpin_watch.web.pages import live
 from certpin_watch.web.pages import routes as pages
@@ -56,7 +55,7 @@ def a_year(
     store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
     year = write_year(store, folder, hosts=hosts, groups=groups)
-    return Watch(Settings(pins=year.pins), store, Watched(year.pins)), year
+    return Watch(ServiceSettings(pins=year.pins), store, Watched(year.pins)), year
 
 
 def app_of(watch: Watch) -> Starlette:
@@ -127,7 +126,7 @@ def main(words: list[str]) -> None:
     live.EVERY = int(every)
     pins = tuple(map(Path, files))
     tell = (Tell("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
-    settings = Settings(pins=pins, alerts=AlertSettings(tell=tell))
+    settings = ServiceSettings(pins=pins, alerts=AlertSettings(tell=tell))
     watch = Watch(settings, open_store(store), Watched(pins))
     asyncio.run(_serve(watch, int(port)))
 

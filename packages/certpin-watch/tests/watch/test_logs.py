@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 
 from certpin_watch import logs
 from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
+from certpin_watch.auth.origin import origin_of
 from certpin_watch.service import make_ready
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 from tests.servers._run import free_port
 from tests.watch.alerts._seen import finding
 from tests.watch.alerts.conftest import Stage
@@ -76,15 +76,16 @@ def test_every_alert_is_logged_though_nobody_is_notified(
 def test_requests_are_logged_on_demand_without_what_is_secret(lines: io.StringIO) -> None:
     app = Starlette()
 
-    def ask(settings: Settings) -> None:
-        client = TestClient(
-            logs.logged(app, settings), "http://127.0.0.1", client=("192.0.2.77", 5)
+    def ask(settings: ServiceSettings) -> None:
+        logged = logs.log_requests(
+            app, settings.log, lambda scope: origin_of(scope, settings).source
         )
+        client = TestClient(logged, "http://127.0.0.1", client=("192.0.2.77", 5))
         client.get("/hosts/%0aforged?token=hunter2", headers={"authorization": "Bearer hunter2"})
 
-    ask(Settings())
+    ask(ServiceSettings())
     assert _read(lines) == []
-    ask(Settings(log=logs.Settings(requests=True)))
+    ask(ServiceSettings(log=logs.LogSettings(requests=True)))
     (line,) = _read(lines)
     assert (line["method"], line["status"], line["network"]) == ("GET", 404, "192.0.2.0/24")
     assert line["logger"] == "certpin.watch.requests"
@@ -103,7 +104,7 @@ def test_an_exception_is_one_line(lines: io.StringIO) -> None:
 
 
 def test_the_start_says_that_alerts_go_nowhere(tmp_path: Path, lines: io.StringIO) -> None:
-    settings = Settings(listen=("127.0.0.1", free_port()))
+    settings = ServiceSettings(listen=("127.0.0.1", free_port()))
     store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
     make_ready(Watch(settings, store, Watched([])))
     store.close()

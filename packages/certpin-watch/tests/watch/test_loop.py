@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin_watch.loop import ServiceLoop, prefer_throughput
+from certpin_watch.http_server import ServiceLoop, prefer_throughput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

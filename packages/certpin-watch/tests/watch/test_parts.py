@@ -4,21 +4,21 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from certpin_watch import parts
+from certpin_watch import service
 from certpin_watch.health import ProcessHealth
 
 if TYPE_CHECKING:
     import pytest
 
-    from certpin_watch.parts import Part
+    from certpin_watch.service import BackgroundTask
 
 
-def _run(found: dict[str, Part], health: ProcessHealth, until: Any) -> None:
+def _run(found: dict[str, BackgroundTask], health: ProcessHealth, until: Any) -> None:
     """Run parts until ``until`` has come back, and then to their end."""
 
     async def main() -> None:
         stop = asyncio.Event()
-        running = asyncio.create_task(parts.run_parts(found, _NOTHING, stop, health))
+        running = asyncio.create_task(service.run_tasks(found, _NOTHING, stop, health))
         async with asyncio.timeout(20):
             await until()
             stop.set()
@@ -33,8 +33,8 @@ _NOTHING: Any = None
 def test_a_part_that_fails_is_begun_again_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(parts, "_FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(parts, "_SETTLED", 0.01)
+    monkeypatch.setattr(service, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(service, "_HEALTHY_AFTER", 0.01)
     begun, mended, health = [], asyncio.Event(), ProcessHealth()
 
     async def failing(_: Any, stop: asyncio.Event) -> None:
@@ -66,7 +66,7 @@ def test_a_part_that_fails_is_begun_again_and_the_others_go_on(
 def test_a_part_that_does_not_end_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(parts, "_PATIENCE", 0.01)
+    monkeypatch.setattr(service, "_STOP_TIMEOUT", 0.01)
     begun = asyncio.Event()
 
     async def hanging(*_: Any) -> None:

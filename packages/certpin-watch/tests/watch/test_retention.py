@@ -18,7 +18,8 @@ from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
 from certpin_watch import retention
 from certpin_watch.retention import DAY, Settings, cutoffs, kinds, read, run
-from certpin_watch.settings import Settings as WatchSettings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Snapshot, Watch, Watched
 from certpin_watch.store import on_postgresql, open_store, sweeping
 from certpin_watch.store.on_sqlite import path_of
 from certpin_watch.store.queries.freshness import freshness
@@ -35,8 +36,6 @@ from certpin_watch.store.tables.reports import (
 )
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.store.tables.sweeps import SWEEPS
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Glance, Watched
 from certpin_watch.web.pages.unknowns import of_the_watch
 from tests.watch.store._rows import value
 
@@ -77,7 +76,7 @@ def _left(store: Store, column: Column[Any]) -> list[Any]:
 def _sweep(store: Store, settings: Settings | None = None, now: datetime = NOW) -> None:
     """Delete everything that is past its time, or beyond its room."""
     limits = cutoffs(settings or Settings(), now)
-    steps = kinds(WatchSettings(), limits, int(now.timestamp()), 0, is_sqlite=store.is_sqlite)
+    steps = kinds(ServiceSettings(), limits, int(now.timestamp()), 0, is_sqlite=store.is_sqlite)
     for step in steps.values():
         while _once(store, step):
             pass
@@ -180,7 +179,7 @@ def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
     for number in range(1, 6):
         _put(store, REPORT_IDENTITIES, number, received_at=1)
         _put(store, PRESENCES, number, day=1)
-    steps = kinds(WatchSettings(), cutoffs(Settings(), NOW), AT, 0, is_sqlite=store.is_sqlite)
+    steps = kinds(ServiceSettings(), cutoffs(Settings(), NOW), AT, 0, is_sqlite=store.is_sqlite)
     for name in ("report_identities", "presences"):
         assert [_once(store, steps[name], 2) for _ in range(4)] == [2, 2, 1, 0]
 
@@ -246,7 +245,7 @@ def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
 
     async def work() -> None:
         stop = asyncio.Event()
-        watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: NOW)
+        watch = Watch(ServiceSettings(), sqlite_store, Watched(()), lambda: NOW)
         task = asyncio.create_task(run(watch, stop))
         async with asyncio.timeout(20):
             while _left(sqlite_store, REPORT_IDENTITIES.c.received_at):  # noqa: ASYNC110  # no event of ours
@@ -262,7 +261,7 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
     sqlite_store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     moved = [NOW]
-    watch = Watch(WatchSettings(), sqlite_store, Watched(()), lambda: moved[0])
+    watch = Watch(ServiceSettings(), sqlite_store, Watched(()), lambda: moved[0])
     _put(sqlite_store, REPORT_IDENTITIES, received_at=AT)
 
     def left_after(step: timedelta) -> int:
@@ -362,7 +361,7 @@ def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
     with closing(_limited(url, monkeypatch, "300")) as store:
         with store.write() as connection:
             connection.exec_driver_sql(_SLOW)
-        watch = Watch(WatchSettings(), store, Watched(()), lambda: moved[0])
+        watch = Watch(ServiceSettings(), store, Watched(()), lambda: moved[0])
 
         def round_() -> dict[str, str]:
             asyncio.run(retention._Work(watch, asyncio.Event()).round())
@@ -378,7 +377,7 @@ def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
             assert table is AUDIT or _left(store, table.c[when]) == []
         assert "retention of audit failed: the database had no time" in caplog.text
         with store.read() as connection:
-            fresh = freshness(connection, Glance((), ()), NOW)
+            fresh = freshness(connection, Snapshot((), ()), NOW)
         assert [(each.kind, each.done_at) for each in fresh.failing] == [("audit", None)]
         assert any("Old rows of audit are not deleted" in each for each in of_the_watch(fresh, NOW))
 
@@ -404,7 +403,7 @@ def test_batches_that_were_deleted_stay_deleted(
                               "FOR EACH ROW WHEN (OLD.version > 80) EXECUTE FUNCTION slow(5)")
             )  # fmt: skip
         work = retention._Work(
-            Watch(WatchSettings(), store, Watched(()), lambda: NOW), asyncio.Event()
+            Watch(ServiceSettings(), store, Watched(()), lambda: NOW), asyncio.Event()
         )
         asyncio.run(work.round())
         left = _left(store, PRESENCES.c.version)

@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from certpin_watch import http_server, service
-from certpin_watch.settings import Settings
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from tests.servers._run import free_port
 from tests.watch.collector import bodies
 
@@ -25,10 +24,10 @@ def test_a_connection_that_says_nothing_is_not_kept(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are so many, for reports and for everything: some thousand silent ones would be all."""
-    monkeypatch.setattr(service, "PARTS", {})
+    monkeypatch.setattr(service, "TASKS", {})
     monkeypatch.setattr(http_server, "_IDLE", 1)
     address = ("127.0.0.1", free_port())
-    watch = Watch(Settings(listen=address), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(listen=address), sqlite_store, Watched([]))
 
     async def run() -> bytes:
         stop, open_ = asyncio.Event(), asyncio.Event()
@@ -50,9 +49,9 @@ def test_two_hosts_are_refused_as_they_come_from_the_network(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server that reads the request hands both of them on."""
-    monkeypatch.setattr(service, "PARTS", {})
+    monkeypatch.setattr(service, "TASKS", {})
     address = ("127.0.0.1", free_port())
-    watch = Watch(Settings(listen=address), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(listen=address), sqlite_store, Watched([]))
     request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n%bConnection: close\r\n\r\n"
 
     async def ask(more: bytes) -> bytes:
@@ -78,9 +77,9 @@ def test_two_hosts_are_refused_as_they_come_from_the_network(
 def test_pages_that_hang_leave_connections_for_reports(
     postgres_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "PARTS", {})
+    monkeypatch.setattr(service, "TASKS", {})
     address = ("127.0.0.1", free_port())
-    watch = Watch(Settings(listen=address), postgres_store, Watched([]))
+    watch = Watch(ServiceSettings(listen=address), postgres_store, Watched([]))
     page = b"GET /silences HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = b"POST /reports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     report = bodies.body(1)

@@ -7,7 +7,7 @@ import pytest
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.fields import Table
 from certpin_watch.secret import Secret, look_up_all, read_secret, resolve
-from certpin_watch.settings import Settings, load, parse_listen
+from certpin_watch.settings import ServiceSettings, load, parse_listen
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -20,7 +20,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     found = load(_write(tmp_path, ""))
     assert found.listen == ("127.0.0.1", 8460)
     assert found.pins == (Path("pins.toml"),)
-    assert found.store.reveal() == Settings().store.reveal() == "sqlite:///watch.db"
+    assert found.store.reveal() == ServiceSettings().store.reveal() == "sqlite:///watch.db"
     assert found.folder == tmp_path
 
 

@@ -103,7 +103,7 @@ def endpoint() -> Iterator[str]:
         thread.join()
 
 
-def settings(**values: Any) -> telemetry.Settings:
+def settings(**values: Any) -> telemetry.TelemetrySettings:
     return telemetry.read(Table(values, "telemetry"))
 
 
@@ -147,7 +147,7 @@ def test_work_and_counters_reach_the_collector(
     monkeypatch.setenv("OTEL_SECRET", f"authorization={SECRET}")
     counters = Counters()
     told = settings(endpoint=endpoint, headers="env:OTEL_SECRET")
-    with telemetry.begun(told, counters):
+    with telemetry.exporting(told, counters):
         with telemetry.span("certpin.batch", batch_size=12, body=_HIDDEN):
             counters.stored(12, 0.01)
         with pytest.raises(OSError, match="hidden"), telemetry.span("certpin.probe", vantage="eu"):
@@ -182,7 +182,7 @@ def test_a_span_has_nothing_of_a_request_but_method_route_and_status(
             raise ValueError(_HIDDEN)
         await PlainTextResponse(body, headers={"set-cookie": _HIDDEN})(scope, receive, send)
 
-    with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
+    with telemetry.exporting(settings(endpoint=endpoint), Counters()) as traced:
         client = TestClient(
             traced(app),
             "http://private.example:8460",
@@ -216,7 +216,7 @@ def test_a_request_is_named_by_its_route_and_not_by_its_path(
     endpoint: str, sqlite_store: Store
 ) -> None:
     whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), ProcessHealth())
-    with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
+    with telemetry.exporting(settings(endpoint=endpoint), Counters()) as traced:
         client = TestClient(traced(whole), "http://127.0.0.1:8460")
         paths = ("/hosts/a.example", "/api/v1/chains/00", "/reports/a", "/healthz", "/no/a.example")
         for path in paths:
@@ -248,7 +248,7 @@ def test_a_writer_beside_the_service_sends_what_it_counts(endpoint: str, tmp_pat
 
 
 def test_a_client_joins_no_trace(endpoint: str) -> None:
-    with telemetry.begun(settings(endpoint=endpoint), Counters()) as traced:
+    with telemetry.exporting(settings(endpoint=endpoint), Counters()) as traced:
         app = traced(Starlette(routes=[Route("/", fine)]))
         TestClient(app).get("/", headers={"traceparent": _PARENT})
     span = Receiver.spans()["certpin.request"]
@@ -257,7 +257,7 @@ def test_a_client_joins_no_trace(endpoint: str) -> None:
 
 def test_nothing_is_sent_where_nothing_is_sampled(endpoint: str) -> None:
     with (
-        telemetry.begun(settings(endpoint=endpoint, sampling=0), Counters()),
+        telemetry.exporting(settings(endpoint=endpoint, sampling=0), Counters()),
         telemetry.span("certpin.probe"),
     ):
         pass
@@ -268,8 +268,10 @@ def test_without_an_endpoint_nothing_of_it_is_loaded() -> None:
     program = """
 import sys
 from certpin_watch import settings, telemetry
-with telemetry.begun(telemetry.Settings()) as traced, telemetry.span("certpin.probe") as note:
-    note(outcome="verified")
+from certpin_watch.counters import COUNTERS
+with telemetry.exporting(telemetry.TelemetrySettings(), COUNTERS) as traced:
+    with telemetry.span("certpin.probe") as note:
+        note(outcome="verified")
     assert traced(print) is print
 print(any(name.startswith("opentelemetry") for name in sys.modules))
 """

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from certpin_watch.watched import Watched
+from certpin_watch.snapshot import Watched
 from tests import kit
 from tests.cli._pinfiles import write
 
@@ -18,13 +18,13 @@ def test_a_file_that_is_not_there_yet_is_waited_for(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     watched = Watched([tmp_path / "pins.toml"])
-    before = watched.glance()
+    before = watched.snapshot()
     assert before.sets == ()
     assert "pins.toml" in before.problems[0]
     write(kit.policy("bank.example"))
-    (found,) = watched.glance().sets
+    (found,) = watched.snapshot().sets
     assert found.pins.policies[0].pattern.name == "bank.example"
-    assert watched.glance().problems == ()
+    assert watched.snapshot().problems == ()
 
 
 def test_a_file_that_breaks_keeps_its_last_good_content_and_is_told(
@@ -34,15 +34,15 @@ def test_a_file_that_breaks_keeps_its_last_good_content_and_is_told(
     write(kit.policy("bank.example"))
     path = tmp_path / "pins.toml"
     watched = Watched([path])
-    assert watched.glance().sets
+    assert watched.snapshot().sets
     good = path.read_text()
     path.write_text("schema = ")
-    broken = watched.glance()
+    broken = watched.snapshot()
     assert broken.sets[0].pins.policies[0].pattern.name == "bank.example"
     assert "not TOML" in broken.problems[0]
     path.write_text(good)
     os.utime(path, ns=(1, 1))
-    assert watched.glance().problems == ()
+    assert watched.snapshot().problems == ()
 
 
 def test_a_journal_that_cannot_be_read_is_told(
@@ -51,4 +51,4 @@ def test_a_journal_that_cannot_be_read_is_told(
     monkeypatch.chdir(tmp_path)
     write(kit.policy("bank.example"))
     (tmp_path / "pins.journal.jsonl").write_text("no event\n")
-    assert "pins.journal.jsonl:1" in Watched([tmp_path / "pins.toml"]).glance().problems[0]
+    assert "pins.journal.jsonl:1" in Watched([tmp_path / "pins.toml"]).snapshot().problems[0]

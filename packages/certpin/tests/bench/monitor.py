@@ -88,10 +88,9 @@ def _measure(folder: Path, port: int) -> None:
     from certpin_watch.monitor.findings import findings
     from certpin_watch.monitor.scheduler import Rounds
     from certpin_watch.settings import load
+    from certpin_watch.snapshot import Watch, Watched
     from certpin_watch.store import open_store
     from certpin_watch.store.tables import METADATA
-    from certpin_watch.watch import Watch
-    from certpin_watch.watched import Watched
 
     store = open_store(f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from certpin_watch.finding import Finding
-    from certpin_watch.patterns import Patterns
+    from certpin_watch.snapshot import Patterns
 
 MOST_FINDINGS = 20  # of a rule, for one pattern of a pin set
 

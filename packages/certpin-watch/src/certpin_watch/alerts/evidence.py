@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from certpin_watch.alerts.settings import Settings
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.store.queries.capacity import Queue, Sweep, Window
-    from certpin_watch.watched import WatchedSet
 
 HOUR = 3600
 DAY = 24 * HOUR

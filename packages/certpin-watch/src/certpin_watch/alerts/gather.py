@@ -18,7 +18,7 @@ from certpin_watch.alerts.evidence import BACK, DAY, HOUR, Evidence, Group, Hold
 from certpin_watch.alerts.judged import judge
 from certpin_watch.alerts.outbox import failing
 from certpin_watch.alerts.signed_folder import roles_of
-from certpin_watch.patterns import Patterns
+from certpin_watch.snapshot import Patterns
 from certpin_watch.store.queries.base import Thresholds
 from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.watch import Watch
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import Watch, WatchedSet
 
 _MOST_NETWORKS = 300  # that are counted of one chain: what decides is whether they are ten
 _OWN_GROUPS = 200  # of each part of what is watched
@@ -59,7 +58,7 @@ def gather(
     connection: Connection, watch: Watch, past: Past, now: int, blind: Mapping[str, str]
 ) -> Evidence:
     """All that the rules look at."""
-    sets = watch.watched.glance().sets
+    sets = watch.watched.snapshot().sets
     settings, at = watch.settings.alerts, datetime.fromtimestamp(now, UTC)
     patterns = past.watching(sets, watch.settings.monitor.named)
     groups = _groups(connection, patterns, now)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.alerts.evidence import Group
-    from certpin_watch.patterns import Patterns
+    from certpin_watch.snapshot import Patterns
 
     Met = tuple[str, bytes]  # a host, and the digest of a chain
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.pins import HostPattern
-    from certpin_watch.settings import Settings
-    from certpin_watch.watched import Glance
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Snapshot
 
 _SHOWN = 80  # characters of a name that is not known
 _MOST = 1000  # names among which the nearest is looked for: it is not cheap
@@ -46,12 +46,12 @@ def check_rule(name: str) -> None:
     )
 
 
-def doubt(host: str, glance: Glance) -> str:
+def doubt(host: str, snapshot: Snapshot) -> str:
     """Why a silence of a host may match nothing, or empty. Without a pin file, nothing is doubted.
 
     An alert names the pattern of the pin file; one over what apps report, the host itself.
     """
-    patterns = _patterns(glance)
+    patterns = _patterns(snapshot)
     if not patterns or host in map(str, patterns):
         return ""
     if over := sorted(str(each) for each in patterns if _matches(each, host)):
@@ -64,9 +64,9 @@ def doubt(host: str, glance: Glance) -> str:
     return f"no pin file that is watched has {printable(host[:_SHOWN])}{hint}"
 
 
-def doubts(settings: Settings, glance: Glance) -> Iterator[str]:
+def doubts(settings: ServiceSettings, snapshot: Snapshot) -> Iterator[str]:
     """The same about the hosts that settings name: of services, and those to ask."""
-    patterns = _patterns(glance)
+    patterns = _patterns(snapshot)
     if not patterns:
         return
     named = [(f"monitor.host {each.name}", each.name) for each in settings.monitor.hosts]
@@ -75,15 +75,15 @@ def doubts(settings: Settings, glance: Glance) -> Iterator[str]:
     ]
     for where, host in named:
         if not any(_matches(each, host) or covers(host, str(each)) for each in patterns):
-            yield f"{where}: {doubt(host, glance)}"
+            yield f"{where}: {doubt(host, snapshot)}"
 
 
-def _patterns(glance: Glance) -> frozenset[HostPattern]:
+def _patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
     """Those of the files, and of each version that ever went out: some client may hold it."""
-    versions = [version.pins for each in glance.sets for version in each.field.versions]
+    versions = [version.pins for each in snapshot.sets for version in each.field.versions]
     return frozenset(
         policy.pattern
-        for pins in (*(each.pins for each in glance.sets), *versions)
+        for pins in (*(each.pins for each in snapshot.sets), *versions)
         for policy in pins.policies
     )
 

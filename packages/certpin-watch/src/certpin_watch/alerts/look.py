@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from certpin_watch.alerts.book import Written
     from certpin_watch.finding import Finding
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store.leases import Lease
-    from certpin_watch.watch import Watch
 
     Monitor = Callable[[Watch, datetime], list[Finding]]
 
@@ -116,7 +116,7 @@ class Looker:
 
     def _write(self, lease: Lease, seen: tuple[Seen, bool], now: int) -> int | None:
         settings = self._watch.settings.alerts
-        sets = self._watch.watched.glance().sets
+        sets = self._watch.watched.snapshot().sets
         found, monitor_failed = seen
         with self._watch.store.write() as connection:
             if not confirm(connection, lease):

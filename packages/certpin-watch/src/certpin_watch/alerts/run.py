@@ -18,8 +18,8 @@ from certpin_watch.alerts.telling import Turn, send
 
 if TYPE_CHECKING:
     from certpin_watch.alerts.settings import Settings, Tell
-    from certpin_watch.settings import Settings as Everything
-    from certpin_watch.watch import Watch
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
 
 log = logging.getLogger("certpin.watch.alerts")
 
@@ -54,7 +54,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
             group.create_task(_tell(watch, looker, Turn(watch, each), stop))
 
 
-async def try_services(settings: Everything) -> dict[str, str]:
+async def try_services(settings: ServiceSettings) -> dict[str, str]:
     """Send each service a message, and say what came of it: empty where it was taken.
 
     Raises ``ConfigError``.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
 _ROLES = ("root", "targets", "snapshot", "timestamp")
 _MOST_BYTES = 4 * 1024 * 1024

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin_watch.alerts.outbox import Row
     from certpin_watch.alerts.service import Service
     from certpin_watch.alerts.state import Alert
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
     AnyService = Service | AlertmanagerService
 

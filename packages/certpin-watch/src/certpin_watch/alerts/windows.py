@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from certpin.rotation import Event
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
 
 def windows(sets: Iterable[WatchedSet], now: int, length: timedelta) -> tuple[Window, ...]:

@@ -18,16 +18,16 @@ from certpin_watch.auth.throttle import Recorded, Throttle
 from certpin_watch.auth.verified import Verified
 
 if TYPE_CHECKING:
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
-    from certpin_watch.watch import Watch
 
 
 @dataclass(eq=False)
 class Door:
     """One watch's way in."""
 
-    settings: Settings
+    settings: ServiceSettings
     store: Store
     programs: Throttle = field(default_factory=Throttle)
     records: Recorded = field(default_factory=Recorded)
@@ -62,7 +62,7 @@ def door_of(watch: Watch) -> Door:
     return door
 
 
-def may_be_open(settings: Settings) -> bool:
+def may_be_open(settings: ServiceSettings) -> bool:
     """Whether a watch without accounts may let this machine's user in.
 
     A proxy in front, or a public address, is a way in from elsewhere.

@@ -15,11 +15,11 @@ from certpin_watch.store.schema import SchemaState, schema_state
 from certpin_watch.store.tables.access import TOKENS
 
 if TYPE_CHECKING:
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
     from certpin_watch.store import Store
 
 
-def check_listening(settings: Settings, store: Store) -> None:
+def check_listening(settings: ServiceSettings, store: Store) -> None:
     """Refuse what would let anybody in, or let anybody read along. Raises ``ConfigError``.
 
     The store is empty, or has its schema already. That the certificate is a good one, and that the
@@ -54,7 +54,7 @@ def _has_credentials(store: Store) -> bool:
         return accounts.any_exists(connection) or bool(connection.execute(token).scalar())
 
 
-def _refuse_half_a_provider(settings: Settings) -> None:
+def _refuse_half_a_provider(settings: ServiceSettings) -> None:
     """The provider sends browsers back to an address that no request may choose, and is asked over
     TLS that somebody vouches for.
     """

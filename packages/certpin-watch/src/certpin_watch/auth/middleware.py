@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from certpin_watch.auth.visitor import Visitor
-    from certpin_watch.settings import Settings
-    from certpin_watch.watch import Watch
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
 
 _log = logging.getLogger("certpin.watch.access")
 
@@ -222,7 +222,7 @@ def _nobody_can_tell(request: Request) -> Response:
     return answer
 
 
-def _hosts(settings: Settings) -> frozenset[str]:
+def _hosts(settings: ServiceSettings) -> frozenset[str]:
     """The names under which it may be asked for; empty if ``public_url`` does not say one."""
     name = urlsplit(settings.public_url).hostname or ""
     return settings.access.hosts | {name.lower()} if name else frozenset()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from certpin_watch.addresses import Address
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
 
 # What a proxy adds. Where one is in front, who connects says nothing about who asks.
 _FORWARDING = (
@@ -67,7 +67,7 @@ class Origin:
         return near and not self.forwarded and is_loopback(host_of(self.host))
 
 
-def origin_of(scope: Scope, settings: Settings) -> Origin:
+def origin_of(scope: Scope, settings: ServiceSettings) -> Origin:
     """Where a request comes from. A header of somebody who is no trusted proxy says nothing."""
     headers = Headers(scope=scope)
     peer = scope["client"][0] if scope.get("client") else ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from certpin_watch.auth.visitor import Visitor
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _PAGE = "/account"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _TOKENS = "/tokens"
 _MOST_DAYS = 3650

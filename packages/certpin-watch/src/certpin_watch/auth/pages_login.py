@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _WRONG = "The name or the password is not right."
 _FAILED = "The sign-in did not succeed. Try again, or ask whoever runs the watch: its log says why."

@@ -9,7 +9,7 @@ from certpin_watch.auth import pages_account, pages_admin, pages_login
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 
 def routes(watch: Watch) -> list[BaseRoute]:

@@ -16,8 +16,8 @@ from certpin_watch.cli.opening import opened, ready, settings_options
 
 if TYPE_CHECKING:
     from certpin_watch.alerts.state import Alert
-    from certpin_watch.settings import Settings
-    from certpin_watch.watch import Watch
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
 
 
 _STATES = {"recovering": "no longer found: it is held open in case it comes back"}
@@ -28,7 +28,7 @@ _STATES = {"recovering": "no longer found: it is held open in case it comes back
 @settings_options
 @json_option
 @click.pass_context
-def alerts(ctx: click.Context, settings: Settings, test: bool, as_json: bool) -> None:
+def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: bool) -> None:
     """List the alerts that are open, the worst first, then the oldest.
 
     With --test, send a test message to each service of the settings.
@@ -80,7 +80,7 @@ def _tell(alert: Alert) -> None:
         click.echo(f"    {printable(alert.command)}")
 
 
-def _try(settings: Settings, *, as_json: bool) -> bool:
+def _try(settings: ServiceSettings, *, as_json: bool) -> bool:
     import asyncio
 
     from certpin.errors import ConfigError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.lab import Authority, Identity
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
 
 HOST = "localhost"
 
@@ -70,16 +70,16 @@ def monitor_the_demonstration(
             asyncio.run(_serve(settings, apps, bad.port))
 
 
-def _settings(folder: Path, ports: tuple[int, ...]) -> Settings:
+def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
     from certpin_watch.alerts.settings import Settings as Alerts
     from certpin_watch.monitor.settings import HostSettings
     from certpin_watch.monitor.settings import Settings as Monitor
     from certpin_watch.secret import Secret
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
 
     edges = tuple(HostSettings(HOST, connect=("127.0.0.1", port)) for port in ports)
     often = timedelta(seconds=10)
-    return Settings(
+    return ServiceSettings(
         folder=folder,
         listen=("127.0.0.1", _free_port()),
         pins=(folder / "pins.toml",),
@@ -89,7 +89,7 @@ def _settings(folder: Path, ports: tuple[int, ...]) -> Settings:
     )
 
 
-async def _serve(settings: Settings, apps: list[PinnedSSLContext], attacker: int) -> None:
+async def _serve(settings: ServiceSettings, apps: list[PinnedSSLContext], attacker: int) -> None:
     from certpin_watch.cli.opening import open_watch
     from certpin_watch.service import make_ready, serve
 
@@ -114,7 +114,7 @@ async def _serve(settings: Settings, apps: list[PinnedSSLContext], attacker: int
 
 
 @contextmanager
-def _apps(folder: Path, settings: Settings) -> Iterator[list[PinnedSSLContext]]:
+def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLContext]]:
     """Apps with the demonstration's pins, which report to the watch."""
     address = "http://{}:{}/reports".format(*settings.listen)
     pins = PinSet.load(folder / "pins.toml")
@@ -139,7 +139,7 @@ def _meet(app: PinnedSSLContext, attacker: int) -> None:
         opener(app).open(f"https://{HOST}:{attacker}/", timeout=10).close()
 
 
-def _tell(settings: Settings) -> None:
+def _tell(settings: ServiceSettings) -> None:
     click.secho("\nThe watch", bold=True)
     click.echo(fold(_WORDS.format(address="http://{}:{}/".format(*settings.listen)), sys.stdout))
 

@@ -13,9 +13,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
-    from certpin_watch.watch import Watch
 
 CONFIG = Path("watch.toml")
 
@@ -41,23 +41,22 @@ listen_option = click.option(
 )
 
 
-def settings_of(config: Path | None, written: str | None) -> Settings:
+def settings_of(config: Path | None, written: str | None) -> ServiceSettings:
     """The settings that were named, or watch.toml, or the defaults; with the database that was."""
     from certpin_watch.secret import resolve
-    from certpin_watch.settings import Settings, load
+    from certpin_watch.settings import ServiceSettings, load
 
     path = config or CONFIG
-    settings = Settings() if config is None and not path.exists() else load(path)
+    settings = ServiceSettings() if config is None and not path.exists() else load(path)
     if written is None:
         return settings
     return replace(settings, store=resolve(written, "--store"), folder=None)
 
 
-def open_watch(settings: Settings) -> Watch:
+def open_watch(settings: ServiceSettings) -> Watch:
     """What every part of the watch works with. Nothing is read or written yet."""
+    from certpin_watch.snapshot import Watch, Watched
     from certpin_watch.store import open_store
-    from certpin_watch.watch import Watch
-    from certpin_watch.watched import Watched
 
     store = open_store(settings.store.reveal(), folder=settings.folder)
     return Watch(settings, store, Watched(settings.pins))
@@ -74,7 +73,7 @@ def settings_options(command: Any) -> Any:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Watch]:
+def opened(settings: ServiceSettings) -> Iterator[Watch]:
     """What ``open_watch`` opens, for as long as the block runs."""
     watch = open_watch(settings)
     try:
@@ -106,7 +105,7 @@ def watch_options(command: Any) -> Any:
     """The same two options, and one argument, ``watch``: it is open."""
 
     @wraps(command)
-    def with_watch(*, settings: Settings, **options: Any) -> Any:
+    def with_watch(*, settings: ServiceSettings, **options: Any) -> Any:
         with opened(settings) as watch:
             return command(watch=watch, **options)
 

@@ -20,8 +20,8 @@ from certpin_watch.cli.opening import (
 )
 
 if TYPE_CHECKING:
-    from certpin_watch.settings import Settings
-    from certpin_watch.watch import Watch
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
 
 
 @click.command()
@@ -56,8 +56,8 @@ def serve(
     """  # noqa: D301  # click reads the \b itself
     import asyncio
 
+    from certpin_watch.http_server import ServiceLoop, prefer_throughput
     from certpin_watch.logs import configure
-    from certpin_watch.loop import ServiceLoop, prefer_throughput
 
     settings = _chosen(settings_of(config, written), pins, listen)
     configure(settings.log)
@@ -66,7 +66,9 @@ def serve(
         runner.run(_serve(settings, as_json))
 
 
-def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> Settings:
+def _chosen(
+    settings: ServiceSettings, pins: tuple[Path, ...], listen: str | None
+) -> ServiceSettings:
     """The settings, with what the command line says instead."""
     from certpin_watch.settings import parse_listen
 
@@ -78,7 +80,7 @@ def _chosen(settings: Settings, pins: tuple[Path, ...], listen: str | None) -> S
     return replace(settings, **said)
 
 
-async def _serve(settings: Settings, as_json: bool) -> None:
+async def _serve(settings: ServiceSettings, as_json: bool) -> None:
     import asyncio
     import signal
 
@@ -114,8 +116,8 @@ def _tell(watch: Watch, as_json: bool) -> None:
     from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
     from certpin_watch.web.app import REPORTS
 
-    settings, glance = watch.settings, watch.watched.glance()
-    problems = [*glance.problems, *doubts(settings, glance)]
+    settings, snapshot = watch.settings, watch.watched.snapshot()
+    problems = [*snapshot.problems, *doubts(settings, snapshot)]
     scheme = "https" if settings.tls else "http"
     address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
     if as_json:
@@ -124,7 +126,7 @@ def _tell(watch: Watch, as_json: bool) -> None:
         print_event("begun", **urls, problems=problems)
         return
     click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
-    for each in glance.sets:
+    for each in snapshot.sets:
         click.echo(f"{each.path}: version {each.pins.version}, {_count(len(each.pins.policies))}.")
     for problem in problems:
         say("certpin: warning", problem)

@@ -16,7 +16,7 @@ from certpin_watch.cli.opening import ready, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.alerts.quiet import Silence
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 
 @click.command()
@@ -95,7 +95,7 @@ def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silen
         raise InputError("that is too short", fix="at least 1m")
     since = int(now.timestamp())
     wanted = Silence(rule, host, since, since + int((until - now).total_seconds()), who, why)
-    if host and (why_not := doubt(host, watch.watched.glance())):
+    if host and (why_not := doubt(host, watch.watched.snapshot())):
         say("certpin: warning", why_not)
     with watch.store.write() as connection:
         made = begin(connection, wanted, watch.settings.alerts)

@@ -15,8 +15,8 @@ from certpin_watch.cli.opening import store_options, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.auth.visitor import Visitor
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
-    from certpin_watch.watch import Watch
 
 _ROLES = ("viewer", "operator", "admin")
 _MOST = 4096  # bytes of standard input that are read for a password

@@ -12,7 +12,7 @@ from certpin.cli.reply import print_event
 from certpin_watch.cli.opening import listen_option, watch_options
 
 if TYPE_CHECKING:
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 
 @click.command()
@@ -60,9 +60,10 @@ async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json:
 
     from certpin_watch import telemetry
     from certpin_watch.collector.writer import run
+    from certpin_watch.counters import COUNTERS
     from certpin_watch.health import serve_health
 
-    with telemetry.begun(watch.settings.telemetry):
+    with telemetry.exporting(watch.settings.telemetry, COUNTERS):
         if as_json:
             print_event("begun", process=os.getpid())
         else:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from certpin_watch.collector.body import Receive
     from certpin_watch.collector.intake import Intake
     from certpin_watch.collector.received import Holding
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
     Message = MutableMapping[str, Any]
     Send = Callable[[Message], Awaitable[None]]

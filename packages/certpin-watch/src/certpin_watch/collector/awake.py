@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 PAUSE = 180  # seconds without a note after which nobody was there
 _EVERY = 60.0  # seconds between two notes

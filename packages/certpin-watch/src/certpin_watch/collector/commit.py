@@ -16,13 +16,13 @@ from certpin_watch.collector.known import Known
 from certpin_watch.collector.presences import Space, space_of
 from certpin_watch.collector.refusals import NotDurableError
 from certpin_watch.counters import COUNTERS
-from certpin_watch.patterns import Patterns
+from certpin_watch.snapshot import Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin_watch.collector.received import Received
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _SETS_KEPT = 1.0  # seconds
 
@@ -88,7 +88,7 @@ class Committer:
         if now - self._looked_at < _SETS_KEPT:
             return
         self._looked_at = now
-        sets = self._watched.glance().sets
+        sets = self._watched.snapshot().sets
         self._patterns = self._patterns.renewed(sets)
         self._space = space_of(sets, self._settings.presences_per_day)
 

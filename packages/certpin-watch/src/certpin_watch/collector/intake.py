@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.collector.jetstream import JetStreamIntake
     from certpin_watch.collector.received import Received
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _BATCH = 500  # bodies in one transaction
 _BATCH_BYTES = 8 * 1024 * 1024

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from certpin_watch.collector.received import Received
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _LANES = 3  # messages on their way at once: more would be smaller ones
 _BATCH = 100  # bodies in one message

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.collector.received import Holding
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
 _PIECE = 100  # keys in one question: each has six values
 

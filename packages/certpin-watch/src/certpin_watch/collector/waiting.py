@@ -22,8 +22,8 @@ from certpin_watch.store.tables.queue import REPORT_QUEUE
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
-    from certpin_watch.watch import Watch
 
 _EACH = 5.0  # seconds between two looks
 _PATIENCE = 5.0

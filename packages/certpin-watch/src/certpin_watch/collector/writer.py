@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.collector.received import Received
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
 _WAIT = 0.5  # seconds without a message until the stop is looked at again

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from certpin_watch.counters import Counters
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 
 PATH = "/metrics"
@@ -69,12 +69,12 @@ class Facts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Raises ``StoreError``: half a page would make alerts resolve."""
-        glance, now = self._watch.watched.glance(), self._watch.clock()
+        snapshot, now = self._watch.watched.snapshot(), self._watch.clock()
         limits = Thresholds.of(self._watch.settings)
         with self._watch.store.read() as connection:
-            names = hosts.names(connection, glance)[:MOST_HOSTS]
-            found = hosts.describe_hosts(connection, glance, now, names, limits)
-            view = View(connection, glance, now, limits, found)
+            names = hosts.names(connection, snapshot)[:MOST_HOSTS]
+            found = hosts.describe_hosts(connection, snapshot, now, names, limits)
+            view = View(connection, snapshot, now, limits, found)
             metrics = [*families(view), *others(view)]
             metrics += self._counted.families(connection, now, names)
         yield from metrics

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from sqlalchemy import Connection
 
+    from certpin_watch.snapshot import Snapshot
     from certpin_watch.store.queries.base import Thresholds
     from certpin_watch.store.queries.hosts import Host
-    from certpin_watch.watched import Glance
 
 MOST_HOSTS = 2000  # each is a dozen lines at every scrape
 
@@ -38,7 +38,7 @@ class View:
     """One moment of everything that is exported."""
 
     connection: Connection
-    glance: Glance
+    snapshot: Snapshot
     now: datetime
     limits: Thresholds
     hosts: Sequence[Host]
@@ -145,7 +145,7 @@ def _of_sets(view: View) -> Iterator[Metric]:
         ["pin_set", "version"],
     )
     yesterday = view.now - timedelta(days=1)
-    for watched in view.glance.sets:
+    for watched in view.snapshot.sets:
         name, living = watched.pins.name, watched.alive(view.now)
         version.add_metric([name], watched.pins.version)
         alive.add_metric([name], len(living))
@@ -169,7 +169,7 @@ def _of_watch(view: View) -> Iterator[Metric]:
     wrong = _gauge("certpin_alerts_open", "Alerts that are open.", ["rule", "severity"])
     for (rule, severity), number in sorted(alerts.open_counts(view.connection).items()):
         wrong.add_metric([rule, severity], number)
-    known = freshness.freshness(view.connection, view.glance, view.now, view.limits)
+    known = freshness.freshness(view.connection, view.snapshot, view.now, view.limits)
     heard = _gauge(
         "certpin_vantage_last_timestamp_seconds", "When a vantage last answered.", ["vantage"]
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from certpin_watch.monitor.debounce import Settled
     from certpin_watch.monitor.settings import Settings
     from certpin_watch.monitor.targets import Target
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _COLUMNS = [SIGHTINGS.c[name] for name in Row.__dataclass_fields__]
 
@@ -39,8 +39,8 @@ def findings(watch: Watch, now: datetime) -> list[Finding]:
 
 def scene(watch: Watch, now: datetime) -> Scene:
     """All that is watched, with what is believed of it. Blocks; raises ``StoreError``."""
-    settings, glance = watch.settings.monitor, watch.watched.glance()
-    found = charges(glance.sets, settings, now)
+    settings, snapshot = watch.settings.monitor, watch.watched.snapshot()
+    found = charges(snapshot.sets, settings, now)
     with watch.store.read() as connection:
         looks = _Looks(connection, settings, now)
         return Scene(
@@ -55,7 +55,7 @@ def scene(watch: Watch, now: datetime) -> Scene:
             ),
             settings=settings,
             now=now,
-            problems=glance.problems,
+            problems=snapshot.problems,
             vantages=tuple(_vantages(connection, now)),
             logged=tuple(_logged(connection, now, settings)),
             last=looks.last,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from certpin_watch.monitor.settings import Settings
     from certpin_watch.monitor.sightings import Key
     from certpin_watch.monitor.targets import Target
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 log = logging.getLogger("certpin.watch.monitor")
 
@@ -280,7 +280,7 @@ def _give_up(watch: Watch, worker: Worker, result: Result) -> None:
 
 
 def _targets(watch: Watch) -> tuple[Target, ...]:
-    sets, settings = watch.watched.glance().sets, watch.settings.monitor
+    sets, settings = watch.watched.snapshot().sets, watch.settings.monitor
     return targets_of(charges(sets, settings, watch.clock()))
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from certpin_watch.monitor.settings import Settings
     from certpin_watch.monitor.sightings import Key, Known
     from certpin_watch.monitor.targets import Charge, Target
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store.leases import Lease
-    from certpin_watch.watch import Watch
 
 
 _WOBBLE = 10  # a moment moves by up to a tenth of the interval, or it would meet the same cron job
@@ -163,8 +163,8 @@ class Rounds:
         Returns how many results it stored. Raises ``StoreError``.
         """
         watch, settings = self._watch, self._settings
-        glance = watch.watched.glance()
-        found = charges(glance.sets, settings, watch.clock())
+        snapshot = watch.watched.snapshot()
+        found = charges(snapshot.sets, settings, watch.clock())
         targets = targets_of(found)
         vantages = {vantage for target in targets for vantage in target.vantages}
         with watch.store.write() as connection:
@@ -173,7 +173,7 @@ class Rounds:
                 return 0
             gap = int(settings.silent_after * settings.interval.total_seconds())
             asking(connection, vantages, watch.clock(), gap)
-            if not glance.problems:  # with an unreadable pin file it is not known what is probed
+            if not snapshot.problems:  # with an unreadable pin file it is not known what is probed
                 end_others(connection, _places(found))
         with watch.store.read() as connection:
             own = [

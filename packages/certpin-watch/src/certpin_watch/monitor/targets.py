@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPattern, HostPolicy, PinSet, TrustAnchors
     from certpin_watch.monitor.settings import Settings
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
 
 @dataclass(frozen=True)

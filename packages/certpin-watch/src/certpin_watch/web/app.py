@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 REPORTS = "/reports"  # where clients send to
 

@@ -13,9 +13,8 @@ from certpin_watch.alerts.run import services
 from certpin_watch.alerts.settings import Tell
 from certpin_watch.alerts.telling import Turn
 from certpin_watch.secret import Secret
-from certpin_watch.settings import Settings
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from tests.watch.alerts._hook import Hook, hook
 from tests.watch.alerts._seen import NOW
 
@@ -33,7 +32,7 @@ class Stage:
         self.now = NOW
         self.found: list[Finding] = []
         table = alerts.Settings(tell=tell, **{"deadline": timedelta(seconds=5), **more})  # type: ignore[arg-type]
-        settings = Settings(pins=(), alerts=table, public_url="https://watch.bank.example/")
+        settings = ServiceSettings(pins=(), alerts=table, public_url="https://watch.bank.example/")
         self.watch = Watch(settings, store, Watched(()), self._clock)
         self.looker = Looker(self.watch, lambda *_: list(self.found))
         self.turns = [Turn(self.watch, each) for each in services(table)]

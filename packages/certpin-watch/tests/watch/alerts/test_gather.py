@@ -22,12 +22,11 @@ from certpin_watch.alerts.gather import Past, gather
 from certpin_watch.alerts.listing import open_alerts
 from certpin_watch.alerts.rules import RULES
 from certpin_watch.alerts.signed_folder import roles_of
-from certpin_watch.patterns import Patterns
+from certpin_watch.snapshot import Patterns, Snapshot, WatchedSet
 from certpin_watch.store.keeping import keep_chains
 from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 from certpin_watch.store.tables.sightings import SIGHTINGS
-from certpin_watch.watched import Glance, WatchedSet
 from tests import kit
 from tests.watch.alerts._seen import HOST, NOW, finding
 from tests.watch.alerts.conftest import Stage
@@ -57,8 +56,8 @@ class _Watched:
     def __init__(self, *sets: WatchedSet) -> None:
         self._sets = sets
 
-    def glance(self) -> Glance:
-        return Glance(self._sets)
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._sets)
 
 
 def _broken(*_: object) -> Any:

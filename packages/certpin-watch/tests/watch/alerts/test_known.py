@@ -14,11 +14,11 @@ from certpin_watch.alerts.settings import Tell
 from certpin_watch.monitor.settings import HostSettings
 from certpin_watch.monitor.settings import Settings as MonitorSettings
 from certpin_watch.secret import Secret
-from certpin_watch.settings import Settings
-from certpin_watch.watched import Glance, WatchedSet
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Snapshot, WatchedSet
 from tests import kit
 
-GLANCE = Glance(
+SNAPSHOT = Snapshot(
     (
         WatchedSet(
             Path("pins.toml"),
@@ -49,9 +49,9 @@ def test_a_rule_of_either_kind_is_known_and_the_nearest_is_named() -> None:
     ],
 )
 def test_a_host_that_may_never_match_is_doubted(host: str, why: str) -> None:
-    said = doubt(host, GLANCE)
+    said = doubt(host, SNAPSHOT)
     assert said.startswith(why) if why else not said
-    assert doubt(host, Glance()) == ""  # nobody knows yet
+    assert doubt(host, Snapshot()) == ""  # nobody knows yet
 
 
 def test_the_hosts_of_settings_are_doubted_by_where_they_stand() -> None:
@@ -59,10 +59,10 @@ def test_the_hosts_of_settings_are_doubted_by_where_they_stand() -> None:
     right = Tell("right", url, hosts=("api.bank.example", "**.bank.example", "b.cdn.example"))
     wrong = Tell("wrong", url, hosts=("api.bnk.example",))
     ways = (HostSettings("a.cdn.example"), HostSettings("ape.bank.example"))
-    settings = Settings(
+    settings = ServiceSettings(
         alerts=AlertSettings(tell=(right, wrong)), monitor=MonitorSettings(hosts=ways)
     )
-    assert [each.partition(": no")[0] for each in doubts(settings, GLANCE)] == [
+    assert [each.partition(": no")[0] for each in doubts(settings, SNAPSHOT)] == [
         "monitor.host ape.bank.example",
         "alerts.tell wrong",
     ]

@@ -17,10 +17,9 @@ from certpin_watch.auth import accounts, tokens
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.auth.require import Guarded, require
 from certpin_watch.auth.routes import routes
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.tables.access import AUDIT
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -71,7 +70,7 @@ class House:
 
     store: Store
     clock: Clock
-    settings: Settings = field(default_factory=Settings)
+    settings: ServiceSettings = field(default_factory=ServiceSettings)
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.settings, self.store, Watched(()), self.clock)
@@ -80,7 +79,7 @@ class House:
 
     def like(self, **settings: Any) -> House:
         """The same store with other settings."""
-        return House(self.store, self.clock, Settings(**settings))
+        return House(self.store, self.clock, ServiceSettings(**settings))
 
     def add(self, name: str, role: str = "viewer", password: str = PASSWORD) -> None:
         hashed = accounts.hash_new(password, name)

@@ -15,7 +15,7 @@ from certpin_watch.auth.headers import POLICY
 from certpin_watch.auth.listening import check_listening
 from certpin_watch.auth.origin import origin_of
 from certpin_watch.auth.settings import Settings as AccessSettings
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
 from tests.watch.auth._kit import House, post
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_an_error_is_said_where_it_belongs(house: House) -> None:
 def _origin(client: str, settings: AccessSettings, **headers: str) -> Any:
     raw = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     scope = {"type": "http", "scheme": "http", "client": (client, 1), "headers": raw}
-    return origin_of(scope, Settings(access=settings))
+    return origin_of(scope, ServiceSettings(access=settings))
 
 
 def test_a_proxy_is_believed_if_it_is_ours() -> None:
@@ -123,7 +123,7 @@ TLS: Any = ("chain.pem", "key.pem")
 
 def _why(house: House, **settings: Any) -> str:
     try:
-        check_listening(Settings(**settings), house.store)
+        check_listening(ServiceSettings(**settings), house.store)
     except ConfigError as exc:
         return exc.problem if exc.fix else "it does not say what to do"
     return ""

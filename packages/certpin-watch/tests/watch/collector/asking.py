@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin_watch.collector.received import Received
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 JSON = "application/json"
 

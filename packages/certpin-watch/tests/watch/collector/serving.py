@@ -21,11 +21,10 @@ from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector
 from certpin_watch.collector.intake import open_intake
 from certpin_watch.secret import Secret
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +40,7 @@ def make_watch(
     **limits: Any,
 ) -> Watch:
     """A watch with a new store, and no pin sets."""
-    settings = Settings(
+    settings = ServiceSettings(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
         access=access or access_settings.Settings(),

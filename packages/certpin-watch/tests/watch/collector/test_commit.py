@@ -14,9 +14,8 @@ from certpin_watch.collector import commit
 from certpin_watch.collector.commit import Committer
 from certpin_watch.collector.counting import count
 from certpin_watch.collector.refusals import NotDurableError
-from certpin_watch.patterns import Patterns
+from certpin_watch.snapshot import Patterns, Watched
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
-from certpin_watch.watched import Watched
 from tests import kit
 from tests.watch.collector.serving import make_watch
 from tests.watch.collector.test_counting import body, failure
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin_watch.collector.received import Received
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
-    from certpin_watch.watch import Watch
 
 POISON = failure(5)
 _PINS = """\
@@ -103,7 +102,7 @@ def test_each_host_is_a_part_by_itself_or_one_with_its_pattern(tmp_path: Path) -
     assert Patterns().share("evil.example") == "*"
     path.write_text(_PINS.format(kit.NOBODY, kit.NOBODY_ELSE))
     patterns = Patterns(
-        Watched((path,)).glance().sets, frozenset({"api.bank.example", "x.example"})
+        Watched((path,)).snapshot().sets, frozenset({"api.bank.example", "x.example"})
     )
     hosts = ("api.bank.example", "a.bank.example", "b.bank.example", "x.example", "no host")
     shares = ["api.bank.example", "*.bank.example", "*.bank.example", "", ""]

@@ -21,11 +21,10 @@ from certpin_watch.collector.stream import connect, ensure_stream, subject
 from certpin_watch.collector.waiting import Waiting, keep_looking, look, note, waiting_of
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.secret import Secret
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import freshness
 from certpin_watch.store.queries.capacity import report_queue
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 from certpin_watch.web.pages import unknowns
 from tests.servers.nats import nats
 
@@ -47,7 +46,7 @@ def test_an_answer_of_jetstream_says_how_much_waits_and_since_when() -> None:
 
 
 def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: Store) -> None:
-    watch = Watch(Settings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     assert _queue(watch) is None
     note(watch, Waiting(0, None))
     found, later = _queue(watch), _queue(watch, 120)
@@ -61,7 +60,7 @@ def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: St
 
 
 def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -> None:
-    watch = Watch(Settings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     note(watch, Waiting(0, None))
     found = _queue(watch, -3600)
     assert found is not None
@@ -70,14 +69,14 @@ def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -
 
 
 def test_pages_and_metrics_say_what_waits(sqlite_store: Store) -> None:
-    watch = Watch(Settings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     now = watch.clock()
     note(watch, Waiting(3, int(now.timestamp()) - 120))
 
     def said(later: int = 0) -> list[str]:
         moment = now + timedelta(seconds=later)
         with watch.store.read() as connection:
-            fresh = freshness.freshness(connection, watch.watched.glance(), moment)
+            fresh = freshness.freshness(connection, watch.watched.snapshot(), moment)
         return [each for each in unknowns.of_the_watch(fresh, moment) if "wait" in each]
 
     (found,) = said()
@@ -106,7 +105,7 @@ def test_what_waits_in_a_real_stream_is_looked_at_again_and_again(
 
     async def work() -> None:
         with nats() as server:
-            there = Settings(nats=Secret(server.url), collector=collector.Settings())
+            there = ServiceSettings(nats=Secret(server.url), collector=collector.Settings())
             watch = replace(Watch(there, sqlite_store, Watched([])))
             client = await connect(Secret(server.url), "a test")
             stream = client.jetstream()
@@ -143,7 +142,7 @@ async def _until(watch: Watch, messages: int) -> None:
 
 @pytest.mark.parametrize("messages", [0, 3])
 def test_without_a_stream_an_empty_one_is_forgotten(sqlite_store: Store, messages: int) -> None:
-    watch = Watch(Settings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     note(watch, Waiting(messages, None))
     asyncio.run(writer.run(watch, asyncio.Event()))
     assert (_queue(watch) is None) == (messages == 0)
@@ -154,4 +153,4 @@ def test_a_service_that_nobody_knows_is_refused_before_anything_begins(
 ) -> None:
     alerts = Alerts(tell=(Tell("chat", Secret("nonsense://")),))
     with pytest.raises(ConfigError, match="chat"):
-        service.make_ready(Watch(Settings(alerts=alerts), sqlite_store, Watched([])))
+        service.make_ready(Watch(ServiceSettings(alerts=alerts), sqlite_store, Watched([])))

@@ -19,7 +19,7 @@ from certpin_watch.monitor.case import Case, Heard, Logged, Look, Scene
 from certpin_watch.monitor.judge import judge
 from certpin_watch.monitor.settings import Settings
 from certpin_watch.monitor.targets import Target, charges
-from certpin_watch.watched import WatchedSet
+from certpin_watch.snapshot import WatchedSet
 from tests import kit
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from certpin_watch.monitor import probing
 from certpin_watch.monitor import settings as monitor
 from certpin_watch.monitor.findings import findings
 from certpin_watch.monitor.scheduler import Rounds
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import hosts
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 from tests import kit
 
 if TYPE_CHECKING:
@@ -60,15 +59,15 @@ class Scene:
 
     def configure(self, **data: Any) -> None:
         """Start the service again with other settings of the monitor."""
-        settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")))
+        settings = ServiceSettings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")))
         watched = Watched([self.folder / "pins.toml"])
         self.watch = Watch(settings, self.watch.store, watched, self.watch.clock)
 
     def host(self) -> Host:
         """Return what pages and API say of the host."""
-        glance = self.watch.watched.glance()
+        snapshot = self.watch.watched.snapshot()
         with self.watch.store.read() as connection:
-            (found,) = hosts.describe_hosts(connection, glance, self.watch.clock(), ["localhost"])
+            (found,) = hosts.describe_hosts(connection, snapshot, self.watch.clock(), ["localhost"])
         return found
 
     def found(self) -> list[Finding]:
@@ -105,7 +104,9 @@ def scene_of(
 ) -> Scene:
     (folder / "root.pem").write_bytes(root.pem)
     more = {name: data.pop(name) for name in ("listen", "tls") if name in data}
-    settings = Settings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")), **more)
+    settings = ServiceSettings(
+        monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")), **more
+    )
     now = [datetime.now(UTC).replace(microsecond=0)]
     watched = Watched([folder / "pins.toml"])
     scene = Scene(Watch(settings, store, watched, lambda: now[0]), folder, now)

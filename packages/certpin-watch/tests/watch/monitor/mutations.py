@@ -30,7 +30,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an unreadable pin file ends no history",
         "scheduler.py",
-        "if not glance.problems:",
+        "if not snapshot.problems:",
         "if True:",
         "test_monitor.py::test_an_unreadable_pin_file_ends_no_history",
     ),

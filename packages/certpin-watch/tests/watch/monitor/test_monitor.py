@@ -132,7 +132,7 @@ def test_versions_in_the_field_come_from_the_journal(
     old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(new) as server:
         scene = watch_over(old, host=[way(server.port)])
-        first = scene.watch.watched.glance().sets[0].pins
+        first = scene.watch.watched.snapshot().sets[0].pins
         at = scene.watch.clock()
         event = Event(at, "ann", "publish", version=1, pins=first, bundled=True, clients=1234)
         (scene.folder / "pins.journal.jsonl").write_text(format_event(event) + "\n")

@@ -14,7 +14,7 @@ from certpin.pins import HostPolicy, HostServer
 from certpin.rotation import History
 from certpin_watch.monitor import settings
 from certpin_watch.monitor.targets import Target, charges, targets_of
-from certpin_watch.watched import WatchedSet
+from certpin_watch.snapshot import WatchedSet
 from tests import kit
 from tests.watch.monitor._scenes import NOW
 

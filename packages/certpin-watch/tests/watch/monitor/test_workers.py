@@ -136,7 +136,7 @@ def maker(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Site]:
-    monkeypatch.setattr(service, "PARTS", {"monitor": scheduler.run})
+    monkeypatch.setattr(service, "TASKS", {"monitor": scheduler.run})
     identity = intermediate.issue("localhost")
     (folder / "chain.pem").write_bytes(identity.chain_pem)
     (folder / "key.pem").write_bytes(identity.key_pem)

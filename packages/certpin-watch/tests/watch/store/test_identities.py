@@ -15,7 +15,7 @@ from certpin.errors import StoreError
 from certpin_watch.collector.received import identity
 from certpin_watch.collector.settings import Settings as Collector
 from certpin_watch.retention import DAY, cutoffs, kinds
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
 from certpin_watch.store import migrate, open_store, partitions
 from certpin_watch.store.identities import HOUR, LATE, HourCount, undated
 from certpin_watch.store.queries.base import Thresholds
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 NOW = int(datetime(2027, 3, 1, 9, 30, tzinfo=UTC).timestamp())
-WINDOW = Settings().retention.identities * DAY
+WINDOW = ServiceSettings().retention.identities * DAY
 
 
-def maintain(store: Store, now: int, settings: Settings | None = None) -> None:
+def maintain(store: Store, now: int, settings: ServiceSettings | None = None) -> None:
     """What retention does with identities in an hour."""
-    settings = settings or Settings()
+    settings = settings or ServiceSettings()
     limits = cutoffs(settings.retention, datetime.fromtimestamp(now, UTC))
     steps = kinds(settings, limits, now, 0, is_sqlite=store.is_sqlite)
     for name in ("partitions", "identity_hours", "old_partitions", "report_identities"):
@@ -193,7 +193,7 @@ def test_identities_are_counted_by_the_hour_once(store: Store) -> None:
 
 def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: Store) -> None:
     hour = NOW - NOW % HOUR
-    few = Settings(collector=Collector(most_identities=10))
+    few = ServiceSettings(collector=Collector(most_identities=10))
     for ago in range(5):
         put(store, hour - ago * HOUR, 4, 10 * ago)
     maintain(store, NOW, few)
@@ -204,7 +204,7 @@ def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: St
         assert "would be counted twice" in found.problem
         # Deleted identities do not come back if the room is larger later.
         later = repeat_window(
-            connection, datetime.fromtimestamp(NOW, UTC), Thresholds.of(Settings())
+            connection, datetime.fromtimestamp(NOW, UTC), Thresholds.of(ServiceSettings())
         )
         assert later.since.timestamp() == hour - HOUR
     put(store, NOW, 100, 1000)

@@ -17,10 +17,9 @@ from certpin_watch.auth.settings import Settings as AccessSettings
 from certpin_watch.health import ProcessHealth
 from certpin_watch.metrics import exporter as metrics
 from certpin_watch.secret import Secret
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import migrate, open_store
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Watched
 from certpin_watch.web.api import routes as api
 from certpin_watch.web.app import application
 from certpin_watch.web.pages import routes as pages
@@ -43,7 +42,7 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
     folder.mkdir()
     store = open_store(f"sqlite:///{folder / 'watch.db'}")
     migrate(store)
-    yield Watch(Settings(), store, Watched([]))
+    yield Watch(ServiceSettings(), store, Watched([]))
     store.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies
 
 import certpin_watch
-from certpin_watch.settings import TABLES, Settings
+from certpin_watch.settings import TABLES, ServiceSettings
 from certpin_watch.web.pages.about import UNITS
 from certpin_watch.web.pages.details import ELSEWHERE, KNOWN, details, digests
 
@@ -104,7 +104,7 @@ def test_text_that_is_no_json_is_shown_as_it_is(text: str) -> None:
 
 
 def test_every_number_of_the_settings_has_a_unit() -> None:
-    settings = Settings()
+    settings = ServiceSettings()
     for part in TABLES:
         table = getattr(settings, part)
         numbers = {

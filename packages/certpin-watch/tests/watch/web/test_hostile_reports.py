@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 HOST = FIRST[2]
 ATTACK = f"{SCRIPT}{BREAKING}{TURNED}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.rotation import DeployedVersions, Timing
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
 
 MOST_DAYS = 400

@@ -14,7 +14,7 @@ from certpin_watch.retention import Settings as Retention
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin_watch.settings import Settings
+    from certpin_watch.settings import ServiceSettings
 
 
 HOUR = 3600
@@ -85,7 +85,7 @@ class Thresholds:
     identities: int = Retention.identities
 
     @staticmethod
-    def of(settings: Settings) -> Thresholds:
+    def of(settings: ServiceSettings) -> Thresholds:
         """As monitor and collector have them."""
         monitor = settings.monitor
         return Thresholds(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.x509 import Certificate
     from certpin.x509.chain import PathCertificate
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
 
 # Cached verdicts: three times as many as one evaluation asks for. Each keeps its chain (200 kB).

@@ -38,7 +38,7 @@ from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from certpin_watch.watched import Glance
+    from certpin_watch.snapshot import Snapshot
 
 
 _MOST_VANTAGES = 100
@@ -126,14 +126,14 @@ class Freshness(msgspec.Struct, frozen=True):
 
 def freshness(
     connection: Connection,
-    glance: Glance,
+    snapshot: Snapshot,
     now: datetime,
     limits: Thresholds = DEFAULT_THRESHOLDS,
     unwritable: str = "",
 ) -> Freshness:
     """All of it. ``unwritable`` is what the store itself says (``Store.trouble``)."""
     belief = believed(connection)
-    watched = names(connection, glance)
+    watched = names(connection, snapshot)
     seen = _seen(connection)
     unseen = [name for name in watched if name not in seen]
     return Freshness(
@@ -143,7 +143,7 @@ def freshness(
         tuple(unseen[:_MOST_NAMED]),
         _vantages(connection, now, limits),
         _leases(connection, now),
-        glance.problems,
+        snapshot.problems,
         _last_report(connection),
         to_datetime_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         report_queue(connection, now),

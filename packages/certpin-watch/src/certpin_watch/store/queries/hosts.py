@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.pins import HostPolicy
-    from certpin_watch.watched import Glance, WatchedSet
+    from certpin_watch.snapshot import Snapshot, WatchedSet
 
 
 # `broken`: a vantage cannot reach it, cannot verify it, or meets a key that some client refuses.
@@ -88,24 +88,24 @@ class Host(msgspec.Struct, frozen=True):
     failures: int = 0
 
 
-def names(connection: Connection, glance: Glance) -> tuple[str, ...]:
+def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     """Every watched host, sorted. Of hosts below wildcards, as many as the first 10,000."""
     found = {
         policy.pattern.name
-        for each in glance.sets
+        for each in snapshot.sets
         for policy in each.pins.policies
         if not policy.pattern.wildcard
     }
-    if any(policy.pattern.wildcard for each in glance.sets for policy in each.pins.policies):
+    if any(policy.pattern.wildcard for each in snapshot.sets for policy in each.pins.policies):
         statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
         seen = connection.execute(statement.order_by(SIGHTINGS.c.host).limit(_MOST_COVERED))
-        found.update(name for name in seen.scalars() if policies_of(glance, name))
+        found.update(name for name in seen.scalars() if policies_of(snapshot, name))
     return tuple(sorted(found))
 
 
 def hosts(
     connection: Connection,
-    glance: Glance,
+    snapshot: Snapshot,
     now: datetime,
     *,
     after: str = "",
@@ -114,33 +114,33 @@ def hosts(
 ) -> Page[Host]:
     """The watched hosts whose names come after another, by name."""
     limit = clamp_limit(limit)
-    following = [name for name in names(connection, glance) if name > after][: limit + 1]
-    found = describe_hosts(connection, glance, now, following[:limit], limits)
+    following = [name for name in names(connection, snapshot) if name > after][: limit + 1]
+    found = describe_hosts(connection, snapshot, now, following[:limit], limits)
     return Page(found, (following[limit - 1],) if len(following) > limit else None)
 
 
 def host(
     connection: Connection,
-    glance: Glance,
+    snapshot: Snapshot,
     now: datetime,
     name: str,
     limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
     """One host; ``None`` where no watched pin set covers it."""
-    return next(iter(describe_hosts(connection, glance, now, [name], limits)), None)
+    return next(iter(describe_hosts(connection, snapshot, now, [name], limits)), None)
 
 
 def describe_hosts(
     connection: Connection,
-    glance: Glance,
+    snapshot: Snapshot,
     now: datetime,
     wanted: Sequence[str],
     limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Host, ...]:
     """These hosts, in this order; those that no watched pin set covers are left out."""
-    covered = {name: policies_of(glance, name) for name in wanted}
+    covered = {name: policies_of(snapshot, name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
-    judge = PinJudge(glance, now)
+    judge = PinJudge(snapshot, now)
     seen = current_by_location(connection, judge, known, limits)
     alerts, failures = _alerts(connection, known), _failures(connection, known, now)
     return tuple(
@@ -153,10 +153,10 @@ def describe_hosts(
     )
 
 
-def policies_of(glance: Glance, name: str) -> tuple[tuple[WatchedSet, HostPolicy], ...]:
+def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[WatchedSet, HostPolicy], ...]:
     """The policies that cover a host, one of each pin set that has one."""
     try:
-        found = [(each, each.pins.policy_for(name)) for each in glance.sets]
+        found = [(each, each.pins.policy_for(name)) for each in snapshot.sets]
     except HostError:
         return ()
     return tuple((each, policy) for each, policy in found if policy is not None)
@@ -261,7 +261,7 @@ _MAX_PATHS = 50  # vantages and addresses that are looked at
 
 
 def expected_path(
-    connection: Connection, glance: Glance, now: datetime, host: str
+    connection: Connection, snapshot: Snapshot, now: datetime, host: str
 ) -> tuple[bytes, ...]:
     """The path that a vantage verified last, leaf to root; nothing where none did.
 
@@ -274,16 +274,16 @@ def expected_path(
     rows = connection.execute(statement.limit(_MAX_PATHS)).scalars()
     digests = list(dict.fromkeys(map(bytes, rows)))
     if len(digests) > 1:
-        pinned = _pinned(connection, glance, now, host, digests)
+        pinned = _pinned(connection, snapshot, now, host, digests)
         digests.sort(key=lambda each: each not in pinned)
     return load_der(connection, digests[0]) or () if digests else ()
 
 
 def _pinned(
-    connection: Connection, glance: Glance, now: datetime, host: str, digests: list[bytes]
+    connection: Connection, snapshot: Snapshot, now: datetime, host: str, digests: list[bytes]
 ) -> set[bytes]:
     """Those of the paths that a pin file allows."""
-    policies = [policy for _, policy in policies_of(glance, host)]
+    policies = [policy for _, policy in policies_of(snapshot, host)]
     kept = load_chains(connection, digests)
     return {
         digest

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.rotation import Version
     from certpin.x509 import Chain
-    from certpin_watch.watched import Glance, WatchedSet
+    from certpin_watch.snapshot import Snapshot, WatchedSet
 
 
 _MICROSECONDS = 1_000_000  # of a second
@@ -84,10 +84,10 @@ Answer = Literal["match", "compromised-key", "mismatch", "expired", "no-chain", 
 class PinJudge:
     """One moment of the watched pin sets. What each set's journal means is worked out once."""
 
-    def __init__(self, glance: Glance, now: datetime) -> None:
-        self.sets = glance.sets
+    def __init__(self, snapshot: Snapshot, now: datetime) -> None:
+        self.sets = snapshot.sets
         self.now = now
-        self._alive = {each.path: each.alive(now) for each in glance.sets}
+        self._alive = {each.path: each.alive(now) for each in snapshot.sets}
 
     def alive(self, watched: WatchedSet) -> tuple[Version, ...]:
         """The versions of a set that some client may hold."""

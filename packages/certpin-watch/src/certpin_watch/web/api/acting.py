@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.requests import Request
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _TAKEN, _GIVEN_BACK = "alert.acknowledged", "alert.unacknowledged"
 # By the last part of the address: a description, and the word for the audit log.

@@ -40,8 +40,8 @@ def _silences(ask: Ask) -> Listed[alerts.Silence]:
 
 
 def _status(ask: Ask) -> freshness.Freshness:
-    glance, trouble = ask.watch.watched.glance(), ask.watch.store.trouble
-    return freshness.freshness(ask.connection, glance, ask.now, ask.limits, trouble.reason)
+    snapshot, trouble = ask.watch.watched.snapshot(), ask.watch.store.trouble
+    return freshness.freshness(ask.connection, snapshot, ask.now, ask.limits, trouble.reason)
 
 
 _STATE = asking.choice("state", "Which alerts.", get_args(alerts.Which), "open")

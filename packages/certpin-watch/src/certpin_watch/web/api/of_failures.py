@@ -64,7 +64,7 @@ def _samples(ask: Ask) -> Listed[reports.Sample]:
 def _top_chains(ask: Ask) -> list[failures.ChainCount]:
     limit = ask.query["limit"]
     found = failures.top_chains(ask.connection, ask.within, only=_only(ask), limit=limit)
-    judge = ChainJudge(ask.watch.watched.glance().sets, ask.now)
+    judge = ChainJudge(ask.watch.watched.snapshot().sets, ask.now)
     return list(failures.with_verdicts(ask.connection, judge, found))
 
 

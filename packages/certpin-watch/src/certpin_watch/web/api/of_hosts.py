@@ -18,7 +18,7 @@ def _hosts(ask: Ask) -> Listed[hosts.Host]:
     return listed(
         hosts.hosts(
             ask.connection,
-            ask.watch.watched.glance(),
+            ask.watch.watched.snapshot(),
             ask.now,
             after=after[0],
             limit=ask.query["limit"],
@@ -28,8 +28,8 @@ def _hosts(ask: Ask) -> Listed[hosts.Host]:
 
 
 def _host(ask: Ask) -> hosts.Host:
-    glance = ask.watch.watched.glance()
-    return there(hosts.host(ask.connection, glance, ask.now, name_of(ask), ask.limits))
+    snapshot = ask.watch.watched.snapshot()
+    return there(hosts.host(ask.connection, snapshot, ask.now, name_of(ask), ask.limits))
 
 
 def _sightings(ask: Ask) -> Listed[sightings.Sighting]:
@@ -45,7 +45,7 @@ def _changes(ask: Ask) -> list[sightings.Change]:
 def _covered(ask: Ask) -> str:
     """The name of a watched host: what was seen of others is nobody's business."""
     name = name_of(ask)
-    there(hosts.policies_of(ask.watch.watched.glance(), name) or None)
+    there(hosts.policies_of(ask.watch.watched.snapshot(), name) or None)
     return name
 
 

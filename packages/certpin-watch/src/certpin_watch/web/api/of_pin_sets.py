@@ -14,7 +14,7 @@ from certpin_watch.web.api.resource import Resource, there
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from certpin_watch.watched import WatchedSet
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.web.api.resource import Ask
 
 
@@ -30,7 +30,7 @@ class PinSetFacts(msgspec.Struct, frozen=True):
 
 
 def _pin_sets(ask: Ask) -> list[PinSetFacts]:
-    return [_pin_set(each, ask.now) for each in ask.watch.watched.glance().sets]
+    return [_pin_set(each, ask.now) for each in ask.watch.watched.snapshot().sets]
 
 
 def _pin_set(watched: WatchedSet, now: datetime) -> PinSetFacts:
@@ -46,7 +46,7 @@ def _pin_set(watched: WatchedSet, now: datetime) -> PinSetFacts:
 
 
 def _adoption(ask: Ask) -> adoption.Adoption:
-    sets = ask.watch.watched.glance().sets
+    sets = ask.watch.watched.snapshot().sets
     found = there(next((each for each in sets if each.pins.name == ask.path["name"]), None))
     return adoption.adoption(ask.connection, found, ask.now, days=ask.query["days"])
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from certpin_watch.snapshot import Watch
     from certpin_watch.store.queries.base import Page
-    from certpin_watch.watch import Watch
 
 Item = TypeVar("Item")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 _CHAIN = Resource(openapi.CHAIN_PEM, "", bytes, chain_pem, lasts=True)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 
 _PATIENCE = 30.0  # seconds for a whole body

@@ -79,7 +79,7 @@ def about(asked: Asked) -> Response:
     return asked.page(
         "about.html",
         fresh=fresh,
-        sets=asked.glance.sets,
+        sets=asked.snapshot.sets,
         unknowns=unknowns.of_the_watch(fresh, asked.now, asked.health),
         general=list(_general(asked)),
         parts_of=[

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
 
 
 def endpoint(

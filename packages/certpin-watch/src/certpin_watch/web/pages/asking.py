@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.watch import Watch
-    from certpin_watch.watched import Glance
+    from certpin_watch.snapshot import Snapshot, Watch
 
 _LARGEST = 2**63 - 1
 _LONGEST = 300  # characters of anything that is asked
@@ -42,14 +41,14 @@ class Asked:
     form: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
-    def glance(self) -> Glance:
+    def snapshot(self) -> Snapshot:
         """The pin sets as they are now."""
-        return self.watch.watched.glance()
+        return self.watch.watched.snapshot()
 
     @cached_property
     def judge(self) -> ChainJudge:
         """The pins as they are now, for the chains that clients met."""
-        return ChainJudge(self.glance.sets, self.now)
+        return ChainJudge(self.snapshot.sets, self.now)
 
     @property
     def limits(self) -> Thresholds:
@@ -71,7 +70,7 @@ class Asked:
     def freshness(self, connection: Connection) -> Freshness:
         """How old what the watch knows is."""
         trouble = self.watch.store.trouble.reason
-        return freshness(connection, self.glance, self.now, self.limits, trouble)
+        return freshness(connection, self.snapshot, self.now, self.limits, trouble)
 
     def text(self, name: str) -> str:
         """A parameter of the query; empty where there is none."""

@@ -48,8 +48,8 @@ def fleet(asked: Asked) -> Response:
     """The page."""
     settings = asked.watch.settings.alerts
     with asked.connection() as connection:
-        names = hosts.names(connection, asked.glance)
-        every = hosts.describe_hosts(connection, asked.glance, asked.now, names, asked.limits)
+        names = hosts.names(connection, asked.snapshot)
+        every = hosts.describe_hosts(connection, asked.snapshot, asked.now, names, asked.limits)
         fresh = asked.freshness(connection)
         order = asked.choice("sort", tuple(_ORDERS))
         chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
@@ -74,7 +74,7 @@ def fleet(asked: Asked) -> Response:
         order=order,
         at=at,
         pages=pages,
-        sets=[each.pins.name for each in asked.glance.sets],
+        sets=[each.pins.name for each in asked.snapshot.sets],
         asked={name: asked.text(name) for name in ("q", "status", "set")},
         unknowns=unknowns.of_the_watch(fresh, asked.now, asked.health),
     )

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.store.queries.adoption import Adoption
-    from certpin_watch.watched import WatchedSet
 
 _DAY = timedelta(days=1)
 _MOST_VERSIONS = 8  # of the picture of lives

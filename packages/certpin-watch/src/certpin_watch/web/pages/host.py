@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin.pins import HostPin, HostPolicy
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.store.queries.chains import Issued
     from certpin_watch.store.queries.hosts import Host
     from certpin_watch.store.queries.sightings import Vantage
-    from certpin_watch.watched import WatchedSet
     from certpin_watch.web.pages.asking import Asked
 
 _WEEK = timedelta(days=7)
@@ -73,10 +73,10 @@ def host(asked: Asked) -> Response:
     """The page."""
     name = asked.request.path_params["name"]
     with asked.connection() as connection:
-        found = facts.host(connection, asked.glance, asked.now, name, asked.limits)
+        found = facts.host(connection, asked.snapshot, asked.now, name, asked.limits)
         if found is None:
             raise Missing(f"a host {name[:80]}")
-        policies = facts.policies_of(asked.glance, name)
+        policies = facts.policies_of(asked.snapshot, name)
         within = report_counts.Range(asked.now - _WEEK, asked.now)
         only = report_counts.ReportFilter(host=name)
         return asked.page(

@@ -102,7 +102,7 @@ def met(asked: Asked) -> Response:
 
 def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes, ...]:
     """The path that is expected of a host; nothing where no vantage verified one."""
-    return expected_path(connection, asked.glance, asked.now, host)
+    return expected_path(connection, asked.snapshot, asked.now, host)
 
 
 def described(
@@ -120,7 +120,7 @@ def described(
 
 def anchors_of(asked: Asked, host: str) -> tuple[bytes, ...]:
     """The roots that the pin files name for a host."""
-    policies = facts.policies_of(asked.glance, host)
+    policies = facts.policies_of(asked.snapshot, host)
     return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
 
 
@@ -138,7 +138,7 @@ def _digest(asked: Asked) -> bytes:
 def _host(asked: Asked, names: list[str]) -> str:
     """Return the host of the query if it is a known one; else the one with the most reports."""
     wanted = asked.text("host")
-    if wanted in names or facts.policies_of(asked.glance, wanted):
+    if wanted in names or facts.policies_of(asked.snapshot, wanted):
         return wanted
     return names[0] if names else ""
 
@@ -146,7 +146,7 @@ def _host(asked: Asked, names: list[str]) -> str:
 def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> ChainContext:
     pins: tuple[HostPin, ...] = tuple(
         entry
-        for _, policy in facts.policies_of(asked.glance, host)
+        for _, policy in facts.policies_of(asked.snapshot, host)
         for entry in policy.pins
         if entry.live
     )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.store.queries.adoption import Adoption, Held
-    from certpin_watch.watched import WatchedSet
     from certpin_watch.web.pages.asking import Asked
 
 _DAYS = {"30": 30, "90": 90, "365": 365}
@@ -47,15 +47,15 @@ def overview(asked: Asked) -> Response:
     with asked.connection() as connection:
         rows = [
             (each, facts.adoption(connection, each, asked.now, days=8))
-            for each in asked.glance.sets
+            for each in asked.snapshot.sets
         ]
-    return asked.page("pin_sets.html", rows=rows, problems=asked.glance.problems)
+    return asked.page("pin_sets.html", rows=rows, problems=asked.snapshot.problems)
 
 
 def pin_set(asked: Asked) -> Response:
     """One of them."""
     name = asked.request.path_params["name"]
-    watched = next((each for each in asked.glance.sets if each.pins.name == name), None)
+    watched = next((each for each in asked.snapshot.sets if each.pins.name == name), None)
     if watched is None:
         raise Missing(f"a pin set {name[:80]}")
     days = _DAYS[asked.choice("days", ("90", "30", "365"))]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPin, HostPolicy, State
     from certpin.rotation import Adoption
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.store.queries.hosts import Host
-    from certpin_watch.watched import WatchedSet
     from certpin_watch.web.pages.asking import Asked
 
 _SHORTEST, _LONGEST, _AHEAD = timedelta(days=60), timedelta(days=540), timedelta(days=45)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from certpin_watch.watch import Watch
+    from certpin_watch.snapshot import Watch
     from certpin_watch.web.pages.asking import Asked
 
 # A new page is one module, one template, and one line here.

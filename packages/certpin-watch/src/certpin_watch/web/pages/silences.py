@@ -86,7 +86,7 @@ def end(asked: Asked) -> Response:
 def _doubts(asked: Asked, items: Iterable[facts.Silence]) -> dict[str, str]:
     """By their hosts: why those in force may match nothing."""
     hosts = {each.host for each in items if each.active and each.host}
-    found = {host: doubt(host, asked.glance) for host in hosts}
+    found = {host: doubt(host, asked.snapshot) for host in hosts}
     return {host: why for host, why in found.items() if why}
 
 

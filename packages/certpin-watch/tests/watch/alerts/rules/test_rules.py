@@ -16,8 +16,8 @@ from certpin_watch.alerts.rules import RULES
 from certpin_watch.alerts.rules.old_app_fails import order
 from certpin_watch.alerts.touched import touched
 from certpin_watch.alerts.windows import windows
+from certpin_watch.snapshot import WatchedSet
 from certpin_watch.store.queries.capacity import Queue, Sweep, Window
-from certpin_watch.watched import WatchedSet
 from tests import kit
 from tests.watch.alerts._seen import HOST, NOW, SETTINGS, finding
 

@@ -16,7 +16,8 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, History, Timing
-from certpin_watch.settings import Settings
+from certpin_watch.settings import ServiceSettings
+from certpin_watch.snapshot import Snapshot, Watch, Watched, WatchedSet
 from certpin_watch.store.keeping import keep_chains
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin_watch.store.tables.reports import (
@@ -26,8 +27,6 @@ from certpin_watch.store.tables.reports import (
     REPORT_SAMPLES,
 )
 from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
-from certpin_watch.watch import Watch
-from certpin_watch.watched import Glance, Watched, WatchedSet
 from tests import kit
 from tests.watch._sums import add_up
 
@@ -91,22 +90,22 @@ def journal() -> History:
     )  # fmt: skip
 
 
-def glance(*problems: str) -> Glance:
-    return Glance((WatchedSet(Path("pins.toml"), pins(12), journal()),), problems)
+def snapshot(*problems: str) -> Snapshot:
+    return Snapshot((WatchedSet(Path("pins.toml"), pins(12), journal()),), problems)
 
 
 @dataclass
 class Fixed(Watched):
     """Pin sets that are not on any disk."""
 
-    found: Glance
+    found: Snapshot
 
-    def glance(self) -> Glance:
+    def snapshot(self) -> Snapshot:
         return self.found
 
 
 def watch(store: Store, **fields: Any) -> Watch:
-    return Watch(Settings(**fields), store, Fixed(glance()), lambda: NOW)
+    return Watch(ServiceSettings(**fields), store, Fixed(snapshot()), lambda: NOW)
 
 
 def at(moment: datetime) -> int:

@@ -63,7 +63,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "api: hosts that nobody watches",
         "certpin_watch/web/api/of_hosts.py",
-        "    there(hosts.policies_of(ask.watch.watched.glance(), name) or None)\n",
+        "    there(hosts.policies_of(ask.watch.watched.snapshot(), name) or None)\n",
         "",
         _API + "what_is_not_there_is_not_found",
     ),
@@ -76,8 +76,8 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "telemetry: attributes of a list",
-        "certpin_watch/telemetry/spans.py",
-        "        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_LONGEST]\n"
+        "certpin_watch/_otel.py",
+        "        ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_MAX_VALUE]\n"
         "        for name, value in recorded.items()\n"
         "        if name in ATTRIBUTES\n",
         "        ATTRIBUTES.get(name, name): value\n        for name, value in recorded.items()\n",
@@ -85,7 +85,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "telemetry: the instrumentation gets a request without its values",
-        "certpin_watch/telemetry/requests.py",
+        "certpin_watch/telemetry.py",
         '{"type": "http", "method": method, _REQUEST: scope}',
         '{**scope, "method": method, _REQUEST: scope}',
         "tests/watch/test_telemetry.py::test_a_client_joins_no_trace",

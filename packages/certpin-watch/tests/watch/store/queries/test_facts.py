@@ -44,7 +44,7 @@ def test_each_host_stands_as_its_worst_vantage_does(
     store: Store, digests: dict[str, bytes]
 ) -> None:
     with store.read() as connection:
-        found = hosts.hosts(connection, world.glance(), NOW)
+        found = hosts.hosts(connection, world.snapshot(), NOW)
     assert found.next is None
     api, new, pay = found.items
     assert (api.name, new.name, pay.name) == (API, NEW, PAY)
@@ -71,10 +71,10 @@ def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, by
     del digests
     with store.read() as connection:
         late = NOW + 2 * HOUR
-        host = hosts.host(connection, world.glance(), late, PAY)
+        host = hosts.host(connection, world.snapshot(), late, PAY)
         assert host is not None
         assert "not-seen-lately" in host.problems
-        doubts = freshness.freshness(connection, world.glance("pins.toml: broken"), late)
+        doubts = freshness.freshness(connection, world.snapshot("pins.toml: broken"), late)
     assert [each.stale for each in doubts.vantages] == [True, True]
     assert doubts.unseen == (NEW,)
     assert doubts.problems == ("pins.toml: broken",)
@@ -90,7 +90,7 @@ def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, b
             budget.hold(connection)
             budget.spend(connection, used - budget.used_of(connection))
         with store.read() as connection:
-            found = freshness.freshness(connection, world.glance(), NOW, limits)
+            found = freshness.freshness(connection, world.snapshot(), NOW, limits)
         assert [each.name for each in found.full] == names
         words = " ".join(unknowns.of_the_watch(found, NOW))
         assert ("bytes (14,680,064)" in words) == bool(names)
@@ -103,7 +103,7 @@ def test_soon_is_measured_by_the_life_of_a_certificate_as_the_monitor_does(
     """One of 40 days: at 30, the setting, nobody has to do anything, and nobody is told."""
     world.fill(sqlite_store)
     with sqlite_store.read() as connection:
-        then = hosts.host(connection, world.glance(), NOW + days * DAY, PAY)
+        then = hosts.host(connection, world.snapshot(), NOW + days * DAY, PAY)
     assert then is not None
     assert ("certificate-ends" in then.problems) == soon
 
@@ -111,11 +111,11 @@ def test_soon_is_measured_by_the_life_of_a_certificate_as_the_monitor_does(
 def test_hosts_come_in_pages_by_their_names(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
-        first = hosts.hosts(connection, world.glance(), NOW, limit=2)
+        first = hosts.hosts(connection, world.snapshot(), NOW, limit=2)
         assert first.next == (NEW,)
-        rest = hosts.hosts(connection, world.glance(), NOW, after=NEW, limit=2)
-        assert hosts.host(connection, world.glance(), NOW, "evil.example") is None
-        assert hosts.host(connection, world.glance(), NOW, "a..b") is None
+        rest = hosts.hosts(connection, world.snapshot(), NOW, after=NEW, limit=2)
+        assert hosts.host(connection, world.snapshot(), NOW, "evil.example") is None
+        assert hosts.host(connection, world.snapshot(), NOW, "a..b") is None
     assert [each.name for each in rest.items] == [PAY]
 
 
@@ -185,8 +185,8 @@ def test_what_is_expected_has_a_pin_however_new_another_path_is(store: Store) ->
         strange = SIGHTINGS.c.verified == found["stranger"]
         connection.execute(update(SIGHTINGS).where(strange).values(last_at=world.at(NOW)))
     with store.read() as connection:
-        path = expected_path(connection, world.glance(), NOW, API)
-        assert expected_path(connection, world.glance(), NOW, NEW) == ()
+        path = expected_path(connection, world.snapshot(), NOW, API)
+        assert expected_path(connection, world.snapshot(), NOW, NEW) == ()
     assert path == world.ders(world.identity(API))
 
 
@@ -216,7 +216,7 @@ def test_bytes_that_are_no_certificate_are_told_as_such(store: Store) -> None:
 def test_adoption_is_counted_by_version_and_day(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
-        found = adoption.adoption(connection, world.glance().sets[0], NOW, days=30)
+        found = adoption.adoption(connection, world.snapshot().sets[0], NOW, days=30)
         told = adoption.reported_usage(connection, "bank", NOW, [11, 12])
         apps = adoption.apps(connection, "bank", NOW - DAY)
     by_version = {each.version: each for each in found.versions}
@@ -237,7 +237,7 @@ def test_versions_that_anybody_invents_do_not_crowd_out_those_of_the_journal(
             world.present(connection, 1, number, 9)
         world.present(connection, 1, 12, 1)
     with store.read() as connection:
-        found = adoption.adoption(connection, world.glance().sets[0], NOW)
+        found = adoption.adoption(connection, world.snapshot().sets[0], NOW)
     assert {11, 12} <= {each.version for each in found.versions}
     assert len(found.versions) <= 102
     assert found.other > 0

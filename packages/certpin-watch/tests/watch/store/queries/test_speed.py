@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 YEAR = Range(NOW - 365 * DAY, NOW)
-GLANCE = world.glance()
+SNAPSHOT = world.snapshot()
 QUESTIONS: dict[str, Callable[[Connection], object]] = {
-    "hosts": lambda c: hosts.hosts(c, GLANCE, NOW),
+    "hosts": lambda c: hosts.hosts(c, SNAPSHOT, NOW),
     "history": lambda c: sightings.history(c, API),
     "next page": lambda c: sightings.history(c, API, before=(1, 1)),
     "series of a host": lambda c: failures.series(c, YEAR, only=ReportFilter(host=API)),
@@ -41,11 +41,11 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "groups": lambda c: reports.groups(c, YEAR, before=(1, 1)),
     "total": lambda c: failures.total(c, YEAR),
     "top chains": lambda c: failures.top_chains(c, YEAR),
-    "adoption": lambda c: adoption.adoption(c, GLANCE.sets[0], NOW),
+    "adoption": lambda c: adoption.adoption(c, SNAPSHOT.sets[0], NOW),
     "told": lambda c: adoption.reported_usage(c, "bank", NOW, [11]),
     "open alerts": lambda c: alerts.open_alerts(c, Settings()),
     "alerts of a host": lambda c: alerts.alerts(c, Settings(), host=API),
-    "freshness": lambda c: freshness.freshness(c, GLANCE, NOW),
+    "freshness": lambda c: freshness.freshness(c, SNAPSHOT, NOW),
 }
 # Small tables, and an index as a whole: what is asked from each vantage, who holds a lease or has a
 # token, and the one stream that there is; sums in the order of their places, and what they are of.

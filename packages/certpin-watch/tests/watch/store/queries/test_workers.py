@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from certpin_watch.auth import tokens
 from certpin_watch.metrics.families import _contacts
 from certpin_watch.monitor.sightings import asking
+from certpin_watch.snapshot import Watched
 from certpin_watch.store.queries.freshness import freshness, workers
-from certpin_watch.watched import Watched
 from certpin_watch.web.pages import unknowns
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: St
         tokens.revoke(connection, made(connection, "gone", "worker:ams1", used=NOW), NOW)
     with store.read() as connection:
         found = [(each.name, each.token, each.vantage) for each in workers(connection, NOW)]
-        fresh = freshness(connection, Watched([]).glance(), NOW)
+        fresh = freshness(connection, Watched([]).snapshot(), NOW)
         assert workers(connection, NOW + HOUR) == ()
     assert found == [("fra1-a", heard, "fra1"), ("fra1-b", new, "fra1")]
     (sample,) = _contacts(fresh).samples
@@ -52,7 +52,7 @@ def test_a_silent_location_says_when_its_workers_were_heard(store: Store) -> Non
         made(connection, "ams1-a", "worker:ams1")
         made(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
     with store.read() as connection:
-        told = unknowns.of_the_watch(freshness(connection, Watched([]).glance(), NOW), NOW)
+        told = unknowns.of_the_watch(freshness(connection, Watched([]).snapshot(), NOW), NOW)
     silent = [each for each in told if "is silent" in each]
     said = "is silent: it never answered."
     assert silent == [

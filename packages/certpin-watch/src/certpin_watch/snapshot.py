@@ -1,0 +1,150 @@
+"""The monitored pin sets: read from their files, asked by every part, and shared by hosts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError, HostError
+from certpin.pinfile import PinSet
+from certpin.pins import utc_now
+from certpin.rotation import History, Timing, journal_path, load_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from certpin.rotation import DeployedVersions, Version
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.store import Store
+
+_MAX_KNOWN_HOSTS = 100_000  # hosts whose pattern is remembered
+
+
+@dataclass(frozen=True)
+class WatchedSet:
+    """A pin file as it was last read without an error, and the history in its journal."""
+
+    path: Path
+    pins: PinSet
+    history: History
+
+    @property
+    def field(self) -> DeployedVersions:
+        """Every version that was released."""
+        return self.history.deployed
+
+    @property
+    def timing(self) -> Timing:
+        """The delays that were last declared in the journal, or the defaults."""
+        return self.history.timing or Timing()
+
+    def alive(self, at: datetime) -> tuple[Version, ...]:
+        """The versions that clients may still hold."""
+        return self.field.alive(at, self.timing)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The pin sets that could be read, and the problems with the others, which name the file."""
+
+    sets: tuple[WatchedSet, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Watched:
+    """The monitored pin files. A file that breaks keeps its last good content. Thread-safe."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.paths = tuple(paths)
+        self._lock = threading.Lock()
+        self._marks: dict[Path, tuple[object, ...]] = {}
+        self._sets: dict[Path, WatchedSet] = {}
+        self._problems: dict[Path, str] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Return the current content. Reads only files that changed, and never raises."""
+        with self._lock:
+            for path in self.paths:
+                self._refresh(path)
+            sets = tuple(self._sets[path] for path in self.paths if path in self._sets)
+            return Snapshot(sets, tuple(self._problems.values()))
+
+    def _refresh(self, path: Path) -> None:
+        mark = (_mark(path), _mark(journal_path(path)))
+        if self._marks.get(path) == mark:
+            return
+        self._problems.pop(path, None)
+        try:
+            pins = PinSet.load(path)
+            self._sets[path] = WatchedSet(path, pins, load_journal(journal_path(path)))
+        except ConfigError as exc:
+            self._problems[path] = str(exc)
+        self._marks[path] = mark
+
+
+def _mark(path: Path) -> object:
+    """Return a value that changes when the file does."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+@dataclass
+class Patterns:
+    """Assigns hosts to the patterns of pin sets, for quotas.
+
+    Clients choose the hosts in their reports. So a quota is for all names below a pattern together,
+    and hosts that are not monitored have no quota of their own. ``named`` are hosts below wildcards
+    that the monitor probes.
+    """
+
+    sets: tuple[WatchedSet, ...] = ()
+    named: frozenset[str] = frozenset()
+    _known: dict[str, str] = field(default_factory=dict)
+
+    def renewed(self, sets: tuple[WatchedSet, ...]) -> Patterns:
+        """Return these patterns, or those of ``sets`` if they differ."""
+        return self if self.sets == sets else Patterns(sets, self.named)
+
+    def of(self, host: str) -> str:
+        """Return the pattern that covers a host; empty if it is not monitored."""
+        if (pattern := self._known.get(host)) is None:
+            if len(self._known) >= _MAX_KNOWN_HOSTS:
+                self._known.clear()
+            pattern = self._known[host] = self._find(host)
+        return pattern
+
+    def share(self, host: str) -> str:
+        """Return the name of the quota of a host: its own name if it is probed, else its pattern.
+
+        Without pin sets, all hosts share one quota.
+        """
+        if not self.sets:
+            return "*"
+        pattern = self.of(host)
+        return host if pattern and host in self.named else pattern
+
+    def _find(self, host: str) -> str:
+        for pin_set in self.sets:
+            try:
+                policy = pin_set.pins.policy_for(host)
+            except HostError:
+                return ""
+            if policy is not None:
+                return str(policy.pattern)
+        return ""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The context of every part of the service: settings, store, pin files and clock."""
+
+    settings: ServiceSettings
+    store: Store
+    watched: Watched
+    clock: Callable[[], datetime] = utc_now

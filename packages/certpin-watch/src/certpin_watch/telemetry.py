@@ -1,0 +1,254 @@
+"""OpenTelemetry: request traces, spans of the service's own work, and its counters as metrics.
+
+    with telemetry.span("certpin.probes", vantage="eu") as note:
+        ...
+        note(outcome="verified")
+
+OpenTelemetry's packages are loaded only if the table ``[telemetry]`` names an endpoint; ``_otel``
+has the code that needs them. A span is exported with the attributes of a list only, and without
+events. It never contains the content of a report, a host, an address, a query, a header or the
+message of an error. A client can't join a trace, because ``traceparent`` is not read.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError, InputError
+from certpin.pins.policy import is_report_address
+from certpin.rotation import parse_duration
+from certpin_watch.secret import read_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from certpin.pinfile.fields import Table
+    from certpin_watch.counters import Counters
+    from certpin_watch.secret import Secret
+
+KNOWN: tuple[str, ...] = ("endpoint", "headers", "interval", "sampling", "service_name")
+
+_MIN_INTERVAL = timedelta(seconds=1)
+_EXPORT_TIMEOUT = 5  # seconds for one export, and for the last one at shutdown
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Keys of an ASGI scope: the real request, and the span of the request.
+_REQUEST, _SPAN = "certpin.request", "certpin.span"
+
+
+@dataclass(frozen=True)
+class TelemetrySettings:
+    """The table ``[telemetry]``. Without an endpoint there is no telemetry.
+
+    ``headers`` are NAME=VALUE pairs, separated by commas. ``sampling`` is the share of traces that
+    is exported, ``interval`` the time between two exports of metrics.
+    """
+
+    endpoint: str = ""
+    headers: Secret | None = None
+    service_name: str = "certpin-watch"
+    sampling: float = 1.0
+    interval: timedelta = timedelta(seconds=60)
+
+
+@contextmanager
+def exporting(
+    settings: TelemetrySettings, counters: Counters
+) -> Iterator[Callable[[ASGIApp], ASGIApp]]:
+    """Export telemetry while the block runs.
+
+    Yields:
+        A function that traces the requests of an ASGI application. Without an endpoint it returns
+        the application unchanged.
+
+    Raises:
+        ConfigError: OpenTelemetry is not installed, or the headers are invalid.
+    """
+    if not settings.endpoint:
+        yield lambda app: app
+        return
+    telemetry = _Telemetry(settings, counters)
+    try:
+        yield lambda app: _trace_requests(app, telemetry.instrument)
+    finally:
+        telemetry.stop()
+
+
+@contextmanager
+def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
+    """Record a span of the block's work. Without telemetry, do nothing.
+
+    Args:
+        name: the span's name.
+        attributes: names without ``certpin.``, with underscores for dots: ``batch_size=12``.
+
+    Yields:
+        A function that adds attributes to the span.
+    """
+    if not _active:
+        yield _ignore_attributes
+        return
+    with _active[-1].span(name, attributes) as note:
+        yield note
+
+
+def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
+    """Record the route of a request in its span, as in ``/hosts/{name}``.
+
+    It is called before the access checks, so that a refused request has its route, too.
+
+    Args:
+        scope: the request.
+        route: the route's path, or the routes of which the first that matches is recorded.
+    """
+    span = scope.get(_SPAN)
+    if span is None:
+        return
+    path = route if isinstance(route, str) else _matching_path(scope, route)
+    if path is not None:
+        span.set_attribute("http.route", path)
+
+
+def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:
+    """Parse the headers of an export into values by lower-case name.
+
+    Raises:
+        ConfigError: the text is not a list of NAME=VALUE. The error doesn't contain the text.
+    """
+    text = headers.reveal() if headers else ""
+    pairs = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    if not all(name.strip() and equals for name, equals, _ in pairs):
+        raise ConfigError("these are no headers", key=key, fix="write NAME=VALUE,NAME=VALUE")
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+class _Telemetry:
+    """The running export of traces and metrics (OTLP over HTTP)."""
+
+    def __init__(self, settings: TelemetrySettings, counters: Counters) -> None:
+        try:
+            from certpin_watch import _otel
+        except ModuleNotFoundError as exc:
+            raise ConfigError(
+                "OpenTelemetry is not installed",
+                key="telemetry.endpoint",
+                fix="pip install 'certpin[otel]'",
+            ) from exc
+        self._exporter = _otel.Exporter(settings, parse_headers(settings.headers), _EXPORT_TIMEOUT)
+        self.instrument = self._exporter.instrument
+        self._unsubscribe = counters.listen(self._exporter.count)
+        _active.append(self)
+
+    @contextmanager
+    def span(self, name: str, attributes: dict[str, Any]) -> Iterator[Callable[..., None]]:
+        """Record a span. An exception passes through, and marks the span as failed."""
+        with self._exporter.span(name) as span:
+
+            def note(**more: Any) -> None:
+                span.set_attributes(
+                    {f"certpin.{name.replace('_', '.')}": value for name, value in more.items()}
+                )
+
+            note(**attributes)
+            try:
+                yield note
+            except BaseException:
+                self._exporter.mark_failed(span)
+                raise
+
+    def stop(self) -> None:
+        """Export what is left, within the export's time limit, and nothing after that."""
+        _active.remove(self)
+        self._unsubscribe()
+        self._exporter.stop()
+
+
+_active: list[_Telemetry] = []
+
+
+def _ignore_attributes(**more: Any) -> None:
+    del more
+
+
+def _trace_requests(
+    app: ASGIApp, instrument: Callable[[ASGIApp, Callable[..., None]], ASGIApp]
+) -> ASGIApp:
+    """Put a span with method, route and status around each request.
+
+    OpenTelemetry's instrumentation records the host, path and query of a request, the address and
+    agent of the client, and headers if an environment variable asks for them. So it gets a request
+    that has only a method, and the application gets the real one.
+    """
+
+    async def inside(shown: Scope, receive: Receive, send: Send) -> None:
+        await app({**shown[_REQUEST], _SPAN: shown[_SPAN]}, receive, send)
+
+    instrumented = instrument(inside, _keep_span)
+
+    async def outside(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        await instrumented({"type": "http", "method": method, _REQUEST: scope}, receive, send)
+
+    return outside
+
+
+def _keep_span(span: Any, shown: Scope) -> None:
+    """Keep the span of a request for ``name_route``. OpenTelemetry calls this hook."""
+    span.set_attribute("http.route", "other")
+    shown[_SPAN] = span
+
+
+def _matching_path(scope: Scope, routes: Iterable[BaseRoute]) -> str | None:
+    """Return the path of the first route that matches, with placeholders: ``/hosts/{name}``."""
+    from starlette.routing import Match, Mount, Route  # commands that only read settings skip it
+
+    for route in routes:
+        if isinstance(route, Route | Mount) and route.matches(scope)[0] is not Match.NONE:
+            return route.path
+    return None
+
+
+def read(table: Table) -> TelemetrySettings:
+    """Read the table. Raises ``ConfigError``."""
+    endpoint = table.text("endpoint", "")
+    if endpoint and not is_report_address(endpoint):
+        raise ConfigError(
+            "this is not an https:// address",
+            key=table.under("endpoint"),
+            fix="http:// is for a collector on this machine only",
+        )
+    return TelemetrySettings(
+        endpoint.rstrip("/"),
+        read_secret(table, "headers") if "headers" in table.data else None,
+        table.text("service_name", "certpin-watch"),
+        _share(table),
+        _interval(table),
+    )
+
+
+def _share(table: Table) -> float:
+    value = table.data.get("sampling", 1.0)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= 1:
+        raise ConfigError("this is no share", key=table.under("sampling"), fix="from 0.0 to 1.0")
+    return float(number)
+
+
+def _interval(table: Table) -> timedelta:
+    key = table.under("interval")
+    try:
+        found = parse_duration(table.text("interval", "60s"))
+    except InputError as exc:
+        raise ConfigError(exc.problem, key=key, fix=exc.fix) from exc
+    if found < _MIN_INTERVAL:
+        raise ConfigError("this is too short", key=key, fix="at least 1s")
+    return found

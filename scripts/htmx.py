@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-TARGET = Path(__file__).parent.parent / "packages/certpin-watch/src/certpin_watch/web/static"
+TARGET = Path(__file__).parent.parent / "packages/certpin-watch/src/certpin_watch/html/static"
 VERSION = "2.0.11"
 SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
 

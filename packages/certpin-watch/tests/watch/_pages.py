@@ -27,9 +27,8 @@ from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
-from certpin_watch.web.errors import HANDLERS
-from certpin_watch.web.pages import live
-from certpin_watch.web.pages import routes as pages
+from certpin_watch.web import live
+from certpin_watch.web.app import HANDLERS, page_routes
 from tests.watch._year import Year, write_year
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def a_year(
 
 def app_of(watch: Watch) -> Starlette:
     """The pages behind the way in, as the service puts them together."""
-    found = [*access.routes(watch), *pages.routes(watch)]
+    found = [*access.routes(watch), *page_routes(watch)]
     return Starlette(
         routes=found,
         middleware=[Middleware(AccessMiddleware, watch=watch, routes=found)],

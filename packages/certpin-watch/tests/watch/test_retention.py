@@ -36,7 +36,7 @@ from certpin_watch.store.tables.reports import (
 )
 from certpin_watch.store.tables.sightings import SIGHTINGS
 from certpin_watch.store.tables.sweeps import SWEEPS
-from certpin_watch.web.pages.unknowns import of_the_watch
+from certpin_watch.web.unknowns import of_the_watch
 from tests.watch.store._rows import value
 
 if TYPE_CHECKING:

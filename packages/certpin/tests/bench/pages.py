@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from starlette.testclient import TestClient
 
-from certpin_watch.web.pages.failures import DIMENSIONS
+from certpin_watch.web.failures import DIMENSIONS
 from tests.bench.paired import Figure
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST, SETS

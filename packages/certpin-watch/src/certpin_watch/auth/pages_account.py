@@ -17,7 +17,7 @@ from certpin_watch.auth.require import require
 from certpin_watch.auth.roles import SIGNED_IN
 from certpin_watch.auth.sessions import Owner
 from certpin_watch.auth.signing_in import is_password, note_failure
-from certpin_watch.web.pages.render import render
+from certpin_watch.html.render import render
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -15,7 +15,7 @@ from certpin_watch.auth.audit import PAGE, audit, page
 from certpin_watch.auth.moments import moment
 from certpin_watch.auth.require import require
 from certpin_watch.auth.roles import ADMIN, SCOPES, worker_scope
-from certpin_watch.web.pages.render import render
+from certpin_watch.html.render import render
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -21,7 +21,7 @@ from certpin_watch.auth.roles import ANYONE
 from certpin_watch.auth.sessions import Owner
 from certpin_watch.auth.signing_in import Try, sign_in
 from certpin_watch.auth.visitor import Visitor
-from certpin_watch.web.pages.render import render
+from certpin_watch.html.render import render
 
 if TYPE_CHECKING:
     from typing import Any

@@ -26,7 +26,7 @@ def refuse(request: Request, visitor: Visitor, requirement: str) -> Response:
 def problem(request: Request, status: int, title: str, detail: str) -> Response:
     """What went wrong, as whoever asks can read it. Nothing of the request is in it."""
     if wants_page(request):
-        from certpin_watch.web.pages.render import render
+        from certpin_watch.html.render import render
 
         return render(request, "access/refused.html", status, title=title, detail=detail)
     return JSONResponse(

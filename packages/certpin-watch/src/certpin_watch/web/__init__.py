@@ -1,1 +1,15 @@
-"""Everything that is served by HTTP: pages, API, metrics, health, and the way in for reports."""
+"""The pages of the service, and the ASGI application of ``certpin serve``.
+
+app       the application, and the list of all pages
+request   one request for a page: parameters, database, errors
+hosts     all monitored hosts, and one host
+failures  what clients reported, and one reported chain
+pin_sets  adoption of pin-set versions, and rotation of pins
+alerts    alerts, and silences with their forms
+details   the details of an alert with labels and units
+live      the page for incidents
+about     versions and settings
+unknowns  sentences about gaps in the data
+charts    bars, sparklines and timelines as SVG
+pictures  building blocks of SVG, and the picture of a chain
+"""

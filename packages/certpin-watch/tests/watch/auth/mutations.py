@@ -197,14 +197,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a worker's request has no more bytes than it may",
-        "certpin_watch/web/api/workers.py",
+        "certpin_watch/api/workers.py",
         "return await _BODIES.read(request.receive)",
         "return await request.body()",
         "tests/watch/monitor/test_workers.py::test_a_body_without_an_end_is_cut_off",
     ),
     Mutation(
         "a worker's token has so many requests at once",
-        "certpin_watch/web/api/workers.py",
+        "certpin_watch/api/workers.py",
         "if not of_token.enter(token):",
         "if of_token.enter(token) is None:",
         "tests/watch/monitor/test_workers_api.py::"

@@ -25,7 +25,7 @@ from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import freshness
 from certpin_watch.store.queries.capacity import report_queue
-from certpin_watch.web.pages import unknowns
+from certpin_watch.web import unknowns
 from tests.servers.nats import nats
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from certpin_watch.counters import Counters
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.store import sweeps
 from certpin_watch.store.tables.reports import IDENTITY_HOURS
+from tests.watch.api._asking import TOKEN, app
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, NOW
-from tests.watch.web.api._asking import TOKEN, app
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
+from certpin_watch.api.workers import routes
 from certpin_watch.auth.roles import worker_scope
 from certpin_watch.auth.visitor import Visitor
 from certpin_watch.locations import WORKER_JOBS
 from certpin_watch.monitor.results import JobRequest, encode
-from certpin_watch.web.api.workers import routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

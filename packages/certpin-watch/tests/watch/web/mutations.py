@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_PAGES = "certpin_watch/web/pages/"
+_PAGES = "certpin_watch/web/"
+_RENDER = "certpin_watch/html/render.py"
 _QUERIES = "certpin_watch/store/queries/"
 _TEST = "tests/watch/web/test_pages.py::test_"
 _ISSUER = "tests/watch/store/queries/test_issuer.py::test_"
@@ -19,49 +20,49 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "what enters a page is escaped",
-        _PAGES + "render.py",
+        _RENDER,
         "        autoescape=True,\n",
         "        autoescape=False,\n",
         _TEST + "what_is_hostile_stands_on_every_page_as_text",
     ),
     Mutation(
         "what turns or hides text is written out",
-        _PAGES + "render.py",
+        _RENDER,
         "    return clean(value)\n",
         "    return value\n",
         _TEST + "what_is_hostile_stands_on_every_page_as_text",
     ),
     Mutation(
         "a report that is long is cut",
-        _PAGES + "sent.py",
+        _PAGES + "failures.py",
         "text[:_MOST]",
         "text",
         _TEST + "what_clients_sent_is_laid_out_and_is_a_stranger_s_text",
     ),
     Mutation(
         "a page is shown to whoever may read",
-        _PAGES + "answering.py",
+        _PAGES + "request.py",
         "require(requirement)(answered)",
         "answered",
         _TEST + "without_a_visitor_no_page_is_shown",
     ),
     Mutation(
         "a form is for whoever may silence",
-        _PAGES + "routes.py",
+        _PAGES + "app.py",
         "endpoint(watch, done, SILENCE)",
         "endpoint(watch, done, READ)",
         _TEST + "who_may_only_read_has_no_form_and_no_way_around_it",
     ),
     Mutation(
         "who silenced what is written down",
-        _PAGES + "silences.py",
+        _PAGES + "alerts.py",
         '                "silence.made",\n',
         '                "silence",\n',
         _TEST + "a_silence_is_made_and_ended_and_both_are_written_down",
     ),
     Mutation(
         "nothing but the files of the list is served",
-        _PAGES + "files.py",
+        _RENDER,
         "    if name not in _KINDS:\n",
         "    if not name:\n",
         _TEST + "static_files_are_kept_for_ever_under_a_name_of_their_content",
@@ -75,7 +76,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a store that is away is said",
-        _PAGES + "answering.py",
+        _PAGES + "request.py",
         "    except StoreError as exc:\n",
         "    except KeyError as exc:\n",
         _TEST + "a_store_that_is_away_is_said_and_nothing_old_is_shown",
@@ -103,7 +104,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a chain that was seen at another host",
-        _PAGES + "met.py",
+        _PAGES + "failures.py",
         "        table.host == host, or_(",
         "        or_(",
         _TEST + "a_chain_that_was_seen_at_another_host_says_nothing_of_this_one",

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from certpin_watch.alerts.settings import Tell
+from certpin_watch.api import routes as api
 from certpin_watch.auth import routes as access
 from certpin_watch.auth import tokens
 from certpin_watch.auth.settings import Settings as AccessSettings
@@ -20,15 +21,13 @@ from certpin_watch.secret import Secret
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import migrate, open_store
-from certpin_watch.web.api import routes as api
-from certpin_watch.web.app import application
-from certpin_watch.web.pages import routes as pages
+from certpin_watch.web.app import application, page_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PARTS: tuple[Any, ...] = (metrics, api, access, pages)
+ROUTES: tuple[Any, ...] = (metrics.routes, api.routes, access.routes, page_routes)
 
 
 async def _no_collector(_scope: Any, _receive: Any, send: Any) -> None:
@@ -55,7 +54,7 @@ def client(watch: Watch) -> TestClient:
 
 def _routes(watch: Watch) -> list[tuple[str, str]]:
     """A method and a path of every route, with something in the place of its parameters."""
-    found = [each for part in PARTS for each in part.routes(watch)]
+    found = [each for routes in ROUTES for each in routes(watch)]
     return [
         (method, re.sub(r"\{[^}]+\}", "1", route.path))
         for route in found

@@ -14,8 +14,8 @@ from hypothesis import given, strategies
 
 import certpin_watch
 from certpin_watch.settings import TABLES, ServiceSettings
-from certpin_watch.web.pages.about import UNITS
-from certpin_watch.web.pages.details import ELSEWHERE, KNOWN, details, digests
+from certpin_watch.web.about import UNITS
+from certpin_watch.web.details import ELSEWHERE, KNOWN, details, digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from certpin_watch.collector.app import Collector
 from certpin_watch.collector.intake import open_intake
 from certpin_watch.store.keeping import chain_of
 from certpin_watch.store.queries.alerts import open_alerts
-from certpin_watch.web.pages.failures import DIMENSIONS
+from certpin_watch.web.failures import DIMENSIONS
 from tests.reports.codecs._documents import JSON, WHOLE, certpin
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST

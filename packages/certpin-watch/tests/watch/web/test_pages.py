@@ -18,14 +18,14 @@ from certpin_watch import retention
 from certpin_watch.alerts.settings import Settings, Tell
 from certpin_watch.auth.roles import ROLES
 from certpin_watch.auth.visitor import Visitor
+from certpin_watch.html.render import environment
 from certpin_watch.secret import Secret
 from certpin_watch.store import sweeps
 from certpin_watch.store.tables.access import AUDIT
 from certpin_watch.store.tables.alerts import ALERTS, SILENCES
 from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
-from certpin_watch.web.pages import routes as pages
-from certpin_watch.web.pages.about import _shown
-from certpin_watch.web.pages.render import environment
+from certpin_watch.web.about import _shown
+from certpin_watch.web.app import page_routes
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
 from tests.watch.web.hostile import ALERT, SENT, write_hostile
@@ -219,7 +219,7 @@ def test_a_store_that_is_away_is_said_and_nothing_old_is_shown(
 
     client = client_of(made[0])
     client.get("/")
-    monkeypatch.setattr("certpin_watch.web.pages.fleet.hosts.names", refuse)
+    monkeypatch.setattr("certpin_watch.web.hosts.hosts.names", refuse)
     answer = client.get("/")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
     assert "the disk of the database is full" in answer.text
@@ -281,7 +281,7 @@ def test_who_may_only_read_has_no_form_and_no_way_around_it(
         return answer
 
     app = Starlette(
-        routes=pages.routes(made[0]), middleware=[Middleware(BaseHTTPMiddleware, dispatch=named)]
+        routes=page_routes(made[0]), middleware=[Middleware(BaseHTTPMiddleware, dispatch=named)]
     )
     reader = TestClient(app, WHERE, headers={"accept": "text/html"})
     assert "Keep it quiet" not in reader.get("/alerts/1").text
@@ -292,7 +292,7 @@ def test_who_may_only_read_has_no_form_and_no_way_around_it(
 
 
 def test_without_a_visitor_no_page_is_shown(made: tuple[Watch, Year, bytes]) -> None:
-    stranger = TestClient(Starlette(routes=pages.routes(made[0])), WHERE)
+    stranger = TestClient(Starlette(routes=page_routes(made[0])), WHERE)
     for path in every_page(made[1], made[2]):
         assert stranger.get(path, follow_redirects=False).status_code == 401, path
 

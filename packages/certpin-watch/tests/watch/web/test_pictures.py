@@ -12,10 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin_watch.web.pages import words
-from certpin_watch.web.pictures.scale import Span, ticks, top
-from certpin_watch.web.pictures.stacked import Bars, Series, in_words, sparkline, stacked
-from certpin_watch.web.pictures.timeline import Lane, Mark, Stay, Timeline, timeline
+from certpin_watch.html import words
+from certpin_watch.web.charts import (
+    Bars,
+    Lane,
+    Mark,
+    Series,
+    Stay,
+    Timeline,
+    describe_bars,
+    sparkline,
+    stacked,
+    timeline,
+)
+from certpin_watch.web.pictures import Span, ticks, top
 from scripts import htmx
 
 NOW = datetime(2026, 11, 25, 19, 30, tzinfo=UTC)
@@ -39,9 +49,9 @@ def test_what_is_drawn_is_escaped_and_well_formed() -> None:
 
 
 def test_a_picture_says_what_it_shows() -> None:
-    said = in_words(bars(Series("android", (1, 0, 3)), Series("ios", (0, 2, 2))))
+    said = describe_bars(bars(Series("android", (1, 0, 3)), Series("ios", (0, 2, 2))))
     assert said.startswith("8 reports: android 4, ios 4. The most, 5,")
-    assert in_words(bars(Series("android", (0, 0)))) == "No reports."
+    assert describe_bars(bars(Series("android", (0, 0)))) == "No reports."
 
 
 def test_bars_end_at_the_top_of_what_they_are_measured_by() -> None:
@@ -100,6 +110,6 @@ def test_a_little_is_never_nothing_and_nearly_all_is_never_all() -> None:
 
 
 def test_the_htmx_that_is_shipped_is_the_one_that_was_looked_at() -> None:
-    script = files("certpin_watch.web").joinpath("static", "htmx.min.js").read_bytes()
+    script = files("certpin_watch.html").joinpath("static", "htmx.min.js").read_bytes()
     assert hashlib.sha256(script).hexdigest() == htmx.SHA256
     assert f'version:"{htmx.VERSION}"'.encode() in script

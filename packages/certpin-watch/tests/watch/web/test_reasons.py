@@ -8,7 +8,7 @@ from certpin.pins.verdict import Reason
 from certpin.reports.codecs import nel, trustkit
 from certpin.reports.model import UNVERIFIED
 from certpin.tls.failures import Unverified
-from certpin_watch.web.pages.reasons import reason
+from certpin_watch.html.words import reason
 
 
 def test_each_reason_has_its_words_and_any_other_is_shown_as_it_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _MEASURED = "tests/rotation/test_measured.py::test_"
-_API = "tests/watch/web/api/test_api.py::test_"
+_API = "tests/watch/api/test_api.py::test_"
 _METRICS = "tests/watch/metrics/test_metrics.py::test_"
 
 _COUNTING = "tests/watch/collector/test_counting.py::test_"
@@ -48,21 +48,21 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "api: unknown parameters",
-        "certpin_watch/web/api/asking.py",
+        "certpin_watch/api/protocol.py",
         "        if name not in known:\n",
         "        if name not in known:\n            continue\n        if False:\n",
         _API + "a_parameter_that_is_wrong_is_refused",
     ),
     Mutation(
         "api: every route needs read",
-        "certpin_watch/web/api/routes.py",
+        "certpin_watch/api/routes.py",
         '    def of(resource: Resource) -> BaseRoute:\n        @require("read")\n',
         '    def of(resource: Resource) -> BaseRoute:\n        @require("anyone")\n',
         _API + "nobody_asks_without_the_scope_read",
     ),
     Mutation(
         "api: hosts that nobody watches",
-        "certpin_watch/web/api/of_hosts.py",
+        "certpin_watch/api/resources.py",
         "    there(hosts.policies_of(ask.watch.watched.snapshot(), name) or None)\n",
         "",
         _API + "what_is_not_there_is_not_found",

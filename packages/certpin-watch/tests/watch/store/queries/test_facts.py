@@ -25,7 +25,7 @@ from certpin_watch.store.queries.base import Thresholds
 from certpin_watch.store.queries.hosts import expected_path
 from certpin_watch.store.queries.report_counts import Range, ReportFilter
 from certpin_watch.store.tables.sightings import SIGHTINGS
-from certpin_watch.web.pages import unknowns
+from certpin_watch.web import unknowns
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, HOUR, NEW, NOW, PAY
 

@@ -10,7 +10,7 @@ from certpin_watch.metrics.families import _contacts
 from certpin_watch.monitor.sightings import asking
 from certpin_watch.snapshot import Watched
 from certpin_watch.store.queries.freshness import freshness, workers
-from certpin_watch.web.pages import unknowns
+from certpin_watch.web import unknowns
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -1,8 +1,14 @@
-"""The watch: what servers serve, what clients meet, and who has to know.
+"""The monitoring service of certpin: probes of servers, reports of apps, and alerts.
 
-Its parts meet in the store alone (docs/decisions/0028-one-watch-many-parts.md):
+Its parts meet only in the store (docs/decisions/0028-one-watch-many-parts.md):
 
-reports ──▶ collector ─▶ ┐
-                         ├─▶ store ─▶ alerts ─▶ people
-servers ──▶ monitor ───▶ ┘     └────▶ web: pages, API, metrics
+    reports ──▶ collector ──▶ ┐
+                              ├─▶ store ──▶ rules ──▶ alerts ──▶ people
+    servers ──▶ monitor ────▶ ┘     └─────▶ api, web, metrics
+
+- ``service``: ``certpin serve``: starts and stops the rest, with ``health``, ``http_server``,
+  ``logs`` and ``telemetry``
+- ``snapshot``: the monitored pin sets, and the context that every part gets
+- ``settings``: ``watch.toml``; ``secret``: secrets in it; ``addresses``: IP addresses
+- ``cli``: ``certpin serve`` and ``certpin watch``
 """

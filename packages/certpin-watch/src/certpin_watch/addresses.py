@@ -1,7 +1,4 @@
-"""Addresses as sockets and proxies write them: pure. Which proxy is believed, and who asked it.
-
-Collector and pages ask here, so that both take the same visitor for the same.
-"""
+"""IP addresses and networks: parse them, cut them, and find the client behind a proxy. No I/O."""
 
 from __future__ import annotations
 
@@ -16,23 +13,26 @@ if TYPE_CHECKING:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_MOST_HOPS = 20  # of X-Forwarded-For, from the right
-_WIDE = {4: 16, 6: 32}  # bits that a provider's networks have, at least
-_LONGEST = 64  # characters of an address, brackets and port included
-_REMEMBERED = 1024  # addresses, and networks, that are not read again
+_MAX_HOPS = 20  # entries of X-Forwarded-For that are read, from the right
+_PROVIDER_BITS = {4: 16, 6: 32}  # the prefix of a provider's network, by version of IP
+_MAX_LENGTH = 64  # characters of an address, brackets and port included
+_CACHED = 1024  # addresses, and networks
 
 
-def address_of(text: str) -> Address | None:
-    """The address; ``None`` where it is none.
+def parse_address(text: str) -> Address | None:
+    """Parse an address, with or without a port: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
 
-    One of IPv4 that is written as IPv6 is one of IPv4 (RFC 4291, 2.5.5.2): a socket for both shows
-    it so. Some proxies write the port, too: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
+    An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2) becomes its IPv4 address: a socket that serves
+    both versions shows IPv4 clients so. Some proxies write the port, too.
+
+    Returns:
+        The address, or None if the text is none.
     """
-    return _read(text) if len(text) <= _LONGEST else _reckon(text)
+    return _parse_cached(text) if len(text) <= _MAX_LENGTH else _parse(text)
 
 
-def _reckon(text: str) -> Address | None:
-    try:  # the C library reads the usual form, four numbers and nothing else, as ipaddress does
+def _parse(text: str) -> Address | None:
+    try:  # the C library parses the usual form as ipaddress does, four decimal numbers, but faster
         return ipaddress.IPv4Address(inet_pton(AF_INET, text))
     except (OSError, ValueError):
         pass
@@ -47,74 +47,85 @@ def _reckon(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-# A request asks for one address several times: who it is, and whether that is a proxy of ours.
-_read = lru_cache(_REMEMBERED)(_reckon)
+# A request parses the same address several times: for the client, and for the trusted proxies.
+_parse_cached = lru_cache(_CACHED)(_parse)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's alone (RFC 6761, 6.3)."""
+    """Return True for a loopback address, ``localhost``, and names below it (RFC 6761, 6.3)."""
     name = host.lower().rstrip(".")
-    address = address_of(name)
+    address = parse_address(name)
     if address is None:
         return name == "localhost" or name.endswith(".localhost")
     return address.is_loopback
 
 
-def stays_here(host: str) -> bool:
-    """Whether what is dialled, or listened on, by this name or address is this machine's alone.
+def is_local_only(host: str) -> bool:
+    """Return True if connections to this host, or a listener on it, never leave the machine.
 
-    Of names, ``localhost`` is: whoever looks up one below it may ask the network, as glibc does,
-    and be told anything.
+    Names below ``localhost`` don't count: some resolvers, such as glibc's, ask the network for
+    them, and the network can answer with any address.
     """
     return is_loopback(host) and not host.lower().rstrip(".").endswith(".localhost")
 
 
-def is_in(text: str, networks: Sequence[Network]) -> bool:
-    """Whether it is an address of one of these networks."""
-    address = address_of(text)
+def in_networks(text: str, networks: Sequence[Network]) -> bool:
+    """Return True if the text is an address in one of the networks."""
+    address = parse_address(text)
     if address is not None:
-        for network in networks:  # each report asks: no generator is made for it
+        for network in networks:  # a loop, because a generator for each report costs time
             if address in network:
                 return True
     return False
 
 
-def who_asked(peer: str, forwarded: str, is_trusted: Callable[[str], bool]) -> str:
-    """Who asked, as text: the peer, or whom a trusted one says it asks for (X-Forwarded-For).
+def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool]) -> str:
+    """Return the address of the client that sent a request, as text.
 
-    Each proxy adds who asked it at the right: the first from there that is no proxy of ours is the
-    client. What stands to the left of it was written by whoever liked to.
+    Each proxy appends the address of its client to X-Forwarded-For. So the rightmost address that
+    is not a trusted proxy is the client. The client itself may have written everything to the left
+    of it.
+
+    Args:
+        peer: the address that connected.
+        forwarded: the header X-Forwarded-For.
+        is_trusted: returns True for the address of a trusted proxy.
     """
     if not forwarded or not is_trusted(peer):
         return peer
-    for hop in reversed(forwarded.rsplit(",", _MOST_HOPS)[-_MOST_HOPS:]):
-        if not (said := hop.strip()[:_LONGEST]):
+    for hop in reversed(forwarded.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]):
+        if not (address := hop.strip()[:_MAX_LENGTH]):
             continue
-        peer = said
+        peer = address
         if not is_trusted(peer):
             break
     return peer
 
 
-def cut(address: Address | None, bits: dict[int, int]) -> str:
-    """Its network, with so many bits for each version of IP: ``192.0.2.0/24``; empty for none."""
+def network_of(address: Address | None, bits: dict[int, int]) -> str:
+    """Return the network of an address, as in ``192.0.2.0/24``; empty without an address.
+
+    Args:
+        address: the address.
+        bits: the length of the prefix, by version of IP.
+    """
     if address is None:
         return ""
     hidden = address.max_prefixlen - bits[address.version]
-    return _network(address.version, int(address) >> hidden << hidden, bits[address.version])
+    return _network_text(address.version, int(address) >> hidden << hidden, bits[address.version])
 
 
-@lru_cache(_REMEMBERED)
-def _network(version: int, first: int, bits: int) -> str:
+@lru_cache(_CACHED)
+def _network_text(version: int, first: int, bits: int) -> str:
     kind = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
     return str(kind((first, bits)))
 
 
-def wide(network: str) -> str:
-    """A network as one of a whole provider: IPv4 /16, IPv6 /32; empty for none."""
+def provider_network(network: str) -> str:
+    """Widen a network to that of a whole provider: IPv4 /16, IPv6 /32; empty for invalid text."""
     try:
         found = ipaddress.ip_network(network)
     except ValueError:
         return ""
-    bits = min(_WIDE[found.version], found.prefixlen)
+    bits = min(_PROVIDER_BITS[found.version], found.prefixlen)
     return str(found.supernet(new_prefix=bits))

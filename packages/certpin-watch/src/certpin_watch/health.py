@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
 from certpin.errors import CertpinError
-from certpin_watch.addresses import stays_here
+from certpin_watch.addresses import is_local_only
 from certpin_watch.counters import COUNTERS
 from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
 from certpin_watch.store.durability import try_out
@@ -124,7 +124,7 @@ def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | N
     There is neither TLS nor a login here: a token would cross the network in clear text.
     """
     routes = health_routes(store, health)
-    if stays_here(address[0]):
+    if is_local_only(address[0]):
         routes.append(Route(METRICS, _metrics))
     return Router(routes)
 

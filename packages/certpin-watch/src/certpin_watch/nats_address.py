@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from certpin.errors import ConfigError
-from certpin_watch.addresses import stays_here
+from certpin_watch.addresses import is_local_only
 
 if TYPE_CHECKING:
     from certpin_watch.secret import Secret
@@ -33,7 +33,7 @@ def nats_address(secret: Secret) -> str:
             key=key,
             fix="write tls://USER:PASSWORD@HOST:4222, with %40, %3A, %2F for @, :, / in a password",
         )
-    if scheme == "nats" and not query and not stays_here(host):
+    if scheme == "nats" and not query and not is_local_only(host):
         raise ConfigError(
             "the address does not say whether the way to the NATS server is protected",
             key=key,

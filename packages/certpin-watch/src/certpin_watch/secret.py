@@ -1,7 +1,8 @@
-"""A secret of the settings: it comes from a file or the environment, and shows itself to nobody.
+"""Secrets of the settings: written in place, in a file, or in the environment.
 
-It is looked for when it is first asked for, so that a command needs those alone that it uses: a
-back-up is made without the password of the chat. What runs on asks for all of them at its start.
+A secret is looked up when it is first used, so that a command needs only the secrets that it uses:
+``certpin watch migrate`` runs without the password of a chat service. ``certpin serve`` looks up
+all of them when it starts.
 """
 
 from __future__ import annotations
@@ -19,23 +20,25 @@ if TYPE_CHECKING:
 
     from certpin.pinfile.fields import Table
 
-_MOST_BYTES = 64 * 1024
+_MAX_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A text that stands in no log, no error and no page.
+    """A text that never appears in a log, an error, a page or its own ``repr``.
 
-    With the name of a setting, ``key``, it is what that setting says or leads to.
+    With ``key``, the name of a setting, the text that was written is resolved: ``env:NAME`` is the
+    variable of that name, ``file:PATH`` the content of that file, anything else the secret itself.
     """
 
     _written: str = field(repr=False)
     key: str = ""
 
     def reveal(self) -> str:
-        """The text itself, for whoever has to send it: the same each time.
+        """Return the secret, the same at each call.
 
-        Raises ``ConfigError`` where it leads nowhere; the text itself is not in it.
+        Raises:
+            ConfigError: the variable or the file is missing or empty. The error names it.
         """
         return self._found
 
@@ -48,52 +51,61 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """``env:NAME``, ``file:PATH``, or the text itself, which is not looked for yet.
+    """Read a secret of a table, without looking it up.
 
-    Raises ``ConfigError`` where it is no text.
+    Raises:
+        ConfigError: the value is missing, or no string.
     """
     return Secret(table.text(name), table.under(name))
 
 
 def resolve(written: str, key: str) -> Secret:
-    """What an option says or leads to. Raises ``ConfigError``."""
-    found = Secret(written, key)
-    found.reveal()
-    return found
+    """Look up the secret that an option names.
+
+    Raises:
+        ConfigError: the variable or the file is missing or empty.
+    """
+    secret = Secret(written, key)
+    secret.reveal()
+    return secret
 
 
 def look_up_all(settings: object) -> None:
-    """Look for each secret of a table and of those below it. Raises ``ConfigError``."""
-    for each in _secrets(settings):
-        each.reveal()
+    """Look up each secret of the settings, in nested ones too.
+
+    Raises:
+        ConfigError: a variable or a file is missing or empty.
+    """
+    for secret in _secrets(settings):
+        secret.reveal()
 
 
 def _secrets(value: object) -> Iterator[Secret]:
     if isinstance(value, Secret):
         yield value
     elif isinstance(value, tuple):
-        for each in value:
-            yield from _secrets(each)
+        for item in value:
+            yield from _secrets(item)
     elif is_dataclass(value):
-        for each in fields(value):
-            yield from _secrets(getattr(value, each.name))
+        for item in fields(value):
+            yield from _secrets(getattr(value, item.name))
 
 
 def _look_up(written: str, key: str) -> str:
     kind, _, rest = written.partition(":")
     if kind == "env":
-        if not (found := os.environ.get(rest)):
+        if not (value := os.environ.get(rest)):
             raise ConfigError(
                 f"the environment has no {rest[:80]}", key=key, fix=f"set {rest[:80]}"
             )
-        return found
+        return value
     return _from_file(Path(rest), key) if kind == "file" else written
 
 
 def _from_file(path: Path, key: str) -> str:
     try:
         with path.open("rb") as file:
-            text = file.read(_MOST_BYTES).decode().strip()
+            text = file.read(_MAX_BYTES).decode().strip()
     except (OSError, ValueError) as exc:
         raise ConfigError(f"{path} cannot be read", key=key, fix="check the path") from exc
     if not text:

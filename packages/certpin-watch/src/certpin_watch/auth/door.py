@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from anyio import CapacityLimiter
 
-from certpin_watch.addresses import is_loopback, stays_here
+from certpin_watch.addresses import is_local_only, is_loopback
 from certpin_watch.auth import accounts
 from certpin_watch.auth.guesses import Guesses
 from certpin_watch.auth.origin import host_of
@@ -70,7 +70,7 @@ def may_be_open(settings: ServiceSettings) -> bool:
     public = host_of(settings.public_url.partition("://")[2].partition("/")[0])
     access = settings.access
     return (
-        stays_here(settings.listen[0])
+        is_local_only(settings.listen[0])
         and not access.behind_proxy
         and access.oidc is None
         and (not settings.public_url or is_loopback(public))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exists, select
 
 from certpin.errors import ConfigError
-from certpin_watch.addresses import stays_here
+from certpin_watch.addresses import is_local_only
 from certpin_watch.auth import accounts
 from certpin_watch.auth.door import may_be_open
 from certpin_watch.store.schema import SchemaState, schema_state
@@ -35,7 +35,7 @@ def check_listening(settings: ServiceSettings, store: Store) -> None:
             fix="certpin watch user add NAME --role admin, or [access.oidc] in watch.toml; "
             "or listen on 127.0.0.1 with no proxy in front",
         )
-    if stays_here(settings.listen[0]):
+    if is_local_only(settings.listen[0]):
         return
     if settings.tls is None and not settings.access.behind_proxy:
         raise ConfigError(

@@ -8,7 +8,13 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from certpin_watch.addresses import address_of, cut, is_in, is_loopback, who_asked
+from certpin_watch.addresses import (
+    client_address,
+    in_networks,
+    is_loopback,
+    network_of,
+    parse_address,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -49,12 +55,12 @@ class Origin:
     @property
     def source(self) -> str:
         """The network of who asks, for records."""
-        return cut(self.address, _PREFIX)
+        return network_of(self.address, _PREFIX)
 
     @property
     def guesser(self) -> str:
         """Whom to slow down: an address, of which the store keeps a digest, for a while."""
-        return cut(self.address, _GUESSER)
+        return network_of(self.address, _GUESSER)
 
     @property
     def is_local(self) -> bool:
@@ -73,13 +79,13 @@ def origin_of(scope: Scope, settings: ServiceSettings) -> Origin:
     peer = scope["client"][0] if scope.get("client") else ""
     scheme, host = scope.get("scheme", "http"), headers.get("host", "")
     believed = settings.access.believed
-    if is_in(peer, believed):
+    if in_networks(peer, believed):
         said = ",".join(headers.getlist("x-forwarded-for"))
-        peer = who_asked(peer, said, lambda hop: is_in(hop, believed))
+        peer = client_address(peer, said, lambda hop: in_networks(hop, believed))
         scheme = _last(headers, "x-forwarded-proto") or scheme
         host = _last(headers, "x-forwarded-host") or host
     forwarded = any(name in headers for name in _FORWARDING)
-    return Origin(scheme.lower(), host.lower(), address_of(peer), forwarded)
+    return Origin(scheme.lower(), host.lower(), parse_address(peer), forwarded)
 
 
 def host_of(text: str) -> str:

@@ -12,7 +12,7 @@ from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin_watch.cli.opening import opened, ready, settings_options
+from certpin_watch.cli.options import opened_watch, require_database, settings_options
 
 if TYPE_CHECKING:
     from certpin_watch.alerts.state import Alert
@@ -40,7 +40,7 @@ def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: b
     if test:
         found = _try(settings, as_json=as_json)
     else:
-        with opened(settings) as watch:
+        with opened_watch(settings) as watch:
             found = _list(watch, as_json=as_json)
     ctx.exit(FINDING if found else HOLDS)
 
@@ -48,7 +48,7 @@ def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: b
 def _list(watch: Watch, *, as_json: bool) -> bool:
     from certpin_watch.alerts.listing import alert_facts, open_alerts
 
-    ready(watch.store)
+    require_database(watch.store)
     with watch.store.read() as connection:
         found = open_alerts(connection)
     if as_json:

@@ -1,4 +1,4 @@
-"""The end of ``certpin demo``: the watch, with what the demonstration's own clients met in it."""
+"""The end of ``certpin demo --watch``: monitor a bank with an attacker, and report from apps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HOST = "localhost"
 
-# Apps that meet the attacker: version, and network.
+# Apps that connect to the attacker: version, and network.
 _APPS = (("2.1.0", "wifi"), ("2.1.0", "cellular"), ("2.0.3", "wifi"))
 _PINS = """\
 schema = 1
@@ -60,10 +60,10 @@ def monitor_the_demonstration(
     """Monitor a bank with two servers, of which one is the attacker's, until Ctrl-C."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="certpin-demo-")))
-        good, bad = (stack.enter_context(LabServer(each)) for each in (server, attacker))
+        good, bad = (stack.enter_context(LabServer(who)) for who in (server, attacker))
         text = _PINS.format(host=HOST, server=server.pin, backup=backup.pin)
         (folder / "pins.toml").write_text(text, encoding="utf-8")
-        (folder / "roots.pem").write_bytes(b"".join(each.pem for each in roots))
+        (folder / "roots.pem").write_bytes(b"".join(root.pem for root in roots))
         settings = _settings(folder, (good.port, bad.port))
         apps = stack.enter_context(_apps(folder, settings))
         with suppress(KeyboardInterrupt):
@@ -77,52 +77,51 @@ def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
     from certpin_watch.secret import Secret
     from certpin_watch.settings import ServiceSettings
 
-    edges = tuple(HostSettings(HOST, connect=("127.0.0.1", port)) for port in ports)
-    often = timedelta(seconds=10)
+    hosts = tuple(HostSettings(HOST, connect=("127.0.0.1", port)) for port in ports)
     return ServiceSettings(
         folder=folder,
         listen=("127.0.0.1", _free_port()),
         pins=(folder / "pins.toml",),
         store=Secret("sqlite:///watch.db"),
-        monitor=Monitor(interval=often, confirm=timedelta(seconds=1), hosts=edges),
+        monitor=Monitor(interval=timedelta(seconds=10), confirm=timedelta(seconds=1), hosts=hosts),
         alerts=Alerts(every=timedelta(seconds=2)),
     )
 
 
 async def _serve(settings: ServiceSettings, apps: list[PinnedSSLContext], attacker: int) -> None:
-    from certpin_watch.cli.opening import open_watch
+    from certpin_watch.cli.options import open_watch
     from certpin_watch.service import make_ready, serve
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stop.set)
-    found = open_watch(settings)
-    meeting: list[asyncio.Future[None]] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    watch = open_watch(settings)
+    connecting: list[asyncio.Future[None]] = []
 
     def listening() -> None:
-        _tell(settings)
-        meeting.extend(
-            asyncio.ensure_future(asyncio.to_thread(_meet, app, attacker)) for app in apps
+        _print_guide(settings)
+        connecting.extend(
+            asyncio.ensure_future(asyncio.to_thread(_connect, app, attacker)) for app in apps
         )
 
     try:
-        make_ready(found)
-        await serve(found, stop, listening)
-        await asyncio.gather(*meeting)
+        make_ready(watch)
+        await serve(watch, stop, listening)
+        await asyncio.gather(*connecting)
     finally:
-        found.store.close()
+        watch.store.close()
 
 
 @contextmanager
 def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLContext]]:
-    """Apps with the demonstration's pins, which report to the watch."""
+    """Make apps with the demonstration's pins, which report to the monitoring service."""
     address = "http://{}:{}/reports".format(*settings.listen)
     pins = PinSet.load(folder / "pins.toml")
     with ExitStack() as stack:
         contexts = []
-        for at, (version, network) in enumerate(_APPS):
+        for number, (version, network) in enumerate(_APPS):
             reporter = Reporter(
-                folder / f"app-{at}",
+                folder / f"app-{number}",
                 app="demo-bank",
                 app_version=version,
                 network=network,
@@ -133,26 +132,26 @@ def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLCon
         yield contexts
 
 
-def _meet(app: PinnedSSLContext, attacker: int) -> None:
-    """An app calls the bank, and the attacker answers."""
+def _connect(app: PinnedSSLContext, attacker: int) -> None:
+    """Connect an app to the bank, whose answer comes from the attacker."""
     with suppress(PinError, OSError):
         opener(app).open(f"https://{HOST}:{attacker}/", timeout=10).close()
 
 
-def _tell(settings: ServiceSettings) -> None:
-    click.secho("\nThe watch", bold=True)
-    click.echo(fold(_WORDS.format(address="http://{}:{}/".format(*settings.listen)), sys.stdout))
+def _print_guide(settings: ServiceSettings) -> None:
+    click.secho("\nThe monitoring service", bold=True)
+    click.echo(fold(_GUIDE.format(address="http://{}:{}/".format(*settings.listen)), sys.stdout))
 
 
-_WORDS = """\
+_GUIDE = """\
   {address}
 
-  The bank has two edges now, and at one of them the attacker answers. The watch asks both, and \
-three apps report what they met. Within seconds an alert opens: look for the cause on the page of \
-the host. Ctrl-C ends it, and leaves nothing behind."""
+  The bank has two servers now, and one of them is the attacker's. The service probes both, and \
+three apps report the attacker's chain. An alert fires within seconds: find its cause on the page \
+of the host. Ctrl-C stops everything, and deletes all files."""
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])

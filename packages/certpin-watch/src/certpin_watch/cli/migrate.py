@@ -11,7 +11,7 @@ from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_json
 from certpin.cli.screen import fold
-from certpin_watch.cli.opening import kind_of, store_options
+from certpin_watch.cli.options import dialect_of, store_options
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -31,7 +31,7 @@ def migrate(ctx: click.Context, store: Store, check: bool, as_json: bool) -> Non
     Exit code 0: it has that schema. 1: with --check, it has not. 2: usage, or a database of a newer
     certpin, or of somebody else. 3: the database is away, busy, or its disk full.
     """
-    facts = {"store": kind_of(store), **(_look(store) if check else _migrate(store))}
+    facts = {"store": dialect_of(store), **(_look(store) if check else _migrate(store))}
     if as_json:
         print_json(facts)
     else:

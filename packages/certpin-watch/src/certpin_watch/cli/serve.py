@@ -11,10 +11,10 @@ import click
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_event
 from certpin.cli.screen import say
-from certpin_watch.cli.opening import (
-    naming,
+from certpin_watch.cli.options import (
+    chosen_settings,
+    naming_database,
     open_watch,
-    settings_of,
     settings_option,
     store_option,
 )
@@ -59,7 +59,7 @@ def serve(
     from certpin_watch.http_server import ServiceLoop, prefer_throughput
     from certpin_watch.logs import configure
 
-    settings = _chosen(settings_of(config, written), pins, listen)
+    settings = _chosen(chosen_settings(config, written), pins, listen)
     configure(settings.log)
     prefer_throughput()
     with asyncio.Runner(loop_factory=ServiceLoop) as runner:
@@ -69,15 +69,15 @@ def serve(
 def _chosen(
     settings: ServiceSettings, pins: tuple[Path, ...], listen: str | None
 ) -> ServiceSettings:
-    """The settings, with what the command line says instead."""
+    """Return the settings with the values of the command line."""
     from certpin_watch.settings import parse_listen
 
-    said: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if pins:
-        said["pins"] = pins
+        options["pins"] = pins
     if listen is not None:
-        said["listen"] = parse_listen(listen, "--listen")
-    return replace(settings, **said)
+        options["listen"] = parse_listen(listen, "--listen")
+    return replace(settings, **options)
 
 
 async def _serve(settings: ServiceSettings, as_json: bool) -> None:
@@ -87,30 +87,25 @@ async def _serve(settings: ServiceSettings, as_json: bool) -> None:
     from certpin_watch.service import make_ready, serve
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
     watch = open_watch(settings)
     try:
-        with naming(watch.store):
+        with naming_database(watch.store):
             make_ready(watch)
-        await serve(watch, stop, lambda: _begun(watch, as_json))
+        await serve(watch, stop, lambda: _started(watch, as_json))
     finally:
         watch.store.close()
 
 
-def _begun(watch: Watch, as_json: bool) -> None:
-    """Requests are taken from now on. What was loaded for that stays until the end, so that the
-    collector of garbage need not look at it again and again.
-    """
+def _started(watch: Watch, as_json: bool) -> None:
+    """Print the addresses of the service, and the problems that it found at its start."""
     import gc
 
+    # The loaded modules stay until the end: the garbage collector need not visit them again.
     gc.collect()
     gc.freeze()
-    _tell(watch, as_json)
 
-
-def _tell(watch: Watch, as_json: bool) -> None:
-    """Where it is, and what is not as it should be."""
     from certpin.probe import join_address
     from certpin_watch.alerts.known import doubts
     from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
@@ -126,8 +121,9 @@ def _tell(watch: Watch, as_json: bool) -> None:
         print_event("begun", **urls, problems=problems)
         return
     click.echo(f"The pages are at {address}/ and apps report to {address}{REPORTS}.")
-    for each in snapshot.sets:
-        click.echo(f"{each.path}: version {each.pins.version}, {_count(len(each.pins.policies))}.")
+    for pin_set in snapshot.sets:
+        pins = pin_set.pins
+        click.echo(f"{pin_set.path}: version {pins.version}, {_count(len(pins.policies))}.")
     for problem in problems:
         say("certpin: warning", problem)
     click.echo("Ctrl-C ends it.")

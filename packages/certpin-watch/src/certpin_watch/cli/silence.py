@@ -12,7 +12,7 @@ from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_json
 from certpin.cli.screen import fold, say
-from certpin_watch.cli.opening import ready, watch_options
+from certpin_watch.cli.options import require_database, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.alerts.quiet import Silence
@@ -61,7 +61,7 @@ def silence(
     """
     from certpin_watch.cli.user import by_hand
 
-    ready(watch.store)
+    require_database(watch.store)
     if end is not None:
         ctx.exit(_end(watch, end, as_json=as_json))
     if rule or host or why:

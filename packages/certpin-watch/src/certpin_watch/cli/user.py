@@ -11,7 +11,7 @@ import click
 from certpin.cli.group import Group
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_done, print_json
-from certpin_watch.cli.opening import store_options, watch_options
+from certpin_watch.cli.options import store_options, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.auth.visitor import Visitor

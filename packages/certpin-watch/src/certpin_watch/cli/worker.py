@@ -13,7 +13,7 @@ import click
 
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_event
-from certpin_watch.cli.opening import listen_option
+from certpin_watch.cli.options import listen_option
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,7 +9,7 @@ import click
 
 from certpin.cli.options import json_option
 from certpin.cli.reply import print_event
-from certpin_watch.cli.opening import listen_option, watch_options
+from certpin_watch.cli.options import listen_option, watch_options
 
 if TYPE_CHECKING:
     from certpin_watch.snapshot import Watch

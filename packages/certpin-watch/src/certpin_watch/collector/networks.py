@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select
 
-from certpin_watch.addresses import wide
+from certpin_watch.addresses import provider_network
 from certpin_watch.collector.grouping import DAY
 from certpin_watch.store import insert
 from certpin_watch.store.tables.reports import REPORT_NETWORKS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST = 64  # things that a network tells in a day
 
-_network = lru_cache(4096)(wide)
+_network = lru_cache(4096)(provider_network)
 
 
 class Origin(NamedTuple):

@@ -1,11 +1,11 @@
-"""Where a report comes from: an address, cut to a prefix before anybody sees it."""
+"""Where a report comes from: an address, cut to a prefix before it is stored."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from certpin_watch.addresses import address_of, cut, is_in, who_asked
+from certpin_watch.addresses import client_address, in_networks, network_of, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +29,10 @@ class Sources:
         """The network of whoever sent it, as in ``192.0.2.0/24``; empty where that is not known."""
         if not self._trusted:
             return self._cut(peer)
-        return self._cut(who_asked(peer, forwarded, self._is_trusted))
+        return self._cut(client_address(peer, forwarded, self._is_trusted))
 
     def _reckon(self, text: str) -> str:
-        return cut(address_of(text), self._bits)
+        return network_of(parse_address(text), self._bits)
 
     def _look(self, text: str) -> bool:
-        return is_in(text, self._trusted)
+        return in_networks(text, self._trusted)

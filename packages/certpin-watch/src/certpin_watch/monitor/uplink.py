@@ -22,7 +22,7 @@ from certpin.errors import CertpinError, ConfigError, HostError, InputError, pin
 from certpin.pinfile import PinSet
 from certpin.pins import normalise
 from certpin.probe import describe_error
-from certpin_watch.addresses import stays_here
+from certpin_watch.addresses import is_local_only
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.results import (
     MOST_REQUEST,
@@ -98,7 +98,7 @@ def parse_address(text: str, key: str = "--url") -> ServiceAddress:
     extra = parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in {"https", "http"} or extra or not text.isascii() or " " in text:
         raise _no_address(key)
-    if parts.scheme == "http" and not stays_here(host):
+    if parts.scheme == "http" and not is_local_only(host):
         raise ConfigError(
             "the token would pass the network in clear text",
             key=key,
@@ -219,7 +219,7 @@ def _client(access: ServiceAccess) -> httpx2.AsyncClient:
     """Return a client that verifies, or pins. Raises ``ConfigError``."""
     timeout = httpx2.Timeout(_ANSWER, connect=_CONNECT)
     # A proxy of the environment would get the token in clear text, if the address is http://.
-    proxied = not stays_here(access.address.host)
+    proxied = not is_local_only(access.address.host)
     if access.pins is None:
         verify = _verifying(access.ca_file)
         return httpx2.AsyncClient(verify=verify, timeout=timeout, trust_env=proxied)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 
 from certpin.errors import ConfigError
-from certpin_watch.addresses import stays_here
+from certpin_watch.addresses import is_local_only
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -115,4 +115,4 @@ def _is_local(url: URL) -> bool:
 
 def _is_near(host: str) -> bool:
     name = host.partition(":")[0] if host.count(":") == 1 else host
-    return not name or name.startswith("/") or stays_here(name)
+    return not name or name.startswith("/") or is_local_only(name)

@@ -72,7 +72,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a proxy is believed if it is trusted",
         "origin.py",
-        "    if is_in(peer, believed):",
+        "    if in_networks(peer, believed):",
         "    if believed:",
         "test_answers.py::test_a_proxy_is_believed_if_it_is_ours",
     ),

@@ -117,7 +117,7 @@ def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
     path = tmp_path / "elsewhere.db"
     done = invoke("watch", command, "--store", f"sqlite:///{path}")
     assert done.code == 2
-    assert "no watch has run" in done.err
+    assert "has never run on this database" in done.err
     assert not path.exists()
 
 

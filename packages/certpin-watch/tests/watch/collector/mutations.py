@@ -100,7 +100,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an address is cut",
         "sources.py",
-        "return cut(address_of(text), self._bits)",
+        "return network_of(parse_address(text), self._bits)",
         "return text if address_of(text) else ''",
         _SOURCES + "an_address_is_cut_to_its_network",
     ),

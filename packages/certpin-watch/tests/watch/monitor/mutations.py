@@ -149,14 +149,14 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the token of a worker passes no network in clear text",
         "uplink.py",
-        'if parts.scheme == "http" and not stays_here(host):',
+        'if parts.scheme == "http" and not is_local_only(host):',
         "if not parts.scheme:",
         "test_uplink.py::test_an_address_that_would_show_the_token_is_refused",
     ),
     _rule(
         "no proxy gets the token of a worker beside its service",
         "uplink.py",
-        "proxied = not stays_here(access.address.host)",
+        "proxied = not is_local_only(access.address.host)",
         "proxied = bool(access.address.host)",
         "test_uplink.py::test_the_token_goes_to_no_proxy_if_the_service_is_on_this_machine",
     ),
@@ -226,7 +226,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "no way to the NATS server in clear text by mistake",
         "certpin_watch/nats_address.py",
-        "not stays_here(host)",
+        "not is_local_only(host)",
         "False",
         "tests/watch/test_nats_address.py::test_clear_text_to_another_machine_is_refused",
     ),

@@ -14,7 +14,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "only the machine of a worker can read its counters",
         "certpin_watch/health.py",
-        "    if stays_here(address[0]):\n",
+        "    if is_local_only(address[0]):\n",
         "    if address:\n",
         "tests/watch/test_health.py::test_only_this_machine_can_read_the_counters",
     ),

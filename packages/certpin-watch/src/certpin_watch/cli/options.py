@@ -1,0 +1,154 @@
+"""Options that the commands of ``certpin watch`` share: which settings, and which database."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watch
+    from certpin_watch.store import Store
+
+CONFIG = Path("watch.toml")
+
+settings_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The settings of the service; by default watch.toml, if it exists.",
+)
+store_option = click.option(
+    "--store",
+    "written",
+    metavar="URL",
+    help="The database, instead of that of the settings: sqlite:///FILE or postgresql://…. "
+    "env:NAME and file:PATH name a variable or a file with the address, so that ps shows no "
+    "password.",
+)
+listen_option = click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Answer /healthz and /readyz there, and on loopback addresses /metrics, too; by default "
+    "nowhere.",
+)
+
+
+def settings_options(command: Any) -> Any:
+    """Give a command ``--config`` and ``--store``, and one argument, ``settings``."""
+
+    @wraps(command)
+    def with_settings(*, config: Path | None, written: str | None, **options: Any) -> Any:
+        return command(settings=chosen_settings(config, written), **options)
+
+    return settings_option(store_option(with_settings))
+
+
+def watch_options(command: Any) -> Any:
+    """Give a command the same options, and one argument, ``watch``, whose store is open."""
+
+    @wraps(command)
+    def with_watch(*, settings: ServiceSettings, **options: Any) -> Any:
+        with opened_watch(settings) as watch:
+            return command(watch=watch, **options)
+
+    return settings_options(with_watch)
+
+
+def store_options(command: Any) -> Any:
+    """Give a command the same options, and one argument, ``store``."""
+
+    @wraps(command)
+    def with_store(*, watch: Watch, **options: Any) -> Any:
+        return command(store=watch.store, **options)
+
+    return watch_options(with_store)
+
+
+def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings:
+    """Return the settings of a command.
+
+    Args:
+        config: the file; without one, ``watch.toml`` if it exists, else the defaults.
+        written: the database, instead of that of the settings.
+
+    Raises:
+        PinFileError: the file can't be read, or a setting is invalid.
+        ConfigError: ``written`` names a variable or a file that is missing or empty.
+    """
+    from certpin_watch.secret import resolve
+    from certpin_watch.settings import ServiceSettings, load
+
+    path = config or CONFIG
+    settings = ServiceSettings() if config is None and not path.exists() else load(path)
+    if written is None:
+        return settings
+    return replace(settings, store=resolve(written, "--store"), folder=None)
+
+
+def open_watch(settings: ServiceSettings) -> Watch:
+    """Return the context of the parts. Nothing is read from the database or the pin files yet."""
+    from certpin_watch.snapshot import Watch, Watched
+    from certpin_watch.store import open_store
+
+    store = open_store(settings.store.reveal(), folder=settings.folder)
+    return Watch(settings, store, Watched(settings.pins))
+
+
+@contextmanager
+def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
+    """Open the context of the parts while the block runs."""
+    watch = open_watch(settings)
+    try:
+        with naming_database(watch.store):
+            yield watch
+    finally:
+        watch.store.close()
+
+
+@contextmanager
+def naming_database(store: Store) -> Iterator[None]:
+    """Add the file of an SQLite database to the ``StoreError`` that the block raises.
+
+    The store doesn't name it itself, because its errors are shown on pages, too.
+    """
+    from certpin.errors import StoreError
+    from certpin.support.escaping import printable
+
+    try:
+        yield
+    except StoreError as exc:
+        if not store.is_sqlite:
+            raise
+        file = printable(str(store.engine.url.database))
+        raise StoreError(f"{file}: {exc.problem}", reason=exc.reason, fix=exc.fix) from exc
+
+
+def require_database(store: Store) -> None:
+    """Check that the service has run on a database: an empty one would answer that all is well.
+
+    Raises:
+        ConfigError: the database is empty.
+        StoreError: the database is unreachable, or its schema is not that of this version.
+    """
+    from certpin.errors import ConfigError
+    from certpin_watch.store import SchemaState, prepare, schema_state
+
+    if schema_state(store).state is SchemaState.EMPTY:
+        raise ConfigError(
+            "the monitoring service has never run on this database: it is empty",
+            fix="name its settings with --config FILE, or the database with --store URL",
+        )
+    prepare(store)
+
+
+def dialect_of(store: Store) -> str:
+    """Return the kind of a database, for output: its address may contain a password."""
+    return "sqlite" if store.is_sqlite else "postgresql"

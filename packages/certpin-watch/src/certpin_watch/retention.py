@@ -228,12 +228,11 @@ class _Work:
 
     def _report_window(self) -> None:
         """Warn if repeats are recognised for a shorter time than clients send them."""
-        from certpin_watch.store.queries.base import Thresholds
         from certpin_watch.store.queries.capacity import repeat_window
 
-        limits = Thresholds.of(self._watch.settings)
+        bounds = self._watch.settings.thresholds.intake
         with self._watch.store.read() as connection:
-            found = repeat_window(connection, self._watch.clock(), limits)
+            found = repeat_window(connection, self._watch.clock(), bounds)
         if found.problem:
             _LOG.warning("%s", found.problem)
 

@@ -16,6 +16,7 @@ from certpin_watch.auth import settings as access
 from certpin_watch.collector import settings as collector
 from certpin_watch.monitor import settings as monitor
 from certpin_watch.secret import Secret, read_secret
+from certpin_watch.store.queries.base import IntakeBounds, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,25 @@ class ServiceSettings:
     monitor: monitor.Settings = field(default_factory=monitor.Settings)
     retention: retention.Settings = field(default_factory=retention.Settings)
     telemetry: telemetry.TelemetrySettings = field(default_factory=telemetry.TelemetrySettings)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When expiries are near and probe results stale, and what reports may add to the store."""
+        monitor, collector = self.monitor, self.collector
+        return Thresholds(
+            monitor.certificate_warning,
+            monitor.pins_warning,
+            monitor.interval * monitor.silent_after,
+            IntakeBounds(
+                collector.budget,
+                collector.chains_per_hour,
+                collector.groups_per_hour,
+                collector.groups_per_day,
+                collector.most_identities,
+                collector.client_days,
+                self.retention.identities,
+            ),
+        )
 
 
 def load(path: Path) -> ServiceSettings:

@@ -19,7 +19,6 @@ from certpin_watch.alerts.judged import judge
 from certpin_watch.alerts.outbox import failing
 from certpin_watch.alerts.signed_folder import roles_of
 from certpin_watch.snapshot import Patterns
-from certpin_watch.store.queries.base import Thresholds
 from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 from certpin_watch.store.tables.sightings import SIGHTINGS
@@ -88,9 +87,9 @@ def gather(
             failing(connection, now),
             blind,
             report_queue(connection, at),
-            capacity(connection, at, watch.settings.collector).full,
+            capacity(connection, at, watch.settings.thresholds.intake).full,
             sweeps(connection, at),
-            repeat_window(connection, at, Thresholds.of(watch.settings)),
+            repeat_window(connection, at, watch.settings.thresholds.intake),
         ),
     )
 

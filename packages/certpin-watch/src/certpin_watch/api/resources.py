@@ -23,7 +23,6 @@ from certpin_watch.store.queries import (
     reports,
     sightings,
 )
-from certpin_watch.store.queries.base import Thresholds
 from certpin_watch.store.queries.chain_check import ChainJudge
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.snapshot import Watch, WatchedSet
-    from certpin_watch.store.queries.base import Page
+    from certpin_watch.store.queries.base import Page, Thresholds
 
 
 Item = TypeVar("Item")
@@ -61,7 +60,7 @@ class Ask:
     @property
     def limits(self) -> Thresholds:
         """From when on something is old, or near."""
-        return Thresholds.of(self.watch.settings)
+        return self.watch.settings.thresholds
 
     @property
     def within(self) -> report_counts.Range:

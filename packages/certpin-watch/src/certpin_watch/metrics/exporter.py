@@ -21,7 +21,7 @@ from certpin_watch.counters import COUNTERS
 from certpin_watch.metrics.compatible import others
 from certpin_watch.metrics.families import MOST_HOSTS, View, families
 from certpin_watch.store.queries import hosts
-from certpin_watch.store.queries.base import HOUR, Thresholds, to_seconds
+from certpin_watch.store.queries.base import HOUR, to_seconds
 from certpin_watch.store.tables.reports import REPORT_GROUPS
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Facts(Collector):
     def collect(self) -> Iterator[Metric]:
         """Raises ``StoreError``: half a page would make alerts resolve."""
         snapshot, now = self._watch.watched.snapshot(), self._watch.clock()
-        limits = Thresholds.of(self._watch.settings)
+        limits = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
             names = hosts.names(connection, snapshot)[:MOST_HOSTS]
             found = hosts.describe_hosts(connection, snapshot, now, names, limits)

@@ -13,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from certpin.errors import StoreError
 from certpin_watch.auth.require import require
 from certpin_watch.html.render import render
-from certpin_watch.store.queries.base import Thresholds
 from certpin_watch.store.queries.chain_check import ChainJudge
 from certpin_watch.store.queries.freshness import Freshness, freshness
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.health import ProcessHealth
     from certpin_watch.snapshot import Snapshot, Watch
+    from certpin_watch.store.queries.base import Thresholds
 
 
 _LARGEST = 2**63 - 1
@@ -59,7 +59,7 @@ class Asked:
     @property
     def limits(self) -> Thresholds:
         """From when on an end is near, and what was seen is old."""
-        return Thresholds.of(self.watch.settings)
+        return self.watch.settings.thresholds
 
     @property
     def health(self) -> ProcessHealth | None:

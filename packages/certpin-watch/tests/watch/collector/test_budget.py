@@ -16,9 +16,9 @@ from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OWN, Ro
 from certpin_watch.collector.known import Known
 from certpin_watch.collector.networks import MOST
 from certpin_watch.collector.received import Failure, Received
-from certpin_watch.collector.settings import Settings
 from certpin_watch.store import budget
 from certpin_watch.store.keeping import chain_of, keep_chains
+from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import capacity
 from certpin_watch.store.relief import SETTLED, relieve, thin
 from certpin_watch.store.tables.chains import CHAINS
@@ -84,7 +84,9 @@ def test_what_came_while_the_clock_ran_ahead_fills_no_hour(sqlite_store: Store) 
     counted(sqlite_store, now, rules)
     assert kept(sqlite_store, "a.example") == 150
     with sqlite_store.read() as connection:
-        assert capacity(connection, datetime.fromtimestamp(AT, UTC), Settings()).chains.used == 50
+        assert (
+            capacity(connection, datetime.fromtimestamp(AT, UTC), IntakeBounds()).chains.used == 50
+        )
 
 
 def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(

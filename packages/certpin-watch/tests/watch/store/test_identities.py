@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from certpin_watch.retention import DAY, cutoffs, kinds
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.store import migrate, open_store, partitions
 from certpin_watch.store.identities import HOUR, LATE, HourCount, undated
-from certpin_watch.store.queries.base import Thresholds
+from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import repeat_window
 from certpin_watch.store.schema import upgrade
 from certpin_watch.store.sweeping import BATCH
@@ -199,13 +198,11 @@ def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: St
     maintain(store, NOW, few)
     assert identities(store) == 8
     with store.read() as connection:
-        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), Thresholds.of(few))
+        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), few.thresholds.intake)
         assert (found.since.timestamp(), found.is_short) == (hour - HOUR, True)
         assert "would be counted twice" in found.problem
         # Deleted identities do not come back if the room is larger later.
-        later = repeat_window(
-            connection, datetime.fromtimestamp(NOW, UTC), Thresholds.of(ServiceSettings())
-        )
+        later = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), IntakeBounds())
         assert later.since.timestamp() == hour - HOUR
     put(store, NOW, 100, 1000)
     maintain(store, NOW, few)
@@ -230,9 +227,9 @@ def test_the_window_is_known_from_the_rate_before_it_is_short(
     with sqlite_store.write() as connection:
         if an_hour:
             connection.execute(insert(IDENTITY_HOURS), rows)
-    limits = replace(Thresholds(), collector=Collector(**collector))
+    bounds = IntakeBounds(**collector)
     with sqlite_store.read() as connection:
-        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), limits)
+        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), bounds)
     assert found.days == days, "nothing is lost yet"
     assert found.a_day == 24 * an_hour
     assert found.kept == 30 * an_hour
@@ -246,7 +243,7 @@ def test_a_young_service_is_measured_by_the_hours_that_it_has(sqlite_store: Stor
         with sqlite_store.write() as connection:
             connection.execute(insert(IDENTITY_HOURS).values(hour=hour - ago * HOUR, count=number))
         with sqlite_store.read() as connection:
-            found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), Thresholds())
+            found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), IntakeBounds())
         assert found.a_day == {0: 5 * 24, 1: 7 * 24, 2: 8 * 24}[ago]
 
 

@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""Shared by all queries: times, pages of a list, and the thresholds of the settings."""
 
 from __future__ import annotations
 
@@ -8,93 +8,97 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from certpin_watch.collector.settings import Settings as Collector
-from certpin_watch.retention import Settings as Retention
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin_watch.settings import ServiceSettings
-
-
 HOUR = 3600
 DAY = 24 * HOUR
-MAX_ITEMS = 500  # entries of any list that is asked for
+MAX_ITEMS = 500  # of one page of any list
 
 Item = TypeVar("Item")
 
 
 class Page(msgspec.Struct, Generic[Item], frozen=True):
-    """Some entries of a list. ``next`` is where the following ones begin; none where it ends."""
+    """Some items of a list. ``next`` is the key of the following page; null on the last one."""
 
     items: tuple[Item, ...]
     next: tuple[int | str, ...] | None = None
 
 
-def make_page(
-    found: Sequence[Item], limit: int, keys: Sequence[tuple[int | str, ...]]
-) -> Page[Item]:
-    """The first ``limit`` of what was found; one more than that was asked for, to know of it."""
-    more = len(found) > limit
-    return Page(tuple(found[:limit]), keys[limit - 1] if more else None)
+@dataclass(frozen=True)
+class IntakeBounds:
+    """Bounds on what reports may add to the store.
 
+    ``identities`` is the number of days for which repeated reports are recognised
+    (``[retention] identities``). The other fields are settings of ``[collector]``.
+    """
 
-def clamp_limit(limit: int) -> int:
-    """A limit that is one."""
-    return max(1, min(limit, MAX_ITEMS))
-
-
-def to_datetime(seconds: int) -> datetime:
-    """A moment of the store."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def to_datetime_or_none(seconds: int | None) -> datetime | None:
-    """A moment of the store, where there is one."""
-    return None if seconds is None else to_datetime(seconds)
-
-
-def to_seconds(at: datetime) -> int:
-    """A moment as the store has it."""
-    return int(at.timestamp())
-
-
-def hexadecimal(digest: bytes) -> str:
-    """A digest as text; empty where there is nothing that it could be of."""
-    return bytes(digest).hex()
-
-
-def days_between(since: datetime, until: datetime) -> float:
-    """Days between two moments, to the hour."""
-    return round((until - since).total_seconds() / DAY, 2)
+    budget: int = 1024**3  # bytes
+    chains_per_hour: int = 500
+    groups_per_hour: int = 10_000
+    groups_per_day: int = 30_000
+    most_identities: int = 20_000_000
+    client_days: int = 7
+    identities: int = 8
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """How long before their ends certificates and pins are told, and how long a probe is news.
+    """When an expiry is near, and when a probe result is stale.
 
-    Certificates at most so long: see ``watch/expiry.py``.
-    ``collector`` has the bounds of what reports make the watch keep, and ``identities`` is for how
-    many days repeats are recognised (``[retention]``).
+    ``certificates`` is the longest warning before a certificate expires: ``certpin_watch.expiry``
+    shortens it for short-lived certificates. ``pins`` is the warning before pins expire.
     """
 
     certificates: timedelta = timedelta(days=30)
     pins: timedelta = timedelta(days=60)
     stale: timedelta = timedelta(hours=1)
-    collector: Collector = field(default_factory=Collector)
-    identities: int = Retention.identities
-
-    @staticmethod
-    def of(settings: ServiceSettings) -> Thresholds:
-        """As monitor and collector have them."""
-        monitor = settings.monitor
-        return Thresholds(
-            monitor.certificate_warning,
-            monitor.pins_warning,
-            monitor.interval * monitor.silent_after,
-            settings.collector,
-            settings.retention.identities,
-        )
+    intake: IntakeBounds = field(default_factory=IntakeBounds)
 
 
 DEFAULT_THRESHOLDS = Thresholds()
+
+
+def make_page(
+    found: Sequence[Item], limit: int, keys: Sequence[tuple[int | str, ...]]
+) -> Page[Item]:
+    """Return a page of at most ``limit`` items.
+
+    Args:
+        found: the items, queried with ``limit + 1``: the extra one shows that another page follows.
+        limit: the size of the page.
+        keys: the sort key of each item.
+
+    """
+    more = len(found) > limit
+    return Page(tuple(found[:limit]), keys[limit - 1] if more else None)
+
+
+def clamp_limit(limit: int) -> int:
+    """Return the nearest valid size of a page."""
+    return max(1, min(limit, MAX_ITEMS))
+
+
+def to_datetime(seconds: int) -> datetime:
+    """Convert a time of the store, in seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_datetime_or_none(seconds: int | None) -> datetime | None:
+    """Convert a time of the store that may be missing."""
+    return None if seconds is None else to_datetime(seconds)
+
+
+def to_seconds(at: datetime) -> int:
+    """Convert to a time of the store, in seconds since 1970."""
+    return int(at.timestamp())
+
+
+def hexadecimal(digest: bytes) -> str:
+    """Return a digest as text; an empty digest means that there is no chain."""
+    return bytes(digest).hex()
+
+
+def days_between(since: datetime, until: datetime) -> float:
+    """Return the days between two times, rounded to a hundredth."""
+    return round((until - since).total_seconds() / DAY, 2)

@@ -1,11 +1,8 @@
-"""TODO: one docstring."""
+"""How much room is left: limits on reports, the report queue, retention, the repeat window."""
 
 from __future__ import annotations
 
-from datetime import (  # noqa: TC003  # msgspec reads the fields
-    datetime,  # msgspec reads the fields when it first encodes
-    timedelta,
-)
+from datetime import datetime, timedelta  # noqa: TC003  # msgspec reads the fields
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -20,16 +17,19 @@ from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_GROUPS
 from certpin_watch.store.tables.sweeps import SWEEPS
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy import ColumnElement, Connection, Table
 
-    from certpin_watch.collector.settings import Settings
-    from certpin_watch.store.queries.base import Thresholds
+    from certpin_watch.store.queries.base import IntakeBounds
+
+_QUEUE_LATE = 60  # seconds: a running writer looks every 5, and counts a report within that time
+_SWEEP_LATE = 3 * DAY  # attempts are hourly, except for one day after the clock jumped
+
+# One identity with its entries in both indexes: a million took 145 MB in PostgreSQL, 108 in SQLite.
+_IDENTITY_SIZE = 150  # bytes
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Something that there is so much of: ``used`` of ``most``."""
+    """A limit, and how much of it is used: ``used`` of ``most``."""
 
     name: str
     used: int
@@ -37,15 +37,16 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """Whether hardly anything more has room, but for what hosts have for themselves."""
+        """Whether at least 95 % are used. What is reserved for watched hosts isn't counted."""
         return 20 * self.used >= 19 * self.most
 
 
 class Capacity(NamedTuple):
-    """What reports brought, and may bring.
+    """The limits on what reports may add to the store.
 
-    ``bytes`` are those of chains that nobody but clients has met, and of samples; ``chains`` such
-    chains of the last hour; ``groups`` those of this hour and of this day.
+    ``bytes`` counts samples, and chains that only clients reported. ``chains`` are such chains that
+    were new in the last hour. ``groups_hour`` and ``groups_day`` are report groups of the current
+    hour and day.
     """
 
     bytes: Part
@@ -55,47 +56,19 @@ class Capacity(NamedTuple):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All of them."""
+        """All limits."""
         return tuple(self)
 
     @property
     def full(self) -> tuple[str, ...]:
-        """The names of those that are nearly used up."""
-        return tuple(each.name for each in self.parts if each.is_full)
-
-
-def capacity(connection: Connection, now: datetime, settings: Settings) -> Capacity:
-    """As it is now."""
-    at = to_seconds(now)
-    chains, groups = CHAINS.c, REPORT_GROUPS.c
-    # Not what is far ahead, as in `collector`: it came while the clock ran ahead.
-    lately = chains.first_at.between(at - HOUR + 1, at + HOUR)
-    new = _count(connection, CHAINS, lately, chains.told > 0)
-    hour, today = at - at % HOUR, at - at % DAY
-    of_hour = _count(connection, REPORT_GROUPS, groups.hour == hour)
-    of_day = _count(connection, REPORT_GROUPS, groups.hour >= today, groups.hour < today + DAY)
-    # An eighth of the bytes is kept back for what watched hosts have for themselves.
-    most = settings.budget - settings.budget // 8
-    return Capacity(
-        Part("bytes", budget.used_of(connection), most),
-        Part("chains in an hour", new, settings.chains_per_hour),
-        Part("groups in an hour", of_hour, settings.groups_per_hour),
-        Part("groups in a day", of_day, settings.groups_per_day),
-    )
-
-
-def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
-    counted = select(func.count()).select_from(table).where(*where)
-    return int(connection.execute(counted).scalar_one())
-
-
-_QUEUE_LATE = 60  # seconds: a writer that works looks every five, and takes no more for a report
+        """The names of the limits that are nearly reached."""
+        return tuple(part.name for part in self.parts if part.is_full)
 
 
 class Queue(msgspec.Struct, frozen=True):
-    """Messages of reports that wait to be counted, the first of them since ``oldest_at``.
+    """Report messages in the stream that no writer has counted yet; the first since ``oldest_at``.
 
-    ``late``: they wait for long, or no writer has looked for long.
+    ``late`` is set if they have been waiting for long, or if no writer has looked for long.
     """
 
     messages: int
@@ -105,37 +78,20 @@ class Queue(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        """From when on it is not known that everything is counted."""
+        """The time until which all reports are known to be counted."""
         return min(self.looked_at, self.oldest_at or self.looked_at)
 
     def waits(self, now: datetime) -> timedelta:
-        """For how long."""
-        return abs(now - self.since)  # the future is where a clock that ran ahead looked
-
-
-def report_queue(connection: Connection, now: datetime) -> Queue | None:
-    """The one that is looked at least; ``None`` where reports go into the store itself."""
-    columns = REPORT_QUEUE.c
-    row = connection.execute(select(REPORT_QUEUE).order_by(columns.looked_at).limit(1)).first()
-    if row is None:
-        return None
-    since = to_datetime(min(row.looked_at, row.oldest_at or row.looked_at))
-    # What was looked at in the future was so by a clock that ran ahead: nobody knows when.
-    late = not -_QUEUE_LATE <= (now - since).total_seconds() <= _QUEUE_LATE
-    return Queue(row.messages, to_datetime(row.looked_at), late, to_datetime_or_none(row.oldest_at))
-
-
-_SWEEP_LATE = (
-    3 * DAY
-)  # without an attempt, of which there is one an hour; after a leap none for a day
+        """Return how long reports have been waiting."""
+        return abs(now - self.since)  # the time is in the future if the writer's clock was ahead
 
 
 class Sweep(msgspec.Struct, frozen=True):
-    """How retention of a kind ended when it was last tried.
+    """The last attempt of retention to delete expired rows of one kind.
 
-    ``done_at`` is when everything past its time was last deleted; none if it never was. ``reason``
-    is the word for why the last attempt failed (``store/failures.py``), ``late`` if there was no
-    attempt for days, and empty if all is well.
+    ``done_at`` is when all expired rows were last deleted; null if they never were. ``reason`` is
+    the reason why the last attempt failed (``store/failures.py``), ``late`` if there was no attempt
+    for days, and empty if all is well.
     """
 
     kind: str
@@ -144,32 +100,16 @@ class Sweep(msgspec.Struct, frozen=True):
     reason: str
 
 
-def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
-    """Return every kind that was ever tried, by name."""
-    rows = connection.execute(select(SWEEPS).order_by(SWEEPS.c.kind))
-    late = to_seconds(now) - _SWEEP_LATE
-    return tuple(
-        Sweep(
-            row.kind,
-            to_datetime(row.tried_at),
-            to_datetime_or_none(row.done_at),
-            row.reason or ("late" if row.tried_at < late else ""),
-        )
-        for row in rows
-    )
-
-
-# Of one identity with its part of both indexes. A million took 145 MB in PostgreSQL, 108 in SQLite.
-_ROW = 150  # bytes
-
-
 class Window(msgspec.Struct, frozen=True):
-    """How long repeats are recognised.
+    """For how long the service recognises a repeated report.
 
-    Every report that arrived since ``since`` is recognised if it comes again: ``days`` until now.
-    At the rate of the last day, ``a_day`` identities, the window becomes ``expected_days`` long.
-    Clients hold a report back for ``client_days``; identities are kept for ``kept_days`` if they
-    are not too many. ``kept`` are there, of ``most``.
+    A report is counted exactly once while its identity is stored. Identities are stored for
+    ``kept_days``, unless there are more than ``most`` of them. So the window depends on the rate of
+    reports, and must not become shorter than ``client_days``, for which clients retry.
+
+    Repeats of all reports since ``since`` are recognised, which is ``days`` days. At the rate of
+    the last day, ``a_day`` identities, the window becomes ``expected_days`` long. ``kept``
+    identities are stored.
     """
 
     since: datetime
@@ -183,17 +123,17 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def is_short(self) -> bool:
-        """Whether a client may send a report again that is counted twice."""
+        """Whether a client may retry a report after its identity was deleted."""
         return min(self.days, self.expected_days) < self.client_days
 
     @property
     def enough(self) -> int:
-        """How many identities the clients' time needs at this rate, with a fifth to spare."""
+        """The number of identities that ``client_days`` need at this rate, plus a fifth."""
         return -(-self.a_day * self.client_days * 6 // 5)
 
     @property
     def problem(self) -> str:
-        """What is wrong and how to fix it; empty if nothing is."""
+        """The problem and its fix as a text; empty if there is none."""
         if not self.is_short:
             return ""
         now = f"a repeated report is recognised for {self.days:.1f} days"
@@ -201,7 +141,7 @@ class Window(msgspec.Struct, frozen=True):
             now += f", and at the rate of the last day soon for {self.expected_days:.1f} days only"
         fixes = []
         if self.enough > self.most:
-            size = self.enough * _ROW / 1e9
+            size = self.enough * _IDENTITY_SIZE / 1e9
             fixes.append(f"most_identities = {self.enough} in [collector] (some {size:.1f} GB)")
         if self.kept_days < self.client_days:
             fixes.append(f"identities = {self.client_days + 1} in [retention]")
@@ -212,36 +152,88 @@ class Window(msgspec.Struct, frozen=True):
         )
 
 
-def repeat_window(connection: Connection, now: datetime, limits: Thresholds) -> Window:
-    """Compute it from the hours that retention counted last, which may be an hour ago."""
-    at, collector = to_seconds(now), limits.collector
+def capacity(connection: Connection, now: datetime, bounds: IntakeBounds) -> Capacity:
+    """Return how much of each limit is used at ``now``."""
+    at = to_seconds(now)
+    chains, groups = CHAINS.c, REPORT_GROUPS.c
+    # A time far in the future was written while the clock was ahead (see `collector`).
+    lately = chains.first_at.between(at - HOUR + 1, at + HOUR)
+    new = _count(connection, CHAINS, lately, chains.told > 0)
+    hour, today = at - at % HOUR, at - at % DAY
+    of_hour = _count(connection, REPORT_GROUPS, groups.hour == hour)
+    of_day = _count(connection, REPORT_GROUPS, groups.hour >= today, groups.hour < today + DAY)
+    # An eighth of the bytes is reserved for watched hosts.
+    max_bytes = bounds.budget - bounds.budget // 8
+    return Capacity(
+        Part("bytes", budget.used_of(connection), max_bytes),
+        Part("chains in an hour", new, bounds.chains_per_hour),
+        Part("groups in an hour", of_hour, bounds.groups_per_hour),
+        Part("groups in a day", of_day, bounds.groups_per_day),
+    )
+
+
+def report_queue(connection: Connection, now: datetime) -> Queue | None:
+    """Return the queue that was looked at longest ago; None if reports go directly to the store."""
+    columns = REPORT_QUEUE.c
+    row = connection.execute(select(REPORT_QUEUE).order_by(columns.looked_at).limit(1)).first()
+    if row is None:
+        return None
+    since = to_datetime(min(row.looked_at, row.oldest_at or row.looked_at))
+    # A time in the future was written by a clock that was ahead, so the real time is unknown.
+    late = not -_QUEUE_LATE <= (now - since).total_seconds() <= _QUEUE_LATE
+    return Queue(row.messages, to_datetime(row.looked_at), late, to_datetime_or_none(row.oldest_at))
+
+
+def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
+    """Return the last attempt of retention for each kind of row, sorted by name."""
+    rows = connection.execute(select(SWEEPS).order_by(SWEEPS.c.kind))
+    late = to_seconds(now) - _SWEEP_LATE
+    return tuple(
+        Sweep(
+            row.kind,
+            to_datetime(row.tried_at),
+            to_datetime_or_none(row.done_at),
+            row.reason or ("late" if row.tried_at < late else ""),
+        )
+        for row in rows
+    )
+
+
+def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -> Window:
+    """Compute the repeat window from the hourly counts of retention, which may be an hour old."""
+    at = to_seconds(now)
     hours = IDENTITY_HOURS.c
-    over = over_room(connection, collector.most_identities, at)
-    since = max(at - limits.identities * DAY, over)
-    rate = _a_day(connection, at)
+    over = over_room(connection, bounds.most_identities, at)
+    since = max(at - bounds.identities * DAY, over)
+    rate = _identities_a_day(connection, at)
     kept = select(func.sum(hours.count)).where(hours.hour <= at)
     return Window(
         to_datetime(since),
         round((at - since) / DAY, 2),
-        round(min(limits.identities, collector.most_identities / rate if rate else 1e9), 2),
-        collector.client_days,
-        limits.identities,
+        round(min(bounds.identities, bounds.most_identities / rate if rate else 1e9), 2),
+        bounds.client_days,
+        bounds.identities,
         rate,
         int(connection.execute(kept).scalar() or 0),
-        collector.most_identities,
+        bounds.most_identities,
     )
 
 
-def _a_day(connection: Connection, at: int) -> int:
-    """Identities of the last 24 whole hours, or as many as they would be if there are fewer."""
+def _identities_a_day(connection: Connection, at: int) -> int:
+    """Count the identities of the last 24 full hours; extrapolate if there are fewer hours."""
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()
     if first is None:
         return 0
     begin = max(first, end - DAY)
     number = select(func.sum(hours.count))
-    if begin >= end:  # its first hour
+    if begin >= end:  # the service is in its first hour
         return 24 * int(connection.execute(number.where(hours.hour == end)).scalar() or 0)
     counted = connection.execute(number.where(hours.hour >= begin, hours.hour < end)).scalar()
     a_day: int = int(counted or 0) * DAY // (end - begin)
     return a_day
+
+
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    counted = select(func.count()).select_from(table).where(*where)
+    return int(connection.execute(counted).scalar_one())

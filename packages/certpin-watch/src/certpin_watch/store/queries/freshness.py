@@ -147,13 +147,13 @@ def freshness(
         _last_report(connection),
         to_datetime_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         report_queue(connection, now),
-        capacity(connection, now, limits.collector).parts,
+        capacity(connection, now, limits.intake).parts,
         unwritable,
         weaknesses(connection),
         to_datetime_or_none(belief.held_until) if belief else None,
         workers(connection, now),
         sweeps(connection, now),
-        repeat_window(connection, now, limits),
+        repeat_window(connection, now, limits.intake),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from certpin_watch.alerts.settings import Settings
-from certpin_watch.collector.settings import Settings as Collector
+from certpin_watch.settings import ServiceSettings
 from certpin_watch.store import budget
 from certpin_watch.store.queries import (
     adoption,
@@ -21,7 +21,7 @@ from certpin_watch.store.queries import (
     reports,
     sightings,
 )
-from certpin_watch.store.queries.base import Thresholds
+from certpin_watch.store.queries.base import IntakeBounds, Thresholds
 from certpin_watch.store.queries.hosts import expected_path
 from certpin_watch.store.queries.report_counts import Range, ReportFilter
 from certpin_watch.store.tables.sightings import SIGHTINGS
@@ -81,9 +81,13 @@ def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, by
     assert doubts.last_report == NOW - 2 * HOUR
 
 
+def test_the_default_thresholds_are_those_of_the_default_settings() -> None:
+    assert ServiceSettings().thresholds == Thresholds()
+
+
 def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, bytes]) -> None:
     del digests
-    limits = Thresholds(collector=Collector(budget=16 * 1024**2))
+    limits = Thresholds(intake=IntakeBounds(budget=16 * 1024**2))
     most = 14 * 1024**2  # an eighth is for watched hosts
     for used, names in ((most * 9 // 10, []), (most * 96 // 100, ["bytes"])):
         with store.write() as connection:

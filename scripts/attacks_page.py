@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Expect, Family, Style
-from certpin.lab.pki import LEGEND
+from certpin.lab.case import Expect, Family
+from certpin.lab.pki import LEGEND, Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,6 @@ ORDER = (
     {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
 )
 RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
-# errors.py names the verdict that its errors carry, for type checkers alone.
-TYPE_ONLY = {("errors", "certpin.pins.verdict")}
 
 # What `import certpin` must not load: every dependency, required or optional.
 DEPENDENCIES = {
@@ -54,11 +53,10 @@ CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 
 @dataclass(frozen=True)
 class Import:
-    """An import of certpin itself: full name of the module, line, and if types alone use it."""
+    """An import of certpin itself: full name of the module, and line."""
 
     module: str
     line: int
-    type_only: bool = False
 
     @property
     def unit(self) -> str:
@@ -67,19 +65,11 @@ class Import:
 
 
 def own_imports(source: str, package: str) -> Iterator[Import]:
-    """Every import of certpin in a module of ``package``, inside functions and type blocks too."""
-    tree = ast.parse(source)
-    guarded = {id(node) for block in _type_blocks(tree) for node in ast.walk(block)}
-    for node in ast.walk(tree):
+    """Every import of certpin in a module of ``package``, inside functions and for types too."""
+    for node in ast.walk(ast.parse(source)):
         for module in _imported(node, package):
             if module.partition(".")[0] == "certpin":
-                yield Import(module, getattr(node, "lineno", 0), id(node) in guarded)
-
-
-def _type_blocks(tree: ast.AST) -> Iterator[ast.stmt]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            yield from node.body
+                yield Import(module, getattr(node, "lineno", 0))
 
 
 def _imported(node: ast.AST, package: str) -> list[str]:
@@ -100,8 +90,6 @@ def _imported(node: ast.AST, package: str) -> list[str]:
 
 def broken(unit: str, found: Import) -> bool:
     """Whether ``unit`` must not import what was found."""
-    if found.type_only and (unit, found.module) in TYPE_ONLY:
-        return False
     return found.unit != unit and RANK[found.unit] >= RANK[unit]
 
 
@@ -168,7 +156,6 @@ def test_an_import_against_the_order_is_seen(unit: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("unit", "source"),
     [
-        ("errors", "if TYPE_CHECKING:\n    from certpin.pins.verdict import Verdict"),
         ("pins", "from certpin.errors import ConfigError\nfrom certpin.x509 import Chain"),
         ("pins", "from . import hosts\nfrom certpin.pins.pin import Pin"),
         ("cli", "from certpin import _version, errors"),
@@ -178,6 +165,47 @@ def test_an_import_against_the_order_is_seen(unit: str, source: str) -> None:
 )
 def test_an_import_along_the_order_is_let_through(unit: str, source: str) -> None:
     assert not [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
+
+
+def _graph(package: str, folder: Path) -> dict[str, set[str]]:
+    """Return the modules that each module of a package imports, lazily and for types too."""
+    files = {}
+    for path in folder.rglob("*.py"):
+        parts = (package, *path.relative_to(folder).with_suffix("").parts)
+        files[".".join(parts).removesuffix(".__init__")] = path
+    graph = {}
+    for module, path in files.items():
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        found = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                # `from package import module` is an import of the module.
+                names = {name: f"{node.module}.{name}" for name in (a.name for a in node.names)}
+                found |= {full if full in files else node.module for full in names.values()}
+        graph[module] = found & files.keys() - {module}
+    return graph
+
+
+def _cycle(graph: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as exc:
+        cycle: list[str] = exc.args[1]
+        return cycle
+    return []
+
+
+@pytest.mark.parametrize(("package", "folder"), [("certpin", SOURCE)])
+def test_no_modules_import_each_other(package: str, folder: Path) -> None:
+    graph = _graph(package, folder)
+    assert sum(map(len, graph.values())) > len(graph)
+    assert _cycle(graph) == []
+
+
+def test_a_cycle_of_lazy_and_type_only_imports_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def lazily():\n    from p import b")
+    (tmp_path / "b.py").write_text("if TYPE_CHECKING:\n    from p.a import A")
+    assert set(_cycle(_graph("p", tmp_path))) == {"p.a", "p.b"}
 
 
 def _loaded_after(statement: str) -> set[str]:

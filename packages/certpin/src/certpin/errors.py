@@ -39,7 +39,7 @@ certificate failure: no retry in clear text, wrapped in the library's error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 try:
     import _ssl  # noqa: F401  # Python without OpenSSL has no such module (Pyodide in a browser)
@@ -58,7 +58,6 @@ except ImportError:  # no module ssl, or a stub
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.pins.verdict import Verdict
 
 # OpenSSL's code for refusals by the application (X509_V_ERR_APPLICATION_VERIFICATION,
 # openssl/x509_vfy.h), and the reason in its errors.
@@ -176,10 +175,35 @@ class PinError(CertpinError, _CertificateError):
         return _rebuild, (type(self), (self.problem,), {"host": self.host, "fix": self.fix})
 
 
+class RefusalVerdict(Protocol):
+    """The attributes of ``certpin.pins.Verdict`` that an error's ``verdict`` has.
+
+    It is described here because this module imports nothing of certpin.
+    """
+
+    @property
+    def decision(self) -> str:
+        """Always ``refuse``."""
+
+    @property
+    def reason(self) -> str:
+        """``mismatch``, ``expired``, ``compromised-key`` or ``no-chain``."""
+
+    @property
+    def policy(self) -> Any:
+        """The policy of the host, a ``certpin.HostPolicy``."""
+
+    @property
+    def chain(self) -> Any:
+        """The verified chain, a ``certpin.x509.Chain``, or None."""
+
+
 class _VerdictError(PinError):
     """A refusal with a verdict."""
 
-    def __init__(self, problem: str, *, verdict: Verdict, host: str = "", fix: str = "") -> None:
+    def __init__(
+        self, problem: str, *, verdict: RefusalVerdict, host: str = "", fix: str = ""
+    ) -> None:
         super().__init__(problem, host=host, fix=fix)
         self.verdict = verdict
 

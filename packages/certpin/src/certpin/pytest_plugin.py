@@ -103,7 +103,7 @@ def _cases(settings: _Settings) -> list[str]:
 
 
 def _style(name: str) -> Any:
-    from certpin.lab.case import Style
+    from certpin.lab.pki import Style
 
     try:
         return Style(name)

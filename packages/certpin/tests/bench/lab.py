@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from certpin.lab import Authority
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from tests.bench.paired import Figure, ratio
 from tests.lab._clients import right_client

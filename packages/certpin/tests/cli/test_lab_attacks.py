@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Style
+from certpin.lab.pki import Style
 from tests.cli import _documented
 
 if TYPE_CHECKING:

@@ -215,7 +215,7 @@ def test_a_machine_without_a_port_left_is_said_to_be(
             raise OSError(errno.EMFILE, "Too many open files")
         return Port(*words, **named)
 
-    monkeypatch.setattr("certpin.lab.case_server.Port", port)
+    monkeypatch.setattr("certpin.lab.lab.Port", port)
     done = run("prove", *FEW, *CERTPIN, "{url}")
     assert done.code == 3
     assert "the lab cannot listen: Too many open files" in done.out

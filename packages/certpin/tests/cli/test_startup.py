@@ -16,8 +16,8 @@ from certpin.cli import choices
 from certpin.cli.findings import FORMATS
 from certpin.cli.main import EXTENSIONS
 from certpin.lab import Authority
-from certpin.lab.case import Style
 from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
+from certpin.lab.pki import Style
 from certpin.lab.session.protocols import PROTOCOLS as LAB_PROTOCOLS
 from certpin.lint import SEVERITIES
 from certpin.lint.document import ADOPTION_DAYS

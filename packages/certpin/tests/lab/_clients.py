@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from certpin import PinnedSSLContext, PinSet
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Style
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 
 if TYPE_CHECKING:

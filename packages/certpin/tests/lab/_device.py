@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from certpin import PinnedSSLContext, PinSet
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
 from certpin.lab.device.folder import LabState
 from certpin.lab.device.lab import DeviceLab
-from certpin.lab.pki import Authorities
+from certpin.lab.pki import Authorities, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

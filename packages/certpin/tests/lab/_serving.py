@@ -7,10 +7,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family, Style
+from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.evidence import Connection
-from certpin.lab.pki import Authorities
+from certpin.lab.pki import Authorities, Style
 from certpin.lab.scenario import Role, Scenario, ServerStep
 from certpin.lab.session.hello import ClientHello
 

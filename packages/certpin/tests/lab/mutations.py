@@ -252,7 +252,7 @@ _COMPROMISED = "tests/lab/attacks/test_compromised.py::"
 _MARKED = [
     Mutation(
         "the pin set of the case marks the key",
-        "certpin/lab/pki.py",
+        "certpin/lab/case.py",
         "    if not pki.pins or not case.compromised:\n",
         "    if True:\n",
         f"{_COMPROMISED}test_only_its_own_pin_set_marks_a_key",

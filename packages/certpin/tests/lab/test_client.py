@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from certpin import PinSet
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Style
 from certpin.lab.client import SUBSTITUTIONS, Call, Command, substitute
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks import CASES
-from certpin.lab.case import CannotServeError, Style
+from certpin.lab.case import CannotServeError
 from certpin.lab.client import Command
 from certpin.lab.client_env import environment
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, run_case
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Case, Expect, Family, Style
+from certpin.lab.case import Case, Expect, Family
 from certpin.lab.client import Command
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.report.words import verdict_line
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import run_case

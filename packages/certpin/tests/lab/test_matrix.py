@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome
 from tests.lab._clients import right_client

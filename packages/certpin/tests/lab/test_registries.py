@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Expect, Style
+from certpin.lab.case import Expect
 from certpin.lab.client import SUBSTITUTIONS
+from certpin.lab.pki import Style
 from certpin.lab.report import FORMATS
 from certpin.lab.session.protocols import PROTOCOLS
 from certpin.lab.verdict import Verdict

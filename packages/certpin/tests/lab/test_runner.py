@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import ALL_ACCEPT, CannotServeError, Expect, Expected, Style
+from certpin.lab.case import ALL_ACCEPT, CannotServeError, Expect, Expected
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import ATTEMPTS, prove
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, request, right_client, trusting

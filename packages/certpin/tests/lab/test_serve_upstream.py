@@ -15,9 +15,9 @@ import pytest
 from certpin import PinnedSSLContext
 from certpin.lab import Identity, LabServer
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
 from certpin.lab.device.folder import LabState
 from certpin.lab.device.lab import DeviceLab, HostProgress
+from certpin.lab.pki import Style
 from certpin.lab.server import server_context
 from certpin.lab.transport import relay
 from certpin.lab.transport.front import Reached

@@ -10,9 +10,9 @@ import pytest
 from certpin import PinnedSSLContext
 from certpin.lab import Authority, Identity, LabServer
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.upstream import Upstream, platform_roots
 from certpin.lab.verdict import Outcome, Verdict

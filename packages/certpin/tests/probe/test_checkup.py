@@ -10,9 +10,9 @@ import pytest
 
 from certpin.errors import CertificateParseError, DialError
 from certpin.lab import Authority
-from certpin.pins.explain import in_days
 from certpin.probe import Endpoint, Observation
 from certpin.probe.checkup import Checkup, check_up
+from certpin.support.text import in_days
 from certpin.x509 import Certificate, Chain
 from tests import kit
 

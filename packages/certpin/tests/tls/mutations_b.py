@@ -63,7 +63,7 @@ MUTATIONS = [
     ),
     Mutation(
         7,
-        "certpin/pins/explain.py",
+        "certpin/pins/verdict.py",
         "    _when_another_root,\n",
         "",
         _R7 + "a_cross_signed_path_to_another_root_is_explained",
@@ -182,7 +182,7 @@ MUTATIONS = [
     ),
     Mutation(
         12,
-        "certpin/pins/explain.py",
+        "certpin/pins/verdict.py",
         "[_headline(verdict, host), *path, *_pinned(policy)]",
         "[_headline(verdict, host)]",
         _R12 + "it_names_every_pin_with_role_state_and_note",

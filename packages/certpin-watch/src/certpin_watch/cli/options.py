@@ -120,7 +120,7 @@ def naming_database(store: Store) -> Iterator[None]:
     The store doesn't name it itself, because its errors are shown on pages, too.
     """
     from certpin.errors import StoreError
-    from certpin.support.escaping import printable
+    from certpin.support.text import printable
 
     try:
         yield

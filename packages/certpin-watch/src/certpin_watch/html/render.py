@@ -17,8 +17,8 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from certpin.lab.report.picture import chain_style
-from certpin.support.escaping import clean
 from certpin.support.markup import ICON_PATHS, tag, write
+from certpin.support.text import clean
 from certpin_watch._version import __version__
 from certpin_watch.html import words
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from certpin.support.escaping import clean
+from certpin.support.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -179,7 +179,7 @@ class Scene:
 def describe(certificate: Certificate) -> dict[str, str]:
     """A certificate for the details of a finding."""
     from certpin.pins import Pin
-    from certpin.pins.explain import name_of
+    from certpin.x509 import name_of
 
     return {
         "subject": name_of(certificate),

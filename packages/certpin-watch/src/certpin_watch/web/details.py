@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from certpin.support.escaping import clean
+from certpin.support.text import clean
 from certpin_watch.html.words import number, time
 
 if TYPE_CHECKING:

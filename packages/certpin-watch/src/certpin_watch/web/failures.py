@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 
 from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
-from certpin.support.escaping import clean
+from certpin.support.text import clean
 from certpin_watch.html.words import reason
 from certpin_watch.store.queries import chains, failures, report_counts
 from certpin_watch.store.queries import hosts as facts

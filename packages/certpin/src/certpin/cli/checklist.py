@@ -10,8 +10,9 @@ import click
 from certpin.cli.screen import fold, table_console
 from certpin.cli.unverified import what_to_do
 from certpin.pins import pins_of
-from certpin.pins.explain import advice, explain, in_days
+from certpin.pins.verdict import advice, explain
 from certpin.probe import HTTPS, join_address
+from certpin.support.text import in_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,9 +10,10 @@ from urllib import request
 
 from certpin.clients.stdlib import opener
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import Expect, Style
+from certpin.lab.case import Expect
 from certpin.lab.client import Call
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pinfile import PinSet

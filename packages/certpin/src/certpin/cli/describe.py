@@ -8,7 +8,7 @@ import click
 
 from certpin.errors import CertificateParseError
 from certpin.pins import Pin
-from certpin.pins.explain import in_days
+from certpin.support.text import in_days
 from certpin.x509 import Certificate
 
 if TYPE_CHECKING:

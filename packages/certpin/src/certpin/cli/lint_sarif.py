@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from certpin._version import __version__
 from certpin.lab.report.sarif import SCHEMA, artifact_uri
 from certpin.lint import RULES
-from certpin.support.escaping import clean, encodable
+from certpin.support.text import clean, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

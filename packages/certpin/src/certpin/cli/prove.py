@@ -184,10 +184,10 @@ def prove(
     from certpin.cli.matrix import MatrixPrinter
     from certpin.cli.output import check_folder
     from certpin.cli.upstream import find_upstream
-    from certpin.lab.case import Style
     from certpin.lab.client import Command
     from certpin.lab.errors import LabError
     from certpin.lab.lab import Lab
+    from certpin.lab.pki import Style
     from certpin.lab.report import FORMATS as REPORTS
     from certpin.lab.report.json import run_facts
     from certpin.lab.report.sarif import to_sarif

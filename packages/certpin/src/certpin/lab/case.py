@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -12,17 +12,9 @@ from certpin.errors import CertpinError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.pki import TestPKI
+    from certpin.lab.pki import Style, TestPKI
     from certpin.lab.scenario import Scenario
-    from certpin.pins import HostPin
-
-
-class Style(StrEnum):
-    """How a client is pinned. Declared for a run, never inferred."""
-
-    NONE = "none"  # no pins: a client that trusts its roots
-    LEAF = "leaf"  # pins on the key of the server, and on a backup
-    CA = "ca"  # pins on the intermediate or the root
+    from certpin.pins import HostPin, PinSet
 
 
 class Expect(StrEnum):
@@ -114,3 +106,12 @@ class Case:
     clock: timedelta = timedelta(0)
     exercise: str = ""
     compromised: Callable[[TestPKI], HostPin] | None = None
+
+
+def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
+    """Return the pins of a test PKI, with the compromised key of the case if it has one."""
+    if not pki.pins or not case.compromised:
+        return pki.pins
+    policy, *others = pki.pins.policies
+    policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
+    return replace(pki.pins, policies=(policy, *others))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certpin.lab.authority import Authority, Identity, new_key, new_rsa_key
-from certpin.lab.case import Style
 from certpin.lab.scenario import Role, ServerStep
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet, pins_of
 from certpin.x509 import Certificate
@@ -28,10 +28,17 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    from certpin.lab.case import Case
     from certpin.pins import Pin
 
 _CLIENT_DAYS = 47
+
+
+class Style(StrEnum):
+    """How a client is pinned. Declared for a run, never inferred."""
+
+    NONE = "none"  # no pins: a client that trusts its roots
+    LEAF = "leaf"  # pins on the key of the server, and on a backup
+    CA = "ca"  # pins on the intermediate or the root
 
 
 def client_identity(now: datetime) -> Identity:
@@ -244,15 +251,6 @@ class TestPKI:
             second = self.second_intermediate.pin, self.backup.pin
         policies = _policy(self.host, first, roles), _policy(self.second, second, roles)
         return PinSet("lab", 1, policies)
-
-
-def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the pins of a test PKI, with the compromised key of the case if it has one."""
-    if not pki.pins or not case.compromised:
-        return pki.pins
-    policy, *others = pki.pins.policies
-    policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
-    return replace(pki.pins, policies=(policy, *others))
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:

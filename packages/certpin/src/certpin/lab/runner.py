@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
-    from certpin.lab.case import Case, Style
-    from certpin.lab.case_server import CaseServer
+    from certpin.lab.case import Case
     from certpin.lab.client import Client
-    from certpin.lab.lab import Lab
+    from certpin.lab.lab import CaseServer, Lab
+    from certpin.lab.pki import Style
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 

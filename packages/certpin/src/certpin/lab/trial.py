@@ -14,16 +14,16 @@ from certpin.lab.report.words import ending, explain
 from certpin.lab.session.protocols import suits
 from certpin.lab.target import Target
 from certpin.lab.verdict import Outcome, Verdict
-from certpin.support.escaping import clean, readable
+from certpin.support.text import clean, readable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from certpin.lab.case import Case, Style
-    from certpin.lab.case_server import CaseServer
+    from certpin.lab.case import Case
     from certpin.lab.client import Client
     from certpin.lab.evidence import Attempt, Connection
-    from certpin.lab.lab import Lab
+    from certpin.lab.lab import CaseServer, Lab
+    from certpin.lab.pki import Style
     from certpin.lab.runner import Result
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES)}

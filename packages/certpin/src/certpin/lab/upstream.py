@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography import x509
 
-from certpin.lab.case import CannotServeError, Style
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.case import CannotServeError
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Opening, Role, ServerStep
 
 if TYPE_CHECKING:

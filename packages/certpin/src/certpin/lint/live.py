@@ -23,7 +23,7 @@ from certpin.lint.rule import (
     mark_header,
 )
 from certpin.pins import pins_of
-from certpin.pins.explain import name_of
+from certpin.x509 import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from certpin.lint.rule import (
     Hit,
     LintRule,
 )
-from certpin.pins.explain import name_of
+from certpin.x509 import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import CertificateParseError
 from certpin.pins import pins_of, verify
-from certpin.pins.explain import in_days, name_of, shorten
-from certpin.x509 import Certificate
+from certpin.support.text import in_days
+from certpin.x509 import Certificate, name_of, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

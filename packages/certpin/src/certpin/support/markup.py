@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from certpin.support.escaping import clean
+from certpin.support.text import clean
 
 Child = ET.Element | str | None
 

@@ -26,7 +26,7 @@ What must hold, rule by rule. The tests in ``tests/tls`` carry the same numbers.
 11. The debug override needs ``[debug]`` in the pin set and ``CERTPIN_DEBUG=1`` in the environment.
     It accepts only paths to its anchors, warns at each use and marks each report.
 12. A refusal names the host, the policy, the whole path, every pin, and what to do
-    (``certpin.pins.explain``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
+    (``certpin.pins.verdict``), as an ``ssl.SSLCertVerificationError`` that each library maps. A
     refusal by OpenSSL for a host with a policy names the served issuer and the expected anchors
     (``failures.py``).
 13. A path that contains a key marked ``compromised`` is refused, whatever else matches, before

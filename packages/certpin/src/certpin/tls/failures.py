@@ -2,7 +2,7 @@
 
 ``PinFailure`` describes a failure to the application. ``FailureNotifier`` logs it and passes it to
 the hooks, which can neither break nor delay a connection. ``explain_refusal`` is the error for a
-chain that OpenSSL itself refused; ``certpin.pins.explain`` has the words for pins that don't match.
+chain that OpenSSL itself refused; ``certpin.pins.verdict`` explains pins that don't match.
 
 This module loads without TLS, because ``certpin.tls`` exports names of it then, too.
 """
@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar
 
 from certpin.errors import CertificateParseError, HostError, UnverifiedChainError
 from certpin.pins import normalise
-from certpin.pins.explain import name_of, shorten
-from certpin.x509 import Certificate, printable
+from certpin.x509 import Certificate, name_of, printable, shorten
 
 if TYPE_CHECKING:
     import logging

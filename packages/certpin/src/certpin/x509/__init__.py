@@ -6,7 +6,24 @@ they load more.
 
 from __future__ import annotations
 
-from certpin.support.escaping import printable
-from certpin.x509.certificate import Certificate, Chain, end_in_roots, quoted
+from certpin.support.text import printable
+from certpin.x509.certificate import (
+    MAX_NAME,
+    Certificate,
+    Chain,
+    end_in_roots,
+    name_of,
+    quoted,
+    shorten,
+)
 
-__all__ = ["Certificate", "Chain", "end_in_roots", "printable", "quoted"]
+__all__ = [
+    "MAX_NAME",
+    "Certificate",
+    "Chain",
+    "end_in_roots",
+    "name_of",
+    "printable",
+    "quoted",
+    "shorten",
+]

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import CertificateParseError
-from certpin.support.escaping import printable
+from certpin.support.text import printable
 from certpin.x509.keys import describe_key
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _CACHED_CHAINS = 256
 # Two threads in `warnings.catch_warnings` may leave the filters of one in place for good.
 _warnings_lock = Lock()
 
+MAX_NAME = 200  # characters: a hostile subject may have 100 KiB
 _LONGEST_QUOTE = 80  # characters of a value in an error
 
 Value = TypeVar("Value")
@@ -227,6 +228,20 @@ def _alternative_names(
     except x509.ExtensionNotFound:
         return ()
     return tuple(map(str, names.get_values_for_type(kind)))
+
+
+def name_of(certificate: Certificate) -> str:
+    """Return the first 200 characters of the subject, or a placeholder if it can't be read."""
+    try:
+        subject = certificate.subject or "(no subject)"
+    except CertificateParseError:
+        return "(a subject that cannot be read)"
+    return shorten(subject)
+
+
+def shorten(name: str) -> str:
+    """Return the first 200 characters of a name. Certificates limit no length."""
+    return name if len(name) <= MAX_NAME else name[:MAX_NAME] + "…"
 
 
 def quoted(text: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from certpin.formats import FORMATS
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome
 from tests.formats.interop import _programs

@@ -17,7 +17,7 @@ from tests.lab._clients import BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from certpin.lab.case import Style
+    from certpin.lab.pki import Style
     from certpin.lab.target import Target
 
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin.lab.case import Style
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.pins.hosts import is_address
 from tests.lab._clients import BY_NAME
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from certpin.lab.case import Style
 from certpin.lab.client import Call
+from certpin.lab.pki import Style
 from tests.lab._clients import pinned, trusting
 
 if TYPE_CHECKING:

@@ -72,7 +72,7 @@ _SPELLINGS = [
     ),
     Mutation(
         "no IPv6 is said to be",
-        f"{_LAB}/case_server.py",
+        f"{_LAB}/lab.py",
         'if ":" in address and exc.errno in _NO_IPV6:',
         "if exc.errno in ():",
         f"{_TESTS}/test_spellings.py::test_a_machine_without_ipv6_is_said_to_be[97]",

@@ -17,10 +17,10 @@ from certpin.lab.attacks.chains import CHAINS
 from certpin.lab.attacks.protocols import PROTOCOLS
 from certpin.lab.attacks.signatures import SIGNATURES
 from certpin.lab.authority import Authority
-from certpin.lab.case import CannotServeError, Style
+from certpin.lab.case import CannotServeError
 from certpin.lab.forge import ForgedRoot, mismatched_key_pem
 from certpin.lab.forge.curve import PRIME, A, B
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import ServerStep, TLSSettings
 from certpin.lab.upstream import Upstream, UpstreamPKI
 from certpin.x509 import Chain

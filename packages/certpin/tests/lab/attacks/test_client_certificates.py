@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.case import Style
 from certpin.lab.client import Call, Command
 from certpin.lab.lab import Lab
-from certpin.lab.pki import client_identity
+from certpin.lab.pki import Style, client_identity
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, pinned, trusting

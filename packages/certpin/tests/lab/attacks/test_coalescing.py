@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks.sequences import SEQUENCES
-from certpin.lab.case import CannotServeError, Style
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.case import CannotServeError
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.session import protocols
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import connected, results, wrong

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import PinnedSSLContext, PinSet, pin_error
-from certpin.lab.case import CannotServeError, Style
+from certpin.lab.case import CannotServeError
 from certpin.lab.client import Call, substitute
 from certpin.lab.client_env import environment
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.lab import Lab
-from certpin.lab.pki import Authorities
+from certpin.lab.pki import Authorities, Style
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import HostPolicy, verify
 from certpin.x509 import Chain

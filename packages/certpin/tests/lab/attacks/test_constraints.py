@@ -12,8 +12,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.lab.attacks.constraints import UNKNOWN
-from certpin.lab.case import Style
 from certpin.lab.forge import extensions
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome
 from tests.lab._clients import run_case
 from tests.lab.attacks._broken import blind, checking, flagged, names, served

@@ -11,9 +11,10 @@ import pytest
 
 from certpin import PinSet
 from certpin.lab import client_env
-from certpin.lab.case import CannotServeError, Expect, Style
+from certpin.lab.case import CannotServeError, Expect
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, right_client, run_case
 from tests.lab.attacks._broken import checking, flagged, leaf, nameless, pins_only

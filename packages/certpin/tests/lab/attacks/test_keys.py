@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Expect, Family, Style
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.case import Expect, Family
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Role
 from certpin.pins import Pin
 from certpin.x509 import Certificate

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import PinSet
-from certpin.lab.case import CannotServeError, Style
+from certpin.lab.case import CannotServeError
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate

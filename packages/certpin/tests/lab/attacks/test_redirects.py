@@ -10,9 +10,10 @@ import pytest
 
 from certpin import PinError
 from certpin.lab.attacks.redirects import REDIRECTS
-from certpin.lab.case import Family, Style
+from certpin.lab.case import Family
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import pinned, trusting

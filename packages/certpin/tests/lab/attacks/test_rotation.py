@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certpin import PinnedSSLContext
-from certpin.lab.case import Expect, Style
+from certpin.lab.case import Expect
 from certpin.lab.client import Call
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate

@@ -14,7 +14,8 @@ import urllib3
 
 from certpin import PinSet
 from certpin.lab.attacks.sequences import SEQUENCES
-from certpin.lab.case import Family, Style
+from certpin.lab.case import Family
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong

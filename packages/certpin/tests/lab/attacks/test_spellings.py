@@ -9,9 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin.lab.case import CannotServeError, Style
+from certpin.lab.case import CannotServeError
 from certpin.lab.errors import LabError
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.transport.port import Port
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, right_client, run_case, trusting
@@ -151,7 +152,7 @@ def _without_ipv6(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(number, "no")
         return Port(loop, make, address)
 
-    monkeypatch.setattr("certpin.lab.case_server.Port", port)
+    monkeypatch.setattr("certpin.lab.lab.Port", port)
 
 
 @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])

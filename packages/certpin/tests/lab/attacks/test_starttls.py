@@ -6,9 +6,9 @@ import pytest
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.attacks.starttls import BEFORE_TLS
-from certpin.lab.case import Style
 from certpin.lab.client import Call, Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.runner import prove
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab.attacks import _starttls as clients

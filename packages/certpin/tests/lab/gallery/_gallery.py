@@ -23,8 +23,9 @@ from certpin.lab.verdict import Outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from certpin.lab.case import Case, Style
+    from certpin.lab.case import Case
     from certpin.lab.client import Client
+    from certpin.lab.pki import Style
     from certpin.lab.target import Target
 
 CLIENTS = Path(__file__).parents[5] / "examples" / "clients"

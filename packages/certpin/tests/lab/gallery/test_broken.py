@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from certpin.lab.case import Style
+from certpin.lab.pki import Style
 from tests.lab._clients import BY_NAME
 from tests.lab.gallery._gallery import BROKEN, broken, fails, program
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.case import Style
+from certpin.lab.pki import Style
 from tests.lab._clients import BY_NAME
 from tests.lab.gallery._gallery import CLIENTS, Jvm, fails, program
 

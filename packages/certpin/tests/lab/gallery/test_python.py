@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.case import Style
+from certpin.lab.pki import Style
 from tests.lab.gallery._gallery import fails, library
 
 LIBRARIES = ("aiohttp", "httpx", "requests", "urllib3")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.authority import Authority
-from certpin.lab.case import CannotServeError, Case, Expect, Style
+from certpin.lab.case import CannotServeError, Case, Expect
 from certpin.lab.evidence import Attempt, Connection, Ending
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.runner import About, Result, Run
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.lab.session.hello import ClientHello

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab.attacks import CASES, CONTROL
-from certpin.lab.case import CannotServeError, Case, Expect, Family, Style
-from certpin.lab.pki import TestPKI, pins_of_case
+from certpin.lab.case import CannotServeError, Case, Expect, Family, pins_of_case
+from certpin.lab.pki import Style, TestPKI
 from certpin.lab.report.flaws import flaws
 from certpin.lab.report.scenes import scene, served
 from certpin.lab.session.hello import ClientHello

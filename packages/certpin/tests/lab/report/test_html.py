@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Style
-from certpin.lab.pki import LETTERS
+from certpin.lab.pki import LETTERS, Style
 from certpin.lab.report import FORMATS
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Outcome, Verdict

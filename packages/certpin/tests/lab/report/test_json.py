@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Style
+from certpin.lab.pki import Style
 from certpin.lab.report import FORMATS
 from certpin.lab.report.json import SHOWN
 from certpin.lab.runner import Run

@@ -7,8 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from certpin.lab.case import Style
-from certpin.lab.pki import LEGEND
+from certpin.lab.pki import LEGEND, Style
 from certpin.lab.report import FORMATS
 from tests.lab.report import _runs
 

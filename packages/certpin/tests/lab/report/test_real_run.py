@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.case import Style
 from certpin.lab.client import Call, Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.report import FORMATS
 from certpin.lab.runner import Run, prove
 from tests.cli import _documented

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from certpin.lab.case import Style
-from certpin.lab.pki import LEGEND
+from certpin.lab.pki import LEGEND, Style
 from certpin.lab.report import FORMATS
 from certpin.lab.report.sarif import to_sarif
 from certpin.lab.report.words import headline

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import ALL_ACCEPT, Style
+from certpin.lab.case import ALL_ACCEPT
 from certpin.lab.evidence import Ending
+from certpin.lab.pki import Style
 from certpin.lab.report.tally import exit_code, tally
 from certpin.lab.report.words import ending, explain, headline, summary, verdict_line
 from certpin.lab.runner import Run

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import Style
 from certpin.lab.case_run import CaseRun
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.lab.session.application import Where
 

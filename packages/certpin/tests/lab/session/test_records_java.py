@@ -9,9 +9,9 @@ import pytest
 
 from certpin.lab import LabServer
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Style
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.upstream import Upstream
 from certpin.x509 import Chain
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.lab.authority import Authority
-from certpin.lab.case import Style
 from certpin.lab.device.folder import LabFolder
 from certpin.lab.device.tunnel import TunnelKeys
 from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
 from certpin.lab.server import server_context
 from certpin.lab.transport.addresses import Addresses
 from certpin.lab.transport.conversation import Routed
@@ -31,7 +31,7 @@ from tests.lab.transport._network import Device, isolate
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from certpin.lab.case_server import CaseServer
+    from certpin.lab.lab import CaseServer
 
 HOST, OTHER = "api.bank.example", "other.example"
 REAL = "192.0.2.80"  # RFC 5737: exists in the lab's network alone

@@ -12,10 +12,9 @@ import dns.message
 import pytest
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Style
 from certpin.lab.case_run import CaseRun
 from certpin.lab.errors import LabError
-from certpin.lab.pki import Authorities, TestPKI
+from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.session.application import Where
 from certpin.lab.transport import wireguard as shell
 from certpin.lab.transport.addresses import Addresses

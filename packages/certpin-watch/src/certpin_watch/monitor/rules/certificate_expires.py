@@ -11,8 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.pins.explain import in_days, name_of
 from certpin.rotation.timing import in_utc
+from certpin.support.text import in_days
+from certpin.x509 import name_of
 from certpin_watch.expiry import HAS_EXPIRED, near
 from certpin_watch.monitor.case import describe
 from certpin_watch.monitor.rules.rule import Rule

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.pins.explain import name_of
+from certpin.x509 import name_of
 from certpin_watch.monitor.case import chain_details
 from certpin_watch.monitor.rules.rule import Rule
 

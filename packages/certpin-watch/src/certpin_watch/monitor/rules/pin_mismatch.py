@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.pins.explain import advice
+from certpin.pins.verdict import advice
 from certpin.rotation.adoption import count_clients
 from certpin_watch.monitor.case import chain_details
 from certpin_watch.monitor.rules.matching import match

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.pins.explain import in_days
 from certpin.rotation.adoption import policy_in
 from certpin.rotation.gate import expiry
 from certpin.rotation.timing import in_utc
+from certpin.support.text import in_days
 from certpin_watch.monitor.rules.rule import Rule
 
 if TYPE_CHECKING:

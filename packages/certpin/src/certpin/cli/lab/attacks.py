@@ -16,7 +16,8 @@ from certpin.cli.screen import fold
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from certpin.lab.case import Case, Style
+    from certpin.lab.case import Case
+    from certpin.lab.pki import Style
 
 
 def find_case(name: str) -> Case:
@@ -53,7 +54,8 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
     NAME: what the case guards against, where it was seen, and how to mend a client that fails it.
     """
     from certpin.lab.attacks import CASES, CONTROL
-    from certpin.lab.case import Family, Style
+    from certpin.lab.case import Family
+    from certpin.lab.pki import Style
 
     styles = [Style(style)] if style else list(Style)
     families = list(Family)
@@ -69,7 +71,7 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
 def case_facts(case: Case) -> dict[str, Any]:
     """A case as JSON."""
-    from certpin.lab.case import Style
+    from certpin.lab.pki import Style
 
     return {
         "name": case.name,

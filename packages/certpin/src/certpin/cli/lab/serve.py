@@ -152,10 +152,10 @@ def serve(
     from certpin.cli.lab.attacks import chosen_cases
     from certpin.cli.lab.screen import screen
     from certpin.cli.upstream import find_upstreams
-    from certpin.lab.case import Style
     from certpin.lab.device.folder import load_state
     from certpin.lab.device.lab import DeviceLab
     from certpin.lab.errors import LabError
+    from certpin.lab.pki import Style
     from certpin.pins import utc_now
 
     cases = chosen_cases(names)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.case import ALL_ACCEPT, Case, Expect, Expected, Family, Style
+from certpin.lab.case import ALL_ACCEPT, Case, Expect, Expected, Family
+from certpin.lab.pki import Style
 from certpin.lab.scenario import Role, Scenario, ServerStep
 
 if TYPE_CHECKING:

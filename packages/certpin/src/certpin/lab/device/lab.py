@@ -23,10 +23,10 @@ from certpin.lab.loop import Loop
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from certpin.lab.case import Case, Style
+    from certpin.lab.case import Case
     from certpin.lab.device.folder import LabState
     from certpin.lab.device.tunnel import TunnelKeys
-    from certpin.lab.pki import Authorities
+    from certpin.lab.pki import Authorities, Style
     from certpin.lab.runner import Result
     from certpin.lab.transport.wireguard import WireGuard
     from certpin.lab.upstream import Upstream

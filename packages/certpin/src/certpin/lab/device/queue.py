@@ -18,8 +18,9 @@ from certpin.lab.verdict import Judgement, Outcome, Verdict, settle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from certpin.lab.case import Case, Style
+    from certpin.lab.case import Case
     from certpin.lab.device.turn import Turn
+    from certpin.lab.pki import Style
 
 BETWEEN = 5  # cases between two controls: a lost network spoils at most as many
 _TRIES = 3  # attempts at a case without a verdict

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import CannotServeError, Style
+from certpin.lab.case import CannotServeError
 from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import Turn, Visit
-from certpin.lab.pki import TestPKI
+from certpin.lab.pki import Style, TestPKI
 from certpin.lab.scenario import Opening
 from certpin.lab.transport.front import Reached
 from certpin.lab.transport.relay import UPSTREAM

@@ -11,7 +11,7 @@ from certpin.lab.report.scenes import asked, pinned, served
 from certpin.lab.report.tally import exit_code
 from certpin.lab.report.words import server, summary, verdict_line
 from certpin.lab.verdict import Outcome
-from certpin.support.escaping import encodable
+from certpin.support.text import encodable
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET  # it only writes here
 from certpin.lab.pki import LEGEND
 from certpin.lab.report.words import ending, explain, verdict_line
 from certpin.lab.verdict import Outcome
-from certpin.support.escaping import clean
+from certpin.support.text import clean
 
 if TYPE_CHECKING:
     from certpin.lab.case import Family

@@ -15,7 +15,7 @@ from certpin.lab.report.command import shown
 from certpin.lab.report.tally import exit_code
 from certpin.lab.report.words import EXPECTED, explain, headline, summary, verdict_line
 from certpin.lab.verdict import Outcome
-from certpin.support.escaping import clean, encodable
+from certpin.support.text import clean, encodable
 
 if TYPE_CHECKING:
     from datetime import datetime

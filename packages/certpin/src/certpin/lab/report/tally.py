@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Expect, Family, Style
+from certpin.lab.case import Expect, Family
+from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:

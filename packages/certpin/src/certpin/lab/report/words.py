@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Expect, Style
+from certpin.lab.case import Expect
+from certpin.lab.pki import Style
 from certpin.lab.report.tally import is_beyond, is_honest, refused_by, tally
 from certpin.lab.verdict import Outcome, Verdict
 

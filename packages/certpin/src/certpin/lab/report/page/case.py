@@ -9,8 +9,8 @@ from certpin.lab.report.picture import draw_chain
 from certpin.lab.report.scenes import asked, scene, served
 from certpin.lab.report.words import EXPECTED, OUTCOMES, ending, server, verdict_line
 from certpin.lab.verdict import Outcome, Verdict
-from certpin.support.escaping import readable
 from certpin.support.markup import tag
+from certpin.support.text import readable
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""Make hostile bytes and text safe for any format. Each format still escapes its syntax."""
+"""Text for people: hostile bytes and text made safe for any format, and counted nouns.
+
+Each format still escapes its own syntax.
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,8 @@ def readable(data: bytes) -> str:
 def encodable(text: str) -> str:
     """Escape lone surrogates, which no encoding can write."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def in_days(days: int) -> str:
+    """Return a number of days in words."""
+    return "1 day" if days == 1 else f"{days} days"

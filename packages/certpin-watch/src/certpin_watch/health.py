@@ -25,7 +25,7 @@ from certpin.errors import CertpinError
 from certpin_watch.addresses import is_local_only
 from certpin_watch.counters import COUNTERS
 from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
-from certpin_watch.store.durability import try_out
+from certpin_watch.store.schema import check_tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -159,7 +159,7 @@ class _StoreCheck:
 
     def is_writable(self) -> bool:
         """Return True if no recent read or write of the service failed."""
-        return not self._store.trouble.reason
+        return not self._store.health.reason
 
     async def _check(self) -> bool:
         """Check once. While an earlier check hangs, wait for that one and start no other."""
@@ -174,4 +174,4 @@ class _StoreCheck:
 
 
 def _try_store(store: Store) -> None:
-    try_out(store, int(time.time()))
+    check_tables(store, int(time.time()))

@@ -28,7 +28,7 @@ from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
 from certpin_watch.nats_address import nats_address
 from certpin_watch.secret import look_up_all
-from certpin_watch.store.durability import weaknesses
+from certpin_watch.store.postgresql import weaknesses
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
 from certpin_watch.web.app import application

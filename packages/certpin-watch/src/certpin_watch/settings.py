@@ -10,12 +10,13 @@ from certpin.errors import ConfigError, HostError, PinFileError
 from certpin.pinfile.fields import Table
 from certpin.pinfile.reader import load_toml, locate_errors
 from certpin.probe import split_address
-from certpin_watch import logs, retention, telemetry
+from certpin_watch import logs, telemetry
 from certpin_watch.alerts import settings as alerts
 from certpin_watch.auth import settings as access
 from certpin_watch.collector import settings as collector
 from certpin_watch.monitor import settings as monitor
 from certpin_watch.secret import Secret, read_secret
+from certpin_watch.store import retention
 from certpin_watch.store.queries.base import IntakeBounds, Thresholds
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class ServiceSettings:
     collector: collector.Settings = field(default_factory=collector.Settings)
     log: logs.LogSettings = field(default_factory=logs.LogSettings)
     monitor: monitor.Settings = field(default_factory=monitor.Settings)
-    retention: retention.Settings = field(default_factory=retention.Settings)
+    retention: retention.RetentionSettings = field(default_factory=retention.RetentionSettings)
     telemetry: telemetry.TelemetrySettings = field(default_factory=telemetry.TelemetrySettings)
 
     @property

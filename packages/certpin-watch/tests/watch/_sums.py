@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from certpin_watch.store.migrations.steps import s0002
-from certpin_watch.store.tables.base import TRAITS
-from certpin_watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
-from certpin_watch.store.tables.reports import REPORT_GROUPS
+from certpin_watch.store.tables.columns import TRAITS
+from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
+    DAY_TRAITS,
+    REPORT_GROUPS,
+    REPORT_PLACES,
+    REPORT_TRAITS,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
-from certpin_watch.store.keeping import keep_chains
+from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
 )
-from certpin_watch.store.tables.sightings import SIGHTINGS
 from tests.watch._sums import add_up
 from tests.watch._year_pins import FIRST, SETS, World, renewals, world, write_sets
 
@@ -72,7 +72,7 @@ def write_year(
     paths = write_sets(made, folder)
     strange = _strange(made)
     with store.write() as connection:
-        digests = keep_chains(connection, strange, now)
+        digests = insert_observed_chains(connection, strange, now)
         _sightings(connection, made)
         _reports(connection, made, groups, digests)
         add_up(connection)
@@ -99,9 +99,11 @@ def _strange(made: World) -> list[tuple[bytes, ...]]:
 def _sightings(connection: Connection, made: World) -> None:
     now = int(made.now.timestamp())
     flat = [(host, chain) for host in made.hosts for chain in made.chains[host]]
-    digests = iter(keep_chains(connection, [chain for _, chain in flat], made.now))
+    digests = iter(insert_observed_chains(connection, [chain for _, chain in flat], made.now))
     paths = iter(
-        keep_chains(connection, [(*c, made.root.certificate.der) for _, c in flat], made.now)
+        insert_observed_chains(
+            connection, [(*c, made.root.certificate.der) for _, c in flat], made.now
+        )
     )
     rows = []
     for host in made.hosts:

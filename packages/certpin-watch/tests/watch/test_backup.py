@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select
 
 from certpin_watch.store import open_store, prepare
 from certpin_watch.store.tables import METADATA
-from certpin_watch.store.tables.access import SESSIONS, TOKENS
+from certpin_watch.store.tables.service import SESSIONS, TOKENS
 from tests.servers._run import free_port, require_module, running
 from tests.watch.collector.clients import Clients, counted, missing
 from tests.watch.store._rows import TRANSIENT, value

@@ -16,26 +16,37 @@ from sqlalchemy import insert, select, text, update
 
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
-from certpin_watch import retention
-from certpin_watch.retention import DAY, Settings, cutoffs, kinds, read, run
+from certpin_watch import retention as task
+from certpin_watch.retention import RetentionTask, limits_of, run
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Snapshot, Watch, Watched
-from certpin_watch.store import on_postgresql, open_store, sweeping
-from certpin_watch.store.on_sqlite import path_of
+from certpin_watch.store import open_store, postgresql
 from certpin_watch.store.queries.freshness import freshness
+from certpin_watch.store.quota import BATCH
+from certpin_watch.store.retention import (
+    DAY,
+    RetentionSettings,
+    chain_columns,
+    cutoff_times,
+    read,
+    retention_steps,
+    table_steps,
+)
+from certpin_watch.store.sqlite import path_of
 from certpin_watch.store.tables import METADATA
-from certpin_watch.store.tables.access import AUDIT, GUESSES
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
-from certpin_watch.store.tables.chains import CERTIFICATES, CHAINS
-from certpin_watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
+from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS, SIGHTINGS
 from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
+    DAY_TRAITS,
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
+    REPORT_PLACES,
     REPORT_SAMPLES,
+    REPORT_TRAITS,
 )
-from certpin_watch.store.tables.sightings import SIGHTINGS
-from certpin_watch.store.tables.sweeps import SWEEPS
+from certpin_watch.store.tables.service import AUDIT, GUESSES, SWEEPS
 from certpin_watch.web.unknowns import of_the_watch
 from tests.watch.store._rows import value
 
@@ -45,7 +56,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
     from certpin_watch.store import Store
-    from certpin_watch.store.sweeping import Step
+    from certpin_watch.store.retention import Step
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 AT = int(NOW.timestamp())
@@ -73,22 +84,31 @@ def _left(store: Store, column: Column[Any]) -> list[Any]:
         return sorted(connection.execute(select(column)).scalars())
 
 
-def _sweep(store: Store, settings: Settings | None = None, now: datetime = NOW) -> None:
+def _sweep(store: Store, settings: RetentionSettings | None = None, now: datetime = NOW) -> None:
     """Delete everything that is past its time, or beyond its room."""
-    limits = cutoffs(settings or Settings(), now)
-    steps = kinds(ServiceSettings(), limits, int(now.timestamp()), 0, is_sqlite=store.is_sqlite)
-    for step in steps.values():
+    for step in _steps(store, settings or RetentionSettings(), now).values():
         while _once(store, step):
             pass
 
 
+def _steps(store: Store, settings: RetentionSettings, now: datetime) -> dict[str, Step]:
+    limits = limits_of(ServiceSettings())
+    return retention_steps(settings, limits, now, timedelta(0), is_sqlite=store.is_sqlite)
+
+
+def cutoffs(
+    settings: RetentionSettings, now: datetime, queue_delay: timedelta = timedelta(0)
+) -> dict[str, int]:
+    return cutoff_times(settings, now, 900, queue_delay)
+
+
 def _all_once(store: Store) -> int:
     """One batch of each table; how many rows were deleted, or looked at."""
-    steps = sweeping.steps(cutoffs(Settings(), NOW))
+    steps = table_steps(cutoffs(RetentionSettings(), NOW))
     return sum(_once(store, step) for step in steps.values())
 
 
-def _once(store: Store, step: Step, batch: int = sweeping.BATCH) -> int:
+def _once(store: Store, step: Step, batch: int = BATCH) -> int:
     with store.write() as connection:
         return step(connection, batch)
 
@@ -96,7 +116,7 @@ def _once(store: Store, step: Step, batch: int = sweeping.BATCH) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -> None:
     table, when = KINDS[kind]
-    limit = cutoffs(Settings(), NOW)[kind]
+    limit = cutoffs(RetentionSettings(), NOW)[kind]
     more = {"latest": False} if table is SIGHTINGS else {}
     for number, moment in enumerate((limit - 1, limit, AT), 1):
         _put(store, table, number, **{when: moment}, **more)
@@ -105,7 +125,7 @@ def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -
 
 
 def test_sums_go_with_the_last_group_of_their_day(store: Store) -> None:
-    limit = cutoffs(Settings(), NOW - timedelta(hours=7))["groups"]
+    limit = cutoffs(RetentionSettings(), NOW - timedelta(hours=7))["groups"]
     day = limit // DAY * DAY
     for number, at in enumerate((day - DAY, day), 1):
         for table in (REPORT_TRAITS, REPORT_PLACES):
@@ -161,7 +181,7 @@ def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> No
     _sweep(store)
     assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
     assert _left(store, CERTIFICATES.c.der) == [b"leaf 1", b"leaf 2", b"root"]
-    _sweep(store, Settings(groups=1))
+    _sweep(store, RetentionSettings(groups=1))
     assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
 
 
@@ -172,14 +192,14 @@ def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
         for column in table.columns
         if column.name in {"served", "verified", "chain"}
     }
-    assert digests == {f"{each.table.name}.{each.name}" for each in sweeping.naming()}
+    assert digests == {f"{each.table.name}.{each.name}" for each in chain_columns()}
 
 
 def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
     for number in range(1, 6):
         _put(store, REPORT_IDENTITIES, number, received_at=1)
         _put(store, PRESENCES, number, day=1)
-    steps = kinds(ServiceSettings(), cutoffs(Settings(), NOW), AT, 0, is_sqlite=store.is_sqlite)
+    steps = _steps(store, RetentionSettings(), NOW)
     for name in ("report_identities", "presences"):
         assert [_once(store, steps[name], 2) for _ in range(4)] == [2, 2, 1, 0]
 
@@ -187,11 +207,11 @@ def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
 @given(at=st.integers(0, 2**33), days=st.integers(1, 36_500))
 def test_nothing_is_deleted_before_its_days_are_over(at: int, days: int) -> None:
     moment = datetime.fromtimestamp(at, UTC)
-    found = cutoffs(Settings(groups=days), moment)
-    names = {each.name for each in fields(Settings)}
+    found = cutoffs(RetentionSettings(groups=days), moment)
+    names = {each.name for each in fields(RetentionSettings)}
     assert found.keys() == names | {"guesses", "networks"}
     assert 0 <= found["groups"] <= moment.timestamp() - days * DAY or found["groups"] == 0
-    later = cutoffs(Settings(groups=days), moment + timedelta(seconds=1))
+    later = cutoffs(RetentionSettings(groups=days), moment + timedelta(seconds=1))
     assert all(later[name] >= found[name] for name in found)
 
 
@@ -222,36 +242,34 @@ def test_days_that_make_no_sense_are_refused(table: dict[str, Any], problem: str
 
 
 def test_the_days_are_read() -> None:
-    assert read(Fields({"samples": 7}, "retention")) == Settings(samples=7)
+    assert read(Fields({"samples": 7}, "retention")) == RetentionSettings(samples=7)
 
 
 def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _put(sqlite_store, REPORT_IDENTITIES, received_at=1)
-    monkeypatch.setattr(retention, "ROUND", 0.01)
-    monkeypatch.setattr(retention, "PAUSE", 0)
+    monkeypatch.setattr(task, "ROUND", 0.01)
+    monkeypatch.setattr(task, "PAUSE", 0)
     tried: list[int] = []
 
-    steps = sweeping.steps
-
-    def away_first(limits: dict[str, int]) -> dict[str, Step]:
+    def away_first(cutoffs: dict[str, int]) -> dict[str, Step]:
         tried.append(1)
         if len(tried) == 1:
             raise StoreError("away", reason="away")
-        return steps(limits)
+        return table_steps(cutoffs)
 
-    monkeypatch.setattr(sweeping, "steps", away_first)
+    monkeypatch.setattr("certpin_watch.store.retention.table_steps", away_first)
 
     async def work() -> None:
         stop = asyncio.Event()
         watch = Watch(ServiceSettings(), sqlite_store, Watched(()), lambda: NOW)
-        task = asyncio.create_task(run(watch, stop))
+        running = asyncio.create_task(run(watch, stop))
         async with asyncio.timeout(20):
             while _left(sqlite_store, REPORT_IDENTITIES.c.received_at):  # noqa: ASYNC110  # no event of ours
                 await asyncio.sleep(0.01)
             stop.set()
-            await task
+            await running
 
     asyncio.run(work())
     assert len(tried) > 1
@@ -266,7 +284,7 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
 
     def left_after(step: timedelta) -> int:
         moved[0] += step
-        asyncio.run(retention._Work(watch, asyncio.Event()).round())  # each in a process of its own
+        asyncio.run(RetentionTask(watch, asyncio.Event()).round())  # each in a process of its own
         return len(_left(sqlite_store, REPORT_IDENTITIES.c.received_at))
 
     assert left_after(timedelta(0)) == 1
@@ -280,11 +298,11 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
 
 
 def test_what_tells_repeats_is_kept_for_longer_while_reports_wait() -> None:
-    usual = cutoffs(Settings(), NOW)
-    waiting = cutoffs(Settings(), NOW, timedelta(days=5))
+    usual = cutoffs(RetentionSettings(), NOW)
+    waiting = cutoffs(RetentionSettings(), NOW, timedelta(days=5))
     assert usual["identities"] - waiting["identities"] == 5 * DAY
     assert waiting | {"identities": 0} == usual | {"identities": 0}
-    assert cutoffs(Settings(), NOW, timedelta(days=999))["identities"] > 0
+    assert cutoffs(RetentionSettings(), NOW, timedelta(days=999))["identities"] > 0
 
 
 async def _until_it_waits(connection: Connection) -> None:
@@ -330,7 +348,7 @@ def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None
 
 def _limited(url: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> Store:
     """Open a store whose statements PostgreSQL ends after ``limit`` milliseconds."""
-    monkeypatch.setitem(on_postgresql._SETTINGS, "statement_timeout", limit)
+    monkeypatch.setitem(postgresql._SETTINGS, "statement_timeout", limit)
     return open_store(url)
 
 
@@ -349,7 +367,7 @@ def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A real limit of PostgreSQL's ends the statements. Presences go in smaller batches then."""
-    monkeypatch.setattr(retention, "PAUSE", 0)
+    monkeypatch.setattr(task, "PAUSE", 0)
     url, moved = new_database(), [NOW]
     with closing(open_store(url)) as store:
         METADATA.create_all(store.engine)
@@ -364,7 +382,7 @@ def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
         watch = Watch(ServiceSettings(), store, Watched(()), lambda: moved[0])
 
         def round_() -> dict[str, str]:
-            asyncio.run(retention._Work(watch, asyncio.Event()).round())
+            asyncio.run(RetentionTask(watch, asyncio.Event()).round())
             with store.read() as connection:
                 return {each.kind: each.reason for each in connection.execute(select(SWEEPS))}
 
@@ -392,7 +410,7 @@ def test_batches_that_were_deleted_stay_deleted(
     new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit ends a statement after some batches: these stay deleted."""
-    monkeypatch.setattr(retention, "PAUSE", 0)
+    monkeypatch.setattr(task, "PAUSE", 0)
     with closing(_limited(new_database(), monkeypatch, "300")) as store:
         METADATA.create_all(store.engine)
         for number in range(1, 101):
@@ -402,7 +420,7 @@ def test_batches_that_were_deleted_stay_deleted(
                 _SLOW.replace("FOR EACH ROW EXECUTE FUNCTION slow(0.004)",
                               "FOR EACH ROW WHEN (OLD.version > 80) EXECUTE FUNCTION slow(5)")
             )  # fmt: skip
-        work = retention._Work(
+        work = RetentionTask(
             Watch(ServiceSettings(), store, Watched(()), lambda: NOW), asyncio.Event()
         )
         asyncio.run(work.round())

@@ -29,8 +29,8 @@ from certpin_watch.auth import tokens
 from certpin_watch.auth.roles import worker_scope
 from certpin_watch.store import migrate, open_store
 from certpin_watch.store.tables.alerts import TELLINGS
+from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 from certpin_watch.store.tables.reports import REPORT_GROUPS
-from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
 from tests import kit
 from tests.servers import disk
 from tests.servers._run import free_port, running, scratch

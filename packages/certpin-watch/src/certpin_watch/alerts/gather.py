@@ -20,8 +20,8 @@ from certpin_watch.alerts.outbox import failing
 from certpin_watch.alerts.signed_folder import roles_of
 from certpin_watch.snapshot import Patterns
 from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
+from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
-from certpin_watch.store.tables.sightings import SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin_watch.store.keeping import read_chains
+from certpin_watch.store.chains import read_chains
 from certpin_watch.store.queries.chain_check import ChainJudge
 
 if TYPE_CHECKING:

@@ -357,7 +357,7 @@ def _silences(ask: Ask) -> Listed[alerts.Silence]:
 
 
 def _status(ask: Ask) -> freshness.Freshness:
-    snapshot, trouble = ask.watch.watched.snapshot(), ask.watch.store.trouble
+    snapshot, trouble = ask.watch.watched.snapshot(), ask.watch.store.health
     return freshness.freshness(ask.connection, snapshot, ask.now, ask.limits, trouble.reason)
 
 

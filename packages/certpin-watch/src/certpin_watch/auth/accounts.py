@@ -12,7 +12,7 @@ from certpin.errors import InputError
 from certpin_watch.auth import passwords
 from certpin_watch.auth.roles import ROLES
 from certpin_watch.store import insert
-from certpin_watch.store.tables.access import ACCOUNTS, SESSIONS
+from certpin_watch.store.tables.service import ACCOUNTS, SESSIONS
 
 if TYPE_CHECKING:
     from datetime import datetime

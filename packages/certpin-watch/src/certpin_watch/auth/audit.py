@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from certpin.x509 import printable
 from certpin_watch.auth.visitor import Visitor
-from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.tables.service import AUDIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,7 +31,7 @@ from certpin_watch.auth.throttle import (
     wait_after,
 )
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.access import GUESSES
+from certpin_watch.store.tables.service import GUESSES
 
 if TYPE_CHECKING:
     from datetime import datetime

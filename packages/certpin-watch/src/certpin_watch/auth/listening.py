@@ -12,7 +12,7 @@ from certpin_watch.addresses import is_local_only
 from certpin_watch.auth import accounts
 from certpin_watch.auth.door import may_be_open
 from certpin_watch.store.schema import SchemaState, schema_state
-from certpin_watch.store.tables.access import TOKENS
+from certpin_watch.store.tables.service import TOKENS
 
 if TYPE_CHECKING:
     from certpin_watch.settings import ServiceSettings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, or_, select
 
 from certpin.x509 import printable
-from certpin_watch.store.tables.access import ACCOUNTS, SESSIONS
+from certpin_watch.store.tables.service import ACCOUNTS, SESSIONS
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,7 +15,7 @@ from certpin_watch.auth import passwords
 from certpin_watch.auth.roles import SCOPES, location_of
 from certpin_watch.auth.token_text import new_token, token_text
 from certpin_watch.locations import check_location
-from certpin_watch.store.tables.access import TOKENS
+from certpin_watch.store.tables.service import TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select, update
 
 from certpin.errors import StoreError
-from certpin_watch.store.tables.listened import LISTENED
+from certpin_watch.store.tables.reports import LISTENED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from certpin_watch.collector.grouping import HOUR, OWN, Room
-from certpin_watch.store import budget
-from certpin_watch.store.keeping import (
-    Chain,
-    Told,
-    chain_of,
-    hold_chains,
-    keep_told,
-    missing,
-    unkept,
+from certpin_watch.store import quota
+from certpin_watch.store.chains import (
+    ChainRecord,
+    ReportedChain,
+    chain_record,
+    insert_reported_chains,
+    lock_chain_inserts,
+    missing_chains,
+    new_certificate_sizes,
 )
-from certpin_watch.store.tables.chains import CHAINS
+from certpin_watch.store.tables.probes import CHAINS
 
 if TYPE_CHECKING:
     from collections import defaultdict
@@ -62,7 +62,7 @@ class Lately:
         self.sources[source] += number
 
 
-def fits(told: Told, size: int, lately: Lately, room: Room) -> bool:
+def fits(told: ReportedChain, size: int, lately: Lately, room: Room) -> bool:
     """Whether a chain of so many bytes is kept: pure."""
     watched = bool(told.share)
     chains, most = (each if watched else each // 4 for each in (room.chains, room.budget))
@@ -81,17 +81,17 @@ def store_chains(
     found: defaultdict[int, Hour],
 ) -> Digests:
     """Store what is not there yet; ``found`` is told of all that is there then."""
-    chains: dict[tuple[bytes, ...], Chain] = {(): chain_of(())}
-    strange: dict[bytes, Told] = {}
+    chains: dict[tuple[bytes, ...], ChainRecord] = {(): chain_record(())}
+    strange: dict[bytes, ReportedChain] = {}
     hours: dict[bytes, int] = {}
     for new in failures:
         for certificates in (new.failure.served, new.failure.verified):
             if certificates in chains:
                 continue
-            chain = chains[certificates] = chain_of(certificates)
+            chain = chains[certificates] = chain_record(certificates)
             if chain.digest not in known.of(new.hour).chains:
                 share = room.share(new.failure.host)
-                strange[chain.digest] = Told(chain, new.body.at, new.body.source, share)
+                strange[chain.digest] = ReportedChain(chain, new.body.at, new.body.source, share)
                 hours[chain.digest] = new.hour
     refused = _store(connection, strange, room) if strange else set()
     for digest in strange.keys() - refused:
@@ -102,28 +102,28 @@ def store_chains(
     }
 
 
-def _store(connection: Connection, strange: dict[bytes, Told], room: Room) -> set[bytes]:
+def _store(connection: Connection, strange: dict[bytes, ReportedChain], room: Room) -> set[bytes]:
     """Store those that are not there, as far as there is room; returns the others."""
-    hold_chains(connection)
-    absent = missing(connection, {digest: told.chain for digest, told in strange.items()})
+    lock_chain_inserts(connection)
+    absent = missing_chains(connection, {digest: told.chain for digest, told in strange.items()})
     if not absent:
         return set()
-    used = budget.hold(connection)
-    absent = missing(connection, absent)  # another one may have brought it meanwhile
+    used = quota.lock_usage(connection)
+    absent = missing_chains(connection, absent)  # another one may have brought it meanwhile
     lately = _lately(connection, max((strange[each].at for each in absent), default=0) - HOUR)
     lately.used = used
-    kept: list[Told] = []
-    sizes = unkept(connection, absent.values())
+    kept: list[ReportedChain] = []
+    sizes = new_certificate_sizes(connection, absent.values())
     for digest in sorted(absent):
         told = strange[digest]
-        size = told.chain.weight + sum(sizes.get(key, 0) for key, _ in told.chain.named)
+        size = told.chain.row_size + sum(sizes.get(key, 0) for key, _ in told.chain.by_digest)
         if fits(told, size, lately, room):
             kept.append(told)
             lately.add(told.share, told.source)
             lately.used += size
-            for key, _ in told.chain.named:
+            for key, _ in told.chain.by_digest:
                 sizes.pop(key, None)
-    budget.spend(connection, keep_told(connection, kept))
+    quota.add_usage(connection, insert_reported_chains(connection, kept))
     return absent.keys() - {each.chain.digest for each in kept}
 
 

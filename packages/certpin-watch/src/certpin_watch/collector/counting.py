@@ -48,7 +48,7 @@ from certpin_watch.collector.statements import (
     upsert_groups,
 )
 from certpin_watch.collector.sums import add_up, find_spots
-from certpin_watch.store import budget
+from certpin_watch.store import quota
 from certpin_watch.store.identities import FIRST_DATED, punctual_from, undated
 from certpin_watch.store.tables.reports import REPORT_GROUPS
 
@@ -104,7 +104,7 @@ def count(connection: Connection, batch: Sequence[Received], rules: Rules, known
         members[_group(each[0], chains)] += each
     offered = any(each.body.sample for each in failures)
     if rules.samples and offered:
-        budget.hold(connection)
+        quota.lock_usage(connection)
     placed = _places(connection, list(members), rules.room, known)
     spots = _spots(connection, dict(placed.values()), rules.room, known)
     _count_groups(connection, members, placed, spots)
@@ -185,7 +185,7 @@ def _places(
         else:
             strange[group.hour].append(group)
     if strange:
-        budget.hold(connection)
+        quota.lock_usage(connection)
     for hour, unknown in strange.items():
         taken = _taken(connection, hour)
         rooms = ((taken.hour, room.groups), (taken.day, room.groups_a_day))

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from certpin_watch.collector.grouping import HOUR, OWN
 from certpin_watch.collector.statements import pieces
-from certpin_watch.store import budget, insert
+from certpin_watch.store import insert, quota
 from certpin_watch.store.tables.reports import REPORT_SAMPLES
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def keep_samples(
     """
     if not rules.samples:
         return
-    used = budget.hold(connection)
+    used = quota.lock_usage(connection)
     kept = Kept(_total(connection), used, Counter())
     if _is_tight(kept, offered, rules):
         kept.shares = _shares(connection, max(new.body.at for _, new in offered) - HOUR)
@@ -194,7 +194,7 @@ def keep_samples(
     rows: list[dict[str, Any]] = []
     for key, new in offered:
         body, host = new.body, new.failure.host
-        size = len(body.sample) + budget.ROW
+        size = len(body.sample) + quota.ROW_OVERHEAD
         if held[key] < rules.samples and fits(host, size, kept, rules):
             held[key] += 1
             share = rules.room.share(host)
@@ -203,7 +203,7 @@ def keep_samples(
             rows.append({"key": key, "share": share, **sample})
     if rows:
         connection.execute(insert(connection, REPORT_SAMPLES), rows)
-        budget.spend(connection, kept.used - used)
+        quota.add_usage(connection, kept.used - used)
 
 
 def _total(connection: Connection) -> int:
@@ -213,7 +213,7 @@ def _total(connection: Connection) -> int:
 def _is_tight(kept: Kept, offered: Sequence[tuple[bytes, New]], rules: Rules) -> bool:
     """Whether what a part has for itself matters: else nobody needs to count it."""
     room = rules.room.budget
-    used = kept.used + sum(len(new.body.sample) + budget.ROW for _, new in offered)
+    used = kept.used + sum(len(new.body.sample) + quota.ROW_OVERHEAD for _, new in offered)
     return kept.total + len(offered) > rules.most_samples or used > room - room // 8
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import case, select
 
 from certpin_watch.store import insert
-from certpin_watch.store.tables.days import (
+from certpin_watch.store.tables.reports import (
     DAY_PLACES,
     DAY_TRAITS,
+    PRESENCES,
+    REPORT_GROUPS,
     REPORT_PLACES,
     REPORT_TRAITS,
 )
-from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

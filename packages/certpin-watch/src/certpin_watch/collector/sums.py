@@ -23,8 +23,8 @@ from certpin_watch.collector.statements import (
     upsert_places,
     upsert_traits,
 )
-from certpin_watch.store.tables.base import TRAITS
-from certpin_watch.store.tables.days import DAY_PLACES, REPORT_PLACES
+from certpin_watch.store.tables.columns import TRAITS
+from certpin_watch.store.tables.reports import DAY_PLACES, REPORT_PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from certpin.errors import CertpinError
 from certpin_watch.store import insert
-from certpin_watch.store.tables.queue import REPORT_QUEUE
+from certpin_watch.store.tables.reports import REPORT_QUEUE
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from certpin_watch._version import __version__
 from certpin_watch.store.queries import adoption, alerts, freshness, hosts
 from certpin_watch.store.queries.base import DAY, to_seconds
-from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.probes import SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

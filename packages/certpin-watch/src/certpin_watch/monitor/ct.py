@@ -23,7 +23,7 @@ from certpin.pins import HostPattern
 from certpin.x509 import printable
 from certpin.x509.reader import read_certificates
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.logged import LOGGED
+from certpin_watch.store.tables.probes import LOGGED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

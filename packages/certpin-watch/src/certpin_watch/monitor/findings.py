@@ -14,9 +14,8 @@ from certpin_watch.monitor.case import Case, Heard, Logged, Look, Scene
 from certpin_watch.monitor.debounce import Row, settle
 from certpin_watch.monitor.judge import judge
 from certpin_watch.monitor.targets import charges
-from certpin_watch.store.keeping import read_chains
-from certpin_watch.store.tables.logged import LOGGED
-from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
+from certpin_watch.store.chains import read_chains
+from certpin_watch.store.tables.probes import LOGGED, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

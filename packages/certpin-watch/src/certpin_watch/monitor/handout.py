@@ -28,7 +28,7 @@ from certpin_watch.monitor.scheduler import LOOK, due, job_of, locations
 from certpin_watch.monitor.sightings import keep_results, known
 from certpin_watch.monitor.targets import charges, targets_of
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.leases import LEASES, PROBES
+from certpin_watch.store.tables.service import LEASES, PROBES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

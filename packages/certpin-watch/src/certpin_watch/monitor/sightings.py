@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, delete, select, text, update
 
 from certpin_watch.monitor.debounce import CONFIRMED
-from certpin_watch.store import budget
+from certpin_watch.store import quota
+from certpin_watch.store.chains import insert_observed_chains, lock_chain_inserts
 from certpin_watch.store.engine import insert
-from certpin_watch.store.keeping import hold_chains, keep_chains
-from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.probes import LATEST, SIGHTINGS, VANTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,8 +85,8 @@ def keep_results(connection: Connection, results: Sequence[Result], now: datetim
         newest.setdefault(_key(result), []).append(result)
     rounds = max(map(len, newest.values()), default=0)
     if rounds > 1:  # one, as a rule; the second would take the budget after rows of the first
-        hold_chains(connection)
-        budget.hold(connection)
+        lock_chain_inserts(connection)
+        quota.lock_usage(connection)
     kept = 0
     for at in range(rounds):
         kept += _keep(connection, [each[at] for each in newest.values() if len(each) > at], now)
@@ -100,7 +100,7 @@ def _keep(connection: Connection, results: list[Result], now: datetime) -> int:
     pairs = [(result, seen) for result in fresh for seen in result.seen]
     # At once: who keeps chains twice in a transaction would take the budget too late (`keeping`).
     each_way = [r.chain(one) for r, seen in pairs for one in (seen.served, seen.verified)]
-    digests = keep_chains(connection, each_way, now)
+    digests = insert_observed_chains(connection, each_way, now)
     changes = Changes([], [], [])
     gone = {_key(result): _gone(result, rows.get(_key(result), {})) for result in fresh}
     changes.ended.extend({"row": row["id"]} for each in gone.values() for row in each)

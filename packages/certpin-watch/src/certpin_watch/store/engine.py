@@ -11,10 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 
 from certpin.errors import ConfigError
-from certpin_watch.store.failures import store_error, told
-from certpin_watch.store.on_postgresql import postgresql_engine
-from certpin_watch.store.on_sqlite import BUSY, sqlite_engine
-from certpin_watch.store.trouble import Trouble
+from certpin_watch.store.failures import StoreHealth, store_error, translated_errors
+from certpin_watch.store.postgresql import postgresql_engine
+from certpin_watch.store.sqlite import BUSY, sqlite_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.trouble = Trouble()
+        self.health = StoreHealth()
         self._writing = threading.Lock()
 
     @property
@@ -48,7 +47,7 @@ class Store:
 
         Raises ``StoreError``.
         """
-        with self.trouble.damage_noted(), told(), self.engine.connect() as connection:
+        with self.health.record_damage(), translated_errors(), self.engine.connect() as connection:
             connection.execution_options(**self._reading)
             with connection.begin():
                 yield connection
@@ -59,7 +58,12 @@ class Store:
 
         Raises ``StoreError``.
         """
-        with self.trouble.noted(), told(), self._turn(), self.engine.begin() as connection:
+        with (
+            self.health.record_write(),
+            translated_errors(),
+            self._turn(),
+            self.engine.begin() as connection,
+        ):
             yield connection
 
     def close(self) -> None:

@@ -1,11 +1,12 @@
-"""What a database says when it will not: one typed error, and never the words of the driver.
+"""Errors of the database, and whether the store works at present.
 
-A driver's message may have a name, a host or a value in it, and the watch's pages and logs shall
-have none of them: each kind of failure has a sentence here.
+Each kind of failure has one typed error with a fixed text. A driver's message may contain a name, a
+host or a value, and the service's pages and logs must not show these.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from certpin.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-# Reason, what it means, and what to do. docs/watch-operations.md has a line for each.
+# For each reason: the problem and the fix. docs/watch-operations.md describes each of them.
 REASONS: dict[str, tuple[str, str]] = {
     "away": (
         "the database cannot be reached, or lets nobody in under this address",
@@ -48,14 +49,14 @@ REASONS: dict[str, tuple[str, str]] = {
     ),
 }
 
-# PostgreSQL's codes: whole, or the class that they begin with (its documentation, appendix A).
+# PostgreSQL's error codes, complete or by class (its documentation, appendix A).
 _SQLSTATES = {
     "08": "away",
     "25006": "unwritable",  # a standby
-    "25P03": "busy",  # nothing came of a transaction for too long: this process was stopped
+    "25P03": "busy",  # a transaction was idle for too long: this process was suspended
     "28": "refused",
     "3D": "refused",
-    "40": "busy",  # a deadlock, or a transaction that another one overtook
+    "40": "busy",  # a deadlock, or a serialisation failure
     "42501": "refused",
     "42703": "schema",
     "42P01": "schema",
@@ -69,7 +70,7 @@ _SQLSTATES = {
     "XX002": "damaged",
 }
 
-# SQLite's (https://www.sqlite.org/rescode.html), likewise.
+# SQLite's result codes, complete or by prefix (https://www.sqlite.org/rescode.html).
 _SQLITE = {
     "SQLITE_AUTH": "unwritable",
     "SQLITE_BUSY": "busy",
@@ -85,51 +86,113 @@ _SQLITE = {
 
 _WITHOUT_CODE = frozenset({"ConnectionTimeout", "OperationalError"})
 
+# Only writes fail for these reasons. Others (unavailable, busy, wrong schema) fail reads as well.
+_WRITE_FAILURES = frozenset({"full", "disk", "unwritable"})
+_FAILURE_COUNTS = 10.0  # seconds for which a failure counts even if a later write succeeded
+
 
 def store_error(reason: str, problem: str = "") -> StoreError:
-    """The error for a reason; ``problem`` says more than the sentence that it has."""
+    """Return the error for a reason.
+
+    Args:
+        reason: a key of ``REASONS``.
+        problem: a more specific text than the reason's own.
+    """
     sentence, fix = REASONS[reason]
     return StoreError(problem or sentence, reason=reason, fix=fix)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Raise ``StoreError`` where the database does not do what it is asked.
+def translated_errors() -> Iterator[None]:
+    """Raise ``StoreError`` for errors of the database in the block.
 
-    Two errors stay what they are: ``IntegrityError`` and ``DataError`` are about values, which
-    whoever writes them knows. The values themselves are taken out of every error.
+    ``IntegrityError`` and ``DataError`` keep their types, because they are about values that the
+    caller knows. The values themselves are removed from every error.
     """
     try:
         yield
     except (IntegrityError, DataError) as exc:
-        _hush(exc)
+        _redact(exc)
         raise
     except DBAPIError as exc:
-        _hush(exc)
+        _redact(exc)
         raise store_error(reason_of(exc.orig)) from exc
     except PoolTimeoutError as exc:
         raise store_error("busy") from exc
 
 
 def reason_of(exc: Any) -> str:
-    """The word for what a driver raised: of ``sqlite3`` or of psycopg."""
+    """Return the reason for an exception of ``sqlite3`` or psycopg: a key of ``REASONS``."""
     if (name := getattr(exc, "sqlite_errorname", None)) is not None:
         if name == "SQLITE_ERROR" and str(exc).startswith(("no such table", "no such column")):
             return "schema"
         return next((_SQLITE[key] for key in _SQLITE if name.startswith(key)), "failed")
     state = getattr(exc, "sqlstate", None)
     if state is None:
-        # libpq has no code for a server that cannot be reached, lets nobody in, or went away.
+        # libpq has no code for a server that is unreachable, refuses the login, or disconnects.
         return "away" if type(exc).__name__ in _WITHOUT_CODE else "failed"
     return _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]) or "failed"
 
 
-def _hush(exc: DBAPIError) -> None:
-    """Take the values out: PostgreSQL shows the whole row below the line that says what is wrong.
+def _redact(exc: DBAPIError) -> None:
+    """Remove the values: PostgreSQL prints the whole row below the first line of the message.
 
-    A ``DataError`` has its value in the first line. Parameters are hidden by the engine already.
+    A ``DataError`` has its value in the first line. The engine hides the parameters already.
     """
-    for each in (exc, exc.orig):
-        if isinstance(each, BaseException) and each.args:
-            line = str(each.args[0]).partition("\n")[0]
-            each.args = ("a value does not fit" if isinstance(exc, DataError) else line,)
+    for error in (exc, exc.orig):
+        if isinstance(error, BaseException) and error.args:
+            line = str(error.args[0]).partition("\n")[0]
+            error.args = ("a value does not fit" if isinstance(exc, DataError) else line,)
+
+
+class StoreHealth:
+    """Whether the store works, by the results of this process's reads and writes. Thread-safe.
+
+    A full disk can still be read, and small writes may succeed there while large ones fail. Damage
+    that a read or a write found is permanent: nothing is written afterwards.
+    ``schema.check_tables`` tests more.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failed: tuple[str, float] | None = None
+        self._written_since = True
+        self._damaged = False
+
+    @contextmanager
+    def record_write(self) -> Iterator[None]:
+        """Record how the block ends, which writes.
+
+        Raises:
+            StoreError: the file is known to be damaged. A write may still succeed then, in pages
+                that are intact, and be lost with the file.
+        """
+        if self._damaged:
+            raise store_error("damaged")
+        try:
+            with self.record_damage():
+                yield
+        except StoreError as exc:
+            if exc.reason in _WRITE_FAILURES:
+                self._failed, self._written_since = (exc.reason, self._clock()), False
+            raise
+        self._written_since = True
+
+    @contextmanager
+    def record_damage(self) -> Iterator[None]:
+        """Record whether the block, which may only read, finds damage."""
+        try:
+            yield
+        except StoreError as exc:
+            self._damaged |= exc.reason == "damaged"
+            raise
+
+    @property
+    def reason(self) -> str:
+        """Why the store doesn't work (a key of ``REASONS``); empty if no failure is known."""
+        if self._damaged:
+            return "damaged"  # until the file is restored and this process is restarted
+        if self._failed is None:
+            return ""
+        reason, at = self._failed
+        return "" if self._written_since and self._clock() - at > _FAILURE_COUNTS else reason

@@ -1,107 +1,140 @@
-"""The identities of counted reports: how long they are kept, and how many.
+"""The identities of counted reports, which recognise a report that is sent again.
 
-An identity is kept for the days of ``[retention] identities`` after its report arrived, and never
-less, unless there are more than ``most_identities``: then the oldest go.
+An identity is kept for the days of ``[retention] identities`` after its report arrived. If there
+are more than ``[collector] most_identities``, the oldest are deleted earlier.
 
-On PostgreSQL a day's partition is dropped as a whole. For that, a report that is late has a second
-identity without its day (``undated``), which outlives the partition. All others of a day arrived
-within ``LATE`` of it.
+An identity begins with the client's second. On PostgreSQL the table is partitioned by that day, and
+a whole partition is dropped at once: this takes as long for a hundred million rows as for none,
+while deleting the rows takes minutes, and a statement has 30 seconds. SQLite has no partitions:
+there, rows are deleted.
+
+- ``report_identities_YYYYMMDD`` has the reports of one day, by the clients' clocks.
+- ``report_identities_undated`` has identities without a day (``undated``).
+- ``report_identities_rest`` has days without a partition: those of clocks that are far off.
+
+A late report also has a second identity without its day, which outlives the partition. All other
+reports of a day arrived within ``LATE`` of it.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, LargeBinary, MetaData, Table, delete, func, select, update
+from sqlalchemy import Column, LargeBinary, MetaData, Table, delete, func, select, text, update
 
-from certpin_watch.store import partitions
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.base import moment
+from certpin_watch.store.tables.columns import moment
 from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_IDENTITIES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 HOUR = 3600  # seconds
-LATE = 86_400  # seconds between a report's own moment and its arrival from which on it is late
-_SECONDS = 5  # bytes of an identity that are the client's second
-FIRST_DATED = partitions.DAY.to_bytes(_SECONDS, "big")  # identities below it have no day
-_STILL_STORED = HOUR  # before the last hour that was counted: its reports may have come since
+DAY = 86_400  # seconds
+LATE = 86_400  # seconds: a report that arrives this much after its own time is late
+DAYS_AHEAD = 3  # days for which a partition is created in advance
+_SECOND_BYTES = 5  # bytes of an identity that are the client's second
+FIRST_DATED = DAY.to_bytes(_SECOND_BYTES, "big")  # lower identities have no day
+_RECOUNTED = HOUR  # before the last counted hour: its reports may have arrived since
 
-# The partitions that are not dropped: their rows are deleted.
-_LOOSE = [
+UNDATED = f"{REPORT_IDENTITIES.name}_undated"
+REST = f"{REPORT_IDENTITIES.name}_rest"
+
+# The partitions that are never dropped: their rows are deleted.
+_PERMANENT_PARTITIONS = [
     Table(
         name,
         MetaData(),
         Column("identity", LargeBinary, primary_key=True),
         moment("received_at"),
     )
-    for name in (partitions.UNDATED, partitions.REST)
+    for name in (UNDATED, REST)
 ]
+
+# How long the collector may wait for a change of the partitions. If a backup reads for longer,
+# the next round of retention tries again.
+_LOCK_TIMEOUT = "1s"
+_PARTITIONS = """
+SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+WHERE inhparent = CAST(:name AS regclass)
+"""
+# The names and bounds come from this module only.
+_CREATE = """
+CREATE TABLE {name} (LIKE {parent} INCLUDING ALL);
+LOCK TABLE {rest} IN ACCESS EXCLUSIVE MODE; -- as ATTACH does; later, a row could come in between
+WITH moved AS (DELETE FROM {rest} WHERE identity >= {low} AND identity < {high} RETURNING *)
+INSERT INTO {name} SELECT * FROM moved;
+ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high});
+"""
+_ADVISORY_LOCK = int.from_bytes(sha256(b"certpin partitions").digest()[:8], signed=True)
 
 
 def undated(identity: bytes) -> bytes:
-    """Return the identity by which a late report is also known, which has no second."""
-    return bytes(_SECONDS) + sha256(identity).digest()[: len(identity) - _SECONDS]
+    """Return the second identity of a late report, which has no day."""
+    return bytes(_SECOND_BYTES) + sha256(identity).digest()[: len(identity) - _SECOND_BYTES]
 
 
 def punctual_from(received_at: int) -> bytes:
-    """Return the least identity that is not late if it arrives at this second."""
-    return max(received_at - LATE, 0).to_bytes(_SECONDS, "big")
+    """Return the lowest identity that isn't late if it arrives at this second."""
+    return max(received_at - LATE, 0).to_bytes(_SECOND_BYTES, "big")
 
 
-def delete_past(connection: Connection, past: int, most: int, now: int, batch: int) -> int:
-    """Delete identities of reports that arrived before ``past``, or are too many.
+def delete_expired(
+    connection: Connection, past: int, max_identities: int, now: int, batch: int
+) -> int:
+    """Delete identities of reports that arrived before ``past``, and the oldest excess ones.
 
     Args:
         connection: a transaction that may write.
-        past: seconds since 1970. What arrived since is not past its time.
-        most: how many identities are kept at most, by the hours that were counted. Those of the
-            last hour are kept in any case.
+        past: seconds since 1970.
+        max_identities: the maximum number of identities, by the hours that were counted. Those of
+            the last hour are kept in any case.
         now: seconds since 1970.
-        batch: how many rows are deleted at most.
+        batch: the maximum number of rows that are deleted.
 
     Returns:
-        How many rows were deleted: 0 if nothing is left to do.
+        The number of deleted rows; 0 if nothing is left to do.
     """
-    over = over_room(connection, most, now)
-    gone = max(past, over)
-    for table in () if connection.dialect.name == "sqlite" else _LOOSE:
-        if deleted := _delete(connection, table, gone, batch):
+    excess = excess_before(connection, max_identities, now)
+    before = max(past, excess)
+    for table in () if connection.dialect.name == "sqlite" else _PERMANENT_PARTITIONS:
+        if deleted := _delete(connection, table, before, batch):
             return deleted
-    # Rows in the partitions of days are deleted only in a flood. Otherwise they are dropped.
-    rest = gone if connection.dialect.name == "sqlite" else over
+    # Rows in the partitions of days are deleted only in a flood. Otherwise these are dropped.
+    rest = before if connection.dialect.name == "sqlite" else excess
     if rest and (deleted := _delete(connection, REPORT_IDENTITIES, rest, batch)):
         return deleted
     hours = IDENTITY_HOURS.c
     connection.execute(delete(IDENTITY_HOURS).where(hours.hour <= past - HOUR))
-    connection.execute(update(IDENTITY_HOURS).where(hours.hour < over).values(count=0))
+    connection.execute(update(IDENTITY_HOURS).where(hours.hour < excess).values(count=0))
     return 0
 
 
-def drop_past(connection: Connection, past: int, most: int, now: int) -> int:
-    """Drop a partition of PostgreSQL's that ``delete_past`` would empty.
-
-    Returns:
-        How many partitions were dropped: 0 if nothing is left to do.
-    """
-    return partitions.drop_next(connection, max(past, over_room(connection, most, now)) - LATE)
-
-
-def over_room(connection: Connection, most: int, now: int) -> int:
-    """Return the second from which on identities are kept because of their number; 0 if all are."""
+def excess_before(connection: Connection, max_identities: int, now: int) -> int:
+    """Return the second before which identities are deleted because there are too many; or 0."""
     hours, kept = IDENTITY_HOURS.c, 0
     newest = select(IDENTITY_HOURS).where(hours.hour <= now).order_by(hours.hour.desc())
     for hour, count in connection.execute(newest):
         kept += count
-        if kept > most or not count:
+        if kept > max_identities or not count:
             return min(int(hour) + HOUR, now - HOUR)
     return 0
 
 
+def _delete(connection: Connection, table: Table, before: int, batch: int) -> int:
+    # Two statements: with a subquery, the delete could read whole partitions.
+    column = table.c.identity
+    chosen = select(column).where(table.c.received_at < before).limit(batch)
+    if not (found := connection.execute(chosen).scalars().all()):
+        return 0
+    return connection.execute(delete(table).where(column.in_(found))).rowcount
+
+
 class HourCount:
-    """Counts the identities of each hour that was not counted yet, one hour at a call.
+    """Counts the identities of each hour that wasn't counted yet, one hour per call.
 
     Args:
         since: identities that arrived before this second are not counted.
@@ -116,13 +149,13 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count one hour. Return 0 if there was none to count."""
+        """Count one hour. Return 0 if none is left to count."""
         del batch  # an hour is read from the index
         hours, column = IDENTITY_HOURS.c, REPORT_IDENTITIES.c.received_at
         if self._next is None:
             last = connection.execute(select(func.max(hours.hour)).where(hours.hour <= self._now))
             counted = last.scalar() or 0
-            self._next = max(self._since, counted - _STILL_STORED - self._waits)
+            self._next = max(self._since, counted - _RECOUNTED - self._waits)
         after = select(func.min(column)).where(column.between(self._next, self._now))
         first = connection.execute(after).scalar()
         if first is None:
@@ -136,10 +169,75 @@ class HourCount:
         return 1
 
 
-def _delete(connection: Connection, table: Table, before: int, batch: int) -> int:
-    # Two statements: joined with what it chooses, the delete could read whole partitions.
-    column = table.c.identity
-    chosen = select(column).where(table.c.received_at < before).limit(batch)
-    if not (found := connection.execute(chosen).scalars().all()):
+def partition_days(connection: Connection) -> list[int]:
+    """Return the first second of each day that has a partition, the oldest first."""
+    names = connection.execute(text(_PARTITIONS), {"name": REPORT_IDENTITIES.name}).scalars()
+    return sorted(day for day in map(_partition_day, names) if day is not None)
+
+
+def create_next_partition(connection: Connection, now: int) -> int:
+    """Create one partition that is missing, for today or one of the next days.
+
+    Identities that arrived before their partition are moved into it.
+
+    Returns:
+        The number of partitions that were created: 0 if none is missing.
+    """
+    if not _missing_days(connection, now):
         return 0
-    return connection.execute(delete(table).where(column.in_(found))).rowcount
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    for day in _missing_days(connection, now)[:1]:  # another process may have created it meanwhile
+        _create_partition(connection, day)
+        return 1
+    return 0
+
+
+def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
+    """Drop the oldest partition if ``delete_expired`` would empty it.
+
+    Returns:
+        The number of partitions that were dropped: 0 if nothing is left to do.
+    """
+    before = max(past, excess_before(connection, max_identities, now)) - LATE
+    return drop_next_partition(connection, before)
+
+
+def drop_next_partition(connection: Connection, before: int) -> int:
+    """Drop the oldest partition if its day ended before the second ``before``.
+
+    Returns:
+        The number of partitions that were dropped: 0 if none is that old.
+    """
+    for day in partition_days(connection)[:1]:
+        if day + DAY <= before:
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
+            connection.execute(text(f"DROP TABLE IF EXISTS {_partition_name(day)}"))
+            return 1
+    return 0
+
+
+def _missing_days(connection: Connection, now: int) -> list[int]:
+    today = now - now % DAY
+    existing = partition_days(connection)
+    days = range(today, today + DAYS_AHEAD * DAY + 1, DAY)
+    return [day for day in days if day not in existing]
+
+
+def _create_partition(connection: Connection, day: int) -> None:
+    low, high = (f"'\\x{at.to_bytes(5, 'big').hex()}'::bytea" for at in (day, day + DAY))
+    parent = REPORT_IDENTITIES.name
+    connection.exec_driver_sql(
+        _CREATE.format(name=_partition_name(day), parent=parent, rest=REST, low=low, high=high)
+    )
+
+
+def _partition_name(day: int) -> str:
+    return f"{REPORT_IDENTITIES.name}_{datetime.fromtimestamp(day, UTC):%Y%m%d}"
+
+
+def _partition_day(name: str) -> int | None:
+    with suppress(ValueError):
+        date = name.removeprefix(f"{REPORT_IDENTITIES.name}_")
+        return int(datetime.strptime(f"{date} +0000", "%Y%m%d %z").timestamp())
+    return None

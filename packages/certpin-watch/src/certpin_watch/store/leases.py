@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import case, delete, or_, select, update
 
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.leases import LEASES
+from certpin_watch.store.tables.service import LEASES
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection

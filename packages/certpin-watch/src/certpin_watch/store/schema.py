@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import column, inspect, select, table, text
 
 from certpin.errors import ConfigError, StoreError
-from certpin_watch.store.copying import copy_sqlite
-from certpin_watch.store.on_sqlite import path_of
+from certpin_watch.store import leases
+from certpin_watch.store.sqlite import copy_sqlite, path_of
+from certpin_watch.store.tables import METADATA
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from certpin_watch.store.engine import Store
 
 VERSION_TABLE = "certpin_schema"
+_TRIAL = "trial"  # the lease that a trial writes; it ends at once
 _REVISIONS = Path(__file__).parent / "migrations"
 
 # Whoever migrates holds this lock of PostgreSQL's: a number that nobody else has by chance.
@@ -200,3 +202,28 @@ def _keep(path: Path, found: Schema) -> Path:
     copy = path.with_name(f"{path.name}.revision-{found.revision}")
     copy_sqlite(path, copy)
     return copy
+
+
+def check_tables(store: Store, now: int) -> None:
+    """Read a row of every table, and write one, durably.
+
+    A damaged file answers ``SELECT 1``, and a full disk can be read. A store that is busy passes:
+    others are reading and writing.
+
+    Args:
+        store: the store.
+        now: seconds since 1970.
+
+    Raises:
+        StoreError: the store is away, full, damaged, read-only or of another schema.
+    """
+    try:
+        with store.read() as connection:
+            for table in METADATA.sorted_tables:
+                newest = [column.desc() for column in table.primary_key]
+                connection.execute(select(table).order_by(*newest).limit(1)).first()
+        with store.write() as connection:
+            leases.take(connection, _TRIAL, _TRIAL, now, 0)
+    except StoreError as exc:
+        if exc.reason != "busy":
+            raise

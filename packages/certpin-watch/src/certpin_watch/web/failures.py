@@ -21,7 +21,7 @@ from certpin_watch.store.queries.chains import describe_issuer
 from certpin_watch.store.queries.failures import breakdown, breakdown_and_chains
 from certpin_watch.store.queries.hosts import expected_path
 from certpin_watch.store.queries.reports import samples
-from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.web import unknowns
 from certpin_watch.web.charts import COLOURS, Bars, Series, colour, stacked
 from certpin_watch.web.pictures import chain as picture

@@ -75,7 +75,7 @@ class Asked:
 
     def freshness(self, connection: Connection) -> Freshness:
         """How old what the watch knows is."""
-        trouble = self.watch.store.trouble.reason
+        trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.limits, trouble)
 
     def text(self, name: str) -> str:

@@ -23,10 +23,10 @@ from certpin_watch.alerts.listing import open_alerts
 from certpin_watch.alerts.rules import RULES
 from certpin_watch.alerts.signed_folder import roles_of
 from certpin_watch.snapshot import Patterns, Snapshot, WatchedSet
-from certpin_watch.store.keeping import keep_chains
+from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
+from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
-from certpin_watch.store.tables.sightings import SIGHTINGS
 from tests import kit
 from tests.watch.alerts._seen import HOST, NOW, finding
 from tests.watch.alerts.conftest import Stage
@@ -79,7 +79,7 @@ def report(store: Store, served: tuple[bytes, ...], count: int = 10, **more: Any
     values |= {"first_at": hour, "last_at": hour} | more
     moment = datetime.fromtimestamp(NOW, UTC)
     with store.write() as connection:
-        (values["served"],) = keep_chains(connection, [served], moment)
+        (values["served"],) = insert_observed_chains(connection, [served], moment)
         key = hashlib.sha256(repr(sorted(values.items())).encode()).digest()
         connection.execute(insert(REPORT_GROUPS).values(key=key, **values))
 
@@ -180,7 +180,7 @@ def test_a_chain_that_a_vantage_saw_is_not_strange(
     bad = ders(root.issue(HOST))
     report(sqlite_store, bad)
     with sqlite_store.write() as connection:
-        (digest,) = keep_chains(connection, [bad], datetime.fromtimestamp(NOW, UTC))
+        (digest,) = insert_observed_chains(connection, [bad], datetime.fromtimestamp(NOW, UTC))
         row: dict[str, Any] = {c.name: "" for c in SIGHTINGS.c if c.name not in {"id", "latest"}}
         row |= {"host": HOST, "port": 443, "served": digest, "verified": b"", "code": 0}
         row |= {"first_at": NOW, "last_at": NOW, "count": 1}

@@ -19,7 +19,7 @@ from certpin_watch.auth.require import Guarded, require
 from certpin_watch.auth.routes import routes
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
-from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.tables.service import AUDIT
 
 if TYPE_CHECKING:
     from starlette.requests import Request

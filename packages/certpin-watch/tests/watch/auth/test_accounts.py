@@ -21,7 +21,7 @@ from certpin_watch.auth.signing_in import Try
 from certpin_watch.auth.signing_in import sign_in as try_to_sign_in
 from certpin_watch.auth.throttle import Recorded, Throttle
 from certpin_watch.auth.visitor import Visitor
-from certpin_watch.store.tables.access import ACCOUNTS, GUESSES
+from certpin_watch.store.tables.service import ACCOUNTS, GUESSES
 from tests.watch.auth._kit import PASSWORD, House, sign_in
 
 if TYPE_CHECKING:

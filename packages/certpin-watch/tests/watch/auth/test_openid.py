@@ -17,7 +17,7 @@ from certpin_watch.auth.openid_flow import CALLBACK, Begun
 from certpin_watch.auth.openid_settings import Settings as OpenIDSettings
 from certpin_watch.auth.settings import Settings as AccessSettings
 from certpin_watch.secret import Secret
-from certpin_watch.store.tables.access import SESSIONS
+from certpin_watch.store.tables.service import SESSIONS
 from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
 from tests.watch.auth._kit import House, csrf_of
 

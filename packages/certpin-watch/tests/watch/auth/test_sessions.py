@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from certpin_watch.auth import accounts, sessions
 from certpin_watch.auth.refusal import local_path
-from certpin_watch.store.tables.access import SESSIONS
+from certpin_watch.store.tables.service import SESSIONS
 from tests.watch.auth._kit import PASSWORD, House, csrf_of, post, sign_in
 
 if TYPE_CHECKING:

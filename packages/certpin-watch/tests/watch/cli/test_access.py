@@ -13,7 +13,7 @@ from sqlalchemy import select
 from certpin.cli.main import cli
 from certpin_watch.auth import accounts, passwords, token_text
 from certpin_watch.store import open_store
-from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.tables.service import AUDIT
 from tests.cli import _documented
 
 if TYPE_CHECKING:

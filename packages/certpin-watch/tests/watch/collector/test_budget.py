@@ -16,12 +16,12 @@ from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OWN, Ro
 from certpin_watch.collector.known import Known
 from certpin_watch.collector.networks import MOST
 from certpin_watch.collector.received import Failure, Received
-from certpin_watch.store import budget
-from certpin_watch.store.keeping import chain_of, keep_chains
+from certpin_watch.store import quota
+from certpin_watch.store.chains import chain_record, insert_observed_chains
 from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import capacity
-from certpin_watch.store.relief import SETTLED, relieve, thin
-from certpin_watch.store.tables.chains import CHAINS
+from certpin_watch.store.quota import MIN_AGE, evict_bytes, evict_samples
+from certpin_watch.store.tables.probes import CHAINS
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_NETWORKS, REPORT_SAMPLES
 from tests.watch.collector.test_counting import AT, SERVED, counted, failure, rows, total
 
@@ -52,8 +52,8 @@ def kept(store: Store, host: str) -> int:
 def used(store: Store) -> int:
     """What the budget says, which has to be what the rows say."""
     with store.write() as connection:
-        assert budget.hold(connection) == budget.reckon(connection)
-        return budget.used_of(connection)
+        assert quota.lock_usage(connection) == quota.compute_usage(connection)
+        return quota.read_usage(connection)
 
 
 def test_nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_another(
@@ -125,7 +125,7 @@ def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
     seen = served_of(told(1, "a.example"))
     for _ in range(2):
         with store.write() as connection:
-            keep_chains(connection, [seen, (*seen, b"a root")], now)
+            insert_observed_chains(connection, [seen, (*seen, b"a root")], now)
         assert 0 < used(store) < before
     again = [told(2, "a.example", "203.0.113.0/24"), told(1, "a.example", "::/48")]
     counted(store, again, rules)
@@ -133,7 +133,7 @@ def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
     assert kept(store, "a.example") == 1
 
 
-@pytest.mark.parametrize("passed", [SETTLED + 1, -SETTLED - 1])  # or the clock was set back
+@pytest.mark.parametrize("passed", [MIN_AGE + 1, -MIN_AGE - 1])  # or the clock was set back
 def test_whoever_took_most_gives_first(sqlite_store: Store, passed: int) -> None:
     rules, hostile = Rules(Room(1000, 1000, share=str, budget=100_000)), "198.51.100.0/24"
     counted(sqlite_store, [told(n, "a.example", at=AT) for n in range(3)], rules)
@@ -143,10 +143,10 @@ def test_whoever_took_most_gives_first(sqlite_store: Store, passed: int) -> None
 
     def relieved(now: int) -> int:
         with sqlite_store.write() as connection:
-            return relieve(connection, 100_000, now)
+            return evict_bytes(connection, 100_000, now)
 
-    assert not relieved(late + SETTLED)  # what is young stays
-    assert not relieved(late - SETTLED)
+    assert not relieved(late + MIN_AGE)  # what is young stays
+    assert not relieved(late - MIN_AGE)
     while relieved(late + passed):
         pass
     assert used(sqlite_store) < full
@@ -162,7 +162,7 @@ def test_many_samples_of_one_network_make_room_for_those_of_others(
     def keeps(at: int, *bodies: Received) -> Counter[str]:
         """How many are kept of each network, after a round and what comes then."""
         with store.write() as connection:
-            while thin(connection, 20, at):
+            while evict_samples(connection, 20, at):
                 pass
         counted(store, bodies, rules)
         return Counter(row.source for row in rows(store, REPORT_SAMPLES))
@@ -170,7 +170,7 @@ def test_many_samples_of_one_network_make_room_for_those_of_others(
     few = [told(n, "a.example") for n in range(3)]
     flood = [told(n, "a.example", hostile, at=AT + HOUR) for n in range(60)]
     assert keeps(AT, *few, *flood) == {"192.0.2.0/24": 3, hostile: 17}
-    late = AT + HOUR + SETTLED
+    late = AT + HOUR + MIN_AGE
     own = [told(70 + n, "a.example", at=late) for n in range(OWN + 1)]
     assert keeps(late, *own) == {"192.0.2.0/24": 3 + OWN, hostile: 17}  # still young
     last = told(90, "a.example", at=late + 1)
@@ -187,7 +187,7 @@ def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> Non
     def samples(at: int, *bodies: Received) -> Counter[str]:
         """How many are kept of each part, after a round and what comes then."""
         with store.write() as connection:
-            while thin(connection, 20, at):
+            while evict_samples(connection, 20, at):
                 pass
         counted(store, bodies, rules, known)
         return Counter(row.share for row in rows(store, REPORT_SAMPLES))
@@ -197,7 +197,7 @@ def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> Non
     assert samples(AT, *flood, *strange) == {"flooded.example": 20}
     few = [told(n, "a.example", at=AT + 2) for n in range(100, 100 + 2 * OWN)]
     assert samples(AT + 2, *few) == {"flooded.example": 20, "a.example": OWN}
-    late = AT + SETTLED + 3
+    late = AT + MIN_AGE + 3
     assert samples(late) == {"flooded.example": 15 - OWN, "a.example": OWN}
     used(store)
 
@@ -235,7 +235,7 @@ def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) 
                 )
                 with postgres_store.write() as connection:
                     seen = served_of(told(turn, "a.example"))
-                    keep_chains(connection, [seen], datetime.fromtimestamp(AT, UTC))
+                    insert_observed_chains(connection, [seen], datetime.fromtimestamp(AT, UTC))
             except SQLAlchemyError as exc:  # a deadlock would be one
                 raise AssertionError(str(exc)) from exc
 
@@ -250,7 +250,7 @@ def test_it_is_noted_from_how_many_networks_a_chain_is_told(sqlite_store: Store)
     for _ in range(2):
         batch = [Received(AT, each, (failure(n),)) for n, each in enumerate(sources)]
         counted(sqlite_store, batch, rules, known)
-    digest = chain_of(SERVED).digest
+    digest = chain_record(SERVED).digest
     found = {
         (row.network, row.share, bytes(row.met)) for row in rows(sqlite_store, REPORT_NETWORKS)
     }

@@ -14,14 +14,15 @@ from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, 
 from certpin_watch.collector.known import Known
 from certpin_watch.collector.presences import Space
 from certpin_watch.collector.received import Failure, Holding, Received
-from certpin_watch.store.keeping import chain_of
-from certpin_watch.store.tables.chains import CERTIFICATES, CHAINS
-from certpin_watch.store.tables.days import DAY_PLACES, REPORT_TRAITS
+from certpin_watch.store.chains import chain_record
+from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
 from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
+    REPORT_TRAITS,
 )
 from tests.watch._sums import assert_sums_are_right
 
@@ -150,10 +151,10 @@ def test_chains_are_stored_once_and_named_by_their_digest(store: Store) -> None:
     counted(store, [body(failure(3))])
     stored = {bytes(row.digest): bytes(row.members) for row in rows(store, CHAINS)}
     assert len(stored) == 2
-    assert stored[chain_of(SERVED).digest] == chain_of(SERVED).members
+    assert stored[chain_record(SERVED).digest] == chain_record(SERVED).members
     assert {bytes(row.der) for row in rows(store, CERTIFICATES)} == {*SERVED, b"other"}
     digests = {bytes(row.served) for row in rows(store, REPORT_GROUPS)}
-    assert digests == {chain_of(SERVED).digest}
+    assert digests == {chain_record(SERVED).digest}
 
 
 def test_clients_that_hold_a_version_are_counted_by_day(store: Store) -> None:

@@ -51,7 +51,7 @@ def test_the_first_write_that_meets_damage_ends_all_others(path: Path) -> None:
     damage(path, "report_identities")
     watch = make_watch(f"sqlite:///{path}")
     assert _post(watch, 1) == 503
-    assert watch.store.trouble.reason == "damaged"
+    assert watch.store.health.reason == "damaged"
     assert _post(watch, 2) == 503
     watch.store.close()
 

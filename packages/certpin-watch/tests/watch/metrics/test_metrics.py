@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from certpin_watch.counters import Counters
 from certpin_watch.metrics.exporter import Exporter
-from certpin_watch.store import sweeps
+from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.reports import IDENTITY_HOURS
 from tests.watch.api._asking import TOKEN, app
 from tests.watch.store.queries import _world as world
@@ -104,9 +104,9 @@ def test_retention_and_the_window_are_metrics(scraped: Scraped, sqlite_store: St
     now = int(NOW.timestamp())
     few = [{"hour": now - now % 3600 - ago * 3600, "count": 10**6} for ago in range(26)]
     with sqlite_store.write() as connection:
-        sweeps.note(connection, "audit", now - 7200)
-        sweeps.note(connection, "audit", now, "busy")
-        sweeps.note(connection, "presences", now)
+        record_sweep(connection, "audit", now - 7200)
+        record_sweep(connection, "audit", now, "busy")
+        record_sweep(connection, "presences", now)
         connection.execute(insert(IDENTITY_HOURS), few)
     for kind, failing, last in (("audit", 1, now - 7200), ("presences", 0, now)):
         assert scraped.value("certpin_retention_failing", kind=kind) == failing

@@ -13,7 +13,7 @@ from certpin.cli.main import cli
 from certpin.errors import InputError
 from certpin_watch.monitor.ct import keep_event, read_event
 from certpin_watch.monitor.findings import findings
-from certpin_watch.store.tables.logged import LOGGED
+from certpin_watch.store.tables.probes import LOGGED
 from tests.watch.monitor import _scenes as scenes
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from certpin_watch.monitor import handout
 from certpin_watch.monitor.handout import LEASE, Worker, hand_out, keep
 from certpin_watch.monitor.results import JobRequest, Result, Seen
 from certpin_watch.monitor.sightings import keep_results
-from certpin_watch.store.tables.leases import LEASES
-from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.tables.service import LEASES
 from tests.watch.monitor.conftest import scene_of
 
 if TYPE_CHECKING:

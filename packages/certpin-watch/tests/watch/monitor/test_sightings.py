@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from certpin_watch.monitor.results import Result, Seen
 from certpin_watch.monitor.sightings import asking, keep_results, known
-from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
 from tests.watch.monitor import _scenes as scenes
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor import scheduler
 from certpin_watch.monitor.results import MOST_REQUEST, Job, Result, Seen
 from certpin_watch.store.queries.freshness import workers
-from certpin_watch.store.tables.access import TOKENS
-from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.tables.service import TOKENS
 from certpin_watch.web.app import application
 from tests import kit
 from tests.cli.conftest import program

@@ -11,9 +11,8 @@ import pytest
 from sqlalchemy import insert
 
 from certpin.errors import ConfigError, StoreError
-from certpin_watch.store import copying
-from certpin_watch.store.copying import copy_sqlite
-from certpin_watch.store.on_sqlite import path_of
+from certpin_watch.store import sqlite
+from certpin_watch.store.sqlite import copy_sqlite, path_of
 from certpin_watch.store.tables.alerts import SILENCES
 from tests.watch.store._rows import fill
 
@@ -92,7 +91,7 @@ def test_a_database_in_use_is_no_target(source: Path, tmp_path: Path) -> None:
 
 def test_a_copy_that_another_process_writes_is_left_alone(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
-    with copying.written_whole(target) as part:
+    with sqlite.written_whole(target) as part:
         part.write_bytes(b"theirs")
         with pytest.raises(StoreError) as refused:
             copy_sqlite(source, target)

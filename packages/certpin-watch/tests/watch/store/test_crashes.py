@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin_watch.store import migrate, open_store
-from certpin_watch.store.copying import copy_sqlite
+from certpin_watch.store.sqlite import copy_sqlite
 from scripts.record import FORBIDDEN
 from tests.watch.store._rows import fill, rows_of
 
@@ -25,13 +25,13 @@ pytestmark = pytest.mark.slow
 _DIES = """
 import os, signal, sys
 from pathlib import Path
-from certpin_watch.store import copying
+from certpin_watch.store import sqlite
 
 def dies(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(copying, sys.argv[3], dies)
-copying.copy_sqlite(Path(sys.argv[1]), Path(sys.argv[2]))
+setattr(sqlite, sys.argv[3], dies)
+sqlite.copy_sqlite(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
@@ -61,7 +61,7 @@ from pathlib import Path
 import certpin
 from sqlalchemy import insert
 from certpin_watch.store import open_store, prepare
-from certpin_watch.store.copying import copy_sqlite
+from certpin_watch.store.sqlite import copy_sqlite
 from certpin_watch.store.tables.reports import REPORT_SAMPLES as SAMPLES
 
 folder = Path(sys.argv[1])
@@ -86,7 +86,7 @@ def tried(name, work):
 
 while "put" not in said or said["put"] is None:
     tried("put", put)
-said["trouble"] = store.trouble.reason
+said["trouble"] = store.health.reason
 tried("copy", lambda: copy_sqlite(folder / "watch.db", folder / "b.db"))
 with store.read() as connection:
     said["kept"] = len(connection.execute(SAMPLES.select()).all()) == stored

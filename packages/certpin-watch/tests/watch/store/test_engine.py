@@ -15,10 +15,9 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from certpin.errors import ConfigError, StoreError
 from certpin_watch.store import engine, failures, open_store
-from certpin_watch.store.on_sqlite import connect, path_of
+from certpin_watch.store.sqlite import connect, path_of
 from certpin_watch.store.tables import METADATA
-from certpin_watch.store.tables.access import AUDIT
-from certpin_watch.store.tables.leases import LEASES
+from certpin_watch.store.tables.service import AUDIT, LEASES
 from tests.servers._run import free_port
 from tests.servers.postgres import postgres
 
@@ -127,7 +126,7 @@ def test_a_new_connection_does_not_wait_for_the_writer(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with sqlite_store.write():
-        monkeypatch.setattr("certpin_watch.store.on_sqlite.BUSY", 0.0)
+        monkeypatch.setattr("certpin_watch.store.sqlite.BUSY", 0.0)
         with closing(connect(path_of(sqlite_store.engine))) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
             assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -244,7 +243,7 @@ def test_values_are_in_no_error(store: Store) -> None:
 
 def test_all_below_the_first_line_of_an_error_is_cut() -> None:
     orig = sqlite3.IntegrityError(f"null in column x\nDETAIL: Failing row ({SECRET})")
-    with pytest.raises(IntegrityError) as refused, failures.told():
+    with pytest.raises(IntegrityError) as refused, failures.translated_errors():
         raise IntegrityError("INSERT", None, orig)
     assert "null in column x" in str(refused.value)
     assert SECRET not in "".join(traceback.format_exception(refused.value))

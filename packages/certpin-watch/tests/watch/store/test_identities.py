@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +13,23 @@ from sqlalchemy import func, insert, select, text
 from certpin.errors import StoreError
 from certpin_watch.collector.received import identity
 from certpin_watch.collector.settings import Settings as Collector
-from certpin_watch.retention import DAY, cutoffs, kinds
+from certpin_watch.retention import limits_of
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.store import migrate, open_store, partitions
-from certpin_watch.store.identities import HOUR, LATE, HourCount, undated
+from certpin_watch.store import migrate, open_store
+from certpin_watch.store.identities import (
+    DAY,
+    HOUR,
+    LATE,
+    HourCount,
+    drop_next_partition,
+    partition_days,
+    undated,
+)
 from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import repeat_window
+from certpin_watch.store.quota import BATCH
+from certpin_watch.store.retention import retention_steps
 from certpin_watch.store.schema import upgrade
-from certpin_watch.store.sweeping import BATCH
 from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_IDENTITIES
 from tests.watch.collector.test_counting import body, counted, failure
 
@@ -37,8 +46,10 @@ WINDOW = ServiceSettings().retention.identities * DAY
 def maintain(store: Store, now: int, settings: ServiceSettings | None = None) -> None:
     """What retention does with identities in an hour."""
     settings = settings or ServiceSettings()
-    limits = cutoffs(settings.retention, datetime.fromtimestamp(now, UTC))
-    steps = kinds(settings, limits, now, 0, is_sqlite=store.is_sqlite)
+    limits, moment = limits_of(settings), datetime.fromtimestamp(now, UTC)
+    steps = retention_steps(
+        settings.retention, limits, moment, timedelta(0), is_sqlite=store.is_sqlite
+    )
     for name in ("partitions", "identity_hours", "old_partitions", "report_identities"):
         deleted = 1 if name in steps else 0
         while deleted:
@@ -104,7 +115,7 @@ def test_a_repeat_is_found_for_the_whole_window_however_late_it_is(store: Store)
     assert identities(store) == 0
     if not store.is_sqlite:
         with store.read() as connection:
-            assert partitions.days(connection)[0] > last - WINDOW - LATE - 2 * DAY
+            assert partition_days(connection)[0] > last - WINDOW - LATE - 2 * DAY
 
 
 def test_days_get_their_partitions_before_they_come(postgres_store: Store) -> None:
@@ -119,7 +130,7 @@ def test_days_get_their_partitions_before_they_come(postgres_store: Store) -> No
     assert sorted(found.values()) == ["20270301", "20270306"]
     with postgres_store.read() as connection:
         today = NOW - NOW % DAY
-        assert partitions.days(connection) == [today + n * DAY for n in range(7)]
+        assert partition_days(connection) == [today + n * DAY for n in range(7)]
 
 
 def test_a_reader_delays_the_collector_for_a_moment_only(postgres_store: Store) -> None:
@@ -132,12 +143,12 @@ def test_a_reader_delays_the_collector_for_a_moment_only(postgres_store: Store) 
             pytest.raises(StoreError) as refused,
             postgres_store.write() as connection,
         ):
-            partitions.drop_next(connection, NOW + 30 * DAY)
+            drop_next_partition(connection, NOW + 30 * DAY)
         assert refused.value.reason == "busy"
         assert time.monotonic() - begun < 15  # PostgreSQL would wait for 20 s
         assert counted(postgres_store, [body(report(1, NOW), at=NOW)]).reports == 1
     with postgres_store.write() as connection:
-        assert partitions.drop_next(connection, NOW + 30 * DAY) == 1
+        assert drop_next_partition(connection, NOW + 30 * DAY) == 1
 
 
 def test_identities_of_the_first_revision_move_into_partitions(

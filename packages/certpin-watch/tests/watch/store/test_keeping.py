@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from certpin_watch.store.keeping import (
+from certpin_watch.store.chains import (
     NO_CHAIN,
-    chain_of,
-    keep_chains,
+    chain_record,
+    insert_observed_chains,
     read_certificates,
     read_chains,
 )
-from certpin_watch.store.tables.chains import CERTIFICATES, CHAINS
+from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -29,8 +29,8 @@ LEAF, OTHER, ABOVE = b"leaf", b"other", b"above"
 def test_a_chain_is_kept_once_and_comes_back_as_it_was(sqlite_store: Store) -> None:
     chains = [(LEAF, ABOVE), (OTHER, ABOVE), (LEAF, ABOVE), (), (LEAF,)]
     with sqlite_store.write() as connection:
-        digests = keep_chains(connection, chains, NOW)
-        assert keep_chains(connection, chains, NOW) == digests
+        digests = insert_observed_chains(connection, chains, NOW)
+        assert insert_observed_chains(connection, chains, NOW) == digests
     assert digests[0] == digests[2]
     assert digests[3] == NO_CHAIN
     with sqlite_store.read() as connection:
@@ -49,20 +49,20 @@ def test_the_digest_is_that_of_the_digests(sqlite_store: Store) -> None:
     expected = hashlib.sha256(
         hashlib.sha256(LEAF).digest() + hashlib.sha256(ABOVE).digest()
     ).digest()
-    assert chain_of((LEAF, ABOVE)).digest == expected
+    assert chain_record((LEAF, ABOVE)).digest == expected
     with sqlite_store.write() as connection:
-        assert keep_chains(connection, [[LEAF, ABOVE]], NOW) == [expected]
+        assert insert_observed_chains(connection, [[LEAF, ABOVE]], NOW) == [expected]
 
 
 def test_more_chains_than_a_statement_has_room_for(sqlite_store: Store) -> None:
     chains = [(f"{number}".encode(), ABOVE) for number in range(1200)]
     with sqlite_store.write() as connection:
-        digests = keep_chains(connection, chains, NOW)
+        digests = insert_observed_chains(connection, chains, NOW)
     with sqlite_store.read() as connection:
         assert len(read_chains(connection, digests)) == 1200
 
 
 @given(st.lists(st.lists(st.binary(max_size=8), max_size=4), max_size=8))
 def test_chains_that_differ_have_digests_that_differ(chains: list[list[bytes]]) -> None:
-    digests = {tuple(chain): chain_of(chain).digest for chain in chains}
+    digests = {tuple(chain): chain_record(chain).digest for chain in chains}
     assert len(set(digests.values())) == len(digests)

@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import StoreError
-from certpin_watch.store.durability import weaknesses
-from certpin_watch.store.failures import store_error
-from certpin_watch.store.trouble import Trouble
+from certpin_watch.store.failures import StoreHealth, store_error
+from certpin_watch.store.postgresql import weaknesses
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 
-def _fail(trouble: Trouble, reason: str) -> None:
-    with pytest.raises(StoreError), trouble.noted():
+def _fail(trouble: StoreHealth, reason: str) -> None:
+    with pytest.raises(StoreError), trouble.record_write():
         raise store_error(reason)
 
 
 def test_a_write_that_fails_is_a_trouble_until_one_goes_through_and_a_while_longer() -> None:
     now = [0.0]
-    trouble = Trouble(lambda: now[0])
+    trouble = StoreHealth(lambda: now[0])
     said = [trouble.reason]
     _fail(trouble, "full")
     now[0] = 3600
     said.append(trouble.reason)  # nothing was written since
     _fail(trouble, "full")
-    with trouble.noted():
+    with trouble.record_write():
         pass  # a small one, which may go through where a large one does not
     said.append(trouble.reason)
     now[0] += 11
@@ -37,7 +36,7 @@ def test_a_write_that_fails_is_a_trouble_until_one_goes_through_and_a_while_long
 
 
 def test_what_reading_tells_too_is_none_of_its_business() -> None:
-    trouble = Trouble()
+    trouble = StoreHealth()
     for reason in ("away", "busy", "schema"):
         _fail(trouble, reason)
     assert not trouble.reason

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.lab import Authority
-from certpin_watch.store.keeping import keep_chains
-from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_SAMPLES
-from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.service import AUDIT
 from tests.watch._year_pins import FIRST
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def write_hostile(store: Store, now: datetime) -> bytes:
     at = int(now.timestamp())
     text = ALL if store.is_sqlite else ALL.replace("\0", "")  # PostgreSQL has no such text
     with store.write() as connection:
-        digest = keep_chains(connection, [chain(now)], now)[0]
+        digest = insert_observed_chains(connection, [chain(now)], now)[0]
         _reports(connection, at // 3600 * 3600, digest)
         connection.execute(
             SIGHTINGS.update()

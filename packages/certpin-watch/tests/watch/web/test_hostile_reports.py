@@ -14,7 +14,7 @@ from certpin.reports.codecs.pem import pem_of
 from certpin_watch.alerts.look import Looker
 from certpin_watch.collector.app import Collector
 from certpin_watch.collector.intake import open_intake
-from certpin_watch.store.keeping import chain_of
+from certpin_watch.store.chains import chain_record
 from certpin_watch.store.queries.alerts import open_alerts
 from certpin_watch.web.failures import DIMENSIONS
 from tests.reports.codecs._documents import JSON, WHOLE, certpin
@@ -103,7 +103,7 @@ def test_an_attack_in_any_field_of_any_report_is_refused_or_shown_as_text(tmp_pa
         client=("127.0.0.1", 50000),
     )  # fmt: skip
     seen = 0
-    for path in _paths(watch, chain_of(met).digest.hex()):
+    for path in _paths(watch, chain_record(met).digest.hex()):
         answer = browser.get(path)
         assert answer.status_code == 200, path
         for raw in ("<script>window", "<img", "\u202e", "\u200b", "\0"):

@@ -14,16 +14,15 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
-from certpin_watch import retention
 from certpin_watch.alerts.settings import Settings, Tell
 from certpin_watch.auth.roles import ROLES
 from certpin_watch.auth.visitor import Visitor
 from certpin_watch.html.render import environment
 from certpin_watch.secret import Secret
-from certpin_watch.store import sweeps
-from certpin_watch.store.tables.access import AUDIT
+from certpin_watch.store.retention import RetentionSettings, record_sweep
 from certpin_watch.store.tables.alerts import ALERTS, SILENCES
-from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
+from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
+from certpin_watch.store.tables.service import AUDIT
 from certpin_watch.web.about import _shown
 from certpin_watch.web.app import page_routes
 from tests.watch._pages import a_year, app_of
@@ -327,15 +326,15 @@ def test_the_window_and_what_is_not_deleted_are_on_the_page_about(
     page = client_of(watch).get("/about").text
     assert "A repeated report is recognised for</dt><dd>8.0 days" in page
     assert "Retention of" not in page
-    short = replace(watch.settings, retention=retention.Settings(identities=3))
+    short = replace(watch.settings, retention=RetentionSettings(identities=3))
     now = int(watch.clock().timestamp())
     try:
         with watch.store.write() as connection:
-            sweeps.note(connection, "audit", now, "busy")
+            record_sweep(connection, "audit", now, "busy")
         page = client_of(replace(watch, settings=short)).get("/about").text
     finally:
         with watch.store.write() as connection:
-            sweeps.note(connection, "audit", now)
+            record_sweep(connection, "audit", now)
     assert "Retention of audit</dt><dd>last complete never" in page
     assert "Old rows of audit are not deleted: the database had no time." in page
     assert "too short" in page

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from sqlalchemy import func, select
 
-from certpin_watch.store import budget
-from certpin_watch.store.identities import over_room
+from certpin_watch.store import quota
+from certpin_watch.store.identities import excess_before
 from certpin_watch.store.queries.base import DAY, HOUR, to_datetime, to_datetime_or_none, to_seconds
-from certpin_watch.store.tables.chains import CHAINS
-from certpin_watch.store.tables.queue import REPORT_QUEUE
-from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_GROUPS
-from certpin_watch.store.tables.sweeps import SWEEPS
+from certpin_watch.store.tables.probes import CHAINS
+from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_GROUPS, REPORT_QUEUE
+from certpin_watch.store.tables.service import SWEEPS
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
@@ -165,7 +164,7 @@ def capacity(connection: Connection, now: datetime, bounds: IntakeBounds) -> Cap
     # An eighth of the bytes is reserved for watched hosts.
     max_bytes = bounds.budget - bounds.budget // 8
     return Capacity(
-        Part("bytes", budget.used_of(connection), max_bytes),
+        Part("bytes", quota.read_usage(connection), max_bytes),
         Part("chains in an hour", new, bounds.chains_per_hour),
         Part("groups in an hour", of_hour, bounds.groups_per_hour),
         Part("groups in a day", of_day, bounds.groups_per_day),
@@ -203,7 +202,7 @@ def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -
     """Compute the repeat window from the hourly counts of retention, which may be an hour old."""
     at = to_seconds(now)
     hours = IDENTITY_HOURS.c
-    over = over_room(connection, bounds.most_identities, at)
+    over = excess_before(connection, bounds.most_identities, at)
     since = max(at - bounds.identities * DAY, over)
     rate = _identities_a_day(connection, at)
     kept = select(func.sum(hours.count)).where(hours.hour <= at)

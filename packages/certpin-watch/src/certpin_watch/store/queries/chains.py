@@ -15,10 +15,10 @@ from certpin.errors import CertificateParseError
 from certpin.pins import pins_of
 from certpin.x509 import Certificate, Chain, printable
 from certpin.x509.chain import Signature, chain_paths, read_facts, short_name
-from certpin_watch.store.keeping import read_chains
+from certpin_watch.store.chains import read_chains
 from certpin_watch.store.queries.base import hexadecimal, to_datetime_or_none
 from certpin_watch.store.queries.chain_check import public_roots
-from certpin_watch.store.tables.chains import CHAINS
+from certpin_watch.store.tables.probes import CHAINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

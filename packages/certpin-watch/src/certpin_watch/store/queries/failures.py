@@ -30,7 +30,7 @@ from certpin_watch.store.queries.report_counts import (
     plan_read_until,
     text_of,
 )
-from certpin_watch.store.tables.listened import LISTENED
+from certpin_watch.store.tables.reports import LISTENED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

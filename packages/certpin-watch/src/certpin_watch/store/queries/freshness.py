@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import func, or_, select
 
 from certpin_watch.auth.roles import WORKER, location_of
-from certpin_watch.store.durability import weaknesses
-from certpin_watch.store.leap import believed
+from certpin_watch.store.clock_guard import stored_state
+from certpin_watch.store.postgresql import weaknesses
 from certpin_watch.store.queries.base import (
     DEFAULT_THRESHOLDS,
     Thresholds,
@@ -30,10 +30,9 @@ from certpin_watch.store.queries.capacity import (
     sweeps,
 )
 from certpin_watch.store.queries.hosts import names
-from certpin_watch.store.tables.access import TOKENS
-from certpin_watch.store.tables.leases import LEASES, PROBES
+from certpin_watch.store.tables.probes import LATEST, SIGHTINGS, VANTAGES
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
-from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.service import LEASES, PROBES, TOKENS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -132,7 +131,7 @@ def freshness(
     unwritable: str = "",
 ) -> Freshness:
     """All of it. ``unwritable`` is what the store itself says (``Store.trouble``)."""
-    belief = believed(connection)
+    belief = stored_state(connection)
     watched = names(connection, snapshot)
     seen = _seen(connection)
     unseen = [name for name in watched if name not in seen]

@@ -23,8 +23,8 @@ from certpin_watch.store.queries.base import (
 from certpin_watch.store.queries.chains import load_chains, load_der
 from certpin_watch.store.queries.sightings import PinJudge, Vantage, current_by_location
 from certpin_watch.store.tables.alerts import ALERTS
+from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 from certpin_watch.store.tables.reports import REPORT_GROUPS
-from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

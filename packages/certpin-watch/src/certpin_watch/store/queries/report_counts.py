@@ -10,8 +10,13 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from certpin_watch.store.queries.base import DAY, HOUR, hexadecimal
-from certpin_watch.store.tables.days import DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS
-from certpin_watch.store.tables.reports import REPORT_GROUPS
+from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
+    DAY_TRAITS,
+    REPORT_GROUPS,
+    REPORT_PLACES,
+    REPORT_TRAITS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -26,8 +26,12 @@ from certpin_watch.store.queries.report_counts import (
     plan_read,
     sum_conditions,
 )
-from certpin_watch.store.tables.days import DAY_PLACES, REPORT_PLACES
-from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_SAMPLES
+from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
+    REPORT_GROUPS,
+    REPORT_PLACES,
+    REPORT_SAMPLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

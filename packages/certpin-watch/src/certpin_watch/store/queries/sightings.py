@@ -22,7 +22,7 @@ from certpin_watch.store.queries.base import (
     to_datetime,
 )
 from certpin_watch.store.queries.chains import load_chains
-from certpin_watch.store.tables.sightings import LATEST, SIGHTINGS
+from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Table
 
-from certpin_watch.store.tables.base import METADATA, count, moment, number, text
+from certpin_watch.store.tables.columns import METADATA, count, moment, number, text
 
 # One trouble from when it was first seen to when it was gone. `key` is its rule and what it is
 # about; `details` is JSON. `clients` is how many it touches, NULL where nobody knows. `gone_at` is

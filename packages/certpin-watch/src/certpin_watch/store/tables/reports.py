@@ -1,15 +1,16 @@
-"""What clients reported: counted in groups, a few kept as they came, each known when it returns."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, event
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, UniqueConstraint, event
 
-from certpin_watch.store.tables.base import METADATA, count, digest, moment, number, text, traits
+from certpin_watch.store.tables.columns import METADATA, count, digest, moment, number, text, traits
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
 
 # The bound is the second day of 1970.
 _UNDATED = """
@@ -112,4 +113,77 @@ PRESENCES = Table(
     text("platform", primary_key=True),
     count(),
     Index(None, "pin_set", "day"),
+)
+
+
+# What reports say of themselves, each combination once. `key` is the SHA-256 of it, `seen` the last
+# day on which it was counted: no sum of a later day names it.
+REPORT_TRAITS = Table(
+    "report_traits",
+    METADATA,
+    number(),
+    digest("key", unique=True),
+    *traits(),
+    moment("seen"),
+)
+
+# Where reports met what: a host, and the chain that it was seen to serve. `seen` as above.
+REPORT_PLACES = Table(
+    "report_places",
+    METADATA,
+    number(),
+    text("host"),
+    digest("served"),
+    moment("seen"),
+    UniqueConstraint("host", "served"),
+    Index(None, "served"),
+)
+
+# How many reports of a day (its first second) had these traits, wherever they came from.
+DAY_TRAITS = Table(
+    "day_traits",
+    METADATA,
+    moment("day", primary_key=True),
+    Column("trait", BigInteger, primary_key=True),
+    count(),
+    sqlite_with_rowid=False,
+)
+
+# The same for each place. By place first: the reports of a host lie beside each other, and a look
+# at all of them needs no sorting.
+DAY_PLACES = Table(
+    "day_places",
+    METADATA,
+    Column("place", BigInteger, primary_key=True),
+    moment("day", primary_key=True),
+    Column("trait", BigInteger, primary_key=True),
+    count(),
+    moment("first_at"),
+    moment("last_at"),
+    Index(None, "day"),
+    sqlite_with_rowid=False,
+)
+
+
+# From `since` to `until` at least one process took reports. Each makes the last row longer, again
+# and again; after a pause there is a new one. What was before the first row, nobody wrote down.
+LISTENED = Table(
+    "listened",
+    METADATA,
+    number(),
+    moment("since"),
+    moment("until", index=True),
+)
+
+
+# How the stream of the reports was when a writer last looked: `messages` wait, the first of them
+# since `oldest_at` (by the clock of the NATS server), NULL where none does.
+REPORT_QUEUE = Table(
+    "report_queue",
+    METADATA,
+    text("stream", primary_key=True),
+    count("messages"),
+    moment("oldest_at", nullable=True),
+    moment("looked_at"),
+    info={"transient": True},
 )

@@ -18,15 +18,15 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, History, Timing
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Snapshot, Watch, Watched, WatchedSet
-from certpin_watch.store.keeping import keep_chains
+from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
+from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
 from certpin_watch.store.tables.reports import (
     PRESENCES,
     REPORT_GROUPS,
     REPORT_IDENTITIES,
     REPORT_SAMPLES,
 )
-from certpin_watch.store.tables.sightings import SIGHTINGS, VANTAGES
 from tests import kit
 from tests.watch._sums import add_up
 
@@ -178,7 +178,7 @@ def fill(store: Store) -> dict[str, bytes]:
     with store.write() as connection:
         names = [API, PAY, "stranger"]
         chains = [ders(identity(API)), ders(identity(PAY)), ders(stranger())]
-        found = dict(zip(names, keep_chains(connection, chains, NOW), strict=True))
+        found = dict(zip(names, insert_observed_chains(connection, chains, NOW), strict=True))
         _sightings(connection, found)
         _reports(connection, found["stranger"])
         add_up(connection)

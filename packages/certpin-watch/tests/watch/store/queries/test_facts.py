@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from certpin_watch.alerts.settings import Settings
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.store import budget
+from certpin_watch.store import quota
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -24,7 +24,7 @@ from certpin_watch.store.queries import (
 from certpin_watch.store.queries.base import IntakeBounds, Thresholds
 from certpin_watch.store.queries.hosts import expected_path
 from certpin_watch.store.queries.report_counts import Range, ReportFilter
-from certpin_watch.store.tables.sightings import SIGHTINGS
+from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.web import unknowns
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, HOUR, NEW, NOW, PAY
@@ -91,8 +91,8 @@ def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, b
     most = 14 * 1024**2  # an eighth is for watched hosts
     for used, names in ((most * 9 // 10, []), (most * 96 // 100, ["bytes"])):
         with store.write() as connection:
-            budget.hold(connection)
-            budget.spend(connection, used - budget.used_of(connection))
+            quota.lock_usage(connection)
+            quota.add_usage(connection, used - quota.read_usage(connection))
         with store.read() as connection:
             found = freshness.freshness(connection, world.snapshot(), NOW, limits)
         assert [each.name for each in found.full] == names
@@ -206,10 +206,10 @@ def test_a_chain_is_put_into_words(store: Store, digests: dict[str, bytes]) -> N
 
 
 def test_bytes_that_are_no_certificate_are_told_as_such(store: Store) -> None:
-    from certpin_watch.store.keeping import keep_chains
+    from certpin_watch.store.chains import insert_observed_chains
 
     with store.write() as connection:
-        (digest,) = keep_chains(connection, [(b"junk",)], NOW)
+        (digest,) = insert_observed_chains(connection, [(b"junk",)], NOW)
     with store.read() as connection:
         found = chains.describe_chain(connection, digest)
         assert chains.load_chains(connection, [digest]) == {digest: None}

@@ -12,7 +12,7 @@ from certpin_watch.collector import awake
 from certpin_watch.store.queries import failures
 from certpin_watch.store.queries.failures import intake_gaps
 from certpin_watch.store.queries.report_counts import Range
-from certpin_watch.store.tables.listened import LISTENED
+from certpin_watch.store.tables.reports import LISTENED
 from tests.watch.store.queries import _world as world
 
 if TYPE_CHECKING:

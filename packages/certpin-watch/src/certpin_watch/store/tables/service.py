@@ -1,10 +1,10 @@
-"""Who may come in, and what they did. Of secrets there are digests alone."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Table
 
-from certpin_watch.store.tables.base import METADATA, count, digest, moment, number, text
+from certpin_watch.store.tables.columns import METADATA, count, digest, moment, number, text
 
 # People with a password. `password` is Argon2's own text, with its parameters.
 ACCOUNTS = Table(
@@ -78,4 +78,46 @@ AUDIT = Table(
     text("source"),
     text("outcome"),
     Index(None, "at"),
+)
+
+
+# The leases of workers begin with this, and end with the identity of a target and its location.
+# They are many, and short: the pages and the API leave them out.
+PROBES = "probe:"
+
+# `term` rises with each change of holder, so that a holder which slept is told from one that went
+# on. `info`: docs/watch-operations.md names the transient tables, which a back-up leaves out.
+LEASES = Table(
+    "leases",
+    METADATA,
+    text("name", primary_key=True),
+    text("holder"),
+    moment("until"),
+    count("term"),
+    info={"transient": True},
+)
+
+
+# One row. `at` is the last moment that was believed; `leapt_at` is where the clock stood when it
+# was found to be far beyond that, NULL where it was not. Back-ups are of another time.
+CLOCK = Table(
+    "clock",
+    METADATA,
+    text("name", primary_key=True),
+    moment("at"),
+    moment("leapt_at", nullable=True),
+    info={"transient": True},
+)
+
+
+# `tried_at` is the end of the last attempt of any process, `done_at` of the last one that deleted
+# everything that was past its time; NULL if none did. `reason` is a word of `store/failures.py`,
+# empty if the last attempt succeeded.
+SWEEPS = Table(
+    "sweeps",
+    METADATA,
+    text("kind", primary_key=True),
+    moment("tried_at"),
+    moment("done_at", nullable=True),
+    text("reason"),
 )

@@ -1,4 +1,4 @@
-"""What the tables share."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 

@@ -1,11 +1,52 @@
-"""What probes saw: a row for each time that something changed."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Table, true
+from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Table, false, true
 from sqlalchemy import text as sql
 
-from certpin_watch.store.tables.base import METADATA, count, digest, moment, number, text
+from certpin_watch.store.tables.columns import METADATA, count, digest, moment, number, text
+
+# `told`: nobody but clients has met it, so that it counts for the budget of what reports bring.
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    digest("sha256", primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("told", Boolean, nullable=False, server_default=false()),
+)
+
+# A chain's digest is the SHA-256 of its certificates' digests, one behind the other, leaf first;
+# `members` is what was hashed. `told` is how many bytes came with it where nobody but clients has
+# met it, and 0 where the watch itself has; `source` is the network that told it first, and `share`
+# the host or pattern that it was told of.
+CHAINS = Table(
+    "chains",
+    METADATA,
+    digest("digest", primary_key=True),
+    Column("members", LargeBinary, nullable=False),
+    moment("first_at", index=True),
+    Column("told", BigInteger, nullable=False, server_default="0"),
+    text("source", server_default=""),
+    text("share", server_default=""),
+)
+
+
+def split_digests(members: bytes) -> list[bytes]:
+    """Return the SHA-256 digests of the certificates of a chain, from ``CHAINS.c.members``."""
+    return [members[i : i + 32] for i in range(0, len(members), 32)]
+
+
+# What reports made the store keep, in bytes, as `store/budget.py` counts them: a row by itself, so
+# that whoever adds to it has it for himself. Reckoned anew where it is missing.
+BUDGETS = Table(
+    "budgets",
+    METADATA,
+    text("name", primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    info={"transient": True},
+)
+
 
 # The rows that go on, in the very words of their index: SQLite uses it for no others.
 LATEST = sql("latest")
@@ -65,4 +106,24 @@ VANTAGES = Table(
     moment("since"),
     moment("asked_at"),
     moment("heard_at", nullable=True),
+)
+
+
+# A certificate and its precertificate have one `tbs`: they are one row. `kind` is certificate, or
+# malformed for what nobody could read; `key` is the SHA-256 of its SPKI, `authorities` are those of
+# the certificates above it, one behind the other. `names` are its DNS names, with spaces between.
+LOGGED = Table(
+    "logged",
+    METADATA,
+    digest("tbs", primary_key=True),
+    text("kind"),
+    digest("key"),
+    digest("authorities"),
+    text("names"),
+    text("issuer"),
+    text("log"),
+    text("summary"),
+    moment("not_after"),
+    moment("first_at", index=True),
+    moment("last_at"),
 )

@@ -1,18 +1,19 @@
-"""PostgreSQL: how it is reached, and how long it is waited for."""
+"""TODO: one docstring."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
 
 from certpin.errors import ConfigError
 from certpin_watch.addresses import is_local_only
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
+
 
 # Of each connection. The time-outs are in milliseconds.
 _SETTINGS = {
@@ -33,6 +34,14 @@ _REACHING = {
     "tcp_user_timeout": "20000",
     "application_name": "certpin watch",
 }
+
+# The setting, the value that is weak, and what it means (PostgreSQL's documentation, 19.5).
+_WEAK = (
+    ("fsync", "off", "a loss of power may destroy the database, with all that was answered"),
+    ("full_page_writes", "off", "a loss of power may destroy pages that cannot be restored"),
+    # The watch sets it for its own sessions; a pooler in between may lose that.
+    ("synchronous_commit", "off", "reports that were answered a moment before a crash are lost"),
+)
 
 
 def postgresql_engine(url: URL) -> Engine:
@@ -82,8 +91,8 @@ def _text_dumper() -> Any:
     return Dumper
 
 
-def _storable(text: str) -> str:
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _storable(value: str) -> str:
+    whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -116,3 +125,16 @@ def _is_local(url: URL) -> bool:
 def _is_near(host: str) -> bool:
     name = host.partition(":")[0] if host.count(":") == 1 else host
     return not name or name.startswith("/") or is_local_only(name)
+
+
+def weaknesses(connection: Connection) -> tuple[str, ...]:
+    """A sentence for each; none where all is as it should be."""
+    if connection.dialect.name == "sqlite":
+        return ()
+    asked = ", ".join(f"current_setting('{name}')" for name, _, _ in _WEAK)
+    values = connection.execute(text(f"SELECT {asked}")).one()  # names from above
+    return tuple(
+        f"PostgreSQL runs with {name} = {weak}: {meaning}"
+        for (name, weak, meaning), value in zip(_WEAK, values, strict=True)
+        if value == weak
+    )

@@ -1,0 +1,236 @@
+"""Chains and certificates: each is stored once, and other rows refer to a chain by its digest.
+
+A chain that a probe observed, and one that only clients reported, are in the same tables. Reported
+chains count for the quota (``quota``) until a probe observes them too.
+
+Locks are taken in this order: the table of chains, the quota's usage, the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select, text, update
+
+from certpin_watch.store.engine import insert
+from certpin_watch.store.quota import ROW_OVERHEAD, add_usage, lock_usage
+from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS, split_digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Column, Connection, Table
+
+NO_CHAIN = b""  # the digest in a row that has no chain
+
+_MAX_VALUES = 500  # in a statement: SQLite takes 32,766 (SQLITE_MAX_VARIABLE_NUMBER)
+
+
+class ChainRecord(NamedTuple):
+    """A chain as it is stored: its digest, the digests of its certificates, and these as DER."""
+
+    digest: bytes
+    members: bytes
+    certificates: tuple[bytes, ...]
+
+    @property
+    def row_size(self) -> int:
+        """The bytes that its row counts for in the quota, without its certificates."""
+        return len(self.members) + ROW_OVERHEAD
+
+    @property
+    def by_digest(self) -> Iterator[tuple[bytes, bytes]]:
+        """Each certificate's digest and DER."""
+        return zip(split_digests(self.members), self.certificates, strict=True)
+
+
+class ReportedChain(NamedTuple):
+    """A chain that a client reported.
+
+    ``at`` is when, in seconds since 1970; ``source`` the network of the client, and ``share`` the
+    watched host or pattern that the report is about.
+    """
+
+    chain: ChainRecord
+    at: int
+    source: str
+    share: str
+
+
+def chain_record(certificates: Sequence[bytes]) -> ChainRecord:
+    """Compute the digests of a chain (DER, leaf first). The bytes are NOT parsed or checked."""
+    members = b"".join([hashlib.sha256(der).digest() for der in certificates])
+    digest = hashlib.sha256(members).digest() if members else NO_CHAIN
+    return ChainRecord(digest, members, tuple(certificates))
+
+
+def lock_chain_inserts(connection: Connection) -> None:
+    """Prevent others from deleting chains until the row that refers to the chain is committed."""
+    if connection.dialect.name != "sqlite":  # SQLite has only one writer
+        connection.execute(text("LOCK TABLE chains IN ROW EXCLUSIVE MODE"))
+
+
+def insert_observed_chains(
+    connection: Connection, chains: Iterable[Sequence[bytes]], now: datetime
+) -> list[bytes]:
+    """Store every chain that a probe observed. Those that clients reported leave the quota.
+
+    Call it only once in a transaction: a second call would lock the quota's usage after rows.
+
+    Args:
+        connection: a transaction that may write.
+        chains: the certificates of each chain as DER, the leaf first.
+        now: the time that is stored for new chains.
+
+    Returns:
+        The digest of each chain, in the order given; ``NO_CHAIN`` for an empty one.
+    """
+    records = [chain_record(certificates) for certificates in chains]
+    wanted = {record.digest: record for record in records if record.digest}
+    lock_chain_inserts(connection)
+    new, reported = missing_chains(connection, wanted), _only_reported(connection, wanted)
+    if new or reported:
+        lock_usage(connection)
+        new, reported = missing_chains(connection, wanted), _only_reported(connection, wanted)
+        _mark_observed(connection, {*reported, *new}, wanted)
+        rows = [_chain_row(record, int(now.timestamp())) for record in new.values()]
+        insert_missing(connection, CERTIFICATES, _new_certificate_rows(connection, new.values()))
+        insert_missing(connection, CHAINS, rows)
+    return [record.digest for record in records]
+
+
+def insert_reported_chains(connection: Connection, reported: Iterable[ReportedChain]) -> int:
+    """Store chains that clients reported. Call ``quota.lock_usage`` before.
+
+    Returns:
+        The bytes to add to the quota's usage.
+    """
+    chains = list(reported)
+    certificates = _new_certificate_rows(
+        connection, (entry.chain for entry in chains), reported=True
+    )
+    insert_missing(connection, CERTIFICATES, certificates)
+    sizes = {row["sha256"]: len(row["der"]) + ROW_OVERHEAD for row in certificates}
+    rows, total = [], 0
+    for chain, at, source, share in chains:
+        new = sum(sizes.pop(digest, 0) for digest in split_digests(chain.members))
+        size = chain.row_size + new
+        rows.append(_chain_row(chain, at) | {"told": size, "source": source, "share": share})
+        total += size
+    insert_missing(connection, CHAINS, rows)
+    return total
+
+
+def missing_chains(
+    connection: Connection, chains: Mapping[bytes, ChainRecord]
+) -> dict[bytes, ChainRecord]:
+    """Return the chains that are not stored yet.
+
+    Most chains are stored already, so reading their digests is cheaper than sending them all.
+    """
+    stored = _stored(connection, CHAINS.c.digest, chains)
+    return {digest: chain for digest, chain in chains.items() if digest not in stored}
+
+
+def new_certificate_sizes(
+    connection: Connection, chains: Iterable[ChainRecord]
+) -> dict[bytes, int]:
+    """Return the bytes that each certificate that is not stored yet would add to the usage."""
+    rows = _new_certificate_rows(connection, chains)
+    return {row["sha256"]: len(row["der"]) + ROW_OVERHEAD for row in rows}
+
+
+def read_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, tuple[bytes, ...]]:
+    """Return the stored chains as DER, by digest. Chains that are not stored are left out."""
+    members: dict[bytes, bytes] = {}
+    for part in _parts(set(digests) - {NO_CHAIN}):
+        rows = connection.execute(
+            select(CHAINS.c.digest, CHAINS.c.members).where(CHAINS.c.digest.in_(part))
+        )
+        members |= {row.digest: row.members for row in rows}
+    chains = {digest: split_digests(hashed) for digest, hashed in members.items()}
+    ders = read_certificates(connection, {sha256 for chain in chains.values() for sha256 in chain})
+    return {
+        digest: tuple(ders[sha256] for sha256 in chain)
+        for digest, chain in chains.items()
+        if ders.keys() >= set(chain)
+    }
+
+
+def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return the stored certificates as DER, by SHA-256."""
+    found: dict[bytes, bytes] = {}
+    table = CERTIFICATES.c
+    for part in _parts(set(digests)):
+        rows = connection.execute(select(table.sha256, table.der).where(table.sha256.in_(part)))
+        found |= {row.sha256: row.der for row in rows}
+    return found
+
+
+def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows whose keys are new, ordered by key: so two writers can't deadlock."""
+    if rows:
+        key = next(iter(table.primary_key)).name
+        statement = insert(connection, table).on_conflict_do_nothing()
+        connection.execute(statement, sorted(rows, key=lambda row: row[key]))
+
+
+def _only_reported(connection: Connection, chains: Iterable[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for part in _parts(chains):
+        rows = select(CHAINS.c.digest).where(CHAINS.c.digest.in_(part), CHAINS.c.told > 0)
+        found.update(connection.execute(rows).scalars())
+    return found
+
+
+def _mark_observed(
+    connection: Connection, digests: set[bytes], chains: Mapping[bytes, ChainRecord]
+) -> None:
+    """Take these chains and their certificates out of the quota."""
+    freed = 0
+    certificates = {
+        sha256 for digest in digests for sha256 in split_digests(chains[digest].members)
+    }
+    observed = {"told": 0, "source": "", "share": ""}
+    for part in _parts(digests):
+        where = CHAINS.c.digest.in_(part) & (CHAINS.c.told > 0)
+        freed += _size(connection, CHAINS.c.members, where)
+        connection.execute(update(CHAINS).where(where).values(observed))
+    for part in _parts(certificates):
+        where = CERTIFICATES.c.sha256.in_(part) & CERTIFICATES.c.told
+        freed += _size(connection, CERTIFICATES.c.der, where)
+        connection.execute(update(CERTIFICATES).where(where).values(told=False))
+    add_usage(connection, -freed)
+
+
+def _size(connection: Connection, column: Column[bytes], where: Any) -> int:
+    total = select(func.coalesce(func.sum(func.length(column) + ROW_OVERHEAD), 0)).where(where)
+    return int(connection.execute(total).scalar_one())
+
+
+def _new_certificate_rows(
+    connection: Connection, chains: Iterable[ChainRecord], *, reported: bool = False
+) -> list[dict[str, Any]]:
+    """Return rows for the certificates that are not stored yet."""
+    ders = dict(pair for chain in chains for pair in chain.by_digest)
+    stored = _stored(connection, CERTIFICATES.c.sha256, ders)
+    new = ((sha256, der) for sha256, der in ders.items() if sha256 not in stored)
+    return [{"sha256": sha256, "der": der, "told": reported} for sha256, der in new]
+
+
+def _chain_row(chain: ChainRecord, first_at: int) -> dict[str, Any]:
+    return {"digest": chain.digest, "members": chain.members, "first_at": first_at}
+
+
+def _stored(connection: Connection, column: Column[bytes], keys: Iterable[bytes]) -> set[bytes]:
+    found: set[bytes] = set()
+    for part in _parts(keys):
+        found.update(connection.execute(select(column).where(column.in_(part))).scalars())
+    return found
+
+
+def _parts(keys: Iterable[bytes]) -> Iterable[list[bytes]]:
+    ordered = sorted(keys)
+    return (ordered[i : i + _MAX_VALUES] for i in range(0, len(ordered), _MAX_VALUES))

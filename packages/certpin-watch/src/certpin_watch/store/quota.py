@@ -1,0 +1,256 @@
+"""The quota of data that clients reported: how many bytes it uses, and what is evicted first.
+
+The usage is the sum over chains and certificates that only clients have seen, and over samples of
+reports: the bytes of each row's content plus ``ROW_OVERHEAD``. Code that inserts or deletes such a
+row updates the usage in the same transaction, so the sum is exact with any number of writers. The
+usage is one row, and stays locked until the transaction ends: lock it before those rows, and after
+the table of chains (``chains.lock_chain_inserts``).
+
+Without eviction, a quota that was filled once would stay full until its rows expire. So when more
+than three quarters are used, the network that sent the most loses its oldest data, repeatedly. A
+flood evicts its own data; the reports that a few clients sent about an attack are small and stay.
+
+Samples also have a maximum number. There a watched host or pattern (``share``) gives way like a
+network does, so that a flood from very many networks is evicted too: the share is chosen if it has
+more samples than any network, and within it the networks that sent the most.
+
+Data younger than ``MIN_AGE`` is never evicted: by then the alert rules have evaluated it many
+times. Data that is dated further ahead than that came while the clock ran ahead, and isn't young. A
+report of an evicted chain stores the chain again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, delete, func, or_, select, text, update
+
+from certpin_watch.store.engine import insert
+from certpin_watch.store.tables.probes import BUDGETS, CERTIFICATES, CHAINS, split_digests
+from certpin_watch.store.tables.reports import REPORT_SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+ROW_OVERHEAD = 256  # bytes of a row beside its content: keys, index entries, half-empty pages
+MIN_AGE = 6 * 3600  # seconds
+BATCH = 500  # rows of one transaction
+_MAX_SOURCES = 100  # networks that one eviction considers: those that sent the most
+
+_REPORTS = "reports"  # the name of the usage's row
+
+
+def lock_usage(connection: Connection) -> int:
+    """Lock the usage until the transaction ends.
+
+    The row is computed from the data if it is missing.
+
+    Returns:
+        The bytes that are used. No other transaction changes them meanwhile.
+    """
+    used = _locked_usage(connection)
+    if used is None:
+        first = {"name": _REPORTS, "used": compute_usage(connection)}
+        connection.execute(insert(connection, BUDGETS).values(first).on_conflict_do_nothing())
+        used = _locked_usage(connection)
+    return used or 0
+
+
+def add_usage(connection: Connection, amount: int) -> None:
+    """Add bytes to the usage, or subtract them if negative. Call ``lock_usage`` before."""
+    if amount:
+        connection.execute(
+            update(BUDGETS).where(BUDGETS.c.name == _REPORTS).values(used=BUDGETS.c.used + amount)
+        )
+
+
+def read_usage(connection: Connection) -> int:
+    """Return the bytes that are used, without a lock."""
+    found = connection.execute(select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS)).scalar()
+    return int(found or 0)
+
+
+def compute_usage(connection: Connection) -> int:
+    """Return the bytes that are used, added up over all rows."""
+    members, der = func.length(CHAINS.c.members), func.length(CERTIFICATES.c.der)
+    return (
+        _sum(connection, members, CHAINS.c.told > 0)
+        + _sum(connection, der, CERTIFICATES.c.told)
+        + _sum(connection, func.length(REPORT_SAMPLES.c.body))
+    )
+
+
+def _sum(connection: Connection, length: Any, *where: Any) -> int:
+    total = select(func.coalesce(func.sum(length + ROW_OVERHEAD), 0)).where(*where)
+    return int(connection.execute(total).scalar_one())
+
+
+def _locked_usage(connection: Connection) -> int | None:
+    chosen = select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS).with_for_update()
+    return connection.execute(chosen).scalar()
+
+
+def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = BATCH) -> int:
+    """Delete a batch of reported chains and samples if more than three quarters are used.
+
+    Args:
+        connection: a transaction that may write.
+        max_bytes: the quota.
+        now: seconds since 1970.
+        batch: the maximum number of chains, and of samples, that are deleted.
+
+    Returns:
+        The number of deleted rows; 0 if enough is free, or nothing may be evicted.
+    """
+    enough = max_bytes * 3 // 4
+    if read_usage(connection) <= enough:
+        return 0
+    lock_chain_deletes(connection)
+    if lock_usage(connection) <= enough:
+        return 0
+    for source in _largest_sources(connection):
+        if deleted := _evict_source(connection, source, now, batch):
+            return deleted
+    return 0
+
+
+def evict_samples(connection: Connection, max_samples: int, now: int, batch: int = BATCH) -> int:
+    """Delete a batch of samples if there are more than three quarters of the maximum.
+
+    Args:
+        connection: a transaction that may write.
+        max_samples: the maximum number of samples.
+        now: seconds since 1970.
+        batch: the maximum number of samples that are deleted.
+
+    Returns:
+        The number of deleted samples; 0 if there are few enough, or none may be evicted.
+    """
+    samples = REPORT_SAMPLES.c
+    by = (samples.share, samples.source)
+    rows = connection.execute(select(*by, func.count()).group_by(*by))
+    stored = Counter({(share, source): int(number) for share, source, number in rows})
+    excess = stored.total() - max_samples * 3 // 4
+    for chosen in _sample_choices(stored) if excess > 0 else ():
+        if deleted := _evict_chosen_samples(connection, chosen, now, min(excess, batch)):
+            return deleted
+    return 0
+
+
+def lock_chain_deletes(connection: Connection) -> None:
+    """Lock the table of chains: wait for transactions that insert one, and make others wait.
+
+    A transaction that inserts a chain also inserts a row that refers to it.
+    """
+    if connection.dialect.name != "sqlite":  # SQLite has only one writer
+        connection.execute(text("LOCK TABLE chains IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
+    """Delete these chains, and the certificates that are in no other chain.
+
+    Args:
+        connection: a transaction that called ``lock_chain_deletes``.
+        chains: rows with ``digest``, ``members`` and ``told``.
+    """
+    if not chains:
+        return
+    lock_usage(connection)
+    freed = sum(len(row.members) + ROW_OVERHEAD for row in chains if row.told)
+    connection.execute(delete(CHAINS).where(CHAINS.c.digest.in_([row.digest for row in chains])))
+    unused = {digest for row in chains for digest in split_digests(row.members)}
+    for members in connection.execute(select(CHAINS.c.members)).scalars():
+        unused.difference_update(split_digests(members))
+    ordered = sorted(unused)
+    for start in range(0, len(ordered), BATCH):
+        chosen = CERTIFICATES.c.sha256.in_(ordered[start : start + BATCH])
+        freed += _sum(connection, func.length(CERTIFICATES.c.der), chosen, CERTIFICATES.c.told)
+        connection.execute(delete(CERTIFICATES).where(chosen))
+    add_usage(connection, -freed)
+
+
+def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
+    """Delete these samples, and subtract them from the usage. Return their number."""
+    if ids:
+        lock_usage(connection)
+        chosen = REPORT_SAMPLES.c.id.in_(ids)
+        freed = _sum(connection, func.length(REPORT_SAMPLES.c.body), chosen)
+        connection.execute(delete(REPORT_SAMPLES).where(chosen))
+        add_usage(connection, -freed)
+    return len(ids)
+
+
+def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
+    """Yield the samples to evict, in order: of a share if it has more than any network."""
+    samples = REPORT_SAMPLES.c
+    sources: Counter[str] = Counter()
+    shares: dict[str, Counter[str]] = defaultdict(Counter)
+    for (share, source), number in stored.items():
+        sources[source] += number
+        shares[share][source] += number
+    largest = max(shares, key=lambda share: shares[share].total())
+    if shares[largest].total() > max(sources.values()):
+        within = shares[largest]
+        top = [source for source, number in within.items() if number == max(within.values())]
+        for chosen in (top, _at_least_half(within)):
+            limited = chosen[:_MAX_SOURCES]
+            yield and_(samples.share == largest, samples.source.in_(limited))
+        return  # if all of these are young, other shares are not evicted in their place
+    for source in _at_least_half(sources):
+        yield samples.source == source
+
+
+def _largest_sources(connection: Connection) -> list[str]:
+    """Return the network with the most bytes, and those with at least half as many."""
+    sizes: Counter[str] = Counter()
+    samples = REPORT_SAMPLES.c
+    for source, size in (
+        (CHAINS.c.source, func.sum(CHAINS.c.told)),
+        (samples.source, func.sum(func.length(samples.body) + ROW_OVERHEAD)),
+    ):
+        # Chains that probes observed have `told` = 0.
+        rows = connection.execute(
+            select(source, size).group_by(source).order_by(size.desc()).limit(_MAX_SOURCES)
+        )
+        for name, amount in rows:
+            sizes[name] += int(amount)
+    return _at_least_half(sizes)
+
+
+def _at_least_half(amounts: Counter[str]) -> list[str]:
+    """Return the names with at least half of the largest amount, the largest first."""
+    largest = max(amounts.values(), default=0)
+    return [name for name, amount in amounts.most_common() if 2 * amount >= largest]
+
+
+def _evict_source(connection: Connection, source: str, now: int, batch: int) -> int:
+    chains = CHAINS.c
+    found = connection.execute(
+        select(chains.digest, chains.members, chains.told)
+        .where(chains.told > 0, chains.source == source, _may_go(chains.first_at, now))
+        .order_by(chains.first_at)
+        .limit(batch)
+    ).all()
+    delete_chains(connection, found)
+    of_source = REPORT_SAMPLES.c.source == source
+    return len(found) + _evict_chosen_samples(connection, of_source, now, batch)
+
+
+def _evict_chosen_samples(
+    connection: Connection, chosen: ColumnElement[bool], now: int, max_rows: int
+) -> int:
+    samples = REPORT_SAMPLES.c
+    ids = connection.execute(
+        select(samples.id)
+        .where(chosen, _may_go(samples.received_at, now))
+        .order_by(samples.received_at)
+        .limit(max_rows)
+    )
+    return delete_samples(connection, ids.scalars().all())
+
+
+def _may_go(stored_at: ColumnElement[int], now: int) -> ColumnElement[bool]:
+    return or_(stored_at < now - MIN_AGE, stored_at > now + MIN_AGE)

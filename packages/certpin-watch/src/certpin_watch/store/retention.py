@@ -1,0 +1,322 @@
+"""Retention: delete expired rows in batches. The settings are the table ``[retention]``.
+
+Each kind of row has a step that deletes one batch in one transaction, so that reports are written
+in between and a failing kind doesn't stop the others. The background task
+(``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores how each kind ended.
+
+Deleted data is gone: SQLite overwrites it (``secure_delete``), and ``shrink_file`` returns free
+pages to the file system. PostgreSQL's autovacuum does that.
+
+Chains and certificates are deleted when no row refers to them. So code that refers to a chain
+either inserts it in the same transaction (``ON CONFLICT DO NOTHING``), or did so in the last twelve
+hours: the row that referred to it then is kept for at least a day, and the chain with it. Chains
+that only clients reported may be deleted earlier, if the quota is nearly used up (``quota``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import LargeBinary, delete, exists, select, tuple_
+
+from certpin.errors import ConfigError
+from certpin_watch.store import identities, quota
+from certpin_watch.store.engine import insert
+from certpin_watch.store.tables import METADATA
+from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
+from certpin_watch.store.tables.probes import CHAINS, LOGGED, SIGHTINGS, VANTAGES
+from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
+    DAY_TRAITS,
+    LISTENED,
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_NETWORKS,
+    REPORT_PLACES,
+    REPORT_SAMPLES,
+    REPORT_TRAITS,
+)
+from certpin_watch.store.tables.service import AUDIT, GUESSES, SWEEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Column, ColumnElement, Connection
+    from sqlalchemy import Table as SqlTable
+
+    from certpin.pinfile.fields import Table
+
+    # Delete a batch of at most so many rows. Return how many rows it went through; 0: all is done.
+    Step = Callable[[Connection, int], int]
+
+DAY = 86_400  # seconds
+_MAX_DAYS = 36_500
+_MAX_QUEUE_DAYS = 30  # days that reports may wait in the stream and still be recognised as repeats
+_NETWORKS_KEPT = 2 * DAY  # seconds: only the networks of today and yesterday are read
+_MAX_PAGES = 2000  # pages of SQLite that one step returns to the file system: 8 MB
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """The days for which each kind of row is kept.
+
+    ``identities`` recognise a report that is sent again: set it higher than the days for which
+    clients hold a report back (``[collector] client_days``). ``sightings`` are probe results that
+    are no longer current, ``alerts`` are resolved ones.
+    """
+
+    groups: int = 400
+    samples: int = 30
+    identities: int = 8
+    presences: int = 400
+    sightings: int = 400
+    alerts: int = 400
+    audit: int = 400
+
+
+KNOWN = tuple(sorted(field.name for field in fields(RetentionSettings)))
+
+
+def read(table: Table) -> RetentionSettings:
+    """Read the table ``[retention]``. Raises ``ConfigError``."""
+    return RetentionSettings(**{name: _days(table, name) for name in KNOWN if name in table.data})
+
+
+def _days(table: Table, name: str) -> int:
+    days = table.integer(name)
+    if not 1 <= days <= _MAX_DAYS:
+        raise ConfigError(
+            f"{days} is not right", key=table.under(name), fix=f"1 to {_MAX_DAYS} days"
+        )
+    return days
+
+
+@dataclass(frozen=True)
+class RetentionLimits:
+    """The limits of rows that aren't set in ``[retention]``.
+
+    ``max_bytes`` is the quota of reported data. ``login_failures_kept`` is in seconds.
+    """
+
+    max_identities: int
+    max_bytes: int
+    max_samples: int
+    login_failures_kept: float
+
+
+def retention_steps(
+    settings: RetentionSettings,
+    limits: RetentionLimits,
+    now: datetime,
+    queue_delay: timedelta,
+    *,
+    is_sqlite: bool,
+) -> dict[str, Step]:
+    """Return the steps by kind: one per table, and those that enforce the limits.
+
+    Args:
+        settings: the days for which rows are kept.
+        limits: the other limits.
+        now: the current time.
+        queue_delay: how long reports wait in a queue before they are stored.
+        is_sqlite: True if the store is an SQLite file.
+    """
+    at = int(now.timestamp())
+    cutoffs = cutoff_times(settings, now, limits.login_failures_kept, queue_delay)
+    past = cutoffs["identities"]
+    steps: dict[str, Step] = {
+        "identity_hours": identities.HourCount(past, at, _delay_seconds(queue_delay)),
+        "report_identities": lambda connection, batch: identities.delete_expired(
+            connection, past, limits.max_identities, at, batch
+        ),
+        **table_steps(cutoffs),
+        "budget": lambda connection, batch: quota.evict_bytes(
+            connection, limits.max_bytes, at, batch
+        ),
+        "most_samples": lambda connection, batch: quota.evict_samples(
+            connection, limits.max_samples, at, batch
+        ),
+    }
+    if is_sqlite:
+        return steps | {"file": shrink_file}
+    return steps | {
+        "partitions": lambda connection, _: identities.create_next_partition(connection, at),
+        "old_partitions": lambda connection, _: identities.drop_expired_partition(
+            connection, past, limits.max_identities, at
+        ),
+    }
+
+
+def cutoff_times(
+    settings: RetentionSettings,
+    now: datetime,
+    login_failures_kept: float,
+    queue_delay: timedelta = timedelta(0),
+) -> dict[str, int]:
+    """Return, for each kind, the time before which rows are deleted, in seconds since 1970.
+
+    Args:
+        settings: the days for which rows are kept.
+        now: the current time.
+        login_failures_kept: seconds for which failed logins are kept.
+        queue_delay: how long reports wait in a queue before they are stored. Each of them may be in
+            it twice, so the identities are kept for as much longer, but at most 30 days.
+    """
+    at = int(now.timestamp())
+    found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
+    found["identities"] = max(0, found["identities"] - _delay_seconds(queue_delay))
+    return found | {
+        "guesses": max(0, at - int(login_failures_kept)),
+        "networks": max(0, at - _NETWORKS_KEPT),
+    }
+
+
+def _delay_seconds(queue_delay: timedelta) -> int:
+    return min(int(queue_delay.total_seconds()), _MAX_QUEUE_DAYS * DAY)
+
+
+def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
+    """Return the steps that delete expired rows, by table. See ``cutoff_times``."""
+    groups, sightings = cutoffs["groups"], cutoffs["sightings"]
+    rules = [
+        (REPORT_GROUPS, REPORT_GROUPS.c.hour < groups),
+        # A day's sums are deleted with its last group; the rows they refer to once no later day
+        # refers to them.
+        (DAY_TRAITS, DAY_TRAITS.c.day <= groups - DAY),
+        (DAY_PLACES, DAY_PLACES.c.day <= groups - DAY),
+        (REPORT_TRAITS, REPORT_TRAITS.c.seen <= groups - DAY),
+        (REPORT_PLACES, REPORT_PLACES.c.seen <= groups - DAY),
+        (REPORT_NETWORKS, REPORT_NETWORKS.c.day < cutoffs["networks"]),
+        (PRESENCES, PRESENCES.c.day < cutoffs["presences"]),
+        # The current state is kept, however old it is.
+        (SIGHTINGS, (SIGHTINGS.c.last_at < sightings) & ~SIGHTINGS.c.latest),
+        (SILENCES, SILENCES.c.until < cutoffs["alerts"]),
+        (LISTENED, LISTENED.c.until < groups),
+        (LOGGED, LOGGED.c.not_after < sightings),
+        (VANTAGES, VANTAGES.c.asked_at < sightings),
+        (AUDIT, AUDIT.c.at < cutoffs["audit"]),
+        (GUESSES, GUESSES.c.last_at < cutoffs["guesses"]),
+    ]
+    return {
+        **{table.name: partial(_delete_batch, table=table, past=past) for table, past in rules},
+        REPORT_SAMPLES.name: partial(_delete_samples, before=cutoffs["samples"]),
+        ALERTS.name: partial(_delete_alerts, before=cutoffs["alerts"]),
+        CHAINS.name: UnreferencedChains(),
+    }
+
+
+def _delete_batch(
+    connection: Connection, batch: int, *, table: SqlTable, past: ColumnElement[bool]
+) -> int:
+    keys = list(table.primary_key.columns)
+    chosen = select(*keys).where(past).limit(batch)
+    key = keys[0] if len(keys) == 1 else tuple_(*keys)
+    # The condition is repeated: PostgreSQL waits for a transaction that changes a row, and then
+    # checks the row again, but not the subquery. Without it, a row that was just counted in would
+    # be deleted.
+    return connection.execute(delete(table).where(key.in_(chosen), past)).rowcount
+
+
+def _delete_samples(connection: Connection, batch: int, *, before: int) -> int:
+    past = select(REPORT_SAMPLES.c.id).where(REPORT_SAMPLES.c.received_at < before).limit(batch)
+    return quota.delete_samples(connection, connection.execute(past).scalars().all())
+
+
+def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
+    """Delete alerts that were resolved, with their events and notifications."""
+    past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(batch)
+    ids = connection.execute(past).scalars().all()
+    if ids:
+        for table in (ALERT_EVENTS, TELLINGS):
+            connection.execute(delete(table).where(table.c.alert.in_(ids)))
+        connection.execute(delete(ALERTS).where(ALERTS.c.id.in_(ids)))
+    return len(ids)
+
+
+class UnreferencedChains:
+    """Deletes chains that no row refers to, and certificates that are in no other chain.
+
+    It goes through all chains, a batch per call, and looks up the rows that refer to them by index:
+    reading all references at once takes longer than PostgreSQL's statement timeout.
+    """
+
+    def __init__(self) -> None:
+        self._after = b""
+
+    def __call__(self, connection: Connection, batch: int) -> int:
+        """Check a batch of chains. Return their number."""
+        column = CHAINS.c.digest
+        part = select(column).where(column > self._after).order_by(column).limit(batch)
+        digests = connection.execute(part).scalars().all()
+        if unreferenced := _unreferenced(connection, digests):
+            quota.lock_chain_deletes(connection)
+            # Again: only now the lock keeps the collector from referring to one of them.
+            digests_left = [row.digest for row in unreferenced]
+            quota.delete_chains(connection, _unreferenced(connection, digests_left))
+        if digests:
+            self._after = bytes(digests[-1])
+        return len(digests)
+
+
+def _unreferenced(connection: Connection, digests: Sequence[bytes]) -> Sequence[Any]:
+    chains = CHAINS.c
+    references = (exists().where(column == chains.digest) for column in chain_columns())
+    wanted = select(chains.digest, chains.members, chains.told).where(chains.digest.in_(digests))
+    free = wanted.where(*(~reference for reference in references))
+    return connection.execute(free).all() if digests else []
+
+
+def chain_columns() -> list[Column[bytes]]:
+    """Return the columns that refer to a chain: those named ``served`` or ``verified``."""
+    return [
+        column
+        for table in METADATA.sorted_tables
+        for column in table.columns
+        if column.name in {"served", "verified"} and isinstance(column.type, LargeBinary)
+    ]
+
+
+def shrink_file(connection: Connection, batch: int = 0) -> int:
+    """Return free pages of an SQLite file to the file system.
+
+    A tenth of the file stays free, because it would grow again at once. A file that certpin did not
+    create (without ``auto_vacuum``) keeps its size.
+
+    Args:
+        connection: a transaction that may write.
+        batch: ignored; a step has it.
+
+    Returns:
+        The number of pages that were returned; 0 if there are no more.
+    """
+    del batch
+    free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    mode = connection.exec_driver_sql("PRAGMA auto_vacuum").scalar_one()
+    spare = min(_MAX_PAGES, free - pages // 10)
+    if mode != 2 or spare <= 0:
+        return 0
+    raw: Any = connection.connection.driver_connection
+    for _ in range(spare):  # Python's module steps once, so a larger number would free one page
+        raw.execute("PRAGMA incremental_vacuum(1)")
+    return spare if spare == _MAX_PAGES else 0
+
+
+def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") -> None:
+    """Store how the last attempt to delete a kind ended.
+
+    Args:
+        connection: a transaction that may write.
+        kind: a key of ``retention_steps``.
+        now: seconds since 1970.
+        reason: why it failed (``failures.REASONS``); empty if everything expired is deleted.
+    """
+    row: dict[str, Any] = {"tried_at": now, "reason": reason}
+    if not reason:
+        row["done_at"] = now
+    new = insert(connection, SWEEPS).values(kind=kind, **row)
+    connection.execute(new.on_conflict_do_update(index_elements=["kind"], set_=row))

@@ -1,4 +1,4 @@
-"""Alerts are always logged; requests, and lines as JSON, on demand."""
+"""Alerts are always logged; requests and JSON lines are optional."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _read(lines: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines.getvalue().splitlines()]
 
 
-def test_every_alert_is_logged_though_nobody_is_notified(
+def test_alerts_are_logged_without_a_service_to_notify(
     sqlite_store: Store, lines: io.StringIO
 ) -> None:
     stage = Stage(sqlite_store)
@@ -57,14 +57,14 @@ def test_every_alert_is_logged_though_nobody_is_notified(
     stage.look()
     stage.now += 3600
     stage.look()
-    found = _read(lines)
-    assert [(each["event"], each["level"]) for each in found] == [
+    events = _read(lines)
+    assert [(line["event"], line["level"]) for line in events] == [
         ("opened", "warning"),
         ("opened", "warning"),
         ("resolved", "info"),
         ("resolved", "info"),
     ]
-    first = found[0]
+    first = events[0]
     assert (first["id"], first["rule"], first["severity"]) == (1, "pin-mismatch", "critical")
     assert first["url"] == "https://watch.bank.example/alerts/1"
     assert first["services"] == []
@@ -73,19 +73,19 @@ def test_every_alert_is_logged_though_nobody_is_notified(
     assert first["time"].endswith("Z")
 
 
-def test_requests_are_logged_on_demand_without_what_is_secret(lines: io.StringIO) -> None:
+def test_requests_are_logged_on_demand_without_secrets(lines: io.StringIO) -> None:
     app = Starlette()
 
-    def ask(settings: ServiceSettings) -> None:
+    def send_request(settings: ServiceSettings) -> None:
         logged = logs.log_requests(
             app, settings.log, lambda scope: origin_of(scope, settings).source
         )
         client = TestClient(logged, "http://127.0.0.1", client=("192.0.2.77", 5))
         client.get("/hosts/%0aforged?token=hunter2", headers={"authorization": "Bearer hunter2"})
 
-    ask(ServiceSettings())
+    send_request(ServiceSettings())
     assert _read(lines) == []
-    ask(ServiceSettings(log=logs.LogSettings(requests=True)))
+    send_request(ServiceSettings(log=logs.LogSettings(requests=True)))
     (line,) = _read(lines)
     assert (line["method"], line["status"], line["network"]) == ("GET", 404, "192.0.2.0/24")
     assert line["logger"] == "certpin.watch.requests"
@@ -103,9 +103,9 @@ def test_an_exception_is_one_line(lines: io.StringIO) -> None:
     assert "ValueError: invalid literal" in line["exception"]
 
 
-def test_the_start_says_that_alerts_go_nowhere(tmp_path: Path, lines: io.StringIO) -> None:
+def test_the_start_warns_that_alerts_go_nowhere(tmp_path: Path, lines: io.StringIO) -> None:
     settings = ServiceSettings(listen=("127.0.0.1", free_port()))
     store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
     make_ready(Watch(settings, store, Watched([])))
     store.close()
-    assert [each["message"] for each in _read(lines)] == [ALERTS_GO_NOWHERE]
+    assert [line["message"] for line in _read(lines)] == [ALERTS_GO_NOWHERE]

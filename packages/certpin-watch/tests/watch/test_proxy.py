@@ -1,4 +1,4 @@
-"""The proxy of examples/watch, in a real nginx: what it lets through, and how much of it."""
+"""The proxy of examples/watch in a real nginx: its routes, and its limits for an address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLE = ROOT / "examples/watch/nginx.conf"
 
 
 class _Slow(BaseHTTPRequestHandler):
-    """Stands for the watch: answers when it is let, and keeps what it was asked."""
+    """A substitute for the service: it answers when the test allows it, and records requests."""
 
     def do_POST(self) -> None:
         server = self.server
@@ -40,7 +40,7 @@ class _Slow(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Print no log."""
 
 
 class _Upstream(ThreadingHTTPServer):
@@ -52,7 +52,7 @@ class _Upstream(ThreadingHTTPServer):
 
 @contextmanager
 def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tuple[int, _Upstream]]:
-    """The example's own file in a real nginx, but for ports and the paths of certificates."""
+    """Run the example's file in a real nginx, with other ports and paths of certificates."""
     with scratch() as folder, _Upstream() as upstream:
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
         for name in ("pins", "watch"):
@@ -81,7 +81,7 @@ def _proxied(intermediate: Authority, rate: str = "rate=20r/s") -> Iterator[tupl
 
 
 def _post(port: int, path: str = "/reports", host: str = "pins.bank.example") -> int:
-    """The status. Who serves is looked at elsewhere."""
+    """Return the status of a request. The server is not verified here."""
     context = ssl._create_unverified_context()
     raw = context.wrap_socket(
         socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname=host
@@ -93,11 +93,11 @@ def _post(port: int, path: str = "/reports", host: str = "pins.bank.example") ->
 
 
 @pytest.mark.peer("nginx")
-def test_nginx_lets_no_address_have_more_than_its_share(intermediate: Authority) -> None:
+def test_nginx_limits_the_requests_of_an_address(intermediate: Authority) -> None:
     with _proxied(intermediate) as (port, upstream), ThreadPoolExecutor(24) as pool:
         waiting = [pool.submit(_post, port) for _ in range(24)]
         refused = [each.result() for each in itertools.islice(as_completed(waiting), 8)]
-        assert refused == [429] * 8  # sixteen are worked on: the others are told so at once
+        assert refused == [429] * 8  # sixteen are processed; the others are refused at once
         upstream.go.set()
         assert [each.result() for each in waiting].count(204) == 16
         assert set(upstream.asked) == {("/reports", "127.0.0.1")}  # not what the client says
@@ -109,7 +109,7 @@ def test_nginx_lets_no_address_have_more_than_its_share(intermediate: Authority)
         assert _post(port, "/readyz", "watch.bank.example") == 404
 
 
-def test_the_page_has_the_example() -> None:
+def test_the_documentation_shows_the_example() -> None:
     page = (ROOT / "docs/watch.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
     assert "limit_conn" in block

@@ -1,29 +1,32 @@
-"""The service over its own socket: what a connection may not do."""
+"""The service on its own socket, and its background tasks."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 
 from certpin_watch import http_server, service
+from certpin_watch.health import ProcessHealth
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from tests.servers._run import free_port
 from tests.watch.collector import bodies
 
 if TYPE_CHECKING:
+    from certpin_watch.service import BackgroundTask
     from certpin_watch.store import Store
 
 
 @pytest.mark.slow
-def test_a_connection_that_says_nothing_is_not_kept(
+def test_a_silent_connection_is_closed(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There are so many, for reports and for everything: some thousand silent ones would be all."""
+    """The number of connections is limited, so silent ones must not occupy them."""
     monkeypatch.setattr(service, "TASKS", {})
     monkeypatch.setattr(http_server, "_IDLE", 1)
     address = ("127.0.0.1", free_port())
@@ -45,10 +48,10 @@ def test_a_connection_that_says_nothing_is_not_kept(
 
 
 @pytest.mark.slow
-def test_two_hosts_are_refused_as_they_come_from_the_network(
+def test_a_request_with_two_host_headers_is_refused(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server that reads the request hands both of them on."""
+    """The HTTP server passes both of them on."""
     monkeypatch.setattr(service, "TASKS", {})
     address = ("127.0.0.1", free_port())
     watch = Watch(ServiceSettings(listen=address), sqlite_store, Watched([]))
@@ -74,7 +77,7 @@ def test_two_hosts_are_refused_as_they_come_from_the_network(
     assert asyncio.run(run()) == [b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"]
 
 
-def test_pages_that_hang_leave_connections_for_reports(
+def test_hanging_pages_leave_database_connections_for_reports(
     postgres_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "TASKS", {})
@@ -112,7 +115,7 @@ def test_pages_that_hang_leave_connections_for_reports(
 
 
 def _wait_for_locks(store: Store) -> None:
-    """Until all that may hang does."""
+    """Wait until every page that may be made at the same time hangs."""
     waiting, deadline = 0, time.monotonic() + 20
     while waiting < service._PAGES_AT_ONCE:
         assert time.monotonic() < deadline
@@ -120,3 +123,74 @@ def _wait_for_locks(store: Store) -> None:
         with store.read() as connection:
             statement = "SELECT count(*) FROM pg_locks WHERE NOT granted"
             waiting = connection.execute(text(statement)).scalar_one()
+
+
+def _run(tasks: dict[str, BackgroundTask], health: ProcessHealth, until: Any) -> None:
+    """Run tasks until ``until`` returns, and then stop them."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(service.run_tasks(tasks, _NOTHING, stop, health))
+        async with asyncio.timeout(20):
+            await until()
+            stop.set()
+            await running
+
+    asyncio.run(main())
+
+
+_NOTHING: Any = None
+
+
+def test_a_failing_task_is_restarted_and_the_others_continue(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(service, "_HEALTHY_AFTER", 0.01)
+    started, recovered, health = [], asyncio.Event(), ProcessHealth()
+
+    async def failing(_: Any, stop: asyncio.Event) -> None:
+        started.append("failing")
+        if started.count("failing") < 3:
+            raise OSError("no")
+        seen_failing.append("failing" in health.failing)
+        recovered.set()
+        await stop.wait()
+
+    async def steady(_: Any, stop: asyncio.Event) -> None:
+        started.append("steady")
+        await stop.wait()
+
+    async def until_recovered() -> None:
+        await recovered.wait()
+        while health.failing:  # noqa: ASYNC110  # it is no event of asyncio's
+            await asyncio.sleep(0.001)
+
+    seen_failing: list[bool] = []
+    with caplog.at_level(logging.CRITICAL):
+        _run({"failing": failing, "steady": steady}, health, until_recovered)
+    assert started.count("failing") == 3
+    assert started.count("steady") == 1
+    assert seen_failing == [True]
+    assert health.failing == set()
+
+
+def test_a_task_that_does_not_end_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "_STOP_TIMEOUT", 0.01)
+    started = asyncio.Event()
+
+    async def hanging(*_: Any) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    _run({"hanging": hanging}, ProcessHealth(), started.wait)
+    assert "hanging does not end" in caplog.text
+
+
+def test_without_tasks_it_ends_when_stopped() -> None:
+    async def at_once() -> None:
+        pass
+
+    _run({}, ProcessHealth(), at_once)

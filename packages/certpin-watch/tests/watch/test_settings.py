@@ -16,15 +16,15 @@ def _write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
-    found = load(_write(tmp_path, ""))
-    assert found.listen == ("127.0.0.1", 8460)
-    assert found.pins == (Path("pins.toml"),)
-    assert found.store.reveal() == ServiceSettings().store.reveal() == "sqlite:///watch.db"
-    assert found.folder == tmp_path
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    settings = load(_write(tmp_path, ""))
+    assert settings.listen == ("127.0.0.1", 8460)
+    assert settings.pins == (Path("pins.toml"),)
+    assert settings.store.reveal() == ServiceSettings().store.reveal() == "sqlite:///watch.db"
+    assert settings.folder == tmp_path
 
 
-def test_files_are_found_beside_the_settings(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     text = 'pins = ["a.toml", "b/c.toml"]\ntls_certificate = "chain.pem"\ntls_key = "key.pem"\n'
     text += """[access.oidc]
     issuer = "https://id.bank.example"
@@ -33,14 +33,14 @@ def test_files_are_found_beside_the_settings(tmp_path: Path) -> None:
     roles = { staff = "viewer" }
     ca_file = "id.pem"
     """
-    found = load(_write(tmp_path, text))
-    assert found.pins == (tmp_path / "a.toml", tmp_path / "b" / "c.toml")
-    assert found.tls == (tmp_path / "chain.pem", tmp_path / "key.pem")
-    assert found.access.oidc
-    assert found.access.oidc.ca_file == tmp_path / "id.pem"
+    settings = load(_write(tmp_path, text))
+    assert settings.pins == (tmp_path / "a.toml", tmp_path / "b" / "c.toml")
+    assert settings.tls == (tmp_path / "chain.pem", tmp_path / "key.pem")
+    assert settings.access.oidc
+    assert settings.access.oidc.ca_file == tmp_path / "id.pem"
 
 
-def test_every_part_reads_its_own_table(tmp_path: Path) -> None:
+def test_each_table_is_read(tmp_path: Path) -> None:
     text = """
     [monitor]
     vantage = "zurich"
@@ -51,11 +51,11 @@ def test_every_part_reads_its_own_table(tmp_path: Path) -> None:
     [access]
     behind_proxy = true
     """
-    found = load(_write(tmp_path, text))
-    assert found.monitor.vantage == "zurich"
-    assert found.alerts.tell[0].url.reveal() == "json://127.0.0.1"
-    assert found.collector.rate == 7
-    assert found.access.behind_proxy
+    settings = load(_write(tmp_path, text))
+    assert settings.monitor.vantage == "zurich"
+    assert settings.alerts.tell[0].url.reveal() == "json://127.0.0.1"
+    assert settings.collector.rate == 7
+    assert settings.access.behind_proxy
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_every_part_reads_its_own_table(tmp_path: Path) -> None:
         ("[access]\ntrusted_proxies = ['10.0.0.5']", []),
     ],
 )
-def test_the_proxy_in_front_tells_where_reports_come_from(
+def test_proxies_are_trusted_only_with_behind_proxy(
     tmp_path: Path, text: str, believed: list[str]
 ) -> None:
-    found = load(_write(tmp_path, text))
-    assert [str(each) for each in found.access.believed] == believed
+    settings = load(_write(tmp_path, text))
+    assert [str(network) for network in settings.access.believed] == believed
 
 
 @pytest.mark.parametrize(
@@ -83,48 +83,48 @@ def test_the_proxy_in_front_tells_where_reports_come_from(
         ("store = 5", "store"),
     ],
 )
-def test_what_is_misspelt_is_an_error_with_its_line(tmp_path: Path, text: str, key: str) -> None:
+def test_an_error_names_the_key_and_the_line(tmp_path: Path, text: str, key: str) -> None:
     with pytest.raises(PinFileError) as caught:
         load(_write(tmp_path, text))
     assert caught.value.key == key
     assert caught.value.line
 
 
-def test_a_file_that_cannot_be_read_or_is_too_long_is_an_error(tmp_path: Path) -> None:
+def test_an_unreadable_or_too_long_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PinFileError, match="cannot be read"):
         load(tmp_path / "watch.toml")
     with pytest.raises(PinFileError, match="more than"):
         load(_write(tmp_path, "#" * (1024 * 1024 + 1)))
 
 
-def test_an_address_without_a_port_has_the_usual_one() -> None:
+def test_an_address_without_a_port_gets_the_default_port() -> None:
     assert parse_listen("::1") == ("::1", 8460)
     assert parse_listen("0.0.0.0:80") == ("0.0.0.0", 80)
 
 
-def test_a_secret_shows_itself_to_nobody() -> None:
+def test_a_secret_is_not_in_its_text_or_repr() -> None:
     secret = Secret("hunter2")
     assert secret.reveal() == "hunter2"
     assert "hunter2" not in f"{secret} {secret!r} {[secret]}"
 
 
-def test_a_secret_is_looked_for_when_it_is_asked_for_and_stays_the_same(
+def test_a_secret_is_looked_up_at_its_first_use_and_then_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = load(_write(tmp_path, 'nats = "env:NATS"\n[[alerts.tell]]\nurl = "env:CHAT"\n'))
+    settings = load(_write(tmp_path, 'nats = "env:NATS"\n[[alerts.tell]]\nurl = "env:CHAT"\n'))
     with pytest.raises(ConfigError) as caught:
-        look_up_all(found)
+        look_up_all(settings)
     assert (caught.value.key, caught.value.fix) == ("nats", "set NATS")
     monkeypatch.setenv("NATS", "nats://127.0.0.1")
     with pytest.raises(ConfigError, match=r"alerts\.tell\[0\]\.url: the environment has no CHAT"):
-        look_up_all(found)
+        look_up_all(settings)
     monkeypatch.setenv("CHAT", "json://127.0.0.1")
-    look_up_all(found)
+    look_up_all(settings)
     monkeypatch.delenv("CHAT")
-    assert found.alerts.tell[0].url.reveal() == "json://127.0.0.1"
+    assert settings.alerts.tell[0].url.reveal() == "json://127.0.0.1"
 
 
-def test_a_secret_comes_from_the_environment_or_a_file(
+def test_a_secret_comes_from_the_environment_a_file_or_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCH_SECRET", "of the environment")
@@ -135,7 +135,7 @@ def test_a_secret_comes_from_the_environment_or_a_file(
 
 
 @pytest.mark.parametrize("written", ["env:NOT_THERE", "file:not-there", "file:empty"])
-def test_a_secret_that_is_not_there_is_an_error_that_says_where(
+def test_a_missing_secret_is_an_error_that_names_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

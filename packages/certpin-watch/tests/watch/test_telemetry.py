@@ -1,4 +1,4 @@
-"""OpenTelemetry: what is sent, to whom, and what is never in it."""
+"""OpenTelemetry: spans and metrics that are exported, and values that they never contain."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *words: object) -> None:
-        """Say nothing."""
+        """Print no log."""
 
     @classmethod
     def all_spans(cls) -> Iterator[Any]:
@@ -79,7 +79,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     @classmethod
     def spans(cls) -> dict[str, Any]:
-        return {each.name: each for each in cls.all_spans()}
+        return {item.name: item for item in cls.all_spans()}
 
     @classmethod
     def metrics(cls) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             if path == "/v1/metrics":
                 for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
                     for scope in resource.scope_metrics:
-                        found |= {each.name: each for each in scope.metrics}
+                        found |= {item.name: item for item in scope.metrics}
         return found
 
 
@@ -108,7 +108,7 @@ def settings(**values: Any) -> telemetry.TelemetrySettings:
 
 
 def attributes(span: Any) -> dict[str, Any]:
-    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+    return {item.key: item.value.string_value or item.value.int_value for item in span.attributes}
 
 
 def fine(request: object) -> PlainTextResponse:
@@ -130,7 +130,7 @@ _HIDDEN = "hidden-0123456789"
 
 
 def assert_allowed(*hidden: str) -> None:
-    """Check every part of every span that was sent, and that no body has these words."""
+    """Check that spans have only allowed values, and that no body contains the hidden words."""
     for span in Receiver.all_spans():
         allowed = _ALLOWED[span.name]
         for name, found in attributes(span).items():
@@ -141,13 +141,13 @@ def assert_allowed(*hidden: str) -> None:
         assert not [word for word in hidden if word.encode() in body]
 
 
-def test_work_and_counters_reach_the_collector(
+def test_spans_and_counters_reach_the_collector(
     endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_SECRET", f"authorization={SECRET}")
     counters = Counters()
-    told = settings(endpoint=endpoint, headers="env:OTEL_SECRET")
-    with telemetry.exporting(told, counters):
+    exported = settings(endpoint=endpoint, headers="env:OTEL_SECRET")
+    with telemetry.exporting(exported, counters):
         with telemetry.span("certpin.batch", batch_size=12, body=_HIDDEN):
             counters.stored(12, 0.01)
         with pytest.raises(OSError, match="hidden"), telemetry.span("certpin.probe", vantage="eu"):
@@ -164,10 +164,10 @@ def test_work_and_counters_reach_the_collector(
 
 
 @pytest.mark.parametrize("names", ["", "http", "http/dup"])
-def test_a_span_has_nothing_of_a_request_but_method_route_and_status(
+def test_a_span_has_only_method_route_and_status_of_a_request(
     endpoint: str, names: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever OpenTelemetry's own variables ask the instrumentation to record."""
+    """It holds whatever OpenTelemetry's own variables ask the instrumentation to record."""
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", names)
     monkeypatch.setattr(_OpenTelemetrySemanticConventionStability, "_initialized", False)
     for way in ("REQUEST", "RESPONSE"):
@@ -194,7 +194,7 @@ def test_a_span_has_nothing_of_a_request_but_method_route_and_status(
             url = f"/hosts/{_HIDDEN}?token={_HIDDEN}"
             client.request(method, url, headers=headers, content=_HIDDEN)
     found = list(Receiver.all_spans())
-    assert [attributes(each) for each in found] == [
+    assert [attributes(item) for item in found] == [
         {
             "http.request.method": "GET",
             "http.route": "/hosts/{name}",
@@ -207,14 +207,12 @@ def test_a_span_has_nothing_of_a_request_but_method_route_and_status(
             "http.response.status_code": 200,
         },
     ]
-    assert [each.status.code for each in found] == [0, 2, 0]
+    assert [item.status.code for item in found] == [0, 2, 0]
     assert_allowed(_HIDDEN, "private.example", "192.0.2.77", "50077", "X-HIDDEN", _PARENT[3:35])
     assert not [name for name in Receiver.metrics() if name.startswith("http")]
 
 
-def test_a_request_is_named_by_its_route_and_not_by_its_path(
-    endpoint: str, sqlite_store: Store
-) -> None:
+def test_a_span_has_the_route_and_not_the_path(endpoint: str, sqlite_store: Store) -> None:
     whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), ProcessHealth())
     with telemetry.exporting(settings(endpoint=endpoint), Counters()) as traced:
         client = TestClient(traced(whole), "http://127.0.0.1:8460")
@@ -222,14 +220,14 @@ def test_a_request_is_named_by_its_route_and_not_by_its_path(
         for path in paths:
             client.get(path)
         client.post("/hosts/a.example", headers={"origin": "http://evil.example"})  # refused
-    routes = [attributes(each)["http.route"] for each in Receiver.all_spans()]
+    routes = [attributes(item)["http.route"] for item in Receiver.all_spans()]
     named = ["/hosts/{name}", "/api/v1/chains/{digest}", "/reports", "/healthz", "other"]
     assert routes == [*named, "/hosts/{name}"]
     assert_allowed("a.example", "evil.example", "127.0.0.1")
 
 
 @pytest.mark.slow
-def test_a_writer_beside_the_service_sends_what_it_counts(endpoint: str, tmp_path: Path) -> None:
+def test_a_separate_writer_exports_its_counters(endpoint: str, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/watch.db"
     with nats() as server:
         watch = make_watch(url, server.url)
@@ -243,11 +241,11 @@ def test_a_writer_beside_the_service_sends_what_it_counts(endpoint: str, tmp_pat
                 time.sleep(0.05)
         watch.store.close()
     fates = Receiver.metrics()["certpin_collector_reports"].sum.data_points
-    assert sum(each.as_int for each in fates if attributes(each) == {"fate": "counted"}) == 3
+    assert sum(item.as_int for item in fates if attributes(item) == {"fate": "counted"}) == 3
     assert "certpin.batch" in Receiver.spans()
 
 
-def test_a_client_joins_no_trace(endpoint: str) -> None:
+def test_a_client_cannot_join_a_trace(endpoint: str) -> None:
     with telemetry.exporting(settings(endpoint=endpoint), Counters()) as traced:
         app = traced(Starlette(routes=[Route("/", fine)]))
         TestClient(app).get("/", headers={"traceparent": _PARENT})
@@ -255,7 +253,7 @@ def test_a_client_joins_no_trace(endpoint: str) -> None:
     assert (span.parent_span_id, span.trace_id.hex() in _PARENT) == (b"", False)
 
 
-def test_nothing_is_sent_where_nothing_is_sampled(endpoint: str) -> None:
+def test_without_sampling_no_span_is_sent(endpoint: str) -> None:
     with (
         telemetry.exporting(settings(endpoint=endpoint, sampling=0), Counters()),
         telemetry.span("certpin.probe"),
@@ -264,7 +262,7 @@ def test_nothing_is_sent_where_nothing_is_sampled(endpoint: str) -> None:
     assert Receiver.spans() == {}
 
 
-def test_without_an_endpoint_nothing_of_it_is_loaded() -> None:
+def test_without_an_endpoint_opentelemetry_is_not_loaded() -> None:
     program = """
 import sys
 from certpin_watch import settings, telemetry
@@ -293,7 +291,7 @@ print(any(name.startswith("opentelemetry") for name in sys.modules))
         {"interval": "0s"},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(values: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         settings(**values)
     assert "hush" not in str(caught.value)

@@ -259,7 +259,7 @@ def _check_told(store: Store, told: list[str], deaths: int) -> None:
     assert 0 < known <= len(told) <= sum(row.attempts for row in rows), (told, rows)
 
 
-def test_whatever_is_killed_or_cut_each_promised_report_counts_once(  # noqa: PLR0915  # a story
+def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  # a story
     tmp_path: Path, root: Authority, intermediate: Authority
 ) -> None:
     seed = int(os.environ.get("CERTPIN_SEED") or random.SystemRandom().randrange(2**32))

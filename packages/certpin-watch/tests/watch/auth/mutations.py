@@ -158,14 +158,14 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/service.py",
         "if schema_state(watch.store).state is SchemaState.EMPTY:",
         "if False:",
-        "tests/watch/cli/test_serve.py::test_nobody_gets_in_from_elsewhere_without_a_password",
+        "tests/watch/cli/test_serve.py::test_other_machines_need_a_password",
     ),
     Mutation(
         "the service looks for every secret before it begins",
         "certpin_watch/service.py",
         "    look_up_all(watch.settings)\n",
         "",
-        "tests/watch/cli/test_serve.py::test_a_secret_that_is_missing_is_told_before_anything_begins",
+        "tests/watch/cli/test_serve.py::test_a_missing_secret_stops_the_start",
     ),
     _rule(
         "text becomes elements in one way alone",

@@ -1,4 +1,4 @@
-"""The demonstration's end: the watch shows the attacker at one edge, and what the apps met."""
+"""``certpin demo --watch``: the service shows the attacker's server, and the reports of apps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.watch.cli.test_serve import Watcher
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The demonstration itself, less the matrix that comes before.
+# The demonstration without the matrix that precedes it.
 _SHOW = """
 from certpin.cli import demo
 from certpin_watch.cli.demo import monitor_the_demonstration
@@ -24,13 +24,13 @@ monitor_the_demonstration(stage.server, stage.backup, stage.attacker, *stage.roo
 
 
 @pytest.mark.slow
-def test_the_watch_shows_the_attacker_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_the_demonstration_shows_the_attacker_and_deletes_its_files(tmp_path: Path) -> None:
     process = program(start=("-c", _SHOW), env={"TMPDIR": str(tmp_path)})
     try:
         watch = Watcher(process, _address(process), [])
         watch.until(lambda: watch.json("/api/v1/alerts")["items"])
         (host,) = watch.json("/api/v1/hosts")["items"]
-        assert {each["answer"] for each in host["vantages"]} == {"match", "mismatch"}
+        assert {location["answer"] for location in host["vantages"]} == {"match", "mismatch"}
         watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["failures"] == 3)
         assert "Rogue Root" in watch.page("/failures")
         process.send_signal(signal.SIGINT)
@@ -41,7 +41,7 @@ def test_the_watch_shows_the_attacker_and_leaves_nothing_behind(tmp_path: Path) 
         process.communicate()
 
 
-def test_pages_and_json_do_not_go_together(run: Run) -> None:
+def test_watch_and_json_exclude_each_other(run: Run) -> None:
     done = run("demo", "--watch", "--json")
     assert done.code == 2
     assert "--json" in done.error["message"]

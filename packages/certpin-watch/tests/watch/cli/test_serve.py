@@ -1,4 +1,4 @@
-"""The watch as a new user meets it: begun, given a host that breaks; told, looked up, silenced."""
+"""``certpin serve``: errors at the start, and a broken host from its alert to a silence."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ url = "env:WATCH_CHAT"
 
 
 class Watcher:
-    """A watch that runs, and what it told."""
+    """A running service, and the messages that it sent."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str, told: list[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], address: str, sent: list[str]) -> None:
         self.process = process
         self.address = address
-        self.told = told
+        self.sent = sent
         self._cookie = ""
 
     def page(self, path: str, form: dict[str, str] | None = None) -> str:
-        """A page as a browser without scripts gets it."""
+        """Return a page as a browser without scripts gets it."""
         data = None if form is None else urllib.parse.urlencode(form).encode()
         request = urllib.request.Request(self.address + path, data, {"Accept": "text/html"})
         if form is not None:
@@ -78,34 +78,34 @@ class Watcher:
             return str(answer.read().decode())
 
     def json(self, path: str) -> Any:
-        """What the API says."""
+        """Return a resource of the API."""
         with urllib.request.urlopen(self.address + path, timeout=10) as answer:
             return json.load(answer)
 
     def until(self, holds: Callable[[], Any]) -> Any:
-        """Wait for something to hold."""
+        """Wait until ``holds`` returns a true value, and return it."""
         deadline = time.monotonic() + _PATIENCE
         while not (found := holds()):
-            assert time.monotonic() < deadline, self.told
+            assert time.monotonic() < deadline, self.sent
             assert self.process.poll() is None
             time.sleep(0.1)
         return found
 
-    def until_told(self, *words: str) -> str:
+    def until_sent(self, *words: str) -> str:
         """Wait for a message with all of these words."""
         return str(
-            self.until(lambda: next((m for m in self.told if all(w in m for w in words)), None))
+            self.until(lambda: next((m for m in self.sent if all(w in m for w in words)), None))
         )
 
 
 @contextmanager
 def chat() -> Iterator[tuple[str, list[str]]]:
-    """A service that takes messages: its address as apprise knows it, and what it took."""
-    told: list[str] = []
+    """Run a chat service. Yields its address for apprise, and the messages that it received."""
+    sent: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            told.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            sent.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
             self.send_response(200)
             self.end_headers()
 
@@ -116,20 +116,20 @@ def chat() -> Iterator[tuple[str, list[str]]]:
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"json://127.0.0.1:{server.server_address[1]}/", told
+            yield f"json://127.0.0.1:{server.server_address[1]}/", sent
         finally:
             server.shutdown()
             thread.join()
 
 
 @contextmanager
-def serving(*words: str, told: list[str], **env: str) -> Iterator[Watcher]:
+def serving(*words: str, sent: list[str], **env: str) -> Iterator[Watcher]:
     process = program("serve", "--json", *words, env=env)
     try:
         assert process.stdout
         said = _documented.data_of(json.loads(_first_line(process)))
         _documented.check("serve", said)
-        yield Watcher(process, said["url"].rstrip("/"), told)
+        yield Watcher(process, said["url"].rstrip("/"), sent)
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
     finally:
@@ -144,7 +144,7 @@ def _first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline() or pytest.fail(process.stderr.read())
 
 
-def test_a_port_that_is_taken_is_told_and_not_shared(run: Run) -> None:
+def test_a_port_in_use_is_an_error(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:
         port = taken.getsockname()[1]
         done = run("serve", "--listen", f"127.0.0.1:{port}")
@@ -153,14 +153,14 @@ def test_a_port_that_is_taken_is_told_and_not_shared(run: Run) -> None:
     assert "--listen" in done.err
 
 
-def test_nobody_gets_in_from_elsewhere_without_a_password(run: Run) -> None:
+def test_other_machines_need_a_password(run: Run) -> None:
     done = run("serve", "--listen", f"0.0.0.0:{free_port()}")
     assert done.code == 2
     assert "certpin watch user add" in done.err
     assert not list(Path().glob("watch.db*"))
 
 
-def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> None:
+def test_a_missing_secret_stops_the_start(run: Run) -> None:
     text = (
         'public_url = "https://watch.bank.example"\n[access.oidc]\nissuer = "https://id.example"\n'
         'client_id = "certpin"\nclient_secret = "env:OIDC_SECRET"\nroles = {staff = "viewer"}\n'
@@ -179,21 +179,21 @@ def test_a_secret_that_is_missing_is_told_before_anything_begins(run: Run) -> No
     assert not list(Path().glob("watch.db*"))
 
 
-def test_a_location_without_a_worker_is_told_and_the_service_begins(run: Run) -> None:
+def test_a_location_without_a_worker_is_a_warning(run: Run) -> None:
     Path("watch.toml").write_text('[monitor]\nvantages = ["local", "fra1"]\n', encoding="utf-8")
     process = program("serve", "--json", "--listen", f"127.0.0.1:{free_port()}")
     try:
         _first_line(process)
     finally:
         process.terminate()
-    _, told = process.communicate(timeout=40)
+    _, errors = process.communicate(timeout=40)
     assert process.returncode == 0
-    assert "no worker has a token for the location fra1" in told
-    assert "fix: certpin watch token add NAME --worker fra1" in told
+    assert "no worker has a token for the location fra1" in errors
+    assert "fix: certpin watch token add NAME --worker fra1" in errors
     assert run("watch", "token", "add", "fra1-a", "--worker", "fra1").code == 0
 
 
-def test_a_way_in_clear_text_is_told_before_anything_begins(run: Run) -> None:
+def test_unencrypted_nats_stops_the_start(run: Run) -> None:
     Path("watch.toml").write_text('nats = "nats://anna:hunter2@nats.example"\n', encoding="utf-8")
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
     assert done.code == 2
@@ -204,7 +204,7 @@ def test_a_way_in_clear_text_is_told_before_anything_begins(run: Run) -> None:
     assert not list(Path().glob("watch.db*"))
 
 
-def test_tls_files_that_cannot_be_used_are_told(run: Run) -> None:
+def test_unusable_tls_files_are_an_error(run: Run) -> None:
     text = 'tls_certificate = "chain.pem"\ntls_key = "key.pem"\n'
     Path("watch.toml").write_text(text, encoding="utf-8")
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
@@ -212,7 +212,7 @@ def test_tls_files_that_cannot_be_used_are_told(run: Run) -> None:
     assert "tls_certificate" in done.err
 
 
-def test_a_store_that_is_away_is_told_without_its_password(run: Run) -> None:
+def test_an_unreachable_store_is_reported_without_its_password(run: Run) -> None:
     away = f"postgresql://anna:hunter2@127.0.0.1:{free_port()}/watch"
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}", "--store", away)
     assert done.code == 3
@@ -221,10 +221,10 @@ def test_a_store_that_is_away_is_told_without_its_password(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_whoever_got_a_2xx_before_the_end_is_counted_once(run: Run) -> None:
-    del run  # it is in a folder of its own
+def test_each_report_accepted_before_the_end_is_counted_once(run: Run) -> None:
+    del run  # it changes to an empty folder
     port = free_port()
-    with serving("--listen", f"127.0.0.1:{port}", told=[]) as watch, Clients(port) as clients:
+    with serving("--listen", f"127.0.0.1:{port}", sent=[]) as watch, Clients(port) as clients:
         clients.wait_for(200)
         watch.process.send_signal(signal.SIGTERM)
         assert watch.process.wait(40) == 0
@@ -236,36 +236,36 @@ def test_whoever_got_a_2xx_before_the_end_is_counted_once(run: Run) -> None:
 
 @pytest.mark.peer("nginx")
 @pytest.mark.slow
-def test_a_new_user_is_told_finds_the_cause_and_silences_it(
+def test_a_new_user_gets_an_alert_finds_the_cause_and_silences_it(
     run: Run, intermediate: Authority, ca: Path
 ) -> None:
     good, stranger = intermediate.issue(HOST), intermediate.issue(HOST)
     env = {"SSL_CERT_FILE": str(ca), "SSL_CERT_DIR": "/nowhere"}
-    with nginx({HOST: good}) as server, chat() as (address, told):
+    with nginx({HOST: good}) as server, chat() as (address, sent):
         text = _SETTINGS.format(port=free_port(), host=HOST, server=server.port)
         Path("watch.toml").write_text(text, encoding="utf-8")
-        with serving(told=told, WATCH_CHAT=address, **env) as watch:
-            assert "certpin add" in watch.page("/")  # there is no pin file yet: what to do
+        with serving(sent=sent, WATCH_CHAT=address, **env) as watch:
+            assert "certpin add" in watch.page("/")  # without a pin file the page says what to do
 
             words = ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
             assert run("add", HOST, "--backup-key", "backup.key", *words).code == 0
             hosts = watch.until(lambda: watch.json("/api/v1/hosts")["items"])
-            assert [each["name"] for each in hosts] == [HOST]
+            assert [item["name"] for item in hosts] == [HOST]
             watch.until(lambda: watch.json("/api/v1/hosts")["items"][0]["status"] == "holds")
 
             server.use(HOST, stranger)
-            message = watch.until_told(HOST, "certpin ")
+            message = watch.until_sent(HOST, "certpin ")
             assert str(stranger.pin) in watch.page(f"/hosts/{HOST}")
             alerts = watch.json("/api/v1/alerts")["items"]
-            assert {each["host"] for each in alerts} == {HOST}
-            assert any(each["summary"] in message or each["rule"] in message for each in alerts)
+            assert {item["host"] for item in alerts} == {HOST}
+            assert any(item["summary"] in message or item["rule"] in message for item in alerts)
 
             page = watch.page("/silences")
             (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', page))
             form = {"csrf": csrf, "host": HOST, "rule": "", "why": "renewal", "length": "1h"}
             assert "renewal" in watch.page("/silences", form)
-            quiet = len(told)
+            quiet = len(sent)
 
             server.use(HOST, good)
             watch.until(lambda: not watch.json("/api/v1/alerts")["items"])
-            assert len(told) == quiet
+            assert len(sent) == quiet

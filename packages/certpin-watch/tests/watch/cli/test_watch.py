@@ -1,4 +1,4 @@
-"""``certpin watch migrate``, and which database and which secrets a command uses."""
+"""``certpin watch migrate``, and the database and the secrets that a command uses."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 
-def test_a_database_is_made(run: Run) -> None:
+def test_migrate_creates_a_database(run: Run) -> None:
     made = run("watch", "migrate", "--json")
     _documented.check("watch migrate", made.json)
     assert (made.code, made.json["before"], made.json["state"]) == (0, None, "current")
 
 
 @pytest.mark.parametrize("command", ["backup", "restore"])
-def test_the_database_is_backed_up_with_its_own_tools(run: Run, command: str) -> None:
+def test_backup_commands_point_to_the_tools_of_the_database(run: Run, command: str) -> None:
     done = run("watch", command, "b.db")
     assert (done.code, f"there is no command '{command}'" in done.err) == (2, True)
     assert "sqlite3 or pg_dump: docs/watch-operations.md" in run("watch", "--help").out
 
 
-def test_looking_changes_nothing_and_tells_by_its_exit_code(run: Run) -> None:
+def test_check_changes_nothing_and_reports_by_its_exit_code(run: Run) -> None:
     assert run("watch", "migrate", "--check").code == 1
     assert "Made" in run("watch", "migrate").out
     assert run("watch", "migrate", "--check").code == 0
     assert "nothing to do" in run("watch", "migrate").out
 
 
-def test_the_database_of_the_settings_is_taken_beside_them(run: Run, tmp_path: Path) -> None:
+def test_a_database_path_is_relative_to_the_settings(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "etc"
     folder.mkdir()
     (folder / "watch.toml").write_text('store = "sqlite:///data.db"\n')
@@ -43,7 +43,7 @@ def test_the_database_of_the_settings_is_taken_beside_them(run: Run, tmp_path: P
     assert (folder / "data.db").exists()
 
 
-def test_a_command_needs_the_secrets_that_it_uses_and_no_others(run: Run, tmp_path: Path) -> None:
+def test_a_command_needs_only_the_secrets_that_it_uses(run: Run, tmp_path: Path) -> None:
     chat = '[[alerts.tell]]\nname = "chat"\nurl = "env:WATCH_CHAT"\n'
     config = tmp_path / "watch.toml"
     config.write_text(f'store = "sqlite:///watch.db"\nnats = "env:WATCH_NATS"\n{chat}')
@@ -62,7 +62,7 @@ def test_a_command_needs_the_secrets_that_it_uses_and_no_others(run: Run, tmp_pa
 
 
 @pytest.mark.parametrize("way", ["--store", "config"])
-def test_a_database_that_is_away_is_inconclusive_and_its_password_is_not_told(
+def test_an_unreachable_database_is_inconclusive_and_its_password_is_not_shown(
     run: Run, tmp_path: Path, way: str
 ) -> None:
     url = f"postgresql://watch:hunter2@127.0.0.1:{free_port()}/watch"
@@ -74,7 +74,7 @@ def test_a_database_that_is_away_is_inconclusive_and_its_password_is_not_told(
     assert "hunter2" not in done.out + done.err
 
 
-def test_an_address_that_is_wrong_is_a_usage_error(run: Run) -> None:
+def test_an_invalid_address_is_a_usage_error(run: Run) -> None:
     done = run("watch", "migrate", "--store", "mysql://watch:hunter2@127.0.0.1/watch")
     assert done.code == 2
     assert "hunter2" not in done.err

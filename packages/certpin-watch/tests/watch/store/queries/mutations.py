@@ -81,14 +81,14 @@ MUTATIONS: list[Mutation] = [
         "        for name, value in recorded.items()\n"
         "        if name in ATTRIBUTES\n",
         "        ATTRIBUTES.get(name, name): value\n        for name, value in recorded.items()\n",
-        "tests/watch/test_telemetry.py::test_work_and_counters_reach_the_collector",
+        "tests/watch/test_telemetry.py::test_spans_and_counters_reach_the_collector",
     ),
     Mutation(
         "telemetry: the instrumentation gets a request without its values",
         "certpin_watch/telemetry.py",
         '{"type": "http", "method": method, _REQUEST: scope}',
         '{**scope, "method": method, _REQUEST: scope}',
-        "tests/watch/test_telemetry.py::test_a_client_joins_no_trace",
+        "tests/watch/test_telemetry.py::test_a_client_cannot_join_a_trace",
     ),
     Mutation(
         "telemetry: a span has no message of an exception",
@@ -96,7 +96,7 @@ MUTATIONS: list[Mutation] = [
         "        status=Status(span.status.status_code),\n",
         "        status=span.status,\n        events=span.events,\n",
         "tests/watch/test_telemetry.py::"
-        "test_a_span_has_nothing_of_a_request_but_method_route_and_status[http]",
+        "test_a_span_has_only_method_route_and_status_of_a_request[http]",
     ),
     Mutation(
         "sums: with the counts, or not at all",

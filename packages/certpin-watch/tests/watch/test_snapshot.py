@@ -1,3 +1,5 @@
+"""Pin files that change, break, or do not exist yet."""
+
 from __future__ import annotations
 
 import os
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_a_file_that_is_not_there_yet_is_waited_for(
+def test_a_missing_file_is_read_once_it_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -22,12 +24,12 @@ def test_a_file_that_is_not_there_yet_is_waited_for(
     assert before.sets == ()
     assert "pins.toml" in before.problems[0]
     write(kit.policy("bank.example"))
-    (found,) = watched.snapshot().sets
-    assert found.pins.policies[0].pattern.name == "bank.example"
+    (pin_set,) = watched.snapshot().sets
+    assert pin_set.pins.policies[0].pattern.name == "bank.example"
     assert watched.snapshot().problems == ()
 
 
-def test_a_file_that_breaks_keeps_its_last_good_content_and_is_told(
+def test_a_broken_file_is_reported_and_keeps_its_last_good_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -45,9 +47,7 @@ def test_a_file_that_breaks_keeps_its_last_good_content_and_is_told(
     assert watched.snapshot().problems == ()
 
 
-def test_a_journal_that_cannot_be_read_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(kit.policy("bank.example"))
     (tmp_path / "pins.journal.jsonl").write_text("no event\n")

@@ -1,4 +1,4 @@
-"""The loop of the service: what threads hand over is run once, in order, whatever fails of it."""
+"""The event loop of the service, and the scheduling policy of its threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from certpin_watch.http_server import ServiceLoop, prefer_throughput
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_THREADS, _EACH = 8, 2000
+
+_THREADS, _CALLBACKS = 8, 2000
 
 
 @pytest.fixture
@@ -25,30 +26,30 @@ def loop() -> Iterator[ServiceLoop]:
     loop.close()
 
 
-def test_what_threads_hand_over_is_run_once_and_in_their_order(loop: ServiceLoop) -> None:
-    got: list[tuple[int, int]] = []
+def test_callbacks_of_threads_run_once_and_in_order(loop: ServiceLoop) -> None:
+    results: list[tuple[int, int]] = []
 
     def hand_over(thread: int) -> None:
-        for number in range(_EACH):
+        for number in range(_CALLBACKS):
             loop.call_soon_threadsafe(take, thread, number)
 
     def take(thread: int, number: int) -> None:
-        got.append((thread, number))
-        if len(got) == _THREADS * _EACH:
+        results.append((thread, number))
+        if len(results) == _THREADS * _CALLBACKS:
             loop.stop()
 
     threads = [threading.Thread(target=hand_over, args=(n,)) for n in range(_THREADS)]
-    for each in threads:
-        each.start()
+    for worker in threads:
+        worker.start()
     loop.call_later(60, loop.stop)
     loop.run_forever()
-    for each in threads:
-        each.join()
+    for worker in threads:
+        worker.join()
     for thread in range(_THREADS):
-        assert [number for n, number in got if n == thread] == list(range(_EACH))
+        assert [number for n, number in results if n == thread] == list(range(_CALLBACKS))
 
 
-def test_one_that_fails_is_told_and_the_others_run(loop: ServiceLoop) -> None:
+def test_a_failing_callback_is_reported_and_the_others_run(loop: ServiceLoop) -> None:
     failed: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: failed.append(context))
 
@@ -58,77 +59,77 @@ def test_one_that_fails_is_told_and_the_others_run(loop: ServiceLoop) -> None:
     loop.call_soon_threadsafe(fail)
     loop.call_soon_threadsafe(loop.stop)
     loop.run_forever()
-    (told,) = failed
-    assert str(told["exception"]) == "a mistake"
+    (failure,) = failed
+    assert str(failure["exception"]) == "a mistake"
 
 
 @pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt])
-def test_the_end_of_the_process_ends_the_loop_and_the_rest_runs_later(
+def test_an_exit_stops_the_loop_and_the_rest_runs_later(
     loop: ServiceLoop, ends: type[BaseException]
 ) -> None:
     def end() -> None:
         raise ends
 
-    got: list[str] = []
+    results: list[str] = []
     loop.call_soon_threadsafe(end)
-    loop.call_soon_threadsafe(got.append, "rest")
+    loop.call_soon_threadsafe(results.append, "rest")
     loop.call_later(60, loop.stop)
     with pytest.raises(ends):
         loop.run_forever()
     loop.call_later(0, loop.stop)  # as `asyncio.Runner` does to clean up
     loop.run_forever()
-    assert got == ["rest"]
+    assert results == ["rest"]
 
 
-def test_one_that_was_cancelled_is_not_run(loop: ServiceLoop) -> None:
-    got: list[str] = []
-    loop.call_soon_threadsafe(got.append, "one")
-    loop.call_soon_threadsafe(got.append, "two").cancel()
+def test_a_cancelled_callback_does_not_run(loop: ServiceLoop) -> None:
+    results: list[str] = []
+    loop.call_soon_threadsafe(results.append, "one")
+    loop.call_soon_threadsafe(results.append, "two").cancel()
     loop.call_soon_threadsafe(loop.stop)
     loop.run_forever()
-    assert got == ["one"]
+    assert results == ["one"]
 
 
-def test_each_is_run_in_its_own_context(loop: ServiceLoop) -> None:
+def test_a_callback_runs_in_its_own_context(loop: ServiceLoop) -> None:
     word: ContextVar[str] = ContextVar("word", default="none")
-    got: list[str] = []
+    results: list[str] = []
     given = copy_context()
     given.run(word.set, "given")
-    loop.call_soon_threadsafe(lambda: got.append(word.get()), context=given)
+    loop.call_soon_threadsafe(lambda: results.append(word.get()), context=given)
     token = word.set("current")
-    loop.call_soon_threadsafe(lambda: got.append(word.get()))
+    loop.call_soon_threadsafe(lambda: results.append(word.get()))
     word.reset(token)
     loop.call_soon_threadsafe(loop.stop)
     loop.run_forever()
-    assert got == ["given", "current"]
+    assert results == ["given", "current"]
 
 
-def test_what_is_handed_over_while_others_run_is_run_too(loop: ServiceLoop) -> None:
-    got: list[str] = []
+def test_a_callback_added_by_another_runs_too(loop: ServiceLoop) -> None:
+    results: list[str] = []
 
     def first() -> None:
         loop.call_soon_threadsafe(second)
 
     def second() -> None:
-        got.append("second")
+        results.append("second")
         loop.stop()
 
     loop.call_soon_threadsafe(first)
     loop.call_later(60, loop.stop)
     loop.run_forever()
-    assert got == ["second"]
+    assert results == ["second"]
 
 
-def test_a_closed_loop_takes_nothing() -> None:
+def test_a_closed_loop_refuses_callbacks() -> None:
     loop = ServiceLoop()
-    loop.call_soon_threadsafe(print)  # it is woken already, and never looks
+    loop.call_soon_threadsafe(print)  # it is woken now, and never runs the callback
     loop.close()
     for _ in range(2):
         with pytest.raises(RuntimeError, match="closed"):
             loop.call_soon_threadsafe(print)
 
 
-def test_threads_and_subprocesses_work_as_in_any_loop(loop: ServiceLoop) -> None:
+def test_threads_and_subprocesses_work(loop: ServiceLoop) -> None:
     async def work() -> tuple[int, int | None]:
         process = await asyncio.create_subprocess_exec("true")
         return await asyncio.to_thread(lambda: 7), await process.wait()
@@ -139,14 +140,14 @@ def test_threads_and_subprocesses_work_as_in_any_loop(loop: ServiceLoop) -> None
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux has these policies")
 @pytest.mark.parametrize("chosen", ["SCHED_OTHER", "SCHED_IDLE"])
 def test_throughput_is_preferred_unless_the_operator_chose_another_policy(chosen: str) -> None:
-    got: list[int] = []
+    results: list[int] = []
 
     def choose() -> None:  # in a separate thread, which has its own policy
         os.sched_setscheduler(0, getattr(os, chosen), os.sched_param(0))
         prefer_throughput()
-        got.append(os.sched_getscheduler(0))
+        results.append(os.sched_getscheduler(0))
 
     thread = threading.Thread(target=choose)
     thread.start()
     thread.join()
-    assert got == [os.SCHED_BATCH if chosen == "SCHED_OTHER" else os.SCHED_IDLE]
+    assert results == [os.SCHED_BATCH if chosen == "SCHED_OTHER" else os.SCHED_IDLE]

@@ -83,7 +83,7 @@ def make_ready(watch: Watch) -> None:
         for weakness in weaknesses(connection):
             log.warning("%s", weakness)
         served = {worker.vantage for worker in workers(connection, watch.clock())}
-    for location in monitor.without_workers(watch.settings.monitor, served):
+    for location in monitor.locations_without_worker(watch.settings.monitor, served):
         log.warning(
             "no worker has a token for the location %s, so that no host is probed from there\n"
             "  fix: certpin watch token add NAME --worker %s",

@@ -15,7 +15,7 @@ from certpin_watch.store import failures
 from certpin_watch.store.queries import capacity
 
 if __name__ == "__main__":
-    look._TERM = scheduler._LEAST_LEASE = 9  # seconds that a lease outlasts its holder
+    look._TERM = scheduler._MIN_LEASE = 9  # seconds that a lease outlasts its holder
     outbox._FIRST = 3  # seconds until a message is sent again that may not have been
     stream._ACK_WAIT = 4.0  # until another writer gets the work
     handout.LEASE = 4  # until another worker does

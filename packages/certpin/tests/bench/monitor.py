@@ -86,7 +86,7 @@ def _measure(folder: Path, port: int) -> None:
 
     from certpin.pins import utc_now
     from certpin_watch.monitor.findings import findings
-    from certpin_watch.monitor.scheduler import Rounds
+    from certpin_watch.monitor.scheduler import Scheduler
     from certpin_watch.settings import load
     from certpin_watch.snapshot import Watch, Watched
     from certpin_watch.store import open_store
@@ -101,10 +101,10 @@ def _measure(folder: Path, port: int) -> None:
         Watched([folder / "pins.toml"]),
         lambda: utc_now() + ahead[0],
     )
-    rounds = Rounds(watch, threading.Event())
+    scheduler = Scheduler(watch, threading.Event())
     for _ in range(2):
         begun, worked = time.perf_counter(), time.process_time()
-        if (asked := rounds.go()) != _HOSTS:
+        if (asked := scheduler.run_round()) != _HOSTS:
             raise RuntimeError(f"{asked} hosts were asked")
         print(time.perf_counter() - begun, time.process_time() - worked)
         ahead[0] += timedelta(minutes=2)

@@ -19,16 +19,17 @@ from certpin_watch.collector.rate import AtOnce
 from certpin_watch.collector.refusals import GoneError
 from certpin_watch.collector.refusals import RefusedError as BodyRefusedError
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
-from certpin_watch.monitor.handout import Worker, hand_out, keep
+from certpin_watch.monitor.handout import hand_out_jobs, store_results
 from certpin_watch.monitor.results import (
-    MOST_REQUEST,
-    Delivery,
+    MAX_REQUEST,
     JobBatch,
     JobRequest,
     Receipt,
-    decode_delivery,
+    ResultBatch,
     decode_request,
+    decode_results,
 )
+from certpin_watch.store.probe_jobs import WorkerIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 30.0  # seconds for a whole body
-_BODIES = BodyReader(MOST_REQUEST, _PATIENCE)
+_BODIES = BodyReader(MAX_REQUEST, _PATIENCE)
 _AT_ONCE = 2  # requests of workers that use the database: pages and reports need it too
 _OF_TOKEN = 16  # requests of one token: each has a body in memory, and a stolen token may send many
 
@@ -51,7 +52,7 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
         JobRequest,
         JobBatch,
     ),
-    WORKER_RESULTS: ("Post the results of jobs.", Delivery, Receipt),
+    WORKER_RESULTS: ("Post the results of jobs.", ResultBatch, Receipt),
 }
 
 
@@ -72,7 +73,7 @@ def routes(watch: Watch) -> list[BaseRoute]:
 
     @require(WORKER)
     async def results(request: Request) -> Response:
-        return await _answered(request, bounds, decode_delivery, partial(_results, watch))
+        return await _answered(request, bounds, decode_results, partial(_results, watch))
 
     return [
         Route(WORKER_JOBS, jobs, methods=["POST"]),
@@ -81,17 +82,17 @@ def routes(watch: Watch) -> list[BaseRoute]:
 
 
 def _jobs(watch: Watch, request: Request, wanted: JobRequest) -> JobBatch:
-    return hand_out(watch, _worker(request, wanted.process), wanted)
+    return hand_out_jobs(watch, _worker(request, wanted.process), wanted)
 
 
-def _results(watch: Watch, request: Request, delivery: Delivery) -> Receipt:
+def _results(watch: Watch, request: Request, delivery: ResultBatch) -> Receipt:
     worker = _worker(request, delivery.process)
-    return Receipt(tuple(keep(watch, worker, delivery.results)))
+    return Receipt(tuple(store_results(watch, worker, delivery.results)))
 
 
-def _worker(request: Request, process: str) -> Worker:
+def _worker(request: Request, process: str) -> WorkerIdentity:
     visitor = request.state.visitor
-    return Worker(visitor.location, visitor.name, process)
+    return WorkerIdentity(visitor.location, visitor.name, process)
 
 
 async def _answered(
@@ -129,7 +130,7 @@ async def _body(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise RefusedError(415, "This is not JSON", f"Send {JSON}.")
     length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or len(length) > 12 or int(length) > MOST_REQUEST:
+    if not length.isdecimal() or len(length) > 12 or int(length) > MAX_REQUEST:
         raise _too_large()
     try:
         return await _BODIES.read(request.receive)
@@ -142,7 +143,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _too_large() -> RefusedError:
-    return RefusedError(413, "The body is too large", f"It may have {MOST_REQUEST} bytes.")
+    return RefusedError(413, "The body is too large", f"It may have {MAX_REQUEST} bytes.")
 
 
 def _decoded(decode: Callable[[bytes], Any], data: bytes) -> Any:

@@ -37,7 +37,8 @@ def ct(store: Store, as_json: bool) -> None:
     """  # noqa: D301  # click reads the \b itself
     from certpin.errors import ConfigError, InputError
     from certpin.pins import utc_now
-    from certpin_watch.monitor.ct import keep_event, read_event
+    from certpin_watch.monitor.ct import read_event
+    from certpin_watch.store.probes import record_logged
 
     now = utc_now()
     try:
@@ -46,7 +47,7 @@ def ct(store: Store, as_json: bool) -> None:
         raise ConfigError(exc.problem, fix=exc.fix) from exc
     if entry is not None:
         with store.write() as connection:
-            keep_event(connection, entry, now)
+            record_logged(connection, entry, now)
     if as_json:
         print_json({"noted": entry is not None})
     elif entry is None:

@@ -11,25 +11,19 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
 
 from certpin.errors import CertificateParseError, HostError, InputError
 from certpin.pins import HostPattern
 from certpin.x509 import printable
 from certpin.x509.reader import read_certificates
-from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.probes import LOGGED
+from certpin_watch.store.probes import LoggedRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-
-    from sqlalchemy import Connection
 
     from certpin.x509 import Certificate
 
@@ -41,22 +35,7 @@ _LONGEST = 400  # characters of what is shown to people
 _NO_END = timedelta(days=400)  # no certificate that browsers accept lives longer
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What an event says, as the row that keeps it."""
-
-    tbs: bytes
-    kind: str
-    key: bytes = b""
-    authorities: bytes = b""
-    names: str = ""
-    issuer: str = ""
-    log: str = ""
-    summary: str = ""
-    not_after: int = 0
-
-
-def read_event(environment: Mapping[str, str], now: datetime) -> Entry | None:
+def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | None:
     """What certspotter tells, or ``None`` for an event that is about no certificate.
 
     Raises ``InputError`` on what certspotter does not say, and on a file that cannot be read.
@@ -70,28 +49,15 @@ def read_event(environment: Mapping[str, str], now: datetime) -> Entry | None:
         leaf = environment.get("LEAF_HASH") or environment.get("SUMMARY", "")
         name = f"{environment.get('LOG_URI', '')}\n{leaf}"
         end = int((now + _NO_END).timestamp())
-        return Entry(hashlib.sha256(name.encode()).digest(), "malformed", not_after=end, **shown)
+        return LoggedRow(
+            hashlib.sha256(name.encode()).digest(), "malformed", not_after=end, **shown
+        )
     if event != CERTIFICATE:
         return None
     tbs = _digest(environment, "TBS_SHA256")
     if path := environment.get("CERT_FILENAME"):
-        return Entry(tbs, "certificate", **_of_chain(_read(Path(path))), **shown)
-    return Entry(tbs, "certificate", **_of_words(environment, now), **shown)
-
-
-def keep_event(connection: Connection, entry: Entry, now: datetime) -> bool:
-    """Write it down; whether it is new. A certificate is told for each log that it stands in, and
-    once more as a precertificate: it is one.
-    """
-    moment = int(now.timestamp())
-    before = select(LOGGED.c.tbs).where(LOGGED.c.tbs == entry.tbs)
-    new = connection.execute(before).first() is None
-    values = {**vars(entry), "first_at": moment, "last_at": moment}
-    statement = insert(connection, LOGGED).values(values)
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["tbs"], set_={"last_at": moment})
-    )
-    return new
+        return LoggedRow(tbs, "certificate", **_of_chain(_read(Path(path))), **shown)
+    return LoggedRow(tbs, "certificate", **_of_words(environment, now), **shown)
 
 
 def _of_chain(certificates: tuple[Certificate, ...]) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Decide which probe results to believe: a change counts when a second probe in a row saw it."""
+"""Decide which sightings to believe, so that no alert fires because of a single probe.
+
+Pure. A change is believed when two probes in a row saw it. If a server alternates between two
+chains (a name that resolves to several servers, one of which is wrong), both are believed.
+"""
 
 from __future__ import annotations
 
@@ -8,72 +12,55 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-CONFIRMED = 2  # probes in a row that saw the same
+    from certpin_watch.store.probes import SightingRow
+
+CONFIRMED = 2  # probes in a row that must see the same
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What a vantage saw of one address from ``first_at`` to ``last_at``, in ``count`` probes."""
+class ConfirmedSighting:
+    """A sighting that is believed.
 
-    host: str
-    port: int
-    vantage: str
-    way: str
-    edge: str
-    address: str
-    outcome: str
-    served: bytes
-    verified: bytes
-    problem: str
-    code: int
-    first_at: int
-    last_at: int
-    count: int
-    latest: bool
-
-    @property
-    def place(self) -> tuple[str, int, str, str, str]:
-        """What tells it from what is seen elsewhere."""
-        return self.host, self.port, self.way, self.vantage, self.edge
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        """What has to be the same. Whoever does not answer is as silent for any reason."""
-        if self.outcome == "unreachable":
-            return (self.outcome,)
-        return self.outcome, self.served, self.verified, self.code
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What is believed of a place; the last row before it that had another verified chain, and
-    the moment at which this one's was first seen after that.
+    ``before`` is the last row before it with another verified chain, None if there is none.
+    ``changed_at`` is when this chain was first seen after that, in seconds since 1970.
     """
 
-    row: Row
-    before: Row | None = None
+    row: SightingRow
+    before: SightingRow | None = None
     changed_at: int = 0
 
 
-def settle(rows: Iterable[Row], recent: int) -> tuple[Settled, ...]:
-    """What is believed of one place, from its rows; nothing, if nobody has looked twice.
+def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
+    """Return the sightings of one location and address that are believed.
 
-    ``recent`` is the moment since which it counts that a server shows now this and now that.
+    Args:
+        rows: all rows of the location and address.
+        recent: in seconds since 1970. Alternating content counts only if it was seen since then.
+
+    Returns:
+        Nothing if no two probes in a row saw the same.
     """
     runs = _runs(sorted(rows, key=lambda row: (row.first_at, row.last_at)))
-    believed: dict[tuple[object, ...], Settled] = {}
+    believed: dict[tuple[object, ...], ConfirmedSighting] = {}
     for at, run in enumerate(runs):
-        if _believed(runs, at, recent):
-            believed.pop(run.content, None)
-            believed[run.content] = _with_before(runs, at)
+        if _is_believed(runs, at, recent):
+            believed.pop(_content(run), None)
+            believed[_content(run)] = _with_before(runs, at)
     return tuple(believed.values())
 
 
-def _runs(rows: Sequence[Row]) -> list[Row]:
-    """Rows that follow each other and are the same in what counts, as one."""
-    runs: list[Row] = []
+def _content(row: SightingRow) -> tuple[object, ...]:
+    """Return the values that count as a change. The reason why a server is unreachable doesn't."""
+    if row.outcome == "unreachable":
+        return (row.outcome,)
+    return row.outcome, row.served, row.verified, row.code
+
+
+def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
+    """Join rows in a row that have the same content."""
+    runs: list[SightingRow] = []
     for row in rows:
-        if runs and runs[-1].content == row.content:
+        if runs and _content(runs[-1]) == _content(row):
             count = runs[-1].count + row.count
             runs[-1] = replace(row, first_at=runs[-1].first_at, count=count)
         else:
@@ -81,24 +68,26 @@ def _runs(rows: Sequence[Row]) -> list[Row]:
     return runs
 
 
-def _believed(runs: list[Row], at: int, recent: int) -> bool:
-    """Whether a run is what goes on, or comes back again and again."""
+def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
+    """Return True for the last run that is confirmed, and for runs that come back repeatedly."""
     run = runs[at]
-    again = [each for each in runs if each.content == run.content and each.last_at >= recent]
+    again = [
+        other for other in runs if _content(other) == _content(run) and other.last_at >= recent
+    ]
     if len(again) >= CONFIRMED and run.last_at >= recent:
         return True
-    if not runs[-1].latest:  # the name does not lead there any more
+    if not runs[-1].latest:  # the name doesn't resolve to this address any more
         return False
-    confirmed = [place for place, each in enumerate(runs) if each.count >= CONFIRMED]
+    confirmed = [index for index, other in enumerate(runs) if other.count >= CONFIRMED]
     return bool(confirmed) and at == confirmed[-1]
 
 
-def _with_before(runs: list[Row], at: int) -> Settled:
-    """A run with what its server showed before; times without an answer in between do not count."""
+def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
+    """Find the chain that a server had before. Times without an answer in between don't count."""
     run, changed = runs[at], runs[at].first_at
-    for each in reversed(runs[:at]):
-        if each.verified == run.verified:
-            changed = each.first_at
-        elif each.verified:
-            return Settled(run, each, changed)
-    return Settled(run, None, changed)
+    for other in reversed(runs[:at]):
+        if other.verified == run.verified:
+            changed = other.first_at
+        elif other.verified:
+            return ConfirmedSighting(run, other, changed)
+    return ConfirmedSighting(run, None, changed)

@@ -6,16 +6,14 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import or_, select
-
 from certpin.errors import CertificateParseError
 from certpin.x509 import Chain
 from certpin_watch.monitor.case import Case, Heard, Logged, Look, Scene
-from certpin_watch.monitor.debounce import Row, settle
+from certpin_watch.monitor.debounce import debounce
 from certpin_watch.monitor.judge import judge
 from certpin_watch.monitor.targets import charges
 from certpin_watch.store.chains import read_chains
-from certpin_watch.store.tables.probes import LOGGED, SIGHTINGS, VANTAGES
+from certpin_watch.store.probes import logged_since, probed_locations, sightings_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +21,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.finding import Finding
-    from certpin_watch.monitor.debounce import Settled
+    from certpin_watch.monitor.debounce import ConfirmedSighting
     from certpin_watch.monitor.settings import Settings
     from certpin_watch.monitor.targets import Target
     from certpin_watch.snapshot import Watch
-
-_COLUMNS = [SIGHTINGS.c[name] for name in Row.__dataclass_fields__]
+    from certpin_watch.store.probes import SightingRow
 
 
 def findings(watch: Watch, now: datetime) -> list[Finding]:
@@ -67,13 +64,13 @@ class _Looks:
     def __init__(self, connection: Connection, settings: Settings, now: datetime) -> None:
         rows = _rows(connection, now, settings)
         recent = int((now - settings.silent_after * settings.interval).timestamp())
-        places: dict[tuple[str, int, str, str, str], list[Row]] = defaultdict(list)
+        places: dict[tuple[str, int, str, str, str], list[SightingRow]] = defaultdict(list)
         for row in rows:
-            places[row.place].append(row)
-        self._settled: dict[tuple[str, int, str], list[Settled]] = defaultdict(list)
+            places[*row.key, row.edge].append(row)
+        self._settled: dict[tuple[str, int, str], list[ConfirmedSighting]] = defaultdict(list)
         self.last: dict[tuple[str, int, str, str], datetime] = {}
         for place, each in places.items():
-            self._settled[place[:3]].extend(settle(each, recent))
+            self._settled[place[:3]].extend(debounce(each, recent))
             if not any(row.latest for row in each):  # not probed any more: silent is no word for it
                 continue
             last = _moment(max(row.last_at for row in each))
@@ -83,15 +80,15 @@ class _Looks:
     def of(self, target: Target) -> Iterable[Look]:
         """What each vantage that asks a target sees of it."""
         for settled in self._settled.get(target.key, ()):
-            if settled.row.vantage in target.vantages:
+            if settled.row.location in target.vantages:
                 yield self._look(target, settled)
 
-    def _look(self, target: Target, settled: Settled) -> Look:
+    def _look(self, target: Target, settled: ConfirmedSighting) -> Look:
         row, before = settled.row, settled.before
         verified = self._chains.of(row.verified)
         return Look(
             target=target,
-            vantage=row.vantage,
+            vantage=row.location,
             outcome=row.outcome,
             edge=row.edge,
             address=row.address,
@@ -109,7 +106,7 @@ class _Looks:
 class _Chains:
     """The chains of some rows, read at once."""
 
-    def __init__(self, connection: Connection, rows: Iterable[Row]) -> None:
+    def __init__(self, connection: Connection, rows: Iterable[SightingRow]) -> None:
         wanted = {digest for row in rows for digest in (row.served, row.verified)}
         self._read = read_chains(connection, wanted)
         self._parsed: dict[bytes, Chain | None] = {b"": None}
@@ -124,20 +121,17 @@ class _Chains:
         return self._parsed[digest]
 
 
-def _rows(connection: Connection, now: datetime, settings: Settings) -> list[Row]:
+def _rows(connection: Connection, now: datetime, settings: Settings) -> list[SightingRow]:
     """What goes on, and what ended within the time in which changes are told.
 
     What ended in the future did so by a clock that ran ahead: nobody knows when.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
-    since = int((now - span).timestamp())
-    ended = SIGHTINGS.c.last_at.between(since, int(now.timestamp()))
-    chosen = or_(SIGHTINGS.c.latest, ended)
-    return [Row(*row) for row in connection.execute(select(*_COLUMNS).where(chosen))]
+    return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))
 
 
 def _vantages(connection: Connection, now: datetime) -> Iterable[Heard]:
-    for row in connection.execute(select(VANTAGES)):
+    for row in probed_locations(connection):
         heard = None if row.heard_at is None else _moment(row.heard_at)
         if heard is not None and heard > now:  # likewise
             heard = None
@@ -145,8 +139,7 @@ def _vantages(connection: Connection, now: datetime) -> Iterable[Heard]:
 
 
 def _logged(connection: Connection, now: datetime, settings: Settings) -> Iterable[Logged]:
-    since = int((now - settings.logged).timestamp())
-    for row in connection.execute(select(LOGGED).where(LOGGED.c.first_at >= since)):
+    for row in logged_since(connection, int((now - settings.logged).timestamp())):
         yield Logged(
             tbs=row.tbs,
             kind=row.kind,

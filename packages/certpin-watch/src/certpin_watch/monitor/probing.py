@@ -1,7 +1,7 @@
-"""Ask many targets at once: plain TLS in one thread that never waits, STARTTLS in a few threads.
+"""Probe many targets at once: plain TLS in one thread that never blocks, STARTTLS in a few threads.
 
-Everything is bounded: how many are under way, how long each may take, and what each may bring.
-Nothing is judged here but whether a chain verifies for its host, which OpenSSL does.
+Everything has a limit: connections at once, time, and bytes from each server. OpenSSL decides
+whether a chain verifies for its host. Nothing else is judged here.
 """
 
 from __future__ import annotations
@@ -15,30 +15,28 @@ from typing import TYPE_CHECKING, TypeVar
 
 from certpin.errors import InputError, ProbeError
 from certpin.pins import TrustAnchors
-from certpin.probe import ContextCache, describe_error, observe
+from certpin.probe import ContextCache, Endpoint, describe_error, observe
 from certpin.probe.scan import ScanLimits, scan
-from certpin_watch.monitor.crew import Crew
-from certpin_watch.monitor.results import Answer, Asking, endpoint_of
+from certpin.support.pool import DaemonPool
+from certpin_watch.monitor.results import ResultBuilder
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from certpin_watch.monitor.results import Job, Result
+    from certpin.probe.scan import ScanResult
+    from certpin_watch.monitor.results import ProbeJob, ProbeResult
 
-    # The addresses of a job (an empty one is whichever answers), or why there are none.
+    # The addresses to probe for a job, "" for any one of the name; or why there are none.
     Edges = list[str] | str
 
 Found = TypeVar("Found")
 
-_MOST_ADDRESSES = 64  # of one name
-_ROOTS_HOLD = 3600.0  # seconds until the platform's roots are read again
-_HALTING = 0.2  # seconds between two looks whether to go on
-
-
-def _trust(job: Job) -> TrustAnchors | None:
-    return None if job.anchors is None else TrustAnchors(job.anchors, strict=job.strict)
+_THREADS = 16
+_MAX_ADDRESSES = 64  # of one name
+_ROOTS_LIFETIME = 3600.0  # seconds until the platform's roots are read again
+_HALT_POLL = 0.2  # seconds between checks of `halted`
 
 
 def _never() -> bool:
@@ -46,10 +44,13 @@ def _never() -> bool:
 
 
 class Prober:
-    """Asks targets. Not for two threads at once.
+    """Probes targets. Not thread-safe.
 
-    ``window`` is how many are under way at once; ``clock`` gives seconds since 1970; soon after
-    ``halted`` says so nothing more comes, and what was under way is dropped.
+    Args:
+        window: how many connections are open at once.
+        clock: returns seconds since 1970.
+        halted: returns True if probing should end. Soon after, no more results come, and
+            unfinished probes are dropped.
     """
 
     def __init__(
@@ -64,89 +65,126 @@ class Prober:
         self._contexts = ContextCache()
         self._made = time.monotonic()
 
-    def ask(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """One result for each job, as they come. Never raises what a server or a job causes."""
-        if time.monotonic() - self._made > _ROOTS_HOLD:
+    def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
+        """Yield a result for each job, as they finish. No server and no job makes it raise."""
+        if time.monotonic() - self._made > _ROOTS_LIFETIME:
             self._contexts, self._made = ContextCache(), time.monotonic()
-        groups: dict[tuple[TrustAnchors | None, float], list[Job]] = defaultdict(list)
-        with Crew() as crew:
-            observed = [crew.submit(partial(self._observe, job)) for job in jobs if job.starttls]
+        groups: dict[tuple[TrustAnchors | None, float], list[ProbeJob]] = defaultdict(list)
+        with DaemonPool(_THREADS, "certpin-monitor") as pool:
+            observed = [pool.submit(partial(self._observe, job)) for job in jobs if job.starttls]
             for job in jobs:
                 if not job.starttls:
                     groups[_trust(job), job.timeout].append(job)
             for (_, timeout), group in groups.items():
                 limits = ScanLimits(window=self._window, timeout=timeout)
-                for answer in self._scanned(group, limits, crew):
-                    yield answer.result(self._clock())
-            for answer in self._done(observed):
-                yield answer.result(self._clock())
+                for builder in self._scan(group, limits, pool):
+                    yield builder.build(self._clock())
+            for builder in self._completed(observed):
+                yield builder.build(self._clock())
 
-    def _scanned(self, jobs: list[Job], limits: ScanLimits, crew: Crew) -> Iterator[Answer]:
+    def _scan(
+        self, jobs: list[ProbeJob], limits: ScanLimits, pool: DaemonPool
+    ) -> Iterator[ResultBuilder]:
+        """Scan for jobs that share their trust anchors and timeout."""
         context = self._context(jobs[0])
         if isinstance(context, str):
             yield from (_failed(job, context) for job in jobs)
             return
-        asking = Asking()
-        looked = [crew.submit(partial(_with_edges, job)) for job in jobs if job.every_address]
+        pending = _PendingJobs()
+        resolved = [pool.submit(partial(_with_edges, job)) for job in jobs if job.every_address]
         for job in jobs:
             if not job.every_address:
-                asking.begin(Answer(job), [""])
-        for job, edges in self._done(looked):
+                pending.add(job, [""])
+        for job, edges in self._completed(resolved):
             if isinstance(edges, str):
                 yield _failed(job, edges)
             else:
-                asking.begin(Answer(job), edges)
-        endpoints = asking.endpoints()
-        for seen in scan(endpoints, context=context, limits=limits, halted=self._halted):
-            yield from asking.take(seen)
+                pending.add(job, edges)
+        for seen in scan(pending.endpoints(), context=context, limits=limits, halted=self._halted):
+            yield from pending.finish(seen)
 
-    def _observe(self, job: Job) -> Answer:
+    def _observe(self, job: ProbeJob) -> ResultBuilder:
+        """Probe the addresses of one job, one after the other."""
         context, edges = self._context(job), _edges(job)
         if isinstance(context, str):
             return _failed(job, context)
         if isinstance(edges, str):
             return _failed(job, edges)
-        answer = Answer(job)
+        builder = ResultBuilder(job)
         for edge in edges:
             begun = time.monotonic()
             try:
-                seen = observe(endpoint_of(job, edge), context, timeout=job.timeout)
+                seen = observe(_endpoint(job, edge), context, timeout=job.timeout)
             except ProbeError as exc:
-                answer.fail(exc.problem, edge, edge, time.monotonic() - begun)
+                builder.add_failure(exc.problem, edge, edge, time.monotonic() - begun)
             else:
-                answer.observed(edge, seen, time.monotonic() - begun)
-        return answer
+                builder.add_observation(edge, seen, time.monotonic() - begun)
+        return builder
 
-    def _context(self, job: Job) -> ssl.SSLContext | str:
-        """The context for a job, or why there is none."""
+    def _context(self, job: ProbeJob) -> ssl.SSLContext | str:
+        """Return the context for a job, or why there is none."""
         try:
             return self._contexts.get(_trust(job))
         except (InputError, OSError) as exc:  # ssl.SSLError is an OSError
             return f"its trust anchors cannot be used: {describe_error(exc)}"
 
-    def _done(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
-        """What calls brought, as they end."""
+    def _completed(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
+        """Yield results of calls as they end, until probing halts."""
         waiting = set(futures)
         while waiting and not self._halted():
-            done, waiting = wait(waiting, _HALTING, FIRST_COMPLETED)
+            done, waiting = wait(waiting, _HALT_POLL, FIRST_COMPLETED)
             yield from (future.result() for future in done)
 
 
-def _failed(job: Job, problem: str) -> Answer:
-    answer = Answer(job)
-    answer.fail(problem)
-    return answer
+class _PendingJobs:
+    """The jobs of one scan, by their endpoints. One endpoint may belong to several jobs."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Endpoint, list[tuple[ResultBuilder, str]]] = defaultdict(list)
+
+    def add(self, job: ProbeJob, edges: list[str]) -> None:
+        """Wait for these addresses of a job; "" is any address of the name."""
+        builder = ResultBuilder(job, missing=len(edges))
+        for edge in edges:
+            self._waiting[_endpoint(job, edge)].append((builder, edge))
+
+    def endpoints(self) -> list[Endpoint]:
+        return list(self._waiting)
+
+    def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
+        """Add the result of an endpoint, and yield the jobs that have all of theirs."""
+        for builder, edge in self._waiting.pop(seen.endpoint):
+            builder.add_scan_result(edge, seen)
+            if not builder.missing:
+                yield builder
 
 
-def _with_edges(job: Job) -> tuple[Job, Edges]:
+def _trust(job: ProbeJob) -> TrustAnchors | None:
+    return None if job.anchors is None else TrustAnchors(job.anchors, strict=job.strict)
+
+
+def _endpoint(job: ProbeJob, edge: str) -> Endpoint:
+    connect = job.connect
+    if edge:
+        connect = (edge, job.connect[1] if job.connect else job.port)
+    return Endpoint(job.host, job.port, connect, starttls=job.starttls or None)
+
+
+def _failed(job: ProbeJob, problem: str) -> ResultBuilder:
+    builder = ResultBuilder(job)
+    builder.add_failure(problem)
+    return builder
+
+
+def _with_edges(job: ProbeJob) -> tuple[ProbeJob, Edges]:
     return job, _edges(job)
 
 
-def _edges(job: Job) -> Edges:
+def _edges(job: ProbeJob) -> Edges:
     if not job.every_address:
         return [""]
     try:
-        return sorted(_addresses(*(job.connect or (job.host, job.port))))[:_MOST_ADDRESSES]
+        return sorted(_addresses(*(job.connect or (job.host, job.port))))[:_MAX_ADDRESSES]
     except (OSError, UnicodeError) as exc:
         return f"no address: {describe_error(exc)}"
 

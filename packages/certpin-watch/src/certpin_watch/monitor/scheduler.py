@@ -1,6 +1,7 @@
 """Schedule probes, and run those of this service's own location.
 
-Every target has its own moment in every interval, and is probed again sooner after a change.
+Every target is probed once in each interval, at its own time (its *slot*), and sooner after a
+change. Other locations are probed by workers, which take their jobs through ``handout``.
 """
 
 from __future__ import annotations
@@ -22,207 +23,157 @@ from certpin_watch import telemetry
 from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.monitor.probing import Prober
-from certpin_watch.monitor.results import Job
-from certpin_watch.monitor.sightings import asking, end_others, keep_results, known
+from certpin_watch.monitor.results import ProbeJob
+from certpin_watch.monitor.sightings import last_probes, record_results
 from certpin_watch.monitor.targets import charges, targets_of
-from certpin_watch.store import leases
+from certpin_watch.store import leases, probes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from sqlalchemy import Connection
 
-    from certpin_watch.monitor.results import Result
+    from certpin_watch.monitor.results import ProbeResult
     from certpin_watch.monitor.settings import Settings
-    from certpin_watch.monitor.sightings import Key, Known
+    from certpin_watch.monitor.sightings import LastProbe
     from certpin_watch.monitor.targets import Charge, Target
     from certpin_watch.snapshot import Watch
     from certpin_watch.store.leases import Lease
-
-
-_WOBBLE = 10  # a moment moves by up to a tenth of the interval, or it would meet the same cron job
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """A target that has to be asked from a vantage, for the moment ``slot``."""
-
-    target: Target
-    vantage: str
-    slot: int
-
-    @property
-    def key(self) -> Key:
-        """What it is known by."""
-        return *self.target.key, self.vantage
-
-
-def due(
-    targets: Iterable[Target], known: Mapping[Key, Known], settings: Settings, now: int
-) -> Iterator[Due]:
-    """Whom to ask now, and for which moment. A target that nobody has asked yet is due at once."""
-    for target in targets:
-        for vantage in target.vantages:
-            key = (*target.key, vantage)
-            slot = slot_of(key, known.get(key), settings, now)
-            if slot is not None:
-                yield Due(target, vantage, slot)
-
-
-def slot_of(key: Key, last: Known | None, settings: Settings, now: int) -> int | None:
-    """The moment that is due, or ``None``. Never later than ``now``.
-
-    A moment that was asked for in the future is of a clock that was set back: it does not count.
-    """
-    interval = int(settings.interval.total_seconds())
-    regular = _regular(key, interval, now)
-    if last is None or max(last.slot, last.at) > now:
-        return regular
-    sooner = last.at + _pause(last, int(settings.confirm.total_seconds()), interval)
-    slots = [slot for slot in (regular, sooner) if last.slot < slot <= now]
-    return max(slots, default=None)
-
-
-def _regular(key: Key, interval: int, now: int) -> int:
-    """The last of its own moments that has come: one an interval, each moved a little."""
-    offset = _hash(key, "offset") % interval
-    number = (now - offset) // interval
-    moment = _moment(key, number, offset, interval)
-    return moment if moment <= now else _moment(key, number - 1, offset, interval)
-
-
-def _moment(key: Key, number: int, offset: int, interval: int) -> int:
-    wobble = _hash(key, number) % max(interval // _WOBBLE, 1)
-    return number * interval + offset + wobble
-
-
-def _pause(last: Known, confirm: int, interval: int) -> int:
-    """How long after a probe the next follows at the latest.
-
-    What has just changed is looked at again before anybody is told. Who goes on changing, or does
-    not answer, is asked again after 1, 2, 4, 8 … times as long, and in the end with the others.
-    """
-    if last.count >= CONFIRMED and not last.unreachable:
-        return 2 * interval
-    times = last.changes + (last.count - 1 if last.unreachable else 0)
-    return min(confirm << min(times, 20), interval)
-
-
-def _hash(key: Key, what: object) -> int:
-    """The same in every process, unlike ``hash()``."""
-    text = "\n".join(map(str, (*key, what)))
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-
-
-def job_of(due: Due, settings: Settings) -> Job:
-    """All that has to be known to ask it, by whoever asks."""
-    target = due.target
-    return Job(
-        host=target.host,
-        port=target.port,
-        way=target.way,
-        vantage=due.vantage,
-        slot=due.slot,
-        connect=target.connect,
-        starttls=target.starttls,
-        every_address=target.every_address,
-        anchors=target.trust.der if target.trust else None,
-        strict=target.trust.strict if target.trust else None,
-        timeout=settings.timeout.total_seconds(),
-    )
-
+    from certpin_watch.store.probes import ProbeKey
 
 log = logging.getLogger("certpin.watch.monitor")
 
-LEASE = "monitor"
-_AT_ONCE = 500  # results in one transaction
-_HOLD = 2.0  # seconds that a result waits for others
-_LEAST_LEASE = 60  # seconds
+MAX_PAUSE = 5.0  # seconds between two rounds, at most
+_STORE_PAUSE = 5.0  # seconds until the next round if the store is unreachable
+_LEASE = "monitor"
+_MIN_LEASE = 60  # seconds
+_MAX_BATCH = 500  # results in one transaction
+_MAX_WAIT = 2.0  # seconds that a result waits for others
+_JITTER = 10  # a slot moves by up to a tenth of the interval, or it could always meet a cron job
+
+
+async def run(watch: Watch, stop: asyncio.Event) -> None:
+    """Run rounds of probes in a thread until ``stop`` is set. Probes under way end soon then."""
+    settings = watch.settings.monitor
+    if not settings.enabled:
+        await stop.wait()
+        return
+    halt = threading.Event()
+    scheduler = Scheduler(watch, halt)
+    pause = min(MAX_PAUSE, settings.confirm.total_seconds())
+    halting = asyncio.create_task(_halt_at(stop, halt))
+    try:
+        while not stop.is_set():
+            stored = await asyncio.to_thread(_try_round, scheduler)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _STORE_PAUSE if stored is None else pause)
+    finally:
+        halt.set()
+        halting.cancel()
+        with suppress(StoreError):  # the lease expires anyway
+            await asyncio.to_thread(scheduler.release)
+
+
+async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
+    await stop.wait()
+    halt.set()
+
+
+def _try_round(scheduler: Scheduler) -> int | None:
+    """Run a round. Return None if the store is unreachable: its targets are probed again later."""
+    try:
+        return scheduler.run_round()
+    except StoreError as exc:
+        log.warning("nothing can be stored: %s", exc.problem)
+        return None
 
 
 class LostLeaseError(Exception):
-    """Another process asks by now."""
+    """Another process runs the probes now."""
 
 
-class Rounds:
-    """For one thread. ``halt`` ends a round soon; what is stored by then is stored."""
+class Scheduler:
+    """Rounds of probes from this service's own location. For one thread.
+
+    One process at a time runs them, by a lease. Each transaction that stores results renews the
+    lease, so a process that lost it stores nothing.
+
+    Args:
+        watch: settings, store, pin sets and clock.
+        halt: ends a round soon. Results that are stored by then stay.
+    """
 
     def __init__(self, watch: Watch, halt: threading.Event) -> None:
         self._watch = watch
         self._settings = watch.settings.monitor
-        self._halt = halt
         self._prober = Prober(self._settings.window, self._seconds, halt.is_set)
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:12]}"
-        # Between two results lie two attempts and a pause at most.
-        self._lease_for = max(_LEAST_LEASE, int(6 * self._settings.timeout.total_seconds()))
+        # Two attempts and a pause, at most, lie between two results.
+        self._lease_for = max(_MIN_LEASE, int(6 * self._settings.timeout.total_seconds()))
         self._lease: Lease | None = None
 
-    def go(self) -> int:
-        """Probe from this service's own location, if it is this process's turn.
+    def run_round(self) -> int:
+        """Probe the targets that are due, if this process gets the lease.
 
-        Returns how many results it stored. Raises ``StoreError``.
+        Returns:
+            How many results were stored.
+
+        Raises:
+            StoreError: the store can't be used.
         """
         watch, settings = self._watch, self._settings
         snapshot = watch.watched.snapshot()
-        found = charges(snapshot.sets, settings, watch.clock())
-        targets = targets_of(found)
-        vantages = {vantage for target in targets for vantage in target.vantages}
+        policies = charges(snapshot.sets, settings, watch.clock())
+        targets = targets_of(policies)
         with watch.store.write() as connection:
-            self._lease = leases.take(connection, LEASE, self._holder, self._now(), self._lease_for)
+            self._lease = leases.take(
+                connection, _LEASE, self._holder, self._now(), self._lease_for
+            )
             if self._lease is None:
                 return 0
-            gap = int(settings.silent_after * settings.interval.total_seconds())
-            asking(connection, vantages, watch.clock(), gap)
-            if not snapshot.problems:  # with an unreadable pin file it is not known what is probed
-                end_others(connection, _places(found))
+            locations = {location for target in targets for location in target.vantages}
+            max_gap = int(settings.silent_after * settings.interval.total_seconds())
+            probes.note_scheduled(connection, locations, watch.clock(), max_gap)
+            if not snapshot.problems:  # the targets of an unreadable pin file are not known
+                probes.end_other_sightings(connection, _probe_keys(policies))
         with watch.store.read() as connection:
-            own = [
-                replace(each, vantages=(settings.vantage,))
-                for each in targets
-                if settings.vantage in each.vantages
-            ]
-            seen = known(connection, settings.vantage)
-            planned = list(due(own, seen, settings, self._now()))
-        return self._round(planned)
+            own = targets_at(targets, settings.vantage)
+            last = last_probes(connection, settings.vantage)
+            planned = list(due_probes(own, last, settings, self._now()))
+        try:
+            return self._probe([make_job(probe, settings) for probe in planned])
+        except LostLeaseError:
+            log.warning("another process probes the hosts now: results of this one are dropped")
+            return 0
 
-    def let_go(self) -> None:
-        """Leave it to others at once. Raises ``StoreError``."""
+    def release(self) -> None:
+        """Release the lease, so that another process takes over at once. Raises ``StoreError``."""
         lease, self._lease = self._lease, None
         if lease is not None:
             with self._watch.store.write() as connection:
                 leases.release(connection, lease)
 
-    def _round(self, planned: list[Due]) -> int:
-        try:
-            return self._ask([job_of(each, self._settings) for each in planned])
-        except LostLeaseError:
-            log.warning("another process asks the hosts by now: what was seen here is dropped")
-            return 0
-
-    def _ask(self, jobs: list[Job]) -> int:
+    def _probe(self, jobs: list[ProbeJob]) -> int:
         if not jobs:
             return 0
+        batch: list[ProbeResult] = []
+        stored, begun = 0, time.monotonic()
         with telemetry.span("certpin.probes", vantage=self._settings.vantage) as note:
             note(batch_size=len(jobs))
-            return self._ask_each(jobs)
+            for result in self._prober.probe(jobs):
+                batch.append(result)
+                if len(batch) >= _MAX_BATCH or time.monotonic() - begun > _MAX_WAIT:
+                    stored += self._store(batch)
+                    batch, begun = [], time.monotonic()
+            return stored + (self._store(batch) if batch else 0)
 
-    def _ask_each(self, jobs: list[Job]) -> int:
-        batch: list[Result] = []
-        kept, begun = 0, time.monotonic()
-        for result in self._prober.ask(jobs):
-            batch.append(result)
-            if len(batch) >= _AT_ONCE or time.monotonic() - begun > _HOLD:
-                kept += self._keep(batch)
-                batch, begun = [], time.monotonic()
-        return kept + (self._keep(batch) if batch else 0)
-
-    def _keep(self, batch: list[Result]) -> int:
+    def _store(self, batch: list[ProbeResult]) -> int:
         with self._watch.store.write() as connection:
             self._renew(connection)
-            kept = keep_results(connection, batch, self._watch.clock())
+            stored = record_results(connection, batch, self._watch.clock())
         for seen in (seen for result in batch for seen in result.seen):
             COUNTERS.probed(seen.outcome, seen.took / 1_000_000)
-        return kept
+        return stored
 
     def _renew(self, connection: Connection) -> None:
         lease = self._lease
@@ -239,63 +190,129 @@ class Rounds:
         return int(self._seconds())
 
 
-def _places(found: Iterable[Charge]) -> set[Key]:
-    """Return every target with every location that probes it."""
-    targets = (target for charge in found for target in charge.targets)
-    return {(*target.key, vantage) for target in targets for vantage in target.vantages}
+def _probe_keys(policies: Iterable[Charge]) -> set[ProbeKey]:
+    targets = (target for policy in policies for target in policy.targets)
+    return {(*target.key, location) for target in targets for location in target.vantages}
 
 
-LOOK = 5.0  # seconds between two looks at who is due, at most
-_AWAY = 5.0  # seconds until the store is asked again
+@dataclass(frozen=True, slots=True)
+class DueProbe:
+    """A probe of a target from a location, which is due for a slot."""
+
+    target: Target
+    location: str
+    slot: int
+
+    @property
+    def key(self) -> ProbeKey:
+        """The target and the location."""
+        return *self.target.key, self.location
 
 
-async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Ask who is due until ``stop`` is set. Ends soon then, and leaves nothing half done."""
-    settings = watch.settings.monitor
-    if not settings.enabled:
-        await stop.wait()
-        return
-    await _rounds(watch, stop)
+def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
+    """Return the targets of a location, with this location only."""
+    return [
+        replace(target, vantages=(location,)) for target in targets if location in target.vantages
+    ]
 
 
-async def _rounds(watch: Watch, stop: asyncio.Event) -> None:
-    halt = threading.Event()
-    rounds = Rounds(watch, halt)
-    pause = min(LOOK, watch.settings.monitor.confirm.total_seconds())
-    asking = asyncio.create_task(_halt_with(stop, halt))
-    try:
-        while not stop.is_set():
-            done = await asyncio.to_thread(_one, rounds)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _AWAY if done is None else pause)
-    finally:
-        halt.set()
-        asking.cancel()
-        with suppress(StoreError):  # it ends by itself
-            await asyncio.to_thread(rounds.let_go)
+def due_probes(
+    targets: Iterable[Target], last: Mapping[ProbeKey, LastProbe], settings: Settings, now: int
+) -> Iterator[DueProbe]:
+    """Yield the probes that are due.
+
+    Pure: two services that know the same plan the same slots, so that a probe that both plan is
+    stored once. Missed slots are not made up for: only the last one counts.
+
+    Args:
+        targets: with the locations to probe from.
+        last: the last probe of each target. A target without one is due at once.
+        settings: the interval and the pause after a change.
+        now: in seconds since 1970.
+    """
+    for target in targets:
+        for location in target.vantages:
+            key = (*target.key, location)
+            slot = due_slot(key, last.get(key), settings, now)
+            if slot is not None:
+                yield DueProbe(target, location, slot)
 
 
-def _one(rounds: Rounds) -> int | None:
-    """A round, or ``None`` where the store is away: what was seen meanwhile is asked anew."""
-    try:
-        return rounds.go()
-    except StoreError as exc:
-        log.warning("nothing can be stored: %s", exc.problem)
-        return None
+def due_slot(key: ProbeKey, last: LastProbe | None, settings: Settings, now: int) -> int | None:
+    """Return the slot that is due, at most ``now``; None if no probe is due.
+
+    A last probe in the future was made before the clock was set back: it doesn't count.
+    """
+    interval = int(settings.interval.total_seconds())
+    regular = _regular_slot(key, interval, now)
+    if last is None or max(last.slot, last.at) > now:
+        return regular
+    sooner = last.at + _pause(last, int(settings.confirm.total_seconds()), interval)
+    slots = [slot for slot in (regular, sooner) if last.slot < slot <= now]
+    return max(slots, default=None)
 
 
-async def _halt_with(stop: asyncio.Event, halt: threading.Event) -> None:
-    await stop.wait()
-    halt.set()
+def _regular_slot(key: ProbeKey, interval: int, now: int) -> int:
+    """Return the last slot that has come; there is one in each interval."""
+    offset = _hash(key, "offset") % interval
+    number = (now - offset) // interval
+    slot = _slot(key, number, offset, interval)
+    return slot if slot <= now else _slot(key, number - 1, offset, interval)
 
 
-def locations(settings: Settings) -> frozenset[str]:
-    """Every location that a host is probed from, this service's own included."""
-    return frozenset(settings.vantages).union(*(each.vantages for each in settings.hosts))
+def _slot(key: ProbeKey, number: int, offset: int, interval: int) -> int:
+    jitter = _hash(key, number) % max(interval // _JITTER, 1)
+    return number * interval + offset + jitter
 
 
-def without_workers(settings: Settings, known: Collection[str]) -> list[str]:
-    """The locations for which no worker has a valid token: ``known`` are those that one has."""
+def _pause(last: LastProbe, confirm: int, interval: int) -> int:
+    """Return the longest time in seconds from the last probe to the next.
+
+    A change is probed again before it can fire an alert. A target that keeps changing, or doesn't
+    answer, is probed again after 1, 2, 4, 8 … times as long, up to the interval.
+    """
+    if last.count >= CONFIRMED and not last.unreachable:
+        return 2 * interval
+    times = last.changes + (last.count - 1 if last.unreachable else 0)
+    return min(confirm << min(times, 20), interval)
+
+
+def _hash(key: ProbeKey, purpose: object) -> int:
+    """Return a number that is the same in every process, unlike ``hash()``."""
+    text = "\n".join(map(str, (*key, purpose)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def make_job(probe: DueProbe, settings: Settings) -> ProbeJob:
+    """Return the job for a probe. A worker needs nothing else to run it."""
+    target = probe.target
+    return ProbeJob(
+        host=target.host,
+        port=target.port,
+        way=target.way,
+        location=probe.location,
+        slot=probe.slot,
+        connect=target.connect,
+        starttls=target.starttls,
+        every_address=target.every_address,
+        anchors=target.trust.der if target.trust else None,
+        strict=target.trust.strict if target.trust else None,
+        timeout=settings.timeout.total_seconds(),
+    )
+
+
+def all_locations(settings: Settings) -> frozenset[str]:
+    """Return every location that a host is probed from, this service's own included."""
+    return frozenset(settings.vantages).union(*(host.vantages for host in settings.hosts))
+
+
+def locations_without_worker(settings: Settings, known: Collection[str]) -> list[str]:
+    """Return the locations that hosts are probed from, but that have no worker.
+
+    Args:
+        settings: the service's own location needs no worker.
+        known: the locations for which a worker has a valid token.
+    """
     if not settings.enabled:
         return []
-    return sorted(locations(settings) - set(known) - {settings.vantage})
+    return sorted(all_locations(settings) - set(known) - {settings.vantage})

@@ -25,8 +25,8 @@ from certpin.probe import describe_error
 from certpin_watch.addresses import is_local_only
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.results import (
-    MOST_REQUEST,
-    decode_batch,
+    MAX_REQUEST,
+    decode_jobs,
     decode_receipt,
     encode,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from certpin_watch.monitor.results import Delivery, JobBatch, JobRequest, Receipt
+    from certpin_watch.monitor.results import JobBatch, JobRequest, Receipt, ResultBatch
 
 Value = TypeVar("Value")
 
@@ -126,9 +126,9 @@ class ServiceLink:
 
     async def jobs(self, request: JobRequest) -> JobBatch:
         """Ask for jobs. Raises ``ServiceError``."""
-        return await self._post(WORKER_JOBS, encode(request), decode_batch)
+        return await self._post(WORKER_JOBS, encode(request), decode_jobs)
 
-    async def deliver(self, delivery: Delivery) -> Receipt:
+    async def deliver(self, delivery: ResultBatch) -> Receipt:
         """Deliver results. Raises ``ServiceError``."""
         return await self._post(WORKER_RESULTS, encode(delivery), decode_receipt)
 
@@ -160,7 +160,7 @@ class ServiceLink:
                 data = b""
                 async for part in answer.aiter_bytes():
                     data += part
-                    if len(data) > MOST_REQUEST:
+                    if len(data) > MAX_REQUEST:
                         raise self._misdirected("it answers more than a service does")
                 return answer.status_code, answer.headers, data
         except ConfigError as exc:  # a file, or the token in it, changed
@@ -195,7 +195,7 @@ class ServiceLink:
             return ServiceError(
                 f"{url} cannot read what this worker sends ({status})",
                 "let both have the same version of certpin; a proxy between them has to let bodies "
-                f"of {MOST_REQUEST // 2**20} MiB pass",
+                f"of {MAX_REQUEST // 2**20} MiB pass",
                 "rejected",
             )
         fix = "certpin watch alerts, and the log where the service runs, say why"

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 from certpin.errors import ConfigError
 from certpin_watch.counters import COUNTERS
 from certpin_watch.monitor.probing import Prober
-from certpin_watch.monitor.results import MOST_BYTES, MOST_JOBS, Delivery, JobRequest, encode
+from certpin_watch.monitor.results import MAX_BYTES, MAX_JOBS, JobRequest, ResultBatch, encode
 from certpin_watch.monitor.uplink import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 
-    from certpin_watch.monitor.results import Job, JobBatch, Result
+    from certpin_watch.monitor.results import JobBatch, ProbeJob, ProbeResult
     from certpin_watch.monitor.uplink import ServiceLink
 
 Value = TypeVar("Value")
@@ -89,14 +89,14 @@ class _Worker:
     ) -> None:
         self._link = link
         self._stop = stop
-        self._most = min(window, MOST_JOBS)
+        self._most = min(window, MAX_JOBS)
         self._events = events
         self._process = secrets.token_hex(8)
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
         self._heard = False  # whether the service ever answered
         self._reported: str | None = ""  # the trouble that was reported; None for none
-        self._held: dict[str, Job] = {}
+        self._held: dict[str, ProbeJob] = {}
         self.is_connected = False
 
     async def run(self) -> None:
@@ -121,10 +121,10 @@ class _Worker:
     async def _do(self, batch: JobBatch) -> None:
         """Probe in a thread, and deliver meanwhile."""
         self._held = {job.identity: job for job in batch.jobs}
-        seen: asyncio.Queue[Result | None] = asyncio.Queue()
+        seen: asyncio.Queue[ProbeResult | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def add(result: Result | None) -> None:
+        def add(result: ProbeResult | None) -> None:
             loop.call_soon_threadsafe(seen.put_nowait, result)
 
         beating = asyncio.create_task(self._beat(batch.lease / 3))
@@ -140,8 +140,8 @@ class _Worker:
             beating.cancel()
             await probing
 
-    async def _deliver(self, results: list[Result]) -> None:
-        delivery = Delivery(self._process, tuple(results))
+    async def _deliver(self, results: list[ProbeResult]) -> None:
+        delivery = ResultBatch(self._process, tuple(results))
         try:
             receipt = await self._until_answered(lambda: self._link.deliver(delivery), once=True)
         except ServiceError as exc:
@@ -249,17 +249,19 @@ def _dropped(fates: list[str]) -> ServiceError:
     )
 
 
-def _probe(prober: Prober, jobs: Sequence[Job], add: Callable[[Result | None], None]) -> None:
+def _probe(
+    prober: Prober, jobs: Sequence[ProbeJob], add: Callable[[ProbeResult | None], None]
+) -> None:
     try:
-        for result in prober.ask(jobs):
+        for result in prober.probe(jobs):
             add(result)
     finally:
         add(None)
 
 
-def _waiting(seen: asyncio.Queue[Result | None]) -> list[Result]:
+def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
     """The results that are there already. The end stays in the queue."""
-    found: list[Result] = []
+    found: list[ProbeResult] = []
     while not seen.empty():
         if (result := seen.get_nowait()) is None:
             seen.put_nowait(None)
@@ -268,13 +270,13 @@ def _waiting(seen: asyncio.Queue[Result | None]) -> list[Result]:
     return found
 
 
-def _packed(results: list[Result]) -> list[list[Result]]:
-    """Results by request. Each has ``MOST_BYTES`` at most, so that no request has too many."""
-    parts: list[list[Result]] = [[]]
+def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
+    """Results by request. Each has ``MAX_BYTES`` at most, so that no request has too many."""
+    parts: list[list[ProbeResult]] = [[]]
     size = 0
     for result in results:
         weight = len(encode(result))
-        if parts[-1] and (size + weight > 2 * MOST_BYTES or len(parts[-1]) >= MOST_JOBS):
+        if parts[-1] and (size + weight > 2 * MAX_BYTES or len(parts[-1]) >= MAX_JOBS):
             parts.append([])
             size = 0
         parts[-1].append(result)

@@ -15,7 +15,7 @@ from certpin.probe.scan import ScanLimits
 from certpin_watch.monitor import probing
 from certpin_watch.monitor import settings as monitor
 from certpin_watch.monitor.findings import findings
-from certpin_watch.monitor.scheduler import Rounds
+from certpin_watch.monitor.scheduler import Scheduler
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import hosts
@@ -45,11 +45,11 @@ class Scene:
 
     def round(self) -> int:
         """One round of a monitor that was just started; how many results it stored."""
-        rounds = Rounds(self.watch, threading.Event())
+        scheduler = Scheduler(self.watch, threading.Event())
         try:
-            return rounds.go()
+            return scheduler.run_round()
         finally:
-            rounds.let_go()
+            scheduler.release()
 
     def confirm(self) -> None:
         """Let everything be seen twice."""

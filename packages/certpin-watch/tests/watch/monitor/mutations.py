@@ -12,6 +12,10 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
     return Mutation(rule, _MONITOR + file, old, new, _TESTS + test)
 
 
+def _store_rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
+    return Mutation(rule, f"certpin_watch/store/{file}", old, new, _TESTS + test)
+
+
 MUTATIONS: list[Mutation] = [
     _rule(
         "who has lost its turn writes nothing",
@@ -23,7 +27,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a server that is not probed any more does not count",
         "scheduler.py",
-        "                end_others(connection, _places(found))\n",
+        "                probes.end_other_sightings(connection, _probe_keys(policies))\n",
         "                pass\n",
         "test_monitor.py::test_a_server_that_is_taken_out_of_the_settings_is_history",
     ),
@@ -34,9 +38,9 @@ MUTATIONS: list[Mutation] = [
         "if True:",
         "test_monitor.py::test_an_unreadable_pin_file_ends_no_history",
     ),
-    _rule(
+    _store_rule(
         "a location that is not probed from any more is not silent",
-        "sightings.py",
+        "probes.py",
         "    connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))\n",
         "",
         "test_monitor.py::test_a_location_that_is_taken_out_of_the_settings_is_not_silent",
@@ -58,15 +62,15 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an answer counts once",
         "sightings.py",
-        'return all(row["slot"] < result.slot or row["slot"] > now for row in rows.values())',
+        "return all(row.slot < result.slot or row.slot > now for row in rows)",
         "return True",
         "test_sightings.py::test_an_answer_that_comes_twice_or_too_late_counts_once[sqlite]",
     ),
     _rule(
         "what began in the future goes on from now",
         "sightings.py",
-        '"since": min(row["first_at"], now),',
-        '"since": row["first_at"],',
+        "first = min(before.first_at, now)",
+        "first = before.first_at",
         "test_sightings.py::test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now[sqlite]",
     ),
     _rule(
@@ -79,7 +83,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a result is for what this service asks",
         "handout.py",
-        "elif not _fits(result, asked):",
+        "elif not _fits(result, probed):",
         "elif not result.host:",
         "test_handout.py::test_results_of_other_locations_and_of_other_jobs_count_for_nothing[sqlite]",
     ),
@@ -93,42 +97,42 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a result counts for the worker that holds the job",
         "handout.py",
-        "if holder == worker.holds(result.slot):",
+        "if holder == worker.holder(result.slot):",
         "if holder is not None:",
         "test_handout.py::test_results_of_other_locations_and_of_other_jobs_count_for_nothing[sqlite]",
     ),
     _rule(
         "a job is done when its result is durable",
         "handout.py",
-        "        _finish(connection, fresh, moment)\n",
+        "        probe_jobs.finish_jobs(connection, done, int(now.timestamp()))\n",
         "",
         "test_handout.py::test_a_result_counts_once_however_often_it_comes[sqlite]",
     ),
-    _rule(
+    _store_rule(
         "a job that is done is not handed out again",
-        "handout.py",
+        "probe_jobs.py",
         " & ~_is_done(new.excluded.holder)",
         "",
         "test_handout.py::test_a_job_that_was_done_since_it_was_planned_is_not_given_again[sqlite]",
     ),
-    _rule(
+    _store_rule(
         "no worker renews the lease of another",
-        "handout.py",
-        "chosen = LEASES.c.name.in_(some) & _held_by(worker)",
-        "chosen = LEASES.c.name.in_(some)",
+        "probe_jobs.py",
+        "chosen = LEASES.c.name.in_(names) & _held_by(worker)",
+        "chosen = LEASES.c.name.in_(names)",
         "test_handout.py::test_no_worker_can_keep_the_job_of_another[sqlite]",
     ),
-    _rule(
+    _store_rule(
         "no worker returns the job of another",
-        "handout.py",
-        "where(LEASES.c.name.in_(some), _held_by(worker))",
-        "where(LEASES.c.name.in_(some))",
+        "probe_jobs.py",
+        "where(LEASES.c.name.in_(names), _held_by(worker))",
+        "where(LEASES.c.name.in_(names))",
         "test_handout.py::test_what_a_worker_returns_goes_to_another_at_once[sqlite]",
     ),
     _rule(
         "a job is for the location of the token",
         "results.py",
-        "if any(job.vantage != batch.location for job in batch.jobs):",
+        "if any(job.location != batch.location for job in batch.jobs):",
         "if not batch.location:",
         "test_results.py::test_a_job_that_asks_for_what_cannot_be_asked_is_refused",
     ),
@@ -142,8 +146,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a location speaks for itself",
         "handout.py",
-        "if result.vantage != worker.location:",
-        "if not result.vantage:",
+        "if result.location != worker.location:",
+        "if not result.location:",
         "test_handout.py::test_results_of_other_locations_and_of_other_jobs_count_for_nothing[sqlite]",
     ),
     _rule(
@@ -191,8 +195,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "nobody is told of a single probe",
         "debounce.py",
-        "if each.count >= CONFIRMED]",
-        "if each.count]",
+        "if other.count >= CONFIRMED]",
+        "if other.count]",
         "test_debounce.py::test_nothing_is_believed_of_a_single_probe",
     ),
     _rule(

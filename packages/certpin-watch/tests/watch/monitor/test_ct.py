@@ -11,8 +11,9 @@ from sqlalchemy import select
 
 from certpin.cli.main import cli
 from certpin.errors import InputError
-from certpin_watch.monitor.ct import keep_event, read_event
+from certpin_watch.monitor.ct import read_event
 from certpin_watch.monitor.findings import findings
+from certpin_watch.store.probes import record_logged
 from certpin_watch.store.tables.probes import LOGGED
 from tests.watch.monitor import _scenes as scenes
 
@@ -51,7 +52,7 @@ def note(store: Store, environment: dict[str, str]) -> bool:
     entry = read_event(environment, scenes.NOW)
     assert entry is not None
     with store.write() as connection:
-        return keep_event(connection, entry, scenes.NOW)
+        return record_logged(connection, entry, scenes.NOW)
 
 
 def test_a_certificate_is_noted_once_whatever_number_of_logs_have_it(

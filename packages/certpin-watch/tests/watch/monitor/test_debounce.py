@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from certpin_watch.monitor.debounce import Row, settle
+from certpin_watch.monitor.debounce import debounce
+from certpin_watch.store.probes import SightingRow
 
 A, B = b"a" * 32, b"b" * 32
-ROW = Row(
-    *("api.bank.test", 443, "local", "", "", "192.0.2.7", "verified"),
-    *(A, A, "", 0, 0, 0, 9),
+ROW = SightingRow(
+    *("api.bank.test", 443, "local", "", "", "192.0.2.7", "verified", A, A, "TLSv1.3", "", 0),
+    first_at=0,
+    last_at=0,
+    slot=0,
+    count=9,
     latest=False,
 )
 
 
-def rows(*seen: tuple[str, int]) -> list[Row]:
+def rows(*seen: tuple[str, int]) -> list[SightingRow]:
     """Rows that follow each other: what was seen (``-`` is no answer), and how often."""
     found = []
     at = 1000
@@ -31,7 +35,7 @@ def rows(*seen: tuple[str, int]) -> list[Row]:
 
 def believed(*seen: tuple[str, int], recent: int = 0) -> set[str]:
     words = {A: "a", B: "b", b"": "-"}
-    return {words[each.row.verified] for each in settle(rows(*seen), recent)}
+    return {words[each.row.verified] for each in debounce(rows(*seen), recent)}
 
 
 def test_nothing_is_believed_of_a_single_probe() -> None:
@@ -64,13 +68,13 @@ def test_what_came_back_is_forgotten_when_it_has_stayed_away() -> None:
 
 def test_an_address_that_the_name_leads_to_no_more_is_not_believed() -> None:
     gone = [replace(row, latest=False) for row in rows(("b", 9))]
-    assert settle(gone, 2000) == ()
+    assert debounce(gone, 2000) == ()
 
 
 def test_the_chain_before_is_known_with_the_moment_of_the_change() -> None:
-    (found,) = settle(rows(("a", 9), ("-", 2), ("b", 3), ("-", 2), ("b", 4)), 9999)
+    (found,) = debounce(rows(("a", 9), ("-", 2), ("b", 3), ("-", 2), ("b", 4)), 9999)
     assert found.before is not None
     assert found.before.verified == A
     assert found.changed_at == 1110  # the time without an answer is no change back and forth
-    (found,) = settle(rows(("a", 9)), 0)
+    (found,) = debounce(rows(("a", 9)), 0)
     assert found.before is None

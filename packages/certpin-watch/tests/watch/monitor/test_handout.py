@@ -11,9 +11,10 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import DataError
 
 from certpin_watch.monitor import handout
-from certpin_watch.monitor.handout import LEASE, Worker, hand_out, keep
-from certpin_watch.monitor.results import JobRequest, Result, Seen
-from certpin_watch.monitor.sightings import keep_results
+from certpin_watch.monitor.handout import LEASE, hand_out_jobs, store_results
+from certpin_watch.monitor.results import AddressResult, JobRequest, ProbeResult
+from certpin_watch.monitor.sightings import record_results
+from certpin_watch.store.probe_jobs import WorkerIdentity
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.service import LEASES
 from tests.watch.monitor.conftest import scene_of
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Authority
-    from certpin_watch.monitor.results import Job
+    from certpin_watch.monitor.results import ProbeJob
     from certpin_watch.store import Store
     from tests.watch.monitor.conftest import Scene
 
-SILENT = Seen("127.0.0.1", "unreachable", problem="connection refused")
-ONE, OTHER = (Worker("fra1", "token:one", number * 16) for number in "12")
-ELSEWHERE = Worker("ams1", "token:one", "1" * 16)
+SILENT = AddressResult("127.0.0.1", "unreachable", problem="connection refused")
+ONE, OTHER = (WorkerIdentity("fra1", "token:one", number * 16) for number in "12")
+ELSEWHERE = WorkerIdentity("ams1", "token:one", "1" * 16)
 
 
 @pytest.fixture
@@ -41,13 +42,15 @@ def scene(store: Store, root: Authority, intermediate: Authority, tmp_path: Path
     return scene_of(store, root, tmp_path, (intermediate.issue("localhost"),), {"host": hosts})
 
 
-def taken(scene: Scene, worker: Worker = ONE, most: int = 256, **more: Any) -> list[Job]:
-    return list(hand_out(scene.watch, worker, JobRequest(worker.process, most, **more)).jobs)
+def taken(
+    scene: Scene, worker: WorkerIdentity = ONE, most: int = 256, **more: Any
+) -> list[ProbeJob]:
+    return list(hand_out_jobs(scene.watch, worker, JobRequest(worker.process, most, **more)).jobs)
 
 
-def answer(job: Job, **fields: Any) -> Result:
-    result = Result(
-        *(job.host, job.port, job.way, job.vantage, job.slot), at=job.slot + 1, seen=(SILENT,)
+def answer(job: ProbeJob, **fields: Any) -> ProbeResult:
+    result = ProbeResult(
+        *(job.host, job.port, job.way, job.location, job.slot), at=job.slot + 1, seen=(SILENT,)
     )
     return msgspec.structs.replace(result, **fields)
 
@@ -61,7 +64,7 @@ def test_each_job_goes_to_one_worker(scene: Scene) -> None:
     first = taken(scene, ONE, 3)
     assert [len(first), len(taken(scene, OTHER)), len(taken(scene, OTHER))] == [3, 1, 0]
     assert len(taken(scene, ELSEWHERE)) == 4
-    assert {job.vantage for job in first} == {"fra1"}
+    assert {job.location for job in first} == {"fra1"}
 
 
 def test_a_job_of_a_worker_that_is_not_heard_goes_to_another(scene: Scene) -> None:
@@ -72,14 +75,17 @@ def test_a_job_of_a_worker_that_is_not_heard_goes_to_another(scene: Scene) -> No
     assert taken(scene, ONE, 0, held=[job.identity for job in kept]) == []
     scene.pass_time(seconds=1)
     assert {job.port for job in taken(scene, OTHER)} == {job.port for job in lost}
-    assert keep(scene.watch, ONE, [answer(job) for job in jobs]) == ["kept"] + ["not-held"] * 3
+    assert (
+        store_results(scene.watch, ONE, [answer(job) for job in jobs])
+        == ["kept"] + ["not-held"] * 3
+    )
     assert len(rows(scene)) == 1
 
 
 def test_a_result_that_comes_late_counts_while_no_other_worker_has_the_job(scene: Scene) -> None:
     (job, *_) = taken(scene, ONE)
     scene.pass_time(seconds=LEASE + 1)
-    assert keep(scene.watch, ONE, [answer(job)]) == ["kept"]
+    assert store_results(scene.watch, ONE, [answer(job)]) == ["kept"]
 
 
 def test_what_a_worker_returns_goes_to_another_at_once(scene: Scene) -> None:
@@ -101,9 +107,9 @@ def test_no_worker_can_keep_the_job_of_another(scene: Scene) -> None:
 def test_a_result_counts_once_however_often_it_comes(scene: Scene) -> None:
     (job, *_) = taken(scene, ONE)
     result = answer(job, at=int(scene.watch.clock().timestamp()))
-    assert keep(scene.watch, ONE, [result, result]) == ["kept", "repeat"]
-    assert keep(scene.watch, ONE, [result]) == ["repeat"]
-    assert keep(scene.watch, OTHER, [result]) == ["repeat"]
+    assert store_results(scene.watch, ONE, [result, result]) == ["kept", "repeat"]
+    assert store_results(scene.watch, ONE, [result]) == ["repeat"]
+    assert store_results(scene.watch, OTHER, [result]) == ["repeat"]
     (row,) = rows(scene)
     assert (row.port, row.count, row.slot) == (job.port, 1, job.slot)
     assert job.port not in {each.port for each in taken(scene, OTHER)}
@@ -114,13 +120,13 @@ def test_results_of_other_locations_and_of_other_jobs_count_for_nothing(scene: S
     theirs = taken(scene, ELSEWHERE)
     future = int(scene.watch.clock().timestamp()) + 3600
     forged = {
-        "foreign": [answer(theirs[0]), answer(jobs[0], vantage="")],
+        "foreign": [answer(theirs[0]), answer(jobs[0], location="")],
         "unasked": [answer(jobs[0], host="unasked.test"), answer(jobs[0], port=447)],
         "not-held": [answer(jobs[0], slot=future, at=future), answer(jobs[0], slot=1)],
     }
     for fate, results in forged.items():
-        assert keep(scene.watch, ONE, results) == [fate, fate]
-    assert keep(scene.watch, OTHER, [answer(jobs[0])]) == ["not-held"]
+        assert store_results(scene.watch, ONE, results) == [fate, fate]
+    assert store_results(scene.watch, OTHER, [answer(jobs[0])]) == ["not-held"]
     assert rows(scene) == []
 
 
@@ -128,7 +134,7 @@ def test_the_moment_of_a_result_is_bounded_by_the_clock_of_the_service(scene: Sc
     early, late, *_ = taken(scene, ONE)
     now = int(scene.watch.clock().timestamp())
     results = [answer(early, at=0), answer(late, at=now + 86400)]
-    assert keep(scene.watch, ONE, results) == ["kept", "kept"]
+    assert store_results(scene.watch, ONE, results) == ["kept", "kept"]
     assert {row.port: row.last_at for row in rows(scene)} == {
         early.port: early.slot,
         late.port: now,
@@ -141,14 +147,14 @@ def test_a_result_that_fits_into_no_database_stands_in_no_others_way(
     jobs = sorted(taken(scene, ONE), key=lambda job: job.port)
     invented = tuple(msgspec.structs.replace(SILENT, edge=f"192.0.2.{n}") for n in range(9))
 
-    def picky(connection: Any, results: list[Result], now: Any) -> int:
+    def picky(connection: Any, results: list[ProbeResult], now: Any) -> int:
         if any(each.port == 444 for each in results):
             raise DataError("INSERT", None, ValueError("it does not fit"))
-        return keep_results(connection, results, now)
+        return record_results(connection, results, now)
 
-    monkeypatch.setattr(handout, "keep_results", picky)
+    monkeypatch.setattr(handout, "record_results", picky)
     answers = [*map(answer, jobs[:3]), answer(jobs[3], seen=invented)]  # no one asked at these
-    assert keep(scene.watch, ONE, answers) == ["kept", "unfit", "kept", "unasked"]
+    assert store_results(scene.watch, ONE, answers) == ["kept", "unfit", "kept", "unasked"]
     assert [row.port for row in rows(scene)] == [443, 445]
     scene.pass_time(seconds=LEASE + 1)
     assert 444 not in {job.port for job in taken(scene, OTHER)}
@@ -157,17 +163,17 @@ def test_a_result_that_fits_into_no_database_stands_in_no_others_way(
 @pytest.mark.parametrize(
     ("worker", "note"),
     [
-        (Worker("sin1", "token:one", "1" * 16), "add it to monitor.vantages"),
-        (Worker("local", "token:one", "1" * 16), "the service itself probes from local"),
+        (WorkerIdentity("sin1", "token:one", "1" * 16), "add it to monitor.vantages"),
+        (WorkerIdentity("local", "token:one", "1" * 16), "the service itself probes from local"),
     ],
 )
-def test_a_worker_without_jobs_is_told_why(scene: Scene, worker: Worker, note: str) -> None:
-    batch = hand_out(scene.watch, worker, JobRequest(worker.process, 9))
+def test_a_worker_without_jobs_is_told_why(scene: Scene, worker: WorkerIdentity, note: str) -> None:
+    batch = hand_out_jobs(scene.watch, worker, JobRequest(worker.process, 9))
     assert (batch.jobs, note in batch.note) == ((), True)
 
 
 def test_leases_of_jobs_do_not_pile_up(scene: Scene) -> None:
-    keep(scene.watch, ONE, [answer(job) for job in taken(scene, ONE)])
+    store_results(scene.watch, ONE, [answer(job) for job in taken(scene, ONE)])
     for _ in range(3):
         scene.pass_time(seconds=3600)
         taken(scene, ONE)
@@ -187,7 +193,7 @@ def test_a_job_that_was_done_since_it_was_planned_is_not_given_again(scene: Scen
     now = int(scene.watch.clock().timestamp())
     planned = handout._planned(scene.watch, "fra1", now)  # by a service that then is slow
     done = [answer(job, at=now) for job in taken(scene, ONE)]
-    assert keep(scene.watch, ONE, done) == ["kept"] * 4
+    assert store_results(scene.watch, ONE, done) == ["kept"] * 4
     with scene.watch.store.write() as connection:
         assert handout._claim(connection, OTHER, planned, now) == []
 
@@ -195,17 +201,19 @@ def test_a_job_that_was_done_since_it_was_planned_is_not_given_again(scene: Scen
 @pytest.mark.slow
 def test_workers_that_ask_at_once_get_each_job_once(scene: Scene) -> None:
     """Eight at once, of two locations, that take, keep, return and deliver without a pause."""
-    workers = [Worker(at, f"token:{n}", f"{n:016x}") for at in ("fra1", "ams1") for n in range(4)]
+    workers = [
+        WorkerIdentity(at, f"token:{n}", f"{n:016x}") for at in ("fra1", "ams1") for n in range(4)
+    ]
     given: list[tuple[str, int]] = []
 
-    def go(worker: Worker) -> None:
+    def go(worker: WorkerIdentity) -> None:
         for _ in range(10):
             jobs = taken(scene, worker, 1)
             held = tuple(job.identity for job in jobs)
             assert taken(scene, worker, 0, held=held) == []
-            given.extend((job.vantage, job.port) for job in jobs)
+            given.extend((job.location, job.port) for job in jobs)
             now = int(scene.watch.clock().timestamp())
-            assert keep(scene.watch, worker, [answer(job, at=now) for job in jobs]) == [
+            assert store_results(scene.watch, worker, [answer(job, at=now) for job in jobs]) == [
                 "kept" for _ in jobs
             ]
 

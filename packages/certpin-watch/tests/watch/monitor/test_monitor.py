@@ -14,8 +14,8 @@ from certpin.lab import Authority, LabServer
 from certpin.rotation.journal import Event, format_event
 from certpin_watch.monitor import probing
 from certpin_watch.monitor.probing import Prober
-from certpin_watch.monitor.results import Job
-from certpin_watch.monitor.scheduler import Rounds, run
+from certpin_watch.monitor.results import ProbeJob
+from certpin_watch.monitor.scheduler import Scheduler, run
 from certpin_watch.store import leases
 from certpin_watch.store.tables.probes import CERTIFICATES, SIGHTINGS, VANTAGES
 from tests.probe.scan._servers import Server, say_nothing, tls
@@ -173,9 +173,9 @@ def test_a_monitor_that_is_told_to_stop_does_not_wait_for_a_silent_server() -> N
     halt = threading.Event()
     prober = Prober(halted=halt.is_set)
     with Server(say_nothing) as server:
-        plain = Job("localhost", server.port, "", "local", 1, timeout=60.0)
-        slow = Job("localhost", server.port, "x", "local", 1, starttls="smtp", timeout=60.0)
-        asking = threading.Thread(target=lambda: list(prober.ask([plain, slow])))
+        plain = ProbeJob("localhost", server.port, "", "local", 1, timeout=60.0)
+        slow = ProbeJob("localhost", server.port, "x", "local", 1, starttls="smtp", timeout=60.0)
+        asking = threading.Thread(target=lambda: list(prober.probe([plain, slow])))
         asking.start()
         while server.connections < 2:
             pass
@@ -209,12 +209,12 @@ def test_of_two_services_one_asks(watch_over: WatchOver, intermediate: Authority
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
         scene = watch_over(leaf, host=[way(server.port)])
-        one, other = (Rounds(scene.watch, threading.Event()) for _ in range(2))
-        assert one.go() == 1
+        one, other = (Scheduler(scene.watch, threading.Event()) for _ in range(2))
+        assert one.run_round() == 1
         scene.pass_time(seconds=61)
-        one.go()
+        one.run_round()
         scene.pass_time(seconds=30)
-        assert other.go() == 0
+        assert other.run_round() == 0
         assert other._lease is None
     assert rows(scene.watch.store)[0].count == 2
 
@@ -225,8 +225,8 @@ def test_who_has_lost_its_turn_writes_nothing(
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
         scene = watch_over(leaf, host=[way(server.port)])
-        rounds = Rounds(scene.watch, threading.Event())
-        asked = rounds._prober.ask
+        scheduler = Scheduler(scene.watch, threading.Event())
+        asked = scheduler._prober.probe
 
         def slowly(jobs: Any) -> Any:
             for result in asked(jobs):
@@ -236,8 +236,8 @@ def test_who_has_lost_its_turn_writes_nothing(
                     assert leases.take(connection, "monitor", "another", now, 60)
                 yield result
 
-        monkeypatch.setattr(rounds._prober, "ask", slowly)
-        assert rounds.go() == 0
+        monkeypatch.setattr(scheduler._prober, "probe", slowly)
+        assert scheduler.run_round() == 0
     assert rows(scene.watch.store) == []
 
 

@@ -9,40 +9,40 @@ from hypothesis import strategies as st
 
 from certpin.errors import InputError
 from certpin_watch.monitor.results import (
-    MOST_BYTES,
-    MOST_REQUEST,
-    Answer,
-    Delivery,
-    Job,
+    MAX_BYTES,
+    MAX_REQUEST,
+    AddressResult,
     JobBatch,
-    Result,
-    Seen,
-    decode_batch,
-    decode_delivery,
+    ProbeJob,
+    ProbeResult,
+    ResultBatch,
+    ResultBuilder,
+    decode_jobs,
     decode_receipt,
     decode_request,
+    decode_results,
     encode,
 )
-from certpin_watch.monitor.scheduler import Due, job_of
+from certpin_watch.monitor.scheduler import DueProbe, make_job
 from certpin_watch.monitor.settings import Settings
 from certpin_watch.monitor.targets import Target
 from tests import kit
 from tests.watch.monitor import _scenes as scenes
 
-JOB = Job("api.bank.test", 443, "", "fra1", 1_800_000_000)
+JOB = ProbeJob("api.bank.test", 443, "", "fra1", 1_800_000_000)
 CHAIN = tuple(each.der for each in scenes.path("leaf").certificates)
-SEEN = Seen("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
-RESULT = Result("api.bank.test", 443, "", "fra1", 1_800_000_000, 1_800_000_009, (SEEN,), CHAIN)
+SEEN = AddressResult("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
+RESULT = ProbeResult("api.bank.test", 443, "", "fra1", 1_800_000_000, 1_800_000_009, (SEEN,), CHAIN)
 
 
 PROCESS = "0123456789abcdef"
 BATCH = JobBatch("fra1", 60, 5)
 
 
-def changed(message: Job | Result, **fields: object) -> bytes:
+def changed(message: ProbeJob | ProbeResult, **fields: object) -> bytes:
     """A message with one job or one result that has other fields."""
     data = [msgspec.to_builtins(message) | fields]
-    if isinstance(message, Job):
+    if isinstance(message, ProbeJob):
         return msgspec.json.encode(msgspec.to_builtins(BATCH) | {"jobs": data})
     return msgspec.json.encode({"process": PROCESS, "results": data})
 
@@ -50,14 +50,14 @@ def changed(message: Job | Result, **fields: object) -> bytes:
 def test_a_job_carries_all_of_its_target() -> None:
     trust = kit.anchors(scenes.root())
     target = Target("mail.bank.test", 25, ("192.0.2.7", 2525), "smtp", trust, vantages=("fra1",))
-    batch = JobBatch("fra1", 60, 5, (job_of(Due(target, "fra1", 7), Settings()),))
-    (job,) = decode_batch(encode(batch)).jobs
+    batch = JobBatch("fra1", 60, 5, (make_job(DueProbe(target, "fra1", 7), Settings()),))
+    (job,) = decode_jobs(encode(batch)).jobs
     assert (job.host, job.port, job.connect) == ("mail.bank.test", 25, ("192.0.2.7", 2525))
     assert (job.starttls, job.anchors, job.slot) == ("smtp", trust.der, 7)
 
 
 def test_a_result_comes_back_as_it_was_sent() -> None:
-    assert decode_delivery(encode(Delivery(PROCESS, (RESULT,)))).results == (RESULT,)
+    assert decode_results(encode(ResultBatch(PROCESS, (RESULT,)))).results == (RESULT,)
     assert RESULT.identity == JOB.identity
 
 
@@ -78,13 +78,13 @@ def test_a_result_comes_back_as_it_was_sent() -> None:
 )
 def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        decode_batch(changed(JOB, **fields))
+        decode_jobs(changed(JOB, **fields))
 
 
 @pytest.mark.parametrize("note", ["\x1b]0;owned\x07", "a\nb", "\u202e"])
 def test_a_note_that_a_terminal_would_act_on_is_refused(note: str) -> None:
     with pytest.raises(InputError):
-        decode_batch(encode(JobBatch("fra1", 60, 5, note=note)))
+        decode_jobs(encode(JobBatch("fra1", 60, 5, note=note)))
 
 
 @pytest.mark.parametrize(
@@ -106,28 +106,28 @@ def test_a_note_that_a_terminal_would_act_on_is_refused(note: str) -> None:
 )
 def test_a_result_that_no_probe_can_have_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        decode_delivery(changed(RESULT, **fields))
+        decode_results(changed(RESULT, **fields))
 
 
 @given(st.binary(max_size=300))
 @example(b'{"\xff": 1}')  # a name that is not UTF-8: msgspec lets Python's own error through
 @example(b"[" * 100_000)
 def test_junk_is_refused_with_one_error(data: bytes) -> None:
-    for decode in (decode_batch, decode_delivery, decode_receipt, decode_request):
+    for decode in (decode_jobs, decode_results, decode_receipt, decode_request):
         with pytest.raises(InputError):
             decode(data)
 
 
 def test_what_is_larger_than_a_message_is_refused() -> None:
     with pytest.raises(InputError, match="more than"):
-        decode_delivery(bytes(MOST_REQUEST + 1))
+        decode_results(bytes(MAX_REQUEST + 1))
 
 
 def test_chains_that_no_message_could_carry_are_left_out_and_that_is_said() -> None:
-    answer = Answer(JOB)
-    answer.certificates.places(scenes.path("leaf"))
-    answer.certificates._places[bytes(MOST_BYTES)] = 9
-    answer.add(SEEN)
-    (seen,) = answer.result(9.0).seen
+    builder = ResultBuilder(JOB)
+    builder.indexes(scenes.path("leaf"))
+    builder._indexes[bytes(MAX_BYTES)] = 9
+    builder.seen.append(SEEN)
+    (seen,) = builder.build(9.0).seen
     assert (seen.outcome, seen.served) == ("unreachable", ())
     assert "more than a result can hold" in seen.problem

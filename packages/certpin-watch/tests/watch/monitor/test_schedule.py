@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin_watch.monitor.debounce import CONFIRMED
-from certpin_watch.monitor.scheduler import due, slot_of
+from certpin_watch.monitor.scheduler import due_probes, due_slot
 from certpin_watch.monitor.settings import Settings
-from certpin_watch.monitor.sightings import Known
+from certpin_watch.monitor.sightings import LastProbe
 from certpin_watch.monitor.targets import Target
 
 SETTINGS = Settings()
@@ -30,15 +30,15 @@ def settings(interval: int) -> Settings:
     return Settings(interval=timedelta(seconds=interval))
 
 
-def slot(last: Known | None, now: int, key: tuple[str, int, str, str] = KEY) -> int | None:
-    return slot_of(key, last, SETTINGS, now)
+def slot(last: LastProbe | None, now: int, key: tuple[str, int, str, str] = KEY) -> int | None:
+    return due_slot(key, last, SETTINGS, now)
 
 
 @given(key=hosts, now=moments, interval=seconds)
 def test_a_regular_moment_has_come_and_is_not_older_than_an_interval(
     key: tuple[str, int, str, str], now: int, interval: int
 ) -> None:
-    found = slot_of(key, None, settings(interval), now)
+    found = due_slot(key, None, settings(interval), now)
     assert found is not None
     assert now - interval - interval // 10 <= found <= now
 
@@ -48,11 +48,11 @@ def test_moments_only_rise_and_are_the_same_for_whoever_asks(
     key: tuple[str, int, str, str], now: int, interval: int, later: int
 ) -> None:
     wanted = settings(interval)
-    first, second = slot_of(key, None, wanted, now), slot_of(key, None, wanted, now + later)
+    first, second = due_slot(key, None, wanted, now), due_slot(key, None, wanted, now + later)
     assert first is not None
     assert second is not None
     assert first <= second
-    assert slot_of(key, None, wanted, first) == first  # at the moment itself it is due
+    assert due_slot(key, None, wanted, first) == first  # at the moment itself it is due
 
 
 @given(key=hosts, now=moments, interval=seconds)
@@ -64,10 +64,10 @@ def test_who_was_asked_is_not_asked_again_before_the_next_moment(
     asked = []
     last = None
     for _ in range(200):  # a look every eighth of an interval
-        found = slot_of(key, last, wanted, at)
+        found = due_slot(key, last, wanted, at)
         if found is not None:
             asked.append(found)
-            last = Known(found, at)
+            last = LastProbe(found, at)
         at += max(interval // 8, 1)
     gaps = [later - sooner for sooner, later in pairwise(asked)]
     rounds = (at - now) // interval
@@ -83,32 +83,34 @@ def test_many_hosts_are_spread_over_the_interval() -> None:
 
 def test_a_host_that_nobody_has_asked_is_due_at_once_from_each_vantage() -> None:
     target = Target("api.bank.test", 443, vantages=("local", "fra1"))
-    found = list(due([target], {}, SETTINGS, NOW))
-    assert [each.vantage for each in found] == ["local", "fra1"]
-    known = {found[0].key: Known(found[0].slot, NOW)}
-    assert [each.vantage for each in due([target], known, SETTINGS, NOW)] == ["fra1"]
+    found = list(due_probes([target], {}, SETTINGS, NOW))
+    assert [each.location for each in found] == ["local", "fra1"]
+    known = {found[0].key: LastProbe(found[0].slot, NOW)}
+    assert [each.location for each in due_probes([target], known, SETTINGS, NOW)] == ["fra1"]
 
 
 def test_after_a_pause_the_last_moment_alone_counts() -> None:
     last = slot(None, NOW) or 0
-    found = slot(Known(last, last), last + 100 * INTERVAL)
+    found = slot(LastProbe(last, last), last + 100 * INTERVAL)
     assert found is not None
     assert found > last + 98 * INTERVAL
 
 
 def test_what_has_changed_is_looked_at_again_soon_and_once() -> None:
     last = slot(None, NOW) or 0
-    changed = Known(last, last, count=1)
+    changed = LastProbe(last, last, count=1)
     assert slot(changed, last + CONFIRM - 1) is None
     assert slot(changed, last + CONFIRM) == last + CONFIRM
-    settled = Known(last + CONFIRM, last + CONFIRM, count=CONFIRMED)
+    settled = LastProbe(last + CONFIRM, last + CONFIRM, count=CONFIRMED)
     assert slot(settled, last + 2 * CONFIRM) is None
 
 
 def test_the_second_look_waits_from_when_the_first_one_was() -> None:
     """A host that is new is asked for a moment that has long passed."""
     planned = NOW - INTERVAL // 2
-    assert slot(Known(planned, NOW, count=1), NOW + CONFIRM - 1, ("new.test", 443, "", "x")) in {
+    assert slot(
+        LastProbe(planned, NOW, count=1), NOW + CONFIRM - 1, ("new.test", 443, "", "x")
+    ) in {
         None,
         slot(None, NOW + CONFIRM - 1, ("new.test", 443, "", "x")),
     }
@@ -117,7 +119,7 @@ def test_the_second_look_waits_from_when_the_first_one_was() -> None:
 def test_who_does_not_answer_is_asked_less_and_less_until_as_often_as_others() -> None:
     pauses = []
     for count in range(1, 8):
-        last = Known(NOW, NOW, count, unreachable=True)
+        last = LastProbe(NOW, NOW, count, unreachable=True)
         wait = next(at for at in range(1, 2 * INTERVAL) if slot(last, NOW + at) is not None)
         pauses.append(wait)
     assert pauses[:4] == [CONFIRM, 2 * CONFIRM, 4 * CONFIRM, 8 * CONFIRM]
@@ -126,7 +128,7 @@ def test_who_does_not_answer_is_asked_less_and_less_until_as_often_as_others() -
 
 def test_who_goes_on_changing_is_asked_less_and_less() -> None:
     last = slot(None, NOW) or 0
-    restless = Known(last, last, 1, 3)
+    restless = LastProbe(last, last, 1, 3)
     assert slot(restless, last + 8 * CONFIRM - 1) is None
     assert slot(restless, last + 8 * CONFIRM) == last + 8 * CONFIRM
 
@@ -134,6 +136,6 @@ def test_who_goes_on_changing_is_asked_less_and_less() -> None:
 @given(back=st.integers(1, 10 * 86400))
 def test_a_clock_that_was_set_back_stops_nothing(back: int) -> None:
     last = slot(None, NOW) or 0
-    found = slot(Known(last, last), last - back)
+    found = slot(LastProbe(last, last), last - back)
     assert found is not None
     assert found <= last - back

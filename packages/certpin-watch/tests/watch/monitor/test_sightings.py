@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
-from certpin_watch.monitor.results import Result, Seen
-from certpin_watch.monitor.sightings import asking, keep_results, known
+from certpin_watch.monitor.results import AddressResult, ProbeResult
+from certpin_watch.monitor.sightings import last_probes, record_results
+from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
 from tests.watch.monitor import _scenes as scenes
 
@@ -20,20 +21,22 @@ if TYPE_CHECKING:
 
 START = 1_800_000_000
 CHAIN = tuple(each.der for each in scenes.path("leaf").certificates)
-GOOD = Seen("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
-SILENT = Seen("192.0.2.7", "unreachable", problem="connection refused")
+GOOD = AddressResult("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
+SILENT = AddressResult("192.0.2.7", "unreachable", problem="connection refused")
 KEY = ("api.bank.test", 443, "", "local")
 
 
-def result(slot: int, *seen: Seen, **fields: Any) -> Result:
+def result(slot: int, *seen: AddressResult, **fields: Any) -> ProbeResult:
     """What came of the probe for a moment, three seconds after it."""
-    made = Result("api.bank.test", 443, "", "local", START + slot, START + slot + 3, seen, CHAIN)
+    made = ProbeResult(
+        "api.bank.test", 443, "", "local", START + slot, START + slot + 3, seen, CHAIN
+    )
     return msgspec.structs.replace(made, **fields)
 
 
-def keep(store: Store, *results: Result, at: int = 10**6) -> int:
+def keep(store: Store, *results: ProbeResult, at: int = 10**6) -> int:
     with store.write() as connection:
-        return keep_results(connection, results, datetime.fromtimestamp(START + at, UTC))
+        return record_results(connection, results, datetime.fromtimestamp(START + at, UTC))
 
 
 def rows(store: Store) -> list[Any]:
@@ -53,7 +56,7 @@ def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Stor
     keep(store, result(3600, GOOD))  # the one that nobody saw twice is counted
     assert rows(store)[-1].changes == 1
     with store.read() as connection:
-        found = known(connection, "local")[KEY]
+        found = last_probes(connection, "local")[KEY]
     assert (found.slot, found.count, found.changes) == (START + 3600, 1, 1)
 
 
@@ -90,7 +93,7 @@ def test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now(store: Stor
     (_, row) = rows(store)
     assert (row.first_at, row.last_at) == (START + 3610, START + 3610)
     with store.read() as connection:
-        assert known(connection, "local")[KEY].at <= START + 3610
+        assert last_probes(connection, "local")[KEY].at <= START + 3610
 
 
 def test_each_address_has_a_row_and_one_that_is_gone_ends(store: Store) -> None:
@@ -107,7 +110,7 @@ def test_vantages_are_noted_and_their_silence_begins_anew_after_a_pause(store: S
     moment = datetime.fromtimestamp(START, UTC)
     for later in (0, 60, 10_000):
         with store.write() as connection:
-            asking(connection, ["local"], moment + timedelta(seconds=later), gap=3600)
+            note_scheduled(connection, ["local"], moment + timedelta(seconds=later), max_gap=3600)
         with store.read() as connection:
             (row,) = connection.execute(select(VANTAGES))
         assert row.since == START + (later if later == 10_000 else 0)
@@ -124,7 +127,7 @@ def test_two_services_that_write_about_one_target_at_once_make_one_row(
     """Both would begin the row that goes on: the second one has to see that of the first."""
     with ThreadPoolExecutor(1) as other:
         with postgres_store.write() as connection:
-            keep_results(connection, [result(0, GOOD)], datetime.fromtimestamp(START + 9, UTC))
+            record_results(connection, [result(0, GOOD)], datetime.fromtimestamp(START + 9, UTC))
             second = other.submit(keep, postgres_store, result(60, GOOD))
             with pytest.raises(TimeoutError):
                 second.result(0.2)

@@ -13,7 +13,7 @@ from certpin.errors import ConfigError
 from certpin_watch.auth.token_text import token_text
 from certpin_watch.cli.worker import read_token
 from certpin_watch.monitor import worker as working
-from certpin_watch.monitor.results import MOST_REQUEST, JobRequest
+from certpin_watch.monitor.results import MAX_REQUEST, JobRequest
 from certpin_watch.monitor.uplink import ServiceAccess, ServiceError, ServiceLink, parse_address
 from certpin_watch.monitor.worker import Backoff, WorkerEvents, jittered, work
 from tests import kit
@@ -131,7 +131,7 @@ def test_a_file_that_holds_no_authorities_is_refused(tmp_path: Path) -> None:
         (http("429 Too Many Requests", b"", "Retry-After: 7"), "away", "answers 429"),
         (http("503 Service Unavailable"), "away", "answers 503"),
         (http("200 OK", b"<html>"), "misdirected", "answers something else"),
-        (http("200 OK", b" " * (MOST_REQUEST + 1)), "misdirected", "answers more"),
+        (http("200 OK", b" " * (MAX_REQUEST + 1)), "misdirected", "answers more"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "away", "cannot be reached"),
         (b"SSH-2.0-OpenSSH\r\n", "away", "cannot be reached"),
     ],

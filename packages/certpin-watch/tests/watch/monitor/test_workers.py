@@ -24,7 +24,7 @@ from certpin_watch.auth.roles import worker_scope
 from certpin_watch.health import ProcessHealth
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor import scheduler
-from certpin_watch.monitor.results import MOST_REQUEST, Job, Result, Seen
+from certpin_watch.monitor.results import MAX_REQUEST, AddressResult, ProbeJob, ProbeResult
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.service import TOKENS
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 DEADLINE = 30.0
-SILENT = Seen("127.0.0.1", "unreachable", problem="connection refused")
+SILENT = AddressResult("127.0.0.1", "unreachable", problem="connection refused")
 ONE_PROCESS = "0123456789abcdef"
 
 
@@ -346,7 +346,7 @@ def test_a_lying_worker_changes_nothing(any_site: Callable[..., Site]) -> None:
             *([good | {"certificates": ["%%"]}], [good | {"at": -1}]),
         ):
             assert post(wrong)[0] == 400
-        giant = {"Content-Length": str(MOST_REQUEST + 1)}  # no byte of it is waited for
+        giant = {"Content-Length": str(MAX_REQUEST + 1)}  # no byte of it is waited for
         assert made.ask(WORKER_RESULTS, mine, b"", **giant)[0] == 413
         assert made.ask(WORKER_RESULTS, mine, b"{" * 100_000)[0] == 400
         assert post([good], **{"Content-Type": "text/plain"})[0] == 415
@@ -434,7 +434,7 @@ def test_a_body_without_an_end_is_cut_off(site: Callable[..., Site]) -> None:
 
     def body() -> Iterator[bytes]:
         nonlocal sent
-        while sent < 8 * MOST_REQUEST:
+        while sent < 8 * MAX_REQUEST:
             sent += 2**20
             yield bytes(2**20)
 
@@ -455,9 +455,11 @@ def test_a_location_without_a_token_is_named_when_the_service_begins(
     watch = made.scene.watch
     with watch.store.read() as connection:
         known = {each.vantage for each in workers(connection, watch.clock())}
-    assert scheduler.without_workers(watch.settings.monitor, known) == ["fra1"]
+    assert scheduler.locations_without_worker(watch.settings.monitor, known) == ["fra1"]
 
 
 def test_results_and_jobs_name_the_same_identity() -> None:
-    job = Job("localhost", 443, "", "fra1", 7)
-    assert Result("localhost", 443, "", "fra1", 7, at=8, seen=(SILENT,)).identity == job.identity
+    job = ProbeJob("localhost", 443, "", "fra1", 7)
+    assert (
+        ProbeResult("localhost", 443, "", "fra1", 7, at=8, seen=(SILENT,)).identity == job.identity
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import Future, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
-from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
+
+from certpin.support.pool import DaemonPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,28 +30,11 @@ def run_parallel(jobs: Sequence[Callable[[], Result]], word: str) -> list[Result
     Raises:
         BaseException: the error of the first job in the list that failed, after all have ended.
     """
-    queue: SimpleQueue[tuple[Future[Result], Callable[[], Result]]] = SimpleQueue()
-    futures: list[Future[Result]] = [Future() for _ in jobs]
-    for pair in zip(futures, jobs, strict=True):
-        queue.put(pair)
-    for _ in range(min(_MAX_THREADS, len(jobs))):
-        Thread(target=_work, args=(queue,), daemon=True).start()
-    with progress(len(jobs), word) as advance:
+    with DaemonPool(_MAX_THREADS, "certpin-cli") as pool, progress(len(jobs), word) as advance:
+        futures = [pool.submit(job) for job in jobs]
         for _ in as_completed(futures):
             advance()
     return [future.result() for future in futures]
-
-
-def _work(queue: SimpleQueue[tuple[Future[Result], Callable[[], Result]]]) -> None:
-    while True:
-        try:
-            future, job = queue.get_nowait()
-        except Empty:
-            return
-        try:
-            future.set_result(job())
-        except BaseException as exc:  # noqa: BLE001  # raised again by future.result()
-            future.set_exception(exc)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin_watch.finding import Finding
-from certpin_watch.monitor.results import MOST_BYTES, encoded_size
+from certpin_watch.monitor.results import MAX_BYTES, encoded_size
 from certpin_watch.monitor.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _too_large(case: Case) -> Iterator[Finding]:
     trust = case.policy.trust
     others = {name for each in case.charge.targets for name in each.vantages}
     others.discard(case.settings.vantage)
-    if trust and others and encoded_size(trust.der) > MOST_BYTES - _ROOM:
+    if trust and others and encoded_size(trust.der) > MAX_BYTES - _ROOM:
         yield case.finding(
             ID,
             "warning",

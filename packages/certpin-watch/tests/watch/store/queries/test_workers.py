@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from certpin_watch.auth import tokens
 from certpin_watch.metrics.families import _contacts
-from certpin_watch.monitor.sightings import asking
 from certpin_watch.snapshot import Watched
+from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.queries.freshness import freshness, workers
 from certpin_watch.web import unknowns
 
@@ -48,7 +48,7 @@ def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: St
 
 def test_a_silent_location_says_when_its_workers_were_heard(store: Store) -> None:
     with store.write() as connection:
-        asking(connection, ("ams1", "fra1", "local"), NOW, 60)
+        note_scheduled(connection, ("ams1", "fra1", "local"), NOW, 60)
         made(connection, "ams1-a", "worker:ams1")
         made(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
     with store.read() as connection:

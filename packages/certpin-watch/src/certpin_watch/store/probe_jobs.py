@@ -1,0 +1,175 @@
+"""Leases of probe jobs: which worker has the job of a target, and which jobs are done.
+
+A job's lease is a row of ``LEASES``, named by the target and location. Its holder is the text
+``SLOT TOKEN/PROCESS`` while a worker has the job, and ``SLOT`` with a space behind it once the
+result is stored. A row whose time is over is free.
+
+A lease that ends later than a good clock can have written was taken while a clock ran ahead. The
+functions get that bound as ``latest``, in seconds since 1970, and treat such a row as free.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import bindparam, delete, or_, select, text, update
+
+from certpin_watch.store.engine import insert
+from certpin_watch.store.tables.service import LEASES, PROBES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import ColumnElement, Connection
+
+_MAX_ROWS = 200  # in one statement: SQLite limits its variables
+# The key of an advisory lock of PostgreSQL.
+_LOCK = int.from_bytes(hashlib.sha256(b"certpin watch jobs").digest()[:8], signed=True)
+
+_FINISH = (
+    update(LEASES)
+    .where(LEASES.c.name == bindparam("row"))
+    .values(holder=bindparam("done"), until=bindparam("end"))
+)
+
+
+class WorkerIdentity(NamedTuple):
+    """A worker: the location of its token, the token, and the number of its process."""
+
+    location: str
+    token: str
+    process: str
+
+    def holder(self, slot: int | str = "") -> str:
+        """Return the holder of a lease while this worker has the job for ``slot``."""
+        return f"{slot} {self.token}/{self.process}"
+
+
+def finished(slot: int) -> str:
+    """Return the holder of a lease once the job for ``slot`` is done."""
+    return f"{slot} "
+
+
+def lock_jobs(connection: Connection) -> None:
+    """Let no other process change leases of jobs until this transaction ends.
+
+    Each transaction changes several rows, in an order that the database chooses. Two of them could
+    wait for each other. (SQLite has only one writer.)
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
+    """Return the identities of the jobs that can't be claimed now."""
+    chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
+    return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
+
+
+def claim_jobs(
+    connection: Connection,
+    worker: WorkerIdentity,
+    slots: Mapping[str, int],
+    *,
+    now: int,
+    until: int,
+    latest: int,
+) -> set[str]:
+    """Take the leases that are free, until ``until``.
+
+    Args:
+        connection: a transaction that holds ``lock_jobs``.
+        worker: the new holder.
+        slots: the slot that each job is for, by the job's identity. A job that was done for its
+            slot since it was planned is not taken.
+        now: in seconds since 1970.
+        until: the end of the leases.
+        latest: the bound for ends of leases.
+
+    Returns:
+        The identities of the jobs whose leases the worker has now.
+    """
+    taken: set[str] = set()
+    for names in _batches(slots):
+        rows = [
+            {
+                "name": name,
+                "holder": worker.holder(slots[name.removeprefix(PROBES)]),
+                "until": until,
+                "term": 1,
+            }
+            for name in names
+        ]
+        new = insert(connection, LEASES).values(rows)
+        is_free = or_(LEASES.c.until <= now, LEASES.c.until > latest)
+        statement = new.on_conflict_do_update(
+            index_elements=[LEASES.c.name],
+            set_={
+                "holder": new.excluded.holder,
+                "until": new.excluded.until,
+                "term": LEASES.c.term + 1,
+            },
+            where=is_free & ~_is_done(new.excluded.holder),
+        ).returning(LEASES.c.name)
+        taken.update(connection.execute(statement).scalars())
+    return {name.removeprefix(PROBES) for name in taken}
+
+
+def renew_jobs(
+    connection: Connection, worker: WorkerIdentity, identities: Iterable[str], until: int
+) -> None:
+    """Extend the leases of those of these jobs that the worker has."""
+    for names in _batches(identities):
+        chosen = LEASES.c.name.in_(names) & _held_by(worker)
+        connection.execute(update(LEASES).where(chosen).values(until=until))
+
+
+def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iterable[str]) -> None:
+    """End the leases of those of these jobs that the worker has."""
+    for names in _batches(identities):
+        connection.execute(delete(LEASES).where(LEASES.c.name.in_(names), _held_by(worker)))
+
+
+def forget_jobs(connection: Connection, before: int) -> None:
+    """Remove leases that ended before a time, so that a removed target leaves no row."""
+    connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
+
+
+def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, str]:
+    """Return the holders of these jobs, and lock the rows until this transaction ends."""
+    found: dict[str, str] = {}
+    columns = LEASES.c
+    for names in _batches(identities):
+        rows = select(columns.name, columns.holder).where(columns.name.in_(names))
+        for row in connection.execute(rows.order_by(columns.name).with_for_update()):
+            found[row.name.removeprefix(PROBES)] = row.holder
+    return found
+
+
+def finish_jobs(connection: Connection, slots: Mapping[str, int], until: int) -> None:
+    """Mark jobs as done for a slot each. Their targets may be probed again from ``until`` on."""
+    if slots:
+        rows = [
+            {"row": PROBES + identity, "done": finished(slot), "end": until}
+            for identity, slot in slots.items()
+        ]
+        connection.execute(_FINISH, rows)
+
+
+def _is_job() -> ColumnElement[bool]:
+    return LEASES.c.name.startswith(PROBES, autoescape=True)
+
+
+def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
+    return LEASES.c.holder.endswith(worker.holder(), autoescape=True)
+
+
+def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return True if the job that ``holder`` would take was done since it was planned."""
+    return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
+
+
+def _batches(identities: Iterable[str]) -> Iterable[list[str]]:
+    names = sorted({PROBES + identity for identity in identities})
+    return (names[at : at + _MAX_ROWS] for at in range(0, len(names), _MAX_ROWS))

@@ -1,0 +1,271 @@
+"""Results of probes in the store: sightings, probed locations, and certificates of CT logs.
+
+A sighting is a row for the time in which a location saw the same at one address. ``monitor``
+decides what extends a row and what ends it; the functions here only read and write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, delete, or_, select, text, update
+
+from certpin_watch.store.engine import insert
+from certpin_watch.store.tables.probes import LATEST, LOGGED, SIGHTINGS, VANTAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, TextClause
+
+ProbeKey = tuple[str, int, str, str]  # host, port, way, location
+
+_MAX_VALUES = 500  # in one statement
+# The key of an advisory lock of PostgreSQL. A hash, so that no other program has it by chance.
+_LOCK = int.from_bytes(hashlib.sha256(b"certpin watch sightings").digest()[:8], signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SightingRow:
+    """What a location saw at one address, from ``first_at`` to ``last_at`` in ``count`` probes.
+
+    The columns are described at ``SIGHTINGS``. ``id`` is 0 until the row is stored.
+    """
+
+    host: str
+    port: int
+    location: str
+    way: str
+    edge: str
+    address: str
+    outcome: str
+    served: bytes
+    verified: bytes
+    tls: str
+    problem: str
+    code: int
+    first_at: int
+    last_at: int
+    slot: int
+    count: int = 1
+    changes: int = 0
+    latest: bool = True
+    took: int = 0
+    id: int = 0
+
+    @property
+    def key(self) -> ProbeKey:
+        """The target and the location. Its rows differ in ``edge`` only."""
+        return self.host, self.port, self.way, self.location
+
+
+@dataclass(frozen=True, slots=True)
+class LocationRow:
+    """A location that hosts are probed from. Times are in seconds since 1970.
+
+    ``asked_at`` is when its probes were last scheduled, ``since`` when that began after the last
+    pause; ``heard_at`` is when its last result was stored, None if there was none.
+    """
+
+    name: str
+    since: int
+    asked_at: int
+    heard_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRow:
+    """A certificate in a log of Certificate Transparency, as described at ``LOGGED``."""
+
+    tbs: bytes
+    kind: str
+    key: bytes = b""
+    authorities: bytes = b""
+    names: str = ""
+    issuer: str = ""
+    log: str = ""
+    summary: str = ""
+    not_after: int = 0
+    first_at: int = 0
+    last_at: int = 0
+
+
+_SIGHTING_COLUMNS = tuple(
+    SIGHTINGS.c["vantage" if field.name == "location" else field.name]
+    for field in fields(SightingRow)
+)
+_LOCATION_COLUMNS = tuple(VANTAGES.c[field.name] for field in fields(LocationRow))
+_LOGGED_COLUMNS = tuple(LOGGED.c[field.name] for field in fields(LoggedRow))
+
+_EXTEND = (
+    update(SIGHTINGS)
+    .where(SIGHTINGS.c.id == bindparam("row"))
+    .values(
+        address=bindparam("new_address"),
+        first_at=bindparam("new_first"),
+        last_at=bindparam("new_last"),
+        slot=bindparam("new_slot"),
+        took=bindparam("new_took"),
+        count=SIGHTINGS.c.count + 1,
+    )
+)
+_END = update(SIGHTINGS).where(SIGHTINGS.c.id == bindparam("row")).values(latest=False)
+
+
+def lock_sightings(connection: Connection) -> None:
+    """Let no other process write sightings until this transaction ends.
+
+    Two services may store results for one target at once, and both would begin a row. (A lock of
+    the table would end every vacuum of it. SQLite has only one writer.)
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
+    """Return the rows of these hosts that have not ended."""
+    ordered = sorted(hosts)
+    found: list[SightingRow] = []
+    for at in range(0, len(ordered), _MAX_VALUES):
+        chosen = SIGHTINGS.c.host.in_(ordered[at : at + _MAX_VALUES])
+        found += _sightings(connection, and_(LATEST, chosen))
+    return found
+
+
+def latest_sightings_from(connection: Connection, location: str) -> list[SightingRow]:
+    """Return the rows of a location that have not ended."""
+    return _sightings(connection, and_(LATEST, SIGHTINGS.c.vantage == location))
+
+
+def sightings_between(connection: Connection, since: int, until: int) -> list[SightingRow]:
+    """Return the rows that have not ended, and those that ended in this time, both included."""
+    ended = SIGHTINGS.c.last_at.between(since, until)
+    return _sightings(connection, or_(SIGHTINGS.c.latest, ended))
+
+
+def write_sightings(
+    connection: Connection,
+    extended: Collection[SightingRow],
+    ended: Collection[SightingRow],
+    new: Collection[SightingRow],
+) -> None:
+    """Write what results change. The caller holds ``lock_sightings``.
+
+    Args:
+        connection: a transaction.
+        extended: rows with the address and times of one more probe; their count rises by one.
+        ended: rows that are not the latest any more.
+        new: rows to add.
+    """
+    if extended:
+        connection.execute(
+            _EXTEND,
+            [
+                {
+                    "row": row.id,
+                    "new_address": row.address,
+                    "new_first": row.first_at,
+                    "new_last": row.last_at,
+                    "new_slot": row.slot,
+                    "new_took": row.took,
+                }
+                for row in extended
+            ],
+        )
+    if ended:
+        connection.execute(_END, [{"row": row.id} for row in ended])
+    if new:
+        connection.execute(insert(connection, SIGHTINGS), [_values(row) for row in new])
+
+
+def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> None:
+    """End the rows of targets that are not probed any more, and remove such locations.
+
+    A server, a location or a trust anchor was removed from the settings or the pin file. Its last
+    result is history then: pages must not judge the host by it, nor call the location silent.
+
+    Args:
+        connection: a transaction that holds the monitor's lease.
+        probed: every target that is probed now, once for each location.
+    """
+    table = SIGHTINGS.c
+    chosen = select(table.id, table.host, table.port, table.way, table.vantage).where(LATEST)
+    ended = [{"row": row.id} for row in connection.execute(chosen) if tuple(row[1:]) not in probed]
+    if ended:
+        connection.execute(_END, ended)
+    names = {location for *_, location in probed}
+    connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))
+
+
+def probed_locations(connection: Connection) -> list[LocationRow]:
+    """Return every location that hosts are probed from."""
+    return [LocationRow(*row) for row in connection.execute(select(*_LOCATION_COLUMNS))]
+
+
+def note_scheduled(
+    connection: Connection, locations: Iterable[str], now: datetime, max_gap: int
+) -> None:
+    """Record that probes from these locations are scheduled now.
+
+    Args:
+        connection: a transaction.
+        locations: their names.
+        now: the current time.
+        max_gap: seconds. After a longer pause, ``since`` begins again, so that no location counts
+            as silent for the time in which the service did not run.
+    """
+    moment = int(now.timestamp())
+    scheduled = {row.name: row.asked_at for row in probed_locations(connection)}
+    for name in sorted(set(locations)):
+        values: dict[str, Any] = {"asked_at": moment}
+        if not 0 <= moment - scheduled.get(name, -1) <= max_gap:
+            values["since"] = moment
+        statement = insert(connection, VANTAGES).values(name=name, **{"since": moment} | values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def note_results(connection: Connection, locations: AbstractSet[str], moment: int) -> None:
+    """Record that results of these locations are stored at ``moment``, in seconds since 1970."""
+    for name in sorted(locations):
+        chosen = VANTAGES.c.name == name
+        connection.execute(update(VANTAGES).where(chosen).values(heard_at=moment))
+
+
+def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bool:
+    """Store a certificate of a log, or update its ``last_at``. Return True if it is new.
+
+    certspotter reports a certificate once for each log, and again for its precertificate, which has
+    the same ``tbs``.
+    """
+    moment = int(now.timestamp())
+    known = select(LOGGED.c.tbs).where(LOGGED.c.tbs == entry.tbs)
+    is_new = connection.execute(known).first() is None
+    row = replace(entry, first_at=moment, last_at=moment)
+    statement = insert(connection, LOGGED).values(asdict(row))
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["tbs"], set_={"last_at": moment})
+    )
+    return is_new
+
+
+def logged_since(connection: Connection, since: int) -> list[LoggedRow]:
+    """Return the certificates that were first reported at ``since`` or later."""
+    chosen = select(*_LOGGED_COLUMNS).where(LOGGED.c.first_at >= since)
+    return [LoggedRow(*row) for row in connection.execute(chosen)]
+
+
+def _sightings(
+    connection: Connection, condition: ColumnElement[bool] | TextClause
+) -> list[SightingRow]:
+    rows = connection.execute(select(*_SIGHTING_COLUMNS).where(condition))
+    return [SightingRow(*row) for row in rows]
+
+
+def _values(row: SightingRow) -> dict[str, Any]:
+    """Return the values of a new row; the database numbers it."""
+    values = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "id"}
+    return values | {"vantage": values.pop("location")}

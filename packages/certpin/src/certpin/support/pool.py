@@ -1,0 +1,70 @@
+"""A small pool of daemon threads for calls that block.
+
+The threads of ``concurrent.futures.ThreadPoolExecutor`` are joined when the interpreter ends, so a
+server that sends nothing would hold the program for a minute. Daemon threads are not joined.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+
+class DaemonPool:
+    """A context manager: at its end, calls that have not begun are dropped, and none is awaited.
+
+    Call its methods from one thread. A thread starts with each call, up to the limit.
+
+    Args:
+        max_threads: how many calls may run at once.
+        name: the name of the threads.
+    """
+
+    def __init__(self, max_threads: int, name: str) -> None:
+        self._max_threads = max_threads
+        self._name = name
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = 0
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        del exc
+        self._closed = True
+        for _ in range(self._threads):
+            self._calls.put(None)
+
+    def submit(self, call: Callable[[], Result]) -> Future[Result]:
+        """Run a call in a thread.
+
+        Returns:
+            Its future, which has the result or the error. It never ends if the pool closes before
+            the call begins.
+        """
+        future: Future[Result] = Future()
+        self._calls.put(lambda: _run(call, future))
+        if self._threads < self._max_threads:
+            self._threads += 1
+            Thread(target=self._work, daemon=True, name=self._name).start()
+        return future
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            if not self._closed:
+                call()
+
+
+def _run(call: Callable[[], Result], future: Future[Result]) -> None:
+    try:
+        future.set_result(call())
+    except BaseException as exc:  # noqa: BLE001  # raised again by future.result()
+        future.set_exception(exc)

@@ -38,6 +38,7 @@ ORDER = (
     {"pins"},
     {"pinfile", "tls", "probe", "formats", "reports"},
     {"lint", "clients", "rotation", "updates", "lab"},
+    {"publish"},
     {"cli", "pytest_plugin"},
     {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
 )

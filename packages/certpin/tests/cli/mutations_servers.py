@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _CHECKUP = "certpin/probe/checkup.py"
-_CONTENT = "certpin/updates/publish/content.py"
+_CONTENT = "certpin/publish/content.py"
 _EDITOR = "certpin/pinfile/editor.py"
 _POLICY = "certpin/pins/policy.py"
 _SERVERS = "certpin/pins/servers.py"
@@ -15,7 +15,7 @@ _CLI_SERVERS = "certpin/cli/servers.py"
 _COMMANDS = "tests/cli/test_servers.py::"
 _FILE = "tests/pinfile/test_servers.py::"
 _MODEL = "tests/pins/test_servers.py::"
-_SIGNED = "tests/updates/publish/test_sign.py::"
+_SIGNED = "tests/publish/test_sign.py::"
 
 MUTATIONS: list[Mutation] = [
     Mutation(

@@ -18,7 +18,7 @@ from certpin.formats.flutter.published import published
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
-from certpin.updates.publish.settings import load
+from certpin.publish.settings import load
 from certpin.x509.keys import new_private_key
 from certpin.x509.reader import read_certificates
 from tests import kit
@@ -27,8 +27,8 @@ from tests.cli._pinfiles import write
 from tests.cli._rotating import journal
 from tests.cli._terminal import on_terminal
 from tests.formats.flutter._app import App, verdict
+from tests.publish._firm import Client, Firm
 from tests.servers.softhsm import softhsm
-from tests.updates.publish._firm import Client, Firm
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -478,9 +478,9 @@ def test_a_weak_key_signs_nothing(run: Run) -> None:
 
 
 def test_without_the_extra_it_is_told(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("certpin.updates.publish")]:
+    for name in [name for name in sys.modules if name.startswith("certpin.publish")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("certpin.updates.publish", raising=False)
+    monkeypatch.delattr("certpin.publish", raising=False)
     monkeypatch.setitem(sys.modules, "tuf.api.metadata", None)
     monkeypatch.setitem(sys.modules, "tuf", None)
     for words in (["init", *INIT], ["status"], ["sign", "x"], ["add-key", "x", "--role", "root"]):

@@ -153,7 +153,7 @@ def test_settings_that_name_no_place_end_with_2(bank: Repository, run: Run, url:
 
 
 def test_where_no_place_is_named_the_fix_leads_to_one(bank: Repository, run: Run) -> None:
-    from certpin.updates.publish.settings import PublishSettings, text_of
+    from certpin.publish.settings import PublishSettings, text_of
 
     SETTINGS.write_text(text_of(PublishSettings()))
     done = run("publish", "push")

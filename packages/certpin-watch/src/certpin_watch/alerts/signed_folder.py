@@ -39,7 +39,7 @@ def roles_of(watched: WatchedSet, now: int) -> Iterator[Role]:
 
 def _lives(path: Path) -> dict[str, int]:
     """How many seconds a signature of each role holds, by ``publish.toml`` or by default."""
-    from certpin.updates.publish.settings import DEFAULT_DAYS, load
+    from certpin.publish.settings import DEFAULT_DAYS, load
 
     try:
         days = load(path).days

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from securesystemslib.signer import Key
 
-    from certpin.updates.publish.signing_plan import PendingSignature, SigningPolicy
+    from certpin.publish.signing_plan import PendingSignature, SigningPolicy
 
 
 def tuf_needed() -> AbstractContextManager[None]:
@@ -50,7 +50,7 @@ class PublishContext:
     @property
     def pending(self) -> tuple[PendingSignature, ...]:
         """The metadata that need signatures."""
-        from certpin.updates.publish.signing_plan import pending, prepare
+        from certpin.publish.signing_plan import pending, prepare
 
         return pending(prepare(self.policy, frozenset()))
 
@@ -63,8 +63,8 @@ def open_context(path: Path) -> PublishContext:
         JournalError: the journal is invalid.
     """
     with tuf_needed():
-        from certpin.updates.publish import content, folder, settings, state
-        from certpin.updates.publish.signing_plan import SigningPolicy
+        from certpin.publish import content, folder, settings, state
+        from certpin.publish.signing_plan import SigningPolicy
 
     here = path.parent / folder.FOLDER
     ours = settings.load(here / folder.SETTINGS)
@@ -94,7 +94,7 @@ def open_context(path: Path) -> PublishContext:
 def locked_context(path: Path) -> Iterator[PublishContext]:
     """Open the context for a command that writes, and keep other writers out meanwhile."""
     with tuf_needed():
-        from certpin.updates.publish import folder
+        from certpin.publish import folder
 
     with folder.held(path.parent / folder.FOLDER):
         yield open_context(path)
@@ -132,7 +132,7 @@ def kind_of(key: Key | None) -> str:
     """Return the type of a key, such as ``EC P-256``. The draft of a root may contain any data."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    from certpin.updates.publish.keys import public_key_of
+    from certpin.publish.keys import public_key_of
 
     public_key = public_key_of(key) if key else None
     if public_key is None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from certpin.cli.publish.context import PublishContext
     from certpin.cli.publish.signing_keys import SigningKey
     from certpin.pins import PinSet as AnyPinSet
-    from certpin.updates.publish.roots import Kind
-    from certpin.updates.publish.settings import PublishSettings
-    from certpin.updates.publish.sign import SigningResult
+    from certpin.publish.roots import Kind
+    from certpin.publish.settings import PublishSettings
+    from certpin.publish.sign import SigningResult
 
 
 @click.command()
@@ -112,10 +112,10 @@ def init(
     with tuf_needed():
         from tuf.api.metadata import Metadata
 
-        from certpin.updates.publish import folder, roots, settings
-        from certpin.updates.publish.sign import sign
-        from certpin.updates.publish.signing_plan import SigningPlan, SigningPolicy
-        from certpin.updates.publish.state import FolderState
+        from certpin.publish import folder, roots, settings
+        from certpin.publish.sign import sign
+        from certpin.publish.signing_plan import SigningPlan, SigningPolicy
+        from certpin.publish.state import FolderState
         from certpin.updates.trust import dart_shortage
 
     pins = PinSet.load(path)
@@ -156,7 +156,7 @@ def _why_not_flutter(pins: AnyPinSet) -> str:
 
 
 def _days(words: Sequence[str]) -> Mapping[str, int]:
-    from certpin.updates.publish.settings import DEFAULT_DAYS, check_days
+    from certpin.publish.settings import DEFAULT_DAYS, check_days
 
     days = dict(DEFAULT_DAYS)
     for word in words:
@@ -196,7 +196,7 @@ def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
     import tempfile
 
     from certpin.errors import ConfigError
-    from certpin.updates.publish import folder, settings
+    from certpin.publish import folder, settings
 
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{here.name}.", dir=here.parent))

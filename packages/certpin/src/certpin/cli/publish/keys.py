@@ -15,7 +15,7 @@ from certpin.cli.screen import fold
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.updates.publish.roots import Kind
+    from certpin.publish.roots import Kind
 
 
 @click.command("add-key")
@@ -70,9 +70,9 @@ def add_key(
     from certpin.cli.publish.signing_keys import Keyring
 
     with tuf_needed():
-        from certpin.updates.publish import folder
-        from certpin.updates.publish.sign import SigningResult
-        from certpin.updates.publish.signing_plan import draft_new_key
+        from certpin.publish import folder
+        from certpin.publish.sign import SigningResult
+        from certpin.publish.signing_plan import draft_new_key
 
     with locked_context(path) as context, Keyring(ask=ask_passphrase) as keyring:
         taken = keyring.take(place)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from certpin.cli.rotate.context import RotationFiles
     from certpin.errors import UpdateError
+    from certpin.publish.push import Pushed
+    from certpin.publish.settings import PublishSettings
     from certpin.rotation import DeployedVersions
-    from certpin.updates.publish.push import Pushed
-    from certpin.updates.publish.settings import PublishSettings
 
 
 @click.command()
@@ -48,10 +48,10 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     from certpin.cli.publish.context import tuf_needed
     from certpin.cli.rotate.context import RotationFiles
     from certpin.errors import UpdateError
-    from certpin.updates.publish.settings import load
+    from certpin.publish.settings import load
 
     with tuf_needed():
-        from certpin.updates.publish import folder
+        from certpin.publish import folder
 
     here = path.parent / folder.FOLDER
     with folder.held(here):
@@ -82,9 +82,9 @@ def _url(settings: PublishSettings, file: Path) -> str:
 def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: bool) -> Pushed:
     from certpin.cli.parallel import progress
     from certpin.pins import utc_now
-    from certpin.updates.publish.folder import FOLDER
-    from certpin.updates.publish.push import prepare, upload
-    from certpin.updates.publish.storage import open_storage
+    from certpin.publish.folder import FOLDER
+    from certpin.publish.push import prepare, upload
+    from certpin.publish.storage import open_storage
 
     beside = files.path.parent
     storage = open_storage(url, beside, settings.storage)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from certpin.cli.publish.context import PublishContext
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
-    from certpin.updates.publish.sign import SigningResult
-    from certpin.updates.publish.signing_plan import SigningPlan
+    from certpin.publish.sign import SigningResult
+    from certpin.publish.signing_plan import SigningPlan
 
 
 @click.command()
@@ -61,9 +61,9 @@ def sign(
     from certpin.cli.publish.signing_keys import open_signers
 
     with tuf_needed():
-        from certpin.updates.publish import folder
-        from certpin.updates.publish.sign import sign as signed_with
-        from certpin.updates.publish.signing_plan import prepare
+        from certpin.publish import folder
+        from certpin.publish.sign import sign as signed_with
+        from certpin.publish.signing_plan import prepare
 
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:
@@ -94,8 +94,8 @@ def _confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
 def _news(plan: SigningPlan, role: str) -> Iterator[str]:
     """Yield the changes: keys of a root, or changes of the pins for clients."""
     from certpin.pins.changes import changes
-    from certpin.updates.publish.content import Content
-    from certpin.updates.publish.roots import changes as changed_keys
+    from certpin.publish.content import Content
+    from certpin.publish.roots import changes as changed_keys
 
     state, content = plan.policy.state, plan.content
     if role == "root" and plan.root is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
     from certpin.hsm import TokenKey
-    from certpin.updates.publish.keys import KeySigner
+    from certpin.publish.keys import KeySigner
 
 ask_new_passphrase = click.option(
     "--ask-passphrase",
@@ -61,7 +61,7 @@ def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
         TokenError: a token can't be used.
     """
     from certpin.cli.keyref import signer_of
-    from certpin.updates.publish.keys import KeySigner
+    from certpin.publish.keys import KeySigner
 
     pin = cache(ask_pin)  # asked for once, for several keys of one token
     with ExitStack() as stack:
@@ -106,7 +106,7 @@ class Keyring:
     def _take(self, place: str) -> SigningKey:
         from certpin.cli.keyref import passphrase_of
         from certpin.hsm import is_on_token
-        from certpin.updates.publish.keys import KeySigner, held_elsewhere
+        from certpin.publish.keys import KeySigner, held_elsewhere
         from certpin.x509.signing import file_key
 
         if is_on_token(place):
@@ -122,7 +122,7 @@ class Keyring:
 
     def _on_token(self, place: str) -> SigningKey:
         from certpin.hsm import open_or_generate_key
-        from certpin.updates.publish.keys import KeySigner
+        from certpin.publish.keys import KeySigner
 
         key, made = open_or_generate_key(place, self._pin, "p256")
         self._stack.enter_context(key)
@@ -133,7 +133,7 @@ class Keyring:
 
     def _in_new_file(self, path: Path) -> SigningKey:
         from certpin.cli import keyfile
-        from certpin.updates.publish.keys import KeySigner
+        from certpin.publish.keys import KeySigner
         from certpin.x509.keys import new_private_key
         from certpin.x509.signing import file_key
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.cli.publish.context import PublishContext
-    from certpin.updates.publish.signing_plan import SigningPolicy
+    from certpin.publish.signing_plan import SigningPolicy
 
 
 @click.command()
 @pin_file_option
 @click.option(
     "--within",
-    type=click.IntRange(0, 3650),  # the longest lifetime of a signature (updates.publish.settings)
+    type=click.IntRange(0, 3650),  # the longest lifetime of a signature (publish.settings)
     metavar="DAYS",
     help="Warn this many days before something is past its date; by default when a third of its "
     "life is left.",

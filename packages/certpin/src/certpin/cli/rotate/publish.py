@@ -180,7 +180,7 @@ def _require_signable(path: Path) -> None:
         PinFileError: a trust file outside the folder, or a debug section.
     """
     try:
-        from certpin.updates.publish.content import read
+        from certpin.publish.content import read
     except ModuleNotFoundError:
         return
     read(path, flutter=False)

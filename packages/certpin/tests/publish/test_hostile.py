@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from certpin.cli.publish import status as publish_status
 from certpin.errors import ConfigError
-from tests.updates.publish._firm import Client, Firm, ident
+from tests.publish._firm import Client, Firm, ident
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

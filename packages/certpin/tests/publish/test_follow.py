@@ -10,10 +10,10 @@ import pytest
 from certpin import PinSet
 from certpin.updates import PinUpdater, UpdateSettings
 from tests import kit
+from tests.publish._firm import Firm
 from tests.updates._publisher import CHANNEL, HOST, pin_file
 from tests.updates._server import FolderServer
 from tests.updates.conftest import PATIENT
-from tests.updates.publish._firm import Firm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,11 +17,11 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from certpin.errors import ConfigError
 from certpin.pinfile import PinSet
-from certpin.updates.publish import content, folder, roots
-from certpin.updates.publish.keys import KeySigner
-from certpin.updates.publish.settings import PublishSettings
-from certpin.updates.publish.sign import SigningResult, sign
-from certpin.updates.publish.signing_plan import (
+from certpin.publish import content, folder, roots
+from certpin.publish.keys import KeySigner
+from certpin.publish.settings import PublishSettings
+from certpin.publish.sign import SigningResult, sign
+from certpin.publish.signing_plan import (
     PendingSignature,
     SigningPlan,
     SigningPolicy,
@@ -29,7 +29,7 @@ from certpin.updates.publish.signing_plan import (
     pending,
     prepare,
 )
-from certpin.updates.publish.state import FolderState, verify_contents
+from certpin.publish.state import FolderState, verify_contents
 from certpin.x509.keys import new_private_key
 from certpin.x509.signing import file_key
 from tests import kit

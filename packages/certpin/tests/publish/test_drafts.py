@@ -12,8 +12,8 @@ from tuf.api.metadata import Metadata
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from tests.publish._firm import DAY, Client, Firm, forged, ident, key, midnight
 from tests.updates._publisher import HOST, pin_file
-from tests.updates.publish._firm import DAY, Client, Firm, forged, ident, key, midnight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,7 +158,7 @@ def test_keys_that_flutter_apps_cannot_verify_are_refused_if_flutter_is_set(
     safe = key("safe", "ed25519")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            "tests.updates.publish._firm.key", lambda name: safe if name == "safe" else key(name)
+            "tests.publish._firm.key", lambda name: safe if name == "safe" else key(name)
         )
         with pytest.raises(ConfigError, match="Dart verifies 0 of the keys of targets") as caught:
             firm.add_key("safe", "targets", "targets")

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.updates.publish._firm import Client, Firm
+from tests.publish._firm import Client, Firm
+from tests.updates.conftest import served
+
+__all__ = ["board", "client", "firm", "new", "served"]
 
 if TYPE_CHECKING:
     from pathlib import Path

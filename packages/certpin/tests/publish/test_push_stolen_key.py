@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tuf.api.metadata import Metadata, MetaFile
 
-from tests.updates.publish._delivering import Delivered, delivering
-from tests.updates.publish.test_push import fork, refusal
+from tests.publish._delivering import Delivered, delivering
+from tests.publish.test_push import fork, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

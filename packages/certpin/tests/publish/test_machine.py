@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from certpin.errors import ConfigError
-from tests.updates.publish._firm import Client, Firm, ident
+from tests.publish._firm import Client, Firm, ident
 
 KINDS = st.sampled_from(["root", "targets", "online"])
 RENEWED = st.sampled_from(["", "", "", "root", "targets", "snapshot", "root targets"])

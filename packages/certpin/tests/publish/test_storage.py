@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, UpdateError
-from certpin.updates.publish.push import push
-from certpin.updates.publish.storage import (
+from certpin.publish.push import push
+from certpin.publish.storage import (
     FolderStorage,
     RemoteStorage,
     Storage,
     open_storage,
     refuse_unknown,
 )
+from tests.publish._delivering import Delivered, delivering
 from tests.servers._run import free_port
 from tests.servers.s3 import BUCKET, S3, s3
-from tests.updates.publish._delivering import Delivered, delivering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

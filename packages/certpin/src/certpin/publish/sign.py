@@ -16,9 +16,9 @@ from tuf.api.exceptions import ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Timestamp
 
 from certpin.errors import CertpinError, ConfigError
+from certpin.publish.content import LIMITS, Content
+from certpin.publish.state import is_complete, read_metadata, signers
 from certpin.updates import trust
-from certpin.updates.publish.content import LIMITS, Content
-from certpin.updates.publish.state import is_complete, read_metadata, signers
 from certpin.updates.refusals import as_update_error
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Root, Targets
 
-    from certpin.updates.publish.keys import KeySigner
-    from certpin.updates.publish.signing_plan import SigningPlan
+    from certpin.publish.keys import KeySigner
+    from certpin.publish.signing_plan import SigningPlan
 
     Keyring = Mapping[str, KeySigner]
 

@@ -9,11 +9,11 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from certpin.publish.settings import PublishSettings
 from certpin.updates import Limits
-from certpin.updates.publish.settings import PublishSettings
 from tests import kit
+from tests.publish._firm import DAY, Client, Firm, forged, ident, key, midnight, text
 from tests.updates._publisher import HOST, pin_file
-from tests.updates.publish._firm import DAY, Client, Firm, forged, ident, key, midnight, text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def test_every_kind_of_key_signs(new: Firm, tmp_path: Path, algorithm: KeyAlgori
     for name in names:
         key(name, algorithm)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("tests.updates.publish._firm.key", lambda name: key(name, algorithm))
+        patched.setattr("tests.publish._firm.key", lambda name: key(name, algorithm))
         new.begin((names[0],), (names[1],), names[2])
         new.sign(*names)
         assert Client(new, tmp_path / "client").follow() == 1
@@ -381,7 +381,7 @@ def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> 
 
 def test_more_than_clients_take_is_not_signed(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
     firm.publish(2)
-    monkeypatch.setattr("certpin.updates.publish.sign.LIMITS", Limits(target=100))
+    monkeypatch.setattr("certpin.publish.sign.LIMITS", Limits(target=100))
     with pytest.raises(ConfigError, match="100 are taken"):
         firm.sign("targets", "online")
     assert firm.waiting == {("targets", 1, 1)}

@@ -18,7 +18,7 @@ from tuf.api.serialization import SerializationError
 from tuf.api.serialization.json import CanonicalJSONSerializer
 
 from certpin.errors import ConfigError
-from certpin.updates.publish.keys import public_key_of
+from certpin.publish.keys import public_key_of
 from certpin.updates.trust import dart_shortage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key
     from tuf.api.metadata import Signed
 
-    from certpin.updates.publish.settings import PublishSettings
+    from certpin.publish.settings import PublishSettings
 
 
 Kind = Literal["root", "targets", "online"]

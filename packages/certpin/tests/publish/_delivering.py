@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from certpin.updates.publish.push import Pushed, push
-from certpin.updates.publish.storage import FolderStorage
+from certpin.publish.push import Pushed, push
+from certpin.publish.storage import FolderStorage
 from tests.updates._publisher import Repository
 from tests.updates._server import FolderServer
 from tests.updates.conftest import World
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Identity
-    from certpin.updates.publish.storage import Storage
+    from certpin.publish.storage import Storage
 
 
 class Delivered(World):

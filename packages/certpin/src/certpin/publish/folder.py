@@ -27,16 +27,16 @@ from tuf.api.serialization.json import JSONSerializer
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.disk import left_overs, put
+from certpin.publish.content import LIMITS
+from certpin.publish.state import FolderContents, pin_file_errors, read_metadata
 from certpin.support import locks
-from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.state import FolderContents, pin_file_errors, read_metadata
 from certpin.updates.trust import SignedMetadata, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from certpin.updates.publish.sign import SigningResult as Done
+    from certpin.publish.sign import SigningResult as Done
 
 FOLDER = "publish"
 SETTINGS = "publish.toml"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_PUBLISH = "certpin/updates/publish/"
-_SIGN = "tests/updates/publish/test_sign.py::test_"
-_DRAFTS = "tests/updates/publish/test_drafts.py::test_"
+_PUBLISH = "certpin/publish/"
+_SIGN = "tests/publish/test_sign.py::test_"
+_DRAFTS = "tests/publish/test_drafts.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -117,7 +117,7 @@ MUTATIONS: list[Mutation] = [
         "state.py",
         "            unreadable[role] = exc\n",
         "            raise\n",
-        "tests/updates/publish/test_folder.py::"
+        "tests/publish/test_folder.py::"
         "test_an_unreadable_draft_is_reported_and_the_timestamp_is_renewed",
     ),
     _rule(
@@ -125,14 +125,14 @@ MUTATIONS: list[Mutation] = [
         "folder.py",
         "    if path.is_symlink():\n",
         "    if False:\n",
-        "tests/updates/publish/test_folder.py::test_a_link_is_not_followed",
+        "tests/publish/test_folder.py::test_a_link_is_not_followed",
     ),
     Mutation(
         "what others left is not swept",
         "certpin/pinfile/disk.py",
         "if left and known.fullmatch(left[1]) and path.is_file()",
         "if left and path.is_file()",
-        "tests/updates/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
+        "tests/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
     ),
     _rule(
         "what is published stays in its folder",

@@ -14,10 +14,10 @@ import pytest
 from tuf.api.metadata import Metadata, Targets
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.updates.publish import folder
-from certpin.updates.publish.settings import DEFAULT_DAYS, PublishSettings, load, text_of
-from certpin.updates.publish.sign import SigningResult
-from tests.updates.publish._firm import DAY, Client, Firm, ident
+from certpin.publish import folder
+from certpin.publish.settings import DEFAULT_DAYS, PublishSettings, load, text_of
+from certpin.publish.sign import SigningResult
+from tests.publish._firm import DAY, Client, Firm, ident
 from tests.updates.test_crashes import in_a_child
 
 if TYPE_CHECKING:

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import UpdateError
-from certpin.updates.publish.push import push
-from certpin.updates.publish.storage import open_storage
+from certpin.publish.push import push
+from certpin.publish.storage import open_storage
 from scripts.record import FORBIDDEN
+from tests.publish._delivering import Delivered, Noted, delivering
+from tests.publish.test_storage import shown_by
 from tests.servers.s3 import BUCKET, s3
-from tests.updates.publish._delivering import Delivered, Noted, delivering
-from tests.updates.publish.test_storage import shown_by
 from tests.updates.test_crashes import die_at, in_a_child
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def test_clients_follow_at_every_moment_if_the_previous_keys_signed_too(
 
 
 def prepared(world: Delivered) -> tuple[str, ...]:
-    from certpin.updates.publish.push import prepare
+    from certpin.publish.push import prepare
 
     return prepare(world.site, world.storage, now=world.now).uploads
 
@@ -248,8 +248,8 @@ def test_killed_between_any_two_files_s3_has_the_old_set_or_the_new(
 _ON_A_SMALL_DISK = """
 import json, pathlib, subprocess, sys
 from certpin import UpdateError
-from certpin.updates.publish.push import push
-from certpin.updates.publish.storage import FolderStorage
+from certpin.publish.push import push
+from certpin.publish.storage import FolderStorage
 
 site, www = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "small", www], check=True)

@@ -15,17 +15,17 @@ import pytest
 import yaml
 
 from certpin.cli.publish import publish
-from certpin.updates.publish.settings import load
+from certpin.publish.settings import load
+from tests.publish._delivering import Delivered, delivering
 from tests.servers.nginx import nginx
 from tests.updates._publisher import CHANNEL
-from tests.updates.publish._delivering import Delivered, delivering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from certpin.lab import Identity
 
-PAGE = Path(__file__).parents[5] / "docs" / "delivery.md"
+PAGE = Path(__file__).parents[4] / "docs" / "delivery.md"
 FOREVER = "public, max-age=31536000, immutable"
 
 

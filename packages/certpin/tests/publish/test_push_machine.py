@@ -20,9 +20,9 @@ from hypothesis.stateful import (
 )
 
 from certpin import UpdateError
+from certpin.publish.push import push
+from certpin.publish.remote_state import follow, read_newest, read_roots, verify_newest
 from certpin.updates import Limits
-from certpin.updates.publish.push import push
-from certpin.updates.publish.remote_state import follow, read_newest, read_roots, verify_newest
 from tests import kit
 from tests.updates._publisher import HOST, Repository, pin_file
 

@@ -17,8 +17,8 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from certpin.errors import CertpinError, PinFileError
+from certpin.publish.content import LIMITS
 from certpin.updates import trust
-from certpin.updates.publish.content import LIMITS
 from certpin.updates.refusals import as_update_error
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import UpdateError
+from certpin.publish.push import prepare, push
+from certpin.publish.remote_state import read_roots
+from certpin.publish.storage import FolderStorage
 from certpin.updates import Limits
-from certpin.updates.publish.push import prepare, push
-from certpin.updates.publish.remote_state import read_roots
-from certpin.updates.publish.storage import FolderStorage
+from tests.publish._delivering import Delivered, Noted, delivering
 from tests.updates._publisher import HOST, Repository, pin_file
-from tests.updates.publish._delivering import Delivered, Noted, delivering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

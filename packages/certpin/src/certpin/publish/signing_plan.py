@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from tuf.api.metadata import Metadata, Root, Targets
 
 from certpin.errors import ConfigError
-from certpin.updates.publish import roots
-from certpin.updates.publish.content import Content, require_published
-from certpin.updates.publish.roots import same_bytes
-from certpin.updates.publish.state import is_complete, read_metadata, signers
+from certpin.publish import roots
+from certpin.publish.content import Content, require_published
+from certpin.publish.roots import same_bytes
+from certpin.publish.state import is_complete, read_metadata, signers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from securesystemslib.signer import Key
 
     from certpin.pins import PinSet
-    from certpin.updates.publish.roots import Kind
-    from certpin.updates.publish.settings import PublishSettings
-    from certpin.updates.publish.state import FolderState
+    from certpin.publish.roots import Kind
+    from certpin.publish.settings import PublishSettings
+    from certpin.publish.state import FolderState
     from certpin.updates.trust import SignedSet
 
 

@@ -30,8 +30,8 @@ from tuf.api.exceptions import RepositoryError
 
 from certpin.errors import UpdateError
 from certpin.pins import utc_now
-from certpin.updates.publish.content import LIMITS
-from certpin.updates.publish.remote_state import (
+from certpin.publish.content import LIMITS
+from certpin.publish.remote_state import (
     TIMESTAMP,
     follow,
     is_signed,
@@ -42,7 +42,7 @@ from certpin.updates.publish.remote_state import (
     target_path,
     verify_newest,
 )
-from certpin.updates.publish.storage import STORAGE, FolderStorage
+from certpin.publish.storage import STORAGE, FolderStorage
 from certpin.updates.trust import require_following, verify_metadata
 from certpin.x509 import printable
 
@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
     from tuf.api.metadata import Root
 
-    from certpin.updates.publish.remote_state import NewestMetadata
-    from certpin.updates.publish.storage import Storage
+    from certpin.publish.remote_state import NewestMetadata
+    from certpin.publish.storage import Storage
     from certpin.updates.trust import SignedSet, VerifiedMetadata
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_PUBLISH = "certpin/updates/publish/"
-_PUSH = "tests/updates/publish/test_push.py::test_"
-_STOLEN = "tests/updates/publish/test_push_stolen_key.py::test_"
-_STORAGE = "tests/updates/publish/test_storage.py::test_"
+_PUBLISH = "certpin/publish/"
+_PUSH = "tests/publish/test_push.py::test_"
+_STOLEN = "tests/publish/test_push_stolen_key.py::test_"
+_STORAGE = "tests/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
 
 

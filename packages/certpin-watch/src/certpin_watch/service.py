@@ -18,15 +18,15 @@ from certpin_watch import retention, telemetry
 from certpin_watch.alerts import run as alerts
 from certpin_watch.auth.listening import check_listening
 from certpin_watch.auth.origin import origin_of
-from certpin_watch.collector import awake, writer
-from certpin_watch.collector.app import Collector
-from certpin_watch.collector.intake import open_intake
+from certpin_watch.collector import writer
+from certpin_watch.collector.app import Collector, open_intake
+from certpin_watch.collector.intake import check_in
+from certpin_watch.collector.settings import nats_address
 from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth
 from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
 from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
-from certpin_watch.nats_address import nats_address
 from certpin_watch.secret import look_up_all
 from certpin_watch.store.postgresql import weaknesses
 from certpin_watch.store.queries.freshness import workers
@@ -116,7 +116,7 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
             server = make_server(settings.listen, logged, settings.tls)
             tasks: dict[str, BackgroundTask] = {
                 **TASKS,
-                "awake": partial(awake.run, takes=intake.is_ready),
+                "awake": partial(check_in, is_ready=intake.is_ready),
             }
             background = asyncio.create_task(run_tasks(tasks, watch, stop, health))
             try:

@@ -61,7 +61,7 @@ class ServiceSettings:
     tls: tuple[Path, Path] | None = None
     access: access.Settings = field(default_factory=access.Settings)
     alerts: alerts.Settings = field(default_factory=alerts.Settings)
-    collector: collector.Settings = field(default_factory=collector.Settings)
+    collector: collector.CollectorSettings = field(default_factory=collector.CollectorSettings)
     log: logs.LogSettings = field(default_factory=logs.LogSettings)
     monitor: monitor.Settings = field(default_factory=monitor.Settings)
     retention: retention.RetentionSettings = field(default_factory=retention.RetentionSettings)

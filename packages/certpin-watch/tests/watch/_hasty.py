@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from certpin.cli.main import main
 from certpin_watch.alerts import look, outbox
-from certpin_watch.collector import jetstream, stream
+from certpin_watch.collector import jetstream
 from certpin_watch.monitor import handout, scheduler, settings
 from certpin_watch.store import failures
 from certpin_watch.store.queries import capacity
@@ -17,10 +17,10 @@ from certpin_watch.store.queries import capacity
 if __name__ == "__main__":
     look._TERM = scheduler._MIN_LEASE = 9  # seconds that a lease outlasts its holder
     outbox._FIRST = 3  # seconds until a message is sent again that may not have been
-    stream._ACK_WAIT = 4.0  # until another writer gets the work
+    jetstream._ACK_WAIT = 4.0  # until another writer gets the work
     handout.LEASE = 4  # until another worker does
     failures._FAILURE_COUNTS = 1.0  # until what could not be written is past
-    jetstream._PATIENCE = 2.0  # until a message must be stored
+    jetstream._PUBLISH = 2.0  # until a message must be stored
     capacity._QUEUE_LATE = 7  # seconds until what waits is late
     settings._DURATIONS["interval"] = timedelta(seconds=2)
     main()

@@ -16,8 +16,8 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from certpin.errors import ConfigError
-from certpin_watch import broker
-from certpin_watch.broker import LostPlaceError, Place
+from certpin_watch.collector import jetstream as broker
+from certpin_watch.collector.jetstream import ConsumerGoneError, PullConsumer
 from tests.servers._run import free_port, running, scratch
 from tests.servers.nats import nats as server
 from tests.watch.test_examples import EXAMPLES
@@ -36,18 +36,18 @@ def url() -> Iterator[str]:
 
 
 async def _with_place(url: str, name: str, then: Any) -> Any:
-    client = await broker.connect(url)
+    client = await broker.connect_client(url)
     try:
         jetstream = client.jetstream()
         await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
         config = ConsumerConfig(durable_name="taker", ack_policy=AckPolicy.EXPLICIT)
-        return await then(jetstream, await Place.take(client, jetstream, name, config))
+        return await then(jetstream, await PullConsumer.open(client, jetstream, name, config))
     finally:
         await client.close()
 
 
 def test_a_message_that_says_to_be_the_servers_word_is_a_message(url: str) -> None:
-    async def then(jetstream: Any, place: Place) -> list[bytes]:
+    async def then(jetstream: Any, place: PullConsumer) -> list[bytes]:
         for status in _STATUSES:
             await jetstream.publish("ONE.x", status.encode(), headers={"Status": status})
         found = [*await place.fetch(3, 0.5), *await place.fetch(10, 0.5)]
@@ -60,10 +60,10 @@ def test_a_message_that_says_to_be_the_servers_word_is_a_message(url: str) -> No
 
 
 def test_a_place_in_a_stream_that_is_gone_is_not_waited_at(url: str) -> None:
-    async def then(jetstream: Any, place: Place) -> None:
+    async def then(jetstream: Any, place: PullConsumer) -> None:
         assert await place.fetch(10, 0.01) == []
         await jetstream.delete_stream("TWO")
-        with pytest.raises(LostPlaceError):
+        with pytest.raises(ConsumerGoneError):
             await place.fetch(10, 0.01)
 
     asyncio.run(_with_place(url, "TWO", then))
@@ -86,7 +86,7 @@ def test_no_password_goes_to_a_tls_address_in_clear_text() -> None:
             port = listening.sockets[0].getsockname()[1]
             address = f"tls://watch:a-password@127.0.0.1:{port}"
             with pytest.raises((OSError, nats.errors.Error, TimeoutError)):
-                await broker.connect(
+                await broker.connect_client(
                     address, connect_timeout=0.5, allow_reconnect=False, max_reconnect_attempts=1
                 )
 
@@ -100,7 +100,7 @@ def test_a_client_of_nats_that_goes_about_it_otherwise_is_refused(
 ) -> None:
     monkeypatch.setattr(Client, "_process_info", lambda *_: None)  # as before 2.10
     with pytest.raises(ConfigError, match="nats-py"):
-        asyncio.run(broker.connect("tls://watch:a-password@127.0.0.1:1"))
+        asyncio.run(broker.connect_client("tls://watch:a-password@127.0.0.1:1"))
 
 
 def test_the_server_of_the_example_lets_in_only_the_services() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from certpin.errors import ConfigError
-from certpin_watch.nats_address import nats_address
+from certpin_watch.collector.settings import nats_address
 from certpin_watch.secret import Secret
 
 PASSWORD = "letters4and9digits"
@@ -56,6 +56,6 @@ def test_clear_text_to_another_machine_is_refused(written: str) -> None:
     ],
 )
 def test_what_is_no_address_is_refused(written: str) -> None:
-    with pytest.raises(ConfigError, match="no address of a NATS server") as refused:
+    with pytest.raises(ConfigError, match="not the address of a NATS server") as refused:
         nats_address(Secret(written.format(PASSWORD)))
     assert PASSWORD not in str(refused.value)

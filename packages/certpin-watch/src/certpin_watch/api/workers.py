@@ -14,10 +14,8 @@ from certpin.errors import InputError, StoreError
 from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal
 from certpin_watch.auth.require import require
 from certpin_watch.auth.roles import WORKER
-from certpin_watch.collector.body import BodyReader
-from certpin_watch.collector.rate import AtOnce
-from certpin_watch.collector.refusals import GoneError
-from certpin_watch.collector.refusals import RefusedError as BodyRefusedError
+from certpin_watch.collector.body import BodyReader, ConcurrencyLimit, GoneError
+from certpin_watch.collector.body import RefusedError as BodyRefusedError
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.handout import hand_out_jobs, store_results
 from certpin_watch.monitor.results import (
@@ -60,12 +58,12 @@ class _Bounds(NamedTuple):
     """What workers may use: threads of all of them, and requests of each token."""
 
     threads: CapacityLimiter
-    of_token: AtOnce
+    of_token: ConcurrencyLimit
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
     """Both addresses."""
-    bounds = _Bounds(CapacityLimiter(_AT_ONCE), AtOnce(_OF_TOKEN))
+    bounds = _Bounds(CapacityLimiter(_AT_ONCE), ConcurrencyLimit(_OF_TOKEN))
 
     @require(WORKER)
     async def jobs(request: Request) -> Response:
@@ -114,7 +112,7 @@ async def _answered(
 
 
 @contextmanager
-def _admitted(of_token: AtOnce, token: str) -> Iterator[None]:
+def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
     """Count a request of a token. Raises ``RefusedError`` if it has too many."""
     try:
         if not of_token.enter(token):

@@ -33,8 +33,8 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     import asyncio
 
     from certpin.errors import ConfigError
+    from certpin_watch.collector.settings import nats_address
     from certpin_watch.logs import configure
-    from certpin_watch.nats_address import nats_address
     from certpin_watch.settings import parse_listen
     from certpin_watch.store.schema import prepare
 
@@ -69,4 +69,4 @@ async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json:
         else:
             click.echo(f"certpin: writing (process {os.getpid()})", err=True)
         async with serve_health(address, watch.store) as health:
-            await run(watch, stop, health)
+            await run(watch, stop, health.needs)

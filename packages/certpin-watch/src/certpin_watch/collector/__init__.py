@@ -1,1 +1,14 @@
-"""The collector: takes reports in, and says 2xx only when they are durable."""
+"""The collector: receives reports of clients and counts them in the store.
+
+In the order in which a report travels:
+
+- ``app``: the endpoint, its refusals and its limits for each source; opens the intake.
+- ``body``: reads, decompresses and parses a body within limits.
+- ``decode``: from a document to the fields that are counted; the payload of the stream.
+- ``intake``: concurrent reports share one transaction.
+- ``jetstream`` and ``writer``: with NATS, reports wait in a stream until a writer counts them.
+- ``counting``: counts a batch in one transaction (statements: ``store.counting``).
+- ``grouping``: decides which reports are the same, and how much is kept. Pure.
+- ``samples``: keeps a few reports without the fields that identify a device.
+- ``settings``: the table ``[collector]``.
+"""

@@ -1,67 +1,73 @@
-"""The way in for reports: a plain ASGI application that can do nothing else.
+"""The endpoint for reports: an ASGI application that accepts reports and nothing else.
 
-1. What the headers tell is refused before a byte of the body is read: method, host, type, length,
-   encoding, and a source that sent too much.
-2. The body is read against a deadline, unpacked and parsed within bounds.
-3. certpin's own reports are read straight into what is counted (``direct``). Of everything else, a
-   codec of ``certpin.reports`` says what it is.
-4. The intake makes it durable. Then, and only then, the answer is 204.
+1. It checks the headers before it reads the body: method, host, type, length, encoding, and the
+   rate of the source.
+2. It reads the body within a time limit, and decompresses and parses it within limits (``body``).
+3. It decodes certpin's own reports directly, and all others with a codec of ``certpin.reports``
+   (``decode``).
+4. The intake makes the reports durable. Only then the answer is 204.
 
-Whoever sends reports is not known and needs no login. Nothing that was sent is sent back.
+Clients are anonymous and need no login. An answer contains nothing that the client sent.
 """
 
 from __future__ import annotations
 
-import logging
 import time
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from certpin.errors import FormatError
 from certpin.reports.codecs import JSON_TYPE, decode
-from certpin_watch.collector.body import BodyReader, encoding_of, parse, unpack
-from certpin_watch.collector.direct import read_report
-from certpin_watch.collector.grouping import HOUR
-from certpin_watch.collector.rate import AtOnce, Rates
-from certpin_watch.collector.received import Failure, Received, told
-from certpin_watch.collector.refusals import (
+from certpin_watch.addresses import client_address, in_networks, network_of, parse_address
+from certpin_watch.collector.body import (
+    BodyReader,
+    ConcurrencyLimit,
     GoneError,
-    NotDurableError,
     RefusedError,
-    away,
-    bad,
-    no_report,
+    bad_request,
+    encoding_of,
+    parse,
     too_large,
-    too_many,
+    unpack,
     unsupported,
 )
-from certpin_watch.collector.samples import Taste, sample_of
-from certpin_watch.collector.sources import Sources
+from certpin_watch.collector.decode import Failure, ReceivedBody, read_report, records_of
+from certpin_watch.collector.grouping import HOUR
+from certpin_watch.collector.intake import NotDurableError, StoreIntake
+from certpin_watch.collector.samples import SampleFilter, sample_of
+from certpin_watch.collector.settings import require_nats
 from certpin_watch.counters import COUNTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
     from datetime import datetime
 
+    from certpin_watch.addresses import Network
     from certpin_watch.collector.body import Receive
+    from certpin_watch.collector.decode import ClientRecord
     from certpin_watch.collector.intake import Intake
-    from certpin_watch.collector.received import Holding
+    from certpin_watch.collector.jetstream import JetStreamIntake
+    from certpin_watch.collector.settings import CollectorSettings
     from certpin_watch.snapshot import Watch
 
     Message = MutableMapping[str, Any]
     Send = Callable[[Message], Awaitable[None]]
 
-_log = logging.getLogger("certpin.watch.collector")
-
 _JSON = JSON_TYPE.encode()
 _TYPES = {_JSON, b"application/reports+json"}
-_TASTES = 10_000  # looks that are remembered
+_MAX_REMEMBERED = 10_000  # different bodies, for samples
+_CACHED = 4096  # addresses
 
 # Browsers send reports from any page, and never with credentials (Reporting API, section 3.5).
 _ANY_ORIGIN = (b"access-control-allow-origin", b"*")
-_NOT_KEPT = (b"cache-control", b"no-store")
+_NO_STORE = (b"cache-control", b"no-store")
 _ACCEPTED = {"type": "http.response.start", "status": 204, "headers": [_ANY_ORIGIN]}
 _PREFLIGHT = {
     "type": "http.response.start",
@@ -76,8 +82,143 @@ _PREFLIGHT = {
 _END = {"type": "http.response.body", "body": b""}
 
 
+class Collector:
+    """The ASGI application.
+
+    Args:
+        watch: settings, store and clock.
+        intake: makes reports durable.
+        steady: a clock in seconds that never goes back.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        intake: Intake,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = watch.settings.collector
+        self._settings = settings
+        self._clock = watch.clock
+        self._steady = steady
+        self._intake = intake
+        self._hosts = {host.encode() for host in settings.hosts}
+        self._sources = SourcePrefixes(settings, watch.settings.access.believed)
+        self._rates = RateLimit(settings.rate, settings.burst, settings.most_sources, steady)
+        self._concurrency = ConcurrencyLimit(settings.at_once)
+        self._bodies = BodyReader(settings.most_bytes, settings.body_seconds)
+        self._sample_filter = SampleFilter(settings.samples, _MAX_REMEMBERED)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, unless the client disconnected."""
+        start = self._steady()
+        try:
+            if scope["method"] == "OPTIONS":
+                answer = _PREFLIGHT
+            else:
+                await self._accept(scope, receive)
+                answer = _ACCEPTED
+        except RefusedError as exc:
+            status = await _refuse(send, exc)
+        except NotDurableError as exc:
+            status = await _refuse(send, _unavailable(exc))
+        except GoneError:
+            return
+        else:
+            await send(answer)
+            await send(_END)
+            status = 204
+        COUNTERS.answered(status, self._steady() - start)
+
+    async def _accept(self, scope: Message, receive: Receive) -> None:
+        head = _read_head(scope["headers"])
+        content_type = self._check_head(scope, head)
+        encoding = encoding_of(head.encoding)
+        client = scope.get("client")
+        source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
+        if seconds := self._rates.take(source):
+            raise _too_many(seconds)
+        try:  # a slow body holds a connection: a source may have only a few
+            if not self._concurrency.enter(source):
+                raise _too_many(1)
+            data = await self._bodies.read(receive)
+        finally:
+            self._concurrency.leave(source)
+        data = unpack(data, encoding, self._settings.most_bytes)
+        if body := self._decode(data, content_type, source):
+            await self._intake.accept(body)
+
+    def _check_head(self, scope: Message, head: _Head) -> bytes:
+        """Check the headers; return the Content-Type without its parameters."""
+        if scope["method"] != "POST":
+            raise RefusedError(
+                HTTPStatus.METHOD_NOT_ALLOWED, "reports are sent with POST", "send a POST"
+            )
+        if self._hosts and _name(head.host) not in self._hosts:
+            raise bad_request(
+                "this service does not have the host of the request",
+                "check the address in report_to",
+            )
+        content_type = head.content_type.partition(b";")[0].strip().lower()
+        if content_type not in _TYPES:
+            raise unsupported(
+                "the Content-Type is not that of a report",
+                "send application/json or application/reports+json",
+            )
+        if head.length and not head.length.isdigit():
+            raise bad_request(
+                "the Content-Length is not a number", "send the length of the body in bytes"
+            )
+        # No client sends that many digits, and Python needs long to convert them.
+        if len(head.length) > 19 or int(head.length or 0) > self._settings.most_bytes:
+            raise too_large(self._settings.most_bytes)
+        return content_type
+
+    def _decode(self, data: bytes, content_type: bytes, source: str) -> ReceivedBody | None:
+        """Return what is made durable: None if a browser reported nothing that is counted."""
+        now = self._clock()
+        failure = read_report(data, source) if content_type == _JSON else None
+        records = (failure,) if failure else self._run_codec(data, content_type, source, now)
+        if not records:
+            return None
+        at = int(now.timestamp())
+        return ReceivedBody(at, source, records, self._sample(data, records[0], at), len(data))
+
+    def _run_codec(
+        self, data: bytes, content_type: bytes, source: str, now: datetime
+    ) -> tuple[Failure | ClientRecord, ...]:
+        document = parse(data, self._settings.most_depth)
+        try:
+            reports = decode(document, content_type.decode("latin-1"), now)
+        except FormatError as exc:
+            raise RefusedError(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                exc.problem,
+                exc.fix or "docs/collector.md has the formats",
+            ) from exc
+        if len(reports) > self._settings.most_reports:
+            raise too_large(self._settings.most_bytes)
+        if len(reports) > 1:
+            self._rates.charge(source, len(reports) - 1)
+        return records_of(reports, source)
+
+    def _sample(self, data: bytes, record: Failure | ClientRecord, at: int) -> bytes:
+        """Return the sample of a body, if it is one of the first few of its kind; or nothing."""
+        if not isinstance(record, Failure):
+            return b""
+        fields = (
+            *(record.host, record.reason, record.served, record.verified, record.kind),
+            *(record.pin_set, record.version, record.app, record.app_version),
+            *(record.platform, record.network),
+        )
+        if not self._sample_filter.wants(fields, at - at % HOUR):
+            return b""
+        document = parse(data, self._settings.most_depth)
+        return sample_of(document, self._settings.most_sample_bytes)
+
+
 class _Head(NamedTuple):
-    """The headers that matter here. Those that came twice are joined, as RFC 9110 5.3 has it."""
+    """The headers that are used. Repeated ones are joined (RFC 9110, 5.3)."""
 
     host: bytes = b""
     content_type: bytes = b""
@@ -95,148 +236,27 @@ _NAMES = {
 }
 
 
-class Collector:
-    """The ASGI application. ``clock`` and ``steady`` are the time, and one that never goes back."""
-
-    def __init__(
-        self,
-        watch: Watch,
-        intake: Intake,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
-        settings = watch.settings.collector
-        self._settings = settings
-        self._clock = watch.clock
-        self._steady = steady
-        self._intake = intake
-        self._hosts = {host.encode() for host in settings.hosts}
-        self._sources = Sources(settings, watch.settings.access.believed)
-        self._rates = Rates(settings.rate, settings.burst, settings.most_sources, steady)
-        self._at_once = AtOnce(settings.at_once)
-        self._bodies = BodyReader(settings.most_bytes, settings.body_seconds)
-        self._taste = Taste(settings.samples, _TASTES)
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, unless the client hung up."""
-        start = self._steady()
-        try:
-            if scope["method"] == "OPTIONS":
-                answer = _PREFLIGHT
-            else:
-                await self._take(scope, receive)
-                answer = _ACCEPTED
-        except RefusedError as exc:
-            status = await _refuse(send, exc)
-        except NotDurableError as exc:
-            status = await _refuse(send, away(exc))
-        except GoneError:
-            return
-        else:
-            await send(answer)
-            await send(_END)
-            status = 204
-        COUNTERS.answered(status, self._steady() - start)
-
-    async def _take(self, scope: Message, receive: Receive) -> None:
-        head = _read_head(scope["headers"])
-        essence = self._look_at(scope, head)
-        encoding = encoding_of(head.encoding)
-        client = scope.get("client")
-        source = self._sources.prefix(client[0] if client else "", head.forwarded.decode("latin-1"))
-        if seconds := self._rates.take(source):
-            raise too_many(seconds)
-        try:  # bodies that come slowly are few for each source: they hold a connection each
-            if not self._at_once.enter(source):
-                raise too_many(1)
-            data = await self._bodies.read(receive)
-        finally:
-            self._at_once.leave(source)
-        data = unpack(data, encoding, self._settings.most_bytes)
-        if received := self._received(data, essence, source):
-            await self._intake.accept(received)
-
-    def _look_at(self, scope: Message, head: _Head) -> bytes:
-        """Check the headers; return the Content-Type without its parameters."""
-        if scope["method"] != "POST":
-            raise RefusedError(
-                HTTPStatus.METHOD_NOT_ALLOWED, "reports are posted here", "send a POST"
-            )
-        if self._hosts and _name(head.host) not in self._hosts:
-            raise bad("this is not the host that was asked for", "check the address in report_to")
-        essence = head.content_type.partition(b";")[0].strip().lower()
-        if essence not in _TYPES:
-            raise unsupported(
-                "the Content-Type is none of a report",
-                "send application/json or application/reports+json",
-            )
-        if head.length and not head.length.isdigit():
-            raise bad("the Content-Length is no number", "send the length of the body")
-        # So many digits are no length that anybody sends, and an int of them takes its time.
-        if len(head.length) > 19 or int(head.length or 0) > self._settings.most_bytes:
-            raise too_large(self._settings.most_bytes)
-        return essence
-
-    def _received(self, data: bytes, essence: bytes, source: str) -> Received | None:
-        """Return what is to be made durable: None if a browser reported nothing that matters."""
-        now = self._clock()
-        failure = read_report(data, source) if essence == _JSON else None
-        said = (failure,) if failure else self._decoded(data, essence, source, now)
-        if not said:
-            return None
-        at = int(now.timestamp())
-        return Received(at, source, said, self._sample(data, said[0], at), len(data))
-
-    def _decoded(
-        self, data: bytes, essence: bytes, source: str, now: datetime
-    ) -> tuple[Failure | Holding, ...]:
-        """Return what a codec makes of the body. Raises ``RefusedError``."""
-        document = parse(data, self._settings.most_depth)
-        try:
-            reports = decode(document, essence.decode("latin-1"), now)
-        except FormatError as exc:
-            raise no_report(exc.problem, exc.fix or "docs/collector.md has the formats") from exc
-        if len(reports) > self._settings.most_reports:
-            raise too_large(self._settings.most_bytes)
-        if len(reports) > 1:
-            self._rates.charge(source, len(reports) - 1)
-        return told(reports, source)
-
-    def _sample(self, data: bytes, failure: Failure | Holding, at: int) -> bytes:
-        """Return the body as it is kept, if it is one of the first few of its kind; or nothing."""
-        if not isinstance(failure, Failure):
-            return b""
-        looks = (
-            *(failure.host, failure.reason, failure.served, failure.verified, failure.kind),
-            *(failure.pin_set, failure.version, failure.app, failure.app_version),
-            *(failure.platform, failure.network),
-        )
-        if not self._taste.wants(looks, at - at % HOUR):
-            return b""
-        document = parse(data, self._settings.most_depth)
-        return sample_of(document, self._settings.most_sample_bytes)
-
-
 def _read_head(headers: Iterable[tuple[bytes, bytes]]) -> _Head:
     found = [b"", b"", b"", b"", b""]
     for name, value in headers:
-        if (place := _NAMES.get(name)) is not None:
-            found[place] = found[place] + b"," + value if found[place] else value
+        if (index := _NAMES.get(name)) is not None:
+            found[index] = found[index] + b"," + value if found[index] else value
     return _Head(*found)
 
 
 def _name(host: bytes) -> bytes:
-    """The Host without its port."""
+    """Return the Host without its port."""
     if host.startswith(b"["):
         return host.partition(b"]")[0][1:].lower()
     return host.partition(b":")[0].lower()
 
 
 async def _refuse(send: Send, refused: RefusedError) -> int:
-    """One line of JSON: what is wrong, and what to do."""
+    """Send the problem and its fix as one line of JSON; return the status."""
     body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
     headers = [
         _ANY_ORIGIN,
-        _NOT_KEPT,
+        _NO_STORE,
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
     ]
@@ -247,3 +267,122 @@ async def _refuse(send: Send, refused: RefusedError) -> int:
     await send({"type": "http.response.start", "status": int(refused.status), "headers": headers})
     await send({"type": "http.response.body", "body": body})
     return int(refused.status)
+
+
+def _too_many(retry: int) -> RefusedError:
+    return RefusedError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "your network sends too many reports",
+        f"wait {retry} s, and send each report once",
+        retry,
+    )
+
+
+def _unavailable(exc: NotDurableError) -> RefusedError:
+    return RefusedError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        exc.problem,
+        f"send it again in {exc.retry} s: it is not counted yet",
+        exc.retry,
+    )
+
+
+class SourcePrefixes:
+    """Maps addresses to network prefixes, so that no address is stored or shown.
+
+    ``X-Forwarded-For`` is used only if a ``trusted`` proxy sent it.
+    """
+
+    def __init__(self, settings: CollectorSettings, trusted: tuple[Network, ...] = ()) -> None:
+        self._trusted = trusted
+        self._bits = {4: settings.ipv4_prefix, 6: settings.ipv6_prefix}
+        self._prefix: Callable[[str], str] = lru_cache(_CACHED)(self._find_prefix)
+        self._is_trusted: Callable[[str], bool] = lru_cache(_CACHED)(self._find_trust)
+
+    def prefix(self, peer: str, forwarded: str) -> str:
+        """Return the client's network, as in ``192.0.2.0/24``; empty if it is unknown."""
+        if not self._trusted:
+            return self._prefix(peer)
+        return self._prefix(client_address(peer, forwarded, self._is_trusted))
+
+    def _find_prefix(self, text: str) -> str:
+        return network_of(parse_address(text), self._bits)
+
+    def _find_trust(self, text: str) -> bool:
+        return in_networks(text, self._trusted)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+
+
+class RateLimit:
+    """A token bucket for each source: ``rate`` reports a second, ``burst`` at once.
+
+    If ``max_sources`` have a bucket, the one that was unused longest is dropped. A client with very
+    many networks thereby avoids the limit, and then the size of the queue limits it. ``clock``
+    never goes back.
+    """
+
+    def __init__(
+        self, rate: float, burst: float, max_sources: int, clock: Callable[[], float]
+    ) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._max_sources = max_sources
+        self._clock = clock
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, source: str) -> int:
+        """Take one token. Return 0, or the seconds until there is one."""
+        now = self._clock()
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            bucket = self._new(source, now)
+        else:
+            self._buckets.move_to_end(source)
+            filled = bucket.left + (now - bucket.at) * self._rate
+            bucket.left = min(filled, self._burst)
+            bucket.at = now
+        if bucket.left < 1:
+            return ceil((1 - bucket.left) / self._rate)
+        bucket.left -= 1
+        return 0
+
+    def charge(self, source: str, tokens: int) -> None:
+        """Take more tokens for a body with several reports, below zero if necessary."""
+        if bucket := self._buckets.get(source):
+            bucket.left -= tokens
+
+    def _new(self, source: str, now: float) -> _Bucket:
+        if len(self._buckets) >= self._max_sources:
+            self._buckets.popitem(last=False)
+        bucket = self._buckets[source] = _Bucket(self._burst, now)
+        return bucket
+
+
+@asynccontextmanager
+async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
+    """Open the intake of the settings: JetStream if they name a NATS server, else the store.
+
+    Accepted reports are durable when the block ends. If the NATS server is away, the intake keeps
+    connecting in the background, and ``accept`` raises meanwhile.
+
+    Raises:
+        ConfigError: the client library of NATS is missing.
+    """
+    intake = StoreIntake(watch) if watch.settings.nats is None else _jetstream(watch)
+    intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.close()
+
+
+def _jetstream(watch: Watch) -> JetStreamIntake:
+    require_nats()
+    from certpin_watch.collector.jetstream import JetStreamIntake
+
+    return JetStreamIntake(watch)

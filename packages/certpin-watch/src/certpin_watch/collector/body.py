@@ -1,21 +1,21 @@
-"""From the bytes of a request to a document: bounded, whatever was sent."""
+"""Read the body of a request within limits, whatever the client sends.
+
+Size, time, nesting and the number of bodies that a source may send at once are limited. Everything
+beyond them, and everything that can't be read, raises ``RefusedError``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import Counter
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import brotli
 import msgspec
 
-from certpin_watch.collector.refusals import (
-    GoneError,
-    RefusedError,
-    bad,
-    too_large,
-    unsupported,
-)
+from certpin.errors import CertpinError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,60 +27,129 @@ _ENCODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "br": "b
 _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-class BodyReader:
-    """Reads bodies of at most ``most`` bytes, each within ``seconds``.
+class RefusedError(CertpinError):
+    """A request that is answered with 4xx or 503.
 
-    One timer watches all bodies, since a timer of its own for each would cost as much as reading
-    it. They have the same deadline, so the one that came first is always the next to be late.
+    ``retry`` is in seconds; 0 if another attempt can't succeed.
     """
 
-    def __init__(self, most: int, seconds: float) -> None:
-        self._most = most
+    def __init__(self, status: HTTPStatus, problem: str, fix: str, retry: int = 0) -> None:
+        super().__init__(f"{problem} ({fix})")
+        self.status = status
+        self.problem = problem
+        self.fix = fix
+        self.retry = retry
+
+
+class GoneError(CertpinError):
+    """The client disconnected before its body was complete, and gets no answer."""
+
+
+def bad_request(problem: str, fix: str) -> RefusedError:
+    """Return the refusal of a request that can't be read."""
+    return RefusedError(HTTPStatus.BAD_REQUEST, problem, fix)
+
+
+def too_large(max_bytes: int) -> RefusedError:
+    """Return the refusal of a body over the limit."""
+    return RefusedError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body has more than {max_bytes} bytes",
+        "send fewer reports at once, or shorter chains",
+    )
+
+
+def unsupported(problem: str, fix: str) -> RefusedError:
+    """Return the refusal of an unknown type or encoding."""
+    return RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem, fix)
+
+
+class ConcurrencyLimit:
+    """Limits how many bodies of one source are being received at the same time.
+
+    The server limits the connections of all clients together, and one source that sends its bodies
+    slowly must not use all of them. Idle connections, and those that send their headers slowly, are
+    not counted here.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._now: Counter[str] = Counter()
+
+    def enter(self, source: str) -> bool:
+        """Count one more body. Return True if it is within the limit.
+
+        Call ``leave`` afterwards in both cases.
+        """
+        self._now[source] += 1
+        return self._now[source] <= self._limit
+
+    def leave(self, source: str) -> None:
+        """Count one body less."""
+        self._now[source] -= 1
+        if not self._now[source]:
+            del self._now[source]
+
+
+class BodyReader:
+    """Reads bodies of at most ``max_bytes``, each within ``seconds``.
+
+    One timer watches all bodies, because a timer for each would cost as much as reading it. All
+    have the same time limit, so the oldest body is always the next to expire.
+    """
+
+    def __init__(self, max_bytes: int, seconds: float) -> None:
+        self._max_bytes = max_bytes
         self._seconds = seconds
         self._since: dict[asyncio.Task[Any], float] = {}  # the oldest first
         self._late: set[asyncio.Task[Any]] = set()
-        self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop that a timer is set in
+        self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop that has a timer
 
     async def read(self, receive: Receive) -> bytes:
-        """Return the body as it was sent. Raises ``RefusedError`` and ``GoneError``."""
+        """Return the body as it was sent.
+
+        Raises:
+            RefusedError: it is too long, or took too long.
+            GoneError: the client disconnected.
+        """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # noqa: S101  # a coroutine that runs has a task
         self._since[task] = loop.time()
         if self._timed_in is not loop:
             self._timed_in = loop
-            loop.call_later(self._seconds, self._look)
+            loop.call_later(self._seconds, self._cancel_late)
         try:
             pieces: list[bytes] = []
-            left = self._most
+            left = self._max_bytes
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise GoneError("the client hung up")
+                    raise GoneError("the client disconnected")
                 piece = message.get("body", b"")
                 left -= len(piece)
                 if left < 0:
-                    raise too_large(self._most)
+                    raise too_large(self._max_bytes)
                 if not message.get("more_body", False):
                     return b"".join((*pieces, piece)) if pieces else bytes(piece)
                 pieces.append(piece)
         except asyncio.CancelledError as exc:
             if task in self._late and not task.uncancel():
-                raise bad(
-                    f"the body was not there after {self._seconds:g} s", "send it at once"
+                raise bad_request(
+                    f"the body was not complete after {self._seconds:g} s", "send it without pauses"
                 ) from exc
             raise
         finally:
             del self._since[task]
             self._late.discard(task)
 
-    def _look(self) -> None:
-        """Cancel reads that are late, and look again when the next one would be."""
+    def _cancel_late(self) -> None:
+        """Cancel reads over their time limit, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timed_in = None
         for task, since in self._since.items():
             if since + self._seconds > loop.time():
                 self._timed_in = loop
-                loop.call_at(since + self._seconds, self._look)
+                loop.call_at(since + self._seconds, self._cancel_late)
                 return
             if task not in self._late:
                 self._late.add(task)
@@ -88,78 +157,96 @@ class BodyReader:
 
 
 def encoding_of(header: bytes) -> str:
-    """The Content-Encoding: ``gzip``, ``br`` or nothing. Raises ``RefusedError``."""
+    """Return the Content-Encoding: ``gzip``, ``br`` or nothing.
+
+    Raises:
+        RefusedError: it is unknown.
+    """
     encoding = header.decode("latin-1").strip().lower()
     try:
         return _ENCODINGS[encoding]
     except KeyError as exc:
         raise unsupported(
-            "this Content-Encoding is not known here", "send gzip, br or identity"
+            "the Content-Encoding is not supported", "send gzip, br or identity"
         ) from exc
 
 
-def unpack(data: bytes, encoding: str, most: int) -> bytes:
-    """Undo what ``encoding_of`` returned; stop at the limit. Raises ``RefusedError``."""
+def unpack(data: bytes, encoding: str, max_bytes: int) -> bytes:
+    """Decompress a body, and stop at the limit.
+
+    Args:
+        data: the body as it was sent.
+        encoding: from ``encoding_of``.
+        max_bytes: the limit for the result.
+
+    Raises:
+        RefusedError: it is too large, incomplete, or not of this encoding.
+    """
     if not encoding:
         return data
-    return _gunzip(data, most) if encoding == "gzip" else _unbrotli(data, most)
+    return _gunzip(data, max_bytes) if encoding == "gzip" else _unbrotli(data, max_bytes)
 
 
-def _gunzip(data: bytes, most: int) -> bytes:
+def _gunzip(data: bytes, max_bytes: int) -> bytes:
     unpacker = zlib.decompressobj(_GZIP)
     try:
-        found = unpacker.decompress(data, most + 1)
+        found = unpacker.decompress(data, max_bytes + 1)
     except zlib.error as exc:
         raise _broken("gzip") from exc
-    return _whole(found, most, "gzip", unpacker.eof and not unpacker.unused_data)
+    return _complete(found, max_bytes, "gzip", unpacker.eof and not unpacker.unused_data)
 
 
-def _unbrotli(data: bytes, most: int) -> bytes:
-    """With a limit on what comes out: without, 80 bytes fill the memory (CVE-2025-6176)."""
+def _unbrotli(data: bytes, max_bytes: int) -> bytes:
+    """Limit the output while decompressing: else 80 bytes fill the memory (CVE-2025-6176)."""
     unpacker = brotli.Decompressor()
     try:
-        found = unpacker.process(data, output_buffer_limit=most + 1)
+        found = unpacker.process(data, output_buffer_limit=max_bytes + 1)
     except brotli.error as exc:
         raise _broken("br") from exc
-    return _whole(found, most, "br", unpacker.is_finished())
+    return _complete(found, max_bytes, "br", unpacker.is_finished())
 
 
-def _whole(found: bytes, most: int, encoding: str, ended: bool) -> bytes:
-    if len(found) > most:
-        raise too_large(most)
+def _complete(found: bytes, max_bytes: int, encoding: str, ended: bool) -> bytes:
+    if len(found) > max_bytes:
+        raise too_large(max_bytes)
     if not ended:
         raise _broken(encoding)
     return found
 
 
 def _broken(encoding: str) -> RefusedError:
-    return bad(f"the body is not whole {encoding}", "pack it anew, in one piece")
+    return bad_request(f"the body is not complete {encoding}", "compress it again, in one piece")
 
 
-def parse(data: bytes, most_depth: int) -> Any:
-    """The JSON document (RFC 8259). Raises ``RefusedError``.
+def parse(data: bytes, max_depth: int) -> Any:
+    """Return the JSON document (RFC 8259).
 
     Of two members with the same name the last counts, as with most parsers.
+
+    Raises:
+        RefusedError: it is not JSON, or nested deeper than ``max_depth``.
     """
     try:
         document = _JSON.decode(data)
     except RecursionError as exc:
-        raise _too_deep(most_depth) from exc
+        raise _too_deep(max_depth) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise bad(f"the body is not JSON: {exc}", "send one JSON document in UTF-8") from exc
-    # No document is deeper than it has brackets; few have so many that it must be walked.
-    if data.count(b"{") + data.count(b"[") > most_depth and _deeper(document, most_depth):
-        raise _too_deep(most_depth)
+        raise bad_request(
+            f"the body is not JSON: {exc}", "send one JSON document in UTF-8"
+        ) from exc
+    # No document is deeper than its number of brackets: few documents have to be walked.
+    if data.count(b"{") + data.count(b"[") > max_depth and _is_deeper(document, max_depth):
+        raise _too_deep(max_depth)
     return document
 
 
-def _deeper(value: object, most: int) -> bool:
+def _is_deeper(value: object, levels: int) -> bool:
     if isinstance(value, dict):
-        return most == 0 or any(_deeper(each, most - 1) for each in value.values())
+        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value.values())
     if isinstance(value, list):
-        return most == 0 or any(_deeper(each, most - 1) for each in value)
+        return levels == 0 or any(_is_deeper(item, levels - 1) for item in value)
     return False
 
 
-def _too_deep(most: int) -> RefusedError:
-    return bad(f"the document is more than {most} levels deep", "send a report")
+def _too_deep(levels: int) -> RefusedError:
+    return bad_request(f"the document is nested more than {levels} levels deep", "send a report")

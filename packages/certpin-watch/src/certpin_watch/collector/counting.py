@@ -1,271 +1,476 @@
 """Count a batch of reports in one transaction: each identity once, for as long as it is kept.
 
-1. Identities are written down first; one that is there belongs to a repeat, which ends here. On
-   PostgreSQL a late report has a second one, for when its day's partition is dropped.
-2. Chains and certificates are stored once, by digest (``chains``).
-3. What is new is counted in its group, and groups are folded where an hour is full (``grouping``).
-4. The same is added to the sums of its day (``sums``).
-5. A few samples of each group are kept.
-6. It is noted from which networks each chain is told (``networks``).
+1. Insert the identities. An identity that is stored belongs to a repeat, which is not counted. On
+   PostgreSQL a late report has a second identity, for when its day's partition is dropped.
+2. Store new chains and certificates by digest.
+3. Count new reports in their groups, folded if the hour is full (``grouping``).
+4. Add the same numbers to the sums of the day.
+5. Keep a few samples of each group.
+6. Record from which networks each chain was reported.
 
-Whoever brings something that is not there yet (a chain, a group, a sample) holds the budget before
-he looks how much room there is, so that nobody else takes it meanwhile. What only counts more waits
-for nobody. Rows are written in the order of their keys: two writers then wait for each other, and
-never in a circle. All of it happens in the caller's transaction or not at all.
+A transaction that brings a new chain, group or sample locks the budget before it counts the free
+room, so that no other transaction takes the room meanwhile. One that only raises counts waits for
+no lock. Rows are written in the order of their keys: two writers wait for each other, and never in
+a circle. All of it happens in the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import astuple
-from sqlalchemy import func, select
 
-from certpin_watch.collector.chains import store_chains
+from certpin_watch.addresses import provider_network
+from certpin_watch.collector.decode import Failure
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    DAY,
     HOUR,
-    Group,
-    Room,
-    Taken,
+    Capacity,
+    CheckInCapacity,
+    CountingLimits,
+    GroupCounts,
+    RecentChains,
+    chain_fits,
+    check_in_folds,
+    day_of,
     every_fold,
+    fold,
     group_of,
     key_of,
+    own_step,
     place,
+    place_check_ins,
+    step_of,
+    trait_key,
 )
-from certpin_watch.collector.known import Hour, Known, by_hour
-from certpin_watch.collector.networks import note_networks, origin
-from certpin_watch.collector.presences import Space, count_presences
-from certpin_watch.collector.received import Failure
-from certpin_watch.collector.samples import keep_samples
-from certpin_watch.collector.statements import (
-    execute_many,
-    existing,
-    insert_identities,
-    upsert_groups,
+from certpin_watch.collector.samples import OfferedSample, keep_samples
+from certpin_watch.store import counting, quota
+from certpin_watch.store.chains import (
+    ChainRecord,
+    ReportedChain,
+    chain_record,
+    insert_reported_chains,
+    lock_chain_inserts,
+    missing_chains,
+    new_certificate_sizes,
 )
-from certpin_watch.collector.sums import add_up, find_spots
-from certpin_watch.store import quota
+from certpin_watch.store.counting import CheckInGroup, ReportGroup, ReportOrigin
 from certpin_watch.store.identities import FIRST_DATED, punctual_from, undated
-from certpin_watch.store.tables.reports import REPORT_GROUPS
+from certpin_watch.store.tables.columns import TRAITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from certpin_watch.collector.chains import Digests
-    from certpin_watch.collector.received import Holding, Received
+    from certpin_watch.collector.decode import ClientRecord, ReceivedBody
+
+    # The digest for each list of certificates; None if there was no room for the chain.
+    Digests = dict[tuple[bytes, ...], bytes | None]
+    Placed = dict[ReportGroup, tuple[bytes, ReportGroup]]
+    SumKey = tuple[int, int]  # the row numbers of place and traits
+
+MAX_ORIGINS = 64  # origins that are recorded of a network in a day
+
+_FULL = 4  # hours' worth of groups that a day's sums have room for
+_CACHED_HOURS = 3  # the current hour, and those of reports that waited in a stream
+_MAX_MARKS = 50_000
+
+_wide_network = lru_cache(4096)(provider_network)
+
+
+@dataclass
+class HourCache:
+    """Rows of an hour that are known to be stored.
+
+    ``groups`` has the sums of each group by its key, ``chains`` digests, and ``marks`` hashes of
+    origins.
+    """
+
+    groups: dict[bytes, SumKey] = field(default_factory=dict)
+    chains: set[bytes] = field(default_factory=set)
+    marks: set[int] = field(default_factory=set)
+
+
+class RowCache:
+    """The rows that this process knows to be stored, so that it need not ask again. It is bounded
+    by the number of hours and by what an hour has room for.
+    """
+
+    def __init__(self) -> None:
+        self._hours: OrderedDict[int, HourCache] = OrderedDict()
+
+    def of(self, hour: int) -> HourCache:
+        """Return what is known of an hour."""
+        if hour not in self._hours:
+            self._hours[hour] = HourCache()
+            if len(self._hours) > _CACHED_HOURS:
+                self._hours.popitem(last=False)
+        return self._hours[hour]
+
+    def learn(self, found: Mapping[int, HourCache]) -> None:
+        """Remember what a transaction wrote or read. Call it only after the commit."""
+        for hour, new in found.items():
+            known = self.of(hour)
+            known.groups |= new.groups
+            known.chains |= new.chains
+            if len(known.marks) > _MAX_MARKS:  # nothing else bounds networks times hosts and chains
+                known.marks.clear()
+            known.marks |= new.marks
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What a batch came to; ``hours`` is what is in the store once it is committed."""
+class BatchResult:
+    """The numbers of a batch. ``hours`` is what is stored once the transaction is committed."""
 
     reports: int = 0
     repeats: int = 0
     folded: int = 0
-    hours: Mapping[int, Hour] = field(default_factory=dict)
+    hours: Mapping[int, HourCache] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How much is kept."""
-
-    room: Room
-    samples: int = 3
-    most_samples: int = 10_000
-    space: Space = field(default_factory=Space)
-
-
-class New(NamedTuple):
-    """A report that was not counted yet, and the body that it came in."""
+class NewFailure(NamedTuple):
+    """A report that was not counted before, and the body that it came in."""
 
     failure: Failure
-    body: Received
+    body: ReceivedBody
 
     @property
     def hour(self) -> int:
-        """The hour in which it came, by our clock."""
+        """The hour of its arrival."""
         return self.body.at - self.body.at % HOUR
 
 
-def count(connection: Connection, batch: Sequence[Received], rules: Rules, known: Known) -> Counted:
-    """Count what is new of it. Once the transaction is committed, ``known`` may learn the hours."""
-    failures, holdings, repeats = _first_seen(connection, batch)
-    found = by_hour()
+def count(
+    connection: Connection, batch: Sequence[ReceivedBody], limits: CountingLimits, known: RowCache
+) -> BatchResult:
+    """Count the new reports of a batch.
+
+    Args:
+        connection: a transaction that may write.
+        batch: bodies in any order.
+        limits: how much is kept.
+        known: rows that are stored. After the commit it may learn the result's ``hours``.
+    """
+    capacity = limits.capacity
+    failures, check_ins, repeats = _first_seen(connection, batch)
+    found: defaultdict[int, HourCache] = defaultdict(HourCache)
     alike = _alike(failures)
-    chains = store_chains(connection, [each[0] for each in alike], rules.room, known, found)
-    members: dict[Group, list[New]] = defaultdict(list)
-    for each in alike:
-        members[_group(each[0], chains)] += each
-    offered = any(each.body.sample for each in failures)
-    if rules.samples and offered:
+    chains = _store_chains(connection, [same[0] for same in alike], capacity, known, found)
+    members: dict[ReportGroup, list[NewFailure]] = defaultdict(list)
+    for same in alike:
+        members[_group(same[0], chains)] += same
+    offered = any(new.body.sample for new in failures)
+    if limits.samples and offered:
         quota.lock_usage(connection)
-    placed = _places(connection, list(members), rules.room, known)
-    spots = _spots(connection, dict(placed.values()), rules.room, known)
-    _count_groups(connection, members, placed, spots)
-    _note(connection, members, rules.room, known, found)
+    placed = _place_groups(connection, list(members), capacity, known)
+    sums = _find_sums(connection, dict(placed.values()), capacity, known)
+    _count_groups(connection, members, placed, sums)
+    _record_origins(connection, members, capacity, known, found)
     if offered:
-        keep_samples(connection, _samples(members, placed), rules)
-    count_presences(connection, holdings, rules.space)
+        keep_samples(connection, _offered_samples(members, placed), limits)
+    _count_check_ins(connection, check_ins, limits.check_ins)
     for key, group in placed.values():
-        found[group.hour].groups[key] = spots[key]
-    folded = sum(len(members[each]) for each, (_, group) in placed.items() if group.folded)
-    return Counted(len(failures) + len(holdings), repeats, folded, found)
-
-
-def _alike(failures: Iterable[New]) -> list[list[New]]:
-    """Put those together that say the same in the same hour: most of a batch does."""
-    found: dict[tuple[Any, ...], list[New]] = defaultdict(list)
-    for each in failures:
-        # All fields but the identities, which are the first and the last.
-        found[each.hour, *astuple(each.failure)[1:-1]].append(each)
-    return list(found.values())
-
-
-def _samples(
-    members: Mapping[Group, Sequence[New]], placed: Mapping[Group, tuple[bytes, Group]]
-) -> list[tuple[bytes, New]]:
-    """Return those that came with a sample, with the keys of their groups."""
-    pairs = ((placed[group][0], each) for group, new in members.items() for each in new)
-    return [(key, each) for key, each in pairs if each.body.sample]
+        found[group.hour].groups[key] = sums[key]
+    folded = sum(len(members[asked]) for asked, (_, group) in placed.items() if group.folded)
+    return BatchResult(len(failures) + len(check_ins), repeats, folded, found)
 
 
 def _first_seen(
-    connection: Connection, batch: Sequence[Received]
-) -> tuple[list[New], list[tuple[Holding, int]], int]:
-    """Reports that are new, presences that are new with their moment, and the number of repeats."""
-    bodies = [(each, body) for body in batch for each in body.told]
-    owners: dict[bytes, int] = {}  # of each identity, who had it first in this batch
+    connection: Connection, batch: Sequence[ReceivedBody]
+) -> tuple[list[NewFailure], list[tuple[ClientRecord, int]], int]:
+    """Return new failures, new client records with their times, and the number of repeats."""
+    bodies = [(record, body) for body in batch for record in body.records]
+    owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it
     again = set()
-    punctual = FIRST_DATED  # SQLite: no report is late, since rows go by the time of arrival
+    punctual = FIRST_DATED  # SQLite: no report is late, because rows expire by time of arrival
     if connection.dialect.name != "sqlite":
         punctual = punctual_from(max((body.at for body in batch), default=0))
-    for number, (each, _) in enumerate(bodies):
-        first = owners.setdefault(each.identity, number)
-        second = owners.setdefault(each.also, number) if each.also else number
+    for number, (record, _) in enumerate(bodies):
+        first = owners.setdefault(record.identity, number)
+        second = owners.setdefault(record.also, number) if record.also else number
         if first != number or second != number:
             again.add(number)
-        if FIRST_DATED <= each.identity < punctual:
-            for key in filter(None, (each.identity, each.also)):
+        if FIRST_DATED <= record.identity < punctual:
+            for key in filter(None, (record.identity, record.also)):
                 if owners.setdefault(undated(key), number) != number:
                     again.add(number)
     if not bodies:
         return [], [], 0
     rows = [(key, bodies[owners[key]][1].at) for key in sorted(owners)]
-    there = owners.keys() - insert_identities(connection, rows)
-    again.update([owners[key] for key in there])
+    stored = owners.keys() - counting.insert_identities(connection, rows)
+    again.update([owners[key] for key in stored])
     new = [pair for number, pair in enumerate(bodies) if number not in again]
-    failures = [New(each, body) for each, body in new if isinstance(each, Failure)]
-    holdings = [(each, body.at) for each, body in new if not isinstance(each, Failure)]
-    return failures, holdings, len(bodies) - len(new)
+    failures = [NewFailure(record, body) for record, body in new if isinstance(record, Failure)]
+    check_ins = [(record, body.at) for record, body in new if not isinstance(record, Failure)]
+    return failures, check_ins, len(bodies) - len(new)
 
 
-def _group(new: New, chains: Digests) -> Group:
+def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
+    """Collect reports of one hour that say the same: most reports of a batch do."""
+    found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
+    for new in failures:
+        # All fields but the identities, which are the first and the last.
+        found[new.hour, *astuple(new.failure)[1:-1]].append(new)
+    return list(found.values())
+
+
+def _store_chains(
+    connection: Connection,
+    failures: Sequence[NewFailure],
+    capacity: Capacity,
+    known: RowCache,
+    found: defaultdict[int, HourCache],
+) -> Digests:
+    """Store new chains, and add all that are stored then to ``found``."""
+    chains: dict[tuple[bytes, ...], ChainRecord] = {(): chain_record(())}
+    unknown: dict[bytes, ReportedChain] = {}
+    hours: dict[bytes, int] = {}
+    for new in failures:
+        for certificates in (new.failure.served, new.failure.verified):
+            if certificates in chains:
+                continue
+            chain = chains[certificates] = chain_record(certificates)
+            if chain.digest not in known.of(new.hour).chains:
+                share = capacity.share(new.failure.host)
+                unknown[chain.digest] = ReportedChain(chain, new.body.at, new.body.source, share)
+                hours[chain.digest] = new.hour
+    refused = _keep_chains(connection, unknown, capacity) if unknown else set()
+    for digest in unknown.keys() - refused:
+        found[hours[digest]].chains.add(digest)
+    return {
+        certificates: None if chain.digest in refused else chain.digest
+        for certificates, chain in chains.items()
+    }
+
+
+def _keep_chains(
+    connection: Connection, unknown: dict[bytes, ReportedChain], capacity: Capacity
+) -> set[bytes]:
+    """Store chains while there is room, and return the digests of the others."""
+    lock_chain_inserts(connection)
+    absent = missing_chains(connection, {digest: told.chain for digest, told in unknown.items()})
+    if not absent:
+        return set()
+    used = quota.lock_usage(connection)
+    absent = missing_chains(connection, absent)  # another process may have stored it meanwhile
+    recent = RecentChains(used)
+    since = max((unknown[digest].at for digest in absent), default=0) - HOUR
+    # A row that is more than an hour ahead is from a clock that ran ahead: it would stay recent.
+    for share, source, number in counting.new_chains_by_source(connection, since, since + 2 * HOUR):
+        recent.add(share, source, number)
+    kept: list[ReportedChain] = []
+    sizes = new_certificate_sizes(connection, absent.values())
+    for digest in sorted(absent):
+        told = unknown[digest]
+        size = told.chain.row_size + sum(sizes.get(key, 0) for key, _ in told.chain.by_digest)
+        if chain_fits(told.share, told.source, size, recent, capacity):
+            kept.append(told)
+            recent.add(told.share, told.source)
+            recent.used += size
+            for key, _ in told.chain.by_digest:
+                sizes.pop(key, None)
+    quota.add_usage(connection, insert_reported_chains(connection, kept))
+    return absent.keys() - {told.chain.digest for told in kept}
+
+
+def _group(new: NewFailure, chains: Digests) -> ReportGroup:
     served, verified = chains[new.failure.served], chains[new.failure.verified]
     group = group_of(new.failure, new.body.at, served or b"", verified or b"")
     left_out = served is None or verified is None
     return group._replace(folded=CHAINS_LEFT_OUT) if left_out else group
 
 
-def _places(
-    connection: Connection, groups: Sequence[Group], room: Room, known: Known
-) -> dict[Group, tuple[bytes, Group]]:
-    """Key and group for each; the store is asked about those that are not known."""
-    placed: dict[Group, tuple[bytes, Group]] = {}
-    strange: dict[int, list[Group]] = defaultdict(list)
+def _place_groups(
+    connection: Connection, groups: Sequence[ReportGroup], capacity: Capacity, known: RowCache
+) -> Placed:
+    """Return key and group for each. Only groups that are not cached need a query."""
+    placed: Placed = {}
+    unknown: dict[int, list[ReportGroup]] = defaultdict(list)
     for group in groups:
         key = key_of(group)
         if key in known.of(group.hour).groups:
             placed[group] = key, group
         else:
-            strange[group.hour].append(group)
-    if strange:
+            unknown[group.hour].append(group)
+    if unknown:
         quota.lock_usage(connection)
-    for hour, unknown in strange.items():
-        taken = _taken(connection, hour)
-        rooms = ((taken.hour, room.groups), (taken.day, room.groups_a_day))
-        full = any(count + len(unknown) > most // 4 for count, most in rooms)
-        if full:
-            taken.shares = _shares(connection, hour, room)
-        asked = every_fold(unknown, room) if full else {key_of(group) for group in unknown}
-        there = existing(connection, REPORT_GROUPS.c.key, asked)
-        placed |= place(unknown, there, taken, room)
+    for hour, new in unknown.items():
+        taken = GroupCounts(*counting.count_groups(connection, hour))
+        limits = ((taken.hour, capacity.groups), (taken.day, capacity.groups_a_day))
+        nearly_full = any(number + len(new) > limit // 4 for number, limit in limits)
+        if nearly_full:
+            taken.shares = _by_share(counting.groups_by_host(connection, hour), capacity)
+        keys = every_fold(new, capacity) if nearly_full else {key_of(group) for group in new}
+        stored = counting.existing_groups(connection, keys)
+        placed |= place(new, stored, taken, capacity)
     return placed
 
 
-def _taken(connection: Connection, hour: int) -> Taken:
-    """How many groups this hour has, and its day."""
-    table, day = REPORT_GROUPS.c, hour - hour % DAY
-    counts = select(func.count()).select_from(REPORT_GROUPS)
-    in_day = counts.where(table.hour >= day, table.hour < day + DAY)
-    return Taken(
-        connection.execute(counts.where(table.hour == hour)).scalar_one(),
-        connection.execute(in_day).scalar_one(),
-    )
-
-
-def _shares(connection: Connection, hour: int, room: Room) -> Counter[str]:
-    """How many of them each part of what is watched has."""
-    table = REPORT_GROUPS.c
-    rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
+def _by_share(hosts: Iterable[tuple[str, int]], capacity: Capacity) -> Counter[str]:
     found: Counter[str] = Counter()
-    for host, number in connection.execute(rows):
-        found[room.share(host)] += number
+    for host, number in hosts:
+        found[capacity.share(host)] += number
     return found
 
 
-def _note(
-    connection: Connection,
-    members: Mapping[Group, Sequence[New]],
-    room: Room,
-    known: Known,
-    found: Mapping[int, Hour],
-) -> None:
-    """From where each chain is told; of one that is not kept, that something failed."""
-    new = set()
-    for group, reports in members.items():
-        met = group.verified or group.served
-        before, told = known.of(group.hour).told, found[group.hour].told
-        share = room.share(group.host)
-        for _, body in reports:
-            mark = hash((body.source, group.host, met))
-            if mark not in before and mark not in told:
-                told.add(mark)
-                new.add(origin(body.at, body.source, share, met))
-    note_networks(connection, new)
+def _find_sums(
+    connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: Capacity, known: RowCache
+) -> dict[bytes, SumKey]:
+    """Return the sums to which each group adds. Only groups that are not cached need a query.
+
+    Sums are folded if their day is full, while the groups keep their details. No sum has the
+    verified chain.
+    """
+    cached = {key: known.of(group.hour).groups for key, group in groups.items()}
+    found = {key: hour[key] for key, hour in cached.items() if key in hour}
+    unknown = {key: group for key, group in groups.items() if key not in found}
+    if not unknown:
+        return found
+    folded = _fold_sums(connection, unknown, capacity)
+    traits = {key: tuple(getattr(sums, name) for name in TRAITS) for key, sums in folded.items()}
+    places = {key: (sums.host, sums.served) for key, sums in folded.items()}
+    # In the order of hours: the last day of each row is the one that is stored.
+    ordered = sorted(unknown, key=lambda key: unknown[key].hour)
+    days = {key: day_of(unknown[key].hour) for key in ordered}
+    digests = {key: trait_key(values) for key, values in traits.items()}
+    wanted = {digests[key]: (traits[key], day) for key, day in days.items()}
+    trait_rows = counting.save_traits(connection, wanted)
+    place_rows = counting.save_places(connection, {places[key]: day for key, day in days.items()})
+    return found | {key: (place_rows[places[key]], trait_rows[digests[key]]) for key in unknown}
 
 
-def _spots(
-    connection: Connection, groups: Mapping[bytes, Group], room: Room, known: Known
-) -> dict[bytes, tuple[int, int]]:
-    """Where each group is added up; the store is asked about those that are not known."""
-    hours = {key: known.of(group.hour).groups for key, group in groups.items()}
-    found = {key: hour[key] for key, hour in hours.items() if key in hour}
-    strange = {key: group for key, group in groups.items() if key not in found}
-    return found | find_spots(connection, strange, room) if strange else found
+def _fold_sums(
+    connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: Capacity
+) -> dict[bytes, ReportGroup]:
+    """Fold as the groups of an hour are folded; each share has some sums of its own."""
+    counts: dict[int, int] = {}
+    shares: dict[int, Counter[str]] = {}
+    found: dict[bytes, ReportGroup] = {}
+    for key, group in groups.items():
+        day = day_of(group.hour)
+        if day not in counts:
+            counts[day] = counting.count_day_sums(connection, day)
+        step = step_of(counts[day], capacity.part_for(_FULL * capacity.groups, group.host))
+        if step and day not in shares:
+            shares[day] = _by_share(counting.day_sums_by_host(connection, day), capacity)
+        if step:
+            step = own_step(step, group.host, shares[day], capacity)
+            shares[day][capacity.share(group.host)] += 1
+        found[key] = fold(group, step, capacity)
+        counts[day] += 1
+    return found
 
 
 def _count_groups(
     connection: Connection,
-    members: Mapping[Group, Sequence[New]],
-    placed: Mapping[Group, tuple[bytes, Group]],
-    spots: Mapping[bytes, tuple[int, int]],
+    members: Mapping[ReportGroup, Sequence[NewFailure]],
+    placed: Placed,
+    sums: Mapping[bytes, SumKey],
 ) -> None:
     rows: dict[bytes, dict[str, Any]] = {}
-    for each, (key, group) in placed.items():
-        moments = [body.at for _, body in members[each]]
-        counts = {"count": len(moments), "first_at": min(moments), "last_at": max(moments)}
+    for asked, (key, group) in placed.items():
+        times = [body.at for _, body in members[asked]]
+        counts = {"count": len(times), "first_at": min(times), "last_at": max(times)}
         if (row := rows.get(key)) is None:
             rows[key] = {**group._asdict(), "key": key, **counts}
         else:
-            row["count"] += counts["count"]
-            row["first_at"] = min(row["first_at"], counts["first_at"])
-            row["last_at"] = max(row["last_at"], counts["last_at"])
+            row.update(_merged(row, counts))
     if rows:
-        execute_many(connection, upsert_groups, [rows[key] for key in sorted(rows)])
-        add_up(connection, rows, spots)
+        counting.add_to_groups(connection, [rows[key] for key in sorted(rows)])
+        _add_to_sums(connection, rows, sums)
+
+
+def _add_to_sums(
+    connection: Connection, rows: Mapping[bytes, dict[str, Any]], sums: Mapping[bytes, SumKey]
+) -> None:
+    by_trait: Counter[tuple[int, int]] = Counter()
+    by_place: dict[tuple[int, int, int], dict[str, int]] = {}
+    for key, row in rows.items():
+        (place_row, trait), day = sums[key], day_of(row["hour"])
+        by_trait[day, trait] += row["count"]
+        counts = {name: row[name] for name in ("count", "first_at", "last_at")}
+        at = (place_row, day, trait)
+        by_place[at] = _merged(by_place[at], counts) if at in by_place else counts
+    counting.add_to_day_sums(connection, by_trait, by_place)
+
+
+def _merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {
+        "count": one["count"] + other["count"],
+        "first_at": min(one["first_at"], other["first_at"]),
+        "last_at": max(one["last_at"], other["last_at"]),
+    }
+
+
+def _record_origins(
+    connection: Connection,
+    members: Mapping[ReportGroup, Sequence[NewFailure]],
+    capacity: Capacity,
+    known: RowCache,
+    found: Mapping[int, HourCache],
+) -> None:
+    """Record from which networks each chain was reported, or a failure if no chain is kept.
+
+    Many reports of one network are thereby distinguished from reports of many. Networks are those
+    of whole providers (IPv4 /16, IPv6 /32), because a sender can have thousands of addresses within
+    one.
+    """
+    new = set()
+    for group, reports in members.items():
+        met = group.verified or group.served
+        before, marks = known.of(group.hour).marks, found[group.hour].marks
+        share = capacity.share(group.host)
+        for _, body in reports:
+            mark = hash((body.source, group.host, met))
+            if mark not in before and mark not in marks:
+                marks.add(mark)
+                new.add(ReportOrigin(day_of(body.at), _wide_network(body.source), share, met))
+    origins = sorted(origin for origin in new if origin.share and origin.network)
+    if not origins:
+        return
+    counts = counting.origins_by_network(connection, origins)
+    kept = []
+    for origin in origins:
+        number = counts.get(origin[:2], 0)
+        if number < MAX_ORIGINS:
+            counts[origin[:2]] = number + 1
+            kept.append(origin)
+    counting.insert_origins(connection, kept)
+
+
+def _offered_samples(
+    members: Mapping[ReportGroup, Sequence[NewFailure]], placed: Placed
+) -> list[OfferedSample]:
+    return [
+        OfferedSample(placed[group][0], new.failure.host, new.body)
+        for group, reports in members.items()
+        for new in reports
+        if new.body.sample
+    ]
+
+
+def _count_check_ins(
+    connection: Connection,
+    check_ins: Iterable[tuple[ClientRecord, int]],
+    capacity: CheckInCapacity,
+) -> None:
+    """Count clients by day and version, each with the time at which it reported."""
+    reported = Counter(
+        CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)
+        for one, at in check_ins
+    )
+    days: dict[int, list[CheckInGroup]] = defaultdict(list)
+    for key in sorted(reported):
+        days[key.day].append(key)
+    counts: Counter[CheckInGroup] = Counter()
+    for day, keys in days.items():
+        folds = {folded for key in keys for folded in check_in_folds(key)}
+        stored = counting.existing_check_ins(connection, folds)
+        number = counting.count_check_ins(connection, day)
+        for key, row in place_check_ins(keys, stored, number, capacity).items():
+            counts[row] += reported[key]
+    counting.add_to_check_ins(connection, counts)

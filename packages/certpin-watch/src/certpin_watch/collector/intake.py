@@ -1,95 +1,350 @@
-"""Intakes: what makes a report durable. The store itself, or a stream of NATS JetStream."""
+"""Make reports durable: concurrent reports share one transaction.
+
+``Batcher`` collects the bodies that arrive while a batch is on its way, and ``Committer`` counts a
+batch in the store. The answer to a client waits for the commit of its batch. ``jetstream`` has the
+other intake, for a stream of NATS JetStream.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from certpin.errors import ConfigError
-from certpin_watch.collector.commit import Committer
-from certpin_watch.collector.gather import Bounds, Gatherer
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+
+from certpin.errors import CertpinError, StoreError
+from certpin_watch import telemetry
+from certpin_watch.collector.counting import RowCache, count
+from certpin_watch.collector.grouping import (
+    Capacity,
+    CheckInCapacity,
+    CountingLimits,
+    check_in_capacity,
+)
+from certpin_watch.counters import COUNTERS
+from certpin_watch.snapshot import Patterns
+from certpin_watch.store.counting import record_listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from certpin_watch.collector.jetstream import JetStreamIntake
-    from certpin_watch.collector.received import Received
+    from certpin_watch.collector.counting import BatchResult
+    from certpin_watch.collector.decode import ReceivedBody
     from certpin_watch.snapshot import Watch
 
-_BATCH = 500  # bodies in one transaction
-_BATCH_BYTES = 8 * 1024 * 1024
+    Commit = Callable[[Sequence[ReceivedBody]], Awaitable[None]]
+
+_MAX_BATCH = 500  # bodies in one transaction
+_MAX_BATCH_BYTES = 8 * 1024 * 1024
+_LINGER = 0.004  # seconds for which an incomplete batch waits for more bodies
+_RENEW_SETS = 1.0  # seconds between two reads of the pin files
+_CHECK_IN = 60.0  # seconds between two records that reports are accepted
+
+_log = logging.getLogger("certpin.watch.collector")
+
+
+class NotDurableError(CertpinError):
+    """A report was not stored, or that is not known. The client may send it again.
+
+    A repeat is not counted twice, because the identity of a report is stored together with its
+    count. ``refused`` is True if the store works but rejected this report; it may accept others.
+    ``retry`` is in seconds.
+    """
+
+    def __init__(self, problem: str, retry: int = 5, *, refused: bool = False) -> None:
+        super().__init__(problem)
+        self.refused = refused
+        self.problem = problem
+        self.retry = retry
 
 
 class Intake(Protocol):
-    """Takes in what a body told."""
+    """Makes received bodies durable."""
 
-    def accept(self, received: Received) -> Awaitable[None]:
-        """Return when it is durable. Raises ``NotDurableError``."""
+    def accept(self, body: ReceivedBody) -> Awaitable[None]:
+        """Return when the body is durable.
+
+        Raises:
+            NotDurableError: it is not, or that is not known.
+        """
 
     def is_ready(self) -> bool:
-        """Whether a report could be made durable now, as far as is known."""
+        """Return True if a report can be made durable now, as far as is known."""
 
 
 class StoreIntake:
-    """The reports of a moment share one transaction, in the one thread that writes."""
+    """The intake that commits each batch to the store, in one thread."""
 
     def __init__(self, watch: Watch) -> None:
         settings = watch.settings.collector
         self._committer = Committer(watch)
-        bounds = Bounds(settings.queue, settings.queue_bytes, _BATCH, _BATCH_BYTES)
-        self._gatherer = Gatherer(self._commit, bounds)
+        limits = BatchLimits(settings.queue, settings.queue_bytes, _MAX_BATCH, _MAX_BATCH_BYTES)
+        self._batcher = Batcher(self._commit, limits)
         self._thread = ThreadPoolExecutor(1, "certpin-intake")
 
-    def accept(self, received: Received) -> Awaitable[None]:
-        """Return when it is committed. Raises ``NotDurableError``."""
-        return self._gatherer.put(received)
+    def accept(self, body: ReceivedBody) -> Awaitable[None]:
+        """Return when the body is committed.
+
+        Raises:
+            NotDurableError: it is not, or that is not known.
+        """
+        return self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Nothing but the store is needed, and that is asked for itself."""
+        """Return True: only the store is needed, and readiness checks it separately."""
         return True
 
     def start(self) -> None:
-        """Begin, in the event loop that runs."""
-        self._gatherer.start()
+        """Start in the running event loop."""
+        self._batcher.start()
 
     async def close(self) -> None:
-        """Commit what waits, and end."""
-        await self._gatherer.close()
+        """Commit the queued bodies, and stop."""
+        await self._batcher.close()
         self._thread.shutdown()
 
-    async def _commit(self, batch: Sequence[Received]) -> None:
+    async def _commit(self, batch: Sequence[ReceivedBody]) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._committer.commit, batch)
 
 
-@asynccontextmanager
-async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
-    """The intake that the settings ask for: JetStream where there is a NATS server.
+@dataclass(frozen=True)
+class BatchLimits:
+    """Bodies and bytes in the queue and in a batch, and how many batches are sent concurrently."""
 
-    What was taken in is durable when the block ends. A NATS server that is away is waited for in
-    the background: ``accept`` raises meanwhile.
+    queue: int
+    queue_bytes: int
+    batch: int
+    batch_bytes: int
+    lanes: int = 1
+
+
+class _Queued(NamedTuple):
+    body: ReceivedBody
+    durable: asyncio.Future[None]
+
+
+class Batcher:
+    """A bounded queue, and tasks ("lanes") that pass its bodies to ``commit`` in batches.
+
+    ``commit`` returns when the whole batch is durable, and raises ``NotDurableError`` if it is not,
+    or if that is not known. The next batch grows while one is on its way.
     """
-    intake = StoreIntake(watch) if watch.settings.nats is None else _jetstream(watch)
-    intake.start()
-    try:
-        yield intake
-    finally:
-        await intake.close()
+
+    def __init__(self, commit: Commit, limits: BatchLimits) -> None:
+        self._commit = commit
+        self._limits = limits
+        self._queue: deque[_Queued] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._lanes: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start in the running event loop."""
+        self._lanes = [asyncio.create_task(self._run_lane()) for _ in range(self._limits.lanes)]
+
+    async def put(self, body: ReceivedBody) -> None:
+        """Queue a body, and return when it is durable.
+
+        Raises:
+            NotDurableError: it is not durable, or that is not known. If the queue is full, this is
+                raised at once.
+        """
+        if self._closed:
+            raise NotDurableError("the collector is stopping", 1)
+        full = len(self._queue) >= self._limits.queue
+        if full or self._bytes + body.size > self._limits.queue_bytes:
+            raise NotDurableError("too many reports are waiting to be stored", 1)
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Queued(body, durable))
+        self._bytes += body.size
+        self._wake.set()
+        await durable
+
+    def limit_batches(self, batch_bytes: int) -> None:
+        """Make no larger batches from now on. A larger body becomes a batch by itself."""
+        smaller = min(batch_bytes, self._limits.batch_bytes)
+        self._limits = replace(self._limits, batch_bytes=smaller)
+
+    async def close(self) -> None:
+        """Accept no more bodies, and finish those in the queue."""
+        self._closed = True
+        self._wake.set()
+        await asyncio.gather(*self._lanes)
+
+    async def _run_lane(self) -> None:
+        while True:
+            if not self._queue:
+                if self._closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+            # After each batch, too: the clients that it answered are sending their next reports.
+            if len(self._queue) < self._limits.batch and not self._closed:
+                await asyncio.sleep(_LINGER)
+            if batch := self._next_batch():
+                await self._deliver(batch)
+
+    def _next_batch(self) -> list[_Queued]:
+        """Take a batch from the queue, bodies of clients that disconnected meanwhile included."""
+        batch: list[_Queued] = []
+        size = 0
+        while self._queue and len(batch) < self._limits.batch:
+            size += self._queue[0].body.size
+            if batch and size > self._limits.batch_bytes:
+                break
+            batch.append(self._queue.popleft())
+            self._bytes -= batch[-1].body.size
+        return batch
+
+    async def _deliver(self, batch: list[_Queued]) -> None:
+        failure: NotDurableError | None = None
+        try:
+            await self._commit([queued.body for queued in batch])
+        except NotDurableError as exc:
+            failure = exc
+        except Exception:  # noqa: BLE001  # every waiting client gets an answer, whatever failed
+            _log.exception("a batch of %d bodies was not stored", len(batch))
+            failure = NotDurableError("the collector failed unexpectedly")
+        for queued in batch:
+            if queued.durable.done():
+                continue  # the client disconnected
+            if failure is None:
+                queued.durable.set_result(None)
+            else:
+                queued.durable.set_exception(failure)
 
 
-def _jetstream(watch: Watch) -> JetStreamIntake:
-    require_nats()
-    from certpin_watch.collector.jetstream import JetStreamIntake
+class Committer:
+    """Counts batches in the store, each in one transaction. For one thread at a time.
 
-    return JetStreamIntake(watch)
+    Args:
+        watch: settings, store and pin sets.
+        drop: drop a report that the database rejects, because its client has its answer already.
+    """
 
+    def __init__(self, watch: Watch, *, drop: bool = False) -> None:
+        self._drop = drop
+        self._store = watch.store
+        self._watched = watch.watched
+        self._settings = watch.settings.collector
+        self._patterns = Patterns(named=watch.settings.monitor.named)
+        self._check_ins = CheckInCapacity()
+        self._renewed_at = -_RENEW_SETS
+        self._known = RowCache()
+        self._failing = False
 
-def require_nats() -> None:
-    """Raises ``ConfigError`` where the client of NATS is not installed."""
-    if find_spec("nats") is None:
-        raise ConfigError(
-            "JetStream needs the package nats-py", key="nats", fix="pip install 'certpin[cluster]'"
+    def commit(self, batch: Sequence[ReceivedBody]) -> None:
+        """Count a batch durably.
+
+        Raises:
+            NotDurableError: nothing of the batch is counted, or that is not known.
+        """
+        start = time.perf_counter()
+        try:
+            result = self._count(batch)
+        except DataError:
+            self._commit_halves(batch)
+            return
+        except (CertpinError, SQLAlchemyError) as exc:
+            self._log_failure(exc)
+            # An IntegrityError is the store's fault, too: no report has a value that causes one,
+            # but tables of another version may require one.
+            refused = isinstance(exc, IntegrityError) or getattr(exc, "reason", "") == "failed"
+            raise NotDurableError("the store is unavailable or full", refused=refused) from exc
+        self._record_success(result)
+        COUNTERS.stored(result.reports + result.repeats, time.perf_counter() - start)
+
+    def _count(self, batch: Sequence[ReceivedBody]) -> BatchResult:
+        settings = self._settings
+        self._renew_sets()
+        capacity = Capacity(
+            settings.groups_per_hour,
+            settings.chains_per_hour,
+            self._patterns.share,
+            settings.groups_per_day,
+            settings.budget,
         )
+        limits = CountingLimits(capacity, settings.samples, settings.most_samples, self._check_ins)
+        with (
+            telemetry.span("certpin.batch", batch_size=len(batch)),
+            self._store.write() as connection,
+        ):
+            return count(connection, batch, limits, self._known)
+
+    def _renew_sets(self) -> None:
+        """Read changed pin files, once a second instead of for each batch."""
+        now = time.monotonic()
+        if now - self._renewed_at < _RENEW_SETS:
+            return
+        self._renewed_at = now
+        sets = self._watched.snapshot().sets
+        self._patterns = self._patterns.renewed(sets)
+        self._check_ins = check_in_capacity(sets, self._settings.presences_per_day)
+
+    def _record_success(self, result: BatchResult) -> None:
+        self._known.learn(result.hours)
+        if self._failing:
+            self._failing = False
+            _log.info("the store accepts reports again")
+        COUNTERS.reported("counted", result.reports)
+        COUNTERS.reported("repeat", result.repeats)
+        COUNTERS.reported("folded", result.folded)
+
+    def _log_failure(self, exc: Exception) -> None:
+        """Log the first failure of several. A database's own message may contain a password."""
+        if not self._failing:
+            self._failing = True
+            reason = exc.reason if isinstance(exc, StoreError) else type(exc).__name__
+            _log.warning("reports wait, because the store fails: %s", reason)
+
+    def _commit_halves(self, batch: Sequence[ReceivedBody]) -> None:
+        """Find the report that the database rejects, so that it doesn't hold up the others."""
+        if len(batch) == 1:
+            COUNTERS.reported("poisoned", 1)
+            if self._drop:
+                _log.error("the store rejects a report, which is dropped")
+                return
+            raise NotDurableError("the store rejects this report", 3600)
+        failure: NotDurableError | None = None
+        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+            try:
+                self.commit(half)
+            except NotDurableError as exc:
+                failure = exc
+        if failure is not None:
+            raise failure
+
+
+async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
+    """Record each minute, and when ``stop`` is set, that reports are accepted.
+
+    Without such a record, the number of reports of a time is unknown instead of zero.
+
+    Args:
+        watch: store and clock.
+        stop: ends the task.
+        is_ready: returns False while the intake refuses reports. Nothing is recorded then.
+    """
+    while True:
+        try:
+            if is_ready():
+                await asyncio.to_thread(_check_in_once, watch)
+        except StoreError as exc:  # reports are not accepted then, either
+            _log.warning("could not record that reports are accepted: %s", exc.reason)
+        if stop.is_set():
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _CHECK_IN)
+
+
+def _check_in_once(watch: Watch) -> None:
+    with watch.store.write() as connection:
+        record_listening(connection, int(watch.clock().timestamp()))

@@ -1,153 +1,416 @@
-"""The intake of more than one machine: reports are durable when JetStream has stored them.
+"""NATS JetStream: connections, the stream in which reports wait, and the intake that fills it.
 
-The reports of a moment travel in one message, and several messages are on their way at once. A
-message has the digest of its reports' identities for a name (``Nats-Msg-Id``), so that one that
-is published twice is stored once. What counts is the identity of each report: the writer counts
-none of them twice, whatever comes twice.
+nats-py does two things in an unsafe way, which this module replaces:
 
-Once a message was not stored, no report is taken in until an empty one was: a server whose disk is
-full still tells all about its stream, and says nothing at all to what is published.
+- It speaks clear text, password included, with a ``tls://`` server that does not ask for TLS.
+- It takes the header ``Status`` of a stored message for a status of the server. A client that may
+  publish could therefore write messages that are never delivered, acknowledged or deleted.
+
+Reports are durable when JetStream has stored them. Concurrent reports travel in one message, and
+several messages are sent at the same time. A message has the digest of its reports' identities as
+its ``Nats-Msg-Id``, so that one that is published twice is stored once. The writer counts each
+report once in any case, by the identity of the report.
+
+After a message was not stored, reports are refused until an empty message was stored: a server with
+a full disk still describes its stream, and does not answer to messages at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import time
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any
 
-from certpin_watch.collector.gather import Bounds, Gatherer
-from certpin_watch.collector.received import pack
-from certpin_watch.collector.refusals import NotDurableError
-from certpin_watch.collector.stream import (
-    FAILURES,
-    MOST_BYTES,
-    StoresNothingError,
-    connect,
-    ensure_stream,
-    subject,
-    why,
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
 )
+from nats.js.errors import APIError, BadRequestError, NotFoundError
+
+from certpin.errors import ConfigError
+from certpin.x509 import printable
+from certpin_watch.collector.decode import pack_batch
+from certpin_watch.collector.intake import Batcher, BatchLimits, NotDurableError
+from certpin_watch.collector.settings import nats_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nats.aio.client import Client
+    from nats.aio.subscription import Subscription
     from nats.js import JetStreamContext
 
-    from certpin_watch.collector.received import Received
+    from certpin_watch.collector.decode import ReceivedBody
+    from certpin_watch.collector.settings import CollectorSettings
+    from certpin_watch.secret import Secret
     from certpin_watch.snapshot import Watch
 
-_LANES = 3  # messages on their way at once: more would be smaller ones
-_BATCH = 100  # bodies in one message
-_PATIENCE = 5.0  # seconds until JetStream must have stored a message
-_AGAIN = 1.0  # seconds until the next attempt to find a server and a stream
+CONSUMER = "certpin-writer"
+
+# Errors of a server that is away, full, or has no JetStream, and of a connection that breaks.
+FAILURES = (NatsError, OSError, asyncio.TimeoutError)
+
+_CONNECT = 2  # seconds for an attempt to connect
+_RECONNECT = 0.5  # seconds until the next
+_PING = 5  # seconds between two pings: a lost connection is noticed after two
+_REPLY = 2.0  # seconds for an immediate answer of the server
+_NO_MESSAGES = frozenset({"404", "408"})  # statuses: no messages, or none in time
+
+_DUPLICATES = 120.0  # seconds in which a message that is sent twice is stored once
+_ACK_WAIT = 20.0  # seconds that a writer has for a batch before another writer gets it
+_ACK_PENDING = 1000
+
+_LANES = 3  # messages that are sent at the same time: more of them would be smaller
+_MAX_BATCH = 100  # bodies in one message
+_MAX_BYTES = 512 * 1024  # of one message; a NATS server accepts 1 MB by default (max_payload)
+_PUBLISH = 5.0  # seconds in which JetStream must have stored a message
+_RETRY = 1.0  # seconds until the next attempt to find a server and a stream
 
 _log = logging.getLogger("certpin.watch.collector")
 
 
+class ConsumerGoneError(NatsError):
+    """The stream, or its consumer, does not exist any more."""
+
+
+class UnsafeStreamError(NatsError):
+    """The stream exists, and its configuration would lose reports that were accepted."""
+
+    def __str__(self) -> str:
+        return (
+            "the stream of the reports would lose some: it has to be a work queue on files, "
+            "without max_age, and with discard new"
+        )
+
+
+class NotStoringError(NatsError):
+    """The stream exists, and does not confirm that it stores messages."""
+
+    def __str__(self) -> str:
+        return "it does not store what is sent: is its disk full?"
+
+
+class TlsClient(Client):
+    """A client that uses TLS if the address says ``tls://``, whatever the server says.
+
+    The server's INFO comes in clear text, before TLS, so that an attacker on the path can change
+    it.
+    """
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        server = self._current_server
+        if initial_connection and server is not None and server.uri.scheme == "tls":
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+
+async def connect_client(address: str, **options: Any) -> Client:
+    """Connect, with the options of ``nats.connect``.
+
+    Raises:
+        ConfigError: in this version of nats-py, ``TlsClient`` would have no effect.
+    """
+    if not iscoroutinefunction(getattr(Client, "_process_info", None)):
+        raise ConfigError(
+            "certpin can't enforce TLS with this version of nats-py",
+            key="nats",
+            fix="pip install 'certpin[cluster]'",
+        )
+    client = TlsClient()
+    await client.connect(address, **options)
+    return client
+
+
+async def connect(address: Secret, name: str) -> Client:
+    """Open a connection that reconnects by itself.
+
+    A message that is published while it is broken fails at once: the client still has the report.
+
+    Raises:
+        one of ``FAILURES``.
+    """
+    return await connect_client(
+        nats_address(address),
+        name=name,
+        connect_timeout=_CONNECT,
+        reconnect_time_wait=_RECONNECT,
+        max_reconnect_attempts=-1,
+        ping_interval=_PING,
+        max_outstanding_pings=2,
+        error_cb=_log_error,
+    )
+
+
+async def _log_error(exc: Exception) -> None:
+    _log.debug("NATS: %s", describe_failure(exc))
+
+
+def describe_failure(exc: BaseException) -> str:
+    """Describe a failure for the log: JetStream's own words, or only the type of the error.
+
+    The text of other errors may contain the server's address, with a password.
+    """
+    if isinstance(exc, UnsafeStreamError | NotStoringError):
+        return str(exc)
+    if isinstance(exc, APIError) and exc.description:
+        return printable(exc.description[:200])
+    return type(exc).__name__
+
+
+class PullConsumer:
+    """A durable consumer of a stream, from which messages are pulled. For one task at a time."""
+
+    def __init__(self, client: Client, ask: str, inbox: str, answers: Subscription) -> None:
+        self._client = client
+        self._ask = ask
+        self._inbox = inbox
+        self._answers = answers
+        self._number = 0
+
+    @classmethod
+    async def open(
+        cls, client: Client, jetstream: JetStreamContext, stream: str, config: ConsumerConfig
+    ) -> PullConsumer:
+        """Find the consumer, or create it if it is missing.
+
+        Raises:
+            NotFoundError: the stream does not exist.
+        """
+        name = str(config.durable_name)
+        try:
+            await jetstream.consumer_info(stream, name)
+        except NotFoundError:
+            await jetstream.add_consumer(stream, config)
+        inbox = client.new_inbox()
+        answers = await client.subscribe(f"{inbox}.*")
+        return cls(client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", inbox, answers)
+
+    async def fetch(self, max_messages: int, seconds: float) -> list[Msg]:
+        """Return the available messages, or wait ``seconds`` for one.
+
+        Raises:
+            ConsumerGoneError: there is no consumer any more.
+            Error: nats-py raises its errors after the connection was closed.
+        """
+        if not self._client.is_connected:  # it reconnects by itself
+            await asyncio.sleep(seconds)
+            return []
+        found = await self._pull({"batch": max_messages, "no_wait": True}, max_messages, _REPLY)
+        if found is None:
+            found = await self._pull({"batch": 1, "expires": int(seconds * 1e9)}, 1, seconds + 1)
+        return found or []
+
+    async def _pull(
+        self, request: dict[str, Any], max_messages: int, seconds: float
+    ) -> list[Msg] | None:
+        """Return messages; None if the server says that there are none, or does not answer."""
+        self._number += 1
+        reply = f"{self._inbox}.{self._number}"
+        await self._client.publish(self._ask, json.dumps(request).encode(), reply)
+        until, found = time.monotonic() + seconds, list[Msg]()
+        while len(found) < max_messages:
+            try:
+                message = await self._answers.next_msg(max(0.001, until - time.monotonic()))
+            except TimeoutError:  # the connection broke: its messages are delivered again
+                break
+            # A message has the subject under which it was published. Only a status of the server
+            # has the subject of the request, and no stream has such subjects.
+            if not message.subject.startswith(self._inbox):
+                found.append(message)
+            elif message.subject == reply:
+                _check_status(message)
+                break
+        return found or None
+
+
+def _check_status(message: Msg) -> None:
+    """Raise ``ConsumerGoneError`` unless the next request can return messages."""
+    status = (message.headers or {}).get("Status", "")
+    if status not in _NO_MESSAGES:
+        raise ConsumerGoneError(f"status {status[:3]}")
+
+
+def subject(settings: CollectorSettings) -> str:
+    """Return the subject under which reports are published."""
+    return f"{settings.stream}.batch"
+
+
+def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
+    """Return the configuration of the consumer that all writers share. It outlives them."""
+    return ConsumerConfig(
+        durable_name=CONSUMER,
+        filter_subject=subject(settings),
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=_ACK_WAIT,
+        max_deliver=-1,
+        max_ack_pending=_ACK_PENDING,
+    )
+
+
+async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -> None:
+    """Create the stream if it is missing. An existing one keeps its operator's configuration.
+
+    A message stays until a writer has counted it, however long that takes. A full stream refuses
+    new messages (``discard new``), because it must not drop reports that were accepted.
+
+    Raises:
+        UnsafeStreamError: the existing stream would drop some.
+    """
+    try:
+        found = await stream.stream_info(settings.stream)
+    except NotFoundError:
+        await _add_stream(stream, settings)
+    else:
+        _check_stream(found.config)
+
+
+def _check_stream(config: StreamConfig) -> None:
+    """A limit can drop the oldest messages, and ``max_age`` those that are not counted in time."""
+    limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
+    limited = any(limit is not None and limit > 0 for limit in limits)
+    if (
+        config.max_age
+        or (limited and config.discard != DiscardPolicy.NEW)
+        or config.storage != StorageType.FILE
+        or config.retention != RetentionPolicy.WORK_QUEUE
+    ):
+        raise UnsafeStreamError
+
+
+async def _add_stream(stream: JetStreamContext, settings: CollectorSettings) -> None:
+    config = StreamConfig(
+        name=settings.stream,
+        description="reports that certpin's collector accepted, until a writer has counted them",
+        subjects=[subject(settings)],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_bytes=settings.stream_bytes,
+        num_replicas=settings.stream_replicas,
+        duplicate_window=_DUPLICATES,
+    )
+    try:
+        await stream.add_stream(config)
+    except BadRequestError:  # another process created it at the same time
+        await stream.stream_info(settings.stream)
+
+
 class JetStreamIntake:
-    """Publishes, and waits for the server's word that the message is stored."""
+    """The intake that publishes reports, and waits until the server confirms them."""
 
     def __init__(self, watch: Watch) -> None:
         if watch.settings.nats is None:
-            raise ValueError("there is no NATS server in the settings")
+            raise ValueError("the settings name no NATS server")
         self._address = watch.settings.nats
         self._settings = settings = watch.settings.collector
-        bounds = Bounds(settings.queue, settings.queue_bytes, _BATCH, MOST_BYTES, _LANES)
-        self._gatherer = Gatherer(self._publish, bounds)
+        limits = BatchLimits(settings.queue, settings.queue_bytes, _MAX_BATCH, _MAX_BYTES, _LANES)
+        self._batcher = Batcher(self._publish, limits)
         self._client: Client | None = None
         self._stream: JetStreamContext | None = None
         self._missing = asyncio.Event()
-        self._doubted = False  # something was not stored, and nothing has been since
-        self._keeper: asyncio.Task[None] | None = None
+        self._doubted = False  # a message was not stored, and none has been stored since
+        self._connector: asyncio.Task[None] | None = None
 
-    async def accept(self, received: Received) -> None:
-        """Return when it is stored. Raises ``NotDurableError``."""
-        await self._gatherer.put(received)
+    async def accept(self, body: ReceivedBody) -> None:
+        """Return when the body is stored.
+
+        Raises:
+            NotDurableError: it is not, or that is not known.
+        """
+        await self._batcher.put(body)
 
     def is_ready(self) -> bool:
-        """Whether the stream was there when it was last needed, and the way to it still is."""
+        """Return True if the stream existed at its last use, and the connection is open."""
         return self._stream is not None and not self._missing.is_set() and self._is_connected()
 
     def _is_connected(self) -> bool:
         return self._client is not None and self._client.is_connected
 
     def start(self) -> None:
-        """Begin, in the event loop that runs."""
+        """Start in the running event loop."""
         self._missing.set()
-        self._keeper = asyncio.create_task(self._keep())
-        self._gatherer.start()
+        self._connector = asyncio.create_task(self._keep_connected())
+        self._batcher.start()
 
     async def close(self) -> None:
-        """Publish what waits, and end."""
-        await self._gatherer.close()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        """Publish the queued bodies, and stop."""
+        await self._batcher.close()
+        if self._connector is not None:
+            self._connector.cancel()
+            await asyncio.gather(self._connector, return_exceptions=True)
         if self._client is not None:
             with contextlib.suppress(*FAILURES):
                 await self._client.close()
 
-    async def _keep(self) -> None:
-        """Find the server, and the stream in it, again and again until both are there."""
-        told = ""
+    async def _keep_connected(self) -> None:
+        """Connect to the server and find the stream whenever one of them is missing."""
+        logged = ""
         while True:
             await self._missing.wait()
             try:
-                await self._find()
-            except Exception as exc:  # noqa: BLE001  # whatever it is: nobody else would look again
-                if (said := why(exc)) != told:
-                    told = said
-                    _log.warning("reports wait, because NATS is not ready: %s", said)
-                await asyncio.sleep(_AGAIN)
+                await self._connect()
+            except Exception as exc:  # noqa: BLE001  # this task is the only one that tries again
+                if (reason := describe_failure(exc)) != logged:
+                    logged = reason
+                    _log.warning("reports wait, because NATS is not ready: %s", reason)
+                await asyncio.sleep(_RETRY)
             else:
                 self._missing.clear()
-                if told:
-                    told = ""
-                    _log.info("the stream takes reports again")
+                if logged:
+                    logged = ""
+                    _log.info("the stream accepts reports again")
 
-    async def _find(self) -> None:
+    async def _connect(self) -> None:
         if self._client is None:
             self._client = await connect(self._address, "certpin collector")
-        # A body is packed into less than twice its bytes, with the sample that goes along.
-        self._gatherer.narrow(self._client.max_payload // 2)
-        stream = self._client.jetstream(timeout=_PATIENCE)
+        # A packed body with its sample has less than twice the bytes of the body.
+        self._batcher.limit_batches(self._client.max_payload // 2)
+        stream = self._client.jetstream(timeout=_PUBLISH)
         await ensure_stream(stream, self._settings)
         if self._doubted:
-            await self._prove(stream)
+            await self._check_storing(stream)
         self._stream = stream
 
-    async def _prove(self, stream: JetStreamContext) -> None:
-        """See that something is stored again: a message of no reports."""
-        name = self._settings.stream
+    async def _check_storing(self, stream: JetStreamContext) -> None:
+        """Store a message without reports."""
+        name, empty = self._settings.stream, pack_batch([])
         try:
-            await stream.publish(subject(self._settings), pack([]), timeout=_PATIENCE, stream=name)
+            await stream.publish(subject(self._settings), empty, timeout=_PUBLISH, stream=name)
         except TimeoutError as exc:
-            raise StoresNothingError from exc
+            raise NotStoringError from exc
         self._doubted = False
 
-    async def _publish(self, batch: Sequence[Received]) -> None:
+    async def _publish(self, batch: Sequence[ReceivedBody]) -> None:
         if self._stream is None or self._missing.is_set() or not self._is_connected():
-            raise NotDurableError("the stream of the reports is away or full")
+            raise NotDurableError("the stream of the reports is unavailable or full")
         try:
             await self._stream.publish(
                 subject(self._settings),
-                pack(batch),
-                timeout=_PATIENCE,
+                pack_batch(batch),
+                timeout=_PUBLISH,
                 stream=self._settings.stream,
                 headers={"Nats-Msg-Id": message_id(batch)},
             )
         except FAILURES as exc:
             self._doubted = True
-            self._missing.set()  # the stream may have gone with a disk
-            raise NotDurableError("the stream of the reports is away or full") from exc
+            self._missing.set()  # the stream may have been lost with a disk
+            raise NotDurableError("the stream of the reports is unavailable or full") from exc
 
 
-def message_id(batch: Sequence[Received]) -> str:
-    """The identity of the one report in it, or the digest of all of theirs."""
-    identities = [each.identity for received in batch for each in received.told]
+def message_id(batch: Sequence[ReceivedBody]) -> str:
+    """Return the identity of the batch's only report, or the digest of all identities."""
+    identities = [record.identity for body in batch for record in body.records]
     if len(identities) == 1:
         return identities[0].hex()
     return sha256(b"".join(identities)).hexdigest()

@@ -1,33 +1,32 @@
-"""A few reports as they came, for whoever has to look closer: without what identifies a device.
+"""A few reports are kept as they arrived, without the fields that identify a device.
 
-What is kept is named here, and all else is left out: ``app-vendor-id`` of TrustKit, user agents,
-referrers, paths and queries of addresses, and whatever a client of tomorrow adds.
+The fields that are kept are listed here, and all others are dropped: ``app-vendor-id`` of TrustKit,
+user agents, referrers, paths and queries of addresses, and any field that a future client adds.
 
-Each part of what is watched has ``OWN`` of an hour for itself, beyond ``most_samples`` where that
-is full: who floods it with one host keeps nothing of another out.
+Each share has ``OWN`` samples in an hour for itself, even if ``max_samples`` are stored. So a
+sender who floods one host does not keep out the samples of another.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
-from sqlalchemy import func, select
 
 from certpin_watch.collector.grouping import HOUR, OWN
-from certpin_watch.collector.statements import pieces
-from certpin_watch.store import insert, quota
-from certpin_watch.store.tables.reports import REPORT_SAMPLES
+from certpin_watch.store import counting, quota
+from certpin_watch.store.counting import SampleRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-    from certpin_watch.collector.counting import New, Rules
+    from certpin_watch.collector.decode import ReceivedBody
+    from certpin_watch.collector.grouping import CountingLimits
 
 # RFC 7469 section 3, TrustKit for iOS and Android, certpin's own.
 _REPORT = frozenset(
@@ -79,19 +78,47 @@ _BODY = frozenset(
 _encode = msgspec.json.Encoder().encode
 
 
-def sample_of(document: object, most: int) -> bytes:
-    """The document without what is personal, as JSON; empty where it has more than ``most`` bytes.
+class SampleFilter:
+    """Selects the first few bodies of each hour that look alike.
 
-    Not checked: what whoever wrote the app put into the fields that are kept.
+    It only saves work: the store decides which samples are kept.
+
+    Args:
+        samples: how many bodies that look alike are selected.
+        max_remembered: how many different bodies are remembered.
+    """
+
+    def __init__(self, samples: int, max_remembered: int) -> None:
+        self._samples = samples
+        self._max_remembered = max_remembered
+        self._hour = 0
+        self._seen: dict[int, int] = {}
+
+    def wants(self, fields: tuple[object, ...], hour: int) -> bool:
+        """Return True if a body with these fields is offered to the store."""
+        if hour != self._hour or len(self._seen) >= self._max_remembered:
+            self._hour = hour
+            self._seen.clear()
+        mark = hash(fields)
+        count = self._seen.get(mark, 0)
+        if count < self._samples:
+            self._seen[mark] = count + 1
+        return count < self._samples
+
+
+def sample_of(document: object, max_bytes: int) -> bytes:
+    """Return the document without personal fields, as JSON; empty if it is over ``max_bytes``.
+
+    Not checked: what the author of an app writes into the fields that are kept.
     """
     if isinstance(document, list):
-        found: object = [_entry(each) for each in document if isinstance(each, dict)]
+        found: object = [_entry(entry) for entry in document if isinstance(entry, dict)]
     elif isinstance(document, dict):
         found = _kept(document, _REPORT)
     else:
         return b""
     data = _encode(found)
-    return data if len(data) <= most else b""
+    return data if len(data) <= max_bytes else b""
 
 
 def _entry(entry: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +131,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _origin(url: str) -> str:
-    """Scheme, host and port: the path and the query are the user's own business."""
+    """Return scheme, host and port. Path and query are private to the user."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -113,127 +140,95 @@ def _origin(url: str) -> str:
 
 
 def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Texts, numbers and lists of texts under these names. Nothing that has names of its own."""
+    """Return texts, numbers and lists of texts under these names, and no nested objects."""
     return {
         name: value
         for name, value in document.items()
         if name in names
         and (
             isinstance(value, str | int | float | None)
-            or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+            or (isinstance(value, list) and all(isinstance(item, str) for item in value))
         )
     }
 
 
-class Taste:
-    """Which bodies are worth being kept: the first few of those that look alike, in each hour.
+class OfferedSample(NamedTuple):
+    """A new report that came with a sample: the key of its group, its host, and its body."""
 
-    Only a first sieve, so that not every body is written out: the store has the last word.
-    """
+    key: bytes
+    host: str
+    body: ReceivedBody
 
-    def __init__(self, samples: int, most: int) -> None:
-        self._samples = samples
-        self._most = most
-        self._hour = 0
-        self._seen: dict[int, int] = {}
-
-    def wants(self, looks: tuple[object, ...], hour: int) -> bool:
-        """Whether a body that looks so shall be kept."""
-        if hour != self._hour or len(self._seen) >= self._most:
-            self._hour = hour
-            self._seen.clear()
-        mark = hash(looks)
-        count = self._seen.get(mark, 0)
-        if count < self._samples:
-            self._seen[mark] = count + 1
-        return count < self._samples
+    @property
+    def size(self) -> int:
+        """The bytes that count for the budget."""
+        return len(self.body.sample) + quota.ROW_OVERHEAD
 
 
 @dataclass
-class Kept:
-    """How many there are and their bytes; of the last hour, by part of what is watched."""
+class SampleCounts:
+    """The number of samples, the used budget in bytes, and the last hour's samples by share."""
 
     total: int
     used: int
     shares: Counter[str]
 
     def add(self, share: str, size: int) -> None:
-        """One more."""
+        """Count a sample."""
         self.total += 1
         self.used += size
         self.shares[share] += 1
 
 
-def fits(host: str, size: int, kept: Kept, rules: Rules) -> bool:
-    """Whether a sample of so many bytes about this host is kept: pure."""
-    share, used = rules.room.share(host), kept.used + size
-    if share and rules.most_samples and kept.shares[share] < OWN:
-        # Not the last of the budget: it is for chains, without which a sample says little.
-        return used <= rules.room.budget - rules.room.budget // 16
-    most, room = (rules.room.of(each, host) for each in (rules.most_samples, rules.room.budget))
-    return kept.total < most and used <= room - room // 8
-
-
 def keep_samples(
-    connection: Connection, offered: Sequence[tuple[bytes, New]], rules: Rules
+    connection: Connection, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> None:
-    """Keep some of each group, as far as there is room. For whoever holds the budget.
+    """Keep some samples of each group, while there is room.
 
     Args:
-        connection: a transaction that may write.
-        offered: reports that came with a sample, with the keys of their groups.
-        rules: how many are kept.
+        connection: a transaction that may write, and that holds the budget.
+        offered: at least one sample.
+        limits: how many are kept.
     """
-    if not rules.samples:
+    if not limits.samples:
         return
     used = quota.lock_usage(connection)
-    kept = Kept(_total(connection), used, Counter())
-    if _is_tight(kept, offered, rules):
-        kept.shares = _shares(connection, max(new.body.at for _, new in offered) - HOUR)
-    held = _held(connection, {key for key, _ in offered})
-    rows: list[dict[str, Any]] = []
-    for key, new in offered:
-        body, host = new.body, new.failure.host
-        size = len(body.sample) + quota.ROW_OVERHEAD
-        if held[key] < rules.samples and fits(host, size, kept, rules):
+    counts = SampleCounts(counting.count_samples(connection), used, Counter())
+    if _is_tight(counts, offered, limits):
+        since = max(sample.body.at for sample in offered) - HOUR
+        # A row that is more than an hour ahead is from a clock that ran ahead: it would stay new.
+        recent = counting.samples_by_share(connection, since, since + 2 * HOUR)
+        counts.shares.update(recent)
+    held = Counter(counting.samples_by_group(connection, {sample.key for sample in offered}))
+    rows: list[SampleRow] = []
+    for sample in offered:
+        key, body = sample.key, sample.body
+        if held[key] < limits.samples and _fits(sample, counts, limits):
             held[key] += 1
-            share = rules.room.share(host)
-            kept.add(share, size)
-            sample = {"received_at": body.at, "source": body.source, "body": body.sample}
-            rows.append({"key": key, "share": share, **sample})
+            share = limits.capacity.share(sample.host)
+            counts.add(share, sample.size)
+            rows.append(SampleRow(key, body.at, body.source, body.sample, share))
     if rows:
-        connection.execute(insert(connection, REPORT_SAMPLES), rows)
-        quota.add_usage(connection, kept.used - used)
+        counting.insert_samples(connection, rows)
+        quota.add_usage(connection, counts.used - used)
 
 
-def _total(connection: Connection) -> int:
-    return connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
+def _is_tight(
+    counts: SampleCounts, offered: Sequence[OfferedSample], limits: CountingLimits
+) -> bool:
+    """Return True if the recent samples of each share have to be counted."""
+    room = limits.capacity.budget
+    used = counts.used + sum(sample.size for sample in offered)
+    return counts.total + len(offered) > limits.max_samples or used > room - room // 8
 
 
-def _is_tight(kept: Kept, offered: Sequence[tuple[bytes, New]], rules: Rules) -> bool:
-    """Whether what a part has for itself matters: else nobody needs to count it."""
-    room = rules.room.budget
-    used = kept.used + sum(len(new.body.sample) + quota.ROW_OVERHEAD for _, new in offered)
-    return kept.total + len(offered) > rules.most_samples or used > room - room // 8
-
-
-def _shares(connection: Connection, since: int) -> Counter[str]:
-    """How many samples of the hour from then on each part of what is watched has."""
-    samples = REPORT_SAMPLES.c
-    # What is far ahead came while the clock ran ahead, and would be new until then.
-    lately = samples.received_at.between(since + 1, since + 2 * HOUR)
-    rows = connection.execute(
-        select(samples.share, func.count()).where(lately).group_by(samples.share)
-    )
-    return Counter({share: int(number) for share, number in rows})
-
-
-def _held(connection: Connection, keys: set[bytes]) -> Counter[bytes]:
-    """How many samples these groups have."""
-    samples = REPORT_SAMPLES.c
-    held: Counter[bytes] = Counter()
-    for piece in pieces(keys):
-        by_key = select(samples.key, func.count()).where(samples.key.in_(piece))
-        for key, number in connection.execute(by_key.group_by(samples.key)):
-            held[bytes(key)] = number
-    return held
+def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -> bool:
+    """Return True if the limits have room for the sample."""
+    capacity, used = limits.capacity, counts.used + sample.size
+    share = capacity.share(sample.host)
+    if share and limits.max_samples and counts.shares[share] < OWN:
+        # The last part of the budget is for chains, because a sample says little without them.
+        return used <= capacity.budget - capacity.budget // 16
+    parts = (limits.max_samples, capacity.budget)
+    samples, room = (capacity.part_for(limit, sample.host) for limit in parts)
+    return counts.total < samples and used <= room - room // 8

@@ -1,8 +1,9 @@
-"""The writer: takes reports out of the stream and counts them in the store.
+"""The writer: counts the reports of the stream in the store.
 
-A message is acknowledged once its reports are committed. Whatever ends before that (a writer, the
-database, the network) has the message delivered again, and a report that was counted already is a
-repeat then. Several writers share the work.
+It acknowledges a message when its reports are committed. If the writer, the database or the network
+fails before, the message is delivered again, and reports that are counted already are repeats.
+Several writers share the work. Each records how many messages wait, for pages, API, metrics and
+alerts. If no writer works, the record is old, which is as alarming as a long queue.
 """
 
 from __future__ import annotations
@@ -11,48 +12,63 @@ import asyncio
 import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from certpin.errors import FormatError
-from certpin_watch.collector.commit import Committer
-from certpin_watch.collector.intake import require_nats
-from certpin_watch.collector.received import unpack_batch
-from certpin_watch.collector.refusals import NotDurableError
-from certpin_watch.collector.waiting import forget, keep_looking
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from certpin.errors import CertpinError, FormatError
+from certpin_watch.collector.decode import unpack_batch
+from certpin_watch.collector.intake import Committer, NotDurableError
+from certpin_watch.collector.settings import require_nats
 from certpin_watch.counters import COUNTERS
+from certpin_watch.store.counting import delete_empty_queues, record_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, MutableMapping, Sequence
 
     from nats.aio.client import Client
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
 
-    from certpin_watch.collector.received import Received
-    from certpin_watch.health import ProcessHealth
+    from certpin_watch.collector.decode import ReceivedBody
     from certpin_watch.snapshot import Watch
+    from certpin_watch.store import Store
+
+    Needs = MutableMapping[str, Callable[[], bool]]
 
 _MESSAGES = 20  # of up to 100 bodies, in one transaction
-_WAIT = 0.5  # seconds without a message until the stop is looked at again
-_LATER = 60.0  # seconds until a message is tried again that the store refused
-_AGAIN = 1.0  # seconds until the next attempt where something is away
+_WAIT = 0.5  # seconds without a message until the stop is checked again
+_REDELIVER = 60.0  # seconds until a message that the store rejected is delivered again
+_RETRY = 1.0  # seconds until the next attempt if the server or the store is away
+_RECORD = 5.0  # seconds between two records of the queue
+_REPLY = 5.0  # seconds for an answer of JetStream
 
 _log = logging.getLogger("certpin.watch.collector")
 
 
-async def run(watch: Watch, stop: asyncio.Event, health: ProcessHealth | None = None) -> None:
-    """Write until ``stop`` is set. Without a NATS server in the settings there is nothing to do.
+async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
+    """Count the reports of the stream until ``stop`` is set.
 
-    ``health`` is told once it has its place in the stream: what it needs is there then.
-    Raises ``ConfigError`` where the client of NATS is not installed.
+    Without a NATS server in the settings, return at once.
+
+    Args:
+        watch: settings, store, pin sets and clock.
+        stop: ends the writer.
+        needs: gets the key ``nats`` once the writer has its consumer: a function that returns True
+            while the connection is open.
+
+    Raises:
+        ConfigError: the client library of NATS is missing.
     """
     if watch.settings.nats is None:
-        await asyncio.to_thread(forget, watch.store)
+        await asyncio.to_thread(_forget_queues, watch.store)
         return
     require_nats()
     thread = ThreadPoolExecutor(1, "certpin-writer")
     try:
-        await _Writer(watch, stop, thread, health).run()
+        await _Writer(watch, stop, thread, needs).run()
     finally:
         thread.shutdown()
 
@@ -63,51 +79,51 @@ class _Writer:
         watch: Watch,
         stop: asyncio.Event,
         thread: ThreadPoolExecutor,
-        health: ProcessHealth | None,
+        needs: Needs | None,
     ) -> None:
         self._watch = watch
         self._stop = stop
         self._thread = thread
-        self._health = health
+        self._needs = needs
         self._committer = Committer(watch, drop=True)
-        self._told = ""
+        self._logged = ""
 
     async def run(self) -> None:
         """Connect as often as needed."""
-        from certpin_watch.collector.stream import FAILURES, why
+        from certpin_watch.collector.jetstream import FAILURES, describe_failure
 
         while not self._stop.is_set():
             try:
                 await self._work()
             except FAILURES as exc:
-                if (said := why(exc)) != self._told:
-                    self._told = said
-                    _log.warning("the writer waits for NATS: %s", said)
+                if (reason := describe_failure(exc)) != self._logged:
+                    self._logged = reason
+                    _log.warning("the writer waits for NATS: %s", reason)
                 await self._pause()
 
     async def _work(self) -> None:
-        from certpin_watch.collector.stream import DropsReportsError, connect, ensure_stream
+        from certpin_watch.collector.jetstream import UnsafeStreamError, connect, ensure_stream
 
         settings = self._watch.settings
-        assert settings.nats is not None  # noqa: S101  # run() looked
+        assert settings.nats is not None  # noqa: S101  # run() checked it
         client = await self._unless_stopped(connect(settings.nats, "certpin writer"))
         if client is None:
             return
         try:
             stream = client.jetstream()
-            with contextlib.suppress(DropsReportsError):  # what is in it is counted all the same
+            with contextlib.suppress(UnsafeStreamError):  # its messages are counted in any case
                 await ensure_stream(stream, settings.collector)
-            looking = asyncio.create_task(keep_looking(self._watch, client))
+            recording = asyncio.create_task(keep_recording_queue(self._watch, client))
             try:
                 await self._drain(client, stream)
             finally:
-                looking.cancel()
-                await asyncio.gather(looking, return_exceptions=True)
+                recording.cancel()
+                await asyncio.gather(recording, return_exceptions=True)
         finally:
             await client.close()
 
     async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
-        """A server that is away is dialled for ever: the stop ends that."""
+        """Connecting to a server that is away never ends by itself, but when the writer stops."""
         dial = asyncio.create_task(connecting)
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({dial, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,54 +135,60 @@ class _Writer:
         return None
 
     async def _drain(self, client: Client, stream: JetStreamContext) -> None:
-        from certpin_watch.broker import Place
-        from certpin_watch.collector.stream import consumer
+        from certpin_watch.collector.jetstream import PullConsumer, consumer_config
 
         settings = self._watch.settings.collector
-        place = await Place.take(client, stream, settings.stream, consumer(settings))
-        self._told = ""
-        if self._health:
-            self._health.needs["nats"] = lambda: client.is_connected
+        config = consumer_config(settings)
+        consumer = await PullConsumer.open(client, stream, settings.stream, config)
+        self._logged = ""
+        if self._needs is not None:
+            self._needs["nats"] = lambda: client.is_connected
         while not self._stop.is_set():
-            await self._write(await place.fetch(_MESSAGES, _WAIT))
+            await self._write(await consumer.fetch(_MESSAGES, _WAIT))
             if not client.is_connected:
                 await self._pause()
 
     async def _write(self, messages: Sequence[Msg]) -> None:
-        good: list[tuple[Msg, list[Received]]] = []
+        good: list[tuple[Msg, list[ReceivedBody]]] = []
         now = int(self._watch.clock().timestamp())
         for message in messages:
             try:
                 good.append((message, unpack_batch(message.data, now)))
             except FormatError:
-                _log.error("a message of the stream is none of the collector's: it is given up")
+                _log.error("a message of the stream is not from a collector, and is dropped")
                 COUNTERS.reported("poisoned", 1)
                 await message.term()
         await self._count(good)
 
-    async def _count(self, good: Sequence[tuple[Msg, list[Received]]]) -> None:
-        """Count it, and say so. What the store refuses stands in nobody's way: it comes again."""
+    async def _count(self, good: Sequence[tuple[Msg, list[ReceivedBody]]]) -> None:
+        """Count messages, and acknowledge them.
+
+        A message that the store rejects does not hold up the others: it is delivered again later.
+        """
         if not good:
             return
         try:
-            done = await self._commit([each for _, batch in good for each in batch])
+            done = await self._commit([body for _, batch in good for body in batch])
         except NotDurableError:
             if len(good) == 1:
                 _log.error(
-                    "the store refuses a message: it stays in the stream, and is tried again"
+                    "the store rejects a message: it stays in the stream, and is tried again"
                 )
-                await good[0][0].nak(_LATER)
+                await good[0][0].nak(_REDELIVER)
                 return
-            for each in good:
-                await self._count([each])
+            for pair in good:
+                await self._count([pair])
             return
         for message, _ in good if done else ():
             await message.ack()
 
-    async def _commit(self, batch: Sequence[Received]) -> bool:
-        """Whether it is committed. The store is waited for; messages come again meanwhile.
+    async def _commit(self, batch: Sequence[ReceivedBody]) -> bool:
+        """Return True once it is committed, and False if the writer was stopped.
 
-        Raises ``NotDurableError`` where the store is there, and refuses it.
+        While the store is away, the writer waits; meanwhile messages are delivered again.
+
+        Raises:
+            NotDurableError: the store works, and rejects the batch.
         """
         loop = asyncio.get_running_loop()
         while True:
@@ -183,4 +205,77 @@ class _Writer:
 
     async def _pause(self) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), _AGAIN)
+            await asyncio.wait_for(self._stop.wait(), _RETRY)
+
+
+class QueueState(NamedTuple):
+    """How many messages are not counted yet, and since when the first of them waits."""
+
+    messages: int
+    oldest_at: int | None
+
+
+class _StreamState(msgspec.Struct):
+    messages: int
+    first_ts: str
+
+
+class _StreamInfo(msgspec.Struct):
+    """JetStream's description of a stream. nats-py omits the time of the first message."""
+
+    state: _StreamState
+
+
+async def keep_recording_queue(watch: Watch, client: Client) -> None:
+    """Record every few seconds how many messages wait. Runs until it is cancelled."""
+    while True:
+        try:
+            state = await read_queue(client, watch.settings.collector.stream)
+            await asyncio.to_thread(save_queue, watch, state)
+        except Exception as exc:  # noqa: BLE001  # readers see that the record is old
+            _log.debug("the queue in the stream is unknown: %s", type(exc).__name__)
+        await asyncio.sleep(_RECORD)
+
+
+async def read_queue(client: Client, stream: str) -> QueueState:
+    """Ask JetStream for the state of the stream.
+
+    Raises:
+        Error: an error of nats-py.
+        DecodeError: JetStream's answer is invalid (msgspec).
+    """
+    answer = await client.request(f"$JS.API.STREAM.INFO.{stream}", timeout=_REPLY)
+    return parse_queue(answer.data)
+
+
+def parse_queue(data: bytes) -> QueueState:
+    """Return the state that an answer of JetStream contains.
+
+    Raises:
+        DecodeError: it is not such an answer (msgspec).
+        ValueError: its time is invalid.
+    """
+    state = msgspec.json.decode(data, type=_StreamInfo).state
+    if not state.messages:
+        return QueueState(0, None)
+    return QueueState(state.messages, int(datetime.fromisoformat(state.first_ts).timestamp()))
+
+
+def save_queue(watch: Watch, state: QueueState) -> None:
+    """Store the state for the readers.
+
+    Raises:
+        StoreError: the store is unavailable.
+    """
+    now = int(watch.clock().timestamp())
+    with watch.store.write() as connection:
+        record_queue(connection, watch.settings.collector.stream, *state, now)
+
+
+def _forget_queues(store: Store) -> None:
+    """Delete the records of empty streams, because there is no stream any more. Never raises."""
+    try:
+        with store.write() as connection:
+            delete_empty_queues(connection)
+    except (CertpinError, SQLAlchemyError) as exc:
+        _log.debug("the record of the previous stream is not deleted: %s", type(exc).__name__)

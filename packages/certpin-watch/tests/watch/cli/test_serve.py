@@ -198,7 +198,8 @@ def test_unencrypted_nats_stops_the_start(run: Run) -> None:
     done = run("serve", "--listen", f"127.0.0.1:{free_port()}")
     assert done.code == 2
     assert (
-        "nats: the address does not say whether the way to the NATS server is protected" in done.err
+        "nats: the address does not say whether the connection to the NATS server is protected"
+        in done.err
     )
     assert "hunter2" not in done.err
     assert not list(Path().glob("watch.db*"))

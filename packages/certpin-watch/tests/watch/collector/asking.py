@@ -7,13 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from certpin_watch.collector.app import Collector
-from certpin_watch.collector.intake import open_intake
+from certpin_watch.collector.app import Collector, open_intake
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin_watch.collector.received import Received
+    from certpin_watch.collector.decode import ReceivedBody
     from certpin_watch.snapshot import Watch
 
 JSON = "application/json"
@@ -68,10 +67,10 @@ class Shelf:
     """An intake that keeps what it is given; or refuses it."""
 
     def __init__(self, refuse: Exception | None = None) -> None:
-        self.taken: list[Received] = []
+        self.taken: list[ReceivedBody] = []
         self._refuse = refuse
 
-    async def accept(self, received: Received) -> None:
+    async def accept(self, received: ReceivedBody) -> None:
         if self._refuse is not None:
             raise self._refuse
         self.taken.append(received)

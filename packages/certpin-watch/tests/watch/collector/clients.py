@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import func, select
 
-from certpin_watch.collector.received import identity
+from certpin_watch.collector.decode import identity
 from certpin_watch.store.identities import FIRST_DATED
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.watch.collector import bodies

@@ -18,8 +18,7 @@ from granian.server.embed import Server
 from certpin_watch.auth import settings as access_settings
 from certpin_watch.collector import settings as collector_settings
 from certpin_watch.collector import writer
-from certpin_watch.collector.app import Collector
-from certpin_watch.collector.intake import open_intake
+from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.secret import Secret
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
@@ -44,7 +43,7 @@ def make_watch(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
         access=access or access_settings.Settings(),
-        collector=collector_settings.Settings(**limits),
+        collector=collector_settings.CollectorSettings(**limits),
     )
     return Watch(settings, open_store(store), Watched(()))
 

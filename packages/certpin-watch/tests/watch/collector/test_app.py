@@ -11,7 +11,7 @@ import brotli
 import pytest
 
 from certpin_watch.collector.app import Collector
-from certpin_watch.collector.refusals import NotDurableError
+from certpin_watch.collector.intake import NotDurableError
 from tests.watch.collector import bodies
 from tests.watch.collector.asking import Asked, Shelf, ask, post
 from tests.watch.collector.serving import make_watch
@@ -74,7 +74,7 @@ def test_a_report_is_taken_in_and_answered_without_a_body(
     assert answer.headers["access-control-allow-origin"] == "*"
     [received] = shelf.taken
     assert received.source == "192.0.2.0/24"
-    [failure] = received.told
+    [failure] = received.records
     assert failure.pin_set == "bank-app"
 
 
@@ -101,24 +101,24 @@ def test_the_answer_waits_until_the_report_is_durable(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_made_durable_is_refused_and_may_come_again(tmp_path: Path) -> None:
-    refusing = Shelf(NotDurableError("the store of the watch is away or full", 5))
+    refusing = Shelf(NotDurableError("the store is unavailable or full", 5))
     answer = post(_collector(refusing, tmp_path), REPORT)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-    assert answer.error == "the store of the watch is away or full"
+    assert answer.error == "the store is unavailable or full"
 
 
 @pytest.mark.parametrize(
     ("asked", "status", "says"),
     [
-        (Asked([REPORT], method="GET"), 405, "posted"),
-        (Asked([REPORT], method="DELETE"), 405, "posted"),
+        (Asked([REPORT], method="GET"), 405, "with POST"),
+        (Asked([REPORT], method="DELETE"), 405, "with POST"),
         (Asked([REPORT], "text/html"), 415, "Content-Type"),
         (Asked([REPORT], ""), 415, "Content-Type"),
         (_packed(REPORT, "gzip, br"), 415, "Content-Encoding"),
         (_packed(REPORT, "zstd"), 415, "Content-Encoding"),
         (Asked([REPORT], headers={"content-length": "262145"}), 413, "262144"),
         (Asked([REPORT], headers={"content-length": "9" * 5000}), 413, "262144"),
-        (Asked([REPORT], headers={"content-length": "-1"}), 400, "no number"),
+        (Asked([REPORT], headers={"content-length": "-1"}), 400, "not a number"),
         (Asked([REPORT], headers={"host": "evil.example:8460"}), 400, "host"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_body_that_comes_too_slowly_is_given_up(shelf: Shelf, tmp_path: Path) 
     async def one_after_the_other() -> None:
         for _ in range(2):
             answer = await ask(collector, Slow([REPORT]))
-            assert (answer.status, "was not there" in answer.error) == (400, True)
+            assert (answer.status, "was not complete" in answer.error) == (400, True)
             assert (await ask(collector, Asked([REPORT]))).status == 204
 
     for _ in range(2):  # in another loop, too

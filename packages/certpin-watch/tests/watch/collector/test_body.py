@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin_watch.collector.app import Collector
-from certpin_watch.collector.body import parse, unpack
-from certpin_watch.collector.refusals import RefusedError
+from certpin_watch.collector.body import RefusedError, parse, unpack
 from tests.watch.collector import bodies
 from tests.watch.collector.asking import Asked, Shelf, ask
 from tests.watch.collector.serving import make_watch
@@ -49,9 +48,9 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer(encoding: str, size: i
 
 @pytest.mark.parametrize("more", [b"x", gzip.compress(b"{}", mtime=0)])
 def test_nothing_stands_behind_the_end_of_what_is_packed(more: bytes) -> None:
-    with pytest.raises(RefusedError, match="not whole gzip"):
+    with pytest.raises(RefusedError, match="not complete gzip"):
         unpack(gzip.compress(b"{}") + more, "gzip", MOST)
-    with pytest.raises(RefusedError, match="not whole br"):
+    with pytest.raises(RefusedError, match="not complete br"):
         unpack(brotli.compress(b"{}") + more, "br", MOST)
 
 

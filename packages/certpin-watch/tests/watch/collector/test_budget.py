@@ -11,13 +11,12 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from certpin_watch.collector.counting import Rules
-from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OWN, Room
-from certpin_watch.collector.known import Known
-from certpin_watch.collector.networks import MOST
-from certpin_watch.collector.received import Failure, Received
+from certpin_watch.collector.counting import MAX_ORIGINS, RowCache
+from certpin_watch.collector.decode import Failure, ReceivedBody
+from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, HOUR, OWN, Capacity, CountingLimits
 from certpin_watch.store import quota
 from certpin_watch.store.chains import chain_record, insert_observed_chains
+from certpin_watch.store.counting import DAY
 from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import capacity
 from certpin_watch.store.quota import MIN_AGE, evict_bytes, evict_samples
@@ -29,15 +28,15 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 
-def told(number: int, host: str, source: str = "192.0.2.0/24", at: int = AT) -> Received:
+def told(number: int, host: str, source: str = "192.0.2.0/24", at: int = AT) -> ReceivedBody:
     """A report of a chain that nobody else told."""
     served = (b"%s %d" % (host.encode(), number) + bytes(1000),)
     key = abs(hash((host, number, source, at)))
-    return Received(at, source, (failure(key, host=host, served=served),), b"{}")
+    return ReceivedBody(at, source, (failure(key, host=host, served=served),), b"{}")
 
 
-def served_of(body: Received) -> tuple[bytes, ...]:
-    (failure,) = body.told
+def served_of(body: ReceivedBody) -> tuple[bytes, ...]:
+    (failure,) = body.records
     assert isinstance(failure, Failure)
     return failure.served
 
@@ -59,7 +58,7 @@ def used(store: Store) -> int:
 def test_nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_another(
     sqlite_store: Store,
 ) -> None:
-    rules = Rules(Room(1000, 100, share=str))
+    rules = CountingLimits(Capacity(1000, 100, share=str))
     many = [f"198.{n}.0.0/24" for n in range(20)]
     counted(sqlite_store, [told(n, "flooded.example", many[n % 20]) for n in range(500)], rules)
     counted(sqlite_store, [told(n, "a.example") for n in range(500)], rules)
@@ -69,7 +68,7 @@ def test_nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_anoth
 
 
 def test_one_network_hides_no_chain_that_others_tell_of_the_same_host(sqlite_store: Store) -> None:
-    rules = Rules(Room(1000, 100, share=str))
+    rules = CountingLimits(Capacity(1000, 100, share=str))
     counted(sqlite_store, [told(n, "a.example", "198.51.100.0/24") for n in range(500)], rules)
     assert kept(sqlite_store, "a.example") == 100 // 10
     counted(sqlite_store, [told(n, "a.example") for n in range(1000, 1003)], rules)
@@ -77,7 +76,7 @@ def test_one_network_hides_no_chain_that_others_tell_of_the_same_host(sqlite_sto
 
 
 def test_what_came_while_the_clock_ran_ahead_fills_no_hour(sqlite_store: Store) -> None:
-    rules = Rules(Room(1000, 100, share=str))
+    rules = CountingLimits(Capacity(1000, 100, share=str))
     ahead = [told(n, "a.example", f"198.{n}.0.0/24", AT + 40 * DAY) for n in range(100)]
     counted(sqlite_store, ahead, rules)
     now = [told(100 + n, "a.example", f"198.{n}.0.0/24") for n in range(50)]
@@ -94,8 +93,8 @@ def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(
 ) -> None:
     most = 40_000
     watched = {"a.example", "flooded.example"}
-    room = Room(10**6, 10**6, lambda host: host if host in watched else "", budget=most)
-    rules, known = Rules(room), Known()
+    room = Capacity(10**6, 10**6, lambda host: host if host in watched else "", budget=most)
+    rules, known = CountingLimits(room), RowCache()
     limits = {"stranger.example": most // 4, "flooded.example": most - most // 16}
     for host, limit in limits.items():
         counted(store, [told(n, host) for n in range(50)], rules, known)
@@ -108,9 +107,9 @@ def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(
 
 
 def test_samples_are_in_the_budget(sqlite_store: Store) -> None:
-    rules = Rules(Room(1000, 1000, share=str, budget=20_000), samples=3)
+    rules = CountingLimits(Capacity(1000, 1000, share=str, budget=20_000), samples=3)
     batch = [
-        Received(AT, "192.0.2.0/24", (failure(n, network=f"net {n}"),), bytes(1000))
+        ReceivedBody(AT, "192.0.2.0/24", (failure(n, network=f"net {n}"),), bytes(1000))
         for n in range(50)
     ]
     counted(sqlite_store, batch, rules)
@@ -119,7 +118,7 @@ def test_samples_are_in_the_budget(sqlite_store: Store) -> None:
 
 
 def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
-    rules = Rules(Room(1000, 1000, share=str))
+    rules = CountingLimits(Capacity(1000, 1000, share=str))
     counted(store, [told(1, "a.example"), told(2, "a.example")], rules)
     before, now = used(store), datetime.fromtimestamp(AT, UTC)
     seen = served_of(told(1, "a.example"))
@@ -135,7 +134,10 @@ def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
 
 @pytest.mark.parametrize("passed", [MIN_AGE + 1, -MIN_AGE - 1])  # or the clock was set back
 def test_whoever_took_most_gives_first(sqlite_store: Store, passed: int) -> None:
-    rules, hostile = Rules(Room(1000, 1000, share=str, budget=100_000)), "198.51.100.0/24"
+    rules, hostile = (
+        CountingLimits(Capacity(1000, 1000, share=str, budget=100_000)),
+        "198.51.100.0/24",
+    )
     counted(sqlite_store, [told(n, "a.example", at=AT) for n in range(3)], rules)
     late = AT + HOUR
     counted(sqlite_store, [told(n, "b.example", hostile, at=late) for n in range(60)], rules)
@@ -157,9 +159,12 @@ def test_whoever_took_most_gives_first(sqlite_store: Store, passed: int) -> None
 def test_many_samples_of_one_network_make_room_for_those_of_others(
     store: Store,
 ) -> None:
-    rules, hostile = Rules(Room(1000, 1000, share=str), most_samples=20), "198.51.100.0/24"
+    rules, hostile = (
+        CountingLimits(Capacity(1000, 1000, share=str), max_samples=20),
+        "198.51.100.0/24",
+    )
 
-    def keeps(at: int, *bodies: Received) -> Counter[str]:
+    def keeps(at: int, *bodies: ReceivedBody) -> Counter[str]:
         """How many are kept of each network, after a round and what comes then."""
         with store.write() as connection:
             while evict_samples(connection, 20, at):
@@ -181,10 +186,10 @@ def test_many_samples_of_one_network_make_room_for_those_of_others(
 def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> None:
     """Whoever floods has very many networks, and hosts that nobody watches beside them."""
     watched = {"flooded.example", "a.example"}
-    room = Room(1000, 1000, lambda host: host if host in watched else "")
-    rules, known = Rules(room, most_samples=20), Known()
+    room = Capacity(1000, 1000, lambda host: host if host in watched else "")
+    rules, known = CountingLimits(room, max_samples=20), RowCache()
 
-    def samples(at: int, *bodies: Received) -> Counter[str]:
+    def samples(at: int, *bodies: ReceivedBody) -> Counter[str]:
         """How many are kept of each part, after a round and what comes then."""
         with store.write() as connection:
             while evict_samples(connection, 20, at):
@@ -205,7 +210,7 @@ def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> Non
 def test_several_writers_keep_what_a_host_has_for_itself_and_no_more(
     postgres_store: Store,
 ) -> None:
-    rules = Rules(Room(1000, 1000, share=str), most_samples=1)
+    rules = CountingLimits(Capacity(1000, 1000, share=str), max_samples=1)
 
     def writer(start: int) -> None:
         for turn in range(4):
@@ -220,10 +225,10 @@ def test_several_writers_keep_what_a_host_has_for_itself_and_no_more(
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:
     """Each with chains of its own and of the others, beside a monitor that sees some of them."""
-    rules = Rules(Room(60, 10**6, share=str, budget=40_000))
+    rules = CountingLimits(Capacity(60, 10**6, share=str, budget=40_000))
 
     def writer(start: int) -> None:
-        known = Known()
+        known = RowCache()
         for turn in range(6):
             numbers = [(start * 3 + turn * 5 + n) % 60 for n in range(10)]
             try:
@@ -245,10 +250,10 @@ def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) 
 
 
 def test_it_is_noted_from_how_many_networks_a_chain_is_told(sqlite_store: Store) -> None:
-    rules, known = Rules(Room(1000, 1000, share=str)), Known()
+    rules, known = CountingLimits(Capacity(1000, 1000, share=str)), RowCache()
     sources = ("192.0.2.0/24", "192.0.3.0/24", "198.51.100.0/24", "2001:db8:1::/48", "")
     for _ in range(2):
-        batch = [Received(AT, each, (failure(n),)) for n, each in enumerate(sources)]
+        batch = [ReceivedBody(AT, each, (failure(n),)) for n, each in enumerate(sources)]
         counted(sqlite_store, batch, rules, known)
     digest = chain_record(SERVED).digest
     found = {
@@ -256,5 +261,5 @@ def test_it_is_noted_from_how_many_networks_a_chain_is_told(sqlite_store: Store)
     }
     networks = ("192.0.0.0/16", "198.51.0.0/16", "2001:db8::/32")
     assert found == {(each, "a.example", digest) for each in networks}
-    counted(sqlite_store, [told(n, f"{n}.example") for n in range(2 * MOST)], rules, known)
-    assert len(rows(sqlite_store, REPORT_NETWORKS)) == len(networks) + MOST - 1
+    counted(sqlite_store, [told(n, f"{n}.example") for n in range(2 * MAX_ORIGINS)], rules, known)
+    assert len(rows(sqlite_store, REPORT_NETWORKS)) == len(networks) + MAX_ORIGINS - 1

@@ -10,10 +10,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import DataError
 
-from certpin_watch.collector import commit
-from certpin_watch.collector.commit import Committer
+from certpin_watch.collector import intake
 from certpin_watch.collector.counting import count
-from certpin_watch.collector.refusals import NotDurableError
+from certpin_watch.collector.intake import Committer, NotDurableError
 from certpin_watch.snapshot import Patterns, Watched
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests import kit
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from certpin_watch.collector.received import Received
+    from certpin_watch.collector.decode import ReceivedBody
     from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
 
@@ -44,12 +43,12 @@ pin = [{{ pin = "{}", role = "leaf" }}, {{ pin = "{}", role = "backup" }}]
 def watch(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Its database does not take one of the reports."""
 
-    def picky(connection: Any, batch: Sequence[Received], *more: Any) -> Any:
-        if any(POISON in each.told for each in batch):
+    def picky(connection: Any, batch: Sequence[ReceivedBody], *more: Any) -> Any:
+        if any(POISON in each.records for each in batch):
             raise DataError("INSERT", None, ValueError("it does not fit"))
         return count(connection, batch, *more)
 
-    monkeypatch.setattr(commit, "count", picky)
+    monkeypatch.setattr(intake, "count", picky)
     return replace(make_watch("sqlite:///unused.db"), store=sqlite_store)
 
 
@@ -72,7 +71,7 @@ def test_a_writer_gives_up_what_the_database_does_not_take_and_counts_the_others
 
 
 def test_an_intake_says_so_to_whoever_waits(watch: Watch) -> None:
-    with pytest.raises(NotDurableError, match="does not take"):
+    with pytest.raises(NotDurableError, match="rejects this report"):
         Committer(watch).commit(BATCH)
     assert rows(watch.store) == (6, 6)
 
@@ -93,7 +92,7 @@ def test_a_store_that_fails_is_told_of_once_and_when_it_is_back(
     committer.commit(BATCH)
     assert [each.getMessage() for each in caplog.records] == [
         "reports wait, because the store fails: schema",
-        "the store takes reports again",
+        "the store accepts reports again",
     ]
 
 

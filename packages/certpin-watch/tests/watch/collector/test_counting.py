@@ -9,12 +9,18 @@ import msgspec
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from certpin_watch.collector.counting import Counted, Rules, count
-from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, DAY, HOUR, OTHER, Room
-from certpin_watch.collector.known import Known
-from certpin_watch.collector.presences import Space
-from certpin_watch.collector.received import Failure, Holding, Received
+from certpin_watch.collector.counting import BatchResult, RowCache, count
+from certpin_watch.collector.decode import ClientRecord, Failure, ReceivedBody
+from certpin_watch.collector.grouping import (
+    CHAINS_LEFT_OUT,
+    HOUR,
+    OTHER,
+    Capacity,
+    CheckInCapacity,
+    CountingLimits,
+)
 from certpin_watch.store.chains import chain_record
+from certpin_watch.store.counting import DAY
 from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
 from certpin_watch.store.tables.reports import (
     DAY_PLACES,
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 AT = 100 * DAY + 5 * HOUR + 7
-RULES = Rules(Room(1000, 100))
+RULES = CountingLimits(Capacity(1000, 100))
 SERVED = (b"leaf", b"intermediate")
 
 
@@ -56,14 +62,17 @@ def failure(number: int, **fields: Any) -> Failure:
     return Failure(identity=number.to_bytes(32, "big"), **(said | fields))
 
 
-def body(*told: Failure | Holding, at: int = AT, sample: bytes = b"") -> Received:
-    return Received(at, "192.0.2.0/24", told, sample)
+def body(*told: Failure | ClientRecord, at: int = AT, sample: bytes = b"") -> ReceivedBody:
+    return ReceivedBody(at, "192.0.2.0/24", told, sample)
 
 
 def counted(
-    store: Store, batch: Sequence[Received], rules: Rules = RULES, known: Known | None = None
-) -> Counted:
-    known = known or Known()
+    store: Store,
+    batch: Sequence[ReceivedBody],
+    rules: CountingLimits = RULES,
+    known: RowCache | None = None,
+) -> BatchResult:
+    known = known or RowCache()
     with store.write() as connection:
         found = count(connection, batch, rules, known)
     known.learn(found.hours)
@@ -92,7 +101,7 @@ def test_reports_that_say_the_same_are_one_group(store: Store) -> None:
 
 
 def test_a_repeat_is_not_counted_again(store: Store) -> None:
-    known = Known()
+    known = RowCache()
     first = counted(store, [body(failure(1), failure(2)), body(failure(1))], known=known)
     assert (first.reports, first.repeats) == (2, 1)
     again = counted(store, [body(failure(2)), body(failure(3), at=AT + 9 * DAY)], known=known)
@@ -117,7 +126,7 @@ def replaced(known: Failure, also: int) -> Failure:
 
 def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) -> None:
     """By two processes that know nothing of each other, and late, into days that were before."""
-    one, other = Known(), Known()
+    one, other = RowCache(), RowCache()
     counted(store, [body(failure(1)), body(failure(2, network="lte", host="b.example"))], known=one)
     counted(store, [body(failure(3), at=AT + DAY), body(failure(3)), body(failure(4))], known=other)
     counted(store, [body(failure(5), at=AT - 9 * DAY), body(failure(1))], known=one)
@@ -132,7 +141,7 @@ def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) ->
 
 
 def test_hostile_reports_fill_the_sums_of_a_day_and_no_more(store: Store) -> None:
-    rules, known = Rules(Room(16, 4)), Known()
+    rules, known = CountingLimits(Capacity(16, 4)), RowCache()
     for hour in range(12):
         at = AT // DAY * DAY + hour * HOUR
         batch = [
@@ -159,7 +168,7 @@ def test_chains_are_stored_once_and_named_by_their_digest(store: Store) -> None:
 
 def test_clients_that_hold_a_version_are_counted_by_day(store: Store) -> None:
     holding = [
-        Holding(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
+        ClientRecord(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
     ]
     counted(store, [body(each) for each in holding[:3]] + [body(holding[0])])
     counted(store, [body(holding[1]), body(holding[3], at=AT + DAY)])
@@ -168,19 +177,21 @@ def test_clients_that_hold_a_version_are_counted_by_day(store: Store) -> None:
 
 
 def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
-    rules = Rules(RULES.room, space=Space(20, frozenset({"bank-app"})))
+    rules = CountingLimits(RULES.capacity, check_ins=CheckInCapacity(20, frozenset({"bank-app"})))
 
-    def held(number: int, pin_set: str = "bank-app", version: int = 12, app: str = "") -> Received:
+    def held(
+        number: int, pin_set: str = "bank-app", version: int = 12, app: str = ""
+    ) -> ReceivedBody:
         key = number.to_bytes(32, "big")
-        return body(Holding(key, pin_set, version, app or f"app {number}", "1", "ios"))
+        return body(ClientRecord(key, pin_set, version, app or f"app {number}", "1", "ios"))
 
     counted(store, [held(0, app="app")], rules)
     counted(store, [held(n, f"nobody's {n}", n) for n in range(1, 101)], rules)
     counted(store, [held(n) for n in range(101, 201)], rules)
     counted(store, [held(n, version=n) for n in range(201, 301)], rules)
     counted(store, [held(301, app="app")], rules)
-    old = rules.space._replace(versions=frozenset({("bank-app", 999)}))
-    counted(store, [held(302, version=999)], replace(rules, space=old))
+    old = rules.check_ins._replace(versions=frozenset({("bank-app", 999)}))
+    counted(store, [held(302, version=999)], replace(rules, check_ins=old))
     found = rows(store, PRESENCES)
     assert sum(row.count for row in found if row.version == 999) == 1  # an old one is not hidden
     assert len(found) <= 2 * 20 + 4
@@ -190,7 +201,7 @@ def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
 
 
 def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
-    rules = Rules(Room(1000, 100, share=lambda _: ""), samples=2, most_samples=20)
+    rules = CountingLimits(Capacity(1000, 100, share=lambda _: ""), samples=2, max_samples=20)
     for turn in range(3):
         batch = [
             body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)
@@ -204,7 +215,7 @@ def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
 
 
 def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
-    rules, known = Rules(Room(20, 8)), Known()
+    rules, known = CountingLimits(Capacity(20, 8)), RowCache()
     for turn in range(10):
         batch = [
             body(
@@ -229,7 +240,7 @@ def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
 
 
 def test_what_is_taken_back_is_not_known(sqlite_store: Store) -> None:
-    known = Known()
+    known = RowCache()
     with sqlite_store.write() as connection:
         count(connection, [body(failure(1))], RULES, known)
         connection.rollback()
@@ -238,8 +249,8 @@ def test_what_is_taken_back_is_not_known(sqlite_store: Store) -> None:
 
 
 def test_an_empty_batch_changes_nothing(sqlite_store: Store) -> None:
-    assert counted(sqlite_store, []) == Counted()
-    assert counted(sqlite_store, [body()]) == Counted()
+    assert counted(sqlite_store, []) == BatchResult()
+    assert counted(sqlite_store, [body()]) == BatchResult()
 
 
 def test_many_processes_count_together_on_postgresql(postgres_store: Store) -> None:
@@ -247,7 +258,7 @@ def test_many_processes_count_together_on_postgresql(postgres_store: Store) -> N
     from concurrent.futures import ThreadPoolExecutor
 
     def writer(start: int) -> None:
-        known = Known()
+        known = RowCache()
         for turn in range(6):
             numbers = [(start * 7 + turn * 5 + n) % 40 for n in range(20)]
             batch = [body(failure(n, network=f"net {n % 5}")) for n in numbers]

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from certpin.errors import FormatError
 from certpin.reports.codecs import JSON_TYPE, decode
-from certpin_watch.collector.body import parse
-from certpin_watch.collector.direct import read_report
-from certpin_watch.collector.received import WIDTHS, told
-from certpin_watch.collector.refusals import RefusedError
+from certpin_watch.collector.body import RefusedError, parse
+from certpin_watch.collector.decode import WIDTHS, read_report, records_of
 from tests.watch.collector import bodies
 
 SOURCE = "192.0.2.0/24"
@@ -25,7 +23,7 @@ NOW = datetime(2027, 1, 1, 12, tzinfo=UTC)
 def _by_codecs(data: bytes) -> Any:
     """What the codecs make of a body; None if it is refused."""
     try:
-        return told(decode(parse(data, 16), JSON_TYPE, NOW), SOURCE)
+        return records_of(decode(parse(data, 16), JSON_TYPE, NOW), SOURCE)
     except (FormatError, RefusedError):
         return None
 

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin_watch.collector.gather import Bounds, Gatherer
-from certpin_watch.collector.received import Received
-from certpin_watch.collector.refusals import NotDurableError
+from certpin_watch.collector.decode import ReceivedBody
+from certpin_watch.collector.intake import Batcher, BatchLimits, NotDurableError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-BOUNDS = Bounds(queue=10, queue_bytes=1000, batch=4, batch_bytes=100)
+BOUNDS = BatchLimits(queue=10, queue_bytes=1000, batch=4, batch_bytes=100)
 
 
-def body(weight: int = 1) -> Received:
-    return Received(0, "", (), b"", weight)
+def body(weight: int = 1) -> ReceivedBody:
+    return ReceivedBody(0, "", (), b"", weight)
 
 
 class Disk:
@@ -30,7 +29,7 @@ class Disk:
         self.let = asyncio.Event()
         self.failures = list(failures)
 
-    async def commit(self, batch: Sequence[Received]) -> None:
+    async def commit(self, batch: Sequence[ReceivedBody]) -> None:
         self.batches.append(len(batch))
         self.asked.set()
         await self.let.wait()
@@ -51,7 +50,7 @@ def _run(main: Coroutine[None, None, None]) -> None:
 def test_whoever_comes_while_a_commit_is_on_its_way_shares_the_next_one() -> None:
     async def main() -> None:
         disk = Disk()
-        gatherer = Gatherer(disk.commit, BOUNDS)
+        gatherer = Batcher(disk.commit, BOUNDS)
         gatherer.start()
         first = asyncio.create_task(gatherer.put(body()))
         await disk.asked.wait()
@@ -69,7 +68,7 @@ def test_whoever_comes_while_a_commit_is_on_its_way_shares_the_next_one() -> Non
 def test_whoever_was_answered_and_comes_again_at_once_shares_the_next_one() -> None:
     async def main() -> None:
         disk = Disk()
-        gatherer = Gatherer(disk.commit, BOUNDS)
+        gatherer = Batcher(disk.commit, BOUNDS)
         gatherer.start()
         first = asyncio.create_task(gatherer.put(body()))
         await disk.asked.wait()
@@ -88,7 +87,7 @@ def test_a_batch_has_so_many_bytes_and_at_least_one_body() -> None:
     async def main() -> None:
         disk = Disk()
         disk.let.set()
-        gatherer = Gatherer(disk.commit, BOUNDS)
+        gatherer = Batcher(disk.commit, BOUNDS)
         gatherer.start()
         assert all(await _outcomes([gatherer.put(body(n)) for n in (60, 60, 40, 300, 1)]))
         assert disk.batches == [1, 2, 1, 1]
@@ -100,7 +99,7 @@ def test_a_batch_has_so_many_bytes_and_at_least_one_body() -> None:
 @pytest.mark.parametrize(("weight", "room"), [(1, 10), (400, 2)])
 def test_a_full_queue_refuses_at_once(weight: int, room: int) -> None:
     async def main() -> None:
-        gatherer = Gatherer(Disk().commit, BOUNDS)
+        gatherer = Batcher(Disk().commit, BOUNDS)
         waiting = [asyncio.create_task(gatherer.put(body(weight))) for _ in range(room)]
         await asyncio.sleep(0)
         with pytest.raises(NotDurableError, match="too many"):
@@ -116,7 +115,7 @@ def test_a_failure_is_told_to_all_of_its_batch_and_to_nobody_else(failure: Excep
     async def main() -> None:
         disk = Disk(failure)
         disk.let.set()
-        gatherer = Gatherer(disk.commit, BOUNDS)
+        gatherer = Batcher(disk.commit, BOUNDS)
         gatherer.start()
         assert await _outcomes([gatherer.put(body()) for _ in range(6)]) == [False] * 4 + [True] * 2
         await gatherer.close()
@@ -127,7 +126,7 @@ def test_a_failure_is_told_to_all_of_its_batch_and_to_nobody_else(failure: Excep
 def test_what_waits_at_the_end_is_committed_and_nothing_new_is_taken() -> None:
     async def main() -> None:
         disk = Disk()
-        gatherer = Gatherer(disk.commit, BOUNDS)
+        gatherer = Batcher(disk.commit, BOUNDS)
         gatherer.start()
         waiting = [asyncio.create_task(gatherer.put(body())) for _ in range(3)]
         gone = asyncio.create_task(gatherer.put(body()))
@@ -135,7 +134,7 @@ def test_what_waits_at_the_end_is_committed_and_nothing_new_is_taken() -> None:
         gone.cancel()
         closing = asyncio.create_task(gatherer.close())
         await asyncio.sleep(0)
-        with pytest.raises(NotDurableError, match="stops"):
+        with pytest.raises(NotDurableError, match="is stopping"):
             await gatherer.put(body())
         disk.let.set()
         await asyncio.gather(*waiting, closing)

@@ -14,41 +14,41 @@ from hypothesis import strategies as st
 from certpin.errors import FormatError
 from certpin.reports import Presence, Report
 from certpin.reports.model import Client
+from certpin_watch.collector.decode import (
+    Failure,
+    ReceivedBody,
+    identity,
+    pack_batch,
+    records_of,
+    unpack_batch,
+)
 from certpin_watch.collector.grouping import (
-    LAST,
+    LAST_STEP,
     OTHER,
     OWN,
-    Group,
-    Room,
-    Taken,
+    Capacity,
+    GroupCounts,
     every_fold,
     fold,
     group_of,
     key_of,
     place,
 )
-from certpin_watch.collector.received import (
-    Failure,
-    Received,
-    identity,
-    pack,
-    told,
-    unpack_batch,
-)
+from certpin_watch.store.counting import ReportGroup
 
 AT = datetime(2027, 1, 1, 12, 0, 0, tzinfo=UTC)
 REPORT = Report("rfc7469", AT, "api.bank.example", 443, "refuse", "mismatch", "rfc7469:1")
-GROUP = Group(
+GROUP = ReportGroup(
     *(0, "api.bank.example", b"s" * 32, b"v" * 32, "bank-app", 12, "app", "4.2.0"),
     *("android", "wifi", "certpin", "refuse", "mismatch"),
 )
 
 
-OPEN = Room(10**6, 10**6)
+OPEN = Capacity(10**6, 10**6)
 
 
 def _told(report: Report, source: str = "192.0.2.0/24") -> Failure:
-    [failure] = told([report], source)
+    [failure] = records_of([report], source)
     assert isinstance(failure, Failure)
     return failure
 
@@ -117,8 +117,8 @@ def test_texts_are_cut_and_hold_nothing_that_acts() -> None:
 
 def test_a_batch_travels_whole() -> None:
     presence = Presence(AT, "bank-app", 2**63, "id:2", Client(platform="ios"))
-    batch = [Received(7, "192.0.2.0/24", told([REPORT, presence], "x"), b"{}", 3000)]
-    assert unpack_batch(pack(batch), now=1_800_000_000) == batch
+    batch = [ReceivedBody(7, "192.0.2.0/24", records_of([REPORT, presence], "x"), b"{}", 3000)]
+    assert unpack_batch(pack_batch(batch), now=1_800_000_000) == batch
 
 
 @pytest.mark.parametrize(
@@ -139,20 +139,22 @@ def test_what_no_collector_writes_is_no_batch_of_reports(where: str, what: objec
     """An index of PostgreSQL takes no 3,000 characters: a writer would try for ever."""
     forged = msgspec.structs.replace(_told(REPORT), **{where: what})
     with pytest.raises(FormatError):
-        unpack_batch(pack([Received(7, "", (forged,))]), 7)
+        unpack_batch(pack_batch([ReceivedBody(7, "", (forged,))]), 7)
 
 
 def test_a_moment_that_has_not_come_counts_as_now() -> None:
-    [received] = unpack_batch(pack([Received(2**50, "", (_told(REPORT),))]), 1_800_000_000)
+    [received] = unpack_batch(
+        pack_batch([ReceivedBody(2**50, "", (_told(REPORT),))]), 1_800_000_000
+    )
     assert received.at == 1_800_000_000
     for never in (2**63, -5):
         with pytest.raises(FormatError):
-            unpack_batch(pack([Received(never, "", (_told(REPORT),))]), 1_800_000_000)
+            unpack_batch(pack_batch([ReceivedBody(never, "", (_told(REPORT),))]), 1_800_000_000)
 
 
 def test_groups_differ_in_each_of_their_fields() -> None:
     fields = GROUP._asdict()
-    others = [Group(**{**fields, name: value * 2 or 1}) for name, value in fields.items()]
+    others = [ReportGroup(**{**fields, name: value * 2 or 1}) for name, value in fields.items()]
     moved = GROUP._replace(app=GROUP.app + GROUP.app_version, app_version="")
     assert len({key_of(each) for each in (GROUP, moved, *others)}) == len(others) + 2
 
@@ -162,14 +164,14 @@ def test_the_hour_is_that_in_which_a_report_came() -> None:
 
 
 def test_folding_says_less_at_each_step() -> None:
-    steps = [fold(GROUP, step, OPEN) for step in range(LAST + 1)]
+    steps = [fold(GROUP, step, OPEN) for step in range(LAST_STEP + 1)]
     assert steps[0] == GROUP
     assert (steps[1].network, steps[1].app_version) == (OTHER, "4.2.0")
     assert (steps[2].app_version, steps[2].app) == (OTHER, "app")
     assert (steps[3].app, steps[3].host) == (OTHER, "api.bank.example")
     assert steps[4][1:10] == (OTHER, b"", b"", OTHER, 0, *[OTHER] * 4)
     assert [each.folded for each in steps] == [0, 1, 2, 3, 4]
-    assert len(every_fold([GROUP], OPEN)) == LAST + 1
+    assert len(every_fold([GROUP], OPEN)) == LAST_STEP + 1
 
 
 @settings(max_examples=20)
@@ -183,28 +185,28 @@ def test_however_much_reports_differ_an_hour_has_twice_its_room_at_most(
         GROUP._replace(host=host, app=app, app_version=version, network=network, reason=reason)
         for host, app, version, network, reason in seen
     ]
-    placed = place(groups, set(), Taken(), Room(room, 10))
+    placed = place(groups, set(), GroupCounts(), Capacity(room, 10))
     assert set(placed) == set(groups)
     kinds = len({(group.kind, group.decision) for group in groups})
     assert len({key for key, _ in placed.values()}) <= 2 * room + kinds
     for group, (key, found) in placed.items():
         assert key == key_of(found)
-        assert found in {fold(group, step, OPEN) for step in range(LAST + 1)}
+        assert found in {fold(group, step, OPEN) for step in range(LAST_STEP + 1)}
 
 
 def test_hosts_that_nobody_watches_cannot_fill_the_hour_for_the_others() -> None:
-    room = Room(100, 10, _ours)
+    room = Capacity(100, 10, _ours)
     strangers = [GROUP._replace(host=f"{number}.evil.example") for number in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(40)]
-    placed = place([*strangers, *ours], set(), Taken(), room)
+    placed = place([*strangers, *ours], set(), GroupCounts(), room)
     assert all(placed[group][1] == group for group in ours)
 
 
 def test_a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another() -> None:
     hostile = [GROUP._replace(host="flooded.example", reason=f"{n}") for n in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(3 * OWN)]
-    for room in (Room(100, 10, str), Room(10**6, 10, str, groups_a_day=100)):
-        placed = place([*hostile, *ours], set(), Taken(), room)
+    for room in (Capacity(100, 10, str), Capacity(10**6, 10, str, groups_a_day=100)):
+        placed = place([*hostile, *ours], set(), GroupCounts(), room)
         found = [placed[each][1] for each in ours]
         assert found[:OWN] == ours[:OWN]
         assert {each.host for each in found} == {GROUP.host}  # failures there still count
@@ -212,5 +214,5 @@ def test_a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another() ->
 
 
 def test_a_group_that_exists_takes_what_belongs_to_it_in_a_full_hour() -> None:
-    placed = place([GROUP], {key_of(GROUP)}, Taken(10**6, 10**6), Room(100, 10))
+    placed = place([GROUP], {key_of(GROUP)}, GroupCounts(10**6, 10**6), Capacity(100, 10))
     assert placed[GROUP] == (key_of(GROUP), GROUP)

@@ -16,17 +16,17 @@ from sqlalchemy import event, func, select
 
 from certpin.errors import FormatError
 from certpin_watch.collector import jetstream, writer
-from certpin_watch.collector.intake import open_intake
-from certpin_watch.collector.received import pack, told, unpack_batch
-from certpin_watch.collector.refusals import NotDurableError
-from certpin_watch.collector.settings import Settings
-from certpin_watch.collector.stream import (
-    DropsReportsError,
-    _refuse_what_drops,
+from certpin_watch.collector.app import open_intake
+from certpin_watch.collector.decode import pack_batch, records_of, unpack_batch
+from certpin_watch.collector.intake import NotDurableError
+from certpin_watch.collector.jetstream import (
+    UnsafeStreamError,
+    _check_stream,
+    describe_failure,
     ensure_stream,
     subject,
-    why,
 )
+from certpin_watch.collector.settings import CollectorSettings
 from certpin_watch.counters import COUNTERS
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
@@ -174,7 +174,7 @@ def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Meanwhile it refuses at once: nobody waits for a server that stores nothing."""
-    monkeypatch.setattr(jetstream, "_AGAIN", 0.02)
+    monkeypatch.setattr(jetstream, "_RETRY", 0.02)
     watch = _watch(tmp_path, server.url, stream="PROVE", stream_bytes=MEGABYTE)
     name = watch.settings.collector.stream
 
@@ -235,10 +235,10 @@ async def _becomes(holds: Callable[[], bool], wanted: bool) -> None:
 
 def _reports(number: int) -> list[Any]:
     from certpin.reports.codecs import decode
-    from certpin_watch.collector.received import Received
+    from certpin_watch.collector.decode import ReceivedBody
 
     reports = decode(bodies.report(number), "application/json", datetime.now(UTC))
-    return [Received(1, "192.0.2.0/24", told(reports, ""), b"x" * 5000, 8000)]
+    return [ReceivedBody(1, "192.0.2.0/24", records_of(reports, ""), b"x" * 5000, 8000)]
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ def test_what_the_store_refuses_stays_in_the_stream_and_in_nobodys_way(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables of another version ask for a value that this one has not: nothing is lost by it."""
-    monkeypatch.setattr(writer, "_LATER", 0.2)
+    monkeypatch.setattr(writer, "_REDELIVER", 0.2)
     watch = _watch(tmp_path, server.url, stream="REFUSED", stream_bytes=MEGABYTE)
     with watch.store.write() as connection:
         connection.exec_driver_sql(
@@ -312,14 +312,14 @@ def test_a_stream_that_would_drop_what_was_promised_is_none(
         } | how
         await connection.jetstream().add_stream(name="DROPS", subjects=["DROPS.batch"], **made)
         try:
-            await ensure_stream(connection.jetstream(), Settings(stream="DROPS"))
+            await ensure_stream(connection.jetstream(), CollectorSettings(stream="DROPS"))
         finally:
             await connection.jetstream().delete_stream("DROPS")
             await connection.close()
 
-    with pytest.raises(DropsReportsError) as refused:
+    with pytest.raises(UnsafeStreamError) as refused:
         asyncio.run(ensure())
-    assert "discard new" in why(refused.value)
+    assert "discard new" in describe_failure(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -338,13 +338,13 @@ def test_each_way_to_lose_what_was_promised_is_seen(more: dict[str, Any]) -> Non
         discard=DiscardPolicy.NEW,
         max_bytes=MEGABYTE,
     )
-    _refuse_what_drops(good)
-    with pytest.raises(DropsReportsError):
-        _refuse_what_drops(good.evolve(**more))
+    _check_stream(good)
+    with pytest.raises(UnsafeStreamError):
+        _check_stream(good.evolve(**more))
 
 
 def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> None:
-    data = pack(_reports(1))
+    data = pack_batch(_reports(1))
     assert b"bank.example" in data
     with pytest.raises(FormatError):  # and not the error of Python's own, which ends a writer
         unpack_batch(data.replace(b"bank.example", b"bank\x80example"), 0)
@@ -352,7 +352,7 @@ def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> 
 
 def test_the_name_of_a_message_is_that_of_its_reports() -> None:
     one, other = _reports(1), _reports(2)
-    assert jetstream.message_id(one) == one[0].told[0].identity.hex()
+    assert jetstream.message_id(one) == one[0].records[0].identity.hex()
     assert jetstream.message_id(one + other) != jetstream.message_id(other + one)
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
-from certpin_watch.collector.settings import KNOWN, Settings, read
+from certpin_watch.collector.settings import KNOWN, CollectorSettings, read
 
 
 def test_every_setting_has_a_default_and_a_name() -> None:
-    assert read(Table({}, "collector")) == Settings()
-    assert {each.name for each in fields(Settings)} == set(KNOWN)
+    assert read(Table({}, "collector")) == CollectorSettings()
+    assert {each.name for each in fields(CollectorSettings)} == set(KNOWN)
 
 
 def test_the_table_is_read() -> None:
@@ -30,7 +30,7 @@ def test_the_table_is_read() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ({"rate": 0}, "collector.rate: 0 is not right"),
+        ({"rate": 0}, "collector.rate: 0 is out of range"),
         ({"ipv4_prefix": 33}, "collector.ipv4_prefix"),
         ({"rate": "5"}, "collector.rate"),
         ({"stream": "a.*"}, "collector.stream"),

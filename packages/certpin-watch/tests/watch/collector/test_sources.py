@@ -6,12 +6,11 @@ import ipaddress
 
 import pytest
 
-from certpin_watch.collector.rate import Rates
-from certpin_watch.collector.settings import Settings
-from certpin_watch.collector.sources import Sources
+from certpin_watch.collector.app import RateLimit, SourcePrefixes
+from certpin_watch.collector.settings import CollectorSettings
 
 PROXIES = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "fd00::/8")))
-BEHIND = Sources(Settings(), PROXIES)
+BEHIND = SourcePrefixes(CollectorSettings(), PROXIES)
 
 
 @pytest.mark.parametrize(
@@ -26,12 +25,14 @@ BEHIND = Sources(Settings(), PROXIES)
     ],
 )
 def test_an_address_is_cut_to_its_network(address: str, prefix: str) -> None:
-    assert Sources(Settings()).prefix(address, "") == prefix
+    assert SourcePrefixes(CollectorSettings()).prefix(address, "") == prefix
 
 
 def test_how_much_is_cut_can_be_set() -> None:
-    assert Sources(Settings(ipv4_prefix=16)).prefix("192.0.2.77", "") == "192.0.0.0/16"
-    assert Sources(Settings(ipv4_prefix=0)).prefix("192.0.2.77", "") == "0.0.0.0/0"
+    assert (
+        SourcePrefixes(CollectorSettings(ipv4_prefix=16)).prefix("192.0.2.77", "") == "192.0.0.0/16"
+    )
+    assert SourcePrefixes(CollectorSettings(ipv4_prefix=0)).prefix("192.0.2.77", "") == "0.0.0.0/0"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_who_asked_is_believed_from_trusted_proxies_alone(
 
 def test_a_bucket_fills_with_time_and_no_further_than_it_goes() -> None:
     now = [100.0]
-    rates = Rates(2, 3, 10, lambda: now[0])
+    rates = RateLimit(2, 3, 10, lambda: now[0])
     assert [rates.take("a") for _ in range(4)] == [0, 0, 0, 1]
     now[0] += 0.5
     assert [rates.take("a"), rates.take("a")] == [0, 1]
@@ -64,7 +65,7 @@ def test_a_bucket_fills_with_time_and_no_further_than_it_goes() -> None:
 
 
 def test_the_number_of_buckets_is_bounded_and_the_busy_ones_stay() -> None:
-    rates = Rates(1, 1, 3, lambda: 0.0)
+    rates = RateLimit(1, 1, 3, lambda: 0.0)
     for number in range(1000):
         assert bool(rates.take("busy")) == (number > 0)
         rates.take(f"once {number}")

@@ -16,9 +16,15 @@ from certpin_watch import service
 from certpin_watch.alerts.settings import Settings as Alerts
 from certpin_watch.alerts.settings import Tell
 from certpin_watch.collector import settings as collector
-from certpin_watch.collector import waiting, writer
-from certpin_watch.collector.stream import connect, ensure_stream, subject
-from certpin_watch.collector.waiting import Waiting, keep_looking, look, note, waiting_of
+from certpin_watch.collector import writer
+from certpin_watch.collector.jetstream import connect, ensure_stream, subject
+from certpin_watch.collector.writer import (
+    QueueState,
+    keep_recording_queue,
+    parse_queue,
+    read_queue,
+    save_queue,
+)
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.secret import Secret
 from certpin_watch.settings import ServiceSettings
@@ -41,19 +47,19 @@ def _queue(watch: Watch, later: int = 0) -> Queue | None:
 def test_an_answer_of_jetstream_says_how_much_waits_and_since_when() -> None:
     empty = b'{"state": {"messages": 0, "first_ts": "0001-01-01T00:00:00Z"}}'
     full = b'{"state": {"messages": 7, "first_ts": "2027-01-01T12:00:00.123456789Z", "bytes": 1}}'
-    assert waiting_of(empty) == Waiting(0, None)
-    assert waiting_of(full) == Waiting(7, 1798804800)
+    assert parse_queue(empty) == QueueState(0, None)
+    assert parse_queue(full) == QueueState(7, 1798804800)
 
 
 def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: Store) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     assert _queue(watch) is None
-    note(watch, Waiting(0, None))
+    save_queue(watch, QueueState(0, None))
     found, later = _queue(watch), _queue(watch, 120)
     assert found is not None
     assert later is not None
     assert (found.late, later.late) == (False, True)
-    note(watch, Waiting(3, int(watch.clock().timestamp()) - 120))
+    save_queue(watch, QueueState(3, int(watch.clock().timestamp()) - 120))
     found = _queue(watch)
     assert found is not None
     assert (found.messages, found.late) == (3, True)
@@ -61,7 +67,7 @@ def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: St
 
 def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
-    note(watch, Waiting(0, None))
+    save_queue(watch, QueueState(0, None))
     found = _queue(watch, -3600)
     assert found is not None
     assert found.late
@@ -71,7 +77,7 @@ def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -
 def test_pages_and_metrics_say_what_waits(sqlite_store: Store) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     now = watch.clock()
-    note(watch, Waiting(3, int(now.timestamp()) - 120))
+    save_queue(watch, QueueState(3, int(now.timestamp()) - 120))
 
     def said(later: int = 0) -> list[str]:
         moment = now + timedelta(seconds=later)
@@ -90,7 +96,7 @@ def test_pages_and_metrics_say_what_waits(sqlite_store: Store) -> None:
     assert float(told["certpin_report_queue_messages"]) == 3
     counted = float(told["certpin_report_queue_counted_timestamp_seconds"])
     assert counted == int(now.timestamp()) - 120
-    note(watch, Waiting(0, None))
+    save_queue(watch, QueueState(0, None))
     assert said() == []
     (found,) = said(120)  # no writer has looked since: nobody knows
     assert "Is a writer running" in found
@@ -100,23 +106,25 @@ def test_pages_and_metrics_say_what_waits(sqlite_store: Store) -> None:
 def test_what_waits_in_a_real_stream_is_looked_at_again_and_again(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_EACH", 0.02)
-    monkeypatch.setattr(waiting, "_PATIENCE", 0.5)
+    monkeypatch.setattr(writer, "_RECORD", 0.02)
+    monkeypatch.setattr(writer, "_REPLY", 0.5)
 
     async def work() -> None:
         with nats() as server:
-            there = ServiceSettings(nats=Secret(server.url), collector=collector.Settings())
+            there = ServiceSettings(
+                nats=Secret(server.url), collector=collector.CollectorSettings()
+            )
             watch = replace(Watch(there, sqlite_store, Watched([])))
             client = await connect(Secret(server.url), "a test")
             stream = client.jetstream()
             await ensure_stream(stream, there.collector)
-            assert await look(client, there.collector.stream) == Waiting(0, None)
-            looking = asyncio.create_task(keep_looking(watch, client))
+            assert await read_queue(client, there.collector.stream) == QueueState(0, None)
+            looking = asyncio.create_task(keep_recording_queue(watch, client))
             before = time.time()
             for number in range(3):
                 await stream.publish(subject(there.collector), b"%d" % number)
             await _until(watch, 3)
-            found = await look(client, there.collector.stream)
+            found = await read_queue(client, there.collector.stream)
             assert found.oldest_at is not None
             assert int(before) <= found.oldest_at <= time.time()
             await stream.delete_stream(there.collector.stream)
@@ -143,7 +151,7 @@ async def _until(watch: Watch, messages: int) -> None:
 @pytest.mark.parametrize("messages", [0, 3])
 def test_without_a_stream_an_empty_one_is_forgotten(sqlite_store: Store, messages: int) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
-    note(watch, Waiting(messages, None))
+    save_queue(watch, QueueState(messages, None))
     asyncio.run(writer.run(watch, asyncio.Event()))
     assert (_queue(watch) is None) == (messages == 0)
 

@@ -229,7 +229,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no way to the NATS server in clear text by mistake",
-        "certpin_watch/nats_address.py",
+        "certpin_watch/collector/settings.py",
         "not is_local_only(host)",
         "False",
         "tests/watch/test_nats_address.py::test_clear_text_to_another_machine_is_refused",

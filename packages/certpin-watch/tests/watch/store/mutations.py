@@ -82,7 +82,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "a late report is known after its day was dropped",
         "certpin_watch/collector/counting.py",
-        "if FIRST_DATED <= each.identity < punctual:",
+        "if FIRST_DATED <= record.identity < punctual:",
         "if False:",
         _TESTS + "identities.py::test_a_repeat_is_found_for_the_whole_window_however_late_it_is"
         "[postgres]",

@@ -11,8 +11,8 @@ from msgspec import structs
 from sqlalchemy import func, insert, select, text
 
 from certpin.errors import StoreError
-from certpin_watch.collector.received import identity
-from certpin_watch.collector.settings import Settings as Collector
+from certpin_watch.collector.decode import identity
+from certpin_watch.collector.settings import CollectorSettings as Collector
 from certpin_watch.retention import limits_of
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.store import migrate, open_store
@@ -36,7 +36,7 @@ from tests.watch.collector.test_counting import body, counted, failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin_watch.collector.received import Failure
+    from certpin_watch.collector.decode import Failure
     from certpin_watch.store import Store
 
 NOW = int(datetime(2027, 3, 1, 9, 30, tzinfo=UTC).timestamp())

@@ -12,8 +12,7 @@ from starlette.testclient import TestClient
 
 from certpin.reports.codecs.pem import pem_of
 from certpin_watch.alerts.look import Looker
-from certpin_watch.collector.app import Collector
-from certpin_watch.collector.intake import open_intake
+from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.store.chains import chain_record
 from certpin_watch.store.queries.alerts import open_alerts
 from certpin_watch.web.failures import DIMENSIONS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from certpin_watch.collector.awake import PAUSE
+from certpin_watch.store.counting import LISTENING_PAUSE as PAUSE
 from certpin_watch.store.queries import chains, report_counts
 from certpin_watch.store.queries.base import (
     DAY,

@@ -101,13 +101,13 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "sums: with the counts, or not at all",
         "certpin_watch/collector/counting.py",
-        "        add_up(connection, rows, spots)\n",
+        "        _add_to_sums(connection, rows, sums)\n",
         "",
         _COUNTING + "days_are_added_up_with_the_groups_and_not_without_them[sqlite]",
     ),
     Mutation(
         "sums: a day has an end",
-        "certpin_watch/collector/sums.py",
+        "certpin_watch/collector/counting.py",
         "        step = step_of(counts[day], ",
         "        step = 0 and step_of(counts[day], ",
         _COUNTING + "hostile_reports_fill_the_sums_of_a_day_and_no_more[sqlite]",

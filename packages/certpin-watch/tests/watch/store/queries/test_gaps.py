@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from certpin_watch.collector import awake
+from certpin_watch.collector.intake import check_in
+from certpin_watch.store.counting import record_listening
 from certpin_watch.store.queries import failures
 from certpin_watch.store.queries.failures import intake_gaps
 from certpin_watch.store.queries.report_counts import Range
@@ -27,7 +28,7 @@ def _awake(store: Store, *times: tuple[int, int]) -> None:
     with store.write() as connection:
         for since, until in times:
             for moment in (*range(since, until, 120), until):
-                awake.note(connection, AT + moment)
+                record_listening(connection, AT + moment)
 
 
 def _gaps(store: Store, since: int, until: int) -> list[tuple[int, int]]:
@@ -64,10 +65,10 @@ def test_the_service_notes_that_it_is_awake_until_it_ends(sqlite_store: Store) -
     stop = asyncio.Event()
     stop.set()
     watch = world.watch(sqlite_store)
-    asyncio.run(awake.run(watch, stop, lambda: False))  # NATS is away: every report is refused
+    asyncio.run(check_in(watch, stop, lambda: False))  # NATS is away: every report is refused
     with sqlite_store.read() as connection:
         assert not connection.execute(select(LISTENED)).all()
-    asyncio.run(awake.run(watch, stop, lambda: True))
+    asyncio.run(check_in(watch, stop, lambda: True))
     with sqlite_store.read() as connection:
         (row,) = connection.execute(select(LISTENED))
     assert (row.since, row.until) == (world.at(world.NOW), world.at(world.NOW))

@@ -1,0 +1,360 @@
+"""From a body to the fields that are counted: one type for certpin's own format and all codecs.
+
+Most reports are certpin's own, with an ``id``. ``read_report`` decodes them with a typed struct,
+which checks types and lengths while it parses, and caches values that many reports have in common
+(host, chains, pins). It leaves everything else to the codecs of ``certpin.reports``: another
+format, an unknown field, a character that is not ASCII, a mistake. The codecs decide what is
+accepted, and describe the mistake.
+
+Both ways always count the same (``tests/watch/collector/test_direct.py``), with one exception: if a
+field occurs twice, and the first value is a number too large for a float, ``read_report`` ignores
+it, and the codecs refuse it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+from msgspec.structs import replace
+
+from certpin.errors import FormatError
+from certpin.reports import Report
+from certpin.reports.codecs.certpin import ID
+from certpin.reports.codecs.fields import MAX_HOST, MAX_PORT, MAX_TEXT, MAX_VERSION, Fields
+from certpin.reports.codecs.nel import APART
+from certpin.reports.codecs.pem import MAX_CHAIN, MAX_DER
+from certpin.reports.model import Decision, Kind  # noqa: TC001  # msgspec reads them
+from certpin.x509 import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin.reports import Presence
+
+_COLUMN_MAX = 2**63 - 1  # the largest version that a column holds
+_MAX_SECONDS = 2**40 - 1  # the largest number in five bytes
+_HOUR = 3600  # seconds
+# Characters of each text that are counted. Longer texts are cut.
+WIDTHS = {
+    "host": 255,
+    "reason": 100,
+    "pin_set": 100,
+    "app": 100,
+    "app_version": 60,
+    "platform": 40,
+    "network": 60,
+}
+
+# Limits of the caches: entries, and bytes of each value. A sender who fills a cache makes decoding
+# as slow as it is without one.
+_CACHED, _MAX_CACHED_BYTES = 256, 16 * 1024
+
+
+# An attacker with access to the stream could write values that no collector writes. A row that no
+# database accepts would be delivered again for ever, and a time that is no date would break each
+# page that shows it.
+_Identity = Annotated[bytes, Meta(min_length=32, max_length=32)]
+_Also = Annotated[bytes, Meta(max_length=32)]
+_Chain = Annotated[
+    tuple[Annotated[bytes, Meta(max_length=MAX_DER)], ...], Meta(max_length=MAX_CHAIN)
+]
+_Counted = Annotated[str, Meta(max_length=255)]
+_Version = Annotated[int, Meta(ge=0, le=_COLUMN_MAX)]
+_Number = Annotated[int, Meta(ge=0, lt=2**53)]
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
+    """A report of a failed connection. Texts are bounded and printable; chains are DER.
+
+    ``also`` is a second identity, or empty: a report with either identity is the same report.
+    """
+
+    identity: _Identity
+    kind: Kind
+    decision: Decision
+    reason: _Counted
+    host: _Counted
+    served: _Chain
+    verified: _Chain
+    pin_set: _Counted
+    version: _Version
+    app: _Counted
+    app_version: _Counted
+    platform: _Counted
+    network: _Counted
+    also: _Also = b""
+
+
+class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
+    """A client that reported its version of a pin set. ``also`` is as in ``Failure``."""
+
+    identity: _Identity
+    pin_set: _Counted
+    version: _Version
+    app: _Counted
+    app_version: _Counted
+    platform: _Counted
+    also: _Also = b""
+
+
+class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The records of one body.
+
+    ``at`` is the time of arrival by this machine's clock, ``source`` the network that sent it, and
+    ``size`` its bytes. ``sample`` is the document without fields that identify a device, if it is
+    worth keeping.
+    """
+
+    at: _Number
+    source: _Counted
+    records: tuple[Failure | ClientRecord, ...]
+    sample: bytes = b""
+    size: _Number = 0
+
+
+def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
+    """Return 32 bytes that are the same each time that the same report is sent.
+
+    They begin with the client's second (``store/identities.py``). Reports of one time are therefore
+    neighbours in the index, and a new one changes a page that is in memory. On PostgreSQL, those of
+    a day share a partition.
+
+    Args:
+        kind: the format of the report.
+        own: the identity of the report within its format.
+        source: the network of a client without an identity, or empty.
+        at: the client's time.
+    """
+    seconds = min(max(int(at.timestamp()), 0), _MAX_SECONDS)
+    text = f"{kind}\0{source}\0{own}".encode(errors="backslashreplace")
+    return seconds.to_bytes(5, "big") + sha256(text).digest()[:27]
+
+
+# A text that is longer than the counted width has to be cut, which only the codecs' way does.
+_Reason = Annotated[str, Meta(max_length=WIDTHS["reason"])]
+_PinSet = Annotated[str, Meta(max_length=WIDTHS["pin_set"])]
+_App = Annotated[str, Meta(max_length=WIDTHS["app"])]
+_AppVersion = Annotated[str, Meta(max_length=WIDTHS["app_version"])]
+_Platform = Annotated[str, Meta(max_length=WIDTHS["platform"])]
+_Network = Annotated[str, Meta(max_length=WIDTHS["network"])]
+_Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+_Host = Annotated[str, Meta(max_length=MAX_HOST)]
+
+
+class _Document(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="kebab"):
+    """The fields of ``certpin.reports.codecs.certpin``. ``Raw`` values are parsed if not cached."""
+
+    schema: Literal["certpin-report/1"]
+    id: _Text
+    date_time: _Text
+    hostname: _Host
+    decision: Decision
+    port: Annotated[int, Meta(ge=0, le=MAX_PORT)] = 0
+    reason: _Reason = ""
+    policy: _Text = ""
+    noted_hostname: _Host = ""
+    include_subdomains: bool = False
+    pin_set: _PinSet = ""
+    pin_set_version: Annotated[int, Meta(ge=0, le=MAX_VERSION)] = 0
+    app: _App = ""
+    app_version: _AppVersion = ""
+    platform: _Platform = ""
+    platform_version: _Text = ""
+    network: _Network = ""
+    library: _Text = ""
+    served_certificate_chain: Raw = Raw(b"[]")
+    validated_certificate_chain: Raw = Raw(b"[]")
+    known_pins: Raw = Raw(b"[]")
+    effective_expiration_date: _Text = ""
+
+
+_decode = msgspec.json.Decoder(_Document).decode
+_is_id = ID.fullmatch
+
+
+def read_report(data: bytes, source: str) -> Failure | None:
+    """Read one of certpin's own reports with an ``id`` and without a mistake.
+
+    Args:
+        data: the body, unpacked.
+        source: the network that it came from.
+
+    Returns:
+        The same record that the codecs would give; None if the codecs have to read the body.
+    """
+    if not data.isascii():  # invalid UTF-8 could be in a value that is not parsed here
+        return None
+    try:
+        document = _decode(data)
+        at = _time(document.date_time)
+        host = _host(document.hostname)
+        served = _cached(_chain, bytes(document.served_certificate_chain))
+        verified = _cached(_chain, bytes(document.validated_certificate_chain))
+        _cached(_pins, bytes(document.known_pins))
+        _check_pattern(document.policy, document.noted_hostname, document.include_subdomains)
+        _check_expiry(document.effective_expiration_date)
+    except (msgspec.MsgspecError, FormatError, RecursionError):
+        return None
+    texts = (
+        *(document.reason, document.pin_set, document.app, document.app_version),
+        *(document.platform, document.network, document.platform_version, document.library),
+    )
+    if not (_is_id(document.id) and "".join(texts).isprintable()):
+        return None
+    return Failure(
+        identity("certpin", f"id:{document.id}", "", at),
+        "certpin",
+        document.decision,
+        document.reason,
+        host,
+        served,
+        verified,
+        document.pin_set,
+        document.pin_set_version,
+        document.app,
+        document.app_version,
+        document.platform,
+        document.network or source,
+    )
+
+
+def _cached(read: Any, raw: bytes) -> Any:
+    """Read a value through its cache, unless it is too long to be kept there."""
+    return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
+
+
+@lru_cache(_CACHED)
+def _chain(raw: bytes) -> tuple[bytes, ...]:
+    return Fields({"": msgspec.json.decode(raw)}).chain("")
+
+
+@lru_cache(_CACHED)
+def _pins(raw: bytes) -> tuple[str, ...]:
+    return Fields({"": msgspec.json.decode(raw)}).pins("")
+
+
+@lru_cache(4096)
+def _host(text: str) -> str:
+    return Fields({"": text}).host("")
+
+
+@lru_cache(4096)
+def _time(text: str) -> datetime:
+    return Fields({"": text}).time("")
+
+
+@lru_cache(4096)
+def _check_pattern(policy: str, noted: str, below: bool) -> None:
+    Fields({"": policy}).pattern("")
+    Fields({"": noted}).pattern("", below=below)
+
+
+@lru_cache(4096)
+def _check_expiry(text: str) -> None:
+    Fields({"": text}).expiry("")
+
+
+def records_of(
+    reports: Sequence[Report | Presence], source: str
+) -> tuple[Failure | ClientRecord, ...]:
+    """Return the records of reports that a codec decoded; ``source`` is their network."""
+    return tuple(
+        _failure(report, source) if isinstance(report, Report) else _client_record(report)
+        for report in reports
+    )
+
+
+def _failure(report: Report, source: str) -> Failure:
+    client = report.client
+    # Without an identity of its own, the network distinguishes two clients that report the same in
+    # the same second. TrustKit's identity contains the device, and devices change networks.
+    nameless = "" if report.own_identity or report.kind == "trustkit" else source
+    at = later = report.at
+    if report.kind == "nel":
+        # A NEL report states its age instead of its time, so that the time varies. Those of its two
+        # identities, two neighbouring half minutes, don't.
+        half = int(at.timestamp() // APART) * APART
+        at, later = (datetime.fromtimestamp(moment, UTC) for moment in (half, half + APART))
+    return Failure(
+        identity(report.kind, report.identity, nameless, at),
+        report.kind,
+        report.decision,
+        _text("reason", report.reason),
+        _text("host", report.host),
+        report.served,
+        report.verified,
+        _text("pin_set", report.pin_set),
+        _version(report.pin_set_version),
+        _text("app", client.app),
+        _text("app_version", client.app_version),
+        _text("platform", client.platform),
+        _text("network", client.network or source),
+        identity(report.kind, report.also, nameless, later) if report.also else b"",
+    )
+
+
+def _client_record(presence: Presence) -> ClientRecord:
+    client = presence.client
+    return ClientRecord(
+        identity("presence", presence.identity, "", presence.at),
+        _text("pin_set", presence.pin_set),
+        _version(presence.pin_set_version),
+        _text("app", client.app),
+        _text("app_version", client.app_version),
+        _text("platform", client.platform),
+    )
+
+
+def _text(name: str, value: str) -> str:
+    width = WIDTHS[name]
+    if not value.isprintable():
+        # PostgreSQL accepts no NUL, and no database a lone surrogate.
+        value = printable(value[:width])
+    return value if len(value) <= width else value[:width]
+
+
+def _version(number: int) -> int:
+    return number if 0 <= number <= _COLUMN_MAX else 0
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(list[ReceivedBody])
+
+
+def pack_batch(batch: Sequence[ReceivedBody]) -> bytes:
+    """Return the payload of a message of the stream."""
+    return _ENCODER.encode(batch)
+
+
+def unpack_batch(data: bytes, now: int) -> list[ReceivedBody]:
+    """Return the bodies of such a payload.
+
+    A time of arrival in the future is from a clock that was wrong, and is replaced by ``now``.
+
+    Raises:
+        FormatError: no collector wrote this payload.
+    """
+    try:
+        batch = _DECODER.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as exc:
+        raise FormatError(f"not a batch of reports: {exc}") from exc
+    if not all(map(_is_printable, batch)):
+        raise FormatError("not a batch of reports: a text has characters that are not printable")
+    return [body if body.at <= now + _HOUR else replace(body, at=now) for body in batch]
+
+
+def _is_printable(body: ReceivedBody) -> bool:
+    texts = (text for record in body.records for text in _texts(record))
+    return body.source.isprintable() and all(map(str.isprintable, texts))
+
+
+def _texts(record: Failure | ClientRecord) -> tuple[str, ...]:
+    app = (record.pin_set, record.app, record.app_version, record.platform)
+    if isinstance(record, Failure):
+        return (*app, record.host, record.network, record.reason)
+    return app

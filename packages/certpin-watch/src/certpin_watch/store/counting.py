@@ -1,0 +1,460 @@
+"""The statements with which the collector counts reports, each in the caller's transaction.
+
+``certpin_watch.collector.counting`` decides what is counted in which row; here are the reads and
+writes. Upserts take their rows in the order of their keys, so that two writers wait for each other
+and never lock in a circle.
+"""
+
+from __future__ import annotations
+
+from functools import cache, wraps
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import case, delete, func, insert, select, tuple_, update
+
+from certpin_watch.store.engine import insert as upsert
+from certpin_watch.store.tables.columns import TRAITS
+from certpin_watch.store.tables.probes import CHAINS
+from certpin_watch.store.tables.reports import (
+    DAY_PLACES,
+    DAY_TRAITS,
+    LISTENED,
+    PRESENCES,
+    REPORT_GROUPS,
+    REPORT_NETWORKS,
+    REPORT_PLACES,
+    REPORT_QUEUE,
+    REPORT_SAMPLES,
+    REPORT_TRAITS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+DAY = 86400  # seconds
+LISTENING_PAUSE = 180  # seconds without a check-in after which no process accepted reports
+
+_MAX_KEYS = 500  # keys in one query
+_MAX_TUPLES = 100  # keys of check-ins in one query: each has six values
+_MAX_ROWS = 256  # identities in one statement
+_COMPILED: dict[tuple[str, str], Any] = {}
+
+
+class ReportGroup(NamedTuple):
+    """The columns of ``report_groups`` that reports of one group have in common.
+
+    ``served`` and ``verified`` are digests of chains, ``hour`` is its first second.
+    """
+
+    hour: int
+    host: str
+    served: bytes
+    verified: bytes
+    pin_set: str
+    version: int
+    app: str
+    app_version: str
+    platform: str
+    network: str
+    kind: str
+    decision: str
+    reason: str
+    folded: int = 0
+
+
+class CheckInGroup(NamedTuple):
+    """The key of a row of ``presences``: clients that reported the same version on one day."""
+
+    day: int
+    pin_set: str
+    version: int
+    app: str
+    app_version: str
+    platform: str
+
+
+class ReportOrigin(NamedTuple):
+    """A row of ``report_networks``: ``met`` is the digest of the chain, or empty."""
+
+    day: int
+    network: str
+    share: str
+    met: bytes
+
+
+class SampleRow(NamedTuple):
+    """A row of ``report_samples``; ``key`` is that of the group."""
+
+    key: bytes
+    received_at: int
+    source: str
+    body: bytes
+    share: str
+
+
+def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
+    """Build a statement once for each dialect: building takes longer than running it."""
+    built: dict[str, Any] = {}
+
+    @wraps(build)
+    def statement(connection: Connection) -> Any:
+        name = connection.dialect.name
+        if name not in built:
+            built[name] = build(connection)
+        return built[name]
+
+    return statement
+
+
+def _execute_many(
+    connection: Connection, build: Callable[[Connection], Any], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Run one statement for each row through the driver.
+
+    Every batch runs these statements, and SQLAlchemy's own way takes as long as the rows
+    themselves.
+    """
+    name = (build.__name__, connection.dialect.name)
+    if name not in _COMPILED:
+        # Only the columns of the rows: the database numbers its rows.
+        _COMPILED[name] = build(connection).compile(
+            dialect=connection.dialect, column_keys=list(rows[0])
+        )
+    compiled = _COMPILED[name]
+    order = compiled.positiontup
+    given: Any = [tuple(row[column] for column in order) for row in rows] if order else list(rows)
+    connection.exec_driver_sql(compiled.string, given)
+
+
+def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
+    """Insert identities of reports, each with its time of arrival.
+
+    Rows are inserted by powers of two, so that the driver has few statements to remember.
+
+    Returns:
+        The identities that were not stored before.
+    """
+    new: set[bytes] = set()
+    start = 0
+    while start < len(rows):
+        size = min(_MAX_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        sql = _identities_sql(connection.dialect.name, size)
+        given = tuple(chain.from_iterable(rows[start : start + size]))
+        new.update([bytes(key) for (key,) in connection.exec_driver_sql(sql, given).all()])
+        start += size
+    return new
+
+
+@cache
+def _identities_sql(dialect: str, rows: int) -> str:
+    row = "(?, ?)" if dialect == "sqlite" else "(%s, %s)"
+    return (
+        "INSERT INTO report_identities (identity, received_at) VALUES "  # noqa: S608  # no value
+        + ", ".join([row] * rows)
+        + " ON CONFLICT DO NOTHING RETURNING identity"
+    )
+
+
+def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
+    """Return the keys of groups that are stored."""
+    column = REPORT_GROUPS.c.key
+    return {
+        bytes(key)
+        for piece in _pieces(keys)
+        for key in connection.execute(select(column).where(column.in_(piece))).scalars()
+    }
+
+
+def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
+    """Return how many groups this hour has, and how many its day has."""
+    table, day = REPORT_GROUPS.c, hour - hour % DAY
+    counts = select(func.count()).select_from(REPORT_GROUPS)
+    in_day = counts.where(table.hour >= day, table.hour < day + DAY)
+    return (
+        connection.execute(counts.where(table.hour == hour)).scalar_one(),
+        connection.execute(in_day).scalar_one(),
+    )
+
+
+def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
+    """Return how many groups of this hour each host has."""
+    table = REPORT_GROUPS.c
+    rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
+    return [(host, number) for host, number in connection.execute(rows)]
+
+
+def add_to_groups(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to the counts of groups, and insert the groups that are not stored.
+
+    Args:
+        connection: a transaction that may write.
+        rows: all columns of ``report_groups`` but ``id``, in the order of their keys.
+    """
+    _execute_many(connection, _upsert_groups, rows)
+
+
+@_once
+def _upsert_groups(connection: Connection) -> Any:
+    statement = upsert(connection, REPORT_GROUPS)
+    old, new = REPORT_GROUPS.c, statement.excluded
+    return statement.on_conflict_do_update(index_elements=[old.key], set_=_added(old, new))
+
+
+def count_day_sums(connection: Connection, day: int) -> int:
+    """Return how many sums this day has."""
+    of_day = select(func.count()).where(DAY_PLACES.c.day == day)
+    return connection.execute(of_day).scalar_one()
+
+
+def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, int]]:
+    """Return how many sums of this day each host has."""
+    places = REPORT_PLACES.c
+    rows = (
+        select(places.host, func.count())
+        .join(DAY_PLACES, DAY_PLACES.c.place == places.id)
+        .where(DAY_PLACES.c.day == day)
+        .group_by(places.host)
+    )
+    return [(host, number) for host, number in connection.execute(rows)]
+
+
+def save_traits(
+    connection: Connection, wanted: Mapping[bytes, tuple[tuple[Any, ...], int]]
+) -> dict[bytes, int]:
+    """Store combinations of traits, and return the row number of each by its key.
+
+    Args:
+        connection: a transaction that may write.
+        wanted: by key, the values in the order of ``TRAITS``, and the last day of their sums.
+    """
+    rows = [
+        {"key": key, "seen": wanted[key][1], **dict(zip(TRAITS, wanted[key][0], strict=True))}
+        for key in sorted(wanted)
+    ]
+    return {bytes(row.key): row.id for row in connection.execute(_upsert_traits(connection), rows)}
+
+
+@_once
+def _upsert_traits(connection: Connection) -> Any:
+    statement = upsert(connection, REPORT_TRAITS)
+    old, new = REPORT_TRAITS.c, statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[old.key], set_={"seen": _larger(old.seen, new.seen)}
+    ).returning(old.id, old.key)
+
+
+def save_places(
+    connection: Connection, wanted: Mapping[tuple[str, bytes], int]
+) -> dict[tuple[str, bytes], int]:
+    """Store pairs of host and served chain, and return the row number of each.
+
+    Args:
+        connection: a transaction that may write.
+        wanted: by host and digest of the chain, the last day of their sums.
+    """
+    rows = [{"host": pair[0], "served": pair[1], "seen": wanted[pair]} for pair in sorted(wanted)]
+    found = connection.execute(_upsert_places(connection), rows)
+    return {(row.host, bytes(row.served)): row.id for row in found}
+
+
+@_once
+def _upsert_places(connection: Connection) -> Any:
+    statement = upsert(connection, REPORT_PLACES)
+    old, new = REPORT_PLACES.c, statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=[old.host, old.served], set_={"seen": _larger(old.seen, new.seen)}
+    ).returning(old.id, old.host, old.served)
+
+
+def add_to_day_sums(
+    connection: Connection,
+    by_trait: Mapping[tuple[int, int], int],
+    by_place: Mapping[tuple[int, int, int], dict[str, int]],
+) -> None:
+    """Add to the sums of days.
+
+    Args:
+        connection: a transaction that may write.
+        by_trait: numbers of reports by day and row number of the traits.
+        by_place: ``count``, ``first_at`` and ``last_at`` by place, day and traits.
+    """
+    traits = [
+        {"day": day, "trait": trait, "count": by_trait[day, trait]}
+        for day, trait in sorted(by_trait)
+    ]
+    _execute_many(connection, _upsert_day_traits, traits)
+    places = [
+        {"place": place, "day": day, "trait": trait, **by_place[place, day, trait]}
+        for place, day, trait in sorted(by_place)
+    ]
+    _execute_many(connection, _upsert_day_places, places)
+
+
+@_once
+def _upsert_day_traits(connection: Connection) -> Any:
+    statement = upsert(connection, DAY_TRAITS)
+    return statement.on_conflict_do_update(
+        index_elements=["day", "trait"],
+        set_={"count": DAY_TRAITS.c.count + statement.excluded.count},
+    )
+
+
+@_once
+def _upsert_day_places(connection: Connection) -> Any:
+    statement = upsert(connection, DAY_PLACES)
+    return statement.on_conflict_do_update(
+        index_elements=["place", "day", "trait"], set_=_added(DAY_PLACES.c, statement.excluded)
+    )
+
+
+def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
+    """Return the keys of rows of clients that are stored."""
+    columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
+    ordered, found = sorted(keys), set()
+    for start in range(0, len(ordered), _MAX_TUPLES):
+        piece = [tuple(key) for key in ordered[start : start + _MAX_TUPLES]]
+        rows = connection.execute(select(*columns).where(tuple_(*columns).in_(piece)))
+        found |= {CheckInGroup(*row) for row in rows}
+    return found
+
+
+def count_check_ins(connection: Connection, day: int) -> int:
+    """Return how many rows of clients this day has."""
+    in_day = select(func.count()).where(PRESENCES.c.day == day)
+    return connection.execute(in_day).scalar_one()
+
+
+def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
+    """Add to the numbers of clients."""
+    rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
+    if rows:
+        connection.execute(_upsert_check_ins(connection), rows)
+
+
+@_once
+def _upsert_check_ins(connection: Connection) -> Any:
+    statement = upsert(connection, PRESENCES)
+    return statement.on_conflict_do_update(
+        index_elements=list(CheckInGroup._fields),
+        set_={"count": PRESENCES.c.count + statement.excluded.count},
+    )
+
+
+def new_chains_by_source(
+    connection: Connection, since: int, until: int
+) -> Iterable[tuple[str, str, int]]:
+    """Count chains that clients reported first after ``since`` and not after ``until``.
+
+    Returns:
+        Share, source network and number.
+    """
+    table = CHAINS.c
+    rows = (
+        select(table.share, table.source, func.count())
+        .where(table.first_at.between(since + 1, until), table.told > 0)
+        .group_by(table.share, table.source)
+    )
+    return [(share, source, number) for share, source, number in connection.execute(rows)]
+
+
+def origins_by_network(
+    connection: Connection, origins: Iterable[ReportOrigin]
+) -> dict[tuple[int, str], int]:
+    """Return how many origins are stored for each of these networks and days."""
+    table = REPORT_NETWORKS.c
+    days, networks = ({origin[field] for origin in origins} for field in (0, 1))
+    rows = connection.execute(
+        select(table.day, table.network, func.count())
+        .where(table.day.in_(sorted(days)), table.network.in_(sorted(networks)))
+        .group_by(table.day, table.network)
+    )
+    return {(day, network): number for day, network, number in rows}
+
+
+def insert_origins(connection: Connection, origins: Iterable[ReportOrigin]) -> None:
+    """Insert the origins that are not stored."""
+    if rows := [origin._asdict() for origin in origins]:
+        connection.execute(upsert(connection, REPORT_NETWORKS).on_conflict_do_nothing(), rows)
+
+
+def count_samples(connection: Connection) -> int:
+    """Return how many samples are stored."""
+    return connection.execute(select(func.count()).select_from(REPORT_SAMPLES)).scalar_one()
+
+
+def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
+    """Count samples that arrived after ``since`` and not after ``until``, by share."""
+    samples = REPORT_SAMPLES.c
+    recent = samples.received_at.between(since + 1, until)
+    rows = connection.execute(
+        select(samples.share, func.count()).where(recent).group_by(samples.share)
+    )
+    return {share: int(number) for share, number in rows}
+
+
+def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
+    """Return how many samples each of these groups has; groups without any are left out."""
+    samples = REPORT_SAMPLES.c
+    found: dict[bytes, int] = {}
+    for piece in _pieces(keys):
+        by_key = select(samples.key, func.count()).where(samples.key.in_(piece))
+        for key, number in connection.execute(by_key.group_by(samples.key)):
+            found[bytes(key)] = number
+    return found
+
+
+def insert_samples(connection: Connection, samples: Iterable[SampleRow]) -> None:
+    """Insert samples."""
+    connection.execute(insert(REPORT_SAMPLES), [sample._asdict() for sample in samples])
+
+
+def record_listening(connection: Connection, now: int) -> None:
+    """Record that a process accepts reports at ``now``, in seconds since 1970."""
+    column = LISTENED.c.until
+    # Rows of the future are from a clock that was set back since: they are not true yet.
+    for name in ("since", "until"):
+        ahead = LISTENED.c[name] > now
+        connection.execute(update(LISTENED).where(ahead).values(**{name: now}))
+    last = connection.execute(
+        select(LISTENED).where(column >= now - LISTENING_PAUSE).order_by(column.desc()).limit(1)
+    ).first()
+    if last is None:
+        connection.execute(insert(LISTENED).values(since=now, until=now))
+    else:
+        connection.execute(update(LISTENED).where(LISTENED.c.id == last.id).values(until=now))
+
+
+def record_queue(
+    connection: Connection, stream: str, messages: int, oldest_at: int | None, now: int
+) -> None:
+    """Record how many messages of reports wait in a stream, as a writer saw it at ``now``."""
+    row = {"messages": messages, "oldest_at": oldest_at, "looked_at": now}
+    new = upsert(connection, REPORT_QUEUE).values(stream=stream, **row)
+    connection.execute(new.on_conflict_do_update(index_elements=["stream"], set_=row))
+
+
+def delete_empty_queues(connection: Connection) -> None:
+    """Delete the rows of streams in which no message waited."""
+    connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))
+
+
+def _added(old: Any, new: Any) -> dict[str, Any]:
+    return {
+        "count": old.count + new.count,
+        "first_at": case((old.first_at > new.first_at, new.first_at), else_=old.first_at),
+        "last_at": _larger(old.last_at, new.last_at),
+    }
+
+
+def _larger(old: Any, new: Any) -> Any:
+    """Return the larger of two columns: SQLite and PostgreSQL name that function differently."""
+    return case((old < new, new), else_=old)
+
+
+def _pieces(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _MAX_KEYS):
+        yield ordered[start : start + _MAX_KEYS]

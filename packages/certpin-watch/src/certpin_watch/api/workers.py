@@ -14,8 +14,12 @@ from certpin.errors import InputError, StoreError
 from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal
 from certpin_watch.auth.require import require
 from certpin_watch.auth.roles import WORKER
-from certpin_watch.collector.body import BodyReader, ConcurrencyLimit, GoneError
-from certpin_watch.collector.body import RefusedError as BodyRefusedError
+from certpin_watch.collector.body import (
+    BodyReader,
+    ConcurrencyLimit,
+    GoneError,
+    RequestRefusedError,
+)
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.handout import hand_out_jobs, store_results
 from certpin_watch.monitor.results import (
@@ -132,7 +136,7 @@ async def _body(request: Request) -> bytes:
         raise _too_large()
     try:
         return await _BODIES.read(request.receive)
-    except BodyRefusedError as exc:
+    except RequestRefusedError as exc:
         if exc.status == 413:
             raise _too_large() from exc
         raise RefusedError(int(exc.status), "The body cannot be read", f"{exc.problem}.") from exc

@@ -1,4 +1,4 @@
-"""``certpin watch writer``: counts what waits in the stream, in a process of its own."""
+"""``certpin watch writer``: counts the reports of the stream in a separate process."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     """Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.
 
-    `certpin serve` does this too. Run writers beside it where one process is not enough: they share
-    the work, and each report is counted once however many there are. watch.toml must name the NATS
-    server (`nats`) and the database (`store`) that all of them use.
+    `certpin serve` does this too. If one process is not enough, run writers beside it: they share
+    the work, and each report is still counted once. watch.toml must name the NATS server (`nats`)
+    and the database (`store`) that all of them use.
 
     Needs pip install 'certpin[cluster]'.
 
-    Exit code 0: it was told to stop. 2: usage, or a database that is not ready.
+    Exit code 0: it was stopped. 2: usage, or a database that is not ready.
     """
     import asyncio
 
@@ -40,22 +40,24 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
 
     if watch.settings.nats is None:
         raise ConfigError(
-            "there is no stream to write from", key="nats", fix="name the NATS server in watch.toml"
+            "the settings name no NATS server", key="nats", fix="name the NATS server in watch.toml"
         )
-    nats_address(watch.settings.nats)  # an error now, not at each try to reach it
+    nats_address(watch.settings.nats)  # report a mistake now, instead of at each attempt to connect
     prepare(watch.store)
     configure(watch.settings.log)
     address = parse_listen(listen, "--listen") if listen else None
-    asyncio.run(_until_told(watch, address, as_json=as_json))
+    asyncio.run(_write_until_stopped(watch, address, as_json=as_json))
 
 
-async def _until_told(watch: Watch, address: tuple[str, int] | None, *, as_json: bool) -> None:
+async def _write_until_stopped(
+    watch: Watch, address: tuple[str, int] | None, *, as_json: bool
+) -> None:
     import asyncio
     import signal
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):  # before what takes a while to load
+    for number in (signal.SIGTERM, signal.SIGINT):  # before the slow imports below
         loop.add_signal_handler(number, stop.set)
 
     from certpin_watch import telemetry

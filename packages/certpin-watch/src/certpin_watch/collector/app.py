@@ -30,7 +30,7 @@ from certpin_watch.collector.body import (
     BodyReader,
     ConcurrencyLimit,
     GoneError,
-    RefusedError,
+    RequestRefusedError,
     bad_request,
     encoding_of,
     parse,
@@ -118,7 +118,7 @@ class Collector:
             else:
                 await self._accept(scope, receive)
                 answer = _ACCEPTED
-        except RefusedError as exc:
+        except RequestRefusedError as exc:
             status = await _refuse(send, exc)
         except NotDurableError as exc:
             status = await _refuse(send, _unavailable(exc))
@@ -151,7 +151,7 @@ class Collector:
     def _check_head(self, scope: Message, head: _Head) -> bytes:
         """Check the headers; return the Content-Type without its parameters."""
         if scope["method"] != "POST":
-            raise RefusedError(
+            raise RequestRefusedError(
                 HTTPStatus.METHOD_NOT_ALLOWED, "reports are sent with POST", "send a POST"
             )
         if self._hosts and _name(head.host) not in self._hosts:
@@ -175,7 +175,7 @@ class Collector:
         return content_type
 
     def _decode(self, data: bytes, content_type: bytes, source: str) -> ReceivedBody | None:
-        """Return what is made durable: None if a browser reported nothing that is counted."""
+        """Return the records of a body; None if a browser reported nothing that is counted."""
         now = self._clock()
         failure = read_report(data, source) if content_type == _JSON else None
         records = (failure,) if failure else self._run_codec(data, content_type, source, now)
@@ -191,7 +191,7 @@ class Collector:
         try:
             reports = decode(document, content_type.decode("latin-1"), now)
         except FormatError as exc:
-            raise RefusedError(
+            raise RequestRefusedError(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 exc.problem,
                 exc.fix or "docs/collector.md has the formats",
@@ -251,7 +251,7 @@ def _name(host: bytes) -> bytes:
     return host.partition(b":")[0].lower()
 
 
-async def _refuse(send: Send, refused: RefusedError) -> int:
+async def _refuse(send: Send, refused: RequestRefusedError) -> int:
     """Send the problem and its fix as one line of JSON; return the status."""
     body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
     headers = [
@@ -269,8 +269,8 @@ async def _refuse(send: Send, refused: RefusedError) -> int:
     return int(refused.status)
 
 
-def _too_many(retry: int) -> RefusedError:
-    return RefusedError(
+def _too_many(retry: int) -> RequestRefusedError:
+    return RequestRefusedError(
         HTTPStatus.TOO_MANY_REQUESTS,
         "your network sends too many reports",
         f"wait {retry} s, and send each report once",
@@ -278,8 +278,8 @@ def _too_many(retry: int) -> RefusedError:
     )
 
 
-def _unavailable(exc: NotDurableError) -> RefusedError:
-    return RefusedError(
+def _unavailable(exc: NotDurableError) -> RequestRefusedError:
+    return RequestRefusedError(
         HTTPStatus.SERVICE_UNAVAILABLE,
         exc.problem,
         f"send it again in {exc.retry} s: it is not counted yet",

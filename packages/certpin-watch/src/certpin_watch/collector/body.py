@@ -1,7 +1,7 @@
 """Read the body of a request within limits, whatever the client sends.
 
 Size, time, nesting and the number of bodies that a source may send at once are limited. Everything
-beyond them, and everything that can't be read, raises ``RefusedError``.
+beyond them, and everything that can't be read, raises ``RequestRefusedError``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENCODINGS = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "br": "b
 _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-class RefusedError(CertpinError):
+class RequestRefusedError(CertpinError):
     """A request that is answered with 4xx or 503.
 
     ``retry`` is in seconds; 0 if another attempt can't succeed.
@@ -45,23 +45,23 @@ class GoneError(CertpinError):
     """The client disconnected before its body was complete, and gets no answer."""
 
 
-def bad_request(problem: str, fix: str) -> RefusedError:
+def bad_request(problem: str, fix: str) -> RequestRefusedError:
     """Return the refusal of a request that can't be read."""
-    return RefusedError(HTTPStatus.BAD_REQUEST, problem, fix)
+    return RequestRefusedError(HTTPStatus.BAD_REQUEST, problem, fix)
 
 
-def too_large(max_bytes: int) -> RefusedError:
+def too_large(max_bytes: int) -> RequestRefusedError:
     """Return the refusal of a body over the limit."""
-    return RefusedError(
+    return RequestRefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"the body has more than {max_bytes} bytes",
         "send fewer reports at once, or shorter chains",
     )
 
 
-def unsupported(problem: str, fix: str) -> RefusedError:
+def unsupported(problem: str, fix: str) -> RequestRefusedError:
     """Return the refusal of an unknown type or encoding."""
-    return RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem, fix)
+    return RequestRefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem, fix)
 
 
 class ConcurrencyLimit:
@@ -109,7 +109,7 @@ class BodyReader:
         """Return the body as it was sent.
 
         Raises:
-            RefusedError: it is too long, or took too long.
+            RequestRefusedError: it is too long, or took too long.
             GoneError: the client disconnected.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -160,7 +160,7 @@ def encoding_of(header: bytes) -> str:
     """Return the Content-Encoding: ``gzip``, ``br`` or nothing.
 
     Raises:
-        RefusedError: it is unknown.
+        RequestRefusedError: it is unknown.
     """
     encoding = header.decode("latin-1").strip().lower()
     try:
@@ -180,7 +180,7 @@ def unpack(data: bytes, encoding: str, max_bytes: int) -> bytes:
         max_bytes: the limit for the result.
 
     Raises:
-        RefusedError: it is too large, incomplete, or not of this encoding.
+        RequestRefusedError: it is too large, incomplete, or not of this encoding.
     """
     if not encoding:
         return data
@@ -214,7 +214,7 @@ def _complete(found: bytes, max_bytes: int, encoding: str, ended: bool) -> bytes
     return found
 
 
-def _broken(encoding: str) -> RefusedError:
+def _broken(encoding: str) -> RequestRefusedError:
     return bad_request(f"the body is not complete {encoding}", "compress it again, in one piece")
 
 
@@ -224,7 +224,7 @@ def parse(data: bytes, max_depth: int) -> Any:
     Of two members with the same name the last counts, as with most parsers.
 
     Raises:
-        RefusedError: it is not JSON, or nested deeper than ``max_depth``.
+        RequestRefusedError: it is not JSON, or nested deeper than ``max_depth``.
     """
     try:
         document = _JSON.decode(data)
@@ -248,5 +248,5 @@ def _is_deeper(value: object, levels: int) -> bool:
     return False
 
 
-def _too_deep(levels: int) -> RefusedError:
+def _too_deep(levels: int) -> RequestRefusedError:
     return bad_request(f"the document is nested more than {levels} levels deep", "send a report")

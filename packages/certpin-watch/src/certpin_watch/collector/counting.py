@@ -28,11 +28,11 @@ from certpin_watch.collector.decode import Failure
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     HOUR,
-    Capacity,
     CheckInCapacity,
     CountingLimits,
     GroupCounts,
     RecentChains,
+    ReportCapacity,
     chain_fits,
     check_in_folds,
     day_of,
@@ -104,7 +104,7 @@ class RowCache:
         self._hours: OrderedDict[int, HourCache] = OrderedDict()
 
     def of(self, hour: int) -> HourCache:
-        """Return what is known of an hour."""
+        """Return the known rows of an hour."""
         if hour not in self._hours:
             self._hours[hour] = HourCache()
             if len(self._hours) > _CACHED_HOURS:
@@ -112,7 +112,7 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Remember what a transaction wrote or read. Call it only after the commit."""
+        """Remember the rows that a transaction wrote or read. Call it only after the commit."""
         for hour, new in found.items():
             known = self.of(hour)
             known.groups |= new.groups
@@ -124,7 +124,7 @@ class RowCache:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The numbers of a batch. ``hours`` is what is stored once the transaction is committed."""
+    """The numbers of a batch. ``hours`` are the rows that the transaction stored."""
 
     reports: int = 0
     repeats: int = 0
@@ -221,7 +221,7 @@ def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
 def _store_chains(
     connection: Connection,
     failures: Sequence[NewFailure],
-    capacity: Capacity,
+    capacity: ReportCapacity,
     known: RowCache,
     found: defaultdict[int, HourCache],
 ) -> Digests:
@@ -248,7 +248,7 @@ def _store_chains(
 
 
 def _keep_chains(
-    connection: Connection, unknown: dict[bytes, ReportedChain], capacity: Capacity
+    connection: Connection, unknown: dict[bytes, ReportedChain], capacity: ReportCapacity
 ) -> set[bytes]:
     """Store chains while there is room, and return the digests of the others."""
     lock_chain_inserts(connection)
@@ -285,7 +285,7 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 
 
 def _place_groups(
-    connection: Connection, groups: Sequence[ReportGroup], capacity: Capacity, known: RowCache
+    connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, known: RowCache
 ) -> Placed:
     """Return key and group for each. Only groups that are not cached need a query."""
     placed: Placed = {}
@@ -310,7 +310,7 @@ def _place_groups(
     return placed
 
 
-def _by_share(hosts: Iterable[tuple[str, int]], capacity: Capacity) -> Counter[str]:
+def _by_share(hosts: Iterable[tuple[str, int]], capacity: ReportCapacity) -> Counter[str]:
     found: Counter[str] = Counter()
     for host, number in hosts:
         found[capacity.share(host)] += number
@@ -318,7 +318,10 @@ def _by_share(hosts: Iterable[tuple[str, int]], capacity: Capacity) -> Counter[s
 
 
 def _find_sums(
-    connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: Capacity, known: RowCache
+    connection: Connection,
+    groups: Mapping[bytes, ReportGroup],
+    capacity: ReportCapacity,
+    known: RowCache,
 ) -> dict[bytes, SumKey]:
     """Return the sums to which each group adds. Only groups that are not cached need a query.
 
@@ -344,9 +347,9 @@ def _find_sums(
 
 
 def _fold_sums(
-    connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: Capacity
+    connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: ReportCapacity
 ) -> dict[bytes, ReportGroup]:
-    """Fold as the groups of an hour are folded; each share has some sums of its own."""
+    """Fold as the groups of an hour are folded; some sums are reserved for each share."""
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
     found: dict[bytes, ReportGroup] = {}
@@ -409,7 +412,7 @@ def _merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 def _record_origins(
     connection: Connection,
     members: Mapping[ReportGroup, Sequence[NewFailure]],
-    capacity: Capacity,
+    capacity: ReportCapacity,
     known: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:

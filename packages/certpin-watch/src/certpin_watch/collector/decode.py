@@ -3,8 +3,8 @@
 Most reports are certpin's own, with an ``id``. ``read_report`` decodes them with a typed struct,
 which checks types and lengths while it parses, and caches values that many reports have in common
 (host, chains, pins). It leaves everything else to the codecs of ``certpin.reports``: another
-format, an unknown field, a character that is not ASCII, a mistake. The codecs decide what is
-accepted, and describe the mistake.
+format, an unknown field, a character that is not ASCII, a mistake. The codecs decide whether the
+report is accepted, and describe the mistake.
 
 Both ways always count the same (``tests/watch/collector/test_direct.py``), with one exception: if a
 field occurs twice, and the first value is a number too large for a float, ``read_report`` ignores
@@ -271,8 +271,8 @@ def records_of(
 
 def _failure(report: Report, source: str) -> Failure:
     client = report.client
-    # Without an identity of its own, the network distinguishes two clients that report the same in
-    # the same second. TrustKit's identity contains the device, and devices change networks.
+    # If the format has no identity, the network distinguishes two clients that report the same
+    # in the same second. TrustKit's identity contains the device, and devices change networks.
     nameless = "" if report.own_identity or report.kind == "trustkit" else source
     at = later = report.at
     if report.kind == "nel":

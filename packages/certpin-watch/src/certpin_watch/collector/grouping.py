@@ -1,14 +1,14 @@
-"""Which reports count as the same, and what is kept of them: pure, and bounded for any sender.
+"""Decide which reports are the same, and how much of them is kept: pure, and always bounded.
 
 A hostile sender can make every report differ. Therefore an hour and a day have room for a number of
 groups. When one is full, new groups are *folded*: first the network becomes "other", then the app's
 version, then the app and its platform, and finally everything but the format and the decision.
 Sums of a day and rows of clients are folded in the same way.
 
-A *share* is a part of what the service monitors: a host that the monitor probes, or all names below
-a wildcard. Each share has ``OWN`` groups, new chains and samples in an hour that no other share can
-take, so that a sender who floods one host hides nothing about another. All hosts without a policy
-together have a quarter of each limit.
+A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. Each share
+has ``OWN`` groups, new chains and samples in an hour that no other share can take, so that a sender
+who floods one host hides nothing about another. All hosts without a policy together have a quarter
+of each limit.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True)
-class Capacity:
+class ReportCapacity:
     """How much is kept: groups of an hour and of a day, new chains of an hour, bytes in total.
 
     ``share`` returns the share of a host, and an empty text for a host without a policy.
@@ -111,7 +111,7 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
     )
 
 
-def fold(group: ReportGroup, step: int, capacity: Capacity) -> ReportGroup:
+def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
     """Return the group with fewer details. A host that is a share by itself keeps its name."""
     if step == 0:
         return group
@@ -123,7 +123,7 @@ def fold(group: ReportGroup, step: int, capacity: Capacity) -> ReportGroup:
     return group._replace(**changes)
 
 
-def every_fold(groups: Iterable[ReportGroup], capacity: Capacity) -> set[bytes]:
+def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
     """Return the keys of all groups that these could become."""
     return {
         key_of(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
@@ -131,7 +131,7 @@ def every_fold(groups: Iterable[ReportGroup], capacity: Capacity) -> set[bytes]:
 
 
 def place(
-    groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: Capacity
+    groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
     """Return key and group for each: unchanged if there is room, otherwise folded.
 
@@ -157,7 +157,7 @@ def place(
 
 
 def _place(
-    group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: Capacity
+    group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: ReportCapacity
 ) -> tuple[bytes, ReportGroup]:
     """A stored group counts all of its reports, even in a full hour."""
     key = key_of(group)
@@ -170,7 +170,7 @@ def _place(
     return key_of(folded), folded
 
 
-def own_step(step: int, host: str, shares: Counter[str], capacity: Capacity) -> int:
+def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
     """Return the step, or a smaller one if the host's share has few groups."""
     if not (share := capacity.share(host)):
         return step
@@ -200,7 +200,7 @@ class RecentChains:
 
 
 def chain_fits(
-    share: str, source: str, size: int, recent: RecentChains, capacity: Capacity
+    share: str, source: str, size: int, recent: RecentChains, capacity: ReportCapacity
 ) -> bool:
     """Return True if a new chain is kept.
 
@@ -252,7 +252,7 @@ class CheckInCapacity(NamedTuple):
 class CountingLimits:
     """How much is kept. ``samples`` is for each group, ``max_samples`` for all together."""
 
-    capacity: Capacity
+    capacity: ReportCapacity
     samples: int = 3
     max_samples: int = 10_000
     check_ins: CheckInCapacity = field(default_factory=CheckInCapacity)

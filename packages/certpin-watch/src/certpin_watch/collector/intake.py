@@ -22,9 +22,9 @@ from certpin.errors import CertpinError, StoreError
 from certpin_watch import telemetry
 from certpin_watch.collector.counting import RowCache, count
 from certpin_watch.collector.grouping import (
-    Capacity,
     CheckInCapacity,
     CountingLimits,
+    ReportCapacity,
     check_in_capacity,
 )
 from certpin_watch.counters import COUNTERS
@@ -265,7 +265,7 @@ class Committer:
     def _count(self, batch: Sequence[ReceivedBody]) -> BatchResult:
         settings = self._settings
         self._renew_sets()
-        capacity = Capacity(
+        capacity = ReportCapacity(
             settings.groups_per_hour,
             settings.chains_per_hour,
             self._patterns.share,

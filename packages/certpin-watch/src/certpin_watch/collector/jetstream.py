@@ -98,7 +98,7 @@ class NotStoringError(NatsError):
     """The stream exists, and does not confirm that it stores messages."""
 
     def __str__(self) -> str:
-        return "it does not store what is sent: is its disk full?"
+        return "it does not store messages: is its disk full?"
 
 
 class TlsClient(Client):

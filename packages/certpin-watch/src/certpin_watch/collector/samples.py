@@ -109,7 +109,7 @@ class SampleFilter:
 def sample_of(document: object, max_bytes: int) -> bytes:
     """Return the document without personal fields, as JSON; empty if it is over ``max_bytes``.
 
-    Not checked: what the author of an app writes into the fields that are kept.
+    Not checked: the content of the fields that are kept, which the author of the app controls.
     """
     if isinstance(document, list):
         found: object = [_entry(entry) for entry in document if isinstance(entry, dict)]

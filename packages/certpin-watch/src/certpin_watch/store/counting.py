@@ -1,7 +1,7 @@
 """The statements with which the collector counts reports, each in the caller's transaction.
 
-``certpin_watch.collector.counting`` decides what is counted in which row; here are the reads and
-writes. Upserts take their rows in the order of their keys, so that two writers wait for each other
+``certpin_watch.collector.counting`` decides which rows count a report; this module reads and writes
+them. Upserts take their rows in the order of their keys, so that two writers wait for each other
 and never lock in a circle.
 """
 

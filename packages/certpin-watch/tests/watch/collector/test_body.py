@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certpin_watch.collector.app import Collector
-from certpin_watch.collector.body import RefusedError, parse, unpack
+from certpin_watch.collector.body import RequestRefusedError, parse, unpack
 from tests.watch.collector import bodies
 from tests.watch.collector.asking import Asked, Shelf, ask
 from tests.watch.collector.serving import make_watch
@@ -28,7 +28,7 @@ BOMBS = {"gzip": gzip.compress(ZEROS), "br": brotli.compress(ZEROS)}
 def test_a_bomb_is_refused_before_it_is_large(encoding: str) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(RequestRefusedError) as refused:
             unpack(BOMBS[encoding], encoding, MOST)
         assert refused.value.status == 413
         assert tracemalloc.get_traced_memory()[1] < 10 * MOST
@@ -42,21 +42,21 @@ def test_a_body_may_be_as_long_as_the_limit_and_no_longer(encoding: str, size: i
     pack = {"gzip": gzip.compress, "br": brotli.compress}[encoding]
     data = zlib.compress(bytes(range(256)) * 400, 0)[:size].ljust(size, b"x")
     assert unpack(pack(data), encoding, MOST) == data
-    with pytest.raises(RefusedError):
+    with pytest.raises(RequestRefusedError):
         unpack(pack(data + bytes(MOST + 1 - size)), encoding, MOST)
 
 
 @pytest.mark.parametrize("more", [b"x", gzip.compress(b"{}", mtime=0)])
 def test_nothing_stands_behind_the_end_of_what_is_packed(more: bytes) -> None:
-    with pytest.raises(RefusedError, match="not complete gzip"):
+    with pytest.raises(RequestRefusedError, match="not complete gzip"):
         unpack(gzip.compress(b"{}") + more, "gzip", MOST)
-    with pytest.raises(RefusedError, match="not complete br"):
+    with pytest.raises(RequestRefusedError, match="not complete br"):
         unpack(brotli.compress(b"{}") + more, "br", MOST)
 
 
 def test_a_long_list_is_not_taken_for_a_deep_one() -> None:
     assert parse(b"[" + b",".join([b'{"a":[{}]}'] * 50) + b"]", 4)
-    with pytest.raises(RefusedError, match="deep"):
+    with pytest.raises(RequestRefusedError, match="deep"):
         parse(b"[" + b",".join([b'{"a":[[{}]]}'] * 50) + b"]", 4)
 
 

@@ -13,7 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from certpin_watch.collector.counting import MAX_ORIGINS, RowCache
 from certpin_watch.collector.decode import Failure, ReceivedBody
-from certpin_watch.collector.grouping import CHAINS_LEFT_OUT, HOUR, OWN, Capacity, CountingLimits
+from certpin_watch.collector.grouping import (
+    CHAINS_LEFT_OUT,
+    HOUR,
+    OWN,
+    CountingLimits,
+    ReportCapacity,
+)
 from certpin_watch.store import quota
 from certpin_watch.store.chains import chain_record, insert_observed_chains
 from certpin_watch.store.counting import DAY
@@ -58,7 +64,7 @@ def used(store: Store) -> int:
 def test_nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_another(
     sqlite_store: Store,
 ) -> None:
-    rules = CountingLimits(Capacity(1000, 100, share=str))
+    rules = CountingLimits(ReportCapacity(1000, 100, share=str))
     many = [f"198.{n}.0.0/24" for n in range(20)]
     counted(sqlite_store, [told(n, "flooded.example", many[n % 20]) for n in range(500)], rules)
     counted(sqlite_store, [told(n, "a.example") for n in range(500)], rules)
@@ -68,7 +74,7 @@ def test_nobody_hides_a_chain_of_one_host_behind_those_that_he_invents_for_anoth
 
 
 def test_one_network_hides_no_chain_that_others_tell_of_the_same_host(sqlite_store: Store) -> None:
-    rules = CountingLimits(Capacity(1000, 100, share=str))
+    rules = CountingLimits(ReportCapacity(1000, 100, share=str))
     counted(sqlite_store, [told(n, "a.example", "198.51.100.0/24") for n in range(500)], rules)
     assert kept(sqlite_store, "a.example") == 100 // 10
     counted(sqlite_store, [told(n, "a.example") for n in range(1000, 1003)], rules)
@@ -76,7 +82,7 @@ def test_one_network_hides_no_chain_that_others_tell_of_the_same_host(sqlite_sto
 
 
 def test_what_came_while_the_clock_ran_ahead_fills_no_hour(sqlite_store: Store) -> None:
-    rules = CountingLimits(Capacity(1000, 100, share=str))
+    rules = CountingLimits(ReportCapacity(1000, 100, share=str))
     ahead = [told(n, "a.example", f"198.{n}.0.0/24", AT + 40 * DAY) for n in range(100)]
     counted(sqlite_store, ahead, rules)
     now = [told(100 + n, "a.example", f"198.{n}.0.0/24") for n in range(50)]
@@ -93,7 +99,7 @@ def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(
 ) -> None:
     most = 40_000
     watched = {"a.example", "flooded.example"}
-    room = Capacity(10**6, 10**6, lambda host: host if host in watched else "", budget=most)
+    room = ReportCapacity(10**6, 10**6, lambda host: host if host in watched else "", budget=most)
     rules, known = CountingLimits(room), RowCache()
     limits = {"stranger.example": most // 4, "flooded.example": most - most // 16}
     for host, limit in limits.items():
@@ -107,7 +113,7 @@ def test_the_budget_holds_to_the_byte_and_its_last_part_is_for_what_is_watched(
 
 
 def test_samples_are_in_the_budget(sqlite_store: Store) -> None:
-    rules = CountingLimits(Capacity(1000, 1000, share=str, budget=20_000), samples=3)
+    rules = CountingLimits(ReportCapacity(1000, 1000, share=str, budget=20_000), samples=3)
     batch = [
         ReceivedBody(AT, "192.0.2.0/24", (failure(n, network=f"net {n}"),), bytes(1000))
         for n in range(50)
@@ -118,7 +124,7 @@ def test_samples_are_in_the_budget(sqlite_store: Store) -> None:
 
 
 def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
-    rules = CountingLimits(Capacity(1000, 1000, share=str))
+    rules = CountingLimits(ReportCapacity(1000, 1000, share=str))
     counted(store, [told(1, "a.example"), told(2, "a.example")], rules)
     before, now = used(store), datetime.fromtimestamp(AT, UTC)
     seen = served_of(told(1, "a.example"))
@@ -135,7 +141,7 @@ def test_what_the_watch_sees_itself_counts_for_no_budget(store: Store) -> None:
 @pytest.mark.parametrize("passed", [MIN_AGE + 1, -MIN_AGE - 1])  # or the clock was set back
 def test_whoever_took_most_gives_first(sqlite_store: Store, passed: int) -> None:
     rules, hostile = (
-        CountingLimits(Capacity(1000, 1000, share=str, budget=100_000)),
+        CountingLimits(ReportCapacity(1000, 1000, share=str, budget=100_000)),
         "198.51.100.0/24",
     )
     counted(sqlite_store, [told(n, "a.example", at=AT) for n in range(3)], rules)
@@ -160,7 +166,7 @@ def test_many_samples_of_one_network_make_room_for_those_of_others(
     store: Store,
 ) -> None:
     rules, hostile = (
-        CountingLimits(Capacity(1000, 1000, share=str), max_samples=20),
+        CountingLimits(ReportCapacity(1000, 1000, share=str), max_samples=20),
         "198.51.100.0/24",
     )
 
@@ -186,7 +192,7 @@ def test_many_samples_of_one_network_make_room_for_those_of_others(
 def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> None:
     """Whoever floods has very many networks, and hosts that nobody watches beside them."""
     watched = {"flooded.example", "a.example"}
-    room = Capacity(1000, 1000, lambda host: host if host in watched else "")
+    room = ReportCapacity(1000, 1000, lambda host: host if host in watched else "")
     rules, known = CountingLimits(room, max_samples=20), RowCache()
 
     def samples(at: int, *bodies: ReceivedBody) -> Counter[str]:
@@ -210,7 +216,7 @@ def test_a_flood_at_one_host_keeps_no_sample_of_another_out(store: Store) -> Non
 def test_several_writers_keep_what_a_host_has_for_itself_and_no_more(
     postgres_store: Store,
 ) -> None:
-    rules = CountingLimits(Capacity(1000, 1000, share=str), max_samples=1)
+    rules = CountingLimits(ReportCapacity(1000, 1000, share=str), max_samples=1)
 
     def writer(start: int) -> None:
         for turn in range(4):
@@ -225,7 +231,7 @@ def test_several_writers_keep_what_a_host_has_for_itself_and_no_more(
 
 def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) -> None:
     """Each with chains of its own and of the others, beside a monitor that sees some of them."""
-    rules = CountingLimits(Capacity(60, 10**6, share=str, budget=40_000))
+    rules = CountingLimits(ReportCapacity(60, 10**6, share=str, budget=40_000))
 
     def writer(start: int) -> None:
         known = RowCache()
@@ -250,7 +256,7 @@ def test_several_writers_never_keep_more_than_the_budget(postgres_store: Store) 
 
 
 def test_it_is_noted_from_how_many_networks_a_chain_is_told(sqlite_store: Store) -> None:
-    rules, known = CountingLimits(Capacity(1000, 1000, share=str)), RowCache()
+    rules, known = CountingLimits(ReportCapacity(1000, 1000, share=str)), RowCache()
     sources = ("192.0.2.0/24", "192.0.3.0/24", "198.51.100.0/24", "2001:db8:1::/48", "")
     for _ in range(2):
         batch = [ReceivedBody(AT, each, (failure(n),)) for n, each in enumerate(sources)]

@@ -15,9 +15,9 @@ from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
     HOUR,
     OTHER,
-    Capacity,
     CheckInCapacity,
     CountingLimits,
+    ReportCapacity,
 )
 from certpin_watch.store.chains import chain_record
 from certpin_watch.store.counting import DAY
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 AT = 100 * DAY + 5 * HOUR + 7
-RULES = CountingLimits(Capacity(1000, 100))
+RULES = CountingLimits(ReportCapacity(1000, 100))
 SERVED = (b"leaf", b"intermediate")
 
 
@@ -141,7 +141,7 @@ def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) ->
 
 
 def test_hostile_reports_fill_the_sums_of_a_day_and_no_more(store: Store) -> None:
-    rules, known = CountingLimits(Capacity(16, 4)), RowCache()
+    rules, known = CountingLimits(ReportCapacity(16, 4)), RowCache()
     for hour in range(12):
         at = AT // DAY * DAY + hour * HOUR
         batch = [
@@ -201,7 +201,7 @@ def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
 
 
 def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
-    rules = CountingLimits(Capacity(1000, 100, share=lambda _: ""), samples=2, max_samples=20)
+    rules = CountingLimits(ReportCapacity(1000, 100, share=lambda _: ""), samples=2, max_samples=20)
     for turn in range(3):
         batch = [
             body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)
@@ -215,7 +215,7 @@ def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
 
 
 def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
-    rules, known = CountingLimits(Capacity(20, 8)), RowCache()
+    rules, known = CountingLimits(ReportCapacity(20, 8)), RowCache()
     for turn in range(10):
         batch = [
             body(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import FormatError
 from certpin.reports.codecs import JSON_TYPE, decode
-from certpin_watch.collector.body import RefusedError, parse
+from certpin_watch.collector.body import RequestRefusedError, parse
 from certpin_watch.collector.decode import WIDTHS, read_report, records_of
 from tests.watch.collector import bodies
 
@@ -24,7 +24,7 @@ def _by_codecs(data: bytes) -> Any:
     """What the codecs make of a body; None if it is refused."""
     try:
         return records_of(decode(parse(data, 16), JSON_TYPE, NOW), SOURCE)
-    except (FormatError, RefusedError):
+    except (FormatError, RequestRefusedError):
         return None
 
 

@@ -26,8 +26,8 @@ from certpin_watch.collector.grouping import (
     LAST_STEP,
     OTHER,
     OWN,
-    Capacity,
     GroupCounts,
+    ReportCapacity,
     every_fold,
     fold,
     group_of,
@@ -44,7 +44,7 @@ GROUP = ReportGroup(
 )
 
 
-OPEN = Capacity(10**6, 10**6)
+OPEN = ReportCapacity(10**6, 10**6)
 
 
 def _told(report: Report, source: str = "192.0.2.0/24") -> Failure:
@@ -185,7 +185,7 @@ def test_however_much_reports_differ_an_hour_has_twice_its_room_at_most(
         GROUP._replace(host=host, app=app, app_version=version, network=network, reason=reason)
         for host, app, version, network, reason in seen
     ]
-    placed = place(groups, set(), GroupCounts(), Capacity(room, 10))
+    placed = place(groups, set(), GroupCounts(), ReportCapacity(room, 10))
     assert set(placed) == set(groups)
     kinds = len({(group.kind, group.decision) for group in groups})
     assert len({key for key, _ in placed.values()}) <= 2 * room + kinds
@@ -195,7 +195,7 @@ def test_however_much_reports_differ_an_hour_has_twice_its_room_at_most(
 
 
 def test_hosts_that_nobody_watches_cannot_fill_the_hour_for_the_others() -> None:
-    room = Capacity(100, 10, _ours)
+    room = ReportCapacity(100, 10, _ours)
     strangers = [GROUP._replace(host=f"{number}.evil.example") for number in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(40)]
     placed = place([*strangers, *ours], set(), GroupCounts(), room)
@@ -205,7 +205,7 @@ def test_hosts_that_nobody_watches_cannot_fill_the_hour_for_the_others() -> None
 def test_a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another() -> None:
     hostile = [GROUP._replace(host="flooded.example", reason=f"{n}") for n in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(3 * OWN)]
-    for room in (Capacity(100, 10, str), Capacity(10**6, 10, str, groups_a_day=100)):
+    for room in (ReportCapacity(100, 10, str), ReportCapacity(10**6, 10, str, groups_a_day=100)):
         placed = place([*hostile, *ours], set(), GroupCounts(), room)
         found = [placed[each][1] for each in ours]
         assert found[:OWN] == ours[:OWN]
@@ -214,5 +214,5 @@ def test_a_host_that_is_watched_cannot_fill_the_hour_or_the_day_for_another() ->
 
 
 def test_a_group_that_exists_takes_what_belongs_to_it_in_a_full_hour() -> None:
-    placed = place([GROUP], {key_of(GROUP)}, GroupCounts(10**6, 10**6), Capacity(100, 10))
+    placed = place([GROUP], {key_of(GROUP)}, GroupCounts(10**6, 10**6), ReportCapacity(100, 10))
     assert placed[GROUP] == (key_of(GROUP), GROUP)

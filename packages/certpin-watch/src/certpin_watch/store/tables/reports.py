@@ -22,7 +22,7 @@ _REST = "CREATE TABLE report_identities_rest PARTITION OF report_identities DEFA
 # Reports of one hour that say the same. `key` is the SHA-256 of what they have in common.
 # `served` and `verified` are digests of chains, empty where the reports had none. `version` is 0
 # where the format has none. `folded` is above 0 where the hour was full, and the group says less
-# than its reports did (watch/collector/grouping.py).
+# than its reports did (certpin_watch/collector/grouping.py).
 REPORT_GROUPS = Table(
     "report_groups",
     METADATA,
@@ -45,7 +45,7 @@ REPORT_GROUPS = Table(
 )
 
 # The reports that were counted, so that one that is sent again is not counted again. An identity
-# begins with the client's second (watch/collector/received.py), so on PostgreSQL the table is
+# begins with the client's second (certpin_watch/collector/decode.py), so on PostgreSQL the table is
 # partitioned by the day of the report itself (watch/store/partitions.py): a unique index can't span
 # partitions, and a repeat has to reach the partition of the first one, whenever it arrives.
 REPORT_IDENTITIES = Table(

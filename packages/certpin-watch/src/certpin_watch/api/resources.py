@@ -237,10 +237,10 @@ def _digest(ask: Ask) -> bytes:
 _RANGE = (SINCE, UNTIL)
 _BY = protocol.choice("by", "What the lines are.", get_args(report_counts.By), "host")
 _BUCKET = protocol.choice("bucket", "How long a bucket is.", get_args(report_counts.Bucket), "hour")
-_LINES = protocol.number("lines", "How many lines; all others are one.", 8, 1, failures.MOST_LINES)
+_LINES = protocol.number("lines", "How many lines; all others are one.", 8, 1, failures.MAX_LINES)
 _RANGED = (*_RANGE, *_OF_REPORTS)
-_FEW = f"How many entries at most, up to {reports.MOST_SAMPLES}: each may be long."
-_FEW_OF_THEM = protocol.number("limit", _FEW, 20, 1, reports.MOST_SAMPLES)
+_FEW = f"How many entries at most, up to {reports.MAX_SAMPLES}: each may be long."
+_FEW_OF_THEM = protocol.number("limit", _FEW, 20, 1, reports.MAX_SAMPLES)
 
 FAILURES_RESOURCES: tuple[Resource, ...] = (
     Resource(
@@ -315,7 +315,7 @@ def _adoption(ask: Ask) -> adoption.Adoption:
     return adoption.adoption(ask.connection, found, ask.now, days=ask.query["days"])
 
 
-_DAYS = protocol.number("days", "How many days back.", 90, 1, adoption.MOST_DAYS)
+_DAYS = protocol.number("days", "How many days back.", 90, 1, adoption.MAX_DAYS)
 
 PIN_SETS_RESOURCES: tuple[Resource, ...] = (
     Resource("/pin-sets", "The watched pin sets.", list[PinSetFacts], _pin_sets),

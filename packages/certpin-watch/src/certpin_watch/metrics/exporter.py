@@ -19,7 +19,7 @@ from certpin.reports.model import Decision, Kind
 from certpin_watch.auth.require import require
 from certpin_watch.counters import COUNTERS
 from certpin_watch.metrics.compatible import others
-from certpin_watch.metrics.families import MOST_HOSTS, View, families
+from certpin_watch.metrics.families import MAX_HOSTS, View, families
 from certpin_watch.store.queries import hosts
 from certpin_watch.store.queries.base import HOUR, to_seconds
 from certpin_watch.store.tables.reports import REPORT_GROUPS
@@ -72,7 +72,7 @@ class Facts(Collector):
         snapshot, now = self._watch.watched.snapshot(), self._watch.clock()
         limits = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
-            names = hosts.names(connection, snapshot)[:MOST_HOSTS]
+            names = hosts.names(connection, snapshot)[:MAX_HOSTS]
             found = hosts.describe_hosts(connection, snapshot, now, names, limits)
             view = View(connection, snapshot, now, limits, found)
             metrics = [*families(view), *others(view)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from certpin_watch.store.queries.base import Thresholds
     from certpin_watch.store.queries.hosts import Host
 
-MOST_HOSTS = 2000  # each is a dozen lines at every scrape
+MAX_HOSTS = 2000  # each is a dozen lines at every scrape
 
 PLACE = ("host", "port", "vantage", "way", "edge")
 

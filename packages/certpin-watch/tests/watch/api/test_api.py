@@ -87,7 +87,7 @@ def test_samples_stand_there_as_they_came_and_end(
 def test_a_search_among_very_many_samples_goes_on_page_by_page(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "_LOOKED", 1)
+    monkeypatch.setattr(reports, "_MAX_SCANNED", 1)
     found, cursor = [], ""
     for _ in range(3):
         page = api.json(f"/failures/samples?app_version=1.0{cursor}")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import WatchedSet
 
 
-MOST_DAYS = 400
+MAX_DAYS = 400
 _MOST_VERSIONS = 100  # anybody can tell any number: those of the journal come first
 
 
@@ -145,7 +145,7 @@ def apps(
 
 
 def _first(now: datetime, days: int) -> int:
-    return to_seconds(now) // DAY * DAY - max(1, min(days, MOST_DAYS)) * DAY
+    return to_seconds(now) // DAY * DAY - max(1, min(days, MAX_DAYS)) * DAY
 
 
 def _rows(

@@ -1,4 +1,16 @@
-"""TODO: one docstring."""
+"""Check a chain that clients reported: do the pins accept it, and did an authority issue it?
+
+Alerts, pages and the API all use ``ChainJudge``, so that they agree. The issuer of a chain
+(``chains.describe_issuer``) is shown beside the verdict and never decides it: the authority that
+issues your certificates can issue one to an attacker.
+
+A client can report any chain. A path of valid signatures to a root of this machine, or to an anchor
+that the pin file names, exists only if an authority issued a certificate for this host. If no pin
+accepts its key, that is critical, however few clients report it.
+
+Not checked: revocation, Certificate Transparency, and whether the certificate was ever used. Public
+logs hold old certificates of every host, and anyone can report one that is still valid.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +40,14 @@ if TYPE_CHECKING:
     from certpin.x509.chain import PathCertificate
     from certpin_watch.snapshot import WatchedSet
 
+_MAX_CHAIN = 12  # certificates of a chain that are checked
+_MAX_PATH = 6  # certificates of a path: those of the web have three or four
+# Cached verdicts: three times as many as one evaluation needs. Each keeps its chain (200 kB).
+_CACHE_SIZE = 1000
+_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # for policies that don't expire
 
-# Cached verdicts: three times as many as one evaluation asks for. Each keeps its chain (200 kB).
-REMEMBERED = 1000
-_MAX_CHAIN = 12  # certificates of a chain that are looked at
-_ANY_TIME = datetime(2026, 1, 1, tzinfo=UTC)  # for policies without an end
-
-# `accepted`: a live version of the pins accepts it. `issued`: none does, and an authority issued it
-# for this host. `refused`: none does. `unknown`: there is no chain, or no pin set covers the host.
+# `accepted`: a live version of the pins accepts the chain. `issued`: none does, and an authority
+# issued it for this host. `refused`: neither. `unknown`: no chain, or no pin set covers the host.
 Verdict = Literal["accepted", "issued", "refused", "unknown"]
 
 
@@ -73,13 +85,13 @@ class ChainJudge:
         return "refused"
 
     def _policies(self, host: str) -> tuple[HostPolicy, ...]:
-        """The policies of a host, without their dates: pins that expired are its pins still."""
+        """Return the policies of a host without expiry: expired pins are still its pins."""
         found: dict[HostPolicy, None] = {}
-        for each in self.sets:
+        for watched in self.sets:
             try:
-                if each.pins.policy_for(host) is None:
+                if watched.pins.policy_for(host) is None:
                     continue
-                versions = (each.pins, *(version.pins for version in each.alive(self.now)))
+                versions = (watched.pins, *(old.pins for old in watched.alive(self.now)))
                 policies = (pins.policy_for(host) for pins in versions)
             except HostError:
                 return ()
@@ -87,63 +99,14 @@ class ChainJudge:
         return tuple(found)
 
     def _roots(self) -> tuple[bytes, ...]:
-        """The roots of the pin files and of this machine.
+        """Return the roots of the pin files and of this machine.
 
-        Servers do not send the root, which may be the pinned certificate; and a client whose clock
-        is wrong has verified nothing, and reports the chain as the server sent it.
+        Servers don't send the root, which may be the pinned certificate. A client whose clock is
+        wrong has verified nothing, and reports the chain as the server sent it.
         """
-        policies = (policy for each in self.sets for policy in each.pins.policies)
+        policies = (policy for watched in self.sets for policy in watched.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)
         return tuple(dict.fromkeys((*named, *public_roots())))
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _accepts(
-    chain: tuple[bytes, ...], policies: Sequence[HostPolicy], roots: tuple[bytes, ...]
-) -> bool:
-    """Return True if one of the policies accepts the path from the leaf.
-
-    A key that one of them calls compromised is accepted by none of them: a client that holds an
-    older version would accept its thief.
-    """
-    path = signed_path(chain, roots)
-    if path is None or _has_compromised_key(path, policies):
-        return False
-    return any(verify(path, policy, _ANY_TIME).reason == "match" for policy in policies)
-
-
-def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
-    dead = {pin.pin for each in policies for pin in each.pins if pin.state == "compromised"}
-    return any(pin in dead for each in path.certificates for pin in pins_of(each))
-
-
-def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
-    """Return the path from the leaf up to a root, as far as signatures are valid.
-
-    A certificate that was merely sent along is not on it (CVE-2016-2402). None if the leaf cannot
-    be read.
-    """
-    found: list[Certificate] = []
-    for place in _signed_places(chain, roots):
-        if place.facts.certificate is None:
-            break
-        found.append(place.facts.certificate)
-    return Chain(tuple(found)) if found else None
-
-
-def _signed_places(
-    chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()
-) -> Iterator[PathCertificate]:
-    """Yield the certificates from the leaf up, for as long as each is signed by the next."""
-    from certpin.x509.chain import Signature, chain_paths
-
-    for place in chain_paths(chain, roots)[0].certificates if chain else ():
-        yield place
-        if place.above is not Signature.GOOD:
-            return
-
-
-_MAX_PATH = 6  # certificates of a path: those of the web have three or four
 
 
 def is_vouched_for(
@@ -163,33 +126,83 @@ def is_vouched_for(
         roots: DER certificates of the trusted roots.
         since: When the first report of the chain arrived, by this machine's clock. The time that a
             report gives is its sender's choice, and would make an old certificate valid again.
-        until: The end of that period, by default ``since``: the chain has to be valid at some
-            moment of it. A certificate that expires after it was reported was issued all the same,
-            and a clock some seconds behind the authority's only delays the answer.
+        until: The end of that period, by default ``since``. The chain has to be valid at one time
+            within it: a certificate that expired after it was reported was issued all the same, and
+            if this clock is some seconds behind the authority's, that only delays the answer.
 
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
-    moments = [each for each in dates if begin < each <= end]
-    moments.append(max((each for each in dates if each <= begin), default=0))
-    return any(_verifies_at(chain, host, roots, each) for each in sorted(moments, reverse=True))
+    times = [date for date in dates if begin < date <= end]
+    times.append(max((date for date in dates if date <= begin), default=0))
+    return any(_verifies_at(chain, host, roots, time) for time in sorted(times, reverse=True))
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _verifies_at(
-    chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], moment: int
+def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
+    """Return the path from the leaf up to a root, as far as signatures are valid.
+
+    A certificate that was merely sent along is not on it (CVE-2016-2402). None if the leaf cannot
+    be read.
+    """
+    found: list[Certificate] = []
+    for place in _signed_certificates(chain, roots):
+        if place.facts.certificate is None:
+            break
+        found.append(place.facts.certificate)
+    return Chain(tuple(found)) if found else None
+
+
+@cache
+def public_roots() -> tuple[bytes, ...]:
+    """Return the roots that this machine trusts as DER; its vendor chose them, not certpin."""
+    pem = platform_roots().decode("ascii", "replace")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    blocks = [part.partition(end)[0] for part in pem.split(begin)[1:]]
+    found = []
+    for block in blocks:
+        try:
+            found.append(ssl.PEM_cert_to_DER_cert(f"{begin}{block}{end}\n"))
+        except ValueError:  # an incomplete block
+            continue
+    return tuple(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _accepts(
+    chain: tuple[bytes, ...], policies: Sequence[HostPolicy], roots: tuple[bytes, ...]
 ) -> bool:
-    """Verify at a moment at which some certificate begins or ends.
+    """Return True if one of the policies accepts the path from the leaf.
 
-    The answer is the same until the next such moment, so that the cache is exact. Rounding the
-    clock down instead would call a new leaf not yet valid.
+    If one policy marks a key of the path as compromised, none accepts it: a client with an older
+    version would accept the thief.
+    """
+    path = signed_path(chain, roots)
+    if path is None or _has_compromised_key(path, policies):
+        return False
+    return any(verify(path, policy, _ANY_TIME).reason == "match" for policy in policies)
+
+
+def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
+    pins = (pin for policy in policies for pin in policy.pins)
+    compromised = {pin.pin for pin in pins if pin.state == "compromised"}
+    return any(
+        pin in compromised for certificate in path.certificates for pin in pins_of(certificate)
+    )
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], time: int) -> bool:
+    """Verify at a time at which the validity of some certificate begins or ends.
+
+    The result is the same until the next such time, so that the cache is exact. Rounding the clock
+    down instead would call a new leaf not yet valid.
     """
     from cryptography.x509.verification import PolicyBuilder
 
-    store, path = _trusted(roots).store, _path(chain)
+    store, path = _trusted(roots).store, _path_without_repeats(chain)
     if store is None or not path:
         return False
-    at = datetime.fromtimestamp(moment, UTC).replace(tzinfo=None)
+    at = datetime.fromtimestamp(time, UTC).replace(tzinfo=None)
     builder = PolicyBuilder().store(store).time(at)
     try:
         verifier = builder.max_chain_depth(_MAX_PATH).build_server_verifier(_subject(host))
@@ -199,32 +212,44 @@ def _verifies_at(
     return True
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
-    return tuple(_dates(_path(chain)))
+    return tuple(_dates(_path_without_repeats(chain)))
 
 
 def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
-    """The first second in which each certificate is valid, and the first after its end."""
-    for each in certificates:
+    """Yield the first second in which each certificate is valid, and the first after its end."""
+    for certificate in certificates:
         with suppress(ValueError, OverflowError):  # an unreadable date: no verifier accepts it
-            yield int(each.not_valid_before_utc.timestamp())
-            yield int(each.not_valid_after_utc.timestamp()) + 1
+            yield int(certificate.not_valid_before_utc.timestamp())
+            yield int(certificate.not_valid_after_utc.timestamp()) + 1
 
 
-def _path(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
-    """The certificates from the leaf up, each signed by the next, with no name twice.
+def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
+    """Return the certificates from the leaf up, each signed by the next, with no name twice.
 
-    The verifier tries every possible issuer: ten that all sign each other would never end.
+    The verifier tries every possible issuer: ten that all sign each other would take forever.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()
-    for place in islice(_signed_places(chain), _MAX_PATH):
+    for place in islice(_signed_certificates(chain), _MAX_PATH):
         if place.facts.parsed is None or place.facts.subject in names:
             break
         found.append(place.facts.parsed)
         names.add(place.facts.subject)
     return found
+
+
+def _signed_certificates(
+    chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()
+) -> Iterator[PathCertificate]:
+    """Yield the certificates from the leaf up, for as long as each is signed by the next."""
+    from certpin.x509.chain import Signature, chain_paths
+
+    for place in chain_paths(chain, roots)[0].certificates if chain else ():
+        yield place
+        if place.above is not Signature.GOOD:
+            return
 
 
 def _subject(host: str) -> x509.DNSName | x509.IPAddress:
@@ -237,7 +262,7 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 
 class _Trusted(NamedTuple):
-    """Roots that could be read, and the moments at which they begin and end."""
+    """The readable roots, and the times at which the validity of each begins and ends."""
 
     store: Store | None
     dates: tuple[int, ...]
@@ -256,18 +281,3 @@ def _trusted(roots: tuple[bytes, ...]) -> _Trusted:
             with suppress(ValueError):  # an old root that cryptography does not read
                 found.append(load_der_x509_certificate(der))
         return _Trusted(Store(found) if found else None, tuple(_dates(found)))
-
-
-@cache
-def public_roots() -> tuple[bytes, ...]:
-    """The roots that this machine trusts, as DER. It has them from its maker, not from certpin."""
-    pem = platform_roots().decode("ascii", "replace")
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    blocks = [part.partition(end)[0] for part in pem.split(begin)[1:]]
-    found = []
-    for block in blocks:
-        try:
-            found.append(ssl.PEM_cert_to_DER_cert(f"{begin}{block}{end}\n"))
-        except ValueError:  # half a block is no root
-            continue
-    return tuple(dict.fromkeys(found))

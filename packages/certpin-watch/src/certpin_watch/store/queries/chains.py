@@ -1,7 +1,12 @@
-"""TODO: one docstring."""
+"""Chains by digest: loaded, cached and described; and the issuer of a chain that clients reported.
+
+A name in a certificate is the claim of its maker. Signatures are checked, but whether a name
+belongs to its bearer can't be: only a known root identifies an issuer.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -28,17 +33,23 @@ if TYPE_CHECKING:
     from certpin.x509.chain import ChainPath
     from certpin_watch.store.queries.chain_check import Verdict
 
+_CACHE_SIZE = 8 * 1024 * 1024  # bytes of DER: a parsed chain takes some ten times as much
+_MAX_NAMES = 100  # of one certificate
 
-# Chains that are kept parsed, by the bytes of their certificates: a parsed one takes some ten times
-# as much. What a digest is of never changes, so nothing here grows old.
-_MOST_KEPT = 8 * 1024 * 1024
-_MOST_NAMES = 100  # of one certificate that are told
+# `pinned`: a live version of the pins accepts the chain; the only kind that is shown in green.
+# `usual`: the keys that the monitor sees sign it, but no pin accepts it. `trusted`: it leads to a
+# root of the pin file. `public`: it leads to a root of this machine. `inspection`, `debugging`: it
+# names such a product. `none`: no chain was reported.
+Kind = Literal[
+    "pinned", "usual", "trusted", "public", "inspection", "debugging", "self-signed", "private",
+    "none",
+]  # fmt: skip
 
 
 class Issued(msgspec.Struct, frozen=True):
-    """A certificate in words. ``problem`` is why it has none, where it makes no sense.
+    """A certificate as text. ``problem`` says why the other fields are empty.
 
-    Not checked: signatures, names and dates. ``names_left_out`` is how many more it has.
+    Not checked: signatures, names and dates. ``names_left_out`` counts further names.
     """
 
     sha256: str
@@ -57,18 +68,34 @@ class Issued(msgspec.Struct, frozen=True):
 
 
 class KeptChain(msgspec.Struct, frozen=True):
-    """A chain, leaf first, as it was served, verified or reported: which of it is not told here."""
+    """A stored chain, leaf first. It may have been served, verified or reported."""
 
     digest: str
     certificates: tuple[Issued, ...]
     first_at: datetime | None = None
 
 
-class _Kept:
-    """The chains that were asked for last. Threads may share it."""
+@dataclass(frozen=True)
+class ChainIssuer:
+    """The issuer of a chain: its kind, a title, and sentences that separate facts from claims.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    ``name`` is the name that the issuer gives itself.
+    """
+
+    kind: Kind
+    name: str
+    title: str
+    sentences: tuple[str, ...]
+
+
+class _ChainCache:
+    """The chains that were loaded last. Threads may share it.
+
+    Entries never become stale, because the digest determines the chain.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._chains: OrderedDict[bytes, tuple[tuple[bytes, ...], Chain | None]] = OrderedDict()
         self._bytes = 0
@@ -86,70 +113,62 @@ class _Kept:
             if digest not in self._chains:
                 self._chains[digest] = (ders, chain)
                 self._bytes += sum(map(len, ders))
-            while self._bytes > self._most and len(self._chains) > 1:
-                _, (gone, _) = self._chains.popitem(last=False)
-                self._bytes -= sum(map(len, gone))
+            while self._bytes > self._max_bytes and len(self._chains) > 1:
+                _, (removed, _) = self._chains.popitem(last=False)
+                self._bytes -= sum(map(len, removed))
         return chain
 
 
-_KEPT = _Kept(_MOST_KEPT)
+_CACHE = _ChainCache(_CACHE_SIZE)
+
+
+def load_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, Chain | None]:
+    """Return the stored chains by digest; None for a chain that can't be parsed."""
+    wanted = set(digests)
+    cached = {digest: _CACHE.get(digest) for digest in wanted}
+    found = {digest: entry[1] for digest, entry in cached.items() if entry is not None}
+    for digest, ders in read_chains(connection, wanted - found.keys()).items():
+        found[digest] = _CACHE.put(digest, ders)
+    return found
+
+
+def load_der(connection: Connection, digest: bytes) -> tuple[bytes, ...] | None:
+    """Return the certificates of a chain as DER, leaf first; None if it isn't stored."""
+    if cached := _CACHE.get(digest):
+        return cached[0]
+    found = read_chains(connection, [digest]).get(digest)
+    if found is not None:
+        _CACHE.put(digest, found)
+    return found
 
 
 def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
-    """The chain; ``None`` where one of its certificates is none."""
+    """Parse a chain; None if one of its certificates is invalid."""
     try:
         return Chain.from_der(ders)
     except CertificateParseError:
         return None
 
 
-def load_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, Chain | None]:
-    """The chains that are kept, by digest; ``None`` for one that cannot be read."""
-    wanted = set(digests)
-    kept = {digest: _KEPT.get(digest) for digest in wanted}
-    found = {digest: pair[1] for digest, pair in kept.items() if pair is not None}
-    for digest, ders in read_chains(connection, wanted - found.keys()).items():
-        found[digest] = _KEPT.put(digest, ders)
-    return found
-
-
-def load_der(connection: Connection, digest: bytes) -> tuple[bytes, ...] | None:
-    """The certificates of a chain as DER, leaf first; ``None`` where it is not kept."""
-    if kept := _KEPT.get(digest):
-        return kept[0]
-    found = read_chains(connection, [digest]).get(digest)
-    if found is not None:
-        _KEPT.put(digest, found)
-    return found
-
-
 def describe_chain(connection: Connection, digest: bytes) -> KeptChain | None:
-    """A chain in words; ``None`` where it is not kept."""
+    """Return a chain as text; None if it isn't stored."""
     first_at = connection.execute(
         select(CHAINS.c.first_at).where(CHAINS.c.digest == digest)
     ).scalar_one_or_none()
     found = None if first_at is None else load_der(connection, digest)
     if found is None:
         return None
-    return KeptChain(
-        hexadecimal(digest),
-        tuple(describe_certificate(each) for each in found),
-        to_datetime_or_none(first_at),
-    )
+    certificates = tuple(describe_certificate(der) for der in found)
+    return KeptChain(hexadecimal(digest), certificates, to_datetime_or_none(first_at))
 
 
 def describe_certificate(der: bytes) -> Issued:
-    """One certificate in words. Never raises: what makes no sense is told as such."""
-    import hashlib
-
+    """Return a certificate as text. Never raises: ``problem`` names the error."""
     fingerprint = hashlib.sha256(der).hexdigest()
     try:
-        return _issued(fingerprint, Certificate.from_der(der))
+        certificate = Certificate.from_der(der)
     except CertificateParseError as exc:
         return Issued(fingerprint, problem=printable(exc.problem))
-
-
-def _issued(fingerprint: str, certificate: Certificate) -> Issued:
     pin, certificate_pin = map(str, pins_of(certificate))
     try:
         names = certificate.names
@@ -161,8 +180,8 @@ def _issued(fingerprint: str, certificate: Certificate) -> Issued:
             certificate.issuer,
             f"{certificate.serial_number:x}",
             certificate.key,
-            names[:_MOST_NAMES],
-            max(0, len(names) - _MOST_NAMES),
+            names[:_MAX_NAMES],
+            max(0, len(names) - _MAX_NAMES),
             certificate.not_before,
             certificate.not_after,
             certificate.self_issued,
@@ -171,16 +190,35 @@ def _issued(fingerprint: str, certificate: Certificate) -> Issued:
         return Issued(fingerprint, pin, certificate_pin, problem=printable(exc.problem))
 
 
-# `pinned`: a live version of the pins accepts it; no other kind is shown in green. `usual`: the
-# keys that the monitor sees sign it, too, and no pin accepts it. `public`: a root of this machine
-# signs it. `inspection` and `debugging`: it names a product that does that. `nobody`: nothing was
-# sent.
-Kind = Literal[
-    "pinned", "usual", "trusted", "public", "inspection", "debugging", "itself", "private", "nobody"
-]
+def describe_issuer(
+    chain: tuple[bytes, ...],
+    expected: tuple[bytes, ...] = (),
+    anchors: tuple[bytes, ...] = (),
+    verdict: Verdict = "unknown",
+) -> ChainIssuer:
+    """Describe the issuer of a reported chain.
 
-# Names that products put into the certificates that they make, as their documentation and users
-# show them. Anybody can write them there.
+    Not checked: dates and host names.
+
+    Args:
+        chain: DER certificates, leaf first.
+        expected: the path that the monitor verified for the host, leaf first.
+        anchors: the roots that the pin file names for the host.
+        verdict: the verdict of the pins (``chain_check``).
+
+    """
+    if not chain:
+        title = "No chain was reported"
+        return ChainIssuer("none", "", title, ("The reports contained no certificates.",))
+    path = chain_paths(chain, (*anchors, *public_roots()))[0]
+    name = short_name(read_facts(chain[0]).issuer)
+    kind = "pinned" if verdict == "accepted" else _kind(path, chain, expected, anchors)
+    title = _TITLES[kind].format(_product(path) or name)
+    return ChainIssuer(kind, name, title, (*_VERDICTS.get(verdict, ()), *_sentences(kind, path)))
+
+
+# Names that products put into the certificates that they make, from their documentation and from
+# user reports. Anyone can put them into a certificate.
 _INSPECTING = {
     "avast": "Avast", "avg web/mail": "AVG", "barracuda": "Barracuda", "bitdefender": "Bitdefender",
     "blue coat": "Blue Coat", "check point": "Check Point", "cisco umbrella": "Cisco Umbrella",
@@ -199,58 +237,6 @@ _DEBUGGING = {
     "reqable": "Reqable", "zed attack proxy": "OWASP ZAP",
 }  # fmt: skip
 
-
-@dataclass(frozen=True)
-class ChainIssuer:
-    """Who issued a chain: a heading, and what is known and what is only said, in sentences.
-
-    ``kind`` is what it comes to. ``name`` is what the issuer calls itself.
-    """
-
-    kind: Kind
-    name: str
-    title: str
-    sentences: tuple[str, ...]
-
-
-def describe_issuer(
-    met: tuple[bytes, ...],
-    expected: tuple[bytes, ...] = (),
-    anchors: tuple[bytes, ...] = (),
-    verdict: Verdict = "unknown",
-) -> ChainIssuer:
-    """Describe a chain, leaf first, beside the path that the monitor verified for its host.
-
-    ``anchors`` are the roots that the pin file names for it, ``verdict`` is that of the pins
-    (``facts.chain_check``). Dates and names of hosts are not checked here: a picture shows them.
-    """
-    if not met:
-        title = "No chain was reported"
-        return ChainIssuer("nobody", "", title, ("The reports had no certificates in them.",))
-    path = chain_paths(met, (*anchors, *public_roots()))[0]
-    name = short_name(read_facts(met[0]).issuer)
-    kind = "pinned" if verdict == "accepted" else _kind(path, met, expected, anchors)
-    title = _TITLES[kind].format(_product(path) or name)
-    return ChainIssuer(kind, name, title, (*_VERDICTS.get(verdict, ()), *_sentences(kind, path)))
-
-
-def _kind(
-    path: ChainPath, met: tuple[bytes, ...], expected: tuple[bytes, ...], anchors: tuple[bytes, ...]
-) -> Kind:
-    signed = [below.above is Signature.GOOD for below in path.certificates[:-1]]
-    keys = {read_facts(der).pin for der in expected[1:]}
-    if signed and signed[0] and path.certificates[1].facts.pin in keys:
-        return "usual"
-    if path.trusted:
-        top = path.certificates[-1].facts.sha256
-        return "trusted" if top in {read_facts(der).sha256 for der in anchors} else "public"
-    if _named(path, _DEBUGGING):
-        return "debugging"
-    if _named(path, _INSPECTING):
-        return "inspection"
-    return "itself" if read_facts(met[0]).issuer == read_facts(met[0]).subject else "private"
-
-
 _TITLES: dict[Kind, str] = {
     "pinned": "{}: the pins accept this chain",
     "usual": "{}: the usual issuer, with a key that is not pinned",
@@ -258,12 +244,12 @@ _TITLES: dict[Kind, str] = {
     "public": "{}: a public authority",
     "inspection": "It calls itself {}, which inspects TLS",
     "debugging": "It calls itself {}, a debugging proxy",
-    "itself": "{}: it signed itself",
+    "self-signed": "{}: self-signed",
     "private": "{}: a private authority that nothing here trusts",
-    "nobody": "{}",
+    "none": "{}",
 }
 
-_CLAIM = "That is the claim of the certificate alone: anybody can write this name into one."
+_CLAIM = "This is only a claim of the certificate: anyone can put this name into one."
 
 # The verdict of the pins comes before anything about the issuer.
 _VERDICTS: dict[Verdict, tuple[str, ...]] = {
@@ -278,53 +264,75 @@ _VERDICTS: dict[Verdict, tuple[str, ...]] = {
 _MEANING: dict[Kind, str] = {
     "pinned": """
 A version of the pins that clients may still hold accepts this path.
-Clients that refuse it hold another version, or refuse it for another reason: see what they report.
+Clients that refuse it hold another version, or have another reason, which their reports name.
 """,
     "usual": """
-The authority above it is the one that the monitor sees, too. That does not make it yours: an \
-authority may issue to an attacker who convinces it.
-If your server was renewed with a new key, publish the pin of that key before it is served.
-If it was not, look for it in the logs of Certificate Transparency, and have it revoked.
+Its issuer is the one that the monitor sees. That does not make the certificate yours: an \
+attacker may have convinced the authority.
+If you renewed the certificate with a new key, publish the pin of that key before you deploy it.
+If you did not, search the Certificate Transparency logs for it, and have it revoked.
 """,
     "trusted": """
-It is signed up to a root that the pin file names, and not by the issuer of today.
-Somebody who may issue below that root did: a renewal that nobody announced, or a theft.
+It is signed up to a root that the pin file names, but not by the current issuer.
+It is an unannounced renewal, or a key that can issue below that root was misused or stolen.
 """,
     "public": """
-Its signatures lead up to a root in this machine's store: a client without pins would accept it.
-Ask whoever renews certificates. If it was nobody of yours, that authority gave your name away.
-Look for it in the logs of Certificate Transparency, and report it to the authority.
+Its signatures lead to a root in this machine's store: a client without pins would accept it.
+Ask the people who renew your certificates. If it is not theirs, the authority issued it to \
+someone else.
+Then search the Certificate Transparency logs for it, and report it to the authority.
 """,
     "inspection": f"""
 {_CLAIM}
-If it is true, a company, a school or a virus scanner reads along on these devices.
-Their owners put its root there, and pins refuse it on purpose.
-If the network that reports it is one of yours, have the host exempted from inspection.
+If it is true, a company, a school or an antivirus program reads the traffic of these devices.
+The device's owner installed its root, and pins refuse it on purpose.
+If the reports come from your own network, have the host exempted from inspection.
 """,
     "debugging": f"""
 {_CLAIM}
-If it is true, somebody looks into the traffic of the app on a device of their own.
-Few reports from one network are most often that; many are not.
+If it is true, a person inspects the app's traffic on their own device.
+A few reports from one network usually mean that; many reports do not.
 """,
-    "itself": """
-No authority stands behind it.
-A router, a captive portal, a server set up in haste and an attacker look all alike here.
+    "self-signed": """
+No authority signed it.
+A router, a captive portal, a misconfigured server and an attacker all look like this.
 """,
     "private": """
 No root of this machine and none of the pin file signs it.
 A client without pins refuses it, too, unless that authority was installed on the device.
 An inspecting proxy, a captive portal and an attacker all look like this.
 """,
-    "nobody": "",
+    "none": "",
 }
 
 
+def _kind(
+    path: ChainPath,
+    chain: tuple[bytes, ...],
+    expected: tuple[bytes, ...],
+    anchors: tuple[bytes, ...],
+) -> Kind:
+    signed = [below.above is Signature.GOOD for below in path.certificates[:-1]]
+    keys = {read_facts(der).pin for der in expected[1:]}
+    if signed and signed[0] and path.certificates[1].facts.pin in keys:
+        return "usual"
+    if path.trusted:
+        top = path.certificates[-1].facts.sha256
+        return "trusted" if top in {read_facts(der).sha256 for der in anchors} else "public"
+    if _named(path, _DEBUGGING):
+        return "debugging"
+    if _named(path, _INSPECTING):
+        return "inspection"
+    leaf = read_facts(chain[0])
+    return "self-signed" if leaf.issuer == leaf.subject else "private"
+
+
 def _sentences(kind: Kind, path: ChainPath) -> tuple[str, ...]:
-    broken = [place for place in path.certificates if place.above is Signature.BAD]
+    facts = [place.facts for place in path.certificates if place.above is Signature.BAD]
     forged = (
-        f"FORGED: {short_name(each.facts.subject)} names {short_name(each.facts.issuer)} as its "
+        f"FORGED: {short_name(forged.subject)} names {short_name(forged.issuer)} as its "
         "issuer, and that key did not sign it."
-        for each in broken
+        for forged in facts
     )
     return (*forged, *_MEANING[kind].strip().splitlines())
 
@@ -334,7 +342,7 @@ def _product(path: ChainPath) -> str:
 
 
 def _named(path: ChainPath, products: dict[str, str]) -> str:
-    said = "\n".join(
+    claimed = "\n".join(
         f"{place.facts.subject or ''}\n{place.facts.issuer or ''}" for place in path.certificates
     ).lower()
-    return next((product for name, product in products.items() if name in said), "")
+    return next((product for name, product in products.items() if name in claimed), "")

@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""Reports in total, by chain, over time and by field. All of it is a claim of clients."""
 
 from __future__ import annotations
 
@@ -37,13 +37,18 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.store.queries.report_counts import ChainStats, Range, ReadPlan, ReportFilter
+    from certpin_watch.store.queries.report_counts import ChainStats, ReadPlan
+
+MAX_LINES = 12  # of a series
+MAX_POINTS = 750  # of a line: a month of hours, two years of days
+_MAX_VALUES = 8  # of a field in a breakdown
+_SECONDS: dict[Bucket, int] = {"hour": HOUR, "day": DAY}
 
 
 class ChainCount(msgspec.Struct, frozen=True):
-    """A chain that clients met at a host, and how often; ``served`` is empty if none was reported.
+    """How often clients reported a chain at a host; ``served`` is empty if they reported none.
 
-    ``verdict`` is what alerts say of it, too (``facts.chain_check``).
+    ``verdict`` is the verdict of the pins, which alerts use as well (``chain_check``).
     """
 
     host: str
@@ -55,7 +60,7 @@ class ChainCount(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """How many reports, at how many hosts, with how many chains, and when the last one came."""
+    """The number of reports, hosts and chains, and the time of the last report."""
 
     count: int
     hosts: int
@@ -63,56 +68,8 @@ class Total(msgspec.Struct, frozen=True):
     last_at: datetime | None = None
 
 
-def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
-    """How many there were."""
-    found = report_counts.observed_chains(connection, _parts(connection, within), only)
-    return Total(
-        sum(met.number for met in found),
-        len({met.host for met in found}),
-        len({met.served for met in found}),
-        max((to_datetime(met.last_at) for met in found), default=None),
-    )
-
-
-def top_chains(
-    connection: Connection, within: Range, *, only: ReportFilter | None = None, limit: int = 20
-) -> tuple[ChainCount, ...]:
-    """The chains that clients met most often."""
-    found = report_counts.observed_chains(connection, _parts(connection, within), only)[
-        : clamp_limit(limit)
-    ]
-    return tuple(map(chain_count, found))
-
-
-def with_verdicts(
-    connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
-) -> tuple[ChainCount, ...]:
-    """Return the same counts, each with the verdict of the pins."""
-    found = []
-    for each in counts:
-        ders = chains.load_der(connection, bytes.fromhex(each.served)) if each.served else None
-        verdict = judge.verdict(each.host, ders or (), each.first_at)
-        found.append(msgspec.structs.replace(each, verdict=verdict))
-    return tuple(found)
-
-
-def chain_count(met: report_counts.ChainStats) -> ChainCount:
-    """Return one of them as the API has it."""
-    first, last = to_datetime(met.first_at), to_datetime(met.last_at)
-    return ChainCount(met.host, hexadecimal(met.served), met.number, first, last)
-
-
-def _parts(connection: Connection, within: Range) -> ReadPlan:
-    return plan_read_until(connection, to_seconds(within.since), to_seconds(within.until))
-
-
-MOST_POINTS = 750  # of a line: a month of hours, two years of days
-MOST_LINES = 12
-_SECONDS: dict[Bucket, int] = {"hour": HOUR, "day": DAY}
-
-
 class Line(msgspec.Struct, frozen=True):
-    """How many reports had this value, in each bucket; ``rest`` is all that have no line."""
+    """The number of reports with one value, in each bucket. ``rest`` marks all other values."""
 
     value: str
     total: int
@@ -121,10 +78,10 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """Reports over time. ``begins`` are the first moments of the buckets; lines by their totals.
+    """Reports over time. ``begins`` are the starts of the buckets; lines are sorted by their total.
 
-    ``unknown`` are those of the buckets in which nobody took reports for some minutes: what is
-    counted there is what came in the rest of it. The last bucket may not be over.
+    ``unknown`` lists the buckets in which the collector was down for some minutes, so that their
+    numbers are incomplete. The last bucket may not be over.
     """
 
     by: By
@@ -133,6 +90,37 @@ class Series(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...]
     total: int
     unknown: tuple[datetime, ...] = ()
+
+
+def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
+    """Count the reports of a range."""
+    found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
+    return Total(
+        sum(chain.number for chain in found),
+        len({chain.host for chain in found}),
+        len({chain.served for chain in found}),
+        max((to_datetime(chain.last_at) for chain in found), default=None),
+    )
+
+
+def top_chains(
+    connection: Connection, within: Range, *, only: ReportFilter | None = None, limit: int = 20
+) -> tuple[ChainCount, ...]:
+    """Return the chains that clients reported most often, without verdicts."""
+    found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
+    return tuple(map(_chain_count, found[: clamp_limit(limit)]))
+
+
+def with_verdicts(
+    connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
+) -> tuple[ChainCount, ...]:
+    """Return the same counts with the verdict of the pins on each chain."""
+    found = []
+    for count in counts:
+        ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else None
+        verdict = judge.verdict(count.host, ders or (), count.first_at)
+        found.append(msgspec.structs.replace(count, verdict=verdict))
+    return tuple(found)
 
 
 def series(
@@ -144,67 +132,25 @@ def series(
     only: ReportFilter | None = None,
     lines: int = 8,
 ) -> Series:
-    """Reports over time. A range that has too many buckets is cut short."""
-    size, lines = _SECONDS[bucket], max(1, min(lines, MOST_LINES))
+    """Return reports over time. A range with more than ``MAX_POINTS`` buckets is cut at its end."""
+    size, lines = _SECONDS[bucket], max(1, min(lines, MAX_LINES))
     first = to_seconds(within.since) // size * size
-    last = min(to_seconds(within.until), first + MOST_POINTS * size)
+    last = min(to_seconds(within.until), first + MAX_POINTS * size)
     begins = tuple(range(first, max(last, first), size))
-    read = plan_read_until(connection, first, last) if bucket == "day" else plan_hours(first, last)
-    counts, rest = _counted(connection, read, by, size, only, lines)
-    found = [_line(text_of(value), each, begins) for value, each in counts]
+    by_day = bucket == "day"
+    read = plan_read_until(connection, first, last) if by_day else plan_hours(first, last)
+    counts, rest = _largest_lines(connection, read, by, size, only, lines)
+    found = [_line(text_of(value), buckets, begins) for value, buckets in counts]
     if rest is not None:
         found.append(_line("", rest, begins, rest=True))
-    total = sum(each.total for each in found)
-    unknown = map(to_datetime, unknown_buckets(connection, begins, size, last))
-    return Series(by, bucket, tuple(map(to_datetime, begins)), tuple(found), total, tuple(unknown))
-
-
-def _counted(
-    connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
-) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """The largest values, and all others together, if there are any."""
-    if by in PLACES and read.days is not None:
-        return _of_places(connection, read, by, size, only, lines)
-    counts = report_counts.counts_over_time(connection, read, by, size, only)
-    named = _largest(counts, lambda value: counts[value].total())
-    rest = _together(counts[value] for value in named[lines:])
-    return [(value, counts[value]) for value in named[:lines]], rest if named[lines:] else None
-
-
-def _of_places(
-    connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
-) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """The same, where there may be very many: the days of the largest alone are read."""
-    totals = report_counts.count_by_place(
-        connection, read, "host" if by == "host" else "served", only
+    return Series(
+        by,
+        bucket,
+        tuple(map(to_datetime, begins)),
+        tuple(found),
+        sum(line.total for line in found),
+        tuple(map(to_datetime, _unknown_buckets(connection, begins, size, last))),
     )
-    named = _largest(totals, lambda value: totals[value])
-    counts = report_counts.counts_over_time(connection, read, by, size, only, named[:lines])
-    shown = [(value, counts[value]) for value in named[:lines]]
-    if not named[lines:]:
-        return shown, None
-    every = report_counts.totals_over_time(connection, read, size, only)
-    every.subtract(_together(each for _, each in shown))
-    return shown, every
-
-
-def _largest(values: Iterable[Any], total: Callable[[Any], int]) -> list[Any]:
-    return sorted(values, key=lambda value: (-total(value), text_of(value)))
-
-
-def _together(counts: Iterable[Counter[int]]) -> Counter[int]:
-    found: Counter[int] = Counter()
-    for each in counts:
-        found.update(each)
-    return found
-
-
-def _line(value: str, counts: Counter[int], begins: Sequence[int], *, rest: bool = False) -> Line:
-    numbers = tuple(counts[begin] for begin in begins)
-    return Line(value, sum(numbers), numbers, rest)
-
-
-MOST_VALUES = 8
 
 
 def breakdown(
@@ -213,48 +159,34 @@ def breakdown(
     by: Sequence[str],
     only: ReportFilter | None = None,
     *,
-    most: int = MOST_VALUES,
+    max_values: int = _MAX_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    """For each of these, its largest values and how many reports had them."""
-    read = plan_read_until(connection, to_seconds(within.since), to_seconds(within.until))
-    met = (
-        report_counts.observed_chains(connection, read, only)
-        if any(name in PLACES for name in by)
-        else ()
-    )
-    return _divided(connection, read, by, only, most, met)
+    """Return the most frequent values of each field, with their number of reports."""
+    read = _read_plan(connection, within)
+    needs_places = any(name in PLACES for name in by)
+    found = report_counts.observed_chains(connection, read, only) if needs_places else ()
+    return _breakdown(connection, read, by, only, max_values, found)
 
 
 def breakdown_and_chains(
-    connection: Connection, within: Range, by: Sequence[str], only: ReportFilter | None, limit: int
+    connection: Connection,
+    within: Range,
+    by: Sequence[str],
+    only: ReportFilter | None,
+    limit: int,
 ) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
-    """The same, and the chains that clients met most often: from one look at all hosts."""
-    read = plan_read_until(connection, to_seconds(within.since), to_seconds(within.until))
-    met = report_counts.observed_chains(connection, read, only)
-    split = _divided(connection, read, by, only, MOST_VALUES, met)
-    return split, tuple(map(chain_count, met[:limit]))
-
-
-def _divided(
-    connection: Connection, read: ReadPlan, by: Sequence[str], only: ReportFilter | None, most: int,
-    met: Iterable[ChainStats],
-) -> Mapping[str, tuple[tuple[str, int], ...]]:  # fmt: skip
-    of_traits = [name for name in by if name not in PLACES]
-    counts = (
-        dict(report_counts.count_traits(connection, read, of_traits, only)) if of_traits else {}
-    )
-    of_places = [name for name in by if name in PLACES]
-    counts |= {name: Counter() for name in of_places}
-    for each in met:
-        for name in of_places:
-            counts[name][text_of(getattr(each, name))] += each.number
-    return {name: tuple(counts[name].most_common(most)) for name in by}
+    """Return ``breakdown`` and ``top_chains`` from one pass over the chains of all hosts."""
+    read = _read_plan(connection, within)
+    found = report_counts.observed_chains(connection, read, only)
+    values = _breakdown(connection, read, by, only, _MAX_VALUES, found)
+    return values, tuple(map(_chain_count, found[:limit]))
 
 
 def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Each time in which nobody did, from its begin to its end, the first one first.
+    """Yield the begin and the end of each time in which no collector ran, the earliest first.
 
-    Nothing is known, and nothing said, of the time before it was first written down.
+    Reports of these times are missing, so their number is unknown and not 0. The time before the
+    first record in ``LISTENED`` is not a gap.
     """
     columns = LISTENED.c
     before = select(columns.until).where(columns.until < since)
@@ -268,13 +200,84 @@ def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tupl
         yield max(ended, since), until
 
 
-def unknown_buckets(
+def _unknown_buckets(
     connection: Connection, begins: Sequence[int], size: int, until: int
 ) -> list[int]:
-    """Those of the buckets in which nobody took reports for a while."""
     if not begins:
         return []
     found: set[int] = set()
     for begun, end in intake_gaps(connection, begins[0], min(until, begins[-1] + size)):
         found.update(range(begun // size * size, end, size))
     return [begin for begin in begins if begin in found]
+
+
+def _largest_lines(
+    connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
+) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
+    """Return the counts of the largest values, and of all others together, if there are others."""
+    if by in PLACES and read.days is not None:
+        return _largest_places(connection, read, by, size, only, lines)
+    counts = report_counts.counts_over_time(connection, read, by, size, only)
+    values = _largest_first(counts, lambda value: counts[value].total())
+    rest = _sum(counts[value] for value in values[lines:])
+    return [(value, counts[value]) for value in values[:lines]], rest if values[lines:] else None
+
+
+def _largest_places(
+    connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
+) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
+    """Do the same for hosts or chains. There may be many, so only the largest are read by day."""
+    totals = report_counts.count_by_place(
+        connection, read, "host" if by == "host" else "served", only
+    )
+    values = _largest_first(totals, lambda value: totals[value])
+    counts = report_counts.counts_over_time(connection, read, by, size, only, values[:lines])
+    shown = [(value, counts[value]) for value in values[:lines]]
+    if not values[lines:]:
+        return shown, None
+    rest = report_counts.totals_over_time(connection, read, size, only)
+    rest.subtract(_sum(buckets for _, buckets in shown))
+    return shown, rest
+
+
+def _largest_first(values: Iterable[Any], total: Callable[[Any], int]) -> list[Any]:
+    return sorted(values, key=lambda value: (-total(value), text_of(value)))
+
+
+def _sum(counts: Iterable[Counter[int]]) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for buckets in counts:
+        found.update(buckets)
+    return found
+
+
+def _line(value: str, counts: Counter[int], begins: Sequence[int], *, rest: bool = False) -> Line:
+    numbers = tuple(counts[begin] for begin in begins)
+    return Line(value, sum(numbers), numbers, rest)
+
+
+def _breakdown(
+    connection: Connection,
+    read: ReadPlan,
+    by: Sequence[str],
+    only: ReportFilter | None,
+    max_values: int,
+    found: Iterable[ChainStats],
+) -> Mapping[str, tuple[tuple[str, int], ...]]:
+    traits = [name for name in by if name not in PLACES]
+    counts = dict(report_counts.count_traits(connection, read, traits, only)) if traits else {}
+    places = [name for name in by if name in PLACES]
+    counts |= {name: Counter() for name in places}
+    for chain in found:
+        for name in places:
+            counts[name][text_of(getattr(chain, name))] += chain.number
+    return {name: tuple(counts[name].most_common(max_values)) for name in by}
+
+
+def _chain_count(chain: ChainStats) -> ChainCount:
+    first, last = to_datetime(chain.first_at), to_datetime(chain.last_at)
+    return ChainCount(chain.host, hexadecimal(chain.served), chain.number, first, last)
+
+
+def _read_plan(connection: Connection, within: Range) -> ReadPlan:
+    return plan_read_until(connection, to_seconds(within.since), to_seconds(within.until))

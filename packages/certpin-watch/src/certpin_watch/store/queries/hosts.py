@@ -1,9 +1,12 @@
-"""TODO: one docstring."""
+"""The monitored hosts: their policies, what each location sees, and their status.
+
+A host is monitored if a pin set names it, or if a probe looked at it and a wildcard covers it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime  # msgspec reads the fields when it first encodes
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -28,24 +31,23 @@ from certpin_watch.store.tables.reports import REPORT_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from sqlalchemy import Connection
 
     from certpin.pins import HostPolicy
     from certpin_watch.snapshot import Snapshot, WatchedSet
 
-
-# `broken`: a vantage cannot reach it, cannot verify it, or meets a key that some client refuses.
-# `expiring`: a certificate or the pins end soon. `unknown`: nobody has looked, or not lately.
+# `broken`: a location can't reach the host, can't verify its chain, or sees a key that some client
+# refuses. `expiring`: a certificate or the pins expire soon. `unknown`: no recent probe.
 Status = Literal["broken", "unknown", "expiring", "holds"]
 WORST_FIRST: tuple[Status, ...] = ("broken", "unknown", "expiring", "holds")
 
-_MOST_COVERED = 10_000  # hosts below wildcards
+_MAX_COVERED = 10_000  # hosts below wildcards
+_MAX_PATHS = 50  # sightings that are considered for the expected path
 
 
 class PolicyPin(msgspec.Struct, frozen=True):
-    """A pin of a policy, as the pin file has it."""
+    """A pin of a policy, as in the pin file."""
 
     pin: str
     role: str
@@ -54,7 +56,7 @@ class PolicyPin(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What a watched pin set says of a host. ``alive`` are the versions that clients may hold."""
+    """The policy of a host in one pin set. ``alive`` are the versions that clients may hold."""
 
     pin_set: str
     version: int
@@ -68,11 +70,11 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Host(msgspec.Struct, frozen=True):
-    """A watched host. ``problems`` is why it stands so, in words for programs.
+    """A monitored host. ``problems`` are the reasons for its status, as fixed words.
 
-    ``not_after`` is the earliest end of a certificate that some vantage is shown, ``expires`` that
-    of its pins; the days count down to them, and are below nothing after. ``failures`` are reports
-    of the last 24 hours, ``alerts`` those that are open.
+    ``not_after`` is when the first certificate that any location sees expires, ``expires`` when its
+    pins do. ``certificate_days`` and ``pin_days`` are the days until then, negative afterwards.
+    ``failures`` counts the reports of the last 24 hours, ``alerts`` the open alerts.
     """
 
     name: str
@@ -89,16 +91,12 @@ class Host(msgspec.Struct, frozen=True):
 
 
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
-    """Every watched host, sorted. Of hosts below wildcards, as many as the first 10,000."""
-    found = {
-        policy.pattern.name
-        for each in snapshot.sets
-        for policy in each.pins.policies
-        if not policy.pattern.wildcard
-    }
-    if any(policy.pattern.wildcard for each in snapshot.sets for policy in each.pins.policies):
+    """Return the names of all monitored hosts, sorted; at most 10,000 of those below wildcards."""
+    policies = [policy for watched in snapshot.sets for policy in watched.pins.policies]
+    found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
+    if any(policy.pattern.wildcard for policy in policies):
         statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
-        seen = connection.execute(statement.order_by(SIGHTINGS.c.host).limit(_MOST_COVERED))
+        seen = connection.execute(statement.order_by(SIGHTINGS.c.host).limit(_MAX_COVERED))
         found.update(name for name in seen.scalars() if policies_of(snapshot, name))
     return tuple(sorted(found))
 
@@ -112,7 +110,7 @@ def hosts(
     limit: int = 100,
     limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Page[Host]:
-    """The watched hosts whose names come after another, by name."""
+    """Return a page of the monitored hosts, sorted by name, from the first one after ``after``."""
     limit = clamp_limit(limit)
     following = [name for name in names(connection, snapshot) if name > after][: limit + 1]
     found = describe_hosts(connection, snapshot, now, following[:limit], limits)
@@ -126,7 +124,7 @@ def host(
     name: str,
     limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
-    """One host; ``None`` where no watched pin set covers it."""
+    """Return one host; None if no monitored pin set covers it."""
     return next(iter(describe_hosts(connection, snapshot, now, [name], limits)), None)
 
 
@@ -137,12 +135,12 @@ def describe_hosts(
     wanted: Sequence[str],
     limits: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Host, ...]:
-    """These hosts, in this order; those that no watched pin set covers are left out."""
+    """Return these hosts in the same order, without those that no monitored pin set covers."""
     covered = {name: policies_of(snapshot, name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
     judge = PinJudge(snapshot, now)
     seen = current_by_location(connection, judge, known, limits)
-    alerts, failures = _alerts(connection, known), _failures(connection, known, now)
+    alerts, failures = _open_alerts(connection, known), _recent_failures(connection, known, now)
     return tuple(
         msgspec.structs.replace(
             _host(name, covered[name], seen[name], judge, limits),
@@ -154,17 +152,65 @@ def describe_hosts(
 
 
 def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[WatchedSet, HostPolicy], ...]:
-    """The policies that cover a host, one of each pin set that has one."""
+    """Return the policies that cover a host, at most one of each pin set."""
     try:
-        found = [(each, each.pins.policy_for(name)) for each in snapshot.sets]
+        found = [(watched, watched.pins.policy_for(name)) for watched in snapshot.sets]
     except HostError:
         return ()
-    return tuple((each, policy) for each, policy in found if policy is not None)
+    return tuple((watched, policy) for watched, policy in found if policy is not None)
 
 
 def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
-    """How many hosts stand how, the worst first."""
-    return {each: sum(host.status == each for host in found) for each in WORST_FIRST}
+    """Return the number of hosts with each status, the worst status first."""
+    return {status: sum(host.status == status for host in found) for status in WORST_FIRST}
+
+
+def reports_by_hour(
+    connection: Connection, hosts: Sequence[str], now: datetime, hours: int = 24
+) -> Mapping[str, tuple[int, ...]]:
+    """Return the number of reports of each host in each of the last hours, the oldest first."""
+    columns, number = REPORT_GROUPS.c, func.sum(REPORT_GROUPS.c.count)
+    first = to_seconds(now) // HOUR * HOUR - (hours - 1) * HOUR
+    statement = select(columns.host, columns.hour, number).where(columns.hour >= first)
+    rows = connection.execute(
+        statement.where(columns.host.in_(hosts)).group_by(columns.host, columns.hour)
+    )
+    counts: dict[str, list[int]] = defaultdict(lambda: [0] * hours)
+    for host, hour, count in rows:
+        # An hour in the future was counted before this machine's clock was set back.
+        counts[host][min((hour - first) // HOUR, hours - 1)] += int(count)
+    return defaultdict(lambda: (0,) * hours, {host: tuple(row) for host, row in counts.items()})
+
+
+def expected_path(
+    connection: Connection, snapshot: Snapshot, now: datetime, host: str
+) -> tuple[bytes, ...]:
+    """Return the path that a location verified last, as DER, leaf first; empty if there is none.
+
+    A path that the pins accept is preferred to a newer one that they don't, because a location may
+    be attacked as clients are.
+    """
+    columns = SIGHTINGS.c
+    statement = select(columns.verified).where(LATEST, columns.host == host)
+    statement = statement.where(columns.verified != b"").order_by(columns.last_at.desc())
+    rows = connection.execute(statement.limit(_MAX_PATHS)).scalars()
+    digests = list(dict.fromkeys(map(bytes, rows)))
+    if len(digests) > 1:
+        pinned = _accepted_paths(connection, snapshot, now, host, digests)
+        digests.sort(key=lambda digest: digest not in pinned)
+    return load_der(connection, digests[0]) or () if digests else ()
+
+
+def _accepted_paths(
+    connection: Connection, snapshot: Snapshot, now: datetime, host: str, digests: list[bytes]
+) -> set[bytes]:
+    policies = [policy for _, policy in policies_of(snapshot, host)]
+    paths = load_chains(connection, digests)
+    return {
+        digest
+        for digest, path in paths.items()
+        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
+    }
 
 
 def _host(
@@ -174,14 +220,14 @@ def _host(
     judge: PinJudge,
     limits: Thresholds,
 ) -> Host:
-    not_after = min((each.not_after for each in seen if each.not_after), default=None)
-    expires = min((each.expires for _, each in policies if each.expires), default=None)
-    status, problems = _standing(seen, expires, judge.now, limits)
+    not_after = min((location.not_after for location in seen if location.not_after), default=None)
+    expires = min((policy.expires for _, policy in policies if policy.expires), default=None)
+    status, problems = _status(seen, expires, judge.now, limits)
     return Host(
         name,
         status,
         problems,
-        tuple(_policy(each, policy, judge) for each, policy in policies),
+        tuple(_policy(watched, policy, judge) for watched, policy in policies),
         seen,
         not_after,
         days_between(judge.now, not_after) if not_after else None,
@@ -190,18 +236,21 @@ def _host(
     )
 
 
-def _standing(
+def _status(
     seen: tuple[Vantage, ...],
     expires: datetime | None,
     now: datetime,
     limits: Thresholds,
 ) -> tuple[Status, tuple[str, ...]]:
-    """How a host stands, and why. What was last seen long ago may have mended itself, or not."""
-    broken = dict.fromkeys(each.problem_word for each in seen if each.problem_word)
-    if len({each.leaf_pin for each in seen if each.leaf_pin}) > 1:
+    """Return the status of a host, and its reasons.
+
+    A stale problem still counts as one: nothing shows that it was fixed.
+    """
+    broken = dict.fromkeys(location.problem_word for location in seen if location.problem_word)
+    if len({location.leaf_pin for location in seen if location.leaf_pin}) > 1:
         broken["vantages-disagree"] = None
-    stale = not seen or any(now - each.last_at > limits.stale for each in seen)
-    soon = ["certificate-ends"] if any(each.ends_soon for each in seen) else []
+    stale = not seen or any(now - location.last_at > limits.stale for location in seen)
+    soon = ["certificate-ends"] if any(location.ends_soon for location in seen) else []
     if expires is not None and expires - now < limits.pins:
         soon.append("pins-end")
     found = (*broken, *(["not-seen-lately"] if stale else []), *soon)
@@ -219,74 +268,24 @@ def _policy(watched: WatchedSet, policy: HostPolicy, judge: PinJudge) -> Policy:
         policy.mode,
         policy.match,
         policy.on_expiry,
-        tuple(PolicyPin(str(each.pin), each.role, each.state, each.note) for each in policy.pins),
+        tuple(PolicyPin(str(pin.pin), pin.role, pin.state, pin.note) for pin in policy.pins),
         policy.expires,
-        tuple(each.number for each in judge.alive(watched)),
+        tuple(version.number for version in judge.alive(watched)),
     )
 
 
-def _alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:
-    open_ones = select(ALERTS.c.host, func.count()).where(ALERTS.c.resolved_at.is_(None))
-    rows = connection.execute(open_ones.where(ALERTS.c.host.in_(wanted)).group_by(ALERTS.c.host))
+def _open_alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int]:
+    statement = select(ALERTS.c.host, func.count()).where(ALERTS.c.resolved_at.is_(None))
+    rows = connection.execute(statement.where(ALERTS.c.host.in_(wanted)).group_by(ALERTS.c.host))
     return defaultdict(int, {row[0]: row[1] for row in rows})
 
 
-def _failures(connection: Connection, wanted: Sequence[str], now: datetime) -> dict[str, int]:
-    """By the hours in which they were counted: the first one is there as a whole."""
+def _recent_failures(
+    connection: Connection, wanted: Sequence[str], now: datetime
+) -> dict[str, int]:
+    """Count the reports of the last 24 hours, in full hours: the first one may be older."""
     columns = REPORT_GROUPS.c
     since = to_seconds(now) // HOUR * HOUR - 23 * HOUR
     statement = select(columns.host, func.sum(columns.count)).where(columns.hour >= since)
     rows = connection.execute(statement.where(columns.host.in_(wanted)).group_by(columns.host))
     return defaultdict(int, {name: int(number) for name, number in rows})
-
-
-def reports_by_hour(
-    connection: Connection, hosts: Sequence[str], now: datetime, hours: int = 24
-) -> Mapping[str, tuple[int, ...]]:
-    """How many reports each of these hosts had in the last hours, the oldest first."""
-    columns, number = REPORT_GROUPS.c, func.sum(REPORT_GROUPS.c.count)
-    first = to_seconds(now) // HOUR * HOUR - (hours - 1) * HOUR
-    statement = select(columns.host, columns.hour, number).where(columns.hour >= first)
-    rows = connection.execute(
-        statement.where(columns.host.in_(hosts)).group_by(columns.host, columns.hour)
-    )
-    counts: dict[str, list[int]] = defaultdict(lambda: [0] * hours)
-    for host, hour, count in rows:
-        # Hours are this machine's: one that lies ahead was counted before its clock was set back.
-        counts[host][min((hour - first) // HOUR, hours - 1)] += int(count)
-    return defaultdict(lambda: (0,) * hours, {host: tuple(each) for host, each in counts.items()})
-
-
-_MAX_PATHS = 50  # vantages and addresses that are looked at
-
-
-def expected_path(
-    connection: Connection, snapshot: Snapshot, now: datetime, host: str
-) -> tuple[bytes, ...]:
-    """The path that a vantage verified last, leaf to root; nothing where none did.
-
-    One that has a pin goes before one that has none, however new that is: a vantage may be shown
-    what clients are shown.
-    """
-    columns = SIGHTINGS.c
-    statement = select(columns.verified).where(LATEST, columns.host == host)
-    statement = statement.where(columns.verified != b"").order_by(columns.last_at.desc())
-    rows = connection.execute(statement.limit(_MAX_PATHS)).scalars()
-    digests = list(dict.fromkeys(map(bytes, rows)))
-    if len(digests) > 1:
-        pinned = _pinned(connection, snapshot, now, host, digests)
-        digests.sort(key=lambda each: each not in pinned)
-    return load_der(connection, digests[0]) or () if digests else ()
-
-
-def _pinned(
-    connection: Connection, snapshot: Snapshot, now: datetime, host: str, digests: list[bytes]
-) -> set[bytes]:
-    """Those of the paths that a pin file allows."""
-    policies = [policy for _, policy in policies_of(snapshot, host)]
-    kept = load_chains(connection, digests)
-    return {
-        digest
-        for digest, path in kept.items()
-        if any(path and verify(path, policy, now).reason == "match" for policy in policies)
-    }

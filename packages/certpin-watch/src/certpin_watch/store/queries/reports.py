@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""Single reports: the groups in which they are counted, and samples of the received bodies."""
 
 from __future__ import annotations
 
@@ -40,12 +40,13 @@ if TYPE_CHECKING:
 
     from certpin_watch.store.queries.report_counts import Range
 
-
-_MOST_HOSTS = 100  # of a day that are named to the database
+MAX_SAMPLES = 50  # of a page: each has up to `most_sample_bytes`
+_MAX_SCANNED = 20_000  # samples that one page searches: twice as many as are stored by default
+_MAX_HOSTS = 100  # of a day, in one SQL condition
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Reports of one hour that say the same. Every text is what some client said."""
+    """The reports of one hour with the same content. All texts are claims of clients."""
 
     id: int
     hour: datetime
@@ -66,6 +67,21 @@ class Group(msgspec.Struct, frozen=True):
     last_at: datetime
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """One received body, with one report or several, without fields that identify a device.
+
+    The collector stores the first few of each group. ``source`` is the network of the sender, as a
+    shortened address. ``body`` is JSON as text, with escapes for bytes that aren't UTF-8. ``group``
+    is the group of the first report that was stored; null if that group was deleted.
+    """
+
+    id: int
+    received_at: datetime
+    source: str
+    body: str
+    group: Group | None = None
+
+
 def groups(
     connection: Connection,
     within: Range,
@@ -74,12 +90,11 @@ def groups(
     before: tuple[int, int] | None = None,
     limit: int = 100,
 ) -> Page[Group]:
-    """The groups, the last hour first; ``before`` is the ``next`` of the page before."""
+    """Return a page of groups, the last hour first; ``before`` is ``next`` of the previous page."""
     limit, key = clamp_limit(limit), (REPORT_GROUPS.c.hour, REPORT_GROUPS.c.id)
-    until = (
-        to_seconds(within.until) if before is None else min(to_seconds(within.until), before[0] + 1)
-    )
-    order = [each.desc() for each in key]
+    end = to_seconds(within.until)
+    until = end if before is None else min(end, before[0] + 1)
+    order = [column.desc() for column in key]
     rows: list[Row[Any]] = []
     for where in _spans(connection, to_seconds(within.since), until, only, limit + 1):
         statement = select(REPORT_GROUPS).where(*where)
@@ -89,48 +104,113 @@ def groups(
         rows += connection.execute(statement)
         if len(rows) > limit:
             break
-    return make_page([as_group(row) for row in rows], limit, [(row.hour, row.id) for row in rows])
+    return make_page([_group(row) for row in rows], limit, [(row.hour, row.id) for row in rows])
+
+
+def samples(
+    connection: Connection,
+    within: Range,
+    *,
+    only: ReportFilter | None = None,
+    before: tuple[int, int] | None = None,
+    limit: int = 20,
+) -> Page[Sample]:
+    """Return a page of samples, newest first; ``before`` is ``next`` of the previous page.
+
+    With a filter, a page searches at most 20,000 samples. It may then be shorter than ``limit``,
+    and have a ``next`` all the same.
+    """
+    limit = max(1, min(limit, MAX_SAMPLES))
+    scanned = _scanned_samples(within, only, before)
+    found, order = select(scanned.c.id), (scanned.c.received_at.desc(), scanned.c.id.desc())
+    if only not in (None, ReportFilter()):
+        since, until = to_seconds(within.since) // HOUR * HOUR, to_seconds(within.until)
+        same = REPORT_GROUPS.c.key == scanned.c.key
+        found = found.where(exists().where(same, *group_conditions((since, until), only)))
+    ids = connection.execute(found.order_by(*order).limit(limit + 1)).scalars().all()
+    page = _sample_page(connection, ids, limit)
+    if page.next is None and only not in (None, ReportFilter()):
+        last = select(scanned.c.received_at, scanned.c.id)
+        last = last.order_by(*order).offset(_MAX_SCANNED - 1)
+        if (further := connection.execute(last).one_or_none()) is not None:
+            return Page(page.items, tuple(further))
+    return page
 
 
 def _spans(
-    connection: Connection, since: int, until: int, only: ReportFilter | None, enough: int
+    connection: Connection, since: int, until: int, only: ReportFilter | None, needed: int
 ) -> Iterator[list[ColumnElement[bool]]]:
-    """Where to look, the newest first. The sums know on which days there is anything to find."""
+    """Yield the conditions of each query, newest first. Daily sums show which days have matches."""
     read = plan_read(since, until)
     if only in (None, ReportFilter()) or read.days is None:
         yield group_conditions((since // HOUR * HOUR, until), only)
         return
     begin, end = read.days
     yield group_conditions((end, until), only)
-    for day, hosts in _days(connection, begin, end, only, enough):
+    for day, hosts in _days(connection, begin, end, only, needed):
         span = group_conditions((day, day + DAY), only)
         yield [*span, REPORT_GROUPS.c.host.in_(hosts)] if hosts else span
     yield group_conditions((since // HOUR * HOUR, begin), only)
 
 
 def _days(
-    connection: Connection, begin: int, end: int, only: ReportFilter | None, enough: int
+    connection: Connection, begin: int, end: int, only: ReportFilter | None, needed: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """Days on which something was counted, with its hosts where they are few; the newest first."""
+    """Yield the days with matches, newest first, with their hosts if these are few and known."""
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)
         found = select(DAY_PLACES.c.day, REPORT_PLACES.c.host).where(*where)
         found = found.join(REPORT_PLACES, REPORT_PLACES.c.id == DAY_PLACES.c.place)
-        rows = connection.execute(found.order_by(DAY_PLACES.c.day.desc()).limit(enough)).all()
+        rows = connection.execute(found.order_by(DAY_PLACES.c.day.desc()).limit(needed)).all()
         by_day: dict[int, set[str]] = defaultdict(set)
         for day, host in rows:
             by_day[day].add(host)
         for day, hosts in by_day.items():
-            cut = len(rows) == enough and day == rows[-1].day
-            few = not cut and OTHER not in hosts and len(hosts) <= _MOST_HOSTS
-            yield day, sorted(hosts) if few else []
-        if len(rows) < enough:
+            cut = len(rows) == needed and day == rows[-1].day
+            usable = not cut and OTHER not in hosts and len(hosts) <= _MAX_HOSTS
+            yield day, sorted(hosts) if usable else []
+        if len(rows) < needed:
             return
         end = rows[-1].day
 
 
-def as_group(row: Row[Any]) -> Group:
-    """What a row of ``report_groups`` says."""
+def _scanned_samples(
+    within: Range, only: ReportFilter | None, before: tuple[int, int] | None
+) -> Subquery:
+    """Select the samples to search, newest first. The index has all of these columns."""
+    table = REPORT_SAMPLES.c
+    order = (table.received_at, table.id)
+    since, until = to_seconds(within.since), to_seconds(within.until)
+    statement = select(table.id, table.key, table.received_at)
+    statement = statement.where(table.received_at >= since, table.received_at < until)
+    if before is not None:
+        statement = statement.where(table.received_at <= before[0], tuple_(*order) < before)
+    max_scanned = MAX_SAMPLES + 1 if only in (None, ReportFilter()) else _MAX_SCANNED
+    return statement.order_by(*(column.desc() for column in order)).limit(max_scanned).subquery()
+
+
+def _sample_page(connection: Connection, ids: Sequence[int], limit: int) -> Page[Sample]:
+    table = REPORT_SAMPLES.c
+    order = (table.received_at.desc(), table.id.desc())
+    rows = connection.execute(
+        select(REPORT_SAMPLES).where(table.id.in_(ids)).order_by(*order)
+    ).all()
+    groups = _groups_by_key(connection, {row.key for row in rows})
+    found = [
+        Sample(
+            row.id, to_datetime(row.received_at), row.source, _text(row.body), groups.get(row.key)
+        )
+        for row in rows
+    ]
+    return make_page(found, limit, [(row.received_at, row.id) for row in rows])
+
+
+def _groups_by_key(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, Group]:
+    rows = connection.execute(select(REPORT_GROUPS).where(REPORT_GROUPS.c.key.in_(keys)))
+    return {row.key: _group(row) for row in rows}
+
+
+def _group(row: Row[Any]) -> Group:
     return Group(
         row.id,
         to_datetime(row.hour),
@@ -150,86 +230,6 @@ def as_group(row: Row[Any]) -> Group:
         to_datetime(row.first_at),
         to_datetime(row.last_at),
     )
-
-
-MOST_SAMPLES = 50  # of a page: each has up to `most_sample_bytes`
-_LOOKED = 20_000  # that are looked at for a page: twice as many as there are by default
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """One report, or one body of several. ``source`` is the network that it came from, cut.
-
-    ``body`` is JSON as text, bytes that are no UTF-8 as escapes. ``group`` is where it was counted
-    (of a body of several reports, the first of them that was kept); none once that is deleted.
-    """
-
-    id: int
-    received_at: datetime
-    source: str
-    body: str
-    group: Group | None = None
-
-
-def samples(
-    connection: Connection,
-    within: Range,
-    *,
-    only: ReportFilter | None = None,
-    before: tuple[int, int] | None = None,
-    limit: int = 20,
-) -> Page[Sample]:
-    """The samples, the last first; ``before`` is the ``next`` of the page before.
-
-    A page is not full where very many were looked at: it has a ``next`` then.
-    """
-    limit = max(1, min(limit, MOST_SAMPLES))
-    looked = _looked(within, only, before)
-    found, order = select(looked.c.id), (looked.c.received_at.desc(), looked.c.id.desc())
-    if only not in (None, ReportFilter()):
-        since, until = to_seconds(within.since) // HOUR * HOUR, to_seconds(within.until)
-        same = REPORT_GROUPS.c.key == looked.c.key
-        found = found.where(exists().where(same, *group_conditions((since, until), only)))
-    ids = connection.execute(found.order_by(*order).limit(limit + 1)).scalars().all()
-    page = _page(connection, ids, limit)
-    if page.next is None and only not in (None, ReportFilter()):
-        last = select(looked.c.received_at, looked.c.id).order_by(*order).offset(_LOOKED - 1)
-        if (further := connection.execute(last).one_or_none()) is not None:
-            return Page(page.items, tuple(further))
-    return page
-
-
-def _looked(within: Range, only: ReportFilter | None, before: tuple[int, int] | None) -> Subquery:
-    """The samples that are looked at, the last first, from their index alone."""
-    table = REPORT_SAMPLES.c
-    order = (table.received_at, table.id)
-    since, until = to_seconds(within.since), to_seconds(within.until)
-    statement = select(table.id, table.key, table.received_at)
-    statement = statement.where(table.received_at >= since, table.received_at < until)
-    if before is not None:
-        statement = statement.where(table.received_at <= before[0], tuple_(*order) < before)
-    most = MOST_SAMPLES + 1 if only in (None, ReportFilter()) else _LOOKED
-    return statement.order_by(*(each.desc() for each in order)).limit(most).subquery()
-
-
-def _page(connection: Connection, ids: Sequence[int], limit: int) -> Page[Sample]:
-    table = REPORT_SAMPLES.c
-    order = (table.received_at.desc(), table.id.desc())
-    rows = connection.execute(
-        select(REPORT_SAMPLES).where(table.id.in_(ids)).order_by(*order)
-    ).all()
-    groups = _groups(connection, {row.key for row in rows})
-    found = [
-        Sample(
-            row.id, to_datetime(row.received_at), row.source, _text(row.body), groups.get(row.key)
-        )
-        for row in rows
-    ]
-    return make_page(found, limit, [(row.received_at, row.id) for row in rows])
-
-
-def _groups(connection: Connection, keys: Iterable[bytes]) -> dict[bytes, Group]:
-    rows = connection.execute(select(REPORT_GROUPS).where(REPORT_GROUPS.c.key.in_(keys)))
-    return {row.key: as_group(row) for row in rows}
 
 
 def _text(body: bytes) -> str:

@@ -1,9 +1,9 @@
-"""TODO: one docstring."""
+"""What the probes saw: the latest result of each location, the history of a host, its changes."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime  # msgspec reads the fields when it first encodes
+from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -26,7 +26,7 @@ from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from sqlalchemy import Connection, Row
 
@@ -35,15 +35,31 @@ if TYPE_CHECKING:
     from certpin.x509 import Chain
     from certpin_watch.snapshot import Snapshot, WatchedSet
 
-
 _MICROSECONDS = 1_000_000  # of a second
+_MAX_SIGHTINGS = 20_000  # that one call of `current_by_location` reads
+
+# The reason of a verdict, or `unpinned` if no policy covers the host.
+Answer = Literal["match", "compromised-key", "mismatch", "expired", "no-chain", "unpinned"]
+_WORST_FIRST: tuple[Answer, ...] = ("no-chain", "compromised-key", "mismatch", "expired", "match")
+
+# `problem_word` of a sighting, by `outcome` and by `answer`.
+_OUTCOME_PROBLEMS = {"unreachable": "unreachable", "unverified": "unverified"}
+_ANSWER_PROBLEMS = {
+    "compromised-key": "compromised-key",
+    "mismatch": "mismatch",
+    "expired": "pins-ended",
+}
+
+# The fields in which two sightings of a location may differ, as named in `Change.what`.
+_COMPARED = ("outcome", "served", "verified", "address", "tls", "problem")
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """From ``first_at`` to ``last_at`` a vantage saw the same. The digests are those of chains.
+    """The same result of all probes of a location from ``first_at`` to ``last_at``.
 
-    ``way`` and ``edge`` tell several answers of one vantage and port apart, and are empty else.
-    ``seconds`` is how long the last probe took, with all its attempts; none where nobody knows.
+    ``served`` and ``verified`` are digests of chains. ``way`` and ``edge`` distinguish several
+    servers that one location sees at the same port; else they are empty. ``seconds`` is the
+    duration of the last probe with all its attempts; null if it is unknown.
     """
 
     vantage: str
@@ -63,66 +79,167 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
 
 
-def _observation_fields(row: Row[Any]) -> dict[str, Any]:
-    """The fields of a row."""
-    same = ("vantage", "port", "way", "edge", "address", "outcome", "tls", "problem", "code")
-    return {
-        **{name: row._mapping[name] for name in same},
-        "served": hexadecimal(row.served),
-        "verified": hexadecimal(row.verified),
-        "first_at": to_datetime(row.first_at),
-        "last_at": to_datetime(row.last_at),
-        "probes": row._mapping["count"],  # `count` is a method of rows
-        "seconds": row.took / _MICROSECONDS if row.took else None,
-    }
+class Vantage(Observation, frozen=True, kw_only=True):
+    """The latest result of a location.
+
+    ``answer`` is the verdict of the monitored pins on the verified path, ``refused_by`` are the
+    live versions whose clients refuse it. ``not_after`` is when the first certificate of the path
+    expires, or of the served chain if it wasn't verified. ``ends_soon`` is set if a certificate
+    expires soon, measured by its lifetime. ``problem_word`` is empty if all is well.
+    """
+
+    answer: Answer
+    refused_by: tuple[int, ...]
+    not_after: datetime | None = None
+    leaf_pin: str = ""
+    issuer: str = ""
+    problem_word: str = ""
+    ends_soon: bool = False
 
 
-# As a verdict's reasons; `unpinned` where no policy covers the host.
-Answer = Literal["match", "compromised-key", "mismatch", "expired", "no-chain", "unpinned"]
+class Sighting(Observation, frozen=True, kw_only=True):
+    """A result of a location, from the history of a host. ``latest`` marks the current one."""
+
+    id: int
+    host: str
+    latest: bool
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A difference between two successive sightings. ``what`` lists it, most important first.
+
+    ``key`` and ``issuer`` are those of the leaf; ``outcome``, ``served``, ``verified``,
+    ``address``, ``tls`` and ``problem`` are fields of the sightings.
+    """
+
+    at: datetime
+    vantage: str
+    port: int
+    what: tuple[str, ...]
+    before: Sighting
+    after: Sighting
 
 
 class PinJudge:
-    """One moment of the watched pin sets. What each set's journal means is worked out once."""
+    """The monitored pin sets at one time. The live versions of each are computed once."""
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
         self.sets = snapshot.sets
         self.now = now
-        self._alive = {each.path: each.alive(now) for each in snapshot.sets}
+        self._alive = {watched.path: watched.alive(now) for watched in snapshot.sets}
 
     def alive(self, watched: WatchedSet) -> tuple[Version, ...]:
-        """The versions of a set that some client may hold."""
+        """Return the versions of a pin set that clients may hold."""
         return self._alive[watched.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:
-        """What the pin files say now; where several cover the host, the worst of it."""
-        answers = [_answer(each.pins, host, chain, self.now) for each in self.sets]
-        order: tuple[Answer, ...] = (
-            *("no-chain", "compromised-key", "mismatch", "expired", "match"),
-        )
-        return next((each for each in order if each in answers), "unpinned")
+        """Return the verdict of the pin files; the worst one if several cover the host."""
+        answers = [_answer(watched.pins, host, chain, self.now) for watched in self.sets]
+        return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
-        """The numbers of the versions alive whose clients refuse this path.
+        """Return the numbers of the live versions whose clients refuse this path.
 
-        Pins past their date are another matter: they refuse everything.
+        Expired pins are not counted here: their clients refuse every path.
         """
-        versions = [each.pins for watched in self.sets for each in self.alive(watched)]
+        versions = [version.pins for watched in self.sets for version in self.alive(watched)]
         found = {pins.version for pins in versions if _refuses(pins, host, chain, self.now)}
         return tuple(sorted(found))
 
     def ends_soon(self, host: str, chain: Chain | None, warning: timedelta) -> bool:
-        """Whether a certificate of a chain has ended or ends soon, as the monitor has it."""
+        """Return True if a certificate of the chain has expired, or expires soon.
+
+        The monitor uses the same limit (``certpin_watch.expiry``).
+        """
         if chain is None:
             return False
-        policies = [(each.pins.policy_for(host), each.timing.adopt) for each in self.sets]
+        policies = [(watched.pins.policy_for(host), watched.timing.adopt) for watched in self.sets]
         covers = [(policy, adopt) for policy, adopt in policies if policy is not None]
         try:
             return any(
-                each.not_after - self.now < near(each, warning, authority=at > 0, covers=covers)
-                for at, each in enumerate(chain.certificates)
+                certificate.not_after - self.now
+                < near(certificate, warning, authority=at > 0, covers=covers)
+                for at, certificate in enumerate(chain.certificates)
             )
         except CertificateParseError:
             return False
+
+
+def current_by_location(
+    connection: Connection,
+    judge: PinJudge,
+    hosts: Sequence[str],
+    limits: Thresholds = DEFAULT_THRESHOLDS,
+) -> dict[str, tuple[Vantage, ...]]:
+    """Return the latest result of each location by host, sorted by the location's name."""
+    columns = SIGHTINGS.c
+    statement = select(SIGHTINGS).where(LATEST, columns.host.in_(hosts))
+    order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
+    rows = connection.execute(statement.order_by(*order).limit(_MAX_SIGHTINGS)).all()
+    digests = {digest for row in rows for digest in (row.served, row.verified) if digest}
+    stored = load_chains(connection, digests)
+    found: dict[str, tuple[Vantage, ...]] = defaultdict(tuple)
+    for row in rows:
+        found[row.host] += (_vantage(row, stored, judge, limits),)
+    return found
+
+
+def has_sightings(connection: Connection) -> bool:
+    """Return True if there was ever a probe."""
+    return bool(connection.execute(select(exists().select_from(SIGHTINGS))).scalar())
+
+
+def history(
+    connection: Connection,
+    host: str,
+    *,
+    before: tuple[int, int] | None = None,
+    limit: int = 100,
+) -> Page[Sighting]:
+    """Return the sightings of a host, newest first; ``before`` is ``next`` of the previous page."""
+    limit, columns = clamp_limit(limit), SIGHTINGS.c
+    key = (columns.last_at, columns.id)
+    statement = select(SIGHTINGS).where(columns.host == host)
+    if before is not None:
+        statement = statement.where(tuple_(*key) < before)
+    order = (column.desc() for column in key)
+    rows = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
+    keys = [(row.last_at, row.id) for row in rows]
+    return make_page([_sighting(row) for row in rows], limit, keys)
+
+
+def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Change, ...]:
+    """Return the changes within the last ``limit`` sightings of a host, newest first."""
+    found = history(connection, host, limit=clamp_limit(limit)).items
+    digests = {
+        bytes.fromhex(digest) for row in found for digest in (row.served, row.verified) if digest
+    }
+    stored = load_chains(connection, digests)
+    changed: list[Change] = []
+    newer: dict[tuple[str, int, str, str], Sighting] = {}
+    for row in found:
+        place = (row.vantage, row.port, row.way, row.edge)
+        if place in newer:
+            changed.append(_change(row, newer[place], stored))
+        newer[place] = row
+    return tuple(sorted(changed, key=lambda change: change.at, reverse=True))
+
+
+def earliest_expiry(chain: Chain | None) -> datetime | None:
+    """Return when the first certificate of a chain expires; None if a date is unreadable."""
+    try:
+        dates = [certificate.not_after for certificate in chain.certificates] if chain else []
+    except CertificateParseError:
+        return None
+    return min(dates, default=None)
+
+
+def issuer_of(chain: Chain | None) -> str:
+    """Return the issuer that the leaf names; empty if it is unreadable."""
+    try:
+        return chain.leaf.issuer if chain else ""
+    except CertificateParseError:
+        return ""
 
 
 def _answer(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> Answer:
@@ -141,70 +258,14 @@ def _refuses(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> boo
     return verdict.decision == "refuse" and verdict.reason != "expired"
 
 
-_MAX_SIGHTINGS = 20_000  # sightings that are looked at for one answer
-
-# What a vantage can meet that needs somebody, by what stands in `outcome` and `answer`.
-_OUTCOMES = {"unreachable": "unreachable", "unverified": "unverified"}
-_ANSWERS = {
-    "compromised-key": "compromised-key",
-    "mismatch": "mismatch",
-    "expired": "pins-ended",
-}
-
-
-class Vantage(Observation, frozen=True, kw_only=True):
-    """What a vantage last saw of a host, and since when it is so.
-
-    ``answer`` is what the watched pins say to the verified path, ``refused_by`` the versions still
-    alive whose clients refuse it. ``not_after`` is the earliest end on that path, or on what was
-    served where none verified; ``ends_soon`` is whether one of these is near, for its certificate's
-    own life. ``problem_word`` is empty where nothing is wrong.
-    """
-
-    answer: Answer
-    refused_by: tuple[int, ...]
-    not_after: datetime | None = None
-    leaf_pin: str = ""
-    issuer: str = ""
-    problem_word: str = ""
-    ends_soon: bool = False
-
-
-def current_by_location(
-    connection: Connection,
-    judge: PinJudge,
-    hosts: Sequence[str],
-    limits: Thresholds = DEFAULT_THRESHOLDS,
-) -> dict[str, tuple[Vantage, ...]]:
-    """The latest sighting of each vantage, by host; those of a host in their order by name."""
-    columns = SIGHTINGS.c
-    statement = select(SIGHTINGS).where(LATEST, columns.host.in_(hosts))
-    order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
-    rows = connection.execute(statement.order_by(*order).limit(_MAX_SIGHTINGS)).all()
-    digests = {digest for row in rows for digest in (row.served, row.verified) if digest}
-    kept = load_chains(connection, digests)
-    found: dict[str, tuple[Vantage, ...]] = defaultdict(tuple)
-    for row in rows:
-        found[row.host] += (_vantage(row, kept, judge, limits),)
-    return found
-
-
-def earliest_expiry(chain: Chain | None) -> datetime | None:
-    """The earliest end of a chain; ``None`` where there is none that makes sense."""
-    try:
-        return min((each.not_after for each in chain.certificates), default=None) if chain else None
-    except CertificateParseError:
-        return None
-
-
 def _vantage(
-    row: Row[Any], kept: dict[bytes, Chain | None], judge: PinJudge, limits: Thresholds
+    row: Row[Any], stored: dict[bytes, Chain | None], judge: PinJudge, limits: Thresholds
 ) -> Vantage:
-    path, sent = kept.get(row.verified), kept.get(row.served)
+    path, sent = stored.get(row.verified), stored.get(row.served)
     shown, judged = path or sent, path or (sent if row.code == HAS_EXPIRED else None)
     answer = judge.answer(row.host, path)
     refused_by = judge.refusing(row.host, path) if path else ()
-    word = _OUTCOMES.get(row.outcome) or _ANSWERS.get(answer) or ("refused" if refused_by else "")
+    problem = _OUTCOME_PROBLEMS.get(row.outcome) or _ANSWER_PROBLEMS.get(answer)
     return Vantage(
         **_observation_fields(row),
         answer=answer,
@@ -212,7 +273,7 @@ def _vantage(
         not_after=earliest_expiry(shown),
         leaf_pin=_leaf_pin(shown),
         issuer=issuer_of(shown),
-        problem_word=word,
+        problem_word=problem or ("refused" if refused_by else ""),
         ends_soon=judge.ends_soon(row.host, judged, limits.certificates),
     )
 
@@ -223,95 +284,34 @@ def _leaf_pin(chain: Chain | None) -> str:
     return str(pins_of(chain.leaf)[0]) if chain else ""
 
 
-def issuer_of(chain: Chain | None) -> str:
-    """Who issued the leaf, as the leaf says; empty where that makes no sense."""
-    try:
-        return chain.leaf.issuer if chain else ""
-    except CertificateParseError:
-        return ""
-
-
-# What may differ between two sightings of one vantage, as `Change.what` names it.
-_COLUMNS = ("outcome", "served", "verified", "address", "tls", "problem")
-
-
-class Sighting(Observation, frozen=True, kw_only=True):
-    """What a vantage saw of a host for a while; ``latest`` where it goes on."""
-
-    id: int
-    host: str
-    latest: bool
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A vantage saw something else than before. ``what`` names it, the weightiest first.
-
-    ``key`` and ``issuer`` are those of the leaf; ``outcome``, ``served``, ``verified``,
-    ``address``, ``tls`` and ``problem`` are what a sighting has.
-    """
-
-    at: datetime
-    vantage: str
-    port: int
-    what: tuple[str, ...]
-    before: Sighting
-    after: Sighting
-
-
-def has_sightings(connection: Connection) -> bool:
-    """Whether any probe was ever made."""
-    return bool(connection.execute(select(exists().select_from(SIGHTINGS))).scalar())
-
-
-def history(
-    connection: Connection,
-    host: str,
-    *,
-    before: tuple[int, int] | None = None,
-    limit: int = 100,
-) -> Page[Sighting]:
-    """What was seen of a host, the last first; ``before`` is the ``next`` of the page before."""
-    limit, columns = clamp_limit(limit), SIGHTINGS.c
-    key = (columns.last_at, columns.id)
-    statement = select(SIGHTINGS).where(columns.host == host)
-    if before is not None:
-        statement = statement.where(tuple_(*key) < before)
-    order = (each.desc() for each in key)
-    rows = connection.execute(statement.order_by(*order).limit(limit + 1)).all()
-    keys = [(row.last_at, row.id) for row in rows]
-    return make_page([_sighting(row) for row in rows], limit, keys)
-
-
-def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Change, ...]:
-    """What changed at a host, the last first. Of each sighting, to the one before it in a page."""
-    found = history(connection, host, limit=clamp_limit(limit)).items
-    digests = {bytes.fromhex(each) for row in found for each in (row.served, row.verified) if each}
-    kept = load_chains(connection, digests)
-    changed: list[Change] = []
-    newer: dict[tuple[str, int, str, str], Sighting] = {}
-    for row in found:
-        place = (row.vantage, row.port, row.way, row.edge)
-        if place in newer:
-            changed.append(_change(row, newer[place], kept))
-        newer[place] = row
-    return tuple(sorted(changed, key=lambda each: each.at, reverse=True))
-
-
-def _change(before: Sighting, after: Sighting, kept: dict[bytes, Chain | None]) -> Change:
-    old, new = (_shown(each, kept) for each in (before, after))
-    weighty = []
-    if old and new and old.leaf.spki_sha256 != new.leaf.spki_sha256:
-        weighty.append("key")
-    if old and new and issuer_of(old) != issuer_of(new):
-        weighty.append("issuer")
-    plain = [name for name in _COLUMNS if getattr(before, name) != getattr(after, name)]
-    return Change(after.first_at, after.vantage, after.port, (*weighty, *plain), before, after)
-
-
-def _shown(sighting: Sighting, kept: dict[bytes, Chain | None]) -> Chain | None:
-    """The path that verified, or what was served without one."""
-    return kept.get(bytes.fromhex(sighting.verified or sighting.served))
-
-
 def _sighting(row: Row[Any]) -> Sighting:
     return Sighting(id=row.id, host=row.host, latest=bool(row.latest), **_observation_fields(row))
+
+
+def _observation_fields(row: Row[Any]) -> dict[str, Any]:
+    same = ("vantage", "port", "way", "edge", "address", "outcome", "tls", "problem", "code")
+    return {
+        **{name: row._mapping[name] for name in same},
+        "served": hexadecimal(row.served),
+        "verified": hexadecimal(row.verified),
+        "first_at": to_datetime(row.first_at),
+        "last_at": to_datetime(row.last_at),
+        "probes": row._mapping["count"],  # `count` is a method of rows
+        "seconds": row.took / _MICROSECONDS if row.took else None,
+    }
+
+
+def _change(before: Sighting, after: Sighting, stored: dict[bytes, Chain | None]) -> Change:
+    old, new = (_path_or_sent(sighting, stored) for sighting in (before, after))
+    important = []
+    if old and new and old.leaf.spki_sha256 != new.leaf.spki_sha256:
+        important.append("key")
+    if old and new and issuer_of(old) != issuer_of(new):
+        important.append("issuer")
+    fields = [name for name in _COMPARED if getattr(before, name) != getattr(after, name)]
+    return Change(after.first_at, after.vantage, after.port, (*important, *fields), before, after)
+
+
+def _path_or_sent(sighting: Sighting, stored: dict[bytes, Chain | None]) -> Chain | None:
+    """Return the verified path, or the served chain if none was verified."""
+    return stored.get(bytes.fromhex(sighting.verified or sighting.served))

@@ -163,7 +163,7 @@ def test_failures_are_counted_by_value_and_bucket(store: Store, digests: dict[st
 def test_a_long_range_ends_after_so_many_buckets(store: Store) -> None:
     with store.read() as connection:
         found = failures.series(connection, Range(NOW - 4000 * DAY, NOW), bucket="hour")
-    assert len(found.begins) == failures.MOST_POINTS
+    assert len(found.begins) == failures.MAX_POINTS
 
 
 def test_groups_and_chains_are_listed(store: Store, digests: dict[str, bytes]) -> None:

@@ -85,7 +85,7 @@ def test_a_well_known_name_is_a_claim(name: str, kind: str, product: str) -> Non
     found = chains.describe_issuer(ders(Authority(name, now=NOW).issue(HOST)))
     assert found.kind == kind
     assert product in found.title
-    assert "claim of the certificate alone" in found.sentences[0]
+    assert "only a claim of the certificate" in found.sentences[0]
 
 
 def test_a_public_authority_is_not_believed_to_be_a_proxy_by_its_name(
@@ -98,8 +98,8 @@ def test_a_public_authority_is_not_believed_to_be_a_proxy_by_its_name(
 
 def test_what_signed_itself_what_is_junk_and_what_is_missing_are_told_apart() -> None:
     alone = Authority(HOST, now=NOW)
-    assert chains.describe_issuer((alone.certificate.der,)).kind == "itself"
-    assert chains.describe_issuer(()).kind == "nobody"
+    assert chains.describe_issuer((alone.certificate.der,)).kind == "self-signed"
+    assert chains.describe_issuer(()).kind == "none"
     assert chains.describe_issuer((b"junk",)).name == "(unreadable)"
 
 

@@ -70,7 +70,7 @@ def _answers(connection: Connection, only: ReportFilter | None) -> list[Any]:
     ]
     found.append(failures.total(connection, within, only))
     found.append(failures.top_chains(connection, within, only=only))
-    found.append(breakdown(connection, within, get_args(By), only, most=50))
+    found.append(breakdown(connection, within, get_args(By), only, max_values=50))
     return [*found, *_pages(connection, within, only)]
 
 

@@ -1,7 +1,7 @@
-"""A clock that steps, of programs that are begun with it: the time of day, and no other.
+"""Change the time of day that running programs see.
 
-What waits and counts seconds goes by a clock that never steps, as after a step of the real one.
-NATS is linked statically and goes by the machine's own.
+Their monotonic clock is not affected, as when the real time is set. NATS is linked statically, and
+always sees the machine's time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AHEAD, BACK = timedelta(days=5), timedelta(hours=-1)
 
 
 class Clock:
-    """``path`` is a file that says how far it is from the machine's."""
+    """A clock; the file ``path`` contains its difference from the machine's."""
 
     def __init__(self, path: Path) -> None:
         require("faketime")
@@ -33,15 +33,15 @@ class Clock:
         self.step(timedelta(0))
 
     def step(self, by: timedelta) -> None:
-        """Be so far from the machine's clock."""
+        """Set the difference from the machine's clock."""
         part = self._path.with_suffix(".part")
         part.write_text(f"{by.total_seconds():+.0f}\n")
         part.replace(self._path)
 
     def break_(self) -> None:
-        """Days ahead: far enough to be taken for a leap."""
+        """Go days ahead: the service takes this for a jump of the clock."""
         self.step(AHEAD)
 
     def restore(self) -> None:
-        """Before where it was."""
+        """Go back to an hour before the machine's time."""
         self.step(BACK)

@@ -1,6 +1,6 @@
-"""``certpin`` with short terms: after a death it waits for seconds, where it else waits a minute.
+"""``certpin`` with short waiting times: python -m tests.watch._hasty serve …
 
-Nothing else is different: python -m tests.watch._hasty serve …
+After a crash, other processes take over in seconds instead of a minute. Nothing else differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pages on a real server, with a year behind them: for browsers, pictures and measurements."""
+"""Serve the pages with data of a year, for tests in browsers, pictures and measurements."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REPOSITORY = Path(__file__).parents[4]
 
 @dataclass(frozen=True)
 class Served:
-    """A watch and where its pages are."""
+    """A running server, its store and its address."""
 
     watch: Watch
     year: Year
@@ -50,7 +50,7 @@ class Served:
 def a_year(
     folder: Path, *, hosts: int = 30, groups: int = 4000, url: str = ""
 ) -> tuple[Watch, Year]:
-    """A watch with a year in its store, which is a file unless ``url`` names another."""
+    """Fill a store with data of a year. It is a file, unless ``url`` names another."""
     store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
     year = write_year(store, folder, hosts=hosts, groups=groups)
@@ -58,7 +58,7 @@ def a_year(
 
 
 def app_of(watch: Watch) -> Starlette:
-    """The pages behind the way in, as the service puts them together."""
+    """Return the pages with access control, as in the service."""
     found = [*access.routes(watch), *page_routes(watch)]
     return Starlette(
         routes=found,
@@ -71,7 +71,7 @@ def app_of(watch: Watch) -> Starlette:
 def serving(
     watch: Watch, year: Year, *, every: int = 5, notifies: bool = False
 ) -> Iterator[Served]:
-    """A server of its own in front of the same store, until the block ends.
+    """Run a server in another process, with the same store, while the block runs.
 
     ``every`` is the seconds between two refreshes of the live page. Unless it ``notifies`` a
     service, each page says that no service receives alerts.
@@ -89,7 +89,7 @@ def serving(
 
 
 async def _serve(watch: Watch, port: int) -> None:
-    """Granian, embedded as ``certpin serve`` has it, until SIGTERM."""
+    """Run granian as ``certpin serve`` does, until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     server = Server(
@@ -120,7 +120,7 @@ def _wait_for(port: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Serve: PORT EVERY NOTIFIES STORE PINS…."""
+    """Serve. The arguments are PORT EVERY NOTIFIES STORE PINS…."""
     port, every, notifies, store, *files = words
     live.EVERY = int(every)
     pins = tuple(map(Path, files))

@@ -1,4 +1,4 @@
-"""Groups that a test wrote by itself, added up by day; and whether sums say what groups say."""
+"""Add up groups of reports that a test wrote, and check the sums of each day."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _DAY = 86_400
 
 
 def add_up(connection: Connection) -> None:
-    """As if the collector had counted what the groups have."""
+    """Write the sums that the collector would have written with these groups."""
     for table in (DAY_PLACES, DAY_TRAITS, REPORT_PLACES, REPORT_TRAITS):
         connection.execute(delete(table))
     s0002.add_up(connection)
 
 
 def assert_sums_are_right(store: Store) -> None:
-    """Each sum is what its groups come to, and there is no other."""
+    """Check that each sum is that of its groups, and that there are no others."""
     with store.read() as connection:
         groups = list(connection.execute(select(REPORT_GROUPS)).mappings())
         traits = {row.id: row for row in connection.execute(select(REPORT_TRAITS))}

@@ -1,7 +1,7 @@
-"""A year in a store: hosts and renewals, what clients reported, who holds which pins, alerts.
+"""Data of a year: hosts and their renewals, reports, versions in use, alerts.
 
-For the benchmark of the pages, their tests in a browser, and pictures. In its last hours one
-network inspects TLS, one host serves a key that nobody pinned, and one has never been looked at.
+It is for the benchmark of the pages, their tests in a browser, and pictures. In its last hours one
+network inspects TLS, one host serves a key that is not pinned, and one was never probed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _REASONS = ("mismatch", "mismatch", "mismatch", "expired", "no-chain")
 
 @dataclass(frozen=True)
 class Year:
-    """Where the pin files are, and what stands in the store."""
+    """The pin files, and the data in the store."""
 
     pins: tuple[Path, ...]
     hosts: tuple[str, ...]
@@ -66,7 +66,7 @@ def write_year(
     groups: int = 300_000,
     now: datetime | None = None,
 ) -> Year:
-    """Fill an empty store. ``groups`` is how many groups of reports there are, about."""
+    """Fill an empty store with about ``groups`` groups of reports."""
     now = now or datetime.now(UTC).replace(microsecond=0)
     made = world(now, hosts)
     paths = write_sets(made, folder)
@@ -82,7 +82,7 @@ def write_year(
 
 
 def _strange(made: World) -> list[tuple[bytes, ...]]:
-    """Chains that clients met and the monitor did not: a proxy, a debugger, another authority."""
+    """Make chains that only clients see: of a proxy, a debugger, and another authority."""
     root = Authority("Zscaler Root CA", now=made.now)
     proxy = root.intermediate("Zscaler Intermediate Root CA (zscalerthree.net)")
     debugger = Authority("mitmproxy", now=made.now)
@@ -160,7 +160,7 @@ def _reports(connection: Connection, made: World, groups: int, strange: list[byt
 
 
 def _groups(made: World, groups: int, strange: list[bytes]) -> Iterator[dict[str, Any]]:
-    """A little everywhere all year, a bad week in spring, and the incident of the last hours."""
+    """Make few failures all year, many in one week of spring, and an incident in the last hours."""
     chance = random.Random(2)
     now = int(made.now.timestamp()) // HOUR * HOUR
     for number in range(groups):
@@ -198,7 +198,7 @@ def _group(  # noqa: PLR0917
 
 
 def _presences(connection: Connection, made: World) -> None:
-    """Each version takes over from the one before within two weeks; a binary fades slowly."""
+    """Each version replaces the previous one in two weeks; a bundled one declines slowly."""
     today = int(made.now.timestamp()) // DAY * DAY
     chance = random.Random(3)
     rows = []
@@ -219,7 +219,7 @@ def _presences(connection: Connection, made: World) -> None:
 
 
 def _shares(back: int) -> dict[int, float]:
-    """By version, so many days ago."""
+    """Return the share of each version, ``back`` days ago."""
     bundled = 0.02 + 0.1 * math.exp((back - 340) / 60)
     grown = {
         version: 1 / (1 + math.exp((back - out) / 2.2 + 3)) for version, out in ((11, 110), (12, 9))

@@ -39,7 +39,7 @@ _WORDS = ("pay", "quotes", "branch", "fx", "loans", "mail", "kyc", "docs", "card
 
 @dataclass
 class World:
-    """What the year is made of. ``chains`` are DER by host: each certificate of the year."""
+    """The keys and certificates of the year. ``chains`` has the DER of each chain, by host."""
 
     now: datetime
     root: Authority
@@ -50,12 +50,12 @@ class World:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """All of them."""
+        """All hosts."""
         return tuple(name for names in self.names.values() for name in names)
 
 
 def world(now: datetime, hosts: int) -> World:
-    """Hosts, an authority for them, and the certificates that each had in the year."""
+    """Make hosts, their authority, and their certificates of the year."""
     chance = random.Random(1)
     root = Authority("Example Trust Root R1", now=now)
     issuer = root.intermediate("Example Trust TLS 2026 C2")
@@ -71,7 +71,7 @@ def world(now: datetime, hosts: int) -> World:
 
 
 def renewals(host: str, now: datetime) -> list[datetime]:
-    """When a host got its certificates: every eighty days, each of which holds for ninety."""
+    """Return the times of a host's renewals: every 80 days, with certificates for 90 days."""
     last = now - (84 if host == FIRST[2] else random.Random(host).randrange(2, 70)) * DAY
     return [last - number * 80 * DAY for number in reversed(range(5))]
 
@@ -82,19 +82,19 @@ def _chain(made: World, host: str, moment: datetime) -> tuple[bytes, ...]:
 
 
 def pin_of(made: World, host: str) -> Pin:
-    """Of the key that a host serves."""
+    """Return the pin of the key that a host serves."""
     from certpin.x509 import Certificate
 
     return Pin.of_key(Certificate.from_der(made.chains[host][-1][0]).spki_sha256)
 
 
 def _other(host: str, number: int) -> Pin:
-    """Of a key that no server has."""
+    """Return the pin of a key that no server has."""
     return Pin("sha256", random.Random(f"{host} {number}").randbytes(32))
 
 
 def write_sets(made: World, folder: Path) -> tuple[Path, ...]:
-    """A pin file for each set, with its journal."""
+    """Write a pin file for each set, with its journal."""
     (folder / "roots.pem").write_bytes(made.root.pem)
     paths = []
     for name, hosts in made.names.items():
@@ -113,10 +113,10 @@ def _policies(made: World, hosts: tuple[str, ...], version: int) -> list[HostPol
 
 
 def _pins(made: World, host: str, version: int) -> tuple[HostPin, ...]:
-    """Before version 11 another key was served; from 12 on there is one more backup."""
+    """Return the pins of a version: 11 replaced the served key, and 12 added a backup."""
     served, old = pin_of(made, host), _other(host, 0)
     if host == "login.bank.example":
-        served = _other(host, 9)  # what is served is not what is pinned
+        served = _other(host, 9)  # the served key is not pinned
     backup, after = _other(host, 1), _other(host, 2)
     of: dict[int, list[tuple[Pin, str, State]]] = {
         9: [(old, "leaf", "active"), (served, "backup", "published")],
@@ -155,7 +155,7 @@ def _events(made: World, name: str, hosts: tuple[str, ...], path: Path) -> list[
 
 
 def _rotation(made: World, host: str) -> list[Event]:
-    """The story of one host's keys."""
+    """Return the journal of one host's keys."""
     served, old, backup, after = pin_of(made, host), *(_other(host, number) for number in range(3))
     steps = (
         (345, "generate", served), (342, "stage", served), (130, "generate", backup),

@@ -1,8 +1,8 @@
-"""The store as each test of the watch may ask for it: empty, with the schema, and its own.
+"""Fixtures for tests of the service: an empty store for each test, with the schema.
 
-``sqlite_store`` and ``postgres_store`` are one each; ``store`` runs a test on both. There is one
-server of PostgreSQL for all of them, and each test has a database of its own in it. What needs it
-is not in the quick suite.
+``store`` runs a test on SQLite and on PostgreSQL, ``sqlite_store`` and ``postgres_store`` on one of
+them. One server of PostgreSQL has a database for each test. Tests that need it are not in the quick
+suite.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NUMBERS = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what needs PostgreSQL, by a fixture or by a parameter."""
+    """Mark tests as slow that need PostgreSQL by a fixture or a parameter."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         params = getattr(getattr(item, "callspec", None), "params", {})

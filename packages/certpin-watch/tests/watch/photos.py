@@ -1,7 +1,7 @@
-"""Photograph every page: python -m tests.watch.photos [FOLDER], by default build/pages.
+"""Take a picture of every page: python -m tests.watch.photos [FOLDER], by default build/pages.
 
-In both themes and as wide as a telephone, for whoever changes how they look. ``--docs`` writes
-those of docs/dashboard.md.
+Each page is shown in both themes, and in the widths of a desktop and a phone. ``--docs`` writes the
+pictures of docs/dashboard.md.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ _DOCS = Path(__file__).parents[4] / "docs"
 
 
 def pages(served: Served) -> dict[str, str]:
-    """Every page, by the name of its picture."""
+    """Return the path of every page, by the name of its picture."""
     return pages_of(served.year)
 
 
 def pages_of(year: Year) -> dict[str, str]:
-    """The same, where nothing is served yet. Without accounts, that for signing in leads on to the
-    fleet: it is none of these.
+    """Return the same paths without a server.
+
+    The page for signing in is not among them: without accounts it redirects to the fleet.
     """
     chain = year.inspected.hex()
     return {
@@ -66,7 +67,7 @@ def pages_of(year: Year) -> dict[str, str]:
 
 
 def photograph(browser: Browser, served: Served, folder: Path, only: str = "") -> None:
-    """All of them, and at last the page for signing in: nobody comes in without it then."""
+    """Take all pictures. The page for signing in is last: its account locks the other pages."""
     _in_each_look(browser, served, folder, {k: v for k, v in pages(served).items() if only in k})
     if only in SIGN_IN:
         with served.watch.store.write() as connection:
@@ -90,7 +91,7 @@ def _in_each_look(browser: Browser, served: Served, folder: Path, wanted: dict[s
 
 
 def for_the_docs(browser: Browser, served: Served) -> None:
-    """The fleet in light, a chain that clients met in dark."""
+    """Take the pictures of the docs: the fleet in light, a reported chain in dark."""
     for name, path, theme in (
         ("dashboard-fleet", "/", "light"),
         ("dashboard-chain", pages(served)["chain"], "dark"),
@@ -105,7 +106,7 @@ def for_the_docs(browser: Browser, served: Served) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Make them."""
+    """Take the pictures."""
     docs = "--docs" in words
     rest = [word for word in words if not word.startswith("--")]
     folder = Path(rest[0] if rest else "build/pages")

@@ -1,4 +1,4 @@
-"""examples/watch and the watch's pages: proven as far as that goes without Docker or Kubernetes."""
+"""examples/watch and the pages of the docs, checked as far as possible without containers."""
 
 from __future__ import annotations
 
@@ -42,12 +42,16 @@ PAGES = [
 SECRETS = {"NATS": "nats://127.0.0.1", "STORE": "sqlite:///watch.db"}
 SECRETS |= {"WATCH_CHAT": "json://127.0.0.1", "WATCH_PAGER": "json://127.0.0.1"}
 
-# What an option needs is looked at when a command runs; here it is only read.
+# Options are checked when a command runs; here they are only parsed.
 _CALL = re.compile(r"(?:^|[ /(])certpin +((?:serve|watch|check|rotate|add|lint|publish)\b.*)")
 
 
 def parse(words: list[str]) -> None:
-    """Let the real command line read it, and run nothing. Raises ``click.ClickException``."""
+    """Parse a command with the real command line, without running it.
+
+    Raises:
+        click.ClickException: there is no such command or option.
+    """
     command: click.Command = cli
     above, name, rest = None, "certpin", list(words)
     while isinstance(command, click.Group):
@@ -70,7 +74,7 @@ def _containers(document: Any) -> list[Any]:
 
 
 def _in_lines(text: str) -> Iterator[list[str]]:
-    """Calls of certpin in shell: without what stands beside them, after two blanks or a pipe."""
+    """Return calls of certpin in shell, without comments after two spaces, and without pipes."""
     for line in text.replace("\\\n", " ").splitlines():
         plain = re.sub(r"\$\([^)]*\)", "VALUE", line)
         if (call := _CALL.search(plain)) and not line.lstrip().startswith(("#", "|")):
@@ -100,7 +104,7 @@ def _calls() -> Iterator[tuple[str, list[str]]]:
 
 
 def _blocks(page: Path, *kinds: str) -> list[str]:
-    """Blocks with a fence of these kinds; with "", those that are indented, too."""
+    """Return fenced blocks of these languages; with "" also indented ones."""
     text = page.read_text(encoding="utf-8")
     found = [
         each[1] for each in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if each[0] in kinds
@@ -109,7 +113,7 @@ def _blocks(page: Path, *kinds: str) -> list[str]:
     return found + (re.findall(r"(?m)^    ((?:.* )?certpin .*)$", bare) if "" in kinds else [])
 
 
-def test_every_call_of_certpin_is_one_that_there_is() -> None:
+def test_every_documented_command_exists() -> None:
     calls = list(_calls())
     assert len({place for place, _ in calls}) > 12  # the unit, each container, the pages
     for place, words in calls:
@@ -119,7 +123,7 @@ def test_every_call_of_certpin_is_one_that_there_is() -> None:
             pytest.fail(f"{place}: certpin {shlex.join(words)}: {exc.format_message()}")
 
 
-def test_a_call_that_there_is_not_would_be_seen() -> None:
+def test_an_unknown_command_would_be_noticed() -> None:
     with pytest.raises(click.NoSuchOption):
         parse(["watch", "worker", "--url", "https://watch.bank.example", "--surprise"])
     with pytest.raises(click.MissingParameter):
@@ -127,7 +131,7 @@ def test_a_call_that_there_is_not_would_be_seen() -> None:
 
 
 @pytest.mark.parametrize("name", ["watch.toml", "cluster.toml"])
-def test_the_settings_load_and_their_hosts_are_hosts(
+def test_the_example_settings_load(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, value in SECRETS.items():
@@ -149,7 +153,7 @@ def _settings_of_the_pages() -> list[str]:
     return [text for text in blocks if "[[host]]" not in text]  # those are pin files
 
 
-def test_the_settings_of_the_pages_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_in_the_docs_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "json://127.0.0.1/?a=b"
     (tmp_path / "secret").write_text(secret)
     texts = _settings_of_the_pages()
@@ -163,13 +167,13 @@ def test_the_settings_of_the_pages_load(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def _names(page: str) -> set[str]:
-    """What stands in the first column of the tables of a page."""
+    """Return the names in the first column of the tables of a page."""
     lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
     cells = [line.split("|")[1] for line in lines if line.startswith("| `")]
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
 
 
-def test_the_page_has_every_setting_and_no_other() -> None:
+def test_the_docs_have_every_setting_and_no_other() -> None:
     text = (DOCS / "watch.md").read_text(encoding="utf-8")
     table = text.partition("## Settings")[2].partition("\n## ")[0]
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
@@ -189,13 +193,13 @@ def test_the_page_has_every_setting_and_no_other() -> None:
         ("watch-operations.md", "log"),
     ],
 )
-def test_every_setting_of_a_part_is_on_its_page(page: str, table: str) -> None:
+def test_every_setting_of_a_table_is_on_its_page(page: str, table: str) -> None:
     known, _ = settings.TABLES[table]
     tables_within = {"host", "oidc", "tell"}  # these have tables of their own
     assert set(known) - tables_within <= _names(page)
 
 
-def test_compose_names_files_that_are_there_or_that_the_page_says_to_bring() -> None:
+def test_files_named_by_compose_exist_or_are_documented() -> None:
     compose = _documents(COMPOSE)[0]
     sources = {
         volume.split(":")[0]
@@ -212,7 +216,7 @@ def test_compose_names_files_that_are_there_or_that_the_page_says_to_bring() -> 
     assert volumes - sources == set(compose["volumes"])
 
 
-def test_the_variables_of_the_settings_are_those_that_containers_get() -> None:
+def test_containers_get_the_variables_of_the_settings() -> None:
     text = (EXAMPLES / "cluster.toml").read_text(encoding="utf-8")
     wanted = set(re.findall(r"env:(\w+)", text))
     service = _documents(COMPOSE)[0]["services"]["serve"]
@@ -222,7 +226,7 @@ def test_the_variables_of_the_settings_are_those_that_containers_get() -> None:
     assert [each for each in workers if "volumes" in each] == []
 
 
-def test_kubernetes_names_what_the_page_creates_and_writes_to_no_disk() -> None:
+def test_kubernetes_uses_documented_secrets_and_writes_to_no_disk() -> None:
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     created = set(re.findall(r"kubectl create (?:configmap|secret generic) (\S+)", page))
     documents = [each for path in KUBERNETES for each in _documents(path)]
@@ -236,7 +240,7 @@ def test_kubernetes_names_what_the_page_creates_and_writes_to_no_disk() -> None:
     assert all(m["readOnly"] for each in containers for m in each.get("volumeMounts", []))
 
 
-def test_the_location_of_each_token_is_one_of_the_settings() -> None:
+def test_the_location_of_each_token_is_in_the_settings() -> None:
     vantages = re.search(r"vantages = (\[.*\])", (EXAMPLES / "cluster.toml").read_text())
     assert vantages
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
@@ -245,7 +249,7 @@ def test_the_location_of_each_token_is_one_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit(unit: Path, tmp_path: Path) -> None:
     text = unit.read_text(encoding="utf-8")
     program = Path(sys.executable)
     own = tmp_path / unit.name
@@ -256,7 +260,7 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
     assert (said, done.returncode) == ([], 0)
 
 
-def test_nats_takes_its_configuration() -> None:
+def test_nats_accepts_its_configuration() -> None:
     program = Path(sys.executable).with_name("nats-server")
     argv = [str(program), "-t", "-c", str(EXAMPLES / "nats.conf")]
     environment = {**os.environ, "NATS_PASSWORD": "letters4and9digits"}

@@ -1,5 +1,4 @@
-"""The watch on PostgreSQL and NATS, as compose.yaml begins it: the settings of the example, and the
-commands of the example, as processes of their own."""
+"""The service on PostgreSQL and NATS, with the settings and commands of compose.yaml."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ connect = "127.0.0.1:{closed}"
 
 
 def _settings(folder: Path, port: int) -> Path:
-    """cluster.toml, with what belongs to containers put where this test has it."""
+    """Write cluster.toml with the paths and addresses of this test instead of the containers'."""
     text = (EXAMPLES / "cluster.toml").read_text(encoding="utf-8")
     changes = {
         "/pins/pins.toml": str(folder / "pins.toml"),
@@ -56,7 +55,7 @@ def _settings(folder: Path, port: int) -> Path:
 
 @pytest.fixture
 def nats_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server with the configuration of the example: nobody comes in without the password."""
+    """Run a server with the configuration of the example, which requires the password."""
     monkeypatch.setenv("NATS_PASSWORD", "letters4and9digits")
     text = (EXAMPLES / "nats.conf").read_text(encoding="utf-8")
     port, path = free_port(), tmp_path / "nats.conf"
@@ -68,7 +67,7 @@ def nats_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def _ask(port: int, path: str, token: str = "", data: bytes | None = None) -> Any:
-    """As the proxy in front passes it on."""
+    """Send a request as the proxy in front passes it on."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data)
     request.add_header("X-Forwarded-For", "192.0.2.7")
     request.add_header("X-Forwarded-Proto", "https")
@@ -135,7 +134,7 @@ def test_service_writer_and_worker_work_together(
             ("watch", "writer", *where, "--listen", f"127.0.0.1:{health[0]}"),
             ("watch", "worker", "--url", url, "--listen", f"127.0.0.1:{health[1]}"),
         ]
-        environments = (env, env, {**os.environ, **worker})  # all that a worker needs
+        environments = (env, env, {**os.environ, **worker})  # a worker needs nothing else
         processes = [
             program(*words, env=each, stdout=None, stderr=None)
             for words, each in zip(commands, environments, strict=True)

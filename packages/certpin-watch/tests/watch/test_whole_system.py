@@ -1,8 +1,8 @@
-"""The watch of several machines: all that it consists of is killed and cut, one after another.
+"""A service on several machines, whose programs are killed and disconnected one after another.
 
-Two services, a writer, two workers, NATS and PostgreSQL, each a program of its own. Their disks get
-full, and the clock of what is certpin's steps. The order and the pauses are by chance: CERTPIN_SEED
-repeats those of a run that failed, as far as time allows.
+Two services, a writer, two workers, NATS and PostgreSQL run as separate processes. Their disks get
+full, and the clock of certpin's processes jumps. Order and pauses are random: CERTPIN_SEED repeats
+those of a failed run, as far as timing allows.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _PINS = '[[host]]\nname = "{name}"\ntrust = "root.pem"\n' + '[[host.pin]]\npin =
 
 
 class Unit:
-    """A program that may be killed and be begun anew."""
+    """A program that the test kills and restarts."""
 
     def __init__(
         self, begin: Callable[[], contextlib.AbstractContextManager[subprocess.Popen[bytes]]]
@@ -103,7 +103,7 @@ class Unit:
         self._process = self._ends.enter_context(self._begin())
 
     def break_(self) -> None:
-        """kill -9."""
+        """Kill it with SIGKILL."""
         self._process.kill()
         self._process.wait()
         self._ends.close()
@@ -113,8 +113,10 @@ class Unit:
 
 
 class Full:
-    """A disk that has no room, and has some again. Its server is then begun anew: PostgreSQL ended
-    when it could not write its log, and NATS stores nothing more, whatever room there is.
+    """A disk that is full, and later has room again.
+
+    Its server is then restarted: PostgreSQL ends if it can't write its log, and NATS stores nothing
+    after a failed write, even with room.
     """
 
     def __init__(self, small: disk.Disk, unit: Unit, use_up: Callable[[], None]) -> None:
@@ -146,7 +148,7 @@ class Cut:
 
 
 class Load:
-    """Threads that each send report after report, until each has got its 2xx."""
+    """Threads that send reports, each again until it is accepted with 2xx."""
 
     def __init__(self, ports: tuple[int, int]) -> None:
         self.acknowledged = [0, 0, 0]  # by thread, whose marker is a version of an app
@@ -192,7 +194,7 @@ def _post(port: int, body: bytes) -> bool:
 
 
 def _get(port: int, path: str, accept: str = "application/json") -> tuple[int, str]:
-    """Status and text; 0 where nobody answers."""
+    """Return status and text; status 0 if the service doesn't answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
     try:
         connection.request("GET", path, headers={"Accept": accept})
@@ -227,7 +229,7 @@ def _counted(store: Store) -> list[int]:
 
 
 def _seen_since(store: Store, moment: int) -> set[tuple[str, str]]:
-    """What was looked at since, and not in the future."""
+    """Return hosts and locations with a probe result since ``moment``, not in the future."""
     last = SIGHTINGS.c.last_at
     with store.read() as connection:
         rows = connection.execute(
@@ -238,33 +240,33 @@ def _seen_since(store: Store, moment: int) -> set[tuple[str, str]]:
         return {(row.host, row.vantage) for row in rows}
 
 
-def _all_told(store: Store) -> bool:
-    """Whether there was something to tell, and nothing is left of it."""
+def _all_sent(store: Store) -> bool:
+    """Return True if there were notifications, and all of them are sent."""
     with store.read() as connection:
         told = connection.execute(select(TELLINGS.c.told_at)).scalars().all()
     return bool(told) and None not in told
 
 
-def _check_told(store: Store, told: list[str], deaths: int) -> None:
-    """What there was to tell was told: once, and once more for each teller that died in between.
+def _check_sent(store: Store, sent: list[str], deaths: int) -> None:
+    """Check that each notification was sent once, and at most once more for each killed process.
 
-    What is claimed and not known to be told is sent again: at least once, whoever dies. That an
-    alert opened comes first; what the days that the clock leapt made of it may follow.
+    A notification that a killed process had claimed is sent again. The opening of the alert comes
+    first; changes because of the clock's jump may follow.
     """
     with store.read() as connection:
         rows = connection.execute(select(TELLINGS).order_by(TELLINGS.c.id)).all()
     assert rows[0].what == "opened"
     assert all(row.attempts <= 1 + deaths for row in rows)
     known = sum(row.told_at is not None for row in rows)
-    assert 0 < known <= len(told) <= sum(row.attempts for row in rows), (told, rows)
+    assert 0 < known <= len(sent) <= sum(row.attempts for row in rows), (sent, rows)
 
 
 def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  # a story
     tmp_path: Path, root: Authority, intermediate: Authority
 ) -> None:
     seed = int(os.environ.get("CERTPIN_SEED") or random.SystemRandom().randrange(2**32))
-    print(f"CERTPIN_SEED={seed}")  # noqa: T201  # pytest shows it where the test fails
-    luck = random.Random(seed)
+    print(f"CERTPIN_SEED={seed}")  # noqa: T201  # pytest shows it if the test fails
+    rng = random.Random(seed)
     good, bad = intermediate.issue(bodies.HOST), intermediate.issue(_BAD)
     (tmp_path / "root.pem").write_bytes(root.pem)
     (tmp_path / "pins.toml").write_text(
@@ -275,7 +277,7 @@ def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  
     ports, broker = (free_port(), free_port()), free_port()
     with contextlib.ExitStack() as ends:
         one, other = ends.enter_context(LabServer(good)), ends.enter_context(LabServer(bad))
-        address, told = ends.enter_context(chat())
+        address, sent = ends.enter_context(chat())
         room = _disks(ends)
         database = ends.enter_context(cluster(disk=room.get("postgres")))
         clock = _clock.Clock(tmp_path / "clock")
@@ -314,7 +316,7 @@ def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  
         for name, port in zip(_VANTAGES, ports, strict=True):
             file = tmp_path / f"token-{name}"
             file.write_text(_token(store, name))
-            url = f"http://127.0.0.1:{port}"  # each by the service that it reaches
+            url = f"http://127.0.0.1:{port}"  # each worker uses another service
             units[name] = unit("watch", "worker", "--url", url, "--token-file", file)
         units["network"] = Cut(cable)
         units["clock"] = clock
@@ -326,15 +328,15 @@ def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  
             _until(lambda: load.total > 50, "nothing was taken in")
             other.use(intermediate.issue(_BAD))
             order = list(units)
-            luck.shuffle(order)
+            rng.shuffle(order)
             for name in order:
                 print(f"{time.monotonic():.1f} {name}")  # noqa: T201  # likewise
                 before = load.total
                 units[name].break_()
                 _see(name, ports, load)
-                time.sleep(luck.uniform(0, 1))
+                time.sleep(rng.uniform(0, 1))
                 units[name].restore()
-                more = before + luck.randrange(20, 60)
+                more = before + rng.randrange(20, 60)
                 _until(lambda more=more: load.total > more, f"nothing after {name}")  # type: ignore[misc]
             clock.step(timedelta(0))
         _until(lambda: _counted(store) == load.acknowledged, "not every report is counted")
@@ -343,11 +345,11 @@ def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  
             _until(lambda port=port: _get(port, "/readyz")[0] == 200, "not ready")  # type: ignore[misc]
         now = int(time.time())
         every = {(host, vantage) for host in (bodies.HOST, _BAD) for vantage in _VANTAGES}
-        _until(lambda: _seen_since(store, now) == every, "a vantage looks no more")
-        _until(lambda: _all_told(store), "somebody was not told")
+        _until(lambda: _seen_since(store, now) == every, "a location does not probe")
+        _until(lambda: _all_sent(store), "a notification was not sent")
         _until(lambda: not json.loads(_get(ports[0], "/api/v1/status")[1])["queue"]["messages"], "")
         assert _counted(store) == load.acknowledged
-        _check_told(store, told, deaths=4)
+        _check_sent(store, sent, deaths=4)
 
 
 def _token(store: Store, location: str) -> str:
@@ -368,7 +370,7 @@ def _nats(
 
 
 def _disks(ends: contextlib.ExitStack) -> dict[str, disk.Disk]:
-    """Small ones for NATS and for PostgreSQL's log; none where this machine forbids it."""
+    """Make small disks for NATS and for PostgreSQL's log; none if this machine forbids it."""
     if not disk.allowed():
         return {}
     folder, found = ends.enter_context(scratch(drop_root=True)), {}
@@ -379,7 +381,7 @@ def _disks(ends: contextlib.ExitStack) -> dict[str, disk.Disk]:
 
 
 def _use_up(store: Store) -> None:
-    """What PostgreSQL still has of its log. It ends with that: it must not go on without."""
+    """Use up the log segments that PostgreSQL has left. It then ends: it can't run without."""
     with contextlib.suppress(StoreError):
         while True:
             with store.write() as connection:
@@ -387,7 +389,7 @@ def _use_up(store: Store) -> None:
 
 
 def _see(name: str, ports: tuple[int, int], load: Load) -> None:
-    """The others say what is missing, and go on with what they can do without it."""
+    """Check that the others report what is missing, and continue with the rest of their work."""
     port = ports[0]
     if name.endswith("postgres"):
         _until(lambda: _not_ready(port, "store"), "/readyz does not miss the store")
@@ -403,7 +405,7 @@ def _see(name: str, ports: tuple[int, int], load: Load) -> None:
         _until(lambda: _not_ready(port, "stream"), "/readyz does not miss the stream")
         said = "No report can be taken in now"
         _until(lambda: said in _get(port, "/", "text/html")[1], "no page misses the stream")
-        if name == "nats":  # a cut leaves the writer, which reaches it by another way
+        if name == "nats":  # a cut doesn't affect the writer, which has its own connection
             said = "Reports wait to be counted"
             _until(lambda: said in _get(port, "/about", "text/html")[1], "no page misses the queue")
     elif name.startswith("serve"):

@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     from certpin.lab import Identity
 
 _HOST = "localhost"
-_PACKAGES = ("certpin", "certpin_watch")  # the second one, once the service is a package
+_PACKAGES = ("certpin", "certpin_watch")
+_ROOT = Path(__file__).parents[1]
+# Where a child finds `scripts` and `tests`.
+_FOLDERS = (_ROOT, _ROOT / "packages/certpin", _ROOT / "packages/certpin-watch")
 _BAD = 400  # the first HTTP status that is an error
 _PATIENCE = 60.0  # seconds for the service to start and to end
 _REPORT = """{
@@ -220,7 +223,7 @@ def _reported(bank: Bank) -> list[str]:
     )
     child = subprocess.Popen(
         [sys.executable, "-m", "scripts.walk", "--serve", found, "serve", "--config", "watch.toml"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, _FOLDERS))},
         stdout=subprocess.DEVNULL,
     )
     try:

@@ -8,7 +8,7 @@ _CHECKUP = "certpin/probe/checkup.py"
 _CONTENT = "certpin/publish/content.py"
 _EDITOR = "certpin/pinfile/editor.py"
 _POLICY = "certpin/pins/policy.py"
-_SERVERS = "certpin/pins/servers.py"
+_SERVERS = "certpin/pins/hosts.py"
 _TARGETS = "certpin_watch/monitor/targets.py"
 _CLI_SERVERS = "certpin/cli/servers.py"
 

@@ -16,8 +16,8 @@ from certpin.cli.rotate.simulate_input import parse_steps, read_steps
 from certpin.errors import ConfigError, PinFileError
 from certpin.lab import Authority
 from certpin.pinfile.fields import Table
+from certpin.rotation.adoption import LONGEST
 from certpin.rotation.simulate_script import MAX_STEPS
-from certpin.rotation.timing import LONGEST
 from tests.cli._simulating import FEW, NEXT, publish, schedule
 from tests.cli.conftest import HOST, Run
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.cli.screen import fold
+from certpin.cli.reply import fold
 
 WORDS = st.lists(st.text("abc/=é", min_size=1, max_size=60), max_size=30).map(" ".join)
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from certpin.errors import PinError
 from certpin.lab import Authority
 from certpin.pins import HostPin, HostPolicy, Pin, pins_of, verify
-from certpin.pins.servers import HostServer
+from certpin.pins.hosts import HostServer
 from certpin.x509 import Certificate, Chain, name_of
 from tests import kit
 from tests.x509._tree import changed, parse, with_content

@@ -158,7 +158,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no private key under the name of a public one",
-        "certpin/cli/keyfile.py",
+        "certpin/cli/backup.py",
         "    if path.suffix.lower() in _PUBLIC:\n",
         "    if False:\n",
         "tests/cli/test_publish.py::test_a_public_key_that_is_mistyped_is_not_made",

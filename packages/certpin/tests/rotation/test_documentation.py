@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from certpin.rotation import DeployedVersions, Invariant, Timing, Version, plan
-from certpin.rotation.timing import in_utc
+from certpin.rotation.adoption import in_utc
 from tests.rotation._situations import pin, pin_set, sighting, situation
 
 if TYPE_CHECKING:

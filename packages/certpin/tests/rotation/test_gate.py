@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.rotation import PinHistory, Violation, check_step
+from certpin.rotation.adoption import in_utc
 from certpin.rotation.gate import check_now
-from certpin.rotation.timing import in_utc
 from tests.rotation._situations import (
     DAY,
     HOUR,

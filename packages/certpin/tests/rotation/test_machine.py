@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from certpin.errors import ConfigError
 from certpin.rotation import Situation, Violation, check_step, pin_state
+from certpin.rotation.journal import may_follow
 from certpin.rotation.plan import at_time, with_published, with_pushed, with_staged, with_state
-from certpin.rotation.states import may_follow
 from tests.rotation._model import Fleet, Held
 from tests.rotation._situations import (
     DAY,

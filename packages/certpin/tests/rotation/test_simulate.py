@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from certpin.errors import InputError
 from certpin.pins import HostPin
 from certpin.rotation import Situation, Step, Timing, Version, plan
+from certpin.rotation.adoption import LONGEST
 from certpin.rotation.simulate import simulate
 from certpin.rotation.simulate_fleet import Fleet
 from certpin.rotation.simulate_script import (
@@ -24,7 +25,6 @@ from certpin.rotation.simulate_script import (
     dated_steps,
     moved_steps,
 )
-from certpin.rotation.timing import LONGEST
 from tests.rotation._situations import (
     DAY,
     HOUR,

@@ -9,7 +9,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pins import State
-from certpin.rotation.states import LINE, TRANSITIONS, may_follow, require_transition
+from certpin.rotation.journal import LINE, TRANSITIONS, may_follow, require_transition
 from tests.rotation._situations import pin
 
 STATES: tuple[State, ...] = get_args(State)

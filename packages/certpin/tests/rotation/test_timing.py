@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from certpin.errors import InputError
 from certpin.rotation import Timing, format_duration, parse_duration
-from certpin.rotation.timing import LONGEST
+from certpin.rotation.adoption import LONGEST
 
 
 @pytest.mark.parametrize(

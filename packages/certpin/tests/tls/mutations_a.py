@@ -425,14 +425,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         1,
-        "certpin/x509/stdlib.py",
+        "certpin/x509/openssl.py",
         "return type(self) if issubclass(type(self), replacement) else replacement",
         "return type(self)",
         _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
     ),
     Mutation(
         1,
-        "certpin/x509/stdlib.py",
+        "certpin/x509/openssl.py",
         '    minimum_version = _set_directly("minimum_version")\n',
         "",
         _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",

@@ -20,7 +20,7 @@ _MODES = "tests/tls/test_policy_modes.py::test_"
 MUTATIONS = [
     Mutation(
         "strict as Python",
-        "certpin/x509/verifying.py",
+        "certpin/x509/openssl.py",
         "if STRICT_BY_DEFAULT if strict is None else strict:",
         "if True:",
         "tests/tls/test_strict_x509.py::"
@@ -56,7 +56,7 @@ MUTATIONS = [
     ),
     Mutation(
         7,
-        "certpin/x509/verifying.py",
+        "certpin/x509/openssl.py",
         "if not end_in_roots(anchors):",
         "if True:",
         _R7 + "a_root_pin_holds_where_a_trust_file_names_root_and_intermediate",
@@ -77,7 +77,7 @@ MUTATIONS = [
     ),
     Mutation(
         8,
-        "certpin/x509/verifying.py",
+        "certpin/x509/openssl.py",
         "if not end_in_roots(anchors):",
         "if False:",
         _R8 + "a_trust_file_may_name_an_intermediate_alone",

@@ -20,7 +20,7 @@ import pytest
 
 from certpin import ConfigError, PinMismatchError, UncheckedConnectionError, assert_pinned
 from certpin.lab.server import server_context
-from certpin.x509.stdlib import StdlibSocket
+from certpin.x509.openssl import StdlibSocket
 from tests.tls import _wire
 from tests.tls._servers import GREETING, RecordingServer
 from tests.tls._usages import BLOCKING, HOST, USAGES

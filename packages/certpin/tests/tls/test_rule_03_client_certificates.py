@@ -14,7 +14,7 @@ from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
 from certpin.lab.server import server_context
 from certpin.tls import gate
 from certpin.tls.gate import Gate
-from certpin.x509.stdlib import OpenSSLContext
+from certpin.x509.openssl import OpenSSLContext
 from tests import kit
 from tests.tls._handshakes import for_clients
 from tests.tls._servers import GREETING, RecordingServer, asking_for_certificate

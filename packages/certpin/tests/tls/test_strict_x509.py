@@ -18,7 +18,7 @@ from certpin.cli.unverified import what_to_do
 from certpin.lab import Authority, Identity
 from certpin.probe import ContextCache, Endpoint, Observation, probe_context
 from certpin.x509 import Chain
-from certpin.x509.verifying import STRICT_BY_DEFAULT
+from certpin.x509.openssl import STRICT_BY_DEFAULT
 from tests import kit
 from tests.tls._handshakes import HOST, connect
 

@@ -6,7 +6,7 @@ import socket
 import ssl
 
 from certpin.lab import Authority, LabServer
-from certpin.x509.stdlib import served_chain, verified_chain
+from certpin.x509.openssl import served_chain, verified_chain
 
 
 def test_the_verified_chain_ends_at_the_root_and_the_served_chain_is_unchanged() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from certpin.rotation.timing import format_duration
+from certpin.rotation.adoption import format_duration
 from certpin_watch.alerts.state import worse
 from certpin_watch.alerts.wording import command_line, harmless
 

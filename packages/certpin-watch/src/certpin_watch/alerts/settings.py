@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, InputError
-from certpin.rotation.timing import parse_duration
+from certpin.rotation.adoption import parse_duration
 from certpin_watch.finding import SEVERITIES
 from certpin_watch.secret import read_secret
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import and_, insert, select, update
 
 from certpin.errors import InputError
-from certpin.rotation.timing import format_duration
+from certpin.rotation.adoption import format_duration
 from certpin_watch.alerts.known import check_rule
 from certpin_watch.alerts.quiet import Silence, last_end
 from certpin_watch.store.tables.alerts import SILENCES

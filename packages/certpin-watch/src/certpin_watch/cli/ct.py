@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.options import json_option
-from certpin.cli.reply import print_json
-from certpin.cli.screen import say
+from certpin.cli.reply import print_json, say
 from certpin_watch.cli.options import store_options
 
 if TYPE_CHECKING:

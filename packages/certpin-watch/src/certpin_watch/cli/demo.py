@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.screen import fold
+from certpin.cli.reply import fold
 from certpin.clients.stdlib import opener
 from certpin.errors import PinError
 from certpin.lab import LabServer

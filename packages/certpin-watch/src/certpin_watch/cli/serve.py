@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.options import json_option
-from certpin.cli.reply import print_event
-from certpin.cli.screen import say
+from certpin.cli.reply import print_event, say
 from certpin_watch.cli.options import (
     chosen_settings,
     naming_database,

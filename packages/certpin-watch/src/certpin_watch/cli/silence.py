@@ -10,8 +10,7 @@ import click
 
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option
-from certpin.cli.reply import print_json
-from certpin.cli.screen import fold, say
+from certpin.cli.reply import fold, print_json, say
 from certpin_watch.cli.options import require_database, watch_options
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from certpin.rotation import Situation, adoption, format_duration, pin_state
 from certpin.rotation.adoption import Sighting
-from certpin.rotation.states import LINE
+from certpin.rotation.journal import LINE
 from certpin_watch.html.words import ago, date, number
 from certpin_watch.store.queries import adoption as facts
 from certpin_watch.store.queries import chains

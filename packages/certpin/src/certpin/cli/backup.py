@@ -1,8 +1,9 @@
-"""The backup of a host: a key that is made, in a file or on a token, or a pin that is known."""
+"""The backup of a host: a new key in a file or on a token, or a pin that the user knows."""
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+import os
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin.errors import ConfigError
     from certpin.hsm import TokenKey
     from certpin.pins import Pin
     from certpin.x509.keys import KeyAlgorithm
+
 
 _CALLED = {"what": "the backup key", "option": "--backup-key"}
 
@@ -71,13 +74,11 @@ class Backup:
 
         A file is for its owner alone (mode 600), and never goes over another file.
         """
-        from certpin.cli import keyfile
-
         if self._file is None:
             yield
             self._kept = True
             return
-        with keyfile.written(self._file, self._new_key[0], **_CALLED):
+        with written(self._file, self._new_key[0], **_CALLED):
             yield
 
     def close(self) -> None:
@@ -169,7 +170,6 @@ def backup_options(command: Any) -> Any:
         ask_passphrase: bool,
         **options: Any,
     ) -> Any:
-        from certpin.cli import keyfile
         from certpin.hsm import is_on_token
 
         if backup_key is not None and backup_pin is not None:
@@ -177,9 +177,7 @@ def backup_options(command: Any) -> Any:
         in_file = backup_key and not is_on_token(backup_key)
         if ask_passphrase and not in_file:
             raise click.UsageError("--ask-passphrase is for the file that --backup-key makes")
-        passphrase = (
-            keyfile.new_passphrase("the backup key", ask=ask_passphrase) if in_file else None
-        )
+        passphrase = new_passphrase("the backup key", ask=ask_passphrase) if in_file else None
         with closing(Backup(backup_key, key_type, passphrase, backup_pin)) as backup:
             return command(backup=backup, **options)
 
@@ -187,3 +185,76 @@ def backup_options(command: Any) -> Any:
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
+
+
+_LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
+_PUBLIC = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})  # what people give away
+
+
+def new_passphrase(what: str, *, ask: bool) -> bytes | None:
+    """What a new key is encrypted with: asked for, or from the environment, or nothing."""
+    text = os.environ.get(PASSPHRASE_VARIABLE, "")
+    if ask:
+        text = click.prompt(
+            f"Passphrase for {what}", hide_input=True, confirmation_prompt=True, err=True
+        )
+    passphrase = os.fsencode(text)
+    if len(passphrase) > _LONGEST_PASSPHRASE:
+        raise click.UsageError(f"a passphrase has at most {_LONGEST_PASSPHRASE} bytes")
+    return passphrase or None
+
+
+@contextmanager
+def written(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
+    """Write the key before the block; if the block fails, there was never a key.
+
+    Raises ``ConfigError`` where it cannot be written, or is called as public keys are: then it is
+    the name of somebody else's, mistyped. ``what`` and ``option`` say in it what it is.
+    """
+    if path.suffix.lower() in _PUBLIC:
+        raise _misnamed(path, what, option)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as exc:
+        raise _unwritable(path, exc, what, option) from exc
+    try:
+        try:
+            _fill(descriptor, pem)
+        except OSError as exc:
+            raise _unwritable(path, exc, what, option) from exc
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _fill(descriptor: int, pem: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _misnamed(path: Path, what: str, option: str) -> ConfigError:
+    from certpin.errors import ConfigError
+    from certpin.x509 import printable
+
+    name = printable(str(path))
+    return ConfigError(
+        f"there is no {name}, and {what} is not made under that name: it would be a private one",
+        key=option,
+        fix=f"check the name; a key that is to be made is called otherwise, as in "
+        f"{printable(path.stem)}.key",
+    )
+
+
+def _unwritable(path: Path, exc: OSError, what: str, option: str) -> ConfigError:
+    from certpin.errors import ConfigError
+    from certpin.x509 import printable
+
+    return ConfigError(
+        f"{what} cannot be written to {printable(str(path))}: {exc.strerror}",
+        key=option,
+        fix="name a file that does not exist yet, in a folder that does",
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.screen import fold, table_console
+from certpin.cli.reply import fold, table_console
 from certpin.cli.unverified import what_to_do
 from certpin.pins import pins_of
 from certpin.pins.verdict import advice, explain

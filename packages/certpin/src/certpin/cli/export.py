@@ -9,8 +9,7 @@ import click
 
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import format_name, json_option, pin_file_option
-from certpin.cli.reply import print_json
-from certpin.cli.screen import say
+from certpin.cli.reply import print_json, say
 from certpin.cli.servers import host_option, select_policies
 
 if TYPE_CHECKING:

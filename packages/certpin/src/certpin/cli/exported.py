@@ -10,14 +10,14 @@ import click
 from certpin.cli.group import unknown
 from certpin.errors import CertpinError
 from certpin.lint import ExportedFile
-from certpin.pins.pinset import meaning
+from certpin.pins.policy import meaning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from certpin.formats import Format
     from certpin.pins import PinSet
-    from certpin.pins.pinset import PolicyMeaning
+    from certpin.pins.policy import PolicyMeaning
 
 
 def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedFile, ...] | None:

@@ -1,21 +1,32 @@
-"""The outcome of ``certpin lint``, in each of its formats."""
+"""The findings of ``certpin lint`` as text, JSON, SARIF 2.1.0 (OASIS) and GitHub annotations.
+
+The syntax and the escapes of annotations are those of GitHub's runner (actions/toolkit,
+packages/core/src/command.ts). A pin file can't end or begin a command.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.reply import print_document, print_json
-from certpin.cli.screen import fold
-from certpin.lint import SEVERITIES, LintDocument, LintFinding, LintReport
+from certpin._version import __version__
+from certpin.cli.reply import fold, print_document, print_json
+from certpin.lint import RULES, SEVERITIES, LintDocument, LintFinding, LintReport
+from certpin.support.text import clean, encodable
+from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from certpin.lint import LintFinding, LintReport, LintRule
+
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -47,15 +58,11 @@ def print_facts(done: Sequence[Linted]) -> None:
 
 def print_sarif(done: Sequence[Linted]) -> None:
     """Print the findings as SARIF."""
-    from certpin.cli.lint_sarif import to_sarif
-
     print_document(to_sarif([each.report for each in done]))
 
 
 def print_github(done: Sequence[Linted]) -> None:
     """Print the findings as annotations of a GitHub workflow."""
-    from certpin.cli.lint_github import annotation
-
     for each in done:
         for found in each.report.findings:
             click.echo(annotation(found))
@@ -130,3 +137,86 @@ def _file(each: Linted) -> dict[str, Any]:
 
 def _facts(found: LintFinding) -> dict[str, Any]:
     return {name: None if value == "" else value for name, value in asdict(found).items()}
+
+
+_COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
+_DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
+
+
+def annotation(found: LintFinding) -> str:
+    """A finding as one line."""
+    file = printable(found.file).translate(_PROPERTY)
+    title = f"certpin {found.rule}".translate(_PROPERTY)
+    text = f"{printable(found.message)}\nfix: {printable(' '.join(found.fix.split()))}"
+    place = f"file={file},line={found.line},title={title}"
+    return f"::{_COMMANDS[found.severity]} {place}::{text.translate(_DATA)}"
+
+
+# In a message, braces would be placeholders and brackets links (SARIF 2.1.0 section 3.11.5, .6).
+_NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
+_NUMBERS = {name: at for at, name in enumerate(RULES)}
+
+
+def to_sarif(reports: Sequence[LintReport]) -> dict[str, Any]:
+    """The findings of all files as one run. What is allowed is there, as suppressed."""
+    from certpin.lab.report.sarif import SCHEMA  # only for SARIF: the lab takes long to load
+
+    found = [each for report in reports for each in (*report.findings, *report.allowed)]
+    driver = {
+        "name": "certpin",
+        "version": __version__,
+        "rules": [_rule(rule) for rule in RULES.values()],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "results": [_result(each) for each in found],
+        "columnKind": "unicodeCodePoints",
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(rule: LintRule) -> dict[str, Any]:
+    help_text = "\n".join(filter(None, (rule.fix, rule.source and f"See {rule.source}.")))
+    return {
+        "id": rule.id,
+        "shortDescription": _message(rule.summary),
+        "fullDescription": _message(rule.why),
+        "help": _message(help_text),
+        "defaultConfiguration": {"level": rule.severity},
+        "properties": {"tags": ["security", "tls", "pinning"]},
+    }
+
+
+def _result(found: LintFinding) -> dict[str, Any]:
+    allowed = {"kind": "inSource", "justification": clean(encodable(found.allowed))}
+    return {
+        "ruleId": found.rule,
+        "ruleIndex": _NUMBERS[found.rule],
+        "level": found.severity,
+        "message": _message(f"{found.message}\nfix: {found.fix}"),
+        "locations": [_location(found)],
+        "partialFingerprints": {"certpinLint/v1": _fingerprint(found)},
+        "suppressions": [allowed] if found.allowed else [],
+    }
+
+
+def _location(found: LintFinding) -> dict[str, Any]:
+    from certpin.lab.report.sarif import artifact_uri  # only for SARIF: the lab takes long to load
+
+    return {
+        "physicalLocation": {
+            "artifactLocation": {"uri": artifact_uri(Path(found.file))},
+            "region": {"startLine": found.line},
+        }
+    }
+
+
+def _fingerprint(found: LintFinding) -> str:
+    """The same while the finding is, wherever its line moves to."""
+    words = "\0".join(map(encodable, (found.file, found.rule, found.host, found.message)))
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _message(text: str) -> dict[str, str]:
+    return {"text": clean(encodable(text)).translate(_NO_ESCAPE)}

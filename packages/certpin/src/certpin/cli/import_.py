@@ -13,8 +13,7 @@ import click
 
 from certpin.cli.choices import MODES
 from certpin.cli.options import format_name, json_option, pin_file_option
-from certpin.cli.reply import print_json
-from certpin.cli.screen import fold, say
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path

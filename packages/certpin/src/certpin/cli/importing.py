@@ -11,7 +11,7 @@ from certpin.errors import ConfigError, InputError
 from certpin.formats.table import pem
 from certpin.pinfile.disk import write_atomically
 from certpin.pinfile.editor import PinFileEditor
-from certpin.pins.pinset import policy_meaning
+from certpin.pins.policy import policy_meaning
 from certpin.x509.reader import MAX_FILE_BYTES, read_certificates
 
 if TYPE_CHECKING:

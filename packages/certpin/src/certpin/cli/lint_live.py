@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from certpin.cli.check import check_targets
-from certpin.cli.screen import say
+from certpin.cli.reply import say
 from certpin.cli.unverified import what_to_do
 from certpin.lint import LintDocument, LiveResult
 

@@ -12,8 +12,7 @@ import click
 
 from certpin._version import __version__
 from certpin.cli.group import LazyGroup
-from certpin.cli.reply import Reply
-from certpin.cli.screen import plain_warnings, say
+from certpin.cli.reply import Reply, plain_warnings, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from certpin.cli.screen import table_console
+from certpin.cli.reply import table_console
 from certpin.lab.case import Expect
 from certpin.lab.pki import LEGEND
 from certpin.lab.report.words import explain, summary

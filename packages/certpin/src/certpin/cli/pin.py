@@ -18,7 +18,7 @@ from certpin.cli.options import (
     json_option,
     read_file,
 )
-from certpin.cli.screen import fold
+from certpin.cli.reply import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,8 +16,7 @@ from certpin.cli.group import unknown
 from certpin.cli.interrupt import ended_by_signals
 from certpin.cli.main import INCONCLUSIVE, report_error
 from certpin.cli.options import ca_file_option, json_option
-from certpin.cli.reply import print_json
-from certpin.cli.screen import say
+from certpin.cli.reply import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -72,7 +72,7 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
         click.UsageError: no policy covers a host.
     """
     from certpin.pins import HostPattern
-    from certpin.pins.servers import split_address
+    from certpin.pins.hosts import split_address
 
     chosen: dict[HostPolicy, list[tuple[str, int]]] = {}
     for text in hosts:

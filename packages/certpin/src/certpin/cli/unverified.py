@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
 from certpin.probe import join_address
-from certpin.x509.verifying import strict_advice
+from certpin.x509.openssl import strict_advice
 
 if TYPE_CHECKING:
     from certpin.probe import Observation

@@ -23,7 +23,7 @@ from certpin.clients._common import admitted, both, context_of, refuse_options, 
 from certpin.errors import ConfigError, PinError, pin_error
 from certpin.tls import PinnedSSLContext, assert_pinned
 from certpin.tls.failures import calling
-from certpin.x509.stdlib import OwnSSLContext
+from certpin.x509.openssl import OwnSSLContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from certpin.errors import ConfigError
-    from certpin.pinfile.file import PinSet
+    from certpin.pinfile.reader import PinSet
     from certpin.pins import HostPattern, Pin
     from certpin.x509 import Certificate
 

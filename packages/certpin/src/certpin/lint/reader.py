@@ -11,8 +11,8 @@ from certpin.errors import ConfigError
 from certpin.lint.document import AnchorFile, HostEntry, LintDocument, PinEntry
 from certpin.pinfile.disk import read_text
 from certpin.pinfile.fields import PinFileWarning, Table
-from certpin.pinfile.file import PinSet
 from certpin.pinfile.reader import (
+    PinSet,
     anchor_certificates,
     files_in,
     host_pattern,

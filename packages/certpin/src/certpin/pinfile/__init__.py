@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from certpin.pinfile.fields import PinFileWarning
-from certpin.pinfile.file import PINS_VARIABLE, PinSet
+from certpin.pinfile.reader import PINS_VARIABLE, PinSet
 
 __all__ = ["PINS_VARIABLE", "PinFileWarning", "PinSet"]

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.disk import read_text, write_atomically
-from certpin.pinfile.file import PinSet
-from certpin.pinfile.reader import SCHEMA
+from certpin.pinfile.reader import SCHEMA, PinSet
 from certpin.pins import HostPattern, Pin
 
 if TYPE_CHECKING:

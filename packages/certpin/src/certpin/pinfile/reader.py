@@ -1,8 +1,9 @@
-"""Read the text of ``pins.toml`` into the fields of a pin set."""
+"""Read ``pins.toml``: ``PinSet.load``, and the text of a file as the fields of a pin set."""
 
 from __future__ import annotations
 
 import _thread
+import os
 import re
 import time
 import warnings
@@ -10,8 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from errno import ENOENT
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
+from certpin import pins
 from certpin.errors import ConfigError, InputError, PinFileError
 from certpin.pinfile.disk import read_regular
 from certpin.pinfile.fields import PinFileWarning, Table, misplaced_key_error
@@ -391,3 +393,77 @@ def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigErro
     if exc.key.startswith(table.key):
         return exc
     return ConfigError(exc.problem, key=table.under(exc.key), fix=exc.fix)
+
+
+PINS_VARIABLE = "CERTPIN_PINS"
+
+
+class PinSet(pins.PinSet):
+    """A pin set from a file. Immutable.
+
+    The files that it names (trust anchors) are read when it is loaded. Afterwards a pin set never
+    reads the disk.
+    """
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a pin file.
+
+        Args:
+            path: the file; other files that it names are relative to its folder.
+
+        Returns:
+            The pin set.
+
+        Raises:
+            PinFileError: the file is refused. The error has file, line, key and fix.
+
+        """
+        from pathlib import Path  # here and below: a large part of the time of `import certpin`
+
+        from certpin.pinfile.disk import read_text
+
+        file = Path(path)
+        return cls.parse(read_text(file), path=file)
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        path: str | os.PathLike[str] = "pins.toml",
+        files: Mapping[str, bytes] | None = None,
+    ) -> Self:
+        """Read the text of a pin file.
+
+        Args:
+            text: the content of the file.
+            path: for errors; files that the text names are relative to its folder.
+            files: the content of these files by their names in the text. The disk is not read then.
+
+        Returns:
+            The pin set.
+
+        Raises:
+            PinFileError: the text is refused.
+
+        """
+        from pathlib import Path
+
+        with locate_errors(text, Path(path)):
+            return cls(**read_fields(text, Path(path), files))
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read the pin file that the environment variable ``CERTPIN_PINS`` names.
+
+        Raises:
+            PinFileError: the variable is not set, or the file is refused.
+
+        """
+        path = os.environ.get(PINS_VARIABLE)
+        if not path:
+            raise PinFileError(
+                f"{PINS_VARIABLE} names no file", path="environment", fix=f"set {PINS_VARIABLE}"
+            )
+        return cls.load(path)

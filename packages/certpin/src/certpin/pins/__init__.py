@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from certpin.pins.hosts import HostPattern, normalise
+from certpin.pins.hosts import HostPattern, HostServer, StartTLS, normalise
 from certpin.pins.pin import Pin, PinKind, pins_of
-from certpin.pins.pinset import PinSet
 from certpin.pins.policy import (
     HostPin,
     HostPolicy,
     Match,
     Mode,
     OnExpiry,
+    PinSet,
     Role,
     State,
     TrustAnchors,
     utc_now,
 )
-from certpin.pins.servers import HostServer, StartTLS
 from certpin.pins.verdict import Verdict, verify
 
 __all__ = [

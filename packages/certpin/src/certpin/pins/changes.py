@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins.pin import Pin
-    from certpin.pins.pinset import PinSet
-    from certpin.pins.policy import HostPin, HostPolicy, State
+    from certpin.pins.policy import HostPin, HostPolicy, PinSet, State
 
     Comparison = Callable[[HostPolicy, HostPolicy, datetime], Iterator["Finding"]]
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.errors import PinMismatchError, PinSetExpiredError
+from certpin.pins.hosts import join_address
 from certpin.pins.pin import Pin, pins_of
-from certpin.pins.servers import join_address
 from certpin.x509 import MAX_NAME, name_of, printable
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from certpin.pins.servers import join_address, split_address
+from certpin.pins.hosts import join_address, split_address
 from certpin.probe.dial import (
     DIAL_TIMEOUT,
     HTTPS,

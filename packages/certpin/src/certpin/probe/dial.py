@@ -9,12 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import CertificateParseError, DialError, HandshakeError
-from certpin.pins.servers import HostServer, join_address
+from certpin.pins.hosts import HostServer, join_address
 from certpin.probe.starttls import PROTOCOLS, negotiate
 from certpin.x509 import Chain
+from certpin.x509.openssl import OwnSSLContext, harden, served_chain, trust_alone, verified_chain
 from certpin.x509.reader import read_certificates
-from certpin.x509.stdlib import OwnSSLContext, served_chain, verified_chain
-from certpin.x509.verifying import harden, trust_alone
 
 if TYPE_CHECKING:
     from certpin.pins import HostPolicy, TrustAnchors

@@ -15,16 +15,18 @@ from certpin.rotation.adoption import (
     PinHistory,
     Sighting,
     Situation,
+    Timing,
     Version,
     adoption,
+    format_duration,
+    in_utc,
+    parse_duration,
 )
 from certpin.rotation.gate import Invariant, Violation, check_now, check_step
 from certpin.rotation.history import History, contradictions, journal_path, load_journal
-from certpin.rotation.journal import Event, after, format_journal, parse_journal
+from certpin.rotation.journal import Event, after, format_journal, parse_journal, pin_state
 from certpin.rotation.measured import ReportedUsage, Threshold, measured
 from certpin.rotation.plan import NEXT_BACKUP, Plan, Step, plan
-from certpin.rotation.states import pin_state
-from certpin.rotation.timing import Timing, format_duration, in_utc, parse_duration
 
 __all__ = [
     "NEXT_BACKUP",

@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from certpin.pins import verify
-from certpin.rotation.adoption import Version, adoption, count_clients, last_end, policy_in
-from certpin.rotation.timing import format_duration, in_utc
+from certpin.rotation.adoption import (
+    Version,
+    adoption,
+    count_clients,
+    format_duration,
+    in_utc,
+    last_end,
+    policy_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

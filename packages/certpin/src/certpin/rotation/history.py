@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import JournalError
 from certpin.pins import HostPattern
-from certpin.pins.pinset import meaning
+from certpin.pins.policy import meaning
 from certpin.rotation.adoption import DeployedVersions, PinHistory, Version, policy_in
 from certpin.rotation.journal import (
     MAX_JOURNAL_BYTES,
     STATE_AFTER,
     SUFFIX,
     StepName,
+    may_follow,
     parse_journal,
 )
-from certpin.rotation.states import may_follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.pins import Pin, State
+    from certpin.rotation.adoption import Timing
     from certpin.rotation.journal import Event
-    from certpin.rotation.timing import Timing
 
 # States that a publish turns into PUBLISHED; it keeps the other states of its pin set.
 _UNPUBLISHED = {"generated", "staged"}

@@ -28,8 +28,7 @@ from certpin.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from certpin.rotation.adoption import DeployedVersions, Version
-    from certpin.rotation.timing import Timing
+    from certpin.rotation.adoption import DeployedVersions, Timing, Version
 
 DAY = timedelta(days=1)
 CYCLE = 7  # days: apps are used differently on each day of the week

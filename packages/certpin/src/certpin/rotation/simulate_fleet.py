@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from certpin.errors import InputError
-from certpin.rotation.timing import Timing
+from certpin.rotation.adoption import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import InputError
-from certpin.rotation.adoption import policy_in
+from certpin.rotation.adoption import LONGEST, format_duration, in_utc, policy_in
 from certpin.rotation.simulate_fleet import SECOND
-from certpin.rotation.timing import LONGEST, format_duration, in_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,7 +5,7 @@ What must hold, rule by rule. The tests in ``tests/tls`` carry the same numbers.
  1. OpenSSL verifies chain, hostname and dates before a pin is compared. A context on which a client
     library switched any of them off refuses to connect (``context.py``): under ``CERT_NONE`` the
     "verified chain" is whatever the peer sent.
- 2. A pin matches only on the verified path (``certpin.x509.stdlib``, ``certpin.pins.verdict``).
+ 2. A pin matches only on the verified path (``certpin.x509.openssl``, ``certpin.pins.verdict``).
     Certificates that the server merely sent never count (CVE-2016-2402). An empty chain is refused.
  3. The check comes before the first application byte on every way in, because the gate is in the
     place of OpenSSL's object (``gate.py``). After a refusal the connection is shut for good. A

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from certpin.errors import UncheckedConnectionError, UnpinnedHostError
 from certpin.pins import normalise
 from certpin.tls.gate import Gate, Pinned
-from certpin.x509.stdlib import OpenSSLSocket, StdlibObject, StdlibSocket
+from certpin.x509.openssl import OpenSSLSocket, StdlibObject, StdlibSocket
 
 if TYPE_CHECKING:
     from certpin.pins import Verdict

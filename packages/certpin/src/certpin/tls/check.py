@@ -39,8 +39,7 @@ from certpin.tls.failures import (
     warn_of_debug_override,
 )
 from certpin.x509 import Chain, quoted
-from certpin.x509.stdlib import served_chain, verified_chain
-from certpin.x509.verifying import strict_advice
+from certpin.x509.openssl import served_chain, strict_advice, verified_chain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

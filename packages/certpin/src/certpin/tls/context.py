@@ -34,8 +34,7 @@ from certpin.tls.gate import (
     green_class_for,
 )
 from certpin.x509 import Certificate
-from certpin.x509.stdlib import OpenSSLContext, OwnSSLContext
-from certpin.x509.verifying import harden, trust_alone
+from certpin.x509.openssl import OpenSSLContext, OwnSSLContext, harden, trust_alone
 
 if TYPE_CHECKING:
     import socket

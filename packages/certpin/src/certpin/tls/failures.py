@@ -331,7 +331,7 @@ def explain_refusal(
     ``trust`` names the anchors that were expected.
     """
     # Here, because a Python without TLS loads this module.
-    from certpin.x509.verifying import strict_advice
+    from certpin.x509.openssl import strict_advice
 
     message = error.verify_message or str(error)
     certificates = [_read(der) for der in met.served[:_SHOWN]]

@@ -39,7 +39,7 @@ from certpin.errors import ConfigError
 from certpin.tls.check import PinCheck
 from certpin.tls.failures import called_now
 from certpin.tls.sigpipe import hold_sigpipe, release_sigpipe
-from certpin.x509.stdlib import OpenSSLContext, StdlibObject, StdlibSocket, replaced_by
+from certpin.x509.openssl import OpenSSLContext, StdlibObject, StdlibSocket, replaced_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import pytest
 from certpin.formats import Source
 from certpin.formats.flutter import FLUTTER
 from certpin.pinfile import PinSet
-from certpin.pins.pinset import meaning
+from certpin.pins.policy import meaning
 from tests.formats.flutter import _vm, example
 from tests.formats.flutter._bridge import library
 

@@ -12,7 +12,7 @@ from certpin.errors import ConfigError
 from certpin.formats import limits
 from certpin.formats.projection import Omission, project
 from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
-from certpin.pins.pinset import policy_meaning
+from certpin.pins.policy import policy_meaning
 from tests.formats._sets import KEYS, REPORTS, WHOLE, anchors, authorities, compromised
 from tests.kit import pin_set
 

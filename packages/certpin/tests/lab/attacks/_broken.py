@@ -11,7 +11,7 @@ from cryptography import x509
 from certpin.lab.client import Call
 from certpin.pins import Pin
 from certpin.x509 import Certificate
-from certpin.x509.stdlib import served_chain
+from certpin.x509.openssl import served_chain
 from tests.lab._clients import trusting
 
 if TYPE_CHECKING:

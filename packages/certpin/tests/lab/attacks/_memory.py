@@ -6,7 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from certpin.lab.session.context import Contexts
-from certpin.x509.stdlib import verified_chain
+from certpin.x509.openssl import verified_chain
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI

@@ -13,7 +13,7 @@ from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.pins import Pin
 from certpin.x509 import Certificate
-from certpin.x509.stdlib import verified_chain
+from certpin.x509.openssl import verified_chain
 from tests.lab._clients import pinned, run_case, trusting
 from tests.lab.attacks._broken import checking, served
 from tests.lab.attacks._forged import Forged

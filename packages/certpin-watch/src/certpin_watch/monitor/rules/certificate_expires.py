@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertificateParseError
-from certpin.rotation.timing import in_utc
+from certpin.rotation.adoption import in_utc
 from certpin.support.text import in_days
 from certpin.x509 import name_of
 from certpin_watch.expiry import HAS_EXPIRED, near

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.rotation.adoption import policy_in
+from certpin.rotation.adoption import in_utc, policy_in
 from certpin.rotation.gate import expiry
-from certpin.rotation.timing import in_utc
 from certpin.support.text import in_days
 from certpin_watch.monitor.rules.rule import Rule
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.rotation.timing import in_utc
+from certpin.rotation.adoption import in_utc
 from certpin_watch.finding import Finding
 from certpin_watch.monitor.rules.rule import Rule
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import click
 
 from certpin.cli.matrix import _COLOURS, _SHOULD
-from certpin.cli.reply import print_event, print_last
-from certpin.cli.screen import fold
+from certpin.cli.reply import fold, print_event, print_last
 from certpin.lab.device.page import HOST
 from certpin.lab.report.words import OUTCOMES, explain
 from certpin.lab.verdict import Outcome

@@ -9,8 +9,7 @@ import click
 
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.publish.signing_keys import ask_new_passphrase
-from certpin.cli.reply import print_json
-from certpin.cli.screen import fold
+from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path

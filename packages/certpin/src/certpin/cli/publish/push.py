@@ -10,9 +10,8 @@ import click
 
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE, report_error
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import print_json
+from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.context import who_option
-from certpin.cli.screen import fold, say
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -207,7 +206,7 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
         UpdateError: the journal does not have the version, or has it with another content.
     """
     from certpin.errors import UpdateError
-    from certpin.pins.pinset import meaning
+    from certpin.pins.policy import meaning
 
     pins = pushed.local.signed.pins
     for version in deployed.versions:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import print_json
-from certpin.cli.screen import fold, say
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

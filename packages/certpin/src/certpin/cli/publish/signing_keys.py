@@ -79,11 +79,11 @@ class Keyring:
     """
 
     def __init__(self, *, ask: bool) -> None:
-        from certpin.cli import keyfile
+        from certpin.cli import backup
 
         self._stack = ExitStack()
         self._pin = cache(ask_pin)
-        self._secret = cache(partial(keyfile.new_passphrase, "the new keys", ask=ask))
+        self._secret = cache(partial(backup.new_passphrase, "the new keys", ask=ask))
         self._open: dict[str, SigningKey] = {}
 
     def take(self, place: str) -> SigningKey:
@@ -132,14 +132,14 @@ class Keyring:
         return SigningKey(str(key.uri) if made else place, signer.public_key, signer, made)
 
     def _in_new_file(self, path: Path) -> SigningKey:
-        from certpin.cli import keyfile
+        from certpin.cli import backup
         from certpin.publish.keys import KeySigner
         from certpin.x509.keys import new_private_key
         from certpin.x509.signing import file_key
 
         secret = self._secret()
         pem, _ = new_private_key("p256", secret)
-        self._stack.enter_context(keyfile.written(path, pem, what="the new key", option="KEY"))
+        self._stack.enter_context(backup.written(path, pem, what="the new key", option="KEY"))
         signer = KeySigner(file_key(pem, lambda: secret))
         sealed = secret is not None
         return SigningKey(str(path), signer.public_key, signer, made=True, sealed=sealed)

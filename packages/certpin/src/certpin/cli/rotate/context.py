@@ -14,8 +14,7 @@ import click
 from certpin.cli.choices import CYCLE_DAYS, DELAYS
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import option_group
-from certpin.cli.reply import print_json
-from certpin.cli.screen import fold, say
+from certpin.cli.reply import fold, print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -110,7 +110,7 @@ def stage(
     from certpin.cli.keyref import policies_for_step, resolve_key
     from certpin.pins import HostPin, utc_now
     from certpin.rotation import Event, check_step
-    from certpin.rotation.states import pin_state, require_transition
+    from certpin.rotation.journal import pin_state, require_transition
 
     files = RotationFiles(path)
     files.require_version()

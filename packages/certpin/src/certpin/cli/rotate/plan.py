@@ -10,7 +10,7 @@ import click
 
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import print_json
+from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import (
     RotationFiles,
     UsageOptions,
@@ -20,7 +20,6 @@ from certpin.cli.rotate.context import (
     violation_json,
     with_delays,
 )
-from certpin.cli.screen import fold
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:

@@ -193,7 +193,7 @@ def _next_version(files: RotationFiles, *, bundled: bool, signed: bool) -> int:
     time.
     """
     from certpin.errors import ConfigError
-    from certpin.pins.pinset import meaning
+    from certpin.pins.policy import meaning
 
     pins, latest = files.pins, files.deployed.latest
     if latest is None or pins.version > latest.number:

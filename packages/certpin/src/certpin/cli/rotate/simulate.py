@@ -12,10 +12,9 @@ import click
 
 from certpin.cli.main import FINDING, HOLDS
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import print_json
+from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import RotationFiles, delay_options, format_violation, with_delays
 from certpin.cli.rotate.simulate_input import FleetOptions, fleet_options, parse_moves
-from certpin.cli.screen import fold
 from certpin.cli.servers import ProbeOptions, probe_options
 
 if TYPE_CHECKING:

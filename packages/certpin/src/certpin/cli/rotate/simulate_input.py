@@ -349,7 +349,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
     """Return the date of a step, in UTC."""
     from certpin.errors import ConfigError, InputError
     from certpin.rotation import format_duration, parse_duration
-    from certpin.rotation.timing import LONGEST
+    from certpin.rotation.adoption import LONGEST
 
     if "after" in table.data:
         if "at" in table.data:

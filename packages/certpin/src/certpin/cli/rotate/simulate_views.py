@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.screen import fold, table_console, width_of
+from certpin.cli.reply import fold, table_console, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -11,7 +11,7 @@ import click
 
 from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import print_json
+from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import (
     RotationFiles,
     UsageOptions,
@@ -21,7 +21,6 @@ from certpin.cli.rotate.context import (
     violation_json,
     with_delays,
 )
-from certpin.cli.screen import fold
 from certpin.cli.servers import ProbeOptions, ProbeResults, probe_options
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class PinStatus:
     @property
     def dates(self) -> dict[State, datetime]:
         """The date of each state so far, and the date of the adoption if it is known."""
-        from certpin.rotation.states import LINE
+        from certpin.rotation.journal import LINE
 
         at = LINE.index(self.state) if self.state in LINE else len(LINE)
         reached = {
@@ -187,7 +186,7 @@ def _print_status(
 
 def _version_lines(files: RotationFiles, timing: Timing, now: datetime) -> list[str]:
     """Return how the draft differs from the latest version, and each version that is alive."""
-    from certpin.pins.pinset import meaning
+    from certpin.pins.policy import meaning
     from certpin.rotation import format_duration, in_utc
 
     deployed, latest = files.deployed, files.deployed.latest
@@ -236,7 +235,7 @@ def _pin_lines(pin: PinStatus) -> Iterator[str]:
 
 
 def _state_line(state: State) -> str:
-    from certpin.rotation.states import LINE
+    from certpin.rotation.journal import LINE
 
     at = LINE.index(state)
     words = [_state_word(each, index, at) for index, each in enumerate(LINE)]
@@ -254,7 +253,7 @@ def _state_word(state: State, index: int, at: int) -> str:
 
 
 def _date_line(pin: PinStatus) -> str:
-    from certpin.rotation.states import LINE
+    from certpin.rotation.journal import LINE
 
     cells = [f"{_month_and_day(pin.dates.get(state)):<{len(state)}}" for state in LINE]
     return (" " * len(_DONE)).join(cells).rstrip()
@@ -293,7 +292,7 @@ def _status_json(
     now: datetime,
     hosts: list[HostStatus],
 ) -> dict[str, Any]:
-    from certpin.pins.pinset import meaning
+    from certpin.pins.policy import meaning
     from certpin.rotation import format_duration
 
     deployed, latest = files.deployed, files.deployed.latest

@@ -87,7 +87,7 @@ class Transition:
         Raises:
             ConfigError: the transition is illegal.
         """
-        from certpin.rotation.states import pin_state, require_transition
+        from certpin.rotation.journal import pin_state, require_transition
 
         for _, situation in self.situations():
             state = pin_state(situation, self.pin)
@@ -181,7 +181,7 @@ def activate(transition: Transition) -> StepOutcome:
     then it checks every host of the pin file that the certificate is for. If the key is ACTIVE
     already, as at each renewal that keeps it, nothing is written.
     """
-    from certpin.rotation.states import pin_state, require_transition
+    from certpin.rotation.journal import pin_state, require_transition
 
     violations = transition.violations("activate", needs_probe=False)
     allowed: set[State] = {"staged", "published", "adopted", "active", "retiring"}
@@ -248,7 +248,7 @@ def remove(transition: Transition) -> StepOutcome:
     It stays in the file as REMOVED, so that it is not added again by mistake; a pin that was only
     STAGED is deleted. Refused for a key that is ACTIVE or served, and for the last backup.
     """
-    from certpin.rotation.states import pin_state
+    from certpin.rotation.journal import pin_state
 
     states = {pin_state(situation, transition.pin) for _, situation in transition.situations()}
     if states == {"staged"}:

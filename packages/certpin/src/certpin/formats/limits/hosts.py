@@ -15,7 +15,7 @@ from certpin.formats.projection import (
 )
 from certpin.pins import HostPattern
 from certpin.pins.hosts import is_address
-from certpin.pins.pinset import policy_meaning
+from certpin.pins.policy import policy_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

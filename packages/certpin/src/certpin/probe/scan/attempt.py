@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.x509 import Chain
-from certpin.x509.stdlib import served_chain, verified_chain
+from certpin.x509.openssl import served_chain, verified_chain
 
 if TYPE_CHECKING:
     from certpin.errors import ProbeError

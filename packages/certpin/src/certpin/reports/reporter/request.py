@@ -101,7 +101,7 @@ class ReportTrust:
 def _platform_context() -> ssl.SSLContext:
     import ssl
 
-    from certpin.x509.verifying import harden
+    from certpin.x509.openssl import harden
 
     context = ssl.create_default_context()
     harden(context)

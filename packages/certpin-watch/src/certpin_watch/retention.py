@@ -155,8 +155,8 @@ class RetentionTask:
 
 
 _CLOCK_JUMPED = (
-    "the clock leapt ahead since %s, or nobody watched since: nothing is deleted before %s. "
-    "If the clock is wrong, put it right before then"
+    "the clock jumped ahead since %s, or the service did not run: nothing is deleted before %s. "
+    "If the clock is wrong, correct it before then"
 )
 
 

@@ -28,7 +28,7 @@ from certpin_watch.http_server import check_free, make_server, wait_until_open, 
 from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
 from certpin_watch.secret import look_up_all
-from certpin_watch.store.postgresql import weaknesses
+from certpin_watch.store.postgresql import risky_settings
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
 from certpin_watch.web.app import application
@@ -80,7 +80,7 @@ def make_ready(watch: Watch) -> None:
         check_listening(watch.settings, watch.store)  # before a useless file is created
     prepare(watch.store)
     with watch.store.read() as connection:
-        for weakness in weaknesses(connection):
+        for weakness in risky_settings(connection):
             log.warning("%s", weakness)
         served = {worker.vantage for worker in workers(connection, watch.clock())}
     for location in monitor.locations_without_worker(watch.settings.monitor, served):

@@ -58,7 +58,7 @@ class Looker:
 
     def holds(self, now: int) -> bool:
         """Whether this process is the one."""
-        return self._lease is not None and self._lease.good_at(now)
+        return self._lease is not None and self._lease.is_valid_at(now)
 
     def look(self) -> int | None:
         """Look, and write. How many messages came of it; ``None`` where another process looks.

@@ -1,4 +1,4 @@
-"""``certpin watch migrate``: the schema of this version of certpin."""
+"""``certpin watch migrate``: update the database to the schema of this version of certpin."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if there is work to do.")
+@click.option("--check", is_flag=True, help="Change nothing; exit code 1 if a migration is needed.")
 @store_options
 @json_option
 @click.pass_context
 def migrate(ctx: click.Context, store: Store, check: bool, as_json: bool) -> None:
-    """Bring the database to the schema of this version of certpin, whole or not at all.
+    """Update the database to this version's schema, completely or not at all.
 
-    An SQLite file is copied first, beside it, as FILE.revision-NUMBER. There is no way back to
-    an older schema: whoever has to go back restores a back-up from before.
+    An SQLite file is copied first, into the same folder, as FILE.revision-NUMBER. There is no
+    downgrade: to return to an older version, restore a back-up from before the migration.
 
-    Exit code 0: it has that schema. 1: with --check, it has not. 2: usage, or a database of a newer
-    certpin, or of somebody else. 3: the database is away, busy, or its disk full.
+    Exit code 0: the database has the schema. 1: with --check, it needs a migration. 2: usage, or
+    the database is of a newer certpin or of another program. 3: the database is unavailable or
+    busy, or its disk is full.
     """
-    facts = {"store": dialect_of(store), **(_look(store) if check else _migrate(store))}
+    facts = {"store": dialect_of(store), **(_schema(store) if check else _migrate(store))}
     if as_json:
         print_json(facts)
     else:
-        click.echo(fold(_words(facts), sys.stdout))
+        click.echo(fold(_text(facts), sys.stdout))
     ctx.exit(HOLDS if facts["state"] == "current" else FINDING)
 
 
-def _look(store: Store) -> dict[str, Any]:
+def _schema(store: Store) -> dict[str, Any]:
     from certpin_watch.store import schema_state
 
     found = schema_state(store)
@@ -51,9 +52,9 @@ def _look(store: Store) -> dict[str, Any]:
 
 
 def _migrate(store: Store) -> dict[str, Any]:
-    from certpin_watch.store import migrate as bring_up
+    from certpin_watch.store import migrate as run_migration
 
-    done = bring_up(store)
+    done = run_migration(store)
     return {
         "state": "current",
         "before": done.before,
@@ -62,12 +63,14 @@ def _migrate(store: Store) -> dict[str, Any]:
     }
 
 
-def _words(facts: dict[str, Any]) -> str:
+def _text(facts: dict[str, Any]) -> str:
     now = facts["revision"]
     if facts["state"] != "current":
         return f"The database is {facts['state']} (schema {now or 'none'})."
     if facts["before"] == now:
         return f"The database has schema {now}: nothing to do."
-    before = f"Migrated from schema {facts['before']}" if facts["before"] else "Made: schema"
-    kept = f" As it was before, it is in {facts['copy']}: remove it when all is well."
-    return f"{before}{' to' if facts['before'] else ''} {now}.{kept if facts['copy'] else ''}"
+    if not facts["before"]:
+        return f"Created schema {now}."
+    copy = facts["copy"]
+    kept = f" The old file was copied to {copy}: remove it when the new version works."
+    return f"Migrated from schema {facts['before']} to {now}.{kept if copy else ''}"

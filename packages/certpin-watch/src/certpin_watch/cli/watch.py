@@ -14,7 +14,7 @@ COMMANDS = {
     "worker": "Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.",
     "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",
     "ct": "Record a certificate from a log of Certificate Transparency.",
-    "migrate": "Bring the database to the schema of this version of certpin, whole or not at all.",
+    "migrate": "Update the database to this version's schema, completely or not at all.",
 }
 
 

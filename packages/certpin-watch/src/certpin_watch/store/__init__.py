@@ -1,9 +1,17 @@
-"""What the watch remembers: one schema for SQLite and PostgreSQL.
+"""The database of the monitoring service: one schema for SQLite and PostgreSQL.
 
-``engine`` opens a database and hands out connections; ``tables`` has a file for each subject;
-``schema`` migrates; ``leases`` keep processes from doing one thing twice. A back-up is the work of
-the database's own tools (docs/watch-operations.md). Reads and writes go through modules of
-functions over a connection, each beside its subject.
+- ``tables``: the schema.
+- ``engine``: opens a database and yields transactions; ``sqlite`` and ``postgresql`` connect,
+  ``failures`` has their errors.
+- ``schema``: creates and migrates the tables, with the revisions in ``migrations``.
+- ``chains``, ``identities``: chains and certificates, and the identities of counted reports.
+- ``retention``, ``quota``, ``clock_guard``: delete expired and excess rows, unless the clock
+  jumped.
+- ``leases``: work that only one process may do at a time.
+- ``queries``: reads for pages, API, metrics and rules.
+
+Functions take a connection, so that a caller combines them in one transaction. Back-ups are made
+with the databases' own tools (docs/watch-operations.md).
 """
 
 from __future__ import annotations

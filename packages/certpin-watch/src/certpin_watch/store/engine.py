@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """A database. Threads may share it; nothing is opened before it is first asked.
+    """A database. Threads may share it. Nothing is opened before its first use.
 
-    ``read`` and ``write`` are transactions, and raise ``StoreError`` where the database is away,
-    busy, full, damaged or of another schema. SQLite has one writer at a time, so ``write`` takes
-    turns here rather than in the database, which would look again and again instead of waiting.
-    ``trouble`` says whether it works, by what this process read and wrote.
+    ``read`` and ``write`` are transactions. They raise ``StoreError`` if the database is
+    unavailable, busy, full, damaged or has another schema. ``health`` says whether it works, by the
+    results of this process's reads and writes.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -38,47 +37,50 @@ class Store:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether it is one file."""
+        """True if the database is an SQLite file."""
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that can change nothing: one moment of everything.
+        """Yield a read-only transaction: every statement sees the database at the same moment.
 
-        Raises ``StoreError``.
+        Raises:
+            StoreError: the database can't be read.
         """
         with self.health.record_damage(), translated_errors(), self.engine.connect() as connection:
-            connection.execution_options(**self._reading)
+            connection.execution_options(**self._read_options)
             with connection.begin():
                 yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction, durable when the block ends, and undone when it raises.
+        """Yield a transaction that is durable when the block ends, and undone if it raises.
 
-        Raises ``StoreError``.
+        Raises:
+            StoreError: the database can't be written.
         """
         with (
             self.health.record_write(),
             translated_errors(),
-            self._turn(),
+            self._sqlite_writer(),
             self.engine.begin() as connection,
         ):
             yield connection
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         self.engine.dispose()
 
     @property
-    def _reading(self) -> dict[str, Any]:
+    def _read_options(self) -> dict[str, Any]:
         if self.is_sqlite:
             return {"certpin_reads": True}
-        # READ COMMITTED, the default, would be another moment at each statement.
+        # With READ COMMITTED, the default, each statement would see another moment.
         return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _sqlite_writer(self) -> Iterator[None]:
+        """Wait here for other writers of this process: SQLite has one, and polls for its lock."""
         if not self.is_sqlite:
             yield
             return
@@ -91,31 +93,35 @@ class Store:
 
 
 def open_store(url: str, *, folder: Path | None = None) -> Store:
-    """Open ``sqlite:///watch.db`` or ``postgresql://…``. Raises ``ConfigError``.
+    """Open a database. Nothing is read, written or created yet; ``schema.prepare`` does that.
 
-    A relative path is one from ``folder``. Nothing is read or written yet: the file is made when
-    it is first asked for something, and the schema is looked at by ``prepare``.
+    Args:
+        url: the address: ``sqlite:///watch.db`` or ``postgresql://…``.
+        folder: the folder for a relative path; by default, the current one.
+
+    Raises:
+        ConfigError: the address is invalid.
     """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise _refused() from None  # the error has a part of the address in it
+        raise _invalid_address() from None  # the original error contains a part of the address
     if parsed.get_backend_name() == "sqlite":
         return Store(sqlite_engine(parsed, folder))
     if parsed.get_backend_name() == "postgresql":
         return Store(postgresql_engine(parsed))
-    raise _refused()
+    raise _invalid_address()
 
 
 def insert(connection: Connection, table: Table) -> Any:
-    """An ``INSERT`` that knows ``on_conflict_do_update``: both databases write it alike."""
+    """Return an ``INSERT`` with ``on_conflict_do_update``, which both databases have."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
-def _refused() -> ConfigError:
-    """The address is not shown: there may be a password in it."""
+def _invalid_address() -> ConfigError:
+    # The address is not shown, because it may contain a password.
     return ConfigError(
-        "this is not a database that the watch knows",
+        "this is not a database that certpin supports",
         key="store",
         fix="sqlite:///watch.db, or postgresql://USER@HOST/NAME",
     )

@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 # For each reason: the problem and the fix. docs/watch-operations.md describes each of them.
 REASONS: dict[str, tuple[str, str]] = {
     "away": (
-        "the database cannot be reached, or lets nobody in under this address",
-        "start it; check the address in store, the user and the password; look at its log",
+        "the database cannot be reached, or refuses the login of this address",
+        "start it; check the address in store, the user and the password; read its log",
     ),
     "busy": (
-        "the database had no time",
-        "try again; if it goes on, look for what holds it: a long transaction, too many clients",
+        "the database was busy for too long",
+        "try again; if it continues, find what blocks it: a long transaction, too many clients",
     ),
     "damaged": (
         "the file is not a database, or is damaged",
         "name another file, or restore a back-up: docs/watch-operations.md says how",
     ),
-    "disk": ("the disk of the database fails", "look at the system's log"),
-    "failed": ("the database refused what it was asked", "this is a mistake in certpin: report it"),
-    "full": ("the disk of the database is full", "make room: docs/watch-operations.md says how"),
+    "disk": ("the disk of the database fails", "read the system's log"),
+    "failed": ("the database refused a statement", "this is a bug in certpin: report it"),
+    "full": ("the disk of the database is full", "free space: docs/watch-operations.md says how"),
     "refused": (
-        "the database gives the user no right to it",
-        "check the rights of the user in the address in store",
+        "the user of the database lacks a permission",
+        "check the permissions of the user in the address in store",
     ),
     "schema": (
-        "the database has not the tables of this version of certpin",
+        "the tables of the database are not those of this version of certpin",
         "certpin watch migrate",
     ),
     "unwritable": (
         "the database cannot be written to",
-        "check path and rights; the folder of the file must be writable, too",
+        "check the path and the permissions; the folder of the file must be writable, too",
     ),
 }
 

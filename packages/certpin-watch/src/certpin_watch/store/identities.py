@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, LargeBinary, MetaData, Table, delete, func, select, text, update
 
 from certpin_watch.store.engine import insert
-from certpin_watch.store.tables.columns import moment
+from certpin_watch.store.tables.columns import timestamp
 from certpin_watch.store.tables.reports import IDENTITY_HOURS, REPORT_IDENTITIES
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ _PERMANENT_PARTITIONS = [
         name,
         MetaData(),
         Column("identity", LargeBinary, primary_key=True),
-        moment("received_at"),
+        timestamp("received_at"),
     )
     for name in (UNDATED, REST)
 ]
 
-# How long the collector may wait for a change of the partitions. If a backup reads for longer,
+# How long the collector may wait for a change of the partitions. If a back-up reads for longer,
 # the next round of retention tries again.
 _LOCK_TIMEOUT = "1s"
 _PARTITIONS = """

@@ -1,15 +1,15 @@
-"""Leases: what only one process at a time may do, and for how long it may go on without asking.
+"""Leases: work that only one process may do at a time.
 
-A lease ends by itself, so that a holder which died blocks nobody for long. That makes it a promise
-about time, and clocks differ and processes stop: whoever has one
+A lease expires by itself, so that a holder that died doesn't block others for long. Clocks differ
+and processes are suspended, so a holder must follow three rules:
 
-1. takes it in a transaction, and renews it before half of its time is over;
-2. stops when ``good_at`` says so, which is ``MARGIN`` seconds before others may take it;
-3. calls ``confirm`` in each transaction whose writing must not be done by two: that one holds
-   whatever the clocks say, for the row of the lease is locked until the transaction ends.
+1. Take the lease in a transaction, and renew it before half of its time is over.
+2. Stop when ``Lease.is_valid_at`` is False, which is ``MARGIN`` seconds before others may take it.
+3. Call ``confirm`` in each transaction that two processes must not both write. This is safe
+   whatever the clocks show, because the lease's row is locked until the transaction ends.
 
-NOT checked: that the machines' clocks agree to within ``MARGIN`` seconds. Where they do not, two
-may work at once for a while, and ``confirm`` alone keeps one of them from writing.
+NOT checked: that the machines' clocks agree to within ``MARGIN`` seconds. If they don't, two
+processes may work at the same time for a while. Then only ``confirm`` prevents double writes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import case, or_, select, update
 
 from certpin_watch.store.engine import insert
 from certpin_watch.store.tables.service import LEASES
@@ -25,44 +25,57 @@ from certpin_watch.store.tables.service import LEASES
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
-MARGIN = 5  # seconds that clocks may differ by
-_AHEAD = 600  # seconds beyond one's own term that a lease of a good clock never holds for
+MARGIN = 5  # seconds by which clocks may differ
+_MAX_AHEAD = 600  # seconds after the end of a new lease in which one from a correct clock ends
 
 
 @dataclass(frozen=True)
 class Lease:
-    """That ``holder`` may do what is called ``name`` until a moment, for the ``term``-th time."""
+    """The right of ``holder`` to do the work ``name``, until a time.
+
+    ``until`` is in seconds since 1970. ``term`` rises by one with each change of holder, and if a
+    holder takes the lease again after it expired.
+    """
 
     name: str
     holder: str
     until: int
     term: int
 
-    def good_at(self, now: int) -> bool:
-        """Whether the holder may still go on, by its own clock."""
+    def is_valid_at(self, now: int) -> bool:
+        """Return True if the holder may continue, by its own clock."""
         return now < self.until - MARGIN
 
 
 def take(connection: Connection, name: str, holder: str, now: int, seconds: int) -> Lease | None:
-    """Take a lease that is free or past its time, or renew one's own; ``None``: another has it.
+    """Take a lease that is free or expired, or renew the holder's own.
 
-    ``holder`` has to be unique to a process, and not only to a machine. One that would hold for
-    longer than any process asks for was taken while the clock ran ahead: it is free, or nobody
-    would do the work until that moment comes, if its holder died before the clock was put right.
+    A lease that ends later than any process asks for was taken while the clock ran ahead. It counts
+    as free: if its holder died before the clock was corrected, the work would stop until then.
+
+    Args:
+        connection: a transaction that may write.
+        name: the work.
+        holder: the process. It must be unique to the process, not only to the machine.
+        now: seconds since 1970.
+        seconds: the time until the lease expires.
+
+    Returns:
+        The lease; None if another process has it.
     """
     new = insert(connection, LEASES).values(name=name, holder=holder, until=now + seconds, term=1)
-    went_on = (LEASES.c.holder == holder) & (LEASES.c.until > now)
+    continued = (LEASES.c.holder == holder) & (LEASES.c.until > now)
     statement = new.on_conflict_do_update(
         index_elements=[LEASES.c.name],
         set_={
             "holder": holder,
             "until": now + seconds,
-            "term": case((went_on, LEASES.c.term), else_=LEASES.c.term + 1),
+            "term": case((continued, LEASES.c.term), else_=LEASES.c.term + 1),
         },
         where=or_(
             LEASES.c.holder == holder,
             LEASES.c.until <= now,
-            LEASES.c.until > now + seconds + _AHEAD,
+            LEASES.c.until > now + seconds + _MAX_AHEAD,
         ),
     ).returning(LEASES.c.term)
     term = connection.execute(statement).scalar_one_or_none()
@@ -70,32 +83,30 @@ def take(connection: Connection, name: str, holder: str, now: int, seconds: int)
 
 
 def renew(connection: Connection, lease: Lease, now: int, seconds: int) -> Lease | None:
-    """Hold on to it; ``None`` where it was past its time: what was begun under it must stop."""
-    statement = update(LEASES).where(_mine(lease), LEASES.c.until > now)
+    """Extend a lease. Return None if it expired: then stop the work that it allowed."""
+    statement = update(LEASES).where(_is_mine(lease), LEASES.c.until > now)
     done = connection.execute(statement.values(until=now + seconds))
     return replace(lease, until=now + seconds) if done.rowcount else None
 
 
 def release(connection: Connection, lease: Lease) -> None:
-    """Let go, so that another need not wait. One that another has by now stays as it is.
+    """End a lease, so that another process needn't wait. One that changed hands is not changed.
 
-    The row stays: its term has to rise.
+    The row is kept, because its term must rise.
     """
-    connection.execute(update(LEASES).where(_mine(lease)).values(until=0))
+    connection.execute(update(LEASES).where(_is_mine(lease)).values(until=0))
 
 
 def confirm(connection: Connection, lease: Lease) -> bool:
-    """Whether nobody took it since. Until this transaction (a ``write``) ends, nobody can."""
-    found = select(LEASES.c.term).where(_mine(lease)).with_for_update()
+    """Return True if no other process took the lease.
+
+    Until this transaction (a ``write``) ends, no other process can take it.
+    """
+    found = select(LEASES.c.term).where(_is_mine(lease)).with_for_update()
     return connection.execute(found).first() is not None
 
 
-def forget(connection: Connection, before: int) -> None:
-    """Remove leases that nobody has taken since a moment: names that are no longer used."""
-    connection.execute(delete(LEASES).where(LEASES.c.until < before))
-
-
-def _mine(lease: Lease) -> ColumnElement[bool]:
+def _is_mine(lease: Lease) -> ColumnElement[bool]:
     return (
         (LEASES.c.name == lease.name)
         & (LEASES.c.holder == lease.holder)

@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""PostgreSQL: connections, timeouts, and settings of the server that could lose reports."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
-
-# Of each connection. The time-outs are in milliseconds.
+# Of each session. The timeouts are in milliseconds.
 _SETTINGS = {
-    "synchronous_commit": "on",  # a report is answered after it; `off` would lose it in a crash
+    "synchronous_commit": "on",  # a report is answered after the commit; `off` could lose it
     "statement_timeout": "30000",
     "lock_timeout": "20000",
-    "idle_in_transaction_session_timeout": "60000",  # a stopped process holds up nobody for long
+    "idle_in_transaction_session_timeout": "60000",  # a suspended process must not block others
     "timezone": "UTC",
     "client_encoding": "UTF8",
 }
 
-# A server that is gone without a word is noticed: of libpq, in seconds (the last: milliseconds).
-_REACHING = {
+# Options of libpq, so that a server that disappears is detected. In seconds; tcp_user_timeout is in
+# milliseconds.
+_CONNECT_ARGS = {
     "connect_timeout": "5",
     "keepalives_idle": "20",
     "keepalives_interval": "5",
@@ -35,24 +35,28 @@ _REACHING = {
     "application_name": "certpin watch",
 }
 
-# The setting, the value that is weak, and what it means (PostgreSQL's documentation, 19.5).
-_WEAK = (
+# A setting, its risky value, and the consequence (PostgreSQL's documentation, section 19.5).
+_RISKY_SETTINGS = (
     ("fsync", "off", "a loss of power may destroy the database, with all that was answered"),
     ("full_page_writes", "off", "a loss of power may destroy pages that cannot be restored"),
-    # The watch sets it for its own sessions; a pooler in between may lose that.
+    # The service sets it for its sessions; a connection pooler may lose that.
     ("synchronous_commit", "off", "reports that were answered a moment before a crash are lost"),
 )
 
 
 def postgresql_engine(url: URL) -> Engine:
-    """An engine on psycopg. Raises ``ConfigError``."""
+    """Return an engine that uses psycopg. Nothing is connected yet.
+
+    Raises:
+        ConfigError: the address is invalid or insecure, or the driver isn't installed.
+    """
     _check(url)
     try:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args={k: v for k, v in _REACHING.items() if k not in url.query},
-            hide_parameters=True,  # what is in a statement is not in its error
-            pool_pre_ping=True,  # a server that was started anew is noticed before it is asked
+            connect_args={k: v for k, v in _CONNECT_ARGS.items() if k not in url.query},
+            hide_parameters=True,  # keep the values of statements out of errors
+            pool_pre_ping=True,  # detect a restarted server before a statement is sent
             pool_size=5,
             max_overflow=10,
             pool_timeout=10,
@@ -66,8 +70,56 @@ def postgresql_engine(url: URL) -> Engine:
     return engine
 
 
+def risky_settings(connection: Connection) -> tuple[str, ...]:
+    """Return a sentence for each setting of the server that could lose stored data.
+
+    SQLite's settings are the service's own (``sqlite``), so there are none. NOT checked: what a
+    disk, a virtual machine or a file system does on ``fsync``.
+    """
+    if connection.dialect.name == "sqlite":
+        return ()
+    columns = ", ".join(f"current_setting('{name}')" for name, _, _ in _RISKY_SETTINGS)
+    values = connection.execute(text(f"SELECT {columns}")).one()  # the names are constants
+    return tuple(
+        f"PostgreSQL runs with {name} = {risky}: {consequence}"
+        for (name, risky, consequence), value in zip(_RISKY_SETTINGS, values, strict=True)
+        if value == risky
+    )
+
+
+def _check(url: URL) -> None:
+    """Refuse an address with a truncated password, or one that allows clear text."""
+    if "@" in (url.host or ""):
+        # The host is not shown, because it is the rest of a password.
+        raise ConfigError(
+            "there are two @ in the address",
+            key="store",
+            fix="write @ in a user or a password as %40, and : as %3A",
+        )
+    if not _is_local(url) and "sslmode" not in url.query:
+        # By default, libpq falls back to clear text if an attacker on the network asks for it.
+        raise ConfigError(
+            "the address does not say whether the connection to the database is encrypted",
+            key="store",
+            fix="add ?sslmode=verify-full&sslrootcert=FILE; or ?sslmode=disable, "
+            "if the network itself is trusted",
+        )
+
+
+def _is_local(url: URL) -> bool:
+    """Return True if every connection stays on this machine: loopback, or a socket's folder."""
+    hosts = url.query.get("host") or url.host or ""
+    lists = [hosts] if isinstance(hosts, str) else list(hosts)
+    return all(_is_local_host(host) for hosts in lists for host in hosts.split(","))
+
+
+def _is_local_host(host: str) -> bool:
+    name = host.partition(":")[0] if host.count(":") == 1 else host
+    return not name or name.startswith("/") or is_local_only(name)
+
+
 def _configure(connection: Any, _: object) -> None:
-    # By SET, and not as options of the start: poolers in front of PostgreSQL refuse those.
+    # With SET instead of options at connect, because connection poolers refuse those.
     connection.autocommit = True
     for name, value in _SETTINGS.items():
         connection.execute(f"SET {name} = '{value}'")
@@ -77,10 +129,11 @@ def _configure(connection: Any, _: object) -> None:
 
 @cache
 def _text_dumper() -> Any:
-    """PostgreSQL has no text with a NUL, and no database has half a pair of UTF-16.
+    """Return a class that replaces characters that PostgreSQL can't store.
 
-    Whoever types one into a form, or into the banner of a server, must stop nothing with it: it is
-    kept, or looked for, with the sign for "no character" instead. SQLite keeps a NUL as it is.
+    PostgreSQL stores no NUL, and no database stores half of a UTF-16 surrogate pair. Someone may
+    send these in a form, or in the banner of a server. Each is stored, or searched for, as
+    U+FFFD instead of failing the statement. SQLite stores a NUL as it is.
     """
     from psycopg.types.string import StrDumperUnknown
 
@@ -94,47 +147,3 @@ def _text_dumper() -> Any:
 def _storable(value: str) -> str:
     whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _check(url: URL) -> None:
-    """Look at what would be found out late, or never: a cut password, and a way that is open."""
-    if "@" in (url.host or ""):
-        # Nothing of it is shown: this is the rest of a password.
-        raise ConfigError(
-            "there are two @ in the address",
-            key="store",
-            fix="write @ in a user or a password as %40, and : as %3A",
-        )
-    if not _is_local(url) and "sslmode" not in url.query:
-        # libpq's own default falls back to clear text where somebody on the way asks for it.
-        raise ConfigError(
-            "the address does not say whether the way to the database is protected",
-            key="store",
-            fix="add ?sslmode=verify-full&sslrootcert=FILE; or ?sslmode=disable, "
-            "where the network itself is trusted",
-        )
-
-
-def _is_local(url: URL) -> bool:
-    """Whether the way never leaves this machine: loopback, or a socket's folder."""
-    hosts = url.query.get("host") or url.host or ""
-    names = [hosts] if isinstance(hosts, str) else list(hosts)
-    return all(_is_near(name) for each in names for name in each.split(","))
-
-
-def _is_near(host: str) -> bool:
-    name = host.partition(":")[0] if host.count(":") == 1 else host
-    return not name or name.startswith("/") or is_local_only(name)
-
-
-def weaknesses(connection: Connection) -> tuple[str, ...]:
-    """A sentence for each; none where all is as it should be."""
-    if connection.dialect.name == "sqlite":
-        return ()
-    asked = ", ".join(f"current_setting('{name}')" for name, _, _ in _WEAK)
-    values = connection.execute(text(f"SELECT {asked}")).one()  # names from above
-    return tuple(
-        f"PostgreSQL runs with {name} = {weak}: {meaning}"
-        for (name, weak, meaning), value in zip(_WEAK, values, strict=True)
-        if value == weak
-    )

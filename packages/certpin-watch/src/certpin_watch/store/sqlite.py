@@ -1,4 +1,7 @@
-"""TODO: one docstring."""
+"""SQLite: connections to one file, and a copy of that file while it is in use.
+
+The file belongs to the user that runs the service, and no other user can read it.
+"""
 
 from __future__ import annotations
 
@@ -23,57 +26,74 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
+BUSY = 30.0  # seconds for which a process waits for the lock of another writer
+_RETRY = 0.01  # seconds until a lock is requested again
 
-BUSY = 30.0  # seconds that one process waits for another that writes
-_TURN = 0.01  # seconds until a lock is asked for again
-
-# Settings of the file, which keeps them. Setting auto_vacuum takes the lock of the writer, even if
-# nothing changes, so a connection to a file in WAL mode leaves them out. They are in this order
-# because auto_vacuum only takes effect in an empty file, and WAL mode writes its first page.
+# Settings that the file keeps. Setting auto_vacuum takes the write lock even if nothing changes, so
+# a connection to a file in WAL mode leaves them out. They are in this order because auto_vacuum
+# only takes effect in an empty file, and WAL mode writes its first page.
 _FILE_SETTINGS = (
-    "auto_vacuum = INCREMENTAL",  # what is deleted can be given back, a few pages at a time
+    "auto_vacuum = INCREMENTAL",  # free pages can be returned, a few at a time
     "journal_mode = WAL",  # pages are read while reports are written
 )
 _CONNECTION_SETTINGS = (
-    # Durable at COMMIT, and a report is answered after it: in WAL mode, NORMAL writes through at
-    # a checkpoint only, and a power cut takes what was told to be safe.
+    # Durable at COMMIT, because a report is answered after it: in WAL mode, NORMAL syncs only at a
+    # checkpoint, and a power cut loses reports that were acknowledged.
     "synchronous = FULL",
-    "fullfsync = ON",  # macOS leaves what fsync was given in the disk's own memory otherwise
-    "secure_delete = ON",  # what is past its time is overwritten, and not only forgotten
+    "fullfsync = ON",  # on macOS, fsync otherwise leaves data in the disk's cache
+    "secure_delete = ON",  # expired data is overwritten, not only unlinked
     "foreign_keys = ON",
-    "trusted_schema = OFF",  # a file that was restored may have been made by anybody
+    "trusted_schema = OFF",  # a restored file may come from anywhere
     "cell_size_check = ON",
-    "temp_store = MEMORY",  # nothing of a report lies in /tmp
-    f"journal_size_limit = {64 * 1024 * 1024}",  # one long read does not leave a large WAL behind
+    "temp_store = MEMORY",  # no part of a report is written to /tmp
+    f"journal_size_limit = {64 * 1024 * 1024}",  # one long read leaves no large WAL behind
 )
+_SIDE_FILES = ("-journal", "-wal", "-shm")  # SQLite's files beside a database in use
 
 
 def sqlite_engine(url: URL, folder: Path | None) -> Engine:
-    """An engine whose transactions begin where they are told to. Raises ``ConfigError``."""
+    """Return an engine with explicit transactions. The file is not opened yet.
+
+    Args:
+        url: the address, as in ``sqlite:///watch.db``.
+        folder: the folder for a relative path; by default, the current one.
+
+    Raises:
+        ConfigError: the address is not that of a file.
+    """
     path = _path(url, folder)
     engine = create_engine(
         url.set(database=str(path), drivername="sqlite"),
         creator=lambda: connect(path),
-        hide_parameters=True,  # what is in a statement is not in its error
+        hide_parameters=True,  # keep the values of statements out of errors
     )
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection with every setting of the watch. Raises ``sqlite3.Error``.
+def path_of(engine: Engine) -> Path:
+    """Return the file of an SQLite engine."""
+    return Path(str(engine.url.database))
 
-    A new file is for its owner alone (mode 600), and so are the two that SQLite puts beside it.
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a connection with all settings of the service.
+
+    A new file, and the two that SQLite creates beside it, can be read by their owner only (mode
+    600).
+
+    Raises:
+        sqlite3.Error: the file can't be opened.
     """
-    # Only a file that nobody has can be opened here: closing a descriptor of one that SQLite has
-    # open in this process would drop its locks (https://www.sqlite.org/howtocorrupt.html).
+    # Only a new file may be opened here: closing a descriptor of a file that SQLite has open in
+    # this process would drop its locks (https://www.sqlite.org/howtocorrupt.html).
     with suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=BUSY,
-        isolation_level=None,  # the engine begins transactions, and not Python's module
+        isolation_level=None,  # the engine begins transactions, not Python's module
         check_same_thread=False,  # the pool gives a connection to one thread at a time
     )
     try:
@@ -87,9 +107,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _set(connection: sqlite3.Connection, setting: str) -> None:
-    """Change a setting. Who changes to WAL mode is refused a lock that another one has, and not
-    made to wait for it (https://www.sqlite.org/c3ref/busy_handler.html): several that open a new
-    file at once take turns here.
+    """Change a setting. Wait for the lock if several processes open a new file at once.
+
+    SQLite doesn't wait by itself when it changes to WAL mode
+    (https://www.sqlite.org/c3ref/busy_handler.html).
     """
     until = time.monotonic() + BUSY
     while True:
@@ -98,21 +119,16 @@ def _set(connection: sqlite3.Connection, setting: str) -> None:
         except sqlite3.OperationalError as exc:
             if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                 raise
-            time.sleep(_TURN)
+            time.sleep(_RETRY)
         else:
             return
-
-
-def path_of(engine: Engine) -> Path:
-    """The file of an SQLite engine."""
-    return Path(str(engine.url.database))
 
 
 def _begin(connection: Connection) -> None:
     reads = bool(connection.get_execution_options().get("certpin_reads"))
     raw: Any = connection.connection.driver_connection
     raw.execute(f"PRAGMA query_only = {int(reads)}")
-    # A writer takes the lock at once: one that has read first cannot wait for it.
+    # A writer takes the lock at once: a transaction that has read first can't wait for it.
     raw.execute("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
@@ -126,47 +142,47 @@ def _path(url: URL, folder: Path | None) -> Path:
         raise ConfigError(
             f"{printable(str(path))} cannot be a database",
             key="store",
-            fix="name a file, in a folder that is there",
+            fix="name a file in an existing folder",
         )
     return path
 
 
-_BESIDE = ("-journal", "-wal", "-shm")  # what SQLite puts beside a database in use
-
-
 def copy_sqlite(source: Path, target: Path) -> None:
-    """Copy the database as it is at one moment. Writers go on meanwhile (WAL mode).
+    """Copy a database as it is at one moment. Writers continue meanwhile (WAL mode).
 
-    Raises ``ConfigError`` if the target cannot be written, and ``StoreError`` if the source cannot
-    be read or is damaged.
+    Raises:
+        ConfigError: the target can't be written.
+        StoreError: the source can't be read or is damaged, or another process writes the target.
     """
-    with written_whole(target) as part, _store_errors(), closing(_open_part(part)) as new:
-        with closing(_connect_to_read(source)) as old:
-            # All pages in one step: a reader's view of one moment. In several, each writer of
-            # another process would make it begin again.
+    with replaced_file(target) as part, _store_errors(), closing(_open_part(part)) as new:
+        with closing(_open_read_only(source)) as old:
+            # All pages in one step, a reader's view of one moment. With several steps, each write
+            # of another process would restart the copy.
             old.backup(new)
-        # One file, that needs no other beside it and can be read where nothing can be written.
+        # A single file without others beside it, which can be read in a read-only folder.
         new.execute("PRAGMA journal_mode = DELETE")
         _check(new)
 
 
 @contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A file that gets the name ``target`` when the block ends without an error (mode 600).
+def replaced_file(target: Path) -> Iterator[Path]:
+    """Yield a file (mode 600) that replaces ``target`` when the block ends without an error.
 
-    What is there until then is one file beside it, ``.NAME.part``; one that a crash left behind is
-    written over. Raises ``ConfigError`` where it cannot be written, ``StoreError`` where somebody
-    else writes it now.
+    Until then it is ``.NAME.part`` in the same folder. One that a crash left behind is overwritten.
+
+    Raises:
+        ConfigError: the file can't be written, or is a database in use.
+        StoreError: another process is writing it.
     """
     _refuse_in_use(target)
     part = target.with_name(f".{target.name}.part")
-    descriptor = _claim(part, target)
+    descriptor = _lock_part(part, target)
     try:
-        _remove_helpers(part)
+        _remove_side_files(part)
         os.ftruncate(descriptor, 0)
         os.fchmod(descriptor, 0o600)
         yield part
-        with _unwritable(target):
+        with _write_errors(target):
             os.fsync(descriptor)
             part.replace(target)
             sync_folder(target.parent)
@@ -175,12 +191,11 @@ def written_whole(target: Path) -> Iterator[Path]:
             part.unlink()
         raise
     finally:
-        _remove_helpers(part)
+        _remove_side_files(part)
         os.close(descriptor)
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing. Raises ``sqlite3.Error``."""
+def _open_read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
@@ -188,22 +203,22 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    # A restored file may come from elsewhere, with views and triggers that call functions.
+    # A restored file may come from anywhere, with views and triggers that call functions.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
 
 
 def _open_part(part: Path) -> sqlite3.Connection:
-    """A connection to a file that nobody else has, and that is thrown away if anything fails."""
+    """Open a file that only this process uses, and that is deleted if anything fails."""
     connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
-        connection.execute(f"PRAGMA {setting}")  # written through at the end, all at once
+        connection.execute(f"PRAGMA {setting}")  # the file is synced once, at the end
     return connection
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Raise ``StoreError`` if SQLite finds anything wrong with a file."""
+    """Raise ``StoreError`` if SQLite finds damage."""
     found = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != ("ok",):
         raise store_error("damaged")
@@ -211,7 +226,6 @@ def _check(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def _store_errors() -> Iterator[None]:
-    """Raise ``StoreError`` for what SQLite says."""
     try:
         yield
     except sqlite3.Error as exc:
@@ -219,40 +233,40 @@ def _store_errors() -> Iterator[None]:
 
 
 def _refuse_in_use(target: Path) -> None:
-    """A database that somebody has open must not be replaced: its WAL would not fit any more."""
-    if any(target.with_name(target.name + ending).exists() for ending in _BESIDE):
+    """Refuse to replace an open database: its WAL would not match any more."""
+    if any(target.with_name(target.name + ending).exists() for ending in _SIDE_FILES):
         raise ConfigError(f"{printable(str(target))} is a database in use", fix="name another file")
 
 
-def _claim(part: Path, target: Path) -> int:
-    """Open the part, and lock it: whoever has the lock is alive, and writes it."""
-    with _unwritable(target):
+def _lock_part(part: Path, target: Path) -> int:
+    """Open and lock the part: a process that has the lock is running, and writes it."""
+    with _write_errors(target):
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with suppress(OSError):
-        # Another process may have finished the part between opening and locking it.
+        # Another process may have renamed the part after it was opened here.
         if locks.try_lock(descriptor) and os.fstat(descriptor).st_ino == part.stat().st_ino:
             return descriptor
     os.close(descriptor)
     raise StoreError(
-        f"{printable(str(target))} is being written by somebody else",
+        f"{printable(str(target))} is being written by another process",
         reason="busy",
         fix="wait for it, or name another file",
     )
 
 
 @contextmanager
-def _unwritable(target: Path) -> Iterator[None]:
+def _write_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
         raise ConfigError(
             f"{printable(str(target))} cannot be written: {exc.strerror or exc}",
-            fix="name a file in a folder that can be written to, and has room",
+            fix="name a file in a folder that is writable and has free space",
         ) from exc
 
 
-def _remove_helpers(part: Path) -> None:
-    """What SQLite left beside a part, if it was killed: it would be played back into the next."""
-    for ending in _BESIDE:
+def _remove_side_files(part: Path) -> None:
+    """Remove files of a killed SQLite: they would be applied to the next part."""
+    for ending in _SIDE_FILES:
         with suppress(OSError):
             part.with_name(part.name + ending).unlink()

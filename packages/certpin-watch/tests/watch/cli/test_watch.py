@@ -30,7 +30,7 @@ def test_backup_commands_point_to_the_tools_of_the_database(run: Run, command: s
 
 def test_check_changes_nothing_and_reports_by_its_exit_code(run: Run) -> None:
     assert run("watch", "migrate", "--check").code == 1
-    assert "Made" in run("watch", "migrate").out
+    assert "Created" in run("watch", "migrate").out
     assert run("watch", "migrate", "--check").code == 0
     assert "nothing to do" in run("watch", "migrate").out
 

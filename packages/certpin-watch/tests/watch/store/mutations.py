@@ -61,7 +61,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a lease of the future holds up nobody",
         "leases.py",
-        "            LEASES.c.until > now + seconds + _AHEAD,\n",
+        "            LEASES.c.until > now + seconds + _MAX_AHEAD,\n",
         "",
         "leases.py::test_a_lease_of_a_clock_that_ran_ahead_is_free_once_it_was_put_right[sqlite]",
     ),

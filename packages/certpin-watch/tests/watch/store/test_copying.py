@@ -91,7 +91,7 @@ def test_a_database_in_use_is_no_target(source: Path, tmp_path: Path) -> None:
 
 def test_a_copy_that_another_process_writes_is_left_alone(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
-    with sqlite.written_whole(target) as part:
+    with sqlite.replaced_file(target) as part:
         part.write_bytes(b"theirs")
         with pytest.raises(StoreError) as refused:
             copy_sqlite(source, target)

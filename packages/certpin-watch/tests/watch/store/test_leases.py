@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from sqlalchemy import delete
 
 from certpin_watch.store import leases, open_store
 from certpin_watch.store.leases import MARGIN, Lease
 from certpin_watch.store.tables import METADATA
+from certpin_watch.store.tables.service import LEASES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,7 @@ def test_a_lease_past_its_time_goes_to_whoever_asks_and_the_old_holder_is_out(
     store: Store,
 ) -> None:
     mine = _taken(store, ME, 1000)
-    assert not mine.good_at(1000 + LONG - MARGIN)  # I stop before you may begin
+    assert not mine.is_valid_at(1000 + LONG - MARGIN)  # I stop before you may begin
     yours = _taken(store, YOU, 1000 + LONG)
     with store.write() as connection:
         assert leases.renew(connection, mine, 1001, LONG) is None
@@ -73,14 +75,6 @@ def test_a_lease_of_a_clock_that_ran_ahead_is_free_once_it_was_put_right(store: 
     _taken(store, ME, 1000 + 3600)
     assert _take(store, YOU, 1000 + 3600 - 30) is None  # clocks may differ
     assert _taken(store, YOU, 1000).until == 1000 + LONG
-
-
-def test_names_that_nobody_uses_are_forgotten(store: Store) -> None:
-    _taken(store, ME, 1000)
-    with store.write() as connection:
-        leases.forget(connection, 1000)
-        leases.forget(connection, 9000)
-    assert _taken(store, YOU, 1001).term == 1
 
 
 def test_of_many_threads_at_once_one_gets_it(store: Store) -> None:
@@ -130,7 +124,7 @@ class Holders(RuleBasedStateMachine):
         self.now = 1000
         self.held: dict[str, Lease] = {}
         with self.store.write() as connection:
-            leases.forget(connection, 10**12)
+            connection.execute(delete(LEASES))
 
     @rule(who=st.sampled_from("abc"), seconds=st.integers(MARGIN + 1, 90))
     def take(self, who: str, seconds: int) -> None:
@@ -163,7 +157,7 @@ class Holders(RuleBasedStateMachine):
         self.check()
 
     def check(self) -> None:
-        good = [who for who, lease in self.held.items() if lease.good_at(self.now)]
+        good = [who for who, lease in self.held.items() if lease.is_valid_at(self.now)]
         assert len(good) <= 1
         with self.store.write() as connection:
             sure = [who for who, each in self.held.items() if leases.confirm(connection, each)]

@@ -201,7 +201,7 @@ def test_a_database_of_somebody_else_is_refused_and_left_alone(bare: Store) -> N
     with bare.write() as connection:
         connection.execute(text("CREATE TABLE customers (name TEXT)"))
     before = _described(bare)
-    with pytest.raises(StoreError, match="not those of certpin's watch"):
+    with pytest.raises(StoreError, match="tables of another program"):
         migrate(bare)
     assert _described(bare) == before
 

@@ -8,7 +8,7 @@ import pytest
 
 from certpin.errors import StoreError
 from certpin_watch.store.failures import StoreHealth, store_error
-from certpin_watch.store.postgresql import weaknesses
+from certpin_watch.store.postgresql import risky_settings
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -54,10 +54,10 @@ def test_after_damage_nothing_is_written(sqlite_store: Store) -> None:
 def test_settings_of_postgresql_that_may_lose_reports_are_told(postgres_store: Store) -> None:
     """The one of the tests runs without ``fsync``."""
     with postgres_store.read() as connection:
-        (found,) = weaknesses(connection)
+        (found,) = risky_settings(connection)
     assert found.startswith("PostgreSQL runs with fsync = off")
 
 
 def test_those_of_sqlite_are_the_watchs_own(sqlite_store: Store) -> None:
     with sqlite_store.read() as connection:
-        assert weaknesses(connection) == ()
+        assert risky_settings(connection) == ()

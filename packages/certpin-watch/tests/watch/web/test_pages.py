@@ -336,7 +336,7 @@ def test_the_window_and_what_is_not_deleted_are_on_the_page_about(
         with watch.store.write() as connection:
             record_sweep(connection, "audit", now)
     assert "Retention of audit</dt><dd>last complete never" in page
-    assert "Old rows of audit are not deleted: the database had no time." in page
+    assert "Old rows of audit are not deleted: the database was busy for too long." in page
     assert "too short" in page
     assert "A repeated report is recognised for 3.0 days, but clients send one again" in page
 

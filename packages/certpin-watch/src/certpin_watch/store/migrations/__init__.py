@@ -1,1 +1,1 @@
-"""The revisions of the schema: ``versions`` has a file each, which alembic runs in their order."""
+"""The revisions of the schema: Alembic runs the files of ``versions`` in order."""

@@ -11,7 +11,7 @@ from sqlalchemy import func, or_, select
 
 from certpin_watch.auth.roles import WORKER, location_of
 from certpin_watch.store.clock_guard import stored_state
-from certpin_watch.store.postgresql import weaknesses
+from certpin_watch.store.postgresql import risky_settings
 from certpin_watch.store.queries.base import (
     DEFAULT_THRESHOLDS,
     Thresholds,
@@ -148,7 +148,7 @@ def freshness(
         report_queue(connection, now),
         capacity(connection, now, limits.intake).parts,
         unwritable,
-        weaknesses(connection),
+        risky_settings(connection),
         to_datetime_or_none(belief.held_until) if belief else None,
         workers(connection, now),
         sweeps(connection, now),

@@ -1,21 +1,22 @@
-"""What is wrong, who was told, and what is kept quiet."""
+"""Alerts, their events and notifications, and silences."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Table
 
-from certpin_watch.store.tables.columns import METADATA, count, moment, number, text
+from certpin_watch.store.tables.columns import METADATA, counter, row_id, text, timestamp
 
-# One trouble from when it was first seen to when it was gone. `key` is its rule and what it is
-# about; `details` is JSON. `clients` is how many it touches, NULL where nobody knows. `gone_at` is
-# since when it is not seen, while it is waited whether it stays away. `told_at` is when anybody was
-# last to be told, `peak` the severity then, `told_clients` how many it touched. `quiet` is empty,
-# `silenced` or `maintenance`. `flaps` is how often it has come back soon after it was gone.
-# `acknowledged_at` is when a person took it on, `acknowledged_by` who; NULL and empty until then.
+# A problem, from its first detection until it is resolved. `key` is the rule and the subject;
+# `details` is JSON. `clients` is the number of affected clients, NULL if it isn't known. `gone_at`
+# is when the problem was no longer detected; the alert resolves if it doesn't return for a while.
+# `told_at` is when a notification was last due, `peak` the severity at that time, `told_clients`
+# the number of affected clients. `quiet` is empty, `silenced` or `maintenance`. `flaps` is the
+# number of times that the problem returned soon after it was gone. `acknowledged_at` and
+# `acknowledged_by` are when, and by which person, it was acknowledged; NULL and empty until then.
 ALERTS = Table(
     "alerts",
     METADATA,
-    number(),
+    row_id(),
     text("key"),
     text("rule"),
     text("severity"),
@@ -25,67 +26,67 @@ ALERTS = Table(
     text("command"),
     text("details"),
     Column("clients", BigInteger, nullable=True),
-    moment("opened_at"),
-    moment("last_at"),
-    moment("resolved_at", nullable=True),
-    moment("told_at", nullable=True),
-    count("repeats"),
-    moment("gone_at", nullable=True),
+    timestamp("opened_at"),
+    timestamp("last_at"),
+    timestamp("resolved_at", nullable=True),
+    timestamp("told_at", nullable=True),
+    counter("repeats"),
+    timestamp("gone_at", nullable=True),
     text("peak", server_default=""),
     text("quiet", server_default=""),
     Column("told_clients", BigInteger, nullable=True),
     Column("flaps", BigInteger, nullable=False, server_default="0"),
-    moment("acknowledged_at", nullable=True),
+    timestamp("acknowledged_at", nullable=True),
     text("acknowledged_by", server_default=""),
     Index(None, "key", "resolved_at"),
     Index(None, "resolved_at"),
     Index(None, "host", "resolved_at"),
 )
 
-# What became of an alert, in order: opened, repeated, escalated, resumed, resolved, silenced,
-# maintenance, acknowledged, unacknowledged; and told or untold, with the service in `who`.
+# The history of an alert: opened, repeated, escalated, resumed, resolved, silenced, maintenance,
+# acknowledged, unacknowledged; and told or untold, with the notification service in `who`.
 ALERT_EVENTS = Table(
     "alert_events",
     METADATA,
-    number(),
+    row_id(),
     Column("alert", BigInteger, nullable=False, index=True),
-    moment("at"),
+    timestamp("at"),
     text("what"),
     text("who"),
     text("note"),
 )
 
-# Nobody is told of what matches until `until`; `rule` and `host` are empty for all.
+# Matching alerts are not sent until `until`. `rule` and `host` are empty for all.
 SILENCES = Table(
     "silences",
     METADATA,
-    number(),
+    row_id(),
     text("rule"),
     text("host"),
-    moment("since"),
-    moment("until"),
+    timestamp("since"),
+    timestamp("until"),
     text("who"),
     text("why"),
-    moment("ended_at", nullable=True),
+    timestamp("ended_at", nullable=True),
 )
 
-# Who has yet to be told what, and who was: a row for each event and service. `service` is its name
-# in the settings, `incident` the key under which a service that keeps incidents was told. Nothing
-# is tried before `next_at`. A row is done when `told_at` or `given_up_at` stands in it.
+# Notifications, due or sent: a row for each event and notification service. `service` is its name
+# in the settings, `incident` the key that a service with incidents got. Nothing is sent before
+# `next_at`. A row is finished when `told_at` or `given_up_at` is set.
 TELLINGS = Table(
     "tellings",
     METADATA,
-    number(),
+    row_id(),
     Column("event", BigInteger, nullable=False),
     Column("alert", BigInteger, nullable=False, index=True),
     text("service"),
     text("what"),
     text("incident"),
-    moment("at"),
-    moment("next_at"),
-    count("attempts"),
-    moment("told_at", nullable=True),
-    moment("given_up_at", nullable=True),
+    timestamp("at"),
+    timestamp("next_at"),
+    counter("attempts"),
+    timestamp("told_at", nullable=True),
+    timestamp("given_up_at", nullable=True),
     text("problem"),
     Index(None, "told_at", "given_up_at", "service"),
 )

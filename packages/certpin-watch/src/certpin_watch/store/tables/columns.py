@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""``METADATA``, and the kinds of columns that the tables share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Text
 
-# Names that migrations can rely on, the same in every database.
+# Migrations rely on these names of constraints and indexes, which are the same in every database.
 METADATA = MetaData(
     naming_convention={
         "ix": "ix_%(column_0_N_label)s",
@@ -16,40 +16,41 @@ METADATA = MetaData(
     }
 )
 
-# What reports say of themselves, in the order in which a sum's key has it.
+# The fields of a report that describe the app and the failure. The order is that of the key that
+# is hashed for a sum.
 TRAITS = (
     "pin_set", "version", "app", "app_version", "platform", "network", "kind", "decision", "reason",
 )  # fmt: skip
 
-# SQLite numbers rows by itself only where the type is INTEGER.
+# SQLite assigns row numbers only if the type is INTEGER.
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
-def number() -> Column[int]:
-    """The primary key of rows that have no other name."""
+def row_id() -> Column[int]:
+    """Return the primary key of a table without a natural key."""
     return Column("id", _ID, primary_key=True, autoincrement=True)
 
 
-def moment(name: str, **more: Any) -> Column[int]:
-    """Seconds since 1970, UTC."""
-    return Column(name, BigInteger, nullable=more.pop("nullable", False), **more)
+def timestamp(name: str, **options: Any) -> Column[int]:
+    """Return a column of seconds since 1970 (UTC), not null by default."""
+    return Column(name, BigInteger, nullable=options.pop("nullable", False), **options)
 
 
-def count(name: str = "count") -> Column[int]:
-    """How many."""
+def counter(name: str = "count") -> Column[int]:
+    """Return a column of a number, not null."""
     return Column(name, BigInteger, nullable=False)
 
 
-def text(name: str, **more: Any) -> Column[str]:
-    """A text; empty where there is nothing to say, so that groups can be told apart."""
-    return Column(name, Text, nullable=more.pop("nullable", False), **more)
+def text(name: str, **options: Any) -> Column[str]:
+    """Return a column of text. A missing value is empty, not NULL, so that groups compare equal."""
+    return Column(name, Text, nullable=options.pop("nullable", False), **options)
 
 
-def digest(name: str, **more: Any) -> Column[bytes]:
-    """A SHA-256 as bytes; empty where there is nothing that it could be of."""
-    return Column(name, LargeBinary, nullable=more.pop("nullable", False), **more)
+def digest(name: str, **options: Any) -> Column[bytes]:
+    """Return a column of a SHA-256 digest as bytes. A missing value is empty, not NULL."""
+    return Column(name, LargeBinary, nullable=options.pop("nullable", False), **options)
 
 
-def traits() -> tuple[Column[Any], ...]:
-    """A column for each of ``TRAITS``; ``version`` alone is a number."""
-    return tuple(count(name) if name == "version" else text(name) for name in TRAITS)
+def trait_columns() -> tuple[Column[Any], ...]:
+    """Return a column for each of ``TRAITS``: text, but ``version`` is a number."""
+    return tuple(counter(name) if name == "version" else text(name) for name in TRAITS)

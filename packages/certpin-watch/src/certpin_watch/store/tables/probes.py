@@ -1,13 +1,16 @@
-"""TODO: one docstring."""
+"""Certificates and chains, the results of probes, and certificates in logs.
+
+Certificates and chains are stored once. Reports and sightings refer to a chain by its digest.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Table, false, true
 from sqlalchemy import text as sql
 
-from certpin_watch.store.tables.columns import METADATA, count, digest, moment, number, text
+from certpin_watch.store.tables.columns import METADATA, counter, digest, row_id, text, timestamp
 
-# `told`: nobody but clients has met it, so that it counts for the budget of what reports bring.
+# `told`: only clients have reported it, so that it counts for the quota of reported data.
 CERTIFICATES = Table(
     "certificates",
     METADATA,
@@ -16,16 +19,16 @@ CERTIFICATES = Table(
     Column("told", Boolean, nullable=False, server_default=false()),
 )
 
-# A chain's digest is the SHA-256 of its certificates' digests, one behind the other, leaf first;
-# `members` is what was hashed. `told` is how many bytes came with it where nobody but clients has
-# met it, and 0 where the watch itself has; `source` is the network that told it first, and `share`
-# the host or pattern that it was told of.
+# A chain's digest is the SHA-256 of `members`, the concatenated digests of its certificates, the
+# leaf first. `told` is the number of bytes that it added to the quota if only clients have reported
+# it, and 0 if a probe observed it. `source` is the first network that reported it, and `share` the
+# watched host or pattern that the report was about.
 CHAINS = Table(
     "chains",
     METADATA,
     digest("digest", primary_key=True),
     Column("members", LargeBinary, nullable=False),
-    moment("first_at", index=True),
+    timestamp("first_at", index=True),
     Column("told", BigInteger, nullable=False, server_default="0"),
     text("source", server_default=""),
     text("share", server_default=""),
@@ -37,8 +40,8 @@ def split_digests(members: bytes) -> list[bytes]:
     return [members[i : i + 32] for i in range(0, len(members), 32)]
 
 
-# What reports made the store keep, in bytes, as `store/budget.py` counts them: a row by itself, so
-# that whoever adds to it has it for himself. Reckoned anew where it is missing.
+# The bytes that reported data uses (store/quota.py): a table with one row, so that a transaction
+# can lock it. The row is computed again if it is missing.
 BUDGETS = Table(
     "budgets",
     METADATA,
@@ -47,23 +50,23 @@ BUDGETS = Table(
     info={"transient": True},
 )
 
-
-# The rows that go on, in the very words of their index: SQLite uses it for no others.
+# The condition for current rows, exactly as in their index: SQLite uses the index only then.
 LATEST = sql("latest")
 
-# From `first_at` to `last_at`, in `count` probes, a vantage saw the same. `latest` marks the row
-# of each host, port, vantage, way and edge that goes on. `way` tells apart the ways to one host and
-# port (another address, STARTTLS, anchors of its own), and is empty for the plain one; `edge` is
-# the address where each one of the name is asked, else empty. `address` is the one that answered
-# last. `served` and `verified` are digests of chains, empty where there was none; `problem` is then
-# why, and `code` OpenSSL's number for it. `outcome` is verified, unverified or unreachable. `slot`
-# is the moment for which the last probe was planned: an answer is counted once. `changes` is how
-# many rows right before it ended before anybody could see them twice. `took` is how many
-# microseconds the last probe did, 0 where nobody measured it.
+# From `first_at` to `last_at`, in `count` probes, a location observed the same. `latest` marks the
+# current row of each host, port, location (`vantage`), way and edge. `way` distinguishes several
+# ways to one host and port (another address, STARTTLS, separate anchors), and is empty for the
+# plain one. `edge` is the address if each address of the name is probed, else empty. `address` is
+# the one that answered last. `served` and `verified` are digests of chains, empty if there was
+# none; `problem` is then the reason, and `code` OpenSSL's number for it. `outcome` is verified,
+# unverified or unreachable. `slot` is the time for which the last probe was planned, so that an
+# answer is counted once. `changes` is the number of rows directly before this one that ended before
+# a second probe confirmed them. `took` is the duration of the last probe in microseconds, 0 if it
+# wasn't measured.
 SIGHTINGS = Table(
     "sightings",
     METADATA,
-    number(),
+    row_id(),
     text("host"),
     Column("port", BigInteger, nullable=False),
     text("vantage"),
@@ -76,10 +79,10 @@ SIGHTINGS = Table(
     text("tls"),
     text("problem"),
     Column("code", BigInteger, nullable=False),
-    moment("first_at"),
-    moment("last_at"),
-    moment("slot", server_default="0"),
-    count(),
+    timestamp("first_at"),
+    timestamp("last_at"),
+    timestamp("slot", server_default="0"),
+    counter(),
     Column("changes", BigInteger, nullable=False, server_default="0"),
     Column("latest", Boolean, nullable=False, server_default=true()),
     Column("took", BigInteger, nullable=False, server_default="0"),
@@ -97,21 +100,21 @@ SIGHTINGS = Table(
     ),
 )
 
-# Each vantage that is asked. `asked_at` is when somebody last looked whether it has to be asked,
-# `since` when that began, the last time that it did; `heard_at` when an answer came.
+# The locations that probe. `asked_at` is when the service last checked whether the location is due,
+# `since` when that began, without a pause; `heard_at` when the last answer arrived.
 VANTAGES = Table(
     "vantages",
     METADATA,
     text("name", primary_key=True),
-    moment("since"),
-    moment("asked_at"),
-    moment("heard_at", nullable=True),
+    timestamp("since"),
+    timestamp("asked_at"),
+    timestamp("heard_at", nullable=True),
 )
 
-
-# A certificate and its precertificate have one `tbs`: they are one row. `kind` is certificate, or
-# malformed for what nobody could read; `key` is the SHA-256 of its SPKI, `authorities` are those of
-# the certificates above it, one behind the other. `names` are its DNS names, with spaces between.
+# Certificates in a log (Certificate Transparency, RFC 6962) for a watched host. A certificate and
+# its precertificate have the same `tbs`, and are one row. `kind` is certificate, or malformed if it
+# can't be parsed; `key` is the SHA-256 of its SPKI, `authorities` the concatenated ones of the
+# certificates above it. `names` are its DNS names, separated by spaces.
 LOGGED = Table(
     "logged",
     METADATA,
@@ -123,7 +126,7 @@ LOGGED = Table(
     text("issuer"),
     text("log"),
     text("summary"),
-    moment("not_after"),
-    moment("first_at", index=True),
-    moment("last_at"),
+    timestamp("not_after"),
+    timestamp("first_at", index=True),
+    timestamp("last_at"),
 )

@@ -1,26 +1,29 @@
-"""TODO: one docstring."""
+"""Accounts, tokens and sessions, the audit log, and the service's own records.
+
+Of secrets, only digests are stored.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Table
 
-from certpin_watch.store.tables.columns import METADATA, count, digest, moment, number, text
+from certpin_watch.store.tables.columns import METADATA, counter, digest, row_id, text, timestamp
 
-# People with a password. `password` is Argon2's own text, with its parameters.
+# Accounts with a password. `password` is Argon2's encoded hash, with its parameters.
 ACCOUNTS = Table(
     "accounts",
     METADATA,
-    number(),
+    row_id(),
     text("name", unique=True),
     text("role"),
     text("password"),
-    moment("made_at"),
-    moment("password_at"),
-    moment("login_at", nullable=True),
+    timestamp("made_at"),
+    timestamp("password_at"),
+    timestamp("login_at", nullable=True),
 )
 
-# Credentials of programs. `id` is the part of a token that is no secret, `secret` is Argon2's text
-# of the other part, `scopes` are words with spaces between them. `until` is NULL for no end.
+# Credentials of programs. `id` is the public part of a token, `secret` Argon2's encoded hash of the
+# other part, `scopes` are separated by spaces. `until` is NULL if the token doesn't expire.
 TOKENS = Table(
     "tokens",
     METADATA,
@@ -29,14 +32,14 @@ TOKENS = Table(
     text("secret"),
     text("scopes"),
     text("made_by"),
-    moment("made_at"),
-    moment("until", nullable=True),
-    moment("used_at", nullable=True),
-    moment("revoked_at", nullable=True),
+    timestamp("made_at"),
+    timestamp("until", nullable=True),
+    timestamp("used_at", nullable=True),
+    timestamp("revoked_at", nullable=True),
 )
 
-# Who is signed in. `id` is the SHA-256 of what the cookie holds. `account` is NULL for people of an
-# OpenID provider: then `subject` is who it says they are, `name` and `role` what it said of them.
+# Logins in browsers. `id` is the SHA-256 of the cookie's value. `account` is NULL for a login
+# through an OpenID provider: then `subject`, `name` and `role` are as the provider stated them.
 SESSIONS = Table(
     "sessions",
     METADATA,
@@ -47,31 +50,31 @@ SESSIONS = Table(
     text("role"),
     text("source"),
     text("agent"),
-    moment("made_at"),
-    moment("seen_at"),
-    moment("until"),
+    timestamp("made_at"),
+    timestamp("seen_at"),
+    timestamp("until"),
     Index(None, "account"),
     Index(None, "until"),
-    info={"transient": True},  # a back-up must not bring back a session that was ended
+    info={"transient": True},  # a restored back-up must not revive a session that was ended
 )
 
-# Who guesses passwords, for a quarter of an hour: digests of sources and of names.
+# Failed logins of the last quarter of an hour. `who` is the digest of a source or of a name.
 GUESSES = Table(
     "guesses",
     METADATA,
     digest("who", primary_key=True),
-    count(),
-    moment("last_at"),
+    counter(),
+    timestamp("last_at"),
     Index(None, "last_at"),
     info={"transient": True},
 )
 
-# What was done, and by whom. Rows are added, and never changed. `source` is a prefix.
+# The audit log. Rows are added and never changed. `source` is a network (a prefix).
 AUDIT = Table(
     "audit",
     METADATA,
-    number(),
-    moment("at"),
+    row_id(),
+    timestamp("at"),
     text("who"),
     text("what"),
     text("subject"),
@@ -80,44 +83,43 @@ AUDIT = Table(
     Index(None, "at"),
 )
 
-
-# The leases of workers begin with this, and end with the identity of a target and its location.
-# They are many, and short: the pages and the API leave them out.
+# The prefix of workers' leases: a target's identity and its location follow. They are many and
+# short, so the pages and the API leave them out.
 PROBES = "probe:"
 
-# `term` rises with each change of holder, so that a holder which slept is told from one that went
-# on. `info`: docs/watch-operations.md names the transient tables, which a back-up leaves out.
+# Leases of work that only one process may do at a time. `term` rises with each change of holder, so
+# that a holder that was suspended meanwhile is recognised. `info`: docs/watch-operations.md lists
+# the transient tables, which a back-up leaves out.
 LEASES = Table(
     "leases",
     METADATA,
     text("name", primary_key=True),
     text("holder"),
-    moment("until"),
-    count("term"),
+    timestamp("until"),
+    counter("term"),
     info={"transient": True},
 )
 
-
-# One row. `at` is the last moment that was believed; `leapt_at` is where the clock stood when it
-# was found to be far beyond that, NULL where it was not. Back-ups are of another time.
+# The time up to which the clock is trusted, in one row (store/clock_guard.py). `at` is the last
+# trusted time; `leapt_at` the time to which the clock jumped, NULL if it didn't. A back-up leaves
+# it out, because it is restored at another time.
 CLOCK = Table(
     "clock",
     METADATA,
     text("name", primary_key=True),
-    moment("at"),
-    moment("leapt_at", nullable=True),
+    timestamp("at"),
+    timestamp("leapt_at", nullable=True),
     info={"transient": True},
 )
 
-
-# `tried_at` is the end of the last attempt of any process, `done_at` of the last one that deleted
-# everything that was past its time; NULL if none did. `reason` is a word of `store/failures.py`,
-# empty if the last attempt succeeded.
+# The last result of retention for each kind of row. `tried_at` is the end of the last attempt of
+# any process, `done_at` of the last one that deleted everything that was expired; NULL if there was
+# none. `reason` is a key of REASONS in store/failures.py, empty if the last attempt succeeded.
 SWEEPS = Table(
     "sweeps",
     METADATA,
     text("kind", primary_key=True),
-    moment("tried_at"),
-    moment("done_at", nullable=True),
+    timestamp("tried_at"),
+    timestamp("done_at", nullable=True),
     text("reason"),
 )

@@ -1,5 +1,5 @@
-"""What a revision does to rows, written by hand: ``s0002.after(connection)`` ends revision 0002.
+"""Changes of rows that a revision needs, written by hand: ``s0002.after(connection)`` ends 0002.
 
-``make revision`` puts the call into the revision, whenever it writes it anew. A step knows the
-tables as they are at its revision, and imports nothing that may change after it.
+``make revision`` adds the call to the revision each time that it generates it. A step defines the
+tables as they are at its revision, and imports nothing that may change later.
 """

@@ -1,4 +1,4 @@
-"""Add up by day what was counted in groups before there were sums; partition the identities."""
+"""Add up the existing groups by day, and partition the identities."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _DAY = 86_400
-_KEPT, _AHEAD = 10, 3  # days before and after today that get a partition
-_AT_ONCE = 500  # sums that are written together, and all of which is in memory
+_DAYS_BEFORE, _DAYS_AFTER = 10, 3  # days before and after today that get a partition
+_AT_ONCE = 500  # sums that are read into memory and written together
 
 _SAID = (
     "pin_set", "version", "app", "app_version", "platform", "network", "kind", "decision", "reason",
@@ -47,20 +47,20 @@ def after(connection: Connection) -> None:
 
 
 def add_up(connection: Connection) -> None:
-    """Fill the empty tables, one day after the other: a day's groups are sorted at once."""
+    """Fill the empty tables, one day after the other: only a day's groups are sorted at once."""
     for day in _days(connection):
         for rows in _groups(connection, day):
             _add_up(connection, day, rows)
 
 
 def _partition(connection: Connection, now: int) -> None:
-    """Move PostgreSQL's identities into partitions by day. What retention left behind comes too.
+    """Move PostgreSQL's identities into partitions by day, expired ones too.
 
     A report that was more than a day late gets its second identity, without the day. The indexes
-    are made last: that is faster, and the rows come in no order.
+    are created last, which is faster because the rows are unordered.
     """
     today = now - now % _DAY
-    days = range(today - _KEPT * _DAY, today + _AHEAD * _DAY + 1, _DAY)
+    days = range(today - _DAYS_BEFORE * _DAY, today + _DAYS_AFTER * _DAY + 1, _DAY)
     for statement in (
         "ALTER TABLE report_identities RENAME TO report_identities_old",
         "ALTER INDEX pk_report_identities RENAME TO pk_report_identities_old",
@@ -89,7 +89,7 @@ CREATE TABLE report_identities (identity BYTEA NOT NULL, received_at BIGINT NOT 
 PARTITION BY RANGE (identity)
 """
 
-# Of moments below 2^40, which is what five bytes hold.
+# Only times below 2^40, because five bytes hold no more.
 _LATE = """
 INSERT INTO report_identities
 SELECT decode('0000000000', 'hex') || substr(sha256(identity), 1, 27), received_at
@@ -110,7 +110,7 @@ def _bound(second: int) -> str:
 
 
 def _days(connection: Connection) -> Iterator[int]:
-    """The days that have groups, the first one first."""
+    """Yield the days that have groups, in order."""
     day = -_DAY
     while True:
         next_one = select(func.min(_GROUPS.c.hour)).where(_GROUPS.c.hour >= day + _DAY)
@@ -122,7 +122,7 @@ def _days(connection: Connection) -> Iterator[int]:
 
 
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
-    """What the groups of a day come to, a few at a time."""
+    """Yield the sums of a day's groups, in parts."""
     columns = _GROUPS.c
     by = [columns[name] for name in (*_MET, *_SAID)]
     statement = (

@@ -1,9 +1,9 @@
-"""When the end of a certificate is near: the monitor tells people, and the pages say the same.
+"""How long before its expiry a certificate is reported, by alerts and pages alike.
 
-A certificate of a year is renewed by hand, weeks before. One of 47 days (CA/B Forum SC-081v3, from
-2029-03-15) is renewed by a machine when a third of its life is left, and is no trouble until that
-machine has failed for a while. So what counts is the shorter one: the days of the settings, or a
-quarter of the certificate's own life.
+A certificate with a lifetime of a year is renewed manually, weeks before it expires. One of 47 days
+(CA/B Forum SC-081v3, from 2029-03-15) is renewed automatically when a third of its lifetime is
+left, and is no problem until that renewal has failed for a while. So the shorter time counts: the
+setting, or a quarter of the certificate's lifetime.
 """
 
 from __future__ import annotations
@@ -19,28 +19,34 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.x509 import Certificate
 
-# X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h): such a chain is judged all the same.
+# X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h): expired chains are checked, too.
 HAS_EXPIRED = 10
-_PART = 4  # of its life
-_AHEAD = timedelta(days=7)  # to prepare the successor of a pinned authority
+_FRACTION = 4  # of its lifetime
+_PREPARATION = timedelta(days=7)  # to prepare the successor of a pinned authority
 
 
-def near(
+def warning_period(
     certificate: Certificate,
     warning: timedelta,
     *,
     authority: bool,
     covers: Iterable[tuple[HostPolicy, timedelta]],
 ) -> timedelta:
-    """How long before its end a certificate is told.
+    """Return how long before its expiry a certificate is reported.
 
-    ``covers`` are the policies of its host, each with the time until a version is adopted: of an
-    authority that is pinned, every client has to have the pin of the next one before it ends.
-    Raises ``CertificateParseError``.
+    Args:
+        certificate: of a chain that is served.
+        warning: the setting.
+        authority: the certificate is not the leaf. If it is pinned, every client needs the pin of
+            its successor before it expires.
+        covers: the policies of its host, each with the time until clients have adopted a version.
+
+    Raises:
+        CertificateParseError: its dates or its key can't be read.
     """
-    soon = min(warning, (certificate.not_after - certificate.not_before) / _PART)
+    soon = min(warning, (certificate.not_after - certificate.not_before) / _FRACTION)
     if not authority:
         return soon
     pins = pins_of(certificate)
-    waits = [each for policy, each in covers if not policy.live_pins.keys().isdisjoint(pins)]
-    return max([soon, *(each + _AHEAD for each in waits)])
+    waits = [adopt for policy, adopt in covers if not policy.live_pins.keys().isdisjoint(pins)]
+    return max([soon, *(adopt + _PREPARATION for adopt in waits)])

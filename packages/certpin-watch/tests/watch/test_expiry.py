@@ -8,7 +8,7 @@ import pytest
 
 from certpin.pins import HostPattern, HostPin, HostPolicy, pins_of
 from certpin.x509 import Certificate
-from certpin_watch.expiry import near
+from certpin_watch.expiry import warning_period
 from tests import kit
 from tests.watch.store.queries import _world as world
 
@@ -16,20 +16,20 @@ MONTH, ADOPT = timedelta(days=30), timedelta(days=50)
 
 
 @pytest.mark.parametrize(("life", "soon"), [(398, 30.0), (90, 22.5), (47, 11.75)])
-def test_the_shorter_of_the_setting_and_a_quarter_of_its_life_counts(
+def test_the_shorter_of_the_setting_and_a_quarter_of_the_lifetime_counts(
     life: int, soon: float
 ) -> None:
     issued = world.authority().issue("a.example", days=life)
     leaf = Certificate.from_der(world.ders(issued)[0])
-    found = near(leaf, MONTH, authority=False, covers=())
+    found = warning_period(leaf, MONTH, authority=False, covers=())
     assert abs(found - timedelta(days=soon)) < timedelta(hours=2)
 
 
-def test_an_authority_that_is_pinned_waits_for_its_successor() -> None:
+def test_a_pinned_authority_is_reported_in_time_for_its_successor() -> None:
     root = world.authority().certificate
     policy = HostPolicy(
         HostPattern.parse("a.example"), (HostPin(pins_of(root)[0]), HostPin(kit.NOBODY))
     )
     covers = [(policy, ADOPT)]
-    assert near(root, MONTH, authority=True, covers=covers) == ADOPT + timedelta(days=7)
-    assert near(root, MONTH, authority=False, covers=covers) == MONTH
+    assert warning_period(root, MONTH, authority=True, covers=covers) == ADOPT + timedelta(days=7)
+    assert warning_period(root, MONTH, authority=False, covers=covers) == MONTH

@@ -72,7 +72,7 @@ MUTATIONS: list[Mutation] = [
         _TARGETS,
         "servers = [server for name, server in own if name == host.name] or [HostServer()]",
         "servers = [HostServer()]",
-        "tests/watch/monitor/test_settings.py::test_the_servers_of_the_pin_file_are_asked",
+        "tests/watch/monitor/test_settings.py::test_the_servers_of_the_pin_file_are_targets",
     ),
     Mutation(
         "only a pinned leaf belongs to a server that forgot its intermediates",

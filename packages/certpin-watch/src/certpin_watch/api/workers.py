@@ -1,4 +1,8 @@
-"""The API of workers: they take the jobs of their location, and post results."""
+"""The API of workers: they get the jobs of their location, and post results.
+
+A token with the scope ``worker:LOCATION`` permits these two URLs only. Bodies are read with limits,
+and completely checked before they are used.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +46,15 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import Watch
 
 
-_PATIENCE = 30.0  # seconds for a whole body
-_BODIES = BodyReader(MAX_REQUEST, _PATIENCE)
-_AT_ONCE = 2  # requests of workers that use the database: pages and reports need it too
-_OF_TOKEN = 16  # requests of one token: each has a body in memory, and a stolen token may send many
+_BODY_TIMEOUT = 30.0  # seconds for a whole body
+_BODIES = BodyReader(MAX_REQUEST, _BODY_TIMEOUT)
+_MAX_THREADS = 2  # for all workers: pages and reports need the database too
+_MAX_REQUESTS = 16  # of one token: each has a body in memory, and a stolen token may send many
 
-# By address: a summary, and the types of request and answer, for the description.
+# For the OpenAPI description, by URL: a summary, and the types of request and response.
 ADDRESSES: dict[str, tuple[str, type, type]] = {
     WORKER_JOBS: (
-        "Take probe jobs, keep those that it works on, or return them.",
+        "Get probe jobs, renew their leases, or return them.",
         JobRequest,
         JobBatch,
     ),
@@ -58,24 +62,24 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 }
 
 
-class _Bounds(NamedTuple):
-    """What workers may use: threads of all of them, and requests of each token."""
+class _Limits(NamedTuple):
+    """The threads of all workers together, and the requests of each token."""
 
     threads: CapacityLimiter
     of_token: ConcurrencyLimit
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Both addresses."""
-    bounds = _Bounds(CapacityLimiter(_AT_ONCE), ConcurrencyLimit(_OF_TOKEN))
+    """Return the routes of both URLs."""
+    limits = _Limits(CapacityLimiter(_MAX_THREADS), ConcurrencyLimit(_MAX_REQUESTS))
 
     @require(WORKER)
     async def jobs(request: Request) -> Response:
-        return await _answered(request, bounds, decode_request, partial(_jobs, watch))
+        return await _respond(request, limits, decode_request, partial(_jobs, watch))
 
     @require(WORKER)
     async def results(request: Request) -> Response:
-        return await _answered(request, bounds, decode_results, partial(_results, watch))
+        return await _respond(request, limits, decode_results, partial(_results, watch))
 
     return [
         Route(WORKER_JOBS, jobs, methods=["POST"]),
@@ -87,9 +91,9 @@ def _jobs(watch: Watch, request: Request, wanted: JobRequest) -> JobBatch:
     return hand_out_jobs(watch, _worker(request, wanted.process), wanted)
 
 
-def _results(watch: Watch, request: Request, delivery: ResultBatch) -> Receipt:
-    worker = _worker(request, delivery.process)
-    return Receipt(tuple(store_results(watch, worker, delivery.results)))
+def _results(watch: Watch, request: Request, batch: ResultBatch) -> Receipt:
+    worker = _worker(request, batch.process)
+    return Receipt(tuple(store_results(watch, worker, batch.results)))
 
 
 def _worker(request: Request, process: str) -> WorkerIdentity:
@@ -97,30 +101,30 @@ def _worker(request: Request, process: str) -> WorkerIdentity:
     return WorkerIdentity(visitor.location, visitor.name, process)
 
 
-async def _answered(
+async def _respond(
     request: Request,
-    bounds: _Bounds,
+    limits: _Limits,
     decode: Callable[[bytes], Any],
     act: Callable[[Request, Any], Any],
 ) -> Response:
     try:
-        with _admitted(bounds.of_token, request.state.visitor.name):
+        with _admitted(limits.of_token, request.state.visitor.name):
             data = await _body(request)
-            found = await to_thread.run_sync(_decoded, decode, data, limiter=bounds.threads)
-            answer = await to_thread.run_sync(act, request, found, limiter=bounds.threads)
+            message = await to_thread.run_sync(_decode, decode, data, limiter=limits.threads)
+            answer = await to_thread.run_sync(act, request, message, limiter=limits.threads)
     except RefusedError as exc:
         return refusal(exc)
-    except StoreError:  # its text is for the operator, who finds it in the log
+    except StoreError:  # its text is for the operator, and is in the log
         return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
     return Response(encode(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
 
 
 @contextmanager
 def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
-    """Count a request of a token. Raises ``RefusedError`` if it has too many."""
+    """Count a request of a token. Raise ``RefusedError`` if it has too many."""
     try:
         if not of_token.enter(token):
-            detail = f"This token has {_OF_TOKEN} requests under way."
+            detail = f"This token has {_MAX_REQUESTS} requests under way."
             raise RefusedError(429, "Too many requests at once", detail)
         yield
     finally:
@@ -128,7 +132,7 @@ def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, within bounds. Raises ``RefusedError``."""
+    """Return the body. Raise ``RefusedError`` if it is not JSON or too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise RefusedError(415, "This is not JSON", f"Send {JSON}.")
     length = request.headers.get("content-length", "0")
@@ -148,7 +152,7 @@ def _too_large() -> RefusedError:
     return RefusedError(413, "The body is too large", f"It may have {MAX_REQUEST} bytes.")
 
 
-def _decoded(decode: Callable[[bytes], Any], data: bytes) -> Any:
+def _decode(decode: Callable[[bytes], Any], data: bytes) -> Any:
     try:
         return decode(data)
     except InputError as exc:

@@ -1,4 +1,4 @@
-"""``certpin watch ct``: what certspotter calls when a certificate is logged."""
+"""``certpin watch ct``: record a logged certificate; certspotter runs this command."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 def ct(store: Store, as_json: bool) -> None:
     """Record a certificate from a log of Certificate Transparency.
 
-    certspotter watches the logs, and runs the programs in its folder hooks.d for each event. Let
-    one of them be this line:
+    certspotter monitors the logs, and runs the programs in its folder hooks.d for each event. One
+    of them has to be this line:
 
     \b
     exec certpin watch ct --config /etc/certpin/watch.toml
 
-    The event is read from the environment, as certspotter-script(8) describes it. A certificate
-    for a watched host whose key nobody pinned, or which another authority issued, is told as an
-    alert. It is noted once, whatever number of logs have it.
+    The event is read from the environment, as certspotter-script(8) describes. An alert fires if
+    the certificate is for a monitored host and its key is not pinned, or another authority issued
+    it. A certificate is recorded once, however many logs contain it.
 
-    Exit code 0: it is noted, or the event is about no certificate. 2: what came is no event of
-    certspotter's, or the database cannot be used. 3: the database is away, busy, or its disk full.
+    Exit code 0: recorded, or the event is about no certificate. 2: the environment has no valid
+    event, or the database can't be used. 3: the database is unreachable, busy, or its disk is full.
     """  # noqa: D301  # click reads the \b itself
     from certpin.errors import ConfigError, InputError
     from certpin.pins import utc_now
@@ -50,4 +50,4 @@ def ct(store: Store, as_json: bool) -> None:
     if as_json:
         print_json({"noted": entry is not None})
     elif entry is None:
-        say("certpin", f"nothing to note: {os.environ.get('SUMMARY') or 'no event'}"[:400])
+        say("certpin", f"nothing to record: {os.environ.get('SUMMARY') or 'no event'}"[:400])

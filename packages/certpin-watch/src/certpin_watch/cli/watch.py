@@ -11,7 +11,7 @@ COMMANDS = {
     "token": "Make and revoke tokens for programs: Prometheus, scripts, workers.",
     "alerts": "List the alerts that are open, the worst first, then the oldest.",
     "silence": "Silence a rule, a host, or a rule at a host, for a while.",
-    "worker": "Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.",
+    "worker": "Probe hosts for a service that runs elsewhere, until SIGTERM or SIGINT.",
     "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",
     "ct": "Record a certificate from a log of Certificate Transparency.",
     "migrate": "Update the database to this version's schema, completely or not at all.",

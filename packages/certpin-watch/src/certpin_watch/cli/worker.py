@@ -1,4 +1,4 @@
-"""``certpin watch worker``: probes hosts from this machine, for a service that runs elsewhere."""
+"""``certpin watch worker``: probe hosts for a service that runs elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     _Work = Callable[[asyncio.Event], Awaitable[None]]
 
 _URL, _TOKEN = "CERTPIN_WATCH_URL", "CERTPIN_WATCH_TOKEN"
-_FORMER = "CERTPIN_NATS"
+_FORMER = "CERTPIN_NATS"  # led to a NATS server
 
 
 @click.command()
@@ -32,26 +32,26 @@ _FORMER = "CERTPIN_NATS"
     "--url",
     envvar=_URL,
     metavar="URL",
-    help="The address of the service, https://watch.bank.example; by default that of the variable "
+    help="The address of the service, such as https://watch.bank.example; default: the variable "
     f"{_URL}.",
 )
 @click.option(
     "--token-file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help=f"The file with the worker's token; by default the token is in the variable {_TOKEN}.",
+    help=f"The file with the worker's token; default: the token in the variable {_TOKEN}.",
 )
 @click.option(
     "--ca-file",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     metavar="FILE",
-    help="The authorities that may vouch for the service, as PEM, instead of this machine's.",
+    help="PEM file of the authorities to verify the service with, instead of this machine's roots.",
 )
 @click.option(
     "--pins",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     metavar="FILE",
-    help="A pin file with the service's host: the service has to match its pins.",
+    help="Pin file with the service's host: the service must match its pins.",
 )
 @click.option(
     "--window",
@@ -75,23 +75,23 @@ def worker(
     listen: str | None,
     as_json: bool,
 ) -> None:
-    """Probe hosts from here, until SIGTERM or SIGINT, for a service that runs elsewhere.
+    """Probe hosts for a service that runs elsewhere, until SIGTERM or SIGINT.
 
     \b
     where the service runs:  certpin watch token add zurich-1 --worker zurich
     here:                    certpin watch worker --url https://watch.bank.example --token-file FILE
 
-    The worker asks the service for jobs over HTTPS, dials the hosts, and posts the results. It
-    needs no pin file, no database, and no port that is open to others. The token says for which
-    location it works, and can do nothing else. Several workers may have one location: they share
-    its jobs. The jobs of a worker that dies go to another within two minutes.
+    The worker gets jobs from the service over HTTPS, connects to the hosts, and posts the results.
+    It needs no pin file, no database and no open port. The token contains its location, and permits
+    nothing else. Several workers may have the same location: they share its jobs. If a worker dies,
+    another gets its jobs within two minutes.
 
-    It verifies chains by the roots of this machine, or by the anchors of a job: those that the pin
-    file of the service names. The service decides which hosts are dialled from here.
+    Chains are verified with the roots of this machine, or with the trust anchors of the job, if the
+    pin file of the service names some. The service decides which hosts the worker connects to.
 
     Needs pip install 'certpin[watch]'.
 
-    Exit code 0: it was told to stop. 2: usage, or a token, address or certificate that is wrong.
+    Exit code 0: stopped by a signal. 2: wrong usage, token, address or certificate.
     """  # noqa: D301  # click reads the \b itself
     import asyncio
     import logging
@@ -107,7 +107,7 @@ def worker(
             "Give --ca-file or --pins, and not both: trust = FILE in a pin file names authorities."
         )
     access = ServiceAccess(parse_address(url), _token_of(token_file), ca_file, pins)
-    access.check()  # an error now, not at each attempt
+    access.check()  # report errors now, not at each attempt
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 
     async def run(stop: asyncio.Event, **more: Any) -> None:
@@ -115,12 +115,12 @@ def worker(
             async with ServiceLink(access) as link:
                 await work(link, stop, window=window, events=events, **more)
 
-    job = _answering(listen, run) if listen else run
-    asyncio.run(_until_told(access.address.url, job, as_json=as_json))
+    job = _with_health(listen, run) if listen else run
+    asyncio.run(_until_signal(access.address.url, job, as_json=as_json))
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Refuse options that led to a NATS server. Raises ``ConfigError``, with the new ones."""
+    """Refuse the options for a NATS server. Raises ``ConfigError``, which names the new ones."""
     from certpin.errors import ConfigError
 
     key = "--nats" if nats else "--vantage" if vantage else ""
@@ -179,9 +179,9 @@ def read_token(source: str, key: str) -> str:
 
 @contextmanager
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
-    """Print the reports of a worker: as JSON, or as text with a count on a terminal."""
+    """Print the events of a worker: as JSON, or as text with a counter on a terminal."""
     if as_json or not sys.stderr.isatty():
-        yield _reporting(lambda _: None, as_json=as_json)
+        yield _printing(lambda _: None, as_json=as_json)
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -190,10 +190,10 @@ def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
     columns = (SpinnerColumn(), counted, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
-        yield _reporting(partial(progress.advance, task), as_json=False)
+        yield _printing(partial(progress.advance, task), as_json=False)
 
 
-def _reporting(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
+def _printing(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
     from certpin_watch.monitor.worker import WorkerEvents
 
     class Events(WorkerEvents):
@@ -218,8 +218,8 @@ def _reporting(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
     return Events()
 
 
-def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
-    """The same work, that answers for its health meanwhile. A web server is loaded for that."""
+def _with_health(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
+    """Return the same work with a server for its health beside it."""
     from certpin_watch.health import serve_health
     from certpin_watch.monitor.worker import SERVICE
     from certpin_watch.settings import parse_listen
@@ -233,7 +233,7 @@ def _answering(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
     return both
 
 
-async def _until_told(url: str, work: _Work, *, as_json: bool) -> None:
+async def _until_signal(url: str, work: _Work, *, as_json: bool) -> None:
     import asyncio
     import signal
 

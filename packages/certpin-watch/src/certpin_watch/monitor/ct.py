@@ -1,9 +1,9 @@
-"""One event of certspotter: a certificate that stands in a log (Certificate Transparency).
+"""Read an event of certspotter: a certificate in a log of Certificate Transparency.
 
-certspotter(8) watches the logs and runs a program for each event, with its words in the
-environment (certspotter-script(8)). It is trusted as far as that it ran; what it found in a log is
-anybody's, and is read strictly. Whose hosts it concerns, and whether a key is pinned, is judged
-later, by the pins of then: see ``rules/logged.py``.
+certspotter(8) monitors the logs and runs a program for each event, with the data in its environment
+(certspotter-script(8)). certspotter itself is trusted. The certificate may come from an attacker,
+so it is read strictly. Which hosts it is for, and whether its key is pinned, is decided later, with
+the pins of that time.
 """
 
 from __future__ import annotations
@@ -29,54 +29,63 @@ if TYPE_CHECKING:
 
 CERTIFICATE, MALFORMED = "discovered_cert", "malformed_cert"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
-_MOST_BYTES = 1024 * 1024  # of the file with the chain
-_MOST_NAMES = 2000
-_LONGEST = 400  # characters of what is shown to people
-_NO_END = timedelta(days=400)  # no certificate that browsers accept lives longer
+_MAX_BYTES = 1024 * 1024  # of the file with the chain
+_MAX_NAMES = 2000
+_MAX_TEXT = 400  # characters
+_MAX_LIFETIME = timedelta(days=400)  # browsers accept no longer one
 
 
 def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | None:
-    """What certspotter tells, or ``None`` for an event that is about no certificate.
+    """Read the event in an environment.
 
-    Raises ``InputError`` on what certspotter does not say, and on a file that cannot be read.
+    Args:
+        environment: the variables that certspotter sets.
+        now: for the expiry of a certificate that can't be read.
+
+    Returns:
+        A row for the store; None if the event is about no certificate.
+
+    Raises:
+        InputError: a variable has a value that certspotter doesn't set, or the file with the chain
+            can't be read.
     """
     event = environment.get("EVENT", "")
-    shown: dict[str, Any] = {
-        "log": _words(environment.get("LOG_URI", "")),
-        "summary": _words(environment.get("SUMMARY", "")),
+    texts: dict[str, Any] = {
+        "log": _printable(environment.get("LOG_URI", "")),
+        "summary": _printable(environment.get("SUMMARY", "")),
     }
     if event == MALFORMED:
         leaf = environment.get("LEAF_HASH") or environment.get("SUMMARY", "")
         name = f"{environment.get('LOG_URI', '')}\n{leaf}"
-        end = int((now + _NO_END).timestamp())
+        end = int((now + _MAX_LIFETIME).timestamp())
         return LoggedRow(
-            hashlib.sha256(name.encode()).digest(), "malformed", not_after=end, **shown
+            hashlib.sha256(name.encode()).digest(), "malformed", not_after=end, **texts
         )
     if event != CERTIFICATE:
         return None
     tbs = _digest(environment, "TBS_SHA256")
     if path := environment.get("CERT_FILENAME"):
-        return LoggedRow(tbs, "certificate", **_of_chain(_read(Path(path))), **shown)
-    return LoggedRow(tbs, "certificate", **_of_words(environment, now), **shown)
+        return LoggedRow(tbs, "certificate", **_chain_fields(_read(Path(path))), **texts)
+    return LoggedRow(tbs, "certificate", **_watch_item_fields(environment, now), **texts)
 
 
-def _of_chain(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
+def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
     leaf, *above = certificates
     try:
         return {
             "key": leaf.spki_sha256,
-            "authorities": b"".join(each.spki_sha256 for each in above),
+            "authorities": b"".join(issuer.spki_sha256 for issuer in above),
             "names": _names(leaf.dns_names),
-            "issuer": leaf.issuer[:_LONGEST],
+            "issuer": leaf.issuer[:_MAX_TEXT],
             "not_after": int(leaf.not_after.timestamp()),
         }
     except CertificateParseError as exc:
-        raise InputError(f"what was logged cannot be read: {exc.problem}") from exc
+        raise InputError(f"the logged certificate cannot be read: {exc.problem}") from exc
 
 
-def _of_words(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Without a file (-no_save) the item of the watch list is all that is known of the names."""
-    end = int((now + _NO_END).timestamp())
+def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """Return what is known without a file (-no_save): the names are those of the watch item."""
+    end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
         end = min(int(environment.get("NOT_AFTER_UNIXTIME", "")), end)
     item = environment.get("WATCH_ITEM", "")
@@ -89,12 +98,12 @@ def _of_words(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
 
 
 def _names(names: Iterable[str]) -> str:
-    """The names that are names, with spaces between: what else stands there names no host."""
+    """Join the valid names with spaces, and drop all others."""
     found: dict[str, None] = {}
     for name in names:
         with suppress(HostError):
             found[str(HostPattern.parse(name))] = None
-        if len(found) >= _MOST_NAMES:
+        if len(found) >= _MAX_NAMES:
             break
     return " ".join(found)
 
@@ -102,20 +111,22 @@ def _names(names: Iterable[str]) -> str:
 def _read(path: Path) -> tuple[Certificate, ...]:
     try:
         with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
+            data = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as exc:
         raise InputError(f"{printable(str(path))} cannot be read") from exc
-    if len(data) > _MOST_BYTES:
-        raise InputError(f"{printable(str(path))} has more than {_MOST_BYTES} bytes")
+    if len(data) > _MAX_BYTES:
+        raise InputError(f"{printable(str(path))} has more than {_MAX_BYTES} bytes")
     return read_certificates(data)
 
 
 def _digest(environment: Mapping[str, str], name: str) -> bytes:
     text = environment.get(name, "")
     if not _HEX.fullmatch(text):
-        raise InputError(f"{name} is not a SHA-256", fix="certspotter sets it; let it run this")
+        raise InputError(
+            f"{name} is not a SHA-256", fix="certspotter sets it: let certspotter run this command"
+        )
     return bytes.fromhex(text)
 
 
-def _words(text: str) -> str:
-    return printable(text[:_LONGEST])
+def _printable(text: str) -> str:
+    return printable(text[:_MAX_TEXT])

@@ -1,9 +1,9 @@
-"""A worker's way to the service: HTTPS requests with its token, and their errors.
+"""Requests of a worker to the service: HTTPS with its token, and their errors.
 
-The service's certificate is verified for its host, by the roots of this machine or of
-``--ca-file``. With a pin file it has to match the pins of that host as well, by the same client
-that an app uses. No redirect is followed, so that the token goes to no other host. NOT checked:
-the purpose of a job. The service decides which hosts are dialled from here.
+The service's certificate is verified for its host, with the roots of this machine or of
+``--ca-file``. With a pin file it must also match the pins of that host, by the same client that an
+app uses. Redirects are not followed, so that no other host gets the token. NOT checked: the
+purpose of a job. The service decides which hosts the worker connects to.
 """
 
 from __future__ import annotations
@@ -39,17 +39,20 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_CONNECT, _ANSWER = 10.0, 60.0  # seconds
-_LONGEST_RETRY = 300.0  # seconds of a Retry-After that is obeyed
+_CONNECT_TIMEOUT, _RESPONSE_TIMEOUT = 10.0, 60.0  # seconds
+_MAX_RETRY_AFTER = 300.0  # seconds
 
-# `refused`: the token admits to nothing, and waiting does not change that. `misdirected`: there is
-# no service there, or not the one that was meant. `rejected`: the service cannot use this request.
-# `away`: it may work in a moment.
+# `refused`: the token is not accepted, and waiting doesn't change that. `misdirected`: there is no
+# service at the address, or another one. `rejected`: the service can't use this request. `away`:
+# another attempt may succeed.
 Kind = Literal["refused", "misdirected", "rejected", "away"]
 
 
 class ServiceError(CertpinError):
-    """A request to the service failed. ``retry_after`` is in seconds, 0 if there is none."""
+    """A request to the service failed.
+
+    ``retry_after`` are the seconds that the service asks to wait, 0 if it doesn't say.
+    """
 
     def __init__(self, problem: str, fix: str, kind: Kind, retry_after: float = 0.0) -> None:
         super().__init__(f"{problem}\n  fix: {fix}" if fix else problem)
@@ -60,7 +63,7 @@ class ServiceError(CertpinError):
 
 
 class ServiceAddress(NamedTuple):
-    """The address of a service: ``url`` without a slash at its end, and the host in it."""
+    """The address of a service: ``url`` without a slash at its end, and its host."""
 
     url: str
     host: str
@@ -68,9 +71,10 @@ class ServiceAddress(NamedTuple):
 
 @dataclass(frozen=True)
 class ServiceAccess:
-    """How a worker reaches the service. ``ca_file`` and ``pins`` are read at each new connection.
+    """How a worker reaches the service. ``ca_file`` and ``pins`` are read for each new client.
 
-    ``token`` is called for each request, so that its file may be replaced while the worker runs.
+    ``token`` returns the token, or raises ``ConfigError``. It is called for each request, so that
+    you can replace the token's file while the worker runs.
     """
 
     address: ServiceAddress
@@ -79,16 +83,21 @@ class ServiceAccess:
     pins: Path | None = None
 
     def check(self) -> None:
-        """See that files and token can be used. Raises ``ConfigError``."""
+        """Check that the files and the token can be used. Raises ``ConfigError``."""
         self.token()
         _client(self)
 
 
 def parse_address(text: str, key: str = "--url") -> ServiceAddress:
-    """Read the address of a service. Raises ``ConfigError``.
+    """Parse the address of a service.
 
-    It is ``https://``: the token would pass the network in clear text otherwise. ``http://`` is
-    taken for this machine's own addresses only.
+    Args:
+        text: a URL with ``https://``. ``http://`` would send the token in clear text, so it is
+            accepted for this machine's own addresses only.
+        key: the option that errors name.
+
+    Raises:
+        ConfigError: it is no such URL.
     """
     try:
         parts = urlsplit(text)
@@ -100,7 +109,7 @@ def parse_address(text: str, key: str = "--url") -> ServiceAddress:
         raise _no_address(key)
     if parts.scheme == "http" and not is_local_only(host):
         raise ConfigError(
-            "the token would pass the network in clear text",
+            "http:// would send the token in clear text",
             key=key,
             fix=f"write https://{parts.netloc}{parts.path}",
         )
@@ -108,9 +117,9 @@ def parse_address(text: str, key: str = "--url") -> ServiceAddress:
 
 
 class ServiceLink:
-    """Asks for jobs and delivers results. For one event loop; several tasks may share it.
+    """Requests jobs and delivers results. For one event loop; several tasks may share it.
 
-    After a failure the next request makes a new connection, with the files as they are then.
+    After a failure, the next request opens a new connection and reads the files again.
     """
 
     def __init__(self, access: ServiceAccess) -> None:
@@ -125,12 +134,12 @@ class ServiceLink:
         await self._close()
 
     async def jobs(self, request: JobRequest) -> JobBatch:
-        """Ask for jobs. Raises ``ServiceError``."""
+        """Request jobs. Raises ``ServiceError``."""
         return await self._post(WORKER_JOBS, encode(request), decode_jobs)
 
-    async def deliver(self, delivery: ResultBatch) -> Receipt:
+    async def deliver(self, batch: ResultBatch) -> Receipt:
         """Deliver results. Raises ``ServiceError``."""
-        return await self._post(WORKER_RESULTS, encode(delivery), decode_receipt)
+        return await self._post(WORKER_RESULTS, encode(batch), decode_receipt)
 
     async def _post(self, path: str, body: bytes, decode: Callable[[bytes], Value]) -> Value:
         try:
@@ -216,8 +225,11 @@ class ServiceLink:
 
 
 def _client(access: ServiceAccess) -> httpx2.AsyncClient:
-    """Return a client that verifies, or pins. Raises ``ConfigError``."""
-    timeout = httpx2.Timeout(_ANSWER, connect=_CONNECT)
+    """Return a client that verifies the service, and pins it if there is a pin file.
+
+    Raises ``ConfigError``.
+    """
+    timeout = httpx2.Timeout(_RESPONSE_TIMEOUT, connect=_CONNECT_TIMEOUT)
     # A proxy of the environment would get the token in clear text, if the address is http://.
     proxied = not is_local_only(access.address.host)
     if access.pins is None:
@@ -245,32 +257,32 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
-    """Describe why a connection failed. Neither the token nor a body is in the error."""
+    """Describe why a connection failed, without the token and without a body."""
     url = access.address.url
     if (refused := pin_error(exc)) is not None:
         return ServiceError(f"{url}: {refused.problem}", refused.fix, "misdirected")
-    for each in _causes(exc):
-        if isinstance(each, ssl.SSLCertVerificationError):
+    for cause in _causes(exc):
+        if isinstance(cause, ssl.SSLCertVerificationError):
             return ServiceError(
-                f"the certificate of {url} does not verify: {each.verify_message}",
+                f"the certificate of {url} does not verify: {cause.verify_message}",
                 "name the authority that issued it: --ca-file FILE; or let the service present a "
                 f"certificate for {access.address.host} and every intermediate",
                 "misdirected",
             )
-        if isinstance(each, ssl.SSLError):
+        if isinstance(cause, ssl.SSLError):
             return ServiceError(
-                f"TLS with {url} fails: {describe_error(each)}",
+                f"TLS with {url} fails: {describe_error(cause)}",
                 "check that the port speaks TLS: tls_certificate and tls_key in the service's "
                 "watch.toml, or a proxy before it",
                 "away",
             )
-    # h11's words for an answer whose first line is not HTTP; one that breaks off is not meant.
+    # h11's message for a response whose first line is not HTTP. A truncated response has another.
     if isinstance(exc, httpx2.RemoteProtocolError) and str(exc).startswith("illegal "):
-        clear = url.startswith("http://")
+        is_clear_text = url.startswith("http://")
         return ServiceError(
             f"{url} is not the address of a monitoring service: its answer is not HTTP",
             _https(url)
-            if clear
+            if is_clear_text
             else "give the address of its pages (public_url in its watch.toml)",
             "misdirected",
         )
@@ -291,30 +303,32 @@ def _https(url: str) -> str:
 
 
 def _of_system(exc: Exception) -> str:
-    """Return the operating system's words for an error; empty if it is not one of its errors."""
+    """Return the operating system's text for an error; empty if it is not one of its errors.
+
+    The text of asyncio's error is the address instead.
+    """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""
-    # asyncio writes the address in their place.
     if isinstance(exc, socket.gaierror):
         return describe_error(exc)
     return os.strerror(exc.errno).lower()
 
 
 def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:
-    """An error, and those that it comes of: one for each address of the host, it may be."""
+    """Yield an error and its causes. There may be one for each address of the host."""
     if not isinstance(exc, Exception) or not depth:
         return
     yield exc
     yield from _causes(exc.__cause__ or exc.__context__, depth - 1)
     if isinstance(exc, ExceptionGroup):
-        for each in exc.exceptions:
-            yield from _causes(each, depth - 1)
+        for member in exc.exceptions:
+            yield from _causes(member, depth - 1)
 
 
 def _retry_after(headers: httpx2.Headers) -> float:
-    """Seconds (RFC 9110 section 10.2.3); 0 for a date, or none."""
+    """Return the seconds of ``Retry-After`` (RFC 9110 section 10.2.3); 0 for a date or none."""
     text = headers.get("retry-after", "")
-    return min(float(text), _LONGEST_RETRY) if text.isdecimal() and len(text) < 9 else 0.0
+    return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() and len(text) < 9 else 0.0
 
 
 def _no_address(key: str) -> ConfigError:

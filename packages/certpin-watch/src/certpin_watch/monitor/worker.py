@@ -1,8 +1,8 @@
-"""A worker: takes the jobs of its location from the service, probes, and delivers results.
+"""A worker: request the jobs of its location from the service, probe, and deliver results.
 
-It has no store and no pin file: a job carries the anchors to verify by. A job is done when the
-service says so. A worker that dies before leaves its jobs to another, and one that ends returns
-them.
+It has no store and no pin file: a job contains the trust anchors to verify with. A job is done when
+the service confirms its result. If a worker dies before, its jobs go to another worker; if it is
+stopped, it returns them.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-SERVICE = "service"  # the need of a worker, as `/readyz` names it
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts to reach the service
-_GRACE = 3.0  # seconds that a request may still take once the worker ends
+SERVICE = "service"  # what a worker needs, as `/readyz` names it
+FIRST_PAUSE, MAX_PAUSE = 1.0, 60.0  # seconds between attempts to reach the service
+_GRACE = 3.0  # seconds that a request may still take after the worker is stopped
 
 
 class WorkerEvents:
-    """The reports of a worker at work, for a subclass to print. Here each does nothing."""
+    """Events of a worker, for a subclass to print. The methods here do nothing."""
 
     def connected(self, location: str) -> None:
-        """The service answers, for the first time or again."""
+        """The service answers, for the first time or again after a failure."""
 
     def probed(self, results: int) -> None:
-        """So many results are delivered."""
+        """That many results were delivered."""
 
     def trouble(self, problem: str, fix: str) -> None:
-        """Something is wrong. Called once for the same problem, until it is over."""
+        """A problem began. Called once for each problem until it is resolved."""
 
 
 async def work(
@@ -54,11 +54,20 @@ async def work(
     needs: MutableMapping[str, Callable[[], bool]] | None = None,
     events: WorkerEvents | None = None,
 ) -> None:
-    """Work until ``stop`` is set; jobs that are under way are returned then.
+    """Work until ``stop`` is set, and then return the jobs that are not done.
 
-    Goes on while the service is away. ``needs[SERVICE]`` says meanwhile whether it was reached.
-    Raises ``ConfigError`` if the token is refused, and if the very first request shows that the
-    address or the certificate is wrong: waiting would not repair that.
+    Retry while the service is unreachable.
+
+    Args:
+        link: the connection to the service.
+        stop: ends the work.
+        window: how many connections are open at once.
+        needs: gets a function under ``SERVICE`` that returns True if the service was reached.
+        events: called for what happens.
+
+    Raises:
+        ConfigError: the service refuses the token; or the first request shows that the address or
+            the certificate is wrong. Waiting would not help.
     """
     worker = _Worker(link, stop, window, events or WorkerEvents())
     if needs is not None:
@@ -67,20 +76,20 @@ async def work(
 
 
 class Backoff:
-    """Pauses that double, each shortened by chance: a fleet must not come back as one."""
+    """Pauses that double, each shortened at random, so that workers don't all retry at once."""
 
     def __init__(self) -> None:
         self._next = FIRST_PAUSE
 
     def pause(self, at_least: float = 0.0) -> float:
-        """Seconds until the next attempt."""
-        seconds, self._next = self._next, min(2 * self._next, LONGEST_PAUSE)
+        """Return the seconds until the next attempt."""
+        seconds, self._next = self._next, min(2 * self._next, MAX_PAUSE)
         return max(jittered(seconds), at_least)
 
 
 def jittered(seconds: float) -> float:
-    """A time between half of this and all of it."""
-    return seconds * (1 - random.random() / 2)  # noqa: S311  # to spread load, no secret
+    """Return a random time between half of ``seconds`` and ``seconds``."""
+    return seconds * (1 - random.random() / 2)  # noqa: S311  # to spread load, not a secret
 
 
 class _Worker:
@@ -89,28 +98,28 @@ class _Worker:
     ) -> None:
         self._link = link
         self._stop = stop
-        self._most = min(window, MAX_JOBS)
+        self._max_jobs = min(window, MAX_JOBS)
         self._events = events
         self._process = secrets.token_hex(8)
         self._halt = threading.Event()
         self._prober = Prober(window, halted=self._halt.is_set)
-        self._heard = False  # whether the service ever answered
-        self._reported: str | None = ""  # the trouble that was reported; None for none
+        self._answered = False  # True once the service answered
+        self._reported: str | None = ""  # the problem that was reported; None if there is none
         self._held: dict[str, ProbeJob] = {}
         self.is_connected = False
 
     async def run(self) -> None:
-        """Ask for jobs and do them, until the end."""
+        """Request jobs and run them until the worker is stopped."""
         halting = asyncio.create_task(self._halt_at_stop())
         try:
             while not self._stop.is_set():
-                request = JobRequest(self._process, self._most)
+                request = JobRequest(self._process, self._max_jobs)
                 batch = await self._until_answered(lambda request=request: self._link.jobs(request))  # type: ignore[misc]
                 if batch is None:
                     break
                 self._note(batch)
                 if batch.jobs:
-                    await self._do(batch)
+                    await self._run_jobs(batch)
                 else:
                     await self._sleep(jittered(batch.wait))
         finally:
@@ -118,8 +127,8 @@ class _Worker:
             self._halt.set()
             await self._return()
 
-    async def _do(self, batch: JobBatch) -> None:
-        """Probe in a thread, and deliver meanwhile."""
+    async def _run_jobs(self, batch: JobBatch) -> None:
+        """Probe in a thread, and deliver results as they come."""
         self._held = {job.identity: job for job in batch.jobs}
         seen: asyncio.Queue[ProbeResult | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -127,17 +136,17 @@ class _Worker:
         def add(result: ProbeResult | None) -> None:
             loop.call_soon_threadsafe(seen.put_nowait, result)
 
-        beating = asyncio.create_task(self._beat(batch.lease / 3))
+        renewing = asyncio.create_task(self._renew_leases(batch.lease / 3))
         probing = asyncio.create_task(asyncio.to_thread(_probe, self._prober, batch.jobs, add))
         try:
             while (first := await seen.get()) is not None:
-                for some in _packed([first, *_waiting(seen)]):
-                    await self._deliver(some)
+                for part in _packed([first, *_waiting(seen)]):
+                    await self._deliver(part)
         except BaseException:
             self._halt.set()
             raise
         finally:
-            beating.cancel()
+            renewing.cancel()
             await probing
 
     async def _deliver(self, results: list[ProbeResult]) -> None:
@@ -152,8 +161,8 @@ class _Worker:
                 return
             fates = receipt.fates
         kept = [result for result, fate in zip(results, fates, strict=False) if fate == "kept"]
-        for each in (each for result in kept for each in result.seen):
-            COUNTERS.probed(each.outcome, each.took / 1_000_000)
+        for address in (address for result in kept for address in result.seen):
+            COUNTERS.probed(address.outcome, address.took / 1_000_000)
         if dropped := sorted(set(fates) - {"kept", "repeat"}):
             self._report(_dropped(dropped))
         for result in results:
@@ -163,10 +172,10 @@ class _Worker:
     async def _until_answered(
         self, call: Callable[[], Awaitable[Value]], *, once: bool = False
     ) -> Value | None:
-        """Try until the service answers; ``None`` if the worker has to end before.
+        """Try until the service answers. Return None if the worker is stopped before.
 
-        Raises ``ConfigError``; with ``once``, ``ServiceError`` for a request that the service
-        cannot use: sending it again would not help.
+        Raises ``ConfigError``; with ``once``, also ``ServiceError`` if the service rejects the
+        request, because sending it again would not help.
         """
         backoff = Backoff()
         while not self._stop.is_set():
@@ -179,39 +188,39 @@ class _Worker:
                 await self._sleep(backoff.pause(exc.retry_after))
             else:
                 if answer is not None:
-                    self._heard = self.is_connected = True
+                    self._answered = self.is_connected = True
                 return answer
         return None
 
     def _failed(self, exc: ServiceError) -> None:
         """Report it, or raise if another attempt cannot help."""
         self.is_connected = False
-        if exc.kind == "refused" or (exc.kind != "away" and not self._heard):
+        if exc.kind == "refused" or (exc.kind != "away" and not self._answered):
             raise ConfigError(exc.problem, fix=exc.fix) from exc
         self._report(exc)
 
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
-        """Wait for an answer; ``None`` if the worker has to end and the request takes too long."""
-        asking, stopping = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
+        """Wait for an answer. Return None if the worker is stopped and the request is slow."""
+        request, stopped = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                await asyncio.wait({asking}, timeout=_GRACE)
-            return asking.result() if asking.done() else None
+            await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not request.done():
+                await asyncio.wait({request}, timeout=_GRACE)
+            return request.result() if request.done() else None
         finally:
-            stopping.cancel()
-            asking.cancel()
+            stopped.cancel()
+            request.cancel()
 
-    async def _beat(self, pause: float) -> None:
-        """Keep the leases of the jobs that are under way."""
+    async def _renew_leases(self, pause: float) -> None:
+        """Renew the leases of the jobs that are under way."""
         while True:
             await asyncio.sleep(pause)
             if self._held:
-                with suppress(ServiceError):  # the delivery meets the same, and reports it
+                with suppress(ServiceError):  # the delivery fails as well, and reports it
                     await self._link.jobs(JobRequest(self._process, held=tuple(self._held)))
 
     async def _return(self) -> None:
-        """Return unfinished jobs, so that another worker need not wait for their leases."""
+        """Return unfinished jobs, so that other workers needn't wait for the leases."""
         if not self._held:
             return
         request = JobRequest(self._process, returned=tuple(self._held))
@@ -228,7 +237,7 @@ class _Worker:
         self._halt.set()
 
     def _note(self, batch: JobBatch) -> None:
-        """Report that the service answers, or why it has nothing to do."""
+        """Report that the service answers, or why it has no jobs."""
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
         elif self._reported is not None:
@@ -260,7 +269,7 @@ def _probe(
 
 
 def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
-    """The results that are there already. The end stays in the queue."""
+    """Return the results in the queue. The end marker (None) stays in it."""
     found: list[ProbeResult] = []
     while not seen.empty():
         if (result := seen.get_nowait()) is None:
@@ -271,7 +280,10 @@ def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
 
 
 def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
-    """Results by request. Each has ``MAX_BYTES`` at most, so that no request has too many."""
+    """Divide results into requests.
+
+    A result has at most ``MAX_BYTES``, so no request gets larger than the service accepts.
+    """
     parts: list[list[ProbeResult]] = [[]]
     size = 0
     for result in results:

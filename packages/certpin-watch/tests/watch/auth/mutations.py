@@ -200,7 +200,7 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/api/workers.py",
         "return await _BODIES.read(request.receive)",
         "return await request.body()",
-        "tests/watch/monitor/test_workers.py::test_a_body_without_an_end_is_cut_off",
+        "tests/watch/monitor/test_workers.py::test_a_body_that_is_too_large_is_refused_while_it_is_read",
     ),
     Mutation(
         "a worker's token has so many requests at once",
@@ -208,6 +208,6 @@ MUTATIONS: list[Mutation] = [
         "if not of_token.enter(token):",
         "if of_token.enter(token) is None:",
         "tests/watch/monitor/test_workers_api.py::"
-        "test_a_token_has_so_many_requests_at_once_and_no_other_token_waits_for_it",
+        "test_the_limit_of_concurrent_requests_counts_for_each_token",
     ),
 ]

@@ -63,7 +63,7 @@ def test_the_former_variable_names_what_replaced_it(run: Run) -> None:
     assert (done.code, "CERTPIN_NATS: workers do not use NATS" in done.err) == (2, True)
 
 
-def test_what_is_missing_is_named(run: Run) -> None:
+def test_a_missing_option_is_named(run: Run) -> None:
     assert "--url" in run("watch", "worker").err
     done = run("watch", "worker", "--url", URL)
     assert (done.code, "the worker has no token" in done.err) == (2, True)
@@ -75,7 +75,7 @@ def test_what_is_missing_is_named(run: Run) -> None:
     assert (done.code, "empty is empty" in done.err) == (2, True)
 
 
-def test_what_is_wrong_is_said_before_anything_is_sent(run: Run) -> None:
+def test_errors_are_reported_before_anything_is_sent(run: Run) -> None:
     token = _token(run)
     there = {"CERTPIN_WATCH_TOKEN": token}
     for words, problem in (
@@ -97,7 +97,7 @@ def test_what_is_wrong_is_said_before_anything_is_sent(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_terminal_shows_a_count_and_a_pipe_changes_only(run: Run) -> None:
+def test_a_terminal_shows_a_counter_and_a_pipe_only_changes(run: Run) -> None:
     words = ("watch", "worker", "--url", "http://127.0.0.1:1")
     token = _token(run)
     process = program(*words, env={"CERTPIN_WATCH_TOKEN": token})

@@ -55,7 +55,7 @@ def note(store: Store, environment: dict[str, str]) -> bool:
         return record_logged(connection, entry, scenes.NOW)
 
 
-def test_a_certificate_is_noted_once_whatever_number_of_logs_have_it(
+def test_a_certificate_in_several_logs_is_recorded_once(
     sqlite_store: Store, tmp_path: Path
 ) -> None:
     environment = event(tmp_path, scenes.identity("stranger"))
@@ -77,14 +77,14 @@ def test_without_a_file_the_watch_item_names_the_hosts(tmp_path: Path) -> None:
     assert entry.key == scenes.identity("stranger").certificate.spki_sha256
 
 
-def test_names_that_are_none_are_left_out(tmp_path: Path) -> None:
+def test_invalid_names_are_dropped(tmp_path: Path) -> None:
     identity = scenes.authority().issue("api.bank.test", "*.bank.test", "*.*.bank.test", "x y")
     entry = read_event(event(tmp_path, identity), scenes.NOW)
     assert entry is not None
     assert entry.names == "api.bank.test *.bank.test"
 
 
-def test_what_nobody_can_read_is_noted_as_that(sqlite_store: Store) -> None:
+def test_a_malformed_certificate_is_recorded_as_malformed(sqlite_store: Store) -> None:
     environment = {
         "EVENT": "malformed_cert",
         "SUMMARY": "malformed \x1b[2J entry",
@@ -99,7 +99,7 @@ def test_what_nobody_can_read_is_noted_as_that(sqlite_store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["error", "something_new", ""])
-def test_other_events_are_about_no_certificate(name: str) -> None:
+def test_other_events_are_ignored(name: str) -> None:
     assert read_event({"EVENT": name, "SUMMARY": "the log is down"}, scenes.NOW) is None
 
 
@@ -113,12 +113,12 @@ def test_other_events_are_about_no_certificate(name: str) -> None:
         {"CERT_FILENAME": "", "PUBKEY_SHA256": "x" * 64},
     ],
 )
-def test_what_certspotter_does_not_say_is_refused(tmp_path: Path, more: dict[str, str]) -> None:
+def test_values_of_no_certspotter_are_refused(tmp_path: Path, more: dict[str, str]) -> None:
     with pytest.raises(InputError):
         read_event(event(tmp_path, scenes.identity("stranger"), **more), scenes.NOW)
 
 
-def test_a_strange_key_in_a_log_is_told_until_it_is_pinned(
+def test_a_logged_key_fires_an_alert_until_it_is_pinned(
     watch_over: Callable[..., Scene], intermediate: Authority, tmp_path: Path
 ) -> None:
     """By the command, as certspotter runs it."""

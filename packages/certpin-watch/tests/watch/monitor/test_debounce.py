@@ -38,40 +38,40 @@ def believed(*seen: tuple[str, int], recent: int = 0) -> set[str]:
     return {words[each.row.verified] for each in debounce(rows(*seen), recent)}
 
 
-def test_nothing_is_believed_of_a_single_probe() -> None:
+def test_a_single_probe_is_not_believed() -> None:
     assert believed(("a", 1)) == set()
     assert believed(("a", 2)) == {"a"}
 
 
-def test_a_change_is_believed_when_it_was_seen_twice_and_until_then_what_was_before() -> None:
+def test_until_a_second_probe_confirms_a_change_the_state_before_is_believed() -> None:
     assert believed(("a", 9), ("b", 1)) == {"a"}
     assert believed(("a", 9), ("b", 2)) == {"b"}
 
 
-def test_a_trouble_is_over_when_its_end_was_seen_twice() -> None:
+def test_a_problem_resolves_after_two_good_probes() -> None:
     assert believed(("a", 9), ("b", 5), ("a", 1), recent=1135) == {"b"}
     assert believed(("a", 9), ("b", 5), ("a", 2), recent=1135) == {"a"}
 
 
-def test_no_answer_for_two_reasons_is_no_answer_twice() -> None:
+def test_an_unreachable_server_is_confirmed_even_if_the_reasons_differ() -> None:
     assert believed(("a", 9), ("-", 1), ("-", 1), recent=1095) == {"-"}
 
 
-def test_a_server_that_shows_now_this_and_now_that_shows_both() -> None:
+def test_both_chains_of_an_alternating_server_are_believed() -> None:
     assert believed(("a", 1), ("b", 1), ("a", 1), ("b", 1)) == {"a", "b"}
     assert believed(("a", 90), ("b", 1), ("a", 3), ("b", 1)) == {"a", "b"}
 
 
-def test_what_came_back_is_forgotten_when_it_has_stayed_away() -> None:
+def test_an_alternating_chain_is_dropped_when_it_was_not_seen_recently() -> None:
     assert believed(("b", 1), ("a", 1), ("b", 1), ("a", 90), recent=1500) == {"a"}
 
 
-def test_an_address_that_the_name_leads_to_no_more_is_not_believed() -> None:
+def test_an_address_that_the_name_no_longer_resolves_to_is_not_believed() -> None:
     gone = [replace(row, latest=False) for row in rows(("b", 9))]
     assert debounce(gone, 2000) == ()
 
 
-def test_the_chain_before_is_known_with_the_moment_of_the_change() -> None:
+def test_the_previous_chain_and_the_time_of_the_change_are_known() -> None:
     (found,) = debounce(rows(("a", 9), ("-", 2), ("b", 3), ("-", 2), ("b", 4)), 9999)
     assert found.before is not None
     assert found.before.verified == A

@@ -67,7 +67,7 @@ def test_each_job_goes_to_one_worker(scene: Scene) -> None:
     assert {job.location for job in first} == {"fra1"}
 
 
-def test_a_job_of_a_worker_that_is_not_heard_goes_to_another(scene: Scene) -> None:
+def test_the_jobs_of_a_worker_that_stops_asking_go_to_another(scene: Scene) -> None:
     jobs = taken(scene, ONE)
     kept, lost = jobs[:1], jobs[1:]
     scene.pass_time(seconds=LEASE - 1)
@@ -82,13 +82,13 @@ def test_a_job_of_a_worker_that_is_not_heard_goes_to_another(scene: Scene) -> No
     assert len(rows(scene)) == 1
 
 
-def test_a_result_that_comes_late_counts_while_no_other_worker_has_the_job(scene: Scene) -> None:
+def test_a_late_result_counts_while_no_other_worker_has_the_job(scene: Scene) -> None:
     (job, *_) = taken(scene, ONE)
     scene.pass_time(seconds=LEASE + 1)
     assert store_results(scene.watch, ONE, [answer(job)]) == ["kept"]
 
 
-def test_what_a_worker_returns_goes_to_another_at_once(scene: Scene) -> None:
+def test_returned_jobs_go_to_another_worker_at_once(scene: Scene) -> None:
     identities = tuple(job.identity for job in taken(scene, ONE))
     taken(scene, OTHER, 0, returned=identities)  # they are not its own
     assert taken(scene, OTHER) == []
@@ -96,7 +96,7 @@ def test_what_a_worker_returns_goes_to_another_at_once(scene: Scene) -> None:
     assert len(taken(scene, OTHER)) == 4
 
 
-def test_no_worker_can_keep_the_job_of_another(scene: Scene) -> None:
+def test_no_worker_can_renew_the_lease_of_another(scene: Scene) -> None:
     identities = tuple(job.identity for job in taken(scene, ONE))
     scene.pass_time(seconds=LEASE - 1)
     taken(scene, OTHER, 0, held=identities)
@@ -104,7 +104,7 @@ def test_no_worker_can_keep_the_job_of_another(scene: Scene) -> None:
     assert len(taken(scene, ONE)) == 4
 
 
-def test_a_result_counts_once_however_often_it_comes(scene: Scene) -> None:
+def test_a_result_that_is_sent_again_counts_once(scene: Scene) -> None:
     (job, *_) = taken(scene, ONE)
     result = answer(job, at=int(scene.watch.clock().timestamp()))
     assert store_results(scene.watch, ONE, [result, result]) == ["kept", "repeat"]
@@ -115,7 +115,7 @@ def test_a_result_counts_once_however_often_it_comes(scene: Scene) -> None:
     assert job.port not in {each.port for each in taken(scene, OTHER)}
 
 
-def test_results_of_other_locations_and_of_other_jobs_count_for_nothing(scene: Scene) -> None:
+def test_results_for_other_locations_or_jobs_are_dropped(scene: Scene) -> None:
     jobs = taken(scene, ONE)
     theirs = taken(scene, ELSEWHERE)
     future = int(scene.watch.clock().timestamp()) + 3600
@@ -130,7 +130,9 @@ def test_results_of_other_locations_and_of_other_jobs_count_for_nothing(scene: S
     assert rows(scene) == []
 
 
-def test_the_moment_of_a_result_is_bounded_by_the_clock_of_the_service(scene: Scene) -> None:
+def test_the_time_of_a_result_is_between_its_slot_and_now(
+    scene: Scene,
+) -> None:
     early, late, *_ = taken(scene, ONE)
     now = int(scene.watch.clock().timestamp())
     results = [answer(early, at=0), answer(late, at=now + 86400)]
@@ -141,7 +143,7 @@ def test_the_moment_of_a_result_is_bounded_by_the_clock_of_the_service(scene: Sc
     }
 
 
-def test_a_result_that_fits_into_no_database_stands_in_no_others_way(
+def test_a_result_that_no_database_accepts_does_not_hold_up_the_others(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = sorted(taken(scene, ONE), key=lambda job: job.port)
@@ -167,12 +169,14 @@ def test_a_result_that_fits_into_no_database_stands_in_no_others_way(
         (WorkerIdentity("local", "token:one", "1" * 16), "the service itself probes from local"),
     ],
 )
-def test_a_worker_without_jobs_is_told_why(scene: Scene, worker: WorkerIdentity, note: str) -> None:
+def test_a_worker_that_gets_no_jobs_gets_the_reason(
+    scene: Scene, worker: WorkerIdentity, note: str
+) -> None:
     batch = hand_out_jobs(scene.watch, worker, JobRequest(worker.process, 9))
     assert (batch.jobs, note in batch.note) == ((), True)
 
 
-def test_leases_of_jobs_do_not_pile_up(scene: Scene) -> None:
+def test_leases_of_jobs_are_removed(scene: Scene) -> None:
     store_results(scene.watch, ONE, [answer(job) for job in taken(scene, ONE)])
     for _ in range(3):
         scene.pass_time(seconds=3600)
@@ -181,7 +185,7 @@ def test_leases_of_jobs_do_not_pile_up(scene: Scene) -> None:
         assert len(connection.execute(select(LEASES)).all()) == 4
 
 
-def test_a_lease_of_a_clock_that_ran_ahead_holds_up_no_job(scene: Scene) -> None:
+def test_a_lease_with_an_end_too_far_ahead_does_not_count(scene: Scene) -> None:
     taken(scene, ONE)
     tomorrow = int(scene.watch.clock().timestamp()) + 86400
     with scene.watch.store.write() as connection:
@@ -189,7 +193,7 @@ def test_a_lease_of_a_clock_that_ran_ahead_holds_up_no_job(scene: Scene) -> None
     assert len(taken(scene, OTHER)) == 4
 
 
-def test_a_job_that_was_done_since_it_was_planned_is_not_given_again(scene: Scene) -> None:
+def test_a_job_that_was_done_since_it_was_planned_is_not_handed_out_again(scene: Scene) -> None:
     now = int(scene.watch.clock().timestamp())
     planned = handout._planned(scene.watch, "fra1", now)  # by a service that then is slow
     done = [answer(job, at=now) for job in taken(scene, ONE)]
@@ -199,7 +203,7 @@ def test_a_job_that_was_done_since_it_was_planned_is_not_given_again(scene: Scen
 
 
 @pytest.mark.slow
-def test_workers_that_ask_at_once_get_each_job_once(scene: Scene) -> None:
+def test_concurrent_workers_get_each_job_once(scene: Scene) -> None:
     """Eight at once, of two locations, that take, keep, return and deliver without a pause."""
     workers = [
         WorkerIdentity(at, f"token:{n}", f"{n:016x}") for at in ("fra1", "ams1") for n in range(4)

@@ -42,7 +42,7 @@ def rows(store: Store, **wanted: Any) -> list[Any]:
         return list(connection.execute(query))
 
 
-def test_a_host_is_asked_written_down_once_and_found_in_order(
+def test_a_good_host_has_one_sighting_and_no_finding(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -59,7 +59,7 @@ def test_a_host_is_asked_written_down_once_and_found_in_order(
         assert connection.scalar(select(func.count()).select_from(CERTIFICATES)) == 3
 
 
-def test_a_server_of_the_pin_file_is_asked_without_further_settings(
+def test_a_server_of_the_pin_file_is_probed_without_other_settings(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -74,7 +74,7 @@ def test_a_server_of_the_pin_file_is_asked_without_further_settings(
     assert scene.found() == []
 
 
-def test_a_new_key_is_told_after_a_second_look_and_gone_when_it_is_pinned(
+def test_a_new_key_is_found_after_a_second_probe_until_it_is_pinned(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
@@ -107,7 +107,7 @@ def test_one_edge_of_a_cdn_that_serves_an_unpinned_key_is_found(
     assert finding.summary.startswith(f"localhost:443 at 127.0.0.1:{other.port} from local")
 
 
-def test_each_address_of_a_name_is_asked_by_itself(
+def test_each_address_of_a_name_is_probed(
     watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
@@ -125,7 +125,7 @@ def test_each_address_of_a_name_is_asked_by_itself(
     assert [row.edge for row in rows(scene.watch.store, latest=True)] == ["127.0.0.1"]
 
 
-def test_versions_in_the_field_come_from_the_journal(
+def test_deployed_versions_come_from_the_journal(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
@@ -141,7 +141,7 @@ def test_versions_in_the_field_come_from_the_journal(
     assert (finding.details["versions"], finding.clients) == ([1], 1234)
 
 
-def test_a_name_that_does_not_match_and_a_server_that_is_gone_are_found(
+def test_a_wrong_name_and_an_unreachable_server_are_found(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -157,7 +157,7 @@ def test_a_name_that_does_not_match_and_a_server_that_is_gone_are_found(
 
 
 @pytest.mark.slow
-def test_starttls_is_spoken_and_what_comes_behind_it_is_judged(
+def test_a_chain_behind_starttls_is_checked(
     watch_over: WatchOver, intermediate: Authority, tmp_path: Path
 ) -> None:
     pinned, served = intermediate.issue("localhost"), intermediate.issue("localhost")
@@ -169,7 +169,7 @@ def test_starttls_is_spoken_and_what_comes_behind_it_is_judged(
     assert finding.command.endswith("--starttls smtp")
 
 
-def test_a_monitor_that_is_told_to_stop_does_not_wait_for_a_silent_server() -> None:
+def test_a_stopped_prober_does_not_wait_for_a_silent_server() -> None:
     halt = threading.Event()
     prober = Prober(halted=halt.is_set)
     with Server(say_nothing) as server:
@@ -184,7 +184,7 @@ def test_a_monitor_that_is_told_to_stop_does_not_wait_for_a_silent_server() -> N
         assert not asking.is_alive()
 
 
-def test_a_service_that_is_stopped_lets_its_turn_go_at_once(
+def test_a_stopped_service_releases_its_lease_at_once(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -205,7 +205,7 @@ def test_a_service_that_is_stopped_lets_its_turn_go_at_once(
         assert leases.take(connection, "monitor", "another", now, 60) is not None
 
 
-def test_of_two_services_one_asks(watch_over: WatchOver, intermediate: Authority) -> None:
+def test_only_one_of_two_services_probes(watch_over: WatchOver, intermediate: Authority) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
         scene = watch_over(leaf, host=[way(server.port)])
@@ -219,7 +219,7 @@ def test_of_two_services_one_asks(watch_over: WatchOver, intermediate: Authority
     assert rows(scene.watch.store)[0].count == 2
 
 
-def test_who_has_lost_its_turn_writes_nothing(
+def test_a_service_that_lost_its_lease_stores_nothing(
     watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -241,7 +241,7 @@ def test_who_has_lost_its_turn_writes_nothing(
     assert rows(scene.watch.store) == []
 
 
-def test_silence_is_told_while_somebody_asks_and_begins_anew_after_a_pause(
+def test_silence_counts_only_while_the_service_runs(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -257,7 +257,7 @@ def test_silence_is_told_while_somebody_asks_and_begins_anew_after_a_pause(
     assert row.since == row.asked_at
 
 
-def test_a_server_that_is_taken_out_of_the_settings_is_history(
+def test_a_server_that_is_removed_from_the_settings_does_not_count(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
@@ -280,7 +280,7 @@ def test_a_server_that_is_taken_out_of_the_settings_is_history(
         assert scene.rules() == set()
 
 
-def test_an_unreadable_pin_file_ends_no_history(
+def test_an_unreadable_pin_file_ends_no_sighting(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -293,7 +293,7 @@ def test_an_unreadable_pin_file_ends_no_history(
     assert [row.latest for row in rows(scene.watch.store)] == [True]
 
 
-def test_a_location_that_is_taken_out_of_the_settings_is_not_silent(
+def test_a_location_that_is_removed_from_the_settings_is_not_silent(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")

@@ -47,7 +47,7 @@ def changed(message: ProbeJob | ProbeResult, **fields: object) -> bytes:
     return msgspec.json.encode({"process": PROCESS, "results": data})
 
 
-def test_a_job_carries_all_of_its_target() -> None:
+def test_a_job_has_all_values_of_its_target() -> None:
     trust = kit.anchors(scenes.root())
     target = Target("mail.bank.test", 25, ("192.0.2.7", 2525), "smtp", trust, vantages=("fra1",))
     batch = JobBatch("fra1", 60, 5, (make_job(DueProbe(target, "fra1", 7), Settings()),))
@@ -56,7 +56,7 @@ def test_a_job_carries_all_of_its_target() -> None:
     assert (job.starttls, job.anchors, job.slot) == ("smtp", trust.der, 7)
 
 
-def test_a_result_comes_back_as_it_was_sent() -> None:
+def test_a_result_survives_encoding_and_decoding() -> None:
     assert decode_results(encode(ResultBatch(PROCESS, (RESULT,)))).results == (RESULT,)
     assert RESULT.identity == JOB.identity
 
@@ -76,13 +76,13 @@ def test_a_result_comes_back_as_it_was_sent() -> None:
         {"command": "rm"},
     ],
 )
-def test_a_job_that_asks_for_what_cannot_be_asked_is_refused(fields: dict[str, object]) -> None:
+def test_an_invalid_job_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
         decode_jobs(changed(JOB, **fields))
 
 
 @pytest.mark.parametrize("note", ["\x1b]0;owned\x07", "a\nb", "\u202e"])
-def test_a_note_that_a_terminal_would_act_on_is_refused(note: str) -> None:
+def test_a_note_with_control_characters_is_refused(note: str) -> None:
     with pytest.raises(InputError):
         decode_jobs(encode(JobBatch("fra1", 60, 5, note=note)))
 
@@ -104,7 +104,7 @@ def test_a_note_that_a_terminal_would_act_on_is_refused(note: str) -> None:
         {"at": "now"},
     ],
 )
-def test_a_result_that_no_probe_can_have_is_refused(fields: dict[str, object]) -> None:
+def test_an_invalid_result_is_refused(fields: dict[str, object]) -> None:
     with pytest.raises(InputError):
         decode_results(changed(RESULT, **fields))
 
@@ -112,18 +112,18 @@ def test_a_result_that_no_probe_can_have_is_refused(fields: dict[str, object]) -
 @given(st.binary(max_size=300))
 @example(b'{"\xff": 1}')  # a name that is not UTF-8: msgspec lets Python's own error through
 @example(b"[" * 100_000)
-def test_junk_is_refused_with_one_error(data: bytes) -> None:
+def test_junk_raises_only_input_error(data: bytes) -> None:
     for decode in (decode_jobs, decode_results, decode_receipt, decode_request):
         with pytest.raises(InputError):
             decode(data)
 
 
-def test_what_is_larger_than_a_message_is_refused() -> None:
+def test_a_message_that_is_too_large_is_refused() -> None:
     with pytest.raises(InputError, match="more than"):
         decode_results(bytes(MAX_REQUEST + 1))
 
 
-def test_chains_that_no_message_could_carry_are_left_out_and_that_is_said() -> None:
+def test_chains_that_are_too_large_are_replaced_by_a_problem() -> None:
     builder = ResultBuilder(JOB)
     builder.indexes(scenes.path("leaf"))
     builder._indexes[bytes(MAX_BYTES)] = 9

@@ -35,7 +35,7 @@ def slot(last: LastProbe | None, now: int, key: tuple[str, int, str, str] = KEY)
 
 
 @given(key=hosts, now=moments, interval=seconds)
-def test_a_regular_moment_has_come_and_is_not_older_than_an_interval(
+def test_a_regular_slot_is_in_the_past_interval(
     key: tuple[str, int, str, str], now: int, interval: int
 ) -> None:
     found = due_slot(key, None, settings(interval), now)
@@ -44,7 +44,7 @@ def test_a_regular_moment_has_come_and_is_not_older_than_an_interval(
 
 
 @given(key=hosts, now=moments, interval=seconds, later=st.integers(0, 3 * 86400))
-def test_moments_only_rise_and_are_the_same_for_whoever_asks(
+def test_slots_only_rise_and_are_the_same_in_every_process(
     key: tuple[str, int, str, str], now: int, interval: int, later: int
 ) -> None:
     wanted = settings(interval)
@@ -56,7 +56,7 @@ def test_moments_only_rise_and_are_the_same_for_whoever_asks(
 
 
 @given(key=hosts, now=moments, interval=seconds)
-def test_who_was_asked_is_not_asked_again_before_the_next_moment(
+def test_a_probed_target_is_not_due_before_its_next_slot(
     key: tuple[str, int, str, str], now: int, interval: int
 ) -> None:
     wanted = settings(interval)
@@ -81,7 +81,7 @@ def test_many_hosts_are_spread_over_the_interval() -> None:
     assert all(200 < parts[part] < 400 for part in range(1, 10))
 
 
-def test_a_host_that_nobody_has_asked_is_due_at_once_from_each_vantage() -> None:
+def test_a_new_target_is_due_at_once_from_each_location() -> None:
     target = Target("api.bank.test", 443, vantages=("local", "fra1"))
     found = list(due_probes([target], {}, SETTINGS, NOW))
     assert [each.location for each in found] == ["local", "fra1"]
@@ -89,14 +89,14 @@ def test_a_host_that_nobody_has_asked_is_due_at_once_from_each_vantage() -> None
     assert [each.location for each in due_probes([target], known, SETTINGS, NOW)] == ["fra1"]
 
 
-def test_after_a_pause_the_last_moment_alone_counts() -> None:
+def test_after_a_pause_only_the_last_slot_counts() -> None:
     last = slot(None, NOW) or 0
     found = slot(LastProbe(last, last), last + 100 * INTERVAL)
     assert found is not None
     assert found > last + 98 * INTERVAL
 
 
-def test_what_has_changed_is_looked_at_again_soon_and_once() -> None:
+def test_a_change_is_probed_again_soon_and_once() -> None:
     last = slot(None, NOW) or 0
     changed = LastProbe(last, last, count=1)
     assert slot(changed, last + CONFIRM - 1) is None
@@ -105,7 +105,7 @@ def test_what_has_changed_is_looked_at_again_soon_and_once() -> None:
     assert slot(settled, last + 2 * CONFIRM) is None
 
 
-def test_the_second_look_waits_from_when_the_first_one_was() -> None:
+def test_the_second_probe_waits_from_the_time_of_the_first() -> None:
     """A host that is new is asked for a moment that has long passed."""
     planned = NOW - INTERVAL // 2
     assert slot(
@@ -116,7 +116,7 @@ def test_the_second_look_waits_from_when_the_first_one_was() -> None:
     }
 
 
-def test_who_does_not_answer_is_asked_less_and_less_until_as_often_as_others() -> None:
+def test_an_unreachable_target_is_probed_less_often_down_to_the_interval() -> None:
     pauses = []
     for count in range(1, 8):
         last = LastProbe(NOW, NOW, count, unreachable=True)
@@ -126,7 +126,7 @@ def test_who_does_not_answer_is_asked_less_and_less_until_as_often_as_others() -
     assert all(pause <= INTERVAL + INTERVAL // 10 for pause in pauses)
 
 
-def test_who_goes_on_changing_is_asked_less_and_less() -> None:
+def test_a_target_that_keeps_changing_is_probed_less_often() -> None:
     last = slot(None, NOW) or 0
     restless = LastProbe(last, last, 1, 3)
     assert slot(restless, last + 8 * CONFIRM - 1) is None
@@ -134,7 +134,7 @@ def test_who_goes_on_changing_is_asked_less_and_less() -> None:
 
 
 @given(back=st.integers(1, 10 * 86400))
-def test_a_clock_that_was_set_back_stops_nothing(back: int) -> None:
+def test_probes_go_on_after_the_clock_was_set_back(back: int) -> None:
     last = slot(None, NOW) or 0
     found = slot(LastProbe(last, last), last - back)
     assert found is not None

@@ -37,7 +37,7 @@ def test_everything_has_a_default() -> None:
     assert read() == settings.Settings()
 
 
-def test_what_is_written_is_read() -> None:
+def test_values_are_read() -> None:
     found = read(interval="1h", window=9, vantage="", vantages=["fra1"], certificate_warning="9d")
     assert (found.interval, found.window) == (timedelta(hours=1), 9)
     assert (found.vantage, found.vantages) == ("", ("fra1",))
@@ -59,14 +59,14 @@ def test_what_is_written_is_read() -> None:
         {"host": [{"name": "a.test", "adress": "192.0.2.7"}]},
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_with_its_key(data: dict[str, Any]) -> None:
+def test_an_invalid_setting_is_refused_with_its_key(data: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as refused:
         read(**data)
     assert refused.value.key.startswith("monitor.")
     assert refused.value.fix
 
 
-def test_exact_hosts_and_the_apex_of_a_subtree_are_asked_and_a_wildcard_is_not() -> None:
+def test_exact_hosts_and_the_apex_of_a_subtree_are_targets_and_a_wildcard_is_not() -> None:
     found = asked("api.bank.test", "**.bank.test", "*.bank.test")
     assert [(each.host, each.port) for each in found] == [
         ("api.bank.test", 443),
@@ -74,7 +74,7 @@ def test_exact_hosts_and_the_apex_of_a_subtree_are_asked_and_a_wildcard_is_not()
     ]
 
 
-def test_ways_take_the_place_of_the_host_itself() -> None:
+def test_hosts_of_the_settings_replace_the_host_itself() -> None:
     ways = [
         {"name": "WWW.bank.test", "connect": "192.0.2.7"},
         {"name": "www.bank.test", "connect": "192.0.2.8:8443", "vantages": ["fra1"]},
@@ -89,7 +89,7 @@ def test_ways_take_the_place_of_the_host_itself() -> None:
     ]
 
 
-def test_the_servers_of_the_pin_file_are_asked() -> None:
+def test_the_servers_of_the_pin_file_are_targets() -> None:
     servers = (HostServer(port=8443), HostServer("192.0.2.7", 587, "smtp"))
     www = HostServer("www.shop.test", 9443)
     policies = (
@@ -103,7 +103,7 @@ def test_the_servers_of_the_pin_file_are_asked() -> None:
     ]
 
 
-def test_an_entry_that_only_names_a_host_keeps_its_servers_and_a_way_replaces_them() -> None:
+def test_an_entry_with_only_a_name_keeps_the_servers_and_one_with_a_port_replaces_them() -> None:
     policy = kit.policy("api.bank.test", servers=(HostServer(port=8443),))
     (kept,) = asked_of(policy, host=[{"name": "api.bank.test", "every_address": True}])
     assert (kept.key, kept.every_address) == (("api.bank.test", 8443, "each address"), True)
@@ -111,17 +111,17 @@ def test_an_entry_that_only_names_a_host_keeps_its_servers_and_a_way_replaces_th
     assert replaced.key == ("api.bank.test", 9443, "")
 
 
-def test_anchors_of_its_own_make_another_way(root: Any) -> None:
+def test_other_trust_anchors_make_another_target(root: Any) -> None:
     (found,) = asked("api.bank.test", trust=kit.anchors(root))
     assert found.way == f"trust {kit.anchors(root).digest.hex()[:16]}"
 
 
-def test_an_address_has_no_addresses_to_look_up() -> None:
+def test_an_address_is_not_resolved() -> None:
     found = asked("192.0.2.7", "api.bank.test", every_address=True)
     assert [each.every_address for each in found] == [False, True]
 
 
-def test_a_host_of_two_pin_sets_is_asked_once() -> None:
+def test_a_host_of_two_pin_sets_is_one_target() -> None:
     assert len(asked("api.bank.test")) == 1
     pins = kit.pin_set(kit.policy("api.bank.test"))
     sets = [WatchedSet(Path(name), pins, History()) for name in ("a.toml", "b.toml")]
@@ -130,7 +130,7 @@ def test_a_host_of_two_pin_sets_is_asked_once() -> None:
     assert len(targets_of(found)) == 1
 
 
-def test_every_setting_is_on_the_page() -> None:
+def test_every_setting_is_documented() -> None:
     page = (Path(__file__).parents[5] / "docs/monitor.md").read_text(encoding="utf-8")
     names = {*settings.KNOWN, *settings._KNOWN_OF_HOST} - {"host"}
     assert sorted(name for name in names if f"`{name}`" not in page) == []

@@ -44,7 +44,7 @@ def rows(store: Store) -> list[Any]:
         return list(connection.execute(select(SIGHTINGS).order_by(SIGHTINGS.c.id)))
 
 
-def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Store) -> None:
+def test_a_sighting_is_extended_until_something_changes(store: Store) -> None:
     keep(store, result(0, GOOD))
     slow = msgspec.structs.replace(GOOD, took=90_000)
     keep(store, result(900, GOOD), result(1800, slow))
@@ -60,7 +60,7 @@ def test_a_row_goes_on_while_the_same_is_seen_and_ends_with_a_change(store: Stor
     assert (found.slot, found.count, found.changes) == (START + 3600, 1, 1)
 
 
-def test_an_answer_that_comes_twice_or_too_late_counts_once(store: Store) -> None:
+def test_a_repeated_or_older_result_does_not_count(store: Store) -> None:
     assert keep(store, result(900, GOOD)) == 1
     assert keep(store, result(900, GOOD)) == 0
     assert keep(store, result(0, SILENT)) == 0
@@ -68,24 +68,24 @@ def test_an_answer_that_comes_twice_or_too_late_counts_once(store: Store) -> Non
     assert (row.count, row.outcome) == (1, "verified")
 
 
-def test_an_answer_for_a_moment_that_has_not_come_is_nobodys(sqlite_store: Store) -> None:
+def test_a_result_for_a_future_slot_does_not_count(sqlite_store: Store) -> None:
     assert keep(sqlite_store, result(901, GOOD), at=900) == 0
 
 
-def test_another_clock_tells_no_time_before_the_plan_or_after_now(sqlite_store: Store) -> None:
+def test_the_time_of_a_result_is_between_its_slot_and_now(sqlite_store: Store) -> None:
     keep(sqlite_store, result(900, GOOD, at=0), at=1000)
     keep(sqlite_store, result(1800, GOOD, at=START + 10**9), at=1850)
     (row,) = rows(sqlite_store)
     assert (row.first_at, row.last_at) == (START + 900, START + 1850)
 
 
-def test_after_the_clock_was_set_back_answers_count_again(sqlite_store: Store) -> None:
+def test_results_count_again_after_the_clock_was_set_back(sqlite_store: Store) -> None:
     keep(sqlite_store, result(90_000, GOOD), at=90_010)
     assert keep(sqlite_store, result(3600, GOOD), at=3610) == 1
     assert rows(sqlite_store)[0].slot == START + 3600
 
 
-def test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now(store: Store) -> None:
+def test_a_sighting_that_began_in_the_future_is_extended_from_now(store: Store) -> None:
     """Otherwise it would be last seen in the future, and its host be asked in every round."""
     keep(store, result(0, GOOD), at=10)
     keep(store, result(90_000, SILENT), at=90_010)
@@ -96,7 +96,7 @@ def test_a_row_that_began_by_a_clock_that_ran_ahead_goes_on_from_now(store: Stor
         assert last_probes(connection, "local")[KEY].at <= START + 3610
 
 
-def test_each_address_has_a_row_and_one_that_is_gone_ends(store: Store) -> None:
+def test_each_address_has_a_sighting_that_ends_when_the_address_is_removed(store: Store) -> None:
     one, other = (msgspec.structs.replace(GOOD, edge=f"192.0.2.{last}") for last in (7, 8))
     keep(store, result(0, one, other))
     keep(store, result(900, one))
@@ -106,7 +106,7 @@ def test_each_address_has_a_row_and_one_that_is_gone_ends(store: Store) -> None:
     ]
 
 
-def test_vantages_are_noted_and_their_silence_begins_anew_after_a_pause(store: Store) -> None:
+def test_locations_are_recorded_and_a_pause_resets_their_silence(store: Store) -> None:
     moment = datetime.fromtimestamp(START, UTC)
     for later in (0, 60, 10_000):
         with store.write() as connection:
@@ -121,7 +121,7 @@ def test_vantages_are_noted_and_their_silence_begins_anew_after_a_pause(store: S
     assert row.heard_at == START + 10**6
 
 
-def test_two_services_that_write_about_one_target_at_once_make_one_row(
+def test_two_services_that_store_results_at_once_make_one_sighting(
     postgres_store: Store,
 ) -> None:
     """Both would begin the row that goes on: the second one has to see that of the first."""

@@ -65,7 +65,7 @@ def refused(*answers: bytes) -> ServiceError:
     "text",
     ["http://watch.bank.example", "http://192.0.2.7:8460", "http://localhost.bank.example"],
 )
-def test_an_address_that_would_show_the_token_is_refused(text: str) -> None:
+def test_an_http_address_of_another_machine_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="in clear text"):
         parse_address(text)
 
@@ -78,7 +78,7 @@ def test_an_address_that_would_show_the_token_is_refused(text: str) -> None:
         *("https://watch.bank.example/#x", "https://watch bank.example", "https://[::1"),
     ],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not the address of a monitoring service"):
         parse_address(text)
 
@@ -88,7 +88,7 @@ def test_an_address_may_have_a_path_and_this_machine_needs_no_tls() -> None:
     assert parse_address("http://127.0.0.1:8460").host == "127.0.0.1"
 
 
-def test_a_text_that_is_no_token_is_refused_and_not_shown(tmp_path: Path) -> None:
+def test_an_invalid_token_is_refused_and_not_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("certpin_s3cr3t")
     token = partial(read_token, f"file:{tmp_path}/token", "--token-file")
     with pytest.raises(ConfigError, match="no token") as caught:
@@ -105,7 +105,7 @@ def test_a_pin_file_without_the_host_is_refused(tmp_path: Path) -> None:
     access("https://b.example", pins=path).check()
 
 
-def test_a_file_that_holds_no_authorities_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_certificates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("junk")
     with pytest.raises(ConfigError, match="cannot be used"):
         access("https://a.example", ca_file=tmp_path / "ca.pem").check()
@@ -136,14 +136,14 @@ def test_a_file_that_holds_no_authorities_is_refused(tmp_path: Path) -> None:
         (b"SSH-2.0-OpenSSH\r\n", "away", "cannot be reached"),
     ],
 )
-def test_each_refusal_says_what_to_do(answer: bytes, kind: str, words: str) -> None:
+def test_each_refusal_has_a_fix(answer: bytes, kind: str, words: str) -> None:
     error = refused(answer)
     assert (error.kind, words in error.problem, bool(error.fix)) == (kind, True, True), error
     assert error.retry_after == (7.0 if b"429" in answer else 0.0)
     assert TOKEN not in str(error)
 
 
-def test_clear_text_to_a_port_that_speaks_tls_is_a_wrong_address() -> None:
+def test_http_to_a_tls_port_is_reported_as_a_wrong_address() -> None:
     alert = b"\x15\x03\x03\x00\x02\x02\x16"  # what a TLS server answers to a request
     error = refused(alert)
     assert error.kind == "misdirected"
@@ -153,7 +153,7 @@ def test_clear_text_to_a_port_that_speaks_tls_is_a_wrong_address() -> None:
     assert (error.kind, "write https://127.0.0.1" in error.fix) == ("misdirected", True)
 
 
-def test_the_token_follows_no_redirect() -> None:
+def test_a_redirect_does_not_get_the_token() -> None:
     async def ask() -> list[bytes]:
         async with answering(http("200 OK", BATCH)) as (elsewhere, stolen):
             moved = http("307 Temporary Redirect", b"", f"Location: {elsewhere}/")
@@ -165,7 +165,7 @@ def test_the_token_follows_no_redirect() -> None:
     assert asyncio.run(ask()) == []
 
 
-def test_the_token_goes_to_no_proxy_if_the_service_is_on_this_machine(
+def test_a_proxy_does_not_get_the_token_of_a_service_on_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def ask() -> list[bytes]:
@@ -183,7 +183,7 @@ def test_the_token_goes_to_no_proxy_if_the_service_is_on_this_machine(
     assert asyncio.run(ask()) == []
 
 
-def test_a_service_that_is_away_is_asked_again_and_reported_once(
+def test_an_unreachable_service_is_retried_and_reported_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(working, "FIRST_PAUSE", 0.01)
@@ -211,10 +211,10 @@ def test_a_service_that_is_away_is_asked_again_and_reported_once(
     assert said[1] == "fra1"
 
 
-def test_pauses_grow_to_an_end_and_no_two_workers_come_back_together() -> None:
+def test_pauses_grow_to_a_limit_and_differ_between_workers() -> None:
     backoff = Backoff()
     pauses = [backoff.pause() for _ in range(12)]
-    assert all(0.5 <= each <= working.LONGEST_PAUSE for each in pauses)
-    assert pauses[-1] >= working.LONGEST_PAUSE / 2
+    assert all(0.5 <= each <= working.MAX_PAUSE for each in pauses)
+    assert pauses[-1] >= working.MAX_PAUSE / 2
     assert backoff.pause(at_least=300.0) == 300.0
     assert len({jittered(1.0) for _ in range(20)}) > 1

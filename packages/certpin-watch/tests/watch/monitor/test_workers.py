@@ -198,7 +198,7 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple
     return process.returncode, out, err
 
 
-def test_a_worker_elsewhere_needs_no_pin_file_and_its_sightings_are_judged(
+def test_a_worker_needs_no_pin_file_and_its_results_are_checked(
     any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
     good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
@@ -243,7 +243,7 @@ def test_two_workers_of_a_location_share_its_jobs(
     assert {row.count for row in made.rows()} == {1}
 
 
-def test_a_job_of_a_worker_that_was_killed_goes_to_another(
+def test_the_job_of_a_killed_worker_goes_to_another(
     any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
     """The first worker hangs on a server that says nothing when it is killed."""
@@ -266,7 +266,7 @@ def test_a_job_of_a_worker_that_was_killed_goes_to_another(
     assert sorted(row.outcome for row in made.rows()) == ["unreachable", "verified"]
 
 
-def test_a_worker_that_is_told_to_end_returns_its_jobs_at_once(site: Callable[..., Site]) -> None:
+def test_a_stopped_worker_returns_its_jobs_at_once(site: Callable[..., Site]) -> None:
     with Server(say_nothing) as server:
         made = site(host=[elsewhere(server.port)], timeout="60s")
 
@@ -280,7 +280,9 @@ def test_a_worker_that_is_told_to_end_returns_its_jobs_at_once(site: Callable[..
         assert [job["port"] for job in while_serving(made, story)["jobs"]] == [server.port]
 
 
-def test_a_revoked_token_ends_its_worker_and_says_why(any_site: Callable[..., Site]) -> None:
+def test_a_revoked_token_ends_its_worker_with_the_reason(
+    any_site: Callable[..., Site],
+) -> None:
     made = any_site(vantages=["local", "fra1"])
     token = made.token()
 
@@ -300,7 +302,7 @@ def test_a_revoked_token_ends_its_worker_and_says_why(any_site: Callable[..., Si
     assert (code, token in begun + err) == (2, False)
 
 
-def test_a_worker_goes_on_when_the_service_comes_back(
+def test_a_worker_continues_when_the_service_is_back(
     site: Callable[..., Site], intermediate: Authority
 ) -> None:
     leaf = intermediate.issue("localhost")
@@ -319,7 +321,7 @@ def test_a_worker_goes_on_when_the_service_comes_back(
     assert [row.outcome for row in made.rows()] == ["verified"]
 
 
-def test_a_lying_worker_changes_nothing(any_site: Callable[..., Site]) -> None:
+def test_a_worker_that_sends_false_results_changes_nothing(any_site: Callable[..., Site]) -> None:
     made = any_site(host=[elsewhere(443, vantages=["fra1", "ams1"])])
     mine, theirs = made.token("fra1"), made.token("ams1")
     job: dict[str, Any] = {}
@@ -358,7 +360,7 @@ def test_a_lying_worker_changes_nothing(any_site: Callable[..., Site]) -> None:
     assert (row.host, row.vantage, row.count, row.slot) == ("localhost", "fra1", 1, job["slot"])
 
 
-def test_the_token_of_a_worker_opens_nothing_else_and_no_other_opens_its_addresses(
+def test_only_a_token_of_a_worker_permits_the_urls_of_workers_and_nothing_else(
     site: Callable[..., Site],
 ) -> None:
     made = site(vantages=["local", "fra1"])
@@ -378,7 +380,7 @@ def test_the_token_of_a_worker_opens_nothing_else_and_no_other_opens_its_address
     while_serving(made, story)
 
 
-def test_a_worker_says_what_is_wrong_with_the_certificate_or_the_address(
+def test_a_worker_reports_a_wrong_certificate_or_address(
     site: Callable[..., Site],
 ) -> None:
     made = site(vantages=["local", "fra1"])
@@ -400,7 +402,7 @@ def test_a_worker_says_what_is_wrong_with_the_certificate_or_the_address(
         assert (code, words in err, "\n  fix: " in err) == (2, True, True), err
 
 
-def test_the_service_has_to_match_the_pins_of_its_host(site: Callable[..., Site]) -> None:
+def test_the_service_must_match_the_pins_of_its_host(site: Callable[..., Site]) -> None:
     made = site(vantages=["local", "fra1"])
     token, pins = made.token(), made.folder / "service.toml"
     entry = '[[host.pin]]\npin = "{}"\n'
@@ -427,7 +429,7 @@ def test_the_service_has_to_match_the_pins_of_its_host(site: Callable[..., Site]
     assert used[0] is not None  # by the right one: the wrong one sent no token
 
 
-def test_a_body_without_an_end_is_cut_off(site: Callable[..., Site]) -> None:
+def test_a_body_that_is_too_large_is_refused_while_it_is_read(site: Callable[..., Site]) -> None:
     made = site(vantages=["local", "fra1"])
     headers = {"Authorization": f"Bearer {made.token()}", "Content-Type": "application/json"}
     sent = 0
@@ -447,7 +449,7 @@ def test_a_body_without_an_end_is_cut_off(site: Callable[..., Site]) -> None:
     assert answer.status_code == 413
 
 
-def test_a_location_without_a_token_is_named_when_the_service_begins(
+def test_a_location_without_a_worker_token_is_named_at_the_start(
     site: Callable[..., Site],
 ) -> None:
     made = site(vantages=["local", "fra1", "ams1"])
@@ -458,7 +460,7 @@ def test_a_location_without_a_token_is_named_when_the_service_begins(
     assert scheduler.locations_without_worker(watch.settings.monitor, known) == ["fra1"]
 
 
-def test_results_and_jobs_name_the_same_identity() -> None:
+def test_results_and_jobs_have_the_same_identity() -> None:
     job = ProbeJob("localhost", 443, "", "fra1", 7)
     assert (
         ProbeResult("localhost", 443, "", "fra1", 7, at=8, seen=(SILENT,)).identity == job.identity

@@ -46,7 +46,7 @@ async def _ask(app: Starlette, token: str, body_comes: asyncio.Event) -> int:
     return status[0]
 
 
-def test_a_token_has_so_many_requests_at_once_and_no_other_token_waits_for_it(
+def test_the_limit_of_concurrent_requests_counts_for_each_token(
     watch_over: Callable[..., Scene],
 ) -> None:
     app = Starlette(routes=routes(watch_over().watch))

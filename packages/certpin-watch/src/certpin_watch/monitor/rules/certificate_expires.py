@@ -14,7 +14,7 @@ from certpin.errors import CertificateParseError
 from certpin.rotation.adoption import in_utc
 from certpin.support.text import in_days
 from certpin.x509 import name_of
-from certpin_watch.expiry import HAS_EXPIRED, near
+from certpin_watch.expiry import HAS_EXPIRED, warning_period
 from certpin_watch.monitor.case import describe
 from certpin_watch.monitor.rules.rule import Rule
 
@@ -68,7 +68,7 @@ def _severity(case: Case, place: _Place, left: timedelta) -> Severity | None:
         return "critical"
     covers = [(case.policy, case.charge.watched.timing.adopt)]
     warning = case.settings.certificate_warning
-    soon = near(place.certificate, warning, authority=place.authority, covers=covers)
+    soon = warning_period(place.certificate, warning, authority=place.authority, covers=covers)
     return "warning" if left < soon else None
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import exists, select, tuple_
 
 from certpin.errors import CertificateParseError
 from certpin.pins import verify
-from certpin_watch.expiry import HAS_EXPIRED, near
+from certpin_watch.expiry import HAS_EXPIRED, warning_period
 from certpin_watch.store.queries.base import (
     DEFAULT_THRESHOLDS,
     Page,
@@ -158,7 +158,7 @@ class PinJudge:
         try:
             return any(
                 certificate.not_after - self.now
-                < near(certificate, warning, authority=at > 0, covers=covers)
+                < warning_period(certificate, warning, authority=at > 0, covers=covers)
                 for at, certificate in enumerate(chain.certificates)
             )
         except CertificateParseError:

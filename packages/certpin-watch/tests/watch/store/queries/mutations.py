@@ -130,9 +130,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "soon: by the life of a certificate",
         "certpin_watch/expiry.py",
-        "min(warning, (certificate.not_after - certificate.not_before) / _PART)",
+        "min(warning, (certificate.not_after - certificate.not_before) / _FRACTION)",
         "warning",
-        "tests/watch/test_expiry.py::test_the_shorter_of_the_setting_and_a_quarter_of_its_life_counts[47-11.75]",
+        "tests/watch/test_expiry.py::test_the_shorter_of_the_setting_and_a_quarter_of_the_lifetime_counts[47-11.75]",
     ),
     Mutation(
         "gaps: nobody there is not nought",

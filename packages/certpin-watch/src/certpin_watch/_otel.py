@@ -60,7 +60,7 @@ class Exporter:
         """Start to export.
 
         Args:
-            settings: the endpoint, and what is exported how often.
+            settings: the endpoint, the sampling of traces and the interval of metrics.
             headers: the HTTP headers of each export.
             timeout: seconds for one export.
         """
@@ -120,7 +120,7 @@ class Exporter:
             self._instrument(name, self._meter.create_counter).add(number, labels)
 
     def stop(self) -> None:
-        """Export what is left, and nothing after that."""
+        """Export the rest, and stop exporting."""
         self._traces.force_flush(self._timeout * 1000)
         self._traces.shutdown()
         self._metrics.shutdown(self._timeout * 1000)

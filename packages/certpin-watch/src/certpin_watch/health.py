@@ -1,7 +1,7 @@
 """Health of a process of the service: ``/healthz`` and ``/readyz``.
 
 ``certpin serve`` has both routes before the authentication, which needs the store: the store may be
-what is missing. Workers and writers have no pages: ``serve_health`` starts a small server for them.
+unavailable. Workers and writers have no pages: ``serve_health`` starts a small server for them.
 
 Answers contain no names of hosts and no addresses. The words in ``/readyz`` are names of background
 tasks, ``stopping``, ``nats``, ``service``, ``stream`` and ``store``.

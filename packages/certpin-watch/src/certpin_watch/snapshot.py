@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.store import Store
 
-_MAX_KNOWN_HOSTS = 100_000  # hosts whose pattern is remembered
+_MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Patterns:
     """Assigns hosts to the patterns of pin sets, for quotas.
 
     Clients choose the hosts in their reports. So a quota is for all names below a pattern together,
-    and hosts that are not monitored have no quota of their own. ``named`` are hosts below wildcards
+    and hosts that are not monitored have no separate quota. ``named`` are hosts below wildcards
     that the monitor probes.
     """
 

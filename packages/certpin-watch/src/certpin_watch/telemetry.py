@@ -163,7 +163,7 @@ class _Telemetry:
                 raise
 
     def stop(self) -> None:
-        """Export what is left, within the export's time limit, and nothing after that."""
+        """Export the rest, within the time limit of an export, and stop exporting."""
         _active.remove(self)
         self._unsubscribe()
         self._exporter.stop()

@@ -133,7 +133,7 @@ def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLCon
 
 
 def _connect(app: PinnedSSLContext, attacker: int) -> None:
-    """Connect an app to the bank, whose answer comes from the attacker."""
+    """Connect an app to the bank; the attacker answers."""
     with suppress(PinError, OSError):
         opener(app).open(f"https://{HOST}:{attacker}/", timeout=10).close()
 

@@ -52,7 +52,7 @@ def settings_options(command: Any) -> Any:
 
 
 def watch_options(command: Any) -> Any:
-    """Give a command the same options, and one argument, ``watch``, whose store is open."""
+    """Give a command the same options, and one argument, ``watch``, with an open store."""
 
     @wraps(command)
     def with_watch(*, settings: ServiceSettings, **options: Any) -> Any:

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.argument(
     "pins", nargs=-1, metavar="[PINS…]", type=click.Path(dir_okay=False, path_type=Path)
 )
-@click.option("--listen", metavar="HOST:PORT", help="Where to listen; by default 127.0.0.1:8460.")
+@click.option(
+    "--listen", metavar="HOST:PORT", help="The address of the service; by default 127.0.0.1:8460."
+)
 @settings_option
 @store_option
 @json_option

@@ -19,7 +19,7 @@ from certpin_watch.store import open_store, prepare
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.service import SESSIONS, TOKENS
 from tests.servers._run import free_port, require_module, running
-from tests.watch.collector.clients import Clients, counted, missing
+from tests.watch.collector.load_clients import Clients, counted, missing
 from tests.watch.store._rows import TRANSIENT, value
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_a_running_service_is_backed_up_and_restored(
             for table in (SESSIONS, TOKENS):
                 row = {column.name: value(column, 2) for column in table.columns}
                 connection.execute(insert(table), row)
-        accepted = set(clients.promised)
+        accepted = set(clients.accepted)
         _run(save, tmp_path, url)
         clients.wait_for(50)
     [saved] = (tmp_path / "backup").iterdir()
@@ -118,7 +118,7 @@ def test_a_running_service_is_backed_up_and_restored(
         assert prepare(store) is None
         assert not missing(store, accepted)
         total, known = counted(store)
-        assert len(accepted) <= total == known < len(clients.promised), "it has one moment"
+        assert len(accepted) <= total == known < len(clients.accepted), "it has one moment"
         with store.read() as connection:
             rows = {
                 each.name: connection.execute(select(func.count()).select_from(each)).scalar_one()
@@ -129,7 +129,7 @@ def test_a_running_service_is_backed_up_and_restored(
     with _served(tmp_path) as clients:
         clients.wait_for(50)
     with closing(open_store(url)) as store:
-        assert not missing(store, accepted | clients.promised)
+        assert not missing(store, accepted | clients.accepted)
         assert counted(store)[0] == counted(store)[1] >= known
 
 

@@ -32,9 +32,9 @@ from tests._peak import CERTPIN
 from tests.servers._run import running
 from tests.servers.nats import nats
 from tests.watch.collector import bodies
-from tests.watch.collector.asking import through
-from tests.watch.collector.clients import counted
-from tests.watch.collector.serving import make_watch
+from tests.watch.collector.asgi_client import post_all
+from tests.watch.collector.load_clients import counted
+from tests.watch.collector.server import make_watch
 from tests.watch.store.queries import _world as world
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def test_a_separate_writer_exports_its_counters(endpoint: str, tmp_path: Path) -
         prepare(watch.store)
         text = f'store = "{url}"\nnats = "{server.url}"\n[telemetry]\nendpoint = "{endpoint}"\n'
         (tmp_path / "watch.toml").write_text(text, encoding="utf-8")
-        through(watch, [bodies.body(number) for number in range(3)], ready=True)
+        post_all(watch, [bodies.body(number) for number in range(3)], ready=True)
         command = [*CERTPIN, "watch", "writer", "--config", str(tmp_path / "watch.toml")]
         with running(command, server.port):
             while counted(watch.store)[0] < 3:

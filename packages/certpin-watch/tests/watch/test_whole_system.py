@@ -40,7 +40,7 @@ from tests.watch import _clock
 from tests.watch._sums import assert_sums_are_right
 from tests.watch.cli.test_serve import chat
 from tests.watch.collector import bodies
-from tests.watch.collector.cut import line
+from tests.watch.collector.network import line
 
 if TYPE_CHECKING:
     import subprocess
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin_watch.store import Store
-    from tests.watch.collector.cut import Line
+    from tests.watch.collector.network import Line
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 _HASTY = [sys.executable, "-m", "tests.watch._hasty"]

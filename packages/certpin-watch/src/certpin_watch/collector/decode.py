@@ -6,7 +6,7 @@ which checks types and lengths while it parses, and caches values that many repo
 format, an unknown field, a character that is not ASCII, a mistake. The codecs decide whether the
 report is accepted, and describe the mistake.
 
-Both ways always count the same (``tests/watch/collector/test_direct.py``), with one exception: if a
+Both ways always count the same (``tests/watch/collector/test_decode.py``), with one exception: if a
 field occurs twice, and the first value is a number too large for a float, ``read_report`` ignores
 it, and the codecs refuse it.
 """

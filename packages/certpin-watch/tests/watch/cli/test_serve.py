@@ -23,7 +23,7 @@ from tests.cli import _documented
 from tests.cli.conftest import program
 from tests.servers._run import free_port
 from tests.servers.nginx import nginx
-from tests.watch.collector.clients import Clients, counted, missing
+from tests.watch.collector.load_clients import Clients, counted, missing
 
 if TYPE_CHECKING:
     import subprocess
@@ -230,9 +230,9 @@ def test_each_report_accepted_before_the_end_is_counted_once(run: Run) -> None:
         watch.process.send_signal(signal.SIGTERM)
         assert watch.process.wait(40) == 0
     with closing(open_store("sqlite:///watch.db")) as store:
-        assert not missing(store, clients.promised)
+        assert not missing(store, clients.accepted)
         total, known = counted(store)
-    assert total == known >= len(clients.promised) >= 200
+    assert total == known >= len(clients.accepted) >= 200
 
 
 @pytest.mark.peer("nginx")

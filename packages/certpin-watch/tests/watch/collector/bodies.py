@@ -1,4 +1,4 @@
-"""Bodies as clients send them: realistic, and each with an identity of its own."""
+"""Realistic bodies of clients, each with a different identity."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from certpin.lab import Authority
 from certpin.reports.codecs.pem import pem_of
 
 HOST = "api.bank.example"
-MARK = "0" * 32  # tests.bench.load puts a number here
+MARK = "0" * 32  # tests.bench.load replaces it by a number
 
 
 @cache
 def chain() -> tuple[str, ...]:
-    """A served chain as PEM: leaf and intermediate of a stranger."""
-    stranger = Authority("Strange Root").intermediate("Strange Intermediate")
-    identity = stranger.issue(HOST)
-    return tuple(pem_of(each.public_bytes(Encoding.DER)) for each in identity.chain)
+    """Return a served chain as PEM: leaf and intermediate of an unknown authority."""
+    authority = Authority("Strange Root").intermediate("Strange Intermediate")
+    identity = authority.issue(HOST)
+    return tuple(pem_of(certificate.public_bytes(Encoding.DER)) for certificate in identity.chain)
 
 
 def report(number: int | str = MARK, **fields: Any) -> dict[str, Any]:
-    """certpin's own, of about 3 kB."""
+    """Return a report in certpin's own format, of about 3 kB."""
     name = number if isinstance(number, str) else f"{number:032d}"
     return {
         "schema": "certpin-report/1",
@@ -48,14 +48,14 @@ def report(number: int | str = MARK, **fields: Any) -> dict[str, Any]:
 
 
 def body(number: int | str = MARK, **fields: Any) -> bytes:
-    """The same as bytes."""
+    """Return the report as bytes."""
     return json.dumps(report(number, **fields)).encode()
 
 
 def template(size: int = 3000) -> bytes:
-    """A body for the load generator: with so much of a verified chain that it has this size."""
+    """Return a body of at least ``size`` bytes for the load generator."""
     bodies = (
         json.dumps(report() | {"validated-certificate-chain": list(chain()[:count])}).encode()
         for count in range(len(chain()) + 1)
     )
-    return next(each for each in bodies if len(each) >= size)
+    return next(body for body in bodies if len(body) >= size)

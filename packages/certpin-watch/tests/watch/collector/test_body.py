@@ -1,4 +1,4 @@
-"""Bytes to documents: whatever is sent, it is refused in words or read within bounds."""
+"""From bytes to documents: any body is refused with a reason, or read within limits."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from hypothesis import strategies as st
 from certpin_watch.collector.app import Collector
 from certpin_watch.collector.body import RequestRefusedError, parse, unpack
 from tests.watch.collector import bodies
-from tests.watch.collector.asking import Asked, Shelf, ask
-from tests.watch.collector.serving import make_watch
+from tests.watch.collector.asgi_client import RecordingIntake, Request, send_request
+from tests.watch.collector.server import make_watch
 
-MOST = 100_000
+MAX_BYTES = 100_000
 ZEROS = bytes(50_000_000)
 BOMBS = {"gzip": gzip.compress(ZEROS), "br": brotli.compress(ZEROS)}
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
-def test_a_bomb_is_refused_before_it_is_large(encoding: str) -> None:
+def test_compression_bomb_is_refused_before_it_is_large(encoding: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(RequestRefusedError) as refused:
-            unpack(BOMBS[encoding], encoding, MOST)
+            unpack(BOMBS[encoding], encoding, MAX_BYTES)
         assert refused.value.status == 413
-        assert tracemalloc.get_traced_memory()[1] < 10 * MOST
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_BYTES
     finally:
         tracemalloc.stop()
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
-@pytest.mark.parametrize("size", [0, 1, MOST - 1, MOST])
-def test_a_body_may_be_as_long_as_the_limit_and_no_longer(encoding: str, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, MAX_BYTES - 1, MAX_BYTES])
+def test_body_may_be_as_long_as_the_limit_and_no_longer(encoding: str, size: int) -> None:
     pack = {"gzip": gzip.compress, "br": brotli.compress}[encoding]
     data = zlib.compress(bytes(range(256)) * 400, 0)[:size].ljust(size, b"x")
-    assert unpack(pack(data), encoding, MOST) == data
+    assert unpack(pack(data), encoding, MAX_BYTES) == data
     with pytest.raises(RequestRefusedError):
-        unpack(pack(data + bytes(MOST + 1 - size)), encoding, MOST)
+        unpack(pack(data + bytes(MAX_BYTES + 1 - size)), encoding, MAX_BYTES)
 
 
 @pytest.mark.parametrize("more", [b"x", gzip.compress(b"{}", mtime=0)])
-def test_nothing_stands_behind_the_end_of_what_is_packed(more: bytes) -> None:
+def test_data_after_the_end_of_the_compressed_body_is_refused(more: bytes) -> None:
     with pytest.raises(RequestRefusedError, match="not complete gzip"):
-        unpack(gzip.compress(b"{}") + more, "gzip", MOST)
+        unpack(gzip.compress(b"{}") + more, "gzip", MAX_BYTES)
     with pytest.raises(RequestRefusedError, match="not complete br"):
-        unpack(brotli.compress(b"{}") + more, "br", MOST)
+        unpack(brotli.compress(b"{}") + more, "br", MAX_BYTES)
 
 
-def test_a_long_list_is_not_taken_for_a_deep_one() -> None:
+def test_long_list_is_not_treated_as_a_deep_one() -> None:
     assert parse(b"[" + b",".join([b'{"a":[{}]}'] * 50) + b"]", 4)
     with pytest.raises(RequestRefusedError, match="deep"):
         parse(b"[" + b",".join([b'{"a":[[{}]]}'] * 50) + b"]", 4)
@@ -75,13 +75,11 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
     encoding=st.sampled_from(["", "gzip", "br", "identity", "x\xff"]),
     kind=st.sampled_from(["application/json", "application/reports+json"]),
 )
-def test_whatever_is_sent_is_answered_with_a_status_that_says_what_it_was(
-    data: bytes, encoding: str, kind: str
-) -> None:
-    shelf = Shelf()
-    collector = Collector(make_watch("sqlite:///never-opened.db"), shelf)
+def test_any_body_gets_a_status_that_describes_it(data: bytes, encoding: str, kind: str) -> None:
+    recorder = RecordingIntake()
+    collector = Collector(make_watch("sqlite:///never-opened.db"), recorder)
     answer = asyncio.run(
-        ask(collector, Asked([data], kind, headers={"content-encoding": encoding}))
+        send_request(collector, Request([data], kind, headers={"content-encoding": encoding}))
     )
     assert answer.status in {204, 400, 413, 415, 422}
-    assert answer.status == 204 or (answer.error and not shelf.taken)
+    assert answer.status == 204 or (answer.error and not recorder.accepted)

@@ -1,4 +1,4 @@
-"""Reports in the store: each counted once, chains stored once, and all of it bounded."""
+"""Reports in the store: each counted once, chains stored once, and everything limited."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 AT = 100 * DAY + 5 * HOUR + 7
-RULES = CountingLimits(ReportCapacity(1000, 100))
+LIMITS = CountingLimits(ReportCapacity(1000, 100))
 SERVED = (b"leaf", b"intermediate")
 
 
 def failure(number: int, **fields: Any) -> Failure:
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "kind": "certpin",
         "decision": "refuse",
         "reason": "mismatch",
@@ -59,22 +59,22 @@ def failure(number: int, **fields: Any) -> Failure:
         "platform": "android",
         "network": "wifi",
     }
-    return Failure(identity=number.to_bytes(32, "big"), **(said | fields))
+    return Failure(identity=number.to_bytes(32, "big"), **(defaults | fields))
 
 
-def body(*told: Failure | ClientRecord, at: int = AT, sample: bytes = b"") -> ReceivedBody:
-    return ReceivedBody(at, "192.0.2.0/24", told, sample)
+def body(*records: Failure | ClientRecord, at: int = AT, sample: bytes = b"") -> ReceivedBody:
+    return ReceivedBody(at, "192.0.2.0/24", records, sample)
 
 
 def counted(
     store: Store,
     batch: Sequence[ReceivedBody],
-    rules: CountingLimits = RULES,
+    limits: CountingLimits = LIMITS,
     known: RowCache | None = None,
 ) -> BatchResult:
     known = known or RowCache()
     with store.write() as connection:
-        found = count(connection, batch, rules, known)
+        found = count(connection, batch, limits, known)
     known.learn(found.hours)
     return found
 
@@ -89,7 +89,7 @@ def total(store: Store) -> int:
         return connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
 
 
-def test_reports_that_say_the_same_are_one_group(store: Store) -> None:
+def test_reports_with_the_same_fields_are_one_group(store: Store) -> None:
     batch = [body(failure(n), at=AT + n) for n in range(3)] + [body(failure(9, network="lte"))]
     assert counted(store, batch).reports == 4
     counted(store, [body(failure(4), at=AT - 5)])
@@ -100,7 +100,7 @@ def test_reports_that_say_the_same_are_one_group(store: Store) -> None:
     assert groups["lte"].count == 1
 
 
-def test_a_repeat_is_not_counted_again(store: Store) -> None:
+def test_repeat_is_not_counted_again(store: Store) -> None:
     known = RowCache()
     first = counted(store, [body(failure(1), failure(2)), body(failure(1))], known=known)
     assert (first.reports, first.repeats) == (2, 1)
@@ -110,29 +110,29 @@ def test_a_repeat_is_not_counted_again(store: Store) -> None:
     assert len(rows(store, REPORT_IDENTITIES)) == 3
 
 
-def test_a_report_with_two_names_is_known_by_either(store: Store) -> None:
-    one, two, three, four = (replaced(failure(n), n + 1) for n in range(1, 5))
-    first = counted(store, [body(one), body(two)])  # they have the second name in common
+def test_report_with_two_identities_is_recognised_by_either(store: Store) -> None:
+    one, two, three, four = (with_second(failure(n), n + 1) for n in range(1, 5))
+    first = counted(store, [body(one), body(two)])  # they share the second identity
     assert (first.reports, first.repeats) == (1, 1)
-    again = counted(store, [body(three), body(failure(2))])  # the third of them is known by now
+    again = counted(store, [body(three), body(failure(2))])  # the second is stored already
     assert (again.reports, again.repeats) == (0, 2)
-    assert counted(store, [body(replaced(failure(8), 9)), body(four)]).reports == 1
+    assert counted(store, [body(with_second(failure(8), 9)), body(four)]).reports == 1
     assert total(store) == 2
 
 
-def replaced(known: Failure, also: int) -> Failure:
+def with_second(known: Failure, also: int) -> Failure:
     return msgspec.structs.replace(known, also=also.to_bytes(32, "big"))
 
 
-def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) -> None:
-    """By two processes that know nothing of each other, and late, into days that were before."""
+def test_day_sums_change_together_with_the_groups(store: Store) -> None:
+    """Two processes with separate caches count reports, also late ones of earlier days."""
     one, other = RowCache(), RowCache()
     counted(store, [body(failure(1)), body(failure(2, network="lte", host="b.example"))], known=one)
     counted(store, [body(failure(3), at=AT + DAY), body(failure(3)), body(failure(4))], known=other)
     counted(store, [body(failure(5), at=AT - 9 * DAY), body(failure(1))], known=one)
     counted(store, [body(failure(6, served=())), body(failure(7))], known=other)
     with store.write() as connection:
-        count(connection, [body(failure(8)), body(failure(9, app="new"))], RULES, one)
+        count(connection, [body(failure(8)), body(failure(9, app="new"))], LIMITS, one)
         connection.rollback()
     assert total(store) == 7
     assert_sums_are_right(store)
@@ -140,22 +140,22 @@ def test_days_are_added_up_with_the_groups_and_not_without_them(store: Store) ->
     assert seen == {"wifi": 101 * DAY, "lte": 100 * DAY}
 
 
-def test_hostile_reports_fill_the_sums_of_a_day_and_no_more(store: Store) -> None:
-    rules, known = CountingLimits(ReportCapacity(16, 4)), RowCache()
+def test_hostile_reports_can_only_fill_the_sums_of_a_day(store: Store) -> None:
+    limits, known = CountingLimits(ReportCapacity(16, 4)), RowCache()
     for hour in range(12):
         at = AT // DAY * DAY + hour * HOUR
         batch = [
             body(failure(hour * 50 + n, network=f"{hour} {n}", app=f"{n}"), at=at)
             for n in range(14)
         ]
-        counted(store, batch, rules, known)
+        counted(store, batch, limits, known)
     sums = rows(store, DAY_PLACES)
     assert sum(row._mapping["count"] for row in sums) == total(store) == 12 * 14
     assert len(rows(store, REPORT_GROUPS)) == 12 * 14
     assert 4 * 16 <= len(sums) < 2 * 4 * 16
 
 
-def test_chains_are_stored_once_and_named_by_their_digest(store: Store) -> None:
+def test_chains_are_stored_once_by_digest(store: Store) -> None:
     counted(store, [body(failure(1), failure(2, verified=(b"other", b"intermediate")))])
     counted(store, [body(failure(3))])
     stored = {bytes(row.digest): bytes(row.members) for row in rows(store, CHAINS)}
@@ -166,47 +166,49 @@ def test_chains_are_stored_once_and_named_by_their_digest(store: Store) -> None:
     assert digests == {chain_record(SERVED).digest}
 
 
-def test_clients_that_hold_a_version_are_counted_by_day(store: Store) -> None:
-    holding = [
+def test_clients_with_a_version_are_counted_by_day(store: Store) -> None:
+    records = [
         ClientRecord(n.to_bytes(32, "big"), "bank-app", 12, "app", "4.2.0", "ios") for n in range(4)
     ]
-    counted(store, [body(each) for each in holding[:3]] + [body(holding[0])])
-    counted(store, [body(holding[1]), body(holding[3], at=AT + DAY)])
+    counted(store, [body(record) for record in records[:3]] + [body(records[0])])
+    counted(store, [body(records[1]), body(records[3], at=AT + DAY)])
     found = {row.day: row.count for row in rows(store, PRESENCES)}
     assert found == {100 * DAY: 3, 101 * DAY: 1}
 
 
-def test_hostile_presences_fill_a_day_and_no_more(store: Store) -> None:
-    rules = CountingLimits(RULES.capacity, check_ins=CheckInCapacity(20, frozenset({"bank-app"})))
+def test_hostile_check_ins_can_only_fill_a_day(store: Store) -> None:
+    limits = CountingLimits(LIMITS.capacity, check_ins=CheckInCapacity(20, frozenset({"bank-app"})))
 
-    def held(
+    def check_in(
         number: int, pin_set: str = "bank-app", version: int = 12, app: str = ""
     ) -> ReceivedBody:
         key = number.to_bytes(32, "big")
         return body(ClientRecord(key, pin_set, version, app or f"app {number}", "1", "ios"))
 
-    counted(store, [held(0, app="app")], rules)
-    counted(store, [held(n, f"nobody's {n}", n) for n in range(1, 101)], rules)
-    counted(store, [held(n) for n in range(101, 201)], rules)
-    counted(store, [held(n, version=n) for n in range(201, 301)], rules)
-    counted(store, [held(301, app="app")], rules)
-    old = rules.check_ins._replace(versions=frozenset({("bank-app", 999)}))
-    counted(store, [held(302, version=999)], replace(rules, check_ins=old))
+    counted(store, [check_in(0, app="app")], limits)
+    counted(store, [check_in(n, f"unknown {n}", n) for n in range(1, 101)], limits)
+    counted(store, [check_in(n) for n in range(101, 201)], limits)
+    counted(store, [check_in(n, version=n) for n in range(201, 301)], limits)
+    counted(store, [check_in(301, app="app")], limits)
+    old = limits.check_ins._replace(versions=frozenset({("bank-app", 999)}))
+    counted(store, [check_in(302, version=999)], replace(limits, check_ins=old))
     found = rows(store, PRESENCES)
-    assert sum(row.count for row in found if row.version == 999) == 1  # an old one is not hidden
+    assert sum(row.count for row in found if row.version == 999) == 1  # the old version is counted
     assert len(found) <= 2 * 20 + 4
     assert sum(row.count for row in found) == 303
     assert sum(row.count for row in found if (row.pin_set, row.version) == ("bank-app", 12)) == 102
     assert [row.count for row in found if row.app == "app"] == [2]
 
 
-def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
-    rules = CountingLimits(ReportCapacity(1000, 100, share=lambda _: ""), samples=2, max_samples=20)
+def test_few_samples_of_each_group_are_kept(store: Store) -> None:
+    limits = CountingLimits(
+        ReportCapacity(1000, 100, share=lambda _: ""), samples=2, max_samples=20
+    )
     for turn in range(3):
         batch = [
             body(failure(turn * 100 + n, network=f"net {n}"), sample=b"{%d}" % n) for n in range(4)
         ]
-        counted(store, batch, rules)
+        counted(store, batch, limits)
     kept = rows(store, REPORT_SAMPLES)
     assert len(kept) == 5
     assert {row.source for row in kept} == {"192.0.2.0/24"}
@@ -214,8 +216,8 @@ def test_a_few_samples_of_each_group_are_kept(store: Store) -> None:
     assert {bytes(row.key) for row in kept} <= keys
 
 
-def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
-    rules, known = CountingLimits(ReportCapacity(20, 8)), RowCache()
+def test_hostile_reports_can_only_fill_an_hour(store: Store) -> None:
+    limits, known = CountingLimits(ReportCapacity(20, 8)), RowCache()
     for turn in range(10):
         batch = [
             body(
@@ -228,33 +230,33 @@ def test_hostile_reports_fill_an_hour_and_no_more(store: Store) -> None:
             )
             for n in range(30)
         ]
-        assert counted(store, batch, rules, known).reports == 30
+        assert counted(store, batch, limits, known).reports == 30
     groups = rows(store, REPORT_GROUPS)
     assert total(store) == 300
     assert len(groups) <= 2 * 20 + 2
     assert len(rows(store, CHAINS)) == 8
     assert any(row.folded & CHAINS_LEFT_OUT and not row.served for row in groups)
     assert any(row.host == OTHER and row.folded for row in groups)
-    later = counted(store, [body(failure(999), at=AT + HOUR)], rules, known)
+    later = counted(store, [body(failure(999), at=AT + HOUR)], limits, known)
     assert later.folded == 0
 
 
-def test_what_is_taken_back_is_not_known(sqlite_store: Store) -> None:
+def test_rolled_back_rows_are_not_cached(sqlite_store: Store) -> None:
     known = RowCache()
     with sqlite_store.write() as connection:
-        count(connection, [body(failure(1))], RULES, known)
+        count(connection, [body(failure(1))], LIMITS, known)
         connection.rollback()
     assert counted(sqlite_store, [body(failure(1))], known=known).reports == 1
     assert len(rows(sqlite_store, CHAINS)) == len(rows(sqlite_store, REPORT_GROUPS)) == 1
 
 
-def test_an_empty_batch_changes_nothing(sqlite_store: Store) -> None:
+def test_empty_batch_changes_nothing(sqlite_store: Store) -> None:
     assert counted(sqlite_store, []) == BatchResult()
     assert counted(sqlite_store, [body()]) == BatchResult()
 
 
 def test_many_processes_count_together_on_postgresql(postgres_store: Store) -> None:
-    """Each with the same reports, and others, in other orders: each is counted once."""
+    """The processes count overlapping reports in different orders, and each report once."""
     from concurrent.futures import ThreadPoolExecutor
 
     def writer(start: int) -> None:

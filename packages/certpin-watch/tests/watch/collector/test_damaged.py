@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 from certpin_watch.health import ProcessHealth, health_routes
 from tests.watch._damage import damage
 from tests.watch.collector import bodies
-from tests.watch.collector.asking import through
-from tests.watch.collector.serving import create_tables, make_watch
+from tests.watch.collector.asgi_client import post_all
+from tests.watch.collector.server import create_tables, make_watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def _post(watch: Watch, number: int) -> int:
-    [status] = through(watch, [json.dumps(bodies.report(number)).encode()])
+    [status] = post_all(watch, [json.dumps(bodies.report(number)).encode()])
     return status
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database that takes reports."""
+    """A database that accepts reports."""
     watch = make_watch(f"sqlite:///{tmp_path}/w.db")
     create_tables(watch)
     assert _post(watch, 0) == 204
@@ -36,8 +36,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "w.db"
 
 
-def test_a_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -> None:
-    """Its own write would succeed: the damaged table is none that a report is written to."""
+def test_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -> None:
+    """The write would succeed, because reports are not written to the damaged table."""
     damage(path, "audit")
     watch = make_watch(f"sqlite:///{path}")
     assert _post(watch, 1) == 204  # the damage is not known yet
@@ -47,7 +47,7 @@ def test_a_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -
     watch.store.close()
 
 
-def test_the_first_write_that_meets_damage_ends_all_others(path: Path) -> None:
+def test_first_write_that_meets_damage_stops_all_others(path: Path) -> None:
     damage(path, "report_identities")
     watch = make_watch(f"sqlite:///{path}")
     assert _post(watch, 1) == 503
@@ -56,14 +56,14 @@ def test_the_first_write_that_meets_damage_ends_all_others(path: Path) -> None:
     watch.store.close()
 
 
-def test_a_new_process_with_a_restored_file_takes_reports(path: Path) -> None:
+def test_new_process_with_a_restored_file_accepts_reports(path: Path) -> None:
     whole = path.read_bytes()
     damage(path, "report_identities")
     watch = make_watch(f"sqlite:///{path}")
     assert _post(watch, 1) == 503
     watch.store.close()
-    for each in path.parent.glob("w.db-*"):
-        each.unlink()
+    for file in path.parent.glob("w.db-*"):
+        file.unlink()
     path.write_bytes(whole)
     again = make_watch(f"sqlite:///{path}")
     assert _post(again, 2) == 204

@@ -1,4 +1,4 @@
-"""Everything is killed, cut and filled under load; in the end each promised report counts once."""
+"""Processes are killed, connections cut and disks filled: each accepted report counts once."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.servers import disk
 from tests.servers._run import accepts, free_port, running
 from tests.servers.nats import nats
 from tests.watch._sums import assert_sums_are_right
-from tests.watch.collector.clients import Clients, counted, missing
-from tests.watch.collector.cut import line
+from tests.watch.collector.load_clients import Clients, counted, missing
+from tests.watch.collector.network import line
 
 if TYPE_CHECKING:
     import subprocess
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 pytestmark = pytest.mark.slow
-_SERVING = [sys.executable, "-m", "tests.watch.collector.serving"]
-_LUCK = random.Random(20270101)  # when things are killed
+_SERVING = [sys.executable, "-m", "tests.watch.collector.server"]
+_RANDOM = random.Random(20270101)  # when processes are killed
 
 
 @contextlib.contextmanager
@@ -44,41 +44,41 @@ def _serve(port: int, store: str, *more: str) -> Iterator[subprocess.Popen[bytes
 
 @contextlib.contextmanager
 def _writer(port: int, store: str, nats_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """It listens nowhere; ``port`` is one that accepts anyhow."""
+    """Start a writer, which listens nowhere; ``port`` is one that accepts already."""
     argv = [*_SERVING, "0", store, "--nats", nats_url, "--role", "writer"]
     with running(argv, port, stop=signal.SIGKILL) as process:
         yield process
 
 
-def _kept(store: Store, clients: Clients, deadline: float = 60.0) -> None:
-    """Every promise is kept in the end, and nothing is counted twice."""
+def _assert_counted(store: Store, clients: Clients, deadline: float = 60.0) -> None:
+    """Check that every accepted report is counted in the end, and none twice."""
     until = time.monotonic() + deadline
-    while absent := missing(store, clients.promised):
-        assert time.monotonic() < until, f"{len(absent)} of {len(clients.promised)} are missing"
+    while absent := missing(store, clients.accepted):
+        assert time.monotonic() < until, f"{len(absent)} of {len(clients.accepted)} are missing"
         time.sleep(0.05)
     total, known = counted(store)
     assert total == known
     assert_sums_are_right(store)
 
 
-def test_a_collector_that_is_killed_under_load_keeps_its_promises(tmp_path: Path) -> None:
+def test_collector_that_is_killed_under_load_loses_no_accepted_report(tmp_path: Path) -> None:
     url, port = f"sqlite:///{tmp_path}/w.db", free_port()
     with Clients(port) as clients:
         for _ in range(2):
             with _serve(port, url) as process:
-                clients.wait_for(_LUCK.randrange(50, 300))
+                clients.wait_for(_RANDOM.randrange(50, 300))
                 process.kill()
         with _serve(port, url):
             clients.wait_for(50)
     assert clients.refused
     store = open_store(url)
-    _kept(store, clients)
+    _assert_counted(store, clients)
     store.close()
 
 
 @pytest.mark.peer("unshare")
-def test_a_full_disk_under_the_service_costs_nobody_a_promised_report(tmp_path: Path) -> None:
-    """All that it consists of, on a disk that is full for a while and then is not."""
+def test_full_disk_under_the_service_loses_no_accepted_report(tmp_path: Path) -> None:
+    """The whole service, on a disk that is full for a while."""
     if not disk.allowed():
         pytest.skip(f"left out: {FORBIDDEN}to mount file systems")
     (tmp_path / "small").mkdir()
@@ -94,46 +94,46 @@ def test_a_full_disk_under_the_service_costs_nobody_a_promised_report(tmp_path: 
             clients.wait_for(100)
             small.fill()
             clients.wait_for_refusals(20)
-            _until_said(port, "/readyz", '"wrong":["store"]')
-            _until_said(port, "/", "Nothing can be stored now: the disk of the database is full")
-            _until_said(port, "/healthz", "ok")
+            _wait_for_text(port, "/readyz", '"wrong":["store"]')
+            _wait_for_text(port, "/", "Nothing can be stored now: the disk of the database is full")
+            _wait_for_text(port, "/healthz", "ok")
             small.free()
             clients.wait_for(50)
-            _until_said(port, "/readyz", '"wrong":[]')
+            _wait_for_text(port, "/readyz", '"wrong":[]')
         shutil.copy(small.outside / "w.db", tmp_path / "w.db")
     store = open_store(f"sqlite:///{tmp_path}/w.db")
-    _kept(store, clients)
+    _assert_counted(store, clients)
     store.close()
 
 
-def _until_said(port: int, path: str, words: str) -> None:
+def _wait_for_text(port: int, path: str, words: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    said, until = "", time.monotonic() + 30
-    while words not in said:
-        assert time.monotonic() < until, said
+    page, until = "", time.monotonic() + 30
+    while words not in page:
+        assert time.monotonic() < until, page
         connection.request("GET", path, headers={"Accept": "text/html"})
-        said = connection.getresponse().read().decode()
+        page = connection.getresponse().read().decode()
     connection.close()
 
 
-def test_a_postgresql_that_crashes_under_load_costs_nobody_a_promised_report(
+def test_postgresql_crash_under_load_loses_no_accepted_report(
     new_database: Callable[[], str],
 ) -> None:
-    """One of its processes is killed: it ends all others then, and recovers from its log."""
+    """If one of its processes is killed, it ends all others, and recovers from its log."""
     url, port = new_database(), free_port()
     store = open_store(url)
     with _serve(port, url), Clients(port) as clients:
         for _ in range(2):
-            clients.wait_for(_LUCK.randrange(50, 150))
+            clients.wait_for(_RANDOM.randrange(50, 150))
             os.kill(_backend(store), signal.SIGKILL)
             clients.wait_for_refusals(1)
             clients.wait_for(50)
-    _kept(store, clients)
+    _assert_counted(store, clients)
     store.close()
 
 
 def _backend(store: Store) -> int:
-    """The process that writes for the collector."""
+    """Return the process that writes for the collector."""
     query = (
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND query NOT LIKE '%pg_stat%' LIMIT 1"
@@ -142,7 +142,9 @@ def _backend(store: Store) -> int:
         return int(connection.execute(text(query)).scalar_one())
 
 
-def test_collector_writer_and_nats_may_be_killed_and_the_network_cut(tmp_path: Path) -> None:
+def test_killing_collector_writer_and_nats_and_cutting_the_network_loses_no_report(
+    tmp_path: Path,
+) -> None:
     url, port, nats_port = f"sqlite:///{tmp_path}/w.db", free_port(), free_port()
     stored = tmp_path / "nats"
     with contextlib.ExitStack() as ends, line(nats_port) as cable:
@@ -155,23 +157,23 @@ def test_collector_writer_and_nats_may_be_killed_and_the_network_cut(tmp_path: P
         collector.enter_context(_serve(port, url, "--nats", through))
         worker = counting.enter_context(_writer(port, url, direct))
         with Clients(port) as clients:
-            clients.wait_for(_LUCK.randrange(50, 200))
+            clients.wait_for(_RANDOM.randrange(50, 200))
             worker.kill()
-            clients.wait_for(_LUCK.randrange(50, 200))
+            clients.wait_for(_RANDOM.randrange(50, 200))
             worker = counting.enter_context(_writer(port, url, direct))
             cable.open.clear()  # longer than JetStream may take to answer
             time.sleep(5.5)
             cable.open.set()
-            clients.wait_for(_LUCK.randrange(50, 200))
+            clients.wait_for(_RANDOM.randrange(50, 200))
             broker.process.kill()
             server.close()
             assert not accepts(nats_port)
             server.enter_context(nats(stored, port=nats_port))
-            clients.wait_for(_LUCK.randrange(50, 200))
+            clients.wait_for(_RANDOM.randrange(50, 200))
             collector.close()
             collector.enter_context(_serve(port, url, "--nats", through))
             clients.wait_for(50)
         assert clients.refused
         store = open_store(url)
-        _kept(store, clients)
+        _assert_counted(store, clients)
         store.close()

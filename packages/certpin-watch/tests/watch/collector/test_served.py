@@ -1,4 +1,4 @@
-"""The collector behind the real server: what a hostile client does below HTTP."""
+"""The collector behind the real server, with clients that are hostile below HTTP."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests._peak import CERTPIN
 from tests.servers._run import LOOPBACK, free_port, running
 from tests.servers.nats import nats
 from tests.watch.collector import bodies
-from tests.watch.collector.clients import Clients, counted, missing
+from tests.watch.collector.load_clients import Clients, counted, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
-_SERVING = [sys.executable, "-m", "tests.watch.collector.serving"]
+_SERVING = [sys.executable, "-m", "tests.watch.collector.server"]
 _HEAD = b"POST /reports HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 REPORT = bodies.body(1)
 
@@ -38,7 +38,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def _answer(port: int, *pieces: bytes, close: bool = False) -> bytes:
-    """What comes back until the other side ends, or a whole answer is there."""
+    """Return the bytes until the headers of the answer are complete, or the server closes."""
     with socket.create_connection((LOOPBACK, port), timeout=20) as client:
         for piece in pieces:
             client.sendall(piece)
@@ -55,8 +55,8 @@ def _length(number: int) -> bytes:
     return b"Content-Length: %d\r\n\r\n" % number
 
 
-def test_a_report_in_pieces_is_taken(port: int) -> None:
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in (REPORT[:9], REPORT[9:]))
+def test_chunked_report_is_accepted(port: int) -> None:
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (REPORT[:9], REPORT[9:]))
     answer = _answer(port, _HEAD, b"Transfer-Encoding: chunked\r\n\r\n", chunks, b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 204")
 
@@ -72,31 +72,31 @@ def test_a_report_in_pieces_is_taken(port: int) -> None:
         ((_HEAD, b"Content-Length: x\r\n\r\n", b"{}"), b"400"),
     ],
 )
-def test_a_body_that_is_not_what_was_said_is_refused(
+def test_body_that_contradicts_its_headers_is_refused(
     port: int, pieces: tuple[bytes, ...], status: bytes
 ) -> None:
     assert _answer(port, *pieces).startswith(b"HTTP/1.1 " + status)
 
 
-def test_whoever_hangs_up_in_the_middle_harms_nobody(port: int) -> None:
+def test_client_that_disconnects_midway_harms_no_other(port: int) -> None:
     for cut in (0, 1, len(REPORT) - 1):
         _answer(port, _HEAD, _length(len(REPORT)), REPORT[:cut], close=True)
     assert _answer(port, _HEAD, _length(len(REPORT)), REPORT).startswith(b"HTTP/1.1 204")
 
 
-def test_many_who_say_nothing_hold_up_nobody(port: int) -> None:
+def test_idle_clients_do_not_block_others(port: int) -> None:
     with contextlib.ExitStack() as idle:
         for _ in range(300):
             client = idle.enter_context(socket.create_connection((LOOPBACK, port)))
             client.sendall(_HEAD + _length(100))
         elsewhere = _HEAD + b"X-Forwarded-For: 192.0.2.7\r\n"
         assert _answer(port, elsewhere, _length(len(REPORT)), REPORT).startswith(b"HTTP/1.1 204")
-        # One network has so many at once (256): a connection each is what they could hold.
+        # One network may send 256 bodies at once, each on its connection.
         own = (_answer(port, _HEAD, _length(len(REPORT)), REPORT) for _ in range(50))
-        assert any(each.startswith(b"HTTP/1.1 429") for each in own)
+        assert any(answer.startswith(b"HTTP/1.1 429") for answer in own)
 
 
-def test_writers_share_the_work_and_end_when_they_are_told_to(tmp_path: Path) -> None:
+def test_writers_share_the_work_and_stop_on_sigterm(tmp_path: Path) -> None:
     number, answers, url = free_port(), free_port(), f"sqlite:///{tmp_path}/w.db"
     with nats() as server:
         settings = tmp_path / "watch.toml"
@@ -115,7 +115,7 @@ def test_writers_share_the_work_and_end_when_they_are_told_to(tmp_path: Path) ->
                 first.send_signal(signal.SIGTERM)
                 assert first.wait(20) == 0
                 clients.wait_for(100)
-            while missing(store, clients.promised):
+            while missing(store, clients.accepted):
                 pass
         total, known = counted(store)
         assert total == known

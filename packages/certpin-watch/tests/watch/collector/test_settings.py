@@ -1,4 +1,4 @@
-"""The table ``[collector]``: what is wrong with it is told by name."""
+"""The table ``[collector]``, and the address of the NATS server, which no error shows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
-from certpin_watch.collector.settings import KNOWN, CollectorSettings, read
+from certpin_watch.collector.settings import KNOWN, CollectorSettings, nats_address, read
+from certpin_watch.secret import Secret
 
 
 def test_every_setting_has_a_default_and_a_name() -> None:
     assert read(Table({}, "collector")) == CollectorSettings()
-    assert {each.name for each in fields(CollectorSettings)} == set(KNOWN)
+    assert {field.name for field in fields(CollectorSettings)} == set(KNOWN)
 
 
-def test_the_table_is_read() -> None:
+def test_table_is_read() -> None:
     data = {
         "rate": 5,
         "hosts": ["Pins.Bank.Example"],
@@ -36,6 +37,59 @@ def test_the_table_is_read() -> None:
         ({"stream": "a.*"}, "collector.stream"),
     ],
 )
-def test_what_is_wrong_is_told(data: dict[str, Any], says: str) -> None:
+def test_mistake_is_reported_with_its_key(data: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         read(Table(data, "collector"))
+
+
+PASSWORD = "letters4and9digits"
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("tls://watch:{}@nats.bank.example:4222", "tls://watch:{}@nats.bank.example:4222"),
+        ("nats://watch:{}@127.0.0.1:4222", "nats://watch:{}@127.0.0.1:4222"),
+        ("nats://{}@[::1]", "nats://{}@[::1]"),
+        ("nats://localhost", "nats://localhost"),
+        ("nats://watch:{}@nats:4222?tls=disable", "nats://watch:{}@nats:4222"),
+    ],
+)
+def test_address_is_accepted_if_the_connection_is_protected_or_trusted(
+    written: str, taken: str
+) -> None:
+    assert nats_address(Secret(written.format(PASSWORD))) == taken.format(PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "nats://watch:{}@nats.bank.example:4222",
+        "nats://watch:{}@10.0.0.5",
+        "nats://watch:{}@127.0.0.1.bank.example",
+        "nats://watch:{}@nats.localhost",  # a resolver may look it up in the network
+    ],
+)
+def test_clear_text_to_another_machine_is_refused(written: str) -> None:
+    with pytest.raises(ConfigError, match="is protected") as refused:
+        nats_address(Secret(written.format(PASSWORD)))
+    assert PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{}",
+        "nats.bank.example:4222",
+        "nats://",
+        "ws://watch:{}@nats.bank.example",
+        "tls://watch:{}@nats.bank.example:port",
+        "tls://watch:{}@[nats.bank.example",
+        "nats://watch:{}@nats.bank.example?tls=off",
+        "nats://watch:{}#@nats.bank.example",
+    ],
+)
+def test_invalid_address_is_refused(written: str) -> None:
+    with pytest.raises(ConfigError, match="not the address of a NATS server") as refused:
+        nats_address(Secret(written.format(PASSWORD)))
+    assert PASSWORD not in str(refused.value)

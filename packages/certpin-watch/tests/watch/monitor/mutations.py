@@ -232,6 +232,6 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/collector/settings.py",
         "not is_local_only(host)",
         "False",
-        "tests/watch/test_nats_address.py::test_clear_text_to_another_machine_is_refused",
+        "tests/watch/collector/test_settings.py::test_clear_text_to_another_machine_is_refused",
     ),
 ]

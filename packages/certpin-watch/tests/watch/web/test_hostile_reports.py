@@ -19,7 +19,7 @@ from certpin_watch.web.failures import DIMENSIONS
 from tests.reports.codecs._documents import JSON, WHOLE, certpin
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
-from tests.watch.collector.asking import Asked, ask
+from tests.watch.collector.asgi_client import Request, send_request
 from tests.watch.web.hostile import BREAKING, SCRIPT, TURNED, chain
 
 if TYPE_CHECKING:
@@ -66,8 +66,10 @@ def _of_a_chain(met: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
 async def _post(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int]:
     async with open_intake(watch) as intake:
         collector = Collector(watch, intake)
-        asked = [Asked([json.dumps(each).encode()], media) for _, each, media in documents]
-        return [answer.status for answer in [await ask(collector, each) for each in asked]]
+        requests = [Request([json.dumps(each).encode()], media) for _, each, media in documents]
+        return [
+            answer.status for answer in [await send_request(collector, each) for each in requests]
+        ]
 
 
 def _paths(watch: Watch, digest: str) -> list[str]:

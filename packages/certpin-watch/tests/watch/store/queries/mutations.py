@@ -103,14 +103,14 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/collector/counting.py",
         "        _add_to_sums(connection, rows, sums)\n",
         "",
-        _COUNTING + "days_are_added_up_with_the_groups_and_not_without_them[sqlite]",
+        _COUNTING + "day_sums_change_together_with_the_groups[sqlite]",
     ),
     Mutation(
         "sums: a day has an end",
         "certpin_watch/collector/counting.py",
         "        step = step_of(counts[day], ",
         "        step = 0 and step_of(counts[day], ",
-        _COUNTING + "hostile_reports_fill_the_sums_of_a_day_and_no_more[sqlite]",
+        _COUNTING + "hostile_reports_can_only_fill_the_sums_of_a_day[sqlite]",
     ),
     Mutation(
         "sums: what a full day folded is listed",

@@ -1,4 +1,4 @@
-"""From a request to a row: through the store, through a real JetStream, and with a clock astray."""
+"""From a sent to a row, through the store and through a real JetStream."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from certpin_watch.counters import COUNTERS
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
 from tests.watch.collector import bodies
-from tests.watch.collector.asking import through
-from tests.watch.collector.serving import create_tables, make_watch
+from tests.watch.collector.asgi_client import post_all
+from tests.watch.collector.server import create_tables, make_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.snapshot import Watch
     from tests.servers.nats import Nats
+
 
 MEGABYTE = 1024 * 1024
 
@@ -57,7 +58,7 @@ def _watch(tmp_path: Path, nats: str | None = None, **limits: Any) -> Watch:
 
 
 def counts(watch: Watch) -> tuple[int, int]:
-    """What the groups add up to, and how many identities there are."""
+    """Return the sum of the groups and the number of identities."""
     with watch.store.read() as connection:
         total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
         seen = select(func.count()).select_from(REPORT_IDENTITIES)
@@ -65,7 +66,7 @@ def counts(watch: Watch) -> tuple[int, int]:
 
 
 async def write_until(watch: Watch, reports: int) -> None:
-    """Run a writer until so many are counted."""
+    """Run a writer until ``reports`` are counted."""
     stop = asyncio.Event()
     task = asyncio.create_task(writer.run(watch, stop))
     async with asyncio.timeout(30):
@@ -76,49 +77,49 @@ async def write_until(watch: Watch, reports: int) -> None:
         await task
 
 
-def test_what_was_answered_is_counted_in_the_store(tmp_path: Path) -> None:
+def test_accepted_reports_are_counted_in_the_store(tmp_path: Path) -> None:
     watch = _watch(tmp_path)
     sent = [bodies.body(number % 20) for number in range(30)]
-    assert through(watch, sent) == [204] * 30
+    assert post_all(watch, sent) == [204] * 30
     assert counts(watch) == (20, 20)
     watch.store.close()
 
 
-def test_a_clock_that_goes_back_counts_nothing_twice_and_nothing_less(tmp_path: Path) -> None:
+def test_clock_that_goes_back_does_not_change_the_counts(tmp_path: Path) -> None:
     now = datetime(2027, 1, 1, 12, 30, tzinfo=UTC)
     watch = _watch(tmp_path)
     for step, first in ((0, 0), (-1, 5), (0, 10)):
         moved = replace(watch, clock=partial(operator.add, now, timedelta(hours=step)))
-        assert through(moved, [bodies.body(n) for n in range(first, first + 10)]) == [204] * 10
+        assert post_all(moved, [bodies.body(n) for n in range(first, first + 10)]) == [204] * 10
     assert counts(watch) == (20, 20)
     watch.store.close()
 
 
-def test_a_full_disk_refuses_and_what_is_sent_again_is_counted_once(tmp_path: Path) -> None:
+def test_full_disk_refuses_reports_and_repeats_are_counted_once(tmp_path: Path) -> None:
     watch = _watch(tmp_path)
-    most = [0]
+    max_pages = [0]
 
     @event.listens_for(watch.store.engine, "checkout")
     def _limit(connection: Any, *_: object) -> None:
-        connection.execute(f"PRAGMA max_page_count = {most[0] or 10**6}")
+        connection.execute(f"PRAGMA max_page_count = {max_pages[0] or 10**6}")
 
-    chains = [{"served-certificate-chain": [each] * 20} for each in bodies.chain()]
+    chains = [{"served-certificate-chain": [pem] * 20} for pem in bodies.chain()]
     sent = [bodies.body(n, network=f"net {n}", **chains[n % 2]) for n in range(300)]
     with watch.store.read() as connection:
-        most[0] = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 5
-    first = through(watch, sent[:10]) + through(watch, sent)
+        max_pages[0] = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 5
+    first = post_all(watch, sent[:10]) + post_all(watch, sent)
     assert 503 in first
     good = counts(watch)
     assert good[0] == good[1] < 300
-    most[0] = 0
-    assert through(watch, sent) == [204] * 300
+    max_pages[0] = 0
+    assert post_all(watch, sent) == [204] * 300
     assert counts(watch) == (300, 300)
     watch.store.close()
 
 
-def test_without_tables_nothing_is_promised(tmp_path: Path) -> None:
+def test_without_tables_reports_are_refused(tmp_path: Path) -> None:
     watch = make_watch(f"sqlite:///{tmp_path}/w.db")
-    assert through(watch, [bodies.body(1)]) == [503]
+    assert post_all(watch, [bodies.body(1)]) == [503]
     watch.store.close()
 
 
@@ -140,40 +141,40 @@ def test_reports_wait_in_the_stream_until_a_writer_counts_them(
 
 
 def _through_stream(watch: Watch, sent: list[bytes]) -> list[int]:
-    """The intake finds its server in the background: until then it refuses, as it should."""
-    return through(watch, sent, ready=True)
+    """Post to an intake that refuses reports until it has connected in the background."""
+    return post_all(watch, sent, ready=True)
 
 
 @pytest.mark.slow
-def test_a_full_stream_refuses_and_drops_nothing(server: Nats, tmp_path: Path) -> None:
+def test_full_stream_refuses_reports_and_drops_none(server: Nats, tmp_path: Path) -> None:
     watch = _watch(tmp_path, server.url, stream="FULL", stream_bytes=MEGABYTE)
 
     async def fill() -> int:
-        taken = 0
+        accepted = 0
         async with open_intake(watch) as intake:
             for number in range(3000):
                 [report] = _reports(number)
                 try:
                     await intake.accept(report)
-                    taken += 1
+                    accepted += 1
                 except NotDurableError:
-                    if taken:
-                        return taken
+                    if accepted:
+                        return accepted
                     await asyncio.sleep(0.01)
-        return taken
+        return accepted
 
-    taken = asyncio.run(fill())
-    assert 10 < taken < 1000
-    asyncio.run(write_until(watch, taken))
-    assert counts(watch) == (taken, taken)
+    accepted = asyncio.run(fill())
+    assert 10 < accepted < 1000
+    asyncio.run(write_until(watch, accepted))
+    assert counts(watch) == (accepted, accepted)
     watch.store.close()
 
 
 @pytest.mark.slow
-def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
+def test_after_a_failure_intake_is_ready_once_a_message_is_stored(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Meanwhile it refuses at once: nobody waits for a server that stores nothing."""
+    """Meanwhile it refuses at once: no client waits for a server that stores nothing."""
     monkeypatch.setattr(jetstream, "_RETRY", 0.02)
     watch = _watch(tmp_path, server.url, stream="PROVE", stream_bytes=MEGABYTE)
     name = watch.settings.collector.stream
@@ -192,7 +193,7 @@ def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
             with pytest.raises(NotDurableError):
                 await intake.accept(*_reports(2))
             assert not intake.is_ready()
-            await asyncio.sleep(0.1)  # the stream is there, and full: that is asked again and again
+            await asyncio.sleep(0.1)  # meanwhile the intake checks the full stream repeatedly
             assert not intake.is_ready()
             assert (await there.stream_info(name)).state.messages == 1
             await there.purge_stream(name)
@@ -206,11 +207,11 @@ def test_after_a_failure_an_intake_is_ready_once_something_was_stored_again(
 
 
 @pytest.mark.slow
-def test_an_intake_looks_again_after_whatever_was_wrong(
+def test_intake_connects_again_after_any_error(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = _watch(tmp_path, server.url, stream="ODD", stream_bytes=MEGABYTE)
-    wrong = [ValueError("an answer that makes no sense")]
+    wrong = [ValueError("an invalid answer")]
 
     async def odd(*there: Any) -> None:
         if wrong:
@@ -229,7 +230,7 @@ def test_an_intake_looks_again_after_whatever_was_wrong(
 
 async def _becomes(holds: Callable[[], bool], wanted: bool) -> None:
     async with asyncio.timeout(20):
-        while holds() != wanted:  # noqa: ASYNC110  # nobody tells
+        while holds() != wanted:  # noqa: ASYNC110  # no signal
             await asyncio.sleep(0.01)
 
 
@@ -242,9 +243,7 @@ def _reports(number: int) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_a_message_that_nobody_can_read_is_given_up_and_counted(
-    server: Nats, tmp_path: Path
-) -> None:
+def test_unreadable_message_is_dropped_and_counted(server: Nats, tmp_path: Path) -> None:
     watch = _watch(tmp_path, server.url, stream="POISON", stream_bytes=MEGABYTE)
     assert _through_stream(watch, [bodies.body(1)]) == [204]
     before = _poisoned()
@@ -268,7 +267,7 @@ def _poisoned() -> float:
 
 
 @pytest.mark.slow
-def test_a_server_that_takes_short_messages_alone_gets_short_ones(tmp_path: Path) -> None:
+def test_server_with_a_small_max_payload_gets_short_messages(tmp_path: Path) -> None:
     with nats(payload=32 * 1024) as short:
         watch = _watch(tmp_path, short.url, stream="SHORT", stream_bytes=MEGABYTE)
         sent = [bodies.body(number) for number in range(100)]
@@ -277,10 +276,10 @@ def test_a_server_that_takes_short_messages_alone_gets_short_ones(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_what_the_store_refuses_stays_in_the_stream_and_in_nobodys_way(
+def test_rejected_report_stays_in_the_stream_and_does_not_hold_up_others(
     server: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tables of another version ask for a value that this one has not: nothing is lost by it."""
+    """Tables of another version may require a value that is missing here: no report is lost."""
     monkeypatch.setattr(writer, "_REDELIVER", 0.2)
     watch = _watch(tmp_path, server.url, stream="REFUSED", stream_bytes=MEGABYTE)
     with watch.store.write() as connection:
@@ -298,18 +297,17 @@ def test_what_the_store_refuses_stays_in_the_stream_and_in_nobodys_way(
 
 
 @pytest.mark.parametrize(
-    "how", [{"discard": "old"}, {"max_age": 3600}, {"retention": "limits"}, {"storage": "memory"}]
+    "setting",
+    [{"discard": "old"}, {"max_age": 3600}, {"retention": "limits"}, {"storage": "memory"}],
 )
-def test_a_stream_that_would_drop_what_was_promised_is_none(
-    server: Nats, how: dict[str, Any]
-) -> None:
+def test_stream_that_could_drop_reports_is_refused(server: Nats, setting: dict[str, Any]) -> None:
     async def ensure() -> None:
         connection = await client.connect(server.url)
         made: dict[str, Any] = {
             "retention": "workqueue",
             "discard": "new",
             "max_bytes": MEGABYTE,
-        } | how
+        } | setting
         await connection.jetstream().add_stream(name="DROPS", subjects=["DROPS.batch"], **made)
         try:
             await ensure_stream(connection.jetstream(), CollectorSettings(stream="DROPS"))
@@ -331,7 +329,7 @@ def test_a_stream_that_would_drop_what_was_promised_is_none(
         {"discard": DiscardPolicy.OLD},
     ],
 )
-def test_each_way_to_lose_what_was_promised_is_seen(more: dict[str, Any]) -> None:
+def test_each_unsafe_stream_setting_is_detected(more: dict[str, Any]) -> None:
     good = StreamConfig(
         storage=StorageType.FILE,
         retention=RetentionPolicy.WORK_QUEUE,
@@ -343,22 +341,22 @@ def test_each_way_to_lose_what_was_promised_is_seen(more: dict[str, Any]) -> Non
         _check_stream(good.evolve(**more))
 
 
-def test_a_text_of_the_stream_that_is_not_utf_8_is_poison_as_other_junk_is() -> None:
+def test_invalid_utf_8_in_the_stream_is_refused_like_other_junk() -> None:
     data = pack_batch(_reports(1))
     assert b"bank.example" in data
-    with pytest.raises(FormatError):  # and not the error of Python's own, which ends a writer
+    with pytest.raises(FormatError):  # not a UnicodeError, which would end the writer
         unpack_batch(data.replace(b"bank.example", b"bank\x80example"), 0)
 
 
-def test_the_name_of_a_message_is_that_of_its_reports() -> None:
+def test_message_id_identifies_the_reports() -> None:
     one, other = _reports(1), _reports(2)
     assert jetstream.message_id(one) == one[0].records[0].identity.hex()
     assert jetstream.message_id(one + other) != jetstream.message_id(other + one)
 
 
-def test_a_server_that_is_away_makes_nobody_wait_for_the_end(tmp_path: Path) -> None:
+def test_unavailable_server_does_not_delay_the_stop(tmp_path: Path) -> None:
     watch = _watch(tmp_path, "nats://127.0.0.1:9")
-    assert through(watch, [bodies.body(1)]) == [503]
+    assert post_all(watch, [bodies.body(1)]) == [503]
 
     async def stopped() -> None:
         stop = asyncio.Event()
@@ -371,7 +369,7 @@ def test_a_server_that_is_away_makes_nobody_wait_for_the_end(tmp_path: Path) -> 
     watch.store.close()
 
 
-def test_without_a_server_in_the_settings_there_is_no_writer(tmp_path: Path) -> None:
+def test_without_a_nats_server_there_is_no_writer(tmp_path: Path) -> None:
     watch = _watch(tmp_path)
     asyncio.run(asyncio.wait_for(writer.run(watch, asyncio.Event()), 5))
     watch.store.close()

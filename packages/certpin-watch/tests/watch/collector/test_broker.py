@@ -1,4 +1,4 @@
-"""A hostile message broker, and hostile messages in one that is not."""
+"""A hostile NATS server, and hostile messages in a real one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from certpin.errors import ConfigError
-from certpin_watch.collector import jetstream as broker
-from certpin_watch.collector.jetstream import ConsumerGoneError, PullConsumer
+from certpin_watch.collector.jetstream import ConsumerGoneError, PullConsumer, connect_client
 from tests.servers._run import free_port, running, scratch
 from tests.servers.nats import nats as server
 from tests.watch.test_examples import EXAMPLES
@@ -25,7 +24,8 @@ from tests.watch.test_examples import EXAMPLES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Each of them is what a server answers to a question: nothing there, busy, gone, and a heartbeat.
+
+# Statuses with which a server answers a request: no messages, busy, deleted, and a heartbeat.
 _STATUSES = ("404", "408", "409", "503", "100")
 
 
@@ -35,8 +35,8 @@ def url() -> Iterator[str]:
         yield running.url
 
 
-async def _with_place(url: str, name: str, then: Any) -> Any:
-    client = await broker.connect_client(url)
+async def _with_consumer(url: str, name: str, then: Any) -> Any:
+    client = await connect_client(url)
     try:
         jetstream = client.jetstream()
         await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
@@ -46,27 +46,29 @@ async def _with_place(url: str, name: str, then: Any) -> Any:
         await client.close()
 
 
-def test_a_message_that_says_to_be_the_servers_word_is_a_message(url: str) -> None:
-    async def then(jetstream: Any, place: PullConsumer) -> list[bytes]:
+def test_message_with_a_status_header_is_delivered(url: str) -> None:
+    async def then(jetstream: Any, consumer: PullConsumer) -> list[bytes]:
         for status in _STATUSES:
             await jetstream.publish("ONE.x", status.encode(), headers={"Status": status})
-        found = [*await place.fetch(3, 0.5), *await place.fetch(10, 0.5)]
+        found = [*await consumer.fetch(3, 0.5), *await consumer.fetch(10, 0.5)]
         for message in found:
             await message.ack()
-        assert await place.fetch(10, 0.01) == []
+        assert await consumer.fetch(10, 0.01) == []
         return [message.data for message in found]
 
-    assert asyncio.run(_with_place(url, "ONE", then)) == [each.encode() for each in _STATUSES]
+    assert asyncio.run(_with_consumer(url, "ONE", then)) == [
+        status.encode() for status in _STATUSES
+    ]
 
 
-def test_a_place_in_a_stream_that_is_gone_is_not_waited_at(url: str) -> None:
-    async def then(jetstream: Any, place: PullConsumer) -> None:
-        assert await place.fetch(10, 0.01) == []
+def test_consumer_of_a_deleted_stream_raises(url: str) -> None:
+    async def then(jetstream: Any, consumer: PullConsumer) -> None:
+        assert await consumer.fetch(10, 0.01) == []
         await jetstream.delete_stream("TWO")
         with pytest.raises(ConsumerGoneError):
-            await place.fetch(10, 0.01)
+            await consumer.fetch(10, 0.01)
 
-    asyncio.run(_with_place(url, "TWO", then))
+    asyncio.run(_with_consumer(url, "TWO", then))
 
 
 @pytest.mark.slow
@@ -86,34 +88,34 @@ def test_no_password_goes_to_a_tls_address_in_clear_text() -> None:
             port = listening.sockets[0].getsockname()[1]
             address = f"tls://watch:a-password@127.0.0.1:{port}"
             with pytest.raises((OSError, nats.errors.Error, TimeoutError)):
-                await broker.connect_client(
+                await connect_client(
                     address, connect_timeout=0.5, allow_reconnect=False, max_reconnect_attempts=1
                 )
 
     asyncio.run(connect())
-    assert heard[:2] == b"\x16\x03"  # a handshake, and nothing before it
+    assert heard[:2] == b"\x16\x03"  # a TLS handshake, and nothing before it
     assert b"a-password" not in heard
 
 
-def test_a_client_of_nats_that_goes_about_it_otherwise_is_refused(
+def test_unknown_version_of_the_nats_client_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Client, "_process_info", lambda *_: None)  # as before 2.10
     with pytest.raises(ConfigError, match="nats-py"):
-        asyncio.run(broker.connect_client("tls://watch:a-password@127.0.0.1:1"))
+        asyncio.run(connect_client("tls://watch:a-password@127.0.0.1:1"))
 
 
-def test_the_server_of_the_example_lets_in_only_the_services() -> None:
+def test_example_server_admits_only_the_services() -> None:
     text = (EXAMPLES / "nats.conf").read_text(encoding="utf-8")
     port = free_port()
 
     def answer(user: str, password: str) -> bytes:
-        """How the server answers to a client: nats-py would leave its connection open."""
-        said = {"user": user, "pass": password, "verbose": False, "pedantic": False}
+        """Return the answer of the server. nats-py would leave the connection open."""
+        options = {"user": user, "pass": password, "verbose": False, "pedantic": False}
         with socket.create_connection(("127.0.0.1", port), 5) as connection:
             lines = connection.makefile("rb")
             assert lines.readline().startswith(b"INFO ")
-            connection.sendall(b"CONNECT " + json.dumps(said).encode() + b"\r\nPING\r\n")
+            connection.sendall(b"CONNECT " + json.dumps(options).encode() + b"\r\nPING\r\n")
             with lines:
                 return lines.readline().strip()
 

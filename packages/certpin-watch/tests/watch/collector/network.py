@@ -1,4 +1,4 @@
-"""A network that can be cut: TCP connections through it, until nothing gets through."""
+"""A network that tests can cut: it forwards TCP connections until the test stops it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from tests.servers._run import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TURN = 0.2  # seconds between two looks at whether it is over
+
+_TURN = 0.2  # seconds between two checks whether it is closed
 
 
 class Line:
-    """Bytes pass while ``open`` is set. A cut is silent: nobody is told that it is there."""
+    """Forwards bytes while ``open`` is set. Otherwise neither side gets an error."""
 
     def __init__(self, target: int) -> None:
         self.open = threading.Event()
         self.open.set()
-        self._over = threading.Event()
+        self._closed = threading.Event()
         self._target = target
         self._listener = socket.create_server((LOOPBACK, 0))
         self._listener.settimeout(_TURN)
@@ -30,15 +31,15 @@ class Line:
         self._threads[0].start()
 
     def close(self) -> None:
-        """End every connection."""
-        self._over.set()
+        """Close every connection."""
+        self._closed.set()
         self.open.set()
         for thread in self._threads:
             thread.join()
         self._listener.close()
 
     def _accept(self) -> None:
-        while not self._over.is_set():
+        while not self._closed.is_set():
             with contextlib.suppress(TimeoutError):
                 near, _ = self._listener.accept()
                 try:
@@ -53,7 +54,7 @@ class Line:
     def _pass(self, source: socket.socket, sink: socket.socket) -> None:
         source.settimeout(_TURN)
         with source, contextlib.suppress(OSError):
-            while not self._over.is_set():
+            while not self._closed.is_set():
                 with contextlib.suppress(TimeoutError):
                     data = source.recv(65536)
                     while not self.open.wait(_TURN):
@@ -67,7 +68,7 @@ class Line:
 
 @contextlib.contextmanager
 def line(target: int) -> Iterator[Line]:
-    """A line to a port of this machine."""
+    """Open a line to a port of this machine."""
     found = Line(target)
     try:
         yield found

@@ -1,4 +1,4 @@
-"""What waits in the stream is noted, read as a fact, and forgotten where there is no stream."""
+"""The writer's record of the queue: written, shown on pages, and deleted without a stream."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def _queue(watch: Watch, later: int = 0) -> Queue | None:
         return report_queue(connection, watch.clock() + timedelta(seconds=later))
 
 
-def test_an_answer_of_jetstream_says_how_much_waits_and_since_when() -> None:
+def test_queue_state_is_read_from_an_answer_of_jetstream() -> None:
     empty = b'{"state": {"messages": 0, "first_ts": "0001-01-01T00:00:00Z"}}'
     full = b'{"state": {"messages": 7, "first_ts": "2027-01-01T12:00:00.123456789Z", "bytes": 1}}'
     assert parse_queue(empty) == QueueState(0, None)
     assert parse_queue(full) == QueueState(7, 1798804800)
 
 
-def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: Store) -> None:
+def test_queue_is_late_if_messages_wait_or_no_writer_records_it(sqlite_store: Store) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     assert _queue(watch) is None
     save_queue(watch, QueueState(0, None))
@@ -65,7 +65,7 @@ def test_a_queue_is_late_when_it_waits_or_nobody_looks_for_long(sqlite_store: St
     assert (found.messages, found.late) == (3, True)
 
 
-def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -> None:
+def test_record_of_a_clock_that_ran_ahead_is_not_fresh(sqlite_store: Store) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     save_queue(watch, QueueState(0, None))
     found = _queue(watch, -3600)
@@ -74,36 +74,36 @@ def test_a_look_of_a_clock_that_ran_ahead_is_no_fresh_one(sqlite_store: Store) -
     assert found.waits(watch.clock() - timedelta(hours=1)) > timedelta(minutes=50)
 
 
-def test_pages_and_metrics_say_what_waits(sqlite_store: Store) -> None:
+def test_pages_and_metrics_show_the_queue(sqlite_store: Store) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     now = watch.clock()
     save_queue(watch, QueueState(3, int(now.timestamp()) - 120))
 
-    def said(later: int = 0) -> list[str]:
+    def messages_shown(later: int = 0) -> list[str]:
         moment = now + timedelta(seconds=later)
         with watch.store.read() as connection:
             fresh = freshness.freshness(connection, watch.watched.snapshot(), moment)
-        return [each for each in unknowns.of_the_watch(fresh, moment) if "wait" in each]
+        return [text for text in unknowns.of_the_watch(fresh, moment) if "wait" in text]
 
-    (found,) = said()
+    (found,) = messages_shown()
     assert found.startswith("Reports wait to be counted: what came in since 20")
     assert "is safe in the queue, and is missing here" in found
-    told = dict(
+    metrics = dict(
         line.split(" ", 1)
         for line in Exporter(watch).page("")[0].decode().splitlines()
         if line.startswith("certpin_report_queue")
     )
-    assert float(told["certpin_report_queue_messages"]) == 3
-    counted = float(told["certpin_report_queue_counted_timestamp_seconds"])
+    assert float(metrics["certpin_report_queue_messages"]) == 3
+    counted = float(metrics["certpin_report_queue_counted_timestamp_seconds"])
     assert counted == int(now.timestamp()) - 120
     save_queue(watch, QueueState(0, None))
-    assert said() == []
-    (found,) = said(120)  # no writer has looked since: nobody knows
+    assert messages_shown() == []
+    (found,) = messages_shown(120)  # no writer has recorded it since
     assert "Is a writer running" in found
 
 
 @pytest.mark.slow
-def test_what_waits_in_a_real_stream_is_looked_at_again_and_again(
+def test_queue_of_a_real_stream_is_recorded_repeatedly(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "_RECORD", 0.02)
@@ -119,7 +119,7 @@ def test_what_waits_in_a_real_stream_is_looked_at_again_and_again(
             stream = client.jetstream()
             await ensure_stream(stream, there.collector)
             assert await read_queue(client, there.collector.stream) == QueueState(0, None)
-            looking = asyncio.create_task(keep_recording_queue(watch, client))
+            recording = asyncio.create_task(keep_recording_queue(watch, client))
             before = time.time()
             for number in range(3):
                 await stream.publish(subject(there.collector), b"%d" % number)
@@ -128,15 +128,15 @@ def test_what_waits_in_a_real_stream_is_looked_at_again_and_again(
             assert found.oldest_at is not None
             assert int(before) <= found.oldest_at <= time.time()
             await stream.delete_stream(there.collector.stream)
-            await asyncio.sleep(0.1)  # it looks in vain, and notes nothing
+            await asyncio.sleep(0.1)  # the queue can't be read, and nothing is recorded
             last = _queue(watch)
             assert last is not None
             assert last.messages == 3
             await ensure_stream(stream, there.collector)
             await _until(watch, 0)
-            looking.cancel()
+            recording.cancel()
             with suppress(asyncio.CancelledError):
-                await looking
+                await recording
             await client.close()
 
     asyncio.run(work())
@@ -149,14 +149,16 @@ async def _until(watch: Watch, messages: int) -> None:
 
 
 @pytest.mark.parametrize("messages", [0, 3])
-def test_without_a_stream_an_empty_one_is_forgotten(sqlite_store: Store, messages: int) -> None:
+def test_without_a_stream_records_of_empty_ones_are_deleted(
+    sqlite_store: Store, messages: int
+) -> None:
     watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
     save_queue(watch, QueueState(messages, None))
     asyncio.run(writer.run(watch, asyncio.Event()))
     assert (_queue(watch) is None) == (messages == 0)
 
 
-def test_a_service_that_nobody_knows_is_refused_before_anything_begins(
+def test_unknown_notification_service_is_refused_before_the_start(
     sqlite_store: Store,
 ) -> None:
     alerts = Alerts(tell=(Tell("chat", Secret("nonsense://")),))

@@ -1,4 +1,4 @@
-"""Ask the collector as a server would, without one: an ASGI scope in, status and body out."""
+"""Send requests to the collector without a server: an ASGI scope in, status and body out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from certpin_watch.collector.decode import ReceivedBody
     from certpin_watch.snapshot import Watch
 
+
 JSON = "application/json"
 
 
 @dataclass
 class Answer:
-    """What came back."""
+    """The response of the collector."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -28,17 +29,17 @@ class Answer:
 
     @property
     def error(self) -> str:
-        """What it says is wrong. It also says what to do, in one line."""
-        said = json.loads(self.body)
-        assert said.keys() == {"error", "fix"}
-        assert said["fix"]
+        """Return the problem, after checking that the body is one line with problem and fix."""
+        fields = json.loads(self.body)
+        assert fields.keys() == {"error", "fix"}
+        assert fields["fix"]
         assert self.body.count(b"\n") == 1
-        return str(said["error"])
+        return str(fields["error"])
 
 
 @dataclass
-class Asked:
-    """A request. ``pieces`` are the body as it arrives; ``None`` is a client that hangs up."""
+class Request:
+    """A request. ``pieces`` are the body as it arrives; None is a client that disconnects."""
 
     pieces: Sequence[bytes | None]
     content_type: str = JSON
@@ -49,8 +50,8 @@ class Asked:
 
     def scope(self) -> dict[str, Any]:
         length = {"content-length": str(sum(map(len, filter(None, self.pieces))))}
-        said = {"host": "pins.bank.example", "content-type": self.content_type} | length
-        headers = [(k.encode(), v.encode()) for k, v in (said | self.headers).items() if v]
+        fields = {"host": "pins.bank.example", "content-type": self.content_type} | length
+        headers = [(k.encode(), v.encode()) for k, v in (fields | self.headers).items() if v]
         scope = {"type": "http", "method": self.method, "path": "/reports", "headers": headers}
         return scope | {"client": (self.client, 4711)}
 
@@ -63,55 +64,56 @@ class Asked:
         return {"type": "http.request", "body": piece, "more_body": more}
 
 
-class Shelf:
-    """An intake that keeps what it is given; or refuses it."""
+class RecordingIntake:
+    """An intake that keeps the bodies that it accepts, or refuses all with an error."""
 
     def __init__(self, refuse: Exception | None = None) -> None:
-        self.taken: list[ReceivedBody] = []
+        self.accepted: list[ReceivedBody] = []
         self._refuse = refuse
 
     async def accept(self, received: ReceivedBody) -> None:
         if self._refuse is not None:
             raise self._refuse
-        self.taken.append(received)
+        self.accepted.append(received)
 
     def is_ready(self) -> bool:
         return self._refuse is None
 
 
-async def ask(collector: Collector, asked: Asked) -> Answer:
-    """One request."""
+async def send_request(collector: Collector, request: Request) -> Answer:
+    """Send one request."""
     answer = Answer()
 
-    async def send(message: Any) -> None:
+    async def record(message: Any) -> None:
         if message["type"] == "http.response.start":
             answer.status = message["status"]
             answer.headers = {k.decode(): v.decode() for k, v in message["headers"]}
         else:
             answer.body += message["body"]
 
-    await collector(asked.scope(), asked.receive, send)
+    await collector(request.scope(), request.receive, record)
     return answer
 
 
 def post(collector: Collector, body: bytes, content_type: str = JSON, **headers: str) -> Answer:
-    """The same, from outside of a loop; ``_`` in the name of a header stands for ``-``."""
+    """Post a body from outside of an event loop. ``_`` in the name of a header means ``-``."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return asyncio.run(ask(collector, Asked([body], content_type, headers=named)))
+    return asyncio.run(send_request(collector, Request([body], content_type, headers=named)))
 
 
-def through(watch: Watch, bodies: Sequence[bytes], *, ready: bool = False) -> list[int]:
-    """Post them all at once through the intake of the settings; returns what was answered.
+def post_all(watch: Watch, bodies: Sequence[bytes], *, ready: bool = False) -> list[int]:
+    """Post bodies concurrently through the intake of the settings; return the statuses.
 
-    With ``ready``, the first is posted again and again before, until it is taken in.
+    With ``ready``, post the first one repeatedly before that, until it is accepted.
     """
 
-    async def all_of_them() -> list[int]:
+    async def post_concurrently() -> list[int]:
         async with open_intake(watch) as intake:
             collector = Collector(watch, intake)
-            while ready and (await ask(collector, Asked([bodies[0]]))).status != 204:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # nobody tells when the server is found
-            answers = await asyncio.gather(*(ask(collector, Asked([each])) for each in bodies))
+            while ready and (await send_request(collector, Request([bodies[0]]))).status != 204:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # the intake does not signal that it has connected
+            requests = (send_request(collector, Request([body])) for body in bodies)
+            answers = await asyncio.gather(*requests)
             return [answer.status for answer in answers]
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(post_concurrently())

@@ -1,6 +1,6 @@
-"""The collector as a program of its own, for tests that kill it.
+"""The collector as a separate program, for tests that kill it.
 
-python -m tests.watch.collector.serving PORT STORE [--nats URL] [--stream-bytes N]
+python -m tests.watch.collector.server PORT STORE [--nats URL] [--stream-bytes N]
     [--role collector|writer]
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-BEHIND = access_settings.Settings(behind_proxy=True)  # of this machine
+BEHIND = access_settings.Settings(behind_proxy=True)  # a proxy on this machine
 
 
 def make_watch(
@@ -38,7 +38,7 @@ def make_watch(
     access: access_settings.Settings | None = None,
     **limits: Any,
 ) -> Watch:
-    """A watch with a new store, and no pin sets."""
+    """Return the service's settings and a store, without pin sets."""
     settings = ServiceSettings(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
@@ -49,12 +49,12 @@ def make_watch(
 
 
 def create_tables(watch: Watch) -> None:
-    """Where there are none."""
+    """Create the tables that are missing."""
     METADATA.create_all(watch.store.engine)
 
 
 async def serve(watch: Watch, port: int, stop: asyncio.Event) -> None:
-    """As ``certpin serve`` does: granian, embedded in this loop."""
+    """Serve as ``certpin serve`` does: granian, embedded in this event loop."""
     async with open_intake(watch) as intake:
         server = Server(
             Collector(watch, intake),
@@ -71,24 +71,24 @@ async def serve(watch: Watch, port: int, stop: asyncio.Event) -> None:
         await serving
 
 
-async def _main(asked: argparse.Namespace) -> None:
+async def _main(options: argparse.Namespace) -> None:
     limits: dict[str, Any] = {
         "rate": 1_000_000,
         "burst": 10_000_000,
-        "body_seconds": asked.body_seconds,
-        "stream_bytes": asked.stream_bytes,
+        "body_seconds": options.body_seconds,
+        "stream_bytes": options.stream_bytes,
     }
-    watch = make_watch(asked.store, asked.nats, BEHIND, **limits)
+    watch = make_watch(options.store, options.nats, BEHIND, **limits)
     create_tables(watch)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    if asked.role == "writer":
+    if options.role == "writer":
         await writer.run(watch, stop)
     else:
-        await serve(watch, asked.port, stop)
+        await serve(watch, options.port, stop)
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
@@ -97,9 +97,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--stream-bytes", type=int, default=1024**3)
     parser.add_argument("--role", default="collector")
     parser.add_argument("--body-seconds", type=int, default=10)
-    asked = parser.parse_args(words)
+    options = parser.parse_args(argv)
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main(asked))
+        asyncio.run(_main(options))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Clients that go on until they are told to stop, whatever becomes of the collector.
+"""Clients that send reports until they are stopped, whether or not the collector works.
 
-Each sends its reports with a name of their own, sends again what was not answered with 2xx, and
-sometimes what was. What was promised is then to be found in the store: each once.
+Each client repeats the reports that were not answered with 2xx, and some of the others. Tests then
+check that the store counted each accepted report once.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
     from certpin_watch.store import Store
 
-_TRIES = 3  # what was not answered is given up then: it may be counted, and is not promised
+
+_TRIES = 3  # attempts for a report: without an answer it may be counted, but is not in `accepted`
 _PATIENCE = 8.0  # seconds for an answer
 _THREADS = 4
 
 
 class Clients:
-    """Threads that send to a port while the block runs. ``promised`` are numbers of reports."""
+    """Threads that send to a port while the block runs. ``accepted`` has numbers of reports."""
 
     def __init__(self, port: int) -> None:
-        self.promised: set[int] = set()
+        self.accepted: set[int] = set()
         self.refused = 0
         self._port = port
         self._stop = threading.Event()
@@ -56,19 +57,19 @@ class Clients:
             thread.join()
 
     def wait_for(self, more: int, deadline: float = 60.0) -> None:
-        """Until so many more are promised."""
-        _wait(lambda: len(self.promised), more, deadline)
+        """Wait until ``more`` further reports are accepted."""
+        _wait(lambda: len(self.accepted), more, deadline)
 
     def wait_for_refusals(self, more: int, deadline: float = 60.0) -> None:
-        """Until so many more requests were refused, or not answered at all."""
+        """Wait until ``more`` further requests were refused, or not answered."""
         _wait(lambda: self.refused, more, deadline)
 
     def _send(self, number: int) -> None:
         while not self._stop.is_set():
             if any(self._post(number) for _ in range(_TRIES)):
-                self.promised.add(number)
+                self.accepted.add(number)
                 if number % 7 == 0:
-                    self._post(number)  # an app that was started anew
+                    self._post(number)  # an app that was restarted
             number += _THREADS
 
     def _post(self, number: int) -> bool:
@@ -95,15 +96,15 @@ def _wait(count: Callable[[], int], more: int, deadline: float) -> None:
         time.sleep(0.01)
 
 
-def missing(store: Store, promised: set[int]) -> set[int]:
-    """Those that are not in the store."""
+def missing(store: Store, accepted: set[int]) -> set[int]:
+    """Return the numbers of reports that are not in the store."""
     with store.read() as connection:
         there = set(map(bytes, connection.execute(select(REPORT_IDENTITIES.c.identity)).scalars()))
-    return {number for number in promised if _identity(number) not in there}
+    return {number for number in accepted if _identity(number) not in there}
 
 
 def counted(store: Store) -> tuple[int, int]:
-    """What the groups add up to, and how many reports are known: the same, if each counts once."""
+    """Return the sum of the groups and the number of reports: equal if each counts once."""
     with store.read() as connection:
         total = connection.execute(select(func.sum(REPORT_GROUPS.c.count))).scalar() or 0
         # A late report has a second identity on PostgreSQL.
@@ -113,5 +114,7 @@ def counted(store: Store) -> tuple[int, int]:
 
 
 def _identity(number: int) -> bytes:
-    said = bodies.report(number)
-    return identity("certpin", f"id:{said['id']}", "", datetime.fromisoformat(said["date-time"]))
+    report = bodies.report(number)
+    return identity(
+        "certpin", f"id:{report['id']}", "", datetime.fromisoformat(report["date-time"])
+    )

@@ -1,7 +1,8 @@
-"""``/metrics``: what Prometheus can ask of the watch (docs/metrics.md has every name).
+"""``/metrics`` for Prometheus; docs/metrics.md lists every metric.
 
-counters  what this process counts while it works: anything may increment them
-families  certpin's own metrics, from facts
-others    the names that users of blackbox_exporter and ssl_exporter alert on
-exporter  puts them together, as text or OpenMetrics
+exporter    the route, the page, and counters of reports
+families    certpin's gauges from the store
+compatible  gauges with the names of blackbox_exporter and ssl_exporter
+
+The counters of the process itself are in ``certpin_watch.counters``.
 """

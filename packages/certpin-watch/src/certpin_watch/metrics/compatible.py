@@ -1,13 +1,19 @@
-"""TODO: one docstring."""
+"""Gauges with the names and labels of blackbox_exporter and ssl_exporter.
+
+These exporters are scraped once for each target, which gives the labels. Here one scrape has all
+targets, so that each sample has its own `instance` (HOST:PORT) and `vantage`: set ``honor_labels:
+true`` for the scrape.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily
-
 from certpin.errors import CertificateParseError
+from certpin_watch.metrics.families import gauge
 from certpin_watch.store.queries.chains import load_chains
+from certpin_watch.store.queries.sightings import earliest_expiry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,70 +24,73 @@ if TYPE_CHECKING:
     from certpin_watch.metrics.families import View
     from certpin_watch.store.queries.sightings import Vantage
 
-
 _TARGET = ("instance", "vantage", "way", "edge")
 _CERTIFICATE = ("serial_no", "issuer_cn", "cn", "dnsnames", "ips", "emails", "ou")
 _INFO = ("fingerprint_sha256", "subject", "issuer", "subjectalternative", "serialnumber")
-_LONGEST = 500  # characters of a label: a certificate may have thousands of names
+_MAX_LABEL = 500  # characters: a certificate may have thousands of names
 
 
-def others(view: View) -> Iterator[Metric]:
-    """All of them."""
-    seen = [(host.name, each) for host in view.hosts for each in host.vantages]
+def compatible_gauges(view: View) -> Iterator[Metric]:
+    """Yield every gauge."""
+    results = [(host.name, seen) for host in view.hosts for seen in host.vantages]
     digests = {
         bytes.fromhex(digest)
-        for _, each in seen
-        for digest in (each.served, each.verified)
+        for _, seen in results
+        for digest in (seen.served, seen.verified)
         if digest
     }
-    kept = load_chains(view.connection, digests)
-    yield from _blackbox(seen, kept)
-    yield from _ssl(seen, kept)
+    chains = load_chains(view.connection, digests)
+    yield from _blackbox(results, chains)
+    yield from _ssl(results, chains)
 
 
 def _blackbox(
-    seen: Sequence[tuple[str, Vantage]], kept: dict[bytes, Chain | None]
+    results: Sequence[tuple[str, Vantage]], chains: dict[bytes, Chain | None]
 ) -> Iterator[Metric]:
-    success = _gauge("probe_success", "Whether the probe verified a path.", _TARGET)
-    took = _gauge("probe_duration_seconds", "How long the last probe took.", _TARGET)
-    ends = _gauge("probe_ssl_earliest_cert_expiry", "The earliest end that is served.", _TARGET)
-    last = _gauge(
-        "probe_ssl_last_chain_expiry_timestamp_seconds", "The end of the verified path.", _TARGET
+    success = gauge("probe_success", "Whether the probe verified a path.", _TARGET)
+    took = gauge("probe_duration_seconds", "How long the last probe took.", _TARGET)
+    ends = gauge(
+        "probe_ssl_earliest_cert_expiry", "When the first served certificate expires.", _TARGET
     )
-    info = _gauge("probe_ssl_last_chain_info", "The leaf that is served.", (*_TARGET, *_INFO))
-    for host, each in seen:
-        labels = _target(host, each)
-        success.add_metric(labels, each.outcome == "verified")
-        if each.seconds is not None:
-            took.add_metric(labels, each.seconds)
-        sent, path = (kept.get(bytes.fromhex(one)) for one in (each.served, each.verified))
-        if (end := _end(sent or path)) is not None:
-            ends.add_metric(labels, end)
-        if (end := _end(path)) is not None:
-            last.add_metric(labels, end)
+    last = gauge(
+        "probe_ssl_last_chain_expiry_timestamp_seconds", "When the verified path expires.", _TARGET
+    )
+    info = gauge("probe_ssl_last_chain_info", "The served leaf.", (*_TARGET, *_INFO))
+    for host, seen in results:
+        labels = _target(host, seen)
+        success.add_metric(labels, seen.outcome == "verified")
+        if seen.seconds is not None:
+            took.add_metric(labels, seen.seconds)
+        sent, path = (chains.get(bytes.fromhex(one)) for one in (seen.served, seen.verified))
+        if end := earliest_expiry(sent or path):
+            ends.add_metric(labels, end.timestamp())
+        if end := earliest_expiry(path):
+            last.add_metric(labels, end.timestamp())
         if shown := sent or path:
-            info.add_metric([*labels, *_info(shown.leaf)], 1)
+            info.add_metric([*labels, *_leaf_labels(shown.leaf)], 1)
     yield from (success, took, ends, last, info)
 
 
-def _ssl(seen: Sequence[tuple[str, Vantage]], kept: dict[bytes, Chain | None]) -> Iterator[Metric]:
-    success = _gauge("ssl_probe_success", "Whether the probe verified a path.", _TARGET)
-    peer = _gauge(
-        "ssl_cert_not_after", "The end of a certificate that is served.", (*_TARGET, *_CERTIFICATE)
+def _ssl(
+    results: Sequence[tuple[str, Vantage]], chains: dict[bytes, Chain | None]
+) -> Iterator[Metric]:
+    success = gauge("ssl_probe_success", "Whether the probe verified a path.", _TARGET)
+    served = gauge(
+        "ssl_cert_not_after", "When a served certificate expires.", (*_TARGET, *_CERTIFICATE)
     )
-    path = _gauge(
+    verified = gauge(
         "ssl_verified_cert_not_after",
-        "The end of a certificate of the verified path.",
+        "When a certificate of the verified path expires.",
         (*_TARGET, "chain_no", *_CERTIFICATE),
     )
-    for host, each in seen:
-        labels = _target(host, each)
-        success.add_metric(labels, each.outcome == "verified")
-        for certificate in _certificates(kept, each.served):
-            peer.add_metric([*labels, *_described(certificate)], _not_after(certificate))
-        for certificate in _certificates(kept, each.verified):
-            path.add_metric([*labels, "0", *_described(certificate)], _not_after(certificate))
-    yield from (success, peer, path)
+    for host, seen in results:
+        labels = _target(host, seen)
+        success.add_metric(labels, seen.outcome == "verified")
+        for names, end in _certificates(chains.get(bytes.fromhex(seen.served))):
+            served.add_metric([*labels, *names], end)
+        for names, end in _certificates(chains.get(bytes.fromhex(seen.verified))):
+            verified.add_metric([*labels, "0", *names], end)
+    yield from (success, served, verified)
 
 
 def _target(host: str, seen: Vantage) -> list[str]:
@@ -89,69 +98,53 @@ def _target(host: str, seen: Vantage) -> list[str]:
     return [instance, seen.vantage, seen.way, seen.edge]
 
 
-def _certificates(kept: dict[bytes, Chain | None], digest: str) -> Iterator[Certificate]:
-    """Each once, of those that make sense: two samples of one name and labels are an error."""
-    chain = kept.get(bytes.fromhex(digest))
-    told = set()
-    for each in chain.certificates if chain else ():
+def _certificates(chain: Chain | None) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Yield labels and expiry of each readable certificate.
+
+    Equal labels are yielded once: Prometheus rejects two samples with the same name and labels.
+    """
+    yielded = set()
+    for certificate in chain.certificates if chain else ():
         try:
-            described = tuple(_described(each))
-            _not_after(each)
+            labels, end = _certificate_labels(certificate), certificate.not_after.timestamp()
         except CertificateParseError:
             continue
-        if described not in told:
-            told.add(described)
-            yield each
+        if labels not in yielded:
+            yielded.add(labels)
+            yield labels, end
 
 
-def _not_after(certificate: Certificate) -> float:
-    return certificate.not_after.timestamp()
-
-
-def _end(chain: Chain | None) -> float | None:
-    try:
-        return min(map(_not_after, chain.certificates)) if chain else None
-    except CertificateParseError:
-        return None
-
-
-def _info(leaf: Certificate) -> list[str]:
+def _leaf_labels(leaf: Certificate) -> list[str]:
     try:
         names = ",".join(leaf.names)
         found = [leaf.sha256.hex(), leaf.subject, leaf.issuer, names, f"{leaf.serial_number:x}"]
     except CertificateParseError:
         found = [leaf.sha256.hex(), "", "", "", ""]
-    return [each[:_LONGEST] for each in found]
+    return [text[:_MAX_LABEL] for text in found]
 
 
-def _described(certificate: Certificate) -> list[str]:
-    """The labels of ssl_exporter, lists between commas as it has them. No mail address is told."""
+def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
+    """Return the labels of ssl_exporter, but no mail addresses."""
     subject, issuer = certificate.subject, certificate.issuer
     found = [
         str(certificate.serial_number),
-        _part(issuer, "CN"),
-        _part(subject, "CN"),
+        _attribute(issuer, "CN"),
+        _attribute(subject, "CN"),
         _list(name for name in certificate.names if name not in certificate.addresses),
         _list(certificate.addresses),
         "",
-        _list([_part(subject, "OU")]),
+        _list([_attribute(subject, "OU")]),
     ]
-    return [each[:_LONGEST] for each in found]
+    return tuple(text[:_MAX_LABEL] for text in found)
 
 
-def _part(name: str, kind: str) -> str:
-    """One attribute of a name (RFC 4514), as it is written there."""
-    import re
-
+def _attribute(name: str, kind: str) -> str:
+    """Return one attribute of a distinguished name (RFC 4514), without its escapes."""
     found = re.search(rf"(?:^|[,+]){kind}=((?:\\.|[^,+\\])*)", name)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
 def _list(values: Iterator[str] | Sequence[str]) -> str:
-    """``,a,b,``: ssl_exporter writes lists so, and users match ``,a,``."""
-    words = [each for each in values if each]
+    """Return ``,a,b,``: ssl_exporter writes lists so, and users match ``,a,``."""
+    words = [value for value in values if value]
     return f",{','.join(words)}," if words else ""
-
-
-def _gauge(name: str, about: str, labels: Sequence[str]) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, about, labels=list(labels))

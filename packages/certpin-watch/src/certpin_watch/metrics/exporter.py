@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""``/metrics``: the route, the page in both text formats, and the counters of stored reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -18,11 +17,11 @@ from certpin.errors import StoreError
 from certpin.reports.model import Decision, Kind
 from certpin_watch.auth.require import require
 from certpin_watch.counters import COUNTERS
-from certpin_watch.metrics.compatible import others
-from certpin_watch.metrics.families import MAX_HOSTS, View, families
+from certpin_watch.metrics.compatible import compatible_gauges
+from certpin_watch.metrics.families import MAX_HOSTS, View, gauges
 from certpin_watch.store.queries import hosts
 from certpin_watch.store.queries.base import HOUR, to_seconds
-from certpin_watch.store.tables.reports import REPORT_GROUPS
+from certpin_watch.store.queries.report_counts import counts_by_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,12 +35,17 @@ if TYPE_CHECKING:
     from certpin_watch.counters import Counters
     from certpin_watch.snapshot import Watch
 
-
 PATH = "/metrics"
+
+_RECOUNTED = 3  # hours whose counts may still rise: a writer may be behind
+_MAX_RECOUNTED = 48 * HOUR  # seconds: after a longer pause of scrapes, older hours are not counted
+_OTHER = "other"
+
+Key = tuple[str, str, str]  # host, kind, decision
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """One scrape at a time: whoever asks more often waits, and costs no more."""
+    """Return the route. Scrapes run one at a time, so that parallel ones cost no more."""
     exporter, turn = Exporter(watch), threading.Lock()
 
     @require("metrics")
@@ -50,52 +54,57 @@ def routes(watch: Watch) -> list[BaseRoute]:
             with turn:
                 page, media_type = exporter.page(request.headers.get("accept", ""))
         except StoreError:
-            return PlainTextResponse("the store is away\n", 503)
+            return PlainTextResponse("the store is not available\n", 503)
         return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
     return [Route(PATH, metrics, methods=["GET"])]
 
 
-class Facts(Collector):
-    """The facts as metrics: read anew at each scrape, in one transaction."""
+class Exporter:
+    """Renders the page of metrics. Threads may share it."""
+
+    def __init__(self, watch: Watch, counters: Counters = COUNTERS) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_StoreCollector(watch))
+        self._registry.register(_RegistryCollector(counters.registry))
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """Return the page and its media type, by the value of the header ``Accept``.
+
+        Raises:
+            StoreError: the store can't be read.
+
+        """
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type
+
+
+class _StoreCollector(Collector):
+    """Metrics from the store, read at each scrape in one transaction."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._counted = Counted()
+        self._reports = ReportCounters()
 
     def describe(self) -> list[Metric]:
-        """Nothing: a registry would otherwise read the store to learn the names."""
+        """Return nothing: otherwise registering would read the store."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Raises ``StoreError``: half a page would make alerts resolve."""
+        """Yield all metrics, or raise ``StoreError``: half of them would make alerts resolve."""
         snapshot, now = self._watch.watched.snapshot(), self._watch.clock()
         limits = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
             names = hosts.names(connection, snapshot)[:MAX_HOSTS]
             found = hosts.describe_hosts(connection, snapshot, now, names, limits)
             view = View(connection, snapshot, now, limits, found)
-            metrics = [*families(view), *others(view)]
-            metrics += self._counted.families(connection, now, names)
+            metrics = [*gauges(view), *compatible_gauges(view)]
+            metrics += self._reports.families(connection, now, names)
         yield from metrics
 
 
-class Exporter:
-    """What a scrape is answered with. Threads may share it."""
-
-    def __init__(self, watch: Watch, counters: Counters = COUNTERS) -> None:
-        self._facts = CollectorRegistry(auto_describe=False)
-        self._facts.register(Facts(watch))
-        self._facts.register(_Of(counters.registry))
-
-    def page(self, accept: str) -> tuple[bytes, str]:
-        """The page, and its media type. Raises ``StoreError``."""
-        encode, media_type = choose_encoder(accept)
-        return encode(self._facts), media_type
-
-
-class _Of(Collector):
-    """Another registry as a part of one."""
+class _RegistryCollector(Collector):
+    """Includes the metrics of another registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -104,32 +113,30 @@ class _Of(Collector):
         return iter(self._registry.collect())
 
 
-_OPEN = 3  # hours in which reports may still be counted: a writer may be behind
-_OTHER = "other"
-_MOST_OPEN = 48 * HOUR  # after a long silence, hours before it are taken as they are
+class ReportCounters:
+    """The reports that were stored since the first scrape. Threads may share it.
 
-Key = tuple[str, str, str]  # host, kind, decision
-
-
-class Counted:
-    """The reports since the first look. Threads may share it."""
+    The counts come from the store, but retention deletes there, and Prometheus takes a counter that
+    falls for one that restarted: it would count all remaining reports again. So these counters
+    start at 0 and only rise.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._from: int | None = None  # the first hour that is still counted from the store
-        self._told: Counter[Key] = Counter()
+        self._since: int | None = None  # the first hour that is still recounted from the store
+        self._totals: Counter[Key] = Counter()
         self._last: Counter[tuple[int, Key]] = Counter()
 
     def families(
         self, connection: Connection, now: datetime, hosts: Sequence[str]
     ) -> Iterator[Metric]:
-        """Two counters. Hosts that nobody watches are in neither of their own names."""
-        watched = frozenset(hosts)
+        """Yield two counters. Hosts that aren't monitored have no label."""
+        monitored = frozenset(hosts)
         with self._lock:
-            counts = self._counts(connection, to_seconds(now) // HOUR * HOUR, watched)
+            counts = self._update(connection, to_seconds(now) // HOUR * HOUR, monitored)
         failures = CounterMetricFamily(
             "certpin_pin_failures",
-            "Reports of connections to a watched host that failed its pins. Claims.",
+            "Reports of connections to a monitored host that failed its pins. Claims.",
             labels=["host", "decision"],
         )
         reports = CounterMetricFamily(
@@ -147,32 +154,31 @@ class Counted:
             reports.add_metric([kind], number)
         yield from (failures, reports)
 
-    def _counts(self, connection: Connection, hour: int, watched: frozenset[str]) -> Counter[Key]:
-        begin = self._from
-        if begin is None or begin < hour - _MOST_OPEN:
-            begin = hour - _OPEN * HOUR
-            self._last = _sums(connection, begin, watched)
-        current = _sums(connection, begin, watched)
+    def _update(self, connection: Connection, hour: int, monitored: frozenset[str]) -> Counter[Key]:
+        begin = self._since
+        if begin is None or begin < hour - _MAX_RECOUNTED:
+            begin = hour - _RECOUNTED * HOUR
+            self._last = _counts(connection, begin, monitored)
+        current = _counts(connection, begin, monitored)
         for (at, key), number in current.items():
-            self._told[key] += max(0, number - self._last[at, key])
-        begin = self._from = max(begin, hour - _OPEN * HOUR)
-        self._last = Counter({each: n for each, n in current.items() if each[0] >= begin})
-        return self._told
+            self._totals[key] += max(0, number - self._last[at, key])
+        begin = self._since = max(begin, hour - _RECOUNTED * HOUR)
+        self._last = Counter({entry: n for entry, n in current.items() if entry[0] >= begin})
+        return self._totals
 
 
-def _sums(connection: Connection, since: int, watched: frozenset[str]) -> Counter[tuple[int, Key]]:
-    """By hour and what is told of it. Hosts that nobody watches are one: they have no end."""
-    columns = REPORT_GROUPS.c
-    by = (columns.hour, columns.host, columns.kind, columns.decision)
-    statement = select(*by, func.sum(columns.count)).where(columns.hour >= since).group_by(*by)
+def _counts(
+    connection: Connection, since: int, monitored: frozenset[str]
+) -> Counter[tuple[int, Key]]:
+    """Count reports by hour and labels. All hosts that aren't monitored share the empty name."""
     found: Counter[tuple[int, Key]] = Counter()
-    for at, host, kind, decision, number in connection.execute(statement):
+    for at, host, kind, decision, number in counts_by_hour(connection, since):
         key = (
-            host if host in watched else "",
+            host if host in monitored else "",
             _known(kind, get_args(Kind)),
             _known(decision, get_args(Decision)),
         )
-        found[at, key] += int(number)
+        found[at, key] += number
     return found
 
 

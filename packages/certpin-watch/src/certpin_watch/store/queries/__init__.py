@@ -1,16 +1,19 @@
-"""What can be asked of the store: pages, API, alerts and metrics ask here, each the same questions.
+"""Every question that pages, API, alerts and metrics ask the store; they share these functions.
 
-Functions over a connection, a file for each subject. What they return is frozen, and small: each
-list has an end, and a `next` from which the one after it goes on. Moments have a time zone, digests
-are hexadecimal, and texts from reports and servers stand there as they came: whoever shows them
-escapes them.
+Each function takes a connection and returns small, frozen values. Lists are bounded: a page has a
+``next`` key, from which the following page starts. Times have a time zone, digests are hexadecimal.
+Texts from reports and servers are returned as they arrived, so the caller must escape them.
 
-hosts      each watched host: its policies, what vantages see, how it stands
-sightings  what probes saw of a host, and what changed
-failures   what clients reported: over time, in groups, by chain
-samples    a few reports as they came
-chains     certificates in words
-adoption   which version of a pin set clients say that they hold
-alerts     what is wrong, and who was told
-freshness  what the watch does not know
+hosts          the monitored hosts: policies, latest probe results, status
+sightings      probe results: the latest ones, the history, the changes
+chains         stored chains as text; the issuer of a reported chain
+chain_check    whether the pins accept a reported chain, and whether an authority issued it
+failures       reports in total, by chain, over time, by field
+reports        single reports: groups and samples
+report_counts  filters, time ranges and counts of reports
+adoption       the pin-set versions that clients hold
+alerts         alerts, their events, silences
+freshness      gaps in the service's knowledge: locations, workers, leases, last reports
+capacity       limits and their use, report queue, retention, repeat window
+base           times, pages, thresholds
 """

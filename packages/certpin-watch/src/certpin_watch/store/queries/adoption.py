@@ -1,4 +1,7 @@
-"""TODO: one docstring."""
+"""The adoption of pin-set versions: how many clients said on each day that they hold a version.
+
+Clients check in at most once a day and anonymously, so numbers of different days must not be added.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,12 @@ if TYPE_CHECKING:
     from certpin.rotation import DeployedVersions, Timing
     from certpin_watch.snapshot import WatchedSet
 
-
 MAX_DAYS = 400
-_MOST_VERSIONS = 100  # anybody can tell any number: those of the journal come first
+_MAX_VERSIONS = 100  # without those of the journal: anyone can report any number
 
 
 class DayCount(msgspec.Struct, frozen=True):
-    """How many clients told on a day that they hold a version, and their share of that day."""
+    """The number of clients that said on a day that they hold a version, and their share."""
 
     day: datetime
     version: int
@@ -40,11 +42,13 @@ class DayCount(msgspec.Struct, frozen=True):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A version, and who tells that they hold it. ``known``: the journal says that it went out.
+    """A version, and the clients that say that they hold it.
 
-    ``clients`` is the most on one day of the last week, ``share`` that of the last day on which
-    anybody told anything. ``unseen_days`` is how long nobody has told it; none if nobody ever did.
-    ``until`` is when no client holds it any more, as far as the journal and the clock can say.
+    ``known`` is set if the journal says that it was released, ``alive`` if clients may still hold
+    it. ``clients`` is the largest number of one day in the last week, ``share`` the share on the
+    last day with any check-in. ``unseen_days`` are the days since the last check-in with this
+    version; null if there never was one. ``until`` is when no client holds it any more, according
+    to the journal; null if that is unknown.
     """
 
     version: int
@@ -60,9 +64,9 @@ class Held(msgspec.Struct, frozen=True):
 
 
 class Adoption(msgspec.Struct, frozen=True):
-    """A pin set's versions, the highest first, and what was told of them, day by day.
+    """The versions of a pin set, the highest first, and their clients on each day.
 
-    ``since`` is the first day that is looked at. ``other`` counts versions that have no line.
+    ``since`` is the first day of the range. ``other`` counts clients of unlisted versions.
     """
 
     pin_set: str
@@ -74,7 +78,7 @@ class Adoption(msgspec.Struct, frozen=True):
 
 
 class AppCount(msgspec.Struct, frozen=True):
-    """How many clients of an app told, on a day, that they hold a version."""
+    """The number of clients of an app that said on a day that they hold a version."""
 
     app: str
     app_version: str
@@ -109,48 +113,51 @@ def reported_usage(
     connection: Connection, pin_set: str, now: datetime, versions: Iterable[int], days: int = 90
 ) -> tuple[ReportedUsage, ...]:
     """Return the reported usage of some versions, day by day."""
-    rows = _rows(connection, pin_set, _first(now, days), PRESENCES.c.version.in_(list(versions)))
+    wanted = PRESENCES.c.version.in_(list(versions))
+    rows = _daily_clients(connection, pin_set, _first_day(now, days), wanted)
     return tuple(ReportedUsage(to_datetime(day), version, number) for day, version, number in rows)
 
 
 def adoption(
     connection: Connection, watched: WatchedSet, now: datetime, *, days: int = 90
 ) -> Adoption:
-    """How far each version of a watched set has got."""
-    name, since, field = watched.pins.name, _first(now, days), watched.field
-    known = {each.number for each in field.versions} | {watched.pins.version}
-    asked = sorted(known | _told_most(connection, name, since), reverse=True)[: 2 * _MOST_VERSIONS]
-    rows = _rows(connection, name, since, PRESENCES.c.version.in_(asked))
-    all_told = _all(connection, name, since)
+    """Return the adoption of each version of a monitored pin set."""
+    name, since, deployed = watched.pins.name, _first_day(now, days), watched.field
+    known = {version.number for version in deployed.versions} | {watched.pins.version}
+    numbers = known | _most_reported_versions(connection, name, since)
+    listed = sorted(numbers, reverse=True)[: 2 * _MAX_VERSIONS]
+    rows = _daily_clients(connection, name, since, PRESENCES.c.version.in_(listed))
+    totals = _daily_totals(connection, name, since)
     counts = tuple(
-        DayCount(to_datetime(day), version, number, _share(number, all_told[day]))
+        DayCount(to_datetime(day), version, number, _share(number, totals[day]))
         for day, version, number in rows
     )
-    held = tuple(_held(field, watched.timing, number, counts, now) for number in asked)
-    other = sum(all_told.values()) - sum(each.clients for each in counts)
+    held = tuple(_held(deployed, watched.timing, number, counts, now) for number in listed)
+    other = sum(totals.values()) - sum(count.clients for count in counts)
     return Adoption(name, watched.pins.version, to_datetime(since), held, counts, other)
 
 
 def apps(
     connection: Connection, pin_set: str, day: datetime, *, limit: int = 100
 ) -> tuple[AppCount, ...]:
-    """Which apps told it on a day: the largest numbers first."""
+    """Return the clients of each app and version on a day, the largest number first."""
     columns = PRESENCES.c
-    told_by = (columns.app, columns.app_version, columns.platform, columns.version)
+    by = (columns.app, columns.app_version, columns.platform, columns.version)
     where = (columns.pin_set == pin_set, columns.day == to_seconds(day) // DAY * DAY)
-    statement = select(*told_by, columns.count).where(*where)
-    order = (columns.count.desc(), *told_by)
+    statement = select(*by, columns.count).where(*where)
+    order = (columns.count.desc(), *by)
     rows = connection.execute(statement.order_by(*order).limit(max(1, min(limit, 500))))
     return tuple(AppCount(*row) for row in rows)
 
 
-def _first(now: datetime, days: int) -> int:
+def _first_day(now: datetime, days: int) -> int:
     return to_seconds(now) // DAY * DAY - max(1, min(days, MAX_DAYS)) * DAY
 
 
-def _rows(
+def _daily_clients(
     connection: Connection, pin_set: str, since: int, which: ColumnElement[bool]
 ) -> list[tuple[int, int, int]]:
+    """Return day, version and number of clients."""
     columns = PRESENCES.c
     by = (columns.day, columns.version)
     where = (columns.pin_set == pin_set, columns.day >= since, which)
@@ -158,16 +165,16 @@ def _rows(
     return [(day, version, int(number)) for day, version, number in connection.execute(statement)]
 
 
-def _told_most(connection: Connection, pin_set: str, since: int) -> set[int]:
+def _most_reported_versions(connection: Connection, pin_set: str, since: int) -> set[int]:
     columns = PRESENCES.c
     statement = select(columns.version).where(columns.pin_set == pin_set, columns.day >= since)
     order = (func.sum(columns.count).desc(), columns.version.desc())
-    most = statement.group_by(columns.version).order_by(*order).limit(_MOST_VERSIONS)
-    return set(connection.execute(most).scalars())
+    first = statement.group_by(columns.version).order_by(*order).limit(_MAX_VERSIONS)
+    return set(connection.execute(first).scalars())
 
 
-def _all(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
-    """Every client that told anything, by day."""
+def _daily_totals(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
+    """Return the number of clients that checked in on each day."""
     columns = PRESENCES.c
     statement = select(columns.day, func.sum(columns.count)).group_by(columns.day)
     rows = connection.execute(statement.where(columns.pin_set == pin_set, columns.day >= since))
@@ -175,31 +182,31 @@ def _all(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
 
 
 def _held(
-    field: DeployedVersions,
+    deployed: DeployedVersions,
     timing: Timing,
     number: int,
     counts: tuple[DayCount, ...],
     now: datetime,
 ) -> Held:
-    versions = [each for each in field.versions if each.number == number]
-    mine = [each for each in counts if each.version == number]
-    last_day = max((each.day for each in mine), default=None)
-    newest = max((each.day for each in counts), default=None)
+    versions = [version for version in deployed.versions if version.number == number]
+    own_counts = [count for count in counts if count.version == number]
+    last_day = max((count.day for count in own_counts), default=None)
+    newest = max((count.day for count in counts), default=None)
     lately = now - timedelta(days=CYCLE + 1)
-    ends = [field.end_of_life(each, timing) for each in versions]
+    ends = [deployed.end_of_life(version, timing) for version in versions]
     return Held(
         number,
         known=bool(versions),
-        alive=any(each.number == number for each in field.alive(now, timing)),
-        clients=max((each.clients for each in mine if each.day > lately), default=0),
-        share=next((each.share for each in mine if each.day == newest), 0.0),
+        alive=any(version.number == number for version in deployed.alive(now, timing)),
+        clients=max((count.clients for count in own_counts if count.day > lately), default=0),
+        share=next((count.share for count in own_counts if count.day == newest), 0.0),
         last_day=last_day,
         unseen_days=None if last_day is None else days_between(last_day, now),
-        fetched=min((each.fetched for each in versions if each.fetched), default=None),
-        bundled=min((each.bundled for each in versions if each.bundled), default=None),
-        until=max((each for each in ends if each), default=None) if all(ends) else None,
+        fetched=min((version.fetched for version in versions if version.fetched), default=None),
+        bundled=min((version.bundled for version in versions if version.bundled), default=None),
+        until=max((end for end in ends if end), default=None) if all(ends) else None,
     )
 
 
-def _share(number: int, of: int) -> float:
-    return round(number / of, 6) if of else 0.0
+def _share(number: int, total: int) -> float:
+    return round(number / total, 6) if total else 0.0

@@ -36,7 +36,7 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """Whether at least 95 % are used. What is reserved for watched hosts isn't counted."""
+        """Whether at least 95 % are used, apart from the reserve for monitored hosts."""
         return 20 * self.used >= 19 * self.most
 
 
@@ -161,7 +161,7 @@ def capacity(connection: Connection, now: datetime, bounds: IntakeBounds) -> Cap
     hour, today = at - at % HOUR, at - at % DAY
     of_hour = _count(connection, REPORT_GROUPS, groups.hour == hour)
     of_day = _count(connection, REPORT_GROUPS, groups.hour >= today, groups.hour < today + DAY)
-    # An eighth of the bytes is reserved for watched hosts.
+    # An eighth of the bytes is reserved for monitored hosts.
     max_bytes = bounds.budget - bounds.budget // 8
     return Capacity(
         Part("bytes", quota.read_usage(connection), max_bytes),

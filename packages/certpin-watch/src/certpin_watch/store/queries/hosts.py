@@ -1,4 +1,4 @@
-"""The monitored hosts: their policies, what each location sees, and their status.
+"""The monitored hosts: their policies, the latest result of each location, and their status.
 
 A host is monitored if a pin set names it, or if a probe looked at it and a wildcard covers it.
 """

@@ -23,7 +23,7 @@ from certpin_watch.store.tables.reports import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Table
 
@@ -230,6 +230,15 @@ def count_traits(
         statement = select(*traits, summed.c.number).select_from(joined)
         _add_traits(found, by, connection.execute(statement))
     return found
+
+
+def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
+    """Yield hour, host, kind, decision and the number of their reports, from an hour on."""
+    columns = REPORT_GROUPS.c
+    by = (columns.hour, columns.host, columns.kind, columns.decision)
+    statement = select(*by, func.sum(columns.count)).where(columns.hour >= since).group_by(*by)
+    for hour, host, kind, decision, number in connection.execute(statement):
+        yield hour, host, kind, decision, int(number)
 
 
 def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[ColumnElement[bool]]:

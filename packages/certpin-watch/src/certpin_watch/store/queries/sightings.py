@@ -1,4 +1,4 @@
-"""What the probes saw: the latest result of each location, the history of a host, its changes."""
+"""Probe results: the latest one of each location, the history of a host, and its changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from sqlalchemy import exists, select, tuple_
+from sqlalchemy import exists, func, select, tuple_
 
 from certpin.errors import CertificateParseError
 from certpin.pins import verify
@@ -25,7 +25,7 @@ from certpin_watch.store.queries.chains import load_chains
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import timedelta
 
     from sqlalchemy import Connection, Row
@@ -182,6 +182,24 @@ def current_by_location(
     for row in rows:
         found[row.host] += (_vantage(row, stored, judge, limits),)
     return found
+
+
+def last_verified(
+    connection: Connection, hosts: Collection[str]
+) -> dict[tuple[str, int, str, str, str], int]:
+    """Return when each location last verified a path, in seconds.
+
+    The keys are host, port, location, ``way`` and ``edge``.
+    """
+    columns = SIGHTINGS.c
+    by = (columns.host, columns.port, columns.vantage, columns.way, columns.edge)
+    statement = (
+        select(*by, func.max(columns.last_at))
+        .group_by(*by)
+        .where(columns.host.in_(sorted(hosts)), columns.outcome == "verified")
+    )
+    rows = connection.execute(statement) if hosts else ()
+    return {(host, port, vantage, way, edge): at for host, port, vantage, way, edge, at in rows}
 
 
 def has_sightings(connection: Connection) -> bool:

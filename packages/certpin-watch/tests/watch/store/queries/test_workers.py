@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from certpin_watch.auth import tokens
-from certpin_watch.metrics.families import _contacts
+from certpin_watch.metrics.families import worker_contacts
 from certpin_watch.snapshot import Watched
 from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.queries.freshness import freshness, workers
@@ -41,7 +41,7 @@ def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: St
         fresh = freshness(connection, Watched([]).snapshot(), NOW)
         assert workers(connection, NOW + HOUR) == ()
     assert found == [("fra1-a", heard, "fra1"), ("fra1-b", new, "fra1")]
-    (sample,) = _contacts(fresh).samples
+    (sample,) = worker_contacts(fresh).samples
     assert sample.labels == {"worker": "fra1-a", "token": heard, "vantage": "fra1"}
     assert sample.value == NOW.timestamp()
 

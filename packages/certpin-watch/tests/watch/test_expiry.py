@@ -1,4 +1,4 @@
-"""When the end of a certificate is near."""
+"""How long before its expiry a certificate is reported."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.watch.store.queries import _world as world
 MONTH, ADOPT = timedelta(days=30), timedelta(days=50)
 
 
-@pytest.mark.parametrize(("life", "soon"), [(398, 30.0), (90, 22.5), (47, 11.75)])
+@pytest.mark.parametrize(("lifetime", "days"), [(398, 30.0), (90, 22.5), (47, 11.75)])
 def test_the_shorter_of_the_setting_and_a_quarter_of_the_lifetime_counts(
-    life: int, soon: float
+    lifetime: int, days: float
 ) -> None:
-    issued = world.authority().issue("a.example", days=life)
+    issued = world.authority().issue("a.example", days=lifetime)
     leaf = Certificate.from_der(world.ders(issued)[0])
     found = warning_period(leaf, MONTH, authority=False, covers=())
-    assert abs(found - timedelta(days=soon)) < timedelta(hours=2)
+    assert abs(found - timedelta(days=days)) < timedelta(hours=2)
 
 
 def test_a_pinned_authority_is_reported_in_time_for_its_successor() -> None:

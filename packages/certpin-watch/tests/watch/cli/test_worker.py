@@ -1,4 +1,4 @@
-"""``certpin watch worker`` and its tokens: errors come before anything is sent."""
+"""``certpin watch worker`` and its tokens: errors are reported before anything is sent."""
 
 from __future__ import annotations
 

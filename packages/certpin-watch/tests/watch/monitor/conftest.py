@@ -1,4 +1,4 @@
-"""A watch over servers on this machine, and a clock that goes when it is told to."""
+"""A monitor of servers on this machine, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scene:
-    """A watch, and what a test does with it."""
+    """A service without its web server, and the actions of a test."""
 
     watch: Watch
     folder: Path
@@ -44,7 +44,7 @@ class Scene:
         self.now[0] += timedelta(**passed)
 
     def round(self) -> int:
-        """One round of a monitor that was just started; how many results it stored."""
+        """Run one round of a new scheduler. Return how many results it stored."""
         scheduler = Scheduler(self.watch, threading.Event())
         try:
             return scheduler.run_round()
@@ -52,19 +52,19 @@ class Scene:
             scheduler.release()
 
     def confirm(self) -> None:
-        """Let everything be seen twice."""
+        """Probe everything twice."""
         self.round()
         self.pass_time(seconds=61)
         self.round()
 
     def configure(self, **data: Any) -> None:
-        """Start the service again with other settings of the monitor."""
+        """Replace the settings of the monitor, as a restart of the service does."""
         settings = ServiceSettings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")))
         watched = Watched([self.folder / "pins.toml"])
         self.watch = Watch(settings, self.watch.store, watched, self.watch.clock)
 
     def host(self) -> Host:
-        """Return what pages and API say of the host."""
+        """Return the host as the pages and the API show it."""
         snapshot = self.watch.watched.snapshot()
         with self.watch.store.read() as connection:
             (found,) = hosts.describe_hosts(connection, snapshot, self.watch.clock(), ["localhost"])
@@ -74,12 +74,12 @@ class Scene:
         return findings(self.watch, self.watch.clock())
 
     def rules(self) -> set[str]:
-        return {each.rule for each in self.found()}
+        return {finding.rule for finding in self.found()}
 
     def pin(self, *pins: Pin, host: str = "localhost", version: int = 1) -> None:
-        """Write the pin file: these pins, and a backup that nobody has."""
+        """Write the pin file: these pins, and a backup pin without a key."""
         wanted = [*pins, kit.NOBODY]
-        entries = "".join(f'[[host.pin]]\npin = "{each}"\n' for each in wanted)
+        entries = "".join(f'[[host.pin]]\npin = "{pin}"\n' for pin in wanted)
         (self.folder / "pins.toml").write_text(
             f'schema = 1\nname = "bank"\nversion = {version}\n'
             f'[[host]]\nname = "{host}"\ntrust = "root.pem"\n{entries}'
@@ -90,7 +90,7 @@ class Scene:
 def watch_over(
     sqlite_store: Store, root: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Scene]:
-    """Make a watch whose pin file has the keys of some identities, all for ``localhost``."""
+    """Make a scene: its pin file has the keys of some identities, all for ``localhost``."""
     monkeypatch.setattr(probing, "ScanLimits", partial(ScanLimits, pause=0.01))
     return lambda *identities, **data: scene_of(sqlite_store, root, tmp_path, identities, data)
 
@@ -110,5 +110,5 @@ def scene_of(
     now = [datetime.now(UTC).replace(microsecond=0)]
     watched = Watched([folder / "pins.toml"])
     scene = Scene(Watch(settings, store, watched, lambda: now[0]), folder, now)
-    scene.pin(*(each.pin for each in identities))
+    scene.pin(*(identity.pin for identity in identities))
     return scene

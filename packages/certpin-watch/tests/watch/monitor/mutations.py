@@ -1,4 +1,4 @@
-"""The rules of the monitor, taken out one by one (``test_mutations.py``)."""
+"""The rules of the monitor, removed one by one (``test_mutations.py``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _store_rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation
 
 MUTATIONS: list[Mutation] = [
     _rule(
-        "who has lost its turn writes nothing",
+        "a process without the lease stores nothing",
         "scheduler.py",
         "            self._renew(connection)\n",
         "",
@@ -32,14 +32,14 @@ MUTATIONS: list[Mutation] = [
         "test_monitor.py::test_a_server_that_is_removed_from_the_settings_does_not_count",
     ),
     _rule(
-        "an unreadable pin file ends no history",
+        "an unreadable pin file ends no sighting",
         "scheduler.py",
         "if not snapshot.problems:",
         "if True:",
         "test_monitor.py::test_an_unreadable_pin_file_ends_no_sighting",
     ),
     _store_rule(
-        "a location that is not probed from any more is not silent",
+        "a location that is removed is not silent",
         "probes.py",
         "    connection.execute(delete(VANTAGES).where(VANTAGES.c.name.not_in(names)))\n",
         "",
@@ -60,35 +60,35 @@ MUTATIONS: list[Mutation] = [
         "test_rules.py::test_a_host_that_a_vantage_leaves_out_is_told",
     ),
     _rule(
-        "an answer counts once",
+        "a result counts once",
         "sightings.py",
         "return all(row.slot < result.slot or row.slot > now for row in rows)",
         "return True",
         "test_sightings.py::test_a_repeated_or_older_result_does_not_count[sqlite]",
     ),
     _rule(
-        "what began in the future goes on from now",
+        "a sighting that began in the future is extended from now",
         "sightings.py",
         "first = min(before.first_at, now)",
         "first = before.first_at",
         "test_sightings.py::test_a_sighting_that_began_in_the_future_is_extended_from_now[sqlite]",
     ),
     _rule(
-        "no answer is for the future",
+        "no result is for a future slot",
         "sightings.py",
         "    if result.slot > now:\n        return False\n",
         "",
         "test_sightings.py::test_a_result_for_a_future_slot_does_not_count",
     ),
     _rule(
-        "a result is for what this service asks",
+        "a result is for a target of this service",
         "handout.py",
         "elif not _fits(result, probed):",
         "elif not result.host:",
         "test_handout.py::test_results_for_other_locations_or_jobs_are_dropped[sqlite]",
     ),
     _rule(
-        "a job for one answer has one",
+        "a job for one address has one result",
         "handout.py",
         'every is not None and [seen.edge for seen in result.seen] == [""]',
         "every is not None",
@@ -137,70 +137,70 @@ MUTATIONS: list[Mutation] = [
         "test_results.py::test_an_invalid_job_is_refused",
     ),
     _rule(
-        "a result has no text that no database takes",
+        "a result has only text that every database accepts",
         "results.py",
         " or not all(map(str.isprintable, texts))",
         "",
         "test_results.py::test_an_invalid_result_is_refused",
     ),
     _rule(
-        "a location speaks for itself",
+        "a worker reports for its own location only",
         "handout.py",
         "if result.location != worker.location:",
         "if not result.location:",
         "test_handout.py::test_results_for_other_locations_or_jobs_are_dropped[sqlite]",
     ),
     _rule(
-        "the token of a worker passes no network in clear text",
+        "the token of a worker is not sent in clear text",
         "uplink.py",
         'if parts.scheme == "http" and not is_local_only(host):',
         "if not parts.scheme:",
         "test_uplink.py::test_an_http_address_of_another_machine_is_refused",
     ),
     _rule(
-        "no proxy gets the token of a worker beside its service",
+        "no proxy gets the token of a worker on the machine of its service",
         "uplink.py",
         "proxied = not is_local_only(access.address.host)",
         "proxied = bool(access.address.host)",
         "test_uplink.py::test_a_proxy_does_not_get_the_token_of_a_service_on_this_machine",
     ),
     _rule(
-        "a service without pins is no service that is pinned",
+        "a pin file must have the host of the service",
         "uplink.py",
         "if pins.policy_for(access.address.host) is None:",
         "if not pins.policies:",
         "test_uplink.py::test_a_pin_file_without_the_host_is_refused",
     ),
     _rule(
-        "a verified result has a path",
+        "a verified result has a chain",
         "results.py",
         'if (seen.outcome == "verified") != bool(seen.verified):',
         "if not seen.outcome:",
         "test_results.py::test_an_invalid_result_is_refused",
     ),
     _rule(
-        "no service writes to the terminal of a worker as it likes",
+        "a note of the service has no control characters",
         "results.py",
         "if not batch.note.isprintable():",
         "if batch.note is None:",
         "test_results.py::test_a_note_with_control_characters_is_refused",
     ),
     _rule(
-        "a job names hosts that are hosts",
+        "the hosts of a job are normalised",
         "results.py",
         "good = all(normalise(host) == host for host in hosts)",
         "good = bool(hosts)",
         "test_results.py::test_an_invalid_job_is_refused",
     ),
     _rule(
-        "nobody is told of a single probe",
+        "a single probe is not believed",
         "debounce.py",
         "if other.count >= CONFIRMED]",
         "if other.count]",
         "test_debounce.py::test_a_single_probe_is_not_believed",
     ),
     _rule(
-        "hosts that only clients pin are asked",
+        "hosts that only deployed versions pin are probed",
         "targets.py",
         "versions = [each.pins for each in reversed(watched.alive(now))]",
         "versions: list[PinSet] = []",
@@ -221,7 +221,7 @@ MUTATIONS: list[Mutation] = [
         "test_rules.py::test_a_key_that_was_compromised_is_nobodys",
     ),
     _rule(
-        "what certspotter says is a digest",
+        "values of certspotter are digests",
         "ct.py",
         "if not _HEX.fullmatch(text):",
         "if not text:",

@@ -1,4 +1,4 @@
-"""Events of certspotter: read strictly, noted once, and judged by the pins of then."""
+"""Events of certspotter: read strictly, recorded once, and checked against the current pins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TBS = "2388ee81c6f45cffc73e68a35fa8921e839e20acc9a98e8e6dcaea07cbfbdef8"
 
 
 def event(folder: Path, identity: Identity, **more: str) -> dict[str, str]:
-    """The environment of a hook, as certspotter-script(8) has it."""
+    """Return the environment of a hook, as in certspotter-script(8)."""
     chain = folder / "logged.pem"
     chain.write_bytes(identity.chain_pem)
     return {
@@ -121,7 +121,7 @@ def test_values_of_no_certspotter_are_refused(tmp_path: Path, more: dict[str, st
 def test_a_logged_key_fires_an_alert_until_it_is_pinned(
     watch_over: Callable[..., Scene], intermediate: Authority, tmp_path: Path
 ) -> None:
-    """By the command, as certspotter runs it."""
+    """The command runs as certspotter runs it."""
     own, strange = intermediate.issue("localhost"), intermediate.issue("localhost")
     scene = watch_over(own)
     settings = tmp_path / "watch.toml"
@@ -130,7 +130,7 @@ def test_a_logged_key_fires_an_alert_until_it_is_pinned(
     done = CliRunner().invoke(cli, words, env=event(tmp_path, strange))
     assert (done.exit_code, done.output) == (0, "")
     found: list[Any] = findings(scene.watch, scene.watch.clock())
-    assert [each.rule for each in found] == ["logged-key"]
+    assert [finding.rule for finding in found] == ["logged-key"]
     assert found[0].details["pin"] == str(strange.pin)
     scene.pin(own.pin, strange.pin, version=2)
     assert scene.found() == []

@@ -19,11 +19,11 @@ ROW = SightingRow(
 
 
 def rows(*seen: tuple[str, int]) -> list[SightingRow]:
-    """Rows that follow each other: what was seen (``-`` is no answer), and how often."""
+    """Return consecutive rows: the chain of each (``-`` is no answer), and its number of probes."""
     found = []
     at = 1000
-    for what, count in seen:
-        chain = {"a": A, "b": B, "-": b""}[what]
+    for name, count in seen:
+        chain = {"a": A, "b": B, "-": b""}[name]
         outcome = "verified" if chain else "unreachable"
         row = replace(
             ROW, served=chain, verified=chain, outcome=outcome, problem=str(at) * (not chain)
@@ -34,8 +34,8 @@ def rows(*seen: tuple[str, int]) -> list[SightingRow]:
 
 
 def believed(*seen: tuple[str, int], recent: int = 0) -> set[str]:
-    words = {A: "a", B: "b", b"": "-"}
-    return {words[each.row.verified] for each in debounce(rows(*seen), recent)}
+    names = {A: "a", B: "b", b"": "-"}
+    return {names[confirmed.row.verified] for confirmed in debounce(rows(*seen), recent)}
 
 
 def test_a_single_probe_is_not_believed() -> None:
@@ -75,6 +75,6 @@ def test_the_previous_chain_and_the_time_of_the_change_are_known() -> None:
     (found,) = debounce(rows(("a", 9), ("-", 2), ("b", 3), ("-", 2), ("b", 4)), 9999)
     assert found.before is not None
     assert found.before.verified == A
-    assert found.changed_at == 1110  # the time without an answer is no change back and forth
+    assert found.changed_at == 1110  # the time without an answer is not a change
     (found,) = debounce(rows(("a", 9)), 0)
     assert found.before is None

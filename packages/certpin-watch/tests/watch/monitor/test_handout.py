@@ -1,4 +1,4 @@
-"""The service's end of workers: each job goes to one, and only its result counts."""
+"""The service's side of workers: each job goes to one worker, and only its result counts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ELSEWHERE = WorkerIdentity("ams1", "token:one", "1" * 16)
 
 @pytest.fixture
 def scene(store: Store, root: Authority, intermediate: Authority, tmp_path: Path) -> Scene:
-    """Four ways to one host, all asked from fra1 and ams1."""
+    """Four ports of one host, all probed from fra1 and ams1."""
     hosts = [
         {"name": "localhost", "port": port, "vantages": ["fra1", "ams1"]}
         for port in (443, 444, 445, 446)
@@ -90,7 +90,7 @@ def test_a_late_result_counts_while_no_other_worker_has_the_job(scene: Scene) ->
 
 def test_returned_jobs_go_to_another_worker_at_once(scene: Scene) -> None:
     identities = tuple(job.identity for job in taken(scene, ONE))
-    taken(scene, OTHER, 0, returned=identities)  # they are not its own
+    taken(scene, OTHER, 0, returned=identities)  # jobs of the other worker
     assert taken(scene, OTHER) == []
     taken(scene, ONE, 0, returned=identities)
     assert len(taken(scene, OTHER)) == 4
@@ -112,7 +112,7 @@ def test_a_result_that_is_sent_again_counts_once(scene: Scene) -> None:
     assert store_results(scene.watch, OTHER, [result]) == ["repeat"]
     (row,) = rows(scene)
     assert (row.port, row.count, row.slot) == (job.port, 1, job.slot)
-    assert job.port not in {each.port for each in taken(scene, OTHER)}
+    assert job.port not in {other.port for other in taken(scene, OTHER)}
 
 
 def test_results_for_other_locations_or_jobs_are_dropped(scene: Scene) -> None:
@@ -150,12 +150,12 @@ def test_a_result_that_no_database_accepts_does_not_hold_up_the_others(
     invented = tuple(msgspec.structs.replace(SILENT, edge=f"192.0.2.{n}") for n in range(9))
 
     def picky(connection: Any, results: list[ProbeResult], now: Any) -> int:
-        if any(each.port == 444 for each in results):
+        if any(result.port == 444 for result in results):
             raise DataError("INSERT", None, ValueError("it does not fit"))
         return record_results(connection, results, now)
 
     monkeypatch.setattr(handout, "record_results", picky)
-    answers = [*map(answer, jobs[:3]), answer(jobs[3], seen=invented)]  # no one asked at these
+    answers = [*map(answer, jobs[:3]), answer(jobs[3], seen=invented)]  # addresses that no job has
     assert store_results(scene.watch, ONE, answers) == ["kept", "unfit", "kept", "unasked"]
     assert [row.port for row in rows(scene)] == [443, 445]
     scene.pass_time(seconds=LEASE + 1)
@@ -195,7 +195,7 @@ def test_a_lease_with_an_end_too_far_ahead_does_not_count(scene: Scene) -> None:
 
 def test_a_job_that_was_done_since_it_was_planned_is_not_handed_out_again(scene: Scene) -> None:
     now = int(scene.watch.clock().timestamp())
-    planned = handout._planned(scene.watch, "fra1", now)  # by a service that then is slow
+    planned = handout._planned(scene.watch, "fra1", now)  # by a service that is slow then
     done = [answer(job, at=now) for job in taken(scene, ONE)]
     assert store_results(scene.watch, ONE, done) == ["kept"] * 4
     with scene.watch.store.write() as connection:
@@ -204,7 +204,7 @@ def test_a_job_that_was_done_since_it_was_planned_is_not_handed_out_again(scene:
 
 @pytest.mark.slow
 def test_concurrent_workers_get_each_job_once(scene: Scene) -> None:
-    """Eight at once, of two locations, that take, keep, return and deliver without a pause."""
+    """Eight workers of two locations take jobs, renew their leases and deliver, without pauses."""
     workers = [
         WorkerIdentity(at, f"token:{n}", f"{n:016x}") for at in ("fra1", "ams1") for n in range(4)
     ]
@@ -222,7 +222,7 @@ def test_concurrent_workers_get_each_job_once(scene: Scene) -> None:
             ]
 
     with ThreadPoolExecutor(len(workers)) as pool:
-        for each in [pool.submit(go, worker) for worker in workers]:
-            each.result()
+        for future in [pool.submit(go, worker) for worker in workers]:
+            future.result()
     assert sorted(given) == [(at, port) for at in ("ams1", "fra1") for port in range(443, 447)]
     assert {row.count for row in rows(scene)} == {1}

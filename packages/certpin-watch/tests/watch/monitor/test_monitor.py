@@ -1,4 +1,4 @@
-"""The monitor against real servers: asked, written down, judged."""
+"""The monitor against real servers: probes, sightings, findings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     WatchOver = Callable[..., Scene]
 
 
-def way(port: int, **more: Any) -> dict[str, Any]:
+def server_at(port: int, **more: Any) -> dict[str, Any]:
     return {"name": "localhost", "port": port, **more}
 
 
@@ -47,9 +47,9 @@ def test_a_good_host_has_one_sighting_and_no_finding(
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)])
+        scene = watch_over(leaf, host=[server_at(server.port)])
         scene.confirm()
-        assert scene.round() == 0  # nobody is due
+        assert scene.round() == 0  # no target is due
     (row,) = rows(scene.watch.store)
     assert (row.outcome, row.count, row.latest) == ("verified", 2, True)
     assert row.last_at - row.first_at == 61
@@ -79,7 +79,7 @@ def test_a_new_key_is_found_after_a_second_probe_until_it_is_pinned(
 ) -> None:
     old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(old) as server:
-        scene = watch_over(old, host=[way(server.port)])
+        scene = watch_over(old, host=[server_at(server.port)])
         scene.confirm()
         server.use(new)
         scene.pass_time(minutes=20)
@@ -99,7 +99,7 @@ def test_one_edge_of_a_cdn_that_serves_an_unpinned_key_is_found(
 ) -> None:
     good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
     with nginx({"localhost": good}) as one, nginx({"localhost": bad}) as other:
-        edges = [way(443, connect=f"127.0.0.1:{each.port}") for each in (one, other)]
+        edges = [server_at(443, connect=f"127.0.0.1:{server.port}") for server in (one, other)]
         scene = watch_over(good, host=edges)
         scene.confirm()
     (finding,) = scene.found()
@@ -114,7 +114,7 @@ def test_each_address_of_a_name_is_probed(
     with Server(tls(good)) as one, Server(tls(bad), "127.0.0.2", one.port):
         addresses = {"127.0.0.1", "127.0.0.2"}
         monkeypatch.setattr(probing, "_addresses", lambda *_: addresses)
-        scene = watch_over(good, host=[way(one.port, every_address=True)])
+        scene = watch_over(good, host=[server_at(one.port, every_address=True)])
         scene.confirm()
         (finding,) = scene.found()
         assert "at 127.0.0.2" in finding.summary
@@ -130,14 +130,14 @@ def test_deployed_versions_come_from_the_journal(
 ) -> None:
     old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(new) as server:
-        scene = watch_over(old, host=[way(server.port)])
+        scene = watch_over(old, host=[server_at(server.port)])
         first = scene.watch.watched.snapshot().sets[0].pins
         at = scene.watch.clock()
         event = Event(at, "ann", "publish", version=1, pins=first, bundled=True, clients=1234)
         (scene.folder / "pins.journal.jsonl").write_text(format_event(event) + "\n")
         scene.pin(new.pin, version=2)
         scene.confirm()
-    finding = next(each for each in scene.found() if each.rule == "field-mismatch")
+    finding = next(finding for finding in scene.found() if finding.rule == "field-mismatch")
     assert (finding.details["versions"], finding.clients) == ([1], 1234)
 
 
@@ -146,8 +146,8 @@ def test_a_wrong_name_and_an_unreachable_server_are_found(
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(intermediate.issue("other.test")) as server, socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # and nobody listens
-        scene = watch_over(leaf, host=[way(server.port), way(closed.getsockname()[1])])
+        closed.bind(("127.0.0.1", 0))  # but it doesn't listen
+        scene = watch_over(leaf, host=[server_at(server.port), server_at(closed.getsockname()[1])])
         scene.confirm()
     assert scene.rules() == {"chain-unverified", "host-unreachable"}
     (row,) = rows(scene.watch.store, outcome="unverified")
@@ -162,7 +162,7 @@ def test_a_chain_behind_starttls_is_checked(
 ) -> None:
     pinned, served = intermediate.issue("localhost"), intermediate.issue("localhost")
     with smtp(*served.write(tmp_path, "mail")) as port:
-        scene = watch_over(pinned, host=[way(port, starttls="smtp")])
+        scene = watch_over(pinned, host=[server_at(port, starttls="smtp")])
         scene.confirm()
     (finding,) = scene.found()
     assert finding.rule == "pin-mismatch"
@@ -198,7 +198,7 @@ def test_a_stopped_service_releases_its_lease_at_once(
             await running
 
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)])
+        scene = watch_over(leaf, host=[server_at(server.port)])
         asyncio.run(serve(scene))
     with scene.watch.store.write() as connection:
         now = int(scene.watch.clock().timestamp())
@@ -208,7 +208,7 @@ def test_a_stopped_service_releases_its_lease_at_once(
 def test_only_one_of_two_services_probes(watch_over: WatchOver, intermediate: Authority) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)])
+        scene = watch_over(leaf, host=[server_at(server.port)])
         one, other = (Scheduler(scene.watch, threading.Event()) for _ in range(2))
         assert one.run_round() == 1
         scene.pass_time(seconds=61)
@@ -224,7 +224,7 @@ def test_a_service_that_lost_its_lease_stores_nothing(
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)])
+        scene = watch_over(leaf, host=[server_at(server.port)])
         scheduler = Scheduler(scene.watch, threading.Event())
         asked = scheduler._prober.probe
 
@@ -246,7 +246,7 @@ def test_silence_counts_only_while_the_service_runs(
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)])
+        scene = watch_over(leaf, host=[server_at(server.port)])
         scene.confirm()
     scene.pass_time(hours=2)
     assert scene.rules() == {"monitor-silent"}
@@ -263,20 +263,22 @@ def test_a_server_that_is_removed_from_the_settings_does_not_count(
     good, bad = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(good) as server, LabServer(bad) as other:
         scene = watch_over(
-            good, host=[way(server.port), way(443, connect=f"127.0.0.1:{other.port}")]
+            good, host=[server_at(server.port), server_at(443, connect=f"127.0.0.1:{other.port}")]
         )
         scene.confirm()
         assert scene.rules() == {"pin-mismatch"}
         assert scene.host().status == "broken"
-        scene.configure(host=[way(server.port)])
+        scene.configure(host=[server_at(server.port)])
         scene.round()
         assert scene.host().status == "holds"
         assert scene.rules() == set()
-        # Back again hours later, it is a new target, and not one that was silent meanwhile.
+        # Hours later it is added again, as a new target that was not silent before.
         for _ in range(3):
             scene.pass_time(minutes=50)
             scene.round()
-        scene.configure(host=[way(server.port), way(443, connect=f"127.0.0.1:{other.port}")])
+        scene.configure(
+            host=[server_at(server.port), server_at(443, connect=f"127.0.0.1:{other.port}")]
+        )
         assert scene.rules() == set()
 
 
@@ -285,7 +287,7 @@ def test_an_unreadable_pin_file_ends_no_sighting(
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)])
+        scene = watch_over(leaf, host=[server_at(server.port)])
         scene.confirm()
         (scene.folder / "pins.toml").write_text("schema = ")
         scene.configure(host=[])
@@ -298,9 +300,9 @@ def test_a_location_that_is_removed_from_the_settings_is_not_silent(
 ) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
-        scene = watch_over(leaf, host=[way(server.port)], vantages=["local", "fra1"])
+        scene = watch_over(leaf, host=[server_at(server.port)], vantages=["local", "fra1"])
         scene.round()
-        scene.configure(host=[way(server.port)])
+        scene.configure(host=[server_at(server.port)])
         scene.round()
     with scene.watch.store.read() as connection:
         assert [row.name for row in connection.execute(select(VANTAGES))] == ["local"]

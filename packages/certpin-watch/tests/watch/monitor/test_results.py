@@ -30,7 +30,7 @@ from tests import kit
 from tests.watch.monitor import _scenes as scenes
 
 JOB = ProbeJob("api.bank.test", 443, "", "fra1", 1_800_000_000)
-CHAIN = tuple(each.der for each in scenes.path("leaf").certificates)
+CHAIN = tuple(certificate.der for certificate in scenes.path("leaf").certificates)
 SEEN = AddressResult("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
 RESULT = ProbeResult("api.bank.test", 443, "", "fra1", 1_800_000_000, 1_800_000_009, (SEEN,), CHAIN)
 

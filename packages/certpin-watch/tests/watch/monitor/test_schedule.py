@@ -1,4 +1,4 @@
-"""The schedule: everybody once an interval, at a moment of their own, and sooner after a change."""
+"""The schedule: each target is probed once in each interval, and sooner after a change."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_slots_only_rise_and_are_the_same_in_every_process(
     assert first is not None
     assert second is not None
     assert first <= second
-    assert due_slot(key, None, wanted, first) == first  # at the moment itself it is due
+    assert due_slot(key, None, wanted, first) == first  # it is due at its slot itself
 
 
 @given(key=hosts, now=moments, interval=seconds)
@@ -61,17 +61,17 @@ def test_a_probed_target_is_not_due_before_its_next_slot(
 ) -> None:
     wanted = settings(interval)
     at = now
-    asked = []
+    slots = []
     last = None
-    for _ in range(200):  # a look every eighth of an interval
+    for _ in range(200):  # a round every eighth of an interval
         found = due_slot(key, last, wanted, at)
         if found is not None:
-            asked.append(found)
+            slots.append(found)
             last = LastProbe(found, at)
         at += max(interval // 8, 1)
-    gaps = [later - sooner for sooner, later in pairwise(asked)]
+    gaps = [later - sooner for sooner, later in pairwise(slots)]
     rounds = (at - now) // interval
-    assert rounds - 2 <= len(asked) <= rounds + 3
+    assert rounds - 2 <= len(slots) <= rounds + 3
     assert all(0.89 * interval <= gap <= 1.11 * interval + 1 for gap in gaps)
 
 
@@ -84,9 +84,9 @@ def test_many_hosts_are_spread_over_the_interval() -> None:
 def test_a_new_target_is_due_at_once_from_each_location() -> None:
     target = Target("api.bank.test", 443, vantages=("local", "fra1"))
     found = list(due_probes([target], {}, SETTINGS, NOW))
-    assert [each.location for each in found] == ["local", "fra1"]
-    known = {found[0].key: LastProbe(found[0].slot, NOW)}
-    assert [each.location for each in due_probes([target], known, SETTINGS, NOW)] == ["fra1"]
+    assert [probe.location for probe in found] == ["local", "fra1"]
+    last = {found[0].key: LastProbe(found[0].slot, NOW)}
+    assert [probe.location for probe in due_probes([target], last, SETTINGS, NOW)] == ["fra1"]
 
 
 def test_after_a_pause_only_the_last_slot_counts() -> None:
@@ -101,12 +101,12 @@ def test_a_change_is_probed_again_soon_and_once() -> None:
     changed = LastProbe(last, last, count=1)
     assert slot(changed, last + CONFIRM - 1) is None
     assert slot(changed, last + CONFIRM) == last + CONFIRM
-    settled = LastProbe(last + CONFIRM, last + CONFIRM, count=CONFIRMED)
-    assert slot(settled, last + 2 * CONFIRM) is None
+    confirmed = LastProbe(last + CONFIRM, last + CONFIRM, count=CONFIRMED)
+    assert slot(confirmed, last + 2 * CONFIRM) is None
 
 
 def test_the_second_probe_waits_from_the_time_of_the_first() -> None:
-    """A host that is new is asked for a moment that has long passed."""
+    """The first probe of a new host is for a slot that passed long ago."""
     planned = NOW - INTERVAL // 2
     assert slot(
         LastProbe(planned, NOW, count=1), NOW + CONFIRM - 1, ("new.test", 443, "", "x")
@@ -128,9 +128,9 @@ def test_an_unreachable_target_is_probed_less_often_down_to_the_interval() -> No
 
 def test_a_target_that_keeps_changing_is_probed_less_often() -> None:
     last = slot(None, NOW) or 0
-    restless = LastProbe(last, last, 1, 3)
-    assert slot(restless, last + 8 * CONFIRM - 1) is None
-    assert slot(restless, last + 8 * CONFIRM) == last + 8 * CONFIRM
+    unstable = LastProbe(last, last, 1, 3)
+    assert slot(unstable, last + 8 * CONFIRM - 1) is None
+    assert slot(unstable, last + 8 * CONFIRM) == last + 8 * CONFIRM
 
 
 @given(back=st.integers(1, 10 * 86400))

@@ -1,4 +1,4 @@
-"""``[monitor]`` and its hosts, and whom they make the monitor ask."""
+"""``[monitor]``, its hosts, and the targets that they lead to."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def read(**data: Any) -> settings.Settings:
     return settings.read(Table(data, "monitor"))
 
 
-def asked(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
-    return asked_of(*(kit.policy(pattern, trust=trust) for pattern in patterns), **data)
+def targets(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
+    return targets_for(*(kit.policy(pattern, trust=trust) for pattern in patterns), **data)
 
 
-def asked_of(*policies: HostPolicy, **data: Any) -> list[Target]:
+def targets_for(*policies: HostPolicy, **data: Any) -> list[Target]:
     pins = kit.pin_set(*policies)
     watched = WatchedSet(Path("pins.toml"), pins, History())
     return list(targets_of(charges([watched], read(**data), NOW)))
@@ -67,8 +67,8 @@ def test_an_invalid_setting_is_refused_with_its_key(data: dict[str, Any]) -> Non
 
 
 def test_exact_hosts_and_the_apex_of_a_subtree_are_targets_and_a_wildcard_is_not() -> None:
-    found = asked("api.bank.test", "**.bank.test", "*.bank.test")
-    assert [(each.host, each.port) for each in found] == [
+    found = targets("api.bank.test", "**.bank.test", "*.bank.test")
+    assert [(target.host, target.port) for target in found] == [
         ("api.bank.test", 443),
         ("bank.test", 443),
     ]
@@ -81,8 +81,8 @@ def test_hosts_of_the_settings_replace_the_host_itself() -> None:
         {"name": "mail.bank.test", "starttls": "smtp"},
         {"name": "elsewhere.test"},
     ]
-    found = asked("*.bank.test", host=ways)
-    assert [(each.key, each.vantages) for each in found] == [
+    found = targets("*.bank.test", host=ways)
+    assert [(target.key, target.vantages) for target in found] == [
         (("www.bank.test", 443, "at 192.0.2.7:443"), ("local",)),
         (("www.bank.test", 443, "at 192.0.2.8:8443"), ("fra1",)),
         (("mail.bank.test", 25, "starttls smtp"), ("local",)),
@@ -96,7 +96,7 @@ def test_the_servers_of_the_pin_file_are_targets() -> None:
         kit.policy("api.bank.test", servers=servers),
         kit.policy("*.shop.test", servers=(www,)),
     )
-    assert [each.key for each in asked_of(*policies)] == [
+    assert [target.key for target in targets_for(*policies)] == [
         ("api.bank.test", 8443, ""),
         ("api.bank.test", 587, "at 192.0.2.7:587, starttls smtp"),
         ("www.shop.test", 9443, ""),
@@ -105,24 +105,24 @@ def test_the_servers_of_the_pin_file_are_targets() -> None:
 
 def test_an_entry_with_only_a_name_keeps_the_servers_and_one_with_a_port_replaces_them() -> None:
     policy = kit.policy("api.bank.test", servers=(HostServer(port=8443),))
-    (kept,) = asked_of(policy, host=[{"name": "api.bank.test", "every_address": True}])
+    (kept,) = targets_for(policy, host=[{"name": "api.bank.test", "every_address": True}])
     assert (kept.key, kept.every_address) == (("api.bank.test", 8443, "each address"), True)
-    (replaced,) = asked_of(policy, host=[{"name": "api.bank.test", "port": 9443}])
+    (replaced,) = targets_for(policy, host=[{"name": "api.bank.test", "port": 9443}])
     assert replaced.key == ("api.bank.test", 9443, "")
 
 
 def test_other_trust_anchors_make_another_target(root: Any) -> None:
-    (found,) = asked("api.bank.test", trust=kit.anchors(root))
+    (found,) = targets("api.bank.test", trust=kit.anchors(root))
     assert found.way == f"trust {kit.anchors(root).digest.hex()[:16]}"
 
 
 def test_an_address_is_not_resolved() -> None:
-    found = asked("192.0.2.7", "api.bank.test", every_address=True)
-    assert [each.every_address for each in found] == [False, True]
+    found = targets("192.0.2.7", "api.bank.test", every_address=True)
+    assert [target.every_address for target in found] == [False, True]
 
 
 def test_a_host_of_two_pin_sets_is_one_target() -> None:
-    assert len(asked("api.bank.test")) == 1
+    assert len(targets("api.bank.test")) == 1
     pins = kit.pin_set(kit.policy("api.bank.test"))
     sets = [WatchedSet(Path(name), pins, History()) for name in ("a.toml", "b.toml")]
     found = charges(sets, read(), NOW)

@@ -1,4 +1,4 @@
-"""Rows of what was seen: one goes on while nothing changes, and no answer counts twice."""
+"""Sightings: a row is extended until something changes, and each result counts once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 START = 1_800_000_000
-CHAIN = tuple(each.der for each in scenes.path("leaf").certificates)
+CHAIN = tuple(certificate.der for certificate in scenes.path("leaf").certificates)
 GOOD = AddressResult("192.0.2.7", "verified", served=(0, 1), verified=(0, 1, 2), tls="TLSv1.3")
 SILENT = AddressResult("192.0.2.7", "unreachable", problem="connection refused")
 KEY = ("api.bank.test", 443, "", "local")
 
 
 def result(slot: int, *seen: AddressResult, **fields: Any) -> ProbeResult:
-    """What came of the probe for a moment, three seconds after it."""
+    """Return a result for a slot, three seconds after it."""
     made = ProbeResult(
         "api.bank.test", 443, "", "local", START + slot, START + slot + 3, seen, CHAIN
     )
@@ -53,7 +53,7 @@ def test_a_sighting_is_extended_until_something_changes(store: Store) -> None:
     assert (first.count, first.first_at, first.last_at) == (3, START + 3, START + 1803)
     assert (first.latest, second.latest, first.took) == (False, True, 90_000)
     assert (second.outcome, second.changes) == ("unreachable", 0)
-    keep(store, result(3600, GOOD))  # the one that nobody saw twice is counted
+    keep(store, result(3600, GOOD))  # the sighting before was seen only once
     assert rows(store)[-1].changes == 1
     with store.read() as connection:
         found = last_probes(connection, "local")[KEY]
@@ -86,7 +86,7 @@ def test_results_count_again_after_the_clock_was_set_back(sqlite_store: Store) -
 
 
 def test_a_sighting_that_began_in_the_future_is_extended_from_now(store: Store) -> None:
-    """Otherwise it would be last seen in the future, and its host be asked in every round."""
+    """Otherwise its last time would be in the future, and every round would probe its host."""
     keep(store, result(0, GOOD), at=10)
     keep(store, result(90_000, SILENT), at=90_010)
     keep(store, result(3600, SILENT), at=3610)
@@ -124,7 +124,7 @@ def test_locations_are_recorded_and_a_pause_resets_their_silence(store: Store) -
 def test_two_services_that_store_results_at_once_make_one_sighting(
     postgres_store: Store,
 ) -> None:
-    """Both would begin the row that goes on: the second one has to see that of the first."""
+    """The second service must see the row of the first, or both would add one."""
     with ThreadPoolExecutor(1) as other:
         with postgres_store.write() as connection:
             record_results(connection, [result(0, GOOD)], datetime.fromtimestamp(START + 9, UTC))

@@ -1,4 +1,4 @@
-"""A worker's way to the service: addresses, tokens and pins that are wrong, and every refusal."""
+"""Requests of a worker: wrong addresses, tokens and pins, and every refusal of the service."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def access(address: str, **more: Any) -> ServiceAccess:
 
 @asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that gives each request the next of these answers, the last one again and again."""
+    """Run a server that sends these responses in order, and then repeats the last one."""
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +98,7 @@ def test_an_invalid_token_is_refused_and_not_shown(tmp_path: Path) -> None:
 
 def test_a_pin_file_without_the_host_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pins.toml"
-    pins = "".join(f'[[host.pin]]\npin = "{each}"\n' for each in (kit.NOBODY, kit.NOBODY_ELSE))
+    pins = "".join(f'[[host.pin]]\npin = "{pin}"\n' for pin in (kit.NOBODY, kit.NOBODY_ELSE))
     path.write_text(f'schema = 1\nname = "a"\nversion = 1\n[[host]]\nname = "b.example"\n{pins}')
     with pytest.raises(ConfigError, match=r"no pins for a\.example"):
         access("https://a.example", pins=path).check()
@@ -144,11 +144,11 @@ def test_each_refusal_has_a_fix(answer: bytes, kind: str, words: str) -> None:
 
 
 def test_http_to_a_tls_port_is_reported_as_a_wrong_address() -> None:
-    alert = b"\x15\x03\x03\x00\x02\x02\x16"  # what a TLS server answers to a request
+    alert = b"\x15\x03\x03\x00\x02\x02\x16"  # the alert of a TLS server for an HTTP request
     error = refused(alert)
     assert error.kind == "misdirected"
     assert "write https://127.0.0.1" in error.fix
-    page = http("400 Bad Request", b"<html>", "Content-Type: text/html")  # what nginx answers
+    page = http("400 Bad Request", b"<html>", "Content-Type: text/html")  # the page of nginx
     error = refused(page)
     assert (error.kind, "write https://127.0.0.1" in error.fix) == ("misdirected", True)
 
@@ -207,14 +207,14 @@ def test_an_unreachable_service_is_retried_and_reported_once(
             assert len(asked) == 4
 
     asyncio.run(run())
-    assert [each.partition(" ")[2] for each in said] == ["answers 503", ""]
+    assert [line.partition(" ")[2] for line in said] == ["answers 503", ""]
     assert said[1] == "fra1"
 
 
 def test_pauses_grow_to_a_limit_and_differ_between_workers() -> None:
     backoff = Backoff()
     pauses = [backoff.pause() for _ in range(12)]
-    assert all(0.5 <= each <= working.MAX_PAUSE for each in pauses)
+    assert all(0.5 <= pause <= working.MAX_PAUSE for pause in pauses)
     assert pauses[-1] >= working.MAX_PAUSE / 2
     assert backoff.pause(at_least=300.0) == 300.0
     assert len({jittered(1.0) for _ in range(20)}) > 1

@@ -1,4 +1,4 @@
-"""Workers over HTTPS: a real service, real workers as processes of their own, on both databases."""
+"""Workers over HTTPS: a real service and real worker processes, on both databases."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Site:
     def ask(
         self, path: str, token: str = "", body: Any = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        """A request as anyone can send it: the status, and the JSON of the answer."""
+        """Send a request. Return the status, and the JSON of the response."""
         data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
         request = urllib.request.Request(f"{self.url}{path}", data)
         named = {"Authorization": f"Bearer {token}"} if token else {}
@@ -113,7 +113,7 @@ def site(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Site]:
-    """Make a site whose pin file has the keys of some identities, all for ``localhost``."""
+    """Make a site: its pin file has the keys of some identities, all for ``localhost``."""
     return maker(sqlite_store, root, intermediate, tmp_path, monkeypatch)
 
 
@@ -159,7 +159,7 @@ def elsewhere(port: int, **more: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def serving(site: Site) -> AsyncIterator[None]:
-    """Run the service beside the block, and end it as SIGTERM does."""
+    """Run the service while the block runs, and end it as SIGTERM does."""
     stop, listening = asyncio.Event(), asyncio.Event()
     task = asyncio.create_task(service.serve(site.scene.watch, stop, listening.set))
     opened = asyncio.create_task(listening.wait())
@@ -173,7 +173,7 @@ async def serving(site: Site) -> AsyncIterator[None]:
 
 
 def while_serving(site: Site, story: Callable[[], Any]) -> Any:
-    """Run a story in a thread beside the service."""
+    """Run a story in a thread while the service runs."""
 
     async def run() -> Any:
         async with serving(site):
@@ -224,7 +224,7 @@ def test_a_worker_needs_no_pin_file_and_its_results_are_checked(
 def test_two_workers_of_a_location_share_its_jobs(
     any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
-    """Each takes one at a time; both hang for a second on servers that say nothing."""
+    """Each takes one job at a time, and waits a second for a server that sends nothing."""
     with Server(say_nothing) as server:
         connect = f"127.0.0.1:{server.port}"
         hosts = [elsewhere(port, connect=connect) for port in range(1, 5)]
@@ -237,8 +237,8 @@ def test_two_workers_of_a_location_share_its_jobs(
 
         for code, out, err in while_serving(made, story):
             events = [json.loads(line) for line in out.splitlines()]
-            assert [each["event"] for each in events[:2]] == ["begun", "connected"]
-            assert sum(each.get("results", 0) for each in events) > 0
+            assert [event["event"] for event in events[:2]] == ["begun", "connected"]
+            assert sum(event.get("results", 0) for event in events) > 0
             assert (code, err) == (0, "")
     assert {row.count for row in made.rows()} == {1}
 
@@ -246,10 +246,10 @@ def test_two_workers_of_a_location_share_its_jobs(
 def test_the_job_of_a_killed_worker_goes_to_another(
     any_site: Callable[..., Site], intermediate: Authority
 ) -> None:
-    """The first worker hangs on a server that says nothing when it is killed."""
+    """The first worker is killed while it waits for a server that sends nothing."""
     leaf = intermediate.issue("localhost")
-    with Server(say_nothing) as server, LabServer(leaf) as working:
-        hosts = [elsewhere(server.port), elsewhere(working.port)]
+    with Server(say_nothing) as server, LabServer(leaf) as good:
+        hosts = [elsewhere(server.port), elsewhere(good.port)]
         made = any_site(leaf, host=hosts, timeout="2s")
 
         def story() -> tuple[int, str, str]:
@@ -308,7 +308,7 @@ def test_a_worker_continues_when_the_service_is_back(
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
         made = site(leaf, host=[elsewhere(server.port)])
-        worker = made.worker(made.token())  # before there is a service
+        worker = made.worker(made.token())  # before the service runs
         assert worker.stderr
         assert "asking https://localhost" in worker.stderr.readline()
         assert "cannot be reached" in worker.stderr.readline()
@@ -348,7 +348,7 @@ def test_a_worker_that_sends_false_results_changes_nothing(any_site: Callable[..
             *([good | {"certificates": ["%%"]}], [good | {"at": -1}]),
         ):
             assert post(wrong)[0] == 400
-        giant = {"Content-Length": str(MAX_REQUEST + 1)}  # no byte of it is waited for
+        giant = {"Content-Length": str(MAX_REQUEST + 1)}  # refused before the body
         assert made.ask(WORKER_RESULTS, mine, b"", **giant)[0] == 413
         assert made.ask(WORKER_RESULTS, mine, b"{" * 100_000)[0] == 400
         assert post([good], **{"Content-Type": "text/plain"})[0] == 415
@@ -392,7 +392,7 @@ def test_a_worker_reports_a_wrong_certificate_or_address(
             made.worker(token, "--url", f"{made.url}/pages"),
             made.worker(made.token("", "read")),
         ]
-        return [(each.wait(DEADLINE), each.communicate()[1]) for each in workers]
+        return [(worker.wait(DEADLINE), worker.communicate()[1]) for worker in workers]
 
     for (code, err), words in zip(
         while_serving(made, story),
@@ -426,7 +426,7 @@ def test_the_service_must_match_the_pins_of_its_host(site: Callable[..., Site]) 
     assert "pin" in refused
     with made.scene.watch.store.read() as connection:
         used = connection.execute(select(TOKENS.c.used_at)).scalars().all()
-    assert used[0] is not None  # by the right one: the wrong one sent no token
+    assert used[0] is not None  # by the second worker: the first one sent no token
 
 
 def test_a_body_that_is_too_large_is_refused_while_it_is_read(site: Callable[..., Site]) -> None:
@@ -456,7 +456,7 @@ def test_a_location_without_a_worker_token_is_named_at_the_start(
     made.token("ams1")
     watch = made.scene.watch
     with watch.store.read() as connection:
-        known = {each.vantage for each in workers(connection, watch.clock())}
+        known = {worker.vantage for worker in workers(connection, watch.clock())}
     assert scheduler.locations_without_worker(watch.settings.monitor, known) == ["fra1"]
 
 

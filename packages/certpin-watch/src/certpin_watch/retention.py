@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
-from certpin_watch.auth.throttle import FORGOTTEN_AFTER
+from certpin_watch.store.accounts import FAILURES_KEPT
 
 if TYPE_CHECKING:
     from certpin_watch.settings import ServiceSettings
@@ -55,7 +55,7 @@ def limits_of(settings: ServiceSettings) -> RetentionLimits:
         max_identities=collector.most_identities,
         max_bytes=collector.budget,
         max_samples=collector.most_samples,
-        login_failures_kept=FORGOTTEN_AFTER,
+        login_failures_kept=FAILURES_KEPT,
     )
 
 

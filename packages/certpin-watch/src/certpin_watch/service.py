@@ -16,8 +16,7 @@ from anyio.to_thread import current_default_thread_limiter
 
 from certpin_watch import retention, telemetry
 from certpin_watch.alerts import run as alerts
-from certpin_watch.auth.listening import check_listening
-from certpin_watch.auth.origin import origin_of
+from certpin_watch.auth.state import check_listening
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.collector.intake import check_in
@@ -27,6 +26,7 @@ from certpin_watch.health import ProcessHealth
 from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped
 from certpin_watch.logs import log_requests
 from certpin_watch.monitor import scheduler as monitor
+from certpin_watch.origin import origin_of
 from certpin_watch.secret import look_up_all
 from certpin_watch.store.postgresql import risky_settings
 from certpin_watch.store.queries.freshness import workers
@@ -111,7 +111,9 @@ async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]
         app = application(watch, Collector(watch, intake), health)
         with telemetry.exporting(settings.telemetry, COUNTERS) as traced:
             logged = log_requests(
-                traced(app), settings.log, lambda scope: origin_of(scope, settings).source
+                traced(app),
+                settings.log,
+                lambda scope: origin_of(scope, settings.access.believed).source,
             )
             server = make_server(settings.listen, logged, settings.tls)
             tasks: dict[str, BackgroundTask] = {

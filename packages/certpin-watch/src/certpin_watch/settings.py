@@ -59,7 +59,7 @@ class ServiceSettings:
     nats: Secret | None = None
     public_url: str = ""
     tls: tuple[Path, Path] | None = None
-    access: access.Settings = field(default_factory=access.Settings)
+    access: access.AuthSettings = field(default_factory=access.AuthSettings)
     alerts: alerts.Settings = field(default_factory=alerts.Settings)
     collector: collector.CollectorSettings = field(default_factory=collector.CollectorSettings)
     log: logs.LogSettings = field(default_factory=logs.LogSettings)
@@ -127,7 +127,7 @@ def _settings(top: Table, folder: Path) -> ServiceSettings:
     return ServiceSettings(**found)
 
 
-def _beside(found: access.Settings, folder: Path) -> access.Settings:
+def _beside(found: access.AuthSettings, folder: Path) -> access.AuthSettings:
     """The same, with its one file found where all others are."""
     oidc = found.oidc
     if oidc is None or oidc.ca_file is None:

@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 
 from certpin_watch.alerts.settings import Settings as AlertSettings
 from certpin_watch.alerts.settings import Tell
-from certpin_watch.auth import routes as access
+from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.secret import Secret
 from certpin_watch.settings import ServiceSettings

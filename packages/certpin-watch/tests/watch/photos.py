@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
-from certpin_watch.auth import accounts
+from certpin_watch.auth.passwords import hash_new_password
+from certpin_watch.store.accounts import add_account
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
 
@@ -71,8 +72,8 @@ def photograph(browser: Browser, served: Served, folder: Path, only: str = "") -
     _in_each_look(browser, served, folder, {k: v for k, v in pages(served).items() if only in k})
     if only in SIGN_IN:
         with served.watch.store.write() as connection:
-            password = accounts.hash_new("four words of a picture", "anna")
-            accounts.add(connection, "anna", "admin", password, served.watch.clock())
+            password = hash_new_password("four words of a picture", "anna")
+            add_account(connection, "anna", "admin", password, served.watch.clock())
         _in_each_look(browser, served, folder, {SIGN_IN: "/"})  # it leads there
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from certpin_watch import logs
 from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
-from certpin_watch.auth.origin import origin_of
+from certpin_watch.origin import origin_of
 from certpin_watch.service import make_ready
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
@@ -78,7 +78,7 @@ def test_requests_are_logged_on_demand_without_secrets(lines: io.StringIO) -> No
 
     def send_request(settings: ServiceSettings) -> None:
         logged = logs.log_requests(
-            app, settings.log, lambda scope: origin_of(scope, settings).source
+            app, settings.log, lambda scope: origin_of(scope, settings.access.believed).source
         )
         client = TestClient(logged, "http://127.0.0.1", client=("192.0.2.77", 5))
         client.get("/hosts/%0aforged?token=hunter2", headers={"authorization": "Bearer hunter2"})

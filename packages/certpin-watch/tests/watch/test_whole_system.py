@@ -25,8 +25,8 @@ from sqlalchemy import func, select, text
 from certpin.errors import StoreError
 from certpin.lab import Authority, LabServer
 from certpin.pins import utc_now
-from certpin_watch.auth import tokens
-from certpin_watch.auth.roles import worker_scope
+from certpin_watch.auth.tokens import make_token
+from certpin_watch.permissions import worker_scope
 from certpin_watch.store import migrate, open_store
 from certpin_watch.store.tables.alerts import TELLINGS
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
@@ -355,7 +355,7 @@ def test_each_accepted_report_counts_once_whatever_is_killed(  # noqa: PLR0915  
 def _token(store: Store, location: str) -> str:
     scopes = (worker_scope(location),)
     with store.write() as connection:
-        return tokens.make(connection, location, scopes, by="test", now=utc_now())[1]
+        return make_token(connection, location, scopes, by="test", now=utc_now())[1]
 
 
 def _nats(

@@ -11,7 +11,7 @@ from certpin.errors import InputError
 from certpin_watch.alerts.book import acknowledge, unacknowledge
 from certpin_watch.api.protocol import JSON, RefusedError, encode, number_of
 from certpin_watch.api.resources import there
-from certpin_watch.auth.audit import audit
+from certpin_watch.store.audit import audit
 from certpin_watch.store.queries import alerts
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from starlette.routing import Route
 from certpin.errors import InputError, StoreError
 from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal
 from certpin_watch.auth.require import require
-from certpin_watch.auth.roles import WORKER
 from certpin_watch.collector.body import (
     BodyReader,
     ConcurrencyLimit,
@@ -35,6 +34,7 @@ from certpin_watch.monitor.results import (
     decode_request,
     decode_results,
 )
+from certpin_watch.permissions import WORKER
 from certpin_watch.store.probe_jobs import WorkerIdentity
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
-"""Who signed in: an ID token, judged (OpenID Connect Core 1.0, 3.1.3.7). No I/O.
+"""ID tokens: how they are verified (OpenID Connect Core 1.0, 3.1.3.7). No I/O.
 
-1. Signed with an algorithm of the settings: never ``none``, never one with a shared secret.
-2. By a key of the provider's set, the one that it names if it names one.
-3. ``iss`` is the provider, ``aud`` this client, and ``azp``, if it is there, too.
-4. Not past ``exp``, not from the future, and not from long ago (``iat``).
-5. ``nonce`` is the one that this browser was sent away with.
+1. It is signed with an algorithm of the settings: never ``none``, never one with a shared secret.
+2. The key is one of the provider's set, and the named one if the token names one.
+3. ``iss`` is the provider, ``aud`` is this client, and so is ``azp`` if it is present.
+4. It has not expired (``exp``), and was issued neither in the future nor long ago (``iat``).
+5. ``nonce`` is that of the request that this browser was sent with.
 """
 
 from __future__ import annotations
@@ -14,41 +14,51 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import InputError
-from certpin_watch.auth.roles import highest
+from certpin_watch.permissions import highest_role
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from joserfc.jwk import Key
 
-    from certpin_watch.auth.openid_settings import Settings
+    from certpin_watch.auth.settings import OpenIDSettings
 
 LEEWAY = 60  # seconds by which two clocks may differ
-OLDEST = 600  # seconds between the signing and the use of a token
-MOST_KEYS = 50
-_LONGEST = 64 * 1024
+MAX_AGE = 600  # seconds between the signing and the use of a token
+_MAX_KEYS = 50
+_MAX_TEXT = 64 * 1024  # characters
 _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 
 
 class UnknownKeyError(InputError):
-    """The provider has a key that the set does not have (yet)."""
+    """The token is signed with a key that is not in the key set, or not yet."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What a token has to be for."""
+    """The values that a token is compared with."""
 
-    settings: Settings
+    settings: OpenIDSettings
     nonce: str
     now: datetime
 
 
-def claims_of(text: str, key_set: dict[str, Any], expected: Expected) -> dict[str, Any]:
-    """The claims of a token. Raises ``InputError``; ``UnknownKeyError`` if its key is not there."""
+def verified_claims(text: str, key_set: dict[str, Any], expected: Expected) -> dict[str, Any]:
+    """Verify a token, and return its claims.
+
+    Args:
+        text: the token.
+        key_set: of the provider (RFC 7517).
+        expected: the values that it must have.
+
+    Raises:
+        UnknownKeyError: its key is not in the set.
+        InputError: it is not valid for this client, browser and time.
+    """
     from joserfc import jwt
     from joserfc.errors import BadSignatureError, JoseError
 
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_TEXT:
         raise InputError("the ID token is too large")
     algorithms = list(expected.settings.algorithms)
     candidates = _candidates(_header(text), key_set, expected.settings)
@@ -58,22 +68,22 @@ def claims_of(text: str, key_set: dict[str, Any], expected: Expected) -> dict[st
         except BadSignatureError:
             continue
         except (JoseError, ValueError, TypeError) as exc:
-            raise InputError(f"the ID token cannot be read ({type(exc).__name__})") from None
-        _refuse(claims, expected)
+            raise InputError(f"the ID token is unreadable ({type(exc).__name__})") from None
+        _check(claims, expected)
         return claims
     raise InputError("the ID token is not signed by a key of the provider")
 
 
-def role_of(claims: dict[str, Any], settings: Settings) -> str | None:
-    """The highest role that the groups of the settings give; ``None`` for none, who stays out."""
+def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
+    """Return the highest role of the user's groups; None if they have none."""
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]
-    names = (each for each in groups if isinstance(each, str))
-    return highest(settings.roles[each] for each in names if each in settings.roles)
+    names = (group for group in groups if isinstance(group, str))
+    return highest_role(settings.roles[name] for name in names if name in settings.roles)
 
 
 def name_of(claims: dict[str, Any]) -> str:
-    """How people call them; ``sub`` is who they are. An address that is not theirs is no name."""
+    """Return a name to display; ``sub`` identifies the user. An unverified address is not used."""
     claims = {**claims, "email": None} if claims.get("email_verified") is False else claims
     for claim in ("email", "preferred_username", "name", "sub"):
         if isinstance(name := claims.get(claim), str) and name:
@@ -88,11 +98,13 @@ def _header(text: str) -> dict[str, Any]:
     try:
         return dict(jws.extract_compact(text.encode()).headers())
     except (JoseError, ValueError, TypeError) as exc:
-        raise InputError(f"the ID token cannot be read ({type(exc).__name__})") from None
+        raise InputError(f"the ID token is unreadable ({type(exc).__name__})") from None
 
 
-def _candidates(header: dict[str, Any], key_set: dict[str, Any], settings: Settings) -> list[Key]:
-    """The keys that may have signed: those of the right kind, and of the right name."""
+def _candidates(
+    header: dict[str, Any], key_set: dict[str, Any], settings: OpenIDSettings
+) -> list[Key]:
+    """Return the keys of the set with the right type, use and name."""
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry
 
@@ -102,7 +114,7 @@ def _candidates(header: dict[str, Any], key_set: dict[str, Any], settings: Setti
     wanted, kid = _KEY_TYPES[str(algorithm)[:2]], header.get("kid")
     entries = key_set.get("keys")
     found: list[Key] = []
-    for entry in (entries if isinstance(entries, list) else [])[:MOST_KEYS]:
+    for entry in (entries if isinstance(entries, list) else [])[:_MAX_KEYS]:
         if not isinstance(entry, dict) or entry.get("kty") != wanted:
             continue
         if entry.get("use", "sig") != "sig" or (kid is not None and entry.get("kid") != kid):
@@ -110,13 +122,13 @@ def _candidates(header: dict[str, Any], key_set: dict[str, Any], settings: Setti
         try:
             found.append(JWKRegistry.import_key(entry))
         except (JoseError, ValueError, TypeError, KeyError):
-            continue  # a key that nobody can read has signed nothing for us
+            continue  # an unreadable key can't have signed a valid token
     if not found:
         raise UnknownKeyError("the ID token is not signed by a key of the provider")
     return found
 
 
-def _refuse(claims: dict[str, Any], expected: Expected) -> None:
+def _check(claims: dict[str, Any], expected: Expected) -> None:
     from joserfc.errors import ClaimError
     from joserfc.jwt import JWTClaimsRegistry
 
@@ -135,13 +147,13 @@ def _refuse(claims: dict[str, Any], expected: Expected) -> None:
     except ClaimError as exc:
         raise InputError(f"the ID token is not for now, or not for here ({exc.error})") from None
     if claims.get("azp", settings.client_id) != settings.client_id:
-        raise InputError("the ID token was made for another client")
+        raise InputError("the ID token was issued to another client")
     if isinstance(claims["aud"], list) and len(claims["aud"]) > 1 and "azp" not in claims:
-        raise InputError("the ID token is for several clients, and does not say for which")
-    if claims["iat"] < now - OLDEST:
+        raise InputError("the ID token is for several clients, and names none of them (azp)")
+    if claims["iat"] < now - MAX_AGE:
         raise InputError("the ID token is old")
     nonce = claims.get("nonce")
     if not isinstance(nonce, str) or not hmac.compare_digest(
         nonce.encode(errors="replace"), expected.nonce.encode()
     ):
-        raise InputError("the ID token is not an answer to this browser")
+        raise InputError("the ID token does not belong to this browser's request")

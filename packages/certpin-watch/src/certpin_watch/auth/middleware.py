@@ -1,20 +1,23 @@
-"""The way in: who asks, may their browser have meant it, and what is every answer told?
+"""The middleware in front of pages, API and metrics; only reports and health checks bypass it.
 
-It stands before everything but the collector. A request passes it in this order:
+A request passes these steps in order:
 
-1. Where does it come from, and under which name did it reach the watch?
-2. Who is it: a token, a session, this machine's only user, or nobody?
-3. Does it change something? Then the browser has to prove that a page of the watch sent it.
-4. The route's own requirement (``require``). An answer that no requirement was asked for is thrown
-   away.
+1. The origin: the client's address, and the host and scheme that its browser shows.
+2. The identity: a token, a session, this machine's only user, or none.
+3. If it changes something, the browser must prove that a page of the service sent it.
+4. The requirement of its route (``require``). A response of a route without one is discarded.
+
+Every response gets the security headers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,14 +25,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from certpin.errors import StoreError
-from certpin_watch.auth import cookies, csrf, forms
-from certpin_watch.auth.authenticate import Refused, authenticate
-from certpin_watch.auth.door import door_of, may_be_open
-from certpin_watch.auth.headers import secure
-from certpin_watch.auth.origin import Origin, host_of, origin_of
-from certpin_watch.auth.refusal import problem
-from certpin_watch.auth.require import JUDGED, refuse_undeclared
-from certpin_watch.auth.roles import WORKER_PATHS
+from certpin_watch.auth import sessions
+from certpin_watch.auth.identity import RefusedToken, authenticate
+from certpin_watch.auth.require import CHECKED, check_routes, problem
+from certpin_watch.auth.state import auth_state, may_be_open
+from certpin_watch.origin import Origin, host_of, origin_of
+from certpin_watch.permissions import WORKER_PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,24 +39,70 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from certpin_watch.auth.visitor import Visitor
+    from certpin_watch.auth.identity import Identity
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.snapshot import Watch
+
+MAX_BODY = 64 * 1024  # bytes
+_BODY_SECONDS = 10.0  # until a body must be complete
+_MAX_FIELDS = 100
+_BODY_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_BODY_TYPES = {"", "application/x-www-form-urlencoded"}
+_BODY_PROBLEMS = {
+    HTTPStatus.REQUEST_TIMEOUT: "The form did not arrive in time. Send it again.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The form is too long.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send it as application/x-www-form-urlencoded.",
+}
+
+# Scripts, styles, pictures and requests: only files of this service. Nothing inline, no frames, no
+# <base>. A login with OpenID Connect begins with a link instead of a form, because browsers apply
+# `form-action` to redirects after a form, too: so it needs no exception for the provider.
+POLICY = (
+    "default-src 'none'; "
+    "script-src 'self'; "
+    "style-src 'self'; "
+    "img-src 'self'; "
+    "font-src 'self'; "
+    "connect-src 'self'; "
+    "manifest-src 'self'; "
+    "form-action 'self'; "
+    "frame-ancestors 'none'; "
+    "base-uri 'none'; "
+    # Text becomes elements or scripts only through the one policy of watch.js.
+    "require-trusted-types-for 'script'; "
+    "trusted-types default"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # for browsers without frame-ancestors
+    # Other sites get no Referer. With "no-referrer", browsers would send the service's own forms
+    # with the Origin "null" (Fetch, "append a request Origin header").
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+# Two years. Without includeSubDomains: the owners of other names decide for themselves.
+_HSTS = "max-age=63072000"
 
 _log = logging.getLogger("certpin.watch.access")
 
 
 class AccessMiddleware:
-    """Puts a ``Visitor`` into ``request.state.visitor``, and turns away who may not come in.
+    """Sets the ``Identity`` of each request, and refuses requests without access.
 
-    Raises ``ConfigError`` if one of the routes does not say whom it lets in.
+    It sets these fields of ``request.state``: ``visitor``, the identity; ``origin``; and
+    ``nobody_told``, whether pages warn that no service receives alerts.
     """
 
     def __init__(self, app: ASGIApp, watch: Watch, routes: Iterable[BaseRoute] = ()) -> None:
-        refuse_undeclared(routes)
+        """Wrap an application. Raises ``ConfigError`` if a route declares no requirement."""
+        check_routes(routes)
         self._app = app
         self._watch = watch
-        self._door = door_of(watch)
+        self._state = auth_state(watch)
         self._hosts = _hosts(watch.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,23 +111,28 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._serve(dict(scope), receive, send)
-        else:  # no page has a websocket, and none of this would look at one
+        else:  # no page uses a websocket, and these checks would not apply to it
             await send({"type": "websocket.close", "code": 1008})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        origin = origin_of(scope, self._watch.settings)
-        nobody_told = not self._watch.settings.alerts.tell
-        scope["state"] = {**scope.get("state", {}), "origin": origin, JUDGED: False}
-        scope["state"]["nobody_told"] = nobody_told  # every page says so
+        settings = self._watch.settings
+        origin = origin_of(scope, settings.access.believed)
+        scope["state"] = {
+            **scope.get("state", {}),
+            "origin": origin,
+            "nobody_told": not settings.alerts.tell,
+            CHECKED: False,
+        }
         answer = _Answer(scope, origin, send)
         try:
-            refused = _misdirected() if await self._is_rebound(origin) else None
+            rebound = await self._is_rebound(origin)
+            refused: Response | None = _LOOPBACK_ONLY if rebound else None
             if refused is None:
                 refused, receive = await self._refusal(scope, receive, origin, answer)
         except StoreError:
-            refused = _nobody_can_tell(Request(scope))
+            refused = _store_unavailable(Request(scope))
         if refused is not None:
-            scope["state"][JUDGED] = True
+            scope["state"][CHECKED] = True
             await refused(scope, receive, answer)
             return
         await self._app(scope, receive, answer)
@@ -88,158 +140,218 @@ class AccessMiddleware:
     async def _refusal(
         self, scope: Scope, receive: Receive, origin: Origin, answer: _Answer
     ) -> tuple[Response | None, Receive]:
-        """Why the request gets no further, or ``None``; and its body once more."""
+        """Return the refusal of a request, or None; and a ``receive`` that returns its body."""
         request = Request(scope)
         now = self._watch.clock()
         headers = Headers(scope=scope)
         found = await to_thread.run_sync(
-            authenticate, self._door, headers, origin, now, scope["method"]
+            authenticate, self._state, headers, origin, now, scope["method"]
         )
-        if isinstance(found, Refused):
-            return _not_authenticated(request, found), receive
+        if isinstance(found, RefusedToken):
+            return _token_refused(request, found), receive
         if found.kind != "token" and self._is_unknown(origin):
-            return _other_host(), receive
-        visitor = answer.greet(request, found)
-        scope["state"]["visitor"] = visitor
-        if scope["method"] in csrf.SAFE or scope["path"] in WORKER_PATHS:
+            return _UNKNOWN_HOST, receive
+        identity = answer.with_csrf_token(request, found)
+        scope["state"]["visitor"] = identity
+        if scope["method"] in sessions.SAFE_METHODS or scope["path"] in WORKER_PATHS:
             return None, receive
-        if scope["method"] not in forms.METHODS:
-            return problem(request, 405, "Not here", "No page has this method."), receive
-        kind = headers.get("content-type", "")
-        body, receive = await forms.body_of(receive, kind)
+        if scope["method"] not in _BODY_METHODS:
+            return problem(request, 405, "Unknown method", "No page has this method."), receive
+        body, receive = await read_body(receive, headers.get("content-type", ""))
         if isinstance(body, HTTPStatus):
-            return problem(request, body, body.phrase, _UNREAD[body]), receive
-        return None if visitor.kind == "token" else _forgery(request, body, visitor), receive
+            return problem(request, body, body.phrase, _BODY_PROBLEMS[body]), receive
+        forged = identity.kind != "token" and _is_forged(request, body, identity)
+        return _forged(request) if forged else None, receive
 
     def _is_unknown(self, origin: Origin) -> bool:
-        """Return True if a browser asks for another host than that of ``public_url``.
+        """Return True if a browser requests another host than that of ``public_url``.
 
-        Not so for a program with a token: it has no cookies, and is shown no links. Prometheus asks
-        each process by its address.
+        Programs with a token may use any name, because they have no cookies and follow no links.
+        Prometheus requests each process by its address.
         """
         known = self._hosts
         return bool(known) and not origin.is_local and host_of(origin.host) not in known
 
     async def _is_rebound(self, origin: Origin) -> bool:
-        """Whether a watch that lets everybody in is asked by a name that is not this machine's."""
+        """Return True if a service that needs no login is requested by a name of other machines."""
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
-        return await to_thread.run_sync(self._door.is_open)
+        return await to_thread.run_sync(self._state.is_open)
 
 
 class _Answer:
-    """``send``, with the headers of every answer; and without answers that nobody allowed."""
+    """``send`` with the headers of every response, which discards responses of unchecked routes."""
 
     def __init__(self, scope: Scope, origin: Origin, send: Send) -> None:
         self._scope = scope
         self._origin = origin
         self._send = send
         self._form_secret = ""
-        self._dropped = False
+        self._discarded = False
 
-    def greet(self, request: Request, visitor: Visitor) -> Visitor:
-        """Give a visitor without a session the token for forms, and its cookie with a page."""
-        if visitor.csrf or visitor.kind == "token":
-            return visitor
-        from dataclasses import replace
-
-        secret = cookies.get(request.headers, cookies.FORM, self._origin)
+    def with_csrf_token(self, request: Request, identity: Identity) -> Identity:
+        """Give an identity without a session a CSRF token, and its cookie with a page."""
+        if identity.csrf or identity.kind == "token":
+            return identity
+        secret = sessions.get_cookie(request.headers, sessions.FORM_COOKIE, self._origin)
         if not secret:
-            secret = cookies.new_secret()
-            # A request that changes something cannot get its token from its own answer.
-            self._form_secret = secret if request.method in csrf.SAFE else ""
-        return replace(visitor, csrf=csrf.token_of(secret))
+            secret = sessions.new_secret()
+            # A request that changes something can't get its token from its own response.
+            self._form_secret = secret if request.method in sessions.SAFE_METHODS else ""
+        return replace(identity, csrf=sessions.csrf_token(secret))
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if self._is_unjudged(message["status"]):
-                await self._drop()
+            if self._is_unchecked(message["status"]):
+                await self._discard()
                 return
             headers = MutableHeaders(raw=list(message["headers"]))
-            secure(headers, by_tls=self._origin.is_secure)
+            _add_headers(headers, self._origin)
             if self._form_secret and headers.get("content-type", "").startswith("text/html"):
-                cookies.put(headers, cookies.FORM, self._form_secret, self._origin)
+                sessions.set_cookie(headers, sessions.FORM_COOKIE, self._form_secret, self._origin)
             message = {**message, "headers": headers.raw}
-        if not self._dropped:
+        if not self._discarded:
             await self._send(message)
 
-    def _is_unjudged(self, status: int) -> bool:
-        """Whether a route answered that asked for nothing. Where none was found, none did."""
-        if self._scope["state"].get(JUDGED) or self._dropped:
+    def _is_unchecked(self, status: int) -> bool:
+        """Return True if a route without a requirement responded. A 404 may have no route."""
+        if self._scope["state"].get(CHECKED) or self._discarded:
             return False
         return status < 400 if "endpoint" in self._scope else status < 300
 
-    async def _drop(self) -> None:
-        self._dropped = True
-        _log.error("a route without a requirement was asked for, and not answered")
-        refused = PlainTextResponse("This route does not say whom it lets in.\n", 403)
+    async def _discard(self) -> None:
+        self._discarded = True
+        _log.error("discarded the response of a route that declares no requirement")
+        refused = PlainTextResponse("This route declares no requirement.\n", 403)
         headers = MutableHeaders(raw=list(refused.raw_headers))
-        secure(headers, by_tls=self._origin.is_secure)
+        _add_headers(headers, self._origin)
         await self._send({"type": "http.response.start", "status": 403, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": refused.body})
 
 
-def _forgery(request: Request, body: bytes, visitor: Visitor) -> Response | None:
-    """Refuse what another site may have made this browser send. See ``csrf.py``."""
+async def read_body(
+    receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
+) -> tuple[bytes | HTTPStatus, Receive]:
+    """Read a body within limits, whoever sends it and whatever type it has.
+
+    No page reads a body that was not limited here. Starlette would write a multipart form to the
+    disk without a limit, and decode it with the character set that it names: some of Python's fail,
+    and some produce lone surrogates. A body that never arrives would occupy one of the server's
+    connections, which reports need too.
+
+    Args:
+        receive: of the request.
+        content_type: of the body.
+        seconds: until it must be complete.
+
+    Returns:
+        The body, or the status of its refusal; and a ``receive`` that returns the body again.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _read(receive)
+    except TimeoutError:
+        return HTTPStatus.REQUEST_TIMEOUT, receive
+    if body is None:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, receive
+    if body and content_type.partition(";")[0].strip().lower() not in _BODY_TYPES:
+        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, receive
+    return body, _again(body, receive)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b""
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay
+
+
+def _is_forged(request: Request, body: bytes, identity: Identity) -> bool:
+    """Return True if another site may have made this browser send the request (``sessions``)."""
     origin: Origin = request.state.origin
-    if not csrf.is_own(request.headers, origin.url):
-        return _forged(request)
-    brought = request.headers.get(csrf.HEADER)
-    if brought is None:
-        brought = forms.field_of(body, csrf.FIELD)
-    return None if csrf.is_right(visitor.csrf, brought) else _forged(request)
+    if not sessions.is_same_origin(request.headers, origin.url):
+        return True
+    received = request.headers.get(sessions.CSRF_HEADER)
+    if received is None:
+        received = _field(body, sessions.CSRF_FIELD)
+    return not sessions.is_csrf_token(identity.csrf, received)
 
 
-_UNREAD = {
-    HTTPStatus.REQUEST_TIMEOUT: "The form did not come in time. Send it once more.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "No form of the watch is so long.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "Send it as application/x-www-form-urlencoded.",
-}
+def _field(body: bytes, name: str) -> str:
+    """Return a field of a form; empty if it is missing or repeated."""
+    try:
+        fields = parse_qs(body.decode("ascii"), max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return ""
+    values = fields.get(name, [])
+    return values[0] if len(values) == 1 else ""
+
+
+def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
+    """Add the security headers. Only a response that isn't a page may set its own caching."""
+    for name, value in _HEADERS.items():
+        headers[name] = value
+    if origin.is_secure:
+        headers["Strict-Transport-Security"] = _HSTS
+    if "cache-control" not in headers or headers.get("content-type", "").startswith("text/html"):
+        headers["Cache-Control"] = "no-store"
 
 
 def _forged(request: Request) -> Response:
     return problem(
         request,
         403,
-        "This did not come from a page of the watch",
-        "Nothing was changed. Load the page again, and send the form once more. Programs send a "
-        "token (Authorization: Bearer).",
+        "This did not come from a page of this service",
+        "Nothing was changed. Reload the page, and send the form again. Programs send a token "
+        "(Authorization: Bearer).",
     )
 
 
-def _not_authenticated(request: Request, refused: Refused) -> Response:
-    answer = problem(request, refused.status, "This token does not let you in", refused.why)
+def _token_refused(request: Request, refused: RefusedToken) -> Response:
+    answer = problem(request, refused.status, "This token gives no access", refused.why)
     answer.headers["WWW-Authenticate"] = 'Bearer realm="certpin", error="invalid_token"'
     if refused.wait:
         answer.headers["Retry-After"] = str(refused.wait)
     return answer
 
 
-def _nobody_can_tell(request: Request) -> Response:
-    """The database is away: without it nobody is anybody."""
-    answer = problem(request, 503, "The database is away", "Ask again in a moment: nobody gets in.")
+def _store_unavailable(request: Request) -> Response:
+    answer = problem(
+        request, 503, "The database is unavailable", "No login can be checked. Try again soon."
+    )
     answer.headers["Retry-After"] = "5"
     return answer
 
 
 def _hosts(settings: ServiceSettings) -> frozenset[str]:
-    """The names under which it may be asked for; empty if ``public_url`` does not say one."""
+    """Return the accepted names; empty if ``public_url`` names no host, for any name."""
     name = urlsplit(settings.public_url).hostname or ""
     return settings.access.hosts | {name.lower()} if name else frozenset()
 
 
-def _other_host() -> Response:
-    """RFC 9110 section 15.5.20. A name that an attacker chose would be in links and origins."""
-    return PlainTextResponse(
-        "This service is not known under that name.\n"
-        "fix: ask for the host of public_url, or add the name to access.hosts in watch.toml.\n",
-        421,
-    )
-
-
-def _misdirected() -> Response:
-    return PlainTextResponse(
-        "This watch answers to this machine alone, as localhost or 127.0.0.1.\n"
-        "To reach it from elsewhere: certpin watch user add, and set public_url or listen.\n",
-        421,
-    )
+# RFC 9110, 15.5.20. Otherwise a name that an attacker chose would be in links and origins.
+_UNKNOWN_HOST = PlainTextResponse(
+    "This service is not known under that name.\n"
+    "fix: request the host of public_url, or add the name to access.hosts in watch.toml.\n",
+    421,
+)
+_LOOPBACK_ONLY = PlainTextResponse(
+    "This service answers only this machine, as localhost or 127.0.0.1.\n"
+    "fix: to reach it from elsewhere, certpin watch user add, and set public_url or listen.\n",
+    421,
+)

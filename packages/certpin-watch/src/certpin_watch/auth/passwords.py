@@ -1,4 +1,7 @@
-"""Passwords and the secrets of tokens, as Argon2id keeps them (RFC 9106)."""
+"""Passwords: how new ones are accepted, and how they are hashed and checked (Argon2id, RFC 9106).
+
+The secrets of tokens are hashed here too, with other parameters.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,28 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from certpin.errors import InputError
+from certpin_watch.store.accounts import PasswordHash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# NIST SP 800-63B-4, 3.1.1.2: fifteen characters where a password is all that is asked for.
-SHORTEST = 15
-LONGEST = 256  # characters; more is work for the hash function and nothing for safety
+    from certpin_watch.store.accounts import Account
+
+# NIST SP 800-63B-4, 3.1.1.2: fifteen characters if the password is the only factor.
+MIN_LENGTH = 15
+MAX_LENGTH = 256  # characters; more of them cost time and add no security
 # Guesses that an attacker needs who knows lists of leaked passwords, words, names, dates, keyboards
 # and repetitions, as zxcvbn counts them (Wheeler, USENIX Security 2016): its highest score.
-_FEWEST_GUESSES = 10**10
-# Characters that are counted: time grows with the square, and a longer password is no weaker.
-_COUNTED = 100
+_MIN_GUESSES = 10**10
+# Characters that zxcvbn reads: its time grows with their square, and more can't make a password
+# weaker.
+_MAX_RATED = 100
 
 # RFC 9106, 4: the second recommended option, 64 MiB.
-_PASSWORDS = RFC_9106_LOW_MEMORY
-# The secret of a token has 256 random bits, which nobody guesses however cheap a guess is. Argon2
-# is asked for little there, since every stranger who knows the id of a token can have it computed.
-_TOKENS = Parameters(
+PASSWORD_PARAMETERS = RFC_9106_LOW_MEMORY
+# The secret of a token has 256 random bits, which can't be guessed even if a guess is cheap. Any
+# client that knows the ID of a token can make the service compute this hash, so it is cheap.
+TOKEN_PARAMETERS = Parameters(
     type=Type.ID,
     version=19,
     salt_len=16,
@@ -40,92 +47,112 @@ _TOKENS = Parameters(
     memory_cost=8 * 1024,
     parallelism=1,
 )
-# Each of them takes 64 MiB: more at once would let strangers take the memory of the machine.
-AT_ONCE = 2
+# Each computation takes 64 MiB: more in parallel would let clients use up the machine's memory.
+MAX_PARALLEL = 2
 
 
 class Hasher:
-    """Argon2id with fixed parameters. Threads may share it; two at a time compute."""
+    """Argon2id with fixed parameters. Threads may share it; two compute at a time."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._argon2 = PasswordHasher.from_parameters(parameters)
-        self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._turns = threading.BoundedSemaphore(MAX_PARALLEL)
 
     def hash(self, secret: str) -> str:
-        """Argon2's text, which says its own parameters."""
+        """Return the text of Argon2, which contains its parameters. Slow."""
         with self._turns:
             return self._argon2.hash(secret)
 
-    def matches(self, kept: str, secret: str) -> bool:
-        """Whether this is the secret. What is no text of Argon2 matches nothing."""
+    def matches(self, hashed: str, secret: str) -> bool:
+        """Return True if this is the secret; False for a text that Argon2 did not make. Slow."""
         with self._turns:
             try:
-                return self._argon2.verify(kept, secret)
+                return self._argon2.verify(hashed, secret)
             except (VerificationError, InvalidHashError):
                 return False
 
-    def matches_nobody(self, secret: str) -> None:
-        """Work as hard as for somebody, so that the time does not tell who exists."""
-        self.matches(self._nobody, secret)
+    def match_unknown(self, secret: str) -> None:
+        """Work as hard as for an existing account, so that the time doesn't show if it exists."""
+        self.matches(self._unknown, secret)
 
-    def is_old(self, kept: str) -> bool:
-        """Whether it was made with other parameters."""
-        return self._argon2.check_needs_rehash(kept)
+    def is_outdated(self, hashed: str) -> bool:
+        """Return True if the text was made with other parameters."""
+        return self._argon2.check_needs_rehash(hashed)
 
     @cached_property
-    def _nobody(self) -> str:
+    def _unknown(self) -> str:
         return self._argon2.hash("nobody")
 
 
-# Tests put cheap ones here (tests/watch/auth/conftest.py); no setting does.
-PASSWORDS = Hasher(_PASSWORDS)
-TOKENS = Hasher(_TOKENS)
+# Only tests replace these, with cheap ones (tests/watch/auth/conftest.py); there is no setting.
+PASSWORD_HASHER = Hasher(PASSWORD_PARAMETERS)
+TOKEN_HASHER = Hasher(TOKEN_PARAMETERS)
 
 
-def normal(password: str) -> str:
-    """A password in the form that is hashed: keyboards write one letter in several ways (NFC)."""
+def hash_new_password(password: str, account: str, service: str = "") -> PasswordHash:
+    """Check a new password, and hash it. Slow.
+
+    NIST SP 800-63B-4, 3.1.1.2: it is compared with leaked and common passwords, and with the names
+    of the account and of the service; no kinds of characters are required. The lists come with the
+    package zxcvbn: no network is needed, and leaks newer than the package are unknown.
+
+    Args:
+        password: as the user typed it.
+        account: the name of the account.
+        service: the address at which users reach the service, if it is known.
+
+    Raises:
+        InputError: the password is too short, too long or too easy to guess. The message doesn't
+            contain it.
+    """
+    text = _normal(password)
+    for problem in _problems(text, [account, service]):
+        raise InputError(problem, fix=f"use {MIN_LENGTH} characters or more: four words, say")
+    return PasswordHash(PASSWORD_HASHER.hash(text))
+
+
+def check_password(account: Account | None, password: str) -> bool:
+    """Return True if it is the password of the account. Slow.
+
+    Without an account it takes as long as with one, and the result is False.
+    """
+    # A longer password was never accepted; hashing it would only cost time.
+    text = _normal(password[: MAX_LENGTH + 1])
+    if account is None:
+        PASSWORD_HASHER.match_unknown(text)
+        return False
+    return PASSWORD_HASHER.matches(account.password, text)
+
+
+def rehash_password(account: Account, password: str) -> PasswordHash | None:
+    """Hash a correct password again if its hash is outdated; return None if it isn't. Slow."""
+    if not PASSWORD_HASHER.is_outdated(account.password):
+        return None
+    return PasswordHash(PASSWORD_HASHER.hash(_normal(password)))
+
+
+def _normal(password: str) -> str:
+    """Return the form to hash: keyboards write one letter in several ways (NFC)."""
     return unicodedata.normalize("NFC", password)
 
 
-def accept(password: str, name: str, service: str = "") -> str:
-    """Return a new password in the form that is hashed.
-
-    NIST SP 800-63B-4, 3.1.1.2: it is compared with leaked and common passwords, and with the names
-    of the user and of the service; no kinds of characters are demanded. The lists come with the
-    package zxcvbn: no network is needed, and a leak that is newer than it isn't known.
-
-    Args:
-        password: as it was typed.
-        name: of the account.
-        service: the address at which the service is reached, if it is known.
-
-    Raises:
-        InputError: the password is too short, too long or too easy to guess. It isn't in the text.
-    """
-    text = normal(password)
-    for wrong in _wrong(text, [name, service]):
-        raise InputError(wrong, fix=f"take {SHORTEST} characters or more: four words, say")
-    return text
-
-
-def _wrong(text: str, names: list[str]) -> Iterator[str]:
-    if len(text) < SHORTEST:
-        yield f"the password has fewer than {SHORTEST} characters"
-    if len(text) > LONGEST:
-        yield f"the password has more than {LONGEST} characters"
-    if _guesses(text, names) < _FEWEST_GUESSES:
+def _problems(text: str, names: list[str]) -> Iterator[str]:
+    if len(text) < MIN_LENGTH:
+        yield f"the password has fewer than {MIN_LENGTH} characters"
+    if len(text) > MAX_LENGTH:
+        yield f"the password has more than {MAX_LENGTH} characters"
+    if _guesses(text, names) < _MIN_GUESSES:
         yield (
-            "the password is too easy to guess: it is a leaked or common one, repeats itself, or "
-            "is made of the name of the account or of the service"
+            "the password is too easy to guess: it is leaked or common, repeats itself, or is "
+            "made of the name of the account or of the service"
         )
 
 
 def _guesses(text: str, names: list[str]) -> float:
-    """Return how many guesses a password takes, by its first characters."""
-    # Here, since its lists take memory and time, and new passwords are rare.
+    # Imported here because its lists take memory and time, and new passwords are rare.
     from zxcvbn import zxcvbn  # type: ignore[import-untyped]  # it ships no types
 
     # Whole names, the hosts of addresses, and each word of them.
     apart = ((name, *re.split(r"[/:@]+", name), *re.split(r"\W+", name)) for name in names)
     known = ["certpin", "certificate", "pinning", "monitoring", *filter(None, chain(*apart))]
-    return float(zxcvbn(text[:_COUNTED], user_inputs=known, max_length=_COUNTED)["guesses"])
+    return float(zxcvbn(text[:_MAX_RATED], user_inputs=known, max_length=_MAX_RATED)["guesses"])

@@ -1,213 +1,169 @@
-"""Sessions of people. A cookie holds 256 random bits, the database their SHA-256."""
+"""Sessions: their cookies, their start, and the CSRF tokens of their forms.
+
+A session's cookie has 256 random bits; ``store.accounts`` has its SHA-256. A request that another
+site makes a browser send (CSRF) must pass two checks:
+
+1. ``is_same_origin``: the browser reports which site sent the request, in ``Sec-Fetch-Site``, which
+   no page can forge, or in ``Origin`` if it is an old browser.
+2. ``is_csrf_token``: the form contains a token that is derived from the secret of the cookie. Other
+   sites can read neither the page nor the cookie. The token needs no storage, and a new session has
+   a new one.
+
+Either check has failed in practice: proxies remove headers, and a neighbour under the same domain
+can plant a cookie if the ``__Host-`` prefix can't be used (http on the loopback).
+"""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import func, or_, select
+from hashlib import sha256
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
 
 from certpin.x509 import printable
-from certpin_watch.store.tables.service import ACCOUNTS, SESSIONS
+from certpin_watch.store import accounts
+from certpin_watch.store.accounts import Owner, Session
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Select
-    from sqlalchemy.engine import RowMapping
+    from sqlalchemy import Connection
+    from starlette.datastructures import Headers, MutableHeaders
 
-    from certpin_watch.auth.accounts import Account
-    from certpin_watch.auth.settings import Settings
+    from certpin_watch.auth.settings import AuthSettings
+    from certpin_watch.origin import Origin
 
-MOST_EACH = 32  # sessions of one person; the oldest ends for a new one
-_NOTED_EACH = 60  # seconds between two writes of when a session was last seen
-_AGENT = 120  # characters of what a browser says it is
-_BYTES = 32
+SESSION_COOKIE = "certpin"
+FORM_COOKIE = "certpin-form"  # for forms of browsers without a session
+LOGIN_COOKIE = "certpin-login"  # a login that is under way at an OpenID provider
+CSRF_FIELD = "csrf"
+CSRF_HEADER = "x-csrf-token"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # RFC 9110, 9.2.1
 
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose session: an account, or somebody whom an OpenID provider named (``subject``)."""
-
-    account: int | None
-    name: str
-    role: str
-    subject: str = ""
-
-    @classmethod
-    def of(cls, account: Account) -> Owner:
-        """The owner of an account's sessions."""
-        return cls(account.number, account.name, account.role)
+_MAX_COOKIE = 1024  # characters of a value
+_MAX_AGENT = 120  # characters of a User-Agent
+_USE_RECORDED_EACH = 60  # seconds
 
 
-@dataclass(frozen=True)
-class Session:
-    """A session that holds. Moments are seconds since 1970."""
-
-    digest: bytes
-    owner: Owner
-    source: str
-    agent: str
-    made_at: int
-    seen_at: int
-    until: int
-
-    @property
-    def public_id(self) -> str:
-        """What a page can show and a form can name: nobody finds the digest or the cookie by it."""
-        return hashlib.sha256(b"shown" + self.digest).hexdigest()[:16]
+def new_secret() -> str:
+    """Return 256 random bits as text."""
+    return secrets.token_urlsafe(32)
 
 
 def digest_of(secret: str) -> bytes:
-    """What is kept of a session's cookie."""
-    return hashlib.sha256(secret.encode()).digest()
+    """Return the digest under which the session of a cookie is stored."""
+    return sha256(secret.encode()).digest()
 
 
-def begin(
+def begin_session(
     connection: Connection,
     owner: Owner,
-    settings: Settings,
+    settings: AuthSettings,
     now: datetime,
     *,
     source: str,
     agent: str,
 ) -> str:
-    """Make a session: what its cookie holds. It is always a new one, never one that was brought."""
-    secret, at = secrets.token_urlsafe(_BYTES), int(now.timestamp())
-    _clear(connection, owner, settings, at)
-    connection.execute(
-        SESSIONS.insert().values(
-            id=digest_of(secret),
-            account=owner.account,
-            subject=owner.subject,
-            name=owner.name,
-            role=owner.role,
-            source=source,
-            agent=printable(agent[:_AGENT])[:_AGENT],
-            made_at=at,
-            seen_at=at,
-            until=at + settings.session_seconds,
-        )
-    )
+    """Start a session, always with a new cookie, never with one that the browser sent.
+
+    Args:
+        connection: a transaction.
+        owner: the user.
+        settings: with the times after which a session ends.
+        now: the current time.
+        source: the network of the client.
+        agent: the ``User-Agent`` of the browser.
+
+    Returns:
+        The value of the cookie.
+    """
+    secret, at = new_secret(), int(now.timestamp())
+    agent = printable(agent[:_MAX_AGENT])[:_MAX_AGENT]
+    end = at + settings.session_seconds
+    session = Session(digest_of(secret), owner, source, agent, at, at, end)
+    accounts.add_session(connection, session, settings)
     return secret
 
 
-def go_on(connection: Connection, old: Session, owner: Owner, now: datetime) -> str:
-    """Let a session go on until its own end, as what the provider says of its owner now.
+def continue_session(connection: Connection, old: Session, owner: Owner, now: datetime) -> str:
+    """Continue a session until its original end, with the provider's current name and role.
 
-    What its cookie holds is new.
+    Returns:
+        The value of its new cookie.
     """
-    secret, at = secrets.token_urlsafe(_BYTES), int(now.timestamp())
-    connection.execute(
-        SESSIONS.update()
-        .where(SESSIONS.c.id == old.digest)
-        .values(id=digest_of(secret), name=owner.name, role=owner.role, made_at=at, seen_at=at)
-    )
+    secret = new_secret()
+    accounts.renew_session(connection, old, digest_of(secret), owner, now)
     return secret
 
 
-def find(connection: Connection, secret: str, settings: Settings, now: datetime) -> Session | None:
-    """The session of a cookie, if it still holds. Name and role are those of the account now."""
-    at = int(now.timestamp())
-    found = SESSIONS.c.id == digest_of(secret)
-    query = _sessions().where(found, _holds(settings, at), _has_owner())
-    row = connection.execute(query).first()
-    return _session(row._mapping) if row else None
+def is_use_recorded(session: Session, now: datetime) -> bool:
+    """Return True if the last use of the session was stored within the last minute."""
+    return now.timestamp() - session.seen_at < _USE_RECORDED_EACH
 
 
-def kept(connection: Connection, digest: bytes) -> Session | None:
-    """A session by what is kept of its cookie, whether it holds or not."""
-    row = connection.execute(_sessions().where(SESSIONS.c.id == digest)).first()
-    return _session(row._mapping) if row else None
+def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
+    """Return the value of a cookie; empty if there is none. Over TLS, it must have the prefix."""
+    try:
+        jar = SimpleCookie("; ".join(headers.getlist("cookie")))
+    except CookieError:
+        return ""
+    found = jar.get(_cookie_name(name, origin))
+    return found.value if found is not None and len(found.value) <= _MAX_COOKIE else ""
 
 
-def owner_of(connection: Connection, digest: bytes) -> Owner | None:
-    """Whose session it is."""
-    found = kept(connection, digest)
-    return found.owner if found else None
+def set_cookie(
+    headers: MutableHeaders, name: str, value: str, origin: Origin, seconds: int | None = None
+) -> None:
+    """Set a cookie; an empty value deletes it.
 
+    ``__Host-`` (RFC 6265bis, 4.1.3.2): Secure, and only for this host. The cookie is Lax, not
+    Strict, because the link to an alert in a mail, and the way back from a provider, need the
+    session. Changes are POST requests, with which other sites send no Lax cookie.
 
-def is_due(session: Session, now: datetime) -> bool:
-    """Whether it is time to write down that it was seen."""
-    return now.timestamp() - session.seen_at >= _NOTED_EACH
-
-
-def note_seen(connection: Connection, session: Session, now: datetime) -> None:
-    """Write down that it was seen."""
-    connection.execute(
-        SESSIONS.update()
-        .where(SESSIONS.c.id == session.digest)
-        .values(seen_at=int(now.timestamp()))
-    )
-
-
-def of_owner(
-    connection: Connection, owner: Owner, settings: Settings, now: datetime
-) -> list[Session]:
-    """Those of one person that hold, the newest first."""
-    query = _sessions().where(_owned(owner), _holds(settings, int(now.timestamp())))
-    rows = connection.execute(query.order_by(SESSIONS.c.made_at.desc(), SESSIONS.c.id))
-    return [_session(row._mapping) for row in rows]
-
-
-def end(connection: Connection, digest: bytes) -> None:
-    """Sign out."""
-    connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
-
-
-def end_all(connection: Connection, owner: Owner) -> None:
-    """Sign one person out everywhere."""
-    connection.execute(SESSIONS.delete().where(_owned(owner)))
-
-
-def _clear(connection: Connection, owner: Owner, settings: Settings, at: int) -> None:
-    """Take away what is over, and the oldest of somebody who has too many."""
-    connection.execute(SESSIONS.delete().where(~_holds(settings, at)))
-    newest = (
-        select(SESSIONS.c.id)
-        .where(_owned(owner))
-        .order_by(SESSIONS.c.made_at.desc())
-        .limit(MOST_EACH - 1)
-    )
-    connection.execute(SESSIONS.delete().where(_owned(owner), SESSIONS.c.id.not_in(newest)))
-
-
-def _sessions() -> Select[Any]:
-    # The name, too: SQLite may give the number of an account that is gone to the next one.
-    same = (SESSIONS.c.account == ACCOUNTS.c.id) & (SESSIONS.c.name == ACCOUNTS.c.name)
-    named = SESSIONS.outerjoin(ACCOUNTS, same)
-    return select(
-        SESSIONS,
-        func.coalesce(ACCOUNTS.c.name, SESSIONS.c.name).label("now_name"),
-        func.coalesce(ACCOUNTS.c.role, SESSIONS.c.role).label("now_role"),
-    ).select_from(named)
-
-
-def _has_owner() -> ColumnElement[bool]:
-    """Nobody stays signed in whose account is gone, however it went."""
-    return or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
-
-
-def _holds(settings: Settings, at: int) -> ColumnElement[bool]:
-    """Two ends: one for those who went away, one for everybody.
-
-    One whose end is further away than any session's was begun by a clock that ran ahead, and would
-    hold for as long again as that was.
+    Args:
+        headers: of the response.
+        name: without the prefix.
+        value: of the cookie.
+        origin: of the request.
+        seconds: after which the browser deletes it; None for the end of the browser's session.
     """
-    longest = at + settings.session_seconds + settings.idle_seconds
-    ends = (SESSIONS.c.until > at) & (SESSIONS.c.until <= longest)
-    return ends & (SESSIONS.c.seen_at > at - settings.idle_seconds)
+    parts = [f"{_cookie_name(name, origin)}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
+    if not value:
+        seconds = 0
+    if seconds is not None:
+        parts.append(f"Max-Age={seconds}")
+    if origin.is_secure:
+        parts.append("Secure")
+    headers.append("set-cookie", "; ".join(parts))
 
 
-def _owned(owner: Owner) -> ColumnElement[bool]:
-    if owner.account is not None:
-        return SESSIONS.c.account == owner.account
-    return SESSIONS.c.account.is_(None) & (SESSIONS.c.subject == owner.subject)
+def csrf_token(secret: str) -> str:
+    """Return the CSRF token for the secret of a cookie; empty for an empty one."""
+    return hmac.digest(secret.encode(), b"certpin csrf", "sha256").hex() if secret else ""
 
 
-def _session(row: RowMapping) -> Session:
-    owner = Owner(row["account"], row["now_name"], row["now_role"], row["subject"])
-    rest = ("source", "agent", "made_at", "seen_at", "until")
-    return Session(row["id"], owner, *(row[name] for name in rest))
+def is_csrf_token(expected: str, received: str) -> bool:
+    """Return True if the token is correct. If none is expected, every token is wrong."""
+    if not expected:
+        return False
+    # Digests, because compare_digest does not accept every text that a client may send.
+    ours, theirs = (sha256(text.encode(errors="replace")) for text in (expected, received))
+    return hmac.compare_digest(ours.digest(), theirs.digest())
+
+
+def is_same_origin(headers: Headers, own_origin: str) -> bool:
+    """Return True unless the browser reports that another origin sent the request.
+
+    A client without both headers isn't a current browser; it still needs the token.
+    """
+    if (site := headers.get("sec-fetch-site")) is not None:
+        return site == "same-origin"
+    if (origin := headers.get("origin")) is not None:
+        return origin.lower() == own_origin
+    return True
+
+
+def _cookie_name(name: str, origin: Origin) -> str:
+    """Browsers accept the prefix only over TLS; plain http is for the loopback."""
+    return f"__Host-{name}" if origin.is_secure else name

@@ -1,92 +1,176 @@
-"""Who is wrong too often has to wait, longer each time. Here for tokens; passwords: ``guesses.py``.
+"""Throttles against guessing: a source with too many failures waits, longer each time.
 
-The secret of a token has 256 random bits: this saves the work of computing hashes for nothing, so
-that it is in memory, bounded, and per process.
+``LoginThrottle`` counts wrong passwords in the database, ``TokenThrottle`` wrong tokens in memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from certpin_watch.store.accounts import (
+    FAILURES_KEPT,
+    Failures,
+    clear_failures,
+    lock_failures,
+    set_failures,
+    sweep_failures,
+)
+
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from certpin_watch.store import Store
+
 FREE_PER_SOURCE = 5  # failures before a source has to wait
-LONGEST_WAIT = 60.0  # seconds for a source
-FORGOTTEN_AFTER = 900.0  # seconds without another failure
-MOST = 10_000  # sources that are remembered
-RECORDED_PER_MINUTE = 30  # failures that are written down, so that nobody can fill the disk
+MAX_WAIT = 60.0  # seconds for a source
+FREE_PER_ACCOUNT = 20  # failures of all sources before new sources are delayed
+ACCOUNT_DELAY = 2.0  # seconds for each attempt at an account that is under attack
+MAX_SIGNED_IN = 10_000  # pairs of source and account that are remembered
+MAX_SOURCES = 10_000  # sources of wrong tokens that are remembered
+AUDITED_PER_MINUTE = 30  # failures that are audited, so that no client can fill the disk
+_SWEPT = 50  # outdated rows that are deleted at each attempt
 
 
-@dataclass
-class Failures:
-    """How many, and the moment of the last one in seconds since 1970."""
+@dataclass(frozen=True)
+class LoginDecision:
+    """What an attempt to log in has to wait for.
 
-    count: int
-    last: float
-
-
-def counted(found: Failures | None, at: float) -> int:
-    """How many of them still count.
-
-    Those of the future were counted by a clock that ran ahead: nobody waits until then.
+    ``refused_for``: no attempt is allowed for so many seconds. ``delay``: seconds before the
+    password is checked.
     """
-    if found is None or abs(at - found.last) >= FORGOTTEN_AFTER:
-        return 0
-    return found.count
+
+    refused_for: float = 0.0
+    delay: float = 0.0
 
 
-def wait_after(found: Failures | None, at: float) -> float:
-    """How many seconds a source still has to wait; 0 or less for none."""
-    over = counted(found, at) - FREE_PER_SOURCE
-    if found is None or over < 0:
-        return 0.0
-    wait: float = min(2.0**over, LONGEST_WAIT)
-    return wait - max(at - found.last, 0.0)
+class LoginThrottle:
+    """Counts attempts to log in, by source and by account.
 
+    A source with too many failures has to wait. An account is never locked, because an attacker
+    could then lock it: while it is under attack, attempts from sources without a successful login
+    are delayed, and users at a known source are not.
 
-class Recorded:
-    """How many failures of a minute are written down: nobody can fill the disk with them."""
+    The counters are in the database, so that several processes don't allow more guesses than one.
+    An attempt counts as a failure when it begins, until it succeeds: otherwise parallel attempts
+    would count as one. Rows have digests of sources and names, for a quarter of an hour; how many
+    there are is limited by how many passwords can be hashed in that time. The sources of successful
+    logins are in memory, bounded, for each process.
 
-    def __init__(self) -> None:
-        self._minute = Failures(0, 0.0)
+    Threads may share it. Each method that uses the database raises ``StoreError`` if it is
+    unavailable: then no user can log in.
+    """
 
-    def is_recorded(self, now: datetime) -> bool:
-        """Whether this one is."""
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._signed_in: OrderedDict[bytes, None] = OrderedDict()
+        self._audit_limit = AuditLimit()
+        self._lock = threading.Lock()
+
+    def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
+        """Decide about an attempt before its password is checked, and count it as a failure."""
         at = now.timestamp()
-        if not 0 <= at - self._minute.last < 60:
-            self._minute = Failures(0, at)
-        self._minute.count += 1
-        return self._minute.count <= RECORDED_PER_MINUTE
+        with self._store.write() as connection:
+            sweep_failures(connection, at, _SWEPT)
+        source_key, account_key = _key("source", source), _key("account", account)
+        with self._store.write() as connection:
+            failures = lock_failures(connection, source_key, at)
+            if (wait := wait_after(failures, at)) > 0:
+                return LoginDecision(refused_for=wait)
+            set_failures(connection, source_key, Failures(counted(failures, at) + 1, at))
+            before = counted(lock_failures(connection, account_key, at), at)
+            set_failures(connection, account_key, Failures(before + 1, at))
+        with self._lock:
+            is_new = _key(source, account) not in self._signed_in
+        return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
+
+    def failed(self, source: str, account: str, now: datetime) -> bool:
+        """Record that the password was wrong. Return True if the failure is to be audited."""
+        with self._lock:
+            self._signed_in.pop(_key(source, account), None)
+            return self._audit_limit.allows(now)
+
+    def succeeded(self, source: str, account: str) -> None:
+        """Record that the password was correct: the attempt no longer counts as a failure."""
+        with self._store.write() as connection:
+            clear_failures(connection, _key("source", source), _key("account", account))
+        with self._lock:
+            self._signed_in[_key(source, account)] = None
+            while len(self._signed_in) > MAX_SIGNED_IN:
+                self._signed_in.popitem(last=False)
 
 
-class Throttle:
-    """Counts failures by source. Threads may share it."""
+class TokenThrottle:
+    """Counts wrong tokens by source, in memory. Threads may share it.
+
+    The secret of a token has 256 random bits. So the throttle only saves the work of hashing, and
+    needs no exact count over all processes.
+    """
 
     def __init__(self) -> None:
         self._sources: OrderedDict[str, Failures] = OrderedDict()
-        self._recorded = Recorded()
+        self._audit_limit = AuditLimit()
         self._lock = threading.Lock()
 
     def wait(self, source: str, now: datetime) -> float:
-        """Before a secret is looked at: how many seconds there are to wait, if any."""
+        """Return how many seconds the source has to wait before its token is checked."""
         with self._lock:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 
     def failed(self, source: str, now: datetime) -> bool:
-        """After a wrong one. Whether it shall be written down."""
+        """Record that the token was wrong. Return True if the failure is to be audited."""
         at = now.timestamp()
         with self._lock:
             self._sources[source] = Failures(counted(self._sources.get(source), at) + 1, at)
             self._sources.move_to_end(source)
-            while len(self._sources) > MOST:
+            while len(self._sources) > MAX_SOURCES:
                 self._sources.popitem(last=False)
-            return self._recorded.is_recorded(now)
+            return self._audit_limit.allows(now)
 
     def succeeded(self, source: str) -> None:
-        """After the right one."""
+        """Record that the token was correct: the source's failures are forgotten."""
         with self._lock:
             self._sources.pop(source, None)
+
+
+class AuditLimit:
+    """Limits how many failures are audited in a minute. NOT safe for threads by itself."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = 0.0
+
+    def allows(self, now: datetime) -> bool:
+        """Count a failure, and return True if it is to be audited."""
+        at = now.timestamp()
+        if not 0 <= at - self._since < 60:
+            self._count, self._since = 0, at
+        self._count += 1
+        return self._count <= AUDITED_PER_MINUTE
+
+
+def counted(failures: Failures | None, at: float) -> int:
+    """Return how many failures still count at the given time.
+
+    Failures from the future were counted while the clock ran ahead: no client waits until then.
+    """
+    if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
+        return 0
+    return failures.count
+
+
+def wait_after(failures: Failures | None, at: float) -> float:
+    """Return how many seconds a source has to wait; 0 or less if it doesn't have to."""
+    over = counted(failures, at) - FREE_PER_SOURCE
+    if failures is None or over < 0:
+        return 0.0
+    wait: float = min(2.0**over, MAX_WAIT)
+    return wait - max(at - failures.last, 0.0)
+
+
+def _key(*parts: str) -> bytes:
+    """Return a digest of names that clients choose, so that stored names have a fixed size."""
+    return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

@@ -1,21 +1,22 @@
-"""Tokens: credentials of programs, ``certpin_ID_SECRET``.
+"""Tokens of programs: how they are made, and how a secret is verified.
 
-The ID is found in the database, and the secret is compared by Argon2. ``token_text`` has the form.
+``permissions`` defines the text of a token, ``store.tokens`` has the statements. The ID is looked
+up, and the secret is compared with Argon2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import secrets
+import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING
-
-from sqlalchemy import select
 
 from certpin.errors import ConfigError, InputError
 from certpin_watch.auth import passwords
-from certpin_watch.auth.roles import SCOPES, location_of
-from certpin_watch.auth.token_text import new_token, token_text
 from certpin_watch.locations import check_location
-from certpin_watch.store.tables.service import TOKENS
+from certpin_watch.permissions import SCOPES, location_of, new_token, token_text
+from certpin_watch.store.tokens import Token, add_token
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,37 +24,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_LONGEST_NAME = 80
+MAX_VERIFIED = 1024  # tokens that are remembered
+VERIFIED_SECONDS = 900.0
+_MAX_NAME = 80  # characters
 
 
-@dataclass(frozen=True)
-class Token:
-    """What is kept of a token. Moments are seconds since 1970; the secret is not in it."""
-
-    id: str
-    name: str
-    scopes: frozenset[str]
-    made_by: str
-    made_at: int
-    until: int | None
-    used_at: int | None
-    revoked_at: int | None
-
-    @property
-    def location(self) -> str:
-        """The location that it is for, if it is a worker's; else empty."""
-        return location_of(self.scopes)
-
-    def is_valid(self, now: datetime) -> bool:
-        """Whether it was neither revoked nor past its end."""
-        ended = self.until is not None and self.until <= now.timestamp()
-        return self.revoked_at is None and not ended
-
-
-_COLUMNS = tuple(TOKENS.c[name] for name in Token.__dataclass_fields__)
-
-
-def make(
+def make_token(
     connection: Connection,
     name: str,
     scopes: Collection[str],
@@ -62,63 +38,78 @@ def make(
     now: datetime,
     until: datetime | None = None,
 ) -> tuple[str, str]:
-    """Make a token: its id, and the whole of it, which nobody can show again.
+    """Create a token.
 
-    Raises ``InputError``.
+    Args:
+        connection: a transaction.
+        name: what it is for.
+        scopes: some of ``SCOPES``, or the only scope of a worker.
+        by: the user who creates it.
+        now: the current time.
+        until: when it expires; never, if it is None.
+
+    Returns:
+        Its ID, and its text, which can't be shown again.
+
+    Raises:
+        InputError: the name or the scopes are invalid.
     """
-    _refuse(name, scopes)
+    _check(name, scopes)
     token_id, secret = new_token()
-    row = {
-        "id": token_id,
-        "name": name,
-        "secret": passwords.TOKENS.hash(secret),
-        "scopes": " ".join(sorted(scopes)),
-        "made_by": by,
-        "made_at": int(now.timestamp()),
-        "until": None if until is None else int(until.timestamp()),
-    }
-    connection.execute(TOKENS.insert().values(row))
+    token = Token(
+        id=token_id,
+        name=name,
+        secret=passwords.TOKEN_HASHER.hash(secret),
+        scopes=frozenset(scopes),
+        made_by=by,
+        made_at=int(now.timestamp()),
+        until=None if until is None else int(until.timestamp()),
+    )
+    add_token(connection, token)
     return token_id, token_text(token_id, secret)
 
 
-def find(connection: Connection, token_id: str) -> tuple[Token, str] | None:
-    """The token of that id, and Argon2's text of its secret."""
-    query = select(*_COLUMNS, TOKENS.c.secret).where(TOKENS.c.id == token_id)
-    row = connection.execute(query).first()
-    return (_token(row[:-1]), row[-1]) if row else None
+class VerifiedTokens:
+    """A bounded cache of tokens whose secret matched, so that a scrape seldom computes Argon2.
+
+    It contains keyed digests, no secrets; the key is made when the process starts. The token's row
+    is read at each use nevertheless, so a revoked token is refused at once. Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def is_known(self, token: Token, secret: str, now: datetime) -> bool:
+        """Return True if this secret matched lately. Quick."""
+        with self._lock:
+            return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
+
+    def verify(self, token: Token, secret: str, now: datetime) -> bool:
+        """Return True if it is the secret of the token, and remember it. Slow."""
+        if not passwords.TOKEN_HASHER.matches(token.secret, secret):
+            return False
+        digest = self._digest(token, secret)
+        with self._lock:
+            self._until[digest] = now.timestamp() + VERIFIED_SECONDS
+            self._until.move_to_end(digest)
+            while len(self._until) > MAX_VERIFIED:
+                self._until.popitem(last=False)
+        return True
+
+    def _digest(self, token: Token, secret: str) -> bytes:
+        """Return the key of the cache. An entry is void when the hash in the database changes.
+
+        Clients can't choose digests, so the time of a look-up says nothing about them.
+        """
+        return hashlib.blake2b(f"{token.secret}\0{secret}".encode(), key=self._key).digest()
 
 
-def every(connection: Connection) -> list[Token]:
-    """All tokens, the newest first; those that were revoked, too."""
-    rows = connection.execute(select(*_COLUMNS).order_by(TOKENS.c.made_at.desc(), TOKENS.c.id))
-    return [_token(tuple(row)) for row in rows]
-
-
-def revoke(connection: Connection, token_id: str, now: datetime) -> None:
-    """End a token, from its next use on. Raises ``InputError`` where there is none to end."""
-    done = connection.execute(
-        TOKENS.update()
-        .where(TOKENS.c.id == token_id, TOKENS.c.revoked_at.is_(None))
-        .values(revoked_at=int(now.timestamp()))
-    )
-    if not done.rowcount:
+def _check(name: str, scopes: Collection[str]) -> None:
+    if not name or len(name) > _MAX_NAME or not name.isprintable():
         raise InputError(
-            f"there is no token {token_id[:80]!r} that could be revoked",
-            fix="certpin watch token list",
-        )
-
-
-def note_use(connection: Connection, token_id: str, now: datetime) -> None:
-    """Remember when it was last used."""
-    connection.execute(
-        TOKENS.update().where(TOKENS.c.id == token_id).values(used_at=int(now.timestamp()))
-    )
-
-
-def _refuse(name: str, scopes: Collection[str]) -> None:
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InputError(
-            "a token needs a name that can be read", fix=f"{_LONGEST_NAME} characters at most"
+            "a token needs a printable name", fix=f"use {_MAX_NAME} characters at most"
         )
     if location := location_of(frozenset(scopes)):
         try:
@@ -126,9 +117,4 @@ def _refuse(name: str, scopes: Collection[str]) -> None:
         except ConfigError as exc:
             raise InputError(exc.problem, fix=exc.fix) from exc
     elif not scopes or set(scopes) - set(SCOPES):
-        raise InputError("a token needs scopes that exist", fix=f"take of {', '.join(SCOPES)}")
-
-
-def _token(row: tuple[object, ...]) -> Token:
-    fields = dict(zip(Token.__dataclass_fields__, row, strict=True))
-    return Token(**{**fields, "scopes": frozenset(str(fields["scopes"]).split())})  # type: ignore[arg-type]  # the columns are those fields
+        raise InputError("a token needs valid scopes", fix=f"use some of {', '.join(SCOPES)}")

@@ -58,13 +58,13 @@ def silence(
     Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no watch has run
     on. 3: the database is away, busy, or its disk full.
     """
-    from certpin_watch.cli.user import by_hand
+    from certpin_watch.cli.user import local_actor
 
     require_database(watch.store)
     if end is not None:
         ctx.exit(_end(watch, end, as_json=as_json))
     if rule or host or why:
-        person = who or by_hand().name.removeprefix("cli:")
+        person = who or local_actor().name.removeprefix("cli:")
         found = [_begin(watch, (rule, host, person, why), length)]
     else:
         found = _list(watch)
@@ -83,8 +83,8 @@ def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silen
     from certpin_watch.alerts.known import doubt
     from certpin_watch.alerts.quiet import Silence
     from certpin_watch.alerts.silences import silence as begin
-    from certpin_watch.auth.audit import audit
-    from certpin_watch.cli.user import by_hand
+    from certpin_watch.cli.user import local_actor
+    from certpin_watch.store.audit import audit
 
     rule, host, who, why = words
     host = host.lower().rstrip(".")
@@ -99,20 +99,20 @@ def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silen
     with watch.store.write() as connection:
         made = begin(connection, wanted, watch.settings.alerts)
         about = f"{made.id}: {rule or 'every rule'} at {host or 'every host'}"
-        audit(connection, by_hand(), "silence.made", about, at=now)
+        audit(connection, local_actor(), "silence.made", about, at=now)
     return made
 
 
 def _end(watch: Watch, number: int, *, as_json: bool) -> int:
     from certpin_watch.alerts.silences import end_silence
-    from certpin_watch.auth.audit import audit
-    from certpin_watch.cli.user import by_hand
+    from certpin_watch.cli.user import local_actor
+    from certpin_watch.store.audit import audit
 
     now = watch.clock()
     with watch.store.write() as connection:
         ended = end_silence(connection, number, int(now.timestamp()))
         if ended:
-            audit(connection, by_hand(), "silence.ended", str(number), at=now)
+            audit(connection, local_actor(), "silence.ended", str(number), at=now)
     if as_json:
         print_json({"ended": ended})
     else:

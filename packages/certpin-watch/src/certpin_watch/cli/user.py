@@ -1,4 +1,4 @@
-"""``certpin watch user``: who signs in with a name and a password."""
+"""``certpin watch user``: accounts of users who sign in with a password."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ from certpin.cli.reply import print_done, print_json
 from certpin_watch.cli.options import store_options, watch_options
 
 if TYPE_CHECKING:
-    from certpin_watch.auth.visitor import Visitor
     from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
+    from certpin_watch.store.audit import Actor
 
 _ROLES = ("viewer", "operator", "admin")
-_MOST = 4096  # bytes of standard input that are read for a password
+_MAX_LINE = 4096  # bytes of standard input that are read for a password
 
 role_option = click.option(
     "--role",
     type=click.Choice(_ROLES),
     default="viewer",
     show_default=True,
-    help="A viewer sees, an operator silences alerts, an admin makes tokens and reads the record.",
+    help="A viewer reads; an operator also silences alerts; an admin also manages tokens and reads "
+    "the audit log.",
 )
 
 
 @click.group(cls=Group)
 def user() -> None:
-    """Manage the accounts of people who sign in with a password.
+    """Manage the accounts of users who sign in with a password.
 
     \b
     certpin watch user add anna --role admin
     certpin watch user list
 
     The command asks for the password, or reads it from standard input. It is never an argument,
-    because every process of the machine can see those. Each change signs the account out
-    everywhere.
+    because every process on the machine can read those. Each change ends all sessions of the
+    account.
     """  # noqa: D301  # click reads the \b itself
 
 
@@ -50,51 +51,53 @@ def user() -> None:
 @watch_options
 @json_option
 def add(watch: Watch, name: str, role: str, as_json: bool) -> None:
-    """Make an account."""
+    """Create an account."""
     from certpin.pins import utc_now
-    from certpin_watch.auth import accounts
-    from certpin_watch.auth.audit import audit
+    from certpin_watch.auth.passwords import hash_new_password
     from certpin_watch.store import prepare
+    from certpin_watch.store.accounts import add_account
+    from certpin_watch.store.audit import audit
 
     prepare(watch.store)
-    hashed = accounts.hash_new(_password(name), name, watch.settings.public_url)
+    hashed = hash_new_password(_read_password(name), name, watch.settings.public_url)
     now = utc_now()
     with watch.store.write() as connection:
-        accounts.add(connection, name, role, hashed, now)
-        audit(connection, by_hand(), "account.made", f"{name}: {role}", at=now)
-    print_done({"name": name, "role": role}, f"{name} can sign in, as {role}.", as_json=as_json)
+        add_account(connection, name, role, hashed, now)
+        audit(connection, local_actor(), "account.made", f"{name}: {role}", at=now)
+    text = f"{name} can sign in, with the role {role}."
+    print_done({"name": name, "role": role}, text, as_json=as_json)
 
 
 @user.command("list")
 @store_options
 @json_option
-def show(store: Store, as_json: bool) -> None:
-    """Show who has an account."""
-    from certpin_watch.auth import accounts
+def list_accounts(store: Store, as_json: bool) -> None:
+    """List the accounts."""
     from certpin_watch.store import prepare
+    from certpin_watch.store.accounts import all_accounts
 
     prepare(store)
     with store.read() as connection:
-        found = accounts.everyone(connection)
+        accounts = all_accounts(connection)
     if as_json:
         print_json(
             {
                 "users": [
                     {
-                        "name": each.name,
-                        "role": each.role,
-                        "last_login": shown(each.login_at) or None,
+                        "name": account.name,
+                        "role": account.role,
+                        "last_login": time_text(account.login_at) or None,
                     }
-                    for each in found
+                    for account in accounts
                 ]
             }
         )
         return
-    for each in found:
-        last = shown(each.login_at) or "never"
-        click.echo(f"{each.name:24}  {each.role:8}  last signed in: {last}")
-    if not found:
-        click.echo("Nobody has an account.")
+    for account in accounts:
+        last = time_text(account.login_at) or "never"
+        click.echo(f"{account.name:24}  {account.role:8}  last signed in: {last}")
+    if not accounts:
+        click.echo("There are no accounts.")
 
 
 @user.command("remove")
@@ -102,17 +105,18 @@ def show(store: Store, as_json: bool) -> None:
 @store_options
 @json_option
 def remove(store: Store, name: str, as_json: bool) -> None:
-    """Take an account away, and sign it out everywhere."""
+    """Delete an account, and end its sessions."""
     from certpin.pins import utc_now
-    from certpin_watch.auth import accounts
-    from certpin_watch.auth.audit import audit
     from certpin_watch.store import prepare
+    from certpin_watch.store.accounts import remove_account
+    from certpin_watch.store.audit import audit
 
     prepare(store)
     with store.write() as connection:
-        accounts.remove(connection, name)
-        audit(connection, by_hand(), "account.removed", name, at=utc_now())
-    print_done({"name": name}, f"{name} is gone, and signed out everywhere.", as_json=as_json)
+        remove_account(connection, name)
+        audit(connection, local_actor(), "account.removed", name, at=utc_now())
+    text = f"The account {name} is deleted, and its sessions have ended."
+    print_done({"name": name}, text, as_json=as_json)
 
 
 @user.command("password")
@@ -120,19 +124,20 @@ def remove(store: Store, name: str, as_json: bool) -> None:
 @watch_options
 @json_option
 def password(watch: Watch, name: str, as_json: bool) -> None:
-    """Set another password, and sign the account out everywhere."""
+    """Set another password, and end all sessions of the account."""
     from certpin.pins import utc_now
-    from certpin_watch.auth import accounts
-    from certpin_watch.auth.audit import audit
+    from certpin_watch.auth.passwords import hash_new_password
     from certpin_watch.store import prepare
+    from certpin_watch.store.accounts import set_password
+    from certpin_watch.store.audit import audit
 
     prepare(watch.store)
-    hashed = accounts.hash_new(_password(name), name, watch.settings.public_url)
+    hashed = hash_new_password(_read_password(name), name, watch.settings.public_url)
     now = utc_now()
     with watch.store.write() as connection:
-        accounts.set_password(connection, name, hashed, now)
-        audit(connection, by_hand(), "account.password", name, at=now)
-    text = f"{name} has another password, and is signed out everywhere."
+        set_password(connection, name, hashed, now)
+        audit(connection, local_actor(), "account.password", name, at=now)
+    text = f"{name} has another password, and all sessions have ended."
     print_done({"name": name}, text, as_json=as_json)
 
 
@@ -142,45 +147,45 @@ def password(watch: Watch, name: str, as_json: bool) -> None:
 @store_options
 @json_option
 def change_role(store: Store, name: str, role: str, as_json: bool) -> None:
-    """Change what an account may do, and sign it out everywhere."""
+    """Change the role of an account, and end its sessions."""
     from certpin.pins import utc_now
-    from certpin_watch.auth import accounts
-    from certpin_watch.auth.audit import audit
     from certpin_watch.store import prepare
+    from certpin_watch.store.accounts import set_role
+    from certpin_watch.store.audit import audit
 
     prepare(store)
     with store.write() as connection:
-        accounts.set_role(connection, name, role)
-        audit(connection, by_hand(), "account.role", f"{name}: {role}", at=utc_now())
-    text = f"{name} is {role} now, and signed out everywhere."
+        set_role(connection, name, role)
+        audit(connection, local_actor(), "account.role", f"{name}: {role}", at=utc_now())
+    text = f"{name} has the role {role}, and all sessions have ended."
     print_done({"name": name, "role": role}, text, as_json=as_json)
 
 
-def by_hand() -> Visitor:
-    """Who stands in the record for what is done on the machine itself."""
+def local_actor() -> Actor:
+    """Return the actor for the audit log: the user of this machine who runs the command."""
     import getpass
 
-    from certpin_watch.auth.audit import somebody
+    from certpin_watch.store.audit import Actor
 
     try:
-        return somebody(f"cli:{getpass.getuser()}")
-    except (OSError, KeyError):  # a container whose user has no name
-        return somebody("cli:")
+        return Actor(f"cli:{getpass.getuser()}")
+    except (OSError, KeyError):  # in a container, the user may have no name
+        return Actor("cli:")
 
 
-def shown(seconds: int | None) -> str:
-    """A moment for people and JSON; empty for none."""
+def time_text(seconds: int | None) -> str:
+    """Return a time for users and JSON, in UTC; empty for None."""
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _password(name: str) -> str:
-    """Asked for on a terminal; elsewhere the first line of standard input."""
+def _read_password(name: str) -> str:
+    """Ask for it on a terminal; otherwise read the first line of standard input."""
     if sys.stdin.isatty():
         text: str = click.prompt(
             f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True
         )
         return text
-    data = sys.stdin.buffer.readline(_MOST)
+    data = sys.stdin.buffer.readline(_MAX_LINE)
     try:
         return data.decode().rstrip("\r\n")
     except UnicodeDecodeError as exc:

@@ -164,11 +164,11 @@ def read_token(source: str, key: str) -> str:
         ConfigError: the source can't be read, or has no token. The error doesn't contain its text.
     """
     from certpin.errors import ConfigError
-    from certpin_watch.auth import token_text
+    from certpin_watch.permissions import parse_token
     from certpin_watch.secret import resolve
 
     text = resolve(source, key).reveal()
-    if token_text.parse(text) is None:
+    if parse_token(text) is None:
         raise ConfigError(
             "this is no token of the service: letters are missing, or it is something else",
             key=key,

@@ -14,9 +14,9 @@ from certpin_watch.alerts.known import doubt, rule_names
 from certpin_watch.alerts.quiet import Silence
 from certpin_watch.alerts.rules import RULES as OF_REPORTS
 from certpin_watch.alerts.silences import end_silence, silence
-from certpin_watch.auth.audit import audit
 from certpin_watch.html.words import started
 from certpin_watch.monitor.rules import RULES as OF_PROBES
+from certpin_watch.store.audit import audit
 from certpin_watch.store.queries import alerts as facts
 from certpin_watch.store.queries import sightings
 from certpin_watch.store.queries.failures import ChainCount

@@ -13,14 +13,13 @@ from starlette.routing import BaseRoute, Route, Router
 
 from certpin_watch import telemetry
 from certpin_watch.api import routes as api
-from certpin_watch.auth import routes as access
+from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
-from certpin_watch.auth.refusal import problem
-from certpin_watch.auth.require import require
-from certpin_watch.auth.roles import ANYONE, READ, SILENCE
+from certpin_watch.auth.require import problem, require
 from certpin_watch.health import HEALTHZ, READYZ, health_routes
 from certpin_watch.html.render import static
 from certpin_watch.metrics import exporter as metrics
+from certpin_watch.permissions import ANYONE, READ, SILENCE
 from certpin_watch.web import about, alerts, failures, hosts, live, pin_sets
 from certpin_watch.web.request import endpoint
 

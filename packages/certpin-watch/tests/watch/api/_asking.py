@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from certpin_watch.api.openapi import BASE
 from certpin_watch.api.routes import routes
-from certpin_watch.auth.roles import READ
-from certpin_watch.auth.visitor import Visitor
+from certpin_watch.auth.identity import Identity
+from certpin_watch.permissions import READ
 from tests.watch.store.queries import _world as world
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ TOKEN = {"Authorization": "Bearer good"}
 class As:
     """Who brings the token is this visitor; all others are nobody."""
 
-    def __init__(self, app: ASGIApp, visitor: Visitor) -> None:
+    def __init__(self, app: ASGIApp, visitor: Identity) -> None:
         self.app, self.visitor = app, visitor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = Headers(scope=scope).get("authorization") == TOKEN["Authorization"]
-        scope.setdefault("state", {})["visitor"] = self.visitor if known else Visitor()
+        scope.setdefault("state", {})["visitor"] = self.visitor if known else Identity()
         await self.app(scope, receive, send)
 
 
 def app(store: Store, *scopes: str) -> Starlette:
-    visitor = Visitor("token", "test", frozenset(scopes or {READ}))
+    visitor = Identity("test", kind="token", scopes=frozenset(scopes or {READ}))
     middleware = [Middleware(As, visitor=visitor)]
     return Starlette(routes=routes(world.watch(store)), middleware=middleware)
 

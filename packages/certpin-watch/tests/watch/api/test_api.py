@@ -14,7 +14,7 @@ from certpin_watch.api.actions import ACTIONS
 from certpin_watch.api.openapi import BASE
 from certpin_watch.api.protocol import cursor_of
 from certpin_watch.api.resources import RESOURCES
-from certpin_watch.auth.roles import WORKER_PATHS
+from certpin_watch.permissions import WORKER_PATHS
 from certpin_watch.store.queries import reports
 from tests.watch.api._asking import TOKEN, Api, app
 from tests.watch.store.queries import _world as world

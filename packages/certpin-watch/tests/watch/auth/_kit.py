@@ -13,12 +13,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from certpin_watch.auth import accounts, tokens
 from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.auth.pages import routes
+from certpin_watch.auth.passwords import hash_new_password
 from certpin_watch.auth.require import Guarded, require
-from certpin_watch.auth.routes import routes
+from certpin_watch.auth.tokens import make_token
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.store.accounts import add_account
 from certpin_watch.store.tables.service import AUDIT
 
 if TYPE_CHECKING:
@@ -82,13 +84,13 @@ class House:
         return House(self.store, self.clock, ServiceSettings(**settings))
 
     def add(self, name: str, role: str = "viewer", password: str = PASSWORD) -> None:
-        hashed = accounts.hash_new(password, name)
+        hashed = hash_new_password(password, name)
         with self.store.write() as connection:
-            accounts.add(connection, name, role, hashed, self.clock())
+            add_account(connection, name, role, hashed, self.clock())
 
     def token(self, *scopes: str, **more: Any) -> str:
         with self.store.write() as connection:
-            made = tokens.make(connection, "test", scopes, by="test", now=self.clock(), **more)
+            made = make_token(connection, "test", scopes, by="test", now=self.clock(), **more)
         return made[1]
 
     def browser(

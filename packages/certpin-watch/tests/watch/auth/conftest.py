@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let hashes cost nothing."""
-    monkeypatch.setattr(passwords, "PASSWORDS", passwords.Hasher(CHEAPEST))
-    monkeypatch.setattr(passwords, "TOKENS", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(passwords, "TOKEN_HASHER", passwords.Hasher(CHEAPEST))
 
 
 @pytest.fixture

@@ -13,19 +13,18 @@ from argon2.profiles import RFC_9106_LOW_MEMORY
 from sqlalchemy import func, select
 
 from certpin.errors import InputError
-from certpin_watch.auth import accounts, guesses, passwords, throttle
-from certpin_watch.auth.door import door_of
-from certpin_watch.auth.guesses import Guesses
-from certpin_watch.auth.origin import Origin
-from certpin_watch.auth.signing_in import Try
-from certpin_watch.auth.signing_in import sign_in as try_to_sign_in
-from certpin_watch.auth.throttle import Recorded, Throttle
-from certpin_watch.auth.visitor import Visitor
+from certpin_watch.auth import passwords, throttle
+from certpin_watch.auth.identity import Identity
+from certpin_watch.auth.login import PasswordLogin, log_in
+from certpin_watch.auth.state import auth_state
+from certpin_watch.auth.throttle import AuditLimit, LoginThrottle, TokenThrottle
+from certpin_watch.origin import Origin
+from certpin_watch.store.accounts import FAILURES_KEPT, Failures, remove_account
 from certpin_watch.store.tables.service import ACCOUNTS, GUESSES
 from tests.watch.auth._kit import PASSWORD, House, sign_in
 
 if TYPE_CHECKING:
-    from certpin_watch.auth.signing_in import Result
+    from certpin_watch.auth.login import LoginResult
     from certpin_watch.store import Store
 
 WRONG = "five words of a guesser"
@@ -37,9 +36,12 @@ def _kept(house: House) -> str:
 
 
 def test_passwords_are_hashed_as_rfc_9106_recommends() -> None:
-    real = passwords.Hasher(passwords._PASSWORDS)
+    real = passwords.Hasher(passwords.PASSWORD_PARAMETERS)
     assert extract_parameters(real.hash(PASSWORD)) == RFC_9106_LOW_MEMORY
-    assert extract_parameters(passwords.Hasher(passwords._TOKENS).hash("x")).memory_cost == 8192
+    assert (
+        extract_parameters(passwords.Hasher(passwords.TOKEN_PARAMETERS).hash("x")).memory_cost
+        == 8192
+    )
 
 
 def test_a_password_of_other_parameters_is_hashed_anew_when_it_is_used(
@@ -49,11 +51,11 @@ def test_a_password_of_other_parameters_is_hashed_anew_when_it_is_used(
     before = _kept(house)
     sign_in(house.browser(), "anna")
     assert _kept(house) == before
-    monkeypatch.setattr(passwords, "PASSWORDS", passwords.Hasher(passwords._TOKENS))
+    monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(passwords.TOKEN_PARAMETERS))
     sign_in(house.browser(), "anna", WRONG)
     assert _kept(house) == before
     assert sign_in(house.browser(), "anna").status_code == 303
-    assert extract_parameters(_kept(house)) == passwords._TOKENS
+    assert extract_parameters(_kept(house)) == passwords.TOKEN_PARAMETERS
     assert sign_in(house.browser(), "anna").status_code == 303
 
 
@@ -86,7 +88,7 @@ def test_a_stranger_costs_as_much_as_somebody(
 )
 def test_a_weak_password_is_refused_without_being_told(password: str) -> None:
     with pytest.raises(InputError) as caught:
-        accounts.hash_new(password, "anna-anna-anna", "https://pins.bank.example/")
+        passwords.hash_new_password(password, "anna-anna-anna", "https://pins.bank.example/")
     assert password not in str(caught.value)
 
 
@@ -106,7 +108,7 @@ def test_a_name_is_taken_once(house: House) -> None:
     with pytest.raises(InputError, match="already"):
         house.add("anna", "admin")
     with house.store.write() as connection, pytest.raises(InputError, match="no account"):
-        accounts.remove(connection, "bert")
+        remove_account(connection, "bert")
 
 
 def test_a_source_that_guesses_waits_and_nobody_else_does(house: House) -> None:
@@ -120,30 +122,30 @@ def test_a_source_that_guesses_waits_and_nobody_else_does(house: House) -> None:
         sign_in(elsewhere.browser("https://watch.example", address="192.0.2.9"), "anna").status_code
         == 303
     )
-    house.clock.move(seconds=throttle.LONGEST_WAIT)
+    house.clock.move(seconds=throttle.MAX_WAIT)
     assert sign_in(house.browser(), "anna").status_code == 303
 
 
 def test_strangers_slow_an_account_down_and_lock_nobody_out(house: House) -> None:
-    now, guessed = house.clock(), Guesses(house.store)
+    now, guessed = house.clock(), LoginThrottle(house.store)
     guessed.succeeded("192.0.2.1/32", "anna")
-    for number in range(guesses.FREE_PER_ACCOUNT):
+    for number in range(throttle.FREE_PER_ACCOUNT):
         guessed.begin(f"203.0.113.{number}/32", "anna", now)
-    assert guessed.begin("198.51.100.1/32", "anna", now).delay == guesses.ACCOUNT_WAIT
+    assert guessed.begin("198.51.100.1/32", "anna", now).delay == throttle.ACCOUNT_DELAY
     assert guessed.begin("198.51.100.1/32", "anna", now).refused_for == 0
-    assert guessed.begin("192.0.2.1/32", "anna", now) == guesses.Judgement()
-    assert guessed.begin("198.51.100.1/32", "bert", now) == guesses.Judgement()
+    assert guessed.begin("192.0.2.1/32", "anna", now) == throttle.LoginDecision()
+    assert guessed.begin("198.51.100.1/32", "bert", now) == throttle.LoginDecision()
 
 
 def test_after_the_clock_was_set_back_nobody_waits_until_it_is_then_again() -> None:
-    at, failed = 1_800_000_000.0, throttle.Failures(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
+    at, failed = 1_800_000_000.0, Failures(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
     now, soon, later = (throttle.wait_after(failed, at - back) for back in (0, 600, 1200))
     assert now == soon == 2.0**throttle.FREE_PER_SOURCE
     assert later == 0
 
 
 def test_several_services_give_nobody_more_guesses_than_one(store: Store) -> None:
-    now, services = datetime.now(UTC), [Guesses(store), Guesses(store)]
+    now, services = datetime.now(UTC), [LoginThrottle(store), LoginThrottle(store)]
     with ThreadPoolExecutor(8) as pool:
         tries = [
             pool.submit(services[number % 2].begin, "203.0.113.1/32", "anna", now)
@@ -151,7 +153,7 @@ def test_several_services_give_nobody_more_guesses_than_one(store: Store) -> Non
         ]
     judged = [each.result() for each in tries]
     assert sum(not each.refused_for for each in judged) == throttle.FREE_PER_SOURCE
-    later = now + timedelta(seconds=throttle.LONGEST_WAIT)
+    later = now + timedelta(seconds=throttle.MAX_WAIT)
     judged = [each.begin("203.0.113.1/32", "anna", later) for each in services]
     assert [bool(each.refused_for) for each in judged] == [False, True]
     services[0].succeeded("203.0.113.1/32", "anna")
@@ -159,15 +161,15 @@ def test_several_services_give_nobody_more_guesses_than_one(store: Store) -> Non
 
 
 def test_guesses_are_bounded_and_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (throttle, guesses):
-        monkeypatch.setattr(module, "MOST", 10)
-    guessed, programs = Guesses(house.store), Throttle()
+    monkeypatch.setattr(throttle, "MAX_SOURCES", 10)
+    monkeypatch.setattr(throttle, "MAX_SIGNED_IN", 10)
+    guessed, programs = LoginThrottle(house.store), TokenThrottle()
     for number in range(30):
         programs.failed(str(number), house.clock())
         guessed.begin(str(number), str(number), house.clock())
         guessed.succeeded(f"other {number}", str(number))
-    assert len(programs._sources) == len(guessed._known) == 10
-    house.clock.move(seconds=throttle.FORGOTTEN_AFTER + 1)
+    assert len(programs._sources) == len(guessed._signed_in) == 10
+    house.clock.move(seconds=FAILURES_KEPT + 1)
     for _ in range(2):
         guessed.begin("1", "anna", house.clock())
     with house.store.read() as connection:
@@ -175,46 +177,46 @@ def test_guesses_are_bounded_and_forgotten(house: House, monkeypatch: pytest.Mon
 
 
 def test_so_many_failures_are_written_down_in_a_minute_and_no_more(house: House) -> None:
-    recorded = Recorded()
-    written = [recorded.is_recorded(house.clock()) for _ in range(100)]
-    assert sum(written) == throttle.RECORDED_PER_MINUTE
+    recorded = AuditLimit()
+    written = [recorded.allows(house.clock()) for _ in range(100)]
+    assert sum(written) == throttle.AUDITED_PER_MINUTE
     house.clock.move(minutes=1)
-    assert recorded.is_recorded(house.clock())
+    assert recorded.allows(house.clock())
 
 
 def test_tries_that_wait_are_bounded(house: House) -> None:
-    door, slept = door_of(house.watch), []
+    state, slept = auth_state(house.watch), []
     origin = Origin("http", "127.0.0.1", None, forwarded=False)
-    for number in range(guesses.FREE_PER_ACCOUNT):
-        door.logins.begin(str(number), "anna", house.clock())
+    for number in range(throttle.FREE_PER_ACCOUNT):
+        state.logins.begin(str(number), "anna", house.clock())
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    def attempt() -> Result:
-        tried = Try("anna", WRONG, origin, "")
-        return asyncio.run(try_to_sign_in(door, tried, Visitor(), house.clock(), sleep))
+    def attempt() -> LoginResult:
+        tried = PasswordLogin("anna", WRONG, origin, "")
+        return asyncio.run(log_in(state, tried, Identity(), house.clock(), sleep))
 
-    assert (attempt().wait, slept) == (0, [guesses.ACCOUNT_WAIT])
-    door.trying = 32
+    assert (attempt().wait, slept) == (0, [throttle.ACCOUNT_DELAY])
+    state.attempts = 32
     assert attempt().wait > 0
-    assert "guesser" not in repr(Try("anna", WRONG, origin, ""))
+    assert "guesser" not in repr(PasswordLogin("anna", WRONG, origin, ""))
 
 
 def test_tries_that_are_begun_at_once_count_as_many(house: House) -> None:
     house.add("anna")
-    door = door_of(house.watch)
+    state = auth_state(house.watch)
     origin = Origin("http", "127.0.0.1", None, forwarded=False)
-    tried = Try("anna", WRONG, origin, "")
+    tried = PasswordLogin("anna", WRONG, origin, "")
 
-    async def many() -> list[Result]:
-        tries = (try_to_sign_in(door, tried, Visitor(), house.clock()) for _ in range(30))
+    async def many() -> list[LoginResult]:
+        tries = (log_in(state, tried, Identity(), house.clock()) for _ in range(30))
         return await asyncio.gather(*tries)
 
     assert sum(not each.wait for each in asyncio.run(many())) == throttle.FREE_PER_SOURCE
-    house.clock.move(seconds=throttle.LONGEST_WAIT)
+    house.clock.move(seconds=throttle.MAX_WAIT)
     assert sum(not each.wait for each in asyncio.run(many())) == 1
-    assert not door.trying
+    assert not state.attempts
 
 
 def test_the_record_names_who_failed_and_never_a_password(house: House) -> None:

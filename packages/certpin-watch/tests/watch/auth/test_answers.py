@@ -11,10 +11,10 @@ import pytest
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin_watch.auth import settings as access_settings
-from certpin_watch.auth.headers import POLICY
-from certpin_watch.auth.listening import check_listening
-from certpin_watch.auth.origin import origin_of
-from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.auth.middleware import POLICY
+from certpin_watch.auth.settings import AuthSettings
+from certpin_watch.auth.state import check_listening
+from certpin_watch.origin import origin_of
 from certpin_watch.settings import ServiceSettings
 from tests.watch.auth._kit import House, post
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = ("/", "/login", "/account", "/tokens", "/audit")
-PROXIED = AccessSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
+PROXIED = AuthSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
 
 
 def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(house: House) -> None:
@@ -83,10 +83,10 @@ def test_an_error_is_said_where_it_belongs(house: House) -> None:
     assert 'aria-describedby="error"' in page
 
 
-def _origin(client: str, settings: AccessSettings, **headers: str) -> Any:
+def _origin(client: str, settings: AuthSettings, **headers: str) -> Any:
     raw = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
     scope = {"type": "http", "scheme": "http", "client": (client, 1), "headers": raw}
-    return origin_of(scope, ServiceSettings(access=settings))
+    return origin_of(scope, settings.believed)
 
 
 def test_a_proxy_is_believed_if_it_is_ours() -> None:
@@ -101,14 +101,14 @@ def test_a_proxy_is_believed_if_it_is_ours() -> None:
     assert ours.source == "203.0.113.0/24"  # what is left of it, the visitor wrote
     assert ours.guesser == "203.0.113.7/32"
     unknown = _origin("192.0.2.1", PROXIED, **said)
-    for stranger in (unknown, _origin("10.0.0.1", AccessSettings(), **said)):
+    for stranger in (unknown, _origin("10.0.0.1", AuthSettings(), **said)):
         assert stranger.url == "http://watch.internal"
         assert stranger.source in {"192.0.2.0/24", "10.0.0.0/24"}
     assert _origin("10.0.0.1", PROXIED, x_forwarded_for="junk").source == ""
 
 
 def test_an_address_is_cut_to_its_network() -> None:
-    plain = AccessSettings()
+    plain = AuthSettings()
     assert _origin("2001:db8:1:2:3::4", plain).source == "2001:db8:1::/48"
     assert _origin("2001:db8:1:2:3::4", plain).guesser == "2001:db8:1:2::/64"
     assert _origin("::ffff:192.0.2.9", plain).source == "192.0.2.0/24"
@@ -130,7 +130,7 @@ def _why(house: House, **settings: Any) -> str:
 
 
 def test_nothing_listens_beyond_the_loopback_without_credentials(house: House) -> None:
-    open_to_all = "nobody would need a password"
+    open_to_all = "need no password"
     assert _why(house) == ""
     assert _why(house, listen=("localhost", 1)) == ""
     assert open_to_all in _why(house, listen=BEYOND, tls=TLS)
@@ -173,12 +173,12 @@ OIDC: dict[str, Any] = {
 }
 
 
-def _read(**table: Any) -> AccessSettings:
+def _read(**table: Any) -> AuthSettings:
     return access_settings.read(Table(table, "access"))
 
 
 def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
-    assert _read() == AccessSettings()
+    assert _read() == AuthSettings()
     file = tmp_path / "secret"
     file.write_text("of a file\n")
     found = _read(

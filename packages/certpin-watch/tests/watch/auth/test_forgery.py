@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin_watch.auth import csrf, forms
+from certpin_watch.auth import middleware, sessions
 from tests.watch.auth._kit import House, csrf_of
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_signing_in_needs_the_token_of_this_browser(anna: House) -> None:
     for browser in (anna.browser(), anna.browser()):
         data = {"csrf": stranger, "name": "anna", "password": "four words of a test"}
         assert browser.post("/login", data=data).status_code == 403
-    assert not csrf.is_right("", "")
+    assert not sessions.is_csrf_token("", "")
 
 
 def test_a_program_with_a_token_is_no_browser_that_can_be_made_to(anna: House) -> None:
@@ -103,7 +103,7 @@ def test_a_wrong_token_is_not_made_up_for_by_a_cookie(anna: House) -> None:
 
 def test_a_form_that_is_too_long_is_not_read(anna: House) -> None:
     browser = anna.signed_in("anna")
-    body = b"why=" + b"x" * forms.MOST_BYTES
+    body = b"why=" + b"x" * middleware.MAX_BODY
     kind = {"content-type": "application/x-www-form-urlencoded"}
     assert browser.post("/silences", content=body, headers=kind).status_code == 413
     many = "&".join(f"a{number}=1" for number in range(200))
@@ -128,7 +128,7 @@ def test_no_body_is_read_without_an_end_whatever_it_calls_itself(anna: House, ki
     """The token in a header and a body of parts: starlette writes those to the disk."""
     browser = anna.browser()
     headers = {"x-csrf-token": csrf_of(browser.get("/login")), "content-type": kind}
-    long = b"-" * (forms.MOST_BYTES + 1)
+    long = b"-" * (middleware.MAX_BODY + 1)
     assert browser.post("/login", content=long, headers=headers).status_code == 413
     token = {"authorization": f"Bearer {anna.token('silence')}", "content-type": kind}
     assert browser.post("/silences", content=long, headers=token).status_code == 413
@@ -139,7 +139,7 @@ def test_a_body_that_does_not_come_holds_a_connection_for_a_while_only() -> None
         await asyncio.Event().wait()
         raise AssertionError
 
-    found, _ = asyncio.run(forms.body_of(never, seconds=0.01))
+    found, _ = asyncio.run(middleware.read_body(never, seconds=0.01))
     assert found is HTTPStatus.REQUEST_TIMEOUT
 
 

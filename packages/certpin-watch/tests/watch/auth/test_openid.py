@@ -13,9 +13,8 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from certpin.errors import InputError
-from certpin_watch.auth.openid_flow import CALLBACK, Begun
-from certpin_watch.auth.openid_settings import Settings as OpenIDSettings
-from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.auth.openid import CALLBACK, PendingLogin
+from certpin_watch.auth.settings import AuthSettings, OpenIDSettings
 from certpin_watch.secret import Secret
 from certpin_watch.store.tables.service import SESSIONS
 from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
@@ -54,7 +53,7 @@ def inn(house: House, provider: Provider, root: Authority, tmp_path: Path) -> Ho
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(root.pem)
     oidc = OpenIDSettings(provider.issuer, CLIENT_ID, Secret(CLIENT_SECRET), ROLES, ca_file=bundle)
-    return house.like(listen=("0.0.0.0", 8460), public_url=PUBLIC, access=AccessSettings(oidc=oidc))
+    return house.like(listen=("0.0.0.0", 8460), public_url=PUBLIC, access=AuthSettings(oidc=oidc))
 
 
 def _leave(inn: House, path: str = "/hosts/a.example") -> tuple[Any, str]:
@@ -150,8 +149,8 @@ def _set(**claims: Any) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
-        ({"nonce": "another"}, "not an answer to this browser"),
-        ({"nonce": None}, "not an answer to this browser"),
+        ({"nonce": "another"}, "does not belong to this browser"),
+        ({"nonce": None}, "does not belong to this browser"),
         ({"aud": "another"}, "not for here"),
         ({"aud": None}, "not for here"),
         ({"aud": [CLIENT_ID, "another"]}, "several clients"),
@@ -195,13 +194,13 @@ def test_a_key_that_the_provider_does_not_publish_has_signed_nothing(
 def test_a_provider_that_changes_its_key_is_followed(
     inn: House, provider: Provider, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from certpin_watch.auth import provider as module
+    from certpin_watch.auth import openid as module
 
     assert _try(inn, provider, root)[1].status_code == 303
     provider.key, provider.algorithm = ECKey.generate_key("P-256", auto_kid=True), "ES256"
     provider.published.append(provider.key)
     assert _try(inn, provider, root)[1].status_code == 403  # the set is a moment old
-    monkeypatch.setattr(module, "_ASKED_AGAIN", -1.0)
+    monkeypatch.setattr(module, "_KEYS_FRESH", -1.0)
     assert _try(inn, provider, root)[1].status_code == 303
     assert provider.asked.count("keys") == 2
     assert provider.asked.count("discovery") == 1
@@ -258,10 +257,10 @@ def test_a_sign_on_that_takes_too_long_is_over(
 
 def test_another_service_whose_clock_is_a_little_behind_takes_it_back() -> None:
     now = datetime(2027, 3, 1, tzinfo=UTC)
-    begun = Begun.new("/hosts", now)
-    assert Begun.from_cookie(begun.cookie, now - timedelta(seconds=60)) == begun
+    begun = PendingLogin.new("/hosts", now)
+    assert PendingLogin.from_cookie(begun.cookie, now - timedelta(seconds=60)) == begun
     with pytest.raises(InputError, match="too long"):
-        Begun.from_cookie(begun.cookie, now - timedelta(seconds=61))
+        PendingLogin.from_cookie(begun.cookie, now - timedelta(seconds=61))
 
 
 def _wait(inn: House, provider: Provider, minutes: int) -> None:
@@ -335,7 +334,7 @@ def test_a_session_that_was_ended_or_is_over_does_not_go_on(
         connection.execute(SESSIONS.delete())
     back = _at_provider(address, provider, root)
     assert _back(browser, back).status_code == 403
-    assert inn.audited()[-1][3] == "the session has ended meanwhile"
+    assert inn.audited()[-1][3] == "the session has ended in the meantime"
     assert browser.get("/").headers["location"] == "/login?next=/"
     # Nobody is signed in without a click who has no session: not after the whole of it, either.
     assert "prompt=none" not in browser.get("/login/openid?again=1").headers["location"]
@@ -358,7 +357,7 @@ def test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew(
     assert browser.get("/login?next=/account").status_code == 200
     provider.signed_in, provider.change = True, _set(sub="another")
     assert _again(browser, provider, root).status_code == 403
-    assert inn.audited()[-1][3] == "the provider names somebody else now"
+    assert inn.audited()[-1][3] == "the provider names another user now"
     assert _try(inn, provider, root)[1].status_code == 303
     without = inn.like(listen=("0.0.0.0", 8460), public_url=PUBLIC)
     cookie = _try(inn, provider, root)[0].cookies["__Host-certpin"]
@@ -372,7 +371,9 @@ def test_nobody_is_sent_elsewhere_after_it(
 ) -> None:
     browser, address = _leave(inn, there)
     assert _back(browser, _at_provider(address, provider, root)).headers["location"] == "/"
-    begun = Begun.from_cookie(f"{'x' * 43}.{int(inn.clock().timestamp())}..{there}", inn.clock())
+    begun = PendingLogin.from_cookie(
+        f"{'x' * 43}.{int(inn.clock().timestamp())}..{there}", inn.clock()
+    )
     assert begun.next == "/"
 
 

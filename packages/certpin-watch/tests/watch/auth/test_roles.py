@@ -10,16 +10,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 from certpin.errors import ConfigError, StoreError
-from certpin_watch.auth import sessions
+from certpin_watch.auth import identity
+from certpin_watch.auth.identity import Identity
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.auth.require import (
+    check_routes,
     every_route,
-    refuse_undeclared,
     require,
     requirement_of,
 )
-from certpin_watch.auth.roles import ROLES, SCOPES, scopes_of
-from certpin_watch.auth.visitor import Visitor
+from certpin_watch.permissions import ROLES, SCOPES, scopes_of
 from tests.watch.auth._kit import Clock, House, csrf_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_token_may_do_what_its_scopes_say(house: House) -> None:
 
 
 def test_nobody_meets_a_requirement_that_nobody_knows() -> None:
-    assert not Visitor("local", scopes=ROLES["admin"]).may("everything")
+    assert not Identity(kind="local", scopes=ROLES["admin"]).may("everything")
     assert scopes_of("owner") == frozenset()
     with pytest.raises(ConfigError, match="no requirement"):
         require("everything")
@@ -94,9 +94,9 @@ def test_nobody_meets_a_requirement_that_nobody_knows() -> None:
 
 def test_a_route_that_says_nothing_is_refused_before_the_watch_starts(house: House) -> None:
     for route in (Route("/bare", _bare), Mount("/in", routes=[Route("/bare", _bare)])):
-        with pytest.raises(ConfigError, match="nobody said who may use"):
+        with pytest.raises(ConfigError, match="no requirement is declared"):
             AccessMiddleware(Starlette(), house.watch, [route])
-    refuse_undeclared([Mount("/in", routes=[Route("/fine", require("read")(_bare))])])
+    check_routes([Mount("/in", routes=[Route("/fine", require("read")(_bare))])])
 
 
 def test_the_answer_of_a_route_that_says_nothing_is_thrown_away(house: House) -> None:
@@ -146,7 +146,7 @@ def test_while_the_database_is_away_nobody_is_anybody(
 
     house.add("anna")
     browser = house.signed_in("anna")
-    monkeypatch.setattr(sessions, "find", away)
+    monkeypatch.setattr(identity, "find_session", away)
     answer = browser.get("/")
     assert (answer.status_code, "anna" in answer.text) == (503, False)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
-from certpin_watch.auth import accounts, sessions
-from certpin_watch.auth.refusal import local_path
+from certpin_watch.origin import local_path
+from certpin_watch.store import accounts
+from certpin_watch.store.accounts import Owner, Session
 from certpin_watch.store.tables.service import SESSIONS
 from tests.watch.auth._kit import PASSWORD, House, csrf_of, post, sign_in
 
@@ -143,7 +144,7 @@ def test_what_changes_for_an_account_signs_it_out(house: House, change: str) -> 
         elif change == "loss":
             connection.exec_driver_sql("DELETE FROM accounts")
         else:
-            accounts.remove(connection, "anna")
+            accounts.remove_account(connection, "anna")
     house.add("bert")
     assert _status(browser) == 303
 
@@ -176,14 +177,14 @@ def test_sessions_are_listed_and_ended_by_their_owner_alone(house: House) -> Non
 
 
 def _shown(house: House, digest: bytes) -> str:
-    owner = sessions.Owner(None, "", "")
-    return sessions.Session(digest, owner, "", "", 0, 0, 0).public_id
+    owner = Owner(None, "", "")
+    return Session(digest, owner, "", "", 0, 0, 0).public_id
 
 
 def test_one_person_has_so_many_sessions_and_no_more(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions, "MOST_EACH", 3)
+    monkeypatch.setattr(accounts, "MAX_SESSIONS", 3)
     house.add("anna")
     browsers = []
     for _ in range(5):

@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.errors import InputError
-from certpin_watch.auth import passwords, throttle, token_text, tokens, verified
-from certpin_watch.auth.roles import SCOPES, WORKER, location_of
-from certpin_watch.auth.verified import Verified
-from certpin_watch.auth.visitor import Visitor
+from certpin_watch import permissions
+from certpin_watch.auth import passwords, throttle, tokens
+from certpin_watch.auth.identity import Identity
+from certpin_watch.auth.tokens import VerifiedTokens
+from certpin_watch.permissions import SCOPES, WORKER, location_of
+from certpin_watch.store import audit
 from certpin_watch.store.failures import store_error
+from certpin_watch.store.tokens import Token, all_tokens, revoke_token
 from tests.watch.auth._kit import House, post
 
 if TYPE_CHECKING:
     from typing import Any
+
+
+def _hashed(secret: str) -> Token:
+    hashed = passwords.TOKEN_HASHER.hash(secret)
+    return Token("an id", "a name", hashed, frozenset(), "anna", 0)
 
 
 def _scrape(house: House, token: str) -> int:
@@ -42,11 +50,11 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_token_has_a_form_that_scanners_find_and_a_sum(house: House) -> None:
     token = house.token("read")
     assert re.fullmatch(r"certpin_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}", token)
-    assert token_text.parse(token) is not None
+    assert permissions.parse_token(token) is not None
     for at in range(len(token)):
         other = token[:at] + ("x" if token[at] != "x" else "y") + token[at + 1 :]
-        assert token_text.parse(other) is None
-    assert token_text.parse("") is token_text.parse(token + "\n") is None
+        assert permissions.parse_token(other) is None
+    assert permissions.parse_token("") is permissions.parse_token(token + "\n") is None
     assert len({house.token("read") for _ in range(20)}) == 20
 
 
@@ -54,7 +62,7 @@ def test_a_scrape_computes_argon2_once_in_a_while(house: House, computed: list[s
     token = house.token("metrics")
     assert [_scrape(house, token) for _ in range(5)] == [200] * 5
     assert len(computed) == 1
-    house.clock.move(seconds=verified.SECONDS)
+    house.clock.move(seconds=tokens.VERIFIED_SECONDS)
     assert _scrape(house, token) == 200
     assert len(computed) == 2
 
@@ -63,12 +71,12 @@ def test_a_revoked_token_ends_at_once_though_it_was_right_a_moment_ago(house: Ho
     house.add("anna", "admin")
     token = house.token("metrics")
     assert _scrape(house, token) == 200
-    parsed = token_text.parse(token)
+    parsed = permissions.parse_token(token)
     assert parsed
     assert post(house.signed_in("anna"), "/tokens/revoke", token=parsed[0]).status_code == 303
     assert _scrape(house, token) == 401
     with house.store.write() as connection, pytest.raises(InputError):
-        tokens.revoke(connection, parsed[0], house.clock())
+        revoke_token(connection, parsed[0], house.clock())
 
 
 def test_a_token_ends_when_it_was_said_to(house: House) -> None:
@@ -81,30 +89,30 @@ def test_a_token_ends_when_it_was_said_to(house: House) -> None:
 def test_the_secret_decides_and_guessing_is_slowed_down(house: House, computed: list[str]) -> None:
     right = house.token("metrics")
     start = right[: len("certpin_") + 13]
-    wrong = token_text.token_text(start[len("certpin_") : -1], "0" * 43)
+    wrong = permissions.token_text(start[len("certpin_") : -1], "0" * 43)
     for _ in range(throttle.FREE_PER_SOURCE):
         assert _scrape(house, wrong) == 401
     asked = len(computed)
     assert _scrape(house, wrong) == 429
     assert len(computed) == asked
-    house.clock.move(seconds=throttle.LONGEST_WAIT)
+    house.clock.move(seconds=throttle.MAX_WAIT)
     assert _scrape(house, right) == 200
-    assert _scrape(house, token_text.token_text("0" * 12, "0" * 43)) == 401
+    assert _scrape(house, permissions.token_text("0" * 12, "0" * 43)) == 401
 
 
 def test_what_is_remembered_is_bounded_and_no_secret(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verified, "MOST", 3)
-    memory, now = Verified(), house.clock()
-    kept = passwords.TOKENS.hash("a secret")
-    assert not memory.matches(kept, "another", now)
-    assert not memory.remembers(kept, "another", now)
+    monkeypatch.setattr(tokens, "MAX_VERIFIED", 3)
+    memory, now = VerifiedTokens(), house.clock()
+    token = _hashed("a secret")
+    assert not memory.verify(token, "another", now)
+    assert not memory.is_known(token, "another", now)
     for number in range(5):
-        memory.matches(passwords.TOKENS.hash(str(number)), str(number), now)
-    assert memory.matches(kept, "a secret", now)
-    assert memory.remembers(kept, "a secret", now)
-    assert not memory.remembers(passwords.TOKENS.hash("a secret"), "a secret", now)
+        memory.verify(_hashed(str(number)), str(number), now)
+    assert memory.verify(token, "a secret", now)
+    assert memory.is_known(token, "a secret", now)
+    assert not memory.is_known(_hashed("a secret"), "a secret", now)
     assert len(memory._until) == 3
     assert b"a secret" not in b"".join(memory._until)
 
@@ -143,7 +151,7 @@ def test_a_token_is_shown_once_and_its_life_is_written_down(house: House) -> Non
 def test_a_token_that_makes_no_sense_is_not_made(house: House, fields: dict[str, Any]) -> None:
     assert post(house.browser(), "/tokens", "/tokens", **fields).status_code == 400
     with house.store.read() as connection:
-        assert tokens.every(connection) == []
+        assert all_tokens(connection) == []
 
 
 def test_whoever_is_signed_in_sees_the_pages_where_nothing_can_be_written(
@@ -164,13 +172,10 @@ def test_whoever_is_signed_in_sees_the_pages_where_nothing_can_be_written(
 
 
 def test_the_record_has_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    from certpin_watch.auth import audit, pages_admin
-
     monkeypatch.setattr(audit, "PAGE", 2)
-    monkeypatch.setattr(pages_admin, "PAGE", 2)
     for name in ("anna", "bert", "carl"):
         with house.store.write() as connection:
-            audit.audit(connection, audit.somebody(name), "something", at=house.clock())
+            audit.audit(connection, audit.Actor(name), "something", at=house.clock())
     browser = house.browser()
     first = browser.get("/audit").text
     assert ("carl" in first, "anna" in first) == (True, False)
@@ -202,9 +207,9 @@ def test_only_a_single_scope_makes_a_worker() -> None:
     assert location_of(frozenset({"worker:fra1"})) == "fra1"
     for scopes in ({"worker:fra1", "read"}, {"worker:fra1", "worker:ams1"}, {"read"}, set()):
         assert location_of(frozenset(scopes)) == ""
-    everything = Visitor("account", "anna", frozenset({*SCOPES, "worker:fra1"}))
+    everything = Identity("anna", kind="account", scopes=frozenset({*SCOPES, "worker:fra1"}))
     assert not everything.may(WORKER)
-    assert Visitor("token", "token:x", frozenset({"worker:fra1"})).may(WORKER)
+    assert Identity("token:x", kind="token", scopes=frozenset({"worker:fra1"})).may(WORKER)
 
 
 def test_an_admin_makes_the_token_of_a_worker_on_the_page(house: House) -> None:
@@ -213,7 +218,7 @@ def test_an_admin_makes_the_token_of_a_worker_on_the_page(house: House) -> None:
     answer = post(browser, "/tokens", name="fra1-a", location="fra1")
     assert answer.status_code == 200
     with house.store.read() as connection:
-        (made,) = tokens.every(connection)
+        (made,) = all_tokens(connection)
     assert (made.location, made.scopes) == ("fra1", frozenset({"worker:fra1"}))
     both = post(browser, "/tokens", name="fra1-b", location="fra1", scope="read")
     assert both.status_code == 400

@@ -11,8 +11,10 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from certpin.cli.main import cli
-from certpin_watch.auth import accounts, passwords, token_text
+from certpin_watch import permissions
+from certpin_watch.auth import passwords
 from certpin_watch.store import open_store
+from certpin_watch.store.accounts import find_account
 from certpin_watch.store.tables.service import AUDIT
 from tests.cli import _documented
 
@@ -26,8 +28,8 @@ PASSWORD = "four words of a test"
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(passwords, "PASSWORDS", passwords.Hasher(CHEAPEST))
-    monkeypatch.setattr(passwords, "TOKENS", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(CHEAPEST))
+    monkeypatch.setattr(passwords, "TOKEN_HASHER", passwords.Hasher(CHEAPEST))
     return f"sqlite:///{tmp_path / 'watch.db'}"
 
 
@@ -46,13 +48,13 @@ def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str
     assert "viewer" in said[-1].output
     store = open_store(url)
     with store.read() as connection:
-        found = accounts.kept_password(connection, "anna")
-    assert accounts.check(found, f"another {PASSWORD}")
+        found = find_account(connection, "anna")
+    assert passwords.check_password(found, f"another {PASSWORD}")
     (entry,) = json.loads(_run(url, "user", "list", "--json").output)["users"]
     _documented.check("watch user list", entry)
     assert entry["name"] == "anna"
     assert _run(url, "user", "remove", "anna").exit_code == 0
-    assert "Nobody" in _run(url, "user", "list").output
+    assert "no accounts" in _run(url, "user", "list").output
     with store.read() as connection:
         rows = connection.execute(select(AUDIT)).all()
     store.close()
@@ -77,7 +79,7 @@ def test_no_command_takes_a_password_as_an_argument(url: str) -> None:
 def test_a_token_is_printed_once_and_revoked(url: str) -> None:
     made = _run(url, "token", "add", "prometheus", "--scope", "metrics", "--days", "30")
     token = made.stdout.strip()
-    parsed = token_text.parse(token)
+    parsed = permissions.parse_token(token)
     assert parsed
     listed = _run(url, "token", "list")
     assert parsed[0] in listed.output
@@ -90,7 +92,7 @@ def test_a_token_is_printed_once_and_revoked(url: str) -> None:
     printed = json.loads(_run(url, "token", "add", "x", "--scope", "read", "--json").output)
     other = _documented.data_of(printed)
     _documented.check("watch token add", other)
-    assert token_text.parse(other["token"])
+    assert permissions.parse_token(other["token"])
     assert "never used" in _run(url, "token", "list").output
     assert _run(url, "token", "revoke", parsed[0]).exit_code != 0
     assert _run(url, "token", "add", "x").exit_code == 2

@@ -29,20 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-BEHIND = access_settings.Settings(behind_proxy=True)  # a proxy on this machine
+BEHIND = access_settings.AuthSettings(behind_proxy=True)  # a proxy on this machine
 
 
 def make_watch(
     store: str,
     nats: str | None = None,
-    access: access_settings.Settings | None = None,
+    access: access_settings.AuthSettings | None = None,
     **limits: Any,
 ) -> Watch:
     """Return the service's settings and a store, without pin sets."""
     settings = ServiceSettings(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
-        access=access or access_settings.Settings(),
+        access=access or access_settings.AuthSettings(),
         collector=collector_settings.CollectorSettings(**limits),
     )
     return Watch(settings, open_store(store), Watched(()))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin_watch.auth.token_text import token_text
 from certpin_watch.cli.worker import read_token
 from certpin_watch.monitor import worker as working
 from certpin_watch.monitor.results import MAX_REQUEST, JobRequest
 from certpin_watch.monitor.uplink import ServiceAccess, ServiceError, ServiceLink, parse_address
 from certpin_watch.monitor.worker import Backoff, WorkerEvents, jittered, work
+from certpin_watch.permissions import token_text
 from tests import kit
 
 if TYPE_CHECKING:

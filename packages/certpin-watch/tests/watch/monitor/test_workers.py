@@ -19,15 +19,16 @@ from starlette.testclient import TestClient
 
 from certpin.lab import LabServer
 from certpin_watch import service
-from certpin_watch.auth import tokens
-from certpin_watch.auth.roles import worker_scope
+from certpin_watch.auth.tokens import make_token
 from certpin_watch.health import ProcessHealth
 from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor import scheduler
 from certpin_watch.monitor.results import MAX_REQUEST, AddressResult, ProbeJob, ProbeResult
+from certpin_watch.permissions import worker_scope
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.service import TOKENS
+from certpin_watch.store.tokens import revoke_token
 from certpin_watch.web.app import application
 from tests import kit
 from tests.cli.conftest import program
@@ -67,7 +68,7 @@ class Site:
         with self.scene.watch.store.write() as connection:
             now = self.scene.watch.clock()
             wanted = scopes or (worker_scope(location),)
-            return tokens.make(connection, f"test {location}", wanted, by="test", now=now)[1]
+            return make_token(connection, f"test {location}", wanted, by="test", now=now)[1]
 
     def worker(
         self, token: str, *more: str | Path, ca: bool = True, **options: Any
@@ -291,7 +292,7 @@ def test_a_revoked_token_ends_its_worker_with_the_reason(
         assert worker.stderr
         first, second = worker.stderr.readline(), worker.stderr.readline()
         with made.scene.watch.store.write() as connection:
-            tokens.revoke(connection, token[8:20], made.scene.watch.clock())
+            revoke_token(connection, token[8:20], made.scene.watch.clock())
         _, err = worker.communicate(timeout=DEADLINE)
         return first + second, err, worker.returncode
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 
 from certpin_watch.api.workers import routes
-from certpin_watch.auth.roles import worker_scope
-from certpin_watch.auth.visitor import Visitor
+from certpin_watch.auth.identity import Identity
 from certpin_watch.locations import WORKER_JOBS
 from certpin_watch.monitor.results import JobRequest, encode
+from certpin_watch.permissions import worker_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,16 @@ async def _ask(app: Starlette, token: str, body_comes: asyncio.Event) -> int:
         "path": WORKER_JOBS,
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
-        "state": {"visitor": Visitor("token", token, frozenset({worker_scope("fra1")}))},
+        "state": {
+            "visitor": Identity(token, kind="token", scopes=frozenset({worker_scope("fra1")}))
+        },
     }
     await app(scope, receive, send)
     return status[0]
+
+
+def _worker(token: str) -> Identity:
+    return Identity(token, kind="token", scopes=frozenset({worker_scope("fra1")}))
 
 
 def test_the_limit_of_concurrent_requests_counts_for_each_token(

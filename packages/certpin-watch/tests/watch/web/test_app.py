@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 
 from certpin_watch.alerts.settings import Tell
 from certpin_watch.api import routes as api
-from certpin_watch.auth import routes as access
-from certpin_watch.auth import tokens
-from certpin_watch.auth.settings import Settings as AccessSettings
+from certpin_watch.auth import pages as access
+from certpin_watch.auth.settings import AuthSettings
+from certpin_watch.auth.tokens import make_token
 from certpin_watch.health import ProcessHealth
 from certpin_watch.metrics import exporter as metrics
 from certpin_watch.secret import Secret
@@ -74,7 +74,7 @@ def test_with_the_store_away_nobody_gets_in_and_everybody_is_told(
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), (method, path)
     page = client.get("/", headers={"Accept": "text/html"})
     assert page.status_code == 503
-    assert "The database is away" in page.text
+    assert "The database is unavailable" in page.text
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
 
@@ -109,7 +109,7 @@ def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
     settings = replace(
         watch.settings,
         public_url="https://Watch.bank.example/",
-        access=AccessSettings(hosts=frozenset({"watch.internal"})),
+        access=AuthSettings(hosts=frozenset({"watch.internal"})),
     )
     app = application(replace(watch, settings=settings), _no_collector, ProcessHealth())
 
@@ -126,7 +126,7 @@ def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
         assert status(base, "/reports") == 418  # clients report under the name in their pin file
     assert status("http://127.0.0.1:8460", address="127.0.0.1") != 421  # on this machine
     with watch.store.write() as connection:
-        _, token = tokens.make(connection, "prometheus", ["metrics"], by="anna", now=watch.clock())
+        _, token = make_token(connection, "prometheus", ["metrics"], by="anna", now=watch.clock())
     bearer = {"authorization": f"Bearer {token}"}
     assert status("http://10.0.0.7:8460", "/metrics", **bearer) == 200
 

@@ -15,7 +15,8 @@ from axe_playwright_python.base import AxeResults
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
-from certpin_watch.auth import accounts
+from certpin_watch.auth.passwords import hash_new_password
+from certpin_watch.store.accounts import add_account
 from certpin_watch.store.tables.alerts import ALERTS
 from tests.watch._pages import a_year, serving
 from tests.watch._year_pins import FIRST
@@ -213,8 +214,8 @@ def test_an_administrator_does_everything_with_the_keyboard_alone(
 ) -> None:
     watch, year = a_year(tmp_path, hosts=4, groups=50)
     with watch.store.write() as connection:
-        password = accounts.hash_new(_PASSWORD, "anna")
-        accounts.add(connection, "anna", "admin", password, watch.clock())
+        password = hash_new_password(_PASSWORD, "anna")
+        add_account(connection, "anna", "admin", password, watch.clock())
     viewport = {"width": NARROW[0], "height": NARROW[1]}
     with serving(watch, year) as served, tab(browser, served, viewport=viewport) as page:
         _sign_in(page, "/tokens", _PASSWORD)

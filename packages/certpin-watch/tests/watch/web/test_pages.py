@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
 from certpin_watch.alerts.settings import Settings, Tell
-from certpin_watch.auth.roles import ROLES
-from certpin_watch.auth.visitor import Visitor
+from certpin_watch.auth.identity import Identity
 from certpin_watch.html.render import environment
+from certpin_watch.permissions import ROLES
 from certpin_watch.secret import Secret
 from certpin_watch.store.retention import RetentionSettings, record_sweep
 from certpin_watch.store.tables.alerts import ALERTS, SILENCES
@@ -272,7 +272,7 @@ def test_a_form_without_its_token_does_nothing(client: TestClient) -> None:
 def test_who_may_only_read_has_no_form_and_no_way_around_it(
     made: tuple[Watch, Year, bytes],
 ) -> None:
-    viewer = Visitor("account", "viewer", ROLES["viewer"], csrf="0123456789abcdef")
+    viewer = Identity("viewer", kind="account", scopes=ROLES["viewer"], csrf="0123456789abcdef")
 
     async def named(request: Request, following: Callable[[Request], Any]) -> Response:
         request.state.visitor = viewer

@@ -7,9 +7,8 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
-from certpin_watch.auth.roles import WORKER, location_of
 from certpin_watch.store.clock_guard import stored_state
 from certpin_watch.store.postgresql import risky_settings
 from certpin_watch.store.queries.base import (
@@ -32,7 +31,8 @@ from certpin_watch.store.queries.capacity import (
 from certpin_watch.store.queries.hosts import names
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS, VANTAGES
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_IDENTITIES
-from certpin_watch.store.tables.service import LEASES, PROBES, TOKENS
+from certpin_watch.store.tables.service import LEASES, PROBES
+from certpin_watch.store.tokens import worker_tokens
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -193,25 +193,9 @@ def _vantages(
 
 def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
     """The tokens of workers that are neither revoked nor expired."""
-    columns = TOKENS.c
-    statement = (
-        select(columns.id, columns.name, columns.scopes, columns.used_at)
-        .where(
-            columns.scopes.startswith(f"{WORKER}:", autoescape=True),
-            columns.revoked_at.is_(None),
-            or_(columns.until.is_(None), columns.until > int(now.timestamp())),
-        )
-        .order_by(columns.scopes, columns.name, columns.id)
-        .limit(_MOST_WORKERS)
-    )
     return tuple(
-        WorkerContact(
-            row.name,
-            row.id,
-            location_of(frozenset(row.scopes.split())),
-            to_datetime_or_none(row.used_at),
-        )
-        for row in connection.execute(statement)
+        WorkerContact(token.name, token.id, token.location, to_datetime_or_none(token.used_at))
+        for token in worker_tokens(connection, now, _MOST_WORKERS)
     )
 
 

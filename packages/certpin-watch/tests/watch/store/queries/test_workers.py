@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from certpin_watch.auth import tokens
+from certpin_watch.auth.tokens import make_token
 from certpin_watch.metrics.families import worker_contacts
 from certpin_watch.snapshot import Watched
 from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.queries.freshness import freshness, workers
+from certpin_watch.store.tokens import record_token_use, revoke_token
 from certpin_watch.web import unknowns
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ HOUR = timedelta(hours=1)
 def made(connection: Connection, name: str, *scopes: str, used: datetime | None = None) -> str:
     """A token, and when it was used; its ID."""
     until = NOW + HOUR
-    token, _ = tokens.make(connection, name, scopes, by="test", now=NOW - HOUR, until=until)
+    token, _ = make_token(connection, name, scopes, by="test", now=NOW - HOUR, until=until)
     if used:
-        tokens.note_use(connection, token, used)
+        record_token_use(connection, token, used)
     return token
 
 
@@ -35,7 +36,7 @@ def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: St
         heard = made(connection, "fra1-a", "worker:fra1", used=NOW)
         new = made(connection, "fra1-b", "worker:fra1")
         made(connection, "prometheus", "metrics", used=NOW)
-        tokens.revoke(connection, made(connection, "gone", "worker:ams1", used=NOW), NOW)
+        revoke_token(connection, made(connection, "gone", "worker:ams1", used=NOW), NOW)
     with store.read() as connection:
         found = [(each.name, each.token, each.vantage) for each in workers(connection, NOW)]
         fresh = freshness(connection, Watched([]).snapshot(), NOW)

@@ -1,0 +1,349 @@
+"""Logging in and out: with a name and a password, or with OpenID Connect; and the pages for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from anyio import to_thread
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from certpin.errors import InputError
+from certpin_watch.auth import id_token, sessions
+from certpin_watch.auth.identity import Identity
+from certpin_watch.auth.openid import (
+    CALLBACK,
+    LOGIN_SECONDS,
+    InteractionRequiredError,
+    PendingLogin,
+    code_of,
+)
+from certpin_watch.auth.passwords import check_password, rehash_password
+from certpin_watch.auth.require import LOGIN_PAGE, OPENID_LOGIN, require
+from certpin_watch.auth.state import auth_state
+from certpin_watch.html.render import render
+from certpin_watch.origin import local_path
+from certpin_watch.permissions import ANYONE
+from certpin_watch.store.accounts import (
+    Owner,
+    end_session,
+    find_account,
+    record_login,
+    stored_session,
+)
+from certpin_watch.store.audit import Actor, audit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from certpin_watch.auth.openid import Provider
+    from certpin_watch.auth.state import AuthState
+    from certpin_watch.origin import Origin
+    from certpin_watch.snapshot import Watch
+
+MAX_ATTEMPTS = 32  # that are under way; each occupies a connection
+_BUSY_SECONDS = 5  # to wait if there are more
+
+_WRONG = "The name or the password is wrong."
+_FAILED = "Signing in failed. Try again, or ask an administrator of this service: its log says why."
+_NO_ROLE = (
+    "The provider confirmed your account, but none of your groups has access to this service."
+)
+
+_log = logging.getLogger("certpin.watch.access")
+
+
+@dataclass(frozen=True)
+class PasswordLogin:
+    """A name and a password, and the browser that sent them."""
+
+    name: str
+    password: str = field(repr=False)
+    origin: Origin
+    agent: str
+
+
+@dataclass(frozen=True)
+class LoginResult:
+    """``cookie`` is that of a new session; empty if the login failed.
+
+    ``wait``: the password was not checked; the client may try again after so many seconds.
+    """
+
+    cookie: str = field(default="", repr=False)
+    wait: int = 0
+
+
+async def log_in(
+    state: AuthState,
+    login: PasswordLogin,
+    identity: Identity,
+    now: datetime,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> LoginResult:
+    """Log in with a password. An unknown name takes as long as a wrong password.
+
+    Args:
+        state: of access control.
+        login: the name and the password.
+        identity: of the request. Its session, if there is one, ends.
+        now: the current time.
+        sleep: waits for so many seconds.
+
+    Raises:
+        StoreError: the database is unavailable.
+    """
+    if state.attempts >= MAX_ATTEMPTS:
+        return LoginResult(wait=_BUSY_SECONDS)
+    state.attempts += 1
+    try:
+        source = login.origin.guesser
+        decision = await to_thread.run_sync(state.logins.begin, source, login.name, now)
+        if decision.refused_for:
+            return LoginResult(wait=math.ceil(decision.refused_for))
+        if decision.delay:
+            await sleep(decision.delay)
+        return await to_thread.run_sync(
+            _attempt, state, login, identity, now, limiter=state.hashing
+        )
+    finally:
+        state.attempts -= 1
+
+
+def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datetime) -> None:
+    """Audit a wrong password, unless there are too many. It was counted when it began."""
+    if state.logins.failed(origin.guesser, name, now):
+        actor, outcome = Actor(source=origin.source), "wrong name or password"
+        with state.store.write() as connection:
+            audit(connection, actor, "login", name, at=now, outcome=outcome)
+
+
+def login_routes(watch: Watch) -> list[BaseRoute]:
+    """Return the routes for logging in and out, with OpenID Connect if a provider is set."""
+    pages = _LoginPages(watch)
+    routes: list[BaseRoute] = [
+        Route(LOGIN_PAGE, require(ANYONE)(pages.show), methods=["GET"]),
+        Route(LOGIN_PAGE, require(ANYONE)(pages.log_in), methods=["POST"]),
+        Route("/logout", require(ANYONE)(pages.log_out), methods=["POST"]),
+    ]
+    if (provider := auth_state(watch).provider) is not None:
+        openid = _OpenIDPages(watch, provider)
+        routes += [
+            Route(OPENID_LOGIN, require(ANYONE)(openid.begin), methods=["GET"]),
+            Route(CALLBACK, require(ANYONE)(openid.finish), methods=["GET"]),
+        ]
+    return routes
+
+
+class _LoginPages:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._state = auth_state(watch)
+
+    async def show(self, request: Request) -> Response:
+        """Show the form; redirect a user who is signed in."""
+        after = local_path(request.query_params.get("next", "/"))
+        if request.state.visitor.signed_in:
+            return RedirectResponse(after, 303)
+        return _login_page(self._watch, request, after)
+
+    async def log_in(self, request: Request) -> Response:
+        """Log in with a name and a password."""
+        form = await request.form()
+        after = local_path(str(form.get("next", "/")))
+        login = PasswordLogin(
+            str(form.get("name", "")).strip(),
+            str(form.get("password", "")),
+            request.state.origin,
+            request.headers.get("user-agent", ""),
+        )
+        result = await log_in(self._state, login, request.state.visitor, self._watch.clock())
+        if result.cookie:
+            return _logged_in(self._watch, request, result.cookie, after)
+        if not result.wait:
+            return _login_page(self._watch, request, after, 403, error=_WRONG, name=login.name)
+        later = f"There were too many attempts. Try again in {result.wait} seconds."
+        answer = _login_page(self._watch, request, after, 429, error=later, name=login.name)
+        answer.headers["Retry-After"] = str(result.wait)
+        return answer
+
+    async def log_out(self, request: Request) -> Response:
+        """End the session. A link on the page also ends that at the provider."""
+        identity, provider_logout = request.state.visitor, ""
+        if identity.session is not None:
+            await to_thread.run_sync(self._end, identity)
+        if identity.kind == "openid" and self._state.provider:
+            provider_logout = await self._state.provider.logout_address(
+                self._watch.settings.public_url.rstrip("/") + LOGIN_PAGE
+            )
+        request.state.visitor = Identity(source=identity.source)
+        answer = render(request, "access/signed_out.html", elsewhere=provider_logout)
+        sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, "", request.state.origin)
+        return answer
+
+    def _end(self, identity: Identity) -> None:
+        with self._watch.store.write() as connection:
+            if identity.session is not None:
+                end_session(connection, identity.session)
+            audit(connection, identity, "logout", at=self._watch.clock())
+
+
+class _OpenIDPages:
+    def __init__(self, watch: Watch, provider: Provider) -> None:
+        self._watch = watch
+        self._state = auth_state(watch)
+        self._provider = provider
+        self._callback = watch.settings.public_url.rstrip("/") + CALLBACK
+
+    async def begin(self, request: Request) -> Response:
+        """Send the browser to the provider; without a prompt if its session is only confirmed."""
+        query = request.query_params
+        recheck = request.state.visitor.recheck and query.get("again") == "1"
+        login = PendingLogin.new(query.get("next", "/"), self._watch.clock(), recheck=recheck)
+        try:
+            address = await self._provider.login_address(login, self._callback)
+        except InputError as exc:
+            return await self._failed(request, exc.problem)
+        answer, origin = RedirectResponse(address, 303), request.state.origin
+        sessions.set_cookie(
+            answer.headers, sessions.LOGIN_COOKIE, login.cookie, origin, LOGIN_SECONDS
+        )
+        return answer
+
+    async def finish(self, request: Request) -> Response:
+        """Redeem the code that the browser returns with, and start or continue the session."""
+        now, provider = self._watch.clock(), self._provider
+        after = "/"
+        try:
+            cookie = sessions.get_cookie(
+                request.headers, sessions.LOGIN_COOKIE, request.state.origin
+            )
+            login = PendingLogin.from_cookie(cookie, now)
+            after = login.next
+            metadata = await provider.metadata()
+            code = code_of(request.query_params, login, metadata, provider.settings.issuer)
+            claims = await provider.redeem(code, login, self._callback, now)
+            name, role = id_token.name_of(claims), id_token.role_of(claims, provider.settings)
+            if role is None:
+                return await self._failed(request, "no role", name=name, error=_NO_ROLE)
+            owner = Owner(None, name, role, str(claims["sub"]))
+            start = self._continue if login.recheck else self._start
+            secret = await to_thread.run_sync(start, request, owner)
+        except InteractionRequiredError:
+            answer = RedirectResponse(f"{LOGIN_PAGE}?next={quote(after, safe='/')}", 303)
+            sessions.set_cookie(answer.headers, sessions.LOGIN_COOKIE, "", request.state.origin)
+            return answer
+        except InputError as exc:
+            return await self._failed(request, exc.problem)
+        return _logged_in(self._watch, request, secret, after)
+
+    def _start(self, request: Request, owner: Owner) -> str:
+        now, identity = self._watch.clock(), request.state.visitor
+        source, agent = identity.source, request.headers.get("user-agent", "")
+        with self._watch.store.write() as connection:
+            if identity.session is not None:
+                end_session(connection, identity.session)
+            actor = Actor(owner.name, source)
+            audit(connection, actor, "login", f"openid {owner.subject}", at=now)
+            return sessions.begin_session(
+                connection, owner, self._watch.settings.access, now, source=source, agent=agent
+            )
+
+    def _continue(self, request: Request, owner: Owner) -> str:
+        """Continue the session that the provider confirmed, until its original end.
+
+        Raises:
+            InputError: the session has ended in the meantime, or is that of another user.
+        """
+        now, identity = self._watch.clock(), request.state.visitor
+        with self._watch.store.write() as connection:
+            old = stored_session(connection, identity.session or b"")
+            if old is None or old.until <= now.timestamp():
+                raise InputError("the session has ended in the meantime")
+            if old.owner.account is not None or old.owner.subject != owner.subject:
+                raise InputError("the provider names another user now")
+            if old.owner.role != owner.role:
+                actor, roles = Actor(owner.name, identity.source), (old.owner.role, owner.role)
+                audit(connection, actor, "session.role", " then ".join(roles), at=now)
+            return sessions.continue_session(connection, old, owner, now)
+
+    async def _failed(
+        self, request: Request, why: str, *, name: str = "", error: str = _FAILED
+    ) -> Response:
+        """Show ``error`` to the browser; the reason is only for the log and the audit log."""
+        _log.warning("a sign-in with OpenID Connect failed: %s", why)
+        await to_thread.run_sync(self._audit_failure, request, why, name)
+        answer = _login_page(self._watch, request, "/", 403, error=error)
+        sessions.set_cookie(answer.headers, sessions.LOGIN_COOKIE, "", request.state.origin)
+        return answer
+
+    def _audit_failure(self, request: Request, why: str, name: str) -> None:
+        now = self._watch.clock()
+        if self._state.openid_audit.allows(now):
+            actor = Actor(name, request.state.origin.source)
+            with self._watch.store.write() as connection:
+                audit(connection, actor, "login", "openid", at=now, outcome=why)
+
+
+def _attempt(
+    state: AuthState, login: PasswordLogin, identity: Identity, now: datetime
+) -> LoginResult:
+    with state.store.read() as connection:
+        account = find_account(connection, login.name)
+    if not check_password(account, login.password) or account is None:
+        audit_wrong_password(state, login.origin, login.name, now)
+        return LoginResult()
+    renewed = rehash_password(account, login.password)
+    source, settings = login.origin.source, state.settings.access
+    with state.store.write() as connection:
+        if not record_login(connection, account, renewed, now):
+            return LoginResult()  # the account was removed or changed during the computation
+        if identity.session is not None:
+            end_session(connection, identity.session)
+        owner = Owner(account.id, account.name, account.role)
+        secret = sessions.begin_session(
+            connection, owner, settings, now, source=source, agent=login.agent
+        )
+        audit(connection, Actor(owner.name, source), "login", "password", at=now)
+    state.logins.succeeded(login.origin.guesser, login.name)
+    return LoginResult(secret)
+
+
+def _logged_in(watch: Watch, request: Request, secret: str, after: str) -> Response:
+    answer, origin = RedirectResponse(after, 303), request.state.origin
+    seconds = watch.settings.access.session_seconds
+    sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, secret, origin, seconds)
+    if sessions.get_cookie(request.headers, sessions.LOGIN_COOKIE, origin):
+        sessions.set_cookie(answer.headers, sessions.LOGIN_COOKIE, "", origin)
+    return answer
+
+
+def _login_page(
+    watch: Watch,
+    request: Request,
+    after: str,
+    status: int = 200,
+    *,
+    error: str = "",
+    name: str = "",
+) -> Response:
+    oidc = watch.settings.access.oidc
+    return render(
+        request,
+        "access/login.html",
+        status,
+        after=after,
+        error=error,
+        name=name[:80],
+        provider=oidc.name if oidc else "",
+        provider_path=OPENID_LOGIN,
+    )

@@ -1,0 +1,315 @@
+"""Logins with OpenID Connect: the browser goes to the provider, and returns with a code.
+
+The browser keeps one secret in a cookie, and three values are derived from it: ``state`` (is this
+the browser that was sent?), ``nonce`` (does the token belong to this login?) and the PKCE verifier
+(is this the client that requested the code?). So nothing is stored here for logins that are never
+finished. None of the three values reveals another.
+
+authlib makes the requests of OAuth 2.0 (RFC 6749, with PKCE, RFC 7636); ``id_token`` verifies the
+tokens. No value that a browser sends decides which server is contacted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import ssl
+import time
+from base64 import urlsafe_b64encode
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from certpin.errors import InputError
+from certpin_watch.auth.id_token import LEEWAY, Expected, UnknownKeyError, verified_claims
+from certpin_watch.auth.sessions import new_secret
+from certpin_watch.origin import local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+    from certpin_watch.auth.settings import OpenIDSettings
+
+CALLBACK = "/login/openid/callback"
+LOGIN_SECONDS = 600  # that a user may take at the provider
+_RECHECK = "again"
+_MIN_SECRET = 43  # characters of 256 bits
+_MAX_CODE = 4096  # characters
+_MAX_BYTES = 256 * 1024  # of a discovery document or a key set
+_TIMEOUT = 10.0  # seconds for each step of a request
+_FRESH = 3600.0  # seconds for which both documents are kept
+_KEYS_FRESH = 60.0  # seconds between two fetches of the key set because of an unknown key
+
+# The provider must prompt the user (OpenID Connect Core 1.0, 3.1.2.6).
+_INTERACTION = frozenset(
+    {"login_required", "interaction_required", "consent_required", "account_selection_required"}
+)
+
+
+class InteractionRequiredError(InputError):
+    """The provider can't confirm the user without a prompt."""
+
+
+@dataclass(frozen=True)
+class PendingLogin:
+    """A login that is under way. ``next`` is the path for the redirect at its end.
+
+    With ``recheck``, the browser has a session, and the provider is asked to confirm its user
+    without a prompt (``prompt=none``, OpenID Connect Core 1.0, 3.1.2.1).
+    """
+
+    secret: str = field(repr=False)
+    next: str
+    at: int
+    recheck: bool = False
+
+    @classmethod
+    def new(cls, next_path: str, now: datetime, *, recheck: bool = False) -> PendingLogin:
+        """Start a login."""
+        return cls(new_secret(), local_path(next_path), int(now.timestamp()), recheck)
+
+    @classmethod
+    def from_cookie(cls, text: str, now: datetime) -> PendingLogin:
+        """Read the cookie of a browser that returns.
+
+        Raises:
+            InputError: the cookie is missing, invalid or too old.
+        """
+        secret, _, rest = text.partition(".")
+        moment, _, rest = rest.partition(".")
+        recheck, _, path = rest.partition(".")
+        if len(secret) < _MIN_SECRET or not moment.isdecimal() or len(moment) > 12:
+            raise InputError("this browser did not begin to sign in, or has no cookies")
+        if not -LEEWAY <= int(now.timestamp()) - int(moment) <= LOGIN_SECONDS:
+            raise InputError("the sign-in took too long")
+        return cls(secret, local_path(unquote(path)), int(moment), recheck == _RECHECK)
+
+    @property
+    def cookie(self) -> str:
+        """The value of the cookie."""
+        recheck = _RECHECK if self.recheck else ""
+        return f"{self.secret}.{self.at}.{recheck}.{quote(self.next, safe='')}"
+
+    @property
+    def state(self) -> str:
+        """Proves that the returning browser is the one that was sent (RFC 6749, 10.12)."""
+        return self._derived(b"state")
+
+    @property
+    def nonce(self) -> str:
+        """Binds the ID token to this login (OpenID Connect Core 1.0, 15.5.2)."""
+        return self._derived(b"nonce")
+
+    @property
+    def verifier(self) -> str:
+        """Proves that the code is redeemed by the client that requested it (RFC 7636)."""
+        return self._derived(b"verifier")
+
+    def _derived(self, label: bytes) -> str:
+        digest = hmac.digest(self.secret.encode(), b"certpin openid " + label, "sha256")
+        return urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """The used part of a discovery document (OpenID Connect Discovery 1.0, 3).
+
+    ``names_issuer``: the provider names itself in each response (RFC 9207).
+    """
+
+    authorization_endpoint: str
+    token_endpoint: str
+    jwks_uri: str
+    end_session_endpoint: str
+    names_issuer: bool
+
+
+class Provider:
+    """An OpenID provider. Its documents are fetched when they are needed, and kept for an hour."""
+
+    def __init__(self, settings: OpenIDSettings) -> None:
+        self.settings = settings
+        self._metadata: tuple[float, Metadata] | None = None
+        self._keys: tuple[float, dict[str, Any]] | None = None
+        self._fetching = asyncio.Lock()
+
+    async def metadata(self) -> Metadata:
+        """Return the discovery document. Raises ``InputError`` if it is unavailable or invalid."""
+        async with self._fetching:
+            if self._metadata is None or _age(self._metadata[0]) > _FRESH:
+                address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
+                found = _metadata(await self._fetch(address), self.settings.issuer)
+                self._metadata = (time.monotonic(), found)
+            return self._metadata[1]
+
+    async def login_address(self, login: PendingLogin, redirect_uri: str) -> str:
+        """Return the address to which the browser is sent. Raises ``InputError``."""
+        metadata = await self.metadata()
+        async with self._client(redirect_uri) as client:
+            url, _ = client.create_authorization_url(
+                metadata.authorization_endpoint,
+                state=login.state,
+                nonce=login.nonce,
+                code_verifier=login.verifier,
+                **({"prompt": "none"} if login.recheck else {}),
+            )
+        return str(url)
+
+    async def redeem(
+        self, code: str, login: PendingLogin, redirect_uri: str, now: datetime
+    ) -> dict[str, Any]:
+        """Exchange the code for an ID token, and return its claims.
+
+        Raises:
+            InputError: the provider refused the code, or the token is invalid. The message contains
+                no secret.
+        """
+        metadata = await self.metadata()
+        with _as_input_error("the code could not be redeemed"):
+            async with self._client(redirect_uri) as client:
+                answer = await client.fetch_token(
+                    metadata.token_endpoint,
+                    grant_type="authorization_code",
+                    code=code,
+                    code_verifier=login.verifier,
+                )
+        text = answer.get("id_token")
+        if not isinstance(text, str):
+            raise InputError("the provider sent no ID token")
+        expected = Expected(self.settings, login.nonce, now)
+        try:
+            return verified_claims(text, await self._key_set(), expected)
+        except UnknownKeyError:
+            return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
+
+    async def logout_address(self, back: str) -> str:
+        """Return the address that ends the session at the provider; empty if there is none."""
+        try:
+            end = (await self.metadata()).end_session_endpoint
+        except InputError:
+            return ""
+        words = {"client_id": self.settings.client_id, "post_logout_redirect_uri": back}
+        return f"{end}{'&' if '?' in end else '?'}{urlencode(words)}" if end else ""
+
+    async def _key_set(self, max_age: float = _FRESH) -> dict[str, Any]:
+        metadata = await self.metadata()
+        async with self._fetching:
+            if self._keys is None or _age(self._keys[0]) > max_age:
+                self._keys = (time.monotonic(), await self._fetch(metadata.jwks_uri))
+            return self._keys[1]
+
+    async def _fetch(self, address: str) -> dict[str, Any]:
+        """Return a JSON object of limited size. Redirects are not followed."""
+        with _as_input_error(f"{address} could not be read"):
+            async with (
+                self._client() as client,
+                client.stream("GET", address, withhold_token=True) as answer,
+            ):
+                answer.raise_for_status()
+                data = b""
+                async for part in answer.aiter_bytes():
+                    data += part
+                    if len(data) > _MAX_BYTES:
+                        raise ValueError("too large")
+            found = json.loads(data)
+        if not isinstance(found, dict):
+            raise InputError(f"{address} is not a JSON object")
+        return found
+
+    def _client(self, redirect_uri: str | None = None) -> AsyncOAuth2Client:
+        from authlib.integrations.httpx_client import AsyncOAuth2Client
+
+        settings = self.settings
+        return AsyncOAuth2Client(
+            client_id=settings.client_id,
+            client_secret=settings.client_secret.reveal(),
+            scope=" ".join(settings.scopes),
+            redirect_uri=redirect_uri,
+            code_challenge_method="S256",
+            verify=ssl.create_default_context(cafile=settings.ca_file),
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+        )
+
+
+def code_of(answer: Mapping[str, str], login: PendingLogin, metadata: Metadata, issuer: str) -> str:
+    """Return the code that a browser returns with.
+
+    ``state`` is checked first: if it is wrong, the rest of the address is not the provider's.
+
+    Args:
+        answer: the query of the browser's request.
+        login: that the browser's cookie names.
+        metadata: of the provider.
+        issuer: of the settings.
+
+    Raises:
+        InteractionRequiredError: the provider can't confirm the user without a prompt.
+        InputError: the answer is invalid, or the provider refused.
+    """
+    state = answer.get("state", "")
+    if not hmac.compare_digest(state.encode(errors="replace"), login.state.encode()):
+        raise InputError("the answer is not for this browser")
+    # RFC 9207, 2.4: another provider's answer must not be taken for this one's.
+    named = answer.get("iss")
+    if named != issuer and (named is not None or metadata.names_issuer):
+        raise InputError("the answer is from another provider")
+    if "error" in answer:
+        if login.recheck and answer["error"] in _INTERACTION:
+            raise InteractionRequiredError("the provider needs to prompt the user")
+        raise InputError("the provider refused")
+    if not (code := answer.get("code", "")) or len(code) > _MAX_CODE:
+        raise InputError("the answer has no code")
+    return code
+
+
+@contextmanager
+def _as_input_error(problem: str) -> Iterator[None]:
+    """Turn the errors of the HTTP client into ``InputError``.
+
+    The text of the error is left out: it may contain a code, or an address with a code.
+    """
+    # Imported here, because only services with a provider need them.
+    from authlib.common.errors import AuthlibBaseError
+    from httpx2 import HTTPError, InvalidURL
+
+    try:
+        yield
+    except (AuthlibBaseError, HTTPError, InvalidURL, OSError, ValueError) as exc:
+        raise InputError(f"{problem} ({type(exc).__name__})") from None
+
+
+def _metadata(document: dict[str, Any], issuer: str) -> Metadata:
+    """Discovery 1.0, 4.3: the issuer in the document must be exactly the requested one."""
+    if document.get("issuer") != issuer:
+        raise InputError("the provider's name for itself differs from access.oidc.issuer")
+    for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+        if not _is_https(document.get(name)):
+            raise InputError(f"the provider's {name} is not an https address")
+    end = document.get("end_session_endpoint")
+    return Metadata(
+        authorization_endpoint=str(document["authorization_endpoint"]),
+        token_endpoint=str(document["token_endpoint"]),
+        jwks_uri=str(document["jwks_uri"]),
+        end_session_endpoint=str(end) if _is_https(end) else "",
+        names_issuer=document.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def _is_https(address: object) -> bool:
+    if not isinstance(address, str) or not address.isprintable():
+        return False
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
+
+
+def _age(since: float) -> float:
+    return time.monotonic() - since

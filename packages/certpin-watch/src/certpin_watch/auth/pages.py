@@ -1,0 +1,263 @@
+"""The pages for a user's account and sessions, and for administrators: tokens and the audit log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from certpin.errors import InputError
+from certpin_watch.auth import sessions
+from certpin_watch.auth.login import audit_wrong_password, login_routes
+from certpin_watch.auth.passwords import check_password, hash_new_password
+from certpin_watch.auth.require import LOGIN_PAGE, require
+from certpin_watch.auth.state import auth_state
+from certpin_watch.auth.tokens import make_token
+from certpin_watch.html.render import render
+from certpin_watch.permissions import ADMIN, SCOPES, SIGNED_IN, worker_scope
+from certpin_watch.store import audit as audit_log
+from certpin_watch.store.accounts import (
+    Owner,
+    all_accounts,
+    end_session,
+    end_sessions_of,
+    find_account,
+    sessions_of,
+    set_password,
+    stored_session,
+)
+from certpin_watch.store.audit import audit
+from certpin_watch.store.tokens import all_tokens, revoke_token
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from certpin_watch.auth.identity import Identity
+    from certpin_watch.snapshot import Watch
+    from certpin_watch.store.accounts import PasswordHash
+
+_ACCOUNT = "/account"
+_TOKENS = "/tokens"
+_MAX_DAYS = 3650
+
+
+def routes(watch: Watch) -> list[BaseRoute]:
+    """Return all routes of access control."""
+    account, admin = _AccountPages(watch), _AdminPages(watch)
+    user, administrator = require(SIGNED_IN), require(ADMIN)
+    return [
+        *login_routes(watch),
+        Route(_ACCOUNT, user(account.show), methods=["GET"]),
+        Route(f"{_ACCOUNT}/password", user(account.change_password), methods=["POST"]),
+        Route(f"{_ACCOUNT}/sessions/end", user(account.end_session), methods=["POST"]),
+        Route(f"{_ACCOUNT}/sessions/end-all", user(account.end_all_sessions), methods=["POST"]),
+        Route(_TOKENS, administrator(admin.show_tokens), methods=["GET"]),
+        Route(_TOKENS, administrator(admin.make_token), methods=["POST"]),
+        Route(f"{_TOKENS}/revoke", administrator(admin.revoke_token), methods=["POST"]),
+        Route("/audit", administrator(admin.show_audit), methods=["GET"]),
+    ]
+
+
+class _AccountPages:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._state = auth_state(watch)
+
+    async def show(self, request: Request) -> Response:
+        """Show the user, their sessions, and a form for another password."""
+        return await to_thread.run_sync(self._page, request)
+
+    async def change_password(self, request: Request) -> Response:
+        """Change the password. It ends every session; this browser gets a new one."""
+        form, identity = await request.form(), request.state.visitor
+        if identity.account is None:
+            return await to_thread.run_sync(self._page, request, 403, "You have no password here.")
+        fields = [str(form.get(name, "")) for name in ("current", "new", "again")]
+        return await to_thread.run_sync(self._change, request, fields, limiter=self._state.hashing)
+
+    async def end_session(self, request: Request) -> Response:
+        """End one of the user's sessions, in any browser."""
+        public_id = str((await request.form()).get("session", ""))
+        await to_thread.run_sync(self._end, request.state.visitor, public_id)
+        return RedirectResponse(_ACCOUNT, 303)
+
+    async def end_all_sessions(self, request: Request) -> Response:
+        """End all sessions of the user, this one too."""
+        identity, origin = request.state.visitor, request.state.origin
+        if identity.session is not None:
+            await to_thread.run_sync(self._end_all, identity)
+        answer = RedirectResponse(LOGIN_PAGE, 303)
+        sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, "", origin)
+        return answer
+
+    def _page(self, request: Request, status: int = 200, error: str = "") -> Response:
+        identity, now = request.state.visitor, self._watch.clock()
+        found = []
+        if (owner := self._owner(identity)) is not None:
+            with self._watch.store.read() as connection:
+                found = sessions_of(connection, owner, self._watch.settings.access, now)
+        return render(
+            request, "access/account.html", status, sessions=found, error=error, at=_moment
+        )
+
+    def _change(self, request: Request, fields: list[str]) -> Response:
+        identity, now, origin = request.state.visitor, self._watch.clock(), request.state.origin
+        current, new, again = fields
+        logins = self._state.logins
+        if logins.begin(origin.guesser, identity.name, now).refused_for:
+            return self._page(request, 429, "There were too many attempts. Wait a minute.")
+        with self._watch.store.read() as connection:
+            account = find_account(connection, identity.name)
+        if not check_password(account, current):
+            audit_wrong_password(self._state, origin, identity.name, now)
+            return self._page(request, 400, "The current password is wrong.")
+        logins.succeeded(origin.guesser, identity.name)
+        if new != again:
+            return self._page(request, 400, "The two new passwords differ.")
+        try:
+            hashed = hash_new_password(new, identity.name, self._watch.settings.public_url)
+        except InputError as exc:
+            return self._page(request, 400, _sentence(exc))
+        secret = self._store_password(request, identity, hashed)
+        answer = RedirectResponse(_ACCOUNT, 303)
+        seconds = self._watch.settings.access.session_seconds
+        sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, secret, origin, seconds)
+        return answer
+
+    def _store_password(self, request: Request, identity: Identity, hashed: PasswordHash) -> str:
+        """Store the password, and return the cookie of a new session."""
+        now, agent = self._watch.clock(), request.headers.get("user-agent", "")
+        owner, settings = (
+            Owner(identity.account, identity.name, identity.role),
+            self._watch.settings.access,
+        )
+        with self._watch.store.write() as connection:
+            set_password(connection, identity.name, hashed, now)
+            audit(connection, identity, "account.password", identity.name, at=now)
+            return sessions.begin_session(
+                connection, owner, settings, now, source=identity.source, agent=agent
+            )
+
+    def _end(self, identity: Identity, public_id: str) -> None:
+        """End a session of this user; the public ID of another user's session has no effect."""
+        owner, now = self._owner(identity), self._watch.clock()
+        if owner is None:
+            return
+        settings = self._watch.settings.access
+        with self._watch.store.write() as connection:
+            for session in sessions_of(connection, owner, settings, now):
+                if session.public_id == public_id:
+                    end_session(connection, session.digest)
+                    audit(connection, identity, "session.ended", public_id, at=now)
+
+    def _end_all(self, identity: Identity) -> None:
+        if (owner := self._owner(identity)) is not None:
+            with self._watch.store.write() as connection:
+                end_sessions_of(connection, owner)
+                audit(connection, identity, "session.ended", "all", at=self._watch.clock())
+
+    def _owner(self, identity: Identity) -> Owner | None:
+        """Return the owner of the session; None for the only user of a local service."""
+        if identity.session is None:
+            return None
+        with self._watch.store.read() as connection:
+            session = stored_session(connection, identity.session)
+        return session.owner if session else None
+
+
+class _AdminPages:
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    async def show_tokens(self, request: Request) -> Response:
+        """Show all tokens and accounts, and a form for a new token."""
+        return await to_thread.run_sync(self._page, request)
+
+    async def make_token(self, request: Request) -> Response:
+        """Create a token, and show it in a response that is never cached (no-store)."""
+        form = await request.form()
+        name, days = str(form.get("name", "")).strip(), str(form.get("days", "")).strip()
+        scopes = [str(scope) for scope in form.getlist("scope")]
+        if location := str(form.get("location", "")).strip():
+            scopes.append(worker_scope(location))
+        return await to_thread.run_sync(self._make, request, name, scopes, days)
+
+    async def revoke_token(self, request: Request) -> Response:
+        """Revoke a token."""
+        token_id = str((await request.form()).get("token", ""))
+        try:
+            await to_thread.run_sync(self._revoke, request, token_id)
+        except InputError as exc:
+            return await to_thread.run_sync(self._page, request, 400, _sentence(exc))
+        return RedirectResponse(_TOKENS, 303)
+
+    async def show_audit(self, request: Request) -> Response:
+        """Show the newest entries of the audit log, or a page of older ones."""
+        text = request.query_params.get("before", "")
+        before = int(text) if text.isdecimal() and len(text) < 18 else None
+        return await to_thread.run_sync(self._audit, request, before)
+
+    def _make(self, request: Request, name: str, scopes: list[str], days: str) -> Response:
+        now, identity = self._watch.clock(), request.state.visitor
+        try:
+            until = now + _days(days) if days else None
+            with self._watch.store.write() as connection:
+                token_id, text = make_token(
+                    connection, name, scopes, by=identity.name, now=now, until=until
+                )
+                subject = f"{token_id} {name}: {' '.join(sorted(scopes))}"
+                audit(connection, identity, "token.made", subject, at=now)
+        except InputError as exc:
+            return self._page(request, 400, _sentence(exc))
+        return self._page(request, made=text)
+
+    def _revoke(self, request: Request, token_id: str) -> None:
+        now = self._watch.clock()
+        with self._watch.store.write() as connection:
+            revoke_token(connection, token_id, now)
+            audit(connection, request.state.visitor, "token.revoked", token_id, at=now)
+
+    def _page(
+        self, request: Request, status: int = 200, error: str = "", made: str = ""
+    ) -> Response:
+        with self._watch.store.read() as connection:
+            tokens, accounts = all_tokens(connection), all_accounts(connection)
+        return render(
+            request,
+            "access/tokens.html",
+            status,
+            error=error,
+            made=made,
+            now=self._watch.clock(),
+            tokens=tokens,
+            accounts=accounts,
+            scopes=SCOPES,
+            at=_moment,
+        )
+
+    def _audit(self, request: Request, before: int | None) -> Response:
+        with self._watch.store.read() as connection:
+            rows = audit_log.audit_page(connection, before)
+        size = audit_log.PAGE
+        older = rows[size - 1].id if len(rows) > size else None
+        return render(
+            request, "access/audit.html", rows=rows[:size], older=older, before=before, at=_moment
+        )
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _days(text: str) -> timedelta:
+    if not (text.isdecimal() and text.isascii() and len(text) < 6 and 1 <= int(text) <= _MAX_DAYS):
+        raise InputError(f"a token can last 1 to {_MAX_DAYS} days")
+    return timedelta(days=int(text))
+
+
+def _sentence(exc: InputError) -> str:
+    return f"{exc.problem[:1].upper()}{exc.problem[1:]}."

@@ -1,0 +1,106 @@
+"""Permissions: scopes of tokens, roles of users, and the text of a token.
+
+A route requires one scope. A role is a set of scopes, and a token has the scopes that it was made
+with. A token is ``certpin_ID_SECRET``; its last six characters are a checksum, as in GitHub's
+tokens, so that secret scanners recognise a token, and a mistyped one costs no database query.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+from binascii import crc32
+from typing import TYPE_CHECKING
+
+from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# The requirements of routes. ANYONE admits everyone, SIGNED_IN every user, whatever their role.
+ANYONE = "anyone"
+SIGNED_IN = "signed-in"
+READ = "read"
+METRICS = "metrics"
+SILENCE = "silence"
+ADMIN = "admin"
+
+# A worker takes the jobs of its location and posts their results. Its token has one scope,
+# `worker:LOCATION`, and no role includes it.
+WORKER = "worker"
+
+SCOPES = (READ, METRICS, SILENCE, ADMIN)
+REQUIREMENTS = (ANYONE, SIGNED_IN, *SCOPES, WORKER)
+
+# Browsers send no requests to these routes, and the routes limit the bodies that they read:
+# `auth.middleware` leaves both to them.
+WORKER_PATHS = frozenset({WORKER_JOBS, WORKER_RESULTS})
+
+# From the lowest to the highest: each role includes the scopes of the one before it.
+ROLES: dict[str, frozenset[str]] = {
+    "viewer": frozenset({READ, METRICS}),
+    "operator": frozenset({READ, METRICS, SILENCE}),
+    "admin": frozenset(SCOPES),
+}
+
+_LETTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_ID, _SECRET, _SUM = 12, 43, 6  # characters; 62^43 is more than 2^256
+_FORM = re.compile(rf"certpin_([0-9A-Za-z]{{{_ID}}})_([0-9A-Za-z]{{{_SECRET + _SUM}}})")
+
+
+def scopes_of(role: str) -> frozenset[str]:
+    """Return the scopes of a role; none for an unknown one."""
+    return ROLES.get(role, frozenset())
+
+
+def highest_role(roles: Iterable[str]) -> str | None:
+    """Return the role with the most scopes; None if there is no known role."""
+    order = list(ROLES)
+    return max((role for role in roles if role in ROLES), key=order.index, default=None)
+
+
+def worker_scope(location: str) -> str:
+    """Return the only scope of a token for the workers of a location."""
+    return f"{WORKER}:{location}"
+
+
+def location_of(scopes: frozenset[str]) -> str:
+    """Return the location of a worker's scopes; empty if they are not those of a worker.
+
+    If there are other scopes too, the result is empty: a worker's token allows nothing else.
+    """
+    if len(scopes) != 1:
+        return ""
+    kind, _, location = next(iter(scopes)).partition(":")
+    return location if kind == WORKER else ""
+
+
+def new_token() -> tuple[str, str]:
+    """Return the ID and the secret of a new token."""
+    return _random(_ID), _random(_SECRET)
+
+
+def token_text(token_id: str, secret: str) -> str:
+    """Return the whole token, with its checksum."""
+    text = f"certpin_{token_id}_{secret}"
+    return text + _checksum(text)
+
+
+def parse_token(text: str) -> tuple[str, str] | None:
+    """Return the ID and the secret; None if it is not a token, or its checksum is wrong."""
+    if (found := _FORM.fullmatch(text)) is None or _checksum(text[:-_SUM]) != text[-_SUM:]:
+        return None
+    return found[1], found[2][:-_SUM]
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_LETTERS) for _ in range(length))
+
+
+def _checksum(text: str) -> str:
+    rest, letters = crc32(text.encode()), ""
+    for _ in range(_SUM):
+        rest, digit = divmod(rest, len(_LETTERS))
+        letters = _LETTERS[digit] + letters
+    return letters

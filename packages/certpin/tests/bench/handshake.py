@@ -11,7 +11,7 @@ from urllib3.util.ssl_ import assert_fingerprint
 
 from certpin import PinnedSSLContext
 from certpin.lab import Authority
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.bench.paired import Figure, ratio, ratios, seconds
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from certpin.lab import Authority, Identity, LabServer
-from certpin.lab.forge.extensions import change_intermediate
+from certpin.lab.forge.forgeries import change_intermediate
 from certpin.pinfile import PinSet
 from tests import kit
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

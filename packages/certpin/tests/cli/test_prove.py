@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from certpin.lab import Authority, Identity, LabServer
-from certpin.lab.transport.port import Port
+from certpin.lab.server.port import Port
 from tests.cli import _documented
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import Run, program

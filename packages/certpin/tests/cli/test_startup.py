@@ -18,7 +18,7 @@ from certpin.cli.main import EXTENSIONS
 from certpin.lab import Authority
 from certpin.lab.client import PATIENCE as CLIENT_PATIENCE
 from certpin.lab.pki import Style
-from certpin.lab.session.protocols import PROTOCOLS as LAB_PROTOCOLS
+from certpin.lab.server.protocols import PROTOCOLS as LAB_PROTOCOLS
 from certpin.lint import SEVERITIES
 from certpin.lint.document import ADOPTION_DAYS
 from certpin.pinfile import PINS_VARIABLE

@@ -12,7 +12,7 @@ from certpin.lab.device.schedule import Schedule
 from certpin.lab.evidence import Connection
 from certpin.lab.pki import Authorities, Style
 from certpin.lab.scenario import Role, Scenario, ServerStep
-from certpin.lab.session.hello import ClientHello
+from certpin.lab.server.hello import ClientHello
 
 if TYPE_CHECKING:
     from certpin.lab.device.turn import Visit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _JUDGE, _EVIDENCE = "certpin/lab/verdict.py", "certpin/lab/evidence.py"
-_RUN, _PORT = "certpin/lab/runner.py", "certpin/lab/transport/port.py"
+_RUN, _PORT = "certpin/lab/runner.py", "certpin/lab/server/port.py"
 _CLIENT = "certpin/lab/client.py"
 
 _J, _R, _C = (
@@ -110,7 +110,7 @@ _VERDICTS = [
     ),
     Mutation(
         "nothing tried",
-        "certpin/lab/report/tally.py",
+        "certpin/lab/report/words.py",
         "    return 0 if tried and run.controlled",
         "    return 0 if run.controlled",
         "tests/cli/test_prove.py::test_a_run_in_which_nothing_was_tried_proves_nothing",
@@ -204,10 +204,10 @@ _VERDICTS = [
 _SEEN = [
     Mutation(
         "clear text after TLS",
-        "certpin/lab/session/session.py",
+        "certpin/lab/server/session.py",
         "            self.seen.clear += self._unread[: KEPT - len(self.seen.clear)]\n",
         "            pass\n",
-        "tests/lab/session/test_session.py::test_clear_text_after_tls_failed_is_given_away",
+        "tests/lab/server/test_session.py::test_clear_text_after_tls_failed_is_given_away",
     ),
     Mutation(
         "a certificate shown",
@@ -224,14 +224,14 @@ _HTML = "tests/lab/report/test_html.py::"
 _REPORTS = [
     Mutation(
         "nothing of an honest server leaked",
-        "certpin/lab/report/page/case.py",
+        "certpin/lab/report/page.py",
         "        if not seen.exposed:\n",
         "        if False:\n",
         f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[hung]",
     ),
     Mutation(
         "a renewal is no attack",
-        "certpin/lab/report/tally.py",
+        "certpin/lab/report/words.py",
         "result.case.family is Family.ROTATION or not refused_by(result.case)",
         "not refused_by(result.case)",
         "tests/lab/report/test_words.py::"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _S = "certpin/lab/device/"
-_RECORDS, _RELAY = "certpin/lab/session/records.py", "certpin/lab/transport/relay.py"
-_R, _U = "tests/lab/session/test_records.py::test_", "tests/lab/test_serve_upstream.py::test_"
+_RECORDS, _RELAY = "certpin/lab/server/records.py", "certpin/lab/server/relay.py"
+_R, _U = "tests/lab/server/test_records.py::test_", "tests/lab/test_serve_upstream.py::test_"
 _P, _W = "tests/lab/test_serve_queue.py::test_", "tests/lab/test_serve_signals.py::test_"
 _H, _V = "tests/lab/test_serve_hostile.py::test_", "tests/lab/test_serve_visitor.py::test_"
 
@@ -113,7 +113,7 @@ _PROGRAMMES = [
 _EDGES = [
     Mutation(
         "not to this machine",
-        "certpin/lab/transport/relay.py",
+        "certpin/lab/server/relay.py",
         "    if peer and (to.via == UPSTREAM or allow(peer[0])):\n",
         "    if peer:\n",
         f"{_H}another_device_is_not_relayed_to_this_machine",
@@ -141,7 +141,7 @@ _EDGES = [
     ),
     Mutation(
         "no key on a disk",
-        "certpin/lab/session/loading.py",
+        "certpin/lab/server/tls.py",
         'descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)',
         "descriptor = os.open(__import__('tempfile').mkstemp()[1], os.O_RDWR)",
         "tests/lab/test_loading.py::test_no_file_is_made_where_keys_are_loaded",
@@ -207,7 +207,7 @@ _REAL = [
     ),
     Mutation(
         "a server that has gone",
-        "certpin/lab/session/session.py",
+        "certpin/lab/server/session.py",
         "        if back and not (data or self._left or self.seen.passed):\n",
         "        if False:\n",
         f"{_U}a_real_server_that_ends_it_is_nobodys_refusal",

@@ -10,8 +10,8 @@ import pytest
 
 from certpin.errors import InputError
 from certpin.lab.authority import Authority
+from certpin.lab.case import LabError
 from certpin.lab.device.folder import DAYS, LabFolder, default_folder
-from certpin.lab.errors import LabError
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 

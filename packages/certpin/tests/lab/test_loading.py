@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab import Authority
-from certpin.lab.session.loading import load
+from certpin.lab.server.tls import load
 
 if TYPE_CHECKING:
     from certpin.lab import Identity
@@ -23,7 +23,7 @@ _WATCH = """\
 import json, os, ssl, sys
 from certpin.lab import Authority, LabServer
 from certpin.lab.scenario import ServerStep
-from certpin.lab.session.context import Contexts
+from certpin.lab.server.tls import Contexts
 
 made = []
 def watch(event, args):
@@ -40,7 +40,7 @@ print(json.dumps(made))
 _KILLED = """\
 import os, signal, ssl
 from certpin.lab import Authority
-from certpin.lab.session.loading import load
+from certpin.lab.server.tls import load
 
 class Context(ssl.SSLContext):
     def load_cert_chain(self, *_):

@@ -11,7 +11,7 @@ from certpin.lab.case import Expect
 from certpin.lab.client import SUBSTITUTIONS
 from certpin.lab.pki import Style
 from certpin.lab.report import FORMATS
-from certpin.lab.session.protocols import PROTOCOLS
+from certpin.lab.server.protocols import PROTOCOLS
 from certpin.lab.verdict import Verdict
 
 ROOT = Path(__file__).parents[4]

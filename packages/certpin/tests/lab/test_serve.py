@@ -10,9 +10,8 @@ import pytest
 
 from certpin.lab import LabServer
 from certpin.lab.attacks import CASES
-from certpin.lab.case import Expect
+from certpin.lab.case import Expect, LabError
 from certpin.lab.device.page import HOST as LAB
-from certpin.lab.errors import LabError
 from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._device import (

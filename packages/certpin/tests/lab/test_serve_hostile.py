@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.device.port import _allowed, _inner
-from certpin.lab.transport import link
+from certpin.lab.server import port
 from certpin.lab.verdict import Verdict
 from tests.lab._device import HOST, call, case_run, cases, connect, device_lab, pinned, results
 from tests.lab._serving import hello_for
@@ -140,7 +140,7 @@ def test_silence_after_the_hello_ends_and_is_no_refusal(monkeypatch: pytest.Monk
     with device_lab(cases("rogue-ca-in-store")) as lab:
         context = pinned(lab)
         assert call(lab, context)
-        monkeypatch.setattr(link, "PATIENCE", 0.05)
+        monkeypatch.setattr(port, "PATIENCE", 0.05)
         for _ in range(3):
             with _tunnelled(lab.port, hello_for(HOST)) as sock:
                 sock.settimeout(10)

@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from certpin.lab.authority import new_key
+from certpin.lab.case import LabError
 from certpin.lab.device.folder import load_state
 from certpin.lab.device.schedule import server_key
-from certpin.lab.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 
 from certpin.lab.device.turn import ClientSignal, client_signal
 from certpin.lab.evidence import Connection
-from certpin.lab.session.hello import ClientHello
+from certpin.lab.server.hello import ClientHello
 
 HELLO = ClientHello("api.bank.example")
 

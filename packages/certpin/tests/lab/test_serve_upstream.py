@@ -17,10 +17,10 @@ from certpin.lab import Identity, LabServer
 from certpin.lab.attacks import CASES
 from certpin.lab.device.folder import LabState
 from certpin.lab.device.lab import DeviceLab, HostProgress
+from certpin.lab.lab_server import server_context
 from certpin.lab.pki import Style
-from certpin.lab.server import server_context
-from certpin.lab.transport import relay
-from certpin.lab.transport.front import Reached
+from certpin.lab.server import relay
+from certpin.lab.server.proxy import Reached
 from certpin.lab.upstream import Upstream
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Chain

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab import Authority, Identity, LabServer
-from certpin.lab import server as lab_server
+from certpin.lab import Authority, Identity, LabServer, lab_server
 from certpin.x509 import Certificate
 from tests.servers._run import accepts
 

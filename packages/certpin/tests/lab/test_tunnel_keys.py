@@ -9,9 +9,9 @@ import sys
 import pytest
 from rich.console import Console
 
+from certpin.lab.case import LabError
+from certpin.lab.device.page import qr_lines, qr_text
 from certpin.lab.device.tunnel import TunnelKeys
-from certpin.lab.errors import LabError
-from certpin.lab.qr import qr_lines, qr_text
 
 TEXT = "[Interface]\nPrivateKey = " + "A" * 43 + "=\nAddress = 198.18.0.2/32\nDNS = 198.18.0.53\n"
 PIXELS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}

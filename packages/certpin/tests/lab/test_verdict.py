@@ -7,7 +7,7 @@ import pytest
 from certpin.lab.case import Expect
 from certpin.lab.evidence import Attempt, Connection, Ending
 from certpin.lab.scenario import Role, Scenario, ServerStep
-from certpin.lab.session.hello import ClientHello
+from certpin.lab.server.hello import ClientHello
 from certpin.lab.verdict import Judgement, Outcome, Verdict, agree, judge, outcome, settle
 
 HOSTILE = ServerStep((), b"")

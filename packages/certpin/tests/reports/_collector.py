@@ -10,7 +10,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 
 if TYPE_CHECKING:
     from certpin.lab import Identity

@@ -19,7 +19,7 @@ from qh3.h3.connection import H3_ALPN, H3Connection
 from qh3.h3.events import HeadersReceived
 from qh3.quic.configuration import QuicConfiguration
 
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests.servers._run import LOOPBACK
 
 if TYPE_CHECKING:

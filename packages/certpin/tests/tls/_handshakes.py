@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cryptography.x509 import OID_EXTENDED_KEY_USAGE
 
 from certpin import HostPattern, HostPin, HostPolicy
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests.kit import NOBODY
 from tests.tls import _wire
 

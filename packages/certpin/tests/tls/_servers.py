@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from certpin.lab import Identity
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import certpin
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests.tls._wire import Wire
 
 if TYPE_CHECKING:

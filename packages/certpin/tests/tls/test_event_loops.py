@@ -17,7 +17,7 @@ from certpin import (
     UnpinnedHostError,
     WeakenedContextError,
 )
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests.tls._raw import CANARY, LOOPBACK, Recorder, TLSServer
 from tests.tls._wire import HOST, Wire
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from certpin import ConfigError, PinMismatchError, UncheckedConnectionError, assert_pinned
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.x509.openssl import StdlibSocket
 from tests.tls import _wire
 from tests.tls._servers import GREETING, RecordingServer

@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from certpin import PinnedSSLContext, UnverifiedChainError, WeakenedContextError
 from certpin.lab import Authority, Identity
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.tls import context as context_module
 from certpin.tls.context import MirroredContext
 from tests import kit

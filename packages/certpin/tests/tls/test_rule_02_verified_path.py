@@ -10,7 +10,7 @@ import pytest
 
 from certpin import Chain, ConfigError, PinError, PinMismatchError, PinnedSSLContext, verify
 from certpin.lab import Authority, Identity
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.tls._wire import HOST, Wire, as_old_as_tls12
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.tls.gate import Gate, NoTLS
 from tests.tls._operations import ALL, READING, SENDING
 from tests.tls._raw import CANARY, TLSServer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext, WeakenedContextError
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.tls import gate
 from certpin.tls.gate import Gate
 from certpin.x509.openssl import OpenSSLContext

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinnedSSLContext
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests.tls._operations import ALL, READING, SENDING
 from tests.tls._raw import CANARY, LOOPBACK, PATIENCE, Recorder, TLSServer
 from tests.tls._wire import HOST

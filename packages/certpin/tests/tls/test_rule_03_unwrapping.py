@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.pins import utc_now
 from tests.tls._servers import SECRET, RecordingServer, asking_for_certificate
 from tests.tls._wire import HOST, Wire

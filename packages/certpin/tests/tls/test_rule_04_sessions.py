@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinMismatchError, PinnedSSLContext, UnverifiedSessionError
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.tls._raw import TLSServer
 from tests.tls._wire import HOST, OTHER, Wire

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import PinError, PinMismatchError, PinnedSSLContext, UnpinnedHostError
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.tls._servers import RecordingServer, greeted
 from tests.tls._wire import HOST, Wire

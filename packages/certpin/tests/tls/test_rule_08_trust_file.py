@@ -9,7 +9,7 @@ import pytest
 
 from certpin import CertificateParseError, PinnedSSLContext, TrustAnchors, UnverifiedChainError
 from certpin.lab import Authority, Identity
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.pinfile import PinSet
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect, for_clients, verdict_of

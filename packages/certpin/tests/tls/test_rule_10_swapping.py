@@ -23,7 +23,7 @@ from certpin import (
     UnpinnedHostError,
 )
 from certpin.lab import Authority, Identity, LabServer
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests import kit
 from tests.tls._handshakes import HOST, Wire, connect, verdict_of
 from tests.tls._servers import RecordingServer, greeted

@@ -22,7 +22,7 @@ from certpin import (
     UnpinnedHostError,
     assert_pinned,
 )
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from tests.tls._servers import RecordingServer
 from tests.tls._wire import HOST, OTHER, Wire
 

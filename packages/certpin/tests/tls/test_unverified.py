@@ -20,7 +20,7 @@ from certpin import (
     pin_error,
 )
 from certpin.lab import Authority
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.reports.codecs.nel import REASONS
 from certpin.tls.failures import Called, Met, Unverified, calling, explain_refusal, reason_of
 from tests import kit

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable

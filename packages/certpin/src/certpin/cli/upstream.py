@@ -8,7 +8,7 @@ import click
 
 from certpin.cli.options import anchors_pem
 from certpin.errors import ConfigError
-from certpin.lab.session.protocols import PROTOCOLS
+from certpin.lab.server.protocols import PROTOCOLS
 from certpin.lab.upstream import Upstream, platform_roots
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, normalise

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from certpin.lab.authority import Authority, Identity
-from certpin.lab.server import LabServer
+from certpin.lab.lab_server import LabServer
 
 __all__ = ["Authority", "Identity", "LabServer"]

@@ -1,4 +1,4 @@
-"""A case of the matrix: its attack, the expected verdict, its purpose, and the fix."""
+"""A case of the matrix: its attack, the expected verdict, its purpose, and the fix. Errors."""
 
 from __future__ import annotations
 
@@ -115,3 +115,19 @@ def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     policy, *others = pki.pins.policies
     policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
     return replace(pki.pins, policies=(policy, *others))
+
+
+class LabError(CertpinError):
+    """The lab cannot run: a package, a port or a folder is missing. ``fix`` says what to do."""
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        super().__init__(problem + (f"\n  fix: {fix}" if fix else ""))
+        self.problem = problem
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.problem, self.fix)
+
+
+def _rebuild(problem: str, fix: str) -> LabError:
+    return LabError(problem, fix=fix)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.lab.scenario import BEFORE_TLS
-from certpin.lab.session.context import Contexts
-from certpin.lab.session.protocols import HTTP, HTTP2, PROTOCOLS, choose
+from certpin.lab.server.protocols import HTTP, HTTP2, PROTOCOLS, choose
+from certpin.lab.server.tls import Contexts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from certpin.lab.case import CannotServeError
     from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
-    from certpin.lab.session.application import Application, Starting, Where
-    from certpin.lab.session.hello import ClientHello
-    from certpin.lab.transport.front import Reached
+    from certpin.lab.server.application import Application, Starting, Where
+    from certpin.lab.server.hello import ClientHello
+    from certpin.lab.server.proxy import Reached
 
 
 class CaseRun:
@@ -91,7 +91,7 @@ class CaseRun:
         if self._protocol is not HTTP:
             return self._protocol.make(step, where)
         if choose(hello.alpn, self.alpn) == (HTTP2,):
-            from certpin.lab.session.h2 import Http2
+            from certpin.lab.server.h2 import Http2
 
             return Http2(step, where)
         return self._protocol.make(step, where)

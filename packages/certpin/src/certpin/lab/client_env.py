@@ -1,7 +1,7 @@
-"""The files and environment variables of a client: its trusted roots, and the way to the lab.
+"""The files and environment variables of a client: trusted roots, pins, and the address of the lab.
 
-The folder only contains files for the client: certificates, pins, and the client certificate with
-its key. The lab's keys stay in memory.
+The folder only contains files for the client: certificates, pins, and the client
+certificate with its key. The lab's keys stay in memory.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
     from certpin.pins import PinSet
+
 
 _DARWIN = sys.platform == "darwin"
 _PRELOAD = "DYLD_INSERT_LIBRARIES" if _DARWIN else "LD_PRELOAD"

@@ -9,7 +9,7 @@ from certpin.lab.scenario import Role
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import Scenario, ServerStep
-    from certpin.lab.session.hello import ClientHello
+    from certpin.lab.server.hello import ClientHello
     from certpin.pins import PinSet
 
 # Bytes of the client's data that are kept: enough to show a leak, and a client can't fill the

@@ -1,6 +1,6 @@
-"""The pins of a case as other platforms want them: what ``certpin export`` writes, for a client.
+"""The pins of a case in the formats of ``certpin export``, for a client.
 
-Written when a client asks for one, into the folder of what clients are handed.
+An export is written when a client asks for it, into the folder of the client's files.
 """
 
 from __future__ import annotations

@@ -13,24 +13,23 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
-from certpin.lab.case import CannotServeError, pins_of_case
+from certpin.lab.case import CannotServeError, LabError, pins_of_case
 from certpin.lab.case_run import CaseRun
 from certpin.lab.client_env import write_client_files, write_pins
-from certpin.lab.errors import LabError
 from certpin.lab.exports import Exports
 from certpin.lab.loop import Loop
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import fit
 from certpin.lab.scratch import scratch
-from certpin.lab.session.application import Where
-from certpin.lab.session.protocols import PROTOCOLS, suits
-from certpin.lab.session.session import Session
+from certpin.lab.server.application import Where
+from certpin.lab.server.conversation import Proxied
+from certpin.lab.server.dns import Resolver, ResolverPort
+from certpin.lab.server.port import Port
+from certpin.lab.server.protocols import PROTOCOLS, suits
+from certpin.lab.server.proxy import Reached
+from certpin.lab.server.relay import UPSTREAM
+from certpin.lab.server.session import Session
 from certpin.lab.target import Target
-from certpin.lab.transport.conversation import Proxied
-from certpin.lab.transport.dns import Resolver, ResolverPort
-from certpin.lab.transport.front import Reached
-from certpin.lab.transport.port import Port
-from certpin.lab.transport.relay import UPSTREAM
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
 
 if TYPE_CHECKING:

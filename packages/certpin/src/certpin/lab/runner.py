@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from certpin._version import __version__
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import CannotServeError, Expect
+from certpin.lab.case import CannotServeError, Expect, LabError
 from certpin.lab.client import Command
-from certpin.lab.errors import LabError
 from certpin.lab.evidence import Attempt
 from certpin.lab.verdict import Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now

@@ -11,7 +11,7 @@ from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import Expect
 from certpin.lab.client import Call
 from certpin.lab.report.words import ending, explain
-from certpin.lab.session.protocols import suits
+from certpin.lab.server.protocols import suits
 from certpin.lab.target import Target
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.support.text import clean, readable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.session.context import Contexts
+from certpin.lab.server.tls import Contexts
 from certpin.x509.openssl import verified_chain
 
 if TYPE_CHECKING:

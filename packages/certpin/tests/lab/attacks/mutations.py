@@ -131,7 +131,7 @@ _CONSTRAINTS = [
         (
             "no-basic-constraints",
             "no basicConstraints",
-            "extensions.change_intermediate(authority, without=(x509.BasicConstraints,))",
+            "forgeries.change_intermediate(authority, without=(x509.BasicConstraints,))",
             "authority",
         ),
         ("pathlen", "path length", "(ca=True, path_length=0)", "(ca=True, path_length=1)"),

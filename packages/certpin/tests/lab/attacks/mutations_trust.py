@@ -28,28 +28,28 @@ MUTATIONS = [
         f"{_NAMED}[leaf-as-ca]",
     ),
     _of(
-        f"{_FORGE}/copies.py",
+        f"{_FORGE}/forgeries.py",
         "namesakes have the key identifiers too",
         "if not isinstance(extension.value, AuthorityKeyIdentifier)",
         "if not isinstance(extension.value, (AuthorityKeyIdentifier, SubjectKeyIdentifier))",
         "test_authorities.py::test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others",
     ),
     _of(
-        f"{_FORGE}/signature.py",
+        f"{_FORGE}/forgeries.py",
         "a bit of the signature is flipped",
         "value[-1] ^= 1",
         "value[-1] ^= 0",
         "test_authorities.py::test_a_bad_signature_differs_in_one_bit[leaf-0]",
     ),
     _of(
-        f"{_FORGE}/signature.py",
+        f"{_FORGE}/forgeries.py",
         "one bit, and no more",
         "value[-1] ^= 1",
         "value[-1] ^= 3",
         "test_authorities.py::test_a_bad_signature_differs_in_one_bit[intermediate-1]",
     ),
     _of(
-        f"{_FORGE}/keys.py",
+        f"{_FORGE}/forgeries.py",
         "the private key is not the victim's, and says that it is",
         "public_key=der.bits(point)",
         "public_key=der.bits(fresh.public_key().public_bytes("

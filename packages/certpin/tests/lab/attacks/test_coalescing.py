@@ -10,7 +10,7 @@ import pytest
 from certpin.lab.attacks.sequences import SEQUENCES
 from certpin.lab.case import CannotServeError
 from certpin.lab.pki import Authorities, Style, TestPKI
-from certpin.lab.session import protocols
+from certpin.lab.server import protocols
 from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import connected, results, wrong
 from tests.lab.attacks._http2 import Client

@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.lab.attacks.constraints import UNKNOWN
-from certpin.lab.forge import extensions
+from certpin.lab.forge import forgeries
 from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome
 from tests.lab._clients import run_case
@@ -56,7 +56,7 @@ def test_nothing_is_wrong_but_the_intermediate_and_that_in_one_way(name: str) ->
     honest = root.intermediate("Honest").x509.extensions
     wrong = {"name-constraints": x509.NameConstraints}.get(name, x509.BasicConstraints)
     mended = tuple((each.value, each.critical) for each in honest if isinstance(each.value, wrong))
-    forged.chain[-1] = extensions._sign_again(forged.chain[-1], root, (wrong,), mended)
+    forged.chain[-1] = forgeries._sign_again(forged.chain[-1], root, (wrong,), mended)
     assert forged.openssl() == ""
 
 

@@ -9,11 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certpin.lab.case import CannotServeError
-from certpin.lab.errors import LabError
+from certpin.lab.case import CannotServeError, LabError
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
-from certpin.lab.transport.port import Port
+from certpin.lab.server.port import Port
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import BY_NAME, right_client, run_case, trusting
 from tests.lab.attacks._broken import anything, checking, leaf, matching, names

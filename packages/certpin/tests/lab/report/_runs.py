@@ -14,7 +14,7 @@ from certpin.lab.evidence import Attempt, Connection, Ending
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.runner import About, Result, Run
 from certpin.lab.scenario import Scenario, ServerStep
-from certpin.lab.session.hello import ClientHello
+from certpin.lab.server.hello import ClientHello
 from certpin.lab.verdict import Outcome, Verdict, judge, outcome
 
 if TYPE_CHECKING:

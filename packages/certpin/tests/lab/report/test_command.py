@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.report.command import shown
+from certpin.lab.report.words import shown
 
 
 @pytest.mark.parametrize(

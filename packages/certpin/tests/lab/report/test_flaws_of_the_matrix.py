@@ -13,7 +13,7 @@ from certpin.lab.case import CannotServeError, Case, Expect, Family, pins_of_cas
 from certpin.lab.pki import Style, TestPKI
 from certpin.lab.report.flaws import flaws
 from certpin.lab.report.scenes import scene, served
-from certpin.lab.session.hello import ClientHello
+from certpin.lab.server.hello import ClientHello
 from certpin.lab.verdict import is_judged
 from certpin.x509.chain import chain_paths
 from tests.lab.report import _runs

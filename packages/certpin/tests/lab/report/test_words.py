@@ -10,8 +10,15 @@ from certpin.lab.attacks import CONTROL
 from certpin.lab.case import ALL_ACCEPT
 from certpin.lab.evidence import Ending
 from certpin.lab.pki import Style
-from certpin.lab.report.tally import exit_code, tally
-from certpin.lab.report.words import ending, explain, headline, summary, verdict_line
+from certpin.lab.report.words import (
+    ending,
+    exit_code,
+    explain,
+    headline,
+    summary,
+    tally,
+    verdict_line,
+)
 from certpin.lab.runner import Run
 from certpin.lab.verdict import Outcome, Verdict
 from tests.lab.report import _runs

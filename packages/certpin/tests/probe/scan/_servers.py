@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable

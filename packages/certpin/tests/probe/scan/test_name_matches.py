@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from certpin.errors import HostError
 from certpin.lab import Identity
 from certpin.lab.authority import new_key
-from certpin.lab.server import server_context
+from certpin.lab.lab_server import server_context
 from certpin.pins import normalise
 from certpin.probe.scan import name_matches
 

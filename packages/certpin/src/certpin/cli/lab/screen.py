@@ -316,7 +316,7 @@ class LiveTable:
             problem = f"There is no QR code, as no phone can reach {address}."
             click.echo(fold(f"{problem} {how_to_listen()}", sys.stdout))
             return
-        from certpin.lab.qr import qr_text
+        from certpin.lab.device.page import qr_text
 
         click.echo("Scan this with the WireGuard app of the device:")
         self._console.print(qr_text(configuration))

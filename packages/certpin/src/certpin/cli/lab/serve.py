@@ -152,9 +152,9 @@ def serve(
     from certpin.cli.lab.attacks import chosen_cases
     from certpin.cli.lab.screen import screen
     from certpin.cli.upstream import find_upstreams
+    from certpin.lab.case import LabError
     from certpin.lab.device.folder import load_state
     from certpin.lab.device.lab import DeviceLab
-    from certpin.lab.errors import LabError
     from certpin.lab.pki import Style
     from certpin.pins import utc_now
 

@@ -9,7 +9,7 @@ from cryptography import x509
 from certpin.lab.authority import Identity, new_key
 from certpin.lab.case import PINS_REJECT, PINS_REJECT_MAYBE_ALL, CannotServeError, Case, Family
 from certpin.lab.forge import reissue
-from certpin.lab.forge.extensions import change_intermediate
+from certpin.lab.forge.forgeries import change_intermediate
 from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:

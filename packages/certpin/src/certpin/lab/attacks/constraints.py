@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certpin.lab.case import ALL_REJECT, Case, Family
-from certpin.lab.forge import extensions
+from certpin.lab.forge import forgeries
 from certpin.lab.scenario import Scenario, ServerStep
 
 if TYPE_CHECKING:
@@ -33,20 +33,20 @@ def _ca_false(pki: TestPKI) -> Scenario:
     no_ca = x509.BasicConstraints(ca=False, path_length=None)
     kinds = (x509.BasicConstraints,)
     return _below(
-        pki, extensions.change_intermediate(authority, without=kinds, adding=((no_ca, True),))
+        pki, forgeries.change_intermediate(authority, without=kinds, adding=((no_ca, True),))
     )
 
 
 def _no_basic_constraints(pki: TestPKI) -> Scenario:
     authority = pki.root.intermediate("Intermediate without constraints")
-    return _below(pki, extensions.change_intermediate(authority, without=(x509.BasicConstraints,)))
+    return _below(pki, forgeries.change_intermediate(authority, without=(x509.BasicConstraints,)))
 
 
 def _too_long(pki: TestPKI) -> Scenario:
     authority = pki.root.intermediate("Intermediate of path length 0")
     last = x509.BasicConstraints(ca=True, path_length=0)
     kinds = (x509.BasicConstraints,)
-    upper = extensions.change_intermediate(authority, without=kinds, adding=((last, True),))
+    upper = forgeries.change_intermediate(authority, without=kinds, adding=((last, True),))
     return _below(pki, upper.intermediate("Intermediate one too many"))
 
 
@@ -71,7 +71,7 @@ def _for_clients(pki: TestPKI) -> Scenario:
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     leaf = pki.intermediate.issue(pki.host, key=pki.leaf.key)
     kinds = (x509.ExtendedKeyUsage,)
-    changed = extensions.change_server(
+    changed = forgeries.change_server(
         leaf, pki.intermediate, without=kinds, adding=((usage, False),)
     )
     return Scenario.of(ServerStep.of(changed))

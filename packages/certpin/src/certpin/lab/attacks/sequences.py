@@ -15,7 +15,7 @@ from certpin.lab.case import (
     Family,
 )
 from certpin.lab.scenario import Answer, Role, Scenario, ServerStep, TLSSettings
-from certpin.lab.session.protocols import need_http2
+from certpin.lab.server.protocols import need_http2
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, ALL_WARN, CannotServeError, Case, Family
-from certpin.lab.forge import extensions
+from certpin.lab.forge import forgeries
 from certpin.lab.scenario import Scenario, ServerStep
 from certpin.pins.hosts import is_address
 
@@ -47,7 +47,7 @@ def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
     kinds = (x509.SubjectAlternativeName,)
     return Scenario.of(
         ServerStep.of(
-            extensions.change_server(identity, pki.intermediate, without=kinds, adding=san)
+            forgeries.change_server(identity, pki.intermediate, without=kinds, adding=san)
         )
     )
 

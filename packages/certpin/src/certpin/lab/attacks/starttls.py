@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_REJECT, Case, Family
 from certpin.lab.scenario import Opening, Scenario, ServerStep
-from certpin.lab.session.protocols import STARTTLS
+from certpin.lab.server.protocols import STARTTLS
 
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI

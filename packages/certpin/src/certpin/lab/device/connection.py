@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from certpin.lab.case_run import CaseRun
 from certpin.lab.device.page import HOST
 from certpin.lab.scenario import Scenario
-from certpin.lab.session.application import Where
-from certpin.lab.session.session import Session
-from certpin.lab.transport.conversation import Routed
-from certpin.lab.transport.front import Front
+from certpin.lab.server.application import Where
+from certpin.lab.server.conversation import Routed
+from certpin.lab.server.proxy import Front
+from certpin.lab.server.session import Session
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from certpin.lab.device.schedule import Schedule
     from certpin.lab.device.turn import Visit
     from certpin.lab.evidence import Connection
-    from certpin.lab.session.application import Starting
-    from certpin.lab.transport.conversation import Conversation
-    from certpin.lab.transport.front import Reached
+    from certpin.lab.server.application import Starting
+    from certpin.lab.server.conversation import Conversation
+    from certpin.lab.server.proxy import Reached
 
 _NOWHERE = Where("")
 

@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from certpin.errors import InputError
 from certpin.lab.authority import Authority, new_rsa_key
+from certpin.lab.case import LabError
 from certpin.lab.device.tunnel import TunnelKeys
-from certpin.lab.errors import LabError
 from certpin.lab.pki import Authorities
 from certpin.support import locks
 

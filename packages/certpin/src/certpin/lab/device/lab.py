@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Self
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.errors import ConfigError
+from certpin.lab.case import LabError
 from certpin.lab.device.connection import DeviceConnection
 from certpin.lab.device.page import Page, pin_file
 from certpin.lab.device.port import DevicePort, max_connections
 from certpin.lab.device.schedule import Schedule
-from certpin.lab.errors import LabError
 from certpin.lab.loop import Loop
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from certpin.lab.device.tunnel import TunnelKeys
     from certpin.lab.pki import Authorities, Style
     from certpin.lab.runner import Result
-    from certpin.lab.transport.wireguard import WireGuard
+    from certpin.lab.server.wireguard import WireGuard
     from certpin.lab.upstream import Upstream
     from certpin.x509 import Certificate
 

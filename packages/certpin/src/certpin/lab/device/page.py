@@ -1,4 +1,4 @@
-"""What the address of the lab serves for a device to fetch: the roots and the pins."""
+"""The page that the lab serves to a device, with the roots and the pins, and its QR code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from certpin.lab.case import LabError
 from certpin.pinfile.editor import PinFileEditor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rich.console import Group
+
     from certpin.lab.pki import TestPKI
     from certpin.pins import HostPolicy
+
 
 HOST = "certpin.lab"  # the name of the lab for a device behind the proxy
 # What Android and iOS take for an authority to install; RFC 2585 has none for that.
@@ -102,3 +106,38 @@ def _host(policy: HostPolicy) -> str:
 
 def _editor() -> PinFileEditor:
     return PinFileEditor.new(Path("pins.toml"), "lab")
+
+
+# Both colours are said, so that it is dark on light whatever the terminal's own are.
+_STYLE = "#000000 on #ffffff"
+_QUIET = 4  # modules of white around it (ISO/IEC 18004 section 9.1)
+_BLOCKS = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
+
+
+def qr_lines(text: str) -> list[str]:
+    """The code of a text in half blocks: a block is dark. Raises ``LabError``."""
+    try:
+        import segno
+    except ImportError as exc:
+        fix = "pip install 'certpin[wireguard]', or copy the configuration by hand"
+        raise LabError("the QR code needs the package segno", fix=fix) from exc
+    code = segno.make_qr(text, error="l", boost_error=False)
+    rows = [tuple(row) for row in code.matrix_iter(border=_QUIET)]
+    if len(rows) % 2:
+        rows.append((0,) * len(rows[0]))
+    return [
+        "".join(_BLOCKS[bool(above), bool(below)] for above, below in zip(*pair, strict=True))
+        for pair in zip(rows[::2], rows[1::2], strict=True)
+    ]
+
+
+def qr_text(text: str) -> Group:
+    """The same for a rich console, on terminals of any colour. Never wrapped."""
+    from rich.console import Group
+    from rich.text import Text
+
+    code = Text(no_wrap=True, overflow="ignore")
+    for line in qr_lines(text):
+        code.append(line, _STYLE)
+        code.append("\n")
+    return Group(code)  # what is printed bare loses its no_wrap

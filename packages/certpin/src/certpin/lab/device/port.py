@@ -7,9 +7,9 @@ import resource
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.errors import LabError
-from certpin.lab.transport.port import Port
-from certpin.lab.transport.relay import relay
+from certpin.lab.case import LabError
+from certpin.lab.server.port import Port
+from certpin.lab.server.relay import relay
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.device.connection import DeviceConnection
-    from certpin.lab.transport.front import Reached
-    from certpin.lab.transport.link import Link
+    from certpin.lab.server.port import Link
+    from certpin.lab.server.proxy import Reached
 
 _RESERVED = 64  # descriptors for the program itself, and for what its libraries open in passing
 _LEAST = 32  # connections below which a lab is of no use

@@ -16,8 +16,8 @@ from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import Turn, Visit
 from certpin.lab.pki import Style, TestPKI
 from certpin.lab.scenario import Opening
-from certpin.lab.transport.front import Reached
-from certpin.lab.transport.relay import UPSTREAM
+from certpin.lab.server.proxy import Reached
+from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.upstream import UpstreamPKI
 
 if TYPE_CHECKING:

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_here
 from certpin.lab.device.page import HOST
-from certpin.lab.transport.addresses import PEER, PEER6, RESOLVER, Addresses
-from certpin.lab.transport.dns import Resolver
-from certpin.lab.transport.wireguard import WireGuard, wireguard
+from certpin.lab.server.dns import PEER, PEER6, RESOLVER, Addresses, Resolver
+from certpin.lab.server.wireguard import WireGuard, wireguard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.device.page import Page
     from certpin.lab.device.schedule import Schedule
-    from certpin.lab.transport.conversation import Conversation
-    from certpin.lab.transport.front import Reached
+    from certpin.lab.server.conversation import Conversation
+    from certpin.lab.server.proxy import Reached
 
 # Octets of a packet inside, which leave room for WireGuard's own and for IPv6 outside, on paths
 # of 1360 and more (mobile networks); 1280 is what IPv6 needs inside (RFC 8200 section 5).

@@ -15,7 +15,7 @@ from certpin.lab.attacks import CONTROL
 from certpin.lab.case_run import CaseRun
 from certpin.lab.evidence import Attempt, Ending
 from certpin.lab.scenario import Answer, Role
-from certpin.lab.session.application import Where
+from certpin.lab.server.application import Where
 from certpin.lab.verdict import Judgement, Verdict, is_judged, judge
 
 if TYPE_CHECKING:

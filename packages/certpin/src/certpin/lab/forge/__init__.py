@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from certpin.lab.forge.copies import namesake_of_issuer, reissue
 from certpin.lab.forge.curve import ForgedRoot
-from certpin.lab.forge.keys import mismatched_key_pem
-from certpin.lab.forge.signature import break_signature, replace_key, resign
+from certpin.lab.forge.forgeries import (
+    break_signature,
+    mismatched_key_pem,
+    namesake_of_issuer,
+    reissue,
+    replace_key,
+    resign,
+)
 
 __all__ = [
     "ForgedRoot",

@@ -12,9 +12,16 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from certpin.lab.report.page.case import finding, folded
-from certpin.lab.report.page.markup import badge, table
-from certpin.lab.report.page.summary import about, controls, letters, top
+from certpin.lab.report.page import (
+    about,
+    badge,
+    controls,
+    finding,
+    folded,
+    letters,
+    table,
+    top,
+)
 from certpin.lab.report.picture import chain_style
 from certpin.lab.report.words import EXPECTED, OUTCOMES, headline
 from certpin.lab.verdict import Outcome
@@ -110,7 +117,7 @@ def _foot() -> ET.Element:
 
 @cache
 def _style() -> str:
-    page = files("certpin.lab.report.page").joinpath("page.css").read_text("utf-8")
+    page = files("certpin.lab.report").joinpath("page.css").read_text("utf-8")
     return f"{page}\n{chain_style()}"
 
 

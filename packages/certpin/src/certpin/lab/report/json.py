@@ -6,10 +6,8 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.report.command import shown
 from certpin.lab.report.scenes import asked, pinned, served
-from certpin.lab.report.tally import exit_code
-from certpin.lab.report.words import server, summary, verdict_line
+from certpin.lab.report.words import exit_code, server, shown, summary, verdict_line
 from certpin.lab.verdict import Outcome
 from certpin.support.text import encodable
 from certpin.x509.chain import read_facts

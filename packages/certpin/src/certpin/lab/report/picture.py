@@ -106,7 +106,7 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
 
 def chain_style() -> str:
     """Return the CSS of the picture."""
-    return files("certpin.lab.report.page").joinpath("chain.css").read_text("utf-8")
+    return files("certpin.lab.report").joinpath("chain.css").read_text("utf-8")
 
 
 def lay_out(chain: tuple[bytes, ...], context: ChainContext) -> Drawing:

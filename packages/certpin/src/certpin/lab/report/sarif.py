@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from certpin.lab.pki import LEGEND
-from certpin.lab.report.command import shown
-from certpin.lab.report.tally import exit_code
-from certpin.lab.report.words import EXPECTED, explain, headline, summary, verdict_line
+from certpin.lab.report.words import (
+    EXPECTED,
+    exit_code,
+    explain,
+    headline,
+    shown,
+    summary,
+    verdict_line,
+)
 from certpin.lab.verdict import Outcome
 from certpin.support.text import clean, encodable
 

@@ -1,19 +1,28 @@
-"""The sentences that every report shares: terminal, HTML, JUnit and SARIF say the same."""
+"""The sentences and the counts that all reports share: terminal, HTML, JUnit and SARIF.
+
+The client's command may contain secrets, and reports are passed on. So only words that are known to
+be harmless are shown, and the others are replaced: no list of secrets is complete.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Expect
+from certpin.lab.case import Expect, Family
+from certpin.lab.client import SUBSTITUTIONS
 from certpin.lab.pki import Style
-from certpin.lab.report.tally import is_beyond, is_honest, refused_by, tally
 from certpin.lab.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from certpin.lab.case import Case
     from certpin.lab.evidence import Connection, Ending
-    from certpin.lab.report.tally import Tally
     from certpin.lab.runner import Result, Run
+
 
 STYLES = {
     Style.NONE: "no pins",
@@ -196,3 +205,122 @@ def _many(number: int, noun: str) -> str:
 
 def _all_of(number: int, noun: str) -> str:
     return f"The one {noun} was" if number == 1 else f"All {number} {noun}s were"
+
+
+_DECIDED = {Outcome.RIGHT, Outcome.WRONG}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The numbers of attacks and honest servers, and of their failures.
+
+    ``beyond`` are attacks that a client of this style cannot see, and did not: they are no fault
+    of it, and whoever reads a report must know of them all the same.
+    """
+
+    attacks: int
+    got_through: int
+    honest: int
+    refused: int
+    beyond: int
+    warnings: int
+    told: int
+    undecided: int
+    not_run: int
+
+
+def tally(run: Run) -> Tally:
+    """Count the cases of a run."""
+    cases = [each for each in run.results if each.case is not CONTROL]
+    decided = [each for each in cases if each.outcome in _DECIDED]
+    attacks = [each for each in decided if each.expect is Expect.REJECT]
+    honest = [each for each in decided if is_honest(each)]
+    return Tally(
+        attacks=len(attacks),
+        got_through=_count(attacks, Outcome.WRONG),
+        honest=len(honest),
+        refused=_count(honest, Outcome.WRONG),
+        beyond=sum(map(is_beyond, cases)),
+        warnings=_count(cases, Outcome.WARNING),
+        told=_count(cases, Outcome.TOLD),
+        undecided=_count(cases, Outcome.UNDECIDED),
+        not_run=_count(cases, Outcome.NOT_RUN),
+    )
+
+
+def is_honest(result: Result) -> bool:
+    """Return True if the server of a case was honest, and the client must accept it.
+
+    A legitimate change stays one for this client, even if a client with other pins refuses it.
+    """
+    legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
+    return result.expect is Expect.ACCEPT and legitimate
+
+
+def is_beyond(result: Result) -> bool:
+    """Return True if the client accepted an attack that only a client with other pins refuses."""
+    allowed = result.expect in {Expect.ACCEPT, Expect.EITHER} and not is_honest(result)
+    return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
+
+
+def refused_by(case: Case) -> tuple[Style, ...]:
+    """Return the styles whose clients must refuse a case."""
+    return tuple(style for style in Style if case.expected.of(style) is Expect.REJECT)
+
+
+def exit_code(run: Run) -> int:
+    """Return the exit code: 0 success, 1 a finding, 3 inconclusive or nothing was tried."""
+    if run.count(Outcome.WRONG):
+        return 1
+    cases = [each for each in run.results if each.case is not CONTROL]
+    tried = any(each.outcome is not Outcome.NOT_RUN for each in cases)
+    return 0 if tried and run.controlled and not run.count(Outcome.UNDECIDED) else 3
+
+
+def _count(results: list[Result], outcome: Outcome) -> int:
+    return sum(each.outcome is outcome for each in results)
+
+
+HIDDEN = "…"
+
+_NAMES = "|".join(map(re.escape, SUBSTITUTIONS))
+_PLACEHOLDER = re.compile(rf"(\{{(?:{_NAMES})\}})")
+_HARMLESS_AROUND = re.compile(r"(?:--?[A-Za-z-]{1,32}=?)?|[:/;,]{1,3}|https://|http://")
+_LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z-]{0,40}")
+_SHORT_OPTION = re.compile(r"-[A-Za-z]{1,4}")  # -sSfL; a value may stick to one that is longer
+_JAVA_OPTION = re.compile(r"-(?:jar|cp|classpath|Xmx\d+m)")
+_PROGRAM = re.compile(
+    r"(?:[\w.-]{1,64}/)*[\w-]{1,64}\.(?:py|js|mjs|ts|rb|pl|php|sh|jar|go|dart|exe)"
+)
+
+
+def shown(words: Sequence[str]) -> list[str]:
+    """Return the program, its options, placeholders and program files; ``…`` for the rest."""
+    return list(_shown(words))
+
+
+def _shown(words: Sequence[str]) -> Iterator[str]:
+    for number, word in enumerate(words):
+        if number == 0:
+            yield word.rpartition("/")[2]
+        elif _PLACEHOLDER.search(word):
+            yield _around(word)
+        else:
+            yield _alone(word)
+
+
+def _alone(word: str) -> str:
+    for harmless in (_LONG_OPTION, _SHORT_OPTION, _JAVA_OPTION, _PROGRAM):
+        if harmless.fullmatch(word):
+            return word
+    option, equals, _ = word.partition("=")
+    return f"{option}={HIDDEN}" if equals and _LONG_OPTION.fullmatch(option) else HIDDEN
+
+
+def _around(word: str) -> str:
+    """Keep a word with placeholders only if the text around them is harmless."""
+    pieces = _PLACEHOLDER.split(word)
+    return "".join(
+        piece if number % 2 or _HARMLESS_AROUND.fullmatch(piece) else HIDDEN
+        for number, piece in enumerate(pieces)
+    )

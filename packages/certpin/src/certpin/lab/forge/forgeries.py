@@ -1,0 +1,256 @@
+"""Forged certificates, keys and signatures."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import AuthorityKeyIdentifier, SubjectKeyIdentifier
+from cryptography.x509.oid import SignatureAlgorithmOID
+
+from certpin.lab.case import CannotServeError
+from certpin.lab.forge import der
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import (
+        CertificateIssuerPrivateKeyTypes,
+        CertificatePublicKeyTypes,
+    )
+
+    from certpin.lab.authority import Authority, Identity
+
+    Kinds = tuple[type[x509.ExtensionType], ...]
+    Additions = tuple[tuple[x509.ExtensionType, bool], ...]
+
+
+def reissue(
+    certificate: x509.Certificate,
+    key: CertificatePublicKeyTypes,
+    issuer: x509.Certificate | None,
+    signer: CertificateIssuerPrivateKeyTypes,
+    subject: x509.Name | None = None,
+) -> x509.Certificate:
+    """A copy for another key, issued by another authority, and by all rules.
+
+    Everything else stays, the identifier of the subject's key too: it is only a name (RFC 5280
+    section 4.2.1.2), and a forger chooses it. Without an issuer it is self-issued. A
+    ``subject`` takes the place of the copied one.
+    """
+    above = issuer or certificate
+    builder = _begin(certificate, subject or certificate.subject, above.subject, key)
+    for extension in certificate.extensions:
+        if not isinstance(extension.value, AuthorityKeyIdentifier):
+            builder = builder.add_extension(extension.value, extension.critical)
+    identifier = _identifier(above)
+    if identifier:
+        builder = builder.add_extension(identifier, critical=False)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def namesake_of_issuer(
+    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    """Return a root with the name and key identifier of a certificate's issuer."""
+    name = certificate.issuer
+    builder = _begin(certificate, name, name, key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    try:
+        authority = certificate.extensions.get_extension_for_class(AuthorityKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return builder.sign(key, hashes.SHA256())
+    digest = SubjectKeyIdentifier(authority.value.key_identifier or b"")
+    return builder.add_extension(digest, critical=False).sign(key, hashes.SHA256())
+
+
+def _begin(
+    dated: x509.Certificate, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes
+) -> x509.CertificateBuilder:
+    """A builder with the dates of another certificate."""
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(dated.not_valid_before_utc)
+        .not_valid_after(dated.not_valid_after_utc)
+    )
+
+
+def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
+    """Return the key identifier of this issuer, if its certificate has one."""
+    try:
+        subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return None
+    return AuthorityKeyIdentifier.from_issuer_subject_key_identifier(subject.value)
+
+
+def change_server(
+    identity: Identity, issuer: Authority, *, without: Kinds = (), adding: Additions = ()
+) -> Identity:
+    """Return the server with a new certificate from the same authority."""
+    leaf, *path = identity.chain
+    return replace(identity, chain=(_sign_again(leaf, issuer, without, adding), *path))
+
+
+def change_intermediate(
+    authority: Authority, *, without: Kinds = (), adding: Additions = ()
+) -> Authority:
+    """Return the intermediate with a new certificate from its issuer."""
+    assert authority.issuer is not None  # noqa: S101  # a root has no issuer that could
+    certificate = _sign_again(authority.x509, authority.issuer, without, adding)
+    return authority.certified(certificate, authority.issuer)
+
+
+def _sign_again(
+    certificate: x509.Certificate, issuer: Authority, without: Kinds, adding: Additions
+) -> x509.Certificate:
+    """Sign a certificate again with the same names, key, dates and serial number."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(certificate.subject)
+        .issuer_name(certificate.issuer)
+        .public_key(certificate.public_key())
+        .serial_number(certificate.serial_number)
+        .not_valid_before(certificate.not_valid_before_utc)
+        .not_valid_after(certificate.not_valid_after_utc)
+    )
+    for extension in certificate.extensions:
+        if not isinstance(extension.value, without):
+            builder = builder.add_extension(extension.value, extension.critical)
+    for value, critical in adding:
+        builder = builder.add_extension(value, critical)
+    return issuer._sign(builder)
+
+
+def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:
+    """A fresh private key whose file names the victim's public key as its own.
+
+    OpenSSL compares only public keys (``X509_check_private_key``), so it serves the victim's
+    certificate with it, and what it signs fits nothing. Raises ``CannotServeError`` for a key
+    whose file holds no public part that could lie.
+    """
+    if isinstance(victim, ec.EllipticCurvePublicKey):
+        return _pem("EC", der.encode(_ec(victim)))
+    if isinstance(victim, rsa.RSAPublicKey):
+        return _pem("RSA", der.encode(_rsa(victim)))
+    raise CannotServeError("the real server's key is neither RSA nor ECDSA")
+
+
+def _ec(victim: ec.EllipticCurvePublicKey) -> der.ECPrivateKey:
+    fresh = ec.generate_private_key(victim.curve)
+    point = victim.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return der.ECPrivateKey(
+        version=1,
+        private_key=fresh.private_numbers().private_value.to_bytes((victim.key_size + 7) // 8),
+        parameters=_CURVES[victim.curve.name],
+        public_key=der.bits(point),
+    )
+
+
+_CURVES = {
+    "secp256r1": ec.EllipticCurveOID.SECP256R1,
+    "secp384r1": ec.EllipticCurveOID.SECP384R1,
+    "secp521r1": ec.EllipticCurveOID.SECP521R1,
+}
+
+
+def _rsa(victim: rsa.RSAPublicKey) -> der.RSAPrivateKey:
+    fresh = rsa.generate_private_key(65537, victim.key_size).private_numbers()
+    public = victim.public_numbers()
+    return der.RSAPrivateKey(
+        version=0,
+        modulus=der.number(public.n),
+        public_exponent=der.number(public.e),
+        private_exponent=der.number(fresh.d),
+        prime1=der.number(fresh.p),
+        prime2=der.number(fresh.q),
+        exponent1=der.number(fresh.dmp1),
+        exponent2=der.number(fresh.dmq1),
+        coefficient=der.number(fresh.iqmp),
+    )
+
+
+def _pem(kind: str, content: bytes) -> bytes:
+    """The older framing of RFC 7468's predecessors: the only one with room for both halves."""
+    text = ssl.DER_cert_to_PEM_cert(content)
+    return text.replace("CERTIFICATE", f"{kind} PRIVATE KEY").encode()
+
+
+_RSA = {
+    "md5": SignatureAlgorithmOID.RSA_WITH_MD5,
+    "sha1": SignatureAlgorithmOID.RSA_WITH_SHA1,
+    "sha256": SignatureAlgorithmOID.RSA_WITH_SHA256,
+}
+_ECDSA = {
+    "sha1": SignatureAlgorithmOID.ECDSA_WITH_SHA1,
+    "sha256": SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+}
+
+
+def resign(
+    certificate: x509.Certificate,
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    algorithm: hashes.HashAlgorithm,
+) -> x509.Certificate:
+    """The same certificate, signed by this key with this hash, however weak.
+
+    Both places that name the algorithm name this one, so the signature holds. ``cryptography``
+    itself refuses to sign certificates with SHA-1 or MD5. Raises ``KeyError`` for a hash that no
+    certificate is signed with.
+    """
+    parts = der.take_apart(certificate)
+    named = _algorithm(key, algorithm)
+    tbs = replace(parts.tbs_certificate, signature=named)
+    value = _sign(key, der.encode(tbs), algorithm)
+    return der.put_together(
+        der.Certificate(
+            tbs_certificate=tbs, signature_algorithm=named, signature_value=der.bits(value)
+        )
+    )
+
+
+def _algorithm(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, algorithm: hashes.HashAlgorithm
+) -> asn1.TLV:
+    if isinstance(key, rsa.RSAPrivateKey):
+        rsa_with = der.NullAlgorithm(algorithm=_RSA[algorithm.name], parameters=asn1.Null())
+        return der.field(der.encode(rsa_with))
+    return der.field(der.encode(der.PlainAlgorithm(algorithm=_ECDSA[algorithm.name])))
+
+
+def _sign(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    message: bytes,
+    algorithm: hashes.HashAlgorithm,
+) -> bytes:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(message, padding.PKCS1v15(), algorithm)
+    return key.sign(message, ec.ECDSA(algorithm))
+
+
+def break_signature(certificate: x509.Certificate) -> x509.Certificate:
+    """The same certificate with one bit of its signature flipped: the last one.
+
+    It ends the number s of an ECDSA signature, and the whole of an RSA one: the DER stays valid.
+    """
+    parts = der.take_apart(certificate)
+    value = bytearray(parts.signature_value.as_bytes())
+    value[-1] ^= 1
+    return der.put_together(replace(parts, signature_value=der.bits(bytes(value))))
+
+
+def replace_key(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> x509.Certificate:
+    """The same certificate for another key. Its signature is kept, so it does not hold."""
+    info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    parts = der.take_apart(certificate)
+    tbs = replace(parts.tbs_certificate, subject_public_key_info=der.field(info))
+    return der.put_together(replace(parts, tbs_certificate=tbs))

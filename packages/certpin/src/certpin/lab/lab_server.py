@@ -1,0 +1,115 @@
+"""A small HTTPS server in a thread, on loopback, with the TLS of the standard library."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import ssl
+import threading
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from certpin.lab.server.tls import load
+
+if TYPE_CHECKING:
+    from certpin.lab.authority import Identity
+
+
+_PATIENCE = 10.0  # seconds that a silent client is waited for
+_MAX_REQUEST = 64 * 1024
+
+
+class LabServer:
+    """Answers each request with ``body`` and records the data that it received.
+
+    A context manager: it listens on a free port of 127.0.0.1 from entry to exit, and leaves no
+    connection and no thread behind. ``received`` holds the application data of every connection,
+    in the order in which they said it: empty for a client that left during the handshake or after
+    it.
+    """
+
+    def __init__(self, identity: Identity, body: bytes = b"hello\n") -> None:
+        self.received: list[bytes] = []
+        self._body = body
+        self._heard = threading.Condition()
+        self._open: set[ssl.SSLSocket] = set()
+        self._context = server_context(identity)
+        # socketserver asks for a class and calls it: a method serves as well.
+        handler: Any = self._serve
+        self._server = _ThreadingServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def port(self) -> int:
+        """The listening port."""
+        return int(self._server.server_address[1])
+
+    def use(self, identity: Identity) -> None:
+        """Present another certificate on new connections."""
+        self._context = server_context(identity)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        for connection in tuple(self._open):
+            with suppress(OSError):
+                # Not SSLSocket's own: that would let its thread read on without TLS.
+                socket.socket.shutdown(connection, socket.SHUT_RD)
+        self._server.server_close()  # waits for the thread of each connection
+        self._thread.join()
+
+    def wait_for(self, connections: int) -> None:
+        """Wait for the requests of so many connections. Raises ``TimeoutError`` after 10 s."""
+        with self._heard:
+            if not self._heard.wait_for(lambda: len(self.received) >= connections, _PATIENCE):
+                raise TimeoutError(f"{connections} connections did not come")
+
+    def _serve(self, request: socket.socket, *_: object) -> None:
+        request.settimeout(_PATIENCE)
+        heard = bytearray()
+        with suppress(OSError), ExitStack() as leaving:
+            try:
+                connection = self._context.wrap_socket(
+                    request, server_side=True, do_handshake_on_connect=False
+                )
+                leaving.enter_context(connection)
+                self._open.add(connection)
+                leaving.callback(self._open.discard, connection)
+                connection.do_handshake()
+                _hear(connection, heard)
+            finally:
+                self._note(bytes(heard))
+            if heard:
+                self._answer(connection)
+
+    def _note(self, data: bytes) -> None:
+        with self._heard:
+            self.received.append(data)
+            self._heard.notify_all()
+
+    def _answer(self, connection: ssl.SSLSocket) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(self._body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + self._body)
+
+
+def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
+    """Read until an empty line or the end of the connection. Keep the data if it breaks off."""
+    while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
+        piece = connection.recv(4096)
+        if not piece:
+            break
+        heard += piece
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """Return a server context for an identity. Its key is never written to a disk."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load(context, identity.chain_pem, identity.key_pem)
+    return context
+
+
+class _ThreadingServer(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True

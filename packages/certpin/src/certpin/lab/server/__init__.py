@@ -1,0 +1,1 @@
+"""The server side of a case: ports, connections, TLS, and the protocols above it."""

@@ -1,0 +1,168 @@
+"""Conversations: a TLS session, reached directly or through the lab's proxy, without I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from certpin.lab.server.hello import HelloReader, NotTLSError
+from certpin.lab.server.proxy import Front
+from certpin.lab.server.session import Session
+
+if TYPE_CHECKING:
+    from certpin.lab.case_run import CaseRun
+    from certpin.lab.server.proxy import Reached
+
+
+class Conversation(Protocol):
+    """One connection without I/O. ``passing`` is the destination to relay it to, unchanged."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the connection closes once everything is sent."""
+
+    @property
+    def passing(self) -> Reached | None:
+        """The destination to relay to; None if the lab serves the connection."""
+
+    @property
+    def early(self) -> bytes:
+        """The bytes that the client sent before the relay began."""
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Observe relayed bytes, from the client or (``back``) from the server.
+
+        Empty if one of them closed.
+        """
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send, and clear them."""
+
+    def receive(self, data: bytes) -> None:
+        """Process received bytes; empty if the client closed."""
+
+
+class Proxied:
+    """A client that requests a host from the lab's proxy, and then the session with that host."""
+
+    def __init__(self, case_run: CaseRun) -> None:
+        self.done = False
+        self.passing: Reached | None = None
+        self._case_run = case_run
+        self._front = Front()
+        self._session: Session | None = None
+
+    @property
+    def early(self) -> bytes:
+        """The bytes that the client sent before the relay began."""
+        return self._session.early if self._session else bytes(self._front.rest)
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Observe relayed bytes, from the client or (``back``) from the server."""
+        if self._session:
+            self._session.passed(data, back=back)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send, and clear them."""
+        return self._front.data_to_send() + (self._session.data_to_send() if self._session else b"")
+
+    def receive(self, data: bytes) -> None:
+        """Process received bytes."""
+        if self._session is None and data:
+            self._ask(data)
+        elif self._session:
+            self._hand_on(data)
+        else:
+            self.done = True
+
+    def _ask(self, data: bytes) -> None:
+        self._front.receive(data)
+        reached = self._front.reached
+        if self._front.failed:
+            self.done = True
+        elif reached and not self._case_run.tests(reached.host):
+            self.passing = reached
+        elif reached:
+            self._session = Session(self._case_run, via=reached.via, target=reached.host)
+            if self._front.rest:
+                self._hand_on(bytes(self._front.rest))
+
+    def _hand_on(self, data: bytes) -> None:
+        assert self._session is not None  # noqa: S101  # the callers looked
+        self._session.receive(data)
+        self.done = self._session.done
+        self.passing = self._session.passing
+
+
+class Routed:
+    """A client that was routed here, and the session with its host if that is under test.
+
+    The lab serves a destination under test at once. For any other, the name in the ClientHello
+    decides. Anything but TLS, or a name that is not under test, is relayed; ``early``
+    holds the bytes read so far, which are forwarded.
+    """
+
+    def __init__(self, case_run: CaseRun, destination: Reached) -> None:
+        self.done = False
+        self.passing: Reached | None = None
+        self._hello = HelloReader()
+        self._case_run = case_run
+        self._destination = destination
+        self._session: Session | None = None
+        if case_run.tests(destination.host):
+            self._begin(destination.host)
+
+    @property
+    def early(self) -> bytes:
+        """The bytes that the client sent before the relay began."""
+        return self._session.early if self._session else bytes(self._hello.raw)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it is known who serves the connection."""
+        return self._session is not None or self.passing is not None
+
+    def passed(self, data: bytes, *, back: bool) -> None:
+        """Observe relayed bytes, from the client or (``back``) from the server."""
+        if self._session:
+            self._session.passed(data, back=back)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send, and clear them."""
+        return self._session.data_to_send() if self._session else b""
+
+    def receive(self, data: bytes) -> None:
+        """Process received bytes; empty if the client closed."""
+        if self._session:
+            self._session.receive(data)
+            self.done = self._session.done
+            self.passing = self._session.passing
+        elif data:
+            self._look(data)
+        else:
+            self.done = True
+
+    def silent(self) -> None:
+        """Relay a client that waits for the server to speak first (SMTP, SSH)."""
+        if not self.decided:
+            self.passing = self._destination
+
+    def _look(self, data: bytes) -> None:
+        try:
+            hello = self._hello.feed(data)
+        except NotTLSError:
+            self.passing = self._destination
+            return
+        if hello is None:
+            return
+        name = hello.server_name.rstrip(".")
+        if not self._case_run.tests(name):
+            self.passing = self._destination
+            return
+        self._begin(name)
+        self.receive(bytes(self._hello.raw))
+
+    def _begin(self, host: str) -> None:
+        self._session = Session(self._case_run, via=self._destination.via, target=host)
+
+
+_NO_AUTHENTICATION, _CONNECT = 0, 1

@@ -1,0 +1,218 @@
+"""A small resolver: hosts under test resolve to the lab, all others as on this machine.
+
+Only addresses are returned. Records of type HTTPS (RFC 9460) are not, because a client learns of
+HTTP/3 and encrypted ClientHellos from them, and would bypass the lab.
+
+Inside the tunnel each host under test has an address that exists nowhere else. It identifies the
+requested host even if a client sends no name in its ClientHello. All are in 198.18.0.0/15, which
+is not routed (RFC 2544, RFC 6890), so they are not the addresses of a real server, a home or a
+company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from dns.message import Message
+
+    # Returns the addresses of a host.
+    Lookup = Callable[[str], Awaitable[Sequence[str]]]
+
+
+PEER = "198.18.0.2"  # the device's own
+PEER6 = "fd63:6572:7470:696e::2"  # and in IPv6, so that none goes around (a ULA, RFC 4193)
+RESOLVER = "198.18.0.53"
+
+_FIRST = int(ipaddress.IPv4Address("198.19.0.1"))
+# A device that asks for ever new names of a pattern fills no memory.
+_MOST = 4096
+
+
+class Addresses:
+    """Assigns addresses to hosts, and finds the host of an address."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, str] = {}
+        self._hosts: dict[str, str] = {}
+
+    def allot(self, host: str) -> str:
+        """Return the address of a host. Beyond the limit, hosts share the last one."""
+        if host not in self._addresses and len(self._addresses) < _MOST:
+            address = str(ipaddress.IPv4Address(_FIRST + len(self._addresses)))
+            self._addresses[host] = address
+            self._hosts[address] = host
+        return self._addresses.get(host, str(ipaddress.IPv4Address(_FIRST + _MOST - 1)))
+
+    def host(self, address: str) -> str:
+        """Return the host of an address; the address itself if it was not allotted."""
+        return self._hosts.get(address, address)
+
+
+LONGEST = 4096  # octets of a question; RFC 6891 section 6.2.5 suggests no more
+_SECONDS = 5  # that an answer may be kept: the next run has other addresses
+_MOST_ADDRESSES = 8  # so that every answer fits into 512 octets (RFC 1035 section 4.2.1)
+_MOST_AT_ONCE = 64  # questions; the rest go unanswered, and are asked again
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_NO_SUCH_NAME = {socket.EAI_NONAME}
+
+
+class Resolver:
+    """Answers packets. ``find`` gives the lab's own address for a host under test, or nothing.
+
+    Raises ``LabError`` if dnspython is missing.
+    """
+
+    def __init__(self, find: Callable[[str], str | None], lookup: Lookup | None = None) -> None:
+        try:
+            import dns.message  # noqa: F401
+        except ImportError as exc:
+            fix = "pip install 'certpin[lab]'"
+            raise LabError("the lab's resolver needs the package dnspython", fix=fix) from exc
+        self._find = find
+        self._lookup = lookup or system_lookup
+        self._busy = 0
+
+    async def respond(self, packet: bytes) -> bytes:
+        """Return the answer to a packet; empty if it gets none. Never raises."""
+        question = read_question(packet)
+        if question is None or self._busy >= _MOST_AT_ONCE:
+            return b""
+        self._busy += 1
+        try:
+            return await self._answer(question)
+        finally:
+            self._busy -= 1
+
+    async def _answer(self, question: Message) -> bytes:
+        name = question.question[0].name.to_text(omit_final_dot=True).lower()
+        if not _HOST.fullmatch(name):
+            return answer(question, None)
+        own = self._find(name)
+        if own is not None:
+            return answer(question, [own])
+        try:
+            return answer(question, await self._lookup(name))
+        except socket.gaierror as exc:
+            return answer(question, None, failed=exc.errno not in _NO_SUCH_NAME)
+        except (OSError, ValueError):
+            return answer(question, None, failed=True)
+
+
+def read_question(packet: bytes) -> Message | None:
+    """Return the only question of a packet; ``None`` for anything else. Never raises."""
+    import dns.flags
+    import dns.message
+    import dns.opcode
+    import dns.rdataclass
+
+    if len(packet) > LONGEST:
+        return None
+    try:
+        message = dns.message.from_wire(packet)
+    except Exception:  # noqa: BLE001  # whatever a hostile packet does to a parser
+        return None
+    answers = bool(message.flags & dns.flags.QR)  # two resolvers that answer answers never end
+    if answers or message.opcode() != dns.opcode.QUERY or len(message.question) != 1:
+        return None
+    return message if message.question[0].rdclass == dns.rdataclass.IN else None
+
+
+def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool = False) -> bytes:
+    """Return a response with these addresses; ``None`` means that the name does not exist."""
+    import dns.message
+    import dns.rcode
+    import dns.rdatatype
+    import dns.rrset
+
+    response = dns.message.make_response(question, recursion_available=True)
+    asked = question.question[0]
+    if failed:
+        response.set_rcode(dns.rcode.SERVFAIL)
+    elif addresses is None:
+        response.set_rcode(dns.rcode.NXDOMAIN)
+    elif found := _of_kind(addresses, dns.rdatatype.to_text(asked.rdtype)):
+        kept = dns.rrset.from_text_list(asked.name, _SECONDS, asked.rdclass, asked.rdtype, found)
+        response.answer.append(kept)
+    return response.to_wire()
+
+
+def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
+    """Return the addresses of the requested type: none for anything but A and AAAA."""
+    version = {"A": 4, "AAAA": 6}.get(kind)
+    plain = (address.partition("%")[0] for address in addresses)
+    found = [each for each in plain if ipaddress.ip_address(each).version == version]
+    return list(dict.fromkeys(found))[:_MOST_ADDRESSES]
+
+
+async def system_lookup(name: str) -> list[str]:
+    """Resolve a name with this machine's resolver. IPv6 only if this machine has it."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+    )
+    return [str(each[4][0]) for each in found]
+
+
+class ResolverPort:
+    """A resolver on its own UDP port. Only for the thread of the loop.
+
+    Raises ``OSError`` if it cannot listen.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        resolver: Resolver,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
+        self._sock = socket.socket(
+            socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM
+        )
+        self._sock.setblocking(False)
+        try:
+            self._sock.bind(address)
+        except OSError:
+            self._sock.close()
+            raise
+        self._loop = loop
+        self._resolver = resolver
+        self._tasks: set[asyncio.Task[None]] = set()
+        loop.add_reader(self._sock, self._read)
+
+    @property
+    def number(self) -> int:
+        """The port number."""
+        return int(self._sock.getsockname()[1])
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def _read(self) -> None:
+        try:
+            packet, sender = self._sock.recvfrom(LONGEST + 1)
+        except OSError:  # nothing there after all, or word of an answer that did not arrive
+            return
+        if len(self._tasks) < _MOST_AT_ONCE:
+            task = self._loop.create_task(self._reply(packet, sender))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _reply(self, packet: bytes, sender: tuple[str, int]) -> None:
+        reply = await self._resolver.respond(packet)
+        try:
+            if reply:
+                self._sock.sendto(reply, sender)
+        except OSError:  # it has gone, or the port has closed
+            return

@@ -1,0 +1,225 @@
+"""HTTP/2 on the server's side (RFC 9113), with the library h2: an optional extra.
+
+Imported only if a client negotiates it.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived
+from h2.exceptions import H2Error, ProtocolError
+
+from certpin.lab.evidence import KEPT
+from certpin.lab.scenario import KEEPING, Answer
+from certpin.lab.server.http import MOST_REQUESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from h2.events import Event
+
+    from certpin.lab.scenario import ServerStep
+    from certpin.lab.server.application import Where
+
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
+_HEADER = 9
+_LONGEST = 16_384  # SETTINGS_MAX_FRAME_SIZE, as long as the server says nothing else
+_DATA, _HEADERS, _CONTINUATION = 0, 1, 9
+_WORDS = {_DATA, _HEADERS, _CONTINUATION}  # the frames with data of the client
+_END_HEADERS = 0x04
+
+
+class Frames:
+    """Iterate over the preface and the complete frames.
+
+    Attributes:
+        unread: the client's bytes that are not parsed: frames of an unfinished header block, a
+            refused frame, or part of a frame.
+        broken: True if the preface is wrong or a frame is too long. The following bytes are not
+            HTTP/2, and all of them are data of the client.
+    """
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._pending = bytearray()
+        self._block = bytearray()  # of headers, until the last of its frames was read
+        self._ended = True  # whether the frame that was given out last ends its block
+        self._begun = False
+
+    @property
+    def unread(self) -> bytes:
+        """What was said and not understood."""
+        if self.broken or self._kind in _WORDS:
+            return bytes(self._block + self._pending)
+        return bytes(self._block)
+
+    def feed(self, data: bytes) -> None:
+        """Take a piece."""
+        self._pending += data
+
+    def read(self) -> None:
+        """The frame that was given out last has been understood."""
+        if self._ended:
+            self._block.clear()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while frame := self._next():
+            yield frame
+
+    def _next(self) -> bytes:
+        if not self._begun:
+            return self._preface()
+        header = self._pending[:_HEADER]
+        length = int.from_bytes(header[:3])
+        self.broken = self.broken or length > _LONGEST
+        if self.broken or len(self._pending) < max(_HEADER, _HEADER + length):
+            return b""
+        if self._kind in _WORDS:
+            room = max(0, KEPT - len(self._block))
+            self._block += self._pending[_HEADER : _HEADER + min(length, room)]
+            self._ended = self._kind == _DATA or bool(header[4] & _END_HEADERS)
+        return self._cut(_HEADER + length)
+
+    def _preface(self) -> bytes:
+        came = bytes(self._pending[: len(_PREFACE)])
+        self.broken = not _PREFACE.startswith(came)
+        if self.broken or len(came) < len(_PREFACE):
+            return b""
+        self._begun = True
+        return self._cut(len(_PREFACE))
+
+    def _cut(self, octets: int) -> bytes:
+        cut = bytes(self._pending[:octets])
+        del self._pending[:octets]
+        return cut
+
+    @property
+    def _kind(self) -> int:
+        """The type of the frame that comes next, once that is known."""
+        return self._pending[3] if self._begun and len(self._pending) > 3 else -1
+
+
+class Http2:
+    """Answers each request with the token, or with a redirect.
+
+    Headers and bodies are data, as text. The preface, SETTINGS, WINDOW_UPDATE, PRIORITY and PING
+    are what the protocol says of itself. Nothing raises: one that breaks its rules is hung up on.
+    """
+
+    upgrade = False
+
+    def __init__(self, step: ServerStep, where: Where) -> None:
+        self.data = bytearray()
+        self.astray = bytearray()
+        self.closing = False
+        self._act = step
+        self._where = where
+        self._frames = Frames()
+        self._words = bytearray()
+        self._asked: dict[int, dict[bytes, bytes]] = {}  # what streams that are open asked for
+        self._requests = 0
+        self._resets = 0
+        self._ending = False  # whether an answer was the last
+        self._broken = False  # whether nothing more is read
+        self._full = False  # whether no more is kept
+
+    @cached_property
+    def _http(self) -> H2Connection:
+        """Create the connection after the handshake: most clients refuse before."""
+        # Headers that break the rules are data too, and so are not refused.
+        return H2Connection(H2Configuration(False, validate_inbound_headers=False))
+
+    def begin(self, *, secure: bool) -> bytes:
+        """The server's SETTINGS, unasked (RFC 9113 section 3.4)."""
+        self._http.initiate_connection()
+        return self._http.data_to_send()
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Process data of the client, and return the answers to complete requests."""
+        self._frames.feed(data)
+        try:
+            if not self._broken:
+                self._take()
+        except H2Error:
+            self._broken = True
+        # Requests that came at the same time are all answered first.
+        self.closing = self._broken or (self._ending and not self._asked)
+        if not self._full:
+            self.data = (self._words + self._frames.unread)[:KEPT]
+            self._full = len(self._words) >= KEPT
+        return self._http.data_to_send()
+
+    def farewell(self) -> bytes:
+        """GOAWAY, after the last answer: no other request has a place on this connection."""
+        if not self._broken:
+            self._http.close_connection()
+        return self._http.data_to_send()
+
+    def _take(self) -> None:
+        # One frame at a time: a frame that is wrong takes all events of its piece with it.
+        for frame in self._frames:
+            for event in self._http.receive_data(frame):
+                self._note(event)
+                if isinstance(event, StreamEnded):
+                    self._reply(event.stream_id)
+            self._frames.read()
+            if self._requests > MOST_REQUESTS or self._resets > MOST_REQUESTS:
+                self._http.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)  # CVE-2023-44487
+                raise ProtocolError
+        if self._frames.broken:
+            raise ProtocolError
+
+    def _note(self, event: Event) -> None:
+        """Record the data of a client by stream."""
+        if isinstance(event, RequestReceived):
+            self._requests += 1
+            self._asked[event.stream_id] = dict(event.headers)
+            self._say(event.stream_id, _text(event.headers))
+        elif isinstance(event, TrailersReceived):
+            self._say(event.stream_id, _text(event.headers))
+        elif isinstance(event, DataReceived):
+            self._say(event.stream_id, event.data)
+            self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, StreamReset):
+            self._resets += 1
+            self._asked.pop(event.stream_id, None)
+
+    def _say(self, stream: int, words: bytes) -> None:
+        self._words += words[: KEPT - len(self._words)]
+        if self._strayed(self._asked.get(stream, {})):
+            self.astray += words[: KEPT - len(self.astray)]
+
+    def _strayed(self, asked: dict[bytes, bytes]) -> bool:
+        """Return True if a request is for the step's foreign host."""
+        authority = asked.get(b":authority") or asked.get(b"host", b"")
+        host = authority.partition(b":")[0].lower()
+        return bool(self._act.foreign) and host == self._act.foreign.encode()
+
+    def _reply(self, stream: int) -> None:
+        asked = self._asked.pop(stream, {})
+        self._ending = self._act.answer not in KEEPING
+        if self._act.answer is Answer.SILENT:
+            return
+        to = "" if self._strayed(asked) else self._where.to(self._act.answer)
+        if to:
+            self._send(stream, [(":status", "302"), ("location", to)], b"")
+        else:
+            body = b"" if asked.get(b":method") == b"HEAD" else f"{self._where.token}\n".encode()
+            self._send(stream, [(":status", "200"), ("content-type", "text/plain")], body)
+
+    def _send(self, stream: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self._http.send_headers(stream, headers, end_stream=not body)
+        if body:
+            # With a window that is too small for it, this raises, and the connection ends.
+            self._http.send_data(stream, body, end_stream=True)
+
+
+def _text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as HTTP/1.1 writes them, so that the canary in ``:path`` is found."""
+    return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"

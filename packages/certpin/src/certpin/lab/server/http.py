@@ -1,0 +1,215 @@
+"""HTTP/1.1, as far as an answer needs it (RFC 9112)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from certpin.lab.evidence import KEPT
+from certpin.lab.scenario import KEEPING, Answer
+
+if TYPE_CHECKING:
+    from certpin.lab.scenario import ServerStep
+    from certpin.lab.server.application import Where
+
+
+# Octets of a chunk's size line: with extensions it could be of any length (RFC 9112 section 7.1.1).
+_LONGEST_LINE = 4096
+_MOST_DIGITS = 15  # of a size: more than any client sends, and no work to read
+
+
+class Body(Protocol):
+    """A request body that is being received. ``whole`` is True once it is complete."""
+
+    whole: bool
+
+    def take(self, pending: bytearray) -> bytes:
+        """Remove the body's bytes from the front of the buffer."""
+
+
+class Counted:
+    """A body of known length."""
+
+    def __init__(self, octets: int) -> None:
+        self._missing = octets
+        self.whole = not octets
+
+    def take(self, pending: bytearray) -> bytes:
+        """Remove the body's bytes from the front of the buffer."""
+        taken = bytes(pending[: self._missing])
+        del pending[: len(taken)]
+        self._missing -= len(taken)
+        self.whole = not self._missing
+        return taken
+
+
+class Chunked:
+    """A body in chunks, with a trailer (RFC 9112 section 7.1). One that is malformed ends there."""
+
+    def __init__(self) -> None:
+        self.whole = False
+        self._chunk: Counted | None = None
+        self._trailer = False
+
+    def take(self, pending: bytearray) -> bytes:
+        """Remove the body's bytes from the front of the buffer."""
+        taken = bytearray()
+        while not self.whole and (pending or self._chunk):
+            if self._chunk:
+                taken += self._chunk.take(pending)
+                if not self._chunk.whole:
+                    break
+                self._chunk = None
+            line = self._line(pending)
+            if line is None:
+                break
+            taken += line
+        return bytes(taken)
+
+    def _line(self, pending: bytearray) -> bytes | None:
+        """Return a chunk size or trailer field; ``None`` while it is incomplete."""
+        text, end, _ = pending.partition(b"\n")
+        if not end:
+            self.whole = len(text) > _LONGEST_LINE
+            return None
+        line = bytes(pending[: len(text) + 1])
+        del pending[: len(line)]
+        self._understand(line.strip())
+        return line
+
+    def _understand(self, line: bytes) -> None:
+        if self._trailer:
+            self.whole = not line
+            return
+        digits = line.partition(b";")[0].strip()
+        try:
+            size = int(digits[:_MOST_DIGITS], 16)
+        except ValueError:
+            self.whole = True
+            return
+        self._trailer = not size
+        if size > 0:
+            self._chunk = Counted(size + 2)  # and the line end behind it
+
+
+def body_of(head: bytes) -> Body:
+    """Return the body that the head of a request announces."""
+    if field(head, b"transfer-encoding").lower().endswith(b"chunked"):
+        return Chunked()
+    length = field(head, b"content-length")
+    return Counted(int(length[:_MOST_DIGITS]) if length.isdigit() else 0)
+
+
+def field(head: bytes, name: bytes) -> bytes:
+    """Return the first field of this (lower-case) name in a head; empty if there is none."""
+    for line in head.split(b"\n")[1:]:
+        found, _, value = line.partition(b":")
+        if found.strip().lower() == name:
+            return value.strip()
+    return b""
+
+
+_LONGEST_HEAD = 64 * 1024  # octets; RFC 9112 section 2.3 leaves it to the server
+# Requests that one connection may make: what nginx allows, 1000 (keepalive_requests), is more
+# than a client that is tested needs, and pipelined answers fill memory (CVE-2023-44487 for HTTP/2).
+MOST_REQUESTS = 100
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Http:
+    """Answers each request with the token or a redirect. Everything received counts as data."""
+
+    upgrade = False
+
+    def __init__(self, step: ServerStep, where: Where) -> None:
+        self.data = bytearray()
+        self.astray = bytearray()
+        self.closing = False
+        self._answer = step.answer
+        self._foreign = step.foreign.encode()
+        self._where = where
+        self._pending = bytearray()
+        self._head = b""
+        self._body: Body | None = None  # of the request whose head came
+        self._answered = 0
+
+    def begin(self, *, secure: bool) -> bytes:
+        """Return nothing: the client speaks first."""
+        return b""
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Process part of a request, and return the answer once it is complete."""
+        self.data += data[: KEPT - len(self.data)]
+        if self.closing:
+            return b""
+        self._pending += data
+        replies = bytearray()
+        while self._pending and not self.closing:
+            if self._body is None and not self._take_head(replies):
+                break
+            assert self._body is not None  # noqa: S101  # it came with the head
+            self._keep_astray(self._body.take(self._pending))
+            if not self._body.whole:
+                break
+            replies += self._reply()
+        return bytes(replies)
+
+    def _take_head(self, replies: bytearray) -> bool:
+        """Return True if the head of the next request is complete."""
+        head, end, _ = self._pending.partition(b"\r\n\r\n")
+        if not end:
+            self.closing = len(self._pending) > _LONGEST_HEAD
+            return False
+        del self._pending[: len(head) + len(end)]
+        self._head, self._body = bytes(head), body_of(bytes(head))
+        self._keep_astray(self._head)
+        if field(self._head, b"expect").lower() == b"100-continue" and not self._pending:
+            replies += _GO_ON  # RFC 9110 section 10.1.1: else the client waits before it sends
+        return True
+
+    @property
+    def _strayed(self) -> bool:
+        """Return True if this request is for the step's foreign host."""
+        host = field(self._head, b"host").partition(b":")[0].lower()
+        return bool(self._foreign) and host == self._foreign
+
+    def _keep_astray(self, said: bytes) -> None:
+        if self._strayed:
+            self.astray += said[: KEPT - len(self.astray)]
+
+    def _reply(self) -> bytes:
+        self._body = None
+        self._answered += 1
+        last = field(self._head, b"connection").lower() == b"close"  # RFC 9112 section 9.6
+        self.closing = self._answer not in KEEPING or last or self._answered >= MOST_REQUESTS
+        if self._answer is Answer.SILENT:
+            return b""
+        to = "" if self._strayed else self._where.to(self._answer)
+        if to:
+            return redirect(to, keep=not self.closing)
+        only_head = self._head.startswith(b"HEAD ")
+        return respond(self._where.token, keep=not self.closing, only_head=only_head)
+
+
+def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
+    """Return a complete response that contains the token."""
+    body = f"{token}\n".encode()
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+        f"Content-Length: {len(body)}\r\n{_connection(keep=keep)}\r\n"
+    )
+    return head.encode() + (b"" if only_head else body)
+
+
+def redirect(to: str, *, keep: bool = False) -> bytes:
+    """Return a complete redirect response."""
+    head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n"
+    return f"{head}{_connection(keep=keep)}\r\n".encode()
+
+
+def _connection(*, keep: bool) -> str:
+    """Unsaid where it will be closed, which a server may do at any time (RFC 9112 section 9.6).
+
+    A client that looks at the certificate after the answer, too late, still finds it then: clients
+    drop a connection, and all they know of it, when they are told that it closes.
+    """
+    return "Connection: keep-alive\r\n" if keep else ""

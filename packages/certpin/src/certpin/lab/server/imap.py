@@ -1,0 +1,134 @@
+"""IMAP on the server's side, with one message in one mailbox (RFC 9051, RFC 3501).
+
+Every login succeeds: the lab knows no passwords.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from certpin.lab.server.lines import Lines, first_word
+
+_LITERAL = re.compile(rb"\{(\d{1,9})(\+?)\}\r?\n\Z")  # RFC 9051 section 4.3, RFC 7888 section 4
+_COUNTER = re.compile(rb"\d+\Z")
+_LOGIN = b"AUTH=PLAIN AUTH=LOGIN SASL-IR"
+_MESSAGE = "From: lab@lab.invalid\r\nSubject: {0}\r\n\r\n{0}\r\n"
+_FLAGS = b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
+
+
+class Imap(Lines):
+    """One connection. The token is in the answer to LOGIN and SELECT, and in the message."""
+
+    courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})
+    goodbyes: ClassVar = frozenset({b"LOGOUT"})
+
+    _tag = b""  # of a command that goes on in further lines
+    _command = b""
+    _steps = 0  # lines of SASL that are still to come
+    _octets = 0  # of a literal that are still to come
+
+    @property
+    def between(self) -> bool:
+        """Return True if a command is expected next."""
+        return not self._tag
+
+    def greeting(self) -> bytes:
+        """RFC 9051 section 7.1.1; without capabilities, so that a client has to ask."""
+        return b"* OK IMAP4rev1 certpin lab\r\n"
+
+    def word(self, line: bytes) -> tuple[bytes, bool]:
+        """Return the word after the tag."""
+        _, _, rest = line.lstrip().partition(b" ")
+        return first_word(rest)
+
+    def answer(self, line: bytes, *, secure: bool) -> bytes:
+        """The answer to a command, once its literals have come, or to a step of SASL."""
+        if self._octets > 0:
+            self._octets -= len(line)
+            if self._octets >= 0:
+                return b""
+        elif self._steps:
+            return self._sasl(line)
+        elif not self._tag:
+            self._tag = line.split(b" ")[0].strip()[:64]
+            self._command, _ = self.word(line)
+            if self._command == b"UID":
+                self._command, _ = first_word(line.split(None, 2)[-1])
+        literal = _LITERAL.search(line)
+        if literal:
+            self._octets = int(literal[1])
+            return b"" if literal[2] else b"+ go ahead\r\n"
+        return self._finish(line, secure=secure)
+
+    def _finish(self, line: bytes, *, secure: bool) -> bytes:
+        if self._command == b"AUTHENTICATE":
+            return self._authenticate(line.split())
+        tag, self._tag = self._tag, b""
+        if not tag or not self._command:
+            return b"* BAD no command\r\n"
+        if self._command == b"STARTTLS" and not secure:
+            return self._starttls(tag)
+        return self._untagged(secure=secure) + tag + self._status()
+
+    def _untagged(self, *, secure: bool) -> bytes:
+        if self._command == b"CAPABILITY":
+            self.tampered |= self.strips
+            offers = not secure and not self.strips
+            return _capability(b"STARTTLS LOGINDISABLED" if offers else _LOGIN)
+        if self._command in {b"SELECT", b"EXAMINE"}:
+            return _FLAGS + b"* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1]\r\n"
+        if self._command == b"FETCH":
+            body = _MESSAGE.format(self.token).encode()
+            return b"* 1 FETCH (UID 1 BODY[] {%d}\r\n%s)\r\n" % (len(body), body)
+        other = {
+            b"LIST": b'* LIST () "/" INBOX\r\n',
+            b"SEARCH": b"* SEARCH 1\r\n",
+            b"LOGOUT": b"* BYE goodbye\r\n",
+        }
+        return other.get(self._command, b"")
+
+    def _status(self) -> bytes:
+        self.closing = self._command == b"LOGOUT"
+        if self._command == b"STARTTLS":
+            return b" BAD no TLS in TLS\r\n"
+        if self._command in {b"SELECT", b"LOGIN", b"AUTHENTICATE"}:
+            access = "[READ-WRITE] " if self._command == b"SELECT" else ""
+            return f" OK {access}{self.token}\r\n".encode()
+        return b" OK done\r\n"
+
+    def _starttls(self, tag: bytes) -> bytes:
+        if self.strips:
+            self.tampered = True
+            return tag + b" BAD no TLS here\r\n"
+        return self.agree(tag + b" OK begin TLS now\r\n", _injected(tag))
+
+    def _authenticate(self, words: list[bytes]) -> bytes:
+        """RFC 9051 section 6.2.2; LOGIN asks for a name and a password, PLAIN for both at once."""
+        login = len(words) > 2 and words[2].upper() == b"LOGIN"
+        self._steps = (2 if login else 1) - (len(words) > 3)
+        return b"+ \r\n" if self._steps else self._welcome()
+
+    def _sasl(self, line: bytes) -> bytes:
+        self._steps -= 1
+        if line.strip() == b"*":
+            self._steps, tag, self._tag = 0, self._tag, b""
+            return tag + b" BAD cancelled\r\n"
+        return b"+ \r\n" if self._steps else self._welcome()
+
+    def _welcome(self) -> bytes:
+        tag, self._tag = self._tag, b""
+        return tag + self._status()
+
+
+def _capability(more: bytes) -> bytes:
+    return b"* CAPABILITY IMAP4rev1 " + more + b"\r\n"
+
+
+def _injected(tag: bytes) -> bytes:
+    """The answer to the next command: clients count, so its tag is the one after this one."""
+    return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
+
+
+def _next(counter: re.Match[bytes]) -> bytes:
+    return b"%0*d" % (len(counter[0]), int(counter[0]) + 1)

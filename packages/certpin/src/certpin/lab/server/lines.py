@@ -1,0 +1,191 @@
+"""The part that SMTP, IMAP and PostgreSQL servers share: pieces in, answers out, STARTTLS.
+
+These bytes count as the client's data. In clear text: everything except the commands that ask for
+TLS, and goodbyes. Under TLS: everything except goodbyes. A client that refuses the server sends
+nothing to it, so that even EHLO or CAPABILITY shows that it went on.
+
+If the step injects, TLS is with the honest server, and the first command is not a finding: it is
+never answered, and the connection is closed for writing behind it. So a client that sends another
+command has accepted the injected answer as one that came under TLS. That does not depend on
+timing: an SMTP client must not continue before the answer to EHLO (RFC 2920 section 3.1). An IMAP
+client may (RFC 9051 section 5.5); a client that does so with its first words is accused wrongly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from certpin.lab.evidence import KEPT
+from certpin.lab.scenario import Answer, Opening
+
+if TYPE_CHECKING:
+    from certpin.lab.scenario import ServerStep
+    from certpin.lab.server.application import Where
+
+
+# The first octet of a ClientHello; no piece begins so. libpq's sslnegotiation=direct does.
+_TLS_RECORD = b"\x16"
+
+
+class Pieces:
+    """The server side of one connection."""
+
+    listens = True
+    most: ClassVar[int]  # pieces that one connection may say
+
+    def __init__(self, step: ServerStep) -> None:
+        self.data = bytearray()
+        self.upgrade = False
+        self.closing = False
+        self.tampered = False
+        self.rest = b""
+        self.injects = step.opening is Opening.INJECT
+        self.strips = step.opening is Opening.STRIP
+        self.silent = step.answer is Answer.SILENT
+        self.pending = bytearray()
+        self.heard = 0
+        self.deaf = False
+        self._said = bytearray()
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Process data of the client, and return the answers to complete pieces."""
+        if self.deaf:
+            return b""
+        self.pending += data
+        replies = bytearray()
+        while self.pending and not self.upgrade and not self.deaf:
+            if not secure and self.between and self.pending[:1] == _TLS_RECORD:
+                self.upgrade = True  # it begins TLS without being asked to
+                break
+            piece = self.take()
+            if not piece:
+                break
+            replies += self._hear(piece, secure=secure)
+        self._account(secure=secure)
+        return bytes(replies)
+
+    def end(self, keep: int = 0) -> None:
+        """Stop reading. The kept bytes don't depend on how the data was split."""
+        self.deaf = self.closing = True
+        del self.pending[keep:]
+
+    def _hear(self, piece: bytes, *, secure: bool) -> bytes:
+        self.heard += 1
+        if self.heard > self.most:
+            self.end()
+            return b""
+        if self.tells(piece, secure=secure):
+            self._said += piece[: KEPT - len(self._said)]
+        return self.reply(piece, secure=secure)
+
+    def _account(self, *, secure: bool) -> None:
+        """Count incomplete pieces too: a client may leave in the middle of one."""
+        if self.upgrade:
+            self.rest = bytes(self.pending)
+            self.pending.clear()
+        self.data = self._said[:]
+        if self.pending and self.tells(bytes(self.pending), secure=secure):
+            self.data += self.pending[: KEPT - len(self.data)]
+
+    @property
+    def between(self) -> bool:
+        """Return True if TLS may begin here, and not in the middle of a piece."""
+        raise NotImplementedError
+
+    def take(self) -> bytes:
+        """Remove and return the next piece of ``pending``; empty if it is incomplete."""
+        raise NotImplementedError
+
+    def tells(self, piece: bytes, *, secure: bool) -> bool:
+        """Return True if a piece, complete or not, is client data."""
+        raise NotImplementedError
+
+    def reply(self, piece: bytes, *, secure: bool) -> bytes:
+        """Return the answer to a piece."""
+        raise NotImplementedError
+
+
+# RFC 4954 section 4: a line of SASL may have so many octets. Commands are shorter: 512 (RFC 5321
+# section 4.5.3.1.4), 8192 (RFC 7162 section 4).
+LONGEST_LINE = 12_288
+# Lines that one connection may say: a message of the 4 MiB that the lab reads has fewer, at the
+# 78 characters of RFC 5322 section 2.1.1. Else a client could keep the lab busy with empty ones.
+MOST_LINES = 50_000
+
+
+class Lines(Pieces):
+    """One connection. ``implicit`` is for TLS from the first byte on, without STARTTLS.
+
+    A protocol says which of its words are no data, and answers whole lines.
+    """
+
+    most = MOST_LINES
+    courtesies: ClassVar[frozenset[bytes]]  # not counted as data in clear text
+    goodbyes: ClassVar[frozenset[bytes]]  # never counted as data
+
+    def __init__(self, step: ServerStep, where: Where, *, implicit: bool = False) -> None:
+        super().__init__(step)
+        self.token = where.token
+        self._implicit = implicit
+
+    def begin(self, *, secure: bool) -> bytes:
+        """The greeting; none after STARTTLS (RFC 3207 section 4.2, RFC 9051 section 6.2.1)."""
+        return self.greeting() if secure is self._implicit else b""
+
+    def take(self) -> bytes:
+        """Return the next line with its end; empty if it is incomplete."""
+        end = self.pending.find(b"\n", 0, LONGEST_LINE)
+        if end < 0:
+            if len(self.pending) >= LONGEST_LINE:
+                self.end(keep=LONGEST_LINE)
+            return b""
+        line = bytes(self.pending[: end + 1])
+        del self.pending[: end + 1]
+        return line
+
+    def reply(self, line: bytes, *, secure: bool) -> bytes:
+        """Return the answer to a line; none for a line that must not be answered."""
+        if self.closing:
+            return b""
+        if secure and (self.silent or self.injects):
+            self.closing = True
+            return b""
+        return self.answer(line, secure=secure)
+
+    def tells(self, line: bytes, *, secure: bool) -> bool:
+        """Return True if a line, complete or not, is client data."""
+        if not self.between:
+            return True
+        first = self.heard <= (1 if b"\n" in line else 0)
+        if secure and self.injects and first:
+            return False
+        word, whole = self.word(line)
+        polite = self.goodbyes if secure else self.goodbyes | self.courtesies
+        if whole or (secure and b"\n" in line):
+            return word not in polite
+        return bool(word) and not any(each.startswith(word) for each in polite)
+
+    def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
+        """Return the reply to STARTTLS, with an injected answer if the step injects one."""
+        self.upgrade = True
+        self.tampered = self.injects
+        return go_ahead + injected if self.injects else go_ahead
+
+    def greeting(self) -> bytes:
+        """Return the greeting of the server."""
+        raise NotImplementedError
+
+    def word(self, line: bytes) -> tuple[bytes, bool]:
+        """Return the command word in upper case, and whether it is complete."""
+        raise NotImplementedError
+
+    def answer(self, line: bytes, *, secure: bool) -> bytes:
+        """Return the answer to a line."""
+        raise NotImplementedError
+
+
+def first_word(text: bytes) -> tuple[bytes, bool]:
+    """Return the first word in upper case, and whether it is complete."""
+    words = text.split(None, 1)
+    ended = bool(words) and text.lstrip()[len(words[0]) :] != b""
+    return (words[0].upper() if words else b""), ended

@@ -1,0 +1,240 @@
+"""Listening sockets on loopback, and the link of each socket to its conversation.
+
+The event loop drives a link directly: no task, and no buffer that could lose a byte when the case
+ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from certpin.lab.server.relay import relay
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from certpin.lab.server.conversation import Conversation
+
+
+_BACKLOG = 1024  # connections that wait while the loop is busy; the kernel has a cap of its own
+_ANY_PORT = 0
+# Pieces of 64 KiB that are read of a client when the case ends: more than the 4 MiB that a session
+# reads, with a limit for clients that never stop.
+_LAST_PIECES = 128
+_BREATH = 0.1  # seconds until the next attempt if no descriptor is left
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Port:
+    """A listening socket whose connections each get a conversation. Only for the loop's thread.
+
+    Raises ``OSError`` if it cannot listen.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], Conversation],
+        address: tuple[str, int] = ("127.0.0.1", _ANY_PORT),
+    ) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listener = socket.create_server(address, family=family, backlog=_BACKLOG)
+        self._listener.setblocking(False)
+        self._descriptor = self._listener.fileno()  # asyncio finds it faster than the socket
+        self._loop = loop
+        self._make = make
+        self._links: set[Link] = set()
+        self._closed = False
+        loop.add_reader(self._descriptor, self._accept)
+
+    @property
+    def number(self) -> int:
+        """The port number."""
+        return int(self._listener.getsockname()[1])
+
+    def close(self) -> None:
+        """Take what has arrived so far, on connections that wait too, and end everything.
+
+        What a client on this machine sent before this call is read, all of it: loopback delivers
+        while the client sends.
+        """
+        if self._closed:
+            return
+        self._accept()
+        self._closed = True
+        self._loop.remove_reader(self._descriptor)
+        self._listener.close()
+        for link in tuple(self._links):
+            for _ in range(_LAST_PIECES):
+                if not link.read():
+                    break
+            link.close()
+
+    def _accept(self) -> None:
+        while self._accept_one():
+            pass
+
+    def _accept_one(self) -> bool:
+        """Accept one connection. Return True if there may be more."""
+        try:
+            sock, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError as exc:
+            if exc.errno not in _EXHAUSTED:
+                return True  # gone before it was accepted (accept(2): ECONNABORTED and others)
+            self._breathe(exc)
+            return False
+        link = Link(self._loop, sock, self._make(), self._ended)
+        if link.open:
+            self._links.add(link)
+        return True
+
+    def _breathe(self, exc: OSError) -> None:
+        """Pause accepting: a listener that stays readable would keep the loop busy."""
+        self._loop.remove_reader(self._descriptor)
+        self._loop.call_later(_BREATH, self._listen_on)
+
+    def _listen_on(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._descriptor, self._accept)
+
+    def _ended(self, link: Link) -> None:
+        self._links.discard(link)
+        to = link.conversation.passing
+        if to is None:
+            return
+        sock = link.hand_over()
+        if self._closed:
+            sock.close()
+        else:
+            relay(self._loop, sock, link.conversation, to)
+
+
+_PIECE = 64 * 1024
+# Octets that a client may leave unread before the lab stops listening to it for a while.
+_MOST_UNSENT = 1024 * 1024
+PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one socket till then
+
+
+class Link:
+    """Moves bytes between a socket and a conversation until one of them ends.
+
+    Only for the thread of the loop. ``ended`` is called once, with the link.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        conversation: Conversation,
+        ended: Callable[[Link], None],
+    ) -> None:
+        sock.setblocking(False)
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self._descriptor = sock.fileno()  # asyncio finds it faster than the socket
+        self.conversation = conversation
+        self._loop = loop
+        self._ended = ended
+        self._unsent = bytearray()
+        self._open = True
+        self._hung_up = False
+        self._timer = loop.call_later(PATIENCE, self.close)
+        loop.add_reader(self._descriptor, self.read)
+        self._move()
+
+    def read(self) -> bool:
+        """Read once. Return True if there was data."""
+        if not self._open:
+            return False
+        try:
+            data = self.sock.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not self.conversation.done:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(PATIENCE, self.close)
+        self._hung_up = not data
+        self.conversation.receive(data)
+        self._move()
+        if self._hung_up:
+            self._close_when_sent()
+        return bool(data)
+
+    @property
+    def open(self) -> bool:
+        """Whether the link still owns its socket."""
+        return self._open
+
+    def _close_when_sent(self) -> None:
+        """Handle a half-close: the client may still wait for the rest of the answer."""
+        if self._unsent and self._open:
+            self._loop.remove_reader(self._descriptor)  # else its end would be read for ever
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection without sending more."""
+        if not self._open:
+            return
+        self._let_go()
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+        self.sock.close()
+        self._ended(self)
+
+    def hand_over(self) -> socket.socket:
+        """Detach and return the socket, to be relayed."""
+        self._let_go()
+        return self.sock
+
+    def _let_go(self) -> None:
+        self._open = False
+        self._timer.cancel()
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
+
+    def _move(self) -> None:
+        """Send as much as possible; the loop calls again for the rest."""
+        self._unsent += self.conversation.data_to_send()
+        try:
+            while self._unsent:
+                del self._unsent[: self.sock.send(self._unsent)]
+        except (BlockingIOError, InterruptedError):
+            self._wait_to_write()
+            return
+        except OSError:
+            self._unsent.clear()  # the client reads no more; its data is still to be read
+        if self.conversation.passing:
+            self._ended(self)
+        elif self.conversation.done:
+            self._finish()
+
+    def _wait_to_write(self) -> None:
+        if len(self._unsent) > _MOST_UNSENT:
+            self._loop.remove_reader(self._descriptor)
+        self._loop.add_writer(self._descriptor, self._write_on)
+
+    def _write_on(self) -> None:
+        self._loop.remove_writer(self._descriptor)
+        if not self._hung_up:
+            self._loop.add_reader(self._descriptor, self.read)
+        self._move()
+        if self._hung_up:
+            self._close_when_sent()
+
+    def _finish(self) -> None:
+        """Close as the server, but hear the client out.
+
+        Closing with bytes unread is a reset, which can overtake the answer (RFC 9112 section 9.6).
+        """
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)

@@ -1,0 +1,86 @@
+"""The protocols of the lab. A new one is a file in this package, and one entry here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import CannotServeError
+from certpin.lab.server.http import Http
+from certpin.lab.server.imap import Imap
+from certpin.lab.server.postgres import Postgres
+from certpin.lab.server.smtp import Smtp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from certpin.lab.scenario import ServerStep
+    from certpin.lab.server.application import Application, Starting, Where
+
+
+HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
+
+
+@cache
+def spoken() -> tuple[str, ...]:
+    """Return the HTTP versions, best first. HTTP/2 needs the package h2."""
+    return (HTTP2, HTTP1) if find_spec("h2") else (HTTP1,)
+
+
+def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
+    """Return the first version in ``spoken`` that the client offers; none if there is none."""
+    return tuple(each for each in spoken if each in offered)[:1]
+
+
+def need_http2() -> None:
+    """Raise ``CannotServeError`` if HTTP/2 is not available."""
+    if HTTP2 not in spoken():
+        raise CannotServeError(
+            "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
+        )
+
+
+# The value of ``Case.protocol`` for any protocol with STARTTLS.
+STARTTLS = "starttls"
+
+
+def _none() -> Sequence[str]:
+    return ()
+
+
+def _postgres() -> Sequence[str]:
+    return ("postgresql",)  # libpq's sslnegotiation=direct insists on it
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """How a protocol is spoken, and its well-known port.
+
+    ``make`` is for the part under TLS, ``starting`` for the part before it, if there is one.
+    """
+
+    port: int
+    make: Callable[[ServerStep, Where], Application]
+    starting: Callable[[ServerStep, Where], Starting] | None = None
+    alpn: Callable[[], Sequence[str]] = _none
+
+
+HTTP = Spoken(443, Http, alpn=spoken)
+
+PROTOCOLS: Mapping[str, Spoken] = {
+    "http": HTTP,
+    "smtp": Spoken(25, Smtp, Smtp),
+    "smtps": Spoken(465, partial(Smtp, implicit=True)),
+    "imap": Spoken(143, Imap, Imap),
+    "imaps": Spoken(993, partial(Imap, implicit=True)),
+    "postgres": Spoken(5432, Postgres, Postgres, _postgres),
+}
+
+
+def suits(protocol: str, wanted: str) -> bool:
+    """Return True if a case applies to a client of this protocol."""
+    if wanted == STARTTLS:
+        return PROTOCOLS[protocol].starting is not None
+    return wanted in {"", protocol}

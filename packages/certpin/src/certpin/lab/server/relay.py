@@ -1,0 +1,167 @@
+"""Relay connections that are not under test, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from certpin.lab.server.conversation import Conversation
+    from certpin.lab.server.proxy import Reached
+
+    _Ends = tuple["Reader", "Writer"]
+
+
+_PIECE = 64 * 1024
+_PATIENCE = 10.0  # seconds to connect to the real server
+UPSTREAM = "upstream"  # the ``via`` of a relay to the real server of a host under test
+# Seconds that such a one may be quiet after its answer. Then it is ended, as servers do: a client
+# that kept it would meet no other case.
+_QUIET = 5.0
+
+
+class Reader(Protocol):
+    """The reading side of a stream: asyncio's, or one of a tunnel."""
+
+    async def read(self, n: int, /) -> bytes:
+        """Read some bytes; empty at the end."""
+
+
+class Writer(Protocol):
+    """The writing side of a stream: asyncio's, or one of a tunnel."""
+
+    def write(self, data: bytes, /) -> None:
+        """Queue bytes to send."""
+
+    async def drain(self) -> None:
+        """Wait until the buffer has room."""
+
+    def write_eof(self) -> None:
+        """Close this direction."""
+
+    def close(self) -> None:
+        """Close both directions."""
+
+    async def wait_closed(self) -> None:
+        """Wait until the stream is closed."""
+
+    def get_extra_info(self, name: str, /) -> Any:
+        """Return transport information, as asyncio does."""
+
+
+# The loop keeps only weak references to tasks.
+_running: set[asyncio.Task[None]] = set()
+
+
+def relay(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    conversation: Conversation,
+    to: Reached,
+    *,
+    allow: Callable[[str], bool] = lambda _: True,
+) -> asyncio.Task[None]:
+    """Join a client's socket to the server that it asked for, until one of them ends.
+
+    ``allow`` says whether an address that the server's name led to may be spoken to. A server
+    that the lab leads to itself may.
+    """
+    task = loop.create_task(_relay(sock, conversation, to, allow))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    task.add_done_callback(lambda _: sock.close())  # also if it was cancelled before it began
+    return task
+
+
+async def _relay(
+    sock: socket.socket, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
+) -> None:
+    near = await asyncio.open_connection(sock=sock)
+    try:
+        await pass_through(near, conversation, to, allow)
+    finally:
+        await _end(near[1])
+
+
+async def pass_through(
+    near: _Ends, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
+) -> None:
+    """Relay a client's stream to the requested server. The caller keeps the client's stream."""
+    far = await _dial(to, allow)
+    if far:
+        await _join(near, far, conversation, _QUIET if to.via == UPSTREAM else None)
+
+
+async def _dial(to: Reached, allow: Callable[[str], bool]) -> _Ends | None:
+    """Connect to the server; ``None`` if it is unreachable or not allowed."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            far = await asyncio.open_connection(to.host, to.port)
+    except (OSError, ValueError):  # ValueError: of a name that no resolver takes
+        return None
+    peer = far[1].get_extra_info("peername")
+    if peer and (to.via == UPSTREAM or allow(peer[0])):
+        return far
+    await _end(far[1])
+    return None
+
+
+async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
+    """Both directions, each until its own end. That one breaks ends the other.
+
+    After an answer, the client may be ``quiet`` for so many seconds.
+    """
+    try:
+        far[1].write(conversation.early)
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            hear = partial(_hear, conversation, limit, quiet)
+            group.create_task(_pump(near[0], far[1], partial(hear, back=False)))
+            group.create_task(_pump(far[0], near[1], partial(hear, back=True)))
+    except* OSError:  # TimeoutError is one
+        pass
+    finally:
+        await _end(far[1])
+
+
+def _hear(
+    conversation: Conversation,
+    limit: asyncio.Timeout,
+    quiet: float | None,
+    data: bytes,
+    *,
+    back: bool,
+) -> None:
+    conversation.passed(data, back=back)
+    waits = back and quiet is not None
+    if limit.expired():
+        return
+    limit.reschedule(asyncio.get_running_loop().time() + (quiet or 0) if waits else None)
+
+
+async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -> None:
+    while data := await _read(reader, hear):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()  # the other direction may still have something to say
+
+
+async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
+    """Read data, and report it before it is forwarded: it is evidence if the client ends."""
+    try:
+        data = await reader.read(_PIECE)
+    except OSError:
+        hear(b"")
+        raise
+    hear(data)
+    return data
+
+
+async def _end(writer: Writer) -> None:
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()

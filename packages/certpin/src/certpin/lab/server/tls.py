@@ -1,0 +1,183 @@
+"""The OpenSSL context of a step: its chain, key, versions and ciphers.
+
+OpenSSL reads chains and keys from files. Here these files are not on a disk, because a killed
+process must not leave a key behind.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import warnings
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from certpin.lab.case import CannotServeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.lab.scenario import ServerStep, TLSSettings
+
+
+def reason_of(exc: ssl.SSLError) -> str:
+    """The reason as OpenSSL names it: ``TLSV1_ALERT_UNKNOWN_CA``.
+
+    An error of Python, or one that its table lacks, has its reason only in the message:
+    ``[SSL] record layer failure (_ssl.c:2580)``.
+    """
+    known: str | None = getattr(exc, "reason", None)
+    if known:
+        return known
+    words = str(exc.args[-1] if exc.args else "").rpartition("] ")[2]
+    return words.partition(" (_ssl.c")[0].strip(" .").upper().replace(" ", "_")
+
+
+# The lab must serve short keys and SHA-1, which no server should (SSL_CTX_set_security_level).
+_LAX = ":@SECLEVEL=0"
+
+
+class Contexts:
+    """The contexts of one case. ``clients`` is PEM of the accepted client certificates.
+
+    A ticket is sealed with keys of the context that a connection began with (``session_ctx`` of
+    OpenSSL's), though another one takes over when the name in the ClientHello is read. So steps
+    that share tickets begin with the same context, and each moves on to its own: what was given
+    out by one is then good for the other, as with virtual hosts and server farms.
+    """
+
+    def __init__(self, clients: str = "") -> None:
+        self._clients = clients
+        self._keepers: dict[str, _Keeper] = {}
+
+    def wrap(
+        self,
+        step: ServerStep,
+        alpn: tuple[str, ...],
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+    ) -> ssl.SSLObject:
+        """Return the server's side of a connection to this step.
+
+        Raises ``CannotServeError`` if this machine's OpenSSL refuses the settings.
+        """
+        context = _context(step.chain, step.key_pem, step.settings, alpn, self._clients)
+        if not step.settings.tickets:
+            return context.wrap_bio(incoming, outgoing, server_side=True)
+        keeper = self._keeper(step.settings, alpn)
+        moving = keeper.wrap_bio(incoming, outgoing, server_side=True)
+        assert isinstance(moving, _Moving)  # noqa: S101  # a keeper creates these
+        moving.to = context
+        return moving
+
+    def _keeper(self, settings: TLSSettings, alpn: tuple[str, ...]) -> _Keeper:
+        if settings.tickets not in self._keepers:
+            keeper = _Keeper(ssl.PROTOCOL_TLS_SERVER)
+            _set_up(keeper, settings, alpn, self._clients)
+            # OpenSSL calls it for a client without a name too.
+            keeper.sni_callback = _move
+            self._keepers[settings.tickets] = keeper
+        return self._keepers[settings.tickets]
+
+
+class _Moving(ssl.SSLObject):
+    """A connection that switches to another context than it began with."""
+
+    to: ssl.SSLContext
+
+
+class _Keeper(ssl.SSLContext):
+    """A context with the ticket keys that several steps share, and without a certificate."""
+
+    sslobject_class = _Moving
+
+
+def _move(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+    assert isinstance(connection, _Moving)  # noqa: S101  # only a keeper calls
+    connection.context = connection.to
+
+
+@lru_cache(maxsize=256)  # steps of one case share it: so do the tickets of their sessions
+def _context(
+    chain: tuple[bytes, ...],
+    key_pem: bytes,
+    settings: TLSSettings,
+    alpn: tuple[str, ...],
+    clients: str,
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_up(context, settings, alpn, clients)
+    if chain:
+        try:
+            chain_pem = "".join(map(ssl.DER_cert_to_PEM_cert, chain))
+            load(context, chain_pem.encode(), key_pem)
+        except ssl.SSLError as exc:
+            raise _will_not(exc) from exc
+    return context
+
+
+def _set_up(
+    context: ssl.SSLContext, settings: TLSSettings, alpn: tuple[str, ...], clients: str
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.0 and 1.1: that is the point
+        context.minimum_version = ssl.TLSVersion[settings.oldest]
+        context.maximum_version = ssl.TLSVersion[settings.newest]
+    if settings.needs_certificate or settings.asks_certificate:
+        needed = settings.needs_certificate
+        context.verify_mode = ssl.CERT_REQUIRED if needed else ssl.CERT_OPTIONAL
+    # A connection that shares tickets may begin with a context that asks, and go on with another.
+    if clients and (settings.tickets or context.verify_mode is not ssl.CERT_NONE):
+        context.load_verify_locations(cadata=clients)
+    try:
+        context.set_ciphers((settings.ciphers or "DEFAULT") + _LAX)
+    except ssl.SSLError as exc:
+        raise _will_not(exc) from exc
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+
+
+def _will_not(exc: ssl.SSLError) -> CannotServeError:
+    return CannotServeError(f"this machine's OpenSSL will not serve it: {reason_of(exc)}")
+
+
+def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
+    """Load a chain and a private key. Raises ``ssl.SSLError`` if they are invalid."""
+    with _as_file(chain_pem) as chain, _as_file(key_pem) as key:
+        try:
+            context.load_cert_chain(chain, key)
+        except ssl.SSLError:
+            raise
+        except OSError as exc:  # what Python makes of junk that came out of a pipe
+            raise ssl.SSLError("no certificate, or no key") from exc
+
+
+@contextmanager
+def _as_file(data: bytes) -> Iterator[str]:
+    """Yield a path from which OpenSSL can read these bytes once."""
+    descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)
+    try:
+        yield f"/dev/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _memory(data: bytes) -> int:
+    """Use a memory file (Linux)."""
+    descriptor = os.memfd_create("certpin-lab")
+    os.write(descriptor, data)
+    return descriptor
+
+
+def _pipe(data: bytes) -> int:
+    """Use a pipe. It may hold less than the data, so a thread fills it."""
+    reader, writer = os.pipe()
+    threading.Thread(target=_fill, args=(writer, data), daemon=True).start()
+    return reader
+
+
+def _fill(writer: int, data: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb") as file:
+        file.write(data)

@@ -1,0 +1,231 @@
+"""The lab as a WireGuard server, for devices and apps that ignore proxy settings.
+
+A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it into streams again.
+TCP: a connection to a host under test becomes a conversation; all others are relayed. UDP:
+questions to any resolver are answered here (port 53). All other UDP is dropped, above all QUIC:
+an app with HTTP/3 falls back to TCP, where the lab can see the requested host. So calls and games
+don't work while the device is in the tunnel.
+
+An app with its own resolver over TLS and an encrypted ClientHello hides the requested host: its
+connections are relayed, and its cases stay inconclusive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import ipaddress
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from certpin.lab.case import LabError
+from certpin.lab.server.dns import LONGEST
+from certpin.lab.server.port import PATIENCE
+from certpin.lab.server.proxy import Reached
+from certpin.lab.server.relay import UPSTREAM, Reader, Writer, pass_through
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from certpin.lab.server.conversation import Conversation
+    from certpin.lab.server.dns import Addresses, Resolver
+
+
+VIA = "wireguard"
+_SINCE = (3, 12)  # mitmproxy_rs has no wheels for an older Python
+_PIECE = 64 * 1024
+_DNS = 53
+_SILENCE = 2.0  # seconds without a word, until it is the server who is waited for
+_ANOTHER_QUESTION = 10.0  # seconds that a socket of the device's may ask again
+_MOST = 1024  # streams at once; each holds 128 KiB in the tunnel's own stack
+
+
+class Stream(Reader, Writer, Protocol):
+    """One of `mitmproxy_rs`: TCP, or the packets of one UDP socket to one address."""
+
+
+def wireguard() -> Any:
+    """Return the module of `mitmproxy_rs`. Raises ``LabError`` if it is not installed."""
+    if sys.version_info < _SINCE:
+        raise LabError(
+            "WireGuard needs Python 3.12 or newer",
+            fix="run certpin with python3.12, or lead the device by the lab's proxy",
+        )
+    try:
+        return importlib.import_module("mitmproxy_rs.wireguard")
+    except ImportError as exc:
+        fix = "pip install 'certpin[wireguard]'"
+        raise LabError("WireGuard needs the package mitmproxy_rs", fix=fix) from exc
+
+
+class WireGuard:
+    """A server for one device. ``make`` gives the conversation for a destination, which is named
+    by its host if the lab's resolver named it, and else by its address.
+
+    ``ended`` is called with each conversation that did not pass through, or that the lab led to a
+    real server. For the loop's thread.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Reached], Conversation],
+        resolver: Resolver,
+        addresses: Addresses,
+        ended: Callable[[Conversation], None] = lambda _: None,
+    ) -> None:
+        self._make = make
+        self._resolver = resolver
+        self._addresses = addresses
+        self._ended = ended
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server: Any = None
+
+    async def start(
+        self, private_key: str, peer: str, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        """Listen, for the peer with this public key. Raises ``LabError``."""
+        module = wireguard()
+        try:
+            self._server = await module.start_wireguard_server(
+                *address, private_key, [peer], self.take_tcp, self.take_udp
+            )
+        except (OSError, ValueError) as exc:
+            where = f"port {address[1]} of {address[0]}"
+            fix = "choose another port, and an address of this machine"
+            raise LabError(f"WireGuard cannot listen on {where}: {exc}", fix=fix) from exc
+
+    @property
+    def port(self) -> int:
+        """The UDP port of the server."""
+        return int(self._server.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop the server and all connections."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def take_tcp(self, stream: Stream) -> None:
+        """Serve one connection until it ends."""
+        await self._guarded(self._tcp, stream)
+
+    async def take_udp(self, stream: Stream) -> None:
+        """Answer DNS queries, and drop other packets."""
+        if stream.get_extra_info("sockname")[1] == _DNS:
+            await self._guarded(self._udp, stream)
+        else:
+            _close(stream)
+
+    async def _guarded(self, serve: Callable[[Stream], Any], stream: Stream) -> None:
+        task: Any = asyncio.current_task()
+        if len(self._tasks) < _MOST:
+            self._tasks.add(task)
+        try:
+            if task in self._tasks:
+                await serve(stream)
+        except OSError:  # the device has gone
+            pass
+        finally:
+            self._tasks.discard(task)
+            _close(stream)
+
+    async def _udp(self, stream: Stream) -> None:
+        with suppress(TimeoutError):
+            while packet := await asyncio.wait_for(stream.read(LONGEST + 1), _ANOTHER_QUESTION):
+                if reply := await self._resolver.respond(packet):
+                    stream.write(reply)
+
+    async def _tcp(self, stream: Stream) -> None:
+        address, port = stream.get_extra_info("sockname")[:2]
+        host = self._addresses.host(address)
+        if host == address and not may_pass(address):
+            return
+        near = _Near(stream)
+        conversation = self._make(Reached(VIA, host, port))
+        try:
+            await _converse(near, stream, conversation)
+            if conversation.passing:
+                to = conversation.passing
+                await pass_through((near, stream), conversation, to, may_pass)
+        finally:
+            near.close()
+            passing = conversation.passing
+            if passing is None or passing.via == UPSTREAM:
+                self._ended(conversation)
+
+
+async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
+    """Move bytes until the conversation is over or must be relayed."""
+    silent: Callable[[], None] | None = getattr(conversation, "silent", None)
+    while not conversation.passing:
+        if out := conversation.data_to_send():
+            stream.write(out)
+            await stream.drain()
+        if conversation.done:
+            break
+        try:
+            data = await near.read(_PIECE, _SILENCE if silent else PATIENCE)
+        except TimeoutError:
+            if not silent:
+                return
+            silent = silent()
+            continue
+        silent = None
+        conversation.receive(data)
+        if not data:
+            return
+    if not conversation.passing:
+        await _hear_out(near, stream, conversation)
+
+
+async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
+    """Close as the server, and read what the client still sends, such as an alert."""
+    stream.write_eof()
+    with suppress(TimeoutError):
+        while data := await near.read(_PIECE, PATIENCE):
+            conversation.receive(data)
+
+
+class _Near:
+    """The data of the device. An abandoned read continues: there is only one at a time.
+
+    `mitmproxy_rs` ends the whole server if a stream is read twice at the same time.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._reading: asyncio.Future[bytes] | None = None
+
+    async def read(self, n: int, patience: float | None = None, /) -> bytes:
+        """Read some bytes; empty at the end. Raises ``TimeoutError``."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._stream.read(n))
+        data = await asyncio.wait_for(asyncio.shield(self._reading), patience)
+        self._reading = None
+        return data
+
+    def close(self) -> None:
+        """Cancel the pending read."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+def may_pass(address: str) -> bool:
+    """Return True if a device may be relayed there: not to loopback or link-local addresses."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    found = getattr(found, "ipv4_mapped", None) or found
+    inner = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+    return not inner and found not in _TUNNEL
+
+
+_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
+
+
+def _close(stream: Stream) -> None:
+    with suppress(OSError):
+        stream.close()

@@ -1,1 +1,0 @@
-"""One connection, without I/O: the ClientHello, TLS, and the application protocol."""

@@ -1,1 +1,0 @@
-"""Thin shells that bring clients to the lab: ports, proxies, relays."""

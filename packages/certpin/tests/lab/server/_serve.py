@@ -1,0 +1,59 @@
+"""``certpin lab serve --wireguard``, and a device that reaches it through the tunnel alone.
+
+A program: test_serve_tunnel.py starts it with ``unshare``. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from certpin.pinfile import PinSet
+from tests.lab.server._network import Device, isolate
+
+HOST = "api.bank.example"
+CURL = ("curl", "-sS", "--max-time", "30")
+SERVE = (sys.executable, "-m", "certpin.cli.main", "lab", "serve", "--host", HOST, "--json")
+WORDS = ("--wireguard", "--wireguard-port", "0", "--case", "rogue-ca-in-store")
+_MOST = 20  # calls
+
+
+def scenario(folder: Path) -> dict[str, Any]:
+    kept = str(folder / "kept")
+    with subprocess.Popen(
+        (*SERVE, *WORDS, "--folder", kept), stdout=subprocess.PIPE, encoding="utf-8"
+    ) as lab:
+        assert lab.stdout is not None
+        begun = json.loads(lab.stdout.readline())
+        device = Device(folder, begun["wireguard"])
+        with device.up():
+            statuses = use(device, folder)
+            if statuses.count(0) < 2:
+                lab.terminate()  # it would wait for more
+            events = [json.loads(line) for line in lab.stdout]
+    return {"statuses": statuses, "events": events, "code": lab.returncode}
+
+
+def use(device: Device, folder: Path) -> list[int]:
+    """An app that is pinned on what the lab's own page says; how each of its calls ended."""
+    for name in ("roots.pem", "pins.toml"):
+        page = f"http://certpin.lab/{name}"
+        assert device.call(*CURL, "-o", str(folder / name), page) == (0, "")
+    policy = PinSet.load(folder / "pins.toml").policy_for(HOST)
+    assert policy is not None
+    pins = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
+    app = (*CURL, "--cacert", str(folder / "roots.pem"), "--pinnedpubkey", pins)
+    statuses: list[int] = []
+    # An end arrives after the next call's beginning, at times: that call meets the same case then.
+    while statuses.count(0) < 2 and len(statuses) < _MOST:
+        statuses.append(device.call(*app, f"https://{HOST}/")[0])
+    return statuses
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    isolate(place, {}, [])
+    sys.stdout.write(json.dumps(scenario(place)))

@@ -1,0 +1,34 @@
+"""Talk to the server's side of a protocol without a socket."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from certpin.lab.scenario import Answer, Opening, ServerStep
+from certpin.lab.server.application import Where
+from certpin.lab.server.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    from certpin.lab.server.application import Starting
+
+TOKEN = "lab-answer-of-this-test"  # what an answer is known by
+
+
+def server(name: str, opening: Opening = Opening.TLS, answer: Answer = Answer.OK) -> Starting:
+    """One that begins in clear text."""
+    starting = PROTOCOLS[name].starting
+    assert starting is not None
+    return starting(ServerStep((), b"", opening=opening, answer=answer), Where(TOKEN))
+
+
+def says(application: Starting, *words: bytes, secure: bool = False) -> bytes:
+    """What the server answers to all of it."""
+    replies = [application.receive(each, secure=secure) for each in words]
+    return b"".join(replies)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    """The data in pieces, cut at these places (modulo its length)."""
+    ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[a:b] for a, b in pairwise(ends)]

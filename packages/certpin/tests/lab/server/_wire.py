@@ -1,0 +1,115 @@
+"""A session on one end, OpenSSL as the client on the other, and no socket between them."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from certpin.lab.case_run import CaseRun
+from certpin.lab.pki import Authorities, Style, TestPKI
+from certpin.lab.scenario import Scenario, ServerStep
+from certpin.lab.server.application import Where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from certpin.lab.server.session import Session
+
+HOST, SECOND, UNPINNED = HOSTS = ("api.bank.example", "cdn.bank.example", "www.partner.example")
+TOKEN = "lab-answer-1"
+
+
+@cache
+def pki() -> TestPKI:
+    """Who plays: made once."""
+    return TestPKI(Authorities(datetime.now(UTC)), HOST, SECOND, Style.LEAF)
+
+
+def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: str = "") -> CaseRun:
+    """A case_run of these steps, or of the honest one."""
+    where = Where(TOKEN)
+    where.lead(HOSTS)
+    scenario = Scenario.of(*(steps or (pki().honest,)), second=second)
+    return CaseRun(scenario, where, HOSTS, clients=clients)
+
+
+def anyone() -> ssl.SSLContext:
+    """A client that takes whatever it gets: what the lab does is the matter here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Wire:
+    """A client of OpenSSL's that is joined to a session."""
+
+    def __init__(
+        self,
+        session: Session,
+        context: ssl.SSLContext | None = None,
+        host: str = HOST,
+        resumed: ssl.SSLSession | None = None,
+    ) -> None:
+        self.session = session
+        self.deliver: Callable[[bytes], None] = session.receive
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = (context or anyone()).wrap_bio(
+            self._in, self._out, server_hostname=host, session=resumed
+        )
+
+    def handshake(self) -> Wire:
+        """Both sides, to the end."""
+        for _ in range(6):
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.carry()
+        self.carry()
+        return self
+
+    def say(self, data: bytes) -> bytes:
+        """Say something, and hear what is answered at once."""
+        self.tls.write(data)
+        return self.hear()
+
+    def hear(self) -> bytes:
+        """What was answered."""
+        self.carry()
+        heard = b""
+        try:
+            while piece := self.tls.read(65_536):
+                heard += piece
+        except ssl.SSLWantReadError:
+            pass
+        return heard
+
+    def carry(self) -> None:
+        """Carry what waits, both ways."""
+        if waiting := self._out.read():
+            self.deliver(waiting)
+        self._in.write(self.session.data_to_send())
+
+
+def hello_of(context: ssl.SSLContext, host: str | None = HOST) -> bytes:
+    """The ClientHello that OpenSSL sends."""
+    outgoing = ssl.MemoryBIO()
+    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=host)
+    try:
+        client.do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    raise AssertionError("a handshake without a server")
+
+
+def records(message: bytes, sizes: Sequence[int]) -> bytes:
+    """A handshake message in records of these sizes, the last one as often as it takes."""
+    made, at, sizes = b"", 0, list(sizes)
+    while at < len(message):
+        size = sizes.pop(0) if len(sizes) > 1 else sizes[0]
+        piece = message[at : at + size]
+        made += b"\x16\3\1" + len(piece).to_bytes(2) + piece
+        at += size
+    return made

@@ -1,0 +1,81 @@
+"""Rules of ports, links and relays, each taken out: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_AT, _T = "certpin/lab/server/", "tests/lab/server/"
+_P, _F, _R = f"{_T}test_port.py::", f"{_T}test_front.py::", f"{_T}test_relay.py::"
+
+MUTATIONS = [
+    Mutation(
+        "a half-closed client",
+        f"{_AT}port.py",
+        "        if self._unsent and self._open:\n",
+        "        if False:\n",
+        f"{_P}test_a_client_that_closed_its_side_gets_the_whole_answer",
+    ),
+    Mutation(
+        "what cannot be sent",
+        f"{_AT}port.py",
+        "            self._unsent.clear()  # the client reads no more",
+        "            self.close()  # it takes no more",
+        f"{_P}test_an_answer_that_cannot_be_sent_does_not_end_the_listening",
+    ),
+    Mutation(
+        "a client that never reads",
+        f"{_AT}port.py",
+        "        if len(self._unsent) > _MOST_UNSENT:\n",
+        "        if False:\n",
+        f"{_P}test_a_client_that_never_reads_costs_bounded_memory",
+    ),
+    Mutation(
+        "the last words",
+        f"{_AT}port.py",
+        "                if not link.read():\n                    break\n",
+        "                break\n",
+        f"{_P}test_what_nobody_has_read_yet_is_read_at_the_end",
+    ),
+    Mutation(
+        "those who wait",
+        f"{_AT}port.py",
+        "        self._accept()\n        self._closed = True\n",
+        "        self._closed = True\n",
+        f"{_P}test_a_client_that_waits_in_the_queue_is_heard",
+    ),
+    Mutation(
+        "one that was gone",
+        f"{_AT}port.py",
+        "                return True  # gone",
+        "                return False  # gone",
+        f"{_P}test_a_connection_that_was_gone_hides_none_behind_it",
+    ),
+    Mutation(
+        "first the answer, then the check",
+        f"{_AT}proxy.py",
+        "    if not host or not 0 < port <= 65_535:",
+        "    if not host:",
+        f"{_F}test_connect_to_nowhere_is_refused[a:0]",
+    ),
+    Mutation(
+        "two protocols in one",
+        f"{_AT}proxy.py",
+        "            if self._greeted or self.rest[0] == _SOCKS5:\n",
+        "            if self.rest[0] == _SOCKS5:\n",
+        f"{_F}test_who_began_with_socks5_goes_on_with_it",
+    ),
+    Mutation(
+        "each side by itself",
+        f"{_AT}relay.py",
+        "    writer.write_eof()",
+        "    writer.close()",
+        f"{_R}test_each_side_may_finish_before_the_other",
+    ),
+    Mutation(
+        "a relay that has not begun",
+        f"{_AT}relay.py",
+        "    task.add_done_callback(lambda _: sock.close())",
+        "    # nothing",
+        f"{_R}test_nothing_is_left_of_a_relay_whose_lab_ends",
+    ),
+]

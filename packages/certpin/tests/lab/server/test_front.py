@@ -1,0 +1,174 @@
+"""The lab as a proxy: what it understands and refuses, and that cuts and junk change nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certpin.lab.server.proxy import Front, Reached
+from tests.lab.server._talk import cut
+
+GREETING = b"\5\1\0"
+SUCCEEDED = b"\5\0\0\1\0\0\0\0\0\0"
+
+
+def socks(kind: int, address: bytes, port: int, command: int = 1) -> bytes:
+    """A SOCKS5 request (RFC 1928 section 4)."""
+    return bytes([5, command, 0, kind]) + address + struct.pack(">H", port)
+
+
+def named(host: bytes, port: int = 443) -> bytes:
+    """The same for a name."""
+    return socks(3, bytes([len(host)]) + host, port)
+
+
+def ask(*pieces: bytes) -> Front:
+    """What a front makes of it."""
+    front = Front()
+    for piece in pieces:
+        front.receive(piece)
+    return front
+
+
+@pytest.mark.parametrize(
+    ("request_", "host", "port"),
+    [
+        ("CONNECT a.example:443 HTTP/1.1", "a.example", 443),
+        ("CONNECT A.Example.:8443 HTTP/1.1", "a.example", 8443),
+        ("CONNECT a.example HTTP/1.0", "a.example", 443),
+        ("CONNECT [2001:DB8::1]:443 HTTP/1.1", "2001:db8::1", 443),
+        ("CONNECT [::1] HTTP/1.1", "::1", 443),
+        ("CONNECT ::1:443 HTTP/1.1", "::1", 443),  # http.client before Python 3.13
+        ("CONNECT 127.0.0.1:65535 HTTP/1.1", "127.0.0.1", 65_535),
+    ],
+)
+def test_connect_reaches_a_host(request_: str, host: str, port: int) -> None:
+    front = ask(f"{request_}\r\nHost: other\r\n\r\nrest".encode())
+    assert front.reached == Reached("connect", host, port)
+    assert front.rest == b"rest"
+    assert front.data_to_send().startswith(b"HTTP/1.1 200 ")
+    assert front.data_to_send() == b""
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [("http://a.example/x", "a.example", 80), ("http://[::1]:81", "::1", 81)],
+)
+def test_a_request_in_clear_text_keeps_its_bytes(url: str, host: str, port: int) -> None:
+    sent = f"GET {url} HTTP/1.1\r\n\r\n".encode()
+    front = ask(sent)
+    assert front.reached == Reached("connect", host, port, plain=True)
+    assert front.rest == sent
+    assert front.data_to_send() == b""
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", ":443", "a:0", "a:65536", "a:0000443", "a:4430000", "::1", "a:b:443", ".:443", "[]:443"],
+)
+def test_connect_to_nowhere_is_refused(target: str) -> None:
+    front = ask(f"CONNECT {target} HTTP/1.1\r\n\r\n".encode())
+    assert front.failed
+    assert front.reached is None
+    assert front.data_to_send() == b""
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\x16\3\1", b"\xff\r\n\r\n", b"x" * 16_385, b"\r\n\r\n"],
+)
+def test_what_is_no_request_is_refused(junk: bytes) -> None:
+    front = ask(junk)
+    assert front.failed
+    assert front.reached is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "host"),
+    [
+        (named(b"A.example."), "a.example"),
+        (socks(1, bytes([192, 0, 2, 1]), 443), "192.0.2.1"),
+        (socks(4, ipaddress.ip_address("2001:db8::1").packed, 443), "2001:db8::1"),
+    ],
+)
+def test_socks5_reaches_a_host(request_: bytes, host: str) -> None:
+    front = ask(GREETING)
+    assert front.data_to_send() == b"\5\0"
+    front.receive(request_ + b"rest")
+    assert front.data_to_send() == SUCCEEDED
+    assert front.reached == Reached("socks5", host, 443)
+    assert front.rest == b"rest"
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"\5\1\2", b"\5\xff"),  # a password alone
+        (b"\5\0", b"\5\xff"),  # no method at all
+        (GREETING + socks(1, bytes(4), 443, command=2), b"\5\0\5\7"),  # BIND
+        (GREETING + socks(9, bytes(4), 443), b"\5\0\5\x08"),
+        (GREETING + named(b""), b"\5\0"),
+        (GREETING + named(b"a", 0), b"\5\0"),
+        (GREETING + named(b"\xff"), b"\5\0"),
+        (GREETING + b"CONNECT a:443 HTTP/1.1\r\n\r\n", b"\5\0\5\7"),  # two protocols in one
+    ],
+)
+def test_socks5_that_cannot_be_is_refused(sent: bytes, answer: bytes) -> None:
+    front = ask(sent)
+    assert front.failed
+    assert front.reached is None
+    assert front.data_to_send()[: len(answer)] == answer
+
+
+def test_who_began_with_socks5_goes_on_with_it() -> None:
+    front = ask(GREETING, b"CONNECT a:443 HTTP/1.1\r\n\r\n")
+    assert front.failed
+    assert front.reached is None
+
+
+def test_nothing_is_heard_after_the_end() -> None:
+    failed = ask(b"\r\n\r\n")
+    failed.receive(b"CONNECT a:443 HTTP/1.1\r\n\r\n")
+    assert failed.reached is None
+    reached = ask(b"CONNECT a:443 HTTP/1.1\r\n\r\n")
+    reached.receive(b"CONNECT b:443 HTTP/1.1\r\n\r\n")
+    assert reached.reached == Reached("connect", "a", 443)
+
+
+hosts = st.sampled_from([b"a.example", b"A.B.", b"", b"\xff", b"127.0.0.1", b"[::1]", b"::1"])
+ports = st.integers(0, 65_535)
+requests = st.one_of(
+    st.builds(lambda h, p: b"CONNECT %s:%d HTTP/1.1\r\n\r\n" % (h, p), hosts, ports),
+    st.builds(lambda h: b"GET http://%s/ HTTP/1.1\r\n\r\n" % h, hosts),
+    st.builds(lambda h, p: GREETING + named(h, p), hosts, ports),
+    st.builds(lambda k, a, p: GREETING + socks(k, a, p), st.integers(0, 6), st.binary(), ports),
+    st.binary(max_size=60),
+    st.binary(max_size=60).map(lambda junk: b"\5" + junk),
+)
+
+
+@given(data=requests, rest=st.binary(max_size=9), places=st.lists(st.integers(0, 99), max_size=9))
+def test_any_cut_is_the_same(data: bytes, rest: bytes, places: list[int]) -> None:
+    whole = ask(data + rest)
+    pieces, later = Front(), b""
+    for piece in cut(data + rest, places):
+        if pieces.reached:
+            later += piece  # the connection's own
+        pieces.receive(piece)
+    assert pieces.reached == whole.reached
+    assert bool(pieces.failed) == bool(whole.failed)
+    assert pieces.data_to_send() == whole.data_to_send()
+    if whole.reached:
+        assert bytes(pieces.rest) + later == whole.rest
+
+
+def test_a_head_without_end_is_bounded() -> None:
+    front = Front()
+    for _ in range(100):
+        front.receive(b"x" * 1024)
+    assert front.failed
+    assert len(front.rest) <= 17 * 1024

@@ -1,0 +1,262 @@
+"""Ports and links: every byte that a client sent before the end is heard, and nothing leaks."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.loop import Loop
+from certpin.lab.server import port as links
+from certpin.lab.server.port import Port
+from tests.lab.server._conversations import Noting, connect, read_all, reset
+from tests.servers._run import accepts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGE = b"x" * (8 * 1024 * 1024)  # more than a socket's buffers hold
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    with Loop() as running:
+        yield running
+
+
+class Stand:
+    """A port whose conversations are kept."""
+
+    def __init__(self, loop: Loop, answer: bytes = b"", ends: bytes = b"\n") -> None:
+        self.all: list[Noting] = []
+        self._loop = loop
+        self._new = (answer, ends)
+        self.port = loop.call(lambda: Port(loop.asyncio, self._make))
+
+    def _make(self) -> Noting:
+        self.all.append(Noting(*self._new))
+        return self.all[-1]
+
+    def close(self) -> None:
+        self._loop.call(self.port.close)
+
+    @property
+    def heard(self) -> bytes:
+        return b"".join(bytes(each.heard) for each in self.all)
+
+
+@pytest.mark.parametrize("size", [1, 64 * 1024, 1024 * 1024])
+def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size: int) -> None:
+    """Nobody waits for anything here: the client sends, and the case ends."""
+    stand = Stand(loop)
+    with connect(stand.port.number) as client:
+        client.sendall(b"y" * size)
+        stand.close()
+    assert stand.heard == b"y" * size
+
+
+def test_what_nobody_has_read_yet_is_read_at_the_end(loop: Loop) -> None:
+    stand = Stand(loop)
+
+    def case_run() -> None:
+        """In the loop's own thread, so that nothing is read before the port closes."""
+        with connect(stand.port.number) as client:
+            client.sendall(b"y" * 200_000)
+            stand.port.close()
+
+    loop.call(case_run)
+    assert stand.heard == b"y" * 200_000
+
+
+def test_a_client_that_waits_in_the_queue_is_heard(loop: Loop) -> None:
+    stand = Stand(loop)
+    with ExitStack() as stack:
+
+        def burst() -> None:
+            """In the loop's own thread, so that nobody has been accepted when the port closes."""
+            for number in range(50):
+                client = stack.enter_context(connect(stand.port.number))
+                client.sendall(b"%02d" % number)
+            stand.port.close()
+
+        loop.call(burst)
+    assert sorted(bytes(each.heard) for each in stand.all) == [b"%02d" % n for n in range(50)]
+
+
+def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
+    """The answer meets a reset, and behind the first words there are more to read."""
+    stand = Stand(loop, answer=b"z" * 1000)
+
+    def case_run() -> None:
+        client = connect(stand.port.number)
+        client.sendall(b"first\n" + b"y" * 200_000 + b"last")
+        reset(client)
+        stand.port.close()
+
+    loop.call(case_run)
+    assert stand.heard.startswith(b"first\n")
+
+
+def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) -> None:
+    near, far = socket.socketpair()
+    heard = Noting(b"answer")
+    ended: list[links.Link] = []
+
+    def case_run() -> None:
+        far.sendall(b"first\n" + b"y" * 100_000)
+        far.shutdown(socket.SHUT_RD)  # EPIPE for whoever answers
+        link = links.Link(loop.asyncio, near, heard, ended.append)
+        assert link.read()
+        assert link.open
+        while link.read():
+            pass
+        far.close()
+        link.read()
+
+    loop.call(case_run)
+    assert bytes(heard.heard) == b"first\n" + b"y" * 100_000
+    assert len(ended) == 1
+
+
+def test_a_client_that_closed_its_side_gets_the_whole_answer(loop: Loop) -> None:
+    """Its end is heard while most of the answer is still to be sent."""
+    answer = b"x" * (1024 * 1024)  # more than a pair of sockets holds, and less than a link keeps
+    near, far = socket.socketpair()
+    conversation = Noting(answer)
+    with far:
+        loop.call(lambda: links.Link(loop.asyncio, near, conversation, lambda _: None))
+        far.sendall(b"request\n")
+        far.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + 10
+        while not conversation.hung_up and time.monotonic() < until:
+            loop.call(lambda: None)
+        assert read_all(far) == answer
+
+
+def test_what_a_client_says_after_the_answer_is_no_reset(loop: Loop) -> None:
+    """RFC 9112 section 9.6: unread bytes at a close are a reset, which can overtake the answer."""
+    stand = Stand(loop, answer=b"answer")
+    with connect(stand.port.number) as client:
+        client.sendall(b"request\n")
+        assert read_all(client) == b"answer"
+        client.sendall(b"more")
+        stand.close()
+    assert stand.heard == b"request\nmore"
+
+
+def test_a_client_that_never_reads_costs_bounded_memory(loop: Loop) -> None:
+    class Echo(Noting):
+        def receive(self, data: bytes) -> None:
+            self._out += data * 4
+
+    near, far = socket.socketpair()
+    ended: list[links.Link] = []
+    with near, far:
+        far.setblocking(False)
+        link = loop.call(lambda: links.Link(loop.asyncio, near, Echo(), ended.append))
+        sent = 0
+        for _ in range(500):
+            try:
+                sent += far.send(b"y" * 65_536)
+            except BlockingIOError:
+                loop.call(lambda: None)  # the loop has had its turn
+        held = loop.call(lambda: len(link._unsent))
+        loop.call(link.close)
+    assert held <= links._MOST_UNSENT + 4 * 65_536
+    assert sent < 500 * 65_536
+    assert len(ended) == 1
+
+
+def test_a_client_that_is_silent_is_dropped(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "PATIENCE", 0.01)
+    stand = Stand(loop)
+    with connect(stand.port.number) as client:
+        assert read_all(client) == b""
+    stand.close()
+
+
+def test_many_come_at_once(loop: Loop) -> None:
+    stand = Stand(loop, answer=b"answer")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(stand.port.number)) for _ in range(200)]
+        for number, client in enumerate(clients):
+            client.sendall(b"%03d\n" % number)
+        assert all(read_all(client) == b"answer" for client in clients)
+    stand.close()
+    assert sorted(bytes(each.heard) for each in stand.all) == [b"%03d\n" % n for n in range(200)]
+
+
+def test_it_listens_on_when_descriptors_are_there_again(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = Stand(loop, answer=b"answer")
+    accept = socket.socket.accept
+    refused: list[socket.socket] = []
+
+    def exhausted(listener: socket.socket) -> tuple[socket.socket, object]:
+        if len(refused) < 3:
+            refused.append(listener)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(listener)
+
+    monkeypatch.setattr(socket.socket, "accept", exhausted)
+    with connect(stand.port.number) as client:
+        client.sendall(b"request\n")
+        assert read_all(client) == b"answer"
+    assert len(refused) == 3
+    stand.close()
+
+
+def test_a_connection_that_was_gone_hides_none_behind_it(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = Stand(loop)
+    accept, gone = socket.socket.accept, [1]
+
+    def aborted(listener: socket.socket) -> tuple[socket.socket, object]:
+        if gone:
+            raise OSError(gone.pop() and errno.ECONNABORTED, "Software caused connection abort")
+        return accept(listener)
+
+    def case_run() -> None:
+        monkeypatch.setattr(socket.socket, "accept", aborted)
+        with connect(stand.port.number) as client:
+            client.sendall(b"heard")
+            stand.port.close()
+
+    loop.call(case_run)
+    assert stand.heard == b"heard"
+
+
+def test_a_client_that_never_stops_does_not_keep_a_port_open(loop: Loop) -> None:
+    stand = Stand(loop)
+    endless = [0]
+
+    class Endless(socket.socket):
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            endless[0] += 1
+            return b"y" * size
+
+    def case_run() -> None:
+        near, far = socket.socketpair()
+        with far:
+            sock = Endless(fileno=near.detach())
+            link = links.Link(loop.asyncio, sock, Noting(), stand.port._ended)
+            stand.port._links.add(link)
+            stand.port.close()
+            assert not link.open
+
+    loop.call(case_run)
+    assert 64 < endless[0] < 1000, "more than a session looks at, and not for ever"
+
+
+def test_a_closed_port_is_closed_and_may_be_closed_again(loop: Loop) -> None:
+    stand = Stand(loop)
+    number = stand.port.number
+    stand.close()
+    stand.close()
+    assert not accepts(number)

@@ -1,0 +1,30 @@
+"""Why OpenSSL gave up, whoever of Python and OpenSSL has the words for it."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from certpin.lab.server.tls import reason_of
+
+
+@pytest.mark.parametrize(
+    ("exc", "reason"),
+    [
+        (ssl.SSLError(1, "[SSL] record layer failure (_ssl.c:2580)"), "RECORD_LAYER_FAILURE"),
+        (ssl.SSLError(1, "[SSL: NEW_ONE] a new one (_ssl.c:1)"), "A_NEW_ONE"),
+        (ssl.SSLError("No cipher can be selected."), "NO_CIPHER_CAN_BE_SELECTED"),
+    ],
+)
+def test_words_that_stand_in_the_message_alone(exc: ssl.SSLError, reason: str) -> None:
+    assert reason_of(exc) == reason
+
+
+def test_a_reason_that_python_knows() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    incoming = ssl.MemoryBIO()
+    incoming.write(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(ssl.SSLError) as caught:
+        context.wrap_bio(incoming, ssl.MemoryBIO(), server_side=True).do_handshake()
+    assert reason_of(caught.value) == "HTTP_REQUEST"

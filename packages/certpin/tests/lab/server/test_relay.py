@@ -1,0 +1,112 @@
+"""What passes through: byte for byte, in both directions, and without a socket left behind."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.loop import Loop
+from certpin.lab.server.proxy import Reached
+from certpin.lab.server.relay import relay
+from tests.lab.server._conversations import Noting, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    with Loop() as running:
+        yield running
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(10)
+        yield listening
+
+
+def through(loop: Loop, listener: socket.socket, heard: Noting) -> socket.socket:
+    """The client's end of a relay to the listener."""
+    near, client = socket.socketpair()
+    client.settimeout(10)
+    to = Reached("connect", *listener.getsockname())
+    near.setblocking(False)
+    loop.call(lambda: relay(loop.asyncio, near, heard, to))
+    return client
+
+
+def test_each_side_may_finish_before_the_other(loop: Loop, listener: socket.socket) -> None:
+    heard = Noting()
+    heard.early = b"early "
+    with through(loop, listener, heard) as client:
+        server, _ = listener.accept()
+        with server:
+            client.sendall(b"request")
+            client.shutdown(socket.SHUT_WR)
+            assert read_all(server) == b"early request"
+            server.sendall(b"answer" * 100_000)
+        assert read_all(client) == b"answer" * 100_000
+    assert heard.octets == 600_000
+
+
+def test_a_reset_ends_both(loop: Loop, listener: socket.socket) -> None:
+    with through(loop, listener, Noting()) as client:
+        server, _ = listener.accept()
+        client.sendall(b"unread")
+        assert server.recv(1) == b"u"
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        server.close()
+        assert read_all(client) == b""
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a\0b", "x..y"])
+def test_a_name_that_no_resolver_takes_ends_it(loop: Loop, host: str) -> None:
+    near, client = socket.socketpair()
+    near.setblocking(False)
+    client.settimeout(10)
+    with client:
+        task = loop.call(lambda: relay(loop.asyncio, near, Noting(), Reached("connect", host, 443)))
+        assert read_all(client) == b""
+        loop.call(lambda: None)  # its last steps are behind it
+    assert task.done()
+    assert task.exception() is None
+    assert near.fileno() == -1
+
+
+def test_whom_it_may_not_speak_to_it_leaves(loop: Loop, listener: socket.socket) -> None:
+    near, client = socket.socketpair()
+    near.setblocking(False)
+    client.settimeout(10)
+    to = Reached("connect", *listener.getsockname())
+    asked: list[str] = []
+
+    def allow(address: str) -> bool:
+        asked.append(address)
+        return False
+
+    with client:
+        loop.call(lambda: relay(loop.asyncio, near, Noting(), to, allow=allow))
+        server, _ = listener.accept()
+        with server:
+            server.settimeout(10)
+            assert read_all(server) == b""
+        assert read_all(client) == b""
+    assert asked == ["127.0.0.1"]
+
+
+def test_nothing_is_left_of_a_relay_whose_lab_ends(listener: socket.socket) -> None:
+    """Those that wait for the server's words, and one that has not begun."""
+    with Loop() as loop:
+        with through(loop, listener, Noting()):
+            server, _ = listener.accept()
+            to = Reached("connect", *listener.getsockname())
+            near, other = socket.socketpair()
+            near.setblocking(False)
+            loop.call(lambda: relay(loop.asyncio, near, Noting(), to).cancel())
+        other.close()
+        server.close()
+    assert near.fileno() == -1

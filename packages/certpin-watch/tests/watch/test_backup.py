@@ -36,7 +36,7 @@ def _section() -> str:
 
 
 def _commands(kind: str) -> tuple[str, str]:
-    """The commands that back a database up, and those that restore it."""
+    """Return the commands that back up a database, and those that restore it."""
     sqlite_out, postgres_out, sqlite_in, postgres_in = re.findall(
         r"```sh\n(.*?)```", _section(), re.DOTALL
     )
@@ -57,7 +57,7 @@ def _run(script: str, folder: Path, url: str) -> None:
 
 @contextmanager
 def _served(folder: Path) -> Iterator[Clients]:
-    """A service that runs in a folder, and clients that report to it. It ends by ``kill -9``."""
+    """Run a service in a folder, and clients that report to it. It is ended with ``kill -9``."""
     port = free_port()
     argv = [*_CERTPIN, "serve", "--listen", f"127.0.0.1:{port}"]
     with (
@@ -86,7 +86,7 @@ def _empty_database(port: int) -> None:
 def test_a_running_service_is_backed_up_and_restored(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Reports come in all the time: those that were accepted before the back-up are in it."""
+    """Reports arrive meanwhile: those that were accepted before the back-up are in it."""
     url, port = f"sqlite:///{tmp_path}/watch.db", 0
     if kind == "postgres":
         port = request.getfixturevalue("postgres_port")
@@ -110,7 +110,7 @@ def test_a_running_service_is_backed_up_and_restored(
     assert saved.stat().st_mode & 0o777 == 0o600
     if kind == "postgres":
         _empty_database(port)
-    else:  # its changes must not get into the restored file
+    else:  # its changes must not be applied to the restored file
         assert (tmp_path / "watch.db-wal").stat().st_size > 0
     _run(restore, tmp_path, url)
 
@@ -118,11 +118,11 @@ def test_a_running_service_is_backed_up_and_restored(
         assert prepare(store) is None
         assert not missing(store, accepted)
         total, known = counted(store)
-        assert len(accepted) <= total == known < len(clients.accepted), "it has one moment"
+        assert len(accepted) <= total == known < len(clients.accepted), "the back-up is a snapshot"
         with store.read() as connection:
             rows = {
-                each.name: connection.execute(select(func.count()).select_from(each)).scalar_one()
-                for each in METADATA.sorted_tables
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in METADATA.sorted_tables
             }
         assert rows[TOKENS.name] == 1
         assert {name: rows[name] for name in TRANSIENT} == dict.fromkeys(TRANSIENT, 0)

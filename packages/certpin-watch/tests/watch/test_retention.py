@@ -1,4 +1,4 @@
-"""Retention: what is past its time is gone, and nothing else."""
+"""Retention deletes expired rows, and no others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 AT = int(NOW.timestamp())
 
-# Each kind: its table, the column that says when, and how many days it is kept.
+# Each kind: its table, and the column with the time that counts.
 KINDS: dict[str, tuple[Table, str]] = {
     "groups": (REPORT_GROUPS, "hour"),
     "samples": (REPORT_SAMPLES, "received_at"),
@@ -85,7 +85,7 @@ def _left(store: Store, column: Column[Any]) -> list[Any]:
 
 
 def _sweep(store: Store, settings: RetentionSettings | None = None, now: datetime = NOW) -> None:
-    """Delete everything that is past its time, or beyond its room."""
+    """Delete everything that is expired or in excess."""
     for step in _steps(store, settings or RetentionSettings(), now).values():
         while _once(store, step):
             pass
@@ -103,7 +103,7 @@ def cutoffs(
 
 
 def _all_once(store: Store) -> int:
-    """One batch of each table; how many rows were deleted, or looked at."""
+    """Run one batch of each table. Return the number of rows that were deleted or checked."""
     steps = table_steps(cutoffs(RetentionSettings(), NOW))
     return sum(_once(store, step) for step in steps.values())
 
@@ -114,7 +114,7 @@ def _once(store: Store, step: Step, batch: int = BATCH) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -> None:
+def test_each_kind_is_kept_for_exactly_its_days(store: Store, kind: str) -> None:
     table, when = KINDS[kind]
     limit = cutoffs(RetentionSettings(), NOW)[kind]
     more = {"latest": False} if table is SIGHTINGS else {}
@@ -124,7 +124,7 @@ def test_each_kind_is_kept_for_its_days_to_the_second(store: Store, kind: str) -
     assert _left(store, table.c[when]) == [limit, AT]
 
 
-def test_sums_go_with_the_last_group_of_their_day(store: Store) -> None:
+def test_sums_are_deleted_with_the_last_group_of_their_day(store: Store) -> None:
     limit = cutoffs(RetentionSettings(), NOW - timedelta(hours=7))["groups"]
     day = limit // DAY * DAY
     for number, at in enumerate((day - DAY, day), 1):
@@ -139,7 +139,7 @@ def test_sums_go_with_the_last_group_of_their_day(store: Store) -> None:
         assert _left(store, table.c.id) == [2]
 
 
-def test_what_goes_on_is_kept_however_old_it_is(store: Store) -> None:
+def test_current_rows_are_kept_however_old_they_are(store: Store) -> None:
     _put(store, SIGHTINGS, 1, last_at=1, latest=True)
     _put(store, ALERTS, 2, resolved_at=None)
     _put(store, SILENCES, 3, until=AT + 1)
@@ -148,7 +148,7 @@ def test_what_goes_on_is_kept_however_old_it_is(store: Store) -> None:
         assert len(_left(store, table.c.id)) == 1
 
 
-def test_an_alert_takes_what_became_of_it_with_it(store: Store) -> None:
+def test_an_alert_is_deleted_with_its_events_and_notifications(store: Store) -> None:
     _put(store, ALERTS, 1, resolved_at=1)
     _put(store, ALERTS, 2, resolved_at=None)
     for number, alert in enumerate((1, 1, 2), 1):
@@ -170,7 +170,7 @@ def _put_chain(store: Store, *names: str) -> bytes:
     return digest
 
 
-def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> None:
+def test_unreferenced_chains_and_certificates_are_deleted(store: Store) -> None:
     reported = _put_chain(store, "leaf 1", "root")
     seen = _put_chain(store, "leaf 2", "root")
     _put_chain(store, "leaf 3", "root", "old root")
@@ -185,7 +185,7 @@ def test_chains_and_certificates_that_nothing_names_are_gone(store: Store) -> No
     assert set(_left(store, CHAINS.c.digest)) == {reported, seen}
 
 
-def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
+def test_every_column_that_refers_to_a_chain_is_checked() -> None:
     digests = {
         f"{table.name}.{column.name}"
         for table in METADATA.sorted_tables
@@ -195,7 +195,7 @@ def test_every_column_that_may_name_a_chain_is_looked_at() -> None:
     assert digests == {f"{each.table.name}.{each.name}" for each in chain_columns()}
 
 
-def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
+def test_a_step_deletes_one_batch(store: Store) -> None:
     for number in range(1, 6):
         _put(store, REPORT_IDENTITIES, number, received_at=1)
         _put(store, PRESENCES, number, day=1)
@@ -205,7 +205,7 @@ def test_a_batch_is_small_and_the_rest_waits(store: Store) -> None:
 
 
 @given(at=st.integers(0, 2**33), days=st.integers(1, 36_500))
-def test_nothing_is_deleted_before_its_days_are_over(at: int, days: int) -> None:
+def test_cutoffs_never_come_early(at: int, days: int) -> None:
     moment = datetime.fromtimestamp(at, UTC)
     found = cutoffs(RetentionSettings(groups=days), moment)
     names = {each.name for each in fields(RetentionSettings)}
@@ -215,7 +215,7 @@ def test_nothing_is_deleted_before_its_days_are_over(at: int, days: int) -> None
     assert all(later[name] >= found[name] for name in found)
 
 
-def test_deleted_reports_are_nowhere_in_the_file_and_its_room_is_given_back(
+def test_deleted_reports_are_overwritten_and_the_file_shrinks(
     sqlite_store: Store,
 ) -> None:
     path = path_of(sqlite_store.engine)
@@ -227,7 +227,7 @@ def test_deleted_reports_are_nowhere_in_the_file_and_its_room_is_given_back(
     full = path.stat().st_size
     assert secret in path.read_bytes()
     _sweep(sqlite_store)
-    sqlite_store.close()  # the WAL goes into the file
+    sqlite_store.close()  # the WAL is merged into the file
     assert path.stat().st_size < full / 4
     assert secret not in path.read_bytes()
 
@@ -236,16 +236,16 @@ def test_deleted_reports_are_nowhere_in_the_file_and_its_room_is_given_back(
     ("table", "problem"), [({"groups": 0}, "1 to"), ({"samples": 99_999}, "1 to"),
                            ({"audit": "long"}, "whole number")],
 )  # fmt: skip
-def test_days_that_make_no_sense_are_refused(table: dict[str, Any], problem: str) -> None:
+def test_invalid_days_are_refused(table: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         read(Fields(table, "retention"))
 
 
-def test_the_days_are_read() -> None:
+def test_valid_days_are_read() -> None:
     assert read(Fields({"samples": 7}, "retention")) == RetentionSettings(samples=7)
 
 
-def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
+def test_the_task_runs_until_it_is_stopped_and_survives_errors(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _put(sqlite_store, REPORT_IDENTITIES, received_at=1)
@@ -275,7 +275,7 @@ def test_it_runs_until_it_is_stopped_and_goes_on_after_an_error(
     assert len(tried) > 1
 
 
-def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
+def test_after_a_clock_jump_nothing_is_deleted_for_a_day(
     sqlite_store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     moved = [NOW]
@@ -284,20 +284,20 @@ def test_a_clock_that_leaps_ahead_deletes_nothing_for_a_day(
 
     def left_after(step: timedelta) -> int:
         moved[0] += step
-        asyncio.run(RetentionTask(watch, asyncio.Event()).round())  # each in a process of its own
+        asyncio.run(RetentionTask(watch, asyncio.Event()).round())  # as a new process
         return len(_left(sqlite_store, REPORT_IDENTITIES.c.received_at))
 
     assert left_after(timedelta(0)) == 1
     assert left_after(timedelta(days=3650)) == 1
     assert "the clock jumped ahead since 2027-03-01 00:00 UTC" in caplog.text
     assert left_after(timedelta(hours=23)) == 1
-    assert left_after(timedelta(days=-3650)) == 1  # put right
+    assert left_after(timedelta(days=-3650)) == 1  # corrected
     assert left_after(timedelta(hours=20)) == 1
     assert left_after(timedelta(days=30)) == 1
     assert left_after(timedelta(days=1)) == 0
 
 
-def test_what_tells_repeats_is_kept_for_longer_while_reports_wait() -> None:
+def test_identities_are_kept_longer_while_reports_wait() -> None:
     usual = cutoffs(RetentionSettings(), NOW)
     waiting = cutoffs(RetentionSettings(), NOW, timedelta(days=5))
     assert usual["identities"] - waiting["identities"] == 5 * DAY
@@ -313,8 +313,8 @@ async def _until_it_waits(connection: Connection) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) -> None:
-    """The collector and retention at the same moment: the one waits for the other."""
+def test_a_chain_that_gets_a_reference_meanwhile_is_not_deleted(postgres_store: Store) -> None:
+    """The collector and retention run at once: retention waits for the collector."""
     digest = _put_chain(postgres_store, "leaf")
 
     async def work() -> int:
@@ -331,8 +331,8 @@ def test_a_chain_that_is_just_being_named_is_not_deleted(postgres_store: Store) 
     assert digest in _left(postgres_store, CHAINS.c.digest)
 
 
-def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None:
-    """Somebody guesses again at the moment in which the first guesses are forgotten."""
+def test_a_row_that_is_updated_meanwhile_is_not_deleted(postgres_store: Store) -> None:
+    """A login fails again at the moment at which earlier failures expire."""
     _put(postgres_store, GUESSES, last_at=1)
 
     async def work() -> int:
@@ -347,12 +347,12 @@ def test_what_is_just_counted_anew_is_not_deleted(postgres_store: Store) -> None
 
 
 def _limited(url: str, monkeypatch: pytest.MonkeyPatch, limit: str) -> Store:
-    """Open a store whose statements PostgreSQL ends after ``limit`` milliseconds."""
+    """Open a store. PostgreSQL cancels its statements after ``limit`` milliseconds."""
     monkeypatch.setitem(postgresql._SETTINGS, "statement_timeout", limit)
     return open_store(url)
 
 
-# Make deleting slow: seconds for each row.
+# Make deletion slow: the argument is in seconds per row.
 _SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN PERFORM pg_sleep(TG_ARGV[0]::float); RETURN OLD; END $$;
@@ -361,12 +361,12 @@ CREATE TRIGGER slow BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION slow(5)
 """
 
 
-def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
+def test_a_slow_kind_does_not_stop_the_others(
     new_database: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A real limit of PostgreSQL's ends the statements. Presences go in smaller batches then."""
+    """PostgreSQL cancels the statements. Then presences are deleted in smaller batches."""
     monkeypatch.setattr(task, "PAUSE", 0)
     url, moved = new_database(), [NOW]
     with closing(open_store(url)) as store:
@@ -406,10 +406,10 @@ def test_a_kind_that_is_too_slow_keeps_no_other_from_being_deleted(
         assert _left(store, AUDIT.c.at) == []
 
 
-def test_batches_that_were_deleted_stay_deleted(
+def test_completed_batches_stay_deleted(
     new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The limit ends a statement after some batches: these stay deleted."""
+    """PostgreSQL cancels a statement after some batches: these stay deleted."""
     monkeypatch.setattr(task, "PAUSE", 0)
     with closing(_limited(new_database(), monkeypatch, "300")) as store:
         METADATA.create_all(store.engine)

@@ -170,7 +170,7 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
 
 
 def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows whose keys are new, ordered by key: so two writers can't deadlock."""
+    """Insert the rows with new keys, ordered by key, so that two writers can't deadlock."""
     if rows:
         key = next(iter(table.primary_key)).name
         statement = insert(connection, table).on_conflict_do_nothing()

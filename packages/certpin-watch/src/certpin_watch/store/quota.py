@@ -1,4 +1,4 @@
-"""The quota of data that clients reported: how many bytes it uses, and what is evicted first.
+"""The quota of data that clients reported: the bytes that it uses, and the order of eviction.
 
 The usage is the sum over chains and certificates that only clients have seen, and over samples of
 reports: the bytes of each row's content plus ``ROW_OVERHEAD``. Code that inserts or deletes such a
@@ -154,7 +154,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
     Args:
         connection: a transaction that called ``lock_chain_deletes``.
-        chains: rows with ``digest``, ``members`` and ``told``.
+        chains: rows of ``CHAINS``, without ``first_at``.
     """
     if not chains:
         return
@@ -211,7 +211,7 @@ def _largest_sources(connection: Connection) -> list[str]:
         (CHAINS.c.source, func.sum(CHAINS.c.told)),
         (samples.source, func.sum(func.length(samples.body) + ROW_OVERHEAD)),
     ):
-        # Chains that probes observed have `told` = 0.
+        # Chains that probes observed count as 0 bytes.
         rows = connection.execute(
             select(source, size).group_by(source).order_by(size.desc()).limit(_MAX_SOURCES)
         )

@@ -1,4 +1,4 @@
-"""A database of the first revision, of which there are some: with rows in every table."""
+"""A database of the first released revision, with rows in every table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DAY, _HOUR = 86_400, 3600
 
 
 def make_first(store: Store) -> MetaData:
-    """Fill an empty database; its tables."""
+    """Create and fill the tables in an empty database. Return them."""
     with store.write() as connection:
         schema.upgrade(connection, FIRST)
     tables = MetaData()
@@ -27,14 +27,14 @@ def make_first(store: Store) -> MetaData:
     tables.remove(tables.tables[schema.VERSION_TABLE])
     fill(store, tables=tables)
     with store.write() as connection:
-        if not store.is_sqlite:  # its counter has seen none of the rows that were numbered here
+        if not store.is_sqlite:  # the sequence doesn't know the IDs that were inserted here
             connection.execute(text("SELECT setval('report_groups_id_seq', 10)"))
         connection.execute(insert(tables.tables["report_groups"]), list(_groups()))
     return tables
 
 
 def _groups() -> Iterator[dict[str, Any]]:
-    """Of several days, hosts and chains, with the same traits again and again."""
+    """Yield groups of several days, hosts and chains, with few different traits."""
     for number in range(60):
         hour = 20_000 * _DAY + number % 4 * _DAY + number % 3 * _HOUR
         yield {

@@ -1,4 +1,4 @@
-"""Rows for every table, of every kind that a column can have; and all rows of a database."""
+"""Rows for every table, with values of every column type; and all rows of a database."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 # A back-up leaves these out: docs/watch-operations.md names them.
-TRANSIENT = {each.name for each in METADATA.sorted_tables if each.info.get("transient")}
+TRANSIENT = {table.name for table in METADATA.sorted_tables if table.info.get("transient")}
 
 
 def fill(store: Store, count: int = 3, tables: MetaData = METADATA) -> None:
-    """Put some rows into every table."""
+    """Insert rows into every table."""
     with store.write() as connection:
         for table in tables.sorted_tables:
             rows = [
@@ -30,7 +30,7 @@ def fill(store: Store, count: int = 3, tables: MetaData = METADATA) -> None:
 
 
 def value(column: Column[Any], number: int) -> Any:
-    """A value that fits, another one for each number."""
+    """Return a value for a column, a different one for each number."""
     if column.nullable and number % 2:
         return None
     if isinstance(column.type, Boolean):
@@ -43,7 +43,7 @@ def value(column: Column[Any], number: int) -> Any:
 
 
 def rows_of(store: Store, tables: MetaData = METADATA) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table that is kept, sorted."""
+    """Return every row of every table that isn't transient, sorted."""
     with store.read() as connection:
         return {
             table.name: sorted((tuple(row) for row in connection.execute(select(table))), key=repr)

@@ -1,4 +1,4 @@
-"""Killed at any moment, and a disk without room: what was there stays, and nothing is half."""
+"""Killed processes and full disks: stored data stays, and no file is incomplete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# Copies, and dies by SIGKILL at the first call of a function that is named.
+# Copies a file, and is killed at the first call of the function named by the argument.
 _DIES = """
 import os, signal, sys
 from pathlib import Path
@@ -36,9 +36,7 @@ sqlite.copy_sqlite(Path(sys.argv[1]), Path(sys.argv[2]))
 
 
 @pytest.mark.parametrize("moment", ["_check", "sync_folder"])
-def test_a_copy_that_is_killed_leaves_the_old_one_or_the_new_one(
-    moment: str, tmp_path: Path
-) -> None:
+def test_a_killed_copy_leaves_the_old_file_or_the_new_one(moment: str, tmp_path: Path) -> None:
     source, target = tmp_path / "watch.db", tmp_path / "copy.db"
     with closing(open_store(f"sqlite:///{source}")) as store:
         migrate(store)
@@ -51,7 +49,7 @@ def test_a_copy_that_is_killed_leaves_the_old_one_or_the_new_one(
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     with closing(open_store(f"sqlite:///{target}")) as copy:
         assert rows_of(copy) == (after if moment == "sync_folder" else before)
-    copy_sqlite(source, tmp_path / "next.db")  # the rest of the killed copy does no harm
+    copy_sqlite(source, tmp_path / "next.db")  # the part of the killed copy is replaced
     assert list(tmp_path.glob(".next*")) == []
 
 
@@ -99,7 +97,7 @@ print(json.dumps(said))
 
 
 @pytest.mark.peer("unshare")
-def test_a_disk_that_is_full_loses_nothing_that_was_stored(tmp_path: Path) -> None:
+def test_a_full_disk_loses_no_stored_row(tmp_path: Path) -> None:
     folder = tmp_path / "small"
     folder.mkdir()
     allowed = subprocess.run(

@@ -1,4 +1,4 @@
-"""The engine on real databases: what holds in its transactions, and what it says when it cannot."""
+"""Transactions, connections, addresses and errors, on real databases."""
 
 from __future__ import annotations
 
@@ -49,10 +49,7 @@ def _refused(store: Store, statement: str = "SELECT 1") -> StoreError:
     return refused.value
 
 
-# ── Transactions ──────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_block_that_raises_wrote_nothing(store: Store) -> None:
+def test_a_block_that_raises_writes_nothing(store: Store) -> None:
     def half() -> None:
         with store.write() as connection:
             connection.execute(insert(LEASES), LEASE)
@@ -63,7 +60,7 @@ def test_a_block_that_raises_wrote_nothing(store: Store) -> None:
     assert _count(store) == 0
 
 
-def test_a_read_is_one_moment_of_everything(store: Store) -> None:
+def test_a_read_sees_one_snapshot(store: Store) -> None:
     with store.read() as connection:
         assert connection.execute(COUNT).scalar_one() == 0
         _add(store)
@@ -74,24 +71,24 @@ def test_a_read_is_one_moment_of_everything(store: Store) -> None:
 def test_a_read_changes_nothing(store: Store) -> None:
     with pytest.raises(StoreError, match="cannot be written to"), store.read() as connection:
         connection.execute(insert(LEASES), LEASE)
-    _add(store)  # on the same connection, perhaps
+    _add(store)  # maybe on the same connection of the pool
     assert _count(store) == 1
 
 
-def test_many_threads_write_in_turns(store: Store) -> None:
+def test_threads_write_one_after_the_other(store: Store) -> None:
     def work(number: int) -> None:
         for turn in range(5):
             _add(store, name=f"{number}-{turn}")
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert _count(store) == 30
 
 
-def test_a_writer_that_gets_no_turn_is_told(
+def test_a_writer_that_waits_too_long_gets_busy(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY", 0.01)
@@ -100,7 +97,7 @@ def test_a_writer_that_gets_no_turn_is_told(
     assert refused.value.reason == "busy"
 
 
-def test_every_connection_is_durable_and_overwrites_what_it_deletes(sqlite_store: Store) -> None:
+def test_sqlite_is_durable_and_overwrites_deleted_data(sqlite_store: Store) -> None:
     wanted = {
         "journal_mode": "wal", "synchronous": 2, "fullfsync": 1, "auto_vacuum": 2,
         "secure_delete": 1, "foreign_keys": 1, "trusted_schema": 0,
@@ -110,16 +107,13 @@ def test_every_connection_is_durable_and_overwrites_what_it_deletes(sqlite_store
     assert found == wanted
 
 
-def test_every_session_waits_for_the_disk_and_for_nothing_else_for_long(
+def test_postgresql_is_durable_and_has_timeouts(
     postgres_store: Store,
 ) -> None:
     wanted = {"synchronous_commit": "on", "statement_timeout": "30s", "lock_timeout": "20s"}
     with postgres_store.read() as connection:
         found = {name: connection.execute(text(f"SHOW {name}")).scalar() for name in wanted}
     assert found == wanted
-
-
-# ── Files ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_new_connection_does_not_wait_for_the_writer(
@@ -134,29 +128,29 @@ def test_a_new_connection_does_not_wait_for_the_writer(
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
-def test_a_new_file_is_for_its_owner_alone(sqlite_store: Store) -> None:
+def test_a_new_file_is_readable_by_its_owner_only(sqlite_store: Store) -> None:
     path = path_of(sqlite_store.engine)
     _add(sqlite_store)
     files = [path, *path.parent.glob("watch.db-*")]
     assert len(files) == 3
-    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 
 
-def test_a_relative_path_begins_at_the_folder_of_the_settings(tmp_path: Path) -> None:
+def test_a_relative_path_is_relative_to_the_folder_of_the_settings(tmp_path: Path) -> None:
     with closing(open_store("sqlite:///watch.db", folder=tmp_path)) as store:
         METADATA.create_all(store.engine)
     assert (tmp_path / "watch.db").exists()
 
 
-def test_a_folder_that_nobody_may_write_to_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_as_unwritable(tmp_path: Path) -> None:
     path = tmp_path / "shut" / "watch.db"
     path.parent.mkdir()
     with closing(open_store(f"sqlite:///{path}")) as store:
-        path.parent.rmdir()  # to root, no folder is shut
+        path.parent.rmdir()  # root may write to every folder, so it is removed instead
         assert _refused(store).reason == "unwritable"
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database" * 100)
     with closing(open_store(f"sqlite:///{path}")) as store:
@@ -175,7 +169,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
         "postgresql://watch:hunter2@db.localhost/watch",
     ],
 )  # fmt: skip
-def test_an_address_that_cannot_be_right_is_refused_and_not_shown(url: str) -> None:
+def test_an_invalid_address_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ConfigError) as refused:
         open_store(url)
     assert refused.value.key == "store"
@@ -185,18 +179,15 @@ def test_an_address_that_cannot_be_right_is_refused_and_not_shown(url: str) -> N
 
 
 @pytest.mark.parametrize("host", ["localhost", "[::1]:5432", "", "127.0.0.1"])
-def test_the_way_to_a_database_on_this_machine_needs_no_tls(host: str) -> None:
+def test_a_database_on_this_machine_needs_no_tls(host: str) -> None:
     open_store(f"postgresql://watch@{host}/watch").close()
 
 
-def test_a_way_that_is_said_to_be_protected_is_taken() -> None:
+def test_an_address_with_sslmode_is_accepted() -> None:
     open_store("postgresql://watch@db.bank.example/watch?sslmode=verify-full").close()
 
 
-# ── What a database says when it will not ─────────────────────────────────────────────────────
-
-
-def test_a_server_that_does_not_answer_is_away_and_no_password_is_told() -> None:
+def test_an_unreachable_server_is_away_and_no_password_is_shown() -> None:
     url = f"postgresql://watch:{SECRET}@127.0.0.1:{free_port()}/watch"
     with closing(open_store(url)) as store:
         refused = _refused(store)
@@ -204,13 +195,15 @@ def test_a_server_that_does_not_answer_is_away_and_no_password_is_told() -> None
     assert SECRET not in "".join(traceback.format_exception(refused))
 
 
-def test_a_database_that_is_not_there_is_told(new_database: Callable[[], str]) -> None:
+def test_a_missing_database_is_away(new_database: Callable[[], str]) -> None:
     with closing(open_store(new_database() + "x")) as store:
-        assert _refused(store).reason == "away"  # on connecting, libpq has no code for more
+        assert (
+            _refused(store).reason == "away"
+        )  # libpq has no more specific code when connecting fails
 
 
 @pytest.mark.slow
-def test_a_server_that_ends_in_a_transaction_and_comes_back() -> None:
+def test_a_server_that_stops_in_a_transaction_and_returns() -> None:
     with postgres() as port:
         store = open_store(f"postgresql://postgres@127.0.0.1:{port}/postgres")
         assert _refused(store, "SELECT pg_terminate_backend(pg_backend_pid())").reason == "away"
@@ -220,28 +213,28 @@ def test_a_server_that_ends_in_a_transaction_and_comes_back() -> None:
     store.close()
 
 
-def test_a_statement_that_takes_too_long_is_ended(postgres_store: Store) -> None:
+def test_a_slow_statement_is_busy(postgres_store: Store) -> None:
     slow = "SELECT set_config('statement_timeout', '50', true); SELECT pg_sleep(60)"
     assert _refused(postgres_store, slow).reason == "busy"
 
 
-def test_tables_that_are_not_there_are_told_with_the_command(store: Store) -> None:
+def test_missing_tables_name_the_migrate_command(store: Store) -> None:
     refused = _refused(store, "SELECT * FROM no_such_table")
     assert refused.reason == "schema"
     assert refused.fix == "certpin watch migrate"
 
 
-def test_values_are_in_no_error(store: Store) -> None:
+def test_errors_contain_no_values(store: Store) -> None:
     _add(store)
     with pytest.raises(IntegrityError) as twice:
         _add(store)
     with pytest.raises(IntegrityError) as missing:
         _add(store, name=None)
-    for each in (twice, missing):
-        assert SECRET not in "".join(traceback.format_exception(each.value))
+    for raised in (twice, missing):
+        assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-def test_all_below_the_first_line_of_an_error_is_cut() -> None:
+def test_only_the_first_line_of_an_error_is_kept() -> None:
     orig = sqlite3.IntegrityError(f"null in column x\nDETAIL: Failing row ({SECRET})")
     with pytest.raises(IntegrityError) as refused, failures.translated_errors():
         raise IntegrityError("INSERT", None, orig)
@@ -250,10 +243,10 @@ def test_all_below_the_first_line_of_an_error_is_cut() -> None:
 
 
 @pytest.mark.parametrize("typed", ["an\0na", "\ud800anna", "anna\udfff\0"])
-def test_what_postgresql_has_no_text_for_is_a_text_all_the_same(
+def test_characters_that_postgresql_cannot_store_are_replaced(
     postgres_store: Store, typed: str
 ) -> None:
-    """Whoever types such a name, or serves such a banner, stops nothing with it."""
+    """Such a name in a form, or such a banner of a server, must not fail the statement."""
     row = dict.fromkeys(("who", "what", "subject", "source", "outcome"), typed)
     with postgres_store.write() as connection:
         connection.execute(AUDIT.insert(), [row | {"at": 1}] * 2)
@@ -261,7 +254,7 @@ def test_what_postgresql_has_no_text_for_is_a_text_all_the_same(
     assert found == ["".join("\ufffd" if c in "\0\ud800\udfff" else c for c in typed)] * 2
 
 
-def test_a_value_that_does_not_fit_is_in_no_error(postgres_store: Store) -> None:
+def test_a_data_error_contains_no_value(postgres_store: Store) -> None:
     with pytest.raises(DataError) as refused, postgres_store.read() as connection:
         connection.execute(text(f"SELECT '{SECRET}'::bigint").columns())
     assert SECRET not in str(refused.value.orig)
@@ -277,13 +270,13 @@ def test_a_value_that_does_not_fit_is_in_no_error(postgres_store: Store) -> None
         ("25P03", "busy"),
     ],
 )  # fmt: skip
-def test_each_code_has_its_reason(code: str, reason: str) -> None:
+def test_each_error_code_has_a_reason(code: str, reason: str) -> None:
     exc = sqlite3.OperationalError("…")
     setattr(exc, "sqlite_errorname" if code.startswith("SQLITE") else "sqlstate", code)
     assert failures.reason_of(exc) == reason
 
 
-def test_a_pool_without_a_free_connection_is_busy(sqlite_store: Store) -> None:
+def test_an_exhausted_pool_is_busy(sqlite_store: Store) -> None:
     store = engine.Store(
         create_engine(sqlite_store.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
     )

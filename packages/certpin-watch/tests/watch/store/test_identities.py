@@ -1,4 +1,4 @@
-"""Repeats are recognised for the whole window, whatever is dropped meanwhile, and no longer."""
+"""Repeated reports are recognised for the whole window and no longer, whatever is dropped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WINDOW = ServiceSettings().retention.identities * DAY
 
 
 def maintain(store: Store, now: int, settings: ServiceSettings | None = None) -> None:
-    """What retention does with identities in an hour."""
+    """Do what retention does with identities each hour."""
     settings = settings or ServiceSettings()
     limits, moment = limits_of(settings), datetime.fromtimestamp(now, UTC)
     steps = retention_steps(
@@ -58,7 +58,7 @@ def maintain(store: Store, now: int, settings: ServiceSettings | None = None) ->
 
 
 def report(number: int, at: int) -> Failure:
-    """A report of a client whose clock shows ``at``."""
+    """Return a report of a client with a clock that shows ``at``."""
     moment = datetime.fromtimestamp(at, UTC)
     return structs.replace(failure(1), identity=identity("certpin", f"id:{number}", "", moment))
 
@@ -71,7 +71,7 @@ def identities(store: Store) -> int:
 
 
 def places(store: Store) -> dict[bytes, str]:
-    """The partition of each identity."""
+    """Return the partition of each identity."""
     with store.read() as connection:
         rows = connection.execute(
             text("SELECT identity, tableoid::regclass::text FROM report_identities")
@@ -80,7 +80,7 @@ def places(store: Store) -> dict[bytes, str]:
 
 
 def put(store: Store, received: int, count: int = 1, first: int = 0) -> None:
-    """Identities of reports that came at once."""
+    """Insert identities of reports that arrived in the same second."""
     rows = [
         {"identity": received.to_bytes(5) + (first + n).to_bytes(27), "received_at": received}
         for n in range(count)
@@ -89,7 +89,7 @@ def put(store: Store, received: int, count: int = 1, first: int = 0) -> None:
         connection.execute(insert(REPORT_IDENTITIES), rows)
 
 
-# How old reports are when they first arrive: punctual, late, and of clocks that are wrong.
+# Ages of reports at their first arrival: punctual, late, and from wrong clocks.
 AGES = [
     *(0, 60, DAY - 60, DAY + 60, 2 * DAY, 6 * DAY, 9 * DAY, 11 * DAY, 30 * DAY, NOW),
     *(-HOUR, -DAY, -2 * DAY, -5 * DAY, -20 * DAY, -4000 * DAY),
@@ -97,8 +97,8 @@ AGES = [
 GAPS = [0, HOUR, *(days * DAY // 2 for days in range(1, 16)), WINDOW - 1]
 
 
-def test_a_repeat_is_found_for_the_whole_window_however_late_it_is(store: Store) -> None:
-    for ago in range(12, -1, -1):  # the service runs for a while: past days have partitions
+def test_a_repeat_is_recognised_in_the_whole_window(store: Store) -> None:
+    for ago in range(12, -1, -1):  # the service has run for days, which have partitions
         maintain(store, NOW - ago * DAY)
     reports = {
         gap: [report(at * 1000 + number, NOW - age) for number, age in enumerate(AGES)]
@@ -110,7 +110,9 @@ def test_a_repeat_is_found_for_the_whole_window_however_late_it_is(store: Store)
         maintain(store, NOW + gap)
         again = counted(store, [body(each, at=NOW + gap) for each in batch])
         assert (again.reports, again.repeats) == (0, len(batch)), gap / DAY
-    last = NOW + 31 * DAY  # a clock that was 20 days ahead: its day goes with its partition
+    last = (
+        NOW + 31 * DAY
+    )  # one clock was 20 days ahead: its report is dropped with that day's partition
     maintain(store, last)
     assert identities(store) == 0
     if not store.is_sqlite:
@@ -118,7 +120,7 @@ def test_a_repeat_is_found_for_the_whole_window_however_late_it_is(store: Store)
             assert partition_days(connection)[0] > last - WINDOW - LATE - 2 * DAY
 
 
-def test_days_get_their_partitions_before_they_come(postgres_store: Store) -> None:
+def test_partitions_are_created_in_advance(postgres_store: Store) -> None:
     early = report(1, NOW + 5 * DAY)
     counted(postgres_store, [body(early, at=NOW), body(report(2, NOW), at=NOW)])
     assert set(places(postgres_store).values()) == {"rest"}
@@ -133,7 +135,7 @@ def test_days_get_their_partitions_before_they_come(postgres_store: Store) -> No
         assert partition_days(connection) == [today + n * DAY for n in range(7)]
 
 
-def test_a_reader_delays_the_collector_for_a_moment_only(postgres_store: Store) -> None:
+def test_a_long_read_delays_the_collector_only_briefly(postgres_store: Store) -> None:
     """A back-up reads for minutes: the partition is dropped in a later round."""
     maintain(postgres_store, NOW)
     with postgres_store.read() as reader:
@@ -161,7 +163,7 @@ def test_identities_of_the_first_revision_move_into_partitions(
     told = [
         report(n, now - age) for n, age in enumerate((0, DAY - 60, 3 * DAY, 40 * DAY, -40 * DAY))
     ]
-    old = bytes(5) + bytes([1] * 27)  # a browser's, which had no moment
+    old = bytes(5) + bytes([1] * 27)  # a browser's report, which had no time
     with store.write() as connection:
         for key in (old, *(each.identity for each in told)):
             connection.execute(
@@ -181,7 +183,7 @@ def test_identities_of_the_first_revision_move_into_partitions(
     store.close()
 
 
-def test_identities_are_counted_by_the_hour_once(store: Store) -> None:
+def test_each_hour_of_identities_is_counted_once(store: Store) -> None:
     hour = NOW - NOW % HOUR
     for number, at in enumerate((hour - 100 * HOUR, hour - HOUR, hour - HOUR + 5, hour, NOW + DAY)):
         put(store, at, number + 1, 100 * number)
@@ -196,12 +198,12 @@ def test_identities_are_counted_by_the_hour_once(store: Store) -> None:
             return [((at - hour) // HOUR, number) for at, number in rows]
 
     assert count(hour - 99 * HOUR) == [(-1, 5), (0, 4)]
-    put(store, hour - HOUR + 9, 1, 900)  # still on its way when the hour was counted
+    put(store, hour - HOUR + 9, 1, 900)  # arrived after its hour was counted
     put(store, hour + 9, 2, 900)
     assert count() == [(-1, 6), (0, 6)]
 
 
-def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: Store) -> None:
+def test_the_oldest_excess_identities_are_deleted(store: Store) -> None:
     hour = NOW - NOW % HOUR
     few = ServiceSettings(collector=Collector(most_identities=10))
     for ago in range(5):
@@ -212,12 +214,12 @@ def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: St
         found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), few.thresholds.intake)
         assert (found.since.timestamp(), found.is_short) == (hour - HOUR, True)
         assert "would be counted twice" in found.problem
-        # Deleted identities do not come back if the room is larger later.
+        # Deleted identities don't return if the limit is raised later.
         later = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), IntakeBounds())
         assert later.since.timestamp() == hour - HOUR
     put(store, NOW, 100, 1000)
     maintain(store, NOW, few)
-    assert identities(store) == 4 + 100, "those of the last hour stay"
+    assert identities(store) == 4 + 100, "identities of the last hour are kept"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_the_oldest_go_if_there_are_too_many_and_none_of_the_last_hour(store: St
         (0, {"most_identities": 1000}, 8, ""),
     ],
 )
-def test_the_window_is_known_from_the_rate_before_it_is_short(
+def test_a_short_window_is_predicted_from_the_rate(
     sqlite_store: Store, an_hour: int, collector: dict[str, Any], days: int, problem: str
 ) -> None:
     hour = NOW - NOW % HOUR
@@ -248,7 +250,7 @@ def test_the_window_is_known_from_the_rate_before_it_is_short(
     assert bool(found.problem) == bool(problem) == found.is_short
 
 
-def test_a_young_service_is_measured_by_the_hours_that_it_has(sqlite_store: Store) -> None:
+def test_the_rate_of_a_new_service_uses_its_few_hours(sqlite_store: Store) -> None:
     hour = NOW - NOW % HOUR
     for ago, number in ((0, 5), (1, 7), (2, 9)):
         with sqlite_store.write() as connection:
@@ -258,10 +260,10 @@ def test_a_young_service_is_measured_by_the_hours_that_it_has(sqlite_store: Stor
         assert found.a_day == {0: 5 * 24, 1: 7 * 24, 2: 8 * 24}[ago]
 
 
-def test_a_partition_goes_when_the_last_punctual_report_of_its_day_is_past(
+def test_a_partition_is_dropped_when_its_last_punctual_report_expires(
     postgres_store: Store,
 ) -> None:
-    """Its first second arrived up to a day late: that one is kept until its own time is over."""
+    """A punctual report may arrive a day late, and is kept until it expires."""
     day = NOW - NOW % DAY
     maintain(postgres_store, NOW)
     last = report(1, day + DAY - 1)

@@ -1,4 +1,4 @@
-"""Leases on both databases: one holder at a time, whatever the clocks and threads do."""
+"""Leases on both databases: one holder at a time, with any clocks and threads."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _taken(store: Store, holder: str, now: int) -> Lease:
     return lease
 
 
-def test_a_lease_that_another_has_is_not_given(store: Store) -> None:
+def test_a_held_lease_is_refused(store: Store) -> None:
     lease = _taken(store, ME, 1000)
     assert _take(store, YOU, 1000 + LONG - 1) is None
     assert lease == Lease("sweep", ME, 1000 + LONG, 1)
 
 
-def test_a_lease_past_its_time_goes_to_whoever_asks_and_the_old_holder_is_out(
+def test_an_expired_lease_can_be_taken_and_not_renewed(
     store: Store,
 ) -> None:
     mine = _taken(store, ME, 1000)
@@ -54,14 +54,14 @@ def test_a_lease_past_its_time_goes_to_whoever_asks_and_the_old_holder_is_out(
         assert leases.confirm(connection, yours)
 
 
-def test_a_lease_that_was_let_go_is_free_at_once_and_not_confirmed(store: Store) -> None:
+def test_a_released_lease_is_free_and_not_confirmed(store: Store) -> None:
     mine = _taken(store, ME, 1000)
     with store.write() as connection:
         leases.release(connection, mine)
     assert _taken(store, YOU, 1001).term == 2
 
 
-def test_the_same_process_after_a_pause_has_another_term(store: Store) -> None:
+def test_taking_an_expired_lease_again_raises_the_term(store: Store) -> None:
     first = _taken(store, ME, 1000)
     assert _taken(store, ME, 1030).term == first.term
     again = _taken(store, ME, 2000)
@@ -70,14 +70,14 @@ def test_the_same_process_after_a_pause_has_another_term(store: Store) -> None:
         assert leases.renew(connection, again, 2001, LONG) == Lease("sweep", ME, 2061, again.term)
 
 
-def test_a_lease_of_a_clock_that_ran_ahead_is_free_once_it_was_put_right(store: Store) -> None:
-    """Its holder died meanwhile, or it would have renewed it."""
+def test_a_lease_from_a_clock_that_ran_ahead_is_free(store: Store) -> None:
+    """Its holder died meanwhile, otherwise it would have renewed the lease."""
     _taken(store, ME, 1000 + 3600)
     assert _take(store, YOU, 1000 + 3600 - 30) is None  # clocks may differ
     assert _taken(store, YOU, 1000).until == 1000 + LONG
 
 
-def test_of_many_threads_at_once_one_gets_it(store: Store) -> None:
+def test_only_one_of_many_threads_gets_the_lease(store: Store) -> None:
     got: list[Lease] = []
     start = threading.Barrier(8)
 
@@ -87,14 +87,14 @@ def test_of_many_threads_at_once_one_gets_it(store: Store) -> None:
             got.append(lease)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert len(got) == 1
 
 
-def test_who_confirmed_keeps_it_until_the_transaction_ends(postgres_store: Store) -> None:
+def test_a_confirmed_lease_is_locked_until_the_transaction_ends(postgres_store: Store) -> None:
     mine = _taken(postgres_store, ME, 1000)
     asked = threading.Event()
     got: list[Lease | None] = []
@@ -109,13 +109,13 @@ def test_who_confirmed_keeps_it_until_the_transaction_ends(postgres_store: Store
         other.start()
         asked.wait()
         other.join(0.2)
-        assert got == []  # it waits, although the time is over
+        assert got == []  # it waits, although the lease has expired
     other.join()
     assert got[0] is not None
 
 
 class Holders(RuleBasedStateMachine):
-    """Three processes and one clock: never do two of them believe that it is theirs."""
+    """Three processes and one clock: two of them never have a valid lease."""
 
     store: Store
 
@@ -157,15 +157,17 @@ class Holders(RuleBasedStateMachine):
         self.check()
 
     def check(self) -> None:
-        good = [who for who, lease in self.held.items() if lease.is_valid_at(self.now)]
-        assert len(good) <= 1
+        valid = {who for who, lease in self.held.items() if lease.is_valid_at(self.now)}
+        assert len(valid) <= 1
         with self.store.write() as connection:
-            sure = [who for who, each in self.held.items() if leases.confirm(connection, each)]
-        assert len(sure) <= 1
-        assert set(good) <= set(sure)
+            confirmed = {
+                who for who, lease in self.held.items() if leases.confirm(connection, lease)
+            }
+        assert len(confirmed) <= 1
+        assert valid <= confirmed
 
 
-def test_never_do_two_believe_that_it_is_theirs(tmp_path: Path) -> None:
+def test_two_holders_never_have_a_valid_lease(tmp_path: Path) -> None:
     Holders.store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
     METADATA.create_all(Holders.store.engine)
     try:

@@ -1,4 +1,4 @@
-"""Migrations: what they make is what the tables say, once, whoever runs them and dies."""
+"""Migrations create the declared tables, once, whichever process runs them or is killed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def upgrade():
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A database without a table."""
+    """Yield a database without tables."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'watch.db'}"
     else:
@@ -62,12 +62,12 @@ def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def first(bare: Store) -> tuple[Store, MetaData]:
-    """A database of the first revision, and its tables."""
+    """Return a database of the first revision, and its tables."""
     return bare, make_first(bare)
 
 
 def _described(store: Store) -> dict[str, Any]:
-    """Everything that a database says of its tables."""
+    """Return the description of all tables by the database."""
     look = inspect(store.engine)
     names = sorted(filter(_is_ours, look.get_table_names()))
     return {
@@ -85,17 +85,17 @@ def _described(store: Store) -> dict[str, Any]:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a table is one of the metadata: no partition of one, and not alembic's."""
+    """Return True for a table of the metadata, not for a partition or Alembic's table."""
     return name != schema.VERSION_TABLE and not name.startswith("report_identities_")
 
 
 def _plain(index: Any) -> str:
-    """An index in words; a condition of it (an object of its own) by its text."""
+    """Return an index as text, with the text of its condition instead of an object."""
     options = {key: str(each) for key, each in index.get("dialect_options", {}).items()}
     return str({**index, "dialect_options": options})
 
 
-def test_what_the_migrations_make_is_what_the_tables_say(bare: Store) -> None:
+def test_the_migrations_create_the_declared_tables(bare: Store) -> None:
     migrate(bare)
     with bare.read() as connection:
         context = MigrationContext.configure(
@@ -109,10 +109,10 @@ def test_what_the_migrations_make_is_what_the_tables_say(bare: Store) -> None:
     migrated = _described(bare)
     METADATA.drop_all(bare.engine)
     METADATA.create_all(bare.engine)
-    assert _described(bare) == migrated  # what alembic does not compare: keys, defaults, names
+    assert _described(bare) == migrated  # Alembic does not compare keys, defaults and names
 
 
-def test_an_empty_database_gets_its_tables_once(bare: Store) -> None:
+def test_an_empty_database_is_migrated_once(bare: Store) -> None:
     assert schema_state(bare) == schema.Schema(SchemaState.EMPTY, None)
     newest = latest()
     assert migrate(bare) == schema.Migration(None, newest)
@@ -120,22 +120,22 @@ def test_an_empty_database_gets_its_tables_once(bare: Store) -> None:
     assert migrate(bare) == schema.Migration(newest, newest)
 
 
-def test_looking_makes_no_file(tmp_path: Path) -> None:
+def test_reading_the_state_creates_no_file(tmp_path: Path) -> None:
     with closing(open_store(f"sqlite:///{tmp_path / 'watch.db'}")) as store:
         assert schema_state(store).state is SchemaState.EMPTY
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_of_the_first_revision_is_brought_up_with_its_data(
+def test_the_first_revision_is_migrated_with_its_data(
     first: tuple[Store, MetaData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, tables = first
     before = rows_of(store, tables)
     assert schema_state(store).state is SchemaState.BEHIND
-    monkeypatch.setattr(s0002, "_AT_ONCE", 7)  # a day is added up in several turns
+    monkeypatch.setattr(s0002, "_AT_ONCE", 7)  # a day is summed in several parts
     done = migrate(store)
     assert (done.before, done.after) == (FIRST, latest())
-    tables.remove(tables.tables["report_days"])  # sums of the groups, which are there
+    tables.remove(tables.tables["report_days"])  # its sums are computed again from the groups
     assert rows_of(store, tables) == {
         name: rows for name, rows in before.items() if name != "report_days"
     }
@@ -145,11 +145,13 @@ def test_a_database_of_the_first_revision_is_brought_up_with_its_data(
     counted(store, [body(told, at=20_003 * 86_400 + 5)])
     with store.read() as connection:
         traits = connection.execute(select(func.count()).select_from(REPORT_TRAITS)).scalar()
-    assert traits == 6 + 3, "what is counted from now on is added to what was added up"
+    assert traits == 6 + 3, "new reports are added to the computed sums"
     assert_sums_are_right(store)
 
 
-def test_a_file_is_kept_as_it_was_before(tmp_path: Path, first: tuple[Store, MetaData]) -> None:
+def test_an_sqlite_file_is_copied_before_its_migration(
+    tmp_path: Path, first: tuple[Store, MetaData]
+) -> None:
     store, tables = first
     before = rows_of(store, tables)
     copy = migrate(store).copy
@@ -163,7 +165,7 @@ def test_a_file_is_kept_as_it_was_before(tmp_path: Path, first: tuple[Store, Met
         assert rows_of(old, tables) == before
 
 
-def test_a_migration_that_fails_changes_nothing(
+def test_a_failed_migration_changes_nothing(
     bare: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(bare)
@@ -191,13 +193,13 @@ def test_a_database_of_another_version_is_refused(
     with bare.write() as connection:
         connection.execute(text(f"UPDATE certpin_schema SET version_num = '{revision}'"))
     assert schema_state(bare).state is state
-    for each in (migrate, prepare):
+    for opened in (migrate, prepare):
         with pytest.raises(StoreError) as refused:
-            each(bare)
+            opened(bare)
         assert refused.value.reason == "schema"
 
 
-def test_a_database_of_somebody_else_is_refused_and_left_alone(bare: Store) -> None:
+def test_a_database_of_another_program_is_refused_and_not_changed(bare: Store) -> None:
     with bare.write() as connection:
         connection.execute(text("CREATE TABLE customers (name TEXT)"))
     before = _described(bare)
@@ -207,9 +209,7 @@ def test_a_database_of_somebody_else_is_refused_and_left_alone(bare: Store) -> N
 
 
 @pytest.mark.parametrize("revision", [None, FIRST])
-def test_the_service_migrates_a_file_and_never_postgresql(
-    bare: Store, revision: str | None
-) -> None:
+def test_prepare_migrates_a_file_but_not_postgresql(bare: Store, revision: str | None) -> None:
     if revision is not None:
         with bare.write() as connection:
             upgrade(connection, revision)
@@ -224,11 +224,11 @@ def test_the_service_migrates_a_file_and_never_postgresql(
     assert prepare(bare) is None
 
 
-def test_several_at_once_migrate_once(bare: Store) -> None:
+def test_concurrent_migrations_migrate_once(bare: Store) -> None:
     url = bare.engine.url.render_as_string(hide_password=False)
 
     def one(_: int) -> schema.Migration:
-        with closing(open_store(url)) as store:  # a lock of its own, as a process has
+        with closing(open_store(url)) as store:  # with a separate lock, as in another process
             return migrate(store)
 
     with ThreadPoolExecutor(4) as pool:
@@ -251,7 +251,7 @@ migrate(open_store(sys.argv[1]))
 
 
 @pytest.mark.slow
-def test_one_that_is_killed_in_the_middle_leaves_nothing_behind(
+def test_a_killed_migration_changes_nothing(
     first: tuple[Store, MetaData],
 ) -> None:
     store, tables = first
@@ -266,7 +266,7 @@ def test_one_that_is_killed_in_the_middle_leaves_nothing_behind(
     assert_sums_are_right(store)
 
 
-def test_a_file_that_is_migrated_can_give_its_room_back(bare: Store) -> None:
+def test_a_migrated_file_can_shrink_and_is_private(bare: Store) -> None:
     migrate(bare)
     if bare.is_sqlite:
         with bare.read() as connection:
@@ -274,7 +274,7 @@ def test_a_file_that_is_migrated_can_give_its_room_back(bare: Store) -> None:
         assert path_of(bare.engine).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_database_that_is_not_in_utf_8_is_refused(new_database: Callable[[], str]) -> None:
+def test_a_database_with_another_encoding_is_refused(new_database: Callable[[], str]) -> None:
     url = new_database()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(

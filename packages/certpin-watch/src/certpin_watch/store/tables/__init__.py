@@ -1,7 +1,7 @@
 """The database schema, as SQLAlchemy tables. All times are in seconds since 1970 (UTC).
 
 - ``columns``: ``METADATA`` and the column types.
-- ``reports``: reports of clients, and what is derived from them.
+- ``reports``: reports of clients, and their sums.
 - ``probes``: certificates and chains, probe results, logged certificates.
 - ``alerts``: alerts, silences, notifications.
 - ``service``: accounts, tokens and sessions, and the service's own records.

@@ -1,4 +1,4 @@
-"""Whether the store takes what is written, and keeps it: nobody sees that by reading."""
+"""Failures that only writes show, and settings that may lose stored data."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
 
 
-def _fail(trouble: StoreHealth, reason: str) -> None:
-    with pytest.raises(StoreError), trouble.record_write():
+def _fail(health: StoreHealth, reason: str) -> None:
+    with pytest.raises(StoreError), health.record_write():
         raise store_error(reason)
 
 
-def test_a_write_that_fails_is_a_trouble_until_one_goes_through_and_a_while_longer() -> None:
+def test_a_failed_write_counts_until_a_later_write_and_ten_seconds() -> None:
     now = [0.0]
-    trouble = StoreHealth(lambda: now[0])
-    said = [trouble.reason]
-    _fail(trouble, "full")
+    health = StoreHealth(lambda: now[0])
+    said = [health.reason]
+    _fail(health, "full")
     now[0] = 3600
-    said.append(trouble.reason)  # nothing was written since
-    _fail(trouble, "full")
-    with trouble.record_write():
-        pass  # a small one, which may go through where a large one does not
-    said.append(trouble.reason)
+    said.append(health.reason)  # nothing was written since then
+    _fail(health, "full")
+    with health.record_write():
+        pass  # a small write, which may succeed when a large one fails
+    said.append(health.reason)
     now[0] += 11
-    said.append(trouble.reason)
+    said.append(health.reason)
     assert said == ["", "full", "full", ""]
 
 
-def test_what_reading_tells_too_is_none_of_its_business() -> None:
-    trouble = StoreHealth()
+def test_failures_that_reads_show_are_not_recorded() -> None:
+    health = StoreHealth()
     for reason in ("away", "busy", "schema"):
-        _fail(trouble, reason)
-    assert not trouble.reason
+        _fail(health, reason)
+    assert not health.reason
 
 
 def test_after_damage_nothing_is_written(sqlite_store: Store) -> None:
@@ -51,13 +51,13 @@ def test_after_damage_nothing_is_written(sqlite_store: Store) -> None:
     assert "restore a back-up" in caught.value.fix
 
 
-def test_settings_of_postgresql_that_may_lose_reports_are_told(postgres_store: Store) -> None:
-    """The one of the tests runs without ``fsync``."""
+def test_risky_settings_of_postgresql_are_reported(postgres_store: Store) -> None:
+    """The server of the tests runs without ``fsync``."""
     with postgres_store.read() as connection:
         (found,) = risky_settings(connection)
     assert found.startswith("PostgreSQL runs with fsync = off")
 
 
-def test_those_of_sqlite_are_the_watchs_own(sqlite_store: Store) -> None:
+def test_sqlite_has_no_risky_settings(sqlite_store: Store) -> None:
     with sqlite_store.read() as connection:
         assert risky_settings(connection) == ()

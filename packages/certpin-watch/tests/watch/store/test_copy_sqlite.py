@@ -1,4 +1,4 @@
-"""The copy of an SQLite file before a migration: of one moment, whole, or not there."""
+"""The copy of an SQLite file before a migration: a complete snapshot, or no file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def source(sqlite_store: Store) -> Path:
-    """A database in use, with rows."""
+    """Return the file of a database in use, with rows."""
     fill(sqlite_store)
     return path_of(sqlite_store.engine)
 
 
-def test_a_copy_is_one_file_that_only_its_owner_can_read(source: Path, tmp_path: Path) -> None:
+def test_a_copy_is_one_file_readable_by_its_owner_only(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     copy_sqlite(source, target)
     assert target.stat().st_mode & 0o777 == 0o600
@@ -40,8 +40,8 @@ def test_a_copy_is_one_file_that_only_its_owner_can_read(source: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_copy_has_one_moment_while_others_write(sqlite_store: Store, tmp_path: Path) -> None:
-    """Rows come in pairs: a copy with an odd number of them would have two moments."""
+def test_a_copy_is_a_snapshot_while_others_write(sqlite_store: Store, tmp_path: Path) -> None:
+    """Rows are inserted in pairs: a copy with an odd number would not be a snapshot."""
     stop = threading.Event()
 
     def write() -> None:
@@ -50,8 +50,8 @@ def test_a_copy_has_one_moment_while_others_write(sqlite_store: Store, tmp_path:
             for _ in range(20):
                 number += 2
                 with sqlite_store.write() as connection:
-                    for each in (number, number + 1):
-                        row = {"rule": "r", "host": str(each), "who": "", "why": "x" * 2000}
+                    for host in (number, number + 1):
+                        row = {"rule": "r", "host": str(host), "who": "", "why": "x" * 2000}
                         connection.execute(insert(SILENCES), row | {"since": 1, "until": 1})
 
     writer = threading.Thread(target=write)
@@ -81,7 +81,7 @@ def test_a_damaged_file_is_not_copied(source: Path, sqlite_store: Store, tmp_pat
     assert not (tmp_path / "copy.db").exists()
 
 
-def test_a_database_in_use_is_no_target(source: Path, tmp_path: Path) -> None:
+def test_a_copy_never_replaces_a_database_in_use(source: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="in use"):
         copy_sqlite(source, source)
     for target in (tmp_path / "no" / "copy.db", tmp_path):
@@ -89,7 +89,7 @@ def test_a_database_in_use_is_no_target(source: Path, tmp_path: Path) -> None:
             copy_sqlite(source, target)
 
 
-def test_a_copy_that_another_process_writes_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_a_copy_that_another_process_writes_is_not_touched(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy.db"
     with sqlite.replaced_file(target) as part:
         part.write_bytes(b"theirs")

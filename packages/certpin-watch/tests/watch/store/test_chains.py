@@ -1,4 +1,4 @@
-"""Chains are kept once, whoever meets them, and come back as they were."""
+"""Chains are stored once and read unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 LEAF, OTHER, ABOVE = b"leaf", b"other", b"above"
 
 
-def test_a_chain_is_kept_once_and_comes_back_as_it_was(sqlite_store: Store) -> None:
+def test_a_chain_is_stored_once_and_read_unchanged(sqlite_store: Store) -> None:
     chains = [(LEAF, ABOVE), (OTHER, ABOVE), (LEAF, ABOVE), (), (LEAF,)]
     with sqlite_store.write() as connection:
         digests = insert_observed_chains(connection, chains, NOW)
@@ -45,7 +45,7 @@ def test_a_chain_is_kept_once_and_comes_back_as_it_was(sqlite_store: Store) -> N
     assert counts == [3, 3]
 
 
-def test_the_digest_is_that_of_the_digests(sqlite_store: Store) -> None:
+def test_a_chain_digest_hashes_the_certificate_digests(sqlite_store: Store) -> None:
     expected = hashlib.sha256(
         hashlib.sha256(LEAF).digest() + hashlib.sha256(ABOVE).digest()
     ).digest()
@@ -54,7 +54,7 @@ def test_the_digest_is_that_of_the_digests(sqlite_store: Store) -> None:
         assert insert_observed_chains(connection, [[LEAF, ABOVE]], NOW) == [expected]
 
 
-def test_more_chains_than_a_statement_has_room_for(sqlite_store: Store) -> None:
+def test_more_chains_than_fit_in_one_statement(sqlite_store: Store) -> None:
     chains = [(f"{number}".encode(), ABOVE) for number in range(1200)]
     with sqlite_store.write() as connection:
         digests = insert_observed_chains(connection, chains, NOW)
@@ -63,6 +63,6 @@ def test_more_chains_than_a_statement_has_room_for(sqlite_store: Store) -> None:
 
 
 @given(st.lists(st.lists(st.binary(max_size=8), max_size=4), max_size=8))
-def test_chains_that_differ_have_digests_that_differ(chains: list[list[bytes]]) -> None:
+def test_different_chains_have_different_digests(chains: list[list[bytes]]) -> None:
     digests = {tuple(chain): chain_record(chain).digest for chain in chains}
     assert len(set(digests.values())) == len(digests)

@@ -120,9 +120,9 @@ def _wait_for(port: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Serve. The arguments are PORT EVERY NOTIFIES STORE PINS…."""
+    """Serve. The arguments are PORT REFRESH NOTIFIES STORE PINS…."""
     port, every, notifies, store, *files = words
-    live.EVERY = int(every)
+    live.REFRESH = int(every)
     pins = tuple(map(Path, files))
     tell = (Tell("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
     settings = ServiceSettings(pins=pins, alerts=AlertSettings(tell=tell))

@@ -47,7 +47,7 @@ from certpin_watch.store.tables.reports import (
     REPORT_TRAITS,
 )
 from certpin_watch.store.tables.service import AUDIT, GUESSES, SWEEPS
-from certpin_watch.web.unknowns import of_the_watch
+from certpin_watch.web.unknowns import of_service
 from tests.watch.store._rows import value
 
 if TYPE_CHECKING:
@@ -397,7 +397,7 @@ def test_a_slow_kind_does_not_stop_the_others(
         with store.read() as connection:
             fresh = freshness(connection, Snapshot((), ()), NOW)
         assert [(each.kind, each.done_at) for each in fresh.failing] == [("audit", None)]
-        assert any("Old rows of audit are not deleted" in each for each in of_the_watch(fresh, NOW))
+        assert any("Old rows of audit are not deleted" in each for each in of_service(fresh, NOW))
 
         with store.write() as connection:
             connection.exec_driver_sql("DROP TRIGGER slow ON audit")

@@ -403,7 +403,7 @@ def _see(name: str, ports: tuple[int, int], load: Load) -> None:
         assert _get(port, "/", "text/html")[0] == 200
     elif name.endswith("nats") or name == "network":
         _until(lambda: _not_ready(port, "stream"), "/readyz does not miss the stream")
-        said = "No report can be taken in now"
+        said = "be accepted now: NATS is unavailable"
         _until(lambda: said in _get(port, "/", "text/html")[1], "no page misses the stream")
         if name == "nats":  # a cut doesn't affect the writer, which has its own connection
             said = "Reports wait to be counted"
@@ -412,5 +412,5 @@ def _see(name: str, ports: tuple[int, int], load: Load) -> None:
         before = load.total
         _until(lambda: load.total > before + 5, "the other one does not go on")
     elif name in _VANTAGES:
-        said = f"The vantage {name} is silent"
+        said = f"The location {name} is silent"
         _until(lambda: said in _get(port, "/about", "text/html")[1], "no page misses the vantage")

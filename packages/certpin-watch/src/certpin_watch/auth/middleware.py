@@ -120,7 +120,7 @@ class AccessMiddleware:
         scope["state"] = {
             **scope.get("state", {}),
             "origin": origin,
-            "nobody_told": not settings.alerts.tell,
+            "no_receivers": not settings.alerts.tell,
             CHECKED: False,
         }
         answer = _Answer(scope, origin, send)

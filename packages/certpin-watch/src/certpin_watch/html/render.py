@@ -20,56 +20,23 @@ from certpin.lab.report.picture import chain_style
 from certpin.support.markup import ICON_PATHS, tag, write
 from certpin.support.text import clean
 from certpin_watch._version import __version__
-from certpin_watch.html import words
+from certpin_watch.html.words import FILTERS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+# The only files of ``static/`` that are served.
+_MEDIA_TYPES = {
+    "htmx.min.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "watch.css": "text/css; charset=utf-8",
+    "watch.js": "text/javascript; charset=utf-8",
+}
+# A changed file has another address, so browsers may cache this one for ever.
+_CACHED = {"Cache-Control": "public, max-age=31536000, immutable"}
 
-# Whose templates are looked for, in this order. A part with pages of its own is one line here.
-_TEMPLATES = ("certpin_watch.html",)
-
-
-def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
-    """The page. Templates extend ``base.html``; ``visitor`` is who looks at it, or ``None``."""
-    page = environment().get_template(name)
-    text = page.render(
-        visitor=getattr(request.state, "visitor", None),
-        path=request.url.path,
-        nobody_told=getattr(request.state, "nobody_told", False),
-        version=__version__,
-        **context,
-    )
-    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
-
-
-@cache
-def environment() -> Environment:
-    """The templates, and what they may call."""
-    made = Environment(
-        loader=FileSystemLoader([str(files(each).joinpath("templates")) for each in _TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        cache_size=-1,
-    )
-    made.globals |= {"icon": icon, "static": address}
-    made.filters |= words.FILTERS
-    return made
-
-
-def _shown(value: object) -> object:
-    """What is put into a page. Most texts are printable as they are, which is quick to see."""
-    if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
-        return value
-    return clean(value)
-
-
-# Lines in a square of 16 by 16, beside those of the lab's report.
-_MORE = {
+# Lines in a square of 16 by 16, beside those of ``certpin.support.markup``.
+_ICON_PATHS = {
     "arrow": "M3 8H13M9 4 13 8 9 12",
     "bars": "M3 13.5V8.5M8 13.5V2.5M13 13.5V6",
     "bell": "M4 11.5V7A4 4 0 0 1 12 7V11.5L13.5 12.5H2.5ZM6.7 14.6H9.3",
@@ -83,45 +50,76 @@ _MORE = {
 }
 
 
+def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
+    """Render a template.
+
+    Templates extend ``base.html``. Besides ``context`` they get ``visitor``, the user who sends the
+    request, or None.
+    """
+    page = environment().get_template(name)
+    text = page.render(
+        visitor=getattr(request.state, "visitor", None),
+        path=request.url.path,
+        no_receivers=getattr(request.state, "no_receivers", False),
+        version=__version__,
+        **context,
+    )
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+@cache
+def environment() -> Environment:
+    """Return the Jinja environment of all templates."""
+    templates = Environment(
+        loader=FileSystemLoader(str(files("certpin_watch.html").joinpath("templates"))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_escape_invisible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    templates.globals |= {"icon": icon, "static": static_address}
+    templates.filters |= FILTERS
+    return templates
+
+
+def _escape_invisible(value: object) -> object:
+    """Escape characters that are invisible or reorder text. Most texts contain none."""
+    if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
+        return value
+    return clean(value)
+
+
 @cache
 def icon(name: str, size: int = 16) -> Markup:
-    """A picture; hidden from screen readers, which have the words."""
+    """Return an icon as SVG, hidden from screen readers: the text beside it has the meaning."""
     box = str(size)
-    line = tag("path", d=(ICON_PATHS | _MORE)[name], class_="line")
-    drawn = tag(
+    line = tag("path", d=(ICON_PATHS | _ICON_PATHS)[name], class_="line")
+    svg = tag(
         "svg", line, class_="icon", width=box, height=box, viewBox="0 0 16 16", aria_hidden="true"
     )
-    return Markup(write(drawn))  # noqa: S704  # made of constants alone
-
-
-# Nothing else in the folder is served, whatever somebody asks for.
-_KINDS = {
-    "htmx.min.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-    "watch.css": "text/css; charset=utf-8",
-    "watch.js": "text/javascript; charset=utf-8",
-}
-# A new version has a new address, so that browsers may keep this one for ever.
-_KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Markup(write(svg))  # noqa: S704  # made of constants only
 
 
 async def static(request: Request) -> Response:
-    """One of the files."""
+    """Serve one of the static files."""
     name = request.path_params["name"]
-    if name not in _KINDS:
+    if name not in _MEDIA_TYPES:
         return PlainTextResponse("there is no such file\n", 404)
-    return Response(_content(name), headers=_KEPT, media_type=_KINDS[name])
+    return Response(_content(name), headers=_CACHED, media_type=_MEDIA_TYPES[name])
 
 
 @cache
-def address(name: str) -> str:
-    """Where a page finds a file."""
+def static_address(name: str) -> str:
+    """Return the address of a static file, with a digest of its content."""
     return f"/static/{name}?{hashlib.sha256(_content(name)).hexdigest()[:12]}"
 
 
 @cache
 def _content(name: str) -> bytes:
     data = files("certpin_watch.html").joinpath("static", name).read_bytes()
-    if name == "watch.css":  # chains are drawn as on the lab's page
+    if name == "watch.css":  # pages draw chains as the lab's report does
         data += chain_style().encode()
     return data

@@ -13,74 +13,95 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-_SPANS = (
+_UNITS = (
     (365 * DAY, "year"),
     (30 * DAY, "month"),
     (DAY, "day"),
     (HOUR, "hour"),
     (MINUTE, "minute"),
 )
-_ONE = {HOUR: "an hour", DAY: "a day", 7 * DAY: "a week"}
+_SINGLE = {HOUR: "an hour", DAY: "a day", 7 * DAY: "a week"}
+
+# Reasons of certpin's verdicts, of platforms, of TrustKit, and names of certpin's errors. Clients
+# of RFC 7469 report `mismatch` for every failure.
+_REASONS = {
+    "mismatch": "no pin on the path",
+    "compromised-key": "a key on the path is marked compromised",
+    "expired": "the pins have expired",
+    "no-chain": "there was no chain",
+    "debug-anchor": "the debug override",
+    "untrusted": "the platform trusts no authority of the chain",
+    "name": "the certificate is for another name",
+    "date": "a certificate has expired, or the client's clock is wrong",
+    "revoked": "a certificate is revoked",
+    "invalid": "the platform refuses a certificate",
+    "user-anchor": "an authority that the user installed",
+    "bad-parameters": "the app asked for something else",
+    "no-spki-hash": "a key of an unknown type",
+    "UnpinnedHostError": "a host without pins",
+    "InsecureRequestError": "a request in clear text",
+    "WeakenedContextError": "checks were switched off",
+    "UnverifiedSessionError": "a session that was not verified",
+}
 
 
 def span(length: timedelta) -> str:
-    """How long, in one unit: ``3 days``. The sign is left out."""
+    """Return a duration in one unit, such as ``3 days``, without its sign."""
     length = abs(length)
-    if length in _ONE:
-        return _ONE[length]
-    for size, name in _SPANS:
-        # Two of a smaller unit say more than one of the larger: 45 days, 36 hours.
+    if length in _SINGLE:
+        return _SINGLE[length]
+    for size, name in _UNITS:
+        # A unit begins at two: 45 days are more precise than a month, 36 hours than a day.
         if length >= (size if size == MINUTE else 2 * size):
             return number(length // size, name)
     return "less than a minute"
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
-    """How long ago, or in how long; ``never`` for nothing."""
+    """Return a relative time, such as ``3 days ago`` or ``in 2 hours``; ``never`` for None."""
     if moment is None:
         return "never"
     if abs(now - moment) < MINUTE:
         return "just now"
-    said = span(now - moment)
-    return f"{said} ago" if moment <= now else f"in {said}"
+    length = span(now - moment)
+    return f"{length} ago" if moment <= now else f"in {length}"
 
 
-def number(count: int, name: str = "", many: str = "") -> str:
-    """``1,204 clients``: the number, and the name in its right form."""
-    if not name:
+def number(count: int, noun: str = "", plural: str = "") -> str:
+    """Return a number with its noun, such as ``1,204 clients``."""
+    if not noun:
         return f"{count:,}"
-    return f"{count:,} {name if count == 1 else many or f'{name}s'}"
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def date(moment: datetime) -> str:
-    """The day."""
+    """Return the date in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
 def minute(moment: datetime) -> Markup:
-    """Day and time. A script may show them in the reader's zone (``data-zoned``)."""
-    return _zoned("minute", moment, _minute(moment))
+    """Return date and time in UTC. A script can show the user's time zone (``data-zoned``)."""
+    return _time_element("minute", moment, _minute(moment))
 
 
 def second(moment: datetime) -> Markup:
-    """Time of day, to the second."""
-    return _zoned("second", moment, f"{moment.astimezone(UTC):%H:%M:%S} UTC")
+    """Return the time of day in UTC, with seconds."""
+    return _time_element("second", moment, f"{moment.astimezone(UTC):%H:%M:%S} UTC")
 
 
 def time(moment: datetime | None, now: datetime, *, exact: bool = False) -> Markup:
-    """How long ago, with the exact moment as its title; ``exact`` adds it as text."""
+    """Return a relative time with the exact time as its tooltip, and as text too if ``exact``."""
     if moment is None:
         return Markup("never")
-    said = Markup('<time datetime="{}" data-zoned="title" title="{}">{}</time>').format(
+    relative = Markup('<time datetime="{}" data-zoned="title" title="{}">{}</time>').format(
         _rfc3339(moment), _minute(moment), ago(moment, now)
     )
-    return said + ", " + minute(moment) if exact else said
+    return relative + ", " + minute(moment) if exact else relative
 
 
-def _zoned(form: str, moment: datetime, text: str) -> Markup:
+def _time_element(form: str, moment: datetime, text: str) -> Markup:
     return Markup('<time datetime="{}" data-zoned="{}">{}</time>').format(
         _rfc3339(moment), form, text
     )
@@ -95,54 +116,34 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share; what is more than nothing is never shown as nothing, and 100 % is all of it."""
+    """Return a share in percent: never ``0 %`` for some, and never ``100 %`` for less than all."""
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
         return "< 1 %"
     return "> 99 %" if 99 < share < 100 else f"{share:.0f} %"
 
 
-def started(text: str) -> str:
-    """A sentence, begun with a capital."""
+def sentence(text: str) -> str:
+    """Return a text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
-def brief(text: object, most: int = 60) -> Markup:
-    """A text for a list, cut where it is long; the whole of it for whoever points at it."""
+def brief(text: object, maximum: int = 60) -> Markup:
+    """Return a text cut to a number of characters, with the whole text as its tooltip."""
     whole = clean(str(text))
-    if len(whole) <= most:
-        # What is written from right to left turns nothing round that stands beside it.
+    if len(whole) <= maximum:
+        # <bdi>: right-to-left text does not reorder the text around it.
         return Markup("<bdi>{}</bdi>").format(whole)
-    return Markup('<bdi title="{}">{}…</bdi>').format(whole, whole[: most - 1])
-
-
-# Those of verdicts, of platforms (RFC 7469 clients say `mismatch` for all), of TrustKit, and the
-# names of certpin's errors.
-_WORDS = {
-    "mismatch": "no pin on the path",
-    "compromised-key": "a key on the path is marked compromised",
-    "expired": "the pins are past their date",
-    "no-chain": "there was no chain",
-    "debug-anchor": "the debug override",
-    "untrusted": "the platform trusts no authority of the chain",
-    "name": "the certificate is for another name",
-    "date": "a certificate is past its date, or the client's clock is wrong",
-    "revoked": "a certificate is revoked",
-    "invalid": "the platform refuses a certificate",
-    "user-anchor": "an authority that the user installed",
-    "bad-parameters": "the app asked for something else",
-    "no-spki-hash": "a key of a kind that is not known",
-    "UnpinnedHostError": "a host without pins",
-    "InsecureRequestError": "a request in clear text",
-    "WeakenedContextError": "checks were switched off",
-    "UnverifiedSessionError": "a session that was not verified",
-}
+    return Markup('<bdi title="{}">{}…</bdi>').format(whole, whole[: maximum - 1])
 
 
 def reason(value: str) -> str:
-    """A reason with what it means: ``untrusted: the platform trusts …``; empty for none."""
-    words = _WORDS.get(value)
-    return f"{value}: {words}" if words else value
+    """Return a reason with its meaning, such as ``untrusted: the platform trusts …``.
+
+    An unknown reason is returned unchanged: clients may report any text.
+    """
+    meaning = _REASONS.get(value)
+    return f"{value}: {meaning}" if meaning else value
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
@@ -154,7 +155,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "reason": reason,
     "second": second,
+    "sentence": sentence,
     "span": span,
-    "started": started,
     "time": time,
 }

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from certpin_watch.web.request import Asked
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.store import Store
+    from certpin_watch.web.request import PageRequest
 
 
-_PARTS = ("access", "alerts", "collector", "log", "monitor", "retention", "telemetry")
-_MOST = 300  # characters of a value
+_TABLES = ("access", "alerts", "collector", "log", "monitor", "retention", "telemetry")
+_MAX_VALUE = 300  # characters of a value
 
-# The unit of each number of the settings. A test finds every number that this table lacks.
+# The unit of each number in the settings. A test fails if one is missing here.
 UNITS: dict[str, dict[str, str]] = {
     "access": {"idle_minutes": "minute", "session_hours": "hour"},
     "alerts": {
@@ -72,55 +74,54 @@ UNITS: dict[str, dict[str, str]] = {
 _BYTES = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
-def about(asked: Asked) -> Response:
-    """The page."""
-    settings = asked.watch.settings
-    with asked.connection() as connection:
-        fresh = asked.freshness(connection)
-    return asked.page(
+def about_page(page: PageRequest) -> Response:
+    """Show versions, the age of the data, and the settings without secrets."""
+    settings = page.watch.settings
+    with page.connection() as connection:
+        fresh = page.freshness(connection)
+    return page.render(
         "about.html",
         fresh=fresh,
-        sets=asked.snapshot.sets,
-        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.health),
-        general=list(_general(asked)),
-        parts_of=[
-            (name, list(_shown(getattr(settings, name), UNITS.get(name, {})))) for name in _PARTS
+        sets=page.snapshot.sets,
+        unknowns=unknowns.of_service(fresh, page.now, page.health),
+        general=list(_general(page.watch.settings)),
+        tables=[
+            (name, list(setting_rows(getattr(settings, name), UNITS.get(name, {}))))
+            for name in _TABLES
         ],
         versions=[
             ("certpin", __version__),
             ("Python", platform.python_version()),
             ("OpenSSL", ssl.OPENSSL_VERSION),
-            ("Database", _database(asked)),
+            ("Database", _database(page.watch.store)),
         ],
     )
 
 
-def _general(asked: Asked) -> Iterator[tuple[str, str]]:
-    settings = asked.watch.settings
+def _general(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
     host, port = settings.listen
     yield "Listens on", f"{host}, port {port}"
-    yield "Reached as", settings.public_url or "not said"
-    yield "TLS", "its own certificate" if settings.tls else "none of its own"
-    yield "Intake", "NATS JetStream" if settings.nats else "the store itself"
+    yield "Public address", settings.public_url or "not set"
+    yield "TLS", "with its own certificate" if settings.tls else "no, plain HTTP"
+    yield "Report intake", "NATS JetStream" if settings.nats else "directly into the store"
 
 
-def _database(asked: Asked) -> str:
-    if asked.watch.store.is_sqlite:
+def _database(store: Store) -> str:
+    if store.is_sqlite:
         return f"SQLite {sqlite3.sqlite_version}"
     return "PostgreSQL"
 
 
-def _shown(table: object, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """A part's own table, as ``watch.toml`` names each setting. Secrets are not shown."""
+def setting_rows(table: object, units: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each setting of a table of ``watch.toml``, without secrets."""
     if not dataclasses.is_dataclass(table):
         return
-    for each in dataclasses.fields(table):
-        value, unit = getattr(table, each.name), units.get(each.name, "")
-        yield each.name, (_counted(value, unit) if unit else _text(value))[:_MOST]
+    for field in dataclasses.fields(table):
+        value, unit = getattr(table, field.name), units.get(field.name, "")
+        yield field.name, (_with_unit(value, unit) if unit else _text(value))[:_MAX_VALUE]
 
 
-def _counted(value: float, unit: str) -> str:
-    """A number with its unit."""
+def _with_unit(value: float, unit: str) -> str:
     if unit == "byte":
         for size, name in _BYTES:
             if value >= size:
@@ -133,22 +134,22 @@ def _counted(value: float, unit: str) -> str:
 
 
 def _text(value: object) -> str:
-    """A value that is no secret; of what has parts of its own, the name alone."""
+    """Return a value as text; of an object with parts, only its name."""
     if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list, frozenset, set)):
-        return ", ".join(_text(each) for each in value)
-    return _plain(value)
+        return ", ".join(_text(item) for item in value)
+    return _scalar_text(value)
 
 
-def _plain(value: object) -> str:
+def _scalar_text(value: object) -> str:
     if isinstance(value, timedelta):
         return format_duration(value)
     if isinstance(value, (str, int, float, IPv4Network, IPv6Network)):
         return str(value)
     if isinstance(value, Secret):
-        return "set, and not shown"
+        return "set, not shown"
     name = getattr(value, "name", "")
     return name if isinstance(name, str) and name else "set"

@@ -1,4 +1,9 @@
-"""The whole service as one ASGI application, and the list of all pages."""
+"""The whole service as one ASGI application, and the list of all pages.
+
+Requests for ``/reports`` go to the collector before everything else: there may be thousands, and
+clients have no login. Health checks come before the authentication, too. All other requests pass
+``AccessMiddleware``.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +38,45 @@ if TYPE_CHECKING:
 
     from certpin_watch.health import ProcessHealth
     from certpin_watch.snapshot import Watch
-    from certpin_watch.web.request import Asked
+    from certpin_watch.web.request import PageRequest
 
+REPORTS = "/reports"  # clients send reports here
 
-REPORTS = "/reports"  # where clients send to
+# A new page is a function, a template and a line here.
+_PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
+    ("/", hosts.fleet_page),
+    ("/hosts/{name}", hosts.host_page),
+    ("/failures", failures.failures_page),
+    ("/failures/chains/{digest}", failures.chain_page),
+    ("/pin-sets", pin_sets.pin_sets_page),
+    ("/pin-sets/{name}", pin_sets.pin_set_page),
+    ("/alerts", alerts.alerts_page),
+    ("/alerts/{number:int}", alerts.alert_page),
+    ("/silences", alerts.silences_page),
+    ("/live", live.live_page),
+    ("/about", about.about_page),
+)
+_FORMS: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
+    ("/silences", alerts.create_silence),
+    ("/silences/{number:int}/end", alerts.end_silence),
+    ("/alerts/{number:int}/acknowledge", alerts.acknowledge),
+    ("/alerts/{number:int}/unacknowledge", alerts.unacknowledge),
+)
+
+log = logging.getLogger("certpin.watch")
 
 
 def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGIApp:
-    """The whole as one ASGI application. Raises ``ConfigError`` where a route lets anybody in."""
+    """Return the application of ``certpin serve``.
+
+    Args:
+        watch: the settings, the store and the pin sets of the service.
+        collector: the application that takes reports.
+        health: the state of this process, for the health checks and the pages.
+
+    Raises:
+        ConfigError: a route does not declare its users.
+    """
     routes = [
         *metrics.routes(watch),
         *api.routes(watch),
@@ -48,18 +84,16 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
         *page_routes(watch),
     ]
     inside = Starlette(routes=routes, exception_handlers=HANDLERS)
-    inside.state.health = health  # pages say what this process lacks
-    # It would send a browser to whichever host the request names.
+    inside.state.health = health
+    # A redirect would send the browser to the host in the request, which an attacker may choose.
     inside.router.redirect_slashes = False
-    door = AccessMiddleware(inside, watch, routes)
-
+    guarded = AccessMiddleware(inside, watch, routes)
     checks = Router(health_routes(watch.store, health))
 
-    async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if _names_two_hosts(scope):
             await _AMBIGUOUS(scope, receive, send)
             return
-        # Before everything else: reports come by the thousand, and need no login.
         path = scope["path"] if scope["type"] == "http" else ""
         if path == REPORTS or path.startswith(f"{REPORTS}/"):
             telemetry.name_route(scope, REPORTS)
@@ -69,72 +103,47 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
             await checks(scope, receive, send)
         else:
             telemetry.name_route(scope, routes)
-            await door(scope, receive, send)
+            await guarded(scope, receive, send)
 
-    return whole
+    return serve
+
+
+def page_routes(watch: Watch) -> list[BaseRoute]:
+    """Return the routes of the pages, of their forms and of their static files."""
+    return [
+        *(Route(path, endpoint(watch, page, READ), methods=["GET"]) for path, page in _PAGES),
+        *(Route(path, endpoint(watch, form, SILENCE), methods=["POST"]) for path, form in _FORMS),
+        # The login page needs the files, and they contain no data.
+        Route("/static/{name}", require(ANYONE)(static), methods=["GET"]),
+    ]
 
 
 _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 
 
 def _names_two_hosts(scope: Scope) -> bool:
-    """RFC 9112 section 3.2: a server and a proxy in front may each believe another of them."""
+    """Return True for several Host headers (RFC 9112 section 3.2): a proxy may use another one."""
     return [name for name, _ in scope.get("headers", ())].count(b"host") > 1
 
 
-log = logging.getLogger("certpin.watch")
-
-
-def _refused(request: Request, exc: Exception) -> Response:
-    """No such page, or none with this method."""
+def _http_error(request: Request, exc: Exception) -> Response:
+    """Answer a request for an unknown path, or with a wrong method."""
     status = exc.status_code if isinstance(exc, HTTPException) else 500
-    answer = problem(request, status, HTTPStatus(status).phrase, _WHY.get(status, ""))
+    answer = problem(request, status, HTTPStatus(status).phrase, _DETAILS.get(status, ""))
     if isinstance(exc, HTTPException) and exc.headers:
         answer.headers.update(exc.headers)
     return answer
 
 
-def _failed(request: Request, exc: Exception) -> Response:
-    """A fault of the watch's own. The log has it; whoever asked gets nothing of it."""
+def _internal_error(request: Request, exc: Exception) -> Response:
+    """Log an unexpected error. The answer contains nothing of it."""
     log.error("%s failed", request.scope.get("route"), exc_info=exc)
-    return problem(request, 500, "The watch failed at this", "Its log says why.")
+    return problem(request, 500, "The monitoring service failed", "Its log contains the reason.")
 
 
-_WHY = {
-    404: "Nothing is under this address.",
-    405: "Nothing is done here with this method.",
+_DETAILS = {
+    404: "There is nothing at this address.",
+    405: "This address does not accept the method of the request.",
 }
 
-HANDLERS: Mapping[Any, Any] = {HTTPException: _refused, Exception: _failed}
-
-
-# A new page is one module, one template, and one line here.
-_SEEN: tuple[tuple[str, Callable[[Asked], Response]], ...] = (
-    ("/", hosts.fleet),
-    ("/hosts/{name}", hosts.host),
-    ("/failures", failures.failures_page),
-    ("/failures/chains/{digest}", failures.met),
-    ("/pin-sets", pin_sets.pin_sets_page),
-    ("/pin-sets/{name}", pin_sets.pin_set),
-    ("/alerts", alerts.alerts_page),
-    ("/alerts/{number:int}", alerts.alert),
-    ("/silences", alerts.silences_page),
-    ("/live", live.live),
-    ("/about", about.about),
-)
-_DONE: tuple[tuple[str, Callable[[Asked], Response]], ...] = (
-    ("/silences", alerts.make),
-    ("/silences/{number:int}/end", alerts.end),
-    ("/alerts/{number:int}/acknowledge", alerts.acknowledge),
-    ("/alerts/{number:int}/unacknowledge", alerts.unacknowledge),
-)
-
-
-def page_routes(watch: Watch) -> list[BaseRoute]:
-    """The pages, what their forms do, and the files that they need."""
-    return [
-        *(Route(path, endpoint(watch, answer, READ), methods=["GET"]) for path, answer in _SEEN),
-        *(Route(path, endpoint(watch, done, SILENCE), methods=["POST"]) for path, done in _DONE),
-        # The page for signing in needs them, too; there is nothing of anybody's in them.
-        Route("/static/{name}", require(ANYONE)(static), methods=["GET"]),
-    ]
+HANDLERS: Mapping[Any, Any] = {HTTPException: _http_error, Exception: _internal_error}

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from certpin.support.markup import tag
 from certpin_watch.web.pictures import (
     Span,
-    across,
     anchor_at,
-    drawn,
     frame,
-    level,
-    line,
-    surface,
-    text,
+    horizontal_line,
+    label,
+    percentage,
+    plot_area,
+    round_up,
     ticks,
-    top,
+    to_markup,
+    vertical_line,
 )
 
 if TYPE_CHECKING:
@@ -31,64 +31,77 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+COLOURS = 6  # colours of series in the style sheet; the last one is for all others
 
-COLOURS = 6  # that the style sheet has; the last is for all the rest
-
-_TOP, _FOOT = 18, 24
-_GAP = 0.14  # of a bar's place
+_TOP, _FOOT = 18, 24  # space above and below bars, in CSS pixels
+_GAP = 0.14  # between two bars, as a share of a slot
+_LANES_TOP, _LANE, _PHASE, _LANES_FOOT = 26, 52, 20, 30  # heights of a timeline, in CSS pixels
 
 
 @dataclass(frozen=True)
-class Series:
-    """One thing that is counted: its name, and how many of it in each slot."""
+class BarSeries:
+    """The name of one series, and its count in each slot."""
 
     name: str
     counts: tuple[int, ...]
 
     @property
     def total(self) -> int:
-        """Of all slots."""
+        """The sum of all slots."""
         return sum(self.counts)
 
 
 @dataclass(frozen=True)
 class Bars:
-    """The slots, from left to right, and what is counted in them. ``unit``: reports, clients."""
+    """Stacked bars over time.
+
+    Attributes:
+        slots: the beginning of each slot.
+        until: the end of the last slot.
+        series: the series, the lowest one first.
+        unit: the counted things, in the plural: reports, clients.
+        shares: show shares of each slot instead of numbers.
+    """
 
     slots: tuple[datetime, ...]
     until: datetime
-    series: tuple[Series, ...]
+    series: tuple[BarSeries, ...]
     unit: str
-    shares: bool = False  # of each slot's sum, instead of numbers
+    shares: bool = False
 
     @property
     def sums(self) -> tuple[int, ...]:
-        """Of each slot."""
-        each = [series.counts for series in self.series]
-        return tuple(map(sum, zip(*each, strict=True))) if each else (0,) * len(self.slots)
+        """The sum of each slot."""
+        counts = [series.counts for series in self.series]
+        return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * len(self.slots)
 
 
-def stacked(name: str, title: str, bars: Bars, height: int = 200) -> Markup:
-    """The picture. The first series is at the bottom."""
+def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup:
+    """Return the chart. ``name`` is an id that is unique on the page; ``height`` is in pixels."""
     span = Span(bars.slots[0], bars.until)
     plot = height - _TOP - _FOOT
-    most = 1 if bars.shares else top(max(bars.sums, default=0))
-    parts = [level(_TOP, "grid"), level(_TOP + plot / 2, "grid"), *_axis(span, height)]
-    parts.append(surface(_TOP, plot, len(bars.slots), list(_paths(bars, most))))
-    parts += [level(_TOP + plot, "base"), *_levels(most, plot, shares=bars.shares)]
-    parts += _titles(bars, plot)
+    scale = 1 if bars.shares else round_up(max(bars.sums, default=0))
+    parts = [
+        horizontal_line(_TOP, "grid"),
+        horizontal_line(_TOP + plot / 2, "grid"),
+        *_axis(span, _TOP, height - _FOOT + 4, height - 7),
+        plot_area(_TOP, plot, len(bars.slots), list(_bar_paths(bars, scale))),
+        horizontal_line(_TOP + plot, "base"),
+        *_value_labels(scale, plot, shares=bars.shares),
+        *_tooltips(bars, plot),
+    ]
     return frame(name, title, describe_bars(bars), height, parts)
 
 
-def sparkline(counts: Sequence[int], words: str) -> Markup:
-    """Small bars without an axis, beside a number that says how many they are."""
-    most = max(counts, default=0) or 1
+def sparkline(counts: Sequence[int], text: str) -> Markup:
+    """Return small bars without an axis, described by ``text``, for use beside a number."""
+    highest = max(counts, default=0) or 1
     steps = "".join(
-        f"M{at + _GAP:g} 24V{24 - max(22 * count / most, 1.5):.1f}H{at + 1 - _GAP:g}V24Z"
-        for at, count in enumerate(counts)
+        f"M{slot + _GAP:g} 24V{24 - max(22 * count / highest, 1.5):.1f}H{slot + 1 - _GAP:g}V24Z"
+        for slot, count in enumerate(counts)
         if count
     )
-    return drawn(
+    return to_markup(
         tag(
             "svg",
             tag("path", d=steps, class_="bar"),
@@ -97,121 +110,128 @@ def sparkline(counts: Sequence[int], words: str) -> Markup:
             viewBox=f"0 0 {len(counts)} 24",
             preserveAspectRatio="none",
             role="img",
-            aria_label=words,
+            aria_label=text,
         )
     )
 
 
 def describe_bars(bars: Bars) -> str:
-    """What the bars show, for whoever cannot see them."""
+    """Return the content of the bars in words."""
     sums = bars.sums
     if not any(sums):
         return f"No {bars.unit}."
-    at = max(range(len(sums)), key=sums.__getitem__)
-    named = ", ".join(f"{each.name} {each.total:,}" for each in bars.series if each.total)
-    said = f"{sum(sums):,} {bars.unit}: {named}. The most, {sums[at]:,},"
-    return f"{said} from {bars.slots[at]:%Y-%m-%d %H:%M} UTC on."
+    peak = max(range(len(sums)), key=sums.__getitem__)
+    totals = ", ".join(f"{series.name} {series.total:,}" for series in bars.series if series.total)
+    highest = f"Maximum: {sums[peak]:,}, from {bars.slots[peak]:%Y-%m-%d %H:%M} UTC on."
+    return f"{sum(sums):,} {bars.unit}: {totals}. {highest}"
 
 
-def colour(number: int) -> str:
-    """How the style sheet names the colour of a series."""
-    return f"s{min(number, COLOURS - 1) + 1}"
+def colour(series: int) -> str:
+    """Return the CSS class for the colour of a series."""
+    return f"s{min(series, COLOURS - 1) + 1}"
 
 
-def _paths(bars: Bars, most: int) -> Iterator[ET.Element]:
-    gap = 0.0 if bars.shares else _GAP  # shares of following days are one surface
+def _bar_paths(bars: Bars, scale: int) -> Iterator[ET.Element]:
+    gap = 0.0 if bars.shares else _GAP  # shares of consecutive days form one area
     floor = [0.0] * len(bars.slots)
     sums = bars.sums
-    for number, series in enumerate(bars.series):
+    for index, series in enumerate(bars.series):
         steps = []
-        for at, count in enumerate(series.counts):
+        for slot, count in enumerate(series.counts):
             if count:
-                whole = sums[at] if bars.shares else most
-                low, high = floor[at], floor[at] + 100 * count / whole
-                left, right = at + gap / 2, at + 1 - gap / 2
+                whole = sums[slot] if bars.shares else scale
+                low, high = floor[slot], floor[slot] + 100 * count / whole
+                left, right = slot + gap / 2, slot + 1 - gap / 2
                 steps.append(
                     f"M{left:g} {100 - low:.2f}V{100 - high:.2f}H{right:g}V{100 - low:.2f}Z"
                 )
-                floor[at] = high
-        yield tag("path", d="".join(steps), class_=colour(number))
+                floor[slot] = high
+        yield tag("path", d="".join(steps), class_=colour(index))
 
 
-def _titles(bars: Bars, plot: int) -> Iterator[ET.Element]:
-    """What stands behind each bar, for whoever points at it."""
-    wide = 100 / len(bars.slots)
-    for at, (slot, total) in enumerate(zip(bars.slots, bars.sums, strict=True)):
+def _tooltips(bars: Bars, plot: int) -> Iterator[ET.Element]:
+    """Return an invisible area over each bar, with its numbers as the tooltip."""
+    width = 100 / len(bars.slots)
+    for slot, (begin, total) in enumerate(zip(bars.slots, bars.sums, strict=True)):
         if total:
-            named = [f"{e.name}: {e.counts[at]:,}" for e in reversed(bars.series) if e.counts[at]]
+            lines = [f"{begin:%Y-%m-%d %H:%M}, {total:,} {bars.unit}"]
+            lines += [
+                f"{series.name}: {series.counts[slot]:,}"
+                for series in reversed(bars.series)
+                if series.counts[slot]
+            ]
             yield tag(
                 "rect",
-                tag("title", "\n".join([f"{slot:%Y-%m-%d %H:%M}, {total:,} {bars.unit}", *named])),
-                x=across(at * wide),
+                tag("title", "\n".join(lines)),
+                x=percentage(slot * width),
                 y=str(_TOP),
-                width=across(wide),
+                width=percentage(width),
                 height=str(plot),
                 fill_opacity="0",
             )
 
 
-def _levels(most: int, plot: int, *, shares: bool) -> Iterator[ET.Element]:
-    if shares:  # whatever stood further down would stand on colour
-        yield text("100 %", 0, _TOP - 4)
+def _value_labels(scale: int, plot: int, *, shares: bool) -> Iterator[ET.Element]:
+    if shares:  # a second label would be on a coloured area
+        yield label("100 %", 0, _TOP - 4)
         return
-    for value, y in ((most, _TOP), (most / 2, _TOP + plot / 2)):
+    for value, y in ((scale, _TOP), (scale / 2, _TOP + plot / 2)):
         if value == int(value):
-            yield text(f"{int(value):,}", 0, y - 4)
+            yield label(f"{int(value):,}", 0, y - 4)
 
 
-def _axis(span: Span, height: int) -> Iterator[ET.Element]:
-    for number, (moment, words) in enumerate(ticks(span)):
+def _axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.Element]:
+    """Return the lines of a time axis, from ``top`` to ``bottom``, and its labels at ``labels``."""
+    for index, (moment, text) in enumerate(ticks(span)):
         x = span.at(moment)
-        yield line(x, _TOP, height - _FOOT + 4, "grid")
-        kind = "minor" if number % 2 else ""
-        yield text(words, x, height - 7, kind, anchor_at(x))
-
-
-_HEAD, _LANE, _BAR, _LANES_FOOT = 26, 52, 20, 30
+        yield vertical_line(x, top, bottom, "grid")
+        yield label(text, x, labels, "minor" if index % 2 else "", anchor_at(x))
 
 
 @dataclass(frozen=True)
-class Stay:
-    """A state and how long it lasted. ``foretold``: it has not come yet.
+class Phase:
+    """The time that a lane was in a state.
 
-    ``words`` stand there instead of the state's own name.
+    Attributes:
+        state: the state, which selects the colour.
+        since: the beginning.
+        until: the end.
+        predicted: the phase is in the future.
+        text: the text to show; empty for the name of the state.
     """
 
     state: str
     since: datetime
     until: datetime
-    foretold: bool = False
-    words: str = ""
+    predicted: bool = False
+    text: str = ""
 
     @property
-    def name(self) -> str:
-        """What is written into it."""
-        return self.words or self.state.upper()
+    def label(self) -> str:
+        """The text inside the bar."""
+        return self.text or self.state.upper()
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One thing over time."""
+    """The states of one thing over time."""
 
     name: str
-    stays: tuple[Stay, ...]
+    phases: tuple[Phase, ...]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A moment that concerns every lane. ``kind`` is ``end`` or ``version``."""
+    """A time that concerns every lane. ``kind`` is ``end`` or ``version``."""
 
     at: datetime
-    words: str
+    text: str
     kind: str = "end"
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Everything that is drawn."""
+    """The content of a timeline."""
 
     span: Span
     now: datetime
@@ -219,92 +239,88 @@ class Timeline:
     marks: tuple[Mark, ...] = ()
 
 
-def timeline(name: str, title: str, what: Timeline) -> Markup:
-    """The picture: a lane below the other, now as a line through them all."""
-    bottom = _HEAD + _LANE * len(what.lanes)
-    parts = [*_lane_axis(what.span, bottom), *_ahead(what, bottom)]
-    for number, lane in enumerate(what.lanes):
-        parts += _lane(lane, what.span, _HEAD + _LANE * number)
-    parts += [*_marks(what, bottom), *_now(what, bottom)]
-    return frame(name, title, describe_lanes(what.lanes), bottom + _LANES_FOOT, parts)
+def timeline(name: str, title: str, content: Timeline) -> Markup:
+    """Return the chart. ``name`` is an id that is unique on the page."""
+    bottom = _LANES_TOP + _LANE * len(content.lanes)
+    parts = [
+        *_axis(content.span, _LANES_TOP, bottom + 4, bottom + 19),
+        *_future_area(content, bottom),
+    ]
+    for index, lane in enumerate(content.lanes):
+        parts += _lane(lane, content.span, _LANES_TOP + _LANE * index)
+    parts += [*_marks(content, bottom), *_now_line(content, bottom)]
+    return frame(name, title, describe_lanes(content.lanes), bottom + _LANES_FOOT, parts)
 
 
 def describe_lanes(lanes: Sequence[Lane]) -> str:
-    """What the lanes show, for whoever cannot see them."""
-    said = []
+    """Return the content of the lanes in words."""
+    sentences = []
     for lane in lanes:
-        stays = [f"{_said(stay)} from {stay.since:%Y-%m-%d}" for stay in lane.stays]
-        said.append(f"{lane.name}: {', '.join(stays) or 'nothing is known'}.")
-    return " ".join(said)
+        phases = [f"{_describe(phase)} from {phase.since:%Y-%m-%d}" for phase in lane.phases]
+        sentences.append(f"{lane.name}: {', '.join(phases) or 'nothing is known'}.")
+    return " ".join(sentences)
 
 
-def _said(stay: Stay) -> str:
-    name = stay.words.strip() or stay.state
-    return f"foretold {name}" if stay.foretold else name
+def _describe(phase: Phase) -> str:
+    name = phase.text.strip() or phase.state
+    return f"{name} (predicted)" if phase.predicted else name
 
 
-def _lane(lane: Lane, span: Span, at: int) -> Iterator[ET.Element]:
-    yield text(lane.name, 0, at + 15, "strong")
-    for stay in lane.stays:
-        if stay.until > span.since and stay.since < span.until:
-            yield _stay(stay, span, at + 22)
+def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
+    yield label(lane.name, 0, y + 15, "strong")
+    for phase in lane.phases:
+        if phase.until > span.since and phase.since < span.until:
+            yield _phase(phase, span, y + 22)
 
 
-def _stay(stay: Stay, span: Span, at: int) -> ET.Element:
-    """A picture within the picture, so that a word that does not fit is cut off."""
-    left, right = span.at(stay.since), span.at(stay.until)
-    kind = f"lane-{stay.state}" + (" foretold" if stay.foretold else "")
-    # A bar is drawn inside its lines; one of a moment can still be seen.
-    bar = tag("rect", x="0.5", y="0.5", width="100%", height=str(_BAR), rx="4", class_=kind)
-    title = f"{stay.name} from {stay.since:%Y-%m-%d} to {stay.until:%Y-%m-%d}"
-    inside = text(stay.name, 0, 14.5, f"in-{stay.state}")
-    inside.attrib["x"] = "7"
-    inside.attrib["font-size"] = "11"
+def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
+    """Return the bar of a phase: an SVG of its own, which cuts off a text that does not fit."""
+    left, right = span.at(phase.since), span.at(phase.until)
+    kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")
+    # Half a pixel inside, so that the border is inside too.
+    bar = tag("rect", x="0.5", y="0.5", width="100%", height=str(_PHASE), rx="4", class_=kind)
+    title = f"{phase.label} from {phase.since:%Y-%m-%d} to {phase.until:%Y-%m-%d}"
+    text = label(phase.label, 0, 14.5, f"in-{phase.state}")
+    text.attrib["x"] = "7"
+    text.attrib["font-size"] = "11"
     return tag(
         "svg",
         tag("title", title),
         bar,
-        inside,
-        x=across(left),
-        y=str(at),
-        width=across(max(right - left, 0.4)),
-        height=str(_BAR + 1),
+        text,
+        x=percentage(left),
+        y=str(y),
+        width=percentage(max(right - left, 0.4)),  # a very short phase is still visible
+        height=str(_PHASE + 1),
     )
 
 
-def _lane_axis(span: Span, bottom: int) -> Iterator[ET.Element]:
-    for number, (moment, words) in enumerate(ticks(span)):
-        x = span.at(moment)
-        yield line(x, _HEAD, bottom + 4, "grid")
-        yield text(words, x, bottom + 19, "minor" if number % 2 else "", anchor_at(x))
-
-
-def _ahead(what: Timeline, bottom: int) -> Iterator[ET.Element]:
-    if not what.span.holds(what.now):
+def _future_area(content: Timeline, bottom: int) -> Iterator[ET.Element]:
+    if not content.span.contains(content.now):
         return
-    x = what.span.at(what.now)
+    x = content.span.at(content.now)
     yield tag(
         "rect",
-        x=across(x),
-        y=str(_HEAD),
-        width=across(100 - x),
-        height=str(bottom - _HEAD),
+        x=percentage(x),
+        y=str(_LANES_TOP),
+        width=percentage(100 - x),
+        height=str(bottom - _LANES_TOP),
         class_="ahead",
     )
 
 
-def _now(what: Timeline, bottom: int) -> Iterator[ET.Element]:
-    if what.span.holds(what.now):
-        x = what.span.at(what.now)
-        yield line(x, _HEAD - 6, bottom, "now")
-        yield text("now", x, _HEAD - 10, "now", anchor_at(x))
+def _now_line(content: Timeline, bottom: int) -> Iterator[ET.Element]:
+    if content.span.contains(content.now):
+        x = content.span.at(content.now)
+        yield vertical_line(x, _LANES_TOP - 6, bottom, "now")
+        yield label("now", x, _LANES_TOP - 10, "now", anchor_at(x))
 
 
-def _marks(what: Timeline, bottom: int) -> Iterator[ET.Element]:
-    for mark in what.marks:
-        if what.span.holds(mark.at):
-            x = what.span.at(mark.at)
-            drawn = line(x, _HEAD - 6, bottom, f"mark-{mark.kind}")
-            drawn.append(tag("title", f"{mark.words}: {mark.at:%Y-%m-%d}"))
-            yield drawn
-            yield text(mark.words, x, _HEAD - 10, f"mark-{mark.kind} minor", anchor_at(x))
+def _marks(content: Timeline, bottom: int) -> Iterator[ET.Element]:
+    for mark in content.marks:
+        if content.span.contains(mark.at):
+            x = content.span.at(mark.at)
+            line = vertical_line(x, _LANES_TOP - 6, bottom, f"mark-{mark.kind}")
+            line.append(tag("title", f"{mark.text}: {mark.at:%Y-%m-%d}"))
+            yield line
+            yield label(mark.text, x, _LANES_TOP - 10, f"mark-{mark.kind} minor", anchor_at(x))

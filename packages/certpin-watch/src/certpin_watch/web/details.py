@@ -21,41 +21,43 @@ if TYPE_CHECKING:
     Shown = str | Markup
     Show = Callable[[Any, datetime], Shown]
 
-_MOST_VALUES = 20
-_LONGEST = 400  # characters of a value
-_LATEST = 253_402_300_799  # seconds: the end of year 9999
-# They are shown elsewhere on the page: the number of clients in a tile, the chains as links.
+_MAX_VALUES = 20
+_MAX_TEXT = 400  # characters of a value
+_LATEST = 253_402_300_799  # the end of the year 9999, in seconds since 1970
+# Shown elsewhere on the page: the number of clients in a tile, the chains as links.
 ELSEWHERE = frozenset({"clients", "chains"})
 
 
 def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
-    """Return the details of an alert, labelled; text that cannot be read as it is.
+    """Return the details of an alert as pairs of a label and a value.
 
-    Raises nothing, whatever the text is.
+    Args:
+        text: the details as JSON. Any other text is returned as it is: this function never raises.
+        now: the time of the page, for relative times.
     """
     try:
-        found = json.loads(text or "{}")
+        values = json.loads(text or "{}")
     except (ValueError, RecursionError):
-        found = text
-    if not isinstance(found, dict):
-        return [("Details", _short(found))]
+        values = text
+    if not isinstance(values, dict):
+        return [("Details", _plain(values))]
     return [
         (_label(name), _value(name, value, now))
-        for name, value in found.items()
+        for name, value in values.items()
         if name not in ELSEWHERE and value not in (None, "", [], {})
     ]
 
 
-def digests(text: str) -> list[tuple[str, int]]:
-    """Return the digests of the chains that clients met, each with its number of reports."""
+def chain_digests(text: str) -> list[tuple[str, int]]:
+    """Return the digests of the reported chains in the details, with their numbers of reports."""
     try:
-        found = json.loads(text or "{}")
+        values = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return []
-    pairs = found.get("chains") if isinstance(found, dict) else None
+    pairs = values.get("chains") if isinstance(values, dict) else None
     return [
         (pair[0], pair[1])
-        for pair in (pairs if isinstance(pairs, list) else [])[:_MOST_VALUES]
+        for pair in (pairs if isinstance(pairs, list) else [])[:_MAX_VALUES]
         if isinstance(pair, list)
         and len(pair) == 2
         and _is_digest(pair[0])
@@ -76,30 +78,30 @@ def _value(name: str, value: Any, now: datetime) -> Shown:
     try:
         return show(value, now)
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError):
-        return _short(value)  # an older version wrote it in another shape
+        return _plain(value)  # an older version stored it in another form
 
 
 def _text(value: Any, now: datetime) -> Shown:
-    """Text, a number, or a list of them; anything deeper as JSON."""
+    """Show text, a number, or a list of these; nested values as JSON."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(str(_text(each, now)) for each in value[:_MOST_VALUES])
-    return _short(value)
+        return ", ".join(str(_text(item, now)) for item in value[:_MAX_VALUES])
+    return _plain(value)
 
 
-def _short(value: object) -> str:
+def _plain(value: object) -> str:
     plain = value if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
-    return str(plain)[:_LONGEST]
+    return str(plain)[:_MAX_TEXT]
 
 
-def _moment(value: Any, now: datetime) -> Shown:
+def _time(value: Any, now: datetime) -> Shown:
     if not 0 <= value <= _LATEST:
-        raise ValueError("no moment")
+        raise ValueError("not a time")
     return time(datetime.fromtimestamp(value, UTC), now, exact=True)
 
 
-def _counted(noun: str) -> Show:
+def _count(noun: str) -> Show:
     def show(value: Any, _: datetime) -> Shown:
         return number(int(value), noun)
 
@@ -107,30 +109,30 @@ def _counted(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """What most reports say, each with its number; a plain list without numbers."""
-    if not all(isinstance(each, list) for each in value):
+    """Show the most frequent values with their numbers of reports, or a list without numbers."""
+    if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
     return ", ".join(
-        f"{str(said)[:80]} ({number(int(count), 'report')})" for said, count in value[:_MOST_VALUES]
+        f"{str(text)[:80]} ({number(int(count), 'report')})" for text, count in value[:_MAX_VALUES]
     )
 
 
 def _certificates(value: Any, now: datetime) -> Shown:
-    """A certificate, or a chain: the subject of each, and the pin of its key; or a bare pin."""
+    """Show the subjects of one or several certificates with their pins, or only a pin."""
     if isinstance(value, str):
-        return Markup("<code>{}</code>").format(_short(value))
-    some = [value] if isinstance(value, dict) else value[:_MOST_VALUES]
+        return Markup("<code>{}</code>").format(_plain(value))
+    certificates = [value] if isinstance(value, dict) else value[:_MAX_VALUES]
     return Markup("<br>").join(
-        Markup("{} <code>{}</code>").format(clean(_short(each["subject"])), _short(each["pin"]))
-        for each in some
+        Markup("{} <code>{}</code>").format(clean(_plain(item["subject"])), _plain(item["pin"]))
+        for item in certificates
     )
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """The pins that each location sees."""
+    """Show the pins that each location sees."""
     return Markup("<br>").join(
-        Markup("{}: <code>{}</code>").format(clean(_short(name)), _text(pins, now))
-        for name, pins in list(value.items())[:_MOST_VALUES]
+        Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))
+        for name, pins in list(value.items())[:_MAX_VALUES]
     )
 
 
@@ -143,51 +145,51 @@ def _days(value: Any, _: datetime) -> Shown:
 
 
 KNOWN: dict[str, tuple[str, Show]] = {
-    "a_day": ("Reports in a day", _counted("report")),
+    "a_day": ("Reports in a day", _count("report")),
     "address": ("Address", _text),
     "advice": ("Advice", _text),
     "after": ("Now", _certificates),
     "app": ("App", _text),
     "app_versions": ("App versions", _pairs),
-    "asked": ("Asked last", _moment),
+    "asked": ("Last request", _time),
     "authority": ("An authority issued it for this host", _text),
     "before": ("Before", _certificates),
     "certificate": ("Certificate", _certificates),
     "chain": ("Chain", _certificates),
     "code": ("OpenSSL's error number", _text),
     "expected": ("At the rate of the last day", _days),
-    "expires": ("Expires", _moment),
+    "expires": ("Expires", _time),
     "fix": ("Advice", _text),
     "free": ("Free on the disk", _percent),
-    "heard": ("Answered last", _moment),
-    "hour": ("In the last hour", _counted("report")),
-    "hours": ("Without a report for", _counted("hour")),
+    "heard": ("Last answer", _time),
+    "hour": ("In the last hour", _count("report")),
+    "hours": ("Without a report for", _count("hour")),
     "issuer": ("Issuer", _text),
     "keys": ("Keys, by location", _keys),
     "left_out": ("Left out", _text),
-    "let_through": ("Let through", _counted("report")),
+    "let_through": ("Let through", _count("report")),
     "log": ("Log", _text),
-    "longest": ("Longest such time in the week before", _counted("hour")),
-    "messages": ("Waiting", _counted("message")),
+    "longest": ("Longest time without a report in the week before", _count("hour")),
+    "messages": ("Waiting", _count("message")),
     "names": ("Names", _text),
     "networks": ("Networks", _pairs),
     "next": ("What to do", _text),
-    "not_after": ("Expires", _moment),
-    "not_before": ("Valid from", _moment),
+    "not_after": ("Expires", _time),
+    "not_before": ("Valid from", _time),
     "pin": ("Pin", _certificates),
     "places": ("Seen from", _text),
     "problem": ("Problem", _text),
-    "recognised": ("Repeats are recognised for", _days),
-    "refused_by_platform": ("Refused by the client's own platform", _counted("report")),
+    "recognised": ("Repeated reports are recognised for", _days),
+    "refused_by_platform": ("Refused by the client's own platform", _count("report")),
     "refused_from": ("Refused from", _text),
-    "reports": ("In the last day", _counted("report")),
+    "reports": ("In the last day", _count("report")),
     "role": ("Signature of", _text),
     "service": ("Service", _text),
-    "since": ("Since", _moment),
-    "told_from": ("Reported from", _counted("network")),
-    "usual": ("Usual in an hour", _counted("report")),
+    "since": ("Since", _time),
+    "told_from": ("Reported from", _count("network")),
+    "usual": ("Usual number in an hour", _count("report")),
     "vantage": ("Location", _text),
     "version": ("Pin-set version", _text),
     "versions": ("Pin-set versions", _text),
-    "what": ("What", _text),
+    "what": ("Concerns", _text),
 }

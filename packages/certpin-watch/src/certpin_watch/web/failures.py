@@ -8,24 +8,21 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import or_, select
 
 from certpin.lab.report.flaws import ChainContext
 from certpin.reports.model import UNVERIFIED
 from certpin.support.text import clean
 from certpin_watch.html.words import reason
 from certpin_watch.store.queries import chains, failures, report_counts
-from certpin_watch.store.queries import hosts as facts
 from certpin_watch.store.queries.chain_check import public_roots
-from certpin_watch.store.queries.chains import describe_issuer
 from certpin_watch.store.queries.failures import breakdown, breakdown_and_chains
-from certpin_watch.store.queries.hosts import expected_path
+from certpin_watch.store.queries.hosts import expected_path, policies_of
 from certpin_watch.store.queries.reports import samples
-from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.queries.sightings import locations_of_chain
 from certpin_watch.web import unknowns
-from certpin_watch.web.charts import COLOURS, Bars, Series, colour, stacked
-from certpin_watch.web.pictures import chain as picture
-from certpin_watch.web.request import Missing
+from certpin_watch.web.charts import COLOURS, Bars, BarSeries, colour, stacked_bars
+from certpin_watch.web.pictures import chain_picture
+from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,61 +36,16 @@ if TYPE_CHECKING:
     from certpin_watch.store.queries.chains import ChainIssuer, Issued
     from certpin_watch.store.queries.failures import ChainCount
     from certpin_watch.store.queries.reports import Sample
-    from certpin_watch.web.request import Asked
+    from certpin_watch.web.request import PageRequest
 
-
-_MOST_BARS = 60  # that can be told apart on a telephone
-
-
-@dataclass(frozen=True)
-class DrawnSeries:
-    """A picture, its legend, and the numbers behind it."""
-
-    picture: Markup
-    bars: Bars
-    bucket: timedelta
-    total: int
-
-    @property
-    def legend(self) -> list[tuple[str, str, int]]:
-        """Colour, name and total of each series, from the top of the stack down."""
-        pairs = enumerate(self.bars.series)
-        return [(colour(at), each.name, each.total) for at, each in reversed(list(pairs))]
-
-
-def draw_series(name: str, title: str, found: failures.Series, until: datetime) -> DrawnSeries:
-    """The bars of a series, of several buckets each where there are too many."""
-    together = -(-len(found.begins) // _MOST_BARS) if found.begins else 1
-    size = timedelta(hours=1) if found.bucket == "hour" else timedelta(days=1)
-    together = next((each for each in (1, 2, 3, 4, 6, 7, 12, 24, 28) if each >= together), together)
-    slots = found.begins[::together] or (until - size,)
-    lines = [(_named(found, line), line.counts) for line in found.lines]
-    shown = [Series(each, _summed(counts, together)) for each, counts in _few(lines)]
-    bars = Bars(slots, max(until, slots[-1] + together * size), tuple(shown), "reports")
-    return DrawnSeries(stacked(name, title, bars), bars, together * size, found.total)
-
-
-def _few(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """As many as there are colours; the rest is one."""
-    if len(lines) <= COLOURS:
-        return lines
-    rest = [counts for _, counts in lines[COLOURS - 1 :]]
-    return [*lines[: COLOURS - 1], ("all others", tuple(map(sum, zip(*rest, strict=True))))]
-
-
-def _summed(counts: tuple[int, ...], together: int) -> tuple[int, ...]:
-    return tuple(sum(counts[at : at + together]) for at in range(0, len(counts), together))
-
-
-def _named(found: failures.Series, line: failures.Line) -> str:
-    if line.rest:
-        return "all others"
-    if found.by == "served":
-        return f"chain {line.value[:12]}" if line.value else "no chain reported"
-    if found.by == "version":
-        return f"version {line.value}" if line.value != "0" else "version not told"
-    return (reason(line.value) if found.by == "reason" else line.value) or "not told"
-
+_MAX_BARS = 60  # more can't be told apart on a phone
+_MAX_REPORT = (
+    20_000  # characters of one report on a page; the default limit of stored ones is lower
+)
+_MAX_REPORTS = 5  # reports on the page of a chain; the API returns all of them
+_BY_HOUR = timedelta(days=7)  # longer ranges are counted by day
+_MAX_CHAIN_RANGE = timedelta(days=14)  # chains are counted for at most this time
+_CHAIN_RANGE = timedelta(days=90)  # on the page of one chain
 
 RANGES = {
     "24h": ("24 hours", timedelta(days=1)),
@@ -111,210 +63,239 @@ DIMENSIONS: dict[report_counts.By, str] = {
     "host": "Host",
     "app": "App",
     "pin_set": "Pin set",
-    "decision": "What was done",
+    "decision": "Decision",
 }
 _FILTERS = ("host", "app", "app_version", "platform", "network", "pin_set", "reason")
-_BY_HOUR = timedelta(days=7)
-_CHAINS_OF = timedelta(days=14)  # the longest time for which chains are counted
+_CHAIN_DIMENSIONS = ("network", "app_version", "platform", "version", "reason", "host")
+_POSITIONS = ("Server certificate", "Issuer", "Its issuer", "Further up")
 
 
-def failures_page(asked: Asked) -> Response:
-    """The page."""
-    by = next(each for each in DIMENSIONS if each == asked.choice("by", tuple(DIMENSIONS)))
-    key = asked.choice("range", tuple(RANGES))
-    words, length = RANGES[key]
-    within = _range(asked.now, length)
-    lately = _range(asked.now, min(length, _CHAINS_OF))
-    only = only_of(asked)
-    with asked.connection() as connection:
-        found = _series(connection, within, by, only)
-        split, met = breakdown_and_chains(connection, lately, tuple(DIMENSIONS), only, limit=12)
-        known = describe_chains(connection, asked, met)
-    return asked.page(
+def failures_page(page: PageRequest) -> Response:
+    """Show reported failures over time, by one dimension, and the chains in the reports."""
+    by = next(name for name in DIMENSIONS if name == page.choice("by", tuple(DIMENSIONS)))
+    key = page.choice("range", tuple(RANGES))
+    range_text, length = RANGES[key]
+    within = _range(page.now, length)
+    recent = _range(page.now, min(length, _MAX_CHAIN_RANGE))
+    filters = {name: page.text(name) for name in _FILTERS if page.text(name)}
+    only = _report_filter(filters)
+    bucket: report_counts.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
+    with page.connection() as connection:
+        series = failures.series(connection, within, by=by, bucket=bucket, only=only, lines=6)
+        counts, chain_counts = breakdown_and_chains(
+            connection, recent, tuple(DIMENSIONS), only, limit=12
+        )
+        described = describe_chains(connection, page, chain_counts)
+    title = f"Failures by {DIMENSIONS[by].lower()}"
+    return page.render(
         "failures.html",
         by=by,
         key=key,
-        words=words,
-        chains_words="14 days" if length > _CHAINS_OF else words,
-        ranges={name: each[0] for name, each in RANGES.items()},
+        range_text=range_text,
+        chains_text="14 days" if length > _MAX_CHAIN_RANGE else range_text,
+        ranges={name: text for name, (text, _) in RANGES.items()},
         dimensions=DIMENSIONS,
-        drawn=draw_series("over-time", f"Failures by {DIMENSIONS[by].lower()}", found, asked.now),
-        split={name: counts for name, counts in split.items() if name != by},
-        chains=known,
-        unknowns=list(unknowns.of_a_time(found)),
-        filters={name: asked.text(name) for name in _FILTERS if asked.text(name)},
+        chart=draw_series("over-time", title, series, page.now),
+        counts={name: pairs for name, pairs in counts.items() if name != by},
+        chains=described,
+        unknowns=list(unknowns.of_reports(series)),
+        filters=filters,
     )
 
 
-def only_of(asked: Asked) -> report_counts.ReportFilter | None:
-    """What the query asks for."""
-    found = {name: asked.text(name) for name in _FILTERS if asked.text(name)}
-    found = {name: "" if value == "-" else value for name, value in found.items()}
-    return msgspec.convert(found, report_counts.ReportFilter) if found else None
+def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
+    """Return the filter of the query. ``-`` stands for reports without that value."""
+    values = {name: "" if value == "-" else value for name, value in filters.items()}
+    return msgspec.convert(values, report_counts.ReportFilter) if values else None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """A long one begins with a day: whole days are there as sums."""
+    """Return the range until now. A long one starts at midnight, since sums of days are stored."""
     since = now - length
     if length > _BY_HOUR:
         since = since.replace(hour=0, minute=0, second=0, microsecond=0)
     return report_counts.Range(since, now)
 
 
-def _series(
-    connection: Connection,
-    within: report_counts.Range,
-    by: report_counts.By,
-    only: report_counts.ReportFilter | None,
-) -> failures.Series:
-    bucket: report_counts.Bucket = "hour" if within.until - within.since <= _BY_HOUR else "day"
-    return failures.series(connection, within, by=by, bucket=bucket, only=only, lines=6)
+@dataclass(frozen=True)
+class SeriesChart:
+    """A chart of reports over time, with its numbers. ``bucket`` is the duration of a bar."""
+
+    picture: Markup
+    bars: Bars
+    bucket: timedelta
+    total: int
+
+    @property
+    def legend(self) -> list[tuple[str, str, int]]:
+        """Colour, name and total of each series, the highest in the stack first."""
+        series = list(enumerate(self.bars.series))
+        return [(colour(index), line.name, line.total) for index, line in reversed(series)]
 
 
-_LATELY = timedelta(days=90)
-_SAMPLES = 5  # that are shown; the API has all of them
-_PLACES = ("The server's certificate", "Authority", "Authority above", "Further up")
-_SPLIT = ("network", "app_version", "platform", "version", "reason", "host")
+def draw_series(name: str, title: str, series: failures.Series, until: datetime) -> SeriesChart:
+    """Draw reports over time. If there are too many buckets, a bar combines several.
+
+    Args:
+        name: an id that is unique on the page.
+        title: the title of the chart.
+        series: the counts.
+        until: the end of the last bucket.
+    """
+    size = timedelta(hours=1) if series.bucket == "hour" else timedelta(days=1)
+    needed = -(-len(series.begins) // _MAX_BARS) if series.begins else 1
+    combined = next((count for count in (1, 2, 3, 4, 6, 7, 12, 24, 28) if count >= needed), needed)
+    slots = series.begins[::combined] or (until - size,)
+    lines = _limit_lines([(_line_name(series, line), line.counts) for line in series.lines])
+    shown = tuple(BarSeries(line, _combine(counts, combined)) for line, counts in lines)
+    bars = Bars(slots, max(until, slots[-1] + combined * size), shown, "reports")
+    return SeriesChart(stacked_bars(name, title, bars), bars, combined * size, series.total)
+
+
+def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
+    """Combine the lines for which there is no colour."""
+    if len(lines) <= COLOURS:
+        return lines
+    rest = [counts for _, counts in lines[COLOURS - 1 :]]
+    return [*lines[: COLOURS - 1], ("all others", tuple(map(sum, zip(*rest, strict=True))))]
+
+
+def _combine(counts: tuple[int, ...], size: int) -> tuple[int, ...]:
+    return tuple(sum(counts[at : at + size]) for at in range(0, len(counts), size))
+
+
+def _line_name(series: failures.Series, line: failures.Line) -> str:
+    if line.rest:
+        return "all others"
+    if series.by == "served":
+        return f"chain {line.value[:12]}" if line.value else "no chain reported"
+    if series.by == "version":
+        return f"version {line.value}" if line.value != "0" else "version not reported"
+    return (reason(line.value) if series.by == "reason" else line.value) or "not reported"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The same place of two chains: what clients met, and what was expected."""
+    """Certificates at the same position of the reported and of the expected chain."""
 
-    place: str
-    met: Issued | None
+    position: str
+    reported: Issued | None
     expected: Issued | None
 
     def differs(self, name: str) -> bool:
-        """Whether one field is not the same."""
-        if self.met is None or self.expected is None:
+        """Return True if both exist and a field differs."""
+        if self.reported is None or self.expected is None:
             return False
-        return bool(getattr(self.met, name) != getattr(self.expected, name))
+        return bool(getattr(self.reported, name) != getattr(self.expected, name))
 
 
-def met(asked: Asked) -> Response:
-    """The page."""
-    digest = _digest(asked)
-    within = report_counts.Range(asked.now - _LATELY, asked.now)
-    with asked.connection() as connection:
+def chain_page(page: PageRequest) -> Response:
+    """Show a chain that clients reported, beside the one that is expected at the same host."""
+    digest = _digest(page)
+    within = report_counts.Range(page.now - _CHAIN_RANGE, page.now)
+    only = report_counts.ReportFilter(served=digest.hex())
+    with page.connection() as connection:
         ders = chains.load_der(connection, digest)
         if ders is None:
-            raise Missing(f"a chain {digest.hex()}")
-        counts = failures.top_chains(
-            connection, within, only=report_counts.ReportFilter(served=digest.hex())
-        )
-        host = _host(asked, [each.host for each in counts])
-        since = min((each.first_at for each in counts if each.host == host), default=asked.now)
-        verdict = asked.judge.verdict(host, ders, since) if host else "unknown"
-        expected = expected_of(connection, asked, host) if host else ()
-        anchors = anchors_of(asked, host)
-        only = report_counts.ReportFilter(served=digest.hex())
-        newest = samples(connection, within, only=only, limit=_SAMPLES)
-        split = breakdown(connection, within, _SPLIT, only)
-        seen = _vantages(connection, digest, host)
-    total = sum(each.count for each in counts)
-    unverified = sum(count for reason, count in split["reason"] if reason in UNVERIFIED)
-    return asked.page(
+            raise NotFoundError(f"a chain {digest.hex()}")
+        counts = failures.top_chains(connection, within, only=only)
+        host = _host(page, [count.host for count in counts])
+        since = min((count.first_at for count in counts if count.host == host), default=page.now)
+        verdict = page.judge.verdict(host, ders, since) if host else "unknown"
+        expected = expected_path(connection, page.snapshot, page.now, host) if host else ()
+        newest = samples(connection, within, only=only, limit=_MAX_REPORTS)
+        by_dimension = breakdown(connection, within, _CHAIN_DIMENSIONS, only)
+        locations = locations_of_chain(connection, host, digest)
+    anchors = _anchors(page, host)
+    expected_picture = None
+    if expected:
+        context = _context(page, host, (*anchors, *expected[-1:]))
+        expected_picture = chain_picture("expected", expected[:-1] or expected, context)
+    return page.render(
         "chain.html",
         digest=digest.hex(),
         host=host,
         counts=counts,
-        total=total,
+        total=sum(count.count for count in counts),
         verdict=verdict,
-        unverified=unverified,
-        origin=describe_issuer(ders, expected, anchors, verdict),
+        unverified=sum(count for name, count in by_dimension["reason"] if name in UNVERIFIED),
+        issuer=chains.describe_issuer(ders, expected, anchors, verdict),
         pairs=_pairs(ders, expected),
-        met_picture=picture("met", ders, _scene(asked, host, (*anchors, *public_roots()))),
-        expected_picture=picture(
-            "expected", expected[:-1] or expected, _scene(asked, host, (*anchors, *expected[-1:]))
-        )
-        if expected
-        else None,
-        split=split,
-        seen=seen,
-        samples=[sent(each) for each in newest.items],
+        picture=chain_picture("met", ders, _context(page, host, (*anchors, *public_roots()))),
+        expected_picture=expected_picture,
+        by_dimension=by_dimension,
+        locations=locations,
+        reports=[_report(sample) for sample in newest.items],
         certificates=[chains.describe_certificate(der) for der in ders],
     )
 
 
-def expected_of(connection: Connection, asked: Asked, host: str) -> tuple[bytes, ...]:
-    """The path that is expected of a host; nothing where no vantage verified one."""
-    return expected_path(connection, asked.snapshot, asked.now, host)
-
-
 def describe_chains(
-    connection: Connection, asked: Asked, counts: Iterable[ChainCount]
+    connection: Connection, page: PageRequest, counts: Iterable[ChainCount]
 ) -> list[tuple[ChainCount, ChainIssuer]]:
-    """Return each chain that clients met at a host with its verdict and its description."""
-    found = []
-    for each in failures.with_verdicts(connection, asked.judge, counts):
-        ders = chains.load_der(connection, bytes.fromhex(each.served)) if each.served else ()
-        expected = expected_of(connection, asked, each.host)
-        anchors = anchors_of(asked, each.host)
-        found.append((each, describe_issuer(ders or (), expected, anchors, each.verdict)))
-    return found
+    """Return each reported chain with its verdict and a description of its issuer."""
+    described = []
+    for count in failures.with_verdicts(connection, page.judge, counts):
+        ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else ()
+        expected = expected_path(connection, page.snapshot, page.now, count.host)
+        anchors = _anchors(page, count.host)
+        issuer = chains.describe_issuer(ders or (), expected, anchors, count.verdict)
+        described.append((count, issuer))
+    return described
 
 
-def anchors_of(asked: Asked, host: str) -> tuple[bytes, ...]:
-    """The roots that the pin files name for a host."""
-    policies = facts.policies_of(asked.snapshot, host)
+def _anchors(page: PageRequest, host: str) -> tuple[bytes, ...]:
+    """Return the trust anchors that the pin files name for a host."""
+    policies = policies_of(page.snapshot, host)
     return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
 
 
-def _digest(asked: Asked) -> bytes:
-    text = asked.request.path_params["digest"]
+def _digest(page: PageRequest) -> bytes:
     try:
-        digest = bytes.fromhex(text)
+        digest = bytes.fromhex(page.request.path_params["digest"])
     except ValueError:
         digest = b""
     if len(digest) != 32:
-        raise Missing("a chain of this name")
+        raise NotFoundError("a chain with this name")
     return digest
 
 
-def _host(asked: Asked, names: list[str]) -> str:
-    """Return the host of the query if it is a known one; else the one with the most reports."""
-    wanted = asked.text("host")
-    if wanted in names or facts.policies_of(asked.snapshot, wanted):
-        return wanted
+def _host(page: PageRequest, names: list[str]) -> str:
+    """Return the host of the query if it is known, else the one with the most reports."""
+    host = page.text("host")
+    if host in names or policies_of(page.snapshot, host):
+        return host
     return names[0] if names else ""
 
 
-def _scene(asked: Asked, host: str, trusted: tuple[bytes, ...]) -> ChainContext:
+def _context(page: PageRequest, host: str, trusted: tuple[bytes, ...]) -> ChainContext:
     pins: tuple[HostPin, ...] = tuple(
         entry
-        for _, policy in facts.policies_of(asked.snapshot, host)
+        for _, policy in policies_of(page.snapshot, host)
         for entry in policy.pins
         if entry.live
     )
-    return ChainContext(host, trusted, pins, asked.now)
+    return ChainContext(host, trusted, pins, page.now)
 
 
 def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
-    both = zip_longest(
-        map(chains.describe_certificate, ders), map(chains.describe_certificate, expected)
-    )
-    return [Pair(_PLACES[min(number, len(_PLACES) - 1)], *each) for number, each in enumerate(both)]
-
-
-def _vantages(connection: Connection, digest: bytes, host: str) -> list[str]:
-    """Return the locations that saw this chain at this host.
-
-    Seen at another host it says nothing about this one, where it may be an attack.
-    """
-    table = SIGHTINGS.c
-    statement = select(table.vantage).where(
-        table.host == host, or_(table.served == digest, table.verified == digest)
-    )
-    return sorted(connection.execute(statement.distinct().limit(20)).scalars())
-
-
-_MOST = 20_000  # characters that are shown: more than the longest that is kept by default
+    reported = map(chains.describe_certificate, ders)
+    both = zip_longest(reported, map(chains.describe_certificate, expected))
+    last = len(_POSITIONS) - 1
+    return [Pair(_POSITIONS[min(index, last)], *pair) for index, pair in enumerate(both)]
 
 
 @dataclass(frozen=True)
-class Sent:
-    """One report: when it came, from which network (cut), what it is about, and its text."""
+class ReceivedReport:
+    """A report as a client sent it. Clients may send any text; templates escape it.
+
+    Attributes:
+        at: when it was received.
+        source: the network that it came from.
+        host: the host that it is about.
+        text: its body, with JSON laid out, cut to 20,000 characters.
+        left_out: how many characters were cut.
+    """
 
     at: datetime
     source: str
@@ -323,16 +304,16 @@ class Sent:
     left_out: int = 0
 
 
-def sent(sample: Sample) -> Sent:
-    """A sample as the page has it."""
-    # Cleaned before it is cut: an invisible character takes up to ten that are seen.
-    text = clean(_laid_out(sample.body))
+def _report(sample: Sample) -> ReceivedReport:
+    # Clean before cutting: an invisible character becomes up to ten visible ones.
+    text = clean(_lay_out(sample.body))
     host = sample.group.host if sample.group else ""
-    return Sent(sample.received_at, sample.source, host, text[:_MOST], max(0, len(text) - _MOST))
+    left_out = max(0, len(text) - _MAX_REPORT)
+    return ReceivedReport(sample.received_at, sample.source, host, text[:_MAX_REPORT], left_out)
 
 
-def _laid_out(body: str) -> str:
-    """JSON on lines of its own; whatever else it is, as it stands there."""
+def _lay_out(body: str) -> str:
+    """Format JSON over several lines; return any other text unchanged."""
     try:
         return msgspec.json.format(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.report.flaws import ChainContext
 from certpin_watch.html.words import number
-from certpin_watch.store.queries import alerts, failures, hosts, report_counts, sightings
-from certpin_watch.store.queries import chains as kept
-from certpin_watch.store.queries import hosts as facts
+from certpin_watch.store.queries import failures, hosts, report_counts, sightings
 from certpin_watch.store.queries.alerts import open_alerts, open_counts
+from certpin_watch.store.queries.chains import describe_certificate, load_der
 from certpin_watch.store.queries.hosts import reports_by_hour
 from certpin_watch.web import pin_sets, unknowns
 from certpin_watch.web.charts import sparkline
 from certpin_watch.web.failures import describe_chains, draw_series
-from certpin_watch.web.pictures import chain as picture
-from certpin_watch.web.request import Missing
+from certpin_watch.web.pictures import chain_picture
+from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,12 +30,38 @@ if TYPE_CHECKING:
     from certpin_watch.store.queries.chains import Issued
     from certpin_watch.store.queries.hosts import Host, Status
     from certpin_watch.store.queries.sightings import Vantage
-    from certpin_watch.web.request import Asked
+    from certpin_watch.web.request import PageRequest
 
-
-ROWS = 100  # of a page
-_URGENT = 3  # alerts that stand here, too
+ROWS = 100  # hosts on a page
+_MAX_ALERTS = 3  # open alerts on the fleet page
 _NEVER = float("inf")
+_WEEK = timedelta(days=7)
+
+# The problems in a host's status, as sentences.
+PROBLEMS = {
+    "unreachable": "A location cannot reach it",
+    "unverified": "A location is served a chain that does not verify",
+    "compromised-key": "A location is served a key that is marked compromised",
+    "mismatch": "A location is served a key that is not pinned",
+    "pins-ended": "The pins have expired",
+    "refused": "Clients that hold an older version refuse the served chain",
+    "vantages-disagree": "Locations are served different chains",
+    "not-seen-lately": "A location has no recent result, or there is no result at all",
+    "certificate-ends": "A certificate expires soon",
+    "pins-end": "The pins expire soon",
+}
+
+# The differences between two consecutive observations.
+_CHANGES = {
+    "key": "another key",
+    "issuer": "another issuer",
+    "served": "another certificate",
+    "verified": "another path",
+    "outcome": "another outcome",
+    "address": "another address",
+    "tls": "another version of TLS",
+    "problem": "another problem",
+}
 
 _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
     "status": lambda host: (_urgency(host), -host.alerts, -host.failures, host.name),
@@ -50,215 +75,196 @@ _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A host of the table, with its picture."""
+    """A row of the table of hosts. ``healthy`` is the number of locations without a problem."""
 
     host: Host
-    spark: Markup | None
-    vantages: int  # from how many it is seen as it should be, now
+    sparkline: Markup | None
+    healthy: int
 
 
-def fleet(asked: Asked) -> Response:
-    """The page."""
-    settings = asked.watch.settings.alerts
-    with asked.connection() as connection:
-        names = hosts.names(connection, asked.snapshot)
-        every = hosts.describe_hosts(connection, asked.snapshot, asked.now, names, asked.limits)
-        fresh = asked.freshness(connection)
-        order = asked.choice("sort", tuple(_ORDERS))
-        chosen = sorted(_chosen(asked, every), key=_ORDERS[order])
+def fleet_page(page: PageRequest) -> Response:
+    """Show every monitored host, the worst status first, and gaps in the data."""
+    settings = page.watch.settings.alerts
+    with page.connection() as connection:
+        names = hosts.names(connection, page.snapshot)
+        fleet = hosts.describe_hosts(connection, page.snapshot, page.now, names, page.limits)
+        fresh = page.freshness(connection)
+        order = page.choice("sort", tuple(_ORDERS))
+        chosen = sorted(_filter(page, fleet), key=_ORDERS[order])
         pages = max(1, -(-len(chosen) // ROWS))
-        at = min(asked.number("page"), pages)
+        at = min(page.number("page"), pages)
         shown = chosen[(at - 1) * ROWS : at * ROWS]
-        opened, urgent = open_counts(connection), open_alerts(connection, settings, limit=_URGENT)
-        failing = reports_by_hour(
-            connection, [each.name for each in shown if each.failures], asked.now
+        counts, urgent = (
+            open_counts(connection),
+            open_alerts(connection, settings, limit=_MAX_ALERTS),
         )
-    return asked.page(
+        by_hour = reports_by_hour(
+            connection, [host.name for host in shown if host.failures], page.now
+        )
+    rows = [Row(host, _sparkline(host, by_hour[host.name]), healthy(page, host)) for host in shown]
+    return page.render(
         "fleet.html",
-        counts=hosts.count_by_status(every),
-        verdict=verdict(every),
-        total=len(every),
-        found=len(chosen),
-        failures=sum(each.failures for each in every),
-        alerts=sum(opened.values()),
-        worst=_worst(every),
+        counts=hosts.count_by_status(fleet),
+        verdict=verdict(fleet),
+        total=len(fleet),
+        matching=len(chosen),
+        failures=sum(host.failures for host in fleet),
+        alerts=sum(counts.values()),
+        worst=_worst(fleet),
         urgent=urgent,
-        rows=[Row(each, _spark(each, failing[each.name]), right(asked, each)) for each in shown],
+        rows=rows,
         order=order,
         at=at,
         pages=pages,
-        sets=[each.pins.name for each in asked.snapshot.sets],
-        asked={name: asked.text(name) for name in ("q", "status", "set")},
-        unknowns=unknowns.of_the_watch(fresh, asked.now, asked.health),
+        sets=[watched.pins.name for watched in page.snapshot.sets],
+        query={name: page.text(name) for name in ("q", "status", "set")},
+        unknowns=unknowns.of_service(fresh, page.now, page.health),
     )
 
 
-def verdict(every: Sequence[Host]) -> tuple[Status | None, str]:
-    """How the fleet stands, in one sentence."""
-    counts = hosts.count_by_status(every)
-    if not every:
-        return None, "No host is watched yet"
+def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
+    """Return the worst status of all hosts, and a sentence about it."""
+    counts = hosts.count_by_status(fleet)
+    if not fleet:
+        return None, "No host is monitored yet"
     if counts["broken"]:
-        is_are = "is" if counts["broken"] == 1 else "are"
-        return "broken", f"{number(counts['broken'], 'host')} {is_are} broken"
+        verb = "is" if counts["broken"] == 1 else "are"
+        return "broken", f"{number(counts['broken'], 'host')} {verb} broken"
     if counts["unknown"]:
-        return "unknown", f"{number(counts['unknown'], 'host')} cannot be judged"
+        return "unknown", f"The status of {number(counts['unknown'], 'host')} is unknown"
     if counts["expiring"]:
-        return "expiring", f"Something ends soon at {number(counts['expiring'], 'host')}"
-    if some := sum(host.alerts for host in every):
-        return "expiring", f"Every vantage sees what it should, but {number(some, 'alert')} open"
-    return "holds", f"All {number(len(every), 'host')} hold" if len(every) > 1 else "It holds"
+        return "expiring", f"Something expires soon at {number(counts['expiring'], 'host')}"
+    if count := sum(host.alerts for host in fleet):
+        verb = "is" if count == 1 else "are"
+        return "expiring", f"No location sees a problem, but {number(count, 'alert')} {verb} open"
+    return "holds", f"All {number(len(fleet), 'host')} are OK" if len(
+        fleet
+    ) > 1 else "The host is OK"
 
 
-def right(asked: Asked, host: Host) -> int:
-    """From how many vantages a host is seen as it should be; what is old counts as not seen."""
-    stale = asked.now - asked.limits.stale
-    return sum(not each.problem_word and each.last_at >= stale for each in host.vantages)
+def healthy(page: PageRequest, host: Host) -> int:
+    """Return the number of locations that see no problem, without locations with old results."""
+    stale = page.now - page.limits.stale
+    return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
 
-def _worst(every: Sequence[Host]) -> list[str]:
-    """The hosts that the verdict speaks of."""
-    status, _ = verdict(every)
-    named = () if status == "holds" else every
-    return sorted(host.name for host in named if host.status == status)
+def _worst(fleet: Sequence[Host]) -> list[str]:
+    """Return the hosts that the verdict is about."""
+    status, _ = verdict(fleet)
+    return sorted(host.name for host in fleet if status != "holds" and host.status == status)
 
 
-def _chosen(asked: Asked, every: Sequence[Host]) -> list[Host]:
-    part, status, name = (asked.text(key) for key in ("q", "status", "set"))
+def _filter(page: PageRequest, fleet: Sequence[Host]) -> list[Host]:
+    part, status, name = (page.text(key) for key in ("q", "status", "set"))
     return [
         host
-        for host in every
+        for host in fleet
         if part.lower() in host.name
         and status in {"", host.status}
         and (not name or any(policy.pin_set == name for policy in host.policies))
     ]
 
 
-def _spark(host: Host, counts: tuple[int, ...]) -> Markup | None:
+def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
     if not host.failures:
         return None
-    most = max(counts)
-    return sparkline(counts, f"By the hour of the last day, at most {number(most, 'report')}")
+    return sparkline(counts, f"By hour of the last day, at most {number(max(counts), 'report')}")
 
 
 def _urgency(host: Host) -> int:
-    """What an alert is about comes right after what is broken: clients see more than vantages."""
-    at = hosts.WORST_FIRST.index(host.status)
-    return 2 * at if at == 0 or not host.alerts else 1
+    """Return the order by status. Hosts with alerts follow broken ones: clients may see more."""
+    position = hosts.WORST_FIRST.index(host.status)
+    return 2 * position if position == 0 or not host.alerts else 1
 
 
 def _days(days: float | None) -> float:
     return _NEVER if days is None else days
 
 
-_WEEK = timedelta(days=7)
-
-# What stands in `problems`, for people.
-PROBLEMS = {
-    "unreachable": "A vantage cannot reach it",
-    "unverified": "A vantage is shown a chain that does not verify",
-    "compromised-key": "A vantage is shown a key that is marked compromised",
-    "mismatch": "A vantage is shown a key that is not pinned",
-    "pins-ended": "The pins are past their date",
-    "refused": "Clients that hold an older version refuse what is served",
-    "vantages-disagree": "Vantages are shown different chains",
-    "not-seen-lately": "A vantage has not looked lately, or none ever has",
-    "certificate-ends": "A certificate ends soon",
-    "pins-end": "The pins end soon",
-}
-
-
-# What may change from one sighting to the next.
-_CHANGES = {
-    "key": "another key",
-    "issuer": "another issuer",
-    "served": "another certificate",
-    "verified": "another path",
-    "outcome": "another outcome",
-    "address": "another address",
-    "tls": "another version of TLS",
-    "problem": "another problem",
-}
-
-
 @dataclass(frozen=True)
 class Served:
-    """A chain that vantages are shown, and how it is drawn. ``places`` are its certificates."""
+    """A chain that locations are served, and each of its certificates with the role of its pin."""
 
     vantages: tuple[Vantage, ...]
-    drawing: Markup
-    places: tuple[tuple[Issued, str], ...]
+    picture: Markup
+    certificates: tuple[tuple[Issued, str], ...]
 
 
-def host(asked: Asked) -> Response:
-    """The page."""
-    name = asked.request.path_params["name"]
-    with asked.connection() as connection:
-        found = facts.host(connection, asked.snapshot, asked.now, name, asked.limits)
-        if found is None:
-            raise Missing(f"a host {name[:80]}")
-        policies = facts.policies_of(asked.snapshot, name)
-        within = report_counts.Range(asked.now - _WEEK, asked.now)
+def host_page(page: PageRequest) -> Response:
+    """Show the chain of a host beside its pins, their rotation, and reported failures."""
+    name = page.request.path_params["name"]
+    with page.connection() as connection:
+        host = hosts.host(connection, page.snapshot, page.now, name, page.limits)
+        if host is None:
+            raise NotFoundError(f"a host {name[:80]}")
+        policies = hosts.policies_of(page.snapshot, name)
+        within = report_counts.Range(page.now - _WEEK, page.now)
         only = report_counts.ReportFilter(host=name)
-        return asked.page(
-            "host.html",
-            host=found,
-            right=right(asked, found),
-            problems=[PROBLEMS.get(each, each) for each in found.problems],
-            served=list(_served(connection, found, policies, asked)),
-            rotations=[
-                pin_sets.of(connection, asked, each, policy, found) for each, policy in policies
-            ],
-            alerts=alerts.open_alerts(connection, asked.watch.settings.alerts, host=name),
-            changes=[
-                (each, changed(each.what)) for each in sightings.changes(connection, name, limit=30)
-            ],
-            chains=describe_chains(
-                connection, asked, failures.top_chains(connection, within, only=only, limit=5)
-            ),
-            failing=draw_series(
-                "failing",
-                "Failures of the last week by reason",
-                failures.series(connection, within, by="reason", only=only),
-                within.until,
-            ),
-            unknowns=list(unknowns.of_a_host(found, asked.now, asked.limits)),
-        )
+        served = list(_served(connection, host, policies, page))
+        rotations = [
+            pin_sets.rotation(connection, page, watched, policy, host)
+            for watched, policy in policies
+        ]
+        open_ = open_alerts(connection, page.watch.settings.alerts, host=name)
+        changes = sightings.changes(connection, name, limit=30)
+        counts = failures.top_chains(connection, within, only=only, limit=5)
+        chains = describe_chains(connection, page, counts)
+        series = failures.series(connection, within, by="reason", only=only)
+    title = "Failures of the last week by reason"
+    return page.render(
+        "host.html",
+        host=host,
+        healthy=healthy(page, host),
+        problems=[PROBLEMS.get(problem, problem) for problem in host.problems],
+        served=served,
+        rotations=rotations,
+        alerts=open_,
+        changes=[(change, describe_change(change.what)) for change in changes],
+        chains=chains,
+        chart=draw_series("failing", title, series, within.until),
+        unknowns=list(unknowns.of_host(host, page.now, page.limits)),
+    )
 
 
-def changed(what: tuple[str, ...]) -> str:
-    """What changed, in words. A new path follows from a new certificate, and is not told."""
-    said = [_CHANGES.get(each, each) for each in what if each != "verified" or "served" not in what]
+def describe_change(what: tuple[str, ...]) -> str:
+    """Return the changes between two observations in words.
+
+    A new path is omitted if the certificate is new, too: it follows from that.
+    """
+    words = [
+        _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what
+    ]
     if "served" in what and "key" not in what and "outcome" not in what:
-        said.append("the same key")
-    return ", ".join(said)
+        words.append("the same key")
+    return ", ".join(words)
 
 
 def _served(
     connection: Connection,
     host: Host,
     policies: tuple[tuple[WatchedSet, HostPolicy], ...],
-    asked: Asked,
+    page: PageRequest,
 ) -> Iterator[Served]:
-    """Each chain that differs, once: most hosts have one, whatever the number of vantages."""
+    """Yield each different chain once: most hosts serve the same chain to all locations."""
     by_chain: dict[tuple[str, str], list[Vantage]] = {}
     for vantage in host.vantages:
         if vantage.served:
             by_chain.setdefault((vantage.served, vantage.verified), []).append(vantage)
-    for index, ((served, verified), seen) in enumerate(by_chain.items()):
-        ders = kept.load_der(connection, bytes.fromhex(served)) or ()
-        path = kept.load_der(connection, bytes.fromhex(verified)) if verified else ()
+    for index, ((served, verified), vantages) in enumerate(by_chain.items()):
+        ders = load_der(connection, bytes.fromhex(served)) or ()
+        path = load_der(connection, bytes.fromhex(verified)) if verified else ()
         if not ders:
             continue
-        scene = ChainContext(host.name, _trusted(policies, path or ()), _pins(policies), asked.now)
-        drawing = picture(f"chain-{index}", ders, scene)
-        yield Served(tuple(seen), drawing, tuple(_places(path or ders, policies)))
+        trusted, pins = _trusted(policies, path or ()), _pins(policies)
+        context = ChainContext(host.name, trusted, pins, page.now)
+        picture = chain_picture(f"chain-{index}", ders, context)
+        yield Served(tuple(vantages), picture, tuple(_certificates(path or ders, policies)))
 
 
 def _trusted(
     policies: tuple[tuple[WatchedSet, HostPolicy], ...], path: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
-    """The roots that the pin files name, and the one at which a vantage's path ended."""
+    """Return the roots that the pin files name, and the root of the verified path."""
     named = [der for _, policy in policies if policy.trust for der in policy.trust.der]
     return tuple(dict.fromkeys([*named, *path[-1:]]))
 
@@ -267,16 +273,12 @@ def _pins(policies: tuple[tuple[WatchedSet, HostPolicy], ...]) -> tuple[HostPin,
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
-def _places(
+def _certificates(
     ders: tuple[bytes, ...], policies: tuple[tuple[WatchedSet, HostPolicy], ...]
 ) -> Iterator[tuple[Issued, str]]:
-    """Each certificate in words, and as what it is pinned."""
+    """Yield each certificate with the role of its pin; an empty role if it is not pinned."""
+    pins = _pins(policies)
     for der in ders:
-        issued = kept.describe_certificate(der)
-        roles = [
-            entry.role
-            for _, policy in policies
-            for entry in policy.pins
-            if entry.live and str(entry.pin) in {issued.pin, issued.certificate_pin}
-        ]
-        yield issued, roles[0] if roles else ""
+        issued = describe_certificate(der)
+        known = {issued.pin, issued.certificate_pin}
+        yield issued, next((entry.role for entry in pins if str(entry.pin) in known), "")

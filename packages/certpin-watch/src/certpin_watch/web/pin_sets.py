@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from certpin.rotation import Situation, adoption, format_duration, pin_state
 from certpin.rotation.adoption import Sighting
 from certpin.rotation.journal import LINE
 from certpin_watch.html.words import ago, date, number
-from certpin_watch.store.queries import adoption as facts
-from certpin_watch.store.queries import chains
+from certpin_watch.store.queries import adoption as queries
+from certpin_watch.store.queries.chains import load_chains
 from certpin_watch.web.charts import (
     COLOURS,
     Bars,
+    BarSeries,
     Lane,
     Mark,
-    Series,
-    Stay,
+    Phase,
     Timeline,
     colour,
-    stacked,
+    stacked_bars,
     timeline,
 )
 from certpin_watch.web.pictures import Span
-from certpin_watch.web.request import Missing
+from certpin_watch.web.request import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,21 +36,29 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin.pins import HostPin, HostPolicy, State
-    from certpin.rotation import Adoption as PinAdoption
+    from certpin.rotation import Adoption
     from certpin_watch.snapshot import WatchedSet
-    from certpin_watch.store.queries.adoption import Adoption, Held
+    from certpin_watch.store.queries.adoption import Adoption as ReportedAdoption
+    from certpin_watch.store.queries.adoption import Held
     from certpin_watch.store.queries.hosts import Host
-    from certpin_watch.web.request import Asked
+    from certpin_watch.web.request import PageRequest
 
-
-_DAYS = {"30": 30, "90": 90, "365": 365}
+_DAY = timedelta(days=1)
+_RANGES = {"30": 30, "90": 90, "365": 365}  # days
+_MAX_VERSIONS = 8  # in the timeline of versions
+_UNSEEN_DAYS = 30  # without a client, a bundled version may be gone
+# The timeline of a rotation: its minimum and maximum past, and its future.
+_MIN_PAST, _MAX_PAST, _FUTURE = timedelta(days=60), timedelta(days=540), timedelta(days=45)
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Pins that not every client accepts yet: some still hold versions without them.
+class PendingPins:
+    """Pins that some clients do not accept yet, because they hold versions without them.
 
-    ``pins`` are each with its host.
+    Attributes:
+        versions: the versions without these pins; empty if nothing was published.
+        until: when the pins become ADOPTED; None if that is unknown.
+        pins: host pattern and pin.
     """
 
     versions: tuple[int, ...]
@@ -59,264 +67,271 @@ class Waiting:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The patterns that they belong to."""
+        """The host patterns of the pins."""
         return tuple(dict.fromkeys(host for host, _ in self.pins))
 
 
-def pin_sets_page(asked: Asked) -> Response:
-    """All of them."""
-    with asked.connection() as connection:
+def pin_sets_page(page: PageRequest) -> Response:
+    """List the monitored pin sets."""
+    with page.connection() as connection:
         rows = [
-            (each, facts.adoption(connection, each, asked.now, days=8))
-            for each in asked.snapshot.sets
+            (watched, queries.adoption(connection, watched, page.now, days=8))
+            for watched in page.snapshot.sets
         ]
-    return asked.page("pin_sets.html", rows=rows, problems=asked.snapshot.problems)
+    return page.render("pin_sets.html", rows=rows, problems=page.snapshot.problems)
 
 
-def pin_set(asked: Asked) -> Response:
-    """One of them."""
-    name = asked.request.path_params["name"]
-    watched = next((each for each in asked.snapshot.sets if each.pins.name == name), None)
+def pin_set_page(page: PageRequest) -> Response:
+    """Show which versions clients hold, and which pins are not ADOPTED because of them."""
+    name = page.request.path_params["name"]
+    watched = next((each for each in page.snapshot.sets if each.pins.name == name), None)
     if watched is None:
-        raise Missing(f"a pin set {name[:80]}")
-    days = _DAYS[asked.choice("days", ("90", "30", "365"))]
-    with asked.connection() as connection:
-        found = facts.adoption(connection, watched, asked.now, days=days)
-        last = max((each.day for each in found.days), default=None)
-        apps = facts.apps(connection, name, last) if last else ()
-    return asked.page(
+        raise NotFoundError(f"a pin set {name[:80]}")
+    days = _RANGES[page.choice("days", ("90", "30", "365"))]
+    with page.connection() as connection:
+        reported = queries.adoption(connection, watched, page.now, days=days)
+        last = max((day.day for day in reported.days), default=None)
+        apps = queries.apps(connection, name, last) if last else ()
+    return page.render(
         "pin_set.html",
         watched=watched,
-        held=found,
+        reported=reported,
         days=days,
         last=last,
-        curve=curve(found, asked.now),
-        table=_table(found),
-        lives=lives(watched, asked.now),
+        shares=_draw_shares(reported, page.now),
+        table=_weekly(reported),
+        lifetimes=_draw_lifetimes(watched, page.now),
         apps=apps,
-        colours={each: colour(at) for at, each in enumerate(shown(found))},
-        waiting=_waiting(watched, asked.now),
+        colours={version: colour(at) for at, version in enumerate(_shown_versions(reported))},
+        pending=_pending(watched, page.now),
         adopt=format_duration(watched.timing.adopt),
         timing=watched.timing.texts(),
-        sentences=list(_sentences(found)),
+        sentences=list(_sentences(reported)),
     )
 
 
-def _table(found: Adoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """The last day of each week, newest first."""
+def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
+    """Return version and clients of each seventh day, the newest first."""
     rows: dict[datetime, list[tuple[int, int]]] = {}
-    for each in found.days:
-        rows.setdefault(each.day, []).append((each.version, each.clients))
+    for day in reported.days:
+        rows.setdefault(day.day, []).append((day.version, day.clients))
     newest = sorted(rows, reverse=True)
     return [(day, rows[day]) for day in newest[::7]]
 
 
-def _waiting(watched: WatchedSet, now: datetime) -> list[Waiting]:
-    """Pins that wait for the same versions are one entry: most are published together."""
-    found: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
-    past_of, field, timing = watched.history.past, watched.field, watched.timing
+def _pending(watched: WatchedSet, now: datetime) -> list[PendingPins]:
+    """Return the pins that are not ADOPTED, grouped by the versions that delay them."""
+    groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
+    deployed, timing = watched.field, watched.timing
     for policy in watched.pins.policies:
-        past = past_of(policy.pattern)
-        situation = Situation(watched.pins, policy.pattern, field, (), timing, now, past)
+        past = watched.history.past(policy.pattern)
+        situation = Situation(watched.pins, policy.pattern, deployed, (), timing, now, past)
         for entry in policy.pins:
             if not entry.live or pin_state(situation, entry.pin) in {"active", "retiring"}:
                 continue
-            how = adoption(situation, entry.pin)
-            if not how.adopted:
-                key = tuple(each.number for each in how.refusing), how.moment
-                found.setdefault(key, []).append((str(policy.pattern), str(entry.pin)))
-    return [Waiting(versions, until, tuple(pins)) for (versions, until), pins in found.items()]
+            state = adoption(situation, entry.pin)
+            if not state.adopted:
+                key = tuple(version.number for version in state.refusing), state.moment
+                groups.setdefault(key, []).append((str(policy.pattern), str(entry.pin)))
+    return [PendingPins(versions, until, tuple(pins)) for (versions, until), pins in groups.items()]
 
 
-def _sentences(found: Adoption) -> Iterator[str]:
-    """What was told, held against what the journal foretold."""
-    if not found.days:
+def _sentences(reported: ReportedAdoption) -> Iterator[str]:
+    """Yield the differences between the reports of clients and the journal."""
+    if not reported.days:
         yield (
-            "No client has told which version it holds: the clock and the journal alone decide "
-            "when a pin is ADOPTED. Switch presences on in the reporter to see more."
+            "No client has reported its version: only the clock and the journal decide when a pin "
+            "is ADOPTED. To see more, switch on presences in the reporter."
         )
         return
-    for each in found.versions:
-        yield from _of_version(each)
-    unknown = [each.version for each in found.versions if not each.known and each.clients]
+    for version in reported.versions:
+        yield from _version_sentences(version)
+    unknown = [held.version for held in reported.versions if not held.known and held.clients]
     if unknown:
         yield (
-            f"Clients tell versions that the journal does not know: {', '.join(map(str, unknown))}."
-            " Either it is not the whole journal, or somebody makes them up."
+            f"Clients report versions that are not in the journal: {', '.join(map(str, unknown))}. "
+            "The journal is incomplete, or a client sends invented versions."
         )
 
 
-def _of_version(told: Held) -> Iterator[str]:
-    if told.known and not told.alive and told.clients:
+def _version_sentences(held: Held) -> Iterator[str]:
+    if held.known and not held.alive and held.clients:
         yield (
-            f"Version {told.version} should be gone, and {number(told.clients, 'client')} told on "
-            "one day of the last week that they hold it: the delays that were promised are too "
-            "short, or somebody lies. Until it is quiet, do not build on its end."
+            f"Version {held.version} should no longer be in use, but "
+            f"{number(held.clients, 'client')} reported it on one day of the last week: the "
+            "declared delays are too short, or the reports are false. Don't rely on its end while "
+            "reports of it arrive."
         )
-    if told.alive and told.bundled and told.until is None:
-        if told.last_day is None or (told.unseen_days or 0) > 30:
-            seen = f"since {date(told.last_day)}" if told.last_day else "in this time"
+    if held.alive and held.bundled and held.until is None:
+        if held.last_day is None or (held.unseen_days or 0) > _UNSEEN_DAYS:
+            since = f"since {date(held.last_day)}" if held.last_day else "in this time"
             yield (
-                f"Version {told.version} is in a binary, and no client has told {seen} that it "
-                f"holds it. If nobody runs that binary any more: "
-                f"certpin rotate ended {told.version}"
+                f"Version {held.version} is in a binary, and no client has reported it {since}. "
+                f"If that binary is no longer in use: certpin rotate ended {held.version}"
             )
         else:
             yield (
-                f"Version {told.version} is in a binary that {number(told.clients, 'client')} "
-                "still run, as far as they tell. No pin that it does not have becomes ADOPTED "
-                "before it has ended."
+                f"Version {held.version} is in a binary that "
+                f"{number(held.clients, 'client')} still report. Pins that it lacks don't become "
+                "ADOPTED until you end it."
             )
 
 
-_DAY = timedelta(days=1)
-_MOST_VERSIONS = 8  # of the picture of lives
+def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
+    """Draw the share of each version by day.
 
-
-def shown(found: Adoption) -> list[int]:
-    """The versions of the picture: those that are alive or were told most, the oldest first."""
-    weight: dict[int, int] = {}
-    for each in found.days:
-        weight[each.version] = weight.get(each.version, 0) + each.clients
-    return sorted(sorted(weight, key=lambda each: -weight[each])[: COLOURS - 1])
-
-
-def _series(found: Adoption) -> tuple[tuple[datetime, ...], tuple[Series, ...]]:
-    days = [found.since + at * _DAY for at in range(_length(found))]
-    names = shown(found)
-    counts = {version: [0] * len(days) for version in [*names, 0]}
-    for each in found.days:
-        at = (each.day - found.since) // _DAY
-        if 0 <= at < len(days):
-            counts[each.version if each.version in names else 0][at] += each.clients
-    named = [Series(f"version {version}", tuple(counts[version])) for version in names]
-    if any(counts[0]):
-        named.append(Series("all others", tuple(counts[0])))
-    return tuple(days), tuple(named)
-
-
-def _length(found: Adoption) -> int:
-    last = max((each.day for each in found.days), default=found.since)
-    return (last - found.since) // _DAY + 1
-
-
-def curve(found: Adoption, now: datetime) -> Markup | None:
-    """Shares of each day: how many told differs from day to day, and how many there are, nobody
-    knows.
+    These are shares of the clients that reported on a day; the number of all clients is unknown.
     """
-    days, named = _series(found)
-    if not named:
+    days, series = _share_series(reported)
+    if not series:
         return None
-    bars = Bars(days, max(now, days[-1] + _DAY), named, "clients that told", shares=True)
-    return stacked("adoption", "Share of clients that hold each version, by day", bars, height=220)
+    bars = Bars(days, max(now, days[-1] + _DAY), series, "clients that reported", shares=True)
+    title = "Share of clients that hold each version, by day"
+    return stacked_bars("adoption", title, bars, height=220)
 
 
-def lives(watched: WatchedSet, now: datetime) -> Markup | None:
-    """From when to when each version may be in the hands of clients."""
-    field, timing = watched.field, watched.timing
-    versions = sorted(field.versions, key=lambda each: -each.number)[:_MOST_VERSIONS]
-    known = [(each, since) for each in versions if (since := each.since) is not None]
+def _share_series(
+    reported: ReportedAdoption,
+) -> tuple[tuple[datetime, ...], tuple[BarSeries, ...]]:
+    last = max((day.day for day in reported.days), default=reported.since)
+    days = tuple(reported.since + at * _DAY for at in range((last - reported.since) // _DAY + 1))
+    versions = _shown_versions(reported)
+    counts = {version: [0] * len(days) for version in [*versions, 0]}
+    for day in reported.days:
+        at = (day.day - reported.since) // _DAY
+        if 0 <= at < len(days):
+            counts[day.version if day.version in versions else 0][at] += day.clients
+    series = [BarSeries(f"version {version}", tuple(counts[version])) for version in versions]
+    if any(counts[0]):
+        series.append(BarSeries("all others", tuple(counts[0])))
+    return days, tuple(series)
+
+
+def _shown_versions(reported: ReportedAdoption) -> list[int]:
+    """Return the versions with the most reports, as many as there are colours, in their order."""
+    clients: dict[int, int] = {}
+    for day in reported.days:
+        clients[day.version] = clients.get(day.version, 0) + day.clients
+    return sorted(sorted(clients, key=lambda version: -clients[version])[: COLOURS - 1])
+
+
+def _draw_lifetimes(watched: WatchedSet, now: datetime) -> Markup | None:
+    """Draw the time in which clients may hold each version."""
+    deployed, timing = watched.field, watched.timing
+    newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
+    known = [(version, since) for version in newest if (since := version.since) is not None]
     if not known:
         return None
-    ends = [field.end_of_life(each, timing) for each, _ in known]
+    ends = [deployed.end_of_life(version, timing) for version, _ in known]
     until = max([now + 20 * _DAY, *(end + 5 * _DAY for end in ends if end)])
     span = Span(max(min(since for _, since in known), now - 400 * _DAY), until)
     lanes = []
-    for (each, since), end in zip(known, ends, strict=True):
-        how = "in a binary" if each.bundled else "fetched"
-        lanes.append(
-            Lane(f"version {each.number}, {how}", tuple(_version_stays(since, end, now, until)))
-        )
-    return timeline("lives", "How long each version may be held", Timeline(span, now, tuple(lanes)))
+    for (version, since), end in zip(known, ends, strict=True):
+        source = "in a binary" if version.bundled else "fetched"
+        phases = tuple(_lifetime_phases(since, end, now, until))
+        lanes.append(Lane(f"version {version.number}, {source}", phases))
+    title = "How long clients may hold each version"
+    return timeline("lives", title, Timeline(span, now, tuple(lanes)))
 
 
-def _version_stays(
+def _lifetime_phases(
     since: datetime, end: datetime | None, now: datetime, until: datetime
-) -> Iterator[Stay]:
+) -> Iterator[Phase]:
     if end is not None and end <= now:
-        yield Stay("retiring", since, end, words="was held")
+        yield Phase("retiring", since, end, text="was in use")
         return
-    yield Stay("active", since, now, words="may be held")
-    yield Stay("active", now, end or until, foretold=True, words=" ")
-
-
-_SHORTEST, _LONGEST, _AHEAD = timedelta(days=60), timedelta(days=540), timedelta(days=45)
+    yield Phase("active", since, now, text="may be in use")
+    yield Phase("active", now, end or until, predicted=True, text=" ")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A pin, where it stands and since when, who serves it, and whether every client accepts it."""
+class PinStatus:
+    """A pin in its rotation.
+
+    Attributes:
+        entry: the pin of the pin file.
+        state: its state.
+        since: when it entered its states, as far as the journal contains that.
+        adoption: whether every client accepts it.
+        served_by: the locations that are served its key.
+        now: the time of the page.
+    """
 
     entry: HostPin
     state: State
     since: dict[State, datetime]
-    adoption: PinAdoption
+    adoption: Adoption
     served_by: tuple[str, ...]
     now: datetime
 
     @property
     def entered(self) -> datetime | None:
-        """When it came into the state that it is in, where anybody wrote that down."""
+        """When it entered its state; None if that is not recorded."""
         return self.adoption.moment if self.state == "adopted" else self.since.get(self.state)
 
     @property
     def adopted(self) -> str:
-        """Whether every client accepts it, in words."""
+        """A sentence on whether every client accepts it."""
         moment = self.adoption.moment
         if not self.entry.live:
-            return "It is accepted by nobody any more"
+            return "No client accepts it any more"
         if self.adoption.adopted:
             return f"Every client accepts it, since {date(moment)}" if moment else "Every client"
-        refusing = ", ".join(str(each.number) for each in self.adoption.refusing)
-        who = f"clients of version {refusing} refuse it" if refusing else "no version is recorded"
+        versions = ", ".join(str(version.number) for version in self.adoption.refusing)
+        why = f"clients of version {versions} refuse it" if versions else "no version is recorded"
         if moment is None:
-            return f"Not yet, and nobody can say when: {who}"
-        return f"Not before {date(moment)} ({ago(moment, self.now)}): {who}"
+            return f"Not yet, and the date is unknown: {why}"
+        return f"Not before {date(moment)} ({ago(moment, self.now)}): {why}"
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """The pins of one policy."""
+    """The pins of one policy, their timeline, and the dates on which something expires."""
 
     pin_set: str
     pattern: str
     version: int
     policy: HostPolicy
-    standings: tuple[Standing, ...]
-    drawing: Markup | None
+    pins: tuple[PinStatus, ...]
+    picture: Markup | None
     ends: tuple[tuple[datetime, str], ...]
 
 
-def of(
-    connection: Connection, asked: Asked, watched: WatchedSet, policy: HostPolicy, host: Host
+def rotation(
+    connection: Connection,
+    page: PageRequest,
+    watched: WatchedSet,
+    policy: HostPolicy,
+    host: Host,
 ) -> Rotation:
-    """Look at a policy. What the journal does not know is not drawn."""
+    """Return the rotation of a policy, from the journal and from what ``host`` serves."""
     situation = Situation(
         watched.pins,
         policy.pattern,
         watched.field,
-        tuple(_seen(connection, host)),
+        tuple(_sightings(connection, host)),
         watched.timing,
-        asked.now,
+        page.now,
         watched.history.past(policy.pattern),
     )
-    standings = tuple(_stand(situation, watched, entry) for entry in policy.pins)
-    ends = _ends(policy, host)
-    drawing = _drawn(situation, standings, ends, f"rotation-{watched.pins.name}")
+    pins = tuple(_pin_status(situation, watched, entry) for entry in policy.pins)
+    expiry = ((host.not_after, "certificate expires"), (policy.expires, "pins expire"))
+    ends = tuple((end, text) for end, text in expiry if end)
     name, version = watched.pins.name, watched.pins.version
-    return Rotation(name, str(policy.pattern), version, policy, standings, drawing, ends)
+    picture = _draw_rotation(situation, pins, ends, f"rotation-{name}")
+    return Rotation(name, str(policy.pattern), version, policy, pins, picture, ends)
 
 
-def _seen(connection: Connection, host: Host) -> Iterator[Sighting]:
-    digests = {each.verified for each in host.vantages if each.verified}
-    found = chains.load_chains(connection, [bytes.fromhex(each) for each in digests])
-    for each in host.vantages:
-        chain = found.get(bytes.fromhex(each.verified)) if each.verified else None
-        yield Sighting(each.vantage, chain)
+def _sightings(connection: Connection, host: Host) -> Iterator[Sighting]:
+    digests = {seen.verified for seen in host.vantages if seen.verified}
+    chains = load_chains(connection, [bytes.fromhex(digest) for digest in digests])
+    for seen in host.vantages:
+        chain = chains.get(bytes.fromhex(seen.verified)) if seen.verified else None
+        yield Sighting(seen.vantage, chain)
 
 
-def _stand(situation: Situation, watched: WatchedSet, entry: HostPin) -> Standing:
-    return Standing(
+def _pin_status(situation: Situation, watched: WatchedSet, entry: HostPin) -> PinStatus:
+    return PinStatus(
         entry,
         pin_state(situation, entry.pin),
         watched.history.since(situation.pattern, entry.pin),
@@ -326,65 +341,56 @@ def _stand(situation: Situation, watched: WatchedSet, entry: HostPin) -> Standin
     )
 
 
-def _ends(policy: HostPolicy, host: Host) -> tuple[tuple[datetime, str], ...]:
-    both = ((host.not_after, "certificate ends"), (policy.expires, "pins end"))
-    return tuple((end, words) for end, words in both if end)
-
-
-def _drawn(
+def _draw_rotation(
     situation: Situation,
-    standings: tuple[Standing, ...],
+    pins: tuple[PinStatus, ...],
     ends: tuple[tuple[datetime, str], ...],
     name: str,
 ) -> Markup | None:
-    moments = [moment for each in standings for moment in each.since.values()]
-    if not moments:
+    """Draw the states of each pin over time; None if the journal contains none."""
+    recorded = [moment for pin in pins for moment in pin.since.values()]
+    if not recorded:
         return None
     now = situation.now
-    ahead = [each.adoption.moment for each in standings if each.adoption.moment]
-    later = [*ahead, *(end for end, _ in ends)]
+    adoptions = [pin.adoption.moment for pin in pins if pin.adoption.moment]
+    future = [*adoptions, *(end for end, _ in ends)]
     span = Span(
-        max(min(moments), now - _LONGEST),
-        max([now + _SHORTEST / 4, *(min(at, now + 4 * _AHEAD) + _AHEAD / 6 for at in later)]),
+        max(min(recorded), now - _MAX_PAST),
+        max([now + _MIN_PAST / 4, *(min(at, now + 4 * _FUTURE) + _FUTURE / 6 for at in future)]),
     )
-    lanes = tuple(_lane(each, span) for each in standings)
-    marks = tuple(Mark(end, words) for end, words in ends if end > now)
-    what = Timeline(span, now, lanes, marks)
-    return timeline(name, f"Where each pin of {situation.pattern} stands", what)
+    lanes = tuple(_pin_lane(pin, span) for pin in pins)
+    marks = tuple(Mark(end, text) for end, text in ends if end > now)
+    title = f"State of each pin of {situation.pattern}"
+    return timeline(name, title, Timeline(span, now, lanes, marks))
 
 
-def _lane(standing: Standing, span: Span) -> Lane:
-    role = f"{standing.entry.role}, {standing.state.upper()}"
-    return Lane(f"{_short(standing.entry)}  {role}", tuple(_stays(standing, span)))
+def _pin_lane(pin: PinStatus, span: Span) -> Lane:
+    role = f"{pin.entry.role}, {pin.state.upper()}"
+    return Lane(f"{str(pin.entry.pin)[:17]}…  {role}", tuple(_pin_phases(pin, span)))
 
 
-def _short(entry: HostPin) -> str:
-    return f"{str(entry.pin)[:17]}…"
-
-
-def _stays(standing: Standing, span: Span) -> Iterator[Stay]:
-    """From state to state up to now, and what is foretold after it."""
-    now, found = standing.now, dict(standing.since)
-    moment = standing.adoption.moment
-    out = standing.state in {"published", "adopted"}
-    if moment and moment <= now and _before_use(standing, moment):
-        found["adopted"] = moment
-    order = sorted(found.items(), key=lambda pair: (pair[1], _place(pair[0])))
+def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
+    """Yield the states until now, and the predicted ones."""
+    now, moments = pin.now, dict(pin.since)
+    adopted = pin.adoption.moment
+    if adopted and adopted <= now and _was_adopted_before_use(pin, adopted):
+        moments["adopted"] = adopted
+    order = sorted(moments.items(), key=lambda pair: (pair[1], _rank(pair[0])))
     for index, (state, since) in enumerate(order):
         until = order[index + 1][1] if index + 1 < len(order) else now
         if until > since:
-            yield Stay(state, since, until)
-    if out and moment and moment > now:
-        yield Stay("published", now, moment, foretold=True)
-        yield Stay("adopted", moment, span.until, foretold=True)
+            yield Phase(state, since, until)
+    if pin.state in {"published", "adopted"} and adopted and adopted > now:
+        yield Phase("published", now, adopted, predicted=True)
+        yield Phase("adopted", adopted, span.until, predicted=True)
 
 
-def _before_use(standing: Standing, moment: datetime) -> bool:
-    """Whether it was adopted between its publishing and its first use, as the journal has them."""
-    used = [standing.since[each] for each in ("active", "retiring") if each in standing.since]
-    published = standing.since.get("published")
-    return published is not None and published <= moment and all(moment < at for at in used)
+def _was_adopted_before_use(pin: PinStatus, adopted: datetime) -> bool:
+    """Return True if the journal has it published before its adoption, and used after it."""
+    used = [pin.since[state] for state in ("active", "retiring") if state in pin.since]
+    published = pin.since.get("published")
+    return published is not None and published <= adopted and all(adopted < at for at in used)
 
 
-def _place(state: State) -> int:
+def _rank(state: State) -> int:
     return LINE.index(state) if state in LINE else len(LINE)

@@ -1,4 +1,4 @@
-"""One request for a page: its parameters and the data that every page needs."""
+"""One request for a page: its parameters, the data that every page needs, and its errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -28,18 +29,24 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import Snapshot, Watch
     from certpin_watch.store.queries.base import Thresholds
 
+_MAX_ROW = 2**63 - 1  # the largest number of a row in both databases
+_MAX_TEXT = 300  # characters of a parameter
 
-_LARGEST = 2**63 - 1
-_LONGEST = 300  # characters of anything that is asked
 
-
-class Missing(Exception):  # noqa: N818  # no error of certpin: it becomes a page
-    """There is no such thing here. Says what was looked for."""
+class NotFoundError(Exception):
+    """The page shows something that does not exist. The text names it, as in "a host a.example"."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request. ``now`` is one moment for the whole page; ``form`` are the fields of a POST."""
+class PageRequest:
+    """A request for a page.
+
+    Attributes:
+        watch: the settings, the store and the pin sets of the service.
+        request: the request of Starlette.
+        now: the time for which everything on the page is computed.
+        form: the fields of a POST.
+    """
 
     watch: Watch
     request: Request
@@ -48,60 +55,71 @@ class Asked:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """The pin sets as they are now."""
+        """The current pin sets."""
         return self.watch.watched.snapshot()
 
     @cached_property
     def judge(self) -> ChainJudge:
-        """The pins as they are now, for the chains that clients met."""
+        """Checks reported chains against the current pins."""
         return ChainJudge(self.snapshot.sets, self.now)
 
     @property
     def limits(self) -> Thresholds:
-        """From when on an end is near, and what was seen is old."""
+        """How near an expiry date counts as soon, and how old an observation counts as stale."""
         return self.watch.settings.thresholds
 
     @property
     def health(self) -> ProcessHealth | None:
-        """How this process is; ``None`` where nobody runs it as a service."""
+        """State of this process; None if it does not run as a service, as in tests."""
         found: ProcessHealth | None = getattr(self.request.app.state, "health", None)
         return found
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """One look at the store."""
+        """Open a read transaction.
+
+        Raises:
+            StoreError: the store is unavailable.
+        """
         with self.watch.store.read() as connection:
             yield connection
 
     def freshness(self, connection: Connection) -> Freshness:
-        """How old what the watch knows is."""
+        """Return the age of the data, and the gaps in it."""
         trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.limits, trouble)
 
     def text(self, name: str) -> str:
-        """A parameter of the query; empty where there is none."""
-        return self.request.query_params.get(name, "").strip()[:_LONGEST]
+        """Return a parameter of the query, cut to 300 characters; empty if it is missing."""
+        return self.request.query_params.get(name, "").strip()[:_MAX_TEXT]
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """A parameter that is one of these; the first of them where it is none."""
-        found = self.text(name)
-        return found if found in choices else choices[0]
+        """Return a parameter that is one of ``choices``; the first one for any other value."""
+        value = self.text(name)
+        return value if value in choices else choices[0]
 
-    def number(self, name: str, least: int = 1, most: int = 10_000) -> int:
-        """A parameter that is a number between these."""
-        found = self.text(name)
-        return min(max(int(found), least), most) if found.isascii() and found.isdigit() else least
+    def number(self, name: str, minimum: int = 1, maximum: int = 10_000) -> int:
+        """Return a parameter as a number in a range; the minimum if it is not a number."""
+        value = self.text(name)
+        if not (value.isascii() and value.isdigit()):
+            return minimum
+        return min(max(int(value), minimum), maximum)
 
-    def numbered(self, what: str) -> int:
-        """The number in the path. Raises ``Missing`` for one that no row can have."""
-        if (found := int(self.request.path_params["number"])) > _LARGEST:
-            raise Missing(what)
-        return found
+    def row_number(self, what: str) -> int:
+        """Return the number of a row from the path.
+
+        Args:
+            what: the thing with that number, for the error.
+
+        Raises:
+            NotFoundError: no row can have this number.
+        """
+        if (row := int(self.request.path_params["number"])) > _MAX_ROW:
+            raise NotFoundError(what)
+        return row
 
     def link(self, **changes: object) -> str:
-        """The address of this page with other parameters; ``None`` and nothing take one away."""
-        from urllib.parse import urlencode
-
+        """Return the address of this page with changed parameters; None or "" removes one."""
         query = {key: value for key, value in self.request.query_params.items() if value}
         query |= {key: str(value) for key, value in changes.items() if value not in {None, ""}}
         for key, value in changes.items():
@@ -110,45 +128,41 @@ class Asked:
         path = self.request.url.path
         return f"{path}?{urlencode(query)}" if query else path
 
-    def page(self, name: str, status: int = 200, /, **context: Any) -> Response:
-        """A page that answers it."""
-        return render(self.request, name, status, now=self.now, link=self.link, **context)
+    def render(self, template: str, status: int = 200, /, **context: Any) -> Response:
+        """Render the page; the template gets ``now``, ``link`` and ``context``."""
+        return render(self.request, template, status, now=self.now, link=self.link, **context)
 
 
 def endpoint(
-    watch: Watch, answer: Callable[[Asked], Response], requirement: str
+    watch: Watch, page: Callable[[PageRequest], Response], requirement: str
 ) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint for whoever meets the requirement."""
+    """Return an endpoint that runs ``page`` in a thread for users who meet ``requirement``."""
 
-    async def answered(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         form = {}
         if request.method == "POST":
             async with request.form(max_files=0, max_fields=20, max_part_size=8192) as fields:
                 form = {name: value for name, value in fields.items() if isinstance(value, str)}
-        return await run_in_threadpool(_answer, answer, Asked(watch, request, watch.clock(), form))
+        page_request = PageRequest(watch, request, watch.clock(), form)
+        return await run_in_threadpool(_run, page, page_request)
 
-    guarded: Callable[[Request], Awaitable[Response]] = require(requirement)(answered)
+    guarded: Callable[[Request], Awaitable[Response]] = require(requirement)(answer)
     return guarded
 
 
-def _answer(answer: Callable[[Asked], Response], asked: Asked) -> Response:
+def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Response:
     try:
-        return answer(asked)
-    except Missing as exc:
-        return missing(asked.request, str(exc))
+        return page(request)
+    except NotFoundError as exc:
+        return request.render("not_found.html", 404, what=str(exc))
     except StoreError as exc:
-        return away(asked.request, str(exc))
+        return _unavailable(request, str(exc))
     except SQLAlchemyError:
-        return away(asked.request, "the database does not answer")
+        return _unavailable(request, "the database does not answer")
 
 
-def missing(request: Request, what: str = "this page") -> Response:
-    """The page for what is not there."""
-    return render(request, "missing.html", 404, what=what)
-
-
-def away(request: Request, why: str) -> Response:
-    """The page for a store that does not answer. It shows nothing old as if it were new."""
-    response = render(request, "away.html", 503, why=why)
+def _unavailable(request: PageRequest, reason: str) -> Response:
+    """Report that the store is unavailable. Old data would look as if it were current."""
+    response = request.render("unavailable.html", 503, why=reason)
     response.headers["Retry-After"] = "10"
     return response

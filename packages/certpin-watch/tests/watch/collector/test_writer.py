@@ -83,11 +83,11 @@ def test_pages_and_metrics_show_the_queue(sqlite_store: Store) -> None:
         moment = now + timedelta(seconds=later)
         with watch.store.read() as connection:
             fresh = freshness.freshness(connection, watch.watched.snapshot(), moment)
-        return [text for text in unknowns.of_the_watch(fresh, moment) if "wait" in text]
+        return [text for text in unknowns.of_service(fresh, moment) if "wait" in text]
 
     (found,) = messages_shown()
-    assert found.startswith("Reports wait to be counted: what came in since 20")
-    assert "is safe in the queue, and is missing here" in found
+    assert found.startswith("Reports wait to be counted: those since 20")
+    assert "are safe in the queue, and missing here" in found
     metrics = dict(
         line.split(" ", 1)
         for line in Exporter(watch).page("")[0].decode().splitlines()

@@ -53,8 +53,8 @@ def client(watch: Watch) -> TestClient:
 
 
 def _routes(watch: Watch) -> list[tuple[str, str]]:
-    """A method and a path of every route, with something in the place of its parameters."""
-    found = [each for routes in ROUTES for each in routes(watch)]
+    """Return method and path of every route, with values for its parameters."""
+    found = [route for routes in ROUTES for route in routes(watch)]
     return [
         (method, re.sub(r"\{[^}]+\}", "1", route.path))
         for route in found
@@ -62,7 +62,7 @@ def _routes(watch: Watch) -> list[tuple[str, str]]:
     ]
 
 
-def test_with_the_store_away_nobody_gets_in_and_everybody_is_told(
+def test_without_the_store_every_route_answers_503(
     watch: Watch, client: TestClient, tmp_path: Path
 ) -> None:
     watch.store.close()
@@ -80,21 +80,21 @@ def test_with_the_store_away_nobody_gets_in_and_everybody_is_told(
 
 
 @pytest.mark.parametrize("path", ["/reports", "/reports/", "/reports/anything"])
-def test_reports_have_a_way_in_of_their_own(client: TestClient, path: str) -> None:
+def test_reports_go_to_the_collector(client: TestClient, path: str) -> None:
     assert client.post(path).status_code == 418
 
 
 @pytest.mark.parametrize("path", ["/reportsx", "/x/reports", "//reports", "/REPORTS"])
-def test_nothing_else_goes_that_way(client: TestClient, path: str) -> None:
+def test_similar_paths_do_not_go_to_the_collector(client: TestClient, path: str) -> None:
     assert client.post(path).status_code in {403, 404}
 
 
-def test_what_is_not_there_is_a_page_or_a_problem(client: TestClient) -> None:
+def test_an_unknown_path_is_a_page_or_a_problem(client: TestClient) -> None:
     page = client.get("/nothing", headers={"Accept": "text/html"})
-    assert (page.status_code, "Nothing is under this address." in page.text) == (404, True)
-    told = client.get("/nothing", headers={"Accept": "application/json"})
-    assert told.headers["Content-Type"] == "application/problem+json"
-    assert "default-src 'none'" in told.headers["Content-Security-Policy"]
+    assert (page.status_code, "There is nothing at this address." in page.text) == (404, True)
+    problem = client.get("/nothing", headers={"Accept": "application/json"})
+    assert problem.headers["Content-Type"] == "application/problem+json"
+    assert "default-src 'none'" in problem.headers["Content-Security-Policy"]
 
 
 def test_a_request_that_names_two_hosts_is_refused(client: TestClient) -> None:
@@ -131,14 +131,14 @@ def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
     assert status("http://10.0.0.7:8460", "/metrics", **bearer) == 200
 
 
-def test_every_page_says_that_alerts_go_nowhere(watch: Watch, client: TestClient) -> None:
+def test_every_page_warns_if_no_service_receives_alerts(watch: Watch, client: TestClient) -> None:
     pages = ("/", "/failures", "/pin-sets", "/alerts", "/silences", "/live", "/about", "/account")
     for path in pages:
         assert (
             "No service receives alerts" in client.get(path, headers={"accept": "text/html"}).text
         )
-    told = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
-    settings = replace(watch.settings, alerts=told)
+    alerts = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
+    settings = replace(watch.settings, alerts=alerts)
     app = application(replace(watch, settings=settings), _no_collector, ProcessHealth())
     page = TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 50_000)).get("/").text
     assert "No service receives alerts" not in page

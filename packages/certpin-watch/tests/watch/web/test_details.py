@@ -15,7 +15,7 @@ from hypothesis import given, strategies
 import certpin_watch
 from certpin_watch.settings import TABLES, ServiceSettings
 from certpin_watch.web.about import UNITS
-from certpin_watch.web.details import ELSEWHERE, KNOWN, details, digests
+from certpin_watch.web.details import ELSEWHERE, KNOWN, chain_digests, details
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,22 +85,22 @@ def test_moments_numbers_and_chains_are_readable() -> None:
     assert shown["Chain"] == "CN=api.bank.example <code>sha256/AAAA</code>"
     assert shown["Keys, by location"] == "eu: <code>sha256/AAAA</code>"
     assert not {"Clients", "Chains"} & shown.keys()
-    assert digests(json.dumps(found)) == [("a" * 64, 12)]
+    assert chain_digests(json.dumps(found)) == [("a" * 64, 12)]
 
 
 @given(found=JSON, name=strategies.sampled_from([*sorted(KNOWN), "chains", "strange"]))
 def test_whatever_is_written_is_shown(found: object, name: str) -> None:
     text = json.dumps({name: found})
     details(text, NOW)
-    digests(text)
+    chain_digests(text)
     details(json.dumps(found), NOW)
-    digests(json.dumps(found))
+    chain_digests(json.dumps(found))
 
 
 @pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "null", '"x"'])
 def test_text_that_is_no_json_is_shown_as_it_is(text: str) -> None:
     details(text, NOW)
-    assert digests(text) == []
+    assert chain_digests(text) == []
 
 
 def test_every_number_of_the_settings_has_a_unit() -> None:

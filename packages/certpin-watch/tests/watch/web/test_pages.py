@@ -1,4 +1,4 @@
-"""The pages: who may see them, what they say, and that nothing in them is believed."""
+"""The pages: their content, their forms, who may see them, and hostile text in reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from certpin_watch.store.retention import RetentionSettings, record_sweep
 from certpin_watch.store.tables.alerts import ALERTS, SILENCES
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 from certpin_watch.store.tables.service import AUDIT
-from certpin_watch.web.about import _shown
+from certpin_watch.web.about import setting_rows
 from certpin_watch.web.app import page_routes
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
@@ -44,7 +44,7 @@ WHERE = "http://127.0.0.1:8460"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, Year, bytes]]:
-    """A small year, and what an attacker added to it."""
+    """Data of a small year, and hostile data of an attacker."""
     watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=300)
     yield watch, year, write_hostile(watch.store, year.now)
     watch.store.close()
@@ -52,19 +52,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, Year
 
 @pytest.fixture(scope="module")
 def client(made: tuple[Watch, Year, bytes]) -> TestClient:
-    """The only user of this machine."""
+    """A browser on this machine, without a login."""
     return client_of(made[0])
 
 
 def client_of(watch: Watch) -> TestClient:
-    """A browser on this machine."""
+    """Return a browser on this machine."""
     return TestClient(
         app_of(watch), WHERE, headers={"accept": "text/html"}, client=("127.0.0.1", 50000)
     )
 
 
 def every_page(year: Year, chain: bytes) -> list[str]:
-    """One address of each page."""
+    """Return addresses of all pages."""
     return [
         "/", "/?sort=name&status=holds&q=bank&page=3", f"/hosts/{FIRST[0]}", f"/hosts/{FIRST[3]}",
         "/hosts/new.bank.example", "/failures", "/failures?range=365d&by=network",
@@ -77,13 +77,13 @@ def every_page(year: Year, chain: bytes) -> list[str]:
 
 
 def csrf_of(page: str) -> str:
-    """The token of a form."""
+    """Return the token of a form."""
     found = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
     assert found
     return found[1]
 
 
-def test_what_is_hostile_stands_on_every_page_as_text(
+def test_hostile_text_is_escaped_on_every_page(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     seen = 0
@@ -98,7 +98,7 @@ def test_what_is_hostile_stands_on_every_page_as_text(
     assert seen > 30
 
 
-def test_no_page_has_a_script_or_a_style_of_its_own(
+def test_no_page_has_an_inline_script_or_style(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     for path in every_page(made[1], made[2]):
@@ -106,33 +106,33 @@ def test_no_page_has_a_script_or_a_style_of_its_own(
         assert not re.search(r"<style|<script(?! src=)|\sstyle=|\sonclick|javascript:", page), path
 
 
-def test_the_worst_stands_first_and_what_is_not_known_is_said(client: TestClient) -> None:
+def test_the_fleet_page_lists_the_worst_host_first_and_missing_data(client: TestClient) -> None:
     page = client.get("/").text
     assert "2 hosts are broken" in page
     assert page.index(f"/hosts/{FIRST[1]}") < page.index(f"/hosts/{FIRST[3]}")
-    assert "No vantage has ever looked at new.bank.example" in page
+    assert "No location has probed new.bank.example yet" in page
 
 
-def test_a_filter_leaves_the_others_out(client: TestClient) -> None:
+def test_filters_hide_other_hosts(client: TestClient) -> None:
     page = client.get("/?q=login&status=broken").text
     assert "1 of 8 hosts" in page
     assert f"/hosts/{FIRST[0]}" not in page
 
 
-def test_a_host_is_drawn_with_its_pins_and_what_clients_met(client: TestClient) -> None:
+def test_the_page_of_a_host_shows_chain_pins_and_rotation(client: TestClient) -> None:
     page = client.get(f"/hosts/{FIRST[0]}").text
     assert page.count("<svg") > 5
     assert "pinned (leaf)" in page
-    assert "Not yet, and nobody can say when: clients of version 9 refuse it" in page
+    assert "Not yet, and the date is unknown: clients of version 9 refuse it" in page
     assert "another certificate, the same key" in page
 
 
-def test_a_host_with_another_key_is_said_to_be_refused(client: TestClient) -> None:
+def test_the_page_of_a_host_reports_an_unpinned_key(client: TestClient) -> None:
     page = client.get(f"/hosts/{FIRST[1]}").text
     assert "No key of this path is pinned." in page
 
 
-def test_a_chain_is_compared_and_its_issuer_is_a_claim(
+def test_a_reported_chain_is_compared_and_its_issuer_is_a_claim(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     page = client.get(f"/failures/chains/{made[1].inspected.hex()}").text
@@ -142,10 +142,10 @@ def test_a_chain_is_compared_and_its_issuer_is_a_claim(
     assert "No location of the monitor ever saw this chain at api.bank.example" in page
 
 
-def test_a_key_that_is_not_pinned_is_green_on_no_page(
+def test_no_page_shows_an_unpinned_key_in_green(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
-    """The usual authority issued it, and alerts call it a possible attack."""
+    """The usual authority issued it; alerts report a possible attack."""
     watch, year, _ = made
     chain = year.misissued.hex()
     page = client.get(f"/failures/chains/{chain}?host={FIRST[0]}").text
@@ -163,7 +163,7 @@ def test_a_key_that_is_not_pinned_is_green_on_no_page(
     assert "the pins accept this chain" in page
 
 
-def test_a_chain_that_was_seen_at_another_host_says_nothing_of_this_one(
+def test_a_chain_seen_at_another_host_does_not_count_for_this_one(
     made: tuple[Watch, Year, bytes], client: TestClient
 ) -> None:
     watch, year, _ = made
@@ -177,14 +177,14 @@ def test_a_chain_that_was_seen_at_another_host_says_nothing_of_this_one(
     assert f"No location of the monitor ever saw this chain at {FIRST[0]}" in page
 
 
-def test_what_clients_sent_is_laid_out_and_is_a_stranger_s_text(
+def test_original_reports_are_laid_out_and_cut(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     page = client.get(f"/failures/chains/{made[1].inspected.hex()}").text
     assert page.count('<details class="sent">') == 5
     assert f"{{\n  &#34;hostname&#34;: &#34;{FIRST[0]}&#34;,\n" in page
     assert "from <bdi>198.51.100.0/24</bdi>" in page
-    assert "Strangers wrote every word" in page
+    assert "Any client can send any text: nothing in it is verified." in page
     page = client.get(f"/failures/chains/{made[2].hex()}").text
     assert page.count("</pre>") == page.count("</details>") == len(SENT)
     assert "\\xff\\xed\\xa0\\x80" in page
@@ -192,10 +192,10 @@ def test_what_clients_sent_is_laid_out_and_is_a_stranger_s_text(
     assert max(map(len, re.findall("<pre[^>]*>([^<]*)", page))) <= 100_000
 
 
-def test_a_binary_that_is_still_told_holds_adopted_up(client: TestClient) -> None:
+def test_a_reported_bundled_version_delays_adopted(client: TestClient) -> None:
     page = client.get("/pin-sets/bank-app").text
     assert "Version 9 is in a binary that" in page
-    assert "Clients tell versions that the journal does not know" in page
+    assert "Clients report versions that are not in the journal" in page
 
 
 @pytest.mark.parametrize(
@@ -203,14 +203,14 @@ def test_a_binary_that_is_still_told_holds_adopted_up(client: TestClient) -> Non
     ["/hosts/nowhere.example", "/hosts/%3Cscript%3E", "/failures/chains/zz", "/alerts/77777",
      f"/alerts/{2**63}", f"/failures/chains/{'0' * 64}", "/pin-sets/none"],
 )  # fmt: skip
-def test_what_is_not_there_is_said_on_a_page(client: TestClient, path: str) -> None:
+def test_an_unknown_thing_is_answered_with_a_404_page(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 404
-    assert "It is not there" in answer.text
+    assert "Not found</h1>" in answer.text
     assert "<script>" not in answer.text
 
 
-def test_a_store_that_is_away_is_said_and_nothing_old_is_shown(
+def test_an_unavailable_store_is_reported_without_old_data(
     made: tuple[Watch, Year, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -225,7 +225,7 @@ def test_a_store_that_is_away_is_said_and_nothing_old_is_shown(
     assert "bank.example" not in answer.text
 
 
-def test_a_silence_is_made_and_ended_and_both_are_written_down(
+def test_creating_and_ending_a_silence_is_audited(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     given = {"rule": "strange-chain", "host": "API.bank.example.", "length": "4h", "why": "known"}
@@ -235,7 +235,7 @@ def test_a_silence_is_made_and_ended_and_both_are_written_down(
     with made[0].store.read() as connection:
         row = connection.execute(select(SILENCES).where(SILENCES.c.why == "known")).one()
     assert (row.rule, row.host, row.until - row.since) == ("strange-chain", FIRST[0], 4 * 3600)
-    assert "Quiet until" in client.get("/alerts/1").text
+    assert "Silenced until" in client.get("/alerts/1").text
     other = given | {"host": "api.bank.exmple", "csrf": token}
     assert (
         "has api.bank.exmple: did you mean api.bank.example?"
@@ -244,32 +244,32 @@ def test_a_silence_is_made_and_ended_and_both_are_written_down(
     assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 200
     assert client.post(f"/silences/{row.id}/end", data={"csrf": token}).status_code == 404
     with made[0].store.read() as connection:
-        said = connection.execute(select(AUDIT.c.what).order_by(AUDIT.c.id)).scalars().all()
-    assert said[-3:] == ["silence.made", "silence.made", "silence.ended"]
+        actions = connection.execute(select(AUDIT.c.what).order_by(AUDIT.c.id)).scalars().all()
+    assert actions[-3:] == ["silence.made", "silence.made", "silence.ended"]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"why": ""}, {"rule": "", "host": ""}, {"length": "9y"}, {"why": "a\nb"}, {"rule": "strange"}],
 )
-def test_a_silence_that_nobody_may_make_is_refused_and_what_was_typed_stays(
+def test_an_invalid_silence_is_refused_and_the_form_keeps_its_values(
     client: TestClient, wrong: dict[str, str]
 ) -> None:
     given = {"rule": "strange-chain", "host": "kept.example", "length": "4h", "why": "because"}
     token = csrf_of(client.get("/silences").text)
     answer = client.post("/silences", data=given | {"csrf": token} | wrong)
     assert answer.status_code == 422
-    assert "That was not made" in answer.text
+    assert "The silence was not created" in answer.text
     assert "host" in wrong or 'value="kept.example"' in answer.text
 
 
-def test_a_form_without_its_token_does_nothing(client: TestClient) -> None:
+def test_a_form_without_its_csrf_token_changes_nothing(client: TestClient) -> None:
     given = {"rule": "strange-chain", "host": "", "length": "1h", "why": "forged"}
     assert client.post("/silences", data=given).status_code == 403
     assert "forged" not in client.get("/silences").text
 
 
-def test_who_may_only_read_has_no_form_and_no_way_around_it(
+def test_a_viewer_has_no_forms_and_cannot_post_them(
     made: tuple[Watch, Year, bytes],
 ) -> None:
     viewer = Identity("viewer", kind="account", scopes=ROLES["viewer"], csrf="0123456789abcdef")
@@ -283,20 +283,20 @@ def test_who_may_only_read_has_no_form_and_no_way_around_it(
         routes=page_routes(made[0]), middleware=[Middleware(BaseHTTPMiddleware, dispatch=named)]
     )
     reader = TestClient(app, WHERE, headers={"accept": "text/html"})
-    assert "Keep it quiet" not in reader.get("/alerts/1").text
-    assert "A new one" not in reader.get("/silences").text
+    assert "Silence strange-chain" not in reader.get("/alerts/1").text
+    assert "New silence" not in reader.get("/silences").text
     for path in ("/silences", "/silences/1/end"):
         given = {"rule": "x", "host": "", "length": "1h", "why": "y", "csrf": viewer.csrf}
         assert reader.post(path, data=given).status_code == 403
 
 
-def test_without_a_visitor_no_page_is_shown(made: tuple[Watch, Year, bytes]) -> None:
+def test_without_a_visitor_every_page_answers_401(made: tuple[Watch, Year, bytes]) -> None:
     stranger = TestClient(Starlette(routes=page_routes(made[0])), WHERE)
     for path in every_page(made[1], made[2]):
         assert stranger.get(path, follow_redirects=False).status_code == 401, path
 
 
-def test_a_pin_file_that_breaks_is_said_on_the_fleet_page(
+def test_the_fleet_page_reports_an_unreadable_pin_file(
     made: tuple[Watch, Year, bytes], client: TestClient
 ) -> None:
     path = made[1].pins[0]
@@ -307,24 +307,24 @@ def test_a_pin_file_that_breaks_is_said_on_the_fleet_page(
         page = client.get("/").text
     finally:
         path.write_text(good, "utf-8")
-    assert "A file cannot be read; what it said before" in page
+    assert "A file can&#39;t be read; its last readable content" in page
     assert f"/hosts/{FIRST[0]}" in page
 
 
-def test_secrets_of_the_settings_are_on_no_page(made: tuple[Watch, Year, bytes]) -> None:
+def test_no_page_contains_secrets_of_the_settings(made: tuple[Watch, Year, bytes]) -> None:
     tell = Tell("pager", Secret("https://hooks.example/s3cr3t"))
     changed = replace(made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("s3cr3t"))
     page = client_of(replace(made[0], settings=changed)).get("/about").text
     assert "pager" in page
-    assert "s3cr3t" not in page + str([*_shown(tell, {})])
+    assert "s3cr3t" not in page + str([*setting_rows(tell, {})])
 
 
-def test_the_window_and_what_is_not_deleted_are_on_the_page_about(
+def test_about_shows_the_window_of_repeats_and_failing_retention(
     made: tuple[Watch, Year, bytes],
 ) -> None:
     watch = made[0]
     page = client_of(watch).get("/about").text
-    assert "A repeated report is recognised for</dt><dd>8.0 days" in page
+    assert "Repeated reports are recognised for</dt><dd>8.0 days" in page
     assert "Retention of" not in page
     short = replace(watch.settings, retention=RetentionSettings(identities=3))
     now = int(watch.clock().timestamp())
@@ -341,7 +341,7 @@ def test_the_window_and_what_is_not_deleted_are_on_the_page_about(
     assert "A repeated report is recognised for 3.0 days, but clients send one again" in page
 
 
-def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: TestClient) -> None:
+def test_static_files_have_immutable_addresses(client: TestClient) -> None:
     page = client.get("/").text
     for name in re.findall(r'(?:href|src)="(/static/[^"]+)"', page):
         answer = client.get(name)
@@ -351,11 +351,14 @@ def test_static_files_are_kept_for_ever_under_a_name_of_their_content(client: Te
     assert client.get("/static/render.py").status_code == 404
 
 
-def test_a_vantage_that_is_silent_is_said(client: TestClient) -> None:
-    assert "The vantage singapore looked 3 days ago" in client.get(f"/hosts/{FIRST[3]}").text
+def test_the_page_of_a_host_reports_a_silent_location(client: TestClient) -> None:
+    assert (
+        "The last result of the location singapore is from 3 days ago"
+        in client.get(f"/hosts/{FIRST[3]}").text
+    )
 
 
-def test_the_alerts_of_a_host_are_the_worst_first(
+def test_the_alerts_of_a_host_are_ordered_by_severity(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     with made[0].store.write() as connection:
@@ -365,20 +368,20 @@ def test_the_alerts_of_a_host_are_the_worst_first(
     assert page.index("/alerts/501") < page.index("/alerts/503") < page.index("/alerts/502")
 
 
-def test_what_is_gone_while_its_alert_is_held_open_is_said(
+def test_a_recovering_alert_is_shown_as_such(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     now = int(made[1].now.timestamp())
     with made[0].store.write() as connection:
         _open(connection, made[1], 511, host=FIRST[5], gone_at=now - 240, command="certpin check")
     page = client.get("/alerts/511").text
-    assert "No longer found since" in page
-    assert "held open in case it comes back" in page
+    assert "Condition gone since" in page
+    assert "unless the condition returns before then" in page
     for path in ("/alerts", f"/hosts/{FIRST[5]}"):
-        assert "no longer found" in client.get(path).text.lower(), path
+        assert "recovering" in client.get(path).text.lower()
 
 
-def test_an_alert_is_acknowledged_and_given_back_and_both_are_written_down(
+def test_acknowledging_an_alert_and_undoing_it_is_audited(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
     with made[0].store.write() as connection:
@@ -391,15 +394,15 @@ def test_an_alert_is_acknowledged_and_given_back_and_both_are_written_down(
     page = client.post("/alerts/521/acknowledge", data=given).text
     assert "ticket &lt;12&gt;" in page
     assert "Acknowledged by" in page
-    assert "Give it back" in page
+    assert "Undo</button>" in page
     page = client.post("/alerts/521/unacknowledge", data=given).text
     assert "Acknowledged by" not in page
     with made[0].store.read() as connection:
         rows = connection.execute(select(AUDIT).where(AUDIT.c.subject == "521")).all()
-    assert [each.what for each in rows] == ["alert.acknowledged", "alert.unacknowledged"]
+    assert [row.what for row in rows] == ["alert.acknowledged", "alert.unacknowledged"]
 
 
-def test_days_are_coloured_as_the_status_judges_them() -> None:
+def test_days_are_coloured_only_for_the_reason_of_the_status() -> None:
     days = environment().get_template("_parts.html").module.days  # type: ignore[attr-defined]
     assert str(days(6.2, None, False)) == '<span class="">6 days</span>'
     assert str(days(1.0, None, True)) == '<span class="soon">1 day</span>'
@@ -413,6 +416,6 @@ def _open(connection: Connection, year: Year, number: int, **more: Any) -> None:
         "rule": "pin-mismatch",
         "severity": "warning",
     }
-    values |= {"host": "", "pin_set": "", "summary": f"It is wrong {number}.", "command": ""}
+    values |= {"host": "", "pin_set": "", "summary": f"Problem {number}.", "command": ""}
     values |= {"details": "{}", "clients": None, "opened_at": now - 600, "last_at": now - 300}
     connection.execute(ALERTS.insert().values(id=number, repeats=0, **values | more))

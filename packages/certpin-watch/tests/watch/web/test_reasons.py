@@ -1,4 +1,4 @@
-"""Every reason that a client of certpin, of TrustKit or a browser can give is put into words."""
+"""Reasons in reports of certpin, TrustKit and browsers have explanations."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from certpin.tls.failures import Unverified
 from certpin_watch.html.words import reason
 
 
-def test_each_reason_has_its_words_and_any_other_is_shown_as_it_is() -> None:
+def test_every_known_reason_has_an_explanation() -> None:
     known = {*get_args(Reason), *get_args(Unverified), *nel.REASONS.values(), *trustkit.REASONS}
-    assert {each for each in known - {"match"} if reason(each) == each} == set()
+    assert {name for name in known - {"match"} if reason(name) == name} == set()
     assert reason("<b>") == "<b>"
     assert reason("") == ""
 
 
-def test_what_the_platform_refuses_is_called_the_same_everywhere() -> None:
+def test_reasons_of_platforms_have_the_same_names_everywhere() -> None:
     assert set(get_args(Unverified)) == UNVERIFIED == {*nel.REASONS.values()} - {"mismatch"}
     assert "untrusted" in trustkit.REASONS

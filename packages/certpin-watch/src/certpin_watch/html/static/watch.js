@@ -1,10 +1,10 @@
-// What the pages do with a script: theme and zone are kept, the live page rests while nobody looks.
-// Everything works without it.
+// Remembers the theme and the time zone, copies commands, and pauses the live page while it is hidden.
+// Every page works without it.
 (() => {
   "use strict";
-  // Text becomes a document in one way alone: htmx parses the answer of this watch, and the document
-  // that comes of it runs nothing. Whatever else would make elements or scripts of text is refused by
-  // the browser (Trusted Types; there is no other policy, and no second one of this name).
+  // Trusted Types: text becomes a document in only one way. htmx parses responses of this service, and
+  // the resulting document runs no scripts. The browser refuses every other conversion of text to
+  // elements or scripts, because there is no other policy, and no second one of this name.
   const parsers = ["Document parseHTMLUnsafe", "DOMParser parseFromString"];
   if (window.trustedTypes) {
     trustedTypes.createPolicy("default", {
@@ -13,28 +13,28 @@
   }
   const root = document.documentElement;
   const themes = ["auto", "light", "dark"];
-  const kept = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };
-  const keep = (theme) => { try { localStorage.setItem("theme", theme); } catch { /* it holds for this page */ } };
+  const storedTheme = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };
+  const storeTheme = (theme) => { try { localStorage.setItem("theme", theme); } catch { /* for this page only */ } };
   const show = (theme) => {
     if (theme === "auto" || !themes.includes(theme)) { root.removeAttribute("data-theme"); } else { root.dataset.theme = theme; }
   };
-  show(kept());
+  show(storedTheme());
   root.classList.add("scripted");
 
   const label = (button, theme) => {
-    const said = `Theme: ${theme === "auto" ? "as the system" : theme}`;
-    button.querySelector(".words").textContent = said;
-    button.title = said;
+    const text = `Theme: ${theme === "auto" ? "as the system" : theme}`;
+    button.querySelector(".words").textContent = text;
+    button.title = text;
   };
-  // Times are UTC, and in the zone of this browser on demand. Pictures stay as they were drawn.
-  const zoneKept = () => { try { return localStorage.getItem("zone") === "local"; } catch { return false; } };
-  let local = zoneKept();
+  // Times are UTC, or in the zone of the browser if the user chooses that. Charts are always UTC.
+  const storedZone = () => { try { return localStorage.getItem("zone") === "local"; } catch { return false; } };
+  let local = storedZone();
   const two = (number) => String(number).padStart(2, "0");
   const zoneName = (at) => {
     const parts = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" }).formatToParts(at);
-    return (parts.find((each) => each.type === "timeZoneName") || { value: "local time" }).value;
+    return (parts.find((part) => part.type === "timeZoneName") || { value: "local time" }).value;
   };
-  const said = (at, seconds) => {
+  const format = (at, seconds) => {
     if (!local) {
       const iso = at.toISOString();
       return seconds ? `${iso.slice(11, 19)} UTC` : `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
@@ -43,16 +43,16 @@
     if (seconds) { return `${clock}:${two(at.getSeconds())} ${zoneName(at)}`; }
     return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${clock} ${zoneName(at)}`;
   };
-  const zoned = () => {
+  const showTimes = () => {
     for (const element of document.querySelectorAll("time[data-zoned]")) {
       const at = new Date(element.dateTime);
       if (Number.isNaN(at.getTime())) { continue; }
-      const text = said(at, element.dataset.zoned === "second");
+      const text = format(at, element.dataset.zoned === "second");
       if (element.dataset.zoned === "title") { element.title = text; } else { element.textContent = text; }
     }
     const words = document.getElementById("zone-words");
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (words) { words.textContent = local ? `Times are those of ${zone}; dates and pictures are UTC.` : "Times are UTC."; }
+    if (words) { words.textContent = local ? `Times are in ${zone}; dates and charts are UTC.` : "Times are UTC."; }
   };
   const labelZone = (button) => {
     const text = `Times: ${local ? "your zone" : "UTC"}`;
@@ -67,19 +67,19 @@
       labelZone(zone);
       zone.addEventListener("click", () => {
         local = !local;
-        try { localStorage.setItem("zone", local ? "local" : "utc"); } catch { /* it holds for this page */ }
+        try { localStorage.setItem("zone", local ? "local" : "utc"); } catch { /* for this page only */ }
         labelZone(zone);
-        zoned();
+        showTimes();
       });
-      if (local) { zoned(); }
+      if (local) { showTimes(); }
     }
     const button = document.getElementById("theme");
     if (button) {
       button.hidden = false;
-      label(button, kept());
+      label(button, storedTheme());
       button.addEventListener("click", () => {
-        const next = themes[(themes.indexOf(kept()) + 1) % themes.length];
-        keep(next);
+        const next = themes[(themes.indexOf(storedTheme()) + 1) % themes.length];
+        storeTheme(next);
         show(next);
         label(button, next);
       });
@@ -96,7 +96,7 @@
     }
   });
 
-  // A hidden tab asks for nothing; one that is shown again asks at once.
+  // A hidden tab sends no requests. When it is shown again, it updates at once.
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden && event.target.matches("[data-polls]")) { event.preventDefault(); }
   });
@@ -104,7 +104,7 @@
     if (document.hidden || !window.htmx) { return; }
     for (const element of document.querySelectorAll("[data-polls]")) { htmx.trigger(element, "shown"); }
   });
-  // A page that could not be fetched anew says so, instead of looking calm.
+  // If an update fails, the page reports that it is out of date.
   const lost = (event) => {
     const note = document.getElementById("lost");
     if (note && event.target.matches("[data-polls]")) { note.hidden = false; }
@@ -114,6 +114,6 @@
   document.addEventListener("htmx:afterSwap", () => {
     const note = document.getElementById("lost");
     if (note) { note.hidden = true; }
-    if (local) { zoned(); }
+    if (local) { showTimes(); }
   });
 })();

@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from sqlalchemy import exists, func, select, tuple_
+from sqlalchemy import exists, func, or_, select, tuple_
 
 from certpin.errors import CertificateParseError
 from certpin.pins import verify
@@ -304,6 +304,23 @@ def _leaf_pin(chain: Chain | None) -> str:
 
 def _sighting(row: Row[Any]) -> Sighting:
     return Sighting(id=row.id, host=row.host, latest=bool(row.latest), **_observation_fields(row))
+
+
+def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
+    """Return the locations that saw a chain at a host, at most 20.
+
+    The same chain at another host does not count: for this host it may be an attack.
+
+    Args:
+        connection: a read transaction.
+        host: the name of the host.
+        digest: the SHA-256 of the chain.
+    """
+    table = SIGHTINGS.c
+    statement = select(table.vantage).where(
+        table.host == host, or_(table.served == digest, table.verified == digest)
+    )
+    return sorted(connection.execute(statement.distinct().limit(20)).scalars())
 
 
 def _observation_fields(row: Row[Any]) -> dict[str, Any]:

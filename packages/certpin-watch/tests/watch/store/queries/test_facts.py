@@ -96,7 +96,7 @@ def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, b
         with store.read() as connection:
             found = freshness.freshness(connection, world.snapshot(), NOW, limits)
         assert [each.name for each in found.full] == names
-        words = " ".join(unknowns.of_the_watch(found, NOW))
+        words = " ".join(unknowns.of_service(found, NOW))
         assert ("bytes (14,680,064)" in words) == bool(names)
 
 

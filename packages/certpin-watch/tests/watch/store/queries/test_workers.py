@@ -53,11 +53,11 @@ def test_a_silent_location_says_when_its_workers_were_heard(store: Store) -> Non
         made(connection, "ams1-a", "worker:ams1")
         made(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
     with store.read() as connection:
-        told = unknowns.of_the_watch(freshness(connection, Watched([]).snapshot(), NOW), NOW)
+        told = unknowns.of_service(freshness(connection, Watched([]).snapshot(), NOW), NOW)
     silent = [each for each in told if "is silent" in each]
-    said = "is silent: it never answered."
+    said = "is silent: it never sent a result."
     assert silent == [
-        f"The vantage ams1 {said} None of its workers was ever heard.",
-        f"The vantage fra1 {said} One of its workers was heard an hour ago last.",
-        f"The vantage local {said}",
+        f"The location ams1 {said} None of its workers ever made contact.",
+        f"The location fra1 {said} The last contact with one of its workers was an hour ago.",
+        f"The location local {said}",
     ]

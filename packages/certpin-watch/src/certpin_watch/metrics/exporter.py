@@ -1,4 +1,4 @@
-"""``/metrics``: the route, the page in both text formats, and the counters of stored reports."""
+"""``/metrics``: the endpoint, the page in both text formats, and the counters of stored reports."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from certpin.errors import StoreError
 from certpin.reports.model import Decision, Kind
-from certpin_watch.auth.require import require
 from certpin_watch.counters import COUNTERS
 from certpin_watch.metrics.compatible import compatible_gauges
 from certpin_watch.metrics.families import MAX_HOSTS, View, gauges
@@ -24,13 +22,12 @@ from certpin_watch.store.queries.base import HOUR, to_seconds
 from certpin_watch.store.queries.report_counts import counts_by_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from prometheus_client.metrics_core import Metric
     from sqlalchemy import Connection
     from starlette.requests import Request
-    from starlette.routing import BaseRoute
 
     from certpin_watch.counters import Counters
     from certpin_watch.snapshot import Watch
@@ -44,11 +41,13 @@ _OTHER = "other"
 Key = tuple[str, str, str]  # host, kind, decision
 
 
-def routes(watch: Watch) -> list[BaseRoute]:
-    """Return the route. Scrapes run one at a time, so that parallel ones cost no more."""
+def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
+    """Return the endpoint. Scrapes run one at a time, so that parallel ones cost no more.
+
+    NOT checked: that the client may read metrics. The route does that.
+    """
     exporter, turn = Exporter(watch), threading.Lock()
 
-    @require("metrics")
     def metrics(request: Request) -> Response:
         try:
             with turn:
@@ -57,7 +56,7 @@ def routes(watch: Watch) -> list[BaseRoute]:
             return PlainTextResponse("the store is not available\n", 503)
         return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
-    return [Route(PATH, metrics, methods=["GET"])]
+    return metrics
 
 
 class Exporter:

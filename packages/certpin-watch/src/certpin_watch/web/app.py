@@ -23,8 +23,9 @@ from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.auth.require import problem, require
 from certpin_watch.health import HEALTHZ, READYZ, health_routes
 from certpin_watch.html.render import static
-from certpin_watch.metrics import exporter as metrics
-from certpin_watch.permissions import ANYONE, READ, SILENCE
+from certpin_watch.metrics.exporter import PATH as METRICS_PATH
+from certpin_watch.metrics.exporter import metrics_endpoint
+from certpin_watch.permissions import ANYONE, METRICS, READ, SILENCE
 from certpin_watch.web import about, alerts, failures, hosts, live, pin_sets
 from certpin_watch.web.request import endpoint
 
@@ -78,7 +79,7 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
         ConfigError: a route does not declare its users.
     """
     routes = [
-        *metrics.routes(watch),
+        *metrics_routes(watch),
         *api.routes(watch),
         *access.routes(watch),
         *page_routes(watch),
@@ -116,6 +117,12 @@ def page_routes(watch: Watch) -> list[BaseRoute]:
         # The login page needs the files, and they contain no data.
         Route("/static/{name}", require(ANYONE)(static), methods=["GET"]),
     ]
+
+
+def metrics_routes(watch: Watch) -> list[BaseRoute]:
+    """Return the route of ``/metrics``, for programs with the scope ``metrics``."""
+    endpoint = require(METRICS)(metrics_endpoint(watch))
+    return [Route(METRICS_PATH, endpoint, methods=["GET"])]
 
 
 _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)

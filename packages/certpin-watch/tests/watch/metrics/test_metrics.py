@@ -175,12 +175,12 @@ def test_no_sample_stands_there_twice(scraped: Scraped) -> None:
 
 
 def test_who_may_not_see_metrics_sees_none(sqlite_store: Store) -> None:
-    from certpin_watch.metrics.exporter import routes
+    from certpin_watch.web.app import metrics_routes
 
     answers = {}
     for scope in ("read", "metrics"):
         application = app(sqlite_store, scope)
-        application.router.routes[:] = routes(world.watch(sqlite_store))
+        application.router.routes[:] = metrics_routes(world.watch(sqlite_store))
         answers[scope] = TestClient(application, headers=TOKEN).get("/metrics").status_code
     assert answers == {"read": 403, "metrics": 200}
 

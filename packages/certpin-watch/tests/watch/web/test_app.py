@@ -16,18 +16,17 @@ from certpin_watch.auth import pages as access
 from certpin_watch.auth.settings import AuthSettings
 from certpin_watch.auth.tokens import make_token
 from certpin_watch.health import ProcessHealth
-from certpin_watch.metrics import exporter as metrics
 from certpin_watch.secret import Secret
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import migrate, open_store
-from certpin_watch.web.app import application, page_routes
+from certpin_watch.web.app import application, metrics_routes, page_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ROUTES: tuple[Any, ...] = (metrics.routes, api.routes, access.routes, page_routes)
+ROUTES: tuple[Any, ...] = (metrics_routes, api.routes, access.routes, page_routes)
 
 
 async def _no_collector(_scope: Any, _receive: Any, send: Any) -> None:

@@ -7,7 +7,7 @@ In the order in which a report travels:
 - ``decode``: from a document to the fields that are counted; the payload of the stream.
 - ``intake``: concurrent reports share one transaction.
 - ``jetstream`` and ``writer``: with NATS, reports wait in a stream until a writer counts them.
-- ``counting``: counts a batch in one transaction (statements: ``store.counting``).
+- ``counting``: counts a batch in one transaction (statements: ``store.reports``).
 - ``grouping``: decides which reports are the same, and how much is kept. Pure.
 - ``samples``: keeps a few reports without the fields that identify a device.
 - ``settings``: the table ``[collector]``.

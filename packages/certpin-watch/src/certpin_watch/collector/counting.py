@@ -8,7 +8,7 @@
 5. Keep a few samples of each group.
 6. Record from which networks each chain was reported.
 
-A transaction that brings a new chain, group or sample locks the budget before it counts the free
+A transaction that inserts a chain, a group or a sample locks the budget before it counts the free
 room, so that no other transaction takes the room meanwhile. One that only raises counts waits for
 no lock. Rows are written in the order of their keys: two writers wait for each other, and never in
 a circle. All of it happens in the caller's transaction.
@@ -47,7 +47,7 @@ from certpin_watch.collector.grouping import (
     trait_key,
 )
 from certpin_watch.collector.samples import OfferedSample, keep_samples
-from certpin_watch.store import counting, quota
+from certpin_watch.store import quota, reports
 from certpin_watch.store.chains import (
     ChainRecord,
     ReportedChain,
@@ -57,8 +57,8 @@ from certpin_watch.store.chains import (
     missing_chains,
     new_certificate_sizes,
 )
-from certpin_watch.store.counting import CheckInGroup, ReportGroup, ReportOrigin
 from certpin_watch.store.identities import FIRST_DATED, punctual_from, undated
+from certpin_watch.store.reports import CheckInGroup, ReportGroup, ReportOrigin
 from certpin_watch.store.tables.columns import TRAITS
 
 if TYPE_CHECKING:
@@ -96,8 +96,9 @@ class HourCache:
 
 
 class RowCache:
-    """The rows that this process knows to be stored, so that it need not ask again. It is bounded
-    by the number of hours and by what an hour has room for.
+    """The rows that this process knows to be stored, so that it need not query them again.
+
+    The number of hours is limited, and the rows of an hour are.
     """
 
     def __init__(self) -> None:
@@ -133,7 +134,7 @@ class BatchResult:
 
 
 class NewFailure(NamedTuple):
-    """A report that was not counted before, and the body that it came in."""
+    """A report that was not counted before, and its body."""
 
     failure: Failure
     body: ReceivedBody
@@ -201,7 +202,7 @@ def _first_seen(
     if not bodies:
         return [], [], 0
     rows = [(key, bodies[owners[key]][1].at) for key in sorted(owners)]
-    stored = owners.keys() - counting.insert_identities(connection, rows)
+    stored = owners.keys() - reports.insert_identities(connection, rows)
     again.update([owners[key] for key in stored])
     new = [pair for number, pair in enumerate(bodies) if number not in again]
     failures = [NewFailure(record, body) for record, body in new if isinstance(record, Failure)]
@@ -210,7 +211,7 @@ def _first_seen(
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
-    """Collect reports of one hour that say the same: most reports of a batch do."""
+    """Collect the reports of one hour with equal fields: most reports of a batch have them."""
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
         # All fields but the identities, which are the first and the last.
@@ -260,7 +261,7 @@ def _keep_chains(
     recent = RecentChains(used)
     since = max((unknown[digest].at for digest in absent), default=0) - HOUR
     # A row that is more than an hour ahead is from a clock that ran ahead: it would stay recent.
-    for share, source, number in counting.new_chains_by_source(connection, since, since + 2 * HOUR):
+    for share, source, number in reports.new_chains_by_source(connection, since, since + 2 * HOUR):
         recent.add(share, source, number)
     kept: list[ReportedChain] = []
     sizes = new_certificate_sizes(connection, absent.values())
@@ -299,13 +300,13 @@ def _place_groups(
     if unknown:
         quota.lock_usage(connection)
     for hour, new in unknown.items():
-        taken = GroupCounts(*counting.count_groups(connection, hour))
+        taken = GroupCounts(*reports.count_groups(connection, hour))
         limits = ((taken.hour, capacity.groups), (taken.day, capacity.groups_a_day))
         nearly_full = any(number + len(new) > limit // 4 for number, limit in limits)
         if nearly_full:
-            taken.shares = _by_share(counting.groups_by_host(connection, hour), capacity)
+            taken.shares = _by_share(reports.groups_by_host(connection, hour), capacity)
         keys = every_fold(new, capacity) if nearly_full else {key_of(group) for group in new}
-        stored = counting.existing_groups(connection, keys)
+        stored = reports.existing_groups(connection, keys)
         placed |= place(new, stored, taken, capacity)
     return placed
 
@@ -341,8 +342,8 @@ def _find_sums(
     days = {key: day_of(unknown[key].hour) for key in ordered}
     digests = {key: trait_key(values) for key, values in traits.items()}
     wanted = {digests[key]: (traits[key], day) for key, day in days.items()}
-    trait_rows = counting.save_traits(connection, wanted)
-    place_rows = counting.save_places(connection, {places[key]: day for key, day in days.items()})
+    trait_rows = reports.save_traits(connection, wanted)
+    place_rows = reports.save_places(connection, {places[key]: day for key, day in days.items()})
     return found | {key: (place_rows[places[key]], trait_rows[digests[key]]) for key in unknown}
 
 
@@ -356,10 +357,10 @@ def _fold_sums(
     for key, group in groups.items():
         day = day_of(group.hour)
         if day not in counts:
-            counts[day] = counting.count_day_sums(connection, day)
+            counts[day] = reports.count_day_sums(connection, day)
         step = step_of(counts[day], capacity.part_for(_FULL * capacity.groups, group.host))
         if step and day not in shares:
-            shares[day] = _by_share(counting.day_sums_by_host(connection, day), capacity)
+            shares[day] = _by_share(reports.day_sums_by_host(connection, day), capacity)
         if step:
             step = own_step(step, group.host, shares[day], capacity)
             shares[day][capacity.share(group.host)] += 1
@@ -383,7 +384,7 @@ def _count_groups(
         else:
             row.update(_merged(row, counts))
     if rows:
-        counting.add_to_groups(connection, [rows[key] for key in sorted(rows)])
+        reports.add_to_groups(connection, [rows[key] for key in sorted(rows)])
         _add_to_sums(connection, rows, sums)
 
 
@@ -398,7 +399,7 @@ def _add_to_sums(
         counts = {name: row[name] for name in ("count", "first_at", "last_at")}
         at = (place_row, day, trait)
         by_place[at] = _merged(by_place[at], counts) if at in by_place else counts
-    counting.add_to_day_sums(connection, by_trait, by_place)
+    reports.add_to_day_sums(connection, by_trait, by_place)
 
 
 def _merged(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
@@ -423,11 +424,11 @@ def _record_origins(
     one.
     """
     new = set()
-    for group, reports in members.items():
+    for group, failures in members.items():
         met = group.verified or group.served
         before, marks = known.of(group.hour).marks, found[group.hour].marks
         share = capacity.share(group.host)
-        for _, body in reports:
+        for _, body in failures:
             mark = hash((body.source, group.host, met))
             if mark not in before and mark not in marks:
                 marks.add(mark)
@@ -435,14 +436,14 @@ def _record_origins(
     origins = sorted(origin for origin in new if origin.share and origin.network)
     if not origins:
         return
-    counts = counting.origins_by_network(connection, origins)
+    counts = reports.origins_by_network(connection, origins)
     kept = []
     for origin in origins:
         number = counts.get(origin[:2], 0)
         if number < MAX_ORIGINS:
             counts[origin[:2]] = number + 1
             kept.append(origin)
-    counting.insert_origins(connection, kept)
+    reports.insert_origins(connection, kept)
 
 
 def _offered_samples(
@@ -450,8 +451,8 @@ def _offered_samples(
 ) -> list[OfferedSample]:
     return [
         OfferedSample(placed[group][0], new.failure.host, new.body)
-        for group, reports in members.items()
-        for new in reports
+        for group, failures in members.items()
+        for new in failures
         if new.body.sample
     ]
 
@@ -472,8 +473,8 @@ def _count_check_ins(
     counts: Counter[CheckInGroup] = Counter()
     for day, keys in days.items():
         folds = {folded for key in keys for folded in check_in_folds(key)}
-        stored = counting.existing_check_ins(connection, folds)
-        number = counting.count_check_ins(connection, day)
+        stored = reports.existing_check_ins(connection, folds)
+        number = reports.count_check_ins(connection, day)
         for key, row in place_check_ins(keys, stored, number, capacity).items():
             counts[row] += reported[key]
-    counting.add_to_check_ins(connection, counts)
+    reports.add_to_check_ins(connection, counts)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from certpin_watch.store.counting import DAY, CheckInGroup, ReportGroup
+from certpin_watch.store.reports import DAY, CheckInGroup, ReportGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -69,7 +69,7 @@ class ReportCapacity:
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if the host is a share by itself, and so not a name that a sender made up."""
+        """Return True if the host is a share by itself, so that no sender can invent its name."""
         return self.share(host) == host
 
 
@@ -133,7 +133,7 @@ def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[b
 def place(
     groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
-    """Return key and group for each: unchanged if there is room, otherwise folded.
+    """Return key and group for each group: unchanged if there is room, otherwise folded.
 
     Args:
         groups: the groups of new reports.

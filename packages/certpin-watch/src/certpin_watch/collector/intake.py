@@ -29,7 +29,7 @@ from certpin_watch.collector.grouping import (
 )
 from certpin_watch.counters import COUNTERS
 from certpin_watch.snapshot import Patterns
-from certpin_watch.store.counting import record_listening
+from certpin_watch.store.reports import record_listening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from certpin_watch.collector.grouping import HOUR, OWN
-from certpin_watch.store import counting, quota
-from certpin_watch.store.counting import SampleRow
+from certpin_watch.store import quota, reports
+from certpin_watch.store.reports import SampleRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,13 +193,13 @@ def keep_samples(
     if not limits.samples:
         return
     used = quota.lock_usage(connection)
-    counts = SampleCounts(counting.count_samples(connection), used, Counter())
+    counts = SampleCounts(reports.count_samples(connection), used, Counter())
     if _is_tight(counts, offered, limits):
         since = max(sample.body.at for sample in offered) - HOUR
         # A row that is more than an hour ahead is from a clock that ran ahead: it would stay new.
-        recent = counting.samples_by_share(connection, since, since + 2 * HOUR)
+        recent = reports.samples_by_share(connection, since, since + 2 * HOUR)
         counts.shares.update(recent)
-    held = Counter(counting.samples_by_group(connection, {sample.key for sample in offered}))
+    held = Counter(reports.samples_by_group(connection, {sample.key for sample in offered}))
     rows: list[SampleRow] = []
     for sample in offered:
         key, body = sample.key, sample.body
@@ -209,7 +209,7 @@ def keep_samples(
             counts.add(share, sample.size)
             rows.append(SampleRow(key, body.at, body.source, body.sample, share))
     if rows:
-        counting.insert_samples(connection, rows)
+        reports.insert_samples(connection, rows)
         quota.add_usage(connection, counts.used - used)
 
 

@@ -23,7 +23,7 @@ from certpin_watch.collector.decode import unpack_batch
 from certpin_watch.collector.intake import Committer, NotDurableError
 from certpin_watch.collector.settings import require_nats
 from certpin_watch.counters import COUNTERS
-from certpin_watch.store.counting import delete_empty_queues, record_queue
+from certpin_watch.store.reports import delete_empty_queues, record_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, MutableMapping, Sequence

@@ -22,10 +22,10 @@ from certpin_watch.collector.grouping import (
 )
 from certpin_watch.store import quota
 from certpin_watch.store.chains import chain_record, insert_observed_chains
-from certpin_watch.store.counting import DAY
 from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import capacity
 from certpin_watch.store.quota import MIN_AGE, evict_bytes, evict_samples
+from certpin_watch.store.reports import DAY
 from certpin_watch.store.tables.probes import CHAINS
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_NETWORKS, REPORT_SAMPLES
 from tests.watch.collector.test_counting import AT, SERVED, counted, failure, rows, total

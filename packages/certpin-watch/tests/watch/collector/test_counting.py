@@ -20,7 +20,7 @@ from certpin_watch.collector.grouping import (
     ReportCapacity,
 )
 from certpin_watch.store.chains import chain_record
-from certpin_watch.store.counting import DAY
+from certpin_watch.store.reports import DAY
 from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
 from certpin_watch.store.tables.reports import (
     DAY_PLACES,

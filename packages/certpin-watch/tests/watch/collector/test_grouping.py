@@ -19,7 +19,7 @@ from certpin_watch.collector.grouping import (
     key_of,
     place,
 )
-from certpin_watch.store.counting import ReportGroup
+from certpin_watch.store.reports import ReportGroup
 from tests.watch.collector.test_decode import REPORT, decoded
 
 GROUP = ReportGroup(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from certpin_watch.store.counting import LISTENING_PAUSE as PAUSE
 from certpin_watch.store.queries import chains, report_counts
 from certpin_watch.store.queries.base import (
     DAY,
@@ -30,6 +29,7 @@ from certpin_watch.store.queries.report_counts import (
     plan_read_until,
     text_of,
 )
+from certpin_watch.store.reports import LISTENING_PAUSE
 from certpin_watch.store.tables.reports import LISTENED
 
 if TYPE_CHECKING:
@@ -193,10 +193,14 @@ def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tupl
     ended = connection.execute(before.order_by(columns.until.desc()).limit(1)).scalar()
     rows = select(columns.since, columns.until).where(columns.until >= since)
     for begun, end in connection.execute(rows.order_by(columns.since)):
-        if ended is not None and begun - ended > PAUSE and max(ended, since) < min(begun, until):
+        if (
+            ended is not None
+            and begun - ended > LISTENING_PAUSE
+            and max(ended, since) < min(begun, until)
+        ):
             yield max(ended, since), min(begun, until)
         ended = end if ended is None else max(ended, end)
-    if ended is not None and until - ended > PAUSE:
+    if ended is not None and until - ended > LISTENING_PAUSE:
         yield max(ended, since), until
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from certpin_watch.collector.intake import check_in
-from certpin_watch.store.counting import record_listening
 from certpin_watch.store.queries import failures
 from certpin_watch.store.queries.failures import intake_gaps
 from certpin_watch.store.queries.report_counts import Range
+from certpin_watch.store.reports import record_listening
 from certpin_watch.store.tables.reports import LISTENED
 from tests.watch.store.queries import _world as world
 

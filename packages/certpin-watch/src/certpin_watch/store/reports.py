@@ -1,4 +1,4 @@
-"""The statements with which the collector counts reports, each in the caller's transaction.
+"""Statements with which the collector counts reports, each in the caller's transaction.
 
 ``certpin_watch.collector.counting`` decides which rows count a report; this module reads and writes
 them. Upserts take their rows in the order of their keys, so that two writers wait for each other
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+
 DAY = 86400  # seconds
-LISTENING_PAUSE = 180  # seconds without a check-in after which no process accepted reports
+LISTENING_PAUSE = 180  # seconds without a record that mean that no process accepted reports
 
 _MAX_KEYS = 500  # keys in one query
 _MAX_TUPLES = 100  # keys of check-ins in one query: each has six values

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from certpin.lab.client_env import moved_clock
+from certpin.lab.client import moved_clock
 from tests.servers._run import require
 
 if TYPE_CHECKING:

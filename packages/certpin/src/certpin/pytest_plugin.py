@@ -205,7 +205,7 @@ def certpin_environment(
     ``certpin_environment(target, via="connect")``: SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
     the like. ``via`` is connect, socks5 or port.
     """
-    from certpin.lab.client_env import environment
+    from certpin.lab.client import environment
 
     def lead(target: Target, via: str = "connect") -> dict[str, str]:
         variables = environment(target, via)

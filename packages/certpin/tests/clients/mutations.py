@@ -13,21 +13,21 @@ _COPIES = "tests/tls/test_rule_14_no_copies.py::test_a_way_to_copy_a_context_is_
 MUTATIONS: list[Mutation] = [
     Mutation(
         14,
-        _CONTEXT,
+        "certpin/tls/mirrored.py",
         'raise _copied("get_ca_certs()")',
         "return super().get_ca_certs(binary_form)",
         _COPIES,
     ),
     Mutation(
         14,
-        _CONTEXT,
+        "certpin/tls/mirrored.py",
         'raise _copied("cert_store_stats()")',
         "return super().cert_store_stats()",
         _COPIES,
     ),
     Mutation(
         14,
-        _CONTEXT,
+        "certpin/tls/mirrored.py",
         'raise _copied("copy or pickle")',
         "return super().__reduce_ex__(protocol)",
         _COPIES,

@@ -333,7 +333,7 @@ _RUNS = [
     ),
     Mutation(
         "no other proxy",
-        "certpin/lab/client_env.py",
+        "certpin/lab/client.py",
         '    variables |= {"NO_PROXY": "", "no_proxy": ""}\n',
         "",
         f"{_C}test_the_environment_leads_to_the_lab_and_nowhere_else",

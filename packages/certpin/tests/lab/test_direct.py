@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin import PinSet
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command, substitute
-from certpin.lab.client_env import environment
+from certpin.lab.client import Command, environment, substitute
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove

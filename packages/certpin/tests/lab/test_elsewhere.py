@@ -8,8 +8,7 @@ import pytest
 
 from certpin.lab.attacks import CASES
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command
-from certpin.lab.client_env import environment
+from certpin.lab.client import Command, environment
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict

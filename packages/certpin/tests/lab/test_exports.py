@@ -10,8 +10,7 @@ import pytest
 from certpin.formats import FORMATS, Source
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Command, exports_in, substitute
-from certpin.lab.client_env import environment
+from certpin.lab.client import Command, environment, exports_in, substitute
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from certpin.lab.scratch import remove_leftovers, scratch
+from certpin.lab.lab import remove_leftovers, scratch
 
 _RUN = """
 import os, signal

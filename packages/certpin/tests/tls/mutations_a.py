@@ -481,7 +481,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         3,
-        _CONTEXT,
+        "certpin/tls/mirrored.py",
         "        if self._has_certificate:\n            check_before_last_flight(store)\n",
         "",
         _CERTIFICATES + "test_a_certificate_loaded_later_and_a_store_made_later_are_guarded",

@@ -84,14 +84,14 @@ MUTATIONS = [
     ),
     Mutation(
         8,
-        _TLS + "context.py",
+        "certpin/tls/mirrored.py",
         "            getattr(store, call.name)(*call.args)\n        return store",
         "            pass\n        return store",
         _R8 + "the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr",
     ),
     Mutation(
         8,
-        _TLS + "context.py",
+        "certpin/tls/mirrored.py",
         'return f"{self.name}(…)"',
         'return f"{self.name}{self.args}"',
         _R8 + "the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr",

@@ -185,14 +185,13 @@ def prove(
     from certpin.cli.upstream import find_upstream
     from certpin.lab.case import LabError
     from certpin.lab.client import Command
-    from certpin.lab.lab import Lab
+    from certpin.lab.lab import Lab, remove_leftovers
     from certpin.lab.pki import Style
     from certpin.lab.report import FORMATS as REPORTS
     from certpin.lab.report.json import run_facts
     from certpin.lab.report.sarif import to_sarif
     from certpin.lab.report.words import exit_code
     from certpin.lab.runner import prove as run_matrix
-    from certpin.lab.scratch import remove_leftovers
     from certpin.pins import normalise
 
     for file in filter(None, files.values()):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
+import os
 import secrets
+import shutil
 import ssl
+import tempfile
 import threading
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from certpin.lab.case import CannotServeError, LabError, pins_of_case
 from certpin.lab.case_run import CaseRun
-from certpin.lab.client_env import write_client_files, write_pins
+from certpin.lab.client import write_client_files, write_pins
 from certpin.lab.exports import Exports
-from certpin.lab.loop import Loop
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import fit
-from certpin.lab.scratch import scratch
 from certpin.lab.server.application import Where
 from certpin.lab.server.conversation import Proxied
 from certpin.lab.server.dns import Resolver, ResolverPort
@@ -31,10 +35,10 @@ from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import Session
 from certpin.lab.target import Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
+from certpin.support import locks
 
 if TYPE_CHECKING:
-    import asyncio
-    from pathlib import Path
+    from collections.abc import Callable, Coroutine, Iterator
 
     from certpin.lab.case import Case
     from certpin.lab.evidence import Connection
@@ -307,3 +311,98 @@ def _port(loop: asyncio.AbstractEventLoop, case_run: CaseRun, address: str) -> P
                 "this machine has no IPv6", fix="switch it on for the loopback interface: ::1"
             ) from exc
         raise
+
+
+T = TypeVar("T")
+
+
+class Loop:
+    """A context manager. ``call`` runs a function in the loop's thread and waits for it."""
+
+    def __init__(self) -> None:
+        self.asyncio = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="certpin-lab", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.call(self._cancel)
+        self.asyncio.call_soon_threadsafe(self.asyncio.stop)
+        self._thread.join()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function in the thread of the loop, and return its result."""
+        answer: Future[T] = Future()
+
+        def run() -> None:  # no task: there are three calls to each run of a client
+            try:
+                answer.set_result(function())
+            except BaseException as exc:  # noqa: BLE001  # whatever it is, it is the caller's
+                answer.set_exception(exc)
+
+        self.asyncio.call_soon_threadsafe(run)
+        return answer.result()
+
+    def wait(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine function in the loop, and return its result."""
+        return asyncio.run_coroutine_threadsafe(function(), self.asyncio).result()
+
+    def _run(self) -> None:
+        self.asyncio.run_forever()
+        # Tasks that were cancelled close their sockets: they need the loop for that.
+        left = asyncio.all_tasks(self.asyncio)
+        self.asyncio.run_until_complete(_ended(left))
+        self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
+        self.asyncio.close()
+
+    def _cancel(self) -> None:
+        for task in asyncio.all_tasks(self.asyncio):
+            task.cancel()
+
+
+async def _ended(tasks: set[asyncio.Task[object]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # transports close in the round after
+
+
+_PREFIX = "certpin-lab-"
+_LOCK = "running.lock"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Yield a locked temporary folder, and remove it afterwards."""
+    folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
+    begun = Path(folder.name, "begun.lock")
+    with begun.open("wb") as lock, folder as name:  # let go once the folder has gone
+        locks.lock(lock.fileno())
+        begun.rename(begun.with_name(_LOCK))  # whatever has this name was locked first
+        yield Path(name)
+
+
+def remove_leftovers() -> list[Path]:
+    """Remove the folders of this user's runs that were killed, and could not. Which they were.
+
+    The kernel lets go of a lock when its process ends, however that comes about.
+    """
+    folders = sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
+    return [folder for folder in folders if _removed(folder)]
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            return False
+        with open(folder / _LOCK, "rb", opener=_unfollowed) as lock:
+            if not locks.try_lock(lock.fileno()):
+                return False  # it is still running
+            shutil.rmtree(folder)
+    except OSError:  # it belongs to another user, or another run is removing it
+        return False
+    return True
+
+
+def _unfollowed(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)

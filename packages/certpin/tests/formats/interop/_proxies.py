@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.client_env import environment
+from certpin.lab.client import environment
 from certpin.lab.evidence import Ending
 from tests.servers._run import LOOPBACK, ServerFailedError, free_port, require, running
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.client import Command
-from certpin.lab.client_env import write_client_files
+from certpin.lab.client import Command, write_client_files
 from certpin.lab.exports import Exports
 from certpin.lab.lab import Lab
 from certpin.pins import TrustAnchors

@@ -248,7 +248,7 @@ _LED = [
     ),
     Mutation(
         "a moved clock",
-        f"{_LAB}/client_env.py",
+        f"{_LAB}/client.py",
         " | moved_clock(target.clock)",
         "",
         f"{_TESTS}/test_dates.py::test_expired_pins_fail_as_their_owner_chose[leaf]",

@@ -9,8 +9,7 @@ import pytest
 
 from certpin import PinnedSSLContext, PinSet, pin_error
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Call, substitute
-from certpin.lab.client_env import environment
+from certpin.lab.client import Call, environment, substitute
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Authorities, Style

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin import PinSet
-from certpin.lab import client_env
+from certpin.lab import client
 from certpin.lab.case import CannotServeError, Expect
 from certpin.lab.client import Command
 from certpin.lab.lab import Lab
@@ -174,10 +174,10 @@ def test_without_pins_it_means_nothing() -> None:
 
 
 def test_a_missing_libfaketime_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_env, "_FOLDERS", ("/nowhere",))
+    monkeypatch.setattr(client, "_FOLDERS", ("/nowhere",))
     with pytest.raises(CannotServeError, match="apt-get install libfaketime"):
-        client_env.moved_clock(timedelta(days=1))
-    assert client_env.moved_clock(timedelta(0)) == {}
+        client.moved_clock(timedelta(days=1))
+    assert client.moved_clock(timedelta(0)) == {}
 
 
 def test_the_clock_is_moved_beside_what_is_preloaded_already(
@@ -185,10 +185,10 @@ def test_the_clock_is_moved_beside_what_is_preloaded_already(
 ) -> None:
     (tmp_path / "libfaketime.so.1").touch()
     (tmp_path / "libfaketime.1.dylib").touch()
-    monkeypatch.setattr(client_env, "_FOLDERS", (str(tmp_path),))
-    monkeypatch.setenv(client_env._PRELOAD, "/lib/other.so")
-    variables = client_env.moved_clock(timedelta(days=2))
+    monkeypatch.setattr(client, "_FOLDERS", (str(tmp_path),))
+    monkeypatch.setenv(client._PRELOAD, "/lib/other.so")
+    variables = client.moved_clock(timedelta(days=2))
     assert variables["FAKETIME"] == "+172800"
-    library, _, other = variables[client_env._PRELOAD].partition(":")
+    library, _, other = variables[client._PRELOAD].partition(":")
     assert library.startswith(str(tmp_path))
     assert other == "/lib/other.so"

@@ -13,8 +13,7 @@ import pytest
 
 from certpin.lab.attacks import CASES
 from certpin.lab.case import CannotServeError
-from certpin.lab.client import Call, Command
-from certpin.lab.client_env import environment
+from certpin.lab.client import Call, Command, environment
 from certpin.lab.evidence import Ending
 from certpin.lab.lab import Lab
 from certpin.lab.runner import prove

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.loop import Loop
+from certpin.lab.lab import Loop
 from certpin.lab.server import dns as lab_dns
 from certpin.lab.server.dns import LONGEST, Resolver, ResolverPort
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.loop import Loop
+from certpin.lab.lab import Loop
 from certpin.lab.server import port as links
 from certpin.lab.server.port import Port
 from tests.lab.server._conversations import Noting, connect, read_all, reset

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.loop import Loop
+from certpin.lab.lab import Loop
 from certpin.lab.server.proxy import Reached
 from certpin.lab.server.relay import relay
 from tests.lab.server._conversations import Noting, read_all

@@ -18,7 +18,7 @@ from certpin.lab.device.connection import DeviceConnection
 from certpin.lab.device.page import Page, pin_file
 from certpin.lab.device.port import DevicePort, max_connections
 from certpin.lab.device.schedule import Schedule
-from certpin.lab.loop import Loop
+from certpin.lab.lab import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

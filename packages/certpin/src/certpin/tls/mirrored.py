@@ -1,0 +1,150 @@
+"""``MirroredContext``: several trust stores, configured as if there was one (rule 8)."""
+
+from __future__ import annotations
+
+import ssl
+from threading import RLock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from certpin.errors import ContextCopyError
+from certpin.tls.gate import check_before_last_flight
+from certpin.x509 import Certificate
+from certpin.x509.openssl import OwnSSLContext, trust_alone
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+    from certpin.pins import TrustAnchors
+
+# Settings of verification are not mirrored: an inner context always verifies.
+_MIRRORED = (
+    "keylog_filename",
+    "maximum_version",
+    "minimum_version",
+    "options",
+    "post_handshake_auth",
+)
+
+
+class _Call(NamedTuple):
+    """A method that was called on the context, to be called on each store that comes later."""
+
+    name: str
+    args: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name}(…)"  # a passphrase may be among the arguments
+
+
+class MirroredContext(OwnSSLContext):
+    """A client's ``SSLContext`` with several trust stores (rule 8) and one configuration.
+
+    OpenSSL ties the roots to a context, so each ``trust = FILE`` has a context, while other hosts
+    keep the platform's roots. Settings of a client library (ALPN, cipher suites, client
+    certificate, versions) are set on all of them. Roots are not: a library that loads its bundle
+    into the context that it was given changes nothing for a host with a trust file.
+
+    The methods by which a library would rebuild this context in another TLS stack raise
+    ``ContextCopyError``: the copy would have the roots and no pins (rule 14).
+    """
+
+    def __init__(self) -> None:
+        # A lock for changes of settings; no handshake ever waits for it.
+        self._configuring = RLock()
+        self._calls: list[_Call] = []
+        self._stores: dict[bytes, ssl.SSLContext] = {}
+        self._has_certificate = False
+
+    def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
+        """Return the store with only these anchors, made on first use with these settings."""
+        with self._configuring:
+            if trust.digest not in self._stores:
+                self._stores[trust.digest] = self._make_store(trust)
+            return self._stores[trust.digest]
+
+    def _make_store(self, trust: TrustAnchors) -> ssl.SSLContext:
+        anchors = [Certificate.from_der(der) for der in trust.der]
+        store = trust_alone(anchors, strict=trust.strict)
+        for name in _MIRRORED:
+            if (value := getattr(self, name)) is not None:
+                setattr(store, name, value)
+        if self._has_certificate:
+            check_before_last_flight(store)
+        for call in self._calls:
+            getattr(store, call.name)(*call.args)
+        return store
+
+    def _set_everywhere(self, name: str, *args: Any) -> None:
+        """Call a setter here and in every store, now and when a store is made.
+
+        Libraries call it again for each connection. The same call again does nothing, because
+        another thread may be in a handshake.
+        """
+        call = _Call(name, args)
+        with self._configuring:
+            if call not in self._calls:
+                self._call_everywhere(call)
+                self._calls = [each for each in self._calls if each.name != name]
+                self._calls.append(call)
+
+    def _call_everywhere(self, call: _Call) -> None:
+        getattr(super(), call.name)(*call.args)
+        for store in self._stores.values():
+            getattr(store, call.name)(*call.args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in _MIRRORED:
+            with self._configuring:
+                for store in self._stores.values():
+                    setattr(store, name, value)
+
+    def set_ciphers(self, cipherlist: str, /) -> None:
+        """As ``ssl.SSLContext.set_ciphers``, here and in every store."""
+        self._set_everywhere("set_ciphers", cipherlist)
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        """As ``ssl.SSLContext.set_alpn_protocols``, here and in every store."""
+        self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
+
+    def set_ecdh_curve(self, name: str, /) -> None:
+        """As ``ssl.SSLContext.set_ecdh_curve``, here and in every store."""
+        self._set_everywhere("set_ecdh_curve", name)
+
+    def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
+        """As ``ssl.SSLContext.load_cert_chain``, here and in every store.
+
+        From now on, connections are checked before they send the certificate.
+        """
+        call = _Call("load_cert_chain", (certfile, keyfile, password))
+        with self._configuring:
+            for context in (self, *self._stores.values()):
+                check_before_last_flight(context)
+            # Always: the files may have changed. Kept beside others: one for each kind of key.
+            self._call_everywhere(call)
+            if call not in self._calls:
+                self._calls.append(call)
+            # Last: a connection that sees it was made with the callback.
+            self._has_certificate = True
+
+    def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
+        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` has the roots."""
+        raise _copied("get_ca_certs()")
+
+    def cert_store_stats(self) -> NoReturn:
+        """Raise ``ContextCopyError``: libraries that copy a context count its roots first."""
+        raise _copied("cert_store_stats()")
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """Raise ``ContextCopyError``: ``copy``, ``deepcopy`` and ``pickle`` come here."""
+        raise _copied("copy or pickle")
+
+
+def _copied(how: str) -> ContextCopyError:
+    return ContextCopyError(
+        f"refused: a library began to copy the pinned context ({how}), and the copy has no pins",
+        fix="use the client of certpin.clients for your library (niquests, urllib3, requests …); "
+        "context.trusted_roots() returns the roots, for purposes other than connecting",
+    )

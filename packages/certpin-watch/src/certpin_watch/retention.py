@@ -15,14 +15,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from certpin.errors import StoreError
-from certpin_watch.store.accounts import FAILURES_KEPT
+from certpin_watch.store import clock_guard
+from certpin_watch.store.failures import REASONS
+from certpin_watch.store.queries.capacity import repeat_window, report_queue
+from certpin_watch.store.quota import BATCH
+from certpin_watch.store.retention import RetentionLimits, record_sweep, retention_steps
 
 if TYPE_CHECKING:
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.snapshot import Watch
     from certpin_watch.store.clock_guard import ClockState
-    from certpin_watch.store.retention import RetentionLimits, Step
+    from certpin_watch.store.retention import Step
 
 ROUND = 3600.0  # seconds between two rounds
 PAUSE = 0.05  # seconds after each batch, in which other writers get their turn
@@ -48,14 +54,11 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 def limits_of(settings: ServiceSettings) -> RetentionLimits:
     """Return the limits that the service's settings have outside of ``[retention]``."""
-    from certpin_watch.store.retention import RetentionLimits
-
     collector = settings.collector
     return RetentionLimits(
         max_identities=collector.most_identities,
         max_bytes=collector.budget,
         max_samples=collector.most_samples,
-        login_failures_kept=FAILURES_KEPT,
     )
 
 
@@ -95,11 +98,6 @@ class RetentionTask:
 
     def _kinds(self) -> list[_Kind]:
         """Return the kinds to delete; none while the clock isn't trusted."""
-        from certpin_watch.store import clock_guard
-        from certpin_watch.store.queries.capacity import report_queue
-        from certpin_watch.store.quota import BATCH
-        from certpin_watch.store.retention import retention_steps
-
         store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
         at, previous = int(now.timestamp()), self._clock_state
         if previous is not None:
@@ -120,11 +118,6 @@ class RetentionTask:
 
         Raises ``StoreError`` if the store is unavailable.
         """
-        from sqlalchemy.exc import SQLAlchemyError
-
-        from certpin_watch.store.failures import REASONS
-        from certpin_watch.store.retention import record_sweep
-
         store, now = self._watch.store, int(self._watch.clock().timestamp())
         try:
             with store.write() as connection:
@@ -145,8 +138,6 @@ class RetentionTask:
 
     def _warn_of_short_window(self) -> None:
         """Log a warning if repeats are recognised for a shorter time than clients send them."""
-        from certpin_watch.store.queries.capacity import repeat_window
-
         bounds = self._watch.settings.thresholds.intake
         with self._watch.store.read() as connection:
             found = repeat_window(connection, self._watch.clock(), bounds)

@@ -74,7 +74,7 @@ KINDS: dict[str, tuple[Table, str]] = {
 
 
 def _put(store: Store, table: Table, number: int = 1, **given: Any) -> None:
-    row = {each.name: value(each, number) for each in table.columns} | given
+    row = {column.name: value(column, number) for column in table.columns} | given
     with store.write() as connection:
         connection.execute(insert(table), row)
 
@@ -96,15 +96,9 @@ def _steps(store: Store, settings: RetentionSettings, now: datetime) -> dict[str
     return retention_steps(settings, limits, now, timedelta(0), is_sqlite=store.is_sqlite)
 
 
-def cutoffs(
-    settings: RetentionSettings, now: datetime, queue_delay: timedelta = timedelta(0)
-) -> dict[str, int]:
-    return cutoff_times(settings, now, 900, queue_delay)
-
-
 def _all_once(store: Store) -> int:
     """Run one batch of each table. Return the number of rows that were deleted or checked."""
-    steps = table_steps(cutoffs(RetentionSettings(), NOW))
+    steps = table_steps(cutoff_times(RetentionSettings(), NOW))
     return sum(_once(store, step) for step in steps.values())
 
 
@@ -116,7 +110,7 @@ def _once(store: Store, step: Step, batch: int = BATCH) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_kept_for_exactly_its_days(store: Store, kind: str) -> None:
     table, when = KINDS[kind]
-    limit = cutoffs(RetentionSettings(), NOW)[kind]
+    limit = cutoff_times(RetentionSettings(), NOW)[kind]
     more = {"latest": False} if table is SIGHTINGS else {}
     for number, moment in enumerate((limit - 1, limit, AT), 1):
         _put(store, table, number, **{when: moment}, **more)
@@ -125,7 +119,7 @@ def test_each_kind_is_kept_for_exactly_its_days(store: Store, kind: str) -> None
 
 
 def test_sums_are_deleted_with_the_last_group_of_their_day(store: Store) -> None:
-    limit = cutoffs(RetentionSettings(), NOW - timedelta(hours=7))["groups"]
+    limit = cutoff_times(RetentionSettings(), NOW - timedelta(hours=7))["groups"]
     day = limit // DAY * DAY
     for number, at in enumerate((day - DAY, day), 1):
         for table in (REPORT_TRAITS, REPORT_PLACES):
@@ -192,7 +186,7 @@ def test_every_column_that_refers_to_a_chain_is_checked() -> None:
         for column in table.columns
         if column.name in {"served", "verified", "chain"}
     }
-    assert digests == {f"{each.table.name}.{each.name}" for each in chain_columns()}
+    assert digests == {f"{column.table.name}.{column.name}" for column in chain_columns()}
 
 
 def test_a_step_deletes_one_batch(store: Store) -> None:
@@ -207,11 +201,11 @@ def test_a_step_deletes_one_batch(store: Store) -> None:
 @given(at=st.integers(0, 2**33), days=st.integers(1, 36_500))
 def test_cutoffs_never_come_early(at: int, days: int) -> None:
     moment = datetime.fromtimestamp(at, UTC)
-    found = cutoffs(RetentionSettings(groups=days), moment)
-    names = {each.name for each in fields(RetentionSettings)}
+    found = cutoff_times(RetentionSettings(groups=days), moment)
+    names = {field.name for field in fields(RetentionSettings)}
     assert found.keys() == names | {"guesses", "networks"}
     assert 0 <= found["groups"] <= moment.timestamp() - days * DAY or found["groups"] == 0
-    later = cutoffs(RetentionSettings(groups=days), moment + timedelta(seconds=1))
+    later = cutoff_times(RetentionSettings(groups=days), moment + timedelta(seconds=1))
     assert all(later[name] >= found[name] for name in found)
 
 
@@ -298,11 +292,11 @@ def test_after_a_clock_jump_nothing_is_deleted_for_a_day(
 
 
 def test_identities_are_kept_longer_while_reports_wait() -> None:
-    usual = cutoffs(RetentionSettings(), NOW)
-    waiting = cutoffs(RetentionSettings(), NOW, timedelta(days=5))
+    usual = cutoff_times(RetentionSettings(), NOW)
+    waiting = cutoff_times(RetentionSettings(), NOW, timedelta(days=5))
     assert usual["identities"] - waiting["identities"] == 5 * DAY
     assert waiting | {"identities": 0} == usual | {"identities": 0}
-    assert cutoffs(RetentionSettings(), NOW, timedelta(days=999))["identities"] > 0
+    assert cutoff_times(RetentionSettings(), NOW, timedelta(days=999))["identities"] > 0
 
 
 async def _until_it_waits(connection: Connection) -> None:
@@ -319,9 +313,9 @@ def test_a_chain_that_gets_a_reference_meanwhile_is_not_deleted(postgres_store: 
 
     async def work() -> int:
         with postgres_store.write() as connection:
-            again = {each.name: value(each, 9) for each in CHAINS.columns}
+            again = {column.name: value(column, 9) for column in CHAINS.columns}
             connection.execute(insert(CHAINS), again)
-            group = {each.name: value(each, 1) for each in REPORT_GROUPS.columns}
+            group = {column.name: value(column, 1) for column in REPORT_GROUPS.columns}
             sweeping_now = asyncio.create_task(asyncio.to_thread(_all_once, postgres_store))
             await _until_it_waits(connection)
             connection.execute(insert(REPORT_GROUPS), group | {"served": digest, "hour": AT})
@@ -384,7 +378,7 @@ def test_a_slow_kind_does_not_stop_the_others(
         def round_() -> dict[str, str]:
             asyncio.run(RetentionTask(watch, asyncio.Event()).round())
             with store.read() as connection:
-                return {each.kind: each.reason for each in connection.execute(select(SWEEPS))}
+                return {row.kind: row.reason for row in connection.execute(select(SWEEPS))}
 
         reasons = round_()
         assert len(reasons) > 20
@@ -396,8 +390,10 @@ def test_a_slow_kind_does_not_stop_the_others(
         assert "retention of audit failed: the database was busy for too long" in caplog.text
         with store.read() as connection:
             fresh = freshness(connection, Snapshot((), ()), NOW)
-        assert [(each.kind, each.done_at) for each in fresh.failing] == [("audit", None)]
-        assert any("Old rows of audit are not deleted" in each for each in of_service(fresh, NOW))
+        assert [(sweep.kind, sweep.done_at) for sweep in fresh.failing] == [("audit", None)]
+        assert any(
+            "Old rows of audit are not deleted" in sentence for sentence in of_service(fresh, NOW)
+        )
 
         with store.write() as connection:
             connection.exec_driver_sql("DROP TRIGGER slow ON audit")

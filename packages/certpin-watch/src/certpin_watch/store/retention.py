@@ -24,6 +24,7 @@ from sqlalchemy import LargeBinary, delete, exists, select, tuple_
 
 from certpin.errors import ConfigError
 from certpin_watch.store import identities, quota
+from certpin_watch.store.accounts import FAILURES_KEPT
 from certpin_watch.store.engine import insert
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
@@ -99,13 +100,12 @@ def _days(table: Table, name: str) -> int:
 class RetentionLimits:
     """The limits of rows that aren't set in ``[retention]``.
 
-    ``max_bytes`` is the quota of reported data. ``login_failures_kept`` is in seconds.
+    ``max_bytes`` is the quota of reported data.
     """
 
     max_identities: int
     max_bytes: int
     max_samples: int
-    login_failures_kept: float
 
 
 def retention_steps(
@@ -126,7 +126,7 @@ def retention_steps(
         is_sqlite: True if the store is an SQLite file.
     """
     at = int(now.timestamp())
-    cutoffs = cutoff_times(settings, now, limits.login_failures_kept, queue_delay)
+    cutoffs = cutoff_times(settings, now, queue_delay)
     past = cutoffs["identities"]
     steps: dict[str, Step] = {
         "identity_hours": identities.HourCount(past, at, _delay_seconds(queue_delay)),
@@ -154,7 +154,6 @@ def retention_steps(
 def cutoff_times(
     settings: RetentionSettings,
     now: datetime,
-    login_failures_kept: float,
     queue_delay: timedelta = timedelta(0),
 ) -> dict[str, int]:
     """Return, for each kind, the time before which rows are deleted, in seconds since 1970.
@@ -162,7 +161,6 @@ def cutoff_times(
     Args:
         settings: the days for which rows are kept.
         now: the current time.
-        login_failures_kept: seconds for which failed logins are kept.
         queue_delay: how long reports wait in a queue before they are stored. Each of them may be in
             it twice, so the identities are kept for as much longer, but at most 30 days.
     """
@@ -170,7 +168,7 @@ def cutoff_times(
     found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
     found["identities"] = max(0, found["identities"] - _delay_seconds(queue_delay))
     return found | {
-        "guesses": max(0, at - int(login_failures_kept)),
+        "guesses": max(0, at - int(FAILURES_KEPT)),
         "networks": max(0, at - _NETWORKS_KEPT),
     }
 

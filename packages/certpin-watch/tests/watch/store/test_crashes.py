@@ -66,7 +66,7 @@ folder = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", folder], check=True)
 store = open_store(f"sqlite:///{folder / 'watch.db'}")
 prepare(store)
-stored, said = 0, {}
+stored, outcome = 0, {}
 
 def put():
     global stored
@@ -78,21 +78,21 @@ def put():
 def tried(name, work):
     try:
         work()
-        said[name] = None
+        outcome[name] = None
     except certpin.CertpinError as exc:
-        said[name] = [type(exc).__name__, getattr(exc, "reason", "")]
+        outcome[name] = [type(exc).__name__, getattr(exc, "reason", "")]
 
-while "put" not in said or said["put"] is None:
+while "put" not in outcome or outcome["put"] is None:
     tried("put", put)
-said["trouble"] = store.health.reason
+outcome["health"] = store.health.reason
 tried("copy", lambda: copy_sqlite(folder / "watch.db", folder / "b.db"))
 with store.read() as connection:
-    said["kept"] = len(connection.execute(SAMPLES.select()).all()) == stored
-said["left"] = sorted(each.name for each in folder.iterdir())
+    outcome["kept"] = len(connection.execute(SAMPLES.select()).all()) == stored
+outcome["left"] = sorted(file.name for file in folder.iterdir())
 subprocess.run(["mount", "-o", "remount,size=16m", folder], check=True)
 tried("more", put)
 tried("again", lambda: copy_sqlite(folder / "watch.db", folder / "b.db"))
-print(json.dumps(said))
+print(json.dumps(outcome))
 """
 
 
@@ -107,10 +107,10 @@ def test_a_full_disk_loses_no_stored_row(tmp_path: Path) -> None:
     if allowed.returncode:
         pytest.skip(f"left out: {FORBIDDEN}to mount file systems")
     argv = ["unshare", "--mount", sys.executable, "-c", _ON_A_SMALL_DISK, str(folder)]
-    said = json.loads(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
-    assert said == {
+    outcome = json.loads(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
+    assert outcome == {
         "put": ["StoreError", "full"],
-        "trouble": "full",
+        "health": "full",
         "copy": ["StoreError", "full"],
         "kept": True,
         "left": ["watch.db", "watch.db-shm", "watch.db-wal"],

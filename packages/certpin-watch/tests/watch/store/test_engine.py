@@ -173,9 +173,9 @@ def test_an_invalid_address_is_refused_and_not_shown(url: str) -> None:
     with pytest.raises(ConfigError) as refused:
         open_store(url)
     assert refused.value.key == "store"
-    said = "".join(traceback.format_exception(refused.value))
-    assert "hunter2" not in said
-    assert "ter2" not in said
+    shown = "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in shown
+    assert "ter2" not in shown
 
 
 @pytest.mark.parametrize("host", ["localhost", "[::1]:5432", "", "127.0.0.1"])

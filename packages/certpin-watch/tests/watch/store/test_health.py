@@ -22,17 +22,17 @@ def _fail(health: StoreHealth, reason: str) -> None:
 def test_a_failed_write_counts_until_a_later_write_and_ten_seconds() -> None:
     now = [0.0]
     health = StoreHealth(lambda: now[0])
-    said = [health.reason]
+    reasons = [health.reason]
     _fail(health, "full")
     now[0] = 3600
-    said.append(health.reason)  # nothing was written since then
+    reasons.append(health.reason)  # nothing was written since then
     _fail(health, "full")
     with health.record_write():
         pass  # a small write, which may succeed when a large one fails
-    said.append(health.reason)
+    reasons.append(health.reason)
     now[0] += 11
-    said.append(health.reason)
-    assert said == ["", "full", "full", ""]
+    reasons.append(health.reason)
+    assert reasons == ["", "full", "full", ""]
 
 
 def test_failures_that_reads_show_are_not_recorded() -> None:

@@ -104,11 +104,11 @@ def test_a_repeat_is_recognised_in_the_whole_window(store: Store) -> None:
         gap: [report(at * 1000 + number, NOW - age) for number, age in enumerate(AGES)]
         for at, gap in enumerate(GAPS)
     }
-    first = [body(each, at=NOW) for batch in reports.values() for each in batch]
+    first = [body(sent, at=NOW) for batch in reports.values() for sent in batch]
     assert counted(store, first).reports == len(AGES) * len(GAPS)
     for gap, batch in reports.items():
         maintain(store, NOW + gap)
-        again = counted(store, [body(each, at=NOW + gap) for each in batch])
+        again = counted(store, [body(sent, at=NOW + gap) for sent in batch])
         assert (again.reports, again.repeats) == (0, len(batch)), gap / DAY
     last = (
         NOW + 31 * DAY
@@ -160,12 +160,12 @@ def test_identities_of_the_first_revision_move_into_partitions(
     store = open_store(new_database())
     with store.write() as connection:
         upgrade(connection, "0001")
-    told = [
+    reports = [
         report(n, now - age) for n, age in enumerate((0, DAY - 60, 3 * DAY, 40 * DAY, -40 * DAY))
     ]
     old = bytes(5) + bytes([1] * 27)  # a browser's report, which had no time
     with store.write() as connection:
-        for key in (old, *(each.identity for each in told)):
+        for key in (old, *(sent.identity for sent in reports)):
             connection.execute(
                 text("INSERT INTO report_identities VALUES (:key, :at)"), {"key": key, "at": now}
             )
@@ -173,13 +173,13 @@ def test_identities_of_the_first_revision_move_into_partitions(
     found = places(store)
     assert len(found) == 6 + 2
     assert found[old] == "undated"
-    for each, age in zip(told, (0, DAY - 60, 3 * DAY), strict=False):
-        assert found[each.identity] == f"{datetime.fromtimestamp(now - age, UTC):%Y%m%d}"
-    assert [found[each.identity] for each in told[3:]] == ["rest", "rest"]
-    assert [found.get(undated(each.identity)) for each in told] == [
+    for sent, age in zip(reports, (0, DAY - 60, 3 * DAY), strict=False):
+        assert found[sent.identity] == f"{datetime.fromtimestamp(now - age, UTC):%Y%m%d}"
+    assert [found[sent.identity] for sent in reports[3:]] == ["rest", "rest"]
+    assert [found.get(undated(sent.identity)) for sent in reports] == [
         *(None, None, "undated", "undated", None),
     ]
-    assert counted(store, [body(each, at=now) for each in told]).repeats == 5
+    assert counted(store, [body(sent, at=now) for sent in reports]).repeats == 5
     store.close()
 
 
@@ -205,20 +205,22 @@ def test_each_hour_of_identities_is_counted_once(store: Store) -> None:
 
 def test_the_oldest_excess_identities_are_deleted(store: Store) -> None:
     hour = NOW - NOW % HOUR
-    few = ServiceSettings(collector=Collector(most_identities=10))
+    limited = ServiceSettings(collector=Collector(most_identities=10))
     for ago in range(5):
         put(store, hour - ago * HOUR, 4, 10 * ago)
-    maintain(store, NOW, few)
+    maintain(store, NOW, limited)
     assert identities(store) == 8
     with store.read() as connection:
-        found = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), few.thresholds.intake)
+        found = repeat_window(
+            connection, datetime.fromtimestamp(NOW, UTC), limited.thresholds.intake
+        )
         assert (found.since.timestamp(), found.is_short) == (hour - HOUR, True)
         assert "would be counted twice" in found.problem
         # Deleted identities don't return if the limit is raised later.
         later = repeat_window(connection, datetime.fromtimestamp(NOW, UTC), IntakeBounds())
         assert later.since.timestamp() == hour - HOUR
     put(store, NOW, 100, 1000)
-    maintain(store, NOW, few)
+    maintain(store, NOW, limited)
     assert identities(store) == 4 + 100, "identities of the last hour are kept"
 
 

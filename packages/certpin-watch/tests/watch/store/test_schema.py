@@ -68,17 +68,17 @@ def first(bare: Store) -> tuple[Store, MetaData]:
 
 def _described(store: Store) -> dict[str, Any]:
     """Return the description of all tables by the database."""
-    look = inspect(store.engine)
-    names = sorted(filter(_is_ours, look.get_table_names()))
+    inspector = inspect(store.engine)
+    names = sorted(filter(_is_ours, inspector.get_table_names()))
     return {
         name: {
             "columns": [
-                (each["name"], str(each["type"]), each["nullable"], str(each["default"]))
-                for each in look.get_columns(name)
+                (column["name"], str(column["type"]), column["nullable"], str(column["default"]))
+                for column in inspector.get_columns(name)
             ],
-            "key": look.get_pk_constraint(name),
-            "indexes": sorted(_plain(each) for each in look.get_indexes(name)),
-            "unique": sorted(look.get_unique_constraints(name), key=str),
+            "key": inspector.get_pk_constraint(name),
+            "indexes": sorted(_plain(index) for index in inspector.get_indexes(name)),
+            "unique": sorted(inspector.get_unique_constraints(name), key=str),
         }
         for name in names
     }
@@ -91,7 +91,7 @@ def _is_ours(name: str) -> bool:
 
 def _plain(index: Any) -> str:
     """Return an index as text, with the text of its condition instead of an object."""
-    options = {key: str(each) for key, each in index.get("dialect_options", {}).items()}
+    options = {key: str(option) for key, option in index.get("dialect_options", {}).items()}
     return str({**index, "dialect_options": options})
 
 
@@ -141,8 +141,8 @@ def test_the_first_revision_is_migrated_with_its_data(
     }
     assert_sums_are_right(store)
     known = {"platform": "ios", "app_version": "5.\N{SNOWMAN}", "version": 0, "app": ""}
-    told = failure(1, host="0.example", pin_set="bank", served=(), **known)
-    counted(store, [body(told, at=20_003 * 86_400 + 5)])
+    report = failure(1, host="0.example", pin_set="bank", served=(), **known)
+    counted(store, [body(report, at=20_003 * 86_400 + 5)])
     with store.read() as connection:
         traits = connection.execute(select(func.count()).select_from(REPORT_TRAITS)).scalar()
     assert traits == 6 + 3, "new reports are added to the computed sums"
@@ -233,7 +233,7 @@ def test_concurrent_migrations_migrate_once(bare: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(one, range(4)))
-    assert sorted(str(each.before) for each in done) == [*[latest()] * 3, "None"]
+    assert sorted(str(migration.before) for migration in done) == [*[latest()] * 3, "None"]
     assert _described(bare).keys() == METADATA.tables.keys()
 
 

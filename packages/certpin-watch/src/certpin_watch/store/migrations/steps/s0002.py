@@ -21,22 +21,22 @@ _DAY = 86_400
 _DAYS_BEFORE, _DAYS_AFTER = 10, 3  # days before and after today that get a partition
 _AT_ONCE = 500  # sums that are read into memory and written together
 
-_SAID = (
+_TRAIT_NAMES = (
     "pin_set", "version", "app", "app_version", "platform", "network", "kind", "decision", "reason",
 )  # fmt: skip
-_MET = ("host", "served")
-_COUNTED = ("count", "first_at", "last_at")
+_PLACE_NAMES = ("host", "served")
+_COUNTS = ("count", "first_at", "last_at")
 
 
 def _table(name: str, *names: str) -> Any:
     return table(name, *map(column, names))
 
 
-_GROUPS = _table("report_groups", "hour", *_MET, *_SAID, *_COUNTED)
-_TRAITS = _table("report_traits", "id", "key", "seen", *_SAID)
-_PLACES = _table("report_places", "id", "seen", *_MET)
+_GROUPS = _table("report_groups", "hour", *_PLACE_NAMES, *_TRAIT_NAMES, *_COUNTS)
+_TRAITS = _table("report_traits", "id", "key", "seen", *_TRAIT_NAMES)
+_PLACES = _table("report_places", "id", "seen", *_PLACE_NAMES)
 _DAY_TRAITS = _table("day_traits", "day", "trait", "count")
-_DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTED)
+_DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 
 
 def after(connection: Connection) -> None:
@@ -124,7 +124,7 @@ def _days(connection: Connection) -> Iterator[int]:
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
     """Yield the sums of a day's groups, in parts."""
     columns = _GROUPS.c
-    by = [columns[name] for name in (*_MET, *_SAID)]
+    by = [columns[name] for name in (*_PLACE_NAMES, *_TRAIT_NAMES)]
     statement = (
         select(
             *by,
@@ -140,48 +140,49 @@ def _groups(connection: Connection, day: int) -> Iterator[Any]:
 
 
 def _add_up(connection: Connection, day: int, rows: Any) -> None:
-    said = [tuple(row._mapping[name] for name in _SAID) for row in rows]
-    met = [(row.host, bytes(row.served)) for row in rows]
-    traits, places = _traits(connection, day, said), _places(connection, day, met)
+    traits = [tuple(row._mapping[name] for name in _TRAIT_NAMES) for row in rows]
+    places = [(row.host, bytes(row.served)) for row in rows]
+    trait_ids = _traits(connection, day, traits)
+    place_ids = _places(connection, day, places)
     by_trait: dict[int, int] = defaultdict(int)
     by_place = []
-    for row, trait, place in zip(rows, said, met, strict=True):
-        count = int(row._mapping["count"])
-        by_trait[traits[trait]] += count
-        found = {"place": places[place], "day": day, "trait": traits[trait], "count": count}
-        by_place.append({**found, "first_at": row.first_at, "last_at": row.last_at})
+    for row, values, place in zip(rows, traits, places, strict=True):
+        count, trait = int(row._mapping["count"]), trait_ids[values]
+        by_trait[trait] += count
+        total = {"place": place_ids[place], "day": day, "trait": trait, "count": count}
+        by_place.append({**total, "first_at": row.first_at, "last_at": row.last_at})
     connection.execute(_DAY_PLACES.insert(), by_place)
     insert = _insert(connection, _DAY_TRAITS)
-    more = {"count": _DAY_TRAITS.c.count + insert.excluded.count}
+    added = {"count": _DAY_TRAITS.c.count + insert.excluded.count}
     connection.execute(
-        insert.on_conflict_do_update(index_elements=["day", "trait"], set_=more),
+        insert.on_conflict_do_update(index_elements=["day", "trait"], set_=added),
         [{"day": day, "trait": trait, "count": count} for trait, count in by_trait.items()],
     )
 
 
 def _traits(
-    connection: Connection, day: int, said: Iterable[tuple[Any, ...]]
+    connection: Connection, day: int, traits: Iterable[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], int]:
-    keys = {sha256(msgspec.msgpack.encode(each)).digest(): each for each in said}
+    keys = {sha256(msgspec.msgpack.encode(values)).digest(): values for values in traits}
     insert = _insert(connection, _TRAITS)
     statement = insert.on_conflict_do_update(
         index_elements=["key"], set_={"seen": insert.excluded.seen}
     ).returning(_TRAITS.c.id, _TRAITS.c.key)
     rows = [
-        {"key": key, "seen": day, **dict(zip(_SAID, each, strict=True))}
-        for key, each in keys.items()
+        {"key": key, "seen": day, **dict(zip(_TRAIT_NAMES, values, strict=True))}
+        for key, values in keys.items()
     ]
     return {keys[bytes(row.key)]: row.id for row in connection.execute(statement, rows)}
 
 
 def _places(
-    connection: Connection, day: int, met: Iterable[tuple[str, bytes]]
+    connection: Connection, day: int, places: Iterable[tuple[str, bytes]]
 ) -> dict[tuple[str, bytes], int]:
     insert = _insert(connection, _PLACES)
     statement = insert.on_conflict_do_update(
         index_elements=["host", "served"], set_={"seen": insert.excluded.seen}
     ).returning(_PLACES.c.id, _PLACES.c.host, _PLACES.c.served)
-    rows = [{"host": host, "served": served, "seen": day} for host, served in set(met)]
+    rows = [{"host": host, "served": served, "seen": day} for host, served in set(places)]
     return {(row.host, bytes(row.served)): row.id for row in connection.execute(statement, rows)}
 
 

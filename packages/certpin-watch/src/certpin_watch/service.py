@@ -16,6 +16,7 @@ from anyio.to_thread import current_default_thread_limiter
 
 from certpin_watch import retention, telemetry
 from certpin_watch.alerts import run as alerts
+from certpin_watch.alerts.services import make_services
 from certpin_watch.auth.state import check_listening
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
@@ -73,8 +74,8 @@ def make_ready(watch: Watch) -> None:
     if watch.settings.nats is not None:
         nats_address(watch.settings.nats)
     telemetry.parse_headers(watch.settings.telemetry.headers)
-    if not alerts.services(watch.settings.alerts):
-        log.warning("%s", alerts.ALERTS_GO_NOWHERE)
+    if not make_services(watch.settings.alerts):
+        log.warning("%s", alerts.NO_SERVICES)
     check_free(watch.settings.listen)
     if schema_state(watch.store).state is SchemaState.EMPTY:
         check_listening(watch.settings, watch.store)  # before a useless file is created

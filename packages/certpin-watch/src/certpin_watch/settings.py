@@ -60,7 +60,7 @@ class ServiceSettings:
     public_url: str = ""
     tls: tuple[Path, Path] | None = None
     access: access.AuthSettings = field(default_factory=access.AuthSettings)
-    alerts: alerts.Settings = field(default_factory=alerts.Settings)
+    alerts: alerts.AlertSettings = field(default_factory=alerts.AlertSettings)
     collector: collector.CollectorSettings = field(default_factory=collector.CollectorSettings)
     log: logs.LogSettings = field(default_factory=logs.LogSettings)
     monitor: monitor.Settings = field(default_factory=monitor.Settings)

@@ -8,15 +8,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from certpin.cli.main import main
-from certpin_watch.alerts import look, outbox
+from certpin_watch.alerts import run as alerts
 from certpin_watch.collector import jetstream
 from certpin_watch.monitor import handout, scheduler, settings
+from certpin_watch.store import alerts as alert_store
 from certpin_watch.store import failures
 from certpin_watch.store.queries import capacity
 
 if __name__ == "__main__":
-    look._TERM = scheduler._MIN_LEASE = 9  # seconds that a lease outlasts its holder
-    outbox._FIRST = 3  # seconds until a message is sent again that may not have been
+    alerts._LEASE_SECONDS = scheduler._MIN_LEASE = 9  # seconds that a lease outlasts its holder
+    alert_store._FIRST_RETRY = 3  # seconds until a message is sent again that may not have been
     jetstream._ACK_WAIT = 4.0  # until another writer gets the work
     handout.LEASE = 4  # until another worker does
     failures._FAILURE_COUNTS = 1.0  # until what could not be written is past

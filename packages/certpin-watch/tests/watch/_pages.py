@@ -18,8 +18,7 @@ from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from certpin_watch.alerts.settings import Settings as AlertSettings
-from certpin_watch.alerts.settings import Tell
+from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.secret import Secret
@@ -124,7 +123,7 @@ def main(words: list[str]) -> None:
     port, every, notifies, store, *files = words
     live.REFRESH = int(every)
     pins = tuple(map(Path, files))
-    tell = (Tell("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
+    tell = (NotificationSettings("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
     settings = ServiceSettings(pins=pins, alerts=AlertSettings(tell=tell))
     watch = Watch(settings, open_store(store), Watched(pins))
     asyncio.run(_serve(watch, int(port)))

@@ -12,14 +12,14 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from certpin_watch import logs
-from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
+from certpin_watch.alerts.run import NO_SERVICES
 from certpin_watch.origin import origin_of
 from certpin_watch.service import make_ready
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from tests.servers._run import free_port
-from tests.watch.alerts._seen import finding
+from tests.watch.alerts._findings import finding
 from tests.watch.alerts.conftest import Stage
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ def test_alerts_are_logged_without_a_service_to_notify(
     sqlite_store: Store, lines: io.StringIO
 ) -> None:
     stage = Stage(sqlite_store)
-    stage.look(finding(summary="line\r\nforged"), finding(host="b.example", severity="warning"))
+    stage.evaluate(finding(summary="line\r\nforged"), finding(host="b.example", severity="warning"))
     stage.now += 3600
-    stage.look()
+    stage.evaluate()
     stage.now += 3600
-    stage.look()
+    stage.evaluate()
     events = _read(lines)
     assert [(line["event"], line["level"]) for line in events] == [
         ("opened", "warning"),
@@ -108,4 +108,4 @@ def test_the_start_warns_that_alerts_go_nowhere(tmp_path: Path, lines: io.String
     store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
     make_ready(Watch(settings, store, Watched([])))
     store.close()
-    assert [line["message"] for line in _read(lines)] == [ALERTS_GO_NOWHERE]
+    assert [line["message"] for line in _read(lines)] == [NO_SERVICES]

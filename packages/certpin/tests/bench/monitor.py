@@ -85,12 +85,13 @@ def _measure(folder: Path, port: int) -> None:
     import resource
 
     from certpin.pins import utc_now
-    from certpin_watch.monitor.findings import findings
+    from certpin_watch.monitor.evidence import gather_probes
     from certpin_watch.monitor.scheduler import Scheduler
     from certpin_watch.settings import load
     from certpin_watch.snapshot import Watch, Watched
     from certpin_watch.store import open_store
     from certpin_watch.store.tables import METADATA
+    from tests.watch.rules._probes import findings_of
 
     store = open_store(f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
@@ -109,7 +110,7 @@ def _measure(folder: Path, port: int) -> None:
         print(time.perf_counter() - begun, time.process_time() - worked)
         ahead[0] += timedelta(minutes=2)
     begun = time.perf_counter()
-    if found := findings(watch, watch.clock()):
+    if found := findings_of(gather_probes(watch, watch.clock())):
         raise RuntimeError(f"there is a finding: {found[0]}")
     print(time.perf_counter() - begun)
     print(_plain_handshake(folder, port))

@@ -1,157 +1,290 @@
-"""What the rules look at: what clients reported lately, and how the watch itself is. Pure data."""
+"""Gather the evidence of the rules from the store, the pin files and the disk.
+
+Hours that are over no longer change, so their failures are counted only once an hour.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from certpin.reports.model import UNVERIFIED
+from certpin.errors import ConfigError
+from certpin.x509.chain import read_facts
+from certpin_watch.rules.evidence import (
+    DAY,
+    HISTORY,
+    HOUR,
+    ReportEvidence,
+    ReportGroup,
+    ServiceEvidence,
+    SignedRole,
+    VersionHolders,
+)
+from certpin_watch.snapshot import Patterns
+from certpin_watch.store import report_evidence
+from certpin_watch.store.alerts import failing_services
+from certpin_watch.store.chains import read_chains
+from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
+from certpin_watch.store.queries.chain_check import ChainJudge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from certpin_watch.alerts.settings import Settings
-    from certpin_watch.snapshot import WatchedSet
-    from certpin_watch.store.queries.capacity import Queue, Sweep, Window
+    from sqlalchemy import Connection
 
-HOUR = 3600
-DAY = 24 * HOUR
-BACK = 7 * DAY  # how far back it is looked for what is usual
+    from certpin_watch.rules.evidence import HostChain
+    from certpin_watch.snapshot import Watch, WatchedSet
+
+    Hours = dict[str, dict[int, int]]
+
+_MAX_NETWORKS = 300  # counted for a chain, unless the setting needs more
+_MAX_CHAINS = 300  # the most reported: checking one verifies signatures
+_MAX_GROUPS = 20_000  # of a day, the largest: senders of reports choose their number
+_RESERVED_GROUPS = 200  # for each share
+
+_ROLES = ("root", "targets", "snapshot", "timestamp")
+_MAX_METADATA = 4 * 1024 * 1024  # bytes
+_MAX_FILES = 10_000
 
 
-class Group(NamedTuple):
-    """Reports of the last day that say the same, counted. Claims, all of it.
+@dataclass
+class FailureHistory:
+    """The failures of past hours, as they were counted for the hour ``counted_at``."""
 
-    ``first_at`` is when the first of them arrived, by this machine's clock, in Unix seconds.
+    counted_at: int = -1
+    hours: Hours = field(default_factory=dict)
+    heard: frozenset[int] = frozenset()
+    patterns: Patterns = field(default_factory=Patterns)
+
+    def use(self, sets: tuple[WatchedSet, ...], named: frozenset[str]) -> Patterns:
+        """Return the patterns of these sets. If they changed, forget all counts."""
+        if self.patterns.sets != sets or self.patterns.named != named:
+            self.patterns, self.counted_at = Patterns(sets, named), -1
+        return self.patterns
+
+
+def gather_reports(
+    connection: Connection, watch: Watch, history: FailureHistory, now: int
+) -> ReportEvidence:
+    """Read the reports of clients.
+
+    Args:
+        connection: a read transaction.
+        watch: the settings and the pin files.
+        history: kept between calls.
+        now: the Unix time.
+
+    """
+    sets = watch.watched.snapshot().sets
+    patterns = history.use(sets, watch.settings.monitor.named)
+    groups = _groups(connection, patterns, now)
+    checked = check_chains(connection, patterns, groups, datetime.fromtimestamp(now, UTC))
+    chains = {digest for _, digest in checked.accepted | checked.strange}
+    limit = max(_MAX_NETWORKS, watch.settings.alerts.networks)
+    hours, heard = _failure_hours(connection, history, now)
+    holders = report_evidence.version_holders(connection, now)
+    return ReportEvidence(
+        sets=sets,
+        groups=groups,
+        holders=tuple(VersionHolders(*key, count) for key, count in holders.items()),
+        hours=hours,
+        heard=tuple(sorted(heard)),
+        accepted=checked.accepted,
+        strange=checked.strange,
+        issuers=checked.issuers,
+        sighted=report_evidence.observed_chains(connection, {group.host for group in groups}),
+        vouched=checked.vouched,
+        networks=report_evidence.reporting_networks(connection, chains, now, limit),
+        spread=report_evidence.count_networks(connection, now),
+        share=patterns.share,
+        pattern=patterns.of,
+    )
+
+
+def gather_service(
+    connection: Connection, watch: Watch, now: int, failures: Mapping[str, str]
+) -> ServiceEvidence:
+    """Read the state of the service. ``failures`` are parts that could not be evaluated."""
+    at = datetime.fromtimestamp(now, UTC)
+    sets = watch.watched.snapshot().sets
+    return ServiceEvidence(
+        disk=_free_disk(watch),
+        failing=failing_services(connection, now),
+        failures=failures,
+        queue=report_queue(connection, at),
+        full=capacity(connection, at, watch.settings.thresholds.intake).full,
+        sweeps=sweeps(connection, at),
+        window=repeat_window(connection, at, watch.settings.thresholds.intake),
+        roles=tuple(role for watched in sets for role in signed_roles(watched, now)),
+    )
+
+
+def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportGroup, ...]:
+    """Return the largest groups of monitored hosts.
+
+    Each share has reserved groups, so that large groups of one hide none of another.
+    """
+    counted = {"reports", "first_at"}
+    names = [name for name in ReportGroup._fields if name not in counted]
+    kept: list[ReportGroup] = []
+    reserved: Counter[str] = Counter()
+    for row in report_evidence.groups_of_day(connection, names, now):
+        group = ReportGroup._make(row)
+        if not patterns.of(group.host):
+            continue
+        share = patterns.share(group.host)
+        reserved[share] += 1
+        if len(kept) < _MAX_GROUPS or reserved[share] <= _RESERVED_GROUPS:
+            kept.append(group)
+    return tuple(kept)
+
+
+def _failure_hours(
+    connection: Connection, history: FailureHistory, now: int
+) -> tuple[Hours, frozenset[int]]:
+    """Return failures by host and hour, and the hours in which any report arrived."""
+    this = now - now % HOUR
+    if history.counted_at != this:
+        since = this - HISTORY - HOUR
+        history.hours, history.heard = _count(connection, history.patterns, since, this - HOUR)
+        history.counted_at = this
+    recent, heard = _count(connection, history.patterns, this - HOUR, this + HOUR)
+    hosts = history.hours.keys() | recent.keys()
+    hours = {host: history.hours.get(host, {}) | recent.get(host, {}) for host in hosts}
+    return hours, history.heard | heard
+
+
+def _count(
+    connection: Connection, patterns: Patterns, since: int, until: int
+) -> tuple[Hours, frozenset[int]]:
+    hours: Hours = {}
+    heard: set[int] = set()
+    for host, hour, count in report_evidence.failures_by_hour(connection, since, until):
+        heard.add(hour)
+        if patterns.of(host):
+            hours.setdefault(host, {})[hour] = count
+    return hours, frozenset(heard)
+
+
+class CheckedChains(NamedTuple):
+    """Chains by host: accepted or refused by the live versions, and the issuers of their leaves.
+
+    ``vouched`` are the refused ones that a trusted authority issued for the host.
     """
 
-    host: str
-    served: bytes
-    verified: bytes
-    pin_set: str
-    version: int
-    app: str
-    app_version: str
-    network: str
-    decision: str
-    reason: str
-    reports: int
-    first_at: int = 0
-
-    @property
-    def unverified(self) -> bool:
-        """Whether the client's own platform refused the chain, and its pins have no part in it."""
-        return self.reason in UNVERIFIED
-
-    @property
-    def chain(self) -> bytes:
-        """The digest of what it should be judged by: what the client verified, else what came."""
-        return self.verified or self.served
+    accepted: frozenset[HostChain]
+    strange: frozenset[HostChain]
+    vouched: frozenset[HostChain]
+    issuers: dict[bytes, str]
 
 
-class Holders(NamedTuple):
-    """How many clients told in a day that they hold a version, in an app."""
+def check_chains(
+    connection: Connection, patterns: Patterns, groups: Sequence[ReportGroup], now: datetime
+) -> CheckedChains:
+    """Check the most reported chains against every live version of the pins.
 
-    pin_set: str
-    version: int
-    app: str
-    app_version: str
-    clients: int
-
-
-class Role(NamedTuple):
-    """The date of a signature in the folder of signed sets beside a pin file."""
-
-    pin_set: str
-    role: str
-    expires: int
-    soon: bool
-
-
-@dataclass(frozen=True)
-class Own:
-    """The state of the service itself.
-
-    Attributes:
-        disk: the free share of the store's disk in per cent, if known.
-        failing: notification services that failed, with the last problem of each.
-        blind: the parts that could not be evaluated, with the reason.
-        queue: the stream in which reports wait to be counted.
-        full: the bounds that reports have nearly reached.
-        sweeps: the last result of retention for each kind of row.
-        window: the time for which repeated reports are recognised.
+    A chain that is no longer stored is not checked. The shares take turns, so that chains that are
+    invented for one host hide none of another.
     """
+    counts: Counter[HostChain] = Counter()
+    first: dict[HostChain, int] = {}
+    for group in groups:
+        if group.chain:
+            key = (group.host, group.chain)
+            counts[key] += group.reports
+            first[key] = min(first.get(key, group.first_at), group.first_at)
+    chosen = _by_turns(counts, patterns)[:_MAX_CHAINS]
+    chains = read_chains(connection, {digest for _, digest in chosen})
+    judge = ChainJudge(patterns.sets, now)
+    found: dict[str, set[HostChain]] = {"accepted": set(), "refused": set(), "issued": set()}
+    for key in chosen:
+        host, digest = key
+        since = datetime.fromtimestamp(first[key], UTC)
+        verdict = judge.verdict(host, chains.get(digest, ()), since)
+        if verdict in found:
+            found[verdict].add(key)
+    issuers = {key: read_facts(chain[0]).issuer or "" for key, chain in chains.items() if chain}
+    accepted, refused, issued = (frozenset(keys) for keys in found.values())
+    return CheckedChains(accepted, refused | issued, issued, issuers)
 
-    disk: float | None = None
-    failing: Mapping[str, str] = field(default_factory=dict)
-    blind: Mapping[str, str] = field(default_factory=dict)
-    queue: Queue | None = None
-    full: tuple[str, ...] = ()
-    sweeps: tuple[Sweep, ...] = ()
-    window: Window | None = None
+
+def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
+    """Return the most reported chain of each share, then the second of each, and so on."""
+    turns: Counter[str] = Counter()
+    ordered: list[tuple[int, HostChain]] = []
+    for key in sorted(counts, key=lambda key: -counts[key]):
+        share = patterns.share(key[0])
+        ordered.append((turns[share], key))
+        turns[share] += 1
+    return [key for _, key in sorted(ordered, key=lambda entry: entry[0])]
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """All that decides, as it is at ``now``.
+def signed_roles(watched: WatchedSet, now: int) -> Iterator[SignedRole]:
+    """Yield the expiry of each role in the folder of signed sets beside a pin file, if any.
 
-    ``hours`` are the failures of each host by the hour (its first second), over ``BACK``. ``heard``
-    are the hours in which anything came. ``accepted`` are chains, with the host, that some version
-    alive accepts, ``strange`` those that none does; others are not known. ``issuers`` says for each
-    chain who issued its leaf. ``sighted`` are those that a vantage saw, ``vouched`` those strange
-    ones that an authority issued for the host. ``networks`` are the providers' networks that told
-    of a chain, or of a failure without one, by what ``share`` makes of the host and by the chain;
-    ``spread`` is how many told anything of it.
+    Signatures are not verified: ``certpin publish status`` and clients do that. A forged date
+    makes an alert fire too early or too late, and has no other effect.
     """
-
-    now: int
-    settings: Settings
-    sets: tuple[WatchedSet, ...] = ()
-    groups: tuple[Group, ...] = ()
-    holders: tuple[Holders, ...] = ()
-    hours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    heard: tuple[int, ...] = ()
-    accepted: frozenset[tuple[str, bytes]] = frozenset()
-    strange: frozenset[tuple[str, bytes]] = frozenset()
-    issuers: Mapping[bytes, str] = field(default_factory=dict)
-    sighted: frozenset[tuple[str, bytes]] = frozenset()
-    vouched: frozenset[tuple[str, bytes]] = frozenset()
-    networks: Mapping[tuple[str, bytes], frozenset[str]] = field(default_factory=dict)
-    spread: Mapping[str, int] = field(default_factory=dict)
-    share: Callable[[str], str] = field(default=str, compare=False)
-    roles: tuple[Role, ...] = ()
-    own: Own = field(default_factory=Own)
-
-    def watched(self, host: str, pin_set: str = "") -> WatchedSet | None:
-        """The pin set that a host is in: the named one, if it covers it, else any that does."""
-        return watched_set(self.sets, host, pin_set)
-
-    def told_from(self, host: str, chains: Iterable[bytes]) -> int:
-        """How many networks told of any of these chains at a host, or at those of its share."""
-        share = self.share(host)
-        return len(frozenset().union(*(self.networks.get((share, each), ()) for each in chains)))
-
-    def holding(self, pin_set: str, app: str | None = None) -> int | None:
-        """How many clients hold a pin set, in one app or in all; ``None`` where nobody told."""
-        found = [
-            each.clients
-            for each in self.holders
-            if each.pin_set == pin_set and app in {None, each.app}
-        ]
-        return sum(found) if found else None
+    folder = watched.path.parent / "publish"
+    metadata = folder / "site" / "metadata"
+    lifetimes = _lifetimes(folder / "publish.toml")
+    for role in _ROLES:
+        newest = _newest(metadata, role)
+        expires = _expiry(newest) if newest else None
+        if expires is not None:
+            is_soon = expires - now <= lifetimes[role] / 3
+            yield SignedRole(watched.pins.name, role, expires, is_soon)
 
 
-def watched_set(sets: tuple[WatchedSet, ...], host: str, pin_set: str = "") -> WatchedSet | None:
-    """See ``Evidence.watched``. A host that cannot be one is in none."""
-    covering = [each for each in sets if _covers(each, host)]
-    named = [each for each in covering if each.pins.name == pin_set]
-    return next(iter([*named, *covering]), None)
-
-
-def _covers(watched: WatchedSet, host: str) -> bool:
-    from certpin.errors import HostError
+def _lifetimes(path: Path) -> dict[str, int]:
+    """Return the lifetime of each role's signature in seconds."""
+    from certpin.publish.settings import DEFAULT_DAYS, load
 
     try:
-        return watched.pins.policy_for(host) is not None
-    except HostError:
-        return False
+        days = load(path).days
+    except ConfigError:
+        days = DEFAULT_DAYS
+    return {role: days[role] * DAY for role in _ROLES}
+
+
+def _newest(metadata: Path, role: str) -> Path | None:
+    if role == "timestamp":
+        return metadata / "timestamp.json"
+    numbers: dict[int, Path] = {}
+    try:
+        for at, path in enumerate(metadata.iterdir()):
+            number, _, rest = path.name.partition(".")
+            if rest == f"{role}.json" and number.isdecimal() and len(number) < 16:
+                numbers[int(number)] = path
+            if at > _MAX_FILES:
+                break
+    except OSError:
+        return None
+    return numbers[max(numbers)] if numbers else None
+
+
+def _expiry(path: Path) -> int | None:
+    try:
+        with path.open("rb") as file:
+            signed = json.loads(file.read(_MAX_METADATA))["signed"]
+        moment = datetime.fromisoformat(signed["expires"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _free_disk(watch: Watch) -> float | None:
+    """Return the free share of the disk of SQLite's file in per cent; unknown for PostgreSQL."""
+    name = watch.store.engine.url.database
+    if not watch.store.is_sqlite or not name or name == ":memory:":
+        return None
+    try:
+        usage = shutil.disk_usage(Path(name).absolute().parent)
+    except OSError:
+        return None
+    return 100 * usage.free / usage.total if usage.total else None

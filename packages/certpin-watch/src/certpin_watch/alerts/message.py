@@ -1,4 +1,10 @@
-"""What people are told: one alert, or a digest of many; as text, Markdown and HTML. Pure."""
+"""The text of a message: one alert, or a digest of many; as text, Markdown and HTML. Pure.
+
+Texts from the network do nothing in mail, chats and pagers. A report may contain ``<!channel>``,
+``@everyone``, ``[the page](https://evil.example)`` or HTML: the characters that a service acts on
+are replaced by similar ones. Not prevented: a mail program may turn a bare name such as
+``evil.example`` into a link.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +15,55 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.adoption import format_duration
-from certpin_watch.alerts.state import worse
-from certpin_watch.alerts.wording import command_line, harmless
+from certpin.x509 import printable
+from certpin_watch.store.alerts import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from certpin_watch.alerts.state import Alert
+    from certpin_watch.store.alerts import AlertRow
 
 Format = Literal["text", "markdown", "html"]
 Kind = Literal["failure", "warning", "info", "success"]
 
-_LONGEST_TITLE = 150
-_LONGEST_HOST = 100
-# How much is shown, the most first: services take from 1,000 characters on (Teams).
+_MAX_TITLE = 150  # characters, as all of these
+_MAX_HOST = 100
+_MAX_NOTE = 200
+_MAX_COMMAND = 300
+# Items and characters of each, the most first: the smallest limit is 1,000 characters (Teams).
 _SIZES = ((20, 600), (20, 250), (10, 150), (5, 80), (0, 80))
 _KINDS: dict[str, Kind] = {"critical": "failure", "warning": "warning", "info": "info"}
+
+# Similar characters without a meaning: for markup, mentions (Slack, Teams, Discord), code.
+_IN_CODE: dict[str, str | int | None] = {
+    "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
+    ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
+    "@": "\N{FULLWIDTH COMMERCIAL AT}",
+    "`": "\N{PRIME}",
+}
+_ELSEWHERE = _IN_CODE | {
+    "*": "\N{ASTERISK OPERATOR}",
+    "|": "\N{BROKEN BAR}",
+    "~": "\N{TILDE OPERATOR}",
+}
+_LINKS = (("://", "[:]//"), ("](", "] ("))
+
+# A block is a kind and its harmless text.
+_Block = tuple[Literal["words", "command", "item"], str]
 
 
 @dataclass(frozen=True)
 class Item:
-    """Something that happened to an alert, with what was noted of it."""
+    """An event of an alert, and its note."""
 
     what: str
-    alert: Alert
+    alert: AlertRow
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a service is told at once. ``at`` is now; ``url`` leads to the pages, or is empty."""
+    """The events in one message. ``at`` is now; ``url`` is the address of the pages, or empty."""
 
     items: tuple[Item, ...]
     at: int
@@ -46,99 +71,101 @@ class Message:
 
     @property
     def kind(self) -> Kind:
-        """How it is shown, by the worst of it. What is over is a success."""
-        there = [each.alert.severity for each in self.items if each.what != "resolved"]
-        if not there:
-            return "success"
-        worst = there[0]
-        for each in there:
-            worst = each if worse(each, worst) else worst
-        return _KINDS[worst]
+        """The appearance, by the worst severity. Resolved alerts are a success."""
+        present = [item.alert.severity for item in self.items if item.what != "resolved"]
+        return _KINDS[min(present, key=SEVERITIES.index)] if present else "success"
 
     @property
     def title(self) -> str:
         """One line."""
         if len(self.items) == 1:
             (item,) = self.items
-            return harmless(f"{_word(item)}: {_about(item.alert)}", _LONGEST_TITLE)
-        words = Counter(_word(each) for each in self.items)
+            return harmless(f"{_status(item)}: {_about(item.alert)}", _MAX_TITLE)
+        words = Counter(_status(item) for item in self.items)
         counts = ", ".join(f"{count} {word}" for word, count in sorted(words.items()))
-        return f"{len(self.items)} alerts: {counts}"[:_LONGEST_TITLE]
+        return f"{len(self.items)} alerts: {counts}"[:_MAX_TITLE]
 
 
 def render(message: Message, form: Format, room: int) -> str:
-    """The message in at most ``room`` characters, if at all it can be said in so few."""
-    texts = (_render(message, form, lines, longest) for lines, longest in _SIZES)
+    """Return the message in at most ``room`` characters, or the shortest possible text."""
     text = ""
-    for text in texts:
+    for items, longest in _SIZES:
+        text = _render(message, form, items, longest)
         if len(text) <= room:
             break
     return text
 
 
-def link(alert: Alert, url: str) -> str:
-    """Return the address of an alert's page, or an empty text if the address is not known."""
-    return f"{url}/alerts/{alert.id}" if url and alert.id is not None else ""
-
-
-def fields(message: Message) -> list[dict[str, Any]]:
+def message_json(message: Message) -> list[dict[str, Any]]:
     """Return the alerts of a message as fields, for programs.
 
     ``event`` is what happened (``opened``, ``repeated``, ``escalated``, ``resumed``, ``resolved``),
-    ``state`` what the alert is now. Moments are RFC 3339, in UTC.
+    ``state`` the current state of the alert. Times are RFC 3339, in UTC.
     """
     return [
         {
-            "id": each.alert.id,
-            "event": each.what,
-            "rule": each.alert.rule,
-            "severity": each.alert.severity,
-            "state": each.alert.state,
-            "host": each.alert.host,
-            "pin_set": each.alert.pin_set,
-            "summary": each.alert.summary,
-            "command": each.alert.command,
-            "clients": each.alert.clients,
-            "opened_at": _rfc3339(each.alert.opened_at),
-            "resolved_at": _rfc3339(each.alert.resolved_at),
-            "acknowledged_by": each.alert.acknowledged_by,
-            "url": link(each.alert, message.url),
+            "id": item.alert.id,
+            "event": item.what,
+            "rule": item.alert.rule,
+            "severity": item.alert.severity,
+            "state": item.alert.state,
+            "host": item.alert.host,
+            "pin_set": item.alert.pin_set,
+            "summary": item.alert.summary,
+            "command": item.alert.command,
+            "clients": item.alert.clients,
+            "opened_at": _rfc3339(item.alert.opened_at),
+            "resolved_at": _rfc3339(item.alert.resolved_at),
+            "acknowledged_by": item.alert.acknowledged_by,
+            "url": link(item.alert, message.url),
         }
-        for each in message.items
+        for item in message.items
     ]
 
 
-def _rfc3339(seconds: int | None) -> str | None:
-    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+def link(alert: AlertRow, url: str) -> str:
+    """Return the address of an alert's page, or an empty text if it is unknown."""
+    return f"{url}/alerts/{alert.id}" if url and alert.id is not None else ""
 
 
-def clients_words(clients: int | None, before: int | None = None) -> str:
-    """How many clients are touched, and how many more than when it was last told."""
+def clients_text(clients: int | None, before: int | None = None) -> str:
+    """Return a sentence with the number of affected clients, now and in the last message."""
     if clients is None:
-        return "How many clients it touches is not known."
-    words = f"It touches about {clients:,} clients" if clients else "It touches no client yet"
+        return "The number of affected clients is unknown."
+    text = f"About {clients:,} clients are affected" if clients else "No clients are affected yet"
     if before is not None and before != clients:
-        words += f" ({before:,} when it was last told)"
-    return words + "."
+        text += f" ({before:,} in the last message)"
+    return text + "."
 
 
-def _render(message: Message, form: Format, lines: int, longest: int) -> str:
+def harmless(text: str, limit: int) -> str:
+    """Return one line that no service acts on, of at most ``limit`` characters."""
+    line = printable(" ".join(text[: 4 * limit].split()))
+    plain = line.translate(str.maketrans(_ELSEWHERE))
+    for sign, instead in _LINKS:
+        plain = plain.replace(sign, instead)
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def command_line(text: str, limit: int = _MAX_COMMAND) -> str:
+    """Return a command that can be copied, without markup; empty if it is too long."""
+    plain = printable(text).translate(str.maketrans(_IN_CODE))
+    return plain if len(plain) <= limit else ""
+
+
+def _render(message: Message, form: Format, items: int, longest: int) -> str:
     if len(message.items) == 1:
-        blocks = list(_blocks(message, message.items[0], longest))
+        blocks = list(_single(message, message.items[0], longest))
     else:
-        blocks = list(_digest(message, lines, longest))
+        blocks = list(_digest(message, items, longest))
     return _FORMS[form](blocks)
 
 
-# A block is a kind (words, command, item) and its text, which is harmless already.
-_Block = tuple[Literal["words", "command", "item"], str]
-
-
-def _blocks(message: Message, item: Item, longest: int) -> Iterator[_Block]:
+def _single(message: Message, item: Item, longest: int) -> Iterator[_Block]:
     alert = item.alert
     yield "words", harmless(alert.summary, longest)
-    yield "words", _since(alert, message.at)
-    yield "words", harmless(item.note, 200) or clients_words(alert.clients)
+    yield "words", _duration(alert, message.at)
+    yield "words", harmless(item.note, _MAX_NOTE) or clients_text(alert.clients)
     command = command_line(alert.command)
     if command and item.what != "resolved":
         yield "words", "What to do next:"
@@ -147,42 +174,44 @@ def _blocks(message: Message, item: Item, longest: int) -> Iterator[_Block]:
         yield "words", page
 
 
-def _digest(message: Message, lines: int, longest: int) -> Iterator[_Block]:
-    yield "words", "Many things happened at once. The worst come first:"
-    ordered = _worst_first(message.items)
-    for each in ordered[:lines]:
-        text = f"{_word(each)}: {_about(each.alert)}: {each.alert.summary}"
+def _digest(message: Message, items: int, longest: int) -> Iterator[_Block]:
+    yield "words", "Several alerts, the most severe first:"
+    ordered = sorted(
+        message.items,
+        key=lambda item: (item.what == "resolved", SEVERITIES.index(item.alert.severity)),
+    )
+    for item in ordered[:items]:
+        text = f"{_status(item)}: {_about(item.alert)}: {item.alert.summary}"
         yield "item", harmless(text, longest)
-    if len(ordered) > lines:
-        yield "words", f"And {len(ordered) - lines} more."
-    known = [each.alert.clients for each in ordered if each.alert.clients is not None]
-    yield "words", clients_words(max(known) if known else None)
+    if len(ordered) > items:
+        yield "words", f"And {len(ordered) - items} more."
+    known = [item.alert.clients for item in ordered if item.alert.clients is not None]
+    yield "words", clients_text(max(known) if known else None)
     yield "words", "What to do next:"
     yield "command", "certpin watch alerts"
     if message.url:
         yield "words", f"{message.url}/alerts"
 
 
-def _worst_first(items: Sequence[Item]) -> list[Item]:
-    rank = {"critical": 0, "warning": 1, "info": 2}
-    return sorted(items, key=lambda each: (each.what == "resolved", rank[each.alert.severity]))
-
-
-def _word(item: Item) -> str:
+def _status(item: Item) -> str:
     return "resolved" if item.what == "resolved" else item.alert.severity
 
 
-def _about(alert: Alert) -> str:
+def _about(alert: AlertRow) -> str:
     about = alert.host or alert.pin_set
-    return f"{alert.rule} at {about[:_LONGEST_HOST]}" if about else alert.rule
+    return f"{alert.rule} at {about[:_MAX_HOST]}" if about else alert.rule
 
 
-def _since(alert: Alert, now: int) -> str:
+def _duration(alert: AlertRow, now: int) -> str:
     end = alert.resolved_at if alert.resolved_at is not None else now
-    lasted = format_duration(timedelta(seconds=max(0, end - alert.opened_at)))
-    moment = f"{datetime.fromtimestamp(alert.opened_at, UTC):%Y-%m-%d %H:%M} UTC"
-    over = "It was there" if alert.resolved_at is not None else "It is there"
-    return f"{over} since {moment}, for {lasted}."
+    length = format_duration(timedelta(seconds=max(0, end - alert.opened_at)))
+    since = f"{datetime.fromtimestamp(alert.opened_at, UTC):%Y-%m-%d %H:%M} UTC"
+    state = "Was open" if alert.resolved_at is not None else "Open"
+    return f"{state} since {since} ({length})."
+
+
+def _rfc3339(seconds: int | None) -> str | None:
+    return None if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _text(blocks: Sequence[_Block]) -> str:
@@ -191,7 +220,7 @@ def _text(blocks: Sequence[_Block]) -> str:
 
 
 def _markdown(blocks: Sequence[_Block]) -> str:
-    """Items stand in a list, a command in a fence; all else is a paragraph."""
+    """Items become a list, a command is fenced, and everything else is a paragraph."""
     found = []
     for kind, text in blocks:
         if kind == "command":

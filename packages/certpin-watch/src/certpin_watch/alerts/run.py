@@ -1,99 +1,138 @@
-"""The alerts as a part of ``certpin serve``: look, write, tell, until it stops."""
+"""The alerts as a background task of ``certpin serve``: evaluate, write, notify."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from certpin.errors import StoreError
 from certpin.pins import utc_now
-from certpin_watch.alerts.alertmanager import SCHEMES, AlertmanagerService
-from certpin_watch.alerts.look import Looker
-from certpin_watch.alerts.message import Item, Message
-from certpin_watch.alerts.service import Service
-from certpin_watch.alerts.state import Alert
-from certpin_watch.alerts.telling import Turn, send
+from certpin.x509 import printable
+from certpin_watch.alerts.delivery import Notifier, is_wanted, send_once
+from certpin_watch.alerts.evidence import FailureHistory, gather_reports, gather_service
+from certpin_watch.alerts.message import Item, Message, clients_text, harmless, message_json
+from certpin_watch.alerts.services import make_services
+from certpin_watch.alerts.silences import Silencing, describe_cover, maintenance_windows
+from certpin_watch.alerts.state import decide
+from certpin_watch.monitor.evidence import ProbeEvidence, gather_probes
+from certpin_watch.rules.engine import RULES, describe_failure, evaluate
+from certpin_watch.rules.evidence import Evidence, ReportEvidence, RuleLimits, ServiceEvidence
+from certpin_watch.store import alerts as alert_store
+from certpin_watch.store.alerts import AlertRow
+from certpin_watch.store.leases import confirm, release, take
 
 if TYPE_CHECKING:
-    from certpin_watch.alerts.settings import Settings, Tell
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from certpin_watch.alerts.settings import AlertSettings
+    from certpin_watch.alerts.state import Change, Transition
+    from certpin_watch.rules.engine import Evaluation
+    from certpin_watch.rules.rule import AlertRule, Source
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.snapshot import Watch
+    from certpin_watch.store.leases import Lease
+
+    GatherProbes = Callable[[Watch, datetime], ProbeEvidence]
 
 log = logging.getLogger("certpin.watch.alerts")
 
-ALERTS_GO_NOWHERE = (
+NO_SERVICES = (
     "no service receives alerts: they are only logged and shown on the pages\n"
     "  fix: add [[alerts.tell]] to watch.toml (docs/alerts.md)"
 )
-_BETWEEN = 1.0  # seconds until a service is looked at again
-_AWAY = 5.0  # seconds until a store is asked again that was away
-
-
-def services(settings: Settings) -> tuple[Service | AlertmanagerService, ...]:
-    """Return all services. Raises ``ConfigError`` if an address is none; it does not quote it."""
-    return tuple(_service(each) for each in settings.tell)
-
-
-def _service(tell: Tell) -> Service | AlertmanagerService:
-    scheme = tell.url.reveal().partition("://")[0].lower()
-    return AlertmanagerService(tell) if scheme in SCHEMES else Service(tell)
+_MAX_LOGGED = 300  # characters of a text in a line of the log
+_QUIET_EVENTS = {"resolved", "silenced", "maintenance"}  # that nobody has to act on
+_POLL_SECONDS = 1.0  # between two checks for messages to a service
+_STORE_RETRY_SECONDS = 5.0  # after the store was unavailable
+_LEASE = "alerts"
+_LEASE_SECONDS = 60  # or four evaluations
+_PROBES = "the monitor's findings"
+_REPORTS = "the reports of clients"
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Until ``stop`` is set. A message that is on its way then has a deadline.
+    """Run until ``stop`` is set. A message that is being sent then has a deadline.
 
-    Raises ``ConfigError`` where a service cannot be told as the settings have it.
+    Raises:
+        ConfigError: the settings of a service are invalid.
+
     """
-    known = await asyncio.to_thread(services, watch.settings.alerts)
-    looker = Looker(watch)
+    services = await asyncio.to_thread(make_services, watch.settings.alerts)
+    evaluator = Evaluator(watch)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_look(watch, looker, stop))
-        for each in known:
-            group.create_task(_tell(watch, looker, Turn(watch, each), stop))
+        group.create_task(_evaluate(watch, evaluator, stop))
+        for service in services:
+            group.create_task(_notify(watch, evaluator, Notifier(watch, service), stop))
 
 
-async def try_services(settings: ServiceSettings) -> dict[str, str]:
-    """Send each service a message, and say what came of it: empty where it was taken.
+async def check_services(settings: ServiceSettings) -> dict[str, str]:
+    """Send a test message to each service. Return why that failed by name; empty if it worked.
 
-    Raises ``ConfigError``.
+    Raises:
+        ConfigError: the settings of a service are invalid.
+
     """
-    known = await asyncio.to_thread(services, settings.alerts)
-    message = _trial(int(utc_now().timestamp()), settings.public_url.rstrip("/"))
+    services = await asyncio.to_thread(make_services, settings.alerts)
+    message = _test_message(int(utc_now().timestamp()), settings.public_url.rstrip("/"))
     deadline = settings.alerts.deadline.total_seconds()
-    found = await asyncio.gather(*(send(each, message, deadline) for each in known))
-    return {each.name: problem for each, problem in zip(known, found, strict=True)}
+    problems = await asyncio.gather(
+        *(send_once(service, message, deadline) for service in services)
+    )
+    return {service.name: problem for service, problem in zip(services, problems, strict=True)}
 
 
-async def _look(watch: Watch, looker: Looker, stop: asyncio.Event) -> None:
+def _test_message(now: int, url: str) -> Message:
+    alert = AlertRow(
+        key="test",
+        rule="test",
+        severity="info",
+        host="",
+        pin_set="",
+        summary="this is a test of certpin watch alerts --test: there is no problem",
+        command="certpin watch alerts",
+        opened_at=now,
+        last_at=now,
+    )
+    return Message((Item("opened", alert, "No clients are affected."),), now, url)
+
+
+async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> None:
     every = watch.settings.alerts.every.total_seconds()
     try:
         while not stop.is_set():
             pause = every
             try:
-                await asyncio.to_thread(looker.look)
+                await asyncio.to_thread(evaluator.evaluate)
             except StoreError as exc:
-                log.warning("nothing can be looked at: %s", exc.problem)
-                pause = _AWAY
+                log.warning("nothing can be evaluated: %s", exc.problem)
+                pause = _STORE_RETRY_SECONDS
             await _wait(stop, pause)
     finally:
-        with suppress(StoreError):  # it ends by itself
-            await asyncio.to_thread(looker.let_go)
+        with suppress(StoreError):  # the lease expires by itself
+            await asyncio.to_thread(evaluator.release)
 
 
-async def _tell(watch: Watch, looker: Looker, turn: Turn, stop: asyncio.Event) -> None:
-    """The process that looks notifies, too."""
+async def _notify(
+    watch: Watch, evaluator: Evaluator, notifier: Notifier, stop: asyncio.Event
+) -> None:
+    """Send messages while this process is the one that evaluates."""
     while not stop.is_set():
         more = False
         try:
-            if looker.holds(int(watch.clock().timestamp())):
-                more = await turn.go()
-                await turn.refresh()
+            if evaluator.holds_lease(int(watch.clock().timestamp())):
+                more = await notifier.send_next()
+                await notifier.refresh()
         except StoreError as exc:
-            log.warning("%s waits: %s", turn.service.name, exc.problem)
+            log.warning("%s waits: %s", notifier.service.name, exc.problem)
         if not more:
-            await _wait(stop, _BETWEEN)
+            await _wait(stop, _POLL_SECONDS)
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
@@ -101,16 +140,194 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
-def _trial(now: int, url: str) -> Message:
-    alert = Alert(
-        key="test",
-        rule="test",
-        severity="info",
-        host="",
-        pin_set="",
-        summary="this is a test of certpin watch alerts --test: nothing is wrong",
-        command="certpin watch alerts",
-        opened_at=now,
-        last_at=now,
+class Evaluator:
+    """Evaluates all rules and writes the alerts. Only the process with the lease does so."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        gather_probes: GatherProbes = gather_probes,
+        rules: Mapping[str, AlertRule] = RULES,
+    ) -> None:
+        self._watch = watch
+        self._gather_probes = gather_probes
+        self._rules = rules
+        self._holder = f"alerts-{secrets.token_hex(8)}"
+        self._lease: Lease | None = None
+        self._history = FailureHistory()
+        self._failures: dict[str, str] = {}
+
+    def holds_lease(self, now: int) -> bool:
+        """Return True if this process is the one that evaluates and notifies."""
+        return self._lease is not None and self._lease.is_valid_at(now)
+
+    def evaluate(self) -> int | None:
+        """Evaluate once, and write what changed.
+
+        Returns:
+            The number of messages to send, or None if another process has the lease.
+
+        Raises:
+            StoreError: the store is unavailable.
+
+        """
+        now = int(self._watch.clock().timestamp())
+        every = int(self._watch.settings.alerts.every.total_seconds())
+        term = max(_LEASE_SECONDS, 4 * every)
+        with self._watch.store.write() as connection:
+            self._lease = take(connection, _LEASE, self._holder, now, term)
+        if self._lease is None:
+            return None
+        return self._write(self._lease, self._evaluate(now), now)
+
+    def release(self) -> None:
+        """Give up the lease, so that another process can take over.
+
+        Raises:
+            StoreError: the store is unavailable.
+
+        """
+        if self._lease is not None:
+            with self._watch.store.write() as connection:
+                release(connection, self._lease)
+            self._lease = None
+
+    def _evaluate(self, now: int) -> Evaluation:
+        failures: dict[str, str] = {}
+        evaluation = evaluate(self._gather(now, failures), self._rules)
+        self._failures = failures | dict(evaluation.failures)
+        return evaluation
+
+    def _gather(self, now: int, failures: dict[str, str]) -> Evidence:
+        """Gather the evidence. A defect in one part leaves it out, and is added to ``failures``.
+
+        Failures of the last evaluation are reported, too: those of rules are known only afterwards.
+        """
+        missing: set[Source] = set()
+        probes, reports = ProbeEvidence(), ReportEvidence()
+        try:
+            probes = self._gather_probes(self._watch, datetime.fromtimestamp(now, UTC))
+        except StoreError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # one defect must not disable the other parts
+            failures[_PROBES] = describe_failure(exc)
+            missing.add("probes")
+        try:
+            with self._watch.store.read() as connection:
+                reports = gather_reports(connection, self._watch, self._history, now)
+                service = gather_service(connection, self._watch, now, self._failures | failures)
+        except StoreError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # one defect must not disable the other parts
+            failures[_REPORTS] = describe_failure(exc)
+            service = ServiceEvidence(failures=self._failures | failures)
+            missing |= {"reports", "service"}
+        limits = _rule_limits(self._watch.settings.alerts)
+        return Evidence(now, limits, probes, reports, service, frozenset(missing))
+
+    def _write(self, lease: Lease, evaluation: Evaluation, now: int) -> int | None:
+        settings = self._watch.settings.alerts
+        sets = self._watch.watched.snapshot().sets
+        with self._watch.store.write() as connection:
+            if not confirm(connection, lease):
+                return None
+            silencing = Silencing(
+                alert_store.silences_in_force(connection, now, settings.silence),
+                maintenance_windows(sets, now, settings.maintenance),
+            )
+            known = alert_store.known_alerts(connection, now)
+            services = [service.name for service in settings.tell]
+            alert_store.give_up_removed(connection, services, now)
+            changes = decide(known, evaluation, silencing, now, settings)
+            written = write_changes(connection, changes, silencing, now, settings)
+        url = self._watch.settings.public_url.rstrip("/")
+        for event in written:
+            _log(event, now, url)
+        return sum(len(event.services) for event in written)
+
+
+def _rule_limits(settings: AlertSettings) -> RuleLimits:
+    return RuleLimits(
+        few=settings.few,
+        networks=settings.networks,
+        surge=settings.surge,
+        silent=settings.silent,
+        disk=settings.disk,
     )
-    return Message((Item("opened", alert, "no client is touched"),), now, url)
+
+
+@dataclass(frozen=True)
+class WrittenEvent:
+    """An event of an alert, and the services that have to be notified of it."""
+
+    item: Item
+    services: tuple[str, ...]
+
+
+def write_changes(
+    connection: Connection,
+    changes: Sequence[Change],
+    silencing: Silencing,
+    now: int,
+    settings: AlertSettings,
+) -> list[WrittenEvent]:
+    """Write alerts, their events, and the messages to send.
+
+    All of it is in the caller's transaction: no message is sent about an event that was not
+    written, and every written event is sent, even after a crash.
+    """
+    alert_store.update_alerts(
+        connection, [change.alert for change in changes if change.alert.id is not None]
+    )
+    written = []
+    for change in changes:
+        number = change.alert.id
+        if number is None:
+            number = alert_store.insert_alert(connection, change.alert)
+        alert = replace(change.alert, id=number)
+        for transition in change.transitions:
+            what = transition.what
+            who, note = _event_note(change, transition, silencing, now, settings)
+            event = alert_store.record_event(connection, number, now, what, who, note)
+            services = tuple(
+                service.name
+                for service in settings.tell
+                if transition.notify and is_wanted(service, alert, what)
+            )
+            alert_store.add_deliveries(connection, event, number, what, services, now)
+            written.append(WrittenEvent(Item(what, alert, note), services))
+    return written
+
+
+def _event_note(
+    change: Change,
+    transition: Transition,
+    silencing: Silencing,
+    now: int,
+    settings: AlertSettings,
+) -> tuple[str, str]:
+    """Return user and reason of a silence, or no user and the number of affected clients."""
+    if transition.what in {"silenced", "maintenance"}:
+        return describe_cover(change.alert, silencing, now, settings)
+    before = change.before.told_clients if change.before else None
+    return "", clients_text(change.alert.clients, before)
+
+
+def _log(event: WrittenEvent, now: int, url: str) -> None:
+    """Log an event, with the fields of the webhook."""
+    alert, what = event.item.alert, event.item.what
+    (values,) = message_json(Message((event.item,), now, url))
+    about = alert.host or alert.pin_set
+    is_calm = what in _QUIET_EVENTS or alert.severity == "info"
+    log.log(
+        logging.INFO if is_calm else logging.WARNING,
+        "alert %s %s: %s %s%s: %s (%s)",
+        alert.id,
+        what,
+        alert.severity,
+        alert.rule,
+        f" at {printable(about[:_MAX_LOGGED])}" if about else "",
+        harmless(alert.summary, _MAX_LOGGED),
+        f"to {', '.join(event.services)}" if event.services else "to no service",
+        extra={"fields": values | {"services": event.services}},
+    )

@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, InputError
 from certpin.rotation.adoption import parse_duration
-from certpin_watch.finding import SEVERITIES
 from certpin_watch.secret import read_secret
+from certpin_watch.store.alerts import SEVERITIES
 
 if TYPE_CHECKING:
     from certpin.pinfile.fields import Table
-    from certpin_watch.finding import Severity
     from certpin_watch.secret import Secret
+    from certpin_watch.store.alerts import Severity
 
-_TELL = ("hosts", "name", "resolved", "rules", "severity", "url")
-_MOST_SERVICES = 50
-_LONGEST_NAME = 60
+_SERVICE_KEYS = ("hosts", "name", "resolved", "rules", "severity", "url")
+_MAX_SERVICES = 50
+_MAX_NAME = 60  # characters
 
 
 @dataclass(frozen=True)
-class Tell:
-    """A service that is told, as apprise knows it, and of what.
+class NotificationSettings:
+    """A notification service, and the alerts that it is notified of: ``[[alerts.tell]]``.
 
-    ``severity`` is the least that it is told of. ``hosts`` and ``rules`` are empty for all.
-    ``resolved``: whether it is told when something is over.
+    Attributes:
+        name: the name in messages, logs and pages.
+        url: its address, in the notation of apprise or for Alertmanager.
+        severity: the lowest severity that is sent.
+        hosts: the hosts and patterns of alerts that are sent; all if empty.
+        rules: the rules of alerts that are sent; all if empty.
+        resolved: whether a message is sent when an alert resolves.
     """
 
     name: str
@@ -38,19 +43,25 @@ class Tell:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What stands in the table; each has a default.
+class AlertSettings:
+    """The table; every setting has a default.
 
-    ``every`` is how often it is looked. Something is resolved when it was gone for ``hold``, and
-    told again after each ``repeat``. ``silence`` is how long anybody may keep something quiet, and
-    ``maintenance`` how long a step of a rotation explains what is seen. More than ``digest``
-    messages at once become one. ``deadline`` is how long a service may take for a message;
-    after ``give_up`` it is not tried any more.
-
-    The others are those of the rules over reports. ``few`` reports are no reason for anything.
-    From fewer than ``networks`` of different providers nothing that is only told is critical.
-    A surge is ``surge`` times what is usual. ``silent`` is how long nothing may come where reports
-    came before. ``disk`` is the least free share of a disk, in per cent.
+    Attributes:
+        every: the time between two evaluations.
+        hold: how long a problem must be gone before its alert resolves.
+        repeat: the time between repeated messages about an open alert.
+        silence: the longest possible silence.
+        maintenance: how long a step of a rotation explains a change.
+        deadline: how long a service may take to accept a message.
+        give_up: the age at which an undelivered message is given up.
+        silent: how long reports may be absent.
+        digest: if more messages than this are due at once, they are combined into one.
+        few: reports below this number are ignored by the rules over reports.
+        networks: the number of networks of different providers that an unconfirmed claim needs to
+            be critical.
+        surge: the multiple of the usual number of failures that is a surge.
+        disk: the smallest free share of the disk, in per cent.
+        tell: the notification services.
     """
 
     every: timedelta = timedelta(seconds=15)
@@ -66,10 +77,12 @@ class Settings:
     networks: int = 10
     surge: int = 4
     disk: int = 5
-    tell: tuple[Tell, ...] = field(default=())
+    tell: tuple[NotificationSettings, ...] = field(default=())
 
 
-_DURATIONS = tuple(each.name for each in fields(Settings) if isinstance(each.default, timedelta))
+_DURATIONS = tuple(
+    setting.name for setting in fields(AlertSettings) if isinstance(setting.default, timedelta)
+)
 _NUMBERS = {
     "digest": (1, 1000),
     "few": (1, 1_000_000),
@@ -77,27 +90,34 @@ _NUMBERS = {
     "surge": (2, 1000),
     "disk": (0, 99),
 }
-_LEAST = {"every": timedelta(seconds=1), "deadline": timedelta(seconds=1)}
-_MOST = {"every": timedelta(hours=1), "deadline": timedelta(minutes=5)}
+_MIN_DURATIONS = {"every": timedelta(seconds=1), "deadline": timedelta(seconds=1)}
+_MAX_DURATIONS = {"every": timedelta(hours=1), "deadline": timedelta(minutes=5)}
 
 KNOWN: tuple[str, ...] = (*_DURATIONS, *_NUMBERS, "tell")
 
 
-def read(table: Table) -> Settings:
-    """Read the table. Raises ``ConfigError``."""
+def read(table: Table) -> AlertSettings:
+    """Read the table.
+
+    Raises:
+        ConfigError: a setting is invalid.
+
+    """
     found: dict[str, Any] = {
         name: _duration(table, name) for name in _DURATIONS if name in table.data
     }
     found |= {name: _number(table, name) for name in _NUMBERS if name in table.data}
-    tell = tuple(_tell(each, at) for at, each in enumerate(table.tables("tell"), 1))
-    names = [each.name for each in tell]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    services = tuple(_service(entry, at) for at, entry in enumerate(table.tables("tell"), 1))
+    names = [service.name for service in services]
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
-            f"two are called {twice[0]}", key=table.under("tell"), fix="give each its own name"
+            f"two services are called {duplicates[0]}",
+            key=table.under("tell"),
+            fix="give each its own name",
         )
-    if len(tell) > _MOST_SERVICES:
-        raise ConfigError(f"there are more than {_MOST_SERVICES}", key=table.under("tell"))
-    return Settings(**found, tell=tell)
+    if len(services) > _MAX_SERVICES:
+        raise ConfigError(f"there are more than {_MAX_SERVICES} services", key=table.under("tell"))
+    return AlertSettings(**found, tell=services)
 
 
 def _duration(table: Table, name: str) -> timedelta:
@@ -105,35 +125,38 @@ def _duration(table: Table, name: str) -> timedelta:
         value = parse_duration(table.text(name))
     except InputError as exc:
         raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
-    least, most = _LEAST.get(name, timedelta(0)), _MOST.get(name, timedelta(days=3650))
-    if not least <= value <= most:
-        raise ConfigError("nobody could work so", key=table.under(name), fix=f"{least} to {most}")
+    low = _MIN_DURATIONS.get(name, timedelta(0))
+    high = _MAX_DURATIONS.get(name, timedelta(days=3650))
+    if not low <= value <= high:
+        raise ConfigError(
+            "the duration is out of range", key=table.under(name), fix=f"{low} to {high}"
+        )
     return value
 
 
 def _number(table: Table, name: str) -> int:
-    least, most = _NUMBERS[name]
-    if not least <= (value := table.integer(name)) <= most:
-        raise ConfigError(
-            f"{value} is not right", key=table.under(name), fix=f"it is {least} to {most}"
-        )
+    low, high = _NUMBERS[name]
+    if not low <= (value := table.integer(name)) <= high:
+        raise ConfigError(f"{value} is out of range", key=table.under(name), fix=f"{low} to {high}")
     return value
 
 
-def _tell(table: Table, at: int) -> Tell:
-    if unknown := sorted(table.data.keys() - set(_TELL)):
+def _service(table: Table, at: int) -> NotificationSettings:
+    if unknown := sorted(table.data.keys() - set(_SERVICE_KEYS)):
         raise ConfigError(
-            "this is not known here",
+            "this setting is unknown",
             key=table.under(unknown[0]),
-            fix=f"known are {', '.join(_TELL)}",
+            fix=f"known are {', '.join(_SERVICE_KEYS)}",
         )
-    # Without a name it is called by its place: the address has secrets in it.
+    # The default name is its place: the address contains secrets.
     name = table.text("name", f"service-{at}")
-    if not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+    if not name.isprintable() or not 0 < len(name) <= _MAX_NAME:
         raise ConfigError(
-            "this is no name", key=table.under("name"), fix=f"at most {_LONGEST_NAME} characters"
+            "the name is empty, too long, or cannot be printed",
+            key=table.under("name"),
+            fix=f"at most {_MAX_NAME} characters",
         )
-    return Tell(
+    return NotificationSettings(
         name=name,
         url=read_secret(table, "url"),
         severity=table.choice("severity", SEVERITIES, "warning"),
@@ -144,8 +167,8 @@ def _tell(table: Table, at: int) -> Tell:
 
 
 def _rules(table: Table) -> tuple[str, ...]:
-    """A rule that is misspelt would be told to nobody. Raises ``ConfigError``."""
-    from certpin_watch.alerts.known import check_rule  # its rules read these settings
+    """Read the names of rules. A misspelt rule would match no alert, so it is refused."""
+    from certpin_watch.rules.engine import check_rule  # its rules read other settings
 
     for rule in (named := table.texts("rules")):
         try:

@@ -1,86 +1,291 @@
-"""Silences: who wants not to be told of what, until when, and why."""
+"""Why no messages are sent: silences, maintenance windows and acknowledgements.
+
+A maintenance window is opened by a step of a rotation in the journal, for the host and pin of that
+step: ``activate`` (a server starts to use a key), and ``publish`` for the pins that are ACTIVE.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, insert, select, update
-
-from certpin.errors import InputError
+from certpin.errors import HostError, InputError
+from certpin.pins import HostPattern
+from certpin.pins.hosts import normalise
 from certpin.rotation.adoption import format_duration
-from certpin_watch.alerts.known import check_rule
-from certpin_watch.alerts.quiet import Silence, last_end
-from certpin_watch.store.tables.alerts import SILENCES
+from certpin.x509 import printable
+from certpin_watch.rules.engine import check_rule
+from certpin_watch.store.alerts import insert_silence, record_event, set_acknowledged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
-    from certpin_watch.alerts.settings import Settings
+    from certpin.rotation import Event
+    from certpin_watch.alerts.settings import AlertSettings
+    from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.snapshot import Snapshot, WatchedSet
+    from certpin_watch.store.alerts import AlertRow, Cover, SilenceRow
 
-_LONGEST = 500  # characters of each text: people write them, and pages show them
+    Problem = AlertFinding | AlertRow
+
+# The rules whose findings a rotation explains. A mismatch is never among them: an intended change
+# of keys is no reason for clients to refuse a server.
+EXPLAINED = frozenset({"key-changed", "issuer-changed", "vantages-disagree"})
+
+_MAX_TEXT = 500  # characters of each text that users write and pages show
+_MAX_HOST = 80  # characters of an unknown host in a warning
+_MAX_CANDIDATES = 1000  # patterns among which the most similar is searched: that is slow
 
 
-def silence(
-    connection: Connection, wanted: Silence, settings: Settings, *, at_most: timedelta | None = None
-) -> Silence:
-    """Keep something quiet. Raises ``InputError``: for too long, for all, or no such rule.
+@dataclass(frozen=True)
+class Window:
+    """A step of a rotation: for a while, changes to this pin at this host are intended."""
 
-    ``at_most`` is a shorter limit than that of the settings, for whoever asks for one. Not checked:
-    whether there is such a host; there may be one tomorrow (``known.doubt``).
+    pin_set: str
+    host: str
+    pin: str
+    since: int
+    until: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Silencing:
+    """The silences and maintenance windows of one evaluation."""
+
+    silences: tuple[SilenceRow, ...] = ()
+    windows: tuple[Window, ...] = ()
+
+
+def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSettings) -> Cover:
+    """Return why no messages are sent about a problem, or an empty text."""
+    if any(_is_silenced_by(silence, problem, now, settings) for silence in silencing.silences):
+        return "silenced"
+    if any(_is_explained_by(window, problem, now) for window in silencing.windows):
+        return "maintenance"
+    return ""
+
+
+def describe_cover(
+    problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
+) -> tuple[str, str]:
+    """Return who silenced a problem, and why; both are empty if it is not silenced."""
+    for silence in silencing.silences:
+        if _is_silenced_by(silence, problem, now, settings):
+            return silence.who, silence.why
+    for window in silencing.windows:
+        if _is_explained_by(window, problem, now):
+            return "", window.why
+    return "", ""
+
+
+def _is_silenced_by(
+    silence: SilenceRow, problem: Problem, now: int, settings: AlertSettings
+) -> bool:
+    return (
+        silence.is_in_force(now, settings.silence)
+        and bool(silence.rule or silence.host)
+        and silence.rule in {"", problem.rule}
+        and silence.host in {"", problem.host}
+    )
+
+
+def _is_explained_by(window: Window, problem: Problem, now: int) -> bool:
+    """Return True if a step explains a problem: only at its host, and only for its pin.
+
+    A critical problem is never explained, because clients refuse the server.
     """
-    _check(wanted, min(settings.silence, at_most or settings.silence))
-    values = {
-        name: getattr(wanted, name) for name in ("rule", "host", "since", "until", "who", "why")
-    }
-    result = connection.execute(insert(SILENCES).values(**values).returning(SILENCES.c.id))
-    return Silence(**values, id=result.scalar_one())
+    pins = served_pins(problem.details)
+    return (
+        problem.rule in EXPLAINED
+        and problem.severity != "critical"
+        and window.since <= now < window.until
+        and (window.pin_set, window.host) == (problem.pin_set, problem.host)
+        and bool(pins)
+        and window.pin in pins
+    )
 
 
-def end_silence(connection: Connection, number: int, now: int) -> bool:
-    """End one before its time. False where there is none that could end."""
-    table = SILENCES.c
-    ended = update(SILENCES).where(table.id == number, table.ended_at.is_(None), table.until > now)
-    return bool(connection.execute(ended.values(ended_at=now)).rowcount)
+def served_pins(details: dict[str, Any]) -> frozenset[str]:
+    """Return the pins that servers use now, from the details of a finding.
+
+    ``after`` is a pin, or a chain whose certificates have one each; ``keys`` are those that each
+    location sees.
+    """
+    after, keys = details.get("after"), details.get("keys")
+    found: list[Any] = [after]
+    if isinstance(after, list):
+        found += [entry.get("pin") for entry in after if isinstance(entry, dict)]
+    if isinstance(keys, dict):
+        found += [pin for pins in keys.values() if isinstance(pins, list) for pin in pins]
+    return frozenset(pin for pin in found if isinstance(pin, str) and pin)
 
 
-def silences_in_force(connection: Connection, now: int, settings: Settings) -> tuple[Silence, ...]:
-    """Those that keep something quiet now, the one that ends first at the top."""
-    order = (SILENCES.c.until, SILENCES.c.id)
-    rows = connection.execute(select(SILENCES).where(in_force(now, settings)).order_by(*order))
-    return tuple(map(_silence, rows))
+def maintenance_windows(
+    sets: Iterable[WatchedSet], now: int, length: timedelta
+) -> tuple[Window, ...]:
+    """Return the windows that are open now."""
+    seconds = int(length.total_seconds())
+    return tuple(
+        window
+        for watched in sets
+        for event in watched.history.events
+        if int(event.time.timestamp()) <= now < int(event.time.timestamp()) + seconds
+        for window in _windows_of(watched.pins.name, event, seconds)
+    )
 
 
-def in_force(now: int, settings: Settings) -> ColumnElement[bool]:
-    """What ``quiet.holds`` says of a silence, for a query."""
-    table = SILENCES.c
-    ends = and_(table.until > now, table.until <= last_end(now, settings))
-    return and_(table.ended_at.is_(None), ends)
+def _windows_of(pin_set: str, event: Event, seconds: int) -> Iterator[Window]:
+    since = int(event.time.timestamp())
+    why = f"{event.step} by {event.who}"
+    if event.step == "activate" and event.pin:
+        yield Window(pin_set, event.host, str(event.pin), since, since + seconds, why)
+    if event.step != "publish" or event.pins is None:
+        return
+    for policy in event.pins.policies:
+        for entry in policy.pins:
+            if entry.state == "active":
+                pattern, pin = str(policy.pattern), str(entry.pin)
+                yield Window(pin_set, pattern, pin, since, since + seconds, why)
 
 
-def _silence(row: object) -> Silence:
-    names = ("rule", "host", "since", "until", "who", "why", "ended_at", "id")
-    return Silence(**{name: getattr(row, name) for name in names})
+def add_silence(
+    connection: Connection,
+    wanted: SilenceRow,
+    settings: AlertSettings,
+    *,
+    at_most: timedelta | None = None,
+) -> SilenceRow:
+    """Write a silence.
+
+    Not checked: that the host exists, because its policy may be added later; see ``host_warning``.
+
+    Args:
+        connection: a write transaction.
+        wanted: the silence, without a number.
+        settings: the table ``[alerts]``.
+        at_most: a shorter limit than the setting ``silence``.
+
+    Returns:
+        The silence with its number.
+
+    Raises:
+        InputError: it is too long, covers every alert, names an unknown rule, or lacks a text.
+
+    """
+    _check_silence(wanted, min(settings.silence, at_most or settings.silence))
+    return replace(wanted, id=insert_silence(connection, wanted))
 
 
-def _check(wanted: Silence, longest: timedelta) -> None:
+def _check_silence(wanted: SilenceRow, longest: timedelta) -> None:
     length = wanted.until - wanted.since
     if not wanted.rule and not wanted.host:
-        raise InputError("this would keep everything quiet", fix="name a rule, a host, or both")
+        raise InputError("this would silence every alert", fix="name a rule, a host, or both")
     if wanted.rule:
         check_rule(wanted.rule)
     if length <= 0:
-        raise InputError("it would be over before it begins")
+        raise InputError("the silence ends before it begins")
     if length > longest.total_seconds():
-        raise InputError(
-            "nothing may be quiet for so long", fix=f"at most {format_duration(longest)}"
-        )
+        raise InputError("the silence is too long", fix=f"at most {format_duration(longest)}")
     if not wanted.who.strip() or not wanted.why.strip():
-        raise InputError("somebody has to answer for it", fix="say who you are, and why")
+        raise InputError("a silence needs a user and a reason", fix="say who you are, and why")
     for name in ("rule", "host", "who", "why"):
         text = getattr(wanted, name)
-        if len(text) > _LONGEST or not text.isprintable():
+        if len(text) > _MAX_TEXT or not text.isprintable():
             raise InputError(
-                f"{name} is too long, or cannot be printed", fix=f"at most {_LONGEST} characters"
+                f"{name} is too long, or cannot be printed", fix=f"at most {_MAX_TEXT} characters"
             )
+
+
+def acknowledge(connection: Connection, number: int, who: str, now: int, note: str = "") -> bool:
+    """Acknowledge an open alert.
+
+    Returns:
+        False if it is not open, or already acknowledged.
+
+    Raises:
+        InputError: the note is too long, or cannot be printed.
+
+    """
+    if len(note) > _MAX_TEXT or not note.isprintable():
+        raise InputError(
+            "the note is too long, or cannot be printed", fix=f"at most {_MAX_TEXT} characters"
+        )
+    if not set_acknowledged(connection, number, who, now):
+        return False
+    record_event(connection, number, now, "acknowledged", who, note)
+    return True
+
+
+def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bool:
+    """Withdraw an acknowledgement, so that messages repeat. Return False if there was none."""
+    if not set_acknowledged(connection, number, who, None):
+        return False
+    record_event(connection, number, now, "unacknowledged", who)
+    return True
+
+
+def host_warning(host: str, snapshot: Snapshot) -> str:
+    """Return why a silence of a host may match no alert, or an empty text.
+
+    Alerts of the monitor name the pattern in the pin file; alerts based on reports name the host
+    itself. Without a pin file there is no warning.
+    """
+    patterns = _monitored_patterns(snapshot)
+    if not patterns or host in map(str, patterns):
+        return ""
+    shown = printable(host[:_MAX_HOST])
+    if covering := sorted(str(pattern) for pattern in patterns if _matches(pattern, host)):
+        return (
+            f"alerts of the monitor name the pattern {covering[0]}: only alerts based on reports "
+            f"name {shown}"
+        )
+    near = get_close_matches(host[:_MAX_HOST], sorted(map(str, patterns))[:_MAX_CANDIDATES], n=1)
+    hint = f": did you mean {near[0]}?" if near else ""
+    return f"no monitored pin file has {shown}{hint}"
+
+
+def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Iterator[str]:
+    """Yield a warning for each host or pattern that matches no monitored pattern.
+
+    Args:
+        named: pairs of the setting that names a host, and the host.
+        snapshot: the monitored pin sets.
+
+    """
+    patterns = _monitored_patterns(snapshot)
+    for setting, host in named if patterns else ():
+        if not any(_matches(pattern, host) or covers(host, str(pattern)) for pattern in patterns):
+            yield f"{setting}: {host_warning(host, snapshot)}"
+
+
+def covers(pattern: str, host: str) -> bool:
+    """Return True if a pattern is equal to a host, or would match it in a pin file."""
+    if pattern == host:
+        return True
+    try:
+        return bool(host) and HostPattern.parse(pattern).matches(host)
+    except HostError:
+        return False
+
+
+def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
+    """Return the patterns of the files, and of every released version that clients may hold."""
+    released = [version.pins for watched in snapshot.sets for version in watched.field.versions]
+    return frozenset(
+        policy.pattern
+        for pins in (*(watched.pins for watched in snapshot.sets), *released)
+        for policy in pins.policies
+    )
+
+
+def _matches(pattern: HostPattern, host: str) -> bool:
+    """Return True if a pattern matches a host; an invalid host matches none."""
+    try:
+        return pattern.matches(normalise(host))
+    except HostError:
+        return False

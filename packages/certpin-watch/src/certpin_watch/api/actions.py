@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from certpin.errors import InputError
-from certpin_watch.alerts.book import acknowledge, unacknowledge
+from certpin_watch.alerts.silences import acknowledge, unacknowledge
 from certpin_watch.api.protocol import JSON, RefusedError, encode, number_of
 from certpin_watch.api.resources import there
 from certpin_watch.store.audit import audit

@@ -1,10 +1,10 @@
-"""``certpin watch alerts``: what is wrong now, and whether the services can be told."""
+"""``certpin watch alerts``: list the open alerts, or test the notification services."""
 
 from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,30 +14,35 @@ from certpin.cli.reply import fold, print_json
 from certpin_watch.cli.options import opened_watch, require_database, settings_options
 
 if TYPE_CHECKING:
-    from certpin_watch.alerts.state import Alert
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.snapshot import Watch
+    from certpin_watch.store.alerts import AlertRow
 
 
 _STATES = {"recovering": "no longer found: it is held open in case it comes back"}
+_JSON_FIELDS = (
+    *("id", "rule", "severity", "host", "pin_set", "summary", "command", "details", "clients"),
+    *("opened_at", "last_at", "gone_at", "resolved_at", "told_at", "quiet", "flaps", "repeats"),
+    *("state", "acknowledged_at", "acknowledged_by"),
+)
 
 
 @click.command()
-@click.option("--test", is_flag=True, help="Send each service a message, and say what came of it.")
+@click.option("--test", is_flag=True, help="Send a test message to each service, and report it.")
 @settings_options
 @json_option
 @click.pass_context
 def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: bool) -> None:
-    """List the alerts that are open, the worst first, then the oldest.
+    """List the open alerts, the worst first, then the oldest.
 
     With --test, send a test message to each service of the settings.
 
-    Exit code 0: none is open, or each service took the message. 1: one is, or one did not. 2:
-    usage, no service to test, or a database that no service has run on. 3: the database is away,
-    busy, or its disk full.
+    Exit code 0: no alert is open, or each service accepted the message. 1: an alert is open, or a
+    service did not accept it. 2: usage, no service to test, or a database that no service has run
+    on. 3: the database is away, busy, or its disk full.
     """
     if test:
-        found = _try(settings, as_json=as_json)
+        found = _test_services(settings, as_json=as_json)
     else:
         with opened_watch(settings) as watch:
             found = _list(watch, as_json=as_json)
@@ -45,48 +50,49 @@ def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: b
 
 
 def _list(watch: Watch, *, as_json: bool) -> bool:
-    from certpin_watch.alerts.listing import alert_facts, open_alerts
+    from certpin_watch.store.alerts import open_alerts
 
     require_database(watch.store)
     with watch.store.read() as connection:
         found = open_alerts(connection)
     if as_json:
-        print_json({"alerts": [alert_facts(each) for each in found]})
+        print_json({"alerts": [_alert_json(alert) for alert in found]})
     elif not found:
         click.echo("No alert is open.")
     else:
-        for each in found:
-            _tell(each)
+        for alert in found:
+            _print_alert(alert)
     return bool(found)
 
 
-def _tell(alert: Alert) -> None:
+def _alert_json(alert: AlertRow) -> dict[str, Any]:
+    return {name: getattr(alert, name) for name in _JSON_FIELDS}
+
+
+def _print_alert(alert: AlertRow) -> None:
     from certpin.x509 import printable
-    from certpin_watch.alerts.message import clients_words
+    from certpin_watch.alerts.message import clients_text
 
     about = alert.host or alert.pin_set
     since = f"{datetime.fromtimestamp(alert.opened_at, UTC):%Y-%m-%d %H:%M} UTC"
     state = f", {_STATES.get(alert.state, alert.state)}" if alert.state != "open" else ""
     head = f"{alert.severity}: {alert.rule}" + (f" at {printable(about)}" if about else "")
+    summary = f"{printable(' '.join(alert.summary.split()))}. {clients_text(alert.clients)}"
     click.echo(fold(f"#{alert.id} {head}, since {since}{state}", sys.stdout))
-    click.echo(
-        fold(
-            f"    {printable(' '.join(alert.summary.split()))}. {clients_words(alert.clients)}",
-            sys.stdout,
-        )
-    )
+    click.echo(fold(f"    {summary}", sys.stdout))
     if alert.command:
         click.echo(f"    {printable(alert.command)}")
 
 
-def _try(settings: ServiceSettings, *, as_json: bool) -> bool:
+def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
+    """Send the test messages. Return True if a service did not accept its message."""
     import asyncio
 
     from certpin.errors import ConfigError
-    from certpin_watch.alerts.run import try_services
+    from certpin_watch.alerts.run import check_services
 
-    found = asyncio.run(try_services(settings))
-    if not found:  # a test that tries nothing must not look like one that passed
+    found = asyncio.run(check_services(settings))
+    if not found:  # a test of nothing must not look like one that passed
         raise ConfigError(
             "no service receives alerts, so that there is none to test",
             key="alerts.tell",
@@ -97,5 +103,5 @@ def _try(settings: ServiceSettings, *, as_json: bool) -> bool:
         print_json({"services": services})
     else:
         for name, problem in found.items():
-            click.echo(fold(f"{name}: {problem or 'it took the message'}", sys.stdout))
+            click.echo(fold(f"{name}: {problem or 'it accepted the message'}", sys.stdout))
     return any(found.values())

@@ -71,7 +71,7 @@ def monitor_the_demonstration(
 
 
 def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
-    from certpin_watch.alerts.settings import Settings as Alerts
+    from certpin_watch.alerts.settings import AlertSettings
     from certpin_watch.monitor.settings import HostSettings
     from certpin_watch.monitor.settings import Settings as Monitor
     from certpin_watch.secret import Secret
@@ -84,7 +84,7 @@ def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
         pins=(folder / "pins.toml",),
         store=Secret("sqlite:///watch.db"),
         monitor=Monitor(interval=timedelta(seconds=10), confirm=timedelta(seconds=1), hosts=hosts),
-        alerts=Alerts(every=timedelta(seconds=2)),
+        alerts=AlertSettings(every=timedelta(seconds=2)),
     )
 
 

@@ -19,6 +19,8 @@ from certpin_watch.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from certpin_watch.settings import ServiceSettings
     from certpin_watch.snapshot import Watch
 
@@ -108,16 +110,16 @@ def _started(watch: Watch, as_json: bool) -> None:
     gc.freeze()
 
     from certpin.probe import join_address
-    from certpin_watch.alerts.known import doubts
-    from certpin_watch.alerts.run import ALERTS_GO_NOWHERE
+    from certpin_watch.alerts.run import NO_SERVICES
+    from certpin_watch.alerts.silences import unmatched_hosts
     from certpin_watch.web.app import REPORTS
 
     settings, snapshot = watch.settings, watch.watched.snapshot()
-    problems = [*snapshot.problems, *doubts(settings, snapshot)]
+    problems = [*snapshot.problems, *unmatched_hosts(_named_hosts(settings), snapshot)]
     scheme = "https" if settings.tls else "http"
     address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"
     if as_json:
-        problems += [ALERTS_GO_NOWHERE] * (not settings.alerts.tell)
+        problems += [NO_SERVICES] * (not settings.alerts.tell)
         urls = {"url": address + "/", "reports": address + REPORTS}
         print_event("begun", **urls, problems=problems)
         return
@@ -128,6 +130,15 @@ def _started(watch: Watch, as_json: bool) -> None:
     for problem in problems:
         say("certpin: warning", problem)
     click.echo("Ctrl-C ends it.")
+
+
+def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
+    """Yield each host that the settings name, after the setting that names it."""
+    for host in settings.monitor.hosts:
+        yield f"monitor.host {host.name}", host.name
+    for service in settings.alerts.tell:
+        for pattern in service.hosts:
+            yield f"alerts.tell {service.name}", pattern
 
 
 def _count(hosts: int) -> str:

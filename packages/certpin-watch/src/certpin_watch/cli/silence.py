@@ -1,4 +1,4 @@
-"""``certpin watch silence``: keep an alert quiet for a while."""
+"""``certpin watch silence``: send no messages about some alerts for a while."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from certpin.cli.reply import fold, print_json, say
 from certpin_watch.cli.options import require_database, watch_options
 
 if TYPE_CHECKING:
-    from certpin_watch.alerts.quiet import Silence
     from certpin_watch.snapshot import Watch
+    from certpin_watch.store.alerts import SilenceRow
 
 
 @click.command()
-@click.option("--rule", default="", help="Keep this rule quiet; at all hosts, without --host.")
+@click.option("--rule", default="", help="Silence this rule; at all hosts, without --host.")
 @click.option(
     "--host",
     default="",
-    help="Only this host, as its alert names it; by all rules, without --rule.",
+    help="Only this host, exactly as in its alert; for all rules, without --rule.",
 )
 @click.option(
     "--for",
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     default="1h",
     show_default=True,
     metavar="DURATION",
-    help="How long, as in 30m, 2h, 1d; no longer than alerts.silence allows.",
+    help="How long, as in 30m, 2h, 1d; at most alerts.silence.",
 )
-@click.option("--why", default="", help="The reason, for whoever asks tomorrow; it is needed.")
-@click.option("--who", default=None, help="Who answers for it; by default the user's name.")
+@click.option("--why", default="", help="The reason, which is required for a new silence.")
+@click.option("--who", default=None, help="Who is responsible; by default the user's name.")
 @click.option("--end", type=int, metavar="NUMBER", help="End this silence now.")
 @watch_options
 @json_option
@@ -52,10 +52,10 @@ def silence(
 ) -> None:
     """Silence a rule, a host, or a rule at a host, for a while.
 
-    Without --rule, --host and --end: list the silences in force. What is silenced is recorded, and
-    told when the silence is over and it is still there.
+    Without --rule, --host and --end: list the silences in force. Silenced alerts are recorded; if
+    the problem remains when the silence ends, a message is sent.
 
-    Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no watch has run
+    Exit code 0: done. 1: there is no such silence. 2: usage, or a database that no service has run
     on. 3: the database is away, busy, or its disk full.
     """
     from certpin_watch.cli.user import local_actor
@@ -65,47 +65,46 @@ def silence(
         ctx.exit(_end(watch, end, as_json=as_json))
     if rule or host or why:
         person = who or local_actor().name.removeprefix("cli:")
-        found = [_begin(watch, (rule, host, person, why), length)]
+        found = [_add(watch, (rule, host, person, why), length)]
     else:
         found = _list(watch)
     if as_json:
-        print_json({"silences": [_facts(each) for each in found]})
+        print_json({"silences": [_silence_json(entry) for entry in found]})
     else:
-        for each in found:
-            click.echo(fold(_words(each), sys.stdout))
+        for entry in found:
+            click.echo(fold(_silence_text(entry), sys.stdout))
         if not found:
-            click.echo("Nothing is silenced.")
+            click.echo("There are no silences.")
 
 
-def _begin(watch: Watch, words: tuple[str, str, str, str], length: str) -> Silence:
+def _add(watch: Watch, texts: tuple[str, str, str, str], length: str) -> SilenceRow:
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
-    from certpin_watch.alerts.known import doubt
-    from certpin_watch.alerts.quiet import Silence
-    from certpin_watch.alerts.silences import silence as begin
+    from certpin_watch.alerts.silences import add_silence, host_warning
     from certpin_watch.cli.user import local_actor
+    from certpin_watch.store.alerts import SilenceRow
     from certpin_watch.store.audit import audit
 
-    rule, host, who, why = words
+    rule, host, who, why = texts
     host = host.lower().rstrip(".")
     now = watch.clock()
     until = now + parse_duration(length)
     if until - now < timedelta(minutes=1):
         raise InputError("that is too short", fix="at least 1m")
     since = int(now.timestamp())
-    wanted = Silence(rule, host, since, since + int((until - now).total_seconds()), who, why)
-    if host and (why_not := doubt(host, watch.watched.snapshot())):
-        say("certpin: warning", why_not)
+    wanted = SilenceRow(rule, host, since, since + int((until - now).total_seconds()), who, why)
+    if host and (warning := host_warning(host, watch.watched.snapshot())):
+        say("certpin: warning", warning)
     with watch.store.write() as connection:
-        made = begin(connection, wanted, watch.settings.alerts)
+        made = add_silence(connection, wanted, watch.settings.alerts)
         about = f"{made.id}: {rule or 'every rule'} at {host or 'every host'}"
         audit(connection, local_actor(), "silence.made", about, at=now)
     return made
 
 
 def _end(watch: Watch, number: int, *, as_json: bool) -> int:
-    from certpin_watch.alerts.silences import end_silence
     from certpin_watch.cli.user import local_actor
+    from certpin_watch.store.alerts import end_silence
     from certpin_watch.store.audit import audit
 
     now = watch.clock()
@@ -116,24 +115,25 @@ def _end(watch: Watch, number: int, *, as_json: bool) -> int:
     if as_json:
         print_json({"ended": ended})
     else:
-        click.echo(f"Silence {number} is over." if ended else f"No silence {number} is in force.")
+        text = f"Silence {number} has ended." if ended else f"No silence {number} is in force."
+        click.echo(text)
     return HOLDS if ended else FINDING
 
 
-def _list(watch: Watch) -> list[Silence]:
-    from certpin_watch.alerts.silences import silences_in_force
+def _list(watch: Watch) -> list[SilenceRow]:
+    from certpin_watch.store.alerts import silences_in_force
 
     with watch.store.read() as connection:
         now = int(watch.clock().timestamp())
-        return list(silences_in_force(connection, now, watch.settings.alerts))
+        return list(silences_in_force(connection, now, watch.settings.alerts.silence))
 
 
-def _facts(silence: Silence) -> dict[str, object]:
+def _silence_json(silence: SilenceRow) -> dict[str, object]:
     names = ("id", "rule", "host", "since", "until", "who", "why")
     return {name: getattr(silence, name) for name in names}
 
 
-def _words(silence: Silence) -> str:
+def _silence_text(silence: SilenceRow) -> str:
     from certpin.x509 import printable
 
     until = f"{datetime.fromtimestamp(silence.until, UTC):%Y-%m-%d %H:%M} UTC"

@@ -9,7 +9,7 @@ from certpin.cli.group import LazyGroup
 COMMANDS = {
     "user": "Manage the accounts of users who sign in with a password.",
     "token": "Create and revoke tokens for programs: Prometheus, scripts, workers.",
-    "alerts": "List the alerts that are open, the worst first, then the oldest.",
+    "alerts": "List the open alerts, the worst first, then the oldest.",
     "silence": "Silence a rule, a host, or a rule at a host, for a while.",
     "worker": "Probe hosts for a service that runs elsewhere, until SIGTERM or SIGINT.",
     "writer": "Count the reports that wait in NATS JetStream, until SIGTERM or SIGINT.",

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse
 
 from certpin.errors import InputError
-from certpin_watch.alerts import book, silences
-from certpin_watch.alerts.known import doubt, rule_names
-from certpin_watch.alerts.quiet import Silence
-from certpin_watch.alerts.rules import RULES as REPORT_RULES
+from certpin_watch.alerts import silences
 from certpin_watch.html.words import sentence
-from certpin_watch.monitor.rules import RULES as PROBE_RULES
+from certpin_watch.rules.engine import RULES
+from certpin_watch.store import alerts as alert_store
+from certpin_watch.store.alerts import SilenceRow
 from certpin_watch.store.audit import audit
 from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.queries import sightings
@@ -116,9 +114,9 @@ def _change_owner(page: PageRequest, action: str) -> Response:
         with page.watch.store.write() as connection:
             if action == "alert.acknowledged":
                 note = page.form.get("note", "").strip()
-                changed = book.acknowledge(connection, row, visitor.name, at, note)
+                changed = silences.acknowledge(connection, row, visitor.name, at, note)
             else:
-                changed = book.unacknowledge(connection, row, visitor.name, at)
+                changed = silences.unacknowledge(connection, row, visitor.name, at)
             if changed:
                 audit(connection, visitor, action, str(row), at=page.now)
     except InputError as exc:
@@ -136,21 +134,8 @@ def _chain_counts(alert: queries.Alert) -> list[ChainCount]:
 
 def meaning(rule: str) -> tuple[str, ...]:
     """Return sentences about a rule from its own description; none for an unknown rule."""
-    return _meanings().get(rule, ())
-
-
-@cache
-def _meanings() -> dict[str, tuple[str, ...]]:
-    meanings: dict[str, tuple[str, ...]] = {
-        rule.id: (f"{sentence(rule.summary)}.", rule.why) for rule in PROBE_RULES
-    }
-    for name, rule in REPORT_RULES.items():
-        # The first line of the module's docstring is the name of the rule and its finding.
-        text = (rule.__doc__ or "").partition(": ")[2]
-        meanings[name] = tuple(
-            sentence(" ".join(part.split())) for part in text.split("\n\n") if part
-        )
-    return meanings
+    found = RULES.get(rule)
+    return () if found is None else (f"{sentence(found.summary)}.", found.why)
 
 
 def silences_page(page: PageRequest, problem: str = "") -> Response:
@@ -170,7 +155,7 @@ def silences_page(page: PageRequest, problem: str = "") -> Response:
         items=found.items,
         following=found.next,
         durations=DURATIONS,
-        rules=rule_names(),
+        rules=tuple(sorted(RULES)),
         doubts=_doubts(page, found.items),
         problem=problem,
         given={name: page.form.get(name, "") for name in ("rule", "host", "why", "length")},
@@ -181,7 +166,7 @@ def create_silence(page: PageRequest) -> Response:
     """Create a silence, and write that into the audit log."""
     try:
         with page.watch.store.write() as connection:
-            made = silences.silence(connection, _new_silence(page), page.watch.settings.alerts)
+            made = silences.add_silence(connection, _new_silence(page), page.watch.settings.alerts)
             audit(
                 connection,
                 page.request.state.visitor,
@@ -198,7 +183,7 @@ def end_silence(page: PageRequest) -> Response:
     """End a silence before its time, and write that into the audit log."""
     row = page.row_number(_SILENCE)
     with page.watch.store.write() as connection:
-        if not silences.end_silence(connection, row, int(page.now.timestamp())):
+        if not alert_store.end_silence(connection, row, int(page.now.timestamp())):
             raise NotFoundError(_SILENCE)
         audit(connection, page.request.state.visitor, "silence.ended", str(row), at=page.now)
     return RedirectResponse("/silences", 303)
@@ -207,15 +192,15 @@ def end_silence(page: PageRequest) -> Response:
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
     """Return why active silences may match nothing, by their hosts."""
     hosts = {item.host for item in items if item.active and item.host}
-    doubts = {host: doubt(host, page.snapshot) for host in hosts}
+    doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
     return {host: reason for host, reason in doubts.items() if reason}
 
 
-def _new_silence(page: PageRequest) -> Silence:
+def _new_silence(page: PageRequest) -> SilenceRow:
     rule, host, why = (page.form.get(name, "").strip() for name in ("rule", "host", "why"))
     _, length = DURATIONS.get(page.form.get("length", ""), ("", timedelta(0)))
     since = int(page.now.timestamp())
-    return Silence(
+    return SilenceRow(
         rule,
         host.lower().rstrip("."),
         since,

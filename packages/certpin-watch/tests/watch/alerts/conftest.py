@@ -1,4 +1,4 @@
-"""A watch whose alerts are told to somebody on this machine."""
+"""A monitoring service that notifies a web server on this machine."""
 
 from __future__ import annotations
 
@@ -7,48 +7,57 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin_watch.alerts import settings as alerts
-from certpin_watch.alerts.look import Looker
-from certpin_watch.alerts.run import services
-from certpin_watch.alerts.settings import Tell
-from certpin_watch.alerts.telling import Turn
+from certpin_watch.alerts.delivery import Notifier
+from certpin_watch.alerts.run import Evaluator
+from certpin_watch.alerts.services import make_services
+from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
+from certpin_watch.monitor.evidence import ProbeEvidence
+from certpin_watch.rules.engine import RULES
+from certpin_watch.rules.rule import AlertRule
 from certpin_watch.secret import Secret
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.store.alerts import SEVERITIES
+from tests.watch.alerts._findings import NOW
 from tests.watch.alerts._hook import Hook, hook
-from tests.watch.alerts._seen import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin_watch.finding import Finding
+    from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.store import Store
 
 
 class Stage:
-    """A watch with a clock that tests set, and findings that they choose."""
+    """A service with a clock that tests set, and findings that they choose.
 
-    def __init__(self, store: Store, *tell: Tell, **more: object) -> None:
+    The findings come from a rule over probe results, beside all others.
+    """
+
+    def __init__(self, store: Store, *services: NotificationSettings, **more: object) -> None:
         self.now = NOW
-        self.found: list[Finding] = []
-        table = alerts.Settings(tell=tell, **{"deadline": timedelta(seconds=5), **more})  # type: ignore[arg-type]
+        self.found: list[AlertFinding] = []
+        table = AlertSettings(tell=services, **{"deadline": timedelta(seconds=5), **more})  # type: ignore[arg-type]
         settings = ServiceSettings(pins=(), alerts=table, public_url="https://watch.bank.example/")
         self.watch = Watch(settings, store, Watched(()), self._clock)
-        self.looker = Looker(self.watch, lambda *_: list(self.found))
-        self.turns = [Turn(self.watch, each) for each in services(table)]
+        chosen = AlertRule("chosen", SEVERITIES, lambda _: list(self.found), "probes", "", "")
+        self.evaluator = Evaluator(
+            self.watch, lambda *_: ProbeEvidence(), {**RULES, "chosen": chosen}
+        )
+        self.notifiers = [Notifier(self.watch, service) for service in make_services(table)]
 
     def _clock(self) -> datetime:
         return datetime.fromtimestamp(self.now, UTC)
 
-    def look(self, *found: Finding) -> int | None:
-        """Look once, at what is found."""
+    def evaluate(self, *found: AlertFinding) -> int | None:
+        """Evaluate once, with these findings."""
         self.found = list(found)
-        return self.looker.look()
+        return self.evaluator.evaluate()
 
-    async def tell(self) -> None:
-        """Let every service have its turns, until none has more to do."""
-        for turn in self.turns:
-            while await turn.go():
+    async def notify(self) -> None:
+        """Send to every service until no message is due."""
+        for notifier in self.notifiers:
+            while await notifier.send_next():
                 pass
 
 
@@ -58,6 +67,8 @@ def webhook() -> Iterator[Hook]:
         yield found
 
 
-def told_by(found: Hook, name: str = "hook", secret: str = "", **more: object) -> Tell:
-    """The setting that leads there."""
-    return Tell(name, Secret(found.url(secret)), **more)  # type: ignore[arg-type]
+def service_at(
+    found: Hook, name: str = "hook", secret: str = "", **more: object
+) -> NotificationSettings:
+    """The settings of a service at this web server."""
+    return NotificationSettings(name, Secret(found.url(secret)), **more)  # type: ignore[arg-type]

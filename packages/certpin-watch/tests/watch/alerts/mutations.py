@@ -5,12 +5,13 @@ from __future__ import annotations
 from tests._mutation import Mutation
 
 _ALERTS = "certpin_watch/alerts/"
+_ALERT_RULES = "certpin_watch/rules/"
 _QUERIES = "certpin_watch/store/queries/"
 _STATE = "tests/watch/alerts/test_state.py::test_"
-_RULES = "tests/watch/alerts/rules/test_rules.py::test_"
-_GATHER = "tests/watch/alerts/test_gather.py::test_"
+_RULES = "tests/watch/rules/test_report_rules.py::test_"
+_GATHER = "tests/watch/alerts/test_evidence.py::test_"
 _MESSAGE = "tests/watch/alerts/test_message.py::test_"
-_TELLING = "tests/watch/alerts/test_telling.py::test_"
+_TELLING = "tests/watch/alerts/test_delivery.py::test_"
 
 
 def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
@@ -20,56 +21,56 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "hosts that nobody watches take no room",
-        "gather.py",
-        "        if not patterns.of(row.host):\n            continue\n",
+        "evidence.py",
+        "        if not patterns.of(group.host):\n            continue\n",
         "",
         _GATHER + "hosts_that_nobody_watches_take_no_room_from_those_that_are",
     ),
     _rule(
         "each host has groups that are looked at",
-        "gather.py",
-        " or own[share] <= _OWN_GROUPS:",
+        "evidence.py",
+        " or reserved[share] <= _RESERVED_GROUPS:",
         ":",
         _GATHER + "chains_that_are_invented_for_one_host_hide_none_of_another",
     ),
     _rule(
         "each pattern has its turn to be judged",
-        "judged.py",
+        "evidence.py",
         "        turns[share] += 1\n",
         "",
         _GATHER + "chains_that_are_invented_for_one_host_hide_none_of_another",
     ),
     _rule(
         "a rotation explains no mismatch",
-        "quiet.py",
-        "trouble.rule in EXPLAINED\n        and ",
+        "silences.py",
+        "problem.rule in EXPLAINED\n        and ",
         "",
         _STATE + "a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse",
     ),
     _rule(
         "a rotation explains nothing critical",
-        "quiet.py",
-        'trouble.severity != "critical"\n        and ',
+        "silences.py",
+        'problem.severity != "critical"\n        and ',
         "",
         _STATE + "a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse",
     ),
     _rule(
         "a rotation explains its own pin alone",
-        "quiet.py",
+        "silences.py",
         "and window.pin in pins",
         "and True",
         _STATE + "a_rotation_explains_a_change_to_its_pin_at_its_host_for_a_while",
     ),
-    _rule(
+    Mutation(
         "no silence is for ever",
-        "quiet.py",
-        "now < silence.until <= last_end(now, settings)",
-        "now < silence.until",
+        "certpin_watch/store/alerts.py",
+        "now < self.until <= last_end(now, longest)",
+        "now < self.until",
         _STATE + "nobody_silences_for_longer_than_the_settings_allow",
     ),
     _rule(
         "no silence is for everything",
-        "quiet.py",
+        "silences.py",
         "and bool(silence.rule or silence.host)",
         "and True",
         _STATE + "a_silence_of_neither_rule_nor_host_covers_nothing",
@@ -98,14 +99,14 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "an acknowledged alert that gets worse is sent",
         "state.py",
-        'peak=severity, acknowledged_at=None, acknowledged_by=""',
-        "peak=severity",
+        'peak=finding.severity, acknowledged_at=None, acknowledged_by=""',
+        "peak=finding.severity",
         _STATE + "an_acknowledged_alert_is_not_repeated_until_it_gets_worse",
     ),
     _rule(
         "signs that services act on are replaced for Alertmanager",
-        "alertmanager.py",
-        '"summary": harmless(alert.summary, _LONGEST)',
+        "services.py",
+        '"summary": harmless(alert.summary, _MAX_ANNOTATION)',
         '"summary": alert.summary',
         "tests/watch/alerts/test_alertmanager.py::test_"
         "a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end",
@@ -113,7 +114,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "what could not be looked at is not over",
         "state.py",
-        "if known.rule in seen.blind:",
+        "if known.rule in evaluation.skipped:",
         "if False:",
         _STATE + "what_could_not_be_looked_at_is_not_over",
     ),
@@ -126,7 +127,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "signs that services act on are replaced",
-        "wording.py",
+        "message.py",
         "line.translate(str.maketrans(_ELSEWHERE))",
         "line",
         _MESSAGE + "no_sign_that_a_service_acts_on_is_left",
@@ -140,36 +141,37 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "nothing is logged while somebody is told",
-        "service.py",
+        "services.py",
         "        return False\n\n\n_STATUSES",
         "        return True\n\n\n_STATUSES",
         _TELLING + "no_secret_shows_up_anywhere",
     ),
     _rule(
         "a message is claimed before it is sent",
-        "telling.py",
-        "            outbox.claim(connection, batch.rows, now, settings)\n",
+        "delivery.py",
+        "            alert_store.claim_deliveries("
+        "connection, batch.rows, now, settings.deadline)\n",
         "",
         _TELLING + "a_claim_keeps_others_from_sending_the_same",
     ),
-    _rule(
+    Mutation(
         "what is only told from few networks is a warning",
-        "rules/_counting.py",
-        "if told_from >= evidence.settings.networks else",
+        _ALERT_RULES + "reports.py",
+        "if networks >= evidence.limits.networks else",
         "if True else",
         _RULES + "what_is_only_told_is_critical_where_many_networks_tell_it",
     ),
-    _rule(
+    Mutation(
         "networks are counted for the chain that is told",
-        "evidence.py",
-        "for each in chains))",
-        "for each in {key[1] for key in self.networks}))",
+        _ALERT_RULES + "evidence.py",
+        "for chain in chains)",
+        "for chain in {key[1] for key in self.networks})",
         _RULES + "what_is_only_told_is_critical_where_many_networks_tell_it",
     ),
-    _rule(
+    Mutation(
         "few reports of a chain that an authority issued are few",
-        "rules/strange_chain.py",
-        "if total(vouched) >= evidence.settings.few:",
+        _ALERT_RULES + "reports.py",
+        "if _total(vouched) >= evidence.limits.few:",
         "if vouched:",
         _RULES + "what_an_authority_issued_is_critical_however_few_tell_it",
     ),
@@ -185,6 +187,6 @@ MUTATIONS: list[Mutation] = [
         "silences.py",
         "        check_rule(wanted.rule)\n",
         "        pass\n",
-        "tests/watch/alerts/test_settings.py::test_a_silence_is_of_something_that_there_is",
+        "tests/watch/alerts/test_silences.py::test_a_silence_is_of_something_that_there_is",
     ),
 ]

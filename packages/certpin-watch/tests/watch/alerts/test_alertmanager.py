@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin.errors import ConfigError
-from certpin_watch.alerts import alertmanager
 from certpin_watch.alerts.message import Message
-from certpin_watch.alerts.run import services
-from certpin_watch.alerts.settings import Settings, Tell
+from certpin_watch.alerts.services import RESEND_SECONDS, make_services
+from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.secret import Secret
 from tests.servers._run import free_port, require, running
-from tests.watch.alerts._seen import HOST, finding
+from tests.watch.alerts._findings import HOST, finding
 from tests.watch.alerts.conftest import Stage
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def receiver(tmp_path: Path) -> Iterator[Alertmanager]:
 
 
 def _stage(store: Store, port: int, path: str = "/prefix") -> Stage:
-    tell = Tell("am", Secret(f"alertmanager://127.0.0.1:{port}{path}"))
-    stage = Stage(store, tell, hold=timedelta(0))
+    service = NotificationSettings("am", Secret(f"alertmanager://127.0.0.1:{port}{path}"))
+    stage = Stage(store, service, hold=timedelta(0))
     # Alertmanager goes by the clock of this machine: what happened is in its past.
     stage.now = int(datetime.now(UTC).timestamp()) - 100
     return stage
@@ -72,8 +71,8 @@ def test_a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end(
     sqlite_store: Store, receiver: Alertmanager
 ) -> None:
     stage = _stage(sqlite_store, receiver.port)
-    stage.look(finding(clients=1200, summary=HOSTILE))
-    asyncio.run(stage.tell())
+    stage.evaluate(finding(clients=1200, summary=HOSTILE))
+    asyncio.run(stage.notify())
     (alert,) = receiver.alerts
     assert alert["labels"] == {
         "alertname": "pin-mismatch",
@@ -90,11 +89,11 @@ def test_a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end(
     assert not {"@", "<", "\r"} & set(notes["summary"])
     first = alert["endsAt"]
     stage.now += 90
-    asyncio.run(stage.turns[0].refresh())  # it would be resolved there otherwise
+    asyncio.run(stage.notifiers[0].refresh())  # it would be resolved there otherwise
     (alert,) = receiver.alerts
     assert alert["endsAt"] > first
-    stage.look()
-    asyncio.run(stage.tell())
+    stage.evaluate()
+    asyncio.run(stage.notify())
     assert receiver.alerts == []
 
 
@@ -102,37 +101,39 @@ def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(
     sqlite_store: Store, webhook: Hook
 ) -> None:
     stage = _stage(sqlite_store, webhook.port, "")
-    (turn,) = stage.turns
+    (notifier,) = stage.notifiers
 
     def refresh(seconds: int) -> list[dict[str, Any]]:
         stage.now += seconds
         webhook.bodies.clear()
-        asyncio.run(turn.refresh())
+        asyncio.run(notifier.refresh())
         return [each for body in webhook.bodies for each in body]  # type: ignore[misc]
 
-    stage.look(finding(), finding(host="info.example", severity="info"))
+    stage.evaluate(finding(), finding(host="info.example", severity="info"))
     assert refresh(1) == []
-    asyncio.run(stage.tell())
+    asyncio.run(stage.notify())
     assert refresh(1) == []  # a minute after the last time
-    (alert,) = refresh(alertmanager.EVERY)
+    (alert,) = refresh(RESEND_SECONDS)
     assert alert["labels"]["host"] == HOST
-    stage.look()
-    assert refresh(alertmanager.EVERY) == []
+    stage.evaluate()
+    assert refresh(RESEND_SECONDS) == []
 
 
 def test_its_problems_and_its_secrets_are_told_apart(sqlite_store: Store, webhook: Hook) -> None:
     url = f"alertmanager://anna:hunter2@127.0.0.1:{webhook.port}"
-    stage = Stage(sqlite_store, Tell("am", Secret(url)))
-    stage.look(finding())
+    stage = Stage(sqlite_store, NotificationSettings("am", Secret(url)))
+    stage.evaluate(finding())
     webhook.status = 400
-    asyncio.run(stage.turns[0].go())
+    asyncio.run(stage.notifiers[0].send_next())
     with sqlite_store.read() as connection:
         problem = connection.exec_driver_sql("SELECT problem FROM tellings").scalar()
     assert problem == "it answered with status 400"
     assert webhook.paths == ["/api/v2/alerts"]
-    assert "hunter2" not in repr(stage.turns[0].service)
-    (away,) = services(
-        Settings(tell=(Tell("x", Secret(f"alertmanager://127.0.0.1:{free_port()}")),))
+    assert "hunter2" not in repr(stage.notifiers[0].service)
+    (away,) = make_services(
+        AlertSettings(
+            tell=(NotificationSettings("x", Secret(f"alertmanager://127.0.0.1:{free_port()}")),)
+        )
     )
     assert away.send(Message((), 0), "") == "it could not be reached (ConnectionRefusedError)"
 
@@ -142,5 +143,5 @@ def test_its_problems_and_its_secrets_are_told_apart(sqlite_store: Store, webhoo
 )
 def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        services(Settings(tell=(Tell("am", Secret(url)),)))
+        make_services(AlertSettings(tell=(NotificationSettings("am", Secret(url)),)))
     assert url not in str(caught.value)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies
 
-from certpin_watch.alerts.message import Format, Item, Message, render
-from certpin_watch.alerts.state import Alert
-from certpin_watch.alerts.wording import command_line, harmless
-from tests.watch.alerts._seen import HOST, NOW
+from certpin_watch.alerts.message import (
+    Format,
+    Item,
+    Message,
+    command_line,
+    harmless,
+    render,
+)
+from certpin_watch.store.alerts import AlertRow
+from tests.watch.alerts._findings import HOST, NOW
 
 
-def alert(summary: str = "it is wrong", **more: object) -> Alert:
+def alert(summary: str = "it is wrong", **more: object) -> AlertRow:
     values: dict[str, object] = {
         "key": "k",
         "rule": "pin-mismatch",
@@ -20,7 +26,7 @@ def alert(summary: str = "it is wrong", **more: object) -> Alert:
     }
     values |= {"pin_set": "bank-app", "summary": summary, "command": "certpin check"}
     values |= {"opened_at": NOW, "last_at": NOW, "id": 7}
-    return Alert(**values | more)  # type: ignore[arg-type]
+    return AlertRow(**values | more)  # type: ignore[arg-type]
 
 
 @given(strategies.text(max_size=300))

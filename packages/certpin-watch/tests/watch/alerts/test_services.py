@@ -12,14 +12,14 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from certpin.errors import ConfigError
-from certpin_watch.alerts.batch import incident_key
-from certpin_watch.alerts.run import run, services, try_services
-from certpin_watch.alerts.service import Service
-from certpin_watch.alerts.settings import Tell
+from certpin_watch.alerts.delivery import incident_key
+from certpin_watch.alerts.run import check_services, run
+from certpin_watch.alerts.services import AppriseService, make_services
+from certpin_watch.alerts.settings import NotificationSettings
 from certpin_watch.secret import Secret
 from tests.servers._run import free_port
-from tests.watch.alerts._seen import HOST, finding
-from tests.watch.alerts.conftest import Stage, told_by
+from tests.watch.alerts._findings import HOST, finding
+from tests.watch.alerts.conftest import Stage, service_at
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -46,9 +46,9 @@ def test_a_mail_says_it_as_html_and_as_text_and_nothing_in_it_acts(sqlite_store:
     server.start()
     try:
         url = f"mailto://127.0.0.1:{server.port}?from=watch@bank.example&to=ops@bank.example"
-        stage = Stage(sqlite_store, Tell("mail", Secret(url)))
-        stage.look(finding(summary=HOSTILE))
-        asyncio.run(stage.tell())
+        stage = Stage(sqlite_store, NotificationSettings("mail", Secret(url)))
+        stage.evaluate(finding(summary=HOSTILE))
+        asyncio.run(stage.notify())
     finally:
         server.stop()
     (data,) = mails.found
@@ -70,9 +70,9 @@ def test_slack_gets_markdown_in_which_nobody_is_called(
     monkeypatch.setattr(slack, "webhook_url", f"http://127.0.0.1:{webhook.port}")
     monkeypatch.setattr(slack, "request_rate_per_sec", 0)
     url = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#pins"
-    stage = Stage(sqlite_store, Tell("slack", Secret(url)))
-    stage.look(finding(summary=HOSTILE))
-    asyncio.run(stage.tell())
+    stage = Stage(sqlite_store, NotificationSettings("slack", Secret(url)))
+    stage.evaluate(finding(summary=HOSTILE))
+    asyncio.run(stage.notify())
     (body,) = webhook.bodies
     text = str(body)
     assert "certpin check" in text
@@ -88,15 +88,15 @@ def pager(webhook: Hook, monkeypatch: pytest.MonkeyPatch) -> Hook:
 
 
 def test_a_pager_keeps_one_incident_an_alert_and_ends_it(sqlite_store: Store, pager: Hook) -> None:
-    stage = Stage(sqlite_store, Tell("pager", Secret(PAGER)), hold=timedelta(0))
-    stage.look(finding(severity="warning"))
-    asyncio.run(stage.tell())
+    stage = Stage(sqlite_store, NotificationSettings("pager", Secret(PAGER)), hold=timedelta(0))
+    stage.evaluate(finding(severity="warning"))
+    asyncio.run(stage.notify())
     stage.now += 60
-    stage.look(finding())
-    asyncio.run(stage.tell())
+    stage.evaluate(finding())
+    asyncio.run(stage.notify())
     stage.now += 60
-    stage.look()
-    asyncio.run(stage.tell())
+    stage.evaluate()
+    asyncio.run(stage.notify())
     acts = [each["event_action"] for each in pager.bodies]
     assert acts == ["trigger", "trigger", "resolve"]
     assert {each["dedup_key"] for each in pager.bodies} == {incident_key([finding().key])}
@@ -106,17 +106,17 @@ def test_a_pager_keeps_one_incident_an_alert_and_ends_it(sqlite_store: Store, pa
 def test_many_alerts_are_one_incident_which_is_over_with_the_last(
     sqlite_store: Store, pager: Hook
 ) -> None:
-    stage = Stage(sqlite_store, Tell("pager", Secret(PAGER)), hold=timedelta(0))
+    stage = Stage(sqlite_store, NotificationSettings("pager", Secret(PAGER)), hold=timedelta(0))
     every = [finding(host=f"h{n}.example") for n in range(20)]
-    stage.look(*every)
-    asyncio.run(stage.tell())
+    stage.evaluate(*every)
+    asyncio.run(stage.notify())
     stage.now += 60
-    stage.look(every[0])
-    asyncio.run(stage.tell())
+    stage.evaluate(every[0])
+    asyncio.run(stage.notify())
     assert [each["event_action"] for each in pager.bodies] == ["trigger"]
     stage.now += 60
-    stage.look()
-    asyncio.run(stage.tell())
+    stage.evaluate()
+    asyncio.run(stage.notify())
     assert [each["event_action"] for each in pager.bodies] == ["trigger", "resolve"]
     assert len({each["dedup_key"] for each in pager.bodies}) == 1
 
@@ -132,22 +132,22 @@ def test_many_alerts_are_one_incident_which_is_over_with_the_last(
     ],
 )
 def test_the_services_of_the_documentation_are_known(url: str) -> None:
-    assert Service(Tell("one", Secret(url))).name == "one"
+    assert AppriseService(NotificationSettings("one", Secret(url))).name == "one"
 
 
 def test_an_address_that_nobody_knows_is_refused_without_showing_it(sqlite_store: Store) -> None:
     stage = Stage(sqlite_store)
     settings = stage.watch.settings.alerts
-    tell = Tell("odd", Secret("slack://only-half-of-it"))
+    tell = NotificationSettings("odd", Secret("slack://only-half-of-it"))
     with pytest.raises(ConfigError, match="the address of odd") as refused:
-        services(type(settings)(tell=(tell,)))
+        make_services(type(settings)(tell=(tell,)))
     assert "only-half" not in str(refused.value)
 
 
 def test_a_trial_says_what_came_of_it(sqlite_store: Store, webhook: Hook) -> None:
-    dead = Tell("dead", Secret("json://127.0.0.1:1/"))
-    stage = Stage(sqlite_store, told_by(webhook), dead)
-    found = asyncio.run(try_services(stage.watch.settings))
+    dead = NotificationSettings("dead", Secret("json://127.0.0.1:1/"))
+    stage = Stage(sqlite_store, service_at(webhook), dead)
+    found = asyncio.run(check_services(stage.watch.settings))
     assert found["hook"] == ""
     assert "could not be reached" in found["dead"]
     assert webhook.bodies[0]["title"] == "info: test"
@@ -157,8 +157,8 @@ def test_a_trial_says_what_came_of_it(sqlite_store: Store, webhook: Hook) -> Non
 def test_the_watch_looks_and_tells_until_it_is_stopped(
     sqlite_store: Store, webhook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = Stage(sqlite_store, told_by(webhook), every=timedelta(seconds=1))
-    monkeypatch.setattr("certpin_watch.alerts.run.Looker", lambda _: stage.looker)
+    stage = Stage(sqlite_store, service_at(webhook), every=timedelta(seconds=1))
+    monkeypatch.setattr("certpin_watch.alerts.run.Evaluator", lambda _: stage.evaluator)
     stage.found = [finding()]
 
     async def body() -> None:
@@ -172,4 +172,4 @@ def test_the_watch_looks_and_tells_until_it_is_stopped(
 
     asyncio.run(body())
     assert len(webhook.bodies) == 1
-    assert stage.looker._lease is None
+    assert stage.evaluator._lease is None

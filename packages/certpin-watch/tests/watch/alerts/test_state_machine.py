@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from certpin_watch.alerts.quiet import Quiet, Silence, Window
-from tests.watch.alerts._seen import NOW, SETTINGS, Book, finding
+from certpin_watch.alerts.silences import Silencing, Window
+from certpin_watch.store.alerts import SilenceRow
+from tests.watch.alerts._findings import NOW, SETTINGS, History, finding
 
 HOSTS = ("a.example", "b.example")
 RULES = ("pin-mismatch", "key-changed")
@@ -20,10 +21,10 @@ class Alerts(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.book = Book()
+        self.history = History()
         self.now = NOW
         self.there: dict[tuple[str, str], str] = {}
-        self.silences: list[Silence] = []
+        self.silences: list[SilenceRow] = []
         self.windows: list[Window] = []
         self.open: dict[str, bool] = {}  # the key, and whether anybody was told
         self.told: dict[str, list[tuple[int, str]]] = {}
@@ -44,7 +45,7 @@ class Alerts(RuleBasedStateMachine):
 
     @rule(host=strategies.sampled_from(HOSTS), seconds=strategies.integers(1, 2 * REPEAT))
     def silence(self, host: str, seconds: int) -> None:
-        self.silences.append(Silence("", host, self.now, self.now + seconds, "ann", "why"))
+        self.silences.append(SilenceRow("", host, self.now, self.now + seconds, "ann", "why"))
 
     @rule(host=strategies.sampled_from(HOSTS))
     def rotate(self, host: str) -> None:
@@ -61,20 +62,20 @@ class Alerts(RuleBasedStateMachine):
 
     @rule()
     def look(self) -> None:
-        quiet = Quiet(tuple(self.silences), tuple(self.windows))
+        silencing = Silencing(tuple(self.silences), tuple(self.windows))
         found = [
             finding(what, severity, host, after=PIN)  # type: ignore[arg-type]
             for (what, host), severity in self.there.items()
         ]
-        before = len(self.book.changes)
-        self.book.look(self.now, *found, quiet=quiet)
-        for change in self.book.changes[before:]:
-            for each in change.transitions:
-                self._check(change.alert.key, each.what, told=each.told)
-                if each.told:
-                    self._check_quiet(change.alert.host, change.alert.rule, each.what)
+        before = len(self.history.changes)
+        self.history.evaluate(self.now, *found, silencing=silencing)
+        for change in self.history.changes[before:]:
+            for transition in change.transitions:
+                self._check(change.alert.key, transition.what, told=transition.notify)
+                if transition.notify:
+                    self._check_quiet(change.alert.host)
         # Looking once more at the same moment says nothing new.
-        assert self.book.look(self.now, *found, quiet=quiet) == []
+        assert self.history.evaluate(self.now, *found, silencing=silencing) == []
 
     def _check(self, key: str, what: str, *, told: bool) -> None:
         if what == "opened":
@@ -93,7 +94,7 @@ class Alerts(RuleBasedStateMachine):
         if told:
             self.told.setdefault(key, []).append((self.now, what))
 
-    def _check_quiet(self, host: str, what: str, transition: str) -> None:
+    def _check_quiet(self, host: str) -> None:
         longest = SETTINGS.silence.total_seconds()
         assert not any(
             each.host == host and 0 < each.until - self.now <= longest for each in self.silences
@@ -101,7 +102,7 @@ class Alerts(RuleBasedStateMachine):
 
     @invariant()
     def what_is_open_is_open_in_the_book(self) -> None:
-        known = {key for key, each in self.book.alerts.items() if each.resolved_at is None}
+        known = {key for key, each in self.history.alerts.items() if each.resolved_at is None}
         assert known == self.open.keys()
 
 

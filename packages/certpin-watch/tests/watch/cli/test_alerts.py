@@ -77,12 +77,12 @@ def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
         done = run(config, "alerts", "--test")
         _documented.check("watch alerts test", run(config, "alerts", "--test", "--json").json)
     assert done.code == 1
-    assert "service-1: it took the message" in done.out
+    assert "service-1: it accepted the message" in done.out
     assert "service-2: it could not be reached" in done.out
 
 
 def test_silence_begins_lists_and_ends(config: Path) -> None:
-    assert run(config, "silence").out == "Nothing is silenced.\n"
+    assert run(config, "silence").out == "There are no silences.\n"
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
     assert run(config, "silence", *words).code == 0
     assert "#1 everything at api.bank.example until" in run(config, "silence").out
@@ -94,7 +94,7 @@ def test_silence_begins_lists_and_ends(config: Path) -> None:
     ended = run(config, "silence", "--end", "1", "--json")
     _documented.check("watch silence end", ended.json)
     assert ended.code == 1
-    assert run(config, "silence").out == "Nothing is silenced.\n"
+    assert run(config, "silence").out == "There are no silences.\n"
 
 
 def test_a_silence_stands_in_the_record_as_those_of_the_pages(config: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_rule_that_there_is_not_is_refused_and_a_host_that_no_file_has_is_doub
     hosts = (kit.policy("api.bank.example"), kit.policy("*.cdn.example"))
     write(*hosts, path=str(config.parent / "pins.toml"))
     for host, said in (
-        ("api.bank.exmple", "no pin file that is watched has api.bank.exmple: did you mean api."),
-        ("edge.cdn.example", "the monitor finds is told of *.cdn.example"),
+        ("api.bank.exmple", "no monitored pin file has api.bank.exmple: did you mean api."),
+        ("edge.cdn.example", "alerts of the monitor name the pattern *.cdn.example"),
         ("Api.Bank.example.", ""),
     ):
         done = run(config, "silence", "--host", host, "--why", "renewal")

@@ -13,8 +13,7 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin_watch import service
-from certpin_watch.alerts.settings import Settings as Alerts
-from certpin_watch.alerts.settings import Tell
+from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.collector import settings as collector
 from certpin_watch.collector import writer
 from certpin_watch.collector.jetstream import connect, ensure_stream, subject
@@ -161,6 +160,6 @@ def test_without_a_stream_records_of_empty_ones_are_deleted(
 def test_unknown_notification_service_is_refused_before_the_start(
     sqlite_store: Store,
 ) -> None:
-    alerts = Alerts(tell=(Tell("chat", Secret("nonsense://")),))
+    alerts = AlertSettings(tell=(NotificationSettings("chat", Secret("nonsense://")),))
     with pytest.raises(ConfigError, match="chat"):
         service.make_ready(Watch(ServiceSettings(alerts=alerts), sqlite_store, Watched([])))

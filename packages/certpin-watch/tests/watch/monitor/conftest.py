@@ -14,12 +14,13 @@ from certpin.pinfile.fields import Table
 from certpin.probe.scan import ScanLimits
 from certpin_watch.monitor import probing
 from certpin_watch.monitor import settings as monitor
-from certpin_watch.monitor.findings import findings
+from certpin_watch.monitor.evidence import gather_probes
 from certpin_watch.monitor.scheduler import Scheduler
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import hosts
 from tests import kit
+from tests.watch.rules._probes import findings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority, Identity
     from certpin.pins import Pin
-    from certpin_watch.finding import Finding
+    from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.store import Store
     from certpin_watch.store.queries.hosts import Host
 
@@ -70,8 +71,8 @@ class Scene:
             (found,) = hosts.describe_hosts(connection, snapshot, self.watch.clock(), ["localhost"])
         return found
 
-    def found(self) -> list[Finding]:
-        return findings(self.watch, self.watch.clock())
+    def found(self) -> list[AlertFinding]:
+        return findings_of(gather_probes(self.watch, self.watch.clock()))
 
     def rules(self) -> set[str]:
         return {finding.rule for finding in self.found()}

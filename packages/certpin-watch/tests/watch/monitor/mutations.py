@@ -47,17 +47,17 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a host that comes back was not silent meanwhile",
-        "findings.py",
-        "if not any(row.latest for row in each):",
-        "if not each:",
+        "evidence.py",
+        "if not any(row.latest for row in seen):",
+        "if not seen:",
         "test_monitor.py::test_a_server_that_is_removed_from_the_settings_does_not_count",
     ),
-    _rule(
+    Mutation(
         "after a pause of the service no host is called silent",
-        "rules/silence.py",
-        "max(last, speaking[vantage].since)",
+        "certpin_watch/rules/availability.py",
+        "max(last, begun[vantage])",
         "last",
-        "test_rules.py::test_a_host_that_a_vantage_leaves_out_is_told",
+        "tests/watch/rules/test_probe_rules.py::test_a_host_that_a_vantage_leaves_out_is_told",
     ),
     _rule(
         "a result counts once",
@@ -199,26 +199,26 @@ MUTATIONS: list[Mutation] = [
         "if other.count]",
         "test_debounce.py::test_a_single_probe_is_not_believed",
     ),
-    _rule(
-        "hosts that only deployed versions pin are probed",
-        "targets.py",
+    Mutation(
+        "hosts that only clients pin are asked",
+        "certpin_watch/monitor/targets.py",
         "versions = [each.pins for each in reversed(watched.alive(now))]",
         "versions: list[PinSet] = []",
-        "test_rules.py::test_a_host_that_only_clients_still_pin_is_watched_on",
+        "tests/watch/rules/test_probe_rules.py::test_a_host_that_only_clients_still_pin_is_watched_on",
     ),
-    _rule(
+    Mutation(
         "pins past their date still have to match",
-        "rules/matching.py",
+        "certpin_watch/rules/pins.py",
         "replace(policy, expires=None)",
         "policy",
-        "test_rules.py::test_pins_past_their_date_still_have_to_match",
+        "tests/watch/rules/test_probe_rules.py::test_pins_past_their_date_still_have_to_match",
     ),
-    _rule(
+    Mutation(
         "a compromised key is nobody's",
-        "rules/matching.py",
+        "certpin_watch/rules/pins.py",
         "frozenset(named - past.compromised)",
         "frozenset(named)",
-        "test_rules.py::test_a_key_that_was_compromised_is_nobodys",
+        "tests/watch/rules/test_probe_rules.py::test_a_key_that_was_compromised_is_nobodys",
     ),
     _rule(
         "values of certspotter are digests",

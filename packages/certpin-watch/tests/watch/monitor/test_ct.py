@@ -12,10 +12,9 @@ from sqlalchemy import select
 from certpin.cli.main import cli
 from certpin.errors import InputError
 from certpin_watch.monitor.ct import read_event
-from certpin_watch.monitor.findings import findings
 from certpin_watch.store.probes import record_logged
 from certpin_watch.store.tables.probes import LOGGED
-from tests.watch.monitor import _scenes as scenes
+from tests.watch.rules import _probes as scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +128,7 @@ def test_a_logged_key_fires_an_alert_until_it_is_pinned(
     words = ["watch", "ct", "--config", str(settings)]
     done = CliRunner().invoke(cli, words, env=event(tmp_path, strange))
     assert (done.exit_code, done.output) == (0, "")
-    found: list[Any] = findings(scene.watch, scene.watch.clock())
+    found: list[Any] = scene.found()
     assert [finding.rule for finding in found] == ["logged-key"]
     assert found[0].details["pin"] == str(strange.pin)
     scene.pin(own.pin, strange.pin, version=2)

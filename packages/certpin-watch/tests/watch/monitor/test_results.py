@@ -27,7 +27,7 @@ from certpin_watch.monitor.scheduler import DueProbe, make_job
 from certpin_watch.monitor.settings import Settings
 from certpin_watch.monitor.targets import Target
 from tests import kit
-from tests.watch.monitor import _scenes as scenes
+from tests.watch.rules import _probes as scenes
 
 JOB = ProbeJob("api.bank.test", 443, "", "fra1", 1_800_000_000)
 CHAIN = tuple(certificate.der for certificate in scenes.path("leaf").certificates)

@@ -16,7 +16,7 @@ from certpin_watch.monitor import settings
 from certpin_watch.monitor.targets import Target, charges, targets_of
 from certpin_watch.snapshot import WatchedSet
 from tests import kit
-from tests.watch.monitor._scenes import NOW
+from tests.watch.rules._probes import NOW
 
 
 def read(**data: Any) -> settings.Settings:

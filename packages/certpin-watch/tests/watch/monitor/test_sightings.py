@@ -14,7 +14,7 @@ from certpin_watch.monitor.results import AddressResult, ProbeResult
 from certpin_watch.monitor.sightings import last_probes, record_results
 from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
-from tests.watch.monitor import _scenes as scenes
+from tests.watch.rules import _probes as scenes
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from certpin_watch.alerts.settings import Tell
+from certpin_watch.alerts.settings import NotificationSettings
 from certpin_watch.api import routes as api
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.settings import AuthSettings
@@ -136,7 +136,9 @@ def test_every_page_warns_if_no_service_receives_alerts(watch: Watch, client: Te
         assert (
             "No service receives alerts" in client.get(path, headers={"accept": "text/html"}).text
         )
-    alerts = replace(watch.settings.alerts, tell=(Tell("x", Secret("json://127.0.0.1")),))
+    alerts = replace(
+        watch.settings.alerts, tell=(NotificationSettings("x", Secret("json://127.0.0.1")),)
+    )
     settings = replace(watch.settings, alerts=alerts)
     app = application(replace(watch, settings=settings), _no_collector, ProcessHealth())
     page = TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 50_000)).get("/").text

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from certpin.reports.codecs.pem import pem_of
-from certpin_watch.alerts.look import Looker
+from certpin_watch.alerts.run import Evaluator
 from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.store.chains import chain_record
 from certpin_watch.store.queries.alerts import open_alerts
@@ -98,7 +98,7 @@ def test_an_attack_in_any_field_of_any_report_is_refused_or_shown_as_text(tmp_pa
     assert set(answers) == {204, 422}
     taken = {name for (name, _, _), status in zip(documents, answers, strict=True) if status == 204}
     assert taken >= _TEXTS | {"chain"}
-    Looker(watch).look()
+    Evaluator(watch).evaluate()
     browser = TestClient(
         app_of(watch), "http://127.0.0.1:8460", headers={"accept": "text/html"},
         client=("127.0.0.1", 50000),

@@ -14,7 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
-from certpin_watch.alerts.settings import Settings, Tell
+from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.auth.identity import Identity
 from certpin_watch.html.render import environment
 from certpin_watch.permissions import ROLES
@@ -312,8 +312,8 @@ def test_the_fleet_page_reports_an_unreadable_pin_file(
 
 
 def test_no_page_contains_secrets_of_the_settings(made: tuple[Watch, Year, bytes]) -> None:
-    tell = Tell("pager", Secret("https://hooks.example/s3cr3t"))
-    changed = replace(made[0].settings, alerts=Settings(tell=(tell,)), nats=Secret("s3cr3t"))
+    tell = NotificationSettings("pager", Secret("https://hooks.example/s3cr3t"))
+    changed = replace(made[0].settings, alerts=AlertSettings(tell=(tell,)), nats=Secret("s3cr3t"))
     page = client_of(replace(made[0], settings=changed)).get("/about").text
     assert "pager" in page
     assert "s3cr3t" not in page + str([*setting_rows(tell, {})])

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from sqlalchemy import func, select
 
-from certpin_watch.alerts.book import alert_of
-from certpin_watch.alerts.listing import worst_first
-from certpin_watch.alerts.silences import in_force
-from certpin_watch.alerts.state import State, hold
+from certpin_watch.store.alerts import AlertState, alert_from, in_force, select_open
 from certpin_watch.store.queries.base import (
     Page,
     clamp_limit,
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from certpin_watch.alerts.settings import Settings
+    from certpin_watch.alerts.settings import AlertSettings
 
 
 Which = Literal["open", "resolved", "all"]
@@ -57,7 +54,7 @@ class Alert(msgspec.Struct, frozen=True):
     clients: int | None = None
     resolved_at: datetime | None = None
     told_at: datetime | None = None
-    state: State = "open"
+    state: AlertState = "open"
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
     gone_at: datetime | None = None
@@ -96,7 +93,7 @@ class Silence(msgspec.Struct, frozen=True):
 
 def alerts(
     connection: Connection,
-    settings: Settings,
+    settings: AlertSettings,
     *,
     which: Which = "open",
     host: str | None = None,
@@ -119,10 +116,10 @@ def alerts(
 
 
 def open_alerts(
-    connection: Connection, settings: Settings, *, host: str | None = None, limit: int = 100
+    connection: Connection, settings: AlertSettings, *, host: str | None = None, limit: int = 100
 ) -> tuple[Alert, ...]:
     """Return the open alerts, of one host or of all: the worst first, then the oldest."""
-    wanted = worst_first().limit(clamp_limit(limit))
+    wanted = select_open().limit(clamp_limit(limit))
     if host is not None:
         wanted = wanted.where(ALERTS.c.host == host)
     return tuple(_alert(row, settings) for row in connection.execute(wanted))
@@ -135,7 +132,7 @@ def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
     return {(rule, severity): number for rule, severity, number in connection.execute(statement)}
 
 
-def alert(connection: Connection, settings: Settings, number: int) -> AlertStory | None:
+def alert(connection: Connection, settings: AlertSettings, number: int) -> AlertStory | None:
     """Return an alert with its events; ``None`` if there is none of this number."""
     row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
     return None if row is None else AlertStory(_alert(row, settings), _events(connection, number))
@@ -144,14 +141,18 @@ def alert(connection: Connection, settings: Settings, number: int) -> AlertStory
 def silences(
     connection: Connection,
     now: datetime,
-    settings: Settings,
+    settings: AlertSettings,
     *,
     active: bool = False,
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Silence]:
     """Silences, the last made first; ``active`` are those that hold now alone."""
-    limit, columns, holding = clamp_limit(limit), SILENCES.c, in_force(to_seconds(now), settings)
+    limit, columns, holding = (
+        clamp_limit(limit),
+        SILENCES.c,
+        in_force(to_seconds(now), settings.silence),
+    )
     statement = select(SILENCES, holding.label("active")).order_by(columns.id.desc())
     if active:
         statement = statement.where(holding)
@@ -170,9 +171,9 @@ def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
     )
 
 
-def _alert(row: Row[Any], settings: Settings) -> Alert:
-    found = alert_of(row)
-    resolves = None if found.gone_at is None else found.gone_at + hold(found, settings)
+def _alert(row: Row[Any], settings: AlertSettings) -> Alert:
+    found = alert_from(row)
+    resolves = None if found.gone_at is None else found.gone_at + found.hold_seconds(settings.hold)
     return Alert(
         row.id,
         row.key,

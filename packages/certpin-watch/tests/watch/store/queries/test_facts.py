@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from certpin_watch.alerts.settings import Settings
+from certpin_watch.alerts.settings import AlertSettings
 from certpin_watch.settings import ServiceSettings
 from certpin_watch.store import quota
 from certpin_watch.store.queries import (
@@ -250,16 +250,20 @@ def test_versions_that_anybody_invents_do_not_crowd_out_those_of_the_journal(
 def test_alerts_are_listed_the_worst_first(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
-        assert [each.rule for each in alerts.open_alerts(connection, Settings())] == ["mismatch"]
-        assert [each.rule for each in alerts.alerts(connection, Settings(), which="all").items] == [
+        assert [each.rule for each in alerts.open_alerts(connection, AlertSettings())] == [
+            "mismatch"
+        ]
+        assert [
+            each.rule for each in alerts.alerts(connection, AlertSettings(), which="all").items
+        ] == [
             "gone",
             "mismatch",
         ]
         assert alerts.open_counts(connection) == {("mismatch", "critical"): 1}
-        story = alerts.alert(connection, Settings(), 1)
-        assert alerts.alert(connection, Settings(), 99) is None
-        silences = alerts.silences(connection, NOW, Settings()).items
-        active = alerts.silences(connection, NOW, Settings(), active=True).items
+        story = alerts.alert(connection, AlertSettings(), 1)
+        assert alerts.alert(connection, AlertSettings(), 99) is None
+        silences = alerts.silences(connection, NOW, AlertSettings()).items
+        active = alerts.silences(connection, NOW, AlertSettings(), active=True).items
     assert story is not None
     assert [each.what for each in story.events] == ["opened"]
     assert [each.active for each in silences] == [False, True]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from sqlalchemy import event
 
-from certpin_watch.alerts.settings import Settings
+from certpin_watch.alerts.settings import AlertSettings
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -43,8 +43,8 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "top chains": lambda c: failures.top_chains(c, YEAR),
     "adoption": lambda c: adoption.adoption(c, SNAPSHOT.sets[0], NOW),
     "told": lambda c: adoption.reported_usage(c, "bank", NOW, [11]),
-    "open alerts": lambda c: alerts.open_alerts(c, Settings()),
-    "alerts of a host": lambda c: alerts.alerts(c, Settings(), host=API),
+    "open alerts": lambda c: alerts.open_alerts(c, AlertSettings()),
+    "alerts of a host": lambda c: alerts.alerts(c, AlertSettings(), host=API),
     "freshness": lambda c: freshness.freshness(c, SNAPSHOT, NOW),
 }
 # Small tables, and an index as a whole: what is asked from each vantage, who holds a lease or has a

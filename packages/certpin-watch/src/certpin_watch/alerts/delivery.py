@@ -1,0 +1,253 @@
+"""Delivery: which services are notified of an event, and sending them their messages.
+
+Each service has a thread of its own, with a deadline. A service that does not respond delays no
+other, and gets no further message until it has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin_watch import telemetry
+from certpin_watch.alerts.message import Item, Message
+from certpin_watch.alerts.services import RESEND_SECONDS, AlertmanagerService
+from certpin_watch.alerts.silences import covers
+from certpin_watch.counters import COUNTERS
+from certpin_watch.store import alerts as alert_store
+from certpin_watch.store.alerts import is_worse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from certpin_watch.alerts.services import AnyService
+    from certpin_watch.alerts.settings import NotificationSettings
+    from certpin_watch.alerts.state import What
+    from certpin_watch.snapshot import Watch
+    from certpin_watch.store.alerts import AlertRow, DeliveryRow
+
+log = logging.getLogger("certpin.watch.alerts")
+
+# After so many messages within so many seconds a service gets none for a while; the messages of
+# that time become a digest.
+_BURST = 10
+_BURST_SECONDS = 600
+_PAUSE_SECONDS = 300
+TIMED_OUT = "it gave no answer in time"
+
+
+def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
+    """Return True if a service is notified of an event.
+
+    A service is not notified of its own failures. It is notified of a resolution if it was notified
+    of the alert, which the severity of that time decides.
+    """
+    if alert.rule == "telling-fails" and alert.details.get("service") == settings.name:
+        return False
+    if what == "resolved" and not settings.resolved:
+        return False
+    severity = alert.peak if what == "resolved" else alert.severity
+    return (
+        not is_worse(settings.severity, severity)
+        and (not settings.rules or alert.rule in settings.rules)
+        and (not settings.hosts or any(covers(entry, alert.host) for entry in settings.hosts))
+    )
+
+
+class Notifier:
+    """Sends messages to one service."""
+
+    def __init__(self, watch: Watch, service: AnyService) -> None:
+        self.service = service
+        self._watch = watch
+        self._sent: deque[int] = deque(maxlen=_BURST)
+        self._thread: threading.Thread | None = None
+        self._refreshed_at = -RESEND_SECONDS
+
+    async def send_next(self) -> bool:
+        """Send the next message, if one is due. Return True if more may be due.
+
+        Raises:
+            StoreError: the store is unavailable.
+
+        """
+        if self._is_busy():
+            return False
+        now = self._now()
+        batch = await asyncio.to_thread(self._claim, now)
+        if not batch.rows:
+            return False
+        problem = ""
+        if batch.needs_message:
+            message = await asyncio.to_thread(self._compose, batch.rows, now)
+            problem = await self._send(message, batch.incident)
+        await asyncio.to_thread(self._record, batch, problem)
+        if batch.needs_message and not problem:
+            self._sent.append(now)
+        return not problem
+
+    async def refresh(self) -> None:
+        """Send open alerts again to a service that resolves those that are not repeated.
+
+        A failure is only logged: the next event finds and records it.
+
+        Raises:
+            StoreError: the store is unavailable.
+
+        """
+        now = self._now()
+        is_recent = 0 <= now - self._refreshed_at < RESEND_SECONDS
+        if not isinstance(self.service, AlertmanagerService) or is_recent or self._is_busy():
+            return
+        self._refreshed_at = now
+        if not (alerts := await asyncio.to_thread(self._standing)):
+            return
+        message = Message(tuple(Item("repeated", alert) for alert in alerts), now, self._url())
+        if problem := await self._send(message, ""):
+            log.warning("%s could not be refreshed: %s", self.service.name, problem)
+
+    def _is_busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _now(self) -> int:
+        return int(self._watch.clock().timestamp())
+
+    def _url(self) -> str:
+        return self._watch.settings.public_url.rstrip("/")
+
+    def _standing(self) -> tuple[AlertRow, ...]:
+        with self._watch.store.read() as connection:
+            return alert_store.standing_alerts(connection, self.service.name)
+
+    def _claim(self, now: int) -> Batch:
+        settings = self._watch.settings.alerts
+        if is_paused(self._sent, now):
+            return Batch()
+        with self._watch.store.write() as connection:
+            rows = alert_store.due_deliveries(connection, self.service.name, now)
+            if self.service.has_incidents:
+                batch = incident_batch(connection, rows, settings.digest)
+            else:
+                batch = Batch(rows if len(rows) > settings.digest else rows[:1])
+            alert_store.claim_deliveries(connection, batch.rows, now, settings.deadline)
+        return batch
+
+    def _compose(self, rows: Sequence[DeliveryRow], now: int) -> Message:
+        with self._watch.store.read() as connection:
+            items = []
+            for row in rows:
+                alert, note = alert_store.read_event(connection, row)
+                items.append(Item(row.what, alert, note))
+            return Message(tuple(items), now, self._url())
+
+    async def _send(self, message: Message, incident: str) -> str:
+        with telemetry.span("certpin.notification") as note:
+            self._thread, answer = _start(self.service, message, incident)
+            deadline = self._watch.settings.alerts.deadline.total_seconds()
+            problem = await _wait_for(answer, deadline)
+            note(outcome="failed" if problem else "told")
+        return problem
+
+    def _record(self, batch: Batch, problem: str) -> None:
+        now = self._now()
+        give_up = self._watch.settings.alerts.give_up
+        with self._watch.store.write() as connection:
+            if problem:
+                alert_store.record_failed(connection, batch.rows, now, problem, give_up)
+            else:
+                alert_store.record_delivered(connection, batch.rows, now, batch.incident)
+        COUNTERS.notified(told=not problem)
+        if problem:
+            log.warning("%s was not notified: %s", self.service.name, problem)
+
+
+def is_paused(sent: Sequence[int], now: int) -> bool:
+    """Return True if a service got so many messages recently that it has to wait.
+
+    Times in the future, after the clock was set back, do not count.
+    """
+    recent = [at for at in sent if 0 <= now - at < _BURST_SECONDS]
+    return len(recent) >= _BURST and now - max(recent) < _PAUSE_SECONDS
+
+
+async def send_once(service: AnyService, message: Message, deadline: float) -> str:
+    """Send a message outside the queue. Return why that failed, or an empty text."""
+    _, answer = _start(service, message, "")
+    return await _wait_for(answer, deadline)
+
+
+def _start(
+    service: AnyService, message: Message, incident: str
+) -> tuple[threading.Thread, Future[str]]:
+    """Send in a daemon thread: a service that hangs keeps no process from ending."""
+    answer: Future[str] = Future()
+
+    def body() -> None:
+        problem = service.send(message, incident)
+        if answer.set_running_or_notify_cancel():
+            answer.set_result(problem)
+
+    thread = threading.Thread(target=body, name="certpin-telling", daemon=True)
+    thread.start()
+    return thread, answer
+
+
+async def _wait_for(answer: Future[str], deadline: float) -> str:
+    """Return the answer, or that there was none within ``deadline`` seconds."""
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(answer), deadline)
+    except TimeoutError:
+        return TIMED_OUT
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Deliveries that one message covers.
+
+    Without ``needs_message`` they are recorded as delivered and no message is sent.
+    """
+
+    rows: tuple[DeliveryRow, ...] = ()
+    incident: str = ""
+    needs_message: bool = True
+
+
+def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
+    """Return the next message for a service that keeps incidents, such as PagerDuty.
+
+    1. An alert is in one incident there, from its first message until it resolves.
+    2. More than ``digest`` new alerts are one incident together, which is resolved with the last.
+    3. Events of several alerts in one incident are sent once.
+    """
+    if not rows:
+        return Batch()
+    known = alert_store.known_incidents(connection, rows)
+    unresolved = [row for row in rows if row.what != "resolved"]
+    new = tuple(row for row in unresolved if row.alert not in known)
+    if len({row.alert for row in new}) > digest:
+        return Batch(new, incident_key(_keys(connection, new)))
+    first = rows[0]
+    incident = known.get(first.alert) or incident_key(_keys(connection, [first]))
+    if first.what == "resolved":
+        others = alert_store.count_others_open(connection, first, incident)
+        return Batch((first,), incident, needs_message=not others)
+    same = tuple(row for row in unresolved if known.get(row.alert) == incident)
+    return Batch(same or (first,), incident)
+
+
+def incident_key(keys: Sequence[str]) -> str:
+    """Return the key of an incident of these alerts, which is always the same."""
+    whole = "\n\n".join(sorted(keys))
+    return f"certpin-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
+
+
+def _keys(connection: Connection, rows: Sequence[DeliveryRow]) -> list[str]:
+    return alert_store.alert_keys(connection, [row.alert for row in rows])

@@ -1,0 +1,330 @@
+"""Notification services: Alertmanager, and everything that apprise supports.
+
+The address of a service is a secret. apprise writes addresses into its log, and the libraries below
+it write paths that contain tokens. So all log records of apprise are dropped, and those of the
+libraries while a message is sent; ``AppriseService.send`` returns all that is known of a failure.
+
+Alertmanager is notified through its API v2:
+
+    alertmanagers://USER:PASSWORD@alerts.bank.example:9093/PREFIX      without the s: no TLS
+
+An alert has the labels ``alertname`` (the rule), ``severity``, ``host``, ``pin_set`` and ``id``.
+Values that may change are annotations, because labels are an alert's identity there. Redirects are
+not followed, and no proxy of the environment is used.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import logging
+import re
+import ssl
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from certpin.errors import ConfigError
+from certpin_watch.alerts.message import (
+    clients_text,
+    command_line,
+    harmless,
+    link,
+    message_json,
+    render,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from certpin_watch.alerts.message import Format, Message
+    from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
+    from certpin_watch.store.alerts import AlertRow
+
+RESEND_SECONDS = 60  # Alertmanager resolves alerts that are not sent again
+FAILED = "it could not be reached, or did not accept the message"
+
+_SCHEMES = ("alertmanager", "alertmanagers")
+_EXPIRY_SECONDS = 5 * RESEND_SECONDS  # after which Alertmanager resolves an alert
+_PORT = 9093
+_TIMEOUT = 15.0  # seconds for each step of a request
+_MAX_ANNOTATION = 600  # characters
+_MAX_LABEL = 200
+
+_LOGGERS = (
+    *("apprise", "urllib3", "urllib3.connectionpool", "urllib3.util.retry", "requests", "smtplib"),
+    *("charset_normalizer", "paho", "slixmpp", "markdown", "MARKDOWN", "asyncio", "httpx"),
+    "httpx2",
+)
+_STATUS = re.compile(r"error=([1-5][0-9]{2})\b")
+_FORMATS: dict[str, Format] = {"text": "text", "markdown": "markdown", "html": "html"}
+_MIN_ROOM = 160  # characters of a body
+
+
+def make_services(settings: AlertSettings) -> tuple[AnyService, ...]:
+    """Return all services.
+
+    Raises:
+        ConfigError: an address is invalid. The error does not quote it.
+
+    """
+    return tuple(_make_service(entry) for entry in settings.tell)
+
+
+def _make_service(settings: NotificationSettings) -> AnyService:
+    scheme = settings.url.reveal().partition("://")[0].lower()
+    return AlertmanagerService(settings) if scheme in _SCHEMES else AppriseService(settings)
+
+
+class AppriseService:
+    """A service of apprise. Its ``repr`` contains only its name: the address is a secret."""
+
+    def __init__(self, settings: NotificationSettings) -> None:
+        """Check the address.
+
+        Raises:
+            ConfigError: apprise is not installed, or does not know such an address.
+
+        """
+        self.name = settings.name
+        self._settings = settings
+        with _muted():
+            plugin = self._plugin()
+        # A service that keeps incidents takes the key of the incident (apprise ≥ 2).
+        self.has_incidents = hasattr(plugin, "dedup") and hasattr(plugin, "action")
+
+    def __repr__(self) -> str:
+        return f"AppriseService({self.name!r})"
+
+    def send(self, message: Message, incident: str = "") -> str:
+        """Send a message. Return why that failed, or an empty text.
+
+        Raises nothing. Not bounded in time: the caller waits as long as it wants.
+        """
+        with _muted() as statuses:
+            try:
+                accepted = self._send(message, incident)
+            except Exception as exc:  # noqa: BLE001  # a plugin may raise anything, with its address
+                return f"{FAILED} ({type(exc).__name__})"
+        if accepted:
+            return ""
+        return f"it answered with status {statuses[-1]}" if statuses else FAILED
+
+    def _send(self, message: Message, incident: str) -> bool:
+        from apprise import NotifyType
+
+        plugin = self._plugin()
+        if incident and self.has_incidents:
+            plugin.dedup, plugin.action = incident, "map"
+        if getattr(plugin, "secure_protocol", "") == "jsons":  # programs read fields
+            plugin.payload_extras = {**plugin.payload_extras, "alerts": message_json(message)}
+        form = _format_of(plugin)
+        room = max(int(plugin.body_maxlen or 0) - (0 if plugin.title_maxlen else 200), _MIN_ROOM)
+        # In the service's own format nothing is converted. The plugin itself is called, in this
+        # thread: apprise would use another thread, whose log records would not be dropped.
+        return bool(
+            plugin.notify(
+                title=message.title,
+                body=render(message, form, room),
+                body_format=form,
+                notify_type=NotifyType(message.kind),
+            )
+        )
+
+    def _plugin(self) -> Any:
+        """Return a new plugin for each message, so that nothing of one gets into the next."""
+        try:
+            from apprise import Apprise
+        except ModuleNotFoundError as exc:
+            raise ConfigError(
+                "notifications need the package apprise",
+                key="alerts.tell",
+                fix="pip install 'certpin[watch]'",
+            ) from exc
+        plugin = Apprise.instantiate(
+            self._settings.url.reveal(), asset=_asset(), suppress_exceptions=True
+        )
+        if plugin is None:
+            raise ConfigError(
+                f"apprise does not know the address of {self.name}, or a part of it is missing",
+                key="alerts.tell",
+                fix="docs/alerts.md has examples, and the pages of apprise all services",
+            )
+        return plugin
+
+
+def _format_of(plugin: Any) -> Format:
+    """Return the format that a service prefers."""
+    known = plugin.notify_format
+    first = known[0] if isinstance(known, (tuple, list)) else known
+    return _FORMATS.get(str(getattr(first, "value", first)), "text")
+
+
+def _asset() -> Any:
+    """Return settings with which apprise stores and fetches nothing, and follows no redirect."""
+    from apprise import AppriseAsset
+
+    asset = AppriseAsset(async_mode=False, secure_logging=True)
+    asset.app_id = "certpin"
+    asset.app_desc = "certpin watch"
+    asset.app_url = ""
+    wanted = {"pgp_autogen": False, "pem_autogen": False, "http_redirects": False}
+    for name, value in wanted.items():
+        if hasattr(asset, name):  # older versions lack some
+            setattr(asset, name, value)
+    return asset
+
+
+class _DropRecords(logging.Filter):
+    """Drops records while a message is sent, and keeps only the HTTP status in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        statuses = _STATUSES.get()
+        if statuses is None:
+            return record.name != "apprise"  # it may use threads of its own
+        with suppress(TypeError, ValueError):  # a text that does not fit its arguments
+            statuses += _STATUS.findall(record.getMessage())
+        return False
+
+
+_STATUSES: ContextVar[list[str] | None] = ContextVar("statuses", default=None)
+_DROP_RECORDS = _DropRecords()
+
+
+@contextmanager
+def _muted() -> Iterator[list[str]]:
+    """Log nothing from this thread. Yield the HTTP statuses of the dropped records."""
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if _DROP_RECORDS not in logger.filters:
+            logger.addFilter(_DROP_RECORDS)
+    statuses: list[str] = []
+    before = _STATUSES.set(statuses)
+    try:
+        yield statuses
+    finally:
+        _STATUSES.reset(before)
+
+
+@dataclass(frozen=True)
+class _Address:
+    secure: bool
+    host: str
+    port: int
+    path: str
+    headers: dict[str, str]
+
+
+class AlertmanagerService:
+    """One Alertmanager. Its ``repr`` contains only its name: the address is a secret."""
+
+    has_incidents = False
+
+    def __init__(self, settings: NotificationSettings) -> None:
+        """Check the address.
+
+        Raises:
+            ConfigError: the address is invalid.
+
+        """
+        self.name = settings.name
+        self._settings = settings
+        self._address()
+
+    def __repr__(self) -> str:
+        return f"AlertmanagerService({self.name!r})"
+
+    def send(self, message: Message, incident: str = "") -> str:
+        """Send the alerts of a message. Return why that failed, or an empty text.
+
+        Raises nothing. ``incident`` has no meaning here: the labels are the identity.
+        """
+        del incident
+        return self.post([item.alert for item in message.items], message.at, message.url)
+
+    def post(self, alerts: Iterable[AlertRow], now: int, url: str) -> str:
+        """Send alerts in their current state. Return why that failed, or an empty text."""
+        body = json.dumps([alertmanager_json(alert, now, url) for alert in alerts]).encode()
+        try:
+            status = self._post(self._address(), body)
+        except (OSError, http.client.HTTPException) as exc:
+            return f"it could not be reached ({type(exc).__name__})"
+        return "" if 200 <= status < 300 else f"it answered with status {status}"
+
+    def _post(self, address: _Address, body: bytes) -> int:
+        connection: http.client.HTTPConnection
+        if address.secure:
+            connection = http.client.HTTPSConnection(
+                address.host,
+                address.port,
+                timeout=_TIMEOUT,
+                context=ssl.create_default_context(),
+            )
+        else:
+            connection = http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT)
+        try:
+            connection.request("POST", address.path, body, address.headers)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def _address(self) -> _Address:
+        """Read the address again each time: a secret in a file may have changed."""
+        wrong = ConfigError(
+            f"the address of {self.name} is not that of an Alertmanager",
+            key="alerts.tell",
+            fix="alertmanagers://USER:PASSWORD@HOST:PORT/PREFIX; only HOST is required",
+        )
+        try:
+            parts = urlsplit(self._settings.url.reveal())
+            host, port = parts.hostname or "", parts.port or _PORT
+        except ValueError:
+            raise wrong from None  # its text quotes the address
+        if not host or parts.query or parts.fragment:
+            raise wrong
+        headers = {"Content-Type": "application/json"}
+        if parts.username is not None:
+            words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            encoded = base64.b64encode(words.encode()).decode()
+            headers["Authorization"] = f"Basic {encoded}"
+        path = parts.path.rstrip("/") + "/api/v2/alerts"
+        return _Address(parts.scheme == "alertmanagers", host, port, path, headers)
+
+
+def alertmanager_json(alert: AlertRow, now: int, url: str) -> dict[str, Any]:
+    """Return an alert in the form of Alertmanager's API v2 (``postableAlert``)."""
+    labels = {
+        "alertname": alert.rule,
+        "severity": alert.severity,
+        "host": alert.host,
+        "pin_set": alert.pin_set,
+        "id": "" if alert.id is None else str(alert.id),
+        "service": "certpin",
+    }
+    annotations = {
+        "summary": harmless(alert.summary, _MAX_ANNOTATION),
+        "clients": clients_text(alert.clients),
+        "command": command_line(alert.command),
+        "state": alert.state,
+        "acknowledged_by": alert.acknowledged_by,
+    }
+    ends = now + _EXPIRY_SECONDS if alert.resolved_at is None else alert.resolved_at
+    return {
+        "labels": {name: harmless(value, _MAX_LABEL) for name, value in labels.items() if value},
+        "annotations": {name: value for name, value in annotations.items() if value},
+        "startsAt": _iso(alert.opened_at),
+        # Alertmanager refuses an alert that ends before it starts.
+        "endsAt": _iso(max(ends, alert.opened_at)),
+        "generatorURL": link(alert, url),
+    }
+
+
+def _iso(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+AnyService = AppriseService | AlertmanagerService

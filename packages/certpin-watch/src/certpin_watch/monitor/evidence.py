@@ -1,0 +1,323 @@
+"""What is known of the monitored servers, for the rules: read from the store, debounced.
+
+A ``ProbeEvidence`` has a ``PolicyEvidence`` for each monitored policy, with a ``ServerView`` for
+each of its servers, addresses and locations.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.probe import join_address
+from certpin.rotation import Sighting, Situation
+from certpin.x509 import Chain
+from certpin_watch.monitor.debounce import debounce
+from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.targets import charges
+from certpin_watch.store.chains import read_chains
+from certpin_watch.store.probes import logged_since, probed_locations, sightings_between
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from certpin.pins import HostPolicy
+    from certpin.rotation import Version
+    from certpin_watch.monitor.debounce import ConfirmedSighting
+    from certpin_watch.monitor.targets import Charge, Target
+    from certpin_watch.snapshot import Watch
+    from certpin_watch.store.probes import SightingRow
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True)
+class ServerView:
+    """A target as one location sees it at one address.
+
+    Attributes:
+        since: when the current state was first observed.
+        last: when it was last observed.
+        before: the previous verified path, if it was another one.
+        changed: when the current path was first observed after ``before``.
+    """
+
+    target: Target
+    vantage: str
+    outcome: str
+    edge: str = ""
+    address: str = ""
+    served: Chain | None = None
+    verified: Chain | None = None
+    problem: str = ""
+    code: int = 0
+    since: datetime = _LONG_AGO
+    last: datetime = _LONG_AGO
+    before: Chain | None = None
+    changed: datetime = _LONG_AGO
+
+    @property
+    def name(self) -> str:
+        """Host and port, and the address if a specific one was probed."""
+        name = join_address(self.target.host, self.target.port)
+        connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
+        return f"{name} at {connected}" if connected else name
+
+    @property
+    def where(self) -> str:
+        """The name and the location: distinguishes this view from all others."""
+        return f"{self.name} from {self.vantage}"
+
+    @property
+    def options(self) -> str:
+        """The options with which a command connects to the same server."""
+        target = self.target
+        words = ["--host", join_address(target.host, target.port)]
+        if self.edge or target.connect:
+            address, port = target.connect or (self.edge, target.port)
+            words += ["--connect", join_address(self.edge or address, port)]
+        if target.starttls:
+            words += ["--starttls", target.starttls]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class PolicyEvidence:
+    """A monitored policy, and the views of its servers."""
+
+    charge: Charge
+    views: tuple[ServerView, ...]
+    settings: Settings
+    now: datetime
+
+    @property
+    def policy(self) -> HostPolicy:
+        """The policy in the pin file; for a host that was removed from it, that of clients."""
+        return self.charge.policy
+
+    @cached_property
+    def live_versions(self) -> tuple[Version, ...]:
+        """The versions that clients may still hold."""
+        return self.charge.watched.alive(self.now)
+
+    @property
+    def verified(self) -> list[tuple[ServerView, Chain]]:
+        """The views with a verified path, each with that path."""
+        return [(view, view.verified) for view in self.views if view.verified]
+
+    @property
+    def file(self) -> str:
+        """The path of the pin file, quoted for a shell."""
+        return shlex.quote(str(self.charge.watched.path))
+
+    def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
+        """Return the input of the rotation gate, for these views or for all verified ones."""
+        chosen = [view for view, _ in self.verified] if views is None else views
+        watched, pattern = self.charge.watched, self.policy.pattern
+        return Situation(
+            pins=self.charge.pins,
+            pattern=pattern,
+            deployed=watched.field,
+            sightings=tuple(Sighting(view.where, view.verified, view.served) for view in chosen),
+            timing=watched.timing,
+            now=self.now,
+            past=watched.history.past(pattern),
+        )
+
+    def check_command(self, view: ServerView) -> str:
+        """Return the command that checks the same server again."""
+        return f"certpin check {self.file} {view.options}"
+
+
+@dataclass(frozen=True)
+class LocationStatus:
+    """A location.
+
+    Attributes:
+        since: when it was first asked to probe.
+        asked: when the monitor last checked whether it had to be asked.
+        heard: when its last result arrived.
+    """
+
+    name: str
+    since: datetime
+    asked: datetime
+    heard: datetime | None
+
+
+@dataclass(frozen=True)
+class LoggedCertificate:
+    """A certificate in a Certificate Transparency log.
+
+    ``key`` is its SPKI digest; ``authorities`` are the SPKI digests of the certificates above it.
+    """
+
+    tbs: bytes
+    kind: str
+    key: bytes
+    names: tuple[str, ...]
+    issuer: str
+    log: str
+    summary: str
+    not_after: datetime
+    first: datetime
+    authorities: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProbeEvidence:
+    """Everything that the monitor knows.
+
+    ``problems`` are pin files that cannot be read. ``last_results`` is when each location last sent
+    a result for the key of a target that is still probed.
+    """
+
+    policies: tuple[PolicyEvidence, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    now: datetime = _LONG_AGO
+    problems: tuple[str, ...] = ()
+    locations: tuple[LocationStatus, ...] = ()
+    logged: tuple[LoggedCertificate, ...] = ()
+    last_results: dict[tuple[str, int, str, str], datetime] = field(default_factory=dict)
+
+
+def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
+    """Read what is known of all monitored servers.
+
+    Blocks.
+
+    Raises:
+        StoreError: the store cannot be read.
+
+    """
+    settings, snapshot = watch.settings.monitor, watch.watched.snapshot()
+    found = charges(snapshot.sets, settings, now)
+    with watch.store.read() as connection:
+        views = _Views(connection, settings, now)
+        return ProbeEvidence(
+            policies=tuple(
+                PolicyEvidence(
+                    charge,
+                    tuple(view for target in charge.targets for view in views.of(target)),
+                    settings,
+                    now,
+                )
+                for charge in found
+            ),
+            settings=settings,
+            now=now,
+            problems=snapshot.problems,
+            locations=tuple(_locations(connection, now)),
+            logged=tuple(_logged(connection, now, settings)),
+            last_results=views.last_results,
+        )
+
+
+class _Views:
+    """The debounced state of every server, address and location."""
+
+    def __init__(self, connection: Connection, settings: Settings, now: datetime) -> None:
+        rows = _rows(connection, now, settings)
+        recent = int((now - settings.silent_after * settings.interval).timestamp())
+        places: dict[tuple[str, int, str, str, str], list[SightingRow]] = defaultdict(list)
+        for row in rows:
+            places[*row.key, row.edge].append(row)
+        self._confirmed: dict[tuple[str, int, str], list[ConfirmedSighting]] = defaultdict(list)
+        self.last_results: dict[tuple[str, int, str, str], datetime] = {}
+        for place, seen in places.items():
+            self._confirmed[place[:3]].extend(debounce(seen, recent))
+            if not any(row.latest for row in seen):  # not probed any more, so it can't be silent
+                continue
+            last = _moment(max(row.last_at for row in seen))
+            self.last_results[place[:4]] = max(last, self.last_results.get(place[:4], last))
+        self._chains = _Chains(connection, rows)
+
+    def of(self, target: Target) -> Iterable[ServerView]:
+        """Yield how each location that probes a target sees it."""
+        for confirmed in self._confirmed.get(target.key, ()):
+            if confirmed.row.location in target.vantages:
+                yield self._view(target, confirmed)
+
+    def _view(self, target: Target, confirmed: ConfirmedSighting) -> ServerView:
+        row, before = confirmed.row, confirmed.before
+        return ServerView(
+            target=target,
+            vantage=row.location,
+            outcome=row.outcome,
+            edge=row.edge,
+            address=row.address,
+            served=self._chains.of(row.served),
+            verified=self._chains.of(row.verified),
+            problem=row.problem,
+            code=row.code,
+            since=_moment(row.first_at),
+            last=_moment(row.last_at),
+            before=self._chains.of(before.verified) if before else None,
+            changed=_moment(confirmed.changed_at),
+        )
+
+
+class _Chains:
+    """The chains of some rows, read with one query."""
+
+    def __init__(self, connection: Connection, rows: Iterable[SightingRow]) -> None:
+        wanted = {digest for row in rows for digest in (row.served, row.verified)}
+        self._read = read_chains(connection, wanted)
+        self._parsed: dict[bytes, Chain | None] = {b"": None}
+
+    def of(self, digest: bytes) -> Chain | None:
+        """Return a chain, or None if there was none or it is no longer stored."""
+        if digest not in self._parsed:
+            try:
+                self._parsed[digest] = Chain.from_der(self._read.get(digest, ()))
+            except CertificateParseError:
+                self._parsed[digest] = None
+        return self._parsed[digest]
+
+
+def _rows(connection: Connection, now: datetime, settings: Settings) -> list[SightingRow]:
+    """Return current rows, and those that ended while their changes still raise alerts.
+
+    A row that ended in the future was written by a clock that was ahead: its end is unknown.
+    """
+    span = max(settings.changes, settings.silent_after * settings.interval)
+    return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))
+
+
+def _locations(connection: Connection, now: datetime) -> Iterable[LocationStatus]:
+    for row in probed_locations(connection):
+        heard = None if row.heard_at is None else _moment(row.heard_at)
+        if heard is not None and heard > now:  # by a clock that was ahead
+            heard = None
+        yield LocationStatus(row.name, _moment(row.since), _moment(row.asked_at), heard)
+
+
+def _logged(
+    connection: Connection, now: datetime, settings: Settings
+) -> Iterable[LoggedCertificate]:
+    for row in logged_since(connection, int((now - settings.logged).timestamp())):
+        yield LoggedCertificate(
+            tbs=row.tbs,
+            kind=row.kind,
+            key=row.key,
+            names=tuple(row.names.split()),
+            issuer=row.issuer,
+            log=row.log,
+            summary=row.summary,
+            not_after=_moment(row.not_after),
+            first=_moment(row.first_at),
+            authorities=tuple(
+                row.authorities[at : at + 32] for at in range(0, len(row.authorities), 32)
+            ),
+        )
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

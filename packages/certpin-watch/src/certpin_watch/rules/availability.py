@@ -1,0 +1,226 @@
+"""Rules about data that is missing: servers, locations, the monitor, and pin files."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.rotation.adoption import in_utc
+from certpin_watch.monitor.results import MAX_BYTES, encoded_size
+from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
+
+    from certpin_watch.monitor.evidence import LocationStatus, PolicyEvidence, ProbeEvidence
+    from certpin_watch.rules.evidence import Evidence
+
+_JOB_ROOM = 64 * 1024  # bytes of a job for everything but its anchors
+
+
+@partial(
+    AlertRule,
+    "host-unreachable",
+    ("critical", "warning"),
+    needs="probes",
+    summary="a server does not respond, or TLS fails before it sends a chain",
+    why=(
+        "Clients that reach that server have no connection, and its chain is unknown. Critical if "
+        "the host responds nowhere."
+    ),
+)
+@per_policy
+def _host_unreachable(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    reachable = {view.target.host for view in monitored.views if view.outcome != "unreachable"}
+    for view in monitored.views:
+        if view.outcome == "unreachable":
+            yield policy_finding(
+                monitored,
+                "host-unreachable",
+                "warning" if view.target.host in reachable else "critical",
+                f"{view.where}: {view.problem}",
+                monitored.check_command(view),
+                subject=view.where,
+                vantage=view.vantage,
+                address=view.edge or view.address,
+                since=int(view.since.timestamp()),
+            )
+
+
+@partial(
+    AlertRule,
+    "not-probed",
+    ("warning", "info"),
+    needs="probes",
+    summary="a pattern is pinned, or a host named in the settings, but not probed",
+    why="Problems there are not detected.",
+)
+def _not_probed(evidence: Evidence) -> Iterator[AlertFinding]:
+    probes = evidence.probes
+    for monitored in probes.policies:
+        if not monitored.charge.targets:
+            yield policy_finding(
+                monitored,
+                "not-probed",
+                "info",
+                f"{monitored.policy.pattern} is not probed: a wildcard names no host",
+                "write its servers into the pin file: [[host.server]]",
+            )
+        yield from _too_many_anchors(monitored)
+    probed = {target.host for monitored in probes.policies for target in monitored.charge.targets}
+    for host in probes.settings.hosts:
+        if host.name not in probed and not probes.problems:
+            yield AlertFinding(
+                "not-probed",
+                "warning",
+                host.name,
+                "",
+                f"{host.name} is in [[monitor.host]], but in no monitored pin set",
+                "add its pin file to `pins`, or remove it from watch.toml",
+            )
+
+
+def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    trust = monitored.policy.trust
+    workers = {name for target in monitored.charge.targets for name in target.vantages}
+    workers.discard(monitored.settings.vantage)
+    if trust and workers and encoded_size(trust.der) > MAX_BYTES - _JOB_ROOM:
+        yield policy_finding(
+            monitored,
+            "not-probed",
+            "warning",
+            f"{monitored.policy.pattern} has more trust anchors than a worker can be sent",
+            f"certpin lint {monitored.file}",
+            subject="anchors",
+        )
+
+
+@partial(
+    AlertRule,
+    "monitor-silent",
+    ("critical",),
+    needs="probes",
+    summary="the monitor does not run, so that no host is probed",
+    why="No new problem is detected at all.",
+)
+def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
+    """A monitor that never ran yet is not silent."""
+    probes = evidence.probes
+    locations = _used_locations(probes)
+    if locations and all(_is_idle(probes, location) for location in locations):
+        last = max(location.asked for location in locations)
+        yield AlertFinding(
+            rule="monitor-silent",
+            severity="critical",
+            host="",
+            pin_set="",
+            summary=f"no host has been probed since {in_utc(last)}: the monitor does not run",
+            command="certpin serve",
+            details={"asked": int(last.timestamp())},
+        )
+
+
+@partial(
+    AlertRule,
+    "vantage-silent",
+    ("critical", "warning"),
+    needs="probes",
+    summary="no results arrive from a location, or none for a host that it has to probe",
+    why="New problems there are not detected. Alerts about that location keep their state.",
+)
+def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
+    probes = evidence.probes
+    asked = [entry for entry in _used_locations(probes) if not _is_idle(probes, entry)]
+    silent = [entry for entry in asked if _last_sign(entry) < probes.now - _patience(probes)]
+    for location in silent:
+        heard = location.heard
+        last = f"the last result arrived on {in_utc(heard)}" if heard else "none ever arrived"
+        is_local = location.name == probes.settings.vantage
+        yield AlertFinding(
+            rule="vantage-silent",
+            severity="critical" if len(silent) == len(asked) else "warning",
+            host="",
+            pin_set="",
+            summary=f"no results arrive from the location {location.name}: {last}",
+            command=(
+                "certpin serve" if is_local else "certpin watch worker --url URL --token-file FILE"
+            ),
+            subject=location.name,
+            details={
+                "vantage": location.name,
+                "heard": int(heard.timestamp()) if heard else None,
+                "since": int(location.since.timestamp()),
+            },
+        )
+    yield from _missing_results(probes, [entry for entry in asked if entry not in silent])
+
+
+def _missing_results(
+    probes: ProbeEvidence, speaking: list[LocationStatus]
+) -> Iterator[AlertFinding]:
+    """Find hosts for which a location sends no results, although it sends some for others."""
+    begun = {location.name: location.since for location in speaking}
+    for monitored in probes.policies:
+        for target in monitored.charge.targets:
+            for vantage in sorted(begun.keys() & set(target.vantages)):
+                last = probes.last_results.get((*target.key, vantage))
+                # While the service was down it asked no location, so that no host was silent.
+                if last and max(last, begun[vantage]) < probes.now - _patience(probes):
+                    yield policy_finding(
+                        monitored,
+                        "vantage-silent",
+                        "warning",
+                        f"the location {vantage} has not probed {target.host}:{target.port} "
+                        f"since {in_utc(last)}",
+                        f"certpin check {monitored.file}",
+                        subject=f"{vantage} {target.host}:{target.port} {target.way}",
+                        vantage=vantage,
+                        heard=int(last.timestamp()),
+                    )
+
+
+def _used_locations(probes: ProbeEvidence) -> list[LocationStatus]:
+    used = {
+        vantage
+        for monitored in probes.policies
+        for target in monitored.charge.targets
+        for vantage in target.vantages
+    }
+    return [location for location in probes.locations if location.name in used]
+
+
+def _patience(probes: ProbeEvidence) -> timedelta:
+    return probes.settings.silent_after * probes.settings.interval
+
+
+def _is_idle(probes: ProbeEvidence, location: LocationStatus) -> bool:
+    return location.asked < probes.now - _patience(probes)
+
+
+def _last_sign(location: LocationStatus) -> datetime:
+    return max(location.heard or location.since, location.since)
+
+
+@partial(
+    AlertRule,
+    "pin-file-unreadable",
+    ("critical",),
+    needs="probes",
+    summary="a monitored pin file, or the journal beside it, cannot be read",
+    why="Its last readable content stays in force until a restart; then its hosts are not probed.",
+)
+def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
+    for problem in evidence.probes.problems:
+        path = problem.partition(":")[0]
+        yield AlertFinding(
+            rule="pin-file-unreadable",
+            severity="critical",
+            host="",
+            pin_set="",
+            summary=f"a monitored file cannot be used: {problem}",
+            command=f"certpin lint {shlex.quote(path)}",
+            subject=path,
+            details={"problem": problem},
+        )

@@ -1,0 +1,200 @@
+"""Rules about the chains that servers present: verification, keys, issuers, differences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.x509 import name_of
+from certpin_watch.expiry import HAS_EXPIRED
+from certpin_watch.rules.pins import chain_details, expected_pins, is_accepted, leaf_pin
+from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.pins import Pin
+    from certpin.x509 import Chain
+    from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
+    from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.store.alerts import Severity
+
+
+@partial(
+    AlertRule,
+    "chain-unverified",
+    ("critical",),
+    needs="probes",
+    summary="a server presents a chain that does not verify for its name",
+    why=(
+        "Every client refuses it, pinned or not: an intermediate is missing, the name is wrong, or "
+        "an attacker is in front of that server."
+    ),
+)
+@per_policy
+def _chain_unverified(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view in monitored.views:
+        if view.outcome == "unverified" and view.code != HAS_EXPIRED:
+            yield policy_finding(
+                monitored,
+                "chain-unverified",
+                "critical",
+                f"{view.where}: its chain does not verify: {view.problem}",
+                monitored.check_command(view),
+                subject=view.where,
+                vantage=view.vantage,
+                address=view.edge or view.address,
+                since=int(view.since.timestamp()),
+                code=view.code,
+                chain=chain_details(view.served),
+            )
+
+
+@partial(
+    AlertRule,
+    "vantages-disagree",
+    ("critical", "info"),
+    needs="probes",
+    summary="a host presents different chains to different locations",
+    why=(
+        "One edge of a CDN is wrong, or an attacker is between a network and the server. If "
+        "clients accept all of the keys, this is information only: a rotation may be in progress."
+    ),
+)
+@per_policy
+def _vantages_disagree(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    by_target: dict[tuple[str, int, str], list[ServerView]] = defaultdict(list)
+    for view in monitored.views:
+        if view.outcome != "unreachable":
+            by_target[view.target.key].append(view)
+    for views in by_target.values():
+        yield from _compare(monitored, views)
+
+
+def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
+    """Compare the views of one target."""
+    keys: dict[str, set[Pin]] = defaultdict(set)
+    accepted: dict[str, bool] = {}
+    for view in views:
+        if chain := view.verified or view.served:
+            keys[view.vantage].add(leaf_pin(chain))
+        accepted[view.vantage] = accepted.get(view.vantage, True) and is_accepted(monitored, view)
+    if len(keys) < 2:
+        return
+    first = views[0]
+    refusing = sorted(name for name, is_good in accepted.items() if not is_good)
+    details = {name: sorted(map(str, pins)) for name, pins in sorted(keys.items())}
+    if refusing and len(refusing) < len(accepted):
+        accepting = sorted(accepted.keys() - set(refusing))
+        yield policy_finding(
+            monitored,
+            "vantages-disagree",
+            "critical",
+            f"{first.name}: it presents a chain that clients refuse to {', '.join(refusing)}, and "
+            f"one that they accept to {', '.join(accepting)}: one of its servers is wrong, or an "
+            f"attacker is between {refusing[0]} and it",
+            monitored.check_command(first),
+            subject=first.target.way or first.name,
+            keys=details,
+            refused_from=refusing,
+        )
+    elif not set.intersection(*keys.values()):
+        yield policy_finding(
+            monitored,
+            "vantages-disagree",
+            "info",
+            f"{first.name}: it presents different keys to {', '.join(sorted(keys))}",
+            monitored.check_command(first),
+            subject=first.target.way or first.name,
+            keys=details,
+        )
+
+
+@partial(
+    AlertRule,
+    "key-changed",
+    ("warning",),
+    needs="probes",
+    summary=(
+        "a server replaced a pinned key by one that neither the pin file nor the journal names"
+    ),
+    why=(
+        "The certificate was renewed with a new key, or another party has a certificate for that "
+        "name."
+    ),
+)
+@per_policy
+def _key_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    expected = expected_pins(monitored)
+    for view, chain in monitored.verified:
+        if view.before is None or monitored.now - view.changed > monitored.settings.changes:
+            continue
+        old, new = leaf_pin(view.before), leaf_pin(chain)
+        # If only authorities are pinned, a new key with each renewal is normal.
+        if old == new or new in expected or old not in expected:
+            continue
+        yield policy_finding(
+            monitored,
+            "key-changed",
+            "warning",
+            f"{view.where}: it uses another key ({new}), which no pin file and no journal names",
+            f"certpin rotate status --file {monitored.file} {view.options}",
+            subject=f"{view.where} {new}",
+            vantage=view.vantage,
+            address=view.edge or view.address,
+            since=int(view.changed.timestamp()),
+            before=str(old),
+            after=str(new),
+            chain=chain_details(chain),
+        )
+
+
+@partial(
+    AlertRule,
+    "issuer-changed",
+    ("warning", "info"),
+    needs="probes",
+    summary="a server's certificate is issued by another authority than before",
+    why=(
+        "A pinned authority may have left the path, or another party got a certificate for that "
+        "name elsewhere. Another intermediate below the same root is information only."
+    ),
+)
+@per_policy
+def _issuer_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view, chain in monitored.verified:
+        if view.before is None or monitored.now - view.changed > monitored.settings.changes:
+            continue
+        if (severity := _change_severity(view.before, chain)) is None:
+            continue
+        old, new = _issuer(view.before), _issuer(chain)
+        yield policy_finding(
+            monitored,
+            "issuer-changed",
+            severity,
+            f"{view.where}: its certificate is issued by {new}, and was by {old}",
+            monitored.check_command(view),
+            subject=f"{view.where} {new}",
+            vantage=view.vantage,
+            address=view.edge or view.address,
+            since=int(view.changed.timestamp()),
+            before=chain_details(view.before),
+            after=chain_details(chain),
+        )
+
+
+def _change_severity(before: Chain, after: Chain) -> Severity | None:
+    """Another root is another authority. Renewals may bring another intermediate below it."""
+    if before.certificates[-1].spki_sha256 != after.certificates[-1].spki_sha256:
+        return "warning"
+    old, new = ([entry.spki_sha256 for entry in chain.authorities] for chain in (before, after))
+    return "info" if old != new or _issuer(before) != _issuer(after) else None
+
+
+def _issuer(chain: Chain) -> str:
+    with suppress(CertificateParseError):
+        return chain.leaf.issuer[:200]
+    return name_of(chain.certificates[-1])

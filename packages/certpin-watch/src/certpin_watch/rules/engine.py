@@ -1,0 +1,143 @@
+"""The one engine of all alert rules: a pure function of the evidence."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import InputError
+from certpin.x509 import printable
+from certpin_watch.rules import availability, chains, expiry, pins, reports, service, transparency
+from certpin_watch.rules.rule import AlertFinding, AlertRule
+from certpin_watch.store.alerts import SEVERITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from certpin_watch.rules.evidence import Evidence, VersionHolders
+
+log = logging.getLogger("certpin.watch.alerts")
+
+# A new rule is one decorated function in the file of its family.
+_FAMILIES = (pins, chains, expiry, availability, transparency, reports, service)
+RULES: dict[str, AlertRule] = {
+    rule.id: rule
+    for family in _FAMILIES
+    for rule in vars(family).values()
+    if isinstance(rule, AlertRule)
+}
+MAX_FINDINGS = 20  # of a rule over reports, for one pattern of a pin set
+_MAX_NAME = 80  # characters of an unknown name in an error
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of evaluating all rules once.
+
+    Attributes:
+        findings: each problem once, the worst first.
+        skipped: the ids of the rules that could not be evaluated: their alerts keep their state.
+        clients: the number of affected clients by the key of a finding; None if it is unknown.
+        failures: the rules that raised, with the reason.
+    """
+
+    findings: tuple[AlertFinding, ...] = ()
+    skipped: frozenset[str] = frozenset()
+    clients: Mapping[str, int | None] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Evaluation:
+    """Evaluate every rule. A rule that raises affects no other."""
+    found: list[AlertFinding] = []
+    skipped: set[str] = set()
+    failures: dict[str, str] = {}
+    for rule in rules.values():
+        if rule.needs in evidence.missing:
+            skipped.add(rule.id)
+            continue
+        try:
+            findings = list(rule.check(evidence))
+        except Exception as exc:  # noqa: BLE001  # one defect must not disable the other rules
+            failures[f"the rule {rule.id}"] = describe_failure(exc)
+            skipped.add(rule.id)
+            continue
+        if rule.needs == "reports":
+            findings = limit_findings(findings, evidence.reports.pattern)
+        found += findings
+    unique: dict[str, AlertFinding] = {}
+    for finding in sorted(found, key=lambda entry: SEVERITIES.index(entry.severity)):
+        unique.setdefault(finding.key, finding)
+    holders = evidence.reports.holders
+    clients = {key: affected_clients(finding, holders) for key, finding in unique.items()}
+    return Evaluation(tuple(unique.values()), frozenset(skipped), clients, failures)
+
+
+def describe_failure(exc: Exception) -> str:
+    """Log an exception, and return its type only: its text may come from the network."""
+    log.error("an evaluation failed", exc_info=exc)
+    return f"a defect of certpin ({type(exc).__name__})"
+
+
+def limit_findings(
+    findings: Iterable[AlertFinding], pattern_of: Callable[[str], str]
+) -> list[AlertFinding]:
+    """Return the worst findings of one rule, at most ``MAX_FINDINGS`` for each pattern.
+
+    Senders of reports choose the hosts in them. So names below one pattern share its limit;
+    findings without a host are not invented, and have none.
+    """
+    kept: list[AlertFinding] = []
+    counts: Counter[str] = Counter()
+    for finding in sorted(findings, key=_rank):
+        pattern = pattern_of(finding.host) if finding.host else ""
+        counts[pattern] += 1
+        if not pattern or counts[pattern] <= MAX_FINDINGS:
+            kept.append(finding)
+    return kept
+
+
+def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
+    """Return how many clients a finding affects, or None if that is unknown.
+
+    That is the number that the finding states, else the clients that hold the versions that it
+    names, else all clients of its pin set.
+    """
+    if "clients" in finding.details or not finding.pin_set:
+        return finding.clients
+    named = finding.details.get("versions")
+    listed = named if isinstance(named, (list, tuple)) else ()
+    versions = {version for version in listed if isinstance(version, int)}
+    clients = [
+        entry.clients
+        for entry in holders
+        if entry.pin_set == finding.pin_set and (not versions or entry.version in versions)
+    ]
+    return sum(clients) if clients else None
+
+
+def check_rule(name: str) -> None:
+    """Refuse the name of an unknown rule.
+
+    Raises:
+        InputError: with the most similar name, and all names.
+
+    """
+    if name in RULES:
+        return
+    names = sorted(RULES)
+    near = get_close_matches(name[:_MAX_NAME], names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise InputError(
+        f"there is no rule {printable(name[:_MAX_NAME])}",
+        fix=f"{hint}There are {', '.join(names)}",
+    )
+
+
+def _rank(finding: AlertFinding) -> tuple[Any, ...]:
+    stated = [finding.details.get(name) for name in ("reports", "hour", "clients")]
+    largest = max((number for number in stated if isinstance(number, int)), default=0)
+    return (SEVERITIES.index(finding.severity), -largest, finding.key)

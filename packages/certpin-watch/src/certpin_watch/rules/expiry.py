@@ -1,0 +1,259 @@
+"""Rules about certificates, pins and signatures that expire soon or have expired.
+
+``certpin_watch.expiry`` defines when a certificate expires soon.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError
+from certpin.rotation.adoption import in_utc, policy_in
+from certpin.rotation.gate import expiry
+from certpin.support.text import in_days
+from certpin.x509 import name_of
+from certpin_watch.expiry import HAS_EXPIRED, warning_period
+from certpin_watch.rules.pins import certificate_details
+from certpin_watch.rules.rule import AlertFinding, AlertRule, per_policy, policy_finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.pins import HostPolicy
+    from certpin.x509 import Certificate
+    from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
+    from certpin_watch.rules.evidence import Evidence
+    from certpin_watch.store.alerts import Severity
+
+_CRITICAL_PART = 10  # critical when less than a tenth of a certificate's life is left
+_EFFECTS = {
+    "fail-closed": "clients refuse every connection",
+    "fail-open": "clients do not check pins any more",
+    "report": "clients only report mismatches",
+}
+
+
+@dataclass
+class _SeenCertificate:
+    """A certificate, the views that contain it, and whether it is above the leaf."""
+
+    certificate: Certificate
+    is_authority: bool
+    views: list[ServerView] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        names = sorted({view.name for view in self.views})
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        kind = "an authority above" if self.is_authority else "the certificate of"
+        return f"{kind} {names[0]}{more} ({name_of(self.certificate)})"
+
+
+@partial(
+    AlertRule,
+    "certificate-expired",
+    ("critical",),
+    needs="probes",
+    summary="a certificate of a chain has expired",
+    why="Every client refuses the server, pinned or not.",
+)
+@per_policy
+def _certificate_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for seen in _certificates(monitored):
+        end = seen.certificate.not_after
+        if end <= monitored.now:
+            text = f"{seen.label} expired on {in_utc(end)}: every client refuses it"
+            yield _certificate_finding(monitored, seen, "certificate-expired", "critical", text)
+
+
+@partial(
+    AlertRule,
+    "certificate-expires",
+    ("critical", "warning"),
+    needs="probes",
+    summary="a certificate of a verified path expires soon, relative to its lifetime",
+    why=(
+        "Its renewal is overdue; when it has expired, every client refuses the server. For a "
+        "pinned authority the alert fires early enough to get its successor adopted."
+    ),
+)
+@per_policy
+def _certificate_expires(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for seen in _certificates(monitored):
+        left = seen.certificate.not_after - monitored.now
+        severity = _certificate_severity(monitored, seen, left)
+        if severity is None or left <= timedelta(0):
+            continue
+        end = in_utc(seen.certificate.not_after)
+        text = f"{seen.label} expires in {in_days(left.days)}, on {end}"
+        yield _certificate_finding(monitored, seen, "certificate-expires", severity, text)
+
+
+def _certificates(monitored: PolicyEvidence) -> list[_SeenCertificate]:
+    """Return each certificate of each path once; for an expired chain, those that were served."""
+    found: dict[bytes, _SeenCertificate] = {}
+    for view in monitored.views:
+        chain = view.verified or (view.served if view.code == HAS_EXPIRED else None)
+        for at, certificate in enumerate(chain.certificates if chain else ()):
+            if _has_valid_dates(certificate):
+                new = _SeenCertificate(certificate, is_authority=at > 0)
+                found.setdefault(certificate.sha256, new).views.append(view)
+    return list(found.values())
+
+
+def _has_valid_dates(certificate: Certificate) -> bool:
+    try:
+        _ = certificate.not_before, certificate.not_after
+    except CertificateParseError:
+        return False
+    return True
+
+
+def _certificate_severity(
+    monitored: PolicyEvidence, seen: _SeenCertificate, left: timedelta
+) -> Severity | None:
+    certificate, settings = seen.certificate, monitored.settings
+    life = certificate.not_after - certificate.not_before
+    if left < min(settings.certificate_critical, life / _CRITICAL_PART):
+        return "critical"
+    covers = [(monitored.policy, monitored.charge.watched.timing.adopt)]
+    warning = settings.certificate_warning
+    soon = warning_period(certificate, warning, authority=seen.is_authority, covers=covers)
+    return "warning" if left < soon else None
+
+
+def _certificate_finding(
+    monitored: PolicyEvidence, seen: _SeenCertificate, rule: str, severity: Severity, text: str
+) -> AlertFinding:
+    return policy_finding(
+        monitored,
+        rule,
+        severity,
+        text,
+        monitored.check_command(seen.views[0]),
+        subject=seen.certificate.sha256.hex(),
+        not_after=int(seen.certificate.not_after.timestamp()),
+        not_before=int(seen.certificate.not_before.timestamp()),
+        places=sorted({view.where for view in seen.views}),
+        certificate=certificate_details(seen.certificate),
+    )
+
+
+@partial(
+    AlertRule,
+    "pins-expired",
+    ("critical", "warning"),
+    needs="probes",
+    summary="the pins of a version have expired, and clients may still hold it",
+    why="Clients refuse every connection, or do not check pins any more: see `on_expiry`.",
+)
+@per_policy
+def _pins_expired(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for number, policy, clients in _policy_versions(monitored):
+        if policy.expires is None or not policy.expired(monitored.now):
+            continue
+        refused = policy.on_expiry == "fail-closed" and policy.mode == "enforce"
+        yield policy_finding(
+            monitored,
+            "pins-expired",
+            "critical" if refused else "warning",
+            f"the pins of version {number} for {policy.pattern} expired on "
+            f"{in_utc(policy.expires)}: {_EFFECTS[policy.on_expiry]}",
+            f"certpin rotate status --file {monitored.file}",
+            subject=f"version {number}",
+            version=number,
+            expires=int(policy.expires.timestamp()),
+            clients=clients,
+        )
+
+
+@partial(
+    AlertRule,
+    "pins-expire",
+    ("critical", "warning"),
+    needs="probes",
+    summary="the pins of a version expire soon, or before its clients can have the next version",
+    why=("Then clients refuse every connection, or do not check pins any more: see `on_expiry`."),
+)
+@per_policy
+def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for number, policy, clients in _policy_versions(monitored):
+        end = policy.expires
+        if end is None or policy.expired(monitored.now):
+            continue
+        left = end - monitored.now
+        severity = _pins_severity(monitored, left) or _adoption_severity(monitored, number)
+        if severity:
+            yield policy_finding(
+                monitored,
+                "pins-expire",
+                severity,
+                f"the pins of version {number} for {policy.pattern} expire in "
+                f"{in_days(left.days)}, on {in_utc(end)}: then {_EFFECTS[policy.on_expiry]}",
+                f"certpin rotate status --file {monitored.file}",
+                subject=f"version {number}",
+                version=number,
+                expires=int(end.timestamp()),
+                clients=clients,
+            )
+
+
+def _policy_versions(
+    monitored: PolicyEvidence,
+) -> Iterator[tuple[int, HostPolicy, int | None]]:
+    """Yield number, policy and clients of the file's version and of every live version."""
+    clients = {version.number: version.clients for version in monitored.live_versions}
+    number = monitored.charge.pins.version
+    yield number, monitored.policy, clients.get(number)
+    for version in monitored.live_versions:
+        policy = policy_in(version.pins, monitored.policy.pattern)
+        if policy is not None and version.number != number:
+            yield version.number, policy, version.clients
+
+
+def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | None:
+    if left < monitored.settings.pins_critical:
+        return "critical"
+    return "warning" if left < monitored.settings.pins_warning else None
+
+
+def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
+    """Return "warning" if the pins expire before their clients can have the next version."""
+    versions = [version for version in monitored.live_versions if version.number == number]
+    violation = expiry(monitored.situation([]), versions)
+    return None if violation is None else "warning"
+
+
+@partial(
+    AlertRule,
+    "signatures-end",
+    ("critical", "warning"),
+    needs="service",
+    summary="a signature on the published pin sets expires soon, or has expired",
+    why="Clients keep the pins that they have, but get no updates, not even in an emergency.",
+)
+def _signatures_end(evidence: Evidence) -> Iterator[AlertFinding]:
+    for role in evidence.service.roles:
+        is_over = role.expires <= evidence.now
+        if not is_over and not role.soon:
+            continue
+        sets = evidence.reports.sets
+        paths = [watched.path for watched in sets if watched.pins.name == role.pin_set]
+        file = ["--file", str(paths[0])] if paths else []
+        date = datetime.fromtimestamp(role.expires, UTC)
+        yield AlertFinding(
+            "signatures-end",
+            "critical" if is_over else "warning",
+            "",
+            role.pin_set,
+            f"the signature of the {role.role} of {role.pin_set} "
+            + ("expired" if is_over else "expires")
+            + f" on {date:%Y-%m-%d %H:%M} UTC",
+            shlex.join(["certpin", "publish", "status", *file]),
+            {"role": role.role, "expires": role.expires},
+            subject=role.role,
+        )

@@ -1,0 +1,185 @@
+"""Rules that compare the chains that servers present with the pins of files and clients."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.pins import Pin, verify
+from certpin.pins.verdict import advice
+from certpin.rotation.adoption import count_clients, policy_in
+from certpin.rotation.gate import backup, served_chain, version_list
+from certpin.x509 import name_of
+from certpin_watch.rules.rule import AlertRule, per_policy, policy_finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.pins import HostPolicy, Verdict
+    from certpin.rotation import Version
+    from certpin.x509 import Certificate, Chain
+    from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
+    from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.store.alerts import Severity
+
+
+@partial(
+    AlertRule,
+    "pin-mismatch",
+    ("critical", "warning"),
+    needs="probes",
+    summary="a server presents a chain that verifies but contains no pinned certificate",
+    why=(
+        "Clients that hold this version are locked out there, or an attacker is in front of that "
+        "server."
+    ),
+)
+@per_policy
+def _pin_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    number = monitored.charge.pins.version
+    holders = [version for version in monitored.live_versions if version.number == number]
+    published = bool(holders) or not monitored.live_versions
+    for view, chain in monitored.verified:
+        verdict = match(monitored, monitored.policy, chain)
+        if verdict.matched:
+            continue
+        severity, outcome = _mismatch_outcome(monitored, published=published)
+        yield policy_finding(
+            monitored,
+            "pin-mismatch",
+            severity,
+            f"{view.where}: no pin of version {number} matches the chain that it serves; {outcome}",
+            monitored.check_command(view),
+            subject=view.where,
+            vantage=view.vantage,
+            address=view.edge or view.address,
+            since=int(view.since.timestamp()),
+            version=number,
+            clients=count_clients(holders) if holders else None,
+            advice=advice(verdict, view.target.host),
+            chain=chain_details(chain),
+        )
+
+
+def _mismatch_outcome(monitored: PolicyEvidence, *, published: bool) -> tuple[Severity, str]:
+    if not published:
+        return "warning", "clients will refuse it once they hold this version, not out yet"
+    if monitored.policy.mode == "enforce":
+        return "critical", "clients refuse it"
+    return "warning", "clients would refuse it in mode enforce"
+
+
+@partial(
+    AlertRule,
+    "field-mismatch",
+    ("critical",),
+    needs="probes",
+    summary="a server presents a key that a deployed version refuses",
+    why="Apps that were not updated yet are locked out there, although the newest pins match.",
+)
+@per_policy
+def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    for view, chain in monitored.verified:
+        situation = monitored.situation([view])
+        refusing = [
+            version
+            for version in monitored.live_versions
+            if not _equals_file(monitored, version)
+            and served_chain(situation, [version]) is not None
+        ]
+        if not refusing:
+            continue
+        clients = count_clients(refusing)
+        number = "an unknown number of clients is" if clients is None else f"{clients} clients are"
+        yield policy_finding(
+            monitored,
+            "field-mismatch",
+            "critical",
+            f"{view.where}: the deployed {version_list(refusing)} cannot accept the chain that it "
+            f"serves; {number} locked out there",
+            f"certpin rotate status --file {monitored.file} {view.options}",
+            subject=view.where,
+            vantage=view.vantage,
+            address=view.edge or view.address,
+            since=int(view.since.timestamp()),
+            versions=[version.number for version in refusing],
+            clients=clients,
+            chain=chain_details(chain),
+        )
+
+
+def _equals_file(monitored: PolicyEvidence, version: Version) -> bool:
+    """Return True if a version has the policy of the file, which ``pin-mismatch`` checks."""
+    return policy_in(version.pins, monitored.policy.pattern) == monitored.policy
+
+
+@partial(
+    AlertRule,
+    "no-backup",
+    ("warning",),
+    needs="probes",
+    summary="every pin is in the chain that is served",
+    why="If that key is lost, no key is left that clients accept.",
+)
+@per_policy
+def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
+    violation = backup(monitored.situation()) if monitored.verified else None
+    if violation is not None:
+        yield policy_finding(
+            monitored,
+            "no-backup",
+            "warning",
+            f"{monitored.policy.pattern}: {violation.problem}",
+            f"certpin rotate status --file {monitored.file}",
+            clients=violation.clients,
+            fix=violation.fix,
+        )
+
+
+def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
+    """Compare a chain with the pins of a policy, even if they have expired.
+
+    ``pins-expired`` reports their expiry.
+    """
+    return verify(chain, replace(policy, expires=None), monitored.now)
+
+
+def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
+    """Return True if a view has a verified path that contains a pin."""
+    chain = view.verified
+    return chain is not None and match(monitored, monitored.policy, chain).matched is not None
+
+
+def leaf_pin(chain: Chain) -> Pin:
+    """Return the pin of the server's own key."""
+    return Pin.of_key(chain.leaf.spki_sha256)
+
+
+def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
+    """Return every pin in the file, a live version or the journal that is not compromised."""
+    watched, pattern = monitored.charge.watched, monitored.policy.pattern
+    past = watched.history.past(pattern)
+    deployed = (
+        pin
+        for version in monitored.live_versions
+        for policy in version.pins.policies
+        if policy.pattern == pattern
+        for pin in policy.live_pins
+    )
+    named = {*monitored.policy.live_pins, *past.known, *deployed}
+    return frozenset(named - past.compromised)
+
+
+def certificate_details(certificate: Certificate) -> dict[str, str]:
+    """Return a certificate for the details of a finding."""
+    return {
+        "subject": name_of(certificate),
+        "pin": str(Pin.of_key(certificate.spki_sha256)),
+        "sha256": certificate.sha256.hex(),
+    }
+
+
+def chain_details(chain: Chain | None) -> list[dict[str, str]]:
+    """Return a chain for the details of a finding, leaf first."""
+    return [certificate_details(entry) for entry in chain.certificates] if chain else []

@@ -1,0 +1,406 @@
+"""Rules about the failures that clients report.
+
+Reports are claims: every machine that can reach the collector can send any number of them. So an
+unconfirmed claim is critical only if many networks make it (docs/decisions/0032).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections import Counter
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from certpin.x509 import printable
+from certpin_watch.rules.evidence import DAY, HISTORY, HOUR
+from certpin_watch.rules.rule import AlertFinding, AlertRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from certpin_watch.rules.evidence import Evidence, ReportGroup
+    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.store.alerts import Severity
+
+# The 75th percentile of a host's week is the usual number: the hours of a day differ, and a surge
+# of one day must not become usual.
+_USUAL_QUANTILE = 0.75
+_MANY_REPORTS = 100  # a day
+_LARGE_PART = 0.01  # of all clients
+_MAX_APP_VERSIONS = 10  # that a finding names
+_MIN_HOURS = 24  # of the week with reports: with less, silence means nothing
+_MAX_VALUES = 5
+_MAX_VALUE = 60  # characters
+
+_NETWORK = {"network": "in the network"}
+_APP_VERSION = {"app_version": "with the app version"}
+
+
+@partial(
+    AlertRule,
+    "failures-surge",
+    ("critical", "warning"),
+    needs="reports",
+    summary="a host has far more failures than usual",
+    why="A server may present a wrong chain, or clients of a network may be under attack.",
+)
+def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
+    """Compare the last two hours, of which one is not over yet, with the week before."""
+    reports, limits = evidence.reports, evidence.limits
+    this = evidence.now - evidence.now % HOUR
+    for host, hours in sorted(reports.hours.items()):
+        watched = reports.pin_set_for(host)
+        now = max(hours.get(this, 0), hours.get(this - HOUR, 0))
+        usual = _usual_failures(hours, this - HOUR)
+        if watched is None or not _is_surge(now, usual, evidence):
+            continue
+        groups = [group for group in reports.groups if group.host == host]
+        shares = _shares(groups, _NETWORK | _APP_VERSION)
+        is_large = now >= 10 * max(usual, limits.few)
+        networks = reports.spread.get(reports.share(host), 0)
+        yield AlertFinding(
+            "failures-surge",
+            _claim_severity(evidence, networks) if is_large else "warning",
+            host,
+            watched.pins.name,
+            f"{now} failures in an hour, {usual} are usual"
+            + (f"; in the last day {shares}" if shares else ""),
+            _command("check", host, pins=watched.path),
+            {
+                "hour": now,
+                "usual": usual,
+                "clients": _max_clients(evidence, groups, watched),
+                "told_from": networks,
+            },
+        )
+
+
+def _usual_failures(hours: Mapping[int, int], before: int) -> int:
+    """Return the usual number of failures in an hour. An hour without reports counts as zero."""
+    week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
+    return week[int(len(week) * _USUAL_QUANTILE)]
+
+
+def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
+    """Return True if a number is neither small nor within three standard deviations."""
+    limits = evidence.limits
+    chance = usual + 3 * math.sqrt(usual)
+    return now >= 4 * limits.few and now > max(limits.surge * usual, chance)
+
+
+@partial(
+    AlertRule,
+    "strange-chain",
+    ("critical", "warning"),
+    needs="reports",
+    summary="clients meet a chain that no pins accept and that no location ever saw",
+    why=(
+        "It may be an attack, or the proxy of a company or a virus scanner: either reads the "
+        "traffic of every client that does not refuse it. It may also be invented, unless an "
+        "authority issued it for the host: then a few reports make it critical. Any other chain "
+        "is critical only if many networks report it."
+    ),
+)
+def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
+    """Yield one finding for a host, because senders choose how many chains they report."""
+    reports = evidence.reports
+    strange = [group for group in reports.groups if reports.is_strange(group)]
+    for host, groups in _by_host(strange).items():
+        watched = reports.pin_set_for(host)
+        if watched is None or _total(groups) < evidence.limits.few:
+            continue
+        clients = _max_clients(evidence, groups, watched)
+        vouched = [group for group in groups if (host, group.chain) in reports.vouched]
+        yield AlertFinding(
+            "strange-chain",
+            _strange_severity(evidence, groups, vouched, watched),
+            host,
+            watched.pins.name,
+            _strange_summary(evidence, groups, vouched, watched),
+            _command("pin", host),
+            {
+                "clients": clients,
+                "reports": _total(groups),
+                "chains": [[group.chain.hex(), group.reports] for group in _largest(groups)],
+                "networks": _top(groups, "network"),
+                "told_from": _count_networks(evidence, groups),
+                "authority": bool(vouched),
+                "app_versions": _top(groups, "app_version"),
+                "refused_by_platform": _total(group for group in groups if group.unverified),
+                "let_through": _total(group for group in groups if group.decision != "refuse"),
+            },
+        )
+
+
+def _strange_severity(
+    evidence: Evidence,
+    groups: Sequence[ReportGroup],
+    vouched: Sequence[ReportGroup],
+    watched: WatchedSet,
+) -> Severity:
+    """Return the severity: critical if confirmed, or a large claim from many networks."""
+    if _total(vouched) >= evidence.limits.few:
+        return "critical"
+    holders = evidence.reports.count_holders(watched.pins.name)
+    clients = _max_clients(evidence, groups, watched)
+    is_large = holders is not None and clients is not None and clients > _LARGE_PART * holders
+    let_through = any(group.decision != "refuse" for group in groups)
+    if not (_total(groups) >= _MANY_REPORTS or is_large or let_through):
+        return "warning"
+    return _claim_severity(evidence, _count_networks(evidence, groups))
+
+
+def _strange_summary(
+    evidence: Evidence,
+    groups: Sequence[ReportGroup],
+    vouched: Sequence[ReportGroup],
+    watched: WatchedSet,
+) -> str:
+    issuer = evidence.reports.issuers.get(_largest(vouched or groups)[0].chain, "")
+    holders = evidence.reports.count_holders(watched.pins.name)
+    clients = _max_clients(evidence, groups, watched) or 0
+    parts = [
+        (
+            f"{_total(groups)} reports in a day of a chain that no version of the pins accepts and "
+            "no location saw; it may be an attack"
+        ),
+        "an authority did issue it for this host" if vouched else "",
+        f"the issuer named in the leaf is {printable(issuer[:120])}" if issuer else "",
+        _networks_text(_count_networks(evidence, groups)),
+        _platform_text(groups),
+        _shares(groups, _NETWORK | _APP_VERSION),
+        f"at most {100 * clients / holders:.2g} % of all clients" if holders else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _networks_text(number: int) -> str:
+    if not number:
+        return ""
+    return f"reported from {number} networks" if number > 1 else "reported from one network"
+
+
+def _platform_text(groups: Sequence[ReportGroup]) -> str:
+    """Return the share of reports in which the platform refused the chain.
+
+    Such a chain deceives no client, pinned or not.
+    """
+    refused = _total(group for group in groups if group.unverified)
+    share = round(100 * refused / (_total(groups) or 1))
+    return f"in {share} % of them the platform itself refuses it" if share else ""
+
+
+def _largest(groups: Sequence[ReportGroup]) -> list[ReportGroup]:
+    return sorted(groups, key=lambda group: (-group.reports, group.chain))[:5]
+
+
+@partial(
+    AlertRule,
+    "old-app-fails",
+    ("critical", "warning"),
+    needs="reports",
+    summary="an old version of an app is refused, and newer ones are not",
+    why="The server presents its own chain, but the app's pins are too old for it.",
+)
+def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
+    reports = evidence.reports
+    refused = [
+        group
+        for group in reports.groups
+        if _is_refused_by_pins(group) and group.app_version and not reports.is_strange(group)
+    ]
+    for host, groups in _by_host(refused).items():
+        if (watched := reports.pin_set_for(host)) is None:
+            continue
+        for app in sorted({group.app for group in groups}):
+            yield from _old_app(evidence, watched, [group for group in groups if group.app == app])
+
+
+def _is_refused_by_pins(group: ReportGroup) -> bool:
+    """Return True if the client's pins may be the reason of a refusal.
+
+    A wrong clock says nothing about pins. An untrusted chain may: the anchors of ``trust`` are
+    pins, and some clients can't report them otherwise.
+    """
+    return group.decision == "refuse" and (group.reason == "untrusted" or not group.unverified)
+
+
+def _old_app(
+    evidence: Evidence, watched: WatchedSet, groups: Sequence[ReportGroup]
+) -> Iterator[AlertFinding]:
+    """Check the refusals of one app at one host."""
+    few, app, host = evidence.limits.few, groups[0].app, groups[0].host
+    counts: Counter[str] = Counter()
+    for group in groups:
+        counts[group.app_version] += group.reports
+    failing = {version for version, count in counts.items() if count >= few}
+    held = _clients_by_app_version(evidence, watched.pins.name, app)
+    working = {version for version, count in held.items() if count >= few and counts[version] < few}
+    if not failing or not working or max(map(order, failing)) >= min(map(order, working)):
+        return
+    versions = sorted(failing, key=order)[-_MAX_APP_VERSIONS:]
+    known = [held[version] for version in versions if version in held]
+    failures = [group for group in groups if group.app_version in failing]
+    yield AlertFinding(
+        "old-app-fails",
+        _claim_severity(evidence, _count_networks(evidence, failures)),
+        host,
+        watched.pins.name,
+        f"only old versions of {printable(app) or 'the app'} are refused: "
+        f"{', '.join(map(printable, versions))}; newer ones are not. {_total(groups)} reports in a "
+        "day; their pins or anchors are too old for the chain that the server presents",
+        _command("rotate", "status", pins=watched.path),
+        {
+            "clients": sum(known) if known else None,
+            "app": app[:_MAX_VALUE],
+            "app_versions": versions,
+            "versions": _versions(groups),
+        },
+        subject=app[:_MAX_VALUE],
+    )
+
+
+def _clients_by_app_version(evidence: Evidence, pin_set: str, app: str) -> dict[str, int]:
+    clients: Counter[str] = Counter()
+    for entry in evidence.reports.holders:
+        if (entry.pin_set, entry.app) == (pin_set, app):
+            clients[entry.app_version] += entry.clients
+    return dict(clients)
+
+
+def order(version: str) -> tuple[tuple[int, str], ...]:
+    """Return the sort key of an app version: 3.10 comes after 3.9."""
+    parts = re.findall(r"[0-9]{1,9}|[^0-9.]+", version)
+    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+
+
+@partial(
+    AlertRule,
+    "would-lock-out",
+    ("warning",),
+    needs="reports",
+    summary="clients only report chains that they would refuse if the pins were enforced",
+    why='With `mode = "enforce"` these clients would be locked out.',
+)
+def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
+    """Check connections that were let through; ``strange-chain`` covers strange chains."""
+    reports = evidence.reports
+    passed = [
+        group
+        for group in reports.groups
+        if group.decision == "report" and not reports.is_strange(group)
+    ]
+    for host, groups in _by_host(passed).items():
+        watched = reports.pin_set_for(host)
+        if watched is None or _total(groups) < evidence.limits.few:
+            continue
+        shares = _shares(groups, _APP_VERSION)
+        yield AlertFinding(
+            "would-lock-out",
+            "warning",
+            host,
+            watched.pins.name,
+            f"{_total(groups)} connections in a day would have been refused if the pins were "
+            "enforced" + (f"; {shares}" if shares else ""),
+            _command("check", host, pins=watched.path),
+            {
+                "clients": _max_clients(evidence, groups, watched),
+                "reports": _total(groups),
+                "versions": _versions(groups),
+            },
+        )
+
+
+@partial(
+    AlertRule,
+    "reports-silent",
+    ("warning",),
+    needs="reports",
+    summary="reports used to arrive regularly, and no longer do",
+    why="Either there are no failures, or reports cannot reach the collector.",
+)
+def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
+    """Silence must last longer than allowed, and twice as long as any in the week."""
+    heard = [hour for hour in evidence.reports.heard if hour <= evidence.now]
+    if len(heard) < _MIN_HOURS or heard[-1] - heard[0] < DAY:
+        return
+    longest = max(after - before for before, after in pairwise(heard))
+    quiet = evidence.now - (heard[-1] + HOUR)
+    if quiet <= max(evidence.limits.silent.total_seconds(), 2 * longest):
+        return
+    yield AlertFinding(
+        "reports-silent",
+        "warning",
+        "",
+        "",
+        f"no client has reported anything for {quiet // HOUR} hours; the longest gap of the week "
+        f"before was {longest // HOUR}. Either there are no failures, or reports cannot reach the "
+        "collector",
+        "curl -sS -o /dev/null -w '%{http_code}\\n' -X POST YOUR-REPORT-URL",
+        {"hours": quiet // HOUR, "longest": longest // HOUR},
+    )
+
+
+def _by_host(groups: Iterable[ReportGroup]) -> dict[str, list[ReportGroup]]:
+    """Return groups by host, sorted by name."""
+    found: dict[str, list[ReportGroup]] = {}
+    for group in groups:
+        found.setdefault(group.host, []).append(group)
+    return dict(sorted(found.items()))
+
+
+def _total(groups: Iterable[ReportGroup]) -> int:
+    return sum(group.reports for group in groups)
+
+
+def _versions(groups: Iterable[ReportGroup]) -> list[int]:
+    return sorted({group.version for group in groups if group.version})[:20]
+
+
+def _top(groups: Sequence[ReportGroup], name: str) -> list[tuple[str, int]]:
+    """Return the most frequent values of a field with their counts, without empty ones."""
+    counts: Counter[str] = Counter()
+    for group in groups:
+        if value := str(getattr(group, name)):
+            counts[value[:_MAX_VALUE]] += group.reports
+    return counts.most_common(_MAX_VALUES)
+
+
+def _shares(groups: Sequence[ReportGroup], names: Mapping[str, str]) -> str:
+    """Return the most frequent values: ``93 % of them in the network wifi``, or empty."""
+    whole = _total(groups) or 1
+    return ", ".join(
+        f"{round(100 * count / whole)} % of them {before} {printable(value)}"
+        for name, before in names.items()
+        for value, count in _top(groups, name)[:1]
+    )
+
+
+def _count_networks(evidence: Evidence, groups: Sequence[ReportGroup]) -> int:
+    """Count the networks of different providers that reported the chains of one host's groups."""
+    if not groups:
+        return 0
+    chains = {group.chain for group in groups}
+    return evidence.reports.count_networks(groups[0].host, chains)
+
+
+def _claim_severity(evidence: Evidence, networks: int) -> Severity:
+    """Return the severity of an unconfirmed claim: critical only if many networks make it."""
+    return "critical" if networks >= evidence.limits.networks else "warning"
+
+
+def _max_clients(
+    evidence: Evidence, groups: Sequence[ReportGroup], watched: WatchedSet
+) -> int | None:
+    """Return the largest number of clients that can have sent these reports, if it is known."""
+    holders = evidence.reports.count_holders(watched.pins.name)
+    return None if holders is None else min(holders, _total(groups))
+
+
+def _command(*words: str, pins: Path | None = None) -> str:
+    file = ["--file", str(pins)] if pins else []
+    return shlex.join(["certpin", *words, *file])

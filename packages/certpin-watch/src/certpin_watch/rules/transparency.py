@@ -1,0 +1,140 @@
+"""Rules about certificates for monitored hosts in Certificate Transparency logs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from certpin.errors import CertificateParseError, HostError
+from certpin.pins import HostPattern, Pin
+from certpin_watch.rules.pins import expected_pins
+from certpin_watch.rules.rule import AlertFinding, AlertRule, policy_finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin_watch.monitor.evidence import LoggedCertificate, PolicyEvidence, ProbeEvidence
+    from certpin_watch.rules.evidence import Evidence
+
+_ANY_LABEL = "_"  # no host has it (RFC 1123 section 2.1), so no policy has it as an exact name
+
+
+@partial(
+    AlertRule,
+    "logged-key",
+    ("warning",),
+    needs="probes",
+    summary=(
+        "a certificate for a monitored host was logged, and neither its key nor an authority above "
+        "it is pinned"
+    ),
+    why=(
+        "The certificate was renewed with a new key, which clients will refuse, or another party "
+        "got a certificate for that name."
+    ),
+)
+def _logged_key(evidence: Evidence) -> Iterator[AlertFinding]:
+    for monitored, entry in _concerned(evidence.probes):
+        pins = [Pin.of_key(digest) for digest in (entry.key, *entry.authorities)]
+        if expected_pins(monitored).isdisjoint(pins):
+            summary = f"a certificate for {entry.names[0]} was logged with another key: {pins[0]}"
+            yield _finding(monitored, entry, "logged-key", summary)
+
+
+@partial(
+    AlertRule,
+    "logged-issuer",
+    ("warning",),
+    needs="probes",
+    summary="a certificate for a monitored host was logged that another authority issued",
+    why="Another party may have got a certificate for that name elsewhere.",
+)
+def _logged_issuer(evidence: Evidence) -> Iterator[AlertFinding]:
+    for monitored, entry in _concerned(evidence.probes):
+        known = _observed_issuers(monitored)
+        if known and entry.issuer and entry.issuer not in known:
+            summary = (
+                f"a certificate for {entry.names[0]} was logged that {entry.issuer} issued, which "
+                "issued none that a probe observed"
+            )
+            yield _finding(monitored, entry, "logged-issuer", summary)
+
+
+@partial(
+    AlertRule,
+    "logged-malformed",
+    ("info",),
+    needs="probes",
+    summary="a log has an entry that cannot be decoded, and may be for a monitored host",
+    why="The names in it are unknown.",
+)
+def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
+    probes = evidence.probes
+    for entry in probes.logged:
+        if entry.kind == "malformed" and probes.now - entry.first <= probes.settings.logged:
+            yield AlertFinding(
+                rule="logged-malformed",
+                severity="info",
+                host="",
+                pin_set="",
+                summary=f"a log has an entry that cannot be decoded: {entry.summary}",
+                subject=entry.tbs.hex(),
+                details={"log": entry.log, "next": "inspect the entry in that log"},
+            )
+
+
+def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
+    """Yield each recent, unexpired certificate with each policy that it is for."""
+    for entry in probes.logged:
+        if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
+            continue
+        if probes.now - entry.first > probes.settings.logged:
+            continue
+        for monitored in probes.policies:
+            if any(_is_for(name, monitored) for name in entry.names):
+                yield monitored, entry
+
+
+def _is_for(name: str, monitored: PolicyEvidence) -> bool:
+    """Return True if a name of a certificate matches a host of the policy (RFC 6125 6.4.3)."""
+    try:
+        pattern = HostPattern.parse(name)
+    except HostError:
+        return False
+    policy, pins = monitored.policy, monitored.charge.pins
+    if not pattern.wildcard:
+        return pins.policy_for(pattern.name) is policy
+    if not policy.pattern.wildcard:
+        return pattern.matches(policy.pattern.name)
+    return pins.policy_for(f"{_ANY_LABEL}.{pattern.name}") is policy
+
+
+def _observed_issuers(monitored: PolicyEvidence) -> set[str]:
+    """Return the issuers of the current and previous certificates of the servers."""
+    issuers = set()
+    for view in monitored.views:
+        for chain in filter(None, (view.verified, view.before)):
+            try:
+                issuers.add(chain.leaf.issuer)
+            except CertificateParseError:
+                continue
+    return issuers
+
+
+def _finding(
+    monitored: PolicyEvidence, entry: LoggedCertificate, rule: str, summary: str
+) -> AlertFinding:
+    return policy_finding(
+        monitored,
+        rule,
+        "warning",
+        summary,
+        f"certpin rotate status --file {monitored.file}",
+        subject=entry.tbs.hex(),
+        names=list(entry.names),
+        issuer=entry.issuer,
+        pin=str(Pin.of_key(entry.key)),
+        log=entry.log,
+        since=int(entry.first.timestamp()),
+        not_after=int(entry.not_after.timestamp()),
+    )

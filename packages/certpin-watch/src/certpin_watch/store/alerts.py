@@ -1,0 +1,439 @@
+"""Alerts, their events, their deliveries to notification services, and silences.
+
+A delivery is claimed before it is sent: the claim moves the next attempt into the future. So if a
+process dies while it sends, nothing is lost: the message is sent again after that time. It may
+arrive twice; once its delivery is recorded, it is never sent again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
+
+from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import timedelta
+
+    from sqlalchemy import ColumnElement, Connection, Row, Select
+
+Severity = Literal["critical", "warning", "info"]
+# `recovering`: the problem is gone, and the alert is held open until the hold time is over.
+AlertState = Literal["open", "acknowledged", "silenced", "maintenance", "recovering", "resolved"]
+# Why no messages are sent about an alert; empty if they are.
+Cover = Literal["", "silenced", "maintenance"]
+
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")  # the worst first
+FLAP_SECONDS = 6 * 3600  # a problem that comes back within this time after it was resolved flaps
+_MAX_DOUBLINGS = 5  # of the hold time, by flaps: 32 times at most
+_MAX_DETAILS = 32 * 1024  # bytes of JSON: texts from reports end up there
+_MAX_STANDING = 1000  # alerts in a request to Alertmanager
+
+_FIRST_RETRY = 30  # seconds until the second attempt; each further wait is twice as long
+_MAX_RETRY = 3600
+_MAX_DUE = 2000  # rows at once
+_FAILING_ATTEMPTS = 3  # attempts after which a service counts as failing
+_GIVEN_UP_SECONDS = 86400  # for which a message that was given up counts
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    """A problem from when it was first seen until it is resolved. Times are Unix seconds.
+
+    See the table for the columns.
+    """
+
+    key: str
+    rule: str
+    severity: Severity
+    host: str
+    pin_set: str
+    summary: str
+    command: str
+    opened_at: int
+    last_at: int
+    details: dict[str, Any] = field(default_factory=dict)
+    clients: int | None = None
+    gone_at: int | None = None
+    resolved_at: int | None = None
+    told_at: int | None = None
+    told_clients: int | None = None
+    peak: Severity = "info"
+    quiet: Cover = ""
+    flaps: int = 0
+    repeats: int = 0
+    acknowledged_at: int | None = None
+    acknowledged_by: str = ""
+    id: int | None = None
+
+    @property
+    def state(self) -> AlertState:
+        """The state in one word, the same for pages, API, command line and services."""
+        if self.resolved_at is not None:
+            return "resolved"
+        if self.gone_at is not None:
+            return "recovering"
+        return self.quiet or ("open" if self.acknowledged_at is None else "acknowledged")
+
+    def hold_seconds(self, hold: timedelta) -> int:
+        """Return how long the problem must be gone before the alert resolves."""
+        doubled: int = 2 ** min(self.flaps, _MAX_DOUBLINGS)
+        return int(hold.total_seconds()) * doubled
+
+
+@dataclass(frozen=True)
+class SilenceRow:
+    """Messages about matching alerts are not sent until ``until``.
+
+    An empty ``rule`` or ``host`` matches all of them.
+    """
+
+    rule: str
+    host: str
+    since: int
+    until: int
+    who: str
+    why: str
+    ended_at: int | None = None
+    id: int | None = None
+
+    def is_in_force(self, now: int, longest: timedelta) -> bool:
+        """Return True if it is in force now.
+
+        A silence whose remaining time exceeds the limit has no effect: it was written past the
+        setting, or the clock was set back.
+        """
+        return self.ended_at is None and now < self.until <= last_end(now, longest)
+
+
+class DeliveryRow(NamedTuple):
+    """A message to a service about an event of an alert. ``attempts`` excludes the current one."""
+
+    id: int
+    event: int
+    alert: int
+    service: str
+    what: str
+    at: int
+    attempts: int
+
+
+_ALERT_COLUMNS = tuple(column.name for column in fields(AlertRow) if column.name != "id")
+
+
+def is_worse(one: Severity, other: Severity) -> bool:
+    """Return True if one severity is worse than the other."""
+    return SEVERITIES.index(one) < SEVERITIES.index(other)
+
+
+def last_end(now: int, longest: timedelta) -> int:
+    """Return when a silence that is in force now ends at the latest."""
+    return now + int(longest.total_seconds())
+
+
+def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
+    """Return open alerts, and the last recently resolved one of every other problem.
+
+    Locks the rows: they are written back as a whole, and an acknowledgement in between would be
+    lost.
+    """
+    table = ALERTS.c
+    rows = connection.execute(
+        select(ALERTS)
+        .where(or_(table.resolved_at.is_(None), table.resolved_at > now - FLAP_SECONDS))
+        .order_by(table.resolved_at.is_(None), table.id)
+        .with_for_update()
+    )
+    return tuple({alert.key: alert for alert in map(alert_from, rows)}.values())
+
+
+def open_alerts(
+    connection: Connection, *, host: str = "", limit: int = 1000
+) -> tuple[AlertRow, ...]:
+    """Return the open alerts, the worst first, then the oldest."""
+    wanted = select_open().limit(limit)
+    if host:
+        wanted = wanted.where(ALERTS.c.host == host)
+    return tuple(map(alert_from, connection.execute(wanted)))
+
+
+def select_open() -> Select[Any]:
+    """Return the statement of the open alerts, the worst first, then the oldest."""
+    table = ALERTS.c
+    ranks = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+    rank = case(ranks, value=table.severity, else_=9)
+    wanted = select(ALERTS).where(table.resolved_at.is_(None))
+    return wanted.order_by(rank, table.opened_at, table.id)
+
+
+def alert_from(row: Row[Any]) -> AlertRow:
+    """Return the alert of a row. Its details are empty if they are not a JSON object."""
+    values = {name: getattr(row, name) for name in (*_ALERT_COLUMNS, "id")}
+    try:
+        details = json.loads(row.details)
+    except ValueError:
+        details = {}
+    return AlertRow(**values | {"details": details if isinstance(details, dict) else {}})
+
+
+def insert_alert(connection: Connection, alert: AlertRow) -> int:
+    """Write a new alert and return its number."""
+    row = insert(ALERTS).values(**_alert_values(alert)).returning(ALERTS.c.id)
+    return int(connection.execute(row).scalar_one())
+
+
+def update_alerts(connection: Connection, alerts: Iterable[AlertRow]) -> None:
+    """Write all columns of existing alerts."""
+    rows = [
+        {f"_{name}": value for name, value in _alert_values(alert).items()} | {"_id": alert.id}
+        for alert in alerts
+    ]
+    if rows:
+        values: dict[str, Any] = {name: bindparam(f"_{name}") for name in _ALERT_COLUMNS}
+        connection.execute(
+            update(ALERTS).where(ALERTS.c.id == bindparam("_id")).values(**values), rows
+        )
+
+
+def _alert_values(alert: AlertRow) -> dict[str, Any]:
+    values = {name: getattr(alert, name) for name in _ALERT_COLUMNS}
+    details = json.dumps(alert.details, default=str)
+    if len(details) > _MAX_DETAILS:
+        details = json.dumps({"clients": alert.clients, "left_out": "there were too many details"})
+    return values | {"details": details}
+
+
+def set_acknowledged(connection: Connection, number: int, who: str, at: int | None) -> bool:
+    """Acknowledge an open alert, or withdraw that with ``at=None``.
+
+    Return False if it is not open, or already in that state.
+    """
+    table = ALERTS.c
+    marked = table.acknowledged_at
+    values = {"acknowledged_at": at, "acknowledged_by": "" if at is None else who}
+    differs = marked.is_not(None) if at is None else marked.is_(None)
+    changed = update(ALERTS).where(table.id == number, table.resolved_at.is_(None), differs)
+    return bool(connection.execute(changed.values(**values)).rowcount)
+
+
+def record_event(
+    connection: Connection, alert: int, at: int, what: str, who: str = "", note: str = ""
+) -> int:
+    """Record an event of an alert and return the event's number."""
+    row = insert(ALERT_EVENTS).values(alert=alert, at=at, what=what, who=who, note=note)
+    return int(connection.execute(row.returning(ALERT_EVENTS.c.id)).scalar_one())
+
+
+def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
+    """Return the alert of a delivery, and the note of its event."""
+    alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
+    note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
+    return alert_from(alert), connection.execute(note).scalar() or ""
+
+
+def add_deliveries(
+    connection: Connection, event: int, alert: int, what: str, services: Iterable[str], now: int
+) -> None:
+    """Record that these services must be notified of an event."""
+    rows = [
+        {
+            "event": event,
+            "alert": alert,
+            "service": service,
+            "what": what,
+            "incident": "",
+            "at": now,
+            "next_at": now,
+            "attempts": 0,
+            "problem": "",
+        }
+        for service in services
+    ]
+    if rows:
+        connection.execute(insert(TELLINGS), rows)
+
+
+def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
+    """Return the messages that can be sent to a service now, the oldest first.
+
+    Events of one alert are sent in their order: a resolution waits until the opening was sent. A
+    row whose next attempt is further away than any wait was written by a clock that was ahead.
+    """
+    table = TELLINGS.c
+    rows = connection.execute(
+        select(*(getattr(table, name) for name in DeliveryRow._fields), table.next_at)
+        .where(table.service == service, table.told_at.is_(None), table.given_up_at.is_(None))
+        # There is nothing to send about an alert that was deleted since.
+        .where(table.alert.in_(select(ALERTS.c.id)))
+        .order_by(table.id)
+        .limit(_MAX_DUE)
+        .with_for_update(skip_locked=True)
+    )
+    found, waiting = [], set()
+    for *values, next_at in rows:
+        row = DeliveryRow(*values)
+        if row.alert in waiting or now < next_at <= now + 2 * _MAX_RETRY:
+            waiting.add(row.alert)
+        else:
+            found.append(row)
+    return tuple(found)
+
+
+def claim_deliveries(
+    connection: Connection, rows: Sequence[DeliveryRow], now: int, deadline: timedelta
+) -> None:
+    """Claim messages before they are sent, so that no other process sends them, too."""
+    shortest = 2 * int(deadline.total_seconds())
+    for row in rows:
+        wait = max(min(_FIRST_RETRY * 2**row.attempts, _MAX_RETRY), shortest)
+        values = {"attempts": row.attempts + 1, "next_at": now + wait}
+        connection.execute(update(TELLINGS).where(TELLINGS.c.id == row.id).values(**values))
+
+
+def record_delivered(
+    connection: Connection, rows: Sequence[DeliveryRow], now: int, incident: str = ""
+) -> None:
+    """Record that a service accepted messages. Its other messages no longer wait for a retry."""
+    table = TELLINGS.c
+    ids = [row.id for row in rows]
+    values = {"told_at": now, "problem": "", "incident": incident}
+    connection.execute(update(TELLINGS).where(table.id.in_(ids)).values(**values))
+    waiting = (table.service == rows[0].service, table.told_at.is_(None), table.next_at > now)
+    connection.execute(update(TELLINGS).where(*waiting).values(next_at=now))
+    _record_deliveries(connection, rows, now, "told", "")
+
+
+def record_failed(
+    connection: Connection,
+    rows: Sequence[DeliveryRow],
+    now: int,
+    problem: str,
+    give_up: timedelta,
+) -> None:
+    """Record that messages could not be sent. Those that are too old are given up."""
+    longest = give_up.total_seconds()
+    for row in rows:
+        values: dict[str, object] = {"problem": problem}
+        if now - row.at >= longest:
+            values["given_up_at"] = now
+        connection.execute(update(TELLINGS).where(TELLINGS.c.id == row.id).values(**values))
+    first = [row for row in rows if row.attempts == 0 or now - row.at >= longest]
+    _record_deliveries(connection, first, now, "untold", problem)
+
+
+def _record_deliveries(
+    connection: Connection, rows: Sequence[DeliveryRow], now: int, what: str, problem: str
+) -> None:
+    events = [
+        {"alert": row.alert, "at": now, "what": what, "who": row.service}
+        | {"note": f"{row.what}: {problem}" if problem else row.what}
+        for row in rows
+    ]
+    if events:
+        connection.execute(insert(ALERT_EVENTS), events)
+
+
+def give_up_removed(connection: Connection, services: Collection[str], now: int) -> None:
+    """Give up the messages to services that are no longer in the settings."""
+    table = TELLINGS.c
+    connection.execute(
+        update(TELLINGS)
+        .where(table.told_at.is_(None), table.given_up_at.is_(None), table.service.not_in(services))
+        .values(given_up_at=now, problem="it is not in the settings any more")
+    )
+
+
+def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
+    """Return services with several failed attempts or recently given up messages, and why."""
+    table = TELLINGS.c
+    rows = connection.execute(
+        select(table.service, func.max(table.problem))
+        .where(
+            table.told_at.is_(None),
+            table.attempts >= _FAILING_ATTEMPTS,
+            table.problem != "",
+            or_(table.given_up_at.is_(None), table.given_up_at > now - _GIVEN_UP_SECONDS),
+        )
+        .group_by(table.service)
+    )
+    return {service: problem for service, problem in rows}  # noqa: C416  # rows are not pairs
+
+
+def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
+    """Return the incident that a service has for each of these alerts, if any."""
+    table = TELLINGS.c
+    numbers = sorted({row.alert for row in rows})
+    found = connection.execute(
+        select(table.alert, table.incident)
+        .where(table.service == rows[0].service, table.alert.in_(numbers), table.incident != "")
+        .order_by(table.id)
+    )
+    return {alert: incident for alert, incident in found}  # noqa: C416  # rows are not pairs
+
+
+def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
+    """Count the other alerts of an incident that are still open."""
+    table = TELLINGS.c
+    return int(
+        connection.execute(
+            select(func.count(func.distinct(table.alert)))
+            .join(ALERTS, ALERTS.c.id == table.alert)
+            .where(
+                table.service == row.service,
+                table.incident == incident,
+                table.alert != row.alert,
+                ALERTS.c.resolved_at.is_(None),
+            )
+        ).scalar_one()
+    )
+
+
+def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
+    """Return the keys of alerts by their numbers."""
+    wanted = select(ALERTS.c.key).where(ALERTS.c.id.in_(list(numbers)))
+    return list(connection.execute(wanted).scalars())
+
+
+def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...]:
+    """Return the open alerts of which a service was notified."""
+    table = TELLINGS.c
+    delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
+    wanted = select(ALERTS).where(ALERTS.c.resolved_at.is_(None), ALERTS.c.id.in_(delivered))
+    rows = connection.execute(wanted.order_by(ALERTS.c.id).limit(_MAX_STANDING))
+    return tuple(map(alert_from, rows))
+
+
+def insert_silence(connection: Connection, silence: SilenceRow) -> int:
+    """Write a new silence and return its number."""
+    names = ("rule", "host", "since", "until", "who", "why")
+    values = {name: getattr(silence, name) for name in names}
+    result = connection.execute(insert(SILENCES).values(**values).returning(SILENCES.c.id))
+    return int(result.scalar_one())
+
+
+def end_silence(connection: Connection, number: int, now: int) -> bool:
+    """End a silence now. Return False if no silence of that number can end."""
+    table = SILENCES.c
+    ended = update(SILENCES).where(table.id == number, table.ended_at.is_(None), table.until > now)
+    return bool(connection.execute(ended.values(ended_at=now)).rowcount)
+
+
+def silences_in_force(
+    connection: Connection, now: int, longest: timedelta
+) -> tuple[SilenceRow, ...]:
+    """Return the silences in force, the one that ends first at the top."""
+    order = (SILENCES.c.until, SILENCES.c.id)
+    rows = connection.execute(select(SILENCES).where(in_force(now, longest)).order_by(*order))
+    names = tuple(column.name for column in fields(SilenceRow))
+    return tuple(SilenceRow(**{name: getattr(row, name) for name in names}) for row in rows)
+
+
+def in_force(now: int, longest: timedelta) -> ColumnElement[bool]:
+    """Return the condition of ``SilenceRow.is_in_force`` for a query."""
+    table = SILENCES.c
+    ends = and_(table.until > now, table.until <= last_end(now, longest))
+    return and_(table.ended_at.is_(None), ends)

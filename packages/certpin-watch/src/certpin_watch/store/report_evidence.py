@@ -1,0 +1,136 @@
+"""Queries over reports for the alert rules: counts of the last day and week."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, or_, select
+
+from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+_DAY = 86400
+_MAX_HOSTS = 500  # in one statement
+HostChain = tuple[str, bytes]
+
+
+def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
+    """Count clients by pin set, version, app and app version.
+
+    Of today and yesterday the day with more clients counts.
+    """
+    table = PRESENCES.c
+    names = (table.pin_set, table.version, table.app, table.app_version)
+    today = now - now % _DAY
+    rows = connection.execute(
+        select(table.day, *names, func.sum(table.count))
+        .where(table.day.in_((today, today - _DAY)))
+        .group_by(table.day, *names)
+    )
+    counts: dict[tuple[str, int, str, str], int] = {}
+    for _, pin_set, version, app, app_version, count in rows:
+        key = (pin_set, version, app, app_version)
+        counts[key] = max(counts.get(key, 0), int(count))
+    return dict(sorted(counts.items()))
+
+
+def groups_of_day(
+    connection: Connection, names: Sequence[str], now: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the report groups of the last day, the largest first.
+
+    Reports in a group are equal in the columns ``names``. Each tuple has the values of these
+    columns, the number of reports, and when the first of them arrived.
+    """
+    table = REPORT_GROUPS.c
+    columns = [getattr(table, name) for name in names]
+    total = func.sum(table.count)
+    rows = connection.execute(
+        select(*columns, total, func.min(table.first_at))
+        .where(table.hour > now - _DAY, table.hour <= now)
+        .group_by(*columns)
+        .order_by(total.desc())
+    )
+    for *values, reports, first_at in rows:
+        yield (*values, int(reports), int(first_at))  # PostgreSQL sums to a decimal number
+
+
+def failures_by_hour(
+    connection: Connection, since: int, until: int
+) -> Iterator[tuple[str, int, int]]:
+    """Yield host, hour and number of failures, from ``since`` to before ``until``."""
+    table = REPORT_GROUPS.c
+    rows = connection.execute(
+        select(table.host, table.hour, func.sum(table.count))
+        .where(table.hour >= since, table.hour < until)
+        .group_by(table.host, table.hour)
+    )
+    for host, hour, count in rows:
+        yield host, hour, int(count)
+
+
+def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
+    """Return the chains that locations observed at these hosts, verified or not."""
+    ordered = sorted(set(hosts))
+    table = SIGHTINGS.c
+    found: set[HostChain] = set()
+    for at in range(0, len(ordered), _MAX_HOSTS):
+        rows = connection.execute(
+            select(table.host, table.served, table.verified)
+            .where(
+                table.host.in_(ordered[at : at + _MAX_HOSTS]),
+                or_(table.served != b"", table.verified != b""),
+            )
+            .distinct()
+        )
+        for host, served, verified in rows:
+            found |= {(host, served), (host, verified)}
+    return frozenset(pair for pair in found if pair[1])
+
+
+def reporting_networks(
+    connection: Connection, chains: Collection[bytes], now: int, limit: int
+) -> dict[HostChain, frozenset[str]]:
+    """Return the networks that reported these chains, or failures without one, since yesterday.
+
+    The result is by share and chain, and has at most ``limit`` networks for each: many reports
+    about one chain can't hide reports about another.
+    """
+    table = REPORT_NETWORKS.c
+    reported = (
+        select(table.share, table.met, table.network)
+        .where(table.day >= now - now % _DAY - _DAY, table.met.in_(sorted({b"", *chains})))
+        .distinct()
+        .subquery()
+        .c
+    )
+    place = func.row_number().over(
+        partition_by=(reported.share, reported.met), order_by=reported.network
+    )
+    placed = (
+        select(reported.share, reported.met, reported.network, place.label("place")).subquery().c
+    )
+    rows = connection.execute(
+        select(placed.share, placed.met, placed.network).where(placed.place <= limit)
+    )
+    found: dict[HostChain, set[str]] = {}
+    for share, met, network in rows:
+        found.setdefault((share, bytes(met)), set()).add(network)
+    return {key: frozenset(networks) for key, networks in found.items()}
+
+
+def count_networks(connection: Connection, now: int) -> dict[str, int]:
+    """Count the networks that reported anything since yesterday, by share."""
+    table = REPORT_NETWORKS.c
+    rows = connection.execute(
+        select(table.share, func.count(table.network.distinct()))
+        .where(table.day >= now - now % _DAY - _DAY)
+        .group_by(table.share)
+    )
+    return {share: int(number) for share, number in rows}

@@ -1,0 +1,335 @@
+"""Telling: each message at least once, and never again once it is known to be told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from certpin.errors import ConfigError
+from certpin_watch.alerts.delivery import Notifier
+from certpin_watch.alerts.services import AppriseService
+from certpin_watch.alerts.settings import NotificationSettings
+from certpin_watch.secret import Secret
+from certpin_watch.store.alerts import open_alerts
+from certpin_watch.store.queries import alerts as facts
+from certpin_watch.store.tables.alerts import TELLINGS
+from tests.watch.alerts._findings import HOST, NOW, finding
+from tests.watch.alerts._hook import hook
+from tests.watch.alerts.conftest import Stage, service_at
+
+if TYPE_CHECKING:
+    from certpin_watch.store import Store
+    from tests.watch.alerts._hook import Hook
+
+SECRET = "T0KEN-that-nobody-may-see"
+
+
+def _tell(stage: Stage) -> None:
+    asyncio.run(stage.notify())
+
+
+def _story(stage: Stage) -> list[str]:
+    with stage.watch.store.read() as connection:
+        (alert,) = open_alerts(connection)
+        assert alert.id is not None
+        story = facts.alert(connection, stage.watch.settings.alerts, alert.id)
+    assert story is not None
+    return [f"{each.what} {each.who} {each.note}".strip() for each in story.events]
+
+
+def test_an_alert_is_told_with_what_happened_whom_it_touches_and_what_to_run(
+    store: Store, webhook: Hook
+) -> None:
+    stage = Stage(store, service_at(webhook))
+    assert stage.evaluate(finding(clients=1200)) == 1
+    _tell(stage)
+    (body,) = webhook.bodies
+    assert body["title"] == f"critical: pin-mismatch at {HOST}"
+    assert "presents a chain without a pin" in body["message"]
+    assert "1,200 clients" in body["message"]
+    assert "    certpin check" in body["message"]
+    assert "https://watch.bank.example/alerts/1" in body["message"]
+    assert body["type"] == "failure"
+    (alert,) = body["alerts"]
+    assert alert == {
+        "id": 1,
+        "event": "opened",
+        "rule": "pin-mismatch",
+        "severity": "critical",
+        "state": "open",
+        "host": HOST,
+        "pin_set": "bank-app",
+        "summary": finding().summary,
+        "command": "certpin check",
+        "clients": 1200,
+        "opened_at": "2027-01-15T08:00:00Z",
+        "resolved_at": None,
+        "acknowledged_by": "",
+        "url": "https://watch.bank.example/alerts/1",
+    }
+    assert _story(stage)[-1] == "told hook opened"
+    _tell(stage)
+    assert len(webhook.bodies) == 1
+
+
+@pytest.mark.parametrize("scheme", ["xml", "form"])
+def test_other_webhooks_get_the_message_without_fields(
+    sqlite_store: Store, webhook: Hook, scheme: str
+) -> None:
+    stage = Stage(sqlite_store, NotificationSettings("hook", Secret(webhook.url(scheme=scheme))))
+    stage.evaluate(finding())
+    _tell(stage)
+    assert [
+        b"presents a chain without a pin" in each.replace(b"+", b" ") for each in webhook.raw
+    ] == [True]
+    assert _story(stage)[-1] == "told hook opened"
+
+
+def test_that_it_is_over_is_told_as_a_success(sqlite_store: Store, webhook: Hook) -> None:
+    stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
+    stage.evaluate(finding())
+    _tell(stage)
+    stage.now += 60
+    stage.evaluate()
+    _tell(stage)
+    assert [each["type"] for each in webhook.bodies] == ["failure", "success"]
+    assert webhook.bodies[1]["title"] == f"resolved: pin-mismatch at {HOST}"
+
+
+def test_how_many_clients_are_touched_is_said_to_be_unknown(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    stage = Stage(sqlite_store, service_at(webhook))
+    stage.evaluate(finding())
+    _tell(stage)
+    assert "The number of affected clients is unknown." in webhook.bodies[0]["message"]
+
+
+def test_a_service_that_fails_is_tried_again_later_and_then_not_any_more(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    stage = Stage(sqlite_store, service_at(webhook))
+    webhook.status = 500
+    stage.evaluate(finding())
+    _tell(stage)
+    _tell(stage)
+    assert len(webhook.bodies) == 1, "it is not tried again at once"
+    assert _story(stage)[-1] == "untold hook opened: it answered with status 500"
+    stage.now += 3600
+    webhook.status = 200
+    _tell(stage)
+    _tell(stage)
+    assert len(webhook.bodies) == 2
+    assert _story(stage)[-1] == "told hook opened"
+
+
+def test_a_service_that_goes_on_failing_is_given_up_and_the_others_are_told_of_it(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    with hook() as other:
+        tells = service_at(webhook, "dead"), service_at(other, "alive")
+        stage = Stage(sqlite_store, *tells, give_up=timedelta(hours=2))
+        webhook.status = 503
+        stage.evaluate(finding())
+        for _ in range(4):
+            _tell(stage)
+            stage.now += 3600
+        stage.evaluate(finding())
+        _tell(stage)
+        titles = [each["title"] for each in other.bodies]
+        assert titles == [f"critical: pin-mismatch at {HOST}", "critical: telling-fails"]
+        assert "a message to dead could not be delivered" in other.bodies[1]["message"]
+    tries = len(webhook.bodies)
+    stage.now += 10 * 3600
+    _tell(stage)
+    assert len(webhook.bodies) == tries, "it was given up"
+
+
+def test_a_service_that_hangs_holds_up_nobody_and_is_not_called_twice(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    with hook() as other:
+        tells = service_at(webhook, "hangs"), service_at(other, "alive")
+        stage = Stage(sqlite_store, *tells, deadline=timedelta(milliseconds=200))
+        webhook.go.clear()
+        stage.evaluate(finding())
+
+        async def both() -> list[bool]:
+            return await asyncio.gather(*(notifier.send_next() for notifier in stage.notifiers))
+
+        # apprise needs a moment for its first message: that turn may be late, and is had again.
+        asyncio.run(both())
+        stage.now += 3600
+        asyncio.run(both())
+        assert len(other.bodies) >= 1
+        assert any("untold hangs" in each for each in _story(stage))
+        stage.now += 3600
+        assert asyncio.run(stage.notifiers[0].send_next()) is False
+
+
+def test_who_was_killed_before_it_could_tell_tells_when_it_is_back(
+    store: Store, webhook: Hook
+) -> None:
+    stage = Stage(store, service_at(webhook))
+    stage.evaluate(finding())
+    again = Notifier(stage.watch, AppriseService(stage.watch.settings.alerts.tell[0]))
+    # It died after its claim: nobody tries before that is over.
+    assert stage.notifiers[0]._claim(stage.now).rows
+    assert asyncio.run(again.send_next()) is False
+    stage.now += 60
+    assert asyncio.run(again.send_next()) is True
+    assert len(webhook.bodies) == 1
+
+
+def test_a_claim_keeps_others_from_sending_the_same(sqlite_store: Store, webhook: Hook) -> None:
+    stage = Stage(sqlite_store, service_at(webhook))
+    stage.evaluate(finding())
+    assert stage.notifiers[0]._claim(stage.now).rows
+    assert not stage.notifiers[0]._claim(stage.now).rows
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_between_commit_and_message_loses_neither(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    program = f"""
+import os, signal
+from certpin_watch.store import open_store
+from certpin_watch.alerts.settings import NotificationSettings
+from certpin_watch.secret import Secret
+from tests.watch.alerts._findings import finding
+from tests.watch.alerts.conftest import Stage
+hook = NotificationSettings("hook", Secret({webhook.url()!r}))
+stage = Stage(open_store({str(sqlite_store.engine.url)!r}), hook)
+assert stage.evaluate(finding()) == 1
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr
+    stage = Stage(sqlite_store, service_at(webhook))
+    _tell(stage)
+    assert len(webhook.bodies) == 1
+    stage.now += 120  # the lease of the dead one is over
+    assert stage.evaluate(finding()) == 0
+
+
+def test_one_process_looks_and_another_waits(store: Store, webhook: Hook) -> None:
+    first, second = Stage(store, service_at(webhook)), Stage(store, service_at(webhook))
+    assert first.evaluate(finding()) == 1
+    assert second.evaluate(finding()) is None
+    assert not second.evaluator.holds_lease(second.now)
+    first.evaluator.release()
+    assert second.evaluate(finding()) == 0
+
+
+def test_many_alerts_at_once_are_one_message(sqlite_store: Store, webhook: Hook) -> None:
+    stage = Stage(sqlite_store, service_at(webhook))
+    stage.evaluate(*(finding(host=f"h{n}.bank.example", clients=9) for n in range(500)))
+    _tell(stage)
+    (body,) = webhook.bodies
+    assert body["title"] == "500 alerts: 500 critical"
+    assert "And 480 more." in body["message"]
+    assert len(body["message"]) < 5000
+    with sqlite_store.read() as connection:
+        left = connection.execute(select(TELLINGS.c.id).where(TELLINGS.c.told_at.is_(None))).all()
+    assert not left
+
+
+@pytest.mark.slow
+def test_a_service_is_not_flooded_by_one_alert_after_another(
+    sqlite_store: Store, webhook: Hook
+) -> None:
+    stage = Stage(sqlite_store, service_at(webhook))
+    for n in range(40):
+        stage.evaluate(*(finding(host=f"h{k}.bank.example") for k in range(n + 1)))
+        _tell(stage)
+        stage.now += 15
+    assert len(webhook.bodies) < 13
+    stage.now += 600
+    _tell(stage)
+    assert webhook.bodies[-1]["title"].endswith(" critical")
+
+
+def test_what_happened_is_told_in_its_order(sqlite_store: Store, webhook: Hook) -> None:
+    stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
+    webhook.status = 500
+    stage.evaluate(finding())
+    _tell(stage)
+    stage.now += 1
+    stage.evaluate()
+    webhook.status = 200
+    _tell(stage)
+    assert len(webhook.bodies) == 1, "that it is over waits"
+    stage.now += 3600
+    _tell(stage)
+    assert [each["type"] for each in webhook.bodies] == ["failure", "failure", "success"]
+
+
+def test_each_is_told_of_what_it_wants(sqlite_store: Store, webhook: Hook) -> None:
+    def wants(**more: object) -> NotificationSettings:
+        return replace(service_at(webhook), **more)  # type: ignore[arg-type]
+
+    every: tuple[tuple[NotificationSettings, list[str]], ...] = (
+        (wants(severity="critical"), ["critical"]),
+        (wants(hosts=("*.bank.example",), severity="info"), ["critical", "info"]),
+        (wants(hosts=("other.example",)), []),
+        (wants(rules=("host-unreachable",), severity="info"), ["info"]),
+    )
+    for at, (tell, expected) in enumerate(every):
+        stage = Stage(sqlite_store, replace(tell, name=f"n{at}", resolved=False))
+        stage.now += at * 3600
+        found = finding(host=f"h{at}.bank.example"), finding("host-unreachable", "info", host=HOST)
+        stage.evaluate(*(replace(each, subject=str(at)) for each in found))
+        _tell(stage)
+        titles = [each["title"].partition(":")[0] for each in webhook.bodies]
+        assert sorted(titles) == expected
+        webhook.bodies.clear()
+
+
+def test_no_secret_shows_up_anywhere(
+    sqlite_store: Store, webhook: Hook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tell = service_at(webhook, secret=SECRET)
+    stage = Stage(sqlite_store, tell)
+    webhook.status = 404
+    stage.evaluate(finding())
+    _tell(stage)
+    stage.notifiers = [
+        Notifier(
+            stage.watch, AppriseService(replace(tell, url=Secret(f"json://127.0.0.1:1/{SECRET}")))
+        )
+    ]
+    stage.now += 3600
+    _tell(stage)
+    assert webhook.paths == [f"/{SECRET}"]
+    with sqlite_store.read() as connection:
+        rows = [str(row) for row in connection.execute(select(TELLINGS))]
+    with pytest.raises(ConfigError) as refused:
+        AppriseService(NotificationSettings("bad", Secret(f"nosuch://{SECRET}")))
+    said = [caplog.text, *rows, *_story(stage), repr(tell), repr(stage.notifiers[0].service)]
+    said += [str(refused.value), repr(stage.watch.settings)]
+    assert "was not notified" in caplog.text
+    assert not [each for each in said if SECRET in each]
+
+
+def test_a_silence_is_known_by_who_asked_for_it(sqlite_store: Store, webhook: Hook) -> None:
+    from certpin_watch.alerts.silences import add_silence
+    from certpin_watch.store.alerts import SilenceRow
+
+    stage = Stage(sqlite_store, service_at(webhook))
+    with sqlite_store.write() as connection:
+        wanted = SilenceRow("", HOST, NOW, NOW + 60, "ann", "we renew")
+        add_silence(connection, wanted, stage.watch.settings.alerts)
+    assert stage.evaluate(finding()) == 0
+    _tell(stage)
+    assert webhook.bodies == []
+    assert _story(stage)[-1] == "silenced ann we renew"

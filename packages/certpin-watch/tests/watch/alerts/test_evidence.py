@@ -1,0 +1,349 @@
+"""From the store to the evidence, and one look at all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import insert
+
+from certpin.pins import HostPin
+from certpin.rotation import History
+from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
+from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
+from certpin_watch.rules.evidence import DAY, HOUR, Evidence, ReportEvidence, RuleLimits
+from certpin_watch.snapshot import Patterns, Snapshot, WatchedSet
+from certpin_watch.store.alerts import open_alerts
+from certpin_watch.store.chains import insert_observed_chains
+from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
+from certpin_watch.store.tables.probes import SIGHTINGS
+from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
+from tests import kit
+from tests.watch.alerts._findings import HOST, NOW, finding
+from tests.watch.alerts.conftest import Stage
+
+if TYPE_CHECKING:
+    from certpin.lab import Authority, Identity
+    from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.store import Store
+
+
+TODAY = NOW - NOW % DAY
+
+
+@pytest.fixture(scope="module")
+def good(intermediate: Authority) -> Identity:
+    return intermediate.issue(HOST)
+
+
+def ders(identity: Identity) -> tuple[bytes, ...]:
+    return tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
+
+
+def watched(pin: Any) -> WatchedSet:
+    return WatchedSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST, pin)), History())
+
+
+class _Watched:
+    def __init__(self, *sets: WatchedSet) -> None:
+        self._sets = sets
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._sets)
+
+
+def _broken(*_: object) -> Any:
+    raise RuntimeError("a mistake")
+
+
+def strange_chains(reports: ReportEvidence, now: int = NOW) -> list[AlertFinding]:
+    limits = RuleLimits(5, 10, 4, timedelta(hours=6), 5)
+    return list(RULES["strange-chain"].check(Evidence(now, limits, reports=reports)))
+
+
+def stage(store: Store, *sets: WatchedSet, **more: Any) -> Stage:
+    found = Stage(store, **more)
+    found.watch = replace(found.watch, watched=_Watched(*sets))  # type: ignore[arg-type]
+    found.evaluator._watch = found.watch
+    return found
+
+
+def report(store: Store, served: tuple[bytes, ...], count: int = 10, **more: Any) -> None:
+    hour = NOW - NOW % HOUR
+    values = {"hour": hour, "host": HOST, "verified": b"", "pin_set": "test", "version": 1}
+    values |= {"app": "bank", "app_version": "3.1", "platform": "ios", "network": "wifi"}
+    values |= {"kind": "certpin", "decision": "refuse", "reason": "mismatch", "count": count}
+    values |= {"first_at": hour, "last_at": hour} | more
+    moment = datetime.fromtimestamp(NOW, UTC)
+    with store.write() as connection:
+        (values["served"],) = insert_observed_chains(connection, [served], moment)
+        key = hashlib.sha256(repr(sorted(values.items())).encode()).digest()
+        connection.execute(insert(REPORT_GROUPS).values(key=key, **values))
+
+
+def test_what_clients_report_is_counted_and_judged(
+    store: Store, good: Identity, root: Authority
+) -> None:
+    bad = root.issue(HOST)
+    here = stage(store, watched(good.pin))
+    report(store, ders(good), 7)
+    report(store, ders(bad), 12, network="carrier")
+    report(store, ders(bad), 5, network="carrier", platform="android")
+    report(store, ders(bad), 99, hour=NOW - 3 * DAY)
+    with store.write() as connection:
+        for day, count in ((NOW - NOW % DAY, 5), (NOW - NOW % DAY - DAY, 50)):
+            row = {"day": day, "pin_set": "test", "version": 1, "app": "bank", "count": count}
+            row |= {"app_version": "3.1", "platform": "ios"}
+            connection.execute(insert(PRESENCES).values(**row))
+    with store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), NOW)
+        again = gather_reports(connection, here.watch, FailureHistory(), NOW)
+    assert sorted(each.reports for each in found.groups) == [7, 17]
+    assert found.count_holders("test") == 50
+    assert found.hours[HOST] == {NOW - NOW % HOUR: 24, NOW - 3 * DAY: 99}
+    (strange,) = found.strange
+    assert found.issuers[strange[1]] == root.certificate.subject
+    assert len(found.accepted) == 1
+    assert found == again
+    (one,) = strange_chains(found)
+    assert one.clients == 17
+
+
+def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
+    sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_GROUPS", 3)
+    monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_CHAINS", 3)
+    here = stage(sqlite_store, watched(good.pin))
+    for number in range(5):
+        report(sqlite_store, ders(root.issue("evil.example")), 50, host=f"{number}.evil.example")
+    report(sqlite_store, ders(root.issue(HOST)), 6)
+    with sqlite_store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), NOW)
+    assert found.hours.keys() == {each.host for each in found.groups} == {HOST}
+    assert found.heard
+    assert [each.host for each in strange_chains(found)] == [HOST]
+
+
+def test_chains_that_are_invented_for_one_host_hide_none_of_another(
+    sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_GROUPS", 3)
+    monkeypatch.setattr("certpin_watch.alerts.evidence._RESERVED_GROUPS", 4)
+    monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_CHAINS", 3)
+    pins = kit.pin_set(kit.policy("*.shop.example", good.pin), kit.policy(HOST, good.pin))
+    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    for number in range(5):
+        report(sqlite_store, ders(root.issue("x.example")), 50, host=f"{number}.shop.example")
+    report(sqlite_store, ders(root.issue(HOST)), 6)
+    with sqlite_store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), NOW)
+    assert HOST in [each.host for each in strange_chains(found)]
+
+
+def test_who_tells_much_of_one_thing_hides_nobody_who_tells_of_another(
+    store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_NETWORKS", 3)
+    here = stage(store, watched(good.pin), networks=2)
+    report(store, ders(root.issue(HOST)))
+    with store.read() as connection:
+        ((_, met),) = gather_reports(connection, here.watch, FailureHistory(), NOW).strange
+    with store.write() as connection:
+        for chain, numbers in ((b"", range(40)), (met, range(100, 102))):
+            for day, number in itertools.product((TODAY, TODAY - DAY), numbers):
+                row = {"day": day, "network": f"198.{number}.0.0/16", "share": HOST, "met": chain}
+                connection.execute(insert(REPORT_NETWORKS).values(**row))
+    with store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), NOW)
+    assert found.count_networks(HOST, [met]) == 2
+    assert found.count_networks(HOST, [b""]) == 3
+
+
+def test_names_that_are_invented_below_a_pattern_make_so_many_alerts_and_no_more() -> None:
+    pins = kit.pin_set(kit.policy("*.shop.example"), kit.policy(HOST))
+    patterns = Patterns((WatchedSet(Path("pins.toml"), pins, History()),))
+    many = [finding(host=f"{n}.shop.example", reports=n) for n in range(100)]
+    kept = limit_findings([*many, finding(severity="warning")], patterns.of)
+    assert len(kept) == MAX_FINDINGS + 1
+    assert kept[0].host == "99.shop.example"
+    assert kept[-1].host == HOST
+
+
+def test_a_chain_that_a_vantage_saw_is_not_strange(
+    sqlite_store: Store, good: Identity, root: Authority
+) -> None:
+    here = stage(sqlite_store, watched(good.pin))
+    bad = ders(root.issue(HOST))
+    report(sqlite_store, bad)
+    with sqlite_store.write() as connection:
+        (digest,) = insert_observed_chains(connection, [bad], datetime.fromtimestamp(NOW, UTC))
+        row: dict[str, Any] = {c.name: "" for c in SIGHTINGS.c if c.name not in {"id", "latest"}}
+        row |= {"host": HOST, "port": 443, "served": digest, "verified": b"", "code": 0}
+        row |= {"first_at": NOW, "last_at": NOW, "count": 1}
+        connection.execute(insert(SIGHTINGS).values(**row))
+    with sqlite_store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), NOW)
+    assert not strange_chains(found)
+
+
+def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
+    good: Identity, intermediate: Authority
+) -> None:
+    from certpin.lab import Authority
+
+    evil = ders(Authority("Evil").issue(HOST))
+    judge = ChainJudge((watched(intermediate.pin),), datetime.now(UTC))
+    assert judge.verdict(HOST, ders(good)) == "accepted"
+    assert judge.verdict(HOST, (*evil, *ders(good))) == "refused"
+    # Nor does a name that is right: the signature is not.
+    forged = ders(Authority("Test Intermediate").issue(HOST))
+    assert judge.verdict(HOST, (forged[0], *ders(good)[1:])) == "refused"
+
+
+def test_a_policy_is_applied_as_clients_apply_it(good: Identity, intermediate: Authority) -> None:
+    def verdict(**more: Any) -> str:
+        pins = kit.pin_set(kit.policy(HOST, intermediate.pin, **more))
+        judge = ChainJudge((WatchedSet(Path("pins.toml"), pins, History()),), datetime.now(UTC))
+        return judge.verdict(HOST, ders(good))
+
+    assert verdict(match="ca") == "accepted"
+    assert verdict(match="leaf") == "refused"
+    assert (
+        verdict(expires=datetime(2020, 1, 1, tzinfo=UTC)) == "accepted"
+    )  # they are its pins still
+
+
+def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Authority) -> None:
+    older = kit.policy(HOST, root.pin)  # has no mark, and would accept the chain
+    marked = replace(older, pins=(*older.pins, HostPin(good.pin, "leaf", "compromised")))
+    sets = tuple(
+        WatchedSet(Path("pins.toml"), kit.pin_set(policy), History()) for policy in (older, marked)
+    )
+    chain = (*ders(good), root.certificate.der)
+    assert ChainJudge(sets, datetime.now(UTC)).verdict(HOST, chain) == "refused"
+
+
+def test_nobody_can_invent_a_chain_that_an_authority_issued(
+    good: Identity, root: Authority
+) -> None:
+    from certpin.lab import Authority
+
+    moment = datetime.now(UTC)
+    trusted = (root.certificate.der,)
+
+    def is_vouched(chain: tuple[bytes, ...], host: str = HOST, when: datetime = moment) -> bool:
+        return is_vouched_for(chain, host, trusted, when)
+
+    assert is_vouched(ders(good), when=moment + timedelta(minutes=1))
+    assert is_vouched((*ders(good), *trusted))
+    assert not is_vouched(ders(good), "other.example")
+    assert not is_vouched(ders(good), when=moment + timedelta(days=9000))
+    assert not is_vouched((*ders(Authority("Evil").issue(HOST)), *ders(good)))
+    forged = ders(Authority("Test Intermediate").issue(HOST))
+    assert not is_vouched((forged[0], *ders(good)[1:]))
+    for junk in ((), (b"junk",), (ders(good)[0],)):
+        assert not is_vouched(junk)
+
+
+def test_a_leaf_is_vouched_for_from_its_first_second(root: Authority) -> None:
+    issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST, days=6)
+    chain, leaf, second = ders(issued), issued.chain[0], timedelta(seconds=1)
+    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+
+    def is_vouched(since: datetime, until: datetime | None = None) -> bool:
+        return is_vouched_for(chain, HOST, (root.certificate.der,), since, until)
+
+    assert not is_vouched(begin - second)
+    assert is_vouched(begin)
+    assert is_vouched(end)
+    assert not is_vouched(end + second)
+    # Reported by a clock that is behind, or expired since: it was issued all the same.
+    assert is_vouched(begin - second, begin)
+    assert is_vouched(end - second, end + timedelta(days=30))
+    assert not is_vouched(begin - timedelta(days=2), begin - second)
+
+
+def test_a_certificate_of_this_hour_is_critical_at_once(
+    sqlite_store: Store, good: Identity, root: Authority
+) -> None:
+    """A mis-issued certificate is used while it is new."""
+    issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST)
+    now = int(issued.chain[0].not_valid_before_utc.timestamp()) + 60
+    pins = kit.pin_set(kit.policy(HOST, good.pin, trust=kit.anchors(root)))
+    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    report(sqlite_store, ders(issued), hour=now - now % HOUR, first_at=now - 30, last_at=now)
+    with sqlite_store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), now)
+    assert [each.severity for each in strange_chains(found)] == ["critical"]
+
+
+def test_a_root_that_no_server_sends_counts_where_it_signed(
+    sqlite_store: Store, good: Identity, root: Authority
+) -> None:
+    """A clock that is wrong: nothing was verified, and what was sent ends below the pinned root."""
+    pins = kit.pin_set(kit.policy(HOST, root.pin, trust=kit.anchors(root)))
+    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    report(sqlite_store, ders(good), reason="date")
+    report(sqlite_store, ders(good)[:1], reason="date")  # nobody knows who signed that
+    with sqlite_store.read() as connection:
+        found = gather_reports(connection, here.watch, FailureHistory(), NOW)
+    assert (len(found.accepted), len(found.strange)) == (1, 1)
+
+
+def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path) -> None:
+    here = WatchedSet(tmp_path / "pins.toml", kit.pin_set(kit.policy(HOST)), History())
+    assert not list(signed_roles(here, NOW))
+    metadata = tmp_path / "publish" / "site" / "metadata"
+    metadata.mkdir(parents=True)
+    soon = datetime.fromtimestamp(NOW + HOUR, UTC).isoformat()
+    late = datetime.fromtimestamp(NOW + 80 * DAY, UTC).isoformat()
+    for name, expires in (("timestamp", soon), ("9.targets", soon), ("10.targets", late)):
+        (metadata / f"{name}.json").write_text(json.dumps({"signed": {"expires": expires}}))
+    (metadata / "1.root.json").write_text("[" * 100_000)
+    (metadata / "1.snapshot.json").write_text('{"signed": {"expires": "never"}}')
+    assert {(each.role, each.soon) for each in signed_roles(here, NOW)} == {
+        ("timestamp", True),
+        ("targets", False),
+    }
+
+
+def test_what_cannot_be_looked_at_is_told_and_closes_nothing(store: Store) -> None:
+    here = stage(store)
+    here.evaluate(finding())
+    here.evaluator._gather_probes = _broken
+    for _ in range(3):
+        here.now += 3600
+        here.evaluator.evaluate()
+    with store.read() as connection:
+        rules = [each.rule for each in open_alerts(connection)]
+    assert rules == ["pin-mismatch", "look-fails"]
+
+
+def test_a_rule_that_breaks_blinds_no_other(
+    sqlite_store: Store,
+) -> None:
+    broken = replace(RULES["would-lock-out"], check=_broken)
+    here = stage(sqlite_store)
+    here.evaluator._rules = {**here.evaluator._rules, broken.id: broken}
+    here.evaluate(finding())
+    here.now += 15
+    here.evaluate(finding())
+    with sqlite_store.read() as connection:
+        names = [each.details.get("what") for each in open_alerts(connection)]
+    assert names == [None, "the rule would-lock-out"]
+
+
+def test_details_that_are_too_many_are_left_out(sqlite_store: Store) -> None:
+    here = stage(sqlite_store)
+    here.evaluate(finding(much="x" * 100_000, clients=4))
+    with sqlite_store.read() as connection:
+        (alert,) = open_alerts(connection)
+    assert alert.details == {"clients": 4, "left_out": "there were too many details"}

@@ -1,0 +1,193 @@
+"""Chains, policies and probe results for the rules. No server is contacted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin import HostPattern, HostPin, HostPolicy, Pin
+from certpin.lab import Authority
+from certpin.pinfile import PinSet
+from certpin.rotation import Event, History, Timing
+from certpin.x509 import Chain
+from certpin_watch.monitor.evidence import (
+    LocationStatus,
+    LoggedCertificate,
+    PolicyEvidence,
+    ProbeEvidence,
+    ServerView,
+)
+from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.targets import Target, charges
+from certpin_watch.rules.engine import RULES, evaluate
+from certpin_watch.rules.evidence import Evidence, RuleLimits
+from certpin_watch.snapshot import WatchedSet
+from tests import kit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.lab import Identity
+    from certpin_watch.rules.rule import AlertFinding
+
+HOST = "api.bank.test"
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+BACKUP = kit.NOBODY
+# T_adopt is ten days.
+TIMING = Timing(
+    cdn=timedelta(0), cache=timedelta(0), poll=timedelta(0), opened=10 * DAY, skew=timedelta(0)
+)
+LOCAL = Target(HOST, 443, vantages=("local",))
+EVERYWHERE = Target(HOST, 443, vantages=("local", "fra1"))
+
+
+def root(name: str = "Watch Root") -> Authority:
+    return _root(name)
+
+
+def authority(name: str = "Watch Root") -> Authority:
+    return _authority(name)
+
+
+def identity(name: str, *, issuer: str = "Watch Root", days: float = 47) -> Identity:
+    """A server's identity, one for each name."""
+    return _identity(name, issuer, days)
+
+
+@cache
+def _root(name: str) -> Authority:
+    return Authority(name, now=NOW)
+
+
+@cache
+def _authority(name: str) -> Authority:
+    return _root(name).intermediate(f"Below {name}")
+
+
+@cache
+def _identity(name: str, issuer: str, days: float) -> Identity:
+    del name
+    return _authority(issuer).issue(HOST, days=days)
+
+
+def path(name: str, issuer: str = "Watch Root", **more: Any) -> Chain:
+    """The verified path of an identity, up to the root."""
+    ders = [each.public_bytes(Encoding.DER) for each in identity(name, issuer=issuer, **more).chain]
+    return Chain.from_der([*ders, root(issuer).certificate.der])
+
+
+def pin(name: str) -> Pin:
+    return identity(name).pin
+
+
+def pins(*names: str | Pin, version: int = 1, **fields: Any) -> PinSet:
+    """A pin set of one host: these leaf keys, and a backup that no server uses."""
+    wanted = [pin(name) if isinstance(name, str) else name for name in names]
+    entries = tuple(HostPin(each) for each in wanted)
+    if BACKUP not in wanted:
+        entries += (HostPin(BACKUP, "backup"),)
+    return PinSet("bank", version, (HostPolicy(HostPattern.parse(HOST), entries, **fields),))
+
+
+def published(content: PinSet, *, ago: timedelta, **fields: Any) -> Event:
+    return Event(
+        NOW - ago, "ann", "publish", version=content.version, pins=content, timing=TIMING, **fields
+    )
+
+
+def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerView:
+    """What a location sees: the verified path of an identity, since yesterday."""
+    shown = fields.pop("verified", path(name))
+    known: dict[str, Any] = {
+        "target": LOCAL if vantage == "local" else EVERYWHERE,
+        "vantage": vantage,
+        "outcome": "verified",
+        "address": "192.0.2.7",
+        "served": shown,
+        "verified": shown,
+        "since": NOW - DAY,
+        "last": NOW,
+    }
+    return ServerView(**(known | fields))
+
+
+def failing(code: int, problem: str, served: Chain | None = None, **fields: Any) -> ServerView:
+    """A server whose chain does not verify."""
+    shown: dict[str, Any] = {"verified": None, "served": served or path("leaf")}
+    return view(outcome="unverified", **shown, code=code, problem=problem, **fields)
+
+
+def probes(
+    views: Iterable[ServerView] = (),
+    content: PinSet | None = None,
+    events: Iterable[Event] = (),
+    settings: Settings | None = None,
+    **fields: Any,
+) -> ProbeEvidence:
+    """A pin file of one host, and the views of its servers."""
+    settings = settings or Settings()
+    watched = WatchedSet(Path("pins.toml"), content or pins("leaf"), History(tuple(events)))
+    seen = tuple(views)
+    policies = []
+    for charge in charges([watched], settings, NOW):
+        targets = tuple({entry.target: None for entry in seen}) or charge.targets
+        policies.append(PolicyEvidence(replace(charge, targets=targets), seen, settings, NOW))
+    return ProbeEvidence(policies=tuple(policies), settings=settings, now=NOW, **fields)
+
+
+def at(evidence: ProbeEvidence, moment: datetime) -> ProbeEvidence:
+    """The same, evaluated at another time."""
+    policies = tuple(replace(policy, now=moment) for policy in evidence.policies)
+    return replace(evidence, policies=policies, now=moment)
+
+
+def found(*args: Any, **fields: Any) -> list[AlertFinding]:
+    """The findings of ``probes`` with these arguments."""
+    return findings_of(probes(*args, **fields))
+
+
+def findings_of(evidence: ProbeEvidence) -> list[AlertFinding]:
+    """The findings of all rules over probe results; none may raise."""
+    limits = RuleLimits(5, 10, 4, timedelta(hours=6), 5)
+    evaluation = evaluate(Evidence(int(evidence.now.timestamp()), limits, evidence))
+    assert not evaluation.failures
+    for finding in evaluation.findings:
+        assert finding.severity in RULES[finding.rule].severities
+    return list(evaluation.findings)
+
+
+def rules(findings: Iterable[AlertFinding]) -> list[tuple[str, str]]:
+    """The rule and the severity of each finding."""
+    return [(finding.rule, finding.severity) for finding in findings]
+
+
+def location(
+    name: str, *, since: timedelta = DAY, asked: timedelta = timedelta(0), **ago: Any
+) -> LocationStatus:
+    """A location; times are given as how long ago they were."""
+    last = ago.get("heard", timedelta(0))
+    return LocationStatus(name, NOW - since, NOW - asked, None if last is None else NOW - last)
+
+
+def logged(name: str, **fields: Any) -> LoggedCertificate:
+    """The certificate of an identity in a log."""
+    chain = path(name, fields.pop("issuer", "Watch Root"))
+    known: dict[str, Any] = {
+        "tbs": chain.leaf.sha256,
+        "kind": "certificate",
+        "key": chain.leaf.spki_sha256,
+        "names": (HOST,),
+        "issuer": chain.leaf.issuer,
+        "log": "https://log.example/",
+        "summary": "certificate discovered",
+        "not_after": chain.leaf.not_after,
+        "first": NOW - DAY,
+        "authorities": tuple(entry.spki_sha256 for entry in chain.authorities),
+    }
+    return LoggedCertificate(**(known | fields))

@@ -1,0 +1,80 @@
+"""The engine of the alert rules, and its registry."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certpin.errors import InputError
+from certpin_watch.rules.engine import RULES, check_rule, evaluate
+from certpin_watch.rules.evidence import Evidence, RuleLimits, ServiceEvidence
+from certpin_watch.rules.rule import AlertFinding, AlertRule
+from certpin_watch.store.alerts import SEVERITIES
+
+ROOT = Path(__file__).parents[5]
+LIMITS = RuleLimits(5, 10, 4, timedelta(hours=6), 5)
+# The pages with the table of the rules.
+PAGES = {"probes": "monitor", "reports": "alerts", "service": "alerts", "failures": "alerts"}
+
+
+def rule(name: str, *findings: AlertFinding, broken: bool = False) -> AlertRule:
+    def check(_: Evidence) -> tuple[AlertFinding, ...]:
+        if broken:
+            raise RuntimeError("a defect")
+        return findings
+
+    return AlertRule(name, SEVERITIES, check, "probes", "", "")
+
+
+def finding(severity: str, host: str = "api.bank.example") -> AlertFinding:
+    return AlertFinding("one", severity, host, "bank", "a problem")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_has_a_test_and_a_line_in_the_documentation(name: str) -> None:
+    page = (ROOT / f"docs/{PAGES[RULES[name].needs]}.md").read_text(encoding="utf-8")
+    tests = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
+    assert f"\n| `{name}` |" in page
+    assert any(f'"{name}"' in text for text in tests)
+
+
+def test_every_rule_has_its_texts_and_severities() -> None:
+    for name, entry in RULES.items():
+        assert entry.id == name
+        assert entry.summary
+        assert entry.why.endswith(".")
+        assert entry.severities
+        assert list(entry.severities) == sorted(entry.severities, key=SEVERITIES.index)
+
+
+def test_a_problem_that_two_rules_find_is_one_finding_of_the_worse_severity() -> None:
+    other = finding("info", "www.bank.example")
+    rules = {"a": rule("a", other, finding("warning")), "b": rule("b", finding("critical"))}
+    evaluation = evaluate(Evidence(0, LIMITS), rules)
+    assert evaluation.findings == (finding("critical"), other)
+
+
+def test_a_rule_that_raises_is_skipped_and_affects_no_other() -> None:
+    rules = {"a": rule("a", broken=True), "b": rule("b", finding("critical"))}
+    evaluation = evaluate(Evidence(0, LIMITS), rules)
+    assert evaluation.findings == (finding("critical"),)
+    assert evaluation.skipped == {"a"}
+    assert evaluation.failures == {"the rule a": "a defect of certpin (RuntimeError)"}
+
+
+def test_rules_without_their_evidence_are_skipped() -> None:
+    missing = frozenset({"probes", "reports", "service"})
+    service = ServiceEvidence(disk=0, failures={"the monitor": "a defect"})
+    evaluation = evaluate(Evidence(0, LIMITS, service=service, missing=missing))  # type: ignore[arg-type]
+    assert [found.rule for found in evaluation.findings] == ["look-fails"]
+    assert evaluation.skipped == RULES.keys() - {"look-fails"}
+
+
+def test_an_unknown_rule_is_refused_with_the_most_similar_name() -> None:
+    for name in ("pin-mismatch", "strange-chain"):
+        check_rule(name)
+    with pytest.raises(InputError, match=r"there is no rule strange\\x1b") as refused:
+        check_rule("strange\x1bchain")
+    assert refused.value.fix.startswith("did you mean strange-chain? There are certificate-expire")

@@ -1,0 +1,382 @@
+"""Each rule of the monitor: what it finds, how bad that is, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.pins import HostPin, Pin
+from certpin.rotation import Event, Timing
+from certpin.x509 import Chain
+from certpin_watch.monitor.settings import HostSettings, Settings
+from certpin_watch.monitor.targets import Target
+from certpin_watch.store.alerts import SEVERITIES
+from tests import kit
+from tests.watch.rules import _probes as made
+from tests.watch.rules._probes import (
+    DAY,
+    NOW,
+    at,
+    failing,
+    findings_of,
+    found,
+    location,
+    logged,
+    path,
+    pins,
+    probes,
+    published,
+    rules,
+    view,
+)
+
+if TYPE_CHECKING:
+    from certpin_watch.rules.rule import AlertFinding
+
+
+def one(findings: list[AlertFinding], rule: str) -> AlertFinding:
+    """The one finding of a rule."""
+    (finding,) = [each for each in findings if each.rule == rule]
+    return finding
+
+
+def test_a_host_that_is_as_it_should_be_has_no_finding() -> None:
+    assert found([view()], events=[published(pins("leaf"), ago=DAY, clients=40)]) == []
+
+
+def test_a_key_that_nobody_pinned_is_critical_and_says_what_is_served() -> None:
+    finding = one(found([view("stranger")]), "pin-mismatch")
+    assert finding.severity == "critical"
+    assert "api.bank.test:443 from local" in finding.summary
+    assert finding.command == "certpin check pins.toml --host api.bank.test:443"
+    assert finding.details["chain"][0]["pin"] == str(made.pin("stranger"))
+    assert "ship a pin set that holds the new one" in finding.details["advice"]
+
+
+def test_one_edge_that_serves_a_strange_key_is_named_and_asked_at_its_address() -> None:
+    edges = Target(made.HOST, 443, every_address=True, vantages=("local",))
+    good = view(target=edges, edge="192.0.2.7")
+    bad = view("stranger", target=edges, edge="192.0.2.8")
+    finding = one(found([good, bad]), "pin-mismatch")
+    assert "at 192.0.2.8" in finding.summary
+    assert finding.command.endswith("--connect 192.0.2.8:443")
+
+
+def test_pins_that_only_report_and_pins_that_are_not_out_are_a_warning() -> None:
+    assert rules(found([view("stranger")], pins("leaf", mode="report"))) == [
+        ("pin-mismatch", "warning")
+    ]
+    old = published(pins("leaf"), ago=DAY)
+    finding = one(found([view()], pins("next", version=2), [old]), "pin-mismatch")
+    assert finding.severity == "warning"
+    assert "not out yet" in finding.summary
+
+
+def test_pins_past_their_date_still_have_to_match() -> None:
+    late = pins("leaf", expires=NOW - DAY)
+    assert rules(found([view()], late)) == [("pins-expired", "critical")]
+    assert ("pin-mismatch", "critical") in rules(found([view("stranger")], late))
+
+
+def test_versions_in_the_field_that_refuse_are_named_with_their_clients() -> None:
+    """Version 1 is in a binary, 2 was replaced within T_adopt, 3 is the file."""
+    events = [
+        published(pins("old"), ago=90 * DAY, clients=400, bundled=True),
+        published(pins("old", "other", version=2), ago=30 * DAY, clients=20),
+        published(pins("leaf", version=3), ago=3 * DAY, clients=1000),
+    ]
+    finding = one(found([view()], pins("leaf", version=3), events), "field-mismatch")
+    assert finding.severity == "critical"
+    assert finding.details["versions"] == [1, 2]
+    assert finding.clients == 420
+    assert "420 clients are locked out" in finding.summary
+    # Eight days later version 2 is gone; without numbers nobody says one.
+    events[1] = published(pins("old", "other", version=2), ago=30 * DAY)
+    events[2] = published(pins("leaf", version=3), ago=11 * DAY)
+    events[0] = published(pins("old"), ago=90 * DAY, bundled=True)
+    finding = one(found([view()], pins("leaf", version=3), events), "field-mismatch")
+    assert finding.details["versions"] == [1]
+    assert finding.clients is None
+
+
+def test_a_host_that_only_clients_still_pin_is_watched_on() -> None:
+    other = kit.policy("new.bank.test", made.pin("leaf"))
+    file = kit.pin_set(other, version=2)
+    case = probes(content=file, events=[published(pins("leaf"), ago=DAY)]).policies
+    assert [str(each.policy.pattern) for each in case] == ["new.bank.test", made.HOST]
+    assert [each.charge.pins.version for each in case] == [2, 1]
+
+
+def test_a_chain_that_does_not_verify_is_critical() -> None:
+    finding = one(found([failing(62, "Hostname mismatch")]), "chain-unverified")
+    assert finding.severity == "critical"
+    assert finding.details["code"] == 62
+    assert "Hostname mismatch" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "severity"),
+    [
+        (365, 29, "warning"),
+        (365, 31, None),
+        (365, 6, "critical"),
+        (90, 25, None),  # renewed when 30 are left: overdue for five days, and nobody is woken
+        (90, 22, "warning"),
+        (47, 13, None),  # of 47 days (SC-081v3) a machine renews when 16 are left
+        (47, 11, "warning"),
+        (47, 4, "critical"),
+        (6, 2, None),
+        (6, 1, "warning"),
+    ],
+)
+def test_a_certificate_is_told_by_what_is_left_of_its_own_life(
+    life: float, left: float, severity: str | None
+) -> None:
+    moment = NOW + (life - left) * DAY
+    chain = path(f"life of {life}", days=life)
+    content = pins(Pin.of_key(chain.leaf.spki_sha256))
+    seen = probes([view(verified=chain, since=moment, last=moment)], content)
+    assert rules(findings_of(at(seen, moment))) == (
+        [("certificate-expires", severity)] if severity else []
+    )
+
+
+def test_a_certificate_is_told_once_for_all_that_show_it() -> None:
+    moment = NOW + 43 * DAY
+    seen = probes([view(), view(vantage="fra1")])
+    finding = one(findings_of(at(seen, moment)), "certificate-expires")
+    assert len(finding.details["places"]) == 2
+    assert "expires in 4 days" in finding.summary
+
+
+def test_a_pinned_authority_is_told_as_long_before_as_its_successor_needs() -> None:
+    chain = path("leaf")
+    above = chain.authorities[0]
+    left = above.not_after - NOW
+    moment = NOW + left - 45 * DAY
+    leaf = made.authority().at(moment).issue(made.HOST)
+    shown = Chain.from_der([leaf.certificate.der, *(each.der for each in chain.authorities)])
+    events = [replace(published(pins("leaf"), ago=DAY), timing=Timing(opened=40 * DAY))]
+    for wanted, expected in ((Pin.of_key(above.spki_sha256), True), (leaf.pin, False)):
+        findings = findings_of(at(probes([view(verified=shown)], pins(wanted), events), moment))
+        told = [each for each in findings if each.rule == "certificate-expires"]
+        assert bool(told) == expected
+
+
+def test_a_certificate_that_has_ended_is_critical_also_when_nobody_has_looked_since() -> None:
+    assert rules(found([failing(10, "certificate has expired", path("ended", days=0))])) == [
+        ("certificate-expired", "critical")
+    ]
+    later = at(probes([view()]), NOW + 50 * DAY)
+    assert ("certificate-expired", "critical") in rules(findings_of(later))
+
+
+@pytest.mark.parametrize(
+    ("ends", "on_expiry", "expected"),
+    [
+        (59 * DAY, "fail-closed", [("pins-expire", "warning")]),
+        (13 * DAY, "fail-closed", [("pins-expire", "critical")]),
+        (61 * DAY, "fail-closed", []),
+        (-DAY, "fail-closed", [("pins-expired", "critical")]),
+        (-DAY, "fail-open", [("pins-expired", "warning")]),
+    ],
+)
+def test_pins_that_end_are_told(
+    ends: timedelta, on_expiry: str, expected: list[tuple[str, str]]
+) -> None:
+    assert rules(found([view()], pins("leaf", expires=NOW + ends, on_expiry=on_expiry))) == expected
+
+
+def test_pins_that_end_in_the_field_are_told_with_their_clients() -> None:
+    old = pins("leaf", expires=NOW + 5 * DAY)
+    events = [
+        published(old, ago=30 * DAY, clients=7, bundled=True),
+        published(pins("leaf", version=2), ago=DAY, clients=90),
+    ]
+    finding = one(found([view()], pins("leaf", version=2), events), "pins-expire")
+    assert (finding.subject, finding.clients) == ("version 1", 7)
+
+
+def test_pins_that_end_before_the_next_can_be_adopted_are_told_early() -> None:
+    slow = published(pins("leaf", expires=NOW + 80 * DAY), ago=DAY)
+    slow = replace(slow, timing=Timing(opened=90 * DAY))
+    content = pins("leaf", expires=NOW + 80 * DAY)
+    assert rules(found([view()], content, [slow])) == [("pins-expire", "warning")]
+
+
+def test_a_host_that_answers_nowhere_is_critical_and_one_that_answers_elsewhere_is_not() -> None:
+    silent = view(outcome="unreachable", verified=None, served=None, problem="connection refused")
+    assert rules(found([silent])) == [("host-unreachable", "critical")]
+    assert rules(found([silent, view(vantage="fra1")])) == [("host-unreachable", "warning")]
+
+
+def test_another_key_is_told_unless_file_or_journal_named_it() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    both = pins("leaf", "next")
+    assert rules(found([changed], both)) == []
+    generated = Event(NOW - 9 * DAY, "ann", "generate", host=made.HOST, pin=made.pin("next"))
+    told = found([changed], events=[generated])
+    assert "key-changed" not in {each.rule for each in told}
+    finding = one(found([changed]), "key-changed")
+    assert finding.details["before"] == str(made.pin("leaf"))
+    assert finding.details["after"] == str(made.pin("next"))
+
+
+def test_a_key_that_was_compromised_is_nobodys() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    named: dict[str, Any] = {"host": made.HOST, "pin": made.pin("next")}
+    events = [
+        Event(NOW - 9 * DAY, "ann", "generate", **named),
+        Event(NOW - 8 * DAY, "ann", "compromise", **named),
+    ]
+    assert "key-changed" in {each.rule for each in found([changed], events=events)}
+
+
+def test_another_key_is_no_news_where_authorities_alone_are_pinned() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - DAY)
+    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
+    assert found([changed], pins(authority)) == []
+
+
+def test_a_change_is_told_for_a_while() -> None:
+    changed = view("next", before=path("leaf"), changed=NOW - 8 * DAY)
+    assert "key-changed" not in {each.rule for each in found([changed])}
+
+
+def test_another_root_is_a_warning_and_another_intermediate_is_information() -> None:
+    elsewhere = path("moved", "Another Root")
+    changed = view(verified=elsewhere, before=path("leaf"), changed=NOW - DAY)
+    content = pins("leaf", Pin.of_key(elsewhere.leaf.spki_sha256))
+    finding = one(found([changed], content), "issuer-changed")
+    assert finding.severity == "warning"
+    assert "CN=Below Another Root" in finding.summary
+    sibling = made.root().intermediate("Sibling").issue(made.HOST, key=made.identity("leaf").key)
+    beside = Chain.from_der(
+        [
+            *(each.public_bytes(Encoding.DER) for each in sibling.chain),
+            made.root().certificate.der,
+        ]
+    )
+    changed = view(verified=beside, before=path("leaf"), changed=NOW - DAY)
+    assert rules(found([changed])) == [("issuer-changed", "info")]
+
+
+def test_vantages_disagree_where_one_shows_what_clients_refuse() -> None:
+    for other in (view("stranger", vantage="fra1"), failing(19, "self-signed", vantage="fra1")):
+        finding = one(found([view(target=made.EVERYWHERE), other]), "vantages-disagree")
+        assert finding.severity == "critical"
+        assert finding.details["refused_from"] == ["fra1"]
+
+
+def test_vantages_that_show_two_good_keys_are_information() -> None:
+    looks = [view(target=made.EVERYWHERE), view("next", vantage="fra1")]
+    assert rules(found(looks, pins("leaf", "next"))) == [("vantages-disagree", "info")]
+
+
+def test_no_backup_outside_the_chain_is_a_warning() -> None:
+    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
+    content = pins("leaf")
+    policy = replace(
+        content.policies[0],
+        pins=(HostPin(made.pin("leaf")), HostPin(authority, "intermediate")),
+    )
+    assert rules(found([view()], replace(content, policies=(policy,)))) == [
+        ("no-backup", "warning")
+    ]
+
+
+def test_a_wildcard_without_hosts_and_a_host_without_pins_are_told() -> None:
+    wild = kit.pin_set(kit.policy("*.bank.test", made.pin("leaf")))
+    assert rules(found(content=wild)) == [("not-probed", "info")]
+    named = Settings(hosts=(HostSettings("www.bank.test"),))
+    assert rules(found(content=wild, settings=named)) == []
+    lost = Settings(hosts=(HostSettings("www.other.test"),))
+    assert ("not-probed", "warning") in rules(found([view()], settings=lost))
+
+
+def test_a_silent_vantage_is_told_and_a_new_one_is_given_time() -> None:
+    both = [view(target=made.EVERYWHERE), view(vantage="fra1")]
+    quiet = location("fra1", heard=timedelta(hours=2))
+    fresh = location("fra1", heard=timedelta(hours=2), since=timedelta(minutes=5))
+    assert rules(found(both, locations=(location("local"), quiet))) == [
+        ("vantage-silent", "warning")
+    ]
+    assert rules(found(both, locations=(location("local"), fresh))) == []
+    alone = location("local", heard=None)
+    finding = one(found([view()], locations=(alone,)), "vantage-silent")
+    assert (finding.severity, finding.command) == ("critical", "certpin serve")
+
+
+def test_a_host_that_a_vantage_leaves_out_is_told() -> None:
+    last = {(*made.LOCAL.key, "local"): NOW - timedelta(hours=3)}
+    told = found([view()], locations=(location("local"),), last_results=last)
+    assert rules(told) == [("vantage-silent", "warning")]
+    assert told[0].host == made.HOST
+    begun = location("local", since=timedelta(minutes=5))  # the service was down until then
+    assert rules(found([view()], locations=(begun,), last_results=last)) == []
+
+
+def test_a_monitor_that_does_not_run_is_told_instead_of_its_vantages() -> None:
+    stopped = location("local", asked=timedelta(hours=2), heard=timedelta(hours=2))
+    assert rules(found([view()], locations=(stopped,))) == [("monitor-silent", "critical")]
+
+
+def test_a_pin_file_that_cannot_be_read_is_critical() -> None:
+    finding = one(
+        found([view()], problems=("/etc/pins.toml:3: it is broken",)), "pin-file-unreadable"
+    )
+    assert finding.severity == "critical"
+    assert (finding.subject, finding.command) == ("/etc/pins.toml", "certpin lint /etc/pins.toml")
+
+
+def test_a_logged_certificate_with_a_strange_key_is_told() -> None:
+    finding = one(found([view()], logged=(logged("stranger"),)), "logged-key")
+    assert finding.details["pin"] == str(made.pin("stranger"))
+    for known in ("leaf", "next"):
+        assert rules(found([view()], pins("leaf", "next"), logged=(logged(known),))) == []
+    authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
+    assert rules(found([view()], pins(authority), logged=(logged("stranger"),))) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "concerned"),
+    [
+        (("*.bank.test",), True),
+        (("www.bank.test", made.HOST), True),
+        (("bank.test", "*.api.bank.test", "a..b"), False),
+    ],
+)
+def test_a_logged_certificate_concerns_the_hosts_that_its_names_stand_for(
+    names: tuple[str, ...], concerned: bool
+) -> None:
+    told = found([view()], logged=(logged("stranger", names=names),))
+    assert bool(told) == concerned
+
+
+def test_a_logged_certificate_of_another_issuer_is_told() -> None:
+    entry = logged("moved", issuer="Another Root")
+    content = pins("leaf", Pin.of_key(entry.key))
+    assert rules(found([view()], content, logged=(entry,))) == [("logged-issuer", "warning")]
+
+
+def test_what_was_logged_is_told_for_a_while_and_what_nobody_reads_is_information() -> None:
+    assert found([view()], logged=(logged("stranger", first=NOW - 31 * DAY),)) == []
+    assert found([view()], logged=(logged("stranger", not_after=NOW),)) == []
+    junk = logged("stranger", kind="malformed", names=(), key=b"")
+    assert rules(found([view()], logged=(junk,))) == [("logged-malformed", "info")]
+
+
+def test_findings_come_worst_first_can_be_written_as_json_and_keep_their_key() -> None:
+    told = found(
+        [view("stranger"), failing(62, "Hostname mismatch", vantage="fra1")], problems=("x: y",)
+    )
+    order = [SEVERITIES.index(each.severity) for each in told]
+    assert order == sorted(order)
+    assert json.loads(json.dumps([each.details for each in told]))
+    again = found([view("stranger", since=NOW)])
+    assert one(told, "pin-mismatch").key == one(again, "pin-mismatch").key

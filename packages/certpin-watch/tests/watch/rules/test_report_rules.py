@@ -1,0 +1,302 @@
+"""The rules over reports, and over the monitoring service itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import structs
+
+from certpin.rotation import History
+from certpin_watch.rules.engine import RULES, affected_clients
+from certpin_watch.rules.evidence import (
+    DAY,
+    HOUR,
+    Evidence,
+    ReportEvidence,
+    ReportGroup,
+    RuleLimits,
+    ServiceEvidence,
+    SignedRole,
+    VersionHolders,
+)
+from certpin_watch.rules.reports import order
+from certpin_watch.snapshot import WatchedSet
+from certpin_watch.store.queries.capacity import Queue, Sweep, Window
+from tests import kit
+from tests.watch.alerts._findings import HOST, NOW, finding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from certpin_watch.rules.rule import AlertFinding
+
+CHAIN = b"c" * 32
+SET = WatchedSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST)), History())
+THIS = NOW - NOW % HOUR
+
+
+LIMITS = RuleLimits(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
+
+
+def group(reports: int = 10, **more: Any) -> ReportGroup:
+    fields = {"host": HOST, "served": CHAIN, "verified": b"", "pin_set": "test", "version": 1}
+    fields |= {"app": "bank", "app_version": "3.1", "network": "carrier", "decision": "refuse"}
+    fields |= {"reason": "mismatch"}
+    return ReportGroup(**fields | {"reports": reports} | more)  # type: ignore[arg-type]
+
+
+def held(clients: int, app_version: str = "3.1", version: int = 1) -> VersionHolders:
+    return VersionHolders("test", version, "bank", app_version, clients)
+
+
+def found(
+    rule: str, service: ServiceEvidence | None = None, **reports: Any
+) -> Sequence[AlertFinding]:
+    """The findings of one rule."""
+    given = Evidence(
+        NOW,
+        LIMITS,
+        reports=ReportEvidence(**{"sets": (SET,)} | reports),
+        service=service or ServiceEvidence(),
+    )
+    findings = list(RULES[rule].check(given))
+    assert {finding.rule for finding in findings} <= {rule}
+    assert {finding.severity for finding in findings} <= set(RULES[rule].severities)
+    return findings
+
+
+def test_failures_surge_where_there_are_many_times_what_is_usual() -> None:
+    week = {THIS - n * HOUR: 10 for n in range(1, 170)}
+    assert not found("failures-surge", hours={HOST: week | {THIS: 39}})
+    (surge,) = found("failures-surge", hours={HOST: week | {THIS: 60}})
+    assert surge.severity == "warning"
+    assert "60 failures in an hour, 10 are usual" in surge.summary
+    large = {HOST: week | {THIS: 100}}
+    for networks, severity in ((LIMITS.networks - 1, "warning"), (LIMITS.networks, "critical")):
+        (surge,) = found("failures-surge", hours=large, spread={HOST: networks})
+        assert surge.severity == severity
+
+
+def test_a_few_failures_are_no_surge_however_seldom_they_are() -> None:
+    assert not found("failures-surge", hours={HOST: {THIS: 19}})
+    assert found("failures-surge", hours={HOST: {THIS: 20}})
+
+
+def test_a_surge_of_a_day_does_not_become_what_is_usual() -> None:
+    assert found("failures-surge", hours={HOST: {THIS - n * HOUR: 500 for n in range(40)}})
+
+
+def test_failures_at_a_host_that_nobody_watches_are_nothing() -> None:
+    hours = {"other.example": {THIS: 1000}, "..": {THIS: 1000}}
+    assert not found("failures-surge", hours=hours)
+
+
+def test_a_strange_chain_is_one_that_no_pins_accept_and_no_vantage_saw() -> None:
+    strange = frozenset({(HOST, CHAIN)})
+    (one,) = found("strange-chain", groups=(group(), group(3, network="wifi")), strange=strange)
+    assert one.severity == "warning"
+    assert "13 reports" in one.summary
+    assert "77 % of them in the network carrier" in one.summary
+    assert "the platform" not in one.summary
+    assert not found("strange-chain", groups=(group(),))
+    assert not found("strange-chain", groups=(group(),), strange=strange, sighted=strange)
+    assert not found("strange-chain", groups=(group(4),), strange=strange)
+
+
+def test_a_strange_chain_that_the_platform_refuses_is_told_as_such() -> None:
+    """A proxy with an authority of its own, in one network: pins were not even looked at."""
+    strange = frozenset({(HOST, CHAIN)})
+    groups = group(9, reason="untrusted", network="hotel"), group(3, network="home")
+    (one,) = found("strange-chain", groups=groups, strange=strange, holders=(held(400),))
+    assert "in 75 % of them the platform itself refuses it" in one.summary
+    assert "75 % of them in the network hotel" in one.summary
+    assert "at most 3 % of all clients" in one.summary
+    assert one.details["refused_by_platform"] == 9
+
+
+STRANGE = frozenset({(HOST, CHAIN)})
+
+
+def told_from(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], frozenset[str]]:
+    return {(HOST, chain): frozenset(f"10.{n}.0.0/16" for n in range(number))}
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        {"groups": (group(decision="report"),)},
+        {"groups": (group(100),)},
+        {"groups": (group(30),), "holders": (held(1000),)},
+    ],
+)
+def test_what_is_only_told_is_critical_where_many_networks_tell_it(many: dict[str, Any]) -> None:
+    """Whoever can reach the collector says it a million times, but from his own networks."""
+    few, enough = LIMITS.networks - 1, LIMITS.networks
+    for networks, severity in ((few, "warning"), (enough, "critical")):
+        (one,) = found("strange-chain", **many, strange=STRANGE, networks=told_from(networks))
+        assert one.severity == severity
+        assert f"reported from {networks} networks" in one.summary
+    others = told_from(enough, b"another chain")  # of another chain that is no attack
+    (one,) = found("strange-chain", **many, strange=STRANGE, networks=others)
+    assert one.severity == "warning"
+
+
+def test_a_few_from_many_networks_are_a_warning_where_clients_refuse() -> None:
+    (one,) = found(
+        "strange-chain",
+        groups=(group(30),),
+        strange=STRANGE,
+        networks=told_from(50),
+        holders=(held(10_000),),
+    )
+    assert one.severity == "warning"
+    assert "at most 0.3 % of all clients" in one.summary
+    assert one.clients == 30
+
+
+def test_what_an_authority_issued_is_critical_however_few_tell_it() -> None:
+    few = LIMITS.few
+    (one,) = found("strange-chain", groups=(group(few),), strange=STRANGE, vouched=STRANGE)
+    assert one.severity == "critical"
+    assert "an authority did issue it for this host" in one.summary
+    other = group(few, served=b"d" * 32)  # the vouched one has too few of its own
+    strange = STRANGE | {(HOST, b"d" * 32)}
+    (one,) = found("strange-chain", groups=(group(1), other), strange=strange, vouched=STRANGE)
+    assert one.severity == "warning"
+
+
+def test_an_old_app_fails_where_newer_ones_do_not() -> None:
+    holders = held(400, "3.9"), held(5000, "3.10", 2)
+    groups = (group(app_version="3.9"),)
+    (old,) = found("old-app-fails", groups=groups, holders=holders)
+    assert (old.clients, old.severity) == (400, "warning")
+    many = told_from(LIMITS.networks)
+    (worse,) = found("old-app-fails", groups=groups, holders=holders, networks=many)
+    assert worse.severity == "critical"
+    assert "3.9" in old.summary
+    assert old.command == "certpin rotate status --file pins.toml"
+    one = (*groups, group(1, app_version="3.10"))  # anybody can say that of his own
+    assert found("old-app-fails", groups=one, holders=holders)
+    both = (*groups, group(LIMITS.few, app_version="3.10"))
+    assert not found("old-app-fails", groups=both, holders=holders)
+    assert not found("old-app-fails", groups=groups)
+    strange = frozenset({(HOST, CHAIN)})
+    assert not found("old-app-fails", groups=groups, holders=holders, strange=strange)
+
+
+def test_clocks_that_are_wrong_make_no_old_app() -> None:
+    """Some always are, and a few more in one version than in another say nothing of its pins."""
+    holders = held(400, "3.9"), held(5000, "3.10", 2)
+    for reason, told in (("date", 0), ("name", 0), ("untrusted", 1), ("expired", 1)):
+        groups = (group(app_version="3.9", reason=reason),)
+        assert len(found("old-app-fails", groups=groups, holders=holders)) == told
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    assert max("3.10", "3.9", "3.9.1", "3.9-beta", key=order) == "3.10"
+
+
+def test_what_clients_only_report_would_lock_out() -> None:
+    (one,) = found("would-lock-out", groups=(group(decision="report"),), holders=(held(7),))
+    assert "10 connections" in one.summary
+    assert one.clients == 7
+    assert not found("would-lock-out", groups=(group(),))
+    assert not found("would-lock-out", groups=(group(4, decision="report"),))
+
+
+def test_reports_are_silent_where_they_came_all_the_time() -> None:
+    heard = tuple(range(THIS - 100 * HOUR, THIS - 8 * HOUR, HOUR))
+    (one,) = found("reports-silent", heard=heard)
+    assert "for 8 hours" in one.summary
+    assert not found("reports-silent", heard=tuple(each + 4 * HOUR for each in heard))
+    assert not found("reports-silent", heard=heard[::8])
+    assert not found("reports-silent", heard=())
+
+
+def test_reports_wait_where_nobody_counts_them() -> None:
+    now, long = datetime.fromtimestamp(NOW, UTC), timedelta(minutes=6)
+    (one,) = found("reports-wait", service=ServiceEvidence(queue=Queue(7, now, True, now - long)))
+    assert "7 messages" in one.summary
+    assert found(
+        "reports-wait", service=ServiceEvidence(queue=Queue(0, now - long, True))
+    )  # nobody looks
+    assert not found("reports-wait", service=ServiceEvidence(queue=Queue(7, now, False, now)))
+    assert not found("reports-wait", service=ServiceEvidence())
+
+
+def test_signatures_end_soon_or_have_ended() -> None:
+    roles = (
+        SignedRole("test", "timestamp", NOW + DAY, soon=True),
+        SignedRole("test", "root", NOW - 1, soon=True),
+        SignedRole("test", "targets", NOW + 90 * DAY, soon=False),
+    )
+    soon, over = found("signatures-end", ServiceEvidence(roles=roles))
+    assert (soon.severity, soon.subject) == ("warning", "timestamp")
+    assert (over.severity, over.subject) == ("critical", "root")
+    assert over.command == "certpin publish status --file pins.toml"
+
+
+def test_a_disk_nearly_full_is_told_before_it_is_full() -> None:
+    assert not found("disk-nearly-full", service=ServiceEvidence(disk=5.0))
+    (one,) = found("disk-nearly-full", service=ServiceEvidence(disk=4.0))
+    assert one.severity == "warning"
+    (one,) = found("disk-nearly-full", service=ServiceEvidence(disk=0.5))
+    assert one.severity == "critical"
+    assert not found("disk-nearly-full", service=ServiceEvidence())
+
+
+def test_room_that_is_used_up_is_told_by_its_name() -> None:
+    (one,) = found("room-used-up", service=ServiceEvidence(full=("bytes",)))
+    assert (one.severity, one.subject) == ("warning", "bytes")
+    assert not found("room-used-up", service=ServiceEvidence())
+
+
+def test_a_kind_that_is_not_deleted_is_an_alert_by_its_name() -> None:
+    at = datetime.fromtimestamp(NOW, UTC)
+    failing = Sweep("audit", at, at - timedelta(hours=5), "busy")
+    well = Sweep("presences", at, at, "")
+    (one,) = found("retention-fails", service=ServiceEvidence(sweeps=(failing, well)))
+    assert (one.severity, one.subject) == ("warning", "audit")
+    assert "the database was busy for too long" in one.summary
+    (late,) = found(
+        "retention-fails",
+        service=ServiceEvidence(sweeps=(structs.replace(failing, reason="late"),)),
+    )
+    assert "no attempt for days" in late.summary
+
+
+def test_a_window_shorter_than_clients_keep_reports_is_an_alert_with_its_fix() -> None:
+    at = datetime.fromtimestamp(NOW - 8 * DAY, UTC)
+    enough = Window(at, 8, 8, 7, 8, 100_000, 800_000, 1_000_000)
+    assert not found("repeats-unrecognised", service=ServiceEvidence())
+    assert not found("repeats-unrecognised", service=ServiceEvidence(window=enough))
+    soon = structs.replace(enough, a_day=1_000_000, expected_days=1.0)
+    (one,) = found("repeats-unrecognised", service=ServiceEvidence(window=soon))
+    assert "soon for 1.0 days only" in one.summary
+    assert "set most_identities = 8400000 in [collector] (some 1.3 GB)" in one.summary
+    now = structs.replace(enough, days=3.0, expected_days=3.0, client_days=20)
+    (one,) = found("repeats-unrecognised", service=ServiceEvidence(window=now))
+    assert "[collector] (some 0.4 GB) and identities = 21 in [retention]" in one.summary
+
+
+def test_telling_fails_and_look_fails_say_of_what() -> None:
+    (one,) = found(
+        "telling-fails", service=ServiceEvidence(failing={"slack": "it answered with status 500"})
+    )
+    assert one.subject == "slack"
+    (one,) = found("look-fails", service=ServiceEvidence(failures={"the monitor": "a mistake"}))
+    assert one.subject == "the monitor"
+
+
+def test_how_many_are_touched_follows_from_the_versions_that_are_named() -> None:
+    holders = held(5, version=1), held(7, version=2), VersionHolders("other", 1, "", "", 100)
+    one = replace(finding(), pin_set="test")
+    assert affected_clients(one, holders) == 12
+    assert affected_clients(replace(one, details={"versions": [2]}), holders) == 7
+    assert affected_clients(replace(one, details={"clients": None}), holders) is None
+    assert affected_clients(replace(one, pin_set=""), holders) is None
+    assert affected_clients(one, ()) is None

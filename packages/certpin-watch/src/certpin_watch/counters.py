@@ -120,7 +120,7 @@ class Counters:
             self._notify_listeners("certpin_collector_reports", reports, fate=fate)
 
     def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
-        """Count a probe whose result was stored. 0 seconds means that its duration is unknown."""
+        """Count a probe after its result was stored. 0 seconds is an unknown duration."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
         self._notify_listeners("certpin_probes", 1, outcome=word)

@@ -20,7 +20,7 @@ def test_the_shorter_of_the_setting_and_a_quarter_of_the_lifetime_counts(
     lifetime: int, days: float
 ) -> None:
     issued = world.authority().issue("a.example", days=lifetime)
-    leaf = Certificate.from_der(world.ders(issued)[0])
+    leaf = Certificate.from_der(world.der_chain(issued)[0])
     found = warning_period(leaf, MONTH, authority=False, covers=())
     assert abs(found - timedelta(days=days)) < timedelta(hours=2)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PATH = "/metrics"
 
-_RECOUNTED = 3  # hours whose counts may still rise: a writer may be behind
+_RECOUNTED = 3  # hours that are counted again at each scrape: a writer may be behind
 _MAX_RECOUNTED = 48 * HOUR  # seconds: after a longer pause of scrapes, older hours are not counted
 _OTHER = "other"
 

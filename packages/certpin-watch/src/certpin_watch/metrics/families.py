@@ -99,7 +99,7 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
     """Return when each location last verified a path.
 
-    Older sightings are read only for hosts whose latest one did not verify.
+    Older sightings are read only for hosts with a latest one that did not verify.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def digests(sqlite_store: Store) -> dict[str, bytes]:
-    return world.fill(sqlite_store)
+    return world.fill_store(sqlite_store)
 
 
 @pytest.fixture
@@ -62,23 +62,26 @@ def test_every_resource_answers(api: Api, digests: dict[str, bytes]) -> None:
 
 def test_texts_of_reports_stand_there_as_they_came(api: Api) -> None:
     found = api.json(f"/failures/groups?host={API}")
-    assert world.STRANGE in {each["network"] for each in found["items"]}
-    split = api.json(f"/failures/series?by=network&host={API}&network={quote(world.STRANGE)}")
+    assert world.HOSTILE_TEXT in {each["network"] for each in found["items"]}
+    split = api.json(f"/failures/series?by=network&host={API}&network={quote(world.HOSTILE_TEXT)}")
     assert split["total"] == 10
 
 
 def test_samples_stand_there_as_they_came_and_end(
     store: Store,
 ) -> None:
-    digest, api = world.fill(store)["stranger"].hex(), Api(store)
+    digest, api = world.fill_store(store)["stranger"].hex(), Api(store)
     first = api.json("/failures/samples?limit=1")
     assert first["items"][0]["body"] == "{}"
     assert first["items"][0]["group"] is None
     rest = api.json(f"/failures/samples?cursor={first['next']}")
     assert rest["next"] is None
-    assert [each["body"] for each in rest["items"]] == [world.STRANGE + "\\xff", '{"port":443}']
+    assert [each["body"] for each in rest["items"]] == [
+        world.HOSTILE_TEXT + "\\xff",
+        '{"port":443}',
+    ]
     assert [each["source"] for each in rest["items"]] == ["192.0.2.0/24"] * 2
-    assert [each["group"]["network"] for each in rest["items"]] == [world.STRANGE, "wifi"]
+    assert [each["group"]["network"] for each in rest["items"]] == [world.HOSTILE_TEXT, "wifi"]
     for asked, many in (("host=evil.example", 0), ("app_version=2.0", 1), (f"served={digest}", 2)):
         assert len(api.json(f"/failures/samples?{asked}")["items"]) == many, asked
     assert not api.json("/failures/samples?until=2027-03-01T11:00:00Z")["items"]
@@ -233,7 +236,7 @@ def test_the_api_does_what_its_description_says(store: Store) -> None:
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.checks import CHECKS, load_all_checks
 
-    world.fill(store)
+    world.fill_store(store)
     load_all_checks()
     opaque = CHECKS.get_one("positive_data_acceptance")  # no schema says which cursor
     description = BASE + openapi.DESCRIPTION

@@ -1,4 +1,4 @@
-"""What Prometheus is told, and what the pages, rules and dashboards say of it."""
+"""The metrics for Prometheus, and their documentation, alert rules and dashboard."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EU = {"host": API, "port": "443", "vantage": "eu", "way": "", "edge": ""}
 TARGET = {"instance": f"{API}:443", "vantage": "eu", "way": "", "edge": ""}
 
 
-def counted() -> Counters:
+def some_counters() -> Counters:
     counters = Counters()
     counters.answered(202, 0.003)
     counters.answered(777, 0.003)
@@ -51,27 +51,27 @@ class Scraped:
     def families(self) -> dict[str, Metric]:
         page, media_type = self.exporter.page("")
         assert media_type.startswith("text/plain")
-        return {each.name: each for each in text_string_to_metric_families(page.decode())}
+        return {family.name: family for family in text_string_to_metric_families(page.decode())}
 
     def value(self, sample: str, **labels: str) -> float:
-        """The one sample of this name that has these labels."""
-        found = [
-            each.value
+        """Return the value of the one sample of this name with these labels."""
+        values = [
+            found.value
             for family in self.families().values()
-            for each in family.samples
-            if each.name == sample and labels.items() <= each.labels.items()
+            for found in family.samples
+            if found.name == sample and labels.items() <= found.labels.items()
         ]
-        assert len(found) == 1, f"{sample} {labels}: {found}"
-        return found[0]
+        assert len(values) == 1, f"{sample} {labels}: {values}"
+        return values[0]
 
 
 @pytest.fixture
 def scraped(sqlite_store: Store) -> Scraped:
-    world.fill(sqlite_store)
-    return Scraped(Exporter(world.watch(sqlite_store), counted()))
+    world.fill_store(sqlite_store)
+    return Scraped(Exporter(world.watch(sqlite_store), some_counters()))
 
 
-def test_certpins_own_metrics_say_how_things_stand(scraped: Scraped) -> None:
+def test_gauges_show_the_state_of_hosts_pins_and_alerts(scraped: Scraped) -> None:
     assert scraped.value("certpin_pin_match", **EU) == 0
     assert scraped.value("certpin_pin_match", **{**EU, "vantage": "local"}) == 1
     assert scraped.value("certpin_pin_versions_refusing", **EU) == 2
@@ -85,29 +85,29 @@ def test_certpins_own_metrics_say_how_things_stand(scraped: Scraped) -> None:
     assert scraped.value("certpin_collector_batch_size_sum") == 12
 
 
-def test_the_names_of_other_exporters_are_there_with_their_labels(scraped: Scraped) -> None:
-    leaf = world.stranger().certificate
+def test_gauges_of_other_exporters_have_their_names_and_labels(scraped: Scraped) -> None:
+    leaf = world.other_identity().certificate
     assert scraped.value("probe_success", **TARGET) == 1
     assert scraped.value("probe_duration_seconds", **TARGET) == 0.12
     assert scraped.value("probe_ssl_earliest_cert_expiry", **TARGET) == leaf.not_after.timestamp()
     info = {"fingerprint_sha256": leaf.sha256.hex(), "subjectalternative": API}
     assert scraped.value("probe_ssl_last_chain_info", **TARGET, **info) == 1
     assert scraped.value("ssl_probe_success", **TARGET) == 1
-    labels = {"cn": API, "dnsnames": f",{API},", "issuer_cn": "Somebody Else", "ips": ""}
+    labels = {"cn": API, "dnsnames": f",{API},", "issuer_cn": "Other Root", "ips": ""}
     serial = {"serial_no": str(leaf.serial_number)}
     for name in ("ssl_cert_not_after", "ssl_verified_cert_not_after"):
         assert scraped.value(name, **TARGET, **labels, **serial) == leaf.not_after.timestamp()
     assert scraped.value("ssl_verified_cert_not_after", **TARGET, chain_no="0")
 
 
-def test_retention_and_the_window_are_metrics(scraped: Scraped, sqlite_store: Store) -> None:
+def test_retention_and_the_repeat_window_are_metrics(scraped: Scraped, sqlite_store: Store) -> None:
     now = int(NOW.timestamp())
-    few = [{"hour": now - now % 3600 - ago * 3600, "count": 10**6} for ago in range(26)]
+    hours = [{"hour": now - now % 3600 - ago * 3600, "count": 10**6} for ago in range(26)]
     with sqlite_store.write() as connection:
         record_sweep(connection, "audit", now - 7200)
         record_sweep(connection, "audit", now, "busy")
         record_sweep(connection, "presences", now)
-        connection.execute(insert(IDENTITY_HOURS), few)
+        connection.execute(insert(IDENTITY_HOURS), hours)
     for kind, failing, last in (("audit", 1, now - 7200), ("presences", 0, now)):
         assert scraped.value("certpin_retention_failing", kind=kind) == failing
         assert scraped.value("certpin_retention_last_timestamp_seconds", kind=kind) == last
@@ -117,81 +117,82 @@ def test_retention_and_the_window_are_metrics(scraped: Scraped, sqlite_store: St
     assert scraped.value("certpin_repeat_window_seconds") < day
 
 
-def test_what_reports_say_becomes_no_label(scraped: Scraped, sqlite_store: Store) -> None:
+def test_texts_of_reports_never_become_labels(scraped: Scraped, sqlite_store: Store) -> None:
     scraped.families()
     with sqlite_store.write() as connection:
-        hour = world.at(NOW)
+        hour = world.seconds(NOW)
         for number in range(50):
-            world.reported(
+            world.insert_group(
                 connection,
                 100 + number,
                 host=f"evil{number}.example",
                 hour=hour,
-                kind=world.STRANGE,
-                decision=world.STRANGE,
+                kind=world.HOSTILE_TEXT,
+                decision=world.HOSTILE_TEXT,
             )
     page, _ = scraped.exporter.page("")
     text = page.decode()
     assert "evil" not in text
     assert "script" not in text
-    assert 'version="777"' not in text, "a version that no journal knows"
+    assert 'version="777"' not in text, "a version that the journal doesn't know"
     assert scraped.value("certpin_reports_total", kind="other") == 50
 
 
-def test_counters_of_reports_begin_at_nothing_and_only_rise(
+def test_counters_of_reports_start_at_0_and_only_rise(
     scraped: Scraped, sqlite_store: Store
 ) -> None:
     def failures() -> float:
         return scraped.value("certpin_pin_failures_total", host=API, decision="refuse")
 
-    assert failures() == 0, "what was there before is not counted"
+    assert failures() == 0, "earlier reports are not counted"
     with sqlite_store.write() as connection:
-        world.reported(connection, 50, count=3)
+        world.insert_group(connection, 50, count=3)
     assert failures() == 3
     with sqlite_store.write() as connection:
         connection.exec_driver_sql("DELETE FROM report_groups")
-    assert failures() == 3, "what is forgotten was still counted"
+    assert failures() == 3, "deleted reports stay counted"
     with sqlite_store.write() as connection:
-        world.reported(connection, 51, count=2)
+        world.insert_group(connection, 51, count=2)
     assert failures() >= 3
 
 
-def test_openmetrics_is_given_to_whoever_asks_for_it(scraped: Scraped) -> None:
+def test_a_scraper_that_asks_for_openmetrics_gets_it(scraped: Scraped) -> None:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 
     page, media_type = scraped.exporter.page(OPENMETRICS)
     assert media_type.startswith("application/openmetrics-text")
     assert page.endswith(b"# EOF\n")
-    assert "certpin_pin_match" in {each.name for each in strict(page.decode())}  # type: ignore[no-untyped-call]
+    families = strict(page.decode())  # type: ignore[no-untyped-call]
+    assert "certpin_pin_match" in {family.name for family in families}
 
 
-def test_no_sample_stands_there_twice(scraped: Scraped) -> None:
+def test_no_sample_is_repeated(scraped: Scraped) -> None:
     samples = [
-        (each.name, tuple(sorted(each.labels.items())))
+        (sample.name, tuple(sorted(sample.labels.items())))
         for family in scraped.families().values()
-        for each in family.samples
+        for sample in family.samples
     ]
     assert len(samples) == len(set(samples))
 
 
-def test_who_may_not_see_metrics_sees_none(sqlite_store: Store) -> None:
+def test_metrics_need_their_scope(sqlite_store: Store) -> None:
     from certpin_watch.web.app import metrics_routes
 
-    answers = {}
+    statuses = {}
     for scope in ("read", "metrics"):
         application = app(sqlite_store, scope)
         application.router.routes[:] = metrics_routes(world.watch(sqlite_store))
-        answers[scope] = TestClient(application, headers=TOKEN).get("/metrics").status_code
-    assert answers == {"read": 403, "metrics": 200}
+        statuses[scope] = TestClient(application, headers=TOKEN).get("/metrics").status_code
+    assert statuses == {"read": 403, "metrics": 200}
 
 
-def test_every_metric_is_documented_as_it_is(scraped: Scraped) -> None:
+def test_every_metric_is_documented_with_type_and_labels(scraped: Scraped) -> None:
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (gauge|counter|histogram) \|([^|]*)\|", page, re.MULTILINE)
     documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     found: dict[str, tuple[str, set[str]]] = {}
     for family in scraped.families().values():
-        labels = {label for each in family.samples for label in each.labels} - {"le"}
+        labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         name = f"{family.name}_total" if family.type == "counter" else family.name
         if not name.endswith("_created"):
             found[name] = (family.type, labels)
@@ -202,9 +203,9 @@ def test_every_metric_is_documented_as_it_is(scraped: Scraped) -> None:
 
 
 def names_of(scraped: Scraped) -> set[str]:
-    return {each.name for family in scraped.families().values() for each in family.samples} | set(
-        scraped.families()
-    )
+    families = scraped.families()
+    samples = {sample.name for family in families.values() for sample in family.samples}
+    return samples | set(families)
 
 
 def _used(expression: str) -> set[str]:
@@ -240,7 +241,7 @@ def test_every_metric_of_the_dashboard_exists(scraped: Scraped) -> None:
 
 
 @pytest.mark.peer("promtool")
-def test_prometheus_itself_takes_the_rules_and_the_metrics(scraped: Scraped) -> None:
+def test_promtool_accepts_the_rules_and_the_metrics(scraped: Scraped) -> None:
     rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"
     subprocess.run(["promtool", "check", "rules", rules], check=True, capture_output=True)
     page, _ = scraped.exporter.page("")
@@ -250,39 +251,47 @@ def test_prometheus_itself_takes_the_rules_and_the_metrics(scraped: Scraped) -> 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-# Two services on one database, which tell the same of it.
-_SERVICES = ("one:8460", "two:8460")
+# Two services that share one database, and export the same gauges.
+_INSTANCES = ("one:8460", "two:8460")
 
 
-def _tried(alert: str, host: str, *series: tuple[str, str, str, str]) -> dict[str, Any]:
-    """A test as promtool has it, over an hour: for which host it fires, of series by name, host,
-    vantage and values.
+def _rule_test(alert: str, host: str, *series: tuple[str, str, str, str]) -> dict[str, Any]:
+    """Return a test of promtool over an hour.
+
+    Args:
+        alert: the name of the alert.
+        host: the host for which it fires; empty if it must not fire.
+        series: the input, as name, host, location and values.
+
     """
-    told = [
-        {"series": f'{name}{{host="{of}",vantage="{vantage}",instance="{each}"}}', "values": values}
-        for name, of, vantage, values in series
-        for each in _SERVICES
+    input_series = [
+        {
+            "series": f'{name}{{host="{labelled}",vantage="{vantage}",instance="{instance}"}}',
+            "values": values,
+        }
+        for name, labelled, vantage, values in series
+        for instance in _INSTANCES
     ]
     firing = f'group by (host) (ALERTS{{alertname="{alert}",alertstate="firing"}})'
     expected = [{"labels": f'{{host="{host}"}}', "value": 1}] if host else []
-    asked = {"expr": firing, "eval_time": "1h", "exp_samples": expected}
-    return {"interval": "1m", "input_series": told, "promql_expr_test": [asked]}
+    query = {"expr": firing, "eval_time": "1h", "exp_samples": expected}
+    return {"interval": "1m", "input_series": input_series, "promql_expr_test": [query]}
 
 
 def _probed(
     host: str, match: int, verified: str, vantage: str = "eu"
 ) -> tuple[tuple[str, str, str, str], ...]:
-    """A host that is asked each minute, and when it last verified."""
+    """Return the series of a host that is probed every minute."""
     values = {
         "certpin_pin_match": f"{match}x60",
         "certpin_probe_last_timestamp_seconds": "0+60x60",
         "certpin_probe_last_success_timestamp_seconds": verified,
     }
-    return tuple((name, host, vantage, each) for name, each in values.items())
+    return tuple((name, host, vantage, numbers) for name, numbers in values.items())
 
 
 @pytest.mark.peer("promtool")
-def test_prometheus_tells_a_strange_key_from_a_host_that_is_down(tmp_path: Path) -> None:
+def test_the_rules_distinguish_an_unpinned_key_from_a_host_that_is_down(tmp_path: Path) -> None:
     always, until_lately = "0+60x60", "0+60x50 3000x9"
     failures = "certpin_pin_failures_total"
     counted = "certpin_report_queue_counted_timestamp_seconds"
@@ -290,11 +299,11 @@ def test_prometheus_tells_a_strange_key_from_a_host_that_is_down(tmp_path: Path)
     other_vantage = [*_probed("strange", 1, always, "us"), *_probed("down", 1, always, "us")]
     few, many = (failures, "few", "eu", "0x30 15x30"), (failures, "many", "eu", "0x30 40x30")
     tests = [
-        _tried("CertpinKeyNotPinned", "strange", *strange, *down, *_probed("well", 1, always)),
-        _tried("CertpinVantagesDisagree", "strange", *strange, *down, *other_vantage),
-        _tried("CertpinFailuresReported", "many", few, many),
-        _tried("CertpinReportsWait", "late", (counted, "late", "", until_lately)),
-        _tried("CertpinReportsWait", "", (counted, "late", "", always)),
+        _rule_test("CertpinKeyNotPinned", "strange", *strange, *down, *_probed("well", 1, always)),
+        _rule_test("CertpinVantagesDisagree", "strange", *strange, *down, *other_vantage),
+        _rule_test("CertpinFailuresReported", "many", few, many),
+        _rule_test("CertpinReportsWait", "late", (counted, "late", "", until_lately)),
+        _rule_test("CertpinReportsWait", "", (counted, "late", "", always)),
     ]
     file = tmp_path / "tests.yml"
     rules = ROOT / "examples/watch/prometheus/certpin-rules.yml"

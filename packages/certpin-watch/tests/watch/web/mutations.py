@@ -8,7 +8,7 @@ _PAGES = "certpin_watch/web/"
 _RENDER = "certpin_watch/html/render.py"
 _QUERIES = "certpin_watch/store/queries/"
 _TEST = "tests/watch/web/test_pages.py::test_"
-_ISSUER = "tests/watch/store/queries/test_issuer.py::test_"
+_CHAINS = "tests/watch/store/queries/test_chains.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -114,13 +114,13 @@ MUTATIONS: list[Mutation] = [
         _QUERIES + "chains.py",
         "    if signed and signed[0] and path.certificates[1].facts.pin in keys:\n",
         "    if signed and path.certificates[1].facts.pin in keys:\n",
-        _ISSUER + "a_name_over_a_signature_that_does_not_hold_is_called_forged",
+        _CHAINS + "an_issuer_name_with_an_invalid_signature_is_reported_as_forged",
     ),
     Mutation(
-        "a public authority goes before what a name claims",
+        "a public authority is recognised before product names",
         _QUERIES + "chains.py",
         "    if path.trusted:\n",
         "    if path.trusted and not _named(path, _INSPECTING):\n",
-        _ISSUER + "a_public_authority_is_not_believed_to_be_a_proxy_by_its_name",
+        _CHAINS + "a_public_authority_with_the_name_of_a_proxy_is_public",
     ),
 ]

@@ -101,8 +101,8 @@ class ChainJudge:
     def _roots(self) -> tuple[bytes, ...]:
         """Return the roots of the pin files and of this machine.
 
-        Servers don't send the root, which may be the pinned certificate. A client whose clock is
-        wrong has verified nothing, and reports the chain as the server sent it.
+        Servers don't send the root, which may be the pinned certificate. A client with a wrong
+        clock has verified nothing, and reports the chain as the server sent it.
         """
         policies = (policy for watched in self.sets for policy in watched.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)

@@ -1,4 +1,4 @@
-"""TODO: one docstring."""
+"""Gaps in the service's knowledge: silent locations and workers, the last reports, leases."""
 
 from __future__ import annotations
 
@@ -40,16 +40,19 @@ if TYPE_CHECKING:
     from certpin_watch.snapshot import Snapshot
 
 
-_MOST_VANTAGES = 100
-_MOST_LEASES = 100
+_MAX_LOCATIONS = 100
+_MAX_LEASES = 100
 _MOST_WORKERS = 500
-_MOST_NAMED = 100  # hosts without a sighting that are named
+_MAX_UNSEEN = 100  # names of hosts that were never probed
+_MINUTE = 60
+_MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick in the worst hour
 
 
 class VantageFreshness(msgspec.Struct, frozen=True):
-    """When a vantage last answered, and for how many hosts it has an answer.
+    """When a location last returned a result, and the number of hosts with a current result.
 
-    ``last_at`` is none where it never did, ``asked_at``, when it was last asked, where nobody asks.
+    ``last_at`` is null if it never did. ``asked_at`` is when the location was last asked for
+    probes; null if it isn't asked any more.
     """
 
     vantage: str
@@ -60,9 +63,9 @@ class VantageFreshness(msgspec.Struct, frozen=True):
 
 
 class WorkerContact(msgspec.Struct, frozen=True):
-    """A token of a worker that is valid: its name and ID, its location, and its last use.
+    """A valid token of a worker: its name and ID, the location, and the last use.
 
-    ``last_at`` is right to a minute, and none if the token was never used.
+    ``last_at`` is accurate to a minute, and null if the token was never used.
     """
 
     name: str
@@ -72,7 +75,7 @@ class WorkerContact(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """Who does what only one process at a time may do. One that ran out is held by nobody."""
+    """The process that does a task which must not run twice. An expired lease is not held."""
 
     name: str
     holder: str
@@ -81,17 +84,17 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Freshness(msgspec.Struct, frozen=True):
-    """How old what the watch knows is.
+    """How current the data of the service is, and what it can't read, store or delete.
 
-    ``last_report`` is when the store last took one in; ``queue`` is where reports wait before, if
-    there is one. ``room`` is how much of each bound is used that holds for what reports bring.
-    ``unseen`` are watched hosts that no vantage has ever looked at, at most a hundred of them.
-    ``problems`` are pin files and journals that cannot be read: their last good content counts.
-    ``unwritable`` is the word for why the store takes nothing from this process now, empty where it
-    does; ``weaknesses`` are settings of the database that may lose what was answered;
-    ``held_until`` is until when nothing is deleted, because the clock leapt. ``workers`` are the
-    tokens of workers, 500 at most. ``sweeps`` is how retention of each kind ended last, and
-    ``window`` for how long repeated reports are recognised.
+    ``unseen`` are monitored hosts that no location ever probed, at most a hundred of them.
+    ``problems`` are pin files and journals that can't be read; their last content stays in force.
+    ``last_report`` is when a report was last stored. ``queue`` is the stream in which reports wait
+    before that, if there is one. ``room`` is the use of each limit on data from reports.
+    ``unwritable`` says why this process can't write to the store; empty if it can. ``weaknesses``
+    are settings of the database that may lose acknowledged reports. ``held_until`` is when
+    deletion resumes after a clock jump. ``workers`` are the tokens of workers, at most 500.
+    ``sweeps`` is the last result of retention by kind, ``window`` for how long repeated reports are
+    recognised.
     """
 
     now: datetime
@@ -114,13 +117,21 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def failing(self) -> tuple[Sweep, ...]:
-        """The kinds of rows that retention does not delete at present."""
-        return tuple(each for each in self.sweeps if each.reason)
+        """The kinds of rows that retention can't delete at present."""
+        return tuple(sweep for sweep in self.sweeps if sweep.reason)
 
     @property
     def full(self) -> tuple[Part, ...]:
-        """The bounds of what reports bring that are nearly reached."""
-        return tuple(each for each in self.room if each.is_full)
+        """The limits that are nearly reached."""
+        return tuple(part for part in self.room if part.is_full)
+
+
+class Arrivals(msgspec.Struct, frozen=True):
+    """New messages in each minute. ``cut`` is set if only the newest ones were counted."""
+
+    begins: tuple[datetime, ...]
+    counts: tuple[int, ...]
+    cut: bool
 
 
 def freshness(
@@ -130,17 +141,26 @@ def freshness(
     limits: Thresholds = DEFAULT_THRESHOLDS,
     unwritable: str = "",
 ) -> Freshness:
-    """All of it. ``unwritable`` is what the store itself says (``Store.trouble``)."""
-    belief = stored_state(connection)
-    watched = names(connection, snapshot)
-    seen = _seen(connection)
-    unseen = [name for name in watched if name not in seen]
+    """Return the freshness of all data.
+
+    Args:
+        connection: a connection that may read.
+        snapshot: the pin sets.
+        now: the current time.
+        limits: thresholds and bounds.
+        unwritable: why this process can't write, as the ``Store`` reports it; empty if it can.
+
+    """
+    clock = stored_state(connection)
+    monitored = names(connection, snapshot)
+    seen = _seen_hosts(connection)
+    unseen = [name for name in monitored if name not in seen]
     return Freshness(
         now,
-        len(watched),
+        len(monitored),
         len(unseen),
-        tuple(unseen[:_MOST_NAMED]),
-        _vantages(connection, now, limits),
+        tuple(unseen[:_MAX_UNSEEN]),
+        _locations(connection, now, limits),
         _leases(connection, now),
         snapshot.problems,
         _last_report(connection),
@@ -149,46 +169,33 @@ def freshness(
         capacity(connection, now, limits.intake).parts,
         unwritable,
         risky_settings(connection),
-        to_datetime_or_none(belief.held_until) if belief else None,
+        to_datetime_or_none(clock.held_until) if clock else None,
         workers(connection, now),
         sweeps(connection, now),
         repeat_window(connection, now, limits.intake),
     )
 
 
-def _seen(connection: Connection) -> set[str]:
-    statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
-    return set(connection.execute(statement).scalars())
+def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
+    """Count the new messages of the last minutes; the current minute is not over.
 
-
-def _vantages(
-    connection: Connection, now: datetime, limits: Thresholds
-) -> tuple[VantageFreshness, ...]:
-    """Those that are asked, and those whose answers still stand."""
-    columns = SIGHTINGS.c
-    statement = select(
-        columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
-    ).where(LATEST)
-    seen = {row[0]: row for row in connection.execute(statement.group_by(columns.vantage))}
-    asked = {row.name: row for row in connection.execute(select(VANTAGES))}
-    found = []
-    for name in sorted(seen.keys() | asked.keys())[:_MOST_VANTAGES]:
-        _, last, hosts = seen.get(name, (name, None, 0))
-        row = asked.get(name)
-        heard = row.heard_at if row else None
-        last = max((at for at in (last, heard) if at is not None), default=None)
-        # An answer of the future was written down by a clock that ran ahead.
-        stale = last is None or abs(now - to_datetime(last)) > limits.stale
-        found.append(
-            VantageFreshness(
-                name,
-                hosts,
-                stale,
-                to_datetime_or_none(last),
-                to_datetime(row.asked_at) if row else None,
-            )
-        )
-    return tuple(found)
+    Groups are by the hour, but identities have the exact time. So this counts failures and
+    check-ins alike, and a browser's report (NEL) twice, because it has two identities.
+    """
+    last = to_seconds(now) // _MINUTE * _MINUTE
+    first = last - (minutes - 1) * _MINUTE
+    column = REPORT_IDENTITIES.c.received_at
+    newest = select(column).where(column >= first).order_by(column.desc())
+    recent = newest.limit(_MAX_ARRIVALS).subquery()
+    minute = recent.c.received_at - recent.c.received_at % _MINUTE
+    rows = connection.execute(select(minute, func.count()).group_by(minute))
+    counts = Counter({int(begin): int(number) for begin, number in rows})
+    begins = [first + number * _MINUTE for number in range(minutes)]
+    return Arrivals(
+        tuple(map(to_datetime, begins)),
+        tuple(counts[begin] for begin in begins),
+        cut=counts.total() >= _MAX_ARRIVALS,
+    )
 
 
 def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
@@ -199,9 +206,37 @@ def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
     )
 
 
+def _seen_hosts(connection: Connection) -> set[str]:
+    statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
+    return set(connection.execute(statement).scalars())
+
+
+def _locations(
+    connection: Connection, now: datetime, limits: Thresholds
+) -> tuple[VantageFreshness, ...]:
+    """Return the locations that are asked for probes, and those that have current results."""
+    columns = SIGHTINGS.c
+    statement = select(
+        columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
+    ).where(LATEST)
+    seen = {row[0]: row for row in connection.execute(statement.group_by(columns.vantage))}
+    asked = {row.name: row for row in connection.execute(select(VANTAGES))}
+    found = []
+    for name in sorted(seen.keys() | asked.keys())[:_MAX_LOCATIONS]:
+        _, last, hosts = seen.get(name, (name, None, 0))
+        row = asked.get(name)
+        heard = row.heard_at if row else None
+        last = max((at for at in (last, heard) if at is not None), default=None)
+        # A time in the future was written by a clock that was ahead.
+        stale = last is None or abs(now - to_datetime(last)) > limits.stale
+        asked_at = to_datetime(row.asked_at) if row else None
+        found.append(VantageFreshness(name, hosts, stale, to_datetime_or_none(last), asked_at))
+    return tuple(found)
+
+
 def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
     others = ~LEASES.c.name.startswith(PROBES, autoescape=True)
-    chosen = select(LEASES).where(others).order_by(LEASES.c.name).limit(_MOST_LEASES)
+    chosen = select(LEASES).where(others).order_by(LEASES.c.name).limit(_MAX_LEASES)
     rows = connection.execute(chosen)
     return tuple(
         Lease(row.name, row.holder, to_datetime(row.until), to_datetime(row.until) > now)
@@ -210,45 +245,8 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 
 
 def _last_report(connection: Connection) -> datetime | None:
-    """By this machine's clock where its identity is still kept, else by what the groups say."""
-    taken = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
-    if taken is None:
-        taken = connection.execute(select(func.max(REPORT_GROUPS.c.hour))).scalar()
-    return to_datetime_or_none(taken)
-
-
-_MINUTE = 60
-_MAX_ARRIVALS = (
-    200_000  # messages that are looked at: a page must not take seconds in the worst hour
-)
-
-
-class Arrivals(msgspec.Struct, frozen=True):
-    """How many in each minute. ``cut``: there were more than are looked at, and these are newer."""
-
-    begins: tuple[datetime, ...]
-    counts: tuple[int, ...]
-    cut: bool
-
-
-def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
-    """The last minutes, the one that runs among them."""
-    last = to_seconds(now) // _MINUTE * _MINUTE
-    first = last - (minutes - 1) * _MINUTE
-    column = REPORT_IDENTITIES.c.received_at
-    newest = (
-        select(column)
-        .where(column >= first)
-        .order_by(column.desc())
-        .limit(_MAX_ARRIVALS)
-        .subquery()
-    )
-    at = newest.c.received_at - newest.c.received_at % _MINUTE
-    rows = connection.execute(select(at, func.count()).group_by(at))
-    counts = Counter({int(begin): int(number) for begin, number in rows})
-    begins = [first + number * _MINUTE for number in range(minutes)]
-    return Arrivals(
-        tuple(map(to_datetime, begins)),
-        tuple(counts[begin] for begin in begins),
-        cut=counts.total() >= _MAX_ARRIVALS,
-    )
+    """Return when a report was last stored: of its identity, or else the hour of its group."""
+    stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
+    if stored is None:
+        stored = connection.execute(select(func.max(REPORT_GROUPS.c.hour))).scalar()
+    return to_datetime_or_none(stored)

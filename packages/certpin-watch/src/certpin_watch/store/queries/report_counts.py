@@ -118,7 +118,7 @@ def counts_over_time(
     Args:
         connection: a connection that may read.
         read: the range.
-        by: the field whose values are counted.
+        by: the field to count by.
         size: the length of a bucket in seconds.
         only: the reports to count.
         values: the values to count; by default all.

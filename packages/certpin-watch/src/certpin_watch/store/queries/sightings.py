@@ -83,9 +83,9 @@ class Vantage(Observation, frozen=True, kw_only=True):
     """The latest result of a location.
 
     ``answer`` is the verdict of the monitored pins on the verified path, ``refused_by`` are the
-    live versions whose clients refuse it. ``not_after`` is when the first certificate of the path
-    expires, or of the served chain if it wasn't verified. ``ends_soon`` is set if a certificate
-    expires soon, measured by its lifetime. ``problem_word`` is empty if all is well.
+    live versions that refuse it. ``not_after`` is when the first certificate of the path expires,
+    or of the served chain if it wasn't verified. ``ends_soon`` is set if a certificate expires
+    soon, measured by its lifetime. ``problem_word`` is empty if all is well.
     """
 
     answer: Answer
@@ -138,9 +138,9 @@ class PinJudge:
         return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
-        """Return the numbers of the live versions whose clients refuse this path.
+        """Return the numbers of the live versions that refuse this path.
 
-        Expired pins are not counted here: their clients refuse every path.
+        Versions with expired pins are left out: they refuse every path.
         """
         versions = [version.pins for watched in self.sets for version in self.alive(watched)]
         found = {pins.version for pins in versions if _refuses(pins, host, chain, self.now)}

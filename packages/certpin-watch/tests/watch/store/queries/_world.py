@@ -1,7 +1,7 @@
-"""A small world for the tests of what can be asked: a pin set, two vantages, reports, alerts.
+"""Test data for the queries: a pin set, two locations, reports, alerts.
 
-``api.bank.example`` is as it should be, but one vantage meets a key that nobody pinned;
-``pay.bank.example`` is fine; nobody has looked at ``new.bank.example``.
+``api.bank.example`` serves its pinned key, but one location sees a key that isn't pinned.
+``pay.bank.example`` is fine. ``new.bank.example`` was never probed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 API, PAY, NEW = "api.bank.example", "pay.bank.example", "new.bank.example"
-STRANGE = "<script>alert(1)</script>\u202e"
+HOSTILE_TEXT = "<script>alert(1)</script>\u202e"
 
 
 @cache
@@ -53,14 +53,14 @@ def identity(name: str) -> Identity:
 
 
 @cache
-def stranger() -> Identity:
-    return Authority("Somebody Else", now=NOW).issue(API, days=3)
+def other_identity() -> Identity:
+    return Authority("Other Root", now=NOW).issue(API, days=3)
 
 
-def ders(found: Identity) -> tuple[bytes, ...]:
+def der_chain(found: Identity) -> tuple[bytes, ...]:
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    return tuple(each.public_bytes(Encoding.DER) for each in found.chain)
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in found.chain)
 
 
 def pins(number: int, **names: Pin) -> PinSet:
@@ -77,7 +77,7 @@ def pins(number: int, **names: Pin) -> PinSet:
 
 
 def journal() -> History:
-    """Version 11 has been out for a year, 12, which has all pins, for three days."""
+    """Version 11 was released a year ago; 12, with all pins, three days ago."""
     timing = Timing()
     return History(
         (
@@ -95,8 +95,8 @@ def snapshot(*problems: str) -> Snapshot:
 
 
 @dataclass
-class Fixed(Watched):
-    """Pin sets that are not on any disk."""
+class FixedPinSets(Watched):
+    """Pin sets without files."""
 
     found: Snapshot
 
@@ -105,14 +105,14 @@ class Fixed(Watched):
 
 
 def watch(store: Store, **fields: Any) -> Watch:
-    return Watch(ServiceSettings(**fields), store, Fixed(snapshot()), lambda: NOW)
+    return Watch(ServiceSettings(**fields), store, FixedPinSets(snapshot()), lambda: NOW)
 
 
-def at(moment: datetime) -> int:
-    return int(moment.timestamp())
+def seconds(time: datetime) -> int:
+    return int(time.timestamp())
 
 
-def sighted(connection: Connection, host: str, vantage: str, **fields: Any) -> None:
+def insert_sighting(connection: Connection, host: str, vantage: str, **fields: Any) -> None:
     values = {
         "host": host,
         "port": 443,
@@ -125,16 +125,16 @@ def sighted(connection: Connection, host: str, vantage: str, **fields: Any) -> N
         "problem": "",
         "code": 0,
         "took": 120_000,
-        "first_at": at(NOW - 2 * DAY),
-        "last_at": at(NOW - timedelta(minutes=5)),
+        "first_at": seconds(NOW - 2 * DAY),
+        "last_at": seconds(NOW - timedelta(minutes=5)),
         "count": 7,
         "latest": True,
     }
     connection.execute(SIGHTINGS.insert(), values | fields)
 
 
-def reported(connection: Connection, number: int, **fields: Any) -> None:
-    hour = at(NOW.replace(minute=0)) - 3600
+def insert_group(connection: Connection, number: int, **fields: Any) -> None:
+    hour = seconds(NOW.replace(minute=0)) - 3600
     values = {
         "key": number.to_bytes(32, "big"),
         "hour": hour,
@@ -157,8 +157,10 @@ def reported(connection: Connection, number: int, **fields: Any) -> None:
     connection.execute(REPORT_GROUPS.insert(), values | fields)
 
 
-def present(connection: Connection, ago: int, version: int, count: int, app: str = "bank") -> None:
-    day = at((NOW - ago * DAY).replace(hour=0))
+def insert_presence(
+    connection: Connection, ago: int, version: int, count: int, app: str = "bank"
+) -> None:
+    day = seconds((NOW - ago * DAY).replace(hour=0))
     connection.execute(
         PRESENCES.insert(),
         {
@@ -173,47 +175,53 @@ def present(connection: Connection, ago: int, version: int, count: int, app: str
     )
 
 
-def fill(store: Store) -> dict[str, bytes]:
-    """All of it; the digests of the chains, by name."""
+def fill_store(store: Store) -> dict[str, bytes]:
+    """Insert all test data. Return the digests of the chains by name."""
     with store.write() as connection:
         names = [API, PAY, "stranger"]
-        chains = [ders(identity(API)), ders(identity(PAY)), ders(stranger())]
+        chains = [der_chain(identity(API)), der_chain(identity(PAY)), der_chain(other_identity())]
         found = dict(zip(names, insert_observed_chains(connection, chains, NOW), strict=True))
         _sightings(connection, found)
         _reports(connection, found["stranger"])
         add_up(connection)
         _alerts(connection)
         for ago, old, new in ((0, 40, 60), (1, 50, 50), (2, 90, 10), (9, 100, 0)):
-            present(connection, ago, 11, old)
+            insert_presence(connection, ago, 11, old)
             if new:
-                present(connection, ago, 12, new)
-        present(connection, 1, 777, 5, STRANGE)
+                insert_presence(connection, ago, 12, new)
+        insert_presence(connection, 1, 777, 5, HOSTILE_TEXT)
     return found
 
 
 def _sightings(connection: Connection, found: dict[str, bytes]) -> None:
     good, strange = found[API], found["stranger"]
-    before = {"first_at": at(NOW - 30 * DAY), "last_at": at(NOW - 2 * DAY), "latest": False}
-    sighted(connection, API, "eu", served=good, verified=good, **before)
-    sighted(connection, API, "eu", served=strange, verified=strange)
-    sighted(connection, API, "local", served=good, verified=good)
-    sighted(connection, PAY, "local", served=found[PAY], verified=found[PAY])
+    before = {
+        "first_at": seconds(NOW - 30 * DAY),
+        "last_at": seconds(NOW - 2 * DAY),
+        "latest": False,
+    }
+    insert_sighting(connection, API, "eu", served=good, verified=good, **before)
+    insert_sighting(connection, API, "eu", served=strange, verified=strange)
+    insert_sighting(connection, API, "local", served=good, verified=good)
+    insert_sighting(connection, PAY, "local", served=found[PAY], verified=found[PAY])
     for name in ("eu", "local"):
-        row = {"name": name, "since": at(NOW - 30 * DAY), "asked_at": at(NOW)}
-        connection.execute(VANTAGES.insert(), row | {"heard_at": at(NOW - timedelta(minutes=5))})
+        row = {"name": name, "since": seconds(NOW - 30 * DAY), "asked_at": seconds(NOW)}
+        connection.execute(
+            VANTAGES.insert(), row | {"heard_at": seconds(NOW - timedelta(minutes=5))}
+        )
 
 
 def _reports(connection: Connection, strange: bytes) -> None:
-    reported(connection, 1, served=strange, count=30)
-    reported(connection, 2, served=strange, count=10, app_version="2.0", network=STRANGE)
-    reported(connection, 3, hour=at(NOW.replace(minute=0) - 3 * DAY), count=4, host=PAY)
-    reported(connection, 4, host="evil.example", count=1000, pin_set=STRANGE, version=0)
-    sent = at(NOW) - 3600  # one of a group each, and one whose group is gone
-    for number, body in ((1, b'{"port":443}'), (2, STRANGE.encode() + b"\xff"), (9, b"{}")):
+    insert_group(connection, 1, served=strange, count=30)
+    insert_group(connection, 2, served=strange, count=10, app_version="2.0", network=HOSTILE_TEXT)
+    insert_group(connection, 3, hour=seconds(NOW.replace(minute=0) - 3 * DAY), count=4, host=PAY)
+    insert_group(connection, 4, host="evil.example", count=1000, pin_set=HOSTILE_TEXT, version=0)
+    sent = seconds(NOW) - 3600  # two samples with a group, and one without
+    for number, body in ((1, b'{"port":443}'), (2, HOSTILE_TEXT.encode() + b"\xff"), (9, b"{}")):
         sample = {"key": number.to_bytes(32, "big"), "received_at": sent, "source": "192.0.2.0/24"}
         connection.execute(REPORT_SAMPLES.insert(), sample | {"body": body})
     connection.execute(
-        REPORT_IDENTITIES.insert(), {"identity": b"1", "received_at": at(NOW - 2 * HOUR)}
+        REPORT_IDENTITIES.insert(), {"identity": b"1", "received_at": seconds(NOW - 2 * HOUR)}
     )
 
 
@@ -224,22 +232,22 @@ def _alerts(connection: Connection) -> None:
         "severity": "critical",
         "host": API,
         "pin_set": "bank",
-        "summary": f"eu meets {STRANGE}",
+        "summary": f"eu sees {HOSTILE_TEXT}",
         "command": "certpin check",
         "details": "{}",
         "clients": 40,
-        "opened_at": at(NOW - HOUR),
-        "last_at": at(NOW),
+        "opened_at": seconds(NOW - HOUR),
+        "last_at": seconds(NOW),
         "resolved_at": None,
         "told_at": None,
         "repeats": 3,
     }
     connection.execute(ALERTS.insert(), values)
-    gone = {"rule": "gone", "resolved_at": at(NOW), "severity": "info"}
+    gone = {"rule": "gone", "resolved_at": seconds(NOW), "severity": "info"}
     connection.execute(ALERTS.insert(), values | gone)
-    event = {"alert": 1, "at": at(NOW - HOUR), "what": "opened", "who": "", "note": ""}
+    event = {"alert": 1, "at": seconds(NOW - HOUR), "what": "opened", "who": "", "note": ""}
     connection.execute(ALERT_EVENTS.insert(), event)
-    silence = {"rule": "", "host": API, "since": at(NOW - DAY), "until": at(NOW + DAY)}
+    silence = {"rule": "", "host": API, "since": seconds(NOW - DAY), "until": seconds(NOW + DAY)}
     silence |= {"who": "me", "why": "work", "ended_at": None}
     connection.execute(SILENCES.insert(), silence)
-    connection.execute(SILENCES.insert(), silence | {"until": at(NOW - HOUR)})
+    connection.execute(SILENCES.insert(), silence | {"until": seconds(NOW - HOUR)})

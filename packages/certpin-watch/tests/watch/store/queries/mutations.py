@@ -1,4 +1,4 @@
-"""The rules of facts, API, metrics and measured adoption, taken out (``test_mutations.py``)."""
+"""Mutations of queries, API, metrics and measured adoption (``test_mutations.py``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COUNTING = "tests/watch/collector/test_counting.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
-        "measured: what is told late delays",
+        "measured: a late report delays the end",
         "certpin/rotation/adoption.py",
         "        if version.last_reported is None or not self.is_overdue(version, timing):\n",
         "        if True:\n",
@@ -26,7 +26,7 @@ MUTATIONS: list[Mutation] = [
         _MEASURED + "without_a_threshold_no_flood_shortens_the_wait",
     ),
     Mutation(
-        "measured: the share is of what the user said",
+        "measured: the share is of the number that the user gave",
         "certpin/rotation/measured.py",
         "left > threshold.max_lost:",
         "left > (1 - threshold.share) * sum(usage.values()):",
@@ -61,18 +61,18 @@ MUTATIONS: list[Mutation] = [
         _API + "nobody_asks_without_the_scope_read",
     ),
     Mutation(
-        "api: hosts that nobody watches",
+        "api: hosts that are not monitored",
         "certpin_watch/api/resources.py",
         "    there(hosts.policies_of(ask.watch.watched.snapshot(), name) or None)\n",
         "",
         _API + "what_is_not_there_is_not_found",
     ),
     Mutation(
-        "metrics: hosts of reports are no labels",
+        "metrics: texts of reports are no labels",
         "certpin_watch/metrics/exporter.py",
         "            _known(kind, get_args(Kind)),\n",
         "            kind,\n",
-        _METRICS + "what_reports_say_becomes_no_label",
+        _METRICS + "texts_of_reports_never_become_labels",
     ),
     Mutation(
         "telemetry: attributes of a list",
@@ -113,19 +113,19 @@ MUTATIONS: list[Mutation] = [
         _COUNTING + "hostile_reports_can_only_fill_the_sums_of_a_day[sqlite]",
     ),
     Mutation(
-        "sums: what a full day folded is listed",
+        "sums: a group is listed although its daily sum has less detail",
         "certpin_watch/store/queries/report_counts.py",
         "where(or_(equal, folded) if listed else equal)",
         "where(equal)",
-        "tests/watch/store/queries/test_sums.py::test_what_a_full_day_folded_is_still_listed",
+        "tests/watch/store/queries/test_failures.py::test_a_group_is_listed_although_its_daily_sum_has_less_detail",
     ),
     Mutation(
-        "sums: a day that goes on is not whole",
+        "sums: a day with later reports is not full",
         "certpin_watch/store/queries/report_counts.py",
         "    if until < end and connection.execute(later).first() is None:",
         "    if until < end:",
-        "tests/watch/store/queries/test_sums.py::"
-        "test_a_day_is_read_from_its_sums_only_where_nothing_came_later_on_it[sqlite]",
+        "tests/watch/store/queries/test_failures.py::"
+        "test_the_last_day_is_read_from_its_sum_only_without_later_reports[sqlite]",
     ),
     Mutation(
         "soon: by the life of a certificate",
@@ -139,6 +139,6 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/store/queries/failures.py",
         "            and begun - ended > LISTENING_PAUSE\n",
         "            and False\n",
-        "tests/watch/store/queries/test_gaps.py::test_series_say_which_buckets_are_unknown",
+        "tests/watch/store/queries/test_failures.py::test_a_series_lists_its_unknown_buckets",
     ),
 ]

@@ -1,4 +1,4 @@
-"""No question reads a whole table: SQLite says how it looks for the answers."""
+"""No query scans a large table: checked in the query plans of SQLite."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 YEAR = Range(NOW - 365 * DAY, NOW)
 SNAPSHOT = world.snapshot()
-QUESTIONS: dict[str, Callable[[Connection], object]] = {
+QUERIES: dict[str, Callable[[Connection], object]] = {
     "hosts": lambda c: hosts.hosts(c, SNAPSHOT, NOW),
     "history": lambda c: sightings.history(c, API),
     "next page": lambda c: sightings.history(c, API, before=(1, 1)),
@@ -42,14 +42,14 @@ QUESTIONS: dict[str, Callable[[Connection], object]] = {
     "total": lambda c: failures.total(c, YEAR),
     "top chains": lambda c: failures.top_chains(c, YEAR),
     "adoption": lambda c: adoption.adoption(c, SNAPSHOT.sets[0], NOW),
-    "told": lambda c: adoption.reported_usage(c, "bank", NOW, [11]),
+    "reported usage": lambda c: adoption.reported_usage(c, "bank", NOW, [11]),
     "open alerts": lambda c: alerts.open_alerts(c, AlertSettings()),
     "alerts of a host": lambda c: alerts.alerts(c, AlertSettings(), host=API),
     "freshness": lambda c: freshness.freshness(c, SNAPSHOT, NOW),
 }
-# Small tables, and an index as a whole: what is asked from each vantage, who holds a lease or has a
-# token, and the one stream that there is; sums in the order of their places, and what they are of.
-FINE = (
+# Small tables that may be scanned, and whole indexes: locations, leases, tokens, the stream; daily
+# sums in the order of their places, and the names of places and traits.
+ALLOWED = (
     *(
         "SCAN day_places",
         "SCAN anon_1",
@@ -63,7 +63,7 @@ FINE = (
 )
 
 
-# A year of whole days, asked for by one thing each, by two, and by all.
+# A year of full days, with a filter of one field each, of two fields, and of all.
 DAYS = Range((NOW - 365 * DAY).replace(hour=0), NOW.replace(hour=0))
 VALUES: dict[str, Any] = {name: 12 if name == "version" else "00" * 32 for name in get_args(By)}
 FILTERS = [
@@ -75,7 +75,7 @@ FILTERS = [
 
 
 class Plans:
-    """How SQLite answers what is asked while the block runs."""
+    """Records statements, and the query plans of SQLite for them."""
 
     def __init__(self, store: Store) -> None:
         self.statements: list[str] = []
@@ -92,23 +92,23 @@ class Plans:
 
     @property
     def scans(self) -> list[str]:
-        """Tables that are read as a whole, and are not small."""
+        """The scans of large tables."""
         found = [plan for plan in self.plans if plan.startswith("SCAN")]
-        return [each for each in found if "COVERING" not in each and not each.startswith(FINE)]
+        return [plan for plan in found if "COVERING" not in plan and not plan.startswith(ALLOWED)]
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-def test_a_question_is_answered_by_an_index(sqlite_store: Store, name: str) -> None:
-    asked = Plans(sqlite_store)
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_uses_an_index(sqlite_store: Store, name: str) -> None:
+    recorded = Plans(sqlite_store)
     with sqlite_store.read() as connection:
-        QUESTIONS[name](connection)
-    assert asked.plans
-    assert asked.scans == []
+        QUERIES[name](connection)
+    assert recorded.plans
+    assert recorded.scans == []
 
 
-def test_a_year_by_anything_and_of_anything_is_read_from_its_sums(sqlite_store: Store) -> None:
-    world.fill(sqlite_store)  # what all reports have is not asked for
-    asked = Plans(sqlite_store)
+def test_a_year_is_read_from_daily_sums_for_every_field_and_filter(sqlite_store: Store) -> None:
+    world.fill_store(sqlite_store)  # values that all reports share are not compared
+    recorded = Plans(sqlite_store)
     with sqlite_store.read() as connection:
         for only in FILTERS:
             for by in get_args(By):
@@ -116,10 +116,10 @@ def test_a_year_by_anything_and_of_anything_is_read_from_its_sums(sqlite_store: 
             failures.total(connection, DAYS, only)
             failures.top_chains(connection, DAYS, only=only)
             breakdown(connection, DAYS, get_args(By), only)
-    assert not [each for each in asked.statements if "report_groups" in each]
-    assert asked.scans == []
-    assert not [each for each in asked.plans if "AUTOMATIC" in each], "an index made on the way"
-    ranked = [each for each in asked.statements if "GROUP BY day_places.place" in each]
+    assert not [sql for sql in recorded.statements if "report_groups" in sql]
+    assert recorded.scans == []
+    assert not [plan for plan in recorded.plans if "AUTOMATIC" in plan], "no temporary index"
+    ranked = [sql for sql in recorded.statements if "GROUP BY day_places.place" in sql]
     assert ranked
-    for each in ranked:
-        assert "day_places.day +" in each, "in the order of the places: nothing is sorted"
+    for sql in ranked:
+        assert "day_places.day +" in sql, "read in the order of the places, without sorting"

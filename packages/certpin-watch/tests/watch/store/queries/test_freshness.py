@@ -22,8 +22,10 @@ NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def made(connection: Connection, name: str, *scopes: str, used: datetime | None = None) -> str:
-    """A token, and when it was used; its ID."""
+def create_token(
+    connection: Connection, name: str, *scopes: str, used: datetime | None = None
+) -> str:
+    """Create a token that was used at a time. Return its ID."""
     until = NOW + HOUR
     token, _ = make_token(connection, name, scopes, by="test", now=NOW - HOUR, until=until)
     if used:
@@ -31,14 +33,14 @@ def made(connection: Connection, name: str, *scopes: str, used: datetime | None 
     return token
 
 
-def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: Store) -> None:
+def test_valid_tokens_of_workers_are_listed_with_their_last_contact(store: Store) -> None:
     with store.write() as connection:
-        heard = made(connection, "fra1-a", "worker:fra1", used=NOW)
-        new = made(connection, "fra1-b", "worker:fra1")
-        made(connection, "prometheus", "metrics", used=NOW)
-        revoke_token(connection, made(connection, "gone", "worker:ams1", used=NOW), NOW)
+        heard = create_token(connection, "fra1-a", "worker:fra1", used=NOW)
+        new = create_token(connection, "fra1-b", "worker:fra1")
+        create_token(connection, "prometheus", "metrics", used=NOW)
+        revoke_token(connection, create_token(connection, "gone", "worker:ams1", used=NOW), NOW)
     with store.read() as connection:
-        found = [(each.name, each.token, each.vantage) for each in workers(connection, NOW)]
+        found = [(worker.name, worker.token, worker.vantage) for worker in workers(connection, NOW)]
         fresh = freshness(connection, Watched([]).snapshot(), NOW)
         assert workers(connection, NOW + HOUR) == ()
     assert found == [("fra1-a", heard, "fra1"), ("fra1-b", new, "fra1")]
@@ -47,14 +49,14 @@ def test_the_valid_tokens_of_workers_are_shown_with_their_last_contact(store: St
     assert sample.value == NOW.timestamp()
 
 
-def test_a_silent_location_says_when_its_workers_were_heard(store: Store) -> None:
+def test_a_silent_location_names_the_last_contact_of_its_workers(store: Store) -> None:
     with store.write() as connection:
         note_scheduled(connection, ("ams1", "fra1", "local"), NOW, 60)
-        made(connection, "ams1-a", "worker:ams1")
-        made(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
+        create_token(connection, "ams1-a", "worker:ams1")
+        create_token(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
     with store.read() as connection:
-        told = unknowns.of_service(freshness(connection, Watched([]).snapshot(), NOW), NOW)
-    silent = [each for each in told if "is silent" in each]
+        sentences = unknowns.of_service(freshness(connection, Watched([]).snapshot(), NOW), NOW)
+    silent = [sentence for sentence in sentences if "is silent" in sentence]
     said = "is silent: it never sent a result."
     assert silent == [
         f"The location ams1 {said} None of its workers ever made contact.",

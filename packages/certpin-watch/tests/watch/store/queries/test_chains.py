@@ -1,4 +1,4 @@
-"""Who issued a chain: signatures decide, and names are claims."""
+"""The issuer of a chain: signatures decide, and names are claims."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HOST = "api.bank.example"
 
 
 def ders(identity: Identity) -> tuple[bytes, ...]:
-    """What a server sends."""
-    return tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
+    """Return the chain that a server sends."""
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in identity.chain)
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def ours() -> Authority:
 
 
 def path(authority: Authority) -> tuple[bytes, ...]:
-    """As the monitor verified it, with its root."""
+    """Return a path as the monitor verifies it, with its root."""
     assert authority.issuer
     return (*ders(authority.issue(HOST)), authority.issuer.certificate.der)
 
 
-def test_the_usual_issuer_makes_no_key_a_pinned_one(ours: Authority) -> None:
+def test_a_chain_of_the_usual_issuer_is_not_pinned(ours: Authority) -> None:
     found = chains.describe_issuer(ders(ours.issue(HOST)), path(ours), verdict="issued")
     assert (found.kind, found.name) == ("usual", "Ours CA")
     assert "may be an attack" in found.sentences[1]
@@ -45,12 +45,12 @@ def test_the_usual_issuer_makes_no_key_a_pinned_one(ours: Authority) -> None:
     )
 
 
-def test_the_same_name_with_another_key_is_not_the_same_issuer(ours: Authority) -> None:
+def test_an_issuer_of_the_same_name_with_another_key_is_another_issuer(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
     assert chains.describe_issuer(ders(forged.issue(HOST)), path(ours)).kind == "private"
 
 
-def test_a_name_over_a_signature_that_does_not_hold_is_called_forged(ours: Authority) -> None:
+def test_an_issuer_name_with_an_invalid_signature_is_reported_as_forged(ours: Authority) -> None:
     forged = Authority("Ours Root", now=NOW).intermediate("Ours CA")
     leaf = ders(forged.issue(HOST))[0]
     found = chains.describe_issuer((leaf, ours.certificate.der), path(ours))
@@ -65,7 +65,7 @@ def test_another_issuer_below_a_root_of_the_pin_file_is_trusted(ours: Authority)
     assert chains.describe_issuer(ders(other.issue(HOST)), path(ours), anchors).kind == "trusted"
 
 
-def test_a_root_of_this_machine_makes_it_public(
+def test_an_issuer_below_a_root_of_this_machine_is_public(
     ours: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     public = Authority("Public Root", now=NOW)
@@ -81,14 +81,14 @@ def test_a_root_of_this_machine_makes_it_public(
      ("Charles Proxy CA (8 Aug)", "debugging", "Charles"),
      ("DO_NOT_TRUST_FiddlerRoot", "debugging", "Fiddler")],
 )  # fmt: skip
-def test_a_well_known_name_is_a_claim(name: str, kind: str, product: str) -> None:
+def test_the_name_of_a_product_is_only_a_claim(name: str, kind: str, product: str) -> None:
     found = chains.describe_issuer(ders(Authority(name, now=NOW).issue(HOST)))
     assert found.kind == kind
     assert product in found.title
     assert "only a claim of the certificate" in found.sentences[0]
 
 
-def test_a_public_authority_is_not_believed_to_be_a_proxy_by_its_name(
+def test_a_public_authority_with_the_name_of_a_proxy_is_public(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     public = Authority("Zscaler Public Root", now=NOW)
@@ -96,12 +96,12 @@ def test_a_public_authority_is_not_believed_to_be_a_proxy_by_its_name(
     assert chains.describe_issuer(ders(public.issue(HOST))).kind == "public"
 
 
-def test_what_signed_itself_what_is_junk_and_what_is_missing_are_told_apart() -> None:
-    alone = Authority(HOST, now=NOW)
-    assert chains.describe_issuer((alone.certificate.der,)).kind == "self-signed"
+def test_self_signed_missing_and_unreadable_chains_are_distinguished() -> None:
+    self_signed = Authority(HOST, now=NOW)
+    assert chains.describe_issuer((self_signed.certificate.der,)).kind == "self-signed"
     assert chains.describe_issuer(()).kind == "none"
     assert chains.describe_issuer((b"junk",)).name == "(unreadable)"
 
 
-def test_the_roots_of_this_machine_can_be_read() -> None:
-    assert all(isinstance(each, bytes) for each in chain_check.public_roots())
+def test_the_roots_of_this_machine_are_readable() -> None:
+    assert all(isinstance(root, bytes) for root in chain_check.public_roots())

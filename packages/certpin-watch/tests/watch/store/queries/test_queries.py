@@ -1,4 +1,4 @@
-"""What can be asked of the store, on both databases."""
+"""The queries of pages and API, on both databases."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ WEEK = Range(NOW - 7 * DAY, NOW)
 
 @pytest.fixture
 def digests(store: Store) -> dict[str, bytes]:
-    return world.fill(store)
+    return world.fill_store(store)
 
 
-def test_each_host_stands_as_its_worst_vantage_does(
+def test_the_worst_location_decides_the_status_of_a_host(
     store: Store, digests: dict[str, bytes]
 ) -> None:
     with store.read() as connection:
@@ -51,14 +51,16 @@ def test_each_host_stands_as_its_worst_vantage_does(
     assert (api.status, api.alerts, api.failures) == ("broken", 1, 40)
     assert api.problems == ("mismatch", "refused", "vantages-disagree")
     assert api.policies[0].alive == (11, 12)
-    assert [(each.vantage, each.answer, each.refused_by) for each in api.vantages] == [
+    assert [(seen.vantage, seen.answer, seen.refused_by) for seen in api.vantages] == [
         ("eu", "mismatch", (11, 12)),
         ("local", "match", (11,)),
     ]
     assert api.certificate_days == 3
     assert api.vantages[0].served == digests["stranger"].hex()
     assert (new.status, new.problems) == ("unknown", ("not-seen-lately",))
-    assert (pay.status, pay.failures) == ("broken", 0), "version 11, which lives, refuses its key"
+    assert (pay.status, pay.failures) == ("broken", 0), (
+        "version 11, which is still live, refuses its key"
+    )
     assert hosts.count_by_status(found.items) == {
         "broken": 2,
         "unknown": 1,
@@ -67,52 +69,52 @@ def test_each_host_stands_as_its_worst_vantage_does(
     }
 
 
-def test_what_was_seen_long_ago_is_not_known(store: Store, digests: dict[str, bytes]) -> None:
+def test_an_old_probe_result_is_stale(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
         late = NOW + 2 * HOUR
         host = hosts.host(connection, world.snapshot(), late, PAY)
         assert host is not None
         assert "not-seen-lately" in host.problems
-        doubts = freshness.freshness(connection, world.snapshot("pins.toml: broken"), late)
-    assert [each.stale for each in doubts.vantages] == [True, True]
-    assert doubts.unseen == (NEW,)
-    assert doubts.problems == ("pins.toml: broken",)
-    assert doubts.last_report == NOW - 2 * HOUR
+        found = freshness.freshness(connection, world.snapshot("pins.toml: broken"), late)
+    assert [location.stale for location in found.vantages] == [True, True]
+    assert found.unseen == (NEW,)
+    assert found.problems == ("pins.toml: broken",)
+    assert found.last_report == NOW - 2 * HOUR
 
 
-def test_the_default_thresholds_are_those_of_the_default_settings() -> None:
+def test_default_thresholds_equal_those_of_default_settings() -> None:
     assert ServiceSettings().thresholds == Thresholds()
 
 
-def test_room_that_is_nearly_used_up_is_named(store: Store, digests: dict[str, bytes]) -> None:
+def test_a_nearly_reached_limit_is_reported(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     limits = Thresholds(intake=IntakeBounds(budget=16 * 1024**2))
-    most = 14 * 1024**2  # an eighth is for watched hosts
-    for used, names in ((most * 9 // 10, []), (most * 96 // 100, ["bytes"])):
+    limit = 14 * 1024**2  # an eighth is reserved for monitored hosts
+    for used, names in ((limit * 9 // 10, []), (limit * 96 // 100, ["bytes"])):
         with store.write() as connection:
             quota.lock_usage(connection)
             quota.add_usage(connection, used - quota.read_usage(connection))
         with store.read() as connection:
             found = freshness.freshness(connection, world.snapshot(), NOW, limits)
-        assert [each.name for each in found.full] == names
-        words = " ".join(unknowns.of_service(found, NOW))
-        assert ("bytes (14,680,064)" in words) == bool(names)
+        assert [part.name for part in found.full] == names
+        text = " ".join(unknowns.of_service(found, NOW))
+        assert ("bytes (14,680,064)" in text) == bool(names)
 
 
 @pytest.mark.parametrize(("days", "soon"), [(29, False), (31, True)])
-def test_soon_is_measured_by_the_life_of_a_certificate_as_the_monitor_does(
+def test_the_lifetime_of_a_certificate_decides_when_it_expires_soon(
     sqlite_store: Store, days: int, soon: bool
 ) -> None:
-    """One of 40 days: at 30, the setting, nobody has to do anything, and nobody is told."""
-    world.fill(sqlite_store)
+    """With a lifetime of 40 days, the 30 days of the settings are too early for a warning."""
+    world.fill_store(sqlite_store)
     with sqlite_store.read() as connection:
         then = hosts.host(connection, world.snapshot(), NOW + days * DAY, PAY)
     assert then is not None
     assert ("certificate-ends" in then.problems) == soon
 
 
-def test_hosts_come_in_pages_by_their_names(store: Store, digests: dict[str, bytes]) -> None:
+def test_hosts_are_paged_by_name(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
         first = hosts.hosts(connection, world.snapshot(), NOW, limit=2)
@@ -120,10 +122,10 @@ def test_hosts_come_in_pages_by_their_names(store: Store, digests: dict[str, byt
         rest = hosts.hosts(connection, world.snapshot(), NOW, after=NEW, limit=2)
         assert hosts.host(connection, world.snapshot(), NOW, "evil.example") is None
         assert hosts.host(connection, world.snapshot(), NOW, "a..b") is None
-    assert [each.name for each in rest.items] == [PAY]
+    assert [host.name for host in rest.items] == [PAY]
 
 
-def test_what_changed_at_a_host_is_named(store: Store, digests: dict[str, bytes]) -> None:
+def test_changes_of_a_host_name_the_changed_fields(store: Store, digests: dict[str, bytes]) -> None:
     with store.read() as connection:
         page = sightings.history(connection, API, limit=2)
         assert page.next is not None
@@ -139,10 +141,12 @@ def test_what_changed_at_a_host_is_named(store: Store, digests: dict[str, bytes]
     assert change.at == NOW - 2 * DAY
 
 
-def test_failures_are_counted_by_value_and_bucket(store: Store, digests: dict[str, bytes]) -> None:
+def test_a_series_counts_reports_by_value_and_bucket(
+    store: Store, digests: dict[str, bytes]
+) -> None:
     with store.read() as connection:
         found = failures.series(connection, WEEK, by="host", bucket="day", lines=1)
-        assert [(each.value, each.total, each.rest) for each in found.lines] == [
+        assert [(line.value, line.total, line.rest) for line in found.lines] == [
             ("evil.example", 1000, False),
             ("", 44, True),
         ]
@@ -150,62 +154,62 @@ def test_failures_are_counted_by_value_and_bucket(store: Store, digests: dict[st
         assert len(found.begins) == len(found.lines[0].counts) == 8
         only = ReportFilter(host=API, served=digests["stranger"].hex())
         split = failures.series(connection, WEEK, by="network", bucket="hour", only=only)
-        assert [(each.value, each.total) for each in split.lines] == [
+        assert [(line.value, line.total) for line in split.lines] == [
             ("wifi", 30),
-            (world.STRANGE, 10),
+            (world.HOSTILE_TEXT, 10),
         ]
         by_chain = failures.series(connection, WEEK, by="served", only=ReportFilter(host=API))
-        assert [each.value for each in by_chain.lines] == [digests["stranger"].hex()]
+        assert [line.value for line in by_chain.lines] == [digests["stranger"].hex()]
         total = failures.total(connection, WEEK, ReportFilter(pin_set="bank"))
     assert (total.count, total.hosts, total.chains) == (44, 2, 2)
 
 
-def test_a_long_range_ends_after_so_many_buckets(store: Store) -> None:
+def test_a_series_is_cut_after_its_maximum_of_buckets(store: Store) -> None:
     with store.read() as connection:
         found = failures.series(connection, Range(NOW - 4000 * DAY, NOW), bucket="hour")
     assert len(found.begins) == failures.MAX_POINTS
 
 
-def test_groups_and_chains_are_listed(store: Store, digests: dict[str, bytes]) -> None:
+def test_groups_and_top_chains_are_listed(store: Store, digests: dict[str, bytes]) -> None:
     with store.read() as connection:
         page = reports.groups(connection, WEEK, only=ReportFilter(pin_set="bank"), limit=2)
-        assert [each.count for each in page.items] == [10, 30]
+        assert [group.count for group in page.items] == [10, 30]
         assert page.next is not None
         hour, number = page.next
         rest = reports.groups(
             connection, WEEK, only=ReportFilter(pin_set="bank"), before=(int(hour), int(number))
         )
-        assert [(each.host, each.count) for each in rest.items] == [(PAY, 4)]
+        assert [(group.host, group.count) for group in rest.items] == [(PAY, 4)]
         top = failures.top_chains(connection, WEEK, only=ReportFilter(pin_set="bank"))
-    assert [(each.host, each.served, each.count) for each in top] == [
+    assert [(chain.host, chain.served, chain.count) for chain in top] == [
         (API, digests["stranger"].hex(), 40),
         (PAY, "", 4),
     ]
 
 
-def test_what_is_expected_has_a_pin_however_new_another_path_is(store: Store) -> None:
-    found = world.fill(store)
+def test_the_expected_path_is_pinned_even_if_another_path_is_newer(store: Store) -> None:
+    found = world.fill_store(store)
     with store.write() as connection:
         strange = SIGHTINGS.c.verified == found["stranger"]
-        connection.execute(update(SIGHTINGS).where(strange).values(last_at=world.at(NOW)))
+        connection.execute(update(SIGHTINGS).where(strange).values(last_at=world.seconds(NOW)))
     with store.read() as connection:
         path = expected_path(connection, world.snapshot(), NOW, API)
         assert expected_path(connection, world.snapshot(), NOW, NEW) == ()
-    assert path == world.ders(world.identity(API))
+    assert path == world.der_chain(world.identity(API))
 
 
-def test_a_chain_is_put_into_words(store: Store, digests: dict[str, bytes]) -> None:
+def test_a_chain_is_described(store: Store, digests: dict[str, bytes]) -> None:
     with store.read() as connection:
         found = chains.describe_chain(connection, digests["stranger"])
-        assert chains.describe_chain(connection, b"nobody knows it") is None
+        assert chains.describe_chain(connection, b"unknown") is None
     assert found is not None
     (leaf,) = found.certificates
-    assert "Somebody Else" in leaf.issuer
+    assert "Other Root" in leaf.issuer
     assert (leaf.names, leaf.self_issued) == ((API,), False)
-    assert leaf.pin == str(world.stranger().pin)
+    assert leaf.pin == str(world.other_identity().pin)
 
 
-def test_bytes_that_are_no_certificate_are_told_as_such(store: Store) -> None:
+def test_an_invalid_certificate_has_a_problem(store: Store) -> None:
     from certpin_watch.store.chains import insert_observed_chains
 
     with store.write() as connection:
@@ -221,33 +225,33 @@ def test_adoption_is_counted_by_version_and_day(store: Store, digests: dict[str,
     del digests
     with store.read() as connection:
         found = adoption.adoption(connection, world.snapshot().sets[0], NOW, days=30)
-        told = adoption.reported_usage(connection, "bank", NOW, [11, 12])
+        usage = adoption.reported_usage(connection, "bank", NOW, [11, 12])
         apps = adoption.apps(connection, "bank", NOW - DAY)
-    by_version = {each.version: each for each in found.versions}
-    assert list(by_version) == [777, 12, 11], "what the journal does not know is marked"
+    by_version = {held.version: held for held in found.versions}
+    assert list(by_version) == [777, 12, 11], "unreleased versions are listed, too"
     assert (by_version[777].known, by_version[11].known) == (False, True)
     assert (by_version[11].clients, by_version[11].share) == (90, 0.4)
     assert by_version[12].share == 0.6
     assert by_version[11].until == NOW - 3 * DAY + timedelta(days=32, hours=2)
-    assert {each.version for each in told} == {11, 12}
-    assert [(each.version, each.clients) for each in apps] == [(11, 50), (12, 50), (777, 5)]
+    assert {row.version for row in usage} == {11, 12}
+    assert [(app.version, app.clients) for app in apps] == [(11, 50), (12, 50), (777, 5)]
 
 
-def test_versions_that_anybody_invents_do_not_crowd_out_those_of_the_journal(
+def test_invented_versions_do_not_displace_released_ones(
     store: Store,
 ) -> None:
     with store.write() as connection:
         for number in range(1000, 1150):
-            world.present(connection, 1, number, 9)
-        world.present(connection, 1, 12, 1)
+            world.insert_presence(connection, 1, number, 9)
+        world.insert_presence(connection, 1, 12, 1)
     with store.read() as connection:
         found = adoption.adoption(connection, world.snapshot().sets[0], NOW)
-    assert {11, 12} <= {each.version for each in found.versions}
+    assert {11, 12} <= {held.version for held in found.versions}
     assert len(found.versions) <= 102
     assert found.other > 0
 
 
-def test_alerts_are_listed_the_worst_first(store: Store, digests: dict[str, bytes]) -> None:
+def test_open_alerts_are_listed_worst_first(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
         assert [each.rule for each in alerts.open_alerts(connection, AlertSettings())] == [
@@ -265,6 +269,6 @@ def test_alerts_are_listed_the_worst_first(store: Store, digests: dict[str, byte
         silences = alerts.silences(connection, NOW, AlertSettings()).items
         active = alerts.silences(connection, NOW, AlertSettings(), active=True).items
     assert story is not None
-    assert [each.what for each in story.events] == ["opened"]
-    assert [each.active for each in silences] == [False, True]
-    assert [each.id for each in active] == [1]
+    assert [alert_event.what for alert_event in story.events] == ["opened"]
+    assert [silence.active for silence in silences] == [False, True]
+    assert [silence.id for silence in active] == [1]

@@ -66,15 +66,15 @@ class Origin:
 
     @property
     def guesser(self) -> str:
-        """The network whose wrong passwords and tokens are counted together."""
+        """The network that counts as one source of wrong passwords and tokens."""
         return network_of(self.address, _GUESSER_BITS)
 
     @property
     def is_local(self) -> bool:
         """Whether a program on this machine uses a name that only this machine has.
 
-        The name stops DNS rebinding: a web page whose name suddenly resolves to this machine still
-        sends that name.
+        The name stops DNS rebinding: if the name of a web page is changed to resolve to this
+        machine, its requests still have that name.
         """
         near = self.address is not None and self.address.is_loopback
         return near and not self.forwarded and is_loopback(host_of(self.host))

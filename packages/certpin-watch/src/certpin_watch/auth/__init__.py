@@ -1,1 +1,12 @@
-"""Who may see what: tokens, sessions, OpenID Connect, and the record of who did what."""
+"""Access control of pages, API and metrics.
+
+- ``middleware``: the path of a request: origin, identity, protection from forged requests, headers.
+- ``identity``: the user or program that sent a request; ``require``: what a route requires.
+- ``login``: logins with a password or OpenID Connect (``openid``, ``id_token``).
+- ``sessions``: cookies and CSRF tokens; ``tokens``: credentials of programs; ``passwords``.
+- ``throttle``: limits for guessing; ``state``: everything that requests share.
+- ``pages``: accounts, tokens and the audit log; ``settings``: the table ``[access]``.
+
+Scopes and roles are in ``certpin_watch.permissions``, statements in ``store.accounts``,
+``store.tokens`` and ``store.audit``.
+"""

@@ -232,7 +232,7 @@ class _Answer:
 async def read_body(
     receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
 ) -> tuple[bytes | HTTPStatus, Receive]:
-    """Read a body within limits, whoever sends it and whatever type it has.
+    """Read a body within limits, for every client and every type of body.
 
     No page reads a body that was not limited here. Starlette would write a multipart form to the
     disk without a limit, and decode it with the character set that it names: some of Python's fail,

@@ -94,7 +94,7 @@ class AuthSettings:
 
     @property
     def believed(self) -> tuple[Network, ...]:
-        """The networks of proxies whose headers count; none without a proxy in front."""
+        """The networks of proxies that may set the headers; none without a proxy in front."""
         return self.trusted_proxies if self.behind_proxy else ()
 
     @property

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class AuthState:
-    """What the middleware and the pages share: throttles, caches and the OpenID provider.
+    """The state that middleware and pages share: throttles, caches and the OpenID provider.
 
     ``attempts`` is the number of logins that are under way. ``hashing`` limits the threads that
     check passwords, so that no other request waits for them.

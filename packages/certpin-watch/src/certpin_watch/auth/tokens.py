@@ -42,7 +42,7 @@ def make_token(
 
     Args:
         connection: a transaction.
-        name: what it is for.
+        name: its purpose, for users.
         scopes: some of ``SCOPES``, or the only scope of a worker.
         by: the user who creates it.
         now: the current time.
@@ -70,7 +70,7 @@ def make_token(
 
 
 class VerifiedTokens:
-    """A bounded cache of tokens whose secret matched, so that a scrape seldom computes Argon2.
+    """A bounded cache of tokens with a verified secret, so that scrapes seldom compute Argon2.
 
     It contains keyed digests, no secrets; the key is made when the process starts. The token's row
     is read at each use nevertheless, so a revoked token is refused at once. Threads may share it.

@@ -299,7 +299,7 @@ def _select_sessions() -> Select[Any]:
 
 
 def _is_valid(limits: SessionLimits, at: int) -> ColumnElement[bool]:
-    # A session whose end is further away than any new session's was made while the clock ran ahead.
+    # If the end is further away than that of any new session, the clock ran ahead at the start.
     latest = at + limits.session_seconds + limits.idle_seconds
     ends = (SESSIONS.c.until > at) & (SESSIONS.c.until <= latest)
     return ends & (SESSIONS.c.seen_at > at - limits.idle_seconds)

@@ -1,4 +1,4 @@
-"""A watch with a few routes of every kind, and browsers that visit it."""
+"""A service with a few routes of every kind, and browsers that send requests to it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ROLES = ("viewer", "operator", "admin")
 
 
 class Clock:
-    """A clock that is moved by hand."""
+    """A clock that tests move."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -67,8 +67,8 @@ OTHERS: list[BaseRoute] = [
 
 
 @dataclass
-class House:
-    """A watch, and what a test does to it behind its back."""
+class Service:
+    """A service, and shortcuts that change its store directly."""
 
     store: Store
     clock: Clock
@@ -79,9 +79,9 @@ class House:
         self.routes = [*routes(self.watch), *OTHERS]
         self.app = AccessMiddleware(Starlette(routes=self.routes), self.watch, self.routes)
 
-    def like(self, **settings: Any) -> House:
-        """The same store with other settings."""
-        return House(self.store, self.clock, ServiceSettings(**settings))
+    def with_settings(self, **settings: Any) -> Service:
+        """Return a service with the same store and other settings."""
+        return Service(self.store, self.clock, ServiceSettings(**settings))
 
     def add(self, name: str, role: str = "viewer", password: str = PASSWORD) -> None:
         hashed = hash_new_password(password, name)
@@ -105,31 +105,31 @@ class House:
         )
 
     def signed_in(self, name: str, **how: Any) -> TestClient:
-        """A browser of somebody who has an account."""
+        """Return a browser in which an account is signed in."""
         browser = self.browser(**how)
         answer = sign_in(browser, name)
         assert answer.status_code == 303, answer.text
         return browser
 
-    def audited(self) -> list[tuple[str, str, str, str]]:
-        """Who, what, subject, outcome: the oldest first."""
+    def audit_log(self) -> list[tuple[str, str, str, str]]:
+        """Return who, what, subject and outcome of each entry, oldest first."""
         with self.store.read() as connection:
             rows = connection.execute(select(AUDIT).order_by(AUDIT.c.id)).all()
         return [(row.who, row.what, row.subject, row.outcome) for row in rows]
 
 
 def csrf_of(answer: Any) -> str:
-    """The token in a page's forms."""
+    """Return the CSRF token of a page's forms."""
     found = re.search(r'name="csrf" value="([0-9a-f]+)"', answer.text)
     return found[1] if found else ""
 
 
 def sign_in(browser: TestClient, name: str, password: str = PASSWORD, **more: str) -> Any:
-    """Fill in the form, as a browser does."""
+    """Load the login form, and send it."""
     csrf = csrf_of(browser.get("/login"))
     return browser.post("/login", data={"csrf": csrf, "name": name, "password": password, **more})
 
 
 def post(browser: TestClient, path: str, page: str = "/account", **fields: Any) -> Any:
-    """Send a form that stands on a page."""
+    """Load a page, and send one of its forms."""
     return browser.post(path, data={"csrf": csrf_of(browser.get(page)), **fields})

@@ -1,4 +1,4 @@
-"""Cheap parameters of Argon2: the one way to lower them, and only here."""
+"""A service with cheap parameters of Argon2, which no setting allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from argon2.profiles import CHEAPEST
 
 from certpin_watch.auth import passwords
-from tests.watch.auth._kit import Clock, House
+from tests.watch.auth._kit import Clock, Service
 
 if TYPE_CHECKING:
     from certpin_watch.store import Store
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let hashes cost nothing."""
+    """Make hashes cheap."""
     monkeypatch.setattr(passwords, "PASSWORD_HASHER", passwords.Hasher(CHEAPEST))
     monkeypatch.setattr(passwords, "TOKEN_HASHER", passwords.Hasher(CHEAPEST))
 
 
 @pytest.fixture
-def house(sqlite_store: Store) -> House:
-    """A watch on the loopback, with an empty store."""
-    return House(sqlite_store, Clock())
+def service(sqlite_store: Store) -> Service:
+    """Return a service on the loopback, with an empty store."""
+    return Service(sqlite_store, Clock())

@@ -1,4 +1,4 @@
-"""What every answer says to the browser, and whom a header about the way here is believed from."""
+"""Headers of responses, forwarded headers of proxies, and the conditions for listening."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from certpin_watch.auth.settings import AuthSettings
 from certpin_watch.auth.state import check_listening
 from certpin_watch.origin import origin_of
 from certpin_watch.settings import ServiceSettings
-from tests.watch.auth._kit import House, post
+from tests.watch.auth._kit import Service, post
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,15 +25,19 @@ PAGES = ("/", "/login", "/account", "/tokens", "/audit")
 PROXIED = AuthSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
 
 
-def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(house: House) -> None:
-    house.add("anna", "admin")
-    browser = house.signed_in("anna")
-    asked = [browser.get(path) for path in (*PAGES, "/health", "/files", "/none")]
-    asked += [house.browser().get("/"), browser.post("/silences"), house.browser().get("/files")]
-    for answer in asked:
+def test_every_response_has_the_security_headers(service: Service) -> None:
+    service.add("anna", "admin")
+    browser = service.signed_in("anna")
+    answers = [browser.get(path) for path in (*PAGES, "/health", "/files", "/none")]
+    answers += [
+        service.browser().get("/"),
+        browser.post("/silences"),
+        service.browser().get("/files"),
+    ]
+    for answer in answers:
         headers = answer.headers
         assert headers["content-security-policy"] == POLICY
-        if "<head>" in answer.text:  # it would be what counts
+        if "<head>" in answer.text:  # it would override the header
             assert '<meta name="referrer" content="same-origin">' in answer.text
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
@@ -43,12 +47,12 @@ def test_every_answer_is_told_to_load_nothing_and_run_nothing_from_elsewhere(hou
         assert "camera=()" in headers["permissions-policy"]
         assert headers["cache-control"] == "no-store"
         assert "strict-transport-security" not in headers
-    secure = house.browser("https://localhost").get("/login")
+    secure = service.browser("https://localhost").get("/login")
     assert "max-age=" in secure.headers["strict-transport-security"]
 
 
-def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
-    directives = dict(each.split(" ", 1) for each in POLICY.split("; "))
+def test_policy_allows_only_files_of_the_service() -> None:
+    directives = dict(directive.split(" ", 1) for directive in POLICY.split("; "))
     assert directives.pop("require-trusted-types-for") == "'script'"
     assert directives.pop("trusted-types") == "default"
     assert directives["default-src"] == "'none'"
@@ -58,10 +62,10 @@ def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES[1:])
-def test_no_page_has_anything_inline_and_every_field_has_a_label(house: House, path: str) -> None:
-    house.add("anna", "admin")
-    browser = house.browser() if path == "/login" else house.signed_in("anna")
-    house.token("read")
+def test_pages_have_no_inline_code_and_label_every_field(service: Service, path: str) -> None:
+    service.add("anna", "admin")
+    browser = service.browser() if path == "/login" else service.signed_in("anna")
+    service.token("read")
     page = browser.get(path).text
     assert not re.search(r"\sstyle=|\son\w+=|<style|javascript:|<script(?![^>]*\ssrc=)", page)
     for field in re.findall(r"<input[^>]*>", page):
@@ -75,9 +79,9 @@ def test_no_page_has_anything_inline_and_every_field_has_a_label(house: House, p
         assert 'name="csrf"' in form
 
 
-def test_an_error_is_said_where_it_belongs(house: House) -> None:
-    house.add("anna", "admin")
-    browser = house.signed_in("anna")
+def test_form_errors_are_announced_and_linked_to_their_fields(service: Service) -> None:
+    service.add("anna", "admin")
+    browser = service.signed_in("anna")
     page = post(browser, "/tokens", "/tokens", name="", scope="read").text
     assert re.search(r'id="error"[^>]*role="alert"', page)
     assert 'aria-describedby="error"' in page
@@ -89,25 +93,25 @@ def _origin(client: str, settings: AuthSettings, **headers: str) -> Any:
     return origin_of(scope, settings.believed)
 
 
-def test_a_proxy_is_believed_if_it_is_ours() -> None:
-    said = {
+def test_forwarded_headers_count_only_from_trusted_proxies() -> None:
+    sent = {
         "host": "watch.internal",
         "x_forwarded_for": "198.51.100.66, 203.0.113.7, 10.1.1.1",
         "x_forwarded_proto": "https",
         "x_forwarded_host": "watch.bank.example",
     }
-    ours = _origin("10.0.0.1", PROXIED, **said)
+    ours = _origin("10.0.0.1", PROXIED, **sent)
     assert ours.url == "https://watch.bank.example"
-    assert ours.source == "203.0.113.0/24"  # what is left of it, the visitor wrote
+    assert ours.source == "203.0.113.0/24"  # the client wrote the entries to the left
     assert ours.guesser == "203.0.113.7/32"
-    unknown = _origin("192.0.2.1", PROXIED, **said)
-    for stranger in (unknown, _origin("10.0.0.1", AuthSettings(), **said)):
-        assert stranger.url == "http://watch.internal"
-        assert stranger.source in {"192.0.2.0/24", "10.0.0.0/24"}
+    untrusted = _origin("192.0.2.1", PROXIED, **sent)
+    for origin in (untrusted, _origin("10.0.0.1", AuthSettings(), **sent)):
+        assert origin.url == "http://watch.internal"
+        assert origin.source in {"192.0.2.0/24", "10.0.0.0/24"}
     assert _origin("10.0.0.1", PROXIED, x_forwarded_for="junk").source == ""
 
 
-def test_an_address_is_cut_to_its_network() -> None:
+def test_addresses_are_cut_to_their_network() -> None:
     plain = AuthSettings()
     assert _origin("2001:db8:1:2:3::4", plain).source == "2001:db8:1::/48"
     assert _origin("2001:db8:1:2:3::4", plain).guesser == "2001:db8:1:2::/64"
@@ -115,55 +119,51 @@ def test_an_address_is_cut_to_its_network() -> None:
     assert _origin("fe80::1%eth0", plain).source == "fe80::/48"
 
 
-# ── listening ──
-
 BEYOND = ("0.0.0.0", 8460)
 TLS: Any = ("chain.pem", "key.pem")
 
 
-def _why(house: House, **settings: Any) -> str:
+def _why(service: Service, **settings: Any) -> str:
     try:
-        check_listening(ServiceSettings(**settings), house.store)
+        check_listening(ServiceSettings(**settings), service.store)
     except ConfigError as exc:
-        return exc.problem if exc.fix else "it does not say what to do"
+        return exc.problem if exc.fix else "the error has no fix"
     return ""
 
 
-def test_nothing_listens_beyond_the_loopback_without_credentials(house: House) -> None:
+def test_listening_beyond_the_loopback_requires_credentials(service: Service) -> None:
     open_to_all = "need no password"
-    assert _why(house) == ""
-    assert _why(house, listen=("localhost", 1)) == ""
-    assert open_to_all in _why(house, listen=BEYOND, tls=TLS)
-    assert open_to_all in _why(house, listen=("::", 8460), tls=TLS)
-    assert open_to_all in _why(house, access=PROXIED)
-    assert open_to_all in _why(house, public_url="https://watch.bank.example")
-    token = house.token("metrics")
-    assert _why(house, listen=BEYOND, tls=TLS) == ""
-    with house.store.write() as connection:
+    assert _why(service) == ""
+    assert _why(service, listen=("localhost", 1)) == ""
+    assert open_to_all in _why(service, listen=BEYOND, tls=TLS)
+    assert open_to_all in _why(service, listen=("::", 8460), tls=TLS)
+    assert open_to_all in _why(service, access=PROXIED)
+    assert open_to_all in _why(service, public_url="https://watch.bank.example")
+    token = service.token("metrics")
+    assert _why(service, listen=BEYOND, tls=TLS) == ""
+    with service.store.write() as connection:
         connection.exec_driver_sql("UPDATE tokens SET revoked_at = 1")
     assert token
-    assert open_to_all in _why(house, listen=BEYOND, tls=TLS)
-    house.add("anna")
-    assert _why(house, listen=BEYOND, tls=TLS) == ""
+    assert open_to_all in _why(service, listen=BEYOND, tls=TLS)
+    service.add("anna")
+    assert _why(service, listen=BEYOND, tls=TLS) == ""
 
 
-def test_nothing_listens_beyond_the_loopback_in_clear_text(house: House) -> None:
-    house.add("anna")
-    assert "clear text" in _why(house, listen=BEYOND)
-    assert _why(house, listen=BEYOND, access=PROXIED) == ""
-    assert _why(house, listen=BEYOND, tls=TLS) == ""
+def test_listening_beyond_the_loopback_requires_tls(service: Service) -> None:
+    service.add("anna")
+    assert "clear text" in _why(service, listen=BEYOND)
+    assert _why(service, listen=BEYOND, access=PROXIED) == ""
+    assert _why(service, listen=BEYOND, tls=TLS) == ""
 
 
-def test_authorities_of_a_provider_that_cannot_be_used_are_told_at_the_start(
-    house: House, tmp_path: Path
+def test_unusable_ca_file_of_a_provider_is_reported_at_the_start(
+    service: Service, tmp_path: Path
 ) -> None:
     public_url = "https://watch.bank.example"
     for name, why in (("id.pem", "these authorities cannot be used"), ("", "")):
         oidc = _read(oidc=OIDC | ({"ca_file": str(tmp_path / name)} if name else {}))
-        assert _why(house, access=oidc, public_url=public_url) == why
+        assert _why(service, access=oidc, public_url=public_url) == why
 
-
-# ── settings ──
 
 OIDC: dict[str, Any] = {
     "issuer": "https://id.bank.example",
@@ -177,10 +177,10 @@ def _read(**table: Any) -> AuthSettings:
     return access_settings.read(Table(table, "access"))
 
 
-def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
+def test_settings_have_defaults(tmp_path: Path) -> None:
     assert _read() == AuthSettings()
     file = tmp_path / "secret"
-    file.write_text("of a file\n")
+    file.write_text("from a file\n")
     found = _read(
         behind_proxy=True,
         trusted_proxies=["10.0.0.5"],
@@ -189,8 +189,8 @@ def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
     )
     assert (found.behind_proxy, found.idle_seconds) == (True, 300)
     assert found.oidc is not None
-    assert found.oidc.client_secret.reveal() == "of a file"
-    assert "of a file" not in repr(found)
+    assert found.oidc.client_secret.reveal() == "from a file"
+    assert "from a file" not in repr(found)
     assert found.oidc.scopes == ("openid", "groups")
 
 
@@ -209,7 +209,7 @@ def test_settings_are_read_with_their_defaults(tmp_path: Path) -> None:
         ({"oidc": {**OIDC, "tokn": "x"}}, "access.oidc.tokn"),
     ],
 )
-def test_a_setting_that_would_let_somebody_in_is_refused(table: dict[str, Any], key: str) -> None:
+def test_unsafe_settings_are_refused(table: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         _read(**table)
     assert caught.value.key == key

@@ -1,4 +1,4 @@
-"""OpenID Connect against a real provider: who comes in, and every lie that lets nobody in."""
+"""OpenID Connect with a real provider: roles, sessions, and every refused answer and token."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from certpin_watch.auth.settings import AuthSettings, OpenIDSettings
 from certpin_watch.secret import Secret
 from certpin_watch.store.tables.service import SESSIONS
 from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
-from tests.watch.auth._kit import House, csrf_of
+from tests.watch.auth._kit import Service, csrf_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority
 
-pytestmark = pytest.mark.slow  # a provider for each
+pytestmark = pytest.mark.slow  # each test uses the provider
 
 PUBLIC = "https://watch.bank.example"
 ROLES = {"staff": "viewer", "oncall": "operator", "security": "admin"}
@@ -42,60 +42,64 @@ def real_provider(root: Authority, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def provider(real_provider: Provider) -> Provider:
-    """The provider, honest again."""
+    """Return the provider with its initial behaviour."""
     real_provider.__init__(real_provider.issuer, _KEY)  # type: ignore[misc]  # as it was made
     return real_provider
 
 
 @pytest.fixture
-def inn(house: House, provider: Provider, root: Authority, tmp_path: Path) -> House:
-    """A watch beyond the loopback, whose people sign in at the provider."""
+def openid_service(
+    service: Service, provider: Provider, root: Authority, tmp_path: Path
+) -> Service:
+    """Return a service that users reach from elsewhere, and that uses the provider."""
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(root.pem)
     oidc = OpenIDSettings(provider.issuer, CLIENT_ID, Secret(CLIENT_SECRET), ROLES, ca_file=bundle)
-    return house.like(listen=("0.0.0.0", 8460), public_url=PUBLIC, access=AuthSettings(oidc=oidc))
+    return service.with_settings(
+        listen=("0.0.0.0", 8460), public_url=PUBLIC, access=AuthSettings(oidc=oidc)
+    )
 
 
-def _leave(inn: House, path: str = "/hosts/a.example") -> tuple[Any, str]:
-    """A browser on its way, and where it is sent."""
-    browser = inn.browser(PUBLIC, "192.0.2.9")
+def _leave(openid_service: Service, path: str = "/hosts/a.example") -> tuple[Any, str]:
+    """Begin a login. Return the browser, and the address that it is sent to."""
+    browser = openid_service.browser(PUBLIC, "192.0.2.9")
     answer = browser.get("/login/openid", params={"next": path})
     assert answer.status_code == 303, answer.text
     return browser, answer.headers["location"]
 
 
 def _at_provider(address: str, provider: Provider, root: Authority) -> str:
-    """What the browser does there: where it is sent back to."""
+    """Visit the provider. Return the address that the browser is sent back to."""
     context = ssl.create_default_context(cadata=root.pem.decode())
     with httpx.Client(verify=context, trust_env=False) as client:
         return str(client.get(address).headers["location"])
 
 
 def _back(browser: Any, address: str) -> Any:
-    """Come back, as browsers do: from another site, by a link."""
+    """Return from the provider as browsers do: from another site, by a link."""
     parts = urlsplit(address)
     headers = {"sec-fetch-site": "cross-site"}
     return browser.get(f"{parts.path}?{parts.query}", headers=headers)
 
 
-def _try(inn: House, provider: Provider, root: Authority) -> tuple[Any, Any]:
-    browser, address = _leave(inn)
+def _try(openid_service: Service, provider: Provider, root: Authority) -> tuple[Any, Any]:
+    browser, address = _leave(openid_service)
     return browser, _back(browser, _at_provider(address, provider, root))
 
 
-def _refused(inn: House, provider: Provider, root: Authority) -> str:
-    """Nobody came in; why, as the record has it."""
-    browser, answer = _try(inn, provider, root)
+def _refused(openid_service: Service, provider: Provider, root: Authority) -> str:
+    """Check that a login is refused. Return the reason in the audit log."""
+    browser, answer = _try(openid_service, provider, root)
     assert answer.status_code == 403
     assert browser.get("/").status_code == 303
-    return inn.audited()[-1][3]
+    return openid_service.audit_log()[-1][3]
 
 
-def test_somebody_comes_in_with_the_role_of_their_groups(
-    inn: House, provider: Provider, root: Authority
+def test_login_gives_the_role_of_the_groups(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
     provider.groups = ["staff", "oncall", "others"]
-    browser, address = _leave(inn)
+    browser, address = _leave(openid_service)
     asked = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
     assert address.startswith(f"{provider.issuer}/authorize?")
     assert asked["redirect_uri"] == PUBLIC + CALLBACK
@@ -108,7 +112,7 @@ def test_somebody_comes_in_with_the_role_of_their_groups(
     assert browser.post("/silences", data={"csrf": csrf_of(account)}).status_code == 200
     assert browser.get("/tokens").status_code == 403
     assert provider.redeemed[-1]["authorization"].startswith("Basic ")
-    who, what, subject, outcome = inn.audited()[-1]
+    who, what, subject, outcome = openid_service.audit_log()[-1]
     assert (who, what, outcome) == ("openid:anna@bank.example", "login", "done")
     assert subject == "openid 248289761001"
     out = browser.post("/logout", data={"csrf": csrf_of(account)})
@@ -116,25 +120,25 @@ def test_somebody_comes_in_with_the_role_of_their_groups(
     assert browser.get("/").status_code == 303
 
 
-def test_an_address_that_is_not_theirs_is_nobodys_name(
-    inn: House, provider: Provider, root: Authority
+def test_unverified_email_is_not_used_as_a_name(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
     provider.change = _set(email_verified=False)
-    assert _try(inn, provider, root)[1].status_code == 303
-    assert inn.audited()[-1][0] == "openid:248289761001"
+    assert _try(openid_service, provider, root)[1].status_code == 303
+    assert openid_service.audit_log()[-1][0] == "openid:248289761001"
 
 
 @pytest.mark.parametrize("groups", [[], ["others"], None, {"staff": 1}, [["staff"]], 7, "admin"])
-def test_whoever_has_no_group_of_the_settings_stays_out(
-    inn: House, provider: Provider, root: Authority, groups: object
+def test_user_without_a_configured_group_is_refused(
+    openid_service: Service, provider: Provider, root: Authority, groups: object
 ) -> None:
     provider.groups = groups
-    assert _refused(inn, provider, root) == "no role"
-    assert inn.audited()[-1][0] == "openid:anna@bank.example"
+    assert _refused(openid_service, provider, root) == "no role"
+    assert openid_service.audit_log()[-1][0] == "openid:anna@bank.example"
 
 
 def _set(**claims: Any) -> Callable[[dict[str, Any]], None]:
-    """Bend claims; moments are in seconds from now, and nothing takes one out."""
+    """Return a function that changes claims; times are in seconds from now, None removes one."""
 
     def change(found: dict[str, Any]) -> None:
         for name, value in claims.items():
@@ -165,43 +169,45 @@ def _set(**claims: Any) -> Callable[[dict[str, Any]], None]:
     ],
     ids=str,
 )
-def test_a_token_with_a_wrong_claim_lets_nobody_in(
-    inn: House, provider: Provider, root: Authority, claims: dict[str, Any], why: str
+def test_id_token_with_a_wrong_claim_is_refused(
+    openid_service: Service, provider: Provider, root: Authority, claims: dict[str, Any], why: str
 ) -> None:
     provider.change = _set(**claims)
-    assert why in _refused(inn, provider, root)
+    assert why in _refused(openid_service, provider, root)
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256"])
-def test_a_token_that_nobody_signed_or_everybody_could_lets_nobody_in(
-    inn: House, provider: Provider, root: Authority, algorithm: str
+def test_unsigned_and_symmetric_id_tokens_are_refused(
+    openid_service: Service, provider: Provider, root: Authority, algorithm: str
 ) -> None:
     provider.algorithm = algorithm
-    assert "algorithm that is not accepted" in _refused(inn, provider, root)
+    assert "algorithm that is not accepted" in _refused(openid_service, provider, root)
 
 
-def test_a_key_that_the_provider_does_not_publish_has_signed_nothing(
-    inn: House, provider: Provider, root: Authority
+def test_id_token_of_an_unpublished_key_is_refused(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
     provider.key = RSAKey.generate_key(2048, auto_kid=True)
-    assert "not signed by a key of the provider" in _refused(inn, provider, root)
+    assert "not signed by a key of the provider" in _refused(openid_service, provider, root)
     theirs = provider.published[0]
-    stranger: Any = provider.key.as_dict(private=True) | {"kid": theirs.kid}
-    provider.key = RSAKey.import_key(stranger)
-    assert "not signed by a key of the provider" in _refused(inn, provider, root)
+    forged: Any = provider.key.as_dict(private=True) | {"kid": theirs.kid}
+    provider.key = RSAKey.import_key(forged)
+    assert "not signed by a key of the provider" in _refused(openid_service, provider, root)
 
 
-def test_a_provider_that_changes_its_key_is_followed(
-    inn: House, provider: Provider, root: Authority, monkeypatch: pytest.MonkeyPatch
+def test_new_key_of_the_provider_is_fetched(
+    openid_service: Service, provider: Provider, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from certpin_watch.auth import openid as module
 
-    assert _try(inn, provider, root)[1].status_code == 303
+    assert _try(openid_service, provider, root)[1].status_code == 303
     provider.key, provider.algorithm = ECKey.generate_key("P-256", auto_kid=True), "ES256"
     provider.published.append(provider.key)
-    assert _try(inn, provider, root)[1].status_code == 403  # the set is a moment old
+    assert (
+        _try(openid_service, provider, root)[1].status_code == 403
+    )  # the key set was fetched a moment ago
     monkeypatch.setattr(module, "_KEYS_FRESH", -1.0)
-    assert _try(inn, provider, root)[1].status_code == 303
+    assert _try(openid_service, provider, root)[1].status_code == 303
     assert provider.asked.count("keys") == 2
     assert provider.asked.count("discovery") == 1
 
@@ -219,43 +225,43 @@ def test_a_provider_that_changes_its_key_is_followed(
     ],
     ids=str,
 )
-def test_an_answer_that_is_not_the_providers_to_this_browser_lets_nobody_in(
-    inn: House, provider: Provider, root: Authority, answer: dict[str, str], why: str
+def test_wrong_answer_of_the_provider_is_refused(
+    openid_service: Service, provider: Provider, root: Authority, answer: dict[str, str], why: str
 ) -> None:
     provider.answer = answer
     redeemed = len(provider.redeemed)
-    assert why in _refused(inn, provider, root)
+    assert why in _refused(openid_service, provider, root)
     assert len(provider.redeemed) == redeemed + ("redeemed" in why)
 
 
-def test_an_answer_is_worth_something_once_and_in_one_browser(
-    inn: House, provider: Provider, root: Authority
+def test_answer_is_valid_once_and_in_one_browser(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
-    browser, address = _leave(inn)
+    browser, address = _leave(openid_service)
     cookie = browser.cookies.get("__Host-certpin-login")
     back = _at_provider(address, provider, root)
-    assert _back(inn.browser(PUBLIC, "192.0.2.9"), back).status_code == 403
-    other, _ = _leave(inn)
+    assert _back(openid_service.browser(PUBLIC, "192.0.2.9"), back).status_code == 403
+    other, _ = _leave(openid_service)
     assert _back(other, back).status_code == 403
     assert _back(browser, back).status_code == 303
     assert _back(browser, back).status_code == 403
-    thief = inn.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin-login={cookie}")
-    assert _back(thief, back).status_code == 403  # the provider knows the code no more
-    inn.clock.move(minutes=11)
-    assert "could not be redeemed" in inn.audited()[-1][3]
+    thief = openid_service.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin-login={cookie}")
+    assert _back(thief, back).status_code == 403  # the provider accepts a code once
+    openid_service.clock.move(minutes=11)
+    assert "could not be redeemed" in openid_service.audit_log()[-1][3]
 
 
-def test_a_sign_on_that_takes_too_long_is_over(
-    inn: House, provider: Provider, root: Authority
+def test_login_that_takes_too_long_is_refused(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
-    browser, address = _leave(inn)
+    browser, address = _leave(openid_service)
     back = _at_provider(address, provider, root)
-    inn.clock.move(minutes=11)
+    openid_service.clock.move(minutes=11)
     assert _back(browser, back).status_code == 403
-    assert inn.audited()[-1][3] == "the sign-in took too long"
+    assert openid_service.audit_log()[-1][3] == "the sign-in took too long"
 
 
-def test_another_service_whose_clock_is_a_little_behind_takes_it_back() -> None:
+def test_cookie_tolerates_clocks_that_differ_by_a_minute() -> None:
     now = datetime(2027, 3, 1, tzinfo=UTC)
     begun = PendingLogin.new("/hosts", now)
     assert PendingLogin.from_cookie(begun.cookie, now - timedelta(seconds=60)) == begun
@@ -263,14 +269,14 @@ def test_another_service_whose_clock_is_a_little_behind_takes_it_back() -> None:
         PendingLogin.from_cookie(begun.cookie, now - timedelta(seconds=61))
 
 
-def _wait(inn: House, provider: Provider, minutes: int) -> None:
-    """Let time pass, for both."""
-    inn.clock.move(minutes=minutes)
+def _wait(openid_service: Service, provider: Provider, minutes: int) -> None:
+    """Move the clocks of the service and of the provider."""
+    openid_service.clock.move(minutes=minutes)
     provider.ahead += 60 * minutes
 
 
 def _again(browser: Any, provider: Provider, root: Authority, path: str = "/account") -> Any:
-    """Follow a browser whose session is to be looked at again, to the provider and back."""
+    """Follow a browser that is sent to the provider to confirm its session, and back."""
     sent = browser.get(path)
     assert (sent.status_code, sent.headers["location"]) == (
         303,
@@ -280,99 +286,101 @@ def _again(browser: Any, provider: Provider, root: Authority, path: str = "/acco
     return _back(browser, _at_provider(address, provider, root))
 
 
-def test_the_provider_is_asked_again_where_the_clock_was_set_back(
-    inn: House, provider: Provider, root: Authority
+def test_provider_is_asked_again_after_the_clock_was_set_back(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
-    browser, _ = _try(inn, provider, root)
-    _wait(inn, provider, -1)
-    assert browser.get("/account").status_code == 200  # another service may be so far behind
-    _wait(inn, provider, -1)
+    browser, _ = _try(openid_service, provider, root)
+    _wait(openid_service, provider, -1)
+    assert (
+        browser.get("/account").status_code == 200
+    )  # the clock of another process may be so far behind
+    _wait(openid_service, provider, -1)
     assert _again(browser, provider, root).status_code == 303
     assert browser.get("/account").status_code == 200
 
 
-def test_the_provider_is_asked_again_after_a_while_without_a_word(
-    inn: House, provider: Provider, root: Authority
+def test_provider_is_asked_again_without_a_prompt(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
     provider.groups = ["oncall"]
-    browser, _ = _try(inn, provider, root)
+    browser, _ = _try(openid_service, provider, root)
     page = browser.get("/account")
-    _wait(inn, provider, 60)
+    _wait(openid_service, provider, 60)
     ajax = browser.get(
         "/account", headers={"hx-request": "true", "hx-current-url": f"{PUBLIC}/live?host=a"}
     )
     assert ajax.headers["hx-redirect"] == "/login/openid?again=1&next=/live%3Fhost%3Da"
-    # What was typed on a page that was open is not lost; for a while.
+    # An open form is still accepted for a while.
     assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code == 200
     answer = _again(browser, provider, root)
     assert (answer.status_code, answer.headers["location"]) == (303, "/account")
     assert provider.prompts == ["", "none"]
     assert "openid:anna" in browser.get("/").text
-    assert [each[1] for each in inn.audited()] == ["login"]
-    _wait(inn, provider, 71)
+    assert [what for _, what, *_ in openid_service.audit_log()] == ["login"]
+    _wait(openid_service, provider, 71)
     assert browser.post("/silences", data={"csrf": csrf_of(page)}).status_code in {401, 403}
     provider.groups = ["staff"]
     assert _again(browser, provider, root).status_code == 303
-    assert inn.audited()[-1][1:] == ("session.role", "operator then viewer", "done")
+    assert openid_service.audit_log()[-1][1:] == ("session.role", "operator then viewer", "done")
     assert (
         browser.post("/silences", data={"csrf": csrf_of(browser.get("/account"))}).status_code
         == 403
     )
-    _wait(inn, provider, 61)
+    _wait(openid_service, provider, 61)
     provider.groups = []
     assert _again(browser, provider, root).status_code == 403
     assert browser.get("/").status_code == 303
 
 
-def test_a_session_that_was_ended_or_is_over_does_not_go_on(
-    inn: House, provider: Provider, root: Authority
+def test_ended_and_expired_sessions_are_not_continued(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
-    browser, _ = _try(inn, provider, root)
-    _wait(inn, provider, 61)
+    browser, _ = _try(openid_service, provider, root)
+    _wait(openid_service, provider, 61)
     address = browser.get("/login/openid?again=1&next=/").headers["location"]
-    with inn.store.write() as connection:
+    with openid_service.store.write() as connection:
         connection.execute(SESSIONS.delete())
     back = _at_provider(address, provider, root)
     assert _back(browser, back).status_code == 403
-    assert inn.audited()[-1][3] == "the session has ended in the meantime"
+    assert openid_service.audit_log()[-1][3] == "the session has ended in the meantime"
     assert browser.get("/").headers["location"] == "/login?next=/"
-    # Nobody is signed in without a click who has no session: not after the whole of it, either.
+    # Without a session, signing in takes a click.
     assert "prompt=none" not in browser.get("/login/openid?again=1").headers["location"]
-    browser, _ = _try(inn, provider, root)
+    browser, _ = _try(openid_service, provider, root)
     for _ in range(23):
-        _wait(inn, provider, 61)
+        _wait(openid_service, provider, 61)
         assert _again(browser, provider, root).status_code == 303
-    _wait(inn, provider, 61)
+    _wait(openid_service, provider, 61)
     assert browser.get("/").headers["location"] == "/login?next=/"
 
 
-def test_who_is_not_known_there_any_more_or_is_somebody_else_signs_in_anew(
-    inn: House, provider: Provider, root: Authority
+def test_session_is_not_continued_for_an_unknown_or_another_user(
+    openid_service: Service, provider: Provider, root: Authority
 ) -> None:
-    browser, _ = _try(inn, provider, root)
-    _wait(inn, provider, 61)
+    browser, _ = _try(openid_service, provider, root)
+    _wait(openid_service, provider, 61)
     provider.signed_in = False
     answer = _again(browser, provider, root)
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/account")
     assert browser.get("/login?next=/account").status_code == 200
     provider.signed_in, provider.change = True, _set(sub="another")
     assert _again(browser, provider, root).status_code == 403
-    assert inn.audited()[-1][3] == "the provider names another user now"
-    assert _try(inn, provider, root)[1].status_code == 303
-    without = inn.like(listen=("0.0.0.0", 8460), public_url=PUBLIC)
-    cookie = _try(inn, provider, root)[0].cookies["__Host-certpin"]
+    assert openid_service.audit_log()[-1][3] == "the provider names another user now"
+    assert _try(openid_service, provider, root)[1].status_code == 303
+    without = openid_service.with_settings(listen=("0.0.0.0", 8460), public_url=PUBLIC)
+    cookie = _try(openid_service, provider, root)[0].cookies["__Host-certpin"]
     there = without.browser(PUBLIC, "192.0.2.9", cookie=f"__Host-certpin={cookie}")
     assert there.get("/").headers["location"] == "/login?next=/"
 
 
 @pytest.mark.parametrize("there", ["https://evil.example", "//evil.example", "/\\evil.example"])
-def test_nobody_is_sent_elsewhere_after_it(
-    inn: House, provider: Provider, root: Authority, there: str
+def test_openid_login_redirects_only_to_this_service(
+    openid_service: Service, provider: Provider, root: Authority, there: str
 ) -> None:
-    browser, address = _leave(inn, there)
+    browser, address = _leave(openid_service, there)
     assert _back(browser, _at_provider(address, provider, root)).headers["location"] == "/"
     begun = PendingLogin.from_cookie(
-        f"{'x' * 43}.{int(inn.clock().timestamp())}..{there}", inn.clock()
+        f"{'x' * 43}.{int(openid_service.clock().timestamp())}..{there}", openid_service.clock()
     )
     assert begun.next == "/"
 
@@ -389,40 +397,45 @@ def test_nobody_is_sent_elsewhere_after_it(
     ],
     ids=lambda metadata: str(metadata)[:60],
 )
-def test_a_provider_that_is_not_itself_is_not_asked(
-    inn: House, provider: Provider, metadata: dict[str, Any]
+def test_provider_with_wrong_metadata_is_not_used(
+    openid_service: Service, provider: Provider, metadata: dict[str, Any]
 ) -> None:
     provider.metadata = metadata
-    assert inn.browser(PUBLIC, "192.0.2.9").get("/login/openid").status_code == 403
+    assert openid_service.browser(PUBLIC, "192.0.2.9").get("/login/openid").status_code == 403
     assert not provider.redeemed
 
 
-def test_a_provider_whose_certificate_nobody_vouches_for_is_not_asked(
-    inn: House, provider: Provider, tmp_path: Path
+def test_provider_with_an_untrusted_certificate_is_not_used(
+    openid_service: Service, provider: Provider, tmp_path: Path
 ) -> None:
     from certpin.lab import Authority as Another
 
     (tmp_path / "ca.pem").write_bytes(Another("Somebody else").pem)
-    assert inn.browser(PUBLIC, "192.0.2.9").get("/login/openid").status_code == 403
-    assert "ConnectError" in inn.audited()[-1][3]
+    assert openid_service.browser(PUBLIC, "192.0.2.9").get("/login/openid").status_code == 403
+    assert "ConnectError" in openid_service.audit_log()[-1][3]
     assert not provider.asked
 
 
-def test_no_secret_is_written_anywhere(
-    inn: House, provider: Provider, root: Authority, caplog: pytest.LogCaptureFixture
+def test_no_secret_is_logged(
+    openid_service: Service, provider: Provider, root: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    browser, address = _leave(inn)
+    browser, address = _leave(openid_service)
     back = _at_provider(address, provider, root)
     _back(browser, back)
     provider.answer = {"code": "guessed-code"}
-    _try(inn, provider, root)
+    _try(openid_service, provider, root)
     code = parse_qs(urlsplit(back).query)["code"][0]
     cookie = str(browser.cookies.get("__Host-certpin"))
-    written = caplog.text + str(inn.audited()) + repr(inn.watch) + repr(browser.cookies)[:0]
-    ours = "\n".join(each.message for each in caplog.records if each.name.startswith("certpin"))
+    written = (
+        caplog.text
+        + str(openid_service.audit_log())
+        + repr(openid_service.watch)
+        + repr(browser.cookies)[:0]
+    )
+    ours = "\n".join(line.message for line in caplog.records if line.name.startswith("certpin"))
     assert "a sign-in with OpenID Connect failed" in ours
     for secret in (CLIENT_SECRET, cookie):
         assert secret not in written
     for secret in (code, "guessed-code", CLIENT_SECRET, cookie):
-        assert secret not in ours + str(inn.audited())
+        assert secret not in ours + str(openid_service.audit_log())

@@ -1,4 +1,4 @@
-"""Once over the wire: granian by TLS, a browser's cookies, and a token."""
+"""Over the network: granian with TLS, the cookies of a browser, and a token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers._run import free_port
 from tests.servers.oidc import serving
-from tests.watch.auth._kit import OWN, PAGE, PASSWORD, House, csrf_of
+from tests.watch.auth._kit import OWN, PAGE, PASSWORD, Service, csrf_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
-def test_somebody_signs_in_over_tls_and_a_program_scrapes(
-    house: House, root: Authority, tmp_path: Path
-) -> None:
-    house.add("anna", "operator")
-    token = house.token("metrics")
+def test_login_and_scrape_over_tls(service: Service, root: Authority, tmp_path: Path) -> None:
+    service.add("anna", "operator")
+    token = service.token("metrics")
     chain, key = root.issue("localhost").write(tmp_path)
     port = free_port()
     context = ssl.create_default_context(cadata=root.pem.decode())
     with (
-        serving(house.app, port, chain, key),
+        serving(service.app, port, chain, key),
         httpx.Client(
             base_url=f"https://localhost:{port}", verify=context, headers=PAGE, trust_env=False
         ) as browser,

@@ -1,4 +1,4 @@
-"""Every route as every role: what lets whom in, and that a route without a word lets in nobody."""
+"""Every route with every role, and routes without a requirement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from certpin_watch.auth.require import (
     requirement_of,
 )
 from certpin_watch.permissions import ROLES, SCOPES, scopes_of
-from tests.watch.auth._kit import Clock, House, csrf_of
+from tests.watch.auth._kit import Clock, Service, csrf_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # every route, as each role
 
-MEETS = {"nobody": {"anyone"}} | {
+MEETS = {"anonymous": {"anyone"}} | {
     role: {"anyone", "signed-in", *may} for role, may in ROLES.items()
 }
 
@@ -50,84 +50,84 @@ def _ask(browser: Any, route: Any) -> list[tuple[str, int]]:
     return answers
 
 
-def test_each_role_gets_what_is_meant_for_it_and_nothing_else(store: Store) -> None:
-    house = House(store, Clock())
+def test_each_role_reaches_exactly_its_routes(store: Store) -> None:
+    service = Service(store, Clock())
     for role in ROLES:
-        house.add(role, role)
+        service.add(role, role)
     for who, meets in MEETS.items():
-        for route in every_route(house.routes):
+        for route in every_route(service.routes):
             if getattr(route, "path", "") == "/login":
-                continue  # it answers with what it thinks of an empty name
-            browser = house.browser() if who == "nobody" else house.signed_in(who)
+                continue  # it refuses the empty name
+            browser = service.browser() if who == "anonymous" else service.signed_in(who)
             for method, status in _ask(browser, route):
-                refused = {401, 403} if who != "nobody" or method == "POST" else {303}
+                refused = {401, 403} if who != "anonymous" or method == "POST" else {303}
                 allowed = requirement_of(route) in meets
                 assert (status not in refused) == allowed, (who, route, method, status)
 
 
-def test_the_crawl_meets_a_route_of_every_requirement(house: House) -> None:
-    found = {requirement_of(route) for route in every_route(house.routes)}
+def test_every_requirement_has_a_route(service: Service) -> None:
+    found = {requirement_of(route) for route in every_route(service.routes)}
     assert found == {"anyone", "signed-in", *SCOPES}
 
 
-def test_a_token_may_do_what_its_scopes_say(house: House) -> None:
-    house.add("anna", "admin")
-    with house.browser() as browser:
+def test_token_allows_exactly_its_scopes(service: Service) -> None:
+    service.add("anna", "admin")
+    with service.browser() as browser:
         for scope in SCOPES:
-            bearer = {"authorization": f"Bearer {house.token(scope)}"}
+            bearer = {"authorization": f"Bearer {service.token(scope)}"}
             allowed = {
                 "read": browser.get("/", headers=bearer).status_code == 200,
                 "metrics": browser.get("/metrics", headers=bearer).status_code == 200,
                 "silence": browser.post("/silences", headers=bearer).status_code == 200,
                 "admin": browser.get("/tokens", headers=bearer).status_code == 200,
             }
-            assert allowed == {each: each == scope for each in SCOPES}
+            assert allowed == {other: other == scope for other in SCOPES}
             assert browser.get("/account", headers=bearer).status_code == 403
 
 
-def test_nobody_meets_a_requirement_that_nobody_knows() -> None:
+def test_unknown_requirement_is_never_met() -> None:
     assert not Identity(kind="local", scopes=ROLES["admin"]).may("everything")
     assert scopes_of("owner") == frozenset()
     with pytest.raises(ConfigError, match="no requirement"):
         require("everything")
 
 
-def test_a_route_that_says_nothing_is_refused_before_the_watch_starts(house: House) -> None:
+def test_route_without_a_requirement_prevents_the_start(service: Service) -> None:
     for route in (Route("/bare", _bare), Mount("/in", routes=[Route("/bare", _bare)])):
         with pytest.raises(ConfigError, match="no requirement is declared"):
-            AccessMiddleware(Starlette(), house.watch, [route])
+            AccessMiddleware(Starlette(), service.watch, [route])
     check_routes([Mount("/in", routes=[Route("/fine", require("read")(_bare))])])
 
 
-def test_the_answer_of_a_route_that_says_nothing_is_thrown_away(house: House) -> None:
-    house.app = AccessMiddleware(Starlette(routes=[Route("/bare", _bare)]), house.watch)
-    answer = house.browser().get("/bare")
+def test_response_of_a_route_without_a_requirement_is_discarded(service: Service) -> None:
+    service.app = AccessMiddleware(Starlette(routes=[Route("/bare", _bare)]), service.watch)
+    answer = service.browser().get("/bare")
     assert (answer.status_code, "secret" in answer.text) == (403, False)
     assert "content-security-policy" in answer.headers
-    assert house.browser().get("/none").status_code == 404
+    assert service.browser().get("/none").status_code == 404
 
 
-def test_a_route_is_closed_where_nobody_looked_who_asks() -> None:
+def test_route_refuses_requests_without_an_identity() -> None:
     from starlette.testclient import TestClient
 
     app = Starlette(routes=[Route("/", require("read")(_bare))])
     assert TestClient(app).get("/").status_code == 401
 
 
-def test_a_websocket_is_refused(house: House) -> None:
+def test_a_websocket_is_refused(service: Service) -> None:
     from starlette.websockets import WebSocketDisconnect
 
     with (
         pytest.raises(WebSocketDisconnect) as caught,
-        house.browser().websocket_connect("/"),
+        service.browser().websocket_connect("/"),
     ):
         pass
     assert caught.value.code == 1008
 
 
-def test_strangers_are_told_where_to_sign_in_each_in_their_own_way(house: House) -> None:
-    house.add("anna")
-    browser = house.browser()
+def test_refusal_suits_browsers_htmx_and_programs(service: Service) -> None:
+    service.add("anna")
+    browser = service.browser()
     page = browser.get("/?host=a.example")
     assert (page.status_code, page.headers["location"]) == (303, "/login?next=/%3Fhost%3Da.example")
     part = browser.get("/", headers={"hx-request": "true"})
@@ -138,23 +138,23 @@ def test_strangers_are_told_where_to_sign_in_each_in_their_own_way(house: House)
     assert program.headers["content-type"] == "application/problem+json"
 
 
-def test_while_the_database_is_away_nobody_is_anybody(
-    house: House, monkeypatch: pytest.MonkeyPatch
+def test_unavailable_database_gives_no_access(
+    service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> None:
-        raise StoreError("it is away", reason="away")
+    def unavailable(*_: object) -> None:
+        raise StoreError("the database is unavailable", reason="away")
 
-    house.add("anna")
-    browser = house.signed_in("anna")
-    monkeypatch.setattr(identity, "find_session", away)
+    service.add("anna")
+    browser = service.signed_in("anna")
+    monkeypatch.setattr(identity, "find_session", unavailable)
     answer = browser.get("/")
     assert (answer.status_code, "anna" in answer.text) == (503, False)
 
 
-def test_a_synchronous_endpoint_can_ask_for_something_too(house: House) -> None:
+def test_synchronous_endpoint_can_have_a_requirement(service: Service) -> None:
     def plain(request: Request) -> Response:
         return PlainTextResponse("fine")
 
     route = Route("/", require("anyone")(plain))
-    house.app = AccessMiddleware(Starlette(routes=[route]), house.watch, [route])
-    assert house.browser().get("/").text == "fine"
+    service.app = AccessMiddleware(Starlette(routes=[route]), service.watch, [route])
+    assert service.browser().get("/").text == "fine"

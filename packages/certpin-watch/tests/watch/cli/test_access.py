@@ -1,4 +1,4 @@
-"""``certpin watch user`` and ``certpin watch token``, as they are typed."""
+"""The commands ``certpin watch user`` and ``certpin watch token``."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def _run(url: str, *words: str, stdin: str | bytes = "") -> Result:
     return CliRunner().invoke(cli, ["watch", *words, "--store", url], input=stdin)
 
 
-def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str) -> None:
-    said = [
+def test_account_commands_never_print_a_password(url: str) -> None:
+    results = [
         _run(url, "user", "add", "anna", "--role", "admin", stdin=f"{PASSWORD}\n"),
         _run(url, "user", "password", "anna", stdin=f"another {PASSWORD}"),
         _run(url, "user", "role", "anna", "viewer"),
         _run(url, "user", "list"),
     ]
-    assert [each.exit_code for each in said] == [0] * 4
-    assert "viewer" in said[-1].output
+    assert [result.exit_code for result in results] == [0] * 4
+    assert "viewer" in results[-1].output
     store = open_store(url)
     with store.read() as connection:
         found = find_account(connection, "anna")
@@ -61,22 +61,22 @@ def test_an_account_is_made_changed_and_removed_and_no_password_is_told(url: str
     whats = [row.what.removeprefix("account.") for row in rows]
     assert whats == ["made", "password", "role", "removed"]
     assert all(row.who.startswith("cli:") for row in rows)
-    assert PASSWORD not in "".join([*(each.output for each in said), *map(str, rows)])
+    assert PASSWORD not in "".join([*(result.output for result in results), *map(str, rows)])
 
 
 @pytest.mark.parametrize("stdin", [b"", b"short\n", b"\xff\xfe\n"])
-def test_a_password_that_is_none_makes_no_account(url: str, stdin: bytes) -> None:
+def test_invalid_password_creates_no_account(url: str, stdin: bytes) -> None:
     assert _run(url, "user", "add", "anna", stdin=stdin).exit_code != 0
     assert json.loads(_run(url, "user", "list", "--json").output)["users"] == []
 
 
-def test_no_command_takes_a_password_as_an_argument(url: str) -> None:
+def test_password_is_never_an_argument(url: str) -> None:
     for words in (("user", "add"), ("user", "password")):
         assert _run(url, *words, "anna", PASSWORD).exit_code == 2
         assert _run(url, *words, "anna", "--password", PASSWORD).exit_code == 2
 
 
-def test_a_token_is_printed_once_and_revoked(url: str) -> None:
+def test_token_is_printed_once_and_revoked(url: str) -> None:
     made = _run(url, "token", "add", "prometheus", "--scope", "metrics", "--days", "30")
     token = made.stdout.strip()
     parsed = permissions.parse_token(token)

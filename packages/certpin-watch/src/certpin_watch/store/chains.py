@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import select, text, update
 
 from certpin_watch.store.engine import insert
-from certpin_watch.store.quota import ROW_OVERHEAD, add_usage, lock_usage
+from certpin_watch.store.quota import ROW_OVERHEAD, add_usage, lock_usage, rows_size
 from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS, split_digests
 
 if TYPE_CHECKING:
@@ -196,18 +196,13 @@ def _mark_observed(
     observed = {"told": 0, "source": "", "share": ""}
     for part in _parts(digests):
         where = CHAINS.c.digest.in_(part) & (CHAINS.c.told > 0)
-        freed += _size(connection, CHAINS.c.members, where)
+        freed += rows_size(connection, CHAINS.c.members, where)
         connection.execute(update(CHAINS).where(where).values(observed))
     for part in _parts(certificates):
         where = CERTIFICATES.c.sha256.in_(part) & CERTIFICATES.c.told
-        freed += _size(connection, CERTIFICATES.c.der, where)
+        freed += rows_size(connection, CERTIFICATES.c.der, where)
         connection.execute(update(CERTIFICATES).where(where).values(told=False))
     add_usage(connection, -freed)
-
-
-def _size(connection: Connection, column: Column[bytes], where: Any) -> int:
-    total = select(func.coalesce(func.sum(func.length(column) + ROW_OVERHEAD), 0)).where(where)
-    return int(connection.execute(total).scalar_one())
 
 
 def _new_certificate_rows(

@@ -33,7 +33,7 @@ from certpin_watch.store.tables.reports import REPORT_SAMPLES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Column, ColumnElement, Connection
 
 ROW_OVERHEAD = 256  # bytes of a row beside its content: keys, index entries, half-empty pages
 MIN_AGE = 6 * 3600  # seconds
@@ -75,16 +75,19 @@ def read_usage(connection: Connection) -> int:
 
 def compute_usage(connection: Connection) -> int:
     """Return the bytes that are used, added up over all rows."""
-    members, der = func.length(CHAINS.c.members), func.length(CERTIFICATES.c.der)
     return (
-        _sum(connection, members, CHAINS.c.told > 0)
-        + _sum(connection, der, CERTIFICATES.c.told)
-        + _sum(connection, func.length(REPORT_SAMPLES.c.body))
+        rows_size(connection, CHAINS.c.members, CHAINS.c.told > 0)
+        + rows_size(connection, CERTIFICATES.c.der, CERTIFICATES.c.told)
+        + rows_size(connection, REPORT_SAMPLES.c.body)
     )
 
 
-def _sum(connection: Connection, length: Any, *where: Any) -> int:
-    total = select(func.coalesce(func.sum(length + ROW_OVERHEAD), 0)).where(*where)
+def rows_size(
+    connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
+) -> int:
+    """Return the bytes that the chosen rows count for, each with ``ROW_OVERHEAD``."""
+    size = func.sum(func.length(content) + ROW_OVERHEAD)
+    total = select(func.coalesce(size, 0)).where(*where)
     return int(connection.execute(total).scalar_one())
 
 
@@ -167,7 +170,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
     ordered = sorted(unused)
     for start in range(0, len(ordered), BATCH):
         chosen = CERTIFICATES.c.sha256.in_(ordered[start : start + BATCH])
-        freed += _sum(connection, func.length(CERTIFICATES.c.der), chosen, CERTIFICATES.c.told)
+        freed += rows_size(connection, CERTIFICATES.c.der, chosen, CERTIFICATES.c.told)
         connection.execute(delete(CERTIFICATES).where(chosen))
     add_usage(connection, -freed)
 
@@ -177,7 +180,7 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
     if ids:
         lock_usage(connection)
         chosen = REPORT_SAMPLES.c.id.in_(ids)
-        freed = _sum(connection, func.length(REPORT_SAMPLES.c.body), chosen)
+        freed = rows_size(connection, REPORT_SAMPLES.c.body, chosen)
         connection.execute(delete(REPORT_SAMPLES).where(chosen))
         add_usage(connection, -freed)
     return len(ids)

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import ssl
-from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -16,13 +15,16 @@ from certpin.errors import ConfigError, DialError
 from certpin.pins.policy import is_report_address
 from certpin.probe import describe_error
 from certpin.rotation import ReportedUsage
+from certpin.support.deadline import Deadline
+from certpin.support.http import BodyTooLargeError, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 TOKEN_VARIABLE = "CERTPIN_WATCH_TOKEN"  # noqa: S105  # the name of a variable
 _DAYS = 400  # all that the service keeps: a binary may be reported long after its recorded end
-_TIMEOUT = 30.0  # seconds
+_TIMEOUT = 30.0  # seconds for each step
+_TOTAL = 120.0  # seconds for the whole answer
 _MAX_BYTES = 16 * 1024 * 1024
 _OPTION = "--watch"
 
@@ -94,19 +96,19 @@ def _get(url: SplitResult, path: str) -> Any:
     headers = {"Accept": "application/json"}
     if token := os.environ.get(TOKEN_VARIABLE):
         headers["Authorization"] = f"Bearer {token}"
+    context = ssl.create_default_context() if url.scheme == "https" else None
+    deadline = Deadline(_TIMEOUT, _TOTAL)
+    address = f"{url.scheme}://{url.netloc}{path}"
     try:
-        with closing(_connection(url)) as connection:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            data = response.read(_MAX_BYTES + 1)
+        answer = exchange("GET", address, deadline, context, headers=headers, max_bytes=_MAX_BYTES)
+    except BodyTooLargeError as exc:
+        raise _error(url, str(exc)) from exc
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise _unanswered(url, exc) from exc
-    if response.status != 200:
-        raise _refusal(url, response.status)
-    if len(data) > _MAX_BYTES:
-        raise _error(url, f"the answer has more than {_MAX_BYTES} bytes")
+    if answer.status != 200:
+        raise _refusal(url, answer.status)
     try:
-        return json.loads(data)
+        return json.loads(answer.body)
     except (ValueError, RecursionError) as exc:
         raise _error(url, "the answer is not that of a monitoring service") from exc
 
@@ -123,14 +125,6 @@ def _unanswered(url: SplitResult, exc: Exception) -> DialError:
     elif isinstance(exc, OSError):
         problem += f": {describe_error(exc)}"
     return _error(url, problem, fix)
-
-
-def _connection(url: SplitResult) -> http.client.HTTPConnection:
-    host, port = url.hostname or "", url.port
-    if url.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
-    context = ssl.create_default_context()
-    return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
 
 
 def _refusal(url: SplitResult, status: int) -> DialError:

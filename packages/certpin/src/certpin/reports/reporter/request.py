@@ -8,7 +8,6 @@ identifies the device.
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import threading
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from weakref import WeakSet
 
 from certpin._version import __version__
 from certpin.pins import normalise
+from certpin.support.http import exchange
 
 if TYPE_CHECKING:
     import ssl
@@ -40,7 +40,6 @@ Outcome = Literal["sent", "refused", "plain", "later"]
 MAX_RETRY_AFTER = 24 * 3600.0  # seconds: a server that asks for more is broken
 _MAX_DOUBLINGS = 20  # half a minute, doubled 20 times, is a year
 _MAX_SECONDS_DIGITS = 9
-_HTTP, _HTTPS = 80, 443
 
 
 # ── TLS ───────────────────────────────────────────────────────────────────────────────────────
@@ -125,24 +124,6 @@ class PostResult:
     unverified: bool = False
 
 
-class _Connection(http.client.HTTPConnection):
-    """A connection with a deadline. ``context`` is None for clear text to this machine."""
-
-    def __init__(
-        self, host: str, port: int, deadline: Deadline, context: ssl.SSLContext | None
-    ) -> None:
-        super().__init__(host, port)
-        self._deadline = deadline
-        self._tls = context
-        self.default_port = _HTTP if context is None else _HTTPS  # not written in the Host header
-
-    def connect(self) -> None:
-        sock = self._deadline.connect(self.host, self.port)
-        if self._tls is not None:
-            sock = self._tls.wrap_socket(sock, server_hostname=self.host)
-        self.sock = sock
-
-
 def post(
     address: str,
     document: dict[str, Any],
@@ -158,28 +139,15 @@ def post(
         http.client.HTTPException: the answer is not HTTP.
     """
     url = urlsplit(address)
-    secure = url.scheme == "https"
     host = normalise(url.hostname or "")
-    port = url.port or (_HTTPS if secure else _HTTP)
-    context = context_for(host) if secure else None
     body = json.dumps(document).encode()
     headers = {"Content-Type": "application/json", "User-Agent": f"certpin/{__version__}"}
-    headers |= {"Accept-Encoding": "identity", "Connection": "close"}
     if packed:
         body = gzip.compress(body, mtime=0)
         headers["Content-Encoding"] = "gzip"
-    connection = _Connection(host, port, deadline, context)
-    with deadline.enforced():
-        try:
-            connection.request("POST", _target(url.path, url.query), body, headers)
-            response = connection.getresponse()
-            return PostResult(response.status, response.headers.get("Retry-After", ""))
-        finally:
-            connection.close()
-
-
-def _target(path: str, query: str) -> str:
-    return (path or "/") + (f"?{query}" if query else "")
+    context = context_for(host) if url.scheme == "https" else None
+    answer = exchange("POST", address, deadline, context, host=host, headers=headers, body=body)
+    return PostResult(answer.status, answer.headers.get("Retry-After", ""))
 
 
 # ── The answer ────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""Locations that hosts are probed from: their names, and the URLs where their workers get jobs."""
+"""Locations that hosts are probed from: their names, and the URLs of the API for their workers."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class ServiceSettings:
     alerts: alerts.AlertSettings = field(default_factory=alerts.AlertSettings)
     collector: collector.CollectorSettings = field(default_factory=collector.CollectorSettings)
     log: logs.LogSettings = field(default_factory=logs.LogSettings)
-    monitor: monitor.Settings = field(default_factory=monitor.Settings)
+    monitor: monitor.MonitorSettings = field(default_factory=monitor.MonitorSettings)
     retention: retention.RetentionSettings = field(default_factory=retention.RetentionSettings)
     telemetry: telemetry.TelemetrySettings = field(default_factory=telemetry.TelemetrySettings)
 

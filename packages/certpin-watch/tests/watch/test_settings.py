@@ -52,7 +52,7 @@ def test_each_table_is_read(tmp_path: Path) -> None:
     behind_proxy = true
     """
     settings = load(_write(tmp_path, text))
-    assert settings.monitor.vantage == "zurich"
+    assert settings.monitor.location == "zurich"
     assert settings.alerts.tell[0].url.reveal() == "json://127.0.0.1"
     assert settings.collector.rate == 7
     assert settings.access.behind_proxy

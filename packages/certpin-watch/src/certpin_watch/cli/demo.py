@@ -57,7 +57,7 @@ note = "kept off the server"
 def monitor_the_demonstration(
     server: Identity, backup: Identity, attacker: Identity, *roots: Authority
 ) -> None:
-    """Monitor a bank with two servers, of which one is the attacker's, until Ctrl-C."""
+    """MonitorSettings a bank with two servers, of which one is the attacker's, until Ctrl-C."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="certpin-demo-")))
         good, bad = (stack.enter_context(LabServer(who)) for who in (server, attacker))
@@ -72,8 +72,7 @@ def monitor_the_demonstration(
 
 def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
     from certpin_watch.alerts.settings import AlertSettings
-    from certpin_watch.monitor.settings import HostSettings
-    from certpin_watch.monitor.settings import Settings as Monitor
+    from certpin_watch.monitor.settings import HostSettings, MonitorSettings
     from certpin_watch.secret import Secret
     from certpin_watch.settings import ServiceSettings
 
@@ -83,7 +82,9 @@ def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
         listen=("127.0.0.1", _free_port()),
         pins=(folder / "pins.toml",),
         store=Secret("sqlite:///watch.db"),
-        monitor=Monitor(interval=timedelta(seconds=10), confirm=timedelta(seconds=1), hosts=hosts),
+        monitor=MonitorSettings(
+            interval=timedelta(seconds=10), confirm=timedelta(seconds=1), hosts=hosts
+        ),
         alerts=AlertSettings(every=timedelta(seconds=2)),
     )
 

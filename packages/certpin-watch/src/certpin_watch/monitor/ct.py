@@ -84,7 +84,7 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 
 
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return what is known without a file (-no_save): the names are those of the watch item."""
+    """Return the fields without a file (-no_save): the names are those of the watch item."""
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
         end = min(int(environment.get("NOT_AFTER_UNIXTIME", "")), end)

@@ -18,8 +18,8 @@ from certpin.probe import join_address
 from certpin.rotation import Sighting, Situation
 from certpin.x509 import Chain
 from certpin_watch.monitor.debounce import debounce
-from certpin_watch.monitor.settings import Settings
-from certpin_watch.monitor.targets import charges
+from certpin_watch.monitor.settings import MonitorSettings
+from certpin_watch.monitor.targets import monitored_policies
 from certpin_watch.store.chains import read_chains
 from certpin_watch.store.probes import logged_since, probed_locations, sightings_between
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.rotation import Version
     from certpin_watch.monitor.debounce import ConfirmedSighting
-    from certpin_watch.monitor.targets import Charge, Target
+    from certpin_watch.monitor.targets import MonitoredPolicy, Target
     from certpin_watch.snapshot import Watch
     from certpin_watch.store.probes import SightingRow
 
@@ -92,9 +92,9 @@ class ServerView:
 class PolicyEvidence:
     """A monitored policy, and the views of its servers."""
 
-    charge: Charge
+    charge: MonitoredPolicy
     views: tuple[ServerView, ...]
-    settings: Settings
+    settings: MonitorSettings
     now: datetime
 
     @property
@@ -180,7 +180,7 @@ class ProbeEvidence:
     """
 
     policies: tuple[PolicyEvidence, ...] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: MonitorSettings = field(default_factory=MonitorSettings)
     now: datetime = _LONG_AGO
     problems: tuple[str, ...] = ()
     locations: tuple[LocationStatus, ...] = ()
@@ -198,7 +198,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 
     """
     settings, snapshot = watch.settings.monitor, watch.watched.snapshot()
-    found = charges(snapshot.sets, settings, now)
+    found = monitored_policies(snapshot.sets, settings, now)
     with watch.store.read() as connection:
         views = _Views(connection, settings, now)
         return ProbeEvidence(
@@ -223,7 +223,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 class _Views:
     """The debounced state of every server, address and location."""
 
-    def __init__(self, connection: Connection, settings: Settings, now: datetime) -> None:
+    def __init__(self, connection: Connection, settings: MonitorSettings, now: datetime) -> None:
         rows = _rows(connection, now, settings)
         recent = int((now - settings.silent_after * settings.interval).timestamp())
         places: dict[tuple[str, int, str, str, str], list[SightingRow]] = defaultdict(list)
@@ -242,7 +242,7 @@ class _Views:
     def of(self, target: Target) -> Iterable[ServerView]:
         """Yield how each location that probes a target sees it."""
         for confirmed in self._confirmed.get(target.key, ()):
-            if confirmed.row.location in target.vantages:
+            if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)
 
     def _view(self, target: Target, confirmed: ConfirmedSighting) -> ServerView:
@@ -282,7 +282,7 @@ class _Chains:
         return self._parsed[digest]
 
 
-def _rows(connection: Connection, now: datetime, settings: Settings) -> list[SightingRow]:
+def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
     """Return current rows, and those that ended while their changes still raise alerts.
 
     A row that ended in the future was written by a clock that was ahead: its end is unknown.
@@ -300,7 +300,7 @@ def _locations(connection: Connection, now: datetime) -> Iterable[LocationStatus
 
 
 def _logged(
-    connection: Connection, now: datetime, settings: Settings
+    connection: Connection, now: datetime, settings: MonitorSettings
 ) -> Iterable[LoggedCertificate]:
     for row in logged_since(connection, int((now - settings.logged).timestamp())):
         yield LoggedCertificate(

@@ -28,7 +28,7 @@ from certpin_watch.monitor.scheduler import (
     targets_at,
 )
 from certpin_watch.monitor.sightings import last_probes, record_results
-from certpin_watch.monitor.targets import charges, targets_of
+from certpin_watch.monitor.targets import distinct_targets, monitored_policies
 from certpin_watch.store import probe_jobs
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.monitor.results import Fate, JobRequest, ProbeJob, ProbeResult
-    from certpin_watch.monitor.settings import Settings
+    from certpin_watch.monitor.settings import MonitorSettings
     from certpin_watch.monitor.targets import Target
     from certpin_watch.snapshot import Watch
     from certpin_watch.store.probe_jobs import WorkerIdentity
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("certpin.watch.monitor")
 
 LEASE = 60  # seconds after a worker's last request until its jobs go to another
-_UNFIT_PAUSE = 600  # seconds until a target is probed again whose result no database accepted
+_UNFIT_PAUSE = 600  # seconds until the next probe of a target, if no database accepted its result
 _CLOCK_MARGIN = 600  # seconds beyond these: no lease of a good clock ends later
 _IDLE = 60.0  # seconds until a worker asks again that can have no jobs
 
@@ -102,11 +102,11 @@ def store_results(
     return fates
 
 
-def _obstacle(settings: Settings, location: str) -> str:
+def _obstacle(settings: MonitorSettings, location: str) -> str:
     """Return why no job is ever due at a location; empty if one may be."""
     if not settings.enabled:
         return "the service makes no probes: monitor.enabled is false in its watch.toml"
-    if location == settings.vantage:
+    if location == settings.location:
         return (
             f"the service itself probes from {location}: make a token for another location, or "
             "change monitor.vantage in its watch.toml"
@@ -213,7 +213,7 @@ def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
 
 def _targets(watch: Watch) -> tuple[Target, ...]:
     sets, settings = watch.watched.snapshot().sets, watch.settings.monitor
-    return targets_of(charges(sets, settings, watch.clock()))
+    return distinct_targets(monitored_policies(sets, settings, watch.clock()))
 
 
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
@@ -221,7 +221,7 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
     return {
         (*target.key, location): target.every_address
         for target in _targets(watch)
-        for location in target.vantages
+        for location in target.locations
     }
 
 

@@ -152,7 +152,7 @@ class _PendingJobs:
         return list(self._waiting)
 
     def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
-        """Add the result of an endpoint, and yield the jobs that have all of theirs."""
+        """Add the result of an endpoint, and yield the jobs that are complete."""
         for builder, edge in self._waiting.pop(seen.endpoint):
             builder.add_scan_result(edge, seen)
             if not builder.missing:

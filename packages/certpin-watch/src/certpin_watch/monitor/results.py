@@ -1,7 +1,7 @@
 """Probe jobs and their results: JSON between the service and its workers, decoded strictly.
 
 Neither side trusts the other. A job makes a worker connect to hosts, so its host names are
-checked. A result can fire an alert, so it may contain only what a probe can see. Certificates are
+checked. A result can fire an alert, so each of its values must be possible. Certificates are
 base64 of DER.
 """
 
@@ -152,7 +152,7 @@ class ResultBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     results: Annotated[tuple[ProbeResult, ...], Meta(min_length=1, max_length=MAX_JOBS)]
 
 
-# What the service did with a result. `kept`: it is durable. `repeat`: it was durable before.
+# The fate of a result. `kept`: it is durable. `repeat`: it was durable before.
 # `foreign`: it is for another location than the token. `unasked`: this service doesn't probe the
 # host in this way. `not-held`: the worker doesn't hold the job, or no longer. `unfit`: no database
 # accepts it. A worker never sends a result again after it got one of these.
@@ -322,8 +322,8 @@ class ResultBuilder:
         if len(certificates) > _MAX_CERTIFICATES or size > MAX_BYTES - _OTHER_BYTES:
             problem = "its certificates are more than a result can hold"
             seen = [
-                AddressResult(each.address, "unreachable", each.edge, problem=problem)
-                for each in seen
+                AddressResult(address.address, "unreachable", address.edge, problem=problem)
+                for address in seen
             ]
             certificates = ()
         return ProbeResult(

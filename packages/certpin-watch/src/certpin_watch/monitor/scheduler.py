@@ -25,7 +25,7 @@ from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.monitor.probing import Prober
 from certpin_watch.monitor.results import ProbeJob
 from certpin_watch.monitor.sightings import last_probes, record_results
-from certpin_watch.monitor.targets import charges, targets_of
+from certpin_watch.monitor.targets import distinct_targets, monitored_policies
 from certpin_watch.store import leases, probes
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.monitor.results import ProbeResult
-    from certpin_watch.monitor.settings import Settings
+    from certpin_watch.monitor.settings import MonitorSettings
     from certpin_watch.monitor.sightings import LastProbe
-    from certpin_watch.monitor.targets import Charge, Target
+    from certpin_watch.monitor.targets import MonitoredPolicy, Target
     from certpin_watch.snapshot import Watch
     from certpin_watch.store.leases import Lease
     from certpin_watch.store.probes import ProbeKey
@@ -123,22 +123,22 @@ class Scheduler:
         """
         watch, settings = self._watch, self._settings
         snapshot = watch.watched.snapshot()
-        policies = charges(snapshot.sets, settings, watch.clock())
-        targets = targets_of(policies)
+        policies = monitored_policies(snapshot.sets, settings, watch.clock())
+        targets = distinct_targets(policies)
         with watch.store.write() as connection:
             self._lease = leases.take(
                 connection, _LEASE, self._holder, self._now(), self._lease_for
             )
             if self._lease is None:
                 return 0
-            locations = {location for target in targets for location in target.vantages}
+            locations = {location for target in targets for location in target.locations}
             max_gap = int(settings.silent_after * settings.interval.total_seconds())
             probes.note_scheduled(connection, locations, watch.clock(), max_gap)
             if not snapshot.problems:  # the targets of an unreadable pin file are not known
                 probes.end_other_sightings(connection, _probe_keys(policies))
         with watch.store.read() as connection:
-            own = targets_at(targets, settings.vantage)
-            last = last_probes(connection, settings.vantage)
+            own = targets_at(targets, settings.location)
+            last = last_probes(connection, settings.location)
             planned = list(due_probes(own, last, settings, self._now()))
         try:
             return self._probe([make_job(probe, settings) for probe in planned])
@@ -158,7 +158,7 @@ class Scheduler:
             return 0
         batch: list[ProbeResult] = []
         stored, begun = 0, time.monotonic()
-        with telemetry.span("certpin.probes", vantage=self._settings.vantage) as note:
+        with telemetry.span("certpin.probes", vantage=self._settings.location) as note:
             note(batch_size=len(jobs))
             for result in self._prober.probe(jobs):
                 batch.append(result)
@@ -190,9 +190,9 @@ class Scheduler:
         return int(self._seconds())
 
 
-def _probe_keys(policies: Iterable[Charge]) -> set[ProbeKey]:
+def _probe_keys(policies: Iterable[MonitoredPolicy]) -> set[ProbeKey]:
     targets = (target for policy in policies for target in policy.targets)
-    return {(*target.key, location) for target in targets for location in target.vantages}
+    return {(*target.key, location) for target in targets for location in target.locations}
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +212,15 @@ class DueProbe:
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
     """Return the targets of a location, with this location only."""
     return [
-        replace(target, vantages=(location,)) for target in targets if location in target.vantages
+        replace(target, locations=(location,)) for target in targets if location in target.locations
     ]
 
 
 def due_probes(
-    targets: Iterable[Target], last: Mapping[ProbeKey, LastProbe], settings: Settings, now: int
+    targets: Iterable[Target],
+    last: Mapping[ProbeKey, LastProbe],
+    settings: MonitorSettings,
+    now: int,
 ) -> Iterator[DueProbe]:
     """Yield the probes that are due.
 
@@ -231,14 +234,16 @@ def due_probes(
         now: in seconds since 1970.
     """
     for target in targets:
-        for location in target.vantages:
+        for location in target.locations:
             key = (*target.key, location)
             slot = due_slot(key, last.get(key), settings, now)
             if slot is not None:
                 yield DueProbe(target, location, slot)
 
 
-def due_slot(key: ProbeKey, last: LastProbe | None, settings: Settings, now: int) -> int | None:
+def due_slot(
+    key: ProbeKey, last: LastProbe | None, settings: MonitorSettings, now: int
+) -> int | None:
     """Return the slot that is due, at most ``now``; None if no probe is due.
 
     A last probe in the future was made before the clock was set back: it doesn't count.
@@ -283,7 +288,7 @@ def _hash(key: ProbeKey, purpose: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
-def make_job(probe: DueProbe, settings: Settings) -> ProbeJob:
+def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
     """Return the job for a probe. A worker needs nothing else to run it."""
     target = probe.target
     return ProbeJob(
@@ -301,12 +306,12 @@ def make_job(probe: DueProbe, settings: Settings) -> ProbeJob:
     )
 
 
-def all_locations(settings: Settings) -> frozenset[str]:
+def all_locations(settings: MonitorSettings) -> frozenset[str]:
     """Return every location that a host is probed from, this service's own included."""
-    return frozenset(settings.vantages).union(*(host.vantages for host in settings.hosts))
+    return frozenset(settings.locations).union(*(host.locations for host in settings.hosts))
 
 
-def locations_without_worker(settings: Settings, known: Collection[str]) -> list[str]:
+def locations_without_worker(settings: MonitorSettings, known: Collection[str]) -> list[str]:
     """Return the locations that hosts are probed from, but that have no worker.
 
     Args:
@@ -315,4 +320,4 @@ def locations_without_worker(settings: Settings, known: Collection[str]) -> list
     """
     if not settings.enabled:
         return []
-    return sorted(all_locations(settings) - set(known) - {settings.vantage})
+    return sorted(all_locations(settings) - set(known) - {settings.location})

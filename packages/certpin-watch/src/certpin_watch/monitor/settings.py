@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-_DURATIONS = {  # each with the least that makes sense
+_DURATIONS = {  # with their minima
     "interval": timedelta(seconds=10),
     "confirm": timedelta(seconds=1),
     "timeout": timedelta(seconds=1),
@@ -31,7 +31,7 @@ _DURATIONS = {  # each with the least that makes sense
     "changes": timedelta(0),
     "logged": timedelta(0),
 }
-_NUMBERS = {"silent_after": (1, 1000), "window": (1, 4096)}  # the least and the most
+_NUMBERS = {"silent_after": (1, 1000), "window": (1, 4096)}  # with their minima and maxima
 KNOWN: tuple[str, ...] = (
     *("enabled", "every_address", "host", "vantage", "vantages"),
     *_DURATIONS,
@@ -42,34 +42,34 @@ _KNOWN_OF_HOST = ("connect", "every_address", "name", "port", "starttls", "vanta
 
 @dataclass(frozen=True)
 class HostSettings:
-    """How a host is asked, if not as the pin file says.
+    """How a host is probed, if not as the pin file says.
 
-    ``port`` is 0, ``connect`` ``None`` and ``starttls`` empty if the settings leave it to the
-    servers of the pin file. ``connect`` is another address to call; ``vantages`` are empty for
-    those of the monitor.
+    ``port`` is 0, ``connect`` None and ``starttls`` empty if the servers of the pin file have these
+    values. ``connect`` is another address to connect to. ``locations`` are empty for those of the
+    monitor.
     """
 
     name: str
     port: int = 0
     connect: tuple[str, int] | None = None
     starttls: str = ""
-    vantages: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
     every_address: bool = False
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What stands in the table; each has a default.
+class MonitorSettings:
+    """The values of the table.
 
-    ``vantage`` is this machine's own name, empty where it asks nobody itself. ``vantages`` are
-    those that each host is asked from. ``certificate_*`` and ``pins_*`` are how long before their
-    end certificates and pins are told; ``changes`` is how long a change is, ``logged`` how long a
-    certificate in a log.
+    ``location`` is the name of this machine, empty if it doesn't probe. ``locations`` are those
+    that probe every host. ``certificate_*`` and ``pins_*`` are how long before the expiry of
+    certificates and pins an alert fires. ``changes`` is how long the alert for a change stays
+    open, ``logged`` how long the one for a certificate in a log does.
     """
 
     enabled: bool = True
-    vantage: str = "local"
-    vantages: tuple[str, ...] = ("local",)
+    location: str = "local"
+    locations: tuple[str, ...] = ("local",)
     interval: timedelta = timedelta(minutes=15)
     confirm: timedelta = timedelta(minutes=1)
     timeout: timedelta = timedelta(seconds=10)
@@ -86,25 +86,29 @@ class Settings:
 
     @property
     def named(self) -> frozenset[str]:
-        """The hosts that the settings name."""
-        return frozenset(each.name for each in self.hosts)
+        """The names of the hosts in the settings."""
+        return frozenset(host.name for host in self.hosts)
 
 
-def read(table: Table) -> Settings:
-    """Read the table. Raises ``ConfigError``."""
+def read(table: Table) -> MonitorSettings:
+    """Read the table.
+
+    Raises:
+        ConfigError: a value is invalid. The error names its key.
+    """
     found: dict[str, Any] = {
         name: _duration(table, name) for name in _DURATIONS if name in table.data
     }
     found |= {name: _number(table, name) for name in _NUMBERS if name in table.data}
-    vantage = table.text("vantage", "local")
-    if vantage:
-        check_location(vantage, table.under("vantage"))
-    return Settings(
+    location = table.text("vantage", "local")
+    if location:
+        check_location(location, table.under("vantage"))
+    return MonitorSettings(
         **found,
         enabled=table.flag("enabled", default=True),
         every_address=table.flag("every_address", default=False),
-        vantage=vantage,
-        vantages=_vantages(table) or ((vantage,) if vantage else ()),
+        location=location,
+        locations=_locations(table) or ((location,) if location else ()),
         hosts=tuple(map(_host, table.tables("host"))),
     )
 
@@ -113,32 +117,34 @@ def _host(table: Table) -> HostSettings:
     if unknown := sorted(table.data.keys() - set(_KNOWN_OF_HOST)):
         known = ", ".join(_KNOWN_OF_HOST)
         raise ConfigError(
-            "this is not known here", key=table.under(unknown[0]), fix=f"known are {known}"
+            "there is no such setting", key=table.under(unknown[0]), fix=f"known are {known}"
         )
     starttls = table.text("starttls", "")
     if starttls and starttls not in PROTOCOLS:
         names = ", ".join(sorted(PROTOCOLS))
         raise ConfigError(
-            f"{starttls[:80]!r} is no protocol", key=table.under("starttls"), fix=f"one of {names}"
+            f"{starttls[:80]!r} is not a STARTTLS protocol",
+            key=table.under("starttls"),
+            fix=f"one of {names}",
         )
     port = _port(table) if "port" in table.data else 0
     return HostSettings(
-        name=_read(table, "name", normalise),
+        name=_parse(table, "name", normalise),
         port=port,
-        connect=_read(
+        connect=_parse(
             table, "connect", partial(split_address, default_port=port or default_port(starttls))
         )
         if "connect" in table.data
         else None,
         starttls=starttls,
-        vantages=_vantages(table),
+        locations=_locations(table),
         every_address=table.flag("every_address", default=False),
     )
 
 
-def _read(table: Table, name: str, how: Callable[[str], Value]) -> Value:
+def _parse(table: Table, name: str, parse: Callable[[str], Value]) -> Value:
     try:
-        return how(table.text(name))
+        return parse(table.text(name))
     except HostError as exc:
         raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
 
@@ -149,7 +155,7 @@ def _port(table: Table) -> int:
     return port
 
 
-def _vantages(table: Table) -> tuple[str, ...]:
+def _locations(table: Table) -> tuple[str, ...]:
     key = table.under("vantages")
     return tuple(check_location(name, key) for name in table.texts("vantages"))
 
@@ -160,15 +166,15 @@ def _duration(table: Table, name: str) -> timedelta:
     except InputError as exc:
         raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
     if duration < _DURATIONS[name]:
-        least = int(_DURATIONS[name].total_seconds())
-        raise ConfigError("this is too short", key=table.under(name), fix=f"{least}s or more")
+        minimum = int(_DURATIONS[name].total_seconds())
+        raise ConfigError("this is too short", key=table.under(name), fix=f"{minimum}s or more")
     return duration
 
 
 def _number(table: Table, name: str) -> int:
-    least, most = _NUMBERS[name]
-    if not least <= (number := table.integer(name)) <= most:
+    minimum, maximum = _NUMBERS[name]
+    if not minimum <= (number := table.integer(name)) <= maximum:
         raise ConfigError(
-            "this is out of range", key=table.under(name), fix=f"from {least} to {most}"
+            "this is out of range", key=table.under(name), fix=f"from {minimum} to {maximum}"
         )
     return number

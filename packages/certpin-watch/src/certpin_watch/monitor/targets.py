@@ -1,8 +1,8 @@
-"""Whom the monitor asks: the hosts of the watched pin sets, each by the ways that lead to it.
+"""Which hosts are probed, and at which ports and addresses.
 
 Ports, other addresses and STARTTLS come from the servers of the pin file, unless
-``[[monitor.host]]`` names other ways. Hosts that only a version in the field has are asked too:
-clients that hold it still pin them.
+``[[monitor.host]]`` has others. Hosts that only a deployed version has are probed too: the clients
+that hold it still pin them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.pins import HostPattern, HostPolicy, PinSet, TrustAnchors
-    from certpin_watch.monitor.settings import Settings
+    from certpin_watch.monitor.settings import MonitorSettings
     from certpin_watch.snapshot import WatchedSet
 
 
 @dataclass(frozen=True)
 class Target:
-    """A way to a host, and where from it is asked.
+    """A host and port to probe, the way to connect to it, and the locations that probe it.
 
-    ``trust`` are the anchors that it is verified against, ``None`` for the platform's roots.
+    ``trust`` are the anchors to verify the chain with, None for the platform's roots.
     """
 
     host: str
@@ -39,11 +39,11 @@ class Target:
     starttls: str = ""
     trust: TrustAnchors | None = None
     every_address: bool = False
-    vantages: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
 
     @cached_property
     def way(self) -> str:
-        """What tells the ways to one host and port apart, in words; empty for the plain one."""
+        """A text that distinguishes the targets of one host and port; empty for plain TLS."""
         words = (
             f"at {join_address(*self.connect)}" if self.connect else "",
             f"starttls {self.starttls}" if self.starttls else "",
@@ -54,15 +54,15 @@ class Target:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What tells it from other targets."""
+        """A key that no other target has."""
         return self.host, self.port, self.way
 
 
 @dataclass(frozen=True)
-class Charge:
-    """A policy that is watched over, with the pin set that holds it, and the ways to its hosts.
+class MonitoredPolicy:
+    """A policy with the pin set that has it, and its targets.
 
-    ``pins`` is the pin file, or for a host that the file has no more the highest version alive.
+    ``pins`` is the pin file; or the highest deployed version, if the file no longer has the host.
     """
 
     watched: WatchedSet
@@ -71,32 +71,35 @@ class Charge:
     targets: tuple[Target, ...]
 
 
-def charges(sets: Iterable[WatchedSet], settings: Settings, now: datetime) -> tuple[Charge, ...]:
-    """Every policy of every set, with its targets. A wildcard may have none."""
+def monitored_policies(
+    sets: Iterable[WatchedSet], settings: MonitorSettings, now: datetime
+) -> tuple[MonitoredPolicy, ...]:
+    """Return every policy of every pin set, with its targets. A wildcard may have none."""
     found = []
     for watched in sets:
-        ways: dict[int, dict[HostPattern, list[HostSettings]]] = {}
+        by_pins: dict[int, dict[HostPattern, list[HostSettings]]] = {}
         for pins, policy in _policies(watched, now):
-            if id(pins) not in ways:
-                ways[id(pins)] = _ways(pins, settings)
-            named = ways[id(pins)].get(policy.pattern, [])
+            if id(pins) not in by_pins:
+                by_pins[id(pins)] = _host_settings(pins, settings)
+            named = by_pins[id(pins)].get(policy.pattern, [])
             targets = tuple(_targets(policy, named, settings))
-            found.append(Charge(watched, pins, policy, targets))
+            found.append(MonitoredPolicy(watched, pins, policy, targets))
     return tuple(found)
 
 
-def targets_of(found: Iterable[Charge]) -> tuple[Target, ...]:
-    """Each way once, whatever number of pin sets have it; asked from all that any wants."""
-    merged: dict[tuple[str, int, str], Target] = {}
-    for target in (each for charge in found for each in charge.targets):
-        merged.setdefault(target.key, target)
-    return tuple(merged.values())
+def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
+    """Return each target once, although several pin sets may have it. The first one counts."""
+    by_key: dict[tuple[str, int, str], Target] = {}
+    for policy in policies:
+        for target in policy.targets:
+            by_key.setdefault(target.key, target)
+    return tuple(by_key.values())
 
 
 def _policies(watched: WatchedSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
-    """Those of the file, then those that only clients still have, of the highest version."""
+    """Yield the policies of the file; then those that only deployed versions have."""
     seen = set()
-    versions = [each.pins for each in reversed(watched.alive(now))]
+    versions = [version.pins for version in reversed(watched.alive(now))]
     for pins in (watched.pins, *versions):
         for policy in pins.policies:
             if policy.pattern not in seen:
@@ -104,33 +107,37 @@ def _policies(watched: WatchedSet, now: datetime) -> Iterator[tuple[PinSet, Host
                 yield pins, policy
 
 
-def _ways(pins: PinSet, settings: Settings) -> dict[HostPattern, list[HostSettings]]:
-    """What the settings name, by the policy that covers it."""
+def _host_settings(
+    pins: PinSet, settings: MonitorSettings
+) -> dict[HostPattern, list[HostSettings]]:
+    """Return the hosts of the settings, by the policy that covers them."""
     found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
-    for each in settings.hosts:
-        if policy := pins.policy_for(each.name):
-            found[policy.pattern].append(each)
+    for host in settings.hosts:
+        if policy := pins.policy_for(host.name):
+            found[policy.pattern].append(host)
     return found
 
 
-def _targets(policy: HostPolicy, named: list[HostSettings], settings: Settings) -> Iterator[Target]:
-    """The ways that the settings name for it, else the servers of the policy."""
+def _targets(
+    policy: HostPolicy, named: list[HostSettings], settings: MonitorSettings
+) -> Iterator[Target]:
+    """Yield the targets of the hosts in the settings; if there are none, the policy's servers."""
     own = served_at(policy)
-    for each in named or [HostSettings(name) for name in dict.fromkeys(name for name, _ in own)]:
-        for endpoint in _endpoints(each, own):
+    for host in named or [HostSettings(name) for name in dict.fromkeys(name for name, _ in own)]:
+        for endpoint in _endpoints(host, own):
             yield Target(
                 host=endpoint.host,
                 port=endpoint.port,
                 connect=endpoint.connect,
                 starttls=endpoint.starttls or "",
                 trust=policy.trust,
-                every_address=_each_address(each, endpoint, settings),
-                vantages=each.vantages or settings.vantages,
+                every_address=_every_address(host, endpoint, settings),
+                locations=host.locations or settings.locations,
             )
 
 
 def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> list[Endpoint]:
-    """The one way that the settings describe; if they only name the host, its servers."""
+    """Return the endpoint of an entry of the settings, or the servers if it has only a name."""
     if host.port or host.connect or host.starttls:
         port = host.port or default_port(host.starttls)
         return [Endpoint(host.name, port, host.connect, starttls=host.starttls or None)]
@@ -138,7 +145,6 @@ def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> lis
     return [endpoint_at(host.name, server) for server in servers]
 
 
-def _each_address(host: HostSettings, endpoint: Endpoint, settings: Settings) -> bool:
-    """Nobody looks up an address, nor what ``connect`` says instead of a name."""
+def _every_address(host: HostSettings, endpoint: Endpoint, settings: MonitorSettings) -> bool:
     wanted = host.every_address or settings.every_address
-    return wanted and not is_address(endpoint.address[0])
+    return wanted and not is_address(endpoint.address[0])  # an address is not resolved

@@ -276,7 +276,7 @@ def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
                 "watch.toml, or a proxy before it",
                 "away",
             )
-    # h11's message for a response whose first line is not HTTP. A truncated response has another.
+    # h11's message if the first line is not HTTP. A truncated response has another message.
     if isinstance(exc, httpx2.RemoteProtocolError) and str(exc).startswith("illegal "):
         is_clear_text = url.startswith("http://")
         return ServiceError(

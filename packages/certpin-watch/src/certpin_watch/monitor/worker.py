@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-SERVICE = "service"  # what a worker needs, as `/readyz` names it
+SERVICE = "service"  # the name of the service in `/readyz`
 FIRST_PAUSE, MAX_PAUSE = 1.0, 60.0  # seconds between attempts to reach the service
 _GRACE = 3.0  # seconds that a request may still take after the worker is stopped
 

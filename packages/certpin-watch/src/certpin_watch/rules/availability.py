@@ -84,8 +84,8 @@ def _not_probed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     trust = monitored.policy.trust
-    workers = {name for target in monitored.charge.targets for name in target.vantages}
-    workers.discard(monitored.settings.vantage)
+    workers = {name for target in monitored.charge.targets for name in target.locations}
+    workers.discard(monitored.settings.location)
     if trust and workers and encoded_size(trust.der) > MAX_BYTES - _JOB_ROOM:
         yield policy_finding(
             monitored,
@@ -137,7 +137,7 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     for location in silent:
         heard = location.heard
         last = f"the last result arrived on {in_utc(heard)}" if heard else "none ever arrived"
-        is_local = location.name == probes.settings.vantage
+        is_local = location.name == probes.settings.location
         yield AlertFinding(
             rule="vantage-silent",
             severity="critical" if len(silent) == len(asked) else "warning",
@@ -164,7 +164,7 @@ def _missing_results(
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:
         for target in monitored.charge.targets:
-            for vantage in sorted(begun.keys() & set(target.vantages)):
+            for vantage in sorted(begun.keys() & set(target.locations)):
                 last = probes.last_results.get((*target.key, vantage))
                 # While the service was down it asked no location, so that no host was silent.
                 if last and max(last, begun[vantage]) < probes.now - _patience(probes):
@@ -186,7 +186,7 @@ def _used_locations(probes: ProbeEvidence) -> list[LocationStatus]:
         vantage
         for monitored in probes.policies
         for target in monitored.charge.targets
-        for vantage in target.vantages
+        for vantage in target.locations
     }
     return [location for location in probes.locations if location.name in used]
 

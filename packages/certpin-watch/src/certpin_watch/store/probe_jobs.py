@@ -2,7 +2,7 @@
 
 A job's lease is a row of ``LEASES``, named by the target and location. Its holder is the text
 ``SLOT TOKEN/PROCESS`` while a worker has the job, and ``SLOT`` with a space behind it once the
-result is stored. A row whose time is over is free.
+result is stored. A row is free when its time is over.
 
 A lease that ends later than a good clock can have written was taken while a clock ran ahead. The
 functions get that bound as ``latest``, in seconds since 1970, and treat such a row as free.
@@ -88,7 +88,7 @@ def claim_jobs(
         latest: the bound for ends of leases.
 
     Returns:
-        The identities of the jobs whose leases the worker has now.
+        The identities of the jobs that the worker has now.
     """
     taken: set[str] = set()
     for names in _batches(slots):

@@ -31,7 +31,7 @@ _LOCK = int.from_bytes(hashlib.sha256(b"certpin watch sightings").digest()[:8], 
 
 @dataclass(frozen=True, slots=True)
 class SightingRow:
-    """What a location saw at one address, from ``first_at`` to ``last_at`` in ``count`` probes.
+    """The same result from a location at one address, from ``first_at`` to ``last_at``.
 
     The columns are described at ``SIGHTINGS``. ``id`` is 0 until the row is stored.
     """

@@ -202,7 +202,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "hosts that only clients pin are asked",
         "certpin_watch/monitor/targets.py",
-        "versions = [each.pins for each in reversed(watched.alive(now))]",
+        "versions = [version.pins for version in reversed(watched.alive(now))]",
         "versions: list[PinSet] = []",
         "tests/watch/rules/test_probe_rules.py::test_a_host_that_only_clients_still_pin_is_watched_on",
     ),

@@ -24,7 +24,7 @@ from certpin_watch.monitor.results import (
     encode,
 )
 from certpin_watch.monitor.scheduler import DueProbe, make_job
-from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.settings import MonitorSettings
 from certpin_watch.monitor.targets import Target
 from tests import kit
 from tests.watch.rules import _probes as scenes
@@ -49,8 +49,8 @@ def changed(message: ProbeJob | ProbeResult, **fields: object) -> bytes:
 
 def test_a_job_has_all_values_of_its_target() -> None:
     trust = kit.anchors(scenes.root())
-    target = Target("mail.bank.test", 25, ("192.0.2.7", 2525), "smtp", trust, vantages=("fra1",))
-    batch = JobBatch("fra1", 60, 5, (make_job(DueProbe(target, "fra1", 7), Settings()),))
+    target = Target("mail.bank.test", 25, ("192.0.2.7", 2525), "smtp", trust, locations=("fra1",))
+    batch = JobBatch("fra1", 60, 5, (make_job(DueProbe(target, "fra1", 7), MonitorSettings()),))
     (job,) = decode_jobs(encode(batch)).jobs
     assert (job.host, job.port, job.connect) == ("mail.bank.test", 25, ("192.0.2.7", 2525))
     assert (job.starttls, job.anchors, job.slot) == ("smtp", trust.der, 7)

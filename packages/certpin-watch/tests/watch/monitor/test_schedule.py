@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.monitor.scheduler import due_probes, due_slot
-from certpin_watch.monitor.settings import Settings
+from certpin_watch.monitor.settings import MonitorSettings
 from certpin_watch.monitor.sightings import LastProbe
 from certpin_watch.monitor.targets import Target
 
-SETTINGS = Settings()
+SETTINGS = MonitorSettings()
 INTERVAL = int(SETTINGS.interval.total_seconds())
 CONFIRM = int(SETTINGS.confirm.total_seconds())
 NOW = 1_800_000_000
@@ -26,8 +26,8 @@ hosts = st.integers(0, 10**9).map(lambda number: (f"{number}.bank.test", 443, ""
 seconds = st.sampled_from([10, 60, 900, 3600, 86400])
 
 
-def settings(interval: int) -> Settings:
-    return Settings(interval=timedelta(seconds=interval))
+def settings(interval: int) -> MonitorSettings:
+    return MonitorSettings(interval=timedelta(seconds=interval))
 
 
 def slot(last: LastProbe | None, now: int, key: tuple[str, int, str, str] = KEY) -> int | None:
@@ -82,7 +82,7 @@ def test_many_hosts_are_spread_over_the_interval() -> None:
 
 
 def test_a_new_target_is_due_at_once_from_each_location() -> None:
-    target = Target("api.bank.test", 443, vantages=("local", "fra1"))
+    target = Target("api.bank.test", 443, locations=("local", "fra1"))
     found = list(due_probes([target], {}, SETTINGS, NOW))
     assert [probe.location for probe in found] == ["local", "fra1"]
     last = {found[0].key: LastProbe(found[0].slot, NOW)}

@@ -13,13 +13,13 @@ from certpin.pinfile.fields import Table
 from certpin.pins import HostPolicy, HostServer
 from certpin.rotation import History
 from certpin_watch.monitor import settings
-from certpin_watch.monitor.targets import Target, charges, targets_of
+from certpin_watch.monitor.targets import Target, distinct_targets, monitored_policies
 from certpin_watch.snapshot import WatchedSet
 from tests import kit
 from tests.watch.rules._probes import NOW
 
 
-def read(**data: Any) -> settings.Settings:
+def read(**data: Any) -> settings.MonitorSettings:
     return settings.read(Table(data, "monitor"))
 
 
@@ -30,17 +30,17 @@ def targets(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
 def targets_for(*policies: HostPolicy, **data: Any) -> list[Target]:
     pins = kit.pin_set(*policies)
     watched = WatchedSet(Path("pins.toml"), pins, History())
-    return list(targets_of(charges([watched], read(**data), NOW)))
+    return list(distinct_targets(monitored_policies([watched], read(**data), NOW)))
 
 
 def test_everything_has_a_default() -> None:
-    assert read() == settings.Settings()
+    assert read() == settings.MonitorSettings()
 
 
 def test_values_are_read() -> None:
     found = read(interval="1h", window=9, vantage="", vantages=["fra1"], certificate_warning="9d")
     assert (found.interval, found.window) == (timedelta(hours=1), 9)
-    assert (found.vantage, found.vantages) == ("", ("fra1",))
+    assert (found.location, found.locations) == ("", ("fra1",))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_hosts_of_the_settings_replace_the_host_itself() -> None:
         {"name": "elsewhere.test"},
     ]
     found = targets("*.bank.test", host=ways)
-    assert [(target.key, target.vantages) for target in found] == [
+    assert [(target.key, target.locations) for target in found] == [
         (("www.bank.test", 443, "at 192.0.2.7:443"), ("local",)),
         (("www.bank.test", 443, "at 192.0.2.8:8443"), ("fra1",)),
         (("mail.bank.test", 25, "starttls smtp"), ("local",)),
@@ -125,9 +125,9 @@ def test_a_host_of_two_pin_sets_is_one_target() -> None:
     assert len(targets("api.bank.test")) == 1
     pins = kit.pin_set(kit.policy("api.bank.test"))
     sets = [WatchedSet(Path(name), pins, History()) for name in ("a.toml", "b.toml")]
-    found = charges(sets, read(), NOW)
+    found = monitored_policies(sets, read(), NOW)
     assert len(found) == 2
-    assert len(targets_of(found)) == 1
+    assert len(distinct_targets(found)) == 1
 
 
 def test_every_setting_is_documented() -> None:

@@ -22,8 +22,8 @@ from certpin_watch.monitor.evidence import (
     ProbeEvidence,
     ServerView,
 )
-from certpin_watch.monitor.settings import Settings
-from certpin_watch.monitor.targets import Target, charges
+from certpin_watch.monitor.settings import MonitorSettings
+from certpin_watch.monitor.targets import Target, monitored_policies
 from certpin_watch.rules.engine import RULES, evaluate
 from certpin_watch.rules.evidence import Evidence, RuleLimits
 from certpin_watch.snapshot import WatchedSet
@@ -43,8 +43,8 @@ BACKUP = kit.NOBODY
 TIMING = Timing(
     cdn=timedelta(0), cache=timedelta(0), poll=timedelta(0), opened=10 * DAY, skew=timedelta(0)
 )
-LOCAL = Target(HOST, 443, vantages=("local",))
-EVERYWHERE = Target(HOST, 443, vantages=("local", "fra1"))
+LOCAL = Target(HOST, 443, locations=("local",))
+EVERYWHERE = Target(HOST, 443, locations=("local", "fra1"))
 
 
 def root(name: str = "Watch Root") -> Authority:
@@ -127,15 +127,15 @@ def probes(
     views: Iterable[ServerView] = (),
     content: PinSet | None = None,
     events: Iterable[Event] = (),
-    settings: Settings | None = None,
+    settings: MonitorSettings | None = None,
     **fields: Any,
 ) -> ProbeEvidence:
     """A pin file of one host, and the views of its servers."""
-    settings = settings or Settings()
+    settings = settings or MonitorSettings()
     watched = WatchedSet(Path("pins.toml"), content or pins("leaf"), History(tuple(events)))
     seen = tuple(views)
     policies = []
-    for charge in charges([watched], settings, NOW):
+    for charge in monitored_policies([watched], settings, NOW):
         targets = tuple({entry.target: None for entry in seen}) or charge.targets
         policies.append(PolicyEvidence(replace(charge, targets=targets), seen, settings, NOW))
     return ProbeEvidence(policies=tuple(policies), settings=settings, now=NOW, **fields)

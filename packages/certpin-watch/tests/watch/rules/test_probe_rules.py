@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.pins import HostPin, Pin
 from certpin.rotation import Event, Timing
 from certpin.x509 import Chain
-from certpin_watch.monitor.settings import HostSettings, Settings
+from certpin_watch.monitor.settings import HostSettings, MonitorSettings
 from certpin_watch.monitor.targets import Target
 from certpin_watch.store.alerts import SEVERITIES
 from tests import kit
@@ -59,7 +59,7 @@ def test_a_key_that_nobody_pinned_is_critical_and_says_what_is_served() -> None:
 
 
 def test_one_edge_that_serves_a_strange_key_is_named_and_asked_at_its_address() -> None:
-    edges = Target(made.HOST, 443, every_address=True, vantages=("local",))
+    edges = Target(made.HOST, 443, every_address=True, locations=("local",))
     good = view(target=edges, edge="192.0.2.7")
     bad = view("stranger", target=edges, edge="192.0.2.8")
     finding = one(found([good, bad]), "pin-mismatch")
@@ -293,9 +293,9 @@ def test_no_backup_outside_the_chain_is_a_warning() -> None:
 def test_a_wildcard_without_hosts_and_a_host_without_pins_are_told() -> None:
     wild = kit.pin_set(kit.policy("*.bank.test", made.pin("leaf")))
     assert rules(found(content=wild)) == [("not-probed", "info")]
-    named = Settings(hosts=(HostSettings("www.bank.test"),))
+    named = MonitorSettings(hosts=(HostSettings("www.bank.test"),))
     assert rules(found(content=wild, settings=named)) == []
-    lost = Settings(hosts=(HostSettings("www.other.test"),))
+    lost = MonitorSettings(hosts=(HostSettings("www.other.test"),))
     assert ("not-probed", "warning") in rules(found([view()], settings=lost))
 
 

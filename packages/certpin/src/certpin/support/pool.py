@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class DaemonPool:
-    """A context manager: at its end, calls that have not begun are dropped, and none is awaited.
+    """A context manager, which closes the pool at its end.
 
     Call its methods from one thread. A thread starts with each call, up to the limit.
 
@@ -39,9 +39,7 @@ class DaemonPool:
 
     def __exit__(self, *exc: object) -> None:
         del exc
-        self._closed = True
-        for _ in range(self._threads):
-            self._calls.put(None)
+        self.close()
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
         """Run a call in a thread.
@@ -56,6 +54,12 @@ class DaemonPool:
             self._threads += 1
             Thread(target=self._work, daemon=True, name=self._name).start()
         return future
+
+    def close(self) -> None:
+        """Drop the calls that have not begun, and let the threads end. Wait for none of them."""
+        self._closed = True
+        for _ in range(self._threads):
+            self._calls.put(None)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

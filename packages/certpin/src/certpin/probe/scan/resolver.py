@@ -11,9 +11,10 @@ import socket
 import threading
 from collections import deque
 from contextlib import suppress
-from functools import lru_cache
-from queue import SimpleQueue
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from certpin.support.pool import DaemonPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,9 +47,8 @@ class Resolver(Generic[Q]):
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
-        self._questions: SimpleQueue[tuple[Q, str, int] | None] = SimpleQueue()
         self._answers: deque[tuple[Q, tuple[Address, ...] | OSError]] = deque()
-        self._threads = 0
+        self._pool = DaemonPool(_THREADS, "certpin-resolver")
         self._lock = threading.Lock()  # no thread may write to a closed socket
         self._closed = False
 
@@ -58,10 +58,7 @@ class Resolver(Generic[Q]):
 
     def ask(self, question: Q, host: str, port: int) -> None:
         """Ask for the addresses of a name."""
-        if self._threads < _THREADS:
-            self._threads += 1
-            threading.Thread(target=self._work, daemon=True, name="certpin-resolver").start()
-        self._questions.put((question, host, port))
+        self._pool.submit(partial(self._resolve, question, host, port))
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
         """Yield the answers since the last call: addresses, or the error."""
@@ -72,19 +69,16 @@ class Resolver(Generic[Q]):
 
     def close(self) -> None:
         """Stop the threads. A thread that waits for a name server ends after its answer."""
-        for _ in range(self._threads):
-            self._questions.put(None)
+        self._pool.close()
         with self._lock:
             self._closed = True
             self._wake_reader.close()
             self._wake_writer.close()
 
-    def _work(self) -> None:
-        while item := self._questions.get():
-            question, host, port = item
-            if self._wanted(question):
-                self._answers.append((question, _answer(host, port)))
-                self._wake()
+    def _resolve(self, question: Q, host: str, port: int) -> None:
+        if self._wanted(question):
+            self._answers.append((question, _answer(host, port)))
+            self._wake()
 
     def _wake(self) -> None:
         with self._lock:

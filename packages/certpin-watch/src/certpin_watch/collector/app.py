@@ -39,11 +39,11 @@ from certpin_watch.collector.body import (
     unsupported,
 )
 from certpin_watch.collector.decode import Failure, ReceivedBody, read_report, records_of
-from certpin_watch.collector.grouping import HOUR
 from certpin_watch.collector.intake import NotDurableError, StoreIntake
 from certpin_watch.collector.samples import SampleFilter, sample_of
 from certpin_watch.collector.settings import require_nats
 from certpin_watch.counters import COUNTERS
+from certpin_watch.store.identities import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping

@@ -27,7 +27,6 @@ from certpin_watch.addresses import provider_network
 from certpin_watch.collector.decode import Failure
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    HOUR,
     CheckInCapacity,
     CountingLimits,
     GroupCounts,
@@ -57,7 +56,7 @@ from certpin_watch.store.chains import (
     missing_chains,
     new_certificate_sizes,
 )
-from certpin_watch.store.identities import FIRST_DATED, punctual_from, undated
+from certpin_watch.store.identities import FIRST_DATED, HOUR, punctual_from, undated
 from certpin_watch.store.reports import CheckInGroup, ReportGroup, ReportOrigin
 from certpin_watch.store.tables.columns import TRAITS
 

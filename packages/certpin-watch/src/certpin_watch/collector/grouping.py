@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from certpin_watch.store.reports import DAY, CheckInGroup, ReportGroup
+from certpin_watch.store.identities import DAY, HOUR
+from certpin_watch.store.reports import OTHER, CheckInGroup, ReportGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from certpin_watch.collector.decode import Failure
     from certpin_watch.snapshot import WatchedSet
 
-OTHER = "other"
-HOUR = 3600  # seconds
 OWN = 8  # groups, new chains and samples of an hour that only their share can use
 
 # The fields that each step folds, beside those of the step before it. Step 0 folds nothing.

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from certpin_watch.collector.grouping import HOUR, OWN
+from certpin_watch.collector.grouping import OWN
 from certpin_watch.store import quota, reports
+from certpin_watch.store.identities import HOUR
 from certpin_watch.store.reports import SampleRow
 
 if TYPE_CHECKING:

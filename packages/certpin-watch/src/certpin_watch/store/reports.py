@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import case, delete, func, insert, select, tuple_, update
 
 from certpin_watch.store.engine import insert as upsert
+from certpin_watch.store.identities import DAY
 from certpin_watch.store.tables.columns import TRAITS
 from certpin_watch.store.tables.probes import CHAINS
 from certpin_watch.store.tables.reports import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-DAY = 86400  # seconds
+OTHER = "other"  # replaces a value in rows that are stored with less detail
 LISTENING_PAUSE = 180  # seconds without a record that mean that no process accepted reports
 
 _MAX_KEYS = 500  # keys in one query

@@ -15,17 +15,16 @@ from certpin_watch.collector.counting import MAX_ORIGINS, RowCache
 from certpin_watch.collector.decode import Failure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    HOUR,
     OWN,
     CountingLimits,
     ReportCapacity,
 )
 from certpin_watch.store import quota
 from certpin_watch.store.chains import chain_record, insert_observed_chains
+from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import capacity
 from certpin_watch.store.quota import MIN_AGE, evict_bytes, evict_samples
-from certpin_watch.store.reports import DAY
 from certpin_watch.store.tables.probes import CHAINS
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_NETWORKS, REPORT_SAMPLES
 from tests.watch.collector.test_counting import AT, SERVED, counted, failure, rows, total

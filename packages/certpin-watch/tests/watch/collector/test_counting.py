@@ -13,14 +13,13 @@ from certpin_watch.collector.counting import BatchResult, RowCache, count
 from certpin_watch.collector.decode import ClientRecord, Failure, ReceivedBody
 from certpin_watch.collector.grouping import (
     CHAINS_LEFT_OUT,
-    HOUR,
-    OTHER,
     CheckInCapacity,
     CountingLimits,
     ReportCapacity,
 )
 from certpin_watch.store.chains import chain_record
-from certpin_watch.store.reports import DAY
+from certpin_watch.store.identities import DAY, HOUR
+from certpin_watch.store.reports import OTHER
 from certpin_watch.store.tables.probes import CERTIFICATES, CHAINS
 from certpin_watch.store.tables.reports import (
     DAY_PLACES,

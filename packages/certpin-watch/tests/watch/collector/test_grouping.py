@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from certpin_watch.collector.grouping import (
     LAST_STEP,
-    OTHER,
     OWN,
     GroupCounts,
     ReportCapacity,
@@ -19,7 +18,7 @@ from certpin_watch.collector.grouping import (
     key_of,
     place,
 )
-from certpin_watch.store.reports import ReportGroup
+from certpin_watch.store.reports import OTHER, ReportGroup
 from tests.watch.collector.test_decode import REPORT, decoded
 
 GROUP = ReportGroup(

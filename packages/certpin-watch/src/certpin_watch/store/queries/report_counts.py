@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import and_, func, or_, select
 
 from certpin_watch.store.queries.base import DAY, HOUR, hexadecimal
+from certpin_watch.store.reports import OTHER
 from certpin_watch.store.tables.reports import (
     DAY_PLACES,
     DAY_TRAITS,
@@ -35,7 +36,6 @@ By = Literal[
     "served", "pin_set",
 ]  # fmt: skip
 
-OTHER = "other"  # replaces a value if a report was stored with less detail
 PLACES = ("host", "served")  # fields of a place; all others belong to a trait
 _SHORT = 31  # days: in a longer range the days of a place are not searched by the index
 _MIN_DAYS = 8  # full days from which on the sums are read: a week of groups is read as quickly

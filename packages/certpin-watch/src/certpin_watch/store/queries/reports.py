@@ -20,12 +20,12 @@ from certpin_watch.store.queries.base import (
     to_seconds,
 )
 from certpin_watch.store.queries.report_counts import (
-    OTHER,
     ReportFilter,
     group_conditions,
     plan_read,
     sum_conditions,
 )
+from certpin_watch.store.reports import OTHER
 from certpin_watch.store.tables.reports import (
     DAY_PLACES,
     REPORT_GROUPS,

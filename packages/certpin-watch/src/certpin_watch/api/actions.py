@@ -40,12 +40,12 @@ def _act(watch: Watch, action: str, request: Request, note: object) -> Response:
     number = there(number_of(request.path_params["id"]))
     settings = watch.settings.alerts
     with watch.store.write() as connection:
-        there(alerts.alert(connection, settings, number))
+        there(alerts.alert(connection, settings.hold, number))
         if not _changed(connection, watch, action, request, number, str(note).strip()):
             raise RefusedError(
                 409, "Nothing was changed", "It is resolved, or in that state already."
             )
-        found = alerts.alert(connection, settings, number)
+        found = alerts.alert(connection, settings.hold, number)
     return Response(encode(found), media_type=JSON, headers={"Cache-Control": "no-store"})
 
 

@@ -334,14 +334,18 @@ def _alerts(ask: Ask) -> Listed[alerts.Alert]:
     before = protocol.key_of(ask.query["cursor"], int)
     settings = ask.watch.settings.alerts
     return listed(
-        alerts.alerts(ask.connection, settings, which=which, host=host, before=before, limit=limit)
+        alerts.alerts(
+            ask.connection, settings.hold, which=which, host=host, before=before, limit=limit
+        )
     )
 
 
 def _alert(ask: Ask) -> alerts.AlertStory:
     number = protocol.number_of(ask.path["id"])
     return there(
-        None if number is None else alerts.alert(ask.connection, ask.watch.settings.alerts, number)
+        None
+        if number is None
+        else alerts.alert(ask.connection, ask.watch.settings.alerts.hold, number)
     )
 
 
@@ -351,7 +355,7 @@ def _silences(ask: Ask) -> Listed[alerts.Silence]:
     settings = ask.watch.settings.alerts
     return listed(
         alerts.silences(
-            ask.connection, ask.now, settings, active=active, before=before, limit=limit
+            ask.connection, ask.now, settings.silence, active=active, before=before, limit=limit
         )
     )
 

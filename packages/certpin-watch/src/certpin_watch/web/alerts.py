@@ -47,17 +47,17 @@ def alerts_page(page: PageRequest) -> Response:
     settings = page.watch.settings.alerts
     with page.connection() as connection:
         if which == "open":
-            items, following = queries.open_alerts(connection, settings, limit=200), None
+            items, following = queries.open_alerts(connection, settings.hold, limit=200), None
         else:
             resolved = queries.alerts(
                 connection,
-                settings,
+                settings.hold,
                 which="resolved",
                 before=(before,) if before else None,
                 limit=50,
             )
             items, following = resolved.items, resolved.next
-        active = queries.silences(connection, page.now, settings, active=True).items
+        active = queries.silences(connection, page.now, settings.silence, active=True).items
         probed = bool(items) or sightings.has_sightings(connection)
     return page.render(
         "alerts.html",
@@ -74,13 +74,15 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
     settings = page.watch.settings.alerts
     row = page.row_number(_ALERT)
     with page.connection() as connection:
-        story = queries.alert(connection, settings, row)
+        story = queries.alert(connection, settings.hold, row)
         if story is None:
             raise NotFoundError(_ALERT)
         alert = story.alert
         active = [
             silence
-            for silence in queries.silences(connection, page.now, settings, active=True).items
+            for silence in queries.silences(
+                connection, page.now, settings.silence, active=True
+            ).items
             if silence.rule in {"", alert.rule} and silence.host in {"", alert.host}
         ]
         chains = describe_chains(connection, page, _chain_counts(alert))
@@ -145,7 +147,7 @@ def silences_page(page: PageRequest, problem: str = "") -> Response:
         found = queries.silences(
             connection,
             page.now,
-            page.watch.settings.alerts,
+            page.watch.settings.alerts.silence,
             before=(before,) if before else None,
             limit=50,
         )

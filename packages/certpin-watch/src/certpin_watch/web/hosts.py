@@ -96,7 +96,7 @@ def fleet_page(page: PageRequest) -> Response:
         shown = chosen[(at - 1) * ROWS : at * ROWS]
         counts, urgent = (
             open_counts(connection),
-            open_alerts(connection, settings, limit=_MAX_ALERTS),
+            open_alerts(connection, settings.hold, limit=_MAX_ALERTS),
         )
         by_hour = reports_by_hour(
             connection, [host.name for host in shown if host.failures], page.now
@@ -205,7 +205,7 @@ def host_page(page: PageRequest) -> Response:
             pin_sets.rotation(connection, page, watched, policy, host)
             for watched, policy in policies
         ]
-        open_ = open_alerts(connection, page.watch.settings.alerts, host=name)
+        open_ = open_alerts(connection, page.watch.settings.alerts.hold, host=name)
         changes = sightings.changes(connection, name, limit=30)
         counts = failures.top_chains(connection, within, only=only, limit=5)
         chains = describe_chains(connection, page, counts)

@@ -38,7 +38,7 @@ def live_page(page: PageRequest) -> Response:
         by_dimension = breakdown(connection, hour, _DIMENSIONS)
         series = failures.series(connection, day, by="reason")
         settings = page.watch.settings.alerts
-        alerts = open_alerts(connection, settings, limit=_MAX_ALERTS)
+        alerts = open_alerts(connection, settings.hold, limit=_MAX_ALERTS)
     return page.render(
         "live.html",
         refresh=REFRESH,

@@ -19,7 +19,7 @@ from certpin_watch.alerts.services import AppriseService
 from certpin_watch.alerts.settings import NotificationSettings
 from certpin_watch.secret import Secret
 from certpin_watch.store.alerts import open_alerts
-from certpin_watch.store.queries import alerts as facts
+from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.tables.alerts import TELLINGS
 from tests.watch.alerts._findings import HOST, NOW, finding
 from tests.watch.alerts._hook import hook
@@ -40,7 +40,7 @@ def _story(stage: Stage) -> list[str]:
     with stage.watch.store.read() as connection:
         (alert,) = open_alerts(connection)
         assert alert.id is not None
-        story = facts.alert(connection, stage.watch.settings.alerts, alert.id)
+        story = queries.alert(connection, stage.watch.settings.alerts.hold, alert.id)
     assert story is not None
     return [f"{each.what} {each.who} {each.note}".strip() for each in story.events]
 

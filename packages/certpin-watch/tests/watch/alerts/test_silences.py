@@ -19,7 +19,7 @@ from certpin_watch.alerts.silences import (
 )
 from certpin_watch.snapshot import Snapshot, WatchedSet
 from certpin_watch.store.alerts import SilenceRow, end_silence, silences_in_force
-from certpin_watch.store.queries import alerts as facts
+from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.queries.base import to_datetime
 from tests import kit
 from tests.watch.alerts._findings import HOST, NOW, SETTINGS
@@ -105,7 +105,9 @@ def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(stor
     with store.write() as connection:
         add_silence(connection, _wanted(since=NOW + 3600, until=NOW + 7200), SETTINGS)
         assert silences_in_force(connection, NOW, SETTINGS.silence)
-        (shown,) = facts.silences(connection, to_datetime(NOW), SETTINGS, active=True).items
+        (shown,) = queries.silences(
+            connection, to_datetime(NOW), SETTINGS.silence, active=True
+        ).items
     assert shown.active
 
 
@@ -116,8 +118,10 @@ def test_one_that_was_written_past_the_setting_is_shown_as_what_it_is(store: Sto
         add_silence(connection, wanted, SETTINGS)
         for now in (NOW - 1, NOW, NOW + longest - 1, NOW + longest):
             found = wanted.is_in_force(now, SETTINGS.silence)
-            (shown,) = facts.silences(connection, to_datetime(now), SETTINGS).items
-            active = facts.silences(connection, to_datetime(now), SETTINGS, active=True).items
+            (shown,) = queries.silences(connection, to_datetime(now), SETTINGS.silence).items
+            active = queries.silences(
+                connection, to_datetime(now), SETTINGS.silence, active=True
+            ).items
             kept = silences_in_force(connection, now, SETTINGS.silence)
             assert (shown.active, bool(active), bool(kept)) == (found,) * 3
             assert found == (NOW <= now < NOW + longest)
@@ -132,7 +136,7 @@ def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
         assert end_silence(connection, made.id, NOW + 1)
         assert not end_silence(connection, made.id, NOW + 1)
         assert silences_in_force(connection, NOW + 1, SETTINGS.silence) == ()
-        (listed,) = facts.silences(connection, to_datetime(NOW), SETTINGS).items
+        (listed,) = queries.silences(connection, to_datetime(NOW), SETTINGS.silence).items
         assert listed.ended_at == to_datetime(NOW + 1)
 
 

@@ -76,7 +76,7 @@ def _paths(watch: Watch, digest: str) -> list[str]:
     with watch.store.read() as connection:
         opened = [
             each
-            for each in open_alerts(connection, watch.settings.alerts)
+            for each in open_alerts(connection, watch.settings.alerts.hold)
             if "window.hacked" in each.summary
         ]
     assert opened, "no alert says who issued the chain"

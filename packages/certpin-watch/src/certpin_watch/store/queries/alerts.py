@@ -1,8 +1,8 @@
-"""TODO: one docstring."""
+"""Alerts with their events, and silences, as pages and API show them."""
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003  # msgspec reads the fields when it first encodes
+from datetime import datetime, timedelta  # noqa: TC003  # msgspec reads the fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -24,19 +24,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from certpin_watch.alerts.settings import AlertSettings
-
 
 Which = Literal["open", "resolved", "all"]
 
-_MOST_EVENTS = 500  # of one alert
+_MAX_EVENTS = 500  # of one alert
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """One problem from when it was first seen.
+    """A problem from when it was first seen until it is resolved.
 
-    ``details`` is JSON, as text, in the shape that its rule gives it. In the state ``recovering``
-    the problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if it stays away.
+    ``details`` is JSON as text; its shape depends on the rule. In the state ``recovering`` the
+    problem is gone since ``gone_at``; the alert resolves at ``resolves_at`` if it does not return.
     """
 
     id: int
@@ -62,7 +60,7 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class AlertEvent(msgspec.Struct, frozen=True):
-    """What became of an alert: opened, repeated, resolved, silenced, acknowledged, told, untold."""
+    """An event of an alert. ``what`` is one of the words of the table ``alert_events``."""
 
     at: datetime
     what: str
@@ -71,14 +69,14 @@ class AlertEvent(msgspec.Struct, frozen=True):
 
 
 class AlertStory(msgspec.Struct, frozen=True):
-    """An alert and what became of it, from its beginning; of many events the last 500."""
+    """An alert with its events, the first one first; at most the last 500."""
 
     alert: Alert
     events: tuple[AlertEvent, ...]
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """Nobody is told of what matches. ``rule`` and ``host`` are empty for all."""
+    """Suppresses notifications about matching alerts. Empty ``rule`` or ``host`` match all."""
 
     id: int
     rule: str
@@ -93,14 +91,24 @@ class Silence(msgspec.Struct, frozen=True):
 
 def alerts(
     connection: Connection,
-    settings: AlertSettings,
+    hold: timedelta,
     *,
     which: Which = "open",
     host: str | None = None,
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Alert]:
-    """Alerts, the last opened first; ``before`` is the ``next`` of the page before."""
+    """Return a page of alerts, the last opened first.
+
+    Args:
+        connection: a connection that may read.
+        hold: how long an alert stays open after its problem is gone (``[alerts] hold``).
+        which: open alerts, resolved ones, or all.
+        host: only alerts of this host.
+        before: ``next`` of the previous page.
+        limit: the size of the page.
+
+    """
     limit, columns = clamp_limit(limit), ALERTS.c
     statement = select(ALERTS).order_by(columns.id.desc())
     if which == "open":
@@ -112,50 +120,57 @@ def alerts(
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
-    return make_page([_alert(row, settings) for row in rows], limit, [(row.id,) for row in rows])
+    return make_page([_alert(row, hold) for row in rows], limit, [(row.id,) for row in rows])
 
 
 def open_alerts(
-    connection: Connection, settings: AlertSettings, *, host: str | None = None, limit: int = 100
+    connection: Connection, hold: timedelta, *, host: str | None = None, limit: int = 100
 ) -> tuple[Alert, ...]:
-    """Return the open alerts, of one host or of all: the worst first, then the oldest."""
+    """Return the open alerts of one host or of all, the worst first, then the oldest."""
     wanted = select_open().limit(clamp_limit(limit))
     if host is not None:
         wanted = wanted.where(ALERTS.c.host == host)
-    return tuple(_alert(row, settings) for row in connection.execute(wanted))
+    return tuple(_alert(row, hold) for row in connection.execute(wanted))
 
 
 def open_counts(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many are open, by rule and severity."""
+    """Return the number of open alerts by rule and severity."""
     by = (ALERTS.c.rule, ALERTS.c.severity)
     statement = select(*by, func.count()).where(ALERTS.c.resolved_at.is_(None)).group_by(*by)
     return {(rule, severity): number for rule, severity, number in connection.execute(statement)}
 
 
-def alert(connection: Connection, settings: AlertSettings, number: int) -> AlertStory | None:
-    """Return an alert with its events; ``None`` if there is none of this number."""
+def alert(connection: Connection, hold: timedelta, number: int) -> AlertStory | None:
+    """Return an alert with its events; None if no alert has this number."""
     row = connection.execute(select(ALERTS).where(ALERTS.c.id == number)).one_or_none()
-    return None if row is None else AlertStory(_alert(row, settings), _events(connection, number))
+    return None if row is None else AlertStory(_alert(row, hold), _events(connection, number))
 
 
 def silences(
     connection: Connection,
     now: datetime,
-    settings: AlertSettings,
+    longest: timedelta,
     *,
     active: bool = False,
     before: tuple[int] | None = None,
     limit: int = 100,
 ) -> Page[Silence]:
-    """Silences, the last made first; ``active`` are those that hold now alone."""
-    limit, columns, holding = (
-        clamp_limit(limit),
-        SILENCES.c,
-        in_force(to_seconds(now), settings.silence),
-    )
-    statement = select(SILENCES, holding.label("active")).order_by(columns.id.desc())
+    """Return a page of silences, the last created first.
+
+    Args:
+        connection: a connection that may read.
+        now: the current time.
+        longest: the longest time for which a silence is in force (``[alerts] silence``).
+        active: only silences that are in force now.
+        before: ``next`` of the previous page.
+        limit: the size of the page.
+
+    """
+    limit, columns = clamp_limit(limit), SILENCES.c
+    current = in_force(to_seconds(now), longest)
+    statement = select(SILENCES, current.label("active")).order_by(columns.id.desc())
     if active:
-        statement = statement.where(holding)
+        statement = statement.where(current)
     if before is not None:
         statement = statement.where(columns.id < before[0])
     rows = connection.execute(statement.limit(limit + 1)).all()
@@ -165,15 +180,15 @@ def silences(
 def _events(connection: Connection, number: int) -> tuple[AlertEvent, ...]:
     columns = ALERT_EVENTS.c
     statement = select(ALERT_EVENTS).where(columns.alert == number).order_by(columns.id.desc())
-    rows: Sequence[Row[Any]] = connection.execute(statement.limit(_MOST_EVENTS)).all()
+    rows: Sequence[Row[Any]] = connection.execute(statement.limit(_MAX_EVENTS)).all()
     return tuple(
         AlertEvent(to_datetime(row.at), row.what, row.who, row.note) for row in reversed(rows)
     )
 
 
-def _alert(row: Row[Any], settings: AlertSettings) -> Alert:
+def _alert(row: Row[Any], hold: timedelta) -> Alert:
     found = alert_from(row)
-    resolves = None if found.gone_at is None else found.gone_at + found.hold_seconds(settings.hold)
+    resolves = None if found.gone_at is None else found.gone_at + found.hold_seconds(hold)
     return Alert(
         row.id,
         row.key,

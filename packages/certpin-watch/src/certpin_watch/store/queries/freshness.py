@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _MAX_LOCATIONS = 100
 _MAX_LEASES = 100
-_MOST_WORKERS = 500
+_MAX_WORKERS = 500
 _MAX_UNSEEN = 100  # names of hosts that were never probed
 _MINUTE = 60
 _MAX_ARRIVALS = 200_000  # messages that `arrivals` reads: a page must be quick in the worst hour
@@ -199,10 +199,10 @@ def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arriva
 
 
 def workers(connection: Connection, now: datetime) -> tuple[WorkerContact, ...]:
-    """The tokens of workers that are neither revoked nor expired."""
+    """Return the tokens of workers that are neither revoked nor expired."""
     return tuple(
         WorkerContact(token.name, token.id, token.location, to_datetime_or_none(token.used_at))
-        for token in worker_tokens(connection, now, _MOST_WORKERS)
+        for token in worker_tokens(connection, now, _MAX_WORKERS)
     )
 
 

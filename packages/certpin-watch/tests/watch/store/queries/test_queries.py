@@ -254,20 +254,21 @@ def test_invented_versions_do_not_displace_released_ones(
 def test_open_alerts_are_listed_worst_first(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     with store.read() as connection:
-        assert [each.rule for each in alerts.open_alerts(connection, AlertSettings())] == [
+        assert [found.rule for found in alerts.open_alerts(connection, AlertSettings().hold)] == [
             "mismatch"
         ]
         assert [
-            each.rule for each in alerts.alerts(connection, AlertSettings(), which="all").items
+            found.rule
+            for found in alerts.alerts(connection, AlertSettings().hold, which="all").items
         ] == [
             "gone",
             "mismatch",
         ]
         assert alerts.open_counts(connection) == {("mismatch", "critical"): 1}
-        story = alerts.alert(connection, AlertSettings(), 1)
-        assert alerts.alert(connection, AlertSettings(), 99) is None
-        silences = alerts.silences(connection, NOW, AlertSettings()).items
-        active = alerts.silences(connection, NOW, AlertSettings(), active=True).items
+        story = alerts.alert(connection, AlertSettings().hold, 1)
+        assert alerts.alert(connection, AlertSettings().hold, 99) is None
+        silences = alerts.silences(connection, NOW, AlertSettings().silence).items
+        active = alerts.silences(connection, NOW, AlertSettings().silence, active=True).items
     assert story is not None
     assert [alert_event.what for alert_event in story.events] == ["opened"]
     assert [silence.active for silence in silences] == [False, True]

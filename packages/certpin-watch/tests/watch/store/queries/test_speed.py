@@ -43,8 +43,8 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "top chains": lambda c: failures.top_chains(c, YEAR),
     "adoption": lambda c: adoption.adoption(c, SNAPSHOT.sets[0], NOW),
     "reported usage": lambda c: adoption.reported_usage(c, "bank", NOW, [11]),
-    "open alerts": lambda c: alerts.open_alerts(c, AlertSettings()),
-    "alerts of a host": lambda c: alerts.alerts(c, AlertSettings(), host=API),
+    "open alerts": lambda c: alerts.open_alerts(c, AlertSettings().hold),
+    "alerts of a host": lambda c: alerts.alerts(c, AlertSettings().hold, host=API),
     "freshness": lambda c: freshness.freshness(c, SNAPSHOT, NOW),
 }
 # Small tables that may be scanned, and whole indexes: locations, leases, tokens, the stream; daily

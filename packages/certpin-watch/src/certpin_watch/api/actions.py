@@ -52,15 +52,15 @@ def _act(watch: Watch, action: str, request: Request, note: object) -> Response:
 def _changed(
     connection: Connection, watch: Watch, action: str, request: Request, number: int, note: str
 ) -> bool:
-    visitor, now = request.state.visitor, watch.clock()
+    identity, now = request.state.identity, watch.clock()
     at = int(now.timestamp())
     try:
         if action == "acknowledge":
-            changed = acknowledge(connection, number, visitor.name, at, note)
+            changed = acknowledge(connection, number, identity.name, at, note)
         else:
-            changed = unacknowledge(connection, number, visitor.name, at)
+            changed = unacknowledge(connection, number, identity.name, at)
     except InputError as exc:
         raise RefusedError(400, "The note cannot be used", f"{exc.problem}: {exc.fix}.") from exc
     if changed:
-        audit(connection, visitor, ACTIONS[action][1], str(number), at=now)
+        audit(connection, identity, ACTIONS[action][1], str(number), at=now)
     return changed

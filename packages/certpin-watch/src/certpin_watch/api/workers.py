@@ -97,8 +97,8 @@ def _results(watch: Watch, request: Request, batch: ResultBatch) -> Receipt:
 
 
 def _worker(request: Request, process: str) -> WorkerIdentity:
-    visitor = request.state.visitor
-    return WorkerIdentity(visitor.location, visitor.name, process)
+    identity = request.state.identity
+    return WorkerIdentity(identity.location, identity.name, process)
 
 
 async def _respond(
@@ -108,7 +108,7 @@ async def _respond(
     act: Callable[[Request, Any], Any],
 ) -> Response:
     try:
-        with _admitted(limits.of_token, request.state.visitor.name):
+        with _admitted(limits.of_token, request.state.identity.name):
             data = await _body(request)
             message = await to_thread.run_sync(_decode, decode, data, limiter=limits.threads)
             answer = await to_thread.run_sync(act, request, message, limiter=limits.threads)

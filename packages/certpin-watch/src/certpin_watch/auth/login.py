@@ -152,7 +152,7 @@ class _LoginPages:
     async def show(self, request: Request) -> Response:
         """Show the form; redirect a user who is signed in."""
         after = local_path(request.query_params.get("next", "/"))
-        if request.state.visitor.signed_in:
+        if request.state.identity.signed_in:
             return RedirectResponse(after, 303)
         return _login_page(self._watch, request, after)
 
@@ -166,7 +166,7 @@ class _LoginPages:
             request.state.origin,
             request.headers.get("user-agent", ""),
         )
-        result = await log_in(self._state, login, request.state.visitor, self._watch.clock())
+        result = await log_in(self._state, login, request.state.identity, self._watch.clock())
         if result.cookie:
             return _logged_in(self._watch, request, result.cookie, after)
         if not result.wait:
@@ -178,14 +178,14 @@ class _LoginPages:
 
     async def log_out(self, request: Request) -> Response:
         """End the session. A link on the page also ends that at the provider."""
-        identity, provider_logout = request.state.visitor, ""
+        identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
             await to_thread.run_sync(self._end, identity)
         if identity.kind == "openid" and self._state.provider:
             provider_logout = await self._state.provider.logout_address(
                 self._watch.settings.public_url.rstrip("/") + LOGIN_PAGE
             )
-        request.state.visitor = Identity(source=identity.source)
+        request.state.identity = Identity(source=identity.source)
         answer = render(request, "access/signed_out.html", elsewhere=provider_logout)
         sessions.set_cookie(answer.headers, sessions.SESSION_COOKIE, "", request.state.origin)
         return answer
@@ -207,7 +207,7 @@ class _OpenIDPages:
     async def begin(self, request: Request) -> Response:
         """Send the browser to the provider; without a prompt if its session is only confirmed."""
         query = request.query_params
-        recheck = request.state.visitor.recheck and query.get("again") == "1"
+        recheck = request.state.identity.recheck and query.get("again") == "1"
         login = PendingLogin.new(query.get("next", "/"), self._watch.clock(), recheck=recheck)
         try:
             address = await self._provider.login_address(login, self._callback)
@@ -247,7 +247,7 @@ class _OpenIDPages:
         return _logged_in(self._watch, request, secret, after)
 
     def _start(self, request: Request, owner: Owner) -> str:
-        now, identity = self._watch.clock(), request.state.visitor
+        now, identity = self._watch.clock(), request.state.identity
         source, agent = identity.source, request.headers.get("user-agent", "")
         with self._watch.store.write() as connection:
             if identity.session is not None:
@@ -264,7 +264,7 @@ class _OpenIDPages:
         Raises:
             InputError: the session has ended in the meantime, or is that of another user.
         """
-        now, identity = self._watch.clock(), request.state.visitor
+        now, identity = self._watch.clock(), request.state.identity
         with self._watch.store.write() as connection:
             old = stored_session(connection, identity.session or b"")
             if old is None or old.until <= now.timestamp():

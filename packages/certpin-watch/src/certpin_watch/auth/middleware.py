@@ -93,7 +93,7 @@ _log = logging.getLogger("certpin.watch.access")
 class AccessMiddleware:
     """Sets the ``Identity`` of each request, and refuses requests without access.
 
-    It sets these fields of ``request.state``: ``visitor``, the identity; ``origin``; and
+    It sets these fields of ``request.state``: ``identity``; ``origin``; and
     ``nobody_told``, whether pages warn that no service receives alerts.
     """
 
@@ -152,7 +152,7 @@ class AccessMiddleware:
         if found.kind != "token" and self._is_unknown(origin):
             return _UNKNOWN_HOST, receive
         identity = answer.with_csrf_token(request, found)
-        scope["state"]["visitor"] = identity
+        scope["state"]["identity"] = identity
         if scope["method"] in sessions.SAFE_METHODS or scope["path"] in WORKER_PATHS:
             return None, receive
         if scope["method"] not in _BODY_METHODS:

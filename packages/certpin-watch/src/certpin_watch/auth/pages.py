@@ -73,7 +73,7 @@ class _AccountPages:
 
     async def change_password(self, request: Request) -> Response:
         """Change the password. It ends every session; this browser gets a new one."""
-        form, identity = await request.form(), request.state.visitor
+        form, identity = await request.form(), request.state.identity
         if identity.account is None:
             return await to_thread.run_sync(self._page, request, 403, "You have no password here.")
         fields = [str(form.get(name, "")) for name in ("current", "new", "again")]
@@ -82,12 +82,12 @@ class _AccountPages:
     async def end_session(self, request: Request) -> Response:
         """End one of the user's sessions, in any browser."""
         public_id = str((await request.form()).get("session", ""))
-        await to_thread.run_sync(self._end, request.state.visitor, public_id)
+        await to_thread.run_sync(self._end, request.state.identity, public_id)
         return RedirectResponse(_ACCOUNT, 303)
 
     async def end_all_sessions(self, request: Request) -> Response:
         """End all sessions of the user, this one too."""
-        identity, origin = request.state.visitor, request.state.origin
+        identity, origin = request.state.identity, request.state.origin
         if identity.session is not None:
             await to_thread.run_sync(self._end_all, identity)
         answer = RedirectResponse(LOGIN_PAGE, 303)
@@ -95,7 +95,7 @@ class _AccountPages:
         return answer
 
     def _page(self, request: Request, status: int = 200, error: str = "") -> Response:
-        identity, now = request.state.visitor, self._watch.clock()
+        identity, now = request.state.identity, self._watch.clock()
         found = []
         if (owner := self._owner(identity)) is not None:
             with self._watch.store.read() as connection:
@@ -105,7 +105,7 @@ class _AccountPages:
         )
 
     def _change(self, request: Request, fields: list[str]) -> Response:
-        identity, now, origin = request.state.visitor, self._watch.clock(), request.state.origin
+        identity, now, origin = request.state.identity, self._watch.clock(), request.state.origin
         current, new, again = fields
         logins = self._state.logins
         if logins.begin(origin.guesser, identity.name, now).refused_for:
@@ -202,7 +202,7 @@ class _AdminPages:
         return await to_thread.run_sync(self._audit, request, before)
 
     def _make(self, request: Request, name: str, scopes: list[str], days: str) -> Response:
-        now, identity = self._watch.clock(), request.state.visitor
+        now, identity = self._watch.clock(), request.state.identity
         try:
             until = now + _days(days) if days else None
             with self._watch.store.write() as connection:
@@ -219,7 +219,7 @@ class _AdminPages:
         now = self._watch.clock()
         with self._watch.store.write() as connection:
             revoke_token(connection, token_id, now)
-            audit(connection, request.state.visitor, "token.revoked", token_id, at=now)
+            audit(connection, request.state.identity, "token.revoked", token_id, at=now)
 
     def _page(
         self, request: Request, status: int = 200, error: str = "", made: str = ""

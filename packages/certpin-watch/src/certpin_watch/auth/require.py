@@ -131,7 +131,7 @@ def wants_page(request: Request) -> bool:
 def _check(request: Request, requirement: str) -> Response | None:
     """Return the refusal of a request, or None. Without an identity it meets no requirement."""
     request.scope.setdefault("state", {})[CHECKED] = True
-    found = getattr(request.state, "visitor", None)
+    found = getattr(request.state, "identity", None)
     identity = found if isinstance(found, Identity) else None
     if identity is not None and identity.may(requirement):
         return None

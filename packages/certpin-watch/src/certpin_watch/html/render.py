@@ -53,12 +53,12 @@ _ICON_PATHS = {
 def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
     """Render a template.
 
-    Templates extend ``base.html``. Besides ``context`` they get ``visitor``, the user who sends the
-    request, or None.
+    Templates extend ``base.html``. Besides ``context`` they get ``identity``: who sent the request,
+    or None.
     """
     page = environment().get_template(name)
     text = page.render(
-        visitor=getattr(request.state, "visitor", None),
+        identity=getattr(request.state, "identity", None),
         path=request.url.path,
         no_receivers=getattr(request.state, "no_receivers", False),
         version=__version__,

@@ -110,17 +110,17 @@ def unacknowledge(page: PageRequest) -> Response:
 
 
 def _change_owner(page: PageRequest, action: str) -> Response:
-    row, visitor = page.row_number(_ALERT), page.request.state.visitor
+    row, identity = page.row_number(_ALERT), page.request.state.identity
     at = int(page.now.timestamp())
     try:
         with page.watch.store.write() as connection:
             if action == "alert.acknowledged":
                 note = page.form.get("note", "").strip()
-                changed = silences.acknowledge(connection, row, visitor.name, at, note)
+                changed = silences.acknowledge(connection, row, identity.name, at, note)
             else:
-                changed = silences.unacknowledge(connection, row, visitor.name, at)
+                changed = silences.unacknowledge(connection, row, identity.name, at)
             if changed:
-                audit(connection, visitor, action, str(row), at=page.now)
+                audit(connection, identity, action, str(row), at=page.now)
     except InputError as exc:
         return alert_page(page, f"{exc.problem}: {exc.fix}")
     # If another user was faster, the page shows who acknowledged it.
@@ -171,7 +171,7 @@ def create_silence(page: PageRequest) -> Response:
             made = silences.add_silence(connection, _new_silence(page), page.watch.settings.alerts)
             audit(
                 connection,
-                page.request.state.visitor,
+                page.request.state.identity,
                 "silence.made",
                 f"{made.id}: {made.rule or 'every rule'} at {made.host or 'every host'}",
                 at=page.now,
@@ -187,7 +187,7 @@ def end_silence(page: PageRequest) -> Response:
     with page.watch.store.write() as connection:
         if not alert_store.end_silence(connection, row, int(page.now.timestamp())):
             raise NotFoundError(_SILENCE)
-        audit(connection, page.request.state.visitor, "silence.ended", str(row), at=page.now)
+        audit(connection, page.request.state.identity, "silence.ended", str(row), at=page.now)
     return RedirectResponse("/silences", 303)
 
 
@@ -207,6 +207,6 @@ def _new_silence(page: PageRequest) -> SilenceRow:
         host.lower().rstrip("."),
         since,
         since + int(length.total_seconds()),
-        page.request.state.visitor.name,
+        page.request.state.identity.name,
         why,
     )

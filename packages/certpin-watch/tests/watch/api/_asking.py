@@ -25,20 +25,20 @@ TOKEN = {"Authorization": "Bearer good"}
 
 
 class As:
-    """Who brings the token is this visitor; all others are nobody."""
+    """Who brings the token is this identity; all others are nobody."""
 
-    def __init__(self, app: ASGIApp, visitor: Identity) -> None:
-        self.app, self.visitor = app, visitor
+    def __init__(self, app: ASGIApp, identity: Identity) -> None:
+        self.app, self.identity = app, identity
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = Headers(scope=scope).get("authorization") == TOKEN["Authorization"]
-        scope.setdefault("state", {})["visitor"] = self.visitor if known else Identity()
+        scope.setdefault("state", {})["identity"] = self.identity if known else Identity()
         await self.app(scope, receive, send)
 
 
 def app(store: Store, *scopes: str) -> Starlette:
-    visitor = Identity("test", kind="token", scopes=frozenset(scopes or {READ}))
-    middleware = [Middleware(As, visitor=visitor)]
+    identity = Identity("test", kind="token", scopes=frozenset(scopes or {READ}))
+    middleware = [Middleware(As, identity=identity)]
     return Starlette(routes=routes(world.watch(store)), middleware=middleware)
 
 

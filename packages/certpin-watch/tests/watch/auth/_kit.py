@@ -49,12 +49,12 @@ class Clock:
 
 
 async def _page(request: Request) -> Response:
-    return HTMLResponse(f"<p>{request.state.visitor.name}</p>")
+    return HTMLResponse(f"<p>{request.state.identity.name}</p>")
 
 
 async def _change(request: Request) -> Response:
     form = await request.form()
-    return JSONResponse({"who": request.state.visitor.name, "why": form.get("why")})
+    return JSONResponse({"who": request.state.identity.name, "why": form.get("why")})
 
 
 OTHERS: list[BaseRoute] = [

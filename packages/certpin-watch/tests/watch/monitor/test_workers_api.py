@@ -41,7 +41,7 @@ async def _ask(app: Starlette, token: str, body_comes: asyncio.Event) -> int:
         "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
         "state": {
-            "visitor": Identity(token, kind="token", scopes=frozenset({worker_scope("fra1")}))
+            "identity": Identity(token, kind="token", scopes=frozenset({worker_scope("fra1")}))
         },
     }
     await app(scope, receive, send)

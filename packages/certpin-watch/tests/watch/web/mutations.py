@@ -44,7 +44,7 @@ MUTATIONS: list[Mutation] = [
         _PAGES + "request.py",
         "require(requirement)(answer)",
         "answer",
-        _TEST + "without_a_visitor_every_page_answers_401",
+        _TEST + "without_an_identity_every_page_answers_401",
     ),
     Mutation(
         "a form is for whoever may silence",

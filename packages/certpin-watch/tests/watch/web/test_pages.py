@@ -275,7 +275,7 @@ def test_a_viewer_has_no_forms_and_cannot_post_them(
     viewer = Identity("viewer", kind="account", scopes=ROLES["viewer"], csrf="0123456789abcdef")
 
     async def named(request: Request, following: Callable[[Request], Any]) -> Response:
-        request.state.visitor = viewer
+        request.state.identity = viewer
         answer: Response = await following(request)
         return answer
 
@@ -290,7 +290,7 @@ def test_a_viewer_has_no_forms_and_cannot_post_them(
         assert reader.post(path, data=given).status_code == 403
 
 
-def test_without_a_visitor_every_page_answers_401(made: tuple[Watch, Year, bytes]) -> None:
+def test_without_an_identity_every_page_answers_401(made: tuple[Watch, Year, bytes]) -> None:
     stranger = TestClient(Starlette(routes=page_routes(made[0])), WHERE)
     for path in every_page(made[1], made[2]):
         assert stranger.get(path, follow_redirects=False).status_code == 401, path

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from starlette.types import ASGIApp
 
-    from certpin_watch.telemetry import TelemetrySettings
+    from certpin_watch.settings import TelemetrySettings
 
 # The attributes that are exported: the name under which they are recorded, and the exported name.
 # All others are dropped when a span is exported, whichever library recorded them.

@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from certpin.x509 import printable
 
@@ -21,30 +20,12 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from certpin.pinfile.fields import Table
+    from certpin_watch.settings import LogSettings
 
-FORMATS = ("text", "json")
-KNOWN = ("format", "requests")
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MAX_PATH = 200  # characters
 
 log = logging.getLogger("certpin.watch.requests")
-
-
-@dataclass(frozen=True)
-class LogSettings:
-    """The table ``[log]``: the format of each line, and whether requests are logged."""
-
-    format: Literal["text", "json"] = "text"
-    requests: bool = False
-
-
-def read(table: Table) -> LogSettings:
-    """Read the table. Raises ``ConfigError``."""
-    return LogSettings(
-        format=table.choice("format", FORMATS, "text"),
-        requests=table.flag("requests", default=False),
-    )
 
 
 def configure(settings: LogSettings) -> None:

@@ -21,7 +21,7 @@ from certpin_watch.auth.state import check_listening
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.collector.intake import check_in
-from certpin_watch.collector.settings import nats_address
+from certpin_watch.collector.nats_address import nats_address
 from certpin_watch.counters import COUNTERS
 from certpin_watch.health import ProcessHealth
 from certpin_watch.http_server import check_free, make_server, wait_until_open, wait_until_stopped

@@ -12,16 +12,10 @@ message of an error. A client can't join a trace, because ``traceparent`` is not
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import ConfigError, InputError
-from certpin.pins.policy import is_report_address
-from certpin.rotation import parse_duration
-from certpin_watch.secret import read_secret
+from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,32 +23,14 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from certpin.pinfile.fields import Table
     from certpin_watch.counters import Counters
     from certpin_watch.secret import Secret
+    from certpin_watch.settings import TelemetrySettings
 
-KNOWN: tuple[str, ...] = ("endpoint", "headers", "interval", "sampling", "service_name")
-
-_MIN_INTERVAL = timedelta(seconds=1)
 _EXPORT_TIMEOUT = 5  # seconds for one export, and for the last one at shutdown
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Keys of an ASGI scope: the real request, and the span of the request.
 _REQUEST, _SPAN = "certpin.request", "certpin.span"
-
-
-@dataclass(frozen=True)
-class TelemetrySettings:
-    """The table ``[telemetry]``. Without an endpoint there is no telemetry.
-
-    ``headers`` are NAME=VALUE pairs, separated by commas. ``sampling`` is the share of traces that
-    is exported, ``interval`` the time between two exports of metrics.
-    """
-
-    endpoint: str = ""
-    headers: Secret | None = None
-    service_name: str = "certpin-watch"
-    sampling: float = 1.0
-    interval: timedelta = timedelta(seconds=60)
 
 
 @contextmanager
@@ -215,40 +191,3 @@ def _matching_path(scope: Scope, routes: Iterable[BaseRoute]) -> str | None:
         if isinstance(route, Route | Mount) and route.matches(scope)[0] is not Match.NONE:
             return route.path
     return None
-
-
-def read(table: Table) -> TelemetrySettings:
-    """Read the table. Raises ``ConfigError``."""
-    endpoint = table.text("endpoint", "")
-    if endpoint and not is_report_address(endpoint):
-        raise ConfigError(
-            "this is not an https:// address",
-            key=table.under("endpoint"),
-            fix="http:// is for a collector on this machine only",
-        )
-    return TelemetrySettings(
-        endpoint.rstrip("/"),
-        read_secret(table, "headers") if "headers" in table.data else None,
-        table.text("service_name", "certpin-watch"),
-        _share(table),
-        _interval(table),
-    )
-
-
-def _share(table: Table) -> float:
-    value = table.data.get("sampling", 1.0)
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not 0 <= number <= 1:
-        raise ConfigError("this is no share", key=table.under("sampling"), fix="from 0.0 to 1.0")
-    return float(number)
-
-
-def _interval(table: Table) -> timedelta:
-    key = table.under("interval")
-    try:
-        found = parse_duration(table.text("interval", "60s"))
-    except InputError as exc:
-        raise ConfigError(exc.problem, key=key, fix=exc.fix) from exc
-    if found < _MIN_INTERVAL:
-        raise ConfigError("this is too short", key=key, fix="at least 1s")
-    return found

@@ -10,7 +10,9 @@ from datetime import timedelta
 from certpin.cli.main import main
 from certpin_watch.alerts import run as alerts
 from certpin_watch.collector import jetstream
-from certpin_watch.monitor import handout, scheduler, settings
+from certpin_watch.monitor import handout, scheduler
+from certpin_watch.settings import MonitorSettings
+from certpin_watch.settings.reader import duration, reads
 from certpin_watch.store import alerts as alert_store
 from certpin_watch.store import failures
 from certpin_watch.store.queries import capacity
@@ -23,5 +25,6 @@ if __name__ == "__main__":
     failures._FAILURE_COUNTS = 1.0  # until what could not be written is past
     jetstream._PUBLISH = 2.0  # until a message must be stored
     capacity._QUEUE_LATE = 7  # seconds until what waits is late
-    settings._DURATIONS["interval"] = timedelta(seconds=2)
+    _interval = MonitorSettings.__dataclass_fields__["interval"]
+    _interval.metadata = reads(duration(timedelta(seconds=2)))  # type: ignore[assignment]
     main()

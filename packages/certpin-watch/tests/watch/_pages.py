@@ -18,11 +18,10 @@ from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.secret import Secret
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import AlertSettings, NotificationSettings, ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA

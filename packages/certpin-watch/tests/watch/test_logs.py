@@ -15,7 +15,7 @@ from certpin_watch import logs
 from certpin_watch.alerts.run import NO_SERVICES
 from certpin_watch.origin import origin_of
 from certpin_watch.service import make_ready
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import LogSettings, ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from tests.servers._run import free_port
@@ -85,7 +85,7 @@ def test_requests_are_logged_on_demand_without_secrets(lines: io.StringIO) -> No
 
     send_request(ServiceSettings())
     assert _read(lines) == []
-    send_request(ServiceSettings(log=logs.LogSettings(requests=True)))
+    send_request(ServiceSettings(log=LogSettings(requests=True)))
     (line,) = _read(lines)
     assert (line["method"], line["status"], line["network"]) == ("GET", 404, "192.0.2.0/24")
     assert line["logger"] == "certpin.watch.requests"

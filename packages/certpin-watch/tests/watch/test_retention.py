@@ -18,17 +18,16 @@ from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
 from certpin_watch import retention as task
 from certpin_watch.retention import RetentionTask, limits_of, run
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import RetentionSettings, ServiceSettings
+from certpin_watch.settings.reader import read_table
 from certpin_watch.snapshot import Snapshot, Watch, Watched
 from certpin_watch.store import open_store, postgresql
 from certpin_watch.store.queries.freshness import freshness
 from certpin_watch.store.quota import BATCH
 from certpin_watch.store.retention import (
     DAY,
-    RetentionSettings,
     chain_columns,
     cutoff_times,
-    read,
     retention_steps,
     table_steps,
 )
@@ -232,11 +231,13 @@ def test_deleted_reports_are_overwritten_and_the_file_shrinks(
 )  # fmt: skip
 def test_invalid_days_are_refused(table: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        read(Fields(table, "retention"))
+        read_table(RetentionSettings, Fields(table, "retention"))
 
 
 def test_valid_days_are_read() -> None:
-    assert read(Fields({"samples": 7}, "retention")) == RetentionSettings(samples=7)
+    assert read_table(RetentionSettings, Fields({"samples": 7}, "retention")) == RetentionSettings(
+        samples=7
+    )
 
 
 def test_the_task_runs_until_it_is_stopped_and_survives_errors(

@@ -6,18 +6,19 @@ import pytest
 
 from certpin.errors import ConfigError, PinFileError
 from certpin.pinfile.fields import Table
+from certpin_watch.rules.engine import check_rule
 from certpin_watch.secret import Secret, look_up_all, read_secret, resolve
 from certpin_watch.settings import ServiceSettings, load, parse_listen
 
 
-def _write(folder: Path, text: str) -> Path:
+def _load(folder: Path, text: str) -> ServiceSettings:
     path = folder / "watch.toml"
     path.write_text(text, encoding="utf-8")
-    return path
+    return load(path, check_rule)
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
-    settings = load(_write(tmp_path, ""))
+    settings = _load(tmp_path, "")
     assert settings.listen == ("127.0.0.1", 8460)
     assert settings.pins == (Path("pins.toml"),)
     assert settings.store.reveal() == ServiceSettings().store.reveal() == "sqlite:///watch.db"
@@ -33,7 +34,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     roles = { staff = "viewer" }
     ca_file = "id.pem"
     """
-    settings = load(_write(tmp_path, text))
+    settings = _load(tmp_path, text)
     assert settings.pins == (tmp_path / "a.toml", tmp_path / "b" / "c.toml")
     assert settings.tls == (tmp_path / "chain.pem", tmp_path / "key.pem")
     assert settings.access.oidc
@@ -51,7 +52,7 @@ def test_each_table_is_read(tmp_path: Path) -> None:
     [access]
     behind_proxy = true
     """
-    settings = load(_write(tmp_path, text))
+    settings = _load(tmp_path, text)
     assert settings.monitor.location == "zurich"
     assert settings.alerts.tell[0].url.reveal() == "json://127.0.0.1"
     assert settings.collector.rate == 7
@@ -68,7 +69,7 @@ def test_each_table_is_read(tmp_path: Path) -> None:
 def test_proxies_are_trusted_only_with_behind_proxy(
     tmp_path: Path, text: str, believed: list[str]
 ) -> None:
-    settings = load(_write(tmp_path, text))
+    settings = _load(tmp_path, text)
     assert [str(network) for network in settings.access.believed] == believed
 
 
@@ -85,16 +86,16 @@ def test_proxies_are_trusted_only_with_behind_proxy(
 )
 def test_an_error_names_the_key_and_the_line(tmp_path: Path, text: str, key: str) -> None:
     with pytest.raises(PinFileError) as caught:
-        load(_write(tmp_path, text))
+        _load(tmp_path, text)
     assert caught.value.key == key
     assert caught.value.line
 
 
 def test_an_unreadable_or_too_long_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PinFileError, match="cannot be read"):
-        load(tmp_path / "watch.toml")
+        load(tmp_path / "watch.toml", check_rule)
     with pytest.raises(PinFileError, match="more than"):
-        load(_write(tmp_path, "#" * (1024 * 1024 + 1)))
+        _load(tmp_path, "#" * (1024 * 1024 + 1))
 
 
 def test_an_address_without_a_port_gets_the_default_port() -> None:
@@ -111,7 +112,7 @@ def test_a_secret_is_not_in_its_text_or_repr() -> None:
 def test_a_secret_is_looked_up_at_its_first_use_and_then_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = load(_write(tmp_path, 'nats = "env:NATS"\n[[alerts.tell]]\nurl = "env:CHAT"\n'))
+    settings = _load(tmp_path, 'nats = "env:NATS"\n[[alerts.tell]]\nurl = "env:CHAT"\n')
     with pytest.raises(ConfigError) as caught:
         look_up_all(settings)
     assert (caught.value.key, caught.value.fix) == ("nats", "set NATS")
@@ -144,3 +145,30 @@ def test_a_missing_secret_is_an_error_that_names_the_key(
         resolve(written, "alerts.tell[0].url")
     assert caught.value.key == "alerts.tell[0].url"
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "fix"),
+    [
+        ('[monitor]\nintervall = "1h"', "monitor.intervall", "write 'interval'"),
+        ("[collector]\nsurprise = 1", "collector.surprise", "the settings here are at_once, body_"),
+        ('[monitor]\ninterval = "1s"', "monitor.interval", "write 10s or more"),
+        ('[alerts]\nevery = "2h"', "alerts.every", "write 1s to 1h"),
+        ("[retention]\ngroups = 0", "retention.groups", "write 1 to 36500"),
+        ("[log]\nformat = 5", "log.format", 'it must be one of "text", "json"'),
+        ("[[alerts.tell]]\nname = 'a'", "alerts.tell[0].url", "it must be a string in quotes"),
+        (
+            "[[alerts.tell]]\nurl = 'json://x'\nrules = ['pin-mismach']",
+            "alerts.tell[0].rules",
+            "did you mean pin-mismatch?",
+        ),
+    ],
+)
+def test_an_error_in_a_table_names_key_line_and_fix(
+    tmp_path: Path, text: str, key: str, fix: str
+) -> None:
+    with pytest.raises(PinFileError) as caught:
+        _load(tmp_path, text)
+    assert caught.value.key == key
+    assert caught.value.line
+    assert caught.value.fix.startswith(fix)

@@ -26,6 +26,8 @@ from certpin.pinfile.fields import Table
 from certpin_watch import telemetry
 from certpin_watch.counters import Counters
 from certpin_watch.health import ProcessHealth
+from certpin_watch.settings import TelemetrySettings
+from certpin_watch.settings.reader import read_table
 from certpin_watch.store.schema import prepare
 from certpin_watch.web.app import application
 from tests._peak import CERTPIN
@@ -103,8 +105,8 @@ def endpoint() -> Iterator[str]:
         thread.join()
 
 
-def settings(**values: Any) -> telemetry.TelemetrySettings:
-    return telemetry.read(Table(values, "telemetry"))
+def settings(**values: Any) -> TelemetrySettings:
+    return read_table(TelemetrySettings, Table(values, "telemetry"))
 
 
 def attributes(span: Any) -> dict[str, Any]:
@@ -267,7 +269,7 @@ def test_without_an_endpoint_opentelemetry_is_not_loaded() -> None:
 import sys
 from certpin_watch import settings, telemetry
 from certpin_watch.counters import COUNTERS
-with telemetry.exporting(telemetry.TelemetrySettings(), COUNTERS) as traced:
+with telemetry.exporting(settings.TelemetrySettings(), COUNTERS) as traced:
     with telemetry.span("certpin.probe") as note:
         note(outcome="verified")
     assert traced(print) is print

@@ -87,6 +87,7 @@ def _measure(folder: Path, port: int) -> None:
     from certpin.pins import utc_now
     from certpin_watch.monitor.evidence import gather_probes
     from certpin_watch.monitor.scheduler import Scheduler
+    from certpin_watch.rules.engine import check_rule
     from certpin_watch.settings import load
     from certpin_watch.snapshot import Watch, Watched
     from certpin_watch.store import open_store
@@ -97,7 +98,7 @@ def _measure(folder: Path, port: int) -> None:
     METADATA.create_all(store.engine)
     ahead = [timedelta(0)]
     watch = Watch(
-        load(folder / "watch.toml"),
+        load(folder / "watch.toml", check_rule),
         store,
         Watched([folder / "pins.toml"]),
         lambda: utc_now() + ahead[0],

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.alerts.services import AnyService
-    from certpin_watch.alerts.settings import NotificationSettings
     from certpin_watch.alerts.state import What
+    from certpin_watch.settings import NotificationSettings
     from certpin_watch.snapshot import Watch
     from certpin_watch.store.alerts import AlertRow, DeliveryRow
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from certpin.rotation.adoption import format_duration
 from certpin.x509 import printable
-from certpin_watch.store.alerts import SEVERITIES
+from certpin_watch.settings import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

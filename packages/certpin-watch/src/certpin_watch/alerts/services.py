@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from certpin_watch.alerts.message import Format, Message
-    from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
+    from certpin_watch.settings import AlertSettings, NotificationSettings
     from certpin_watch.store.alerts import AlertRow
 
 RESEND_SECONDS = 60  # Alertmanager resolves alerts that are not sent again

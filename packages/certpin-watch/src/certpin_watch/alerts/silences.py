@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.rotation import Event
-    from certpin_watch.alerts.settings import AlertSettings
     from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.settings import AlertSettings
     from certpin_watch.snapshot import Snapshot, WatchedSet
     from certpin_watch.store.alerts import AlertRow, Cover, SilenceRow
 

@@ -30,10 +30,10 @@ from certpin_watch.store.alerts import FLAP_SECONDS, AlertRow, is_worse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from certpin_watch.alerts.settings import AlertSettings
     from certpin_watch.alerts.silences import Silencing
     from certpin_watch.rules.engine import Evaluation
     from certpin_watch.rules.rule import AlertFinding
+    from certpin_watch.settings import AlertSettings
 
 What = Literal["opened", "repeated", "escalated", "resumed", "resolved", "silenced", "maintenance"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from joserfc.jwk import Key
 
-    from certpin_watch.auth.settings import OpenIDSettings
+    from certpin_watch.settings import OpenIDSettings
 
 LEEWAY = 60  # seconds by which two clocks may differ
 MAX_AGE = 600  # seconds between the signing and the use of a token

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
-    from certpin_watch.auth.settings import AuthSettings
     from certpin_watch.auth.state import AuthState
     from certpin_watch.origin import Origin
+    from certpin_watch.settings import AuthSettings
     from certpin_watch.store.accounts import Session
     from certpin_watch.store.tokens import Token
 

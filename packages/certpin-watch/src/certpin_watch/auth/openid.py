@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from authlib.integrations.httpx_client import AsyncOAuth2Client
 
-    from certpin_watch.auth.settings import OpenIDSettings
+    from certpin_watch.settings import OpenIDSettings
 
 CALLBACK = "/login/openid/callback"
 LOGIN_SECONDS = 600  # that a user may take at the provider

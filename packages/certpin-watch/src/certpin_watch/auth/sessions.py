@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.datastructures import Headers, MutableHeaders
 
-    from certpin_watch.auth.settings import AuthSettings
     from certpin_watch.origin import Origin
+    from certpin_watch.settings import AuthSettings
 
 SESSION_COOKIE = "certpin"
 FORM_COOKIE = "certpin-form"  # for forms of browsers without a session

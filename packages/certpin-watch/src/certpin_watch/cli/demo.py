@@ -71,10 +71,8 @@ def monitor_the_demonstration(
 
 
 def _settings(folder: Path, ports: tuple[int, ...]) -> ServiceSettings:
-    from certpin_watch.alerts.settings import AlertSettings
-    from certpin_watch.monitor.settings import HostSettings, MonitorSettings
     from certpin_watch.secret import Secret
-    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.settings import AlertSettings, HostSettings, MonitorSettings, ServiceSettings
 
     hosts = tuple(HostSettings(HOST, connect=("127.0.0.1", port)) for port in ports)
     return ServiceSettings(

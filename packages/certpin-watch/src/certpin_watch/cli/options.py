@@ -83,11 +83,13 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
         PinFileError: the file can't be read, or a setting is invalid.
         ConfigError: ``written`` names a variable or a file that is missing or empty.
     """
+    from certpin_watch.rules.engine import check_rule
     from certpin_watch.secret import resolve
     from certpin_watch.settings import ServiceSettings, load
 
     path = config or CONFIG
-    settings = ServiceSettings() if config is None and not path.exists() else load(path)
+    exists = config is not None or path.exists()
+    settings = load(path, check_rule) if exists else ServiceSettings()
     if written is None:
         return settings
     return replace(settings, store=resolve(written, "--store"), folder=None)

@@ -33,7 +33,7 @@ def writer(watch: Watch, listen: str | None, as_json: bool) -> None:
     import asyncio
 
     from certpin.errors import ConfigError
-    from certpin_watch.collector.settings import nats_address
+    from certpin_watch.collector.nats_address import nats_address
     from certpin_watch.logs import configure
     from certpin_watch.settings import parse_listen
     from certpin_watch.store.schema import prepare

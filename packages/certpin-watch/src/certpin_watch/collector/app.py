@@ -40,8 +40,8 @@ from certpin_watch.collector.body import (
 )
 from certpin_watch.collector.decode import Failure, ReceivedBody, read_report, records_of
 from certpin_watch.collector.intake import NotDurableError, StoreIntake
+from certpin_watch.collector.nats_address import require_nats
 from certpin_watch.collector.samples import SampleFilter, sample_of
-from certpin_watch.collector.settings import require_nats
 from certpin_watch.counters import COUNTERS
 from certpin_watch.store.identities import HOUR
 
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from certpin_watch.collector.decode import ClientRecord
     from certpin_watch.collector.intake import Intake
     from certpin_watch.collector.jetstream import JetStreamIntake
-    from certpin_watch.collector.settings import CollectorSettings
+    from certpin_watch.settings import CollectorSettings
     from certpin_watch.snapshot import Watch
 
     Message = MutableMapping[str, Any]

@@ -43,7 +43,7 @@ from certpin.errors import ConfigError
 from certpin.x509 import printable
 from certpin_watch.collector.decode import pack_batch
 from certpin_watch.collector.intake import Batcher, BatchLimits, NotDurableError
-from certpin_watch.collector.settings import nats_address
+from certpin_watch.collector.nats_address import nats_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from certpin_watch.collector.decode import ReceivedBody
-    from certpin_watch.collector.settings import CollectorSettings
     from certpin_watch.secret import Secret
+    from certpin_watch.settings import CollectorSettings
     from certpin_watch.snapshot import Watch
 
 CONSUMER = "certpin-writer"

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from certpin.errors import CertpinError, FormatError
 from certpin_watch.collector.decode import unpack_batch
 from certpin_watch.collector.intake import Committer, NotDurableError
-from certpin_watch.collector.settings import require_nats
+from certpin_watch.collector.nats_address import require_nats
 from certpin_watch.counters import COUNTERS
 from certpin_watch.store.reports import delete_empty_queues, record_queue
 

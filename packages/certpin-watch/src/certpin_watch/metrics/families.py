@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from sqlalchemy import Connection
 
+    from certpin_watch.settings import Thresholds
     from certpin_watch.snapshot import Snapshot
-    from certpin_watch.store.queries.base import Thresholds
     from certpin_watch.store.queries.hosts import Host
     from certpin_watch.store.queries.sightings import Vantage
 

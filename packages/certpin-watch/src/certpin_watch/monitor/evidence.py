@@ -18,8 +18,8 @@ from certpin.probe import join_address
 from certpin.rotation import Sighting, Situation
 from certpin.x509 import Chain
 from certpin_watch.monitor.debounce import debounce
-from certpin_watch.monitor.settings import MonitorSettings
 from certpin_watch.monitor.targets import monitored_policies
+from certpin_watch.settings import MonitorSettings
 from certpin_watch.store.chains import read_chains
 from certpin_watch.store.probes import logged_since, probed_locations, sightings_between
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from certpin.pins import HostServer
 from certpin.pins.hosts import is_address
 from certpin.probe import Endpoint, default_port, endpoint_at, join_address, served_at
-from certpin_watch.monitor.settings import HostSettings
+from certpin_watch.settings import HostSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from certpin.pins import HostPattern, HostPolicy, PinSet, TrustAnchors
-    from certpin_watch.monitor.settings import MonitorSettings
+    from certpin_watch.settings import MonitorSettings
     from certpin_watch.snapshot import WatchedSet
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Chain
     from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
     from certpin_watch.rules.rule import AlertFinding
-    from certpin_watch.store.alerts import Severity
+    from certpin_watch.settings import Severity
 
 
 @partial(

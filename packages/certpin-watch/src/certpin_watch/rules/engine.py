@@ -12,7 +12,7 @@ from certpin.errors import InputError
 from certpin.x509 import printable
 from certpin_watch.rules import availability, chains, expiry, pins, reports, service, transparency
 from certpin_watch.rules.rule import AlertFinding, AlertRule
-from certpin_watch.store.alerts import SEVERITIES
+from certpin_watch.settings import SEVERITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
     from certpin_watch.monitor.evidence import PolicyEvidence, ServerView
     from certpin_watch.rules.evidence import Evidence
-    from certpin_watch.store.alerts import Severity
+    from certpin_watch.settings import Severity
 
 _CRITICAL_PART = 10  # critical when less than a tenth of a certificate's life is left
 _EFFECTS = {

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin_watch.rules.evidence import Evidence, ReportGroup
+    from certpin_watch.settings import Severity
     from certpin_watch.snapshot import WatchedSet
-    from certpin_watch.store.alerts import Severity
 
 # The 75th percentile of a host's week is the usual number: the hours of a day differ, and a surge
 # of one day must not become usual.

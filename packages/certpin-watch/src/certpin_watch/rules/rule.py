@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.monitor.evidence import PolicyEvidence
     from certpin_watch.rules.evidence import Evidence
-    from certpin_watch.store.alerts import Severity
+    from certpin_watch.settings import Severity
 
 Source = Literal["probes", "reports", "service", "failures"]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, insert, or_, select, update
 
+from certpin_watch.settings import SEVERITIES, Severity
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES, TELLINGS
 
 if TYPE_CHECKING:
@@ -21,13 +22,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
-Severity = Literal["critical", "warning", "info"]
 # `recovering`: the problem is gone, and the alert is held open until the hold time is over.
 AlertState = Literal["open", "acknowledged", "silenced", "maintenance", "recovering", "resolved"]
 # Why no messages are sent about an alert; empty if they are.
 Cover = Literal["", "silenced", "maintenance"]
 
-SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")  # the worst first
 FLAP_SECONDS = 6 * 3600  # a problem that comes back within this time after it was resolved flaps
 _MAX_DOUBLINGS = 5  # of the hold time, by flaps: 32 times at most
 _MAX_DETAILS = 32 * 1024  # bytes of JSON: texts from reports end up there

@@ -1,4 +1,4 @@
-"""Retention: delete expired rows in batches. The settings are the table ``[retention]``.
+"""Retention: delete expired rows in batches.
 
 Each kind of row has a step that deletes one batch in one transaction, so that reports are written
 in between and a failing kind doesn't stop the others. The background task
@@ -15,14 +15,15 @@ that only clients reported may be deleted earlier, if the quota is nearly used u
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, delete, exists, select, tuple_
 
-from certpin.errors import ConfigError
+from certpin_watch.settings import RetentionSettings
+from certpin_watch.settings.reader import known_keys
 from certpin_watch.store import identities, quota
 from certpin_watch.store.accounts import FAILURES_KEPT
 from certpin_watch.store.engine import insert
@@ -49,51 +50,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Connection
     from sqlalchemy import Table as SqlTable
 
-    from certpin.pinfile.fields import Table
-
     # Delete a batch of at most so many rows. Return how many rows it went through; 0: all is done.
     Step = Callable[[Connection, int], int]
 
 DAY = 86_400  # seconds
-_MAX_DAYS = 36_500
 _MAX_QUEUE_DAYS = 30  # days that reports may wait in the stream and still be recognised as repeats
 _NETWORKS_KEPT = 2 * DAY  # seconds: only the networks of today and yesterday are read
 _MAX_PAGES = 2000  # pages of SQLite that one step returns to the file system: 8 MB
-
-
-@dataclass(frozen=True)
-class RetentionSettings:
-    """The days for which each kind of row is kept.
-
-    ``identities`` recognise a report that is sent again: set it higher than the days for which
-    clients hold a report back (``[collector] client_days``). ``sightings`` are probe results that
-    are no longer current, ``alerts`` are resolved ones.
-    """
-
-    groups: int = 400
-    samples: int = 30
-    identities: int = 8
-    presences: int = 400
-    sightings: int = 400
-    alerts: int = 400
-    audit: int = 400
-
-
-KNOWN = tuple(sorted(field.name for field in fields(RetentionSettings)))
-
-
-def read(table: Table) -> RetentionSettings:
-    """Read the table ``[retention]``. Raises ``ConfigError``."""
-    return RetentionSettings(**{name: _days(table, name) for name in KNOWN if name in table.data})
-
-
-def _days(table: Table, name: str) -> int:
-    days = table.integer(name)
-    if not 1 <= days <= _MAX_DAYS:
-        raise ConfigError(
-            f"{days} is not right", key=table.under(name), fix=f"1 to {_MAX_DAYS} days"
-        )
-    return days
 
 
 @dataclass(frozen=True)
@@ -165,7 +128,9 @@ def cutoff_times(
             it twice, so the identities are kept for as much longer, but at most 30 days.
     """
     at = int(now.timestamp())
-    found = {name: max(0, at - getattr(settings, name) * DAY) for name in KNOWN}
+    found = {
+        name: max(0, at - getattr(settings, name) * DAY) for name in known_keys(RetentionSettings)
+    }
     found["identities"] = max(0, found["identities"] - _delay_seconds(queue_delay))
     return found | {
         "guesses": max(0, at - int(FAILURES_KEPT)),

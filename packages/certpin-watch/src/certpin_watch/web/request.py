@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin_watch.health import ProcessHealth
+    from certpin_watch.settings import Thresholds
     from certpin_watch.snapshot import Snapshot, Watch
-    from certpin_watch.store.queries.base import Thresholds
 
 _MAX_ROW = 2**63 - 1  # the largest number of a row in both databases
 _MAX_TEXT = 300  # characters of a parameter

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.store.queries.base import Thresholds
+    from certpin_watch.settings import Thresholds
     from certpin_watch.store.queries.failures import Series
     from certpin_watch.store.queries.freshness import Freshness, VantageFreshness
     from certpin_watch.store.queries.hosts import Host

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from certpin_watch.alerts.settings import AlertSettings
 from certpin_watch.alerts.silences import Silencing
 from certpin_watch.alerts.state import Change, decide
 from certpin_watch.rules.engine import Evaluation
 from certpin_watch.rules.rule import AlertFinding
+from certpin_watch.settings import AlertSettings
 
 if TYPE_CHECKING:
-    from certpin_watch.store.alerts import AlertRow, Severity
+    from certpin_watch.settings import Severity
+    from certpin_watch.store.alerts import AlertRow
 
 NOW = 1_800_000_000
 SETTINGS = AlertSettings()

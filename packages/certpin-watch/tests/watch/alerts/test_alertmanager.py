@@ -13,8 +13,8 @@ import pytest
 from certpin.errors import ConfigError
 from certpin_watch.alerts.message import Message
 from certpin_watch.alerts.services import RESEND_SECONDS, make_services
-from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.secret import Secret
+from certpin_watch.settings import AlertSettings, NotificationSettings
 from tests.servers._run import free_port, require, running
 from tests.watch.alerts._findings import HOST, finding
 from tests.watch.alerts.conftest import Stage

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from certpin.errors import ConfigError
 from certpin_watch.alerts.delivery import Notifier
 from certpin_watch.alerts.services import AppriseService
-from certpin_watch.alerts.settings import NotificationSettings
 from certpin_watch.secret import Secret
+from certpin_watch.settings import NotificationSettings
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.tables.alerts import TELLINGS
@@ -203,7 +203,7 @@ def test_a_process_that_is_killed_between_commit_and_message_loses_neither(
     program = f"""
 import os, signal
 from certpin_watch.store import open_store
-from certpin_watch.alerts.settings import NotificationSettings
+from certpin_watch.settings import NotificationSettings
 from certpin_watch.secret import Secret
 from tests.watch.alerts._findings import finding
 from tests.watch.alerts.conftest import Stage

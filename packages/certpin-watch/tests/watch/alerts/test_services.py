@@ -15,8 +15,8 @@ from certpin.errors import ConfigError
 from certpin_watch.alerts.delivery import incident_key
 from certpin_watch.alerts.run import check_services, run
 from certpin_watch.alerts.services import AppriseService, make_services
-from certpin_watch.alerts.settings import NotificationSettings
 from certpin_watch.secret import Secret
+from certpin_watch.settings import NotificationSettings
 from tests.servers._run import free_port
 from tests.watch.alerts._findings import HOST, finding
 from tests.watch.alerts.conftest import Stage, service_at

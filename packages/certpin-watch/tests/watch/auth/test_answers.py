@@ -10,12 +10,11 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
-from certpin_watch.auth import settings as access_settings
 from certpin_watch.auth.middleware import POLICY
-from certpin_watch.auth.settings import AuthSettings
 from certpin_watch.auth.state import check_listening
 from certpin_watch.origin import origin_of
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import AuthSettings, ServiceSettings
+from certpin_watch.settings.reader import read_table
 from tests.watch.auth._kit import Service, post
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ OIDC: dict[str, Any] = {
 
 
 def _read(**table: Any) -> AuthSettings:
-    return access_settings.read(Table(table, "access"))
+    return read_table(AuthSettings, Table(table, "access"))
 
 
 def test_settings_have_defaults(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from certpin.errors import InputError
 from certpin_watch.auth.openid import CALLBACK, PendingLogin
-from certpin_watch.auth.settings import AuthSettings, OpenIDSettings
 from certpin_watch.secret import Secret
+from certpin_watch.settings import AuthSettings, OpenIDSettings
 from certpin_watch.store.tables.service import SESSIONS
 from tests.servers.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
 from tests.watch.auth._kit import Service, csrf_of

@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from certpin_watch.auth import settings as access_settings
-from certpin_watch.collector import settings as collector_settings
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.secret import Secret
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import AuthSettings, CollectorSettings, ServiceSettings
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
@@ -29,21 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-BEHIND = access_settings.AuthSettings(behind_proxy=True)  # a proxy on this machine
+BEHIND = AuthSettings(behind_proxy=True)  # a proxy on this machine
 
 
 def make_watch(
     store: str,
     nats: str | None = None,
-    access: access_settings.AuthSettings | None = None,
+    access: AuthSettings | None = None,
     **limits: Any,
 ) -> Watch:
     """Return the service's settings and a store, without pin sets."""
     settings = ServiceSettings(
         store=Secret(store),
         nats=Secret(nats) if nats else None,
-        access=access or access_settings.AuthSettings(),
-        collector=collector_settings.CollectorSettings(**limits),
+        access=access or AuthSettings(),
+        collector=CollectorSettings(**limits),
     )
     return Watch(settings, open_store(store), Watched(()))
 

@@ -13,7 +13,7 @@ import pytest
 
 from certpin_watch.collector.app import Collector, RateLimit, SourcePrefixes
 from certpin_watch.collector.intake import NotDurableError
-from certpin_watch.collector.settings import CollectorSettings
+from certpin_watch.settings import CollectorSettings
 from tests.watch.collector import bodies
 from tests.watch.collector.asgi_client import RecordingIntake, Request, post, send_request
 from tests.watch.collector.server import make_watch

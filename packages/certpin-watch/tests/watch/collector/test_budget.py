@@ -19,10 +19,10 @@ from certpin_watch.collector.grouping import (
     CountingLimits,
     ReportCapacity,
 )
+from certpin_watch.settings import IntakeBounds
 from certpin_watch.store import quota
 from certpin_watch.store.chains import chain_record, insert_observed_chains
 from certpin_watch.store.identities import DAY, HOUR
-from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import capacity
 from certpin_watch.store.quota import MIN_AGE, evict_bytes, evict_samples
 from certpin_watch.store.tables.probes import CHAINS

@@ -26,8 +26,8 @@ from certpin_watch.collector.jetstream import (
     ensure_stream,
     subject,
 )
-from certpin_watch.collector.settings import CollectorSettings
 from certpin_watch.counters import COUNTERS
+from certpin_watch.settings import CollectorSettings
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests.servers.nats import nats
 from tests.watch.collector import bodies

@@ -9,13 +9,15 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
-from certpin_watch.collector.settings import KNOWN, CollectorSettings, nats_address, read
+from certpin_watch.collector.nats_address import nats_address
 from certpin_watch.secret import Secret
+from certpin_watch.settings import CollectorSettings
+from certpin_watch.settings.reader import known_keys, read_table
 
 
 def test_every_setting_has_a_default_and_a_name() -> None:
-    assert read(Table({}, "collector")) == CollectorSettings()
-    assert {field.name for field in fields(CollectorSettings)} == set(KNOWN)
+    assert read_table(CollectorSettings, Table({}, "collector")) == CollectorSettings()
+    assert {field.name for field in fields(CollectorSettings)} == set(known_keys(CollectorSettings))
 
 
 def test_table_is_read() -> None:
@@ -24,7 +26,7 @@ def test_table_is_read() -> None:
         "hosts": ["Pins.Bank.Example"],
         "stream": "BANK_REPORTS",
     }
-    found = read(Table(data, "collector"))
+    found = read_table(CollectorSettings, Table(data, "collector"))
     assert (found.rate, found.hosts, found.stream) == (5, ("pins.bank.example",), "BANK_REPORTS")
 
 
@@ -39,7 +41,7 @@ def test_table_is_read() -> None:
 )
 def test_mistake_is_reported_with_its_key(data: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        read(Table(data, "collector"))
+        read_table(CollectorSettings, Table(data, "collector"))
 
 
 PASSWORD = "letters4and9digits"

@@ -13,8 +13,6 @@ import pytest
 
 from certpin.errors import ConfigError
 from certpin_watch import service
-from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
-from certpin_watch.collector import settings as collector
 from certpin_watch.collector import writer
 from certpin_watch.collector.jetstream import connect, ensure_stream, subject
 from certpin_watch.collector.writer import (
@@ -26,7 +24,12 @@ from certpin_watch.collector.writer import (
 )
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.secret import Secret
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import (
+    AlertSettings,
+    CollectorSettings,
+    NotificationSettings,
+    ServiceSettings,
+)
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import freshness
 from certpin_watch.store.queries.capacity import report_queue
@@ -110,9 +113,7 @@ def test_queue_of_a_real_stream_is_recorded_repeatedly(
 
     async def work() -> None:
         with nats() as server:
-            there = ServiceSettings(
-                nats=Secret(server.url), collector=collector.CollectorSettings()
-            )
+            there = ServiceSettings(nats=Secret(server.url), collector=CollectorSettings())
             watch = replace(Watch(there, sqlite_store, Watched([])))
             client = await connect(Secret(server.url), "a test")
             stream = client.jetstream()

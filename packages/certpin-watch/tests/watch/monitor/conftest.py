@@ -13,10 +13,10 @@ import pytest
 from certpin.pinfile.fields import Table
 from certpin.probe.scan import ScanLimits
 from certpin_watch.monitor import probing
-from certpin_watch.monitor import settings as monitor
 from certpin_watch.monitor.evidence import gather_probes
 from certpin_watch.monitor.scheduler import Scheduler
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import MonitorSettings, ServiceSettings
+from certpin_watch.settings.reader import read_table
 from certpin_watch.snapshot import Watch, Watched
 from certpin_watch.store.queries import hosts
 from tests import kit
@@ -60,7 +60,9 @@ class Scene:
 
     def configure(self, **data: Any) -> None:
         """Replace the settings of the monitor, as a restart of the service does."""
-        settings = ServiceSettings(monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")))
+        settings = ServiceSettings(
+            monitor=read_table(MonitorSettings, Table({"timeout": "5s"} | data, "monitor"))
+        )
         watched = Watched([self.folder / "pins.toml"])
         self.watch = Watch(settings, self.watch.store, watched, self.watch.clock)
 
@@ -106,7 +108,7 @@ def scene_of(
     (folder / "root.pem").write_bytes(root.pem)
     more = {name: data.pop(name) for name in ("listen", "tls") if name in data}
     settings = ServiceSettings(
-        monitor=monitor.read(Table({"timeout": "5s"} | data, "monitor")), **more
+        monitor=read_table(MonitorSettings, Table({"timeout": "5s"} | data, "monitor")), **more
     )
     now = [datetime.now(UTC).replace(microsecond=0)]
     watched = Watched([folder / "pins.toml"])

@@ -229,7 +229,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no way to the NATS server in clear text by mistake",
-        "certpin_watch/collector/settings.py",
+        "certpin_watch/collector/nats_address.py",
         "not is_local_only(host)",
         "False",
         "tests/watch/collector/test_settings.py::test_clear_text_to_another_machine_is_refused",

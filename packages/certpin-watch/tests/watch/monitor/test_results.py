@@ -24,8 +24,8 @@ from certpin_watch.monitor.results import (
     encode,
 )
 from certpin_watch.monitor.scheduler import DueProbe, make_job
-from certpin_watch.monitor.settings import MonitorSettings
 from certpin_watch.monitor.targets import Target
+from certpin_watch.settings import MonitorSettings
 from tests import kit
 from tests.watch.rules import _probes as scenes
 

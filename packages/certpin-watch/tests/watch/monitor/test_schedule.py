@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from certpin_watch.monitor.debounce import CONFIRMED
 from certpin_watch.monitor.scheduler import due_probes, due_slot
-from certpin_watch.monitor.settings import MonitorSettings
 from certpin_watch.monitor.sightings import LastProbe
 from certpin_watch.monitor.targets import Target
+from certpin_watch.settings import MonitorSettings
 
 SETTINGS = MonitorSettings()
 INTERVAL = int(SETTINGS.interval.total_seconds())

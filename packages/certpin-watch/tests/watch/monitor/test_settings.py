@@ -12,15 +12,16 @@ from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin.pins import HostPolicy, HostServer
 from certpin.rotation import History
-from certpin_watch.monitor import settings
 from certpin_watch.monitor.targets import Target, distinct_targets, monitored_policies
+from certpin_watch.settings import HostSettings, MonitorSettings
+from certpin_watch.settings.reader import known_keys, read_table
 from certpin_watch.snapshot import WatchedSet
 from tests import kit
 from tests.watch.rules._probes import NOW
 
 
-def read(**data: Any) -> settings.MonitorSettings:
-    return settings.read(Table(data, "monitor"))
+def read(**data: Any) -> MonitorSettings:
+    return read_table(MonitorSettings, Table(data, "monitor"))
 
 
 def targets(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
@@ -34,7 +35,7 @@ def targets_for(*policies: HostPolicy, **data: Any) -> list[Target]:
 
 
 def test_everything_has_a_default() -> None:
-    assert read() == settings.MonitorSettings()
+    assert read() == MonitorSettings()
 
 
 def test_values_are_read() -> None:
@@ -132,5 +133,5 @@ def test_a_host_of_two_pin_sets_is_one_target() -> None:
 
 def test_every_setting_is_documented() -> None:
     page = (Path(__file__).parents[5] / "docs/monitor.md").read_text(encoding="utf-8")
-    names = {*settings.KNOWN, *settings._KNOWN_OF_HOST} - {"host"}
+    names = {*known_keys(MonitorSettings), *known_keys(HostSettings)} - {"host"}
     assert sorted(name for name in names if f"`{name}`" not in page) == []

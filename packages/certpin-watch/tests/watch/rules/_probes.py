@@ -22,10 +22,10 @@ from certpin_watch.monitor.evidence import (
     ProbeEvidence,
     ServerView,
 )
-from certpin_watch.monitor.settings import MonitorSettings
 from certpin_watch.monitor.targets import Target, monitored_policies
 from certpin_watch.rules.engine import RULES, evaluate
 from certpin_watch.rules.evidence import Evidence, RuleLimits
+from certpin_watch.settings import MonitorSettings
 from certpin_watch.snapshot import WatchedSet
 from tests import kit
 

@@ -11,7 +11,7 @@ from certpin.errors import InputError
 from certpin_watch.rules.engine import RULES, check_rule, evaluate
 from certpin_watch.rules.evidence import Evidence, RuleLimits, ServiceEvidence
 from certpin_watch.rules.rule import AlertFinding, AlertRule
-from certpin_watch.store.alerts import SEVERITIES
+from certpin_watch.settings import SEVERITIES
 
 ROOT = Path(__file__).parents[5]
 LIMITS = RuleLimits(5, 10, 4, timedelta(hours=6), 5)

@@ -13,9 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.pins import HostPin, Pin
 from certpin.rotation import Event, Timing
 from certpin.x509 import Chain
-from certpin_watch.monitor.settings import HostSettings, MonitorSettings
 from certpin_watch.monitor.targets import Target
-from certpin_watch.store.alerts import SEVERITIES
+from certpin_watch.settings import SEVERITIES, HostSettings, MonitorSettings
 from tests import kit
 from tests.watch.rules import _probes as made
 from tests.watch.rules._probes import (

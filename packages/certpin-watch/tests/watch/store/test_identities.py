@@ -12,9 +12,8 @@ from sqlalchemy import func, insert, select, text
 
 from certpin.errors import StoreError
 from certpin_watch.collector.decode import identity
-from certpin_watch.collector.settings import CollectorSettings as Collector
 from certpin_watch.retention import limits_of
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import CollectorSettings, IntakeBounds, ServiceSettings
 from certpin_watch.store import migrate, open_store
 from certpin_watch.store.identities import (
     DAY,
@@ -25,7 +24,6 @@ from certpin_watch.store.identities import (
     partition_days,
     undated,
 )
-from certpin_watch.store.queries.base import IntakeBounds
 from certpin_watch.store.queries.capacity import repeat_window
 from certpin_watch.store.quota import BATCH
 from certpin_watch.store.retention import retention_steps
@@ -205,7 +203,7 @@ def test_each_hour_of_identities_is_counted_once(store: Store) -> None:
 
 def test_the_oldest_excess_identities_are_deleted(store: Store) -> None:
     hour = NOW - NOW % HOUR
-    limited = ServiceSettings(collector=Collector(most_identities=10))
+    limited = ServiceSettings(collector=CollectorSettings(most_identities=10))
     for ago in range(5):
         put(store, hour - ago * HOUR, 4, 10 * ago)
     maintain(store, NOW, limited)

@@ -14,12 +14,12 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.testclient import TestClient
 
 from certpin.errors import StoreError
-from certpin_watch.alerts.settings import AlertSettings, NotificationSettings
 from certpin_watch.auth.identity import Identity
 from certpin_watch.html.render import environment
 from certpin_watch.permissions import ROLES
 from certpin_watch.secret import Secret
-from certpin_watch.store.retention import RetentionSettings, record_sweep
+from certpin_watch.settings import AlertSettings, NotificationSettings, RetentionSettings
+from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.alerts import ALERTS, SILENCES
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 from certpin_watch.store.tables.service import AUDIT

@@ -1,9 +1,8 @@
-"""Shared by all queries: times, pages of a list, and the thresholds of the settings."""
+"""Shared by all queries: times, and pages of a list."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -23,40 +22,6 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 
     items: tuple[Item, ...]
     next: tuple[int | str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class IntakeBounds:
-    """Bounds on what reports may add to the store.
-
-    ``identities`` is the number of days for which repeated reports are recognised
-    (``[retention] identities``). The other fields are settings of ``[collector]``.
-    """
-
-    budget: int = 1024**3  # bytes
-    chains_per_hour: int = 500
-    groups_per_hour: int = 10_000
-    groups_per_day: int = 30_000
-    most_identities: int = 20_000_000
-    client_days: int = 7
-    identities: int = 8
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """When an expiry is near, and when a probe result is stale.
-
-    ``certificates`` is the longest warning before a certificate expires: ``certpin_watch.expiry``
-    shortens it for short-lived certificates. ``pins`` is the warning before pins expire.
-    """
-
-    certificates: timedelta = timedelta(days=30)
-    pins: timedelta = timedelta(days=60)
-    stale: timedelta = timedelta(hours=1)
-    intake: IntakeBounds = field(default_factory=IntakeBounds)
-
-
-DEFAULT_THRESHOLDS = Thresholds()
 
 
 def make_page(

@@ -18,7 +18,7 @@ from certpin_watch.store.tables.service import SWEEPS
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Table
 
-    from certpin_watch.store.queries.base import IntakeBounds
+    from certpin_watch.settings import IntakeBounds
 
 _QUEUE_LATE = 60  # seconds: a running writer looks every 5, and counts a report within that time
 _SWEEP_LATE = 3 * DAY  # attempts are hourly, except for one day after the clock jumped

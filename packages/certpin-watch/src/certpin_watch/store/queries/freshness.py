@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import func, select
 
+from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
 from certpin_watch.store.clock_guard import stored_state
 from certpin_watch.store.postgresql import risky_settings
-from certpin_watch.store.queries.base import (
-    DEFAULT_THRESHOLDS,
-    Thresholds,
-    to_datetime,
-    to_datetime_or_none,
-    to_seconds,
-)
+from certpin_watch.store.queries.base import to_datetime, to_datetime_or_none, to_seconds
 from certpin_watch.store.queries.capacity import (
     Part,
     Queue,

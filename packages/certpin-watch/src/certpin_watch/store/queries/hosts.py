@@ -14,15 +14,8 @@ from sqlalchemy import func, select
 
 from certpin.errors import HostError
 from certpin.pins import verify
-from certpin_watch.store.queries.base import (
-    DEFAULT_THRESHOLDS,
-    HOUR,
-    Page,
-    Thresholds,
-    clamp_limit,
-    days_between,
-    to_seconds,
-)
+from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
+from certpin_watch.store.queries.base import HOUR, Page, clamp_limit, days_between, to_seconds
 from certpin_watch.store.queries.chains import load_chains, load_der
 from certpin_watch.store.queries.sightings import PinJudge, Vantage, current_by_location
 from certpin_watch.store.tables.alerts import ALERTS

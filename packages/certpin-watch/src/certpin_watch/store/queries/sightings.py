@@ -12,15 +12,8 @@ from sqlalchemy import exists, func, or_, select, tuple_
 from certpin.errors import CertificateParseError
 from certpin.pins import verify
 from certpin_watch.expiry import HAS_EXPIRED, warning_period
-from certpin_watch.store.queries.base import (
-    DEFAULT_THRESHOLDS,
-    Page,
-    Thresholds,
-    clamp_limit,
-    hexadecimal,
-    make_page,
-    to_datetime,
-)
+from certpin_watch.settings import DEFAULT_THRESHOLDS, Thresholds
+from certpin_watch.store.queries.base import Page, clamp_limit, hexadecimal, make_page, to_datetime
 from certpin_watch.store.queries.chains import load_chains
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
-from certpin_watch.alerts.settings import AlertSettings
-from certpin_watch.settings import ServiceSettings
+from certpin_watch.settings import AlertSettings, IntakeBounds, ServiceSettings, Thresholds
 from certpin_watch.store import quota
 from certpin_watch.store.queries import (
     adoption,
@@ -21,7 +20,6 @@ from certpin_watch.store.queries import (
     reports,
     sightings,
 )
-from certpin_watch.store.queries.base import IntakeBounds, Thresholds
 from certpin_watch.store.queries.hosts import expected_path
 from certpin_watch.store.queries.report_counts import Range, ReportFilter
 from certpin_watch.store.tables.probes import SIGHTINGS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 from sqlalchemy import event
 
-from certpin_watch.alerts.settings import AlertSettings
+from certpin_watch.settings import AlertSettings
 from certpin_watch.store.queries import (
     adoption,
     alerts,

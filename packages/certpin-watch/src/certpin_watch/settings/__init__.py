@@ -1,0 +1,54 @@
+"""Settings of the monitoring service: the file ``watch.toml``.
+
+- ``file``: ``ServiceSettings``, and ``load``, which reads the whole file
+- ``tables``: a class for each table; its fields declare defaults and limits
+- ``reader``: reads a table into such a class; errors name the key and a fix
+
+Every part may import these modules: they import no part.
+"""
+
+from certpin_watch.settings.file import (
+    DEFAULT_THRESHOLDS,
+    KEYS,
+    IntakeBounds,
+    ServiceSettings,
+    Thresholds,
+    load,
+    parse_listen,
+)
+from certpin_watch.settings.tables import (
+    SEVERITIES,
+    AlertSettings,
+    AuthSettings,
+    CollectorSettings,
+    HostSettings,
+    LogSettings,
+    MonitorSettings,
+    NotificationSettings,
+    OpenIDSettings,
+    RetentionSettings,
+    Severity,
+    TelemetrySettings,
+)
+
+__all__ = [
+    "DEFAULT_THRESHOLDS",
+    "KEYS",
+    "SEVERITIES",
+    "AlertSettings",
+    "AuthSettings",
+    "CollectorSettings",
+    "HostSettings",
+    "IntakeBounds",
+    "LogSettings",
+    "MonitorSettings",
+    "NotificationSettings",
+    "OpenIDSettings",
+    "RetentionSettings",
+    "ServiceSettings",
+    "Severity",
+    "TelemetrySettings",
+    "Thresholds",
+    "load",
+    "parse_listen",
+]

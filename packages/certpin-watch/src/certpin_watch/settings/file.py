@@ -1,0 +1,195 @@
+"""The file ``watch.toml`` as a whole: its settings outside of tables, and its tables."""
+# ruff: noqa: RUF009  # `setting` and `table_setting` are `dataclasses.field`
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import ConfigError, HostError, InputError, PinFileError
+from certpin.pinfile.fields import Table
+from certpin.pinfile.reader import load_toml, locate_errors
+from certpin.probe import split_address
+from certpin_watch.secret import Secret, read_secret
+from certpin_watch.settings.reader import (
+    known_keys,
+    read_values,
+    setting,
+    table_setting,
+    text,
+    texts,
+)
+from certpin_watch.settings.tables import (
+    AlertSettings,
+    AuthSettings,
+    CollectorSettings,
+    LogSettings,
+    MonitorSettings,
+    RetentionSettings,
+    TelemetrySettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_PORT = 8460
+DEFAULT_STORE = "sqlite:///watch.db"
+_TLS = ("tls_certificate", "tls_key")
+_MAX_BYTES = 1024 * 1024
+
+
+def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
+    """Parse the host and port to listen on.
+
+    Raises:
+        ConfigError: the text is not an address. The error names ``key``.
+    """
+    try:
+        return split_address(address, DEFAULT_PORT)
+    except HostError as exc:
+        raise ConfigError(exc.problem, key=key, fix=f"as in 127.0.0.1:{DEFAULT_PORT}") from exc
+
+
+@dataclass(frozen=True)
+class IntakeBounds:
+    """Bounds on what reports may add to the store.
+
+    ``identities`` is the number of days for which repeated reports are recognised
+    (``[retention] identities``). The other fields are settings of ``[collector]``.
+    """
+
+    budget: int = 1024**3  # bytes
+    chains_per_hour: int = 500
+    groups_per_hour: int = 10_000
+    groups_per_day: int = 30_000
+    most_identities: int = 20_000_000
+    client_days: int = 7
+    identities: int = 8
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When an expiry is near, and when a probe result is stale.
+
+    ``certificates`` is the longest warning before a certificate expires: ``certpin_watch.expiry``
+    shortens it for short-lived certificates. ``pins`` is the warning before pins expire.
+    """
+
+    certificates: timedelta = timedelta(days=30)
+    pins: timedelta = timedelta(days=60)
+    stale: timedelta = timedelta(hours=1)
+    intake: IntakeBounds = field(default_factory=IntakeBounds)
+
+
+DEFAULT_THRESHOLDS = Thresholds()
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """All settings of the monitoring service; each has a default.
+
+    ``listen`` is host and port. ``pins`` are the monitored pin files. ``store`` is the address of
+    the database, ``nats`` that of a NATS server with JetStream, if there is one. ``public_url`` is
+    the address of the pages for users, which alerts link to. ``tls`` are the files of certificate
+    chain and key, both or none. ``folder`` is the folder of a database file whose name has none;
+    None is the current directory.
+    """
+
+    folder: Path | None = None
+    listen: tuple[str, int] = setting(
+        ("127.0.0.1", DEFAULT_PORT), lambda table, name: parse_listen(table.text(name))
+    )
+    pins: tuple[Path, ...] = setting(
+        (Path("pins.toml"),), lambda table, name: tuple(map(Path, texts(table, name)))
+    )
+    store: Secret = setting(Secret(DEFAULT_STORE), read_secret)
+    nats: Secret | None = setting(None, read_secret)
+    public_url: str = setting("", text)
+    tls: tuple[Path, Path] | None = None
+    access: AuthSettings = table_setting(AuthSettings)
+    alerts: AlertSettings = table_setting(AlertSettings)
+    collector: CollectorSettings = table_setting(CollectorSettings)
+    log: LogSettings = table_setting(LogSettings)
+    monitor: MonitorSettings = table_setting(MonitorSettings)
+    retention: RetentionSettings = table_setting(RetentionSettings)
+    telemetry: TelemetrySettings = table_setting(TelemetrySettings)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """When expiries are near and probe results stale, and what reports may add to the store."""
+        monitor, collector = self.monitor, self.collector
+        return Thresholds(
+            monitor.certificate_warning,
+            monitor.pins_warning,
+            monitor.interval * monitor.silent_after,
+            IntakeBounds(
+                collector.budget,
+                collector.chains_per_hour,
+                collector.groups_per_hour,
+                collector.groups_per_day,
+                collector.most_identities,
+                collector.client_days,
+                self.retention.identities,
+            ),
+        )
+
+
+KEYS = (*known_keys(ServiceSettings), *_TLS)
+
+
+def load(path: Path, check_rule: Callable[[str], None]) -> ServiceSettings:
+    """Read the file. Paths in it are relative to its folder.
+
+    Args:
+        path: the file.
+        check_rule: raises ``InputError`` for a name that no alert rule has.
+
+    Raises:
+        PinFileError: the file can't be read, or a setting is invalid. The error names the line.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        content = data.decode()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise PinFileError(f"it cannot be read: {exc}", path=path) from exc
+    if len(data) > _MAX_BYTES:
+        raise PinFileError(f"it has more than {_MAX_BYTES} bytes", path=path)
+    with locate_errors(content, path):
+        settings = _read(Table(load_toml(content, path)), path.parent)
+        _check_rules(settings, check_rule)
+        return settings
+
+
+def _read(table: Table, folder: Path) -> ServiceSettings:
+    values: dict[str, Any] = read_values(ServiceSettings, table, *_TLS)
+    values["folder"], values["tls"] = folder, _tls(table, folder)
+    if "pins" in values:
+        values["pins"] = tuple(folder / file for file in values["pins"])
+    access = values.get("access")
+    if access is not None and access.oidc is not None and access.oidc.ca_file is not None:
+        oidc = replace(access.oidc, ca_file=folder / access.oidc.ca_file)
+        values["access"] = replace(access, oidc=oidc)
+    return ServiceSettings(**values)
+
+
+def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
+    names = [table.text(name, "") for name in _TLS]
+    if not any(names):
+        return None
+    if not all(names):
+        raise ConfigError("one without the other", key="tls_key", fix="name both files, or none")
+    return folder / names[0], folder / names[1]
+
+
+def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
+    """Refuse a misspelt rule of a notification service: it would match no alert."""
+    for number, service in enumerate(settings.alerts.tell):
+        for rule in service.rules:
+            try:
+                check_rule(rule)
+            except InputError as exc:
+                key = f"alerts.tell[{number}].rules"
+                raise ConfigError(exc.problem, key=key, fix=exc.fix) from exc

@@ -1,0 +1,205 @@
+"""Read tables of ``watch.toml`` into dataclasses whose fields say how they are read.
+
+    @dataclass(frozen=True)
+    class CacheSettings:
+        name: str = field(metadata=reads(text))  # required, because it has no default
+        size: int = setting(100, whole_number(1, 1000))
+        pause: timedelta = setting(timedelta(minutes=1), duration(timedelta(seconds=1)))
+
+    read_table(CacheSettings, Table(data, "cache"))
+
+A key has the name of its field, unless ``key=`` gives another. An unknown key is an error, because
+a misspelt setting would have no effect. A class can have a static method ``complete(values,
+table)`` for rules about several keys: it may change the values, and raise ``ConfigError``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, field, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from certpin.errors import ConfigError, HostError, InputError
+from certpin.pinfile.fields import closest_key, misspelt_key_error
+from certpin.rotation import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from dataclasses import Field
+
+    from certpin.pinfile.fields import Table
+
+    # Reads the value of a key that the table has, or that is required. Raises ConfigError.
+    Read = Callable[[Table, str], Any]
+
+Value = TypeVar("Value")
+
+
+def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") -> Value:
+    """Declare a field with a default.
+
+    Args:
+        default: the value if the table doesn't have the key.
+        read: reads the value.
+        key: the key in the table, if it isn't the name of the field.
+    """
+    declared: Any = field(default=default, metadata=reads(read, key))
+    return declared  # type: ignore[no-any-return]  # as the type of the field
+
+
+def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
+    """Return the metadata of a field. It makes a field without a default required."""
+    return {"read": read, "key": key}
+
+
+def table_setting(kind: type[Value], key: str = "") -> Value:
+    """Declare a table below this one, whose settings all have defaults."""
+    read = table_of(kind)
+    declared: Any = field(default_factory=kind, metadata=reads(read, key))
+    return declared  # type: ignore[no-any-return]  # as the type of the field
+
+
+def read_table(kind: type[Value], table: Table) -> Value:
+    """Read a table into a settings class.
+
+    Raises:
+        ConfigError: a key is unknown, missing or has an invalid value.
+    """
+    return kind(**read_values(kind, table))
+
+
+def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
+    """Read the values of a settings class by the names of its fields, without its defaults.
+
+    Args:
+        kind: the settings class.
+        table: the table.
+        others: keys of the table that the caller reads itself.
+
+    Raises:
+        ConfigError: a key is unknown, missing or has an invalid value.
+    """
+    _refuse_unknown(table, (*known_keys(kind), *others))
+    values = {
+        item.name: item.metadata["read"](table, _key(item))
+        for item in _declared(kind)
+        if _key(item) in table.data or _is_required(item)
+    }
+    if complete := getattr(kind, "complete", None):
+        complete(values, table)
+    return values
+
+
+def known_keys(kind: type[Any]) -> tuple[str, ...]:
+    """Return the keys of a settings class."""
+    return tuple(map(_key, _declared(kind)))
+
+
+def _declared(kind: type[Any]) -> list[Field[Any]]:
+    return [item for item in fields(kind) if "read" in item.metadata]
+
+
+def _key(item: Field[Any]) -> str:
+    return item.metadata["key"] or item.name
+
+
+def _is_required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
+    for name in sorted(table.data.keys() - set(known)):
+        if meant := closest_key(name, known):
+            raise misspelt_key_error(table.under(name), name, meant)
+        raise ConfigError(
+            "there is no such setting",
+            key=table.under(name),
+            fix=f"the settings here are {', '.join(sorted(known))}",
+        )
+
+
+def flag(table: Table, name: str) -> bool:
+    """Read a boolean."""
+    return table.flag(name, default=False)
+
+
+def text(table: Table, name: str) -> str:
+    """Read a string."""
+    return table.text(name)
+
+
+def texts(table: Table, name: str) -> tuple[str, ...]:
+    """Read a list of strings."""
+    return table.texts(name)
+
+
+def choice(*choices: Value) -> Callable[[Table, str], Value]:
+    """Return a reader of one of several strings."""
+
+    def read(table: Table, name: str) -> Value:
+        chosen: Value = table.choice(name, choices, None)
+        return chosen
+
+    return read
+
+
+def whole_number(low: int, high: int) -> Callable[[Table, str], int]:
+    """Return a reader of an integer from ``low`` to ``high``."""
+
+    def read(table: Table, name: str) -> int:
+        if not low <= (number := table.integer(name)) <= high:
+            raise ConfigError(
+                f"{number} is out of range", key=table.under(name), fix=f"write {low} to {high}"
+            )
+        return number
+
+    return read
+
+
+def duration(
+    low: timedelta = timedelta(0), high: timedelta | None = None
+) -> Callable[[Table, str], timedelta]:
+    """Return a reader of a duration, such as ``90s`` or ``2h``, from ``low`` to ``high``."""
+
+    def read(table: Table, name: str) -> timedelta:
+        value = parsed(parse_duration)(table, name)
+        if value < low or (high is not None and value > high):
+            upper = f"to {format_duration(high)}" if high is not None else "or more"
+            raise ConfigError(
+                f"{table.text(name)} is out of range",
+                key=table.under(name),
+                fix=f"write {format_duration(low)} {upper}",
+            )
+        return value
+
+    return read
+
+
+def parsed(parse: Callable[[str], Value]) -> Callable[[Table, str], Value]:
+    """Return a reader of a string that ``parse`` converts. It may raise ``InputError``."""
+
+    def read(table: Table, name: str) -> Value:
+        try:
+            return parse(table.text(name))
+        except (HostError, InputError) as exc:
+            raise ConfigError(exc.problem, key=table.under(name), fix=exc.fix) from exc
+
+    return read
+
+
+def table_of(kind: type[Value]) -> Callable[[Table, str], Value]:
+    """Return a reader of a table below this one."""
+
+    def read(table: Table, name: str) -> Value:
+        return read_table(kind, cast("Table", table.table(name)))  # the key is in the table
+
+    return read
+
+
+def tables_of(kind: type[Value]) -> Callable[[Table, str], tuple[Value, ...]]:
+    """Return a reader of an array of tables."""
+
+    def read(table: Table, name: str) -> tuple[Value, ...]:
+        return tuple(read_table(kind, item) for item in table.tables(name))
+
+    return read

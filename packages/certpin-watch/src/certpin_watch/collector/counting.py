@@ -175,7 +175,7 @@ def count(
     _count_check_ins(connection, check_ins, limits.check_ins)
     for key, group in placed.values():
         found[group.hour].groups[key] = sums[key]
-    folded = sum(len(members[asked]) for asked, (_, group) in placed.items() if group.folded)
+    folded = sum(len(members[original]) for original, (_, group) in placed.items() if group.folded)
     return BatchResult(len(failures) + len(check_ins), repeats, folded, found)
 
 
@@ -252,7 +252,7 @@ def _keep_chains(
 ) -> set[bytes]:
     """Store chains while there is room, and return the digests of the others."""
     lock_chain_inserts(connection)
-    absent = missing_chains(connection, {digest: told.chain for digest, told in unknown.items()})
+    absent = missing_chains(connection, {digest: new.chain for digest, new in unknown.items()})
     if not absent:
         return set()
     used = quota.lock_usage(connection)
@@ -265,16 +265,16 @@ def _keep_chains(
     kept: list[ReportedChain] = []
     sizes = new_certificate_sizes(connection, absent.values())
     for digest in sorted(absent):
-        told = unknown[digest]
-        size = told.chain.row_size + sum(sizes.get(key, 0) for key, _ in told.chain.by_digest)
-        if chain_fits(told.share, told.source, size, recent, capacity):
-            kept.append(told)
-            recent.add(told.share, told.source)
+        new = unknown[digest]
+        size = new.chain.row_size + sum(sizes.get(key, 0) for key, _ in new.chain.by_digest)
+        if chain_fits(new.share, new.source, size, recent, capacity):
+            kept.append(new)
+            recent.add(new.share, new.source)
             recent.used += size
-            for key, _ in told.chain.by_digest:
+            for key, _ in new.chain.by_digest:
                 sizes.pop(key, None)
     quota.add_usage(connection, insert_reported_chains(connection, kept))
-    return absent.keys() - {told.chain.digest for told in kept}
+    return absent.keys() - {new.chain.digest for new in kept}
 
 
 def _group(new: NewFailure, chains: Digests) -> ReportGroup:
@@ -375,8 +375,8 @@ def _count_groups(
     sums: Mapping[bytes, SumKey],
 ) -> None:
     rows: dict[bytes, dict[str, Any]] = {}
-    for asked, (key, group) in placed.items():
-        times = [body.at for _, body in members[asked]]
+    for original, (key, group) in placed.items():
+        times = [body.at for _, body in members[original]]
         counts = {"count": len(times), "first_at": min(times), "last_at": max(times)}
         if (row := rows.get(key)) is None:
             rows[key] = {**group._asdict(), "key": key, **counts}

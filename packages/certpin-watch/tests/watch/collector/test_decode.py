@@ -204,7 +204,7 @@ def test_repeated_browser_report_with_a_higher_age_is_the_same() -> None:
         decoded(first).identity,
         decoded(first).also,
     )
-    seconds = [int.from_bytes(each[:5]) for each in (decoded(first).identity, decoded(first).also)]
+    seconds = [int.from_bytes(key[:5]) for key in (decoded(first).identity, decoded(first).also)]
     assert seconds == [half.timestamp(), half.timestamp() + 30], "PostgreSQL: the day of its name"
     assert decoded(first).also != decoded(first, "192.0.3.0/24").also
     assert decoded(REPORT).also == b""

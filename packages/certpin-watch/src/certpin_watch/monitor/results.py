@@ -121,8 +121,8 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     """A worker asks for jobs, keeps those that it works on, and returns others.
 
     ``process`` is a random number of the worker's process: two workers may have one token.
-    ``max_jobs`` is how many jobs it takes. ``held`` are identities of jobs that it works on,
-    ``returned`` of those that it returns because it ends.
+    ``most`` (here: ``max_jobs``) is how many jobs it takes. ``held`` are identities of jobs that it
+    works on, ``returned`` of those that it returns because it ends.
     """
 
     process: _Process

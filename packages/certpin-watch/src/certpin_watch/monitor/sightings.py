@@ -100,7 +100,7 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
         if before is not None:
             ended.append(before)
         changes = _changes([before] if before else removed[result.key])
-        new.append(replace(row, changes=changes))
+        new.append(replace(row, changes=changes) if changes else row)
     probes.write_sightings(connection, extended, ended, new)
     probes.note_results(connection, {result.location for result in fresh}, moment)
     return len(fresh)

@@ -94,10 +94,12 @@ class LoggedRow:
     last_at: int = 0
 
 
-_SIGHTING_COLUMNS = tuple(
-    SIGHTINGS.c["vantage" if field.name == "location" else field.name]
+_COLUMN_NAMES = {
+    field.name: "vantage" if field.name == "location" else field.name
     for field in fields(SightingRow)
-)
+}
+_SIGHTING_COLUMNS = tuple(SIGHTINGS.c[name] for name in _COLUMN_NAMES.values())
+_NEW_SIGHTING = tuple(pair for pair in _COLUMN_NAMES.items() if pair != ("id", "id"))
 _LOCATION_COLUMNS = tuple(VANTAGES.c[field.name] for field in fields(LocationRow))
 _LOGGED_COLUMNS = tuple(LOGGED.c[field.name] for field in fields(LoggedRow))
 
@@ -267,5 +269,4 @@ def _sightings(
 
 def _values(row: SightingRow) -> dict[str, Any]:
     """Return the values of a new row; the database numbers it."""
-    values = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "id"}
-    return values | {"vantage": values.pop("location")}
+    return {column: getattr(row, name) for name, column in _NEW_SIGHTING}

@@ -363,7 +363,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         6,
         "certpin/x509/certificate.py",
-        "return Certificate(der, _der.certificate_spki(der))",
+        "return Certificate(der, certificate_spki(der))",
         _REWRITTEN,
         _SIX + "test_the_pin_of_an_rsa_pss_key_is_that_of_openssl",
     ),

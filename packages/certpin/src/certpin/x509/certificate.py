@@ -195,7 +195,7 @@ def end_in_roots(anchors: Iterable[Certificate]) -> bool:
 
 @lru_cache(maxsize=_CACHED_CERTIFICATES)
 def _certificate(der: bytes) -> Certificate:
-    from certpin.x509 import _der
+    from certpin.x509.der import certificate_spki
 
     if len(der) > MAX_CERTIFICATE_BYTES:
         raise CertificateParseError(
@@ -203,7 +203,7 @@ def _certificate(der: bytes) -> Certificate:
             fix=f"at most {MAX_CERTIFICATE_BYTES} bytes are read",
         )
     try:
-        return Certificate(der, _der.certificate_spki(der))
+        return Certificate(der, certificate_spki(der))
     except ValueError as exc:
         raise CertificateParseError(
             "this is not an X.509 certificate in DER",

@@ -51,10 +51,10 @@ def public_key(der: bytes) -> PublicKey:
         KeyParseError: this is not a public key in strict DER.
 
     """
-    from certpin.x509 import _der
+    from certpin.x509.der import check_spki
 
     try:
-        _der.check_spki(der)
+        check_spki(der)
     except ValueError as exc:
         raise KeyParseError("this is not a public key in DER", fix=_MAKE_AN_SPKI) from exc
     return PublicKey(der, "public key")
@@ -67,10 +67,10 @@ def certificate_request(der: bytes) -> PublicKey:
         CertificateParseError: this is not a CSR in strict DER.
 
     """
-    from certpin.x509 import _der
+    from certpin.x509.der import request_spki
 
     try:
-        return PublicKey(_der.request_spki(der), "certificate request")
+        return PublicKey(request_spki(der), "certificate request")
     except ValueError as exc:
         raise CertificateParseError("this is not a certificate request in DER") from exc
 
@@ -131,12 +131,12 @@ def _read(
 def _unencrypted(der: bytes, passphrase: bytes | None) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-    from certpin.x509 import _der
+    from certpin.x509.der import with_private_algorithm
 
     public = public_key_of(load_der_private_key(der, passphrase))
     if not _is_rsa(public):
         return public
-    return replace(public, spki=_der.with_private_algorithm(public.spki, der))
+    return replace(public, spki=with_private_algorithm(public.spki, der))
 
 
 def _encrypted(data: bytes, passphrase: bytes | None) -> PublicKey:
@@ -216,9 +216,9 @@ def describe_key(spki: bytes) -> str:
 
 
 def _oid_of(spki: bytes) -> str:
-    from certpin.x509 import _der
+    from certpin.x509.der import key_algorithm
 
     try:
-        return f"key OID {_der.key_algorithm(spki)}"
+        return f"key OID {key_algorithm(spki)}"
     except ValueError:
         return "a key that cannot be read"

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
 from certpin.errors import HostError, InputError, KeyParseError
-from certpin.x509 import _der, keys, reader
+from certpin.x509 import der, keys, reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,8 +207,8 @@ def new_request(key: Signer, names: Sequence[str]) -> bytes:
     if not names:
         raise HostError("a certificate needs a name", fix="give a host")
     attribute = _sequence(_EXTENSION_REQUEST, _set(_sequence(_alternative_names(names))))
-    info = _sequence(_VERSION, _subject(names[0]), key.spki, _der.element(b"\xa0", attribute))
-    signature = _der.bit_string(key.sign(info))
+    info = _sequence(_VERSION, _subject(names[0]), key.spki, der.element(b"\xa0", attribute))
+    signature = der.bit_string(key.sign(info))
     request = _sequence(info, _algorithm(key.public_key), signature)
     if not load_der_x509_csr(request).is_signature_valid:
         raise KeyParseError("the key has made a signature that is not valid for it")
@@ -229,7 +229,7 @@ def _alternative_names(names: Sequence[str]) -> bytes:
     from cryptography.x509 import SubjectAlternativeName
 
     value = SubjectAlternativeName(list(map(_general_name, names))).public_bytes()
-    return _sequence(_ALTERNATIVE_NAME, _der.element(b"\x04", value))
+    return _sequence(_ALTERNATIVE_NAME, der.element(b"\x04", value))
 
 
 def _general_name(name: str) -> GeneralName:
@@ -252,8 +252,8 @@ def _algorithm(key: SignerPublicKey) -> bytes:
 
 
 def _sequence(*parts: bytes) -> bytes:
-    return _der.element(b"\x30", b"".join(parts))
+    return der.element(b"\x30", b"".join(parts))
 
 
 def _set(content: bytes) -> bytes:
-    return _der.element(b"\x31", content)
+    return der.element(b"\x31", content)

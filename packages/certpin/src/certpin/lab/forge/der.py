@@ -1,7 +1,7 @@
-"""The structures that a forger takes apart and puts together again, as ``hazmat.asn1`` has them.
+"""Structures that a forger takes apart and puts together again, declared for ``hazmat.asn1``.
 
-What is not forged is written back as it was read: every field that no forger touches is a TLV.
-So are large numbers. They are written here: the encoder of cryptography 47 takes neither.
+Fields that are not forged are TLVs, so that they are written back unchanged, and so are large
+numbers. They are encoded here, because the encoder of cryptography 47 supports neither.
 """
 
 import dataclasses
@@ -10,6 +10,8 @@ import typing
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from certpin.x509.der import element
 
 # No `from __future__ import annotations` here: the parser reads the annotations as objects.
 
@@ -145,7 +147,7 @@ def bits(octets: bytes) -> asn1.BitString:
 
 def number(value: int) -> asn1.TLV:
     """A positive INTEGER of any size (X.690 section 8.3)."""
-    return field(_element(b"\x02", value.to_bytes(value.bit_length() // 8 + 1)))
+    return field(element(b"\x02", value.to_bytes(value.bit_length() // 8 + 1)))
 
 
 # The tags of the fields above that have one of their own: the parser's notes cannot be read back.
@@ -164,14 +166,14 @@ _IMPLICIT = {
 def encode(value: typing.Any) -> bytes:
     """The DER of one of these structures, or of a field of theirs (X.690 section 10)."""
     if isinstance(value, asn1.TLV):
-        return _element(bytes(value.tag_bytes), bytes(value.data))
+        return element(bytes(value.tag_bytes), bytes(value.data))
     if isinstance(value, asn1.BitString):
-        return _element(b"\x03", bytes([value.padding_bits()]) + value.as_bytes())
+        return element(b"\x03", bytes([value.padding_bits()]) + value.as_bytes())
     if isinstance(value, list):
-        return _element(b"\x30", b"".join(map(encode, value)))
+        return element(b"\x30", b"".join(map(encode, value)))
     if dataclasses.is_dataclass(value) and not isinstance(value, asn1.Null):
         names = [each.name for each in dataclasses.fields(value)]
-        return _element(b"\x30", b"".join(_field_of(value, name) for name in names))
+        return element(b"\x30", b"".join(_field_of(value, name) for name in names))
     return asn1.encode_der(value)
 
 
@@ -181,14 +183,5 @@ def _field_of(structure: typing.Any, name: str) -> bytes:
         return b""
     content = encode(value)
     if at in _EXPLICIT:
-        return _element(_EXPLICIT[at], content)
+        return element(_EXPLICIT[at], content)
     return _IMPLICIT[at] + content[1:] if at in _IMPLICIT else content
-
-
-def _element(tag: bytes, content: bytes) -> bytes:
-    """The length is in its one and only shortest form (X.690 section 10.1)."""
-    count = len(content)
-    if count < 0x80:
-        return tag + bytes([count]) + content
-    length = count.to_bytes((count.bit_length() + 7) // 8)
-    return tag + bytes([0x80 | len(length)]) + length + content

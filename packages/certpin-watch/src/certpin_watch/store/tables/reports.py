@@ -1,7 +1,7 @@
 """Reports of clients: counted in groups, a few stored as samples, repeats recognised.
 
 The groups are also added up by day, so that a year of them can be read quickly. A day's sums are
-written in the transaction that counts the reports in their groups (``store/counting.py``), so the
+written in the transaction that counts the reports in their groups (``store/reports.py``), so the
 two always agree.
 """
 

@@ -25,8 +25,8 @@ from certpin_watch.store.quota import BATCH
 from certpin_watch.store.retention import RetentionLimits, record_sweep, retention_steps
 
 if TYPE_CHECKING:
+    from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.clock_guard import ClockState
     from certpin_watch.store.retention import Step
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from granian.server.embed import Server
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
     BackgroundTask = Callable[[Watch, asyncio.Event], Awaitable[None]]
 

@@ -1,4 +1,4 @@
-"""The monitored pin sets: read from their files, asked by every part, and shared by hosts."""
+"""The monitored pin sets, read from their files, and the patterns that their hosts belong to."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, HostError
 from certpin.pinfile import PinSet
-from certpin.pins import utc_now
 from certpin.rotation import History, Timing, journal_path, load_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
     from pathlib import Path
 
     from certpin.rotation import DeployedVersions, Version
-    from certpin_watch.settings import ServiceSettings
-    from certpin_watch.store import Store
 
 _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
@@ -138,13 +135,3 @@ class Patterns:
             if policy is not None:
                 return str(policy.pattern)
         return ""
-
-
-@dataclass(frozen=True)
-class Watch:
-    """The context of every part of the service: settings, store, pin files and clock."""
-
-    settings: ServiceSettings
-    store: Store
-    watched: Watched
-    clock: Callable[[], datetime] = utc_now

@@ -20,9 +20,10 @@ from starlette.middleware import Middleware
 
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
+from certpin_watch.context import Watch
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AlertSettings, NotificationSettings, ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
 from certpin_watch.web import live

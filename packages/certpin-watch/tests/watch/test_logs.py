@@ -13,10 +13,11 @@ from starlette.testclient import TestClient
 
 from certpin_watch import logs
 from certpin_watch.alerts.run import NO_SERVICES
+from certpin_watch.context import Watch
 from certpin_watch.origin import origin_of
 from certpin_watch.service import make_ready
 from certpin_watch.settings import LogSettings, ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store import open_store
 from tests.servers._run import free_port
 from tests.watch.alerts._findings import finding

@@ -17,10 +17,11 @@ from sqlalchemy import insert, select, text, update
 from certpin.errors import ConfigError, StoreError
 from certpin.pinfile.fields import Table as Fields
 from certpin_watch import retention as task
+from certpin_watch.context import Watch
 from certpin_watch.retention import RetentionTask, limits_of, run
 from certpin_watch.settings import RetentionSettings, ServiceSettings
 from certpin_watch.settings.reader import read_table
-from certpin_watch.snapshot import Snapshot, Watch, Watched
+from certpin_watch.snapshot import Snapshot, Watched
 from certpin_watch.store import open_store, postgresql
 from certpin_watch.store.queries.freshness import freshness
 from certpin_watch.store.quota import BATCH

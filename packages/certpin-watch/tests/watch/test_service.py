@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from certpin_watch import http_server, service
+from certpin_watch.context import Watch
 from certpin_watch.health import ProcessHealth
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from tests.servers._run import free_port
 from tests.watch.collector import bodies
 

@@ -85,11 +85,12 @@ def _measure(folder: Path, port: int) -> None:
     import resource
 
     from certpin.pins import utc_now
+    from certpin_watch.context import Watch
     from certpin_watch.monitor.evidence import gather_probes
     from certpin_watch.monitor.scheduler import Scheduler
     from certpin_watch.rules.engine import check_rule
     from certpin_watch.settings import load
-    from certpin_watch.snapshot import Watch, Watched
+    from certpin_watch.snapshot import Watched
     from certpin_watch.store import open_store
     from certpin_watch.store.tables import METADATA
     from tests.watch.rules._probes import findings_of

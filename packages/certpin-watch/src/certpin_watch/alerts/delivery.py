@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from certpin_watch.alerts.services import AnyService
     from certpin_watch.alerts.state import What
+    from certpin_watch.context import Watch
     from certpin_watch.settings import NotificationSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.alerts import AlertRow, DeliveryRow
 
 log = logging.getLogger("certpin.watch.alerts")

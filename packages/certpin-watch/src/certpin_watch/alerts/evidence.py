@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from certpin_watch.context import Watch
     from certpin_watch.rules.evidence import HostChain
-    from certpin_watch.snapshot import Watch, WatchedSet
+    from certpin_watch.snapshot import WatchedSet
 
     Hours = dict[str, dict[int, int]]
 

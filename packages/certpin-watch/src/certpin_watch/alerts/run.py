@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.alerts.state import Change, Transition
+    from certpin_watch.context import Watch
     from certpin_watch.rules.engine import Evaluation
     from certpin_watch.rules.rule import AlertRule, Source
     from certpin_watch.settings import AlertSettings, ServiceSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.leases import Lease
 
     GatherProbes = Callable[[Watch, datetime], ProbeEvidence]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.requests import Request
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 
 _TAKEN, _GIVEN_BACK = "alert.acknowledged", "alert.unacknowledged"

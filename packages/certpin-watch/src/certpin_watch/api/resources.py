@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from certpin_watch.context import Watch
     from certpin_watch.settings import Thresholds
-    from certpin_watch.snapshot import Watch, WatchedSet
+    from certpin_watch.snapshot import WatchedSet
     from certpin_watch.store.queries.base import Page
 
 

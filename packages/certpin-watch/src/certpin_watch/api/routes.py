@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 
 _CHAIN = Resource(openapi.CHAIN_PEM, "", bytes, chain_pem, lasts=True)

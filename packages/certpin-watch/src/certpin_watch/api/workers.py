@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 
 _BODY_TIMEOUT = 30.0  # seconds for a whole body

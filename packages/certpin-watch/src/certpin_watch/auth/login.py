@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from certpin_watch.auth.openid import Provider
     from certpin_watch.auth.state import AuthState
+    from certpin_watch.context import Watch
     from certpin_watch.origin import Origin
-    from certpin_watch.snapshot import Watch
 
 MAX_ATTEMPTS = 32  # that are under way; each occupies a connection
 _BUSY_SECONDS = 5  # to wait if there are more

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from certpin_watch.auth.identity import Identity
+    from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watch
 
 MAX_BODY = 64 * 1024  # bytes
 _BODY_SECONDS = 10.0  # until a body must be complete

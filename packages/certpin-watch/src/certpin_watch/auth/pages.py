@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from certpin_watch.auth.identity import Identity
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from certpin_watch.store.accounts import PasswordHash
 
 _ACCOUNT = "/account"

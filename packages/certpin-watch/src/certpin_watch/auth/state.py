@@ -21,8 +21,8 @@ from certpin_watch.store.schema import SchemaState, schema_state
 from certpin_watch.store.tokens import has_tokens
 
 if TYPE_CHECKING:
+    from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
 
 

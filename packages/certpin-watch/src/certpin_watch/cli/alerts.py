@@ -14,8 +14,8 @@ from certpin.cli.reply import fold, print_json
 from certpin_watch.cli.options import opened_watch, require_database, settings_options
 
 if TYPE_CHECKING:
+    from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.alerts import AlertRow
 
 

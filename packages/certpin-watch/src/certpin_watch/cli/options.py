@@ -13,8 +13,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store import Store
 
 CONFIG = Path("watch.toml")
@@ -97,7 +97,8 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
 
 def open_watch(settings: ServiceSettings) -> Watch:
     """Return the context of the parts. Nothing is read from the database or the pin files yet."""
-    from certpin_watch.snapshot import Watch, Watched
+    from certpin_watch.context import Watch
+    from certpin_watch.snapshot import Watched
     from certpin_watch.store import open_store
 
     store = open_store(settings.store.reveal(), folder=settings.folder)

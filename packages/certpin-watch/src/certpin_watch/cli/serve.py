@@ -21,8 +21,8 @@ from certpin_watch.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from certpin_watch.context import Watch
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watch
 
 
 @click.command()

@@ -14,7 +14,7 @@ from certpin.cli.reply import fold, print_json, say
 from certpin_watch.cli.options import require_database, watch_options
 
 if TYPE_CHECKING:
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from certpin_watch.store.alerts import SilenceRow
 
 

@@ -14,7 +14,7 @@ from certpin.cli.reply import print_done, print_json
 from certpin_watch.cli.options import store_options, watch_options
 
 if TYPE_CHECKING:
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from certpin_watch.store import Store
     from certpin_watch.store.audit import Actor
 

@@ -12,7 +12,7 @@ from certpin.cli.reply import print_event
 from certpin_watch.cli.options import listen_option, watch_options
 
 if TYPE_CHECKING:
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 
 @click.command()

@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from certpin_watch.collector.decode import ClientRecord
     from certpin_watch.collector.intake import Intake
     from certpin_watch.collector.jetstream import JetStreamIntake
+    from certpin_watch.context import Watch
     from certpin_watch.settings import CollectorSettings
-    from certpin_watch.snapshot import Watch
 
     Message = MutableMapping[str, Any]
     Send = Callable[[Message], Awaitable[None]]

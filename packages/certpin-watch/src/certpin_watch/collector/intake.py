@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.collector.counting import BatchResult
     from certpin_watch.collector.decode import ReceivedBody
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
     Commit = Callable[[Sequence[ReceivedBody]], Awaitable[None]]
 

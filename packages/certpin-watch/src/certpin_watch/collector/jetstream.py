@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from certpin_watch.collector.decode import ReceivedBody
+    from certpin_watch.context import Watch
     from certpin_watch.secret import Secret
     from certpin_watch.settings import CollectorSettings
-    from certpin_watch.snapshot import Watch
 
 CONSUMER = "certpin-writer"
 

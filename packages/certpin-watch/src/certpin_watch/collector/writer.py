@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from certpin_watch.collector.decode import ReceivedBody
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from certpin_watch.store import Store
 
     Needs = MutableMapping[str, Callable[[], bool]]

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from starlette.requests import Request
 
+    from certpin_watch.context import Watch
     from certpin_watch.counters import Counters
-    from certpin_watch.snapshot import Watch
 
 PATH = "/metrics"
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPolicy
     from certpin.rotation import Version
+    from certpin_watch.context import Watch
     from certpin_watch.monitor.debounce import ConfirmedSighting
     from certpin_watch.monitor.targets import MonitoredPolicy, Target
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.probes import SightingRow
 
 _LONG_AGO = datetime.fromtimestamp(0, UTC)

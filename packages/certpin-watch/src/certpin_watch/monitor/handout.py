@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from certpin_watch.context import Watch
     from certpin_watch.monitor.results import Fate, JobRequest, ProbeJob, ProbeResult
     from certpin_watch.monitor.targets import Target
     from certpin_watch.settings import MonitorSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.probe_jobs import WorkerIdentity
     from certpin_watch.store.probes import ProbeKey
 

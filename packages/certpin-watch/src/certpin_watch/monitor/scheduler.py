@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from certpin_watch.context import Watch
     from certpin_watch.monitor.results import ProbeResult
     from certpin_watch.monitor.sightings import LastProbe
     from certpin_watch.monitor.targets import MonitoredPolicy, Target
     from certpin_watch.settings import MonitorSettings
-    from certpin_watch.snapshot import Watch
     from certpin_watch.store.leases import Lease
     from certpin_watch.store.probes import ProbeKey
 

@@ -81,9 +81,9 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
     """
     _refuse_unknown(table, (*known_keys(kind), *others))
     values = {
-        item.name: item.metadata["read"](table, _key(item))
+        item.name: item.metadata["read"](table, key_of(item))
         for item in _declared(kind)
-        if _key(item) in table.data or _is_required(item)
+        if key_of(item) in table.data or _is_required(item)
     }
     if complete := getattr(kind, "complete", None):
         complete(values, table)
@@ -92,15 +92,16 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
 
 def known_keys(kind: type[Any]) -> tuple[str, ...]:
     """Return the keys of a settings class."""
-    return tuple(map(_key, _declared(kind)))
+    return tuple(map(key_of, _declared(kind)))
 
 
 def _declared(kind: type[Any]) -> list[Field[Any]]:
     return [item for item in fields(kind) if "read" in item.metadata]
 
 
-def _key(item: Field[Any]) -> str:
-    return item.metadata["key"] or item.name
+def key_of(item: Field[Any]) -> str:
+    """Return the key of a field in its table."""
+    return item.metadata.get("key") or item.name
 
 
 def _is_required(item: Field[Any]) -> bool:

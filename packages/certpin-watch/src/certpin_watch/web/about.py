@@ -14,6 +14,7 @@ from certpin.rotation import format_duration
 from certpin_watch._version import __version__
 from certpin_watch.html.words import number
 from certpin_watch.secret import Secret
+from certpin_watch.settings.reader import key_of
 from certpin_watch.web import unknowns
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def setting_rows(table: object, units: Mapping[str, str]) -> Iterator[tuple[str,
         return
     for field in dataclasses.fields(table):
         value, unit = getattr(table, field.name), units.get(field.name, "")
-        yield field.name, (_with_unit(value, unit) if unit else _text(value))[:_MAX_VALUE]
+        yield key_of(field), (_with_unit(value, unit) if unit else _text(value))[:_MAX_VALUE]
 
 
 def _with_unit(value: float, unit: str) -> str:

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from certpin_watch.context import Watch
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.snapshot import Watch
     from certpin_watch.web.request import PageRequest
 
 REPORTS = "/reports"  # clients send reports here

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from certpin_watch.context import Watch
     from certpin_watch.health import ProcessHealth
     from certpin_watch.settings import Thresholds
-    from certpin_watch.snapshot import Snapshot, Watch
+    from certpin_watch.snapshot import Snapshot
 
 _MAX_ROW = 2**63 - 1  # the largest number of a row in both databases
 _MAX_TEXT = 300  # characters of a parameter

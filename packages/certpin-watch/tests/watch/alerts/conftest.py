@@ -10,12 +10,13 @@ import pytest
 from certpin_watch.alerts.delivery import Notifier
 from certpin_watch.alerts.run import Evaluator
 from certpin_watch.alerts.services import make_services
+from certpin_watch.context import Watch
 from certpin_watch.monitor.evidence import ProbeEvidence
 from certpin_watch.rules.engine import RULES
 from certpin_watch.rules.rule import AlertRule
 from certpin_watch.secret import Secret
 from certpin_watch.settings import SEVERITIES, AlertSettings, NotificationSettings, ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from tests.watch.alerts._findings import NOW
 from tests.watch.alerts._hook import Hook, hook
 

@@ -18,8 +18,9 @@ from certpin_watch.auth.pages import routes
 from certpin_watch.auth.passwords import hash_new_password
 from certpin_watch.auth.require import Guarded, require
 from certpin_watch.auth.tokens import make_token
+from certpin_watch.context import Watch
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store.accounts import add_account
 from certpin_watch.store.tables.service import AUDIT
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from certpin_watch.collector.decode import ReceivedBody
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 
 JSON = "application/json"

@@ -17,9 +17,10 @@ from granian.server.embed import Server
 
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
+from certpin_watch.context import Watch
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AuthSettings, CollectorSettings, ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
 

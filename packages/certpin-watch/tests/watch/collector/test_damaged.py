@@ -18,7 +18,7 @@ from tests.watch.collector.server import create_tables, make_watch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 
 def _post(watch: Watch, number: int) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from certpin_watch.store import Store
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from tests.servers.nats import Nats
 
 

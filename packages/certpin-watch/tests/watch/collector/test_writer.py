@@ -22,6 +22,7 @@ from certpin_watch.collector.writer import (
     read_queue,
     save_queue,
 )
+from certpin_watch.context import Watch
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.secret import Secret
 from certpin_watch.settings import (
@@ -30,7 +31,7 @@ from certpin_watch.settings import (
     NotificationSettings,
     ServiceSettings,
 )
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store.queries import freshness
 from certpin_watch.store.queries.capacity import report_queue
 from certpin_watch.web import unknowns

@@ -12,12 +12,13 @@ import pytest
 
 from certpin.pinfile.fields import Table
 from certpin.probe.scan import ScanLimits
+from certpin_watch.context import Watch
 from certpin_watch.monitor import probing
 from certpin_watch.monitor.evidence import gather_probes
 from certpin_watch.monitor.scheduler import Scheduler
 from certpin_watch.settings import MonitorSettings, ServiceSettings
 from certpin_watch.settings.reader import read_table
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store.queries import hosts
 from tests import kit
 from tests.watch.rules._probes import findings_of

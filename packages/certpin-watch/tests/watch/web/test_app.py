@@ -13,10 +13,11 @@ from starlette.testclient import TestClient
 from certpin_watch.api import routes as api
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.tokens import make_token
+from certpin_watch.context import Watch
 from certpin_watch.health import ProcessHealth
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AuthSettings, NotificationSettings, ServiceSettings
-from certpin_watch.snapshot import Watch, Watched
+from certpin_watch.snapshot import Watched
 from certpin_watch.store import migrate, open_store
 from certpin_watch.web.app import application, metrics_routes, page_routes
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
 
 HOST = FIRST[2]
 ATTACK = f"{SCRIPT}{BREAKING}{TURNED}"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from certpin_watch.snapshot import Watch
+    from certpin_watch.context import Watch
     from tests.watch._year import Year
 
 WHERE = "http://127.0.0.1:8460"

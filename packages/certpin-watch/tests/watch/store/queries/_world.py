@@ -16,8 +16,9 @@ from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, History, Timing
+from certpin_watch.context import Watch
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.snapshot import Snapshot, Watch, Watched, WatchedSet
+from certpin_watch.snapshot import Snapshot, Watched, WatchedSet
 from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES

@@ -1,0 +1,26 @@
+"""The context that every part of the service gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.pins import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin_watch.settings import ServiceSettings
+    from certpin_watch.snapshot import Watched
+    from certpin_watch.store import Store
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Settings, store, monitored pin files and clock."""
+
+    settings: ServiceSettings
+    store: Store
+    watched: Watched
+    clock: Callable[[], datetime] = utc_now

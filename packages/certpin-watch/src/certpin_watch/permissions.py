@@ -1,4 +1,4 @@
-"""Permissions: scopes of tokens, roles of users, and the text of a token.
+"""Permissions: scopes of tokens, roles of users, names of locations, and the text of a token.
 
 A route requires one scope. A role is a set of scopes, and a token has the scopes that it was made
 with. A token is ``certpin_ID_SECRET``; its last six characters are a checksum, as in GitHub's
@@ -13,7 +13,7 @@ import string
 from binascii import crc32
 from typing import TYPE_CHECKING
 
-from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
+from certpin.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +33,7 @@ WORKER = "worker"
 SCOPES = (READ, METRICS, SILENCE, ADMIN)
 REQUIREMENTS = (ANYONE, SIGNED_IN, *SCOPES, WORKER)
 
+WORKER_JOBS, WORKER_RESULTS = "/api/v1/worker/jobs", "/api/v1/worker/results"
 # Browsers send no requests to these routes, and the routes limit the bodies that they read:
 # `auth.middleware` leaves both to them.
 WORKER_PATHS = frozenset({WORKER_JOBS, WORKER_RESULTS})
@@ -43,6 +44,9 @@ ROLES: dict[str, frozenset[str]] = {
     "operator": frozenset({READ, METRICS, SILENCE}),
     "admin": frozenset(SCOPES),
 }
+
+# The name of a location is part of a scope, and a label of metrics.
+_LOCATION = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 _LETTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ID, _SECRET, _SUM = 12, 43, 6  # characters; 62^43 is more than 2^256
@@ -58,6 +62,21 @@ def highest_role(roles: Iterable[str]) -> str | None:
     """Return the role with the most scopes; None if there is no known role."""
     order = list(ROLES)
     return max((role for role in roles if role in ROLES), key=order.index, default=None)
+
+
+def check_location(name: str, key: str) -> str:
+    """Return the name of a location.
+
+    Raises:
+        ConfigError: it is not a valid name. The error names ``key``, the setting that has it.
+    """
+    if not _LOCATION.fullmatch(name):
+        raise ConfigError(
+            f"{name[:80]!r} is not the name of a location",
+            key=key,
+            fix="lower-case letters, digits, - and _, at most 64",
+        )
+    return name
 
 
 def worker_scope(location: str) -> str:

@@ -23,7 +23,6 @@ from certpin_watch.collector.body import (
     GoneError,
     RequestRefusedError,
 )
-from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.handout import hand_out_jobs, store_results
 from certpin_watch.monitor.results import (
     MAX_REQUEST,
@@ -34,7 +33,7 @@ from certpin_watch.monitor.results import (
     decode_request,
     decode_results,
 )
-from certpin_watch.permissions import WORKER
+from certpin_watch.permissions import WORKER, WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.store.probe_jobs import WorkerIdentity
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, InputError
 from certpin_watch.auth import passwords
-from certpin_watch.locations import check_location
-from certpin_watch.permissions import SCOPES, location_of, new_token, token_text
+from certpin_watch.permissions import SCOPES, check_location, location_of, new_token, token_text
 from certpin_watch.store.tokens import Token, add_token
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from certpin.errors import CertificateParseError, ConfigError, InputError
 from certpin.pins import normalise
 from certpin.probe import PROTOCOLS
 from certpin.x509 import Chain, printable
-from certpin_watch.locations import check_location
+from certpin_watch.permissions import check_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

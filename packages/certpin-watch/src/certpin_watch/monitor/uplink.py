@@ -23,13 +23,13 @@ from certpin.pinfile import PinSet
 from certpin.pins import normalise
 from certpin.probe import describe_error
 from certpin_watch.addresses import is_local_only
-from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor.results import (
     MAX_REQUEST,
     decode_jobs,
     decode_receipt,
     encode,
 )
+from certpin_watch.permissions import WORKER_JOBS, WORKER_RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

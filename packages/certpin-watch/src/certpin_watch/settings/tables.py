@@ -21,8 +21,7 @@ from certpin.errors import ConfigError
 from certpin.pins import normalise
 from certpin.pins.policy import is_report_address
 from certpin.probe import PROTOCOLS, default_port, split_address
-from certpin_watch.locations import check_location
-from certpin_watch.permissions import ROLES
+from certpin_watch.permissions import ROLES, check_location
 from certpin_watch.secret import Secret, read_secret
 from certpin_watch.settings.reader import (
     choice,

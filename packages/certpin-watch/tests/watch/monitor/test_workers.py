@@ -21,10 +21,9 @@ from certpin.lab import LabServer
 from certpin_watch import service
 from certpin_watch.auth.tokens import make_token
 from certpin_watch.health import ProcessHealth
-from certpin_watch.locations import WORKER_JOBS, WORKER_RESULTS
 from certpin_watch.monitor import scheduler
 from certpin_watch.monitor.results import MAX_REQUEST, AddressResult, ProbeJob, ProbeResult
-from certpin_watch.permissions import worker_scope
+from certpin_watch.permissions import WORKER_JOBS, WORKER_RESULTS, worker_scope
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.service import TOKENS

@@ -9,9 +9,8 @@ from starlette.applications import Starlette
 
 from certpin_watch.api.workers import routes
 from certpin_watch.auth.identity import Identity
-from certpin_watch.locations import WORKER_JOBS
 from certpin_watch.monitor.results import JobRequest, encode
-from certpin_watch.permissions import worker_scope
+from certpin_watch.permissions import WORKER_JOBS, worker_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable

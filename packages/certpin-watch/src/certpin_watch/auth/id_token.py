@@ -35,7 +35,7 @@ class UnknownKeyError(InputError):
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedClaims:
     """The values that a token is compared with."""
 
     settings: OpenIDSettings
@@ -43,7 +43,7 @@ class Expected:
     now: datetime
 
 
-def verified_claims(text: str, key_set: dict[str, Any], expected: Expected) -> dict[str, Any]:
+def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims) -> dict[str, Any]:
     """Verify a token, and return its claims.
 
     Args:
@@ -128,7 +128,7 @@ def _candidates(
     return found
 
 
-def _check(claims: dict[str, Any], expected: Expected) -> None:
+def _check(claims: dict[str, Any], expected: ExpectedClaims) -> None:
     from joserfc.errors import ClaimError
     from joserfc.jwt import JWTClaimsRegistry
 

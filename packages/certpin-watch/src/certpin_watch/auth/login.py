@@ -30,7 +30,7 @@ from certpin_watch.html.render import render
 from certpin_watch.origin import local_path
 from certpin_watch.permissions import ANYONE
 from certpin_watch.store.accounts import (
-    Owner,
+    SessionOwner,
     end_session,
     find_account,
     record_login,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from certpin_watch.auth.openid import Provider
+    from certpin_watch.auth.openid import OpenIDProvider
     from certpin_watch.auth.state import AuthState
     from certpin_watch.context import Watch
     from certpin_watch.origin import Origin
@@ -198,7 +198,7 @@ class _LoginPages:
 
 
 class _OpenIDPages:
-    def __init__(self, watch: Watch, provider: Provider) -> None:
+    def __init__(self, watch: Watch, provider: OpenIDProvider) -> None:
         self._watch = watch
         self._state = auth_state(watch)
         self._provider = provider
@@ -235,7 +235,7 @@ class _OpenIDPages:
             name, role = id_token.name_of(claims), id_token.role_of(claims, provider.settings)
             if role is None:
                 return await self._failed(request, "no role", name=name, error=_NO_ROLE)
-            owner = Owner(None, name, role, str(claims["sub"]))
+            owner = SessionOwner(None, name, role, str(claims["sub"]))
             start = self._continue if login.recheck else self._start
             secret = await to_thread.run_sync(start, request, owner)
         except InteractionRequiredError:
@@ -246,7 +246,7 @@ class _OpenIDPages:
             return await self._failed(request, exc.problem)
         return _logged_in(self._watch, request, secret, after)
 
-    def _start(self, request: Request, owner: Owner) -> str:
+    def _start(self, request: Request, owner: SessionOwner) -> str:
         now, identity = self._watch.clock(), request.state.identity
         source, agent = identity.source, request.headers.get("user-agent", "")
         with self._watch.store.write() as connection:
@@ -258,7 +258,7 @@ class _OpenIDPages:
                 connection, owner, self._watch.settings.access, now, source=source, agent=agent
             )
 
-    def _continue(self, request: Request, owner: Owner) -> str:
+    def _continue(self, request: Request, owner: SessionOwner) -> str:
         """Continue the session that the provider confirmed, until its original end.
 
         Raises:
@@ -309,7 +309,7 @@ def _attempt(
             return LoginResult()  # the account was removed or changed during the computation
         if identity.session is not None:
             end_session(connection, identity.session)
-        owner = Owner(account.id, account.name, account.role)
+        owner = SessionOwner(account.id, account.name, account.role)
         secret = sessions.begin_session(
             connection, owner, settings, now, source=source, agent=login.agent
         )

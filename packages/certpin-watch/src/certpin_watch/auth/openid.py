@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from certpin.errors import InputError
-from certpin_watch.auth.id_token import LEEWAY, Expected, UnknownKeyError, verified_claims
+from certpin_watch.auth.id_token import LEEWAY, ExpectedClaims, UnknownKeyError, verified_claims
 from certpin_watch.auth.sessions import new_secret
 from certpin_watch.origin import local_path
 
@@ -116,7 +116,7 @@ class PendingLogin:
 
 
 @dataclass(frozen=True)
-class Metadata:
+class ProviderMetadata:
     """The used part of a discovery document (OpenID Connect Discovery 1.0, 3).
 
     ``names_issuer``: the provider names itself in each response (RFC 9207).
@@ -129,16 +129,16 @@ class Metadata:
     names_issuer: bool
 
 
-class Provider:
+class OpenIDProvider:
     """An OpenID provider. Its documents are fetched when they are needed, and kept for an hour."""
 
     def __init__(self, settings: OpenIDSettings) -> None:
         self.settings = settings
-        self._metadata: tuple[float, Metadata] | None = None
+        self._metadata: tuple[float, ProviderMetadata] | None = None
         self._keys: tuple[float, dict[str, Any]] | None = None
         self._fetching = asyncio.Lock()
 
-    async def metadata(self) -> Metadata:
+    async def metadata(self) -> ProviderMetadata:
         """Return the discovery document. Raises ``InputError`` if it is unavailable or invalid."""
         async with self._fetching:
             if self._metadata is None or _age(self._metadata[0]) > _FRESH:
@@ -181,7 +181,7 @@ class Provider:
         text = answer.get("id_token")
         if not isinstance(text, str):
             raise InputError("the provider sent no ID token")
-        expected = Expected(self.settings, login.nonce, now)
+        expected = ExpectedClaims(self.settings, login.nonce, now)
         try:
             return verified_claims(text, await self._key_set(), expected)
         except UnknownKeyError:
@@ -237,7 +237,9 @@ class Provider:
         )
 
 
-def code_of(answer: Mapping[str, str], login: PendingLogin, metadata: Metadata, issuer: str) -> str:
+def code_of(
+    answer: Mapping[str, str], login: PendingLogin, metadata: ProviderMetadata, issuer: str
+) -> str:
     """Return the code that a browser returns with.
 
     ``state`` is checked first: if it is wrong, the rest of the address is not the provider's.
@@ -284,7 +286,7 @@ def _as_input_error(problem: str) -> Iterator[None]:
         raise InputError(f"{problem} ({type(exc).__name__})") from None
 
 
-def _metadata(document: dict[str, Any], issuer: str) -> Metadata:
+def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
     """Discovery 1.0, 4.3: the issuer in the document must be exactly the requested one."""
     if document.get("issuer") != issuer:
         raise InputError("the provider's name for itself differs from access.oidc.issuer")
@@ -292,7 +294,7 @@ def _metadata(document: dict[str, Any], issuer: str) -> Metadata:
         if not _is_https(document.get(name)):
             raise InputError(f"the provider's {name} is not an https address")
     end = document.get("end_session_endpoint")
-    return Metadata(
+    return ProviderMetadata(
         authorization_endpoint=str(document["authorization_endpoint"]),
         token_endpoint=str(document["token_endpoint"]),
         jwks_uri=str(document["jwks_uri"]),

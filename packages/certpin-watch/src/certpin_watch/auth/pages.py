@@ -20,7 +20,7 @@ from certpin_watch.html.render import render
 from certpin_watch.permissions import ADMIN, SCOPES, SIGNED_IN, worker_scope
 from certpin_watch.store import audit as audit_log
 from certpin_watch.store.accounts import (
-    Owner,
+    SessionOwner,
     all_accounts,
     end_session,
     end_sessions_of,
@@ -132,7 +132,7 @@ class _AccountPages:
         """Store the password, and return the cookie of a new session."""
         now, agent = self._watch.clock(), request.headers.get("user-agent", "")
         owner, settings = (
-            Owner(identity.account, identity.name, identity.role),
+            SessionOwner(identity.account, identity.name, identity.role),
             self._watch.settings.access,
         )
         with self._watch.store.write() as connection:
@@ -160,7 +160,7 @@ class _AccountPages:
                 end_sessions_of(connection, owner)
                 audit(connection, identity, "session.ended", "all", at=self._watch.clock())
 
-    def _owner(self, identity: Identity) -> Owner | None:
+    def _owner(self, identity: Identity) -> SessionOwner | None:
         """Return the owner of the session; None for the only user of a local service."""
         if identity.session is None:
             return None

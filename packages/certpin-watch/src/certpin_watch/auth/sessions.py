@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from certpin.x509 import printable
 from certpin_watch.store import accounts
-from certpin_watch.store.accounts import Owner, Session
+from certpin_watch.store.accounts import Session, SessionOwner
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,7 +58,7 @@ def digest_of(secret: str) -> bytes:
 
 def begin_session(
     connection: Connection,
-    owner: Owner,
+    owner: SessionOwner,
     settings: AuthSettings,
     now: datetime,
     *,
@@ -86,7 +86,9 @@ def begin_session(
     return secret
 
 
-def continue_session(connection: Connection, old: Session, owner: Owner, now: datetime) -> str:
+def continue_session(
+    connection: Connection, old: Session, owner: SessionOwner, now: datetime
+) -> str:
     """Continue a session until its original end, with the provider's current name and role.
 
     Returns:

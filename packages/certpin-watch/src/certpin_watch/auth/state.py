@@ -11,7 +11,7 @@ from anyio import CapacityLimiter
 
 from certpin.errors import ConfigError
 from certpin_watch.addresses import is_local_only, is_loopback
-from certpin_watch.auth.openid import Provider
+from certpin_watch.auth.openid import OpenIDProvider
 from certpin_watch.auth.passwords import MAX_PARALLEL
 from certpin_watch.auth.throttle import AuditLimit, LoginThrottle, TokenThrottle
 from certpin_watch.auth.tokens import VerifiedTokens
@@ -40,7 +40,7 @@ class AuthState:
     tokens: TokenThrottle = field(default_factory=TokenThrottle)
     openid_audit: AuditLimit = field(default_factory=AuditLimit)
     verified: VerifiedTokens = field(default_factory=VerifiedTokens)
-    provider: Provider | None = None
+    provider: OpenIDProvider | None = None
     attempts: int = 0
     hashing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MAX_PARALLEL))
 
@@ -63,7 +63,9 @@ def auth_state(watch: Watch) -> AuthState:
     state = _STATES.get(watch.store)
     if state is None or state.settings is not watch.settings:
         oidc = watch.settings.access.oidc
-        state = AuthState(watch.settings, watch.store, provider=Provider(oidc) if oidc else None)
+        state = AuthState(
+            watch.settings, watch.store, provider=OpenIDProvider(oidc) if oidc else None
+        )
         _STATES[watch.store] = state
     return state
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from certpin_watch.store.accounts import (
     FAILURES_KEPT,
-    Failures,
+    FailureCount,
     clear_failures,
     lock_failures,
     set_failures,
@@ -80,9 +80,9 @@ class LoginThrottle:
             failures = lock_failures(connection, source_key, at)
             if (wait := wait_after(failures, at)) > 0:
                 return LoginDecision(refused_for=wait)
-            set_failures(connection, source_key, Failures(counted(failures, at) + 1, at))
+            set_failures(connection, source_key, FailureCount(counted(failures, at) + 1, at))
             before = counted(lock_failures(connection, account_key, at), at)
-            set_failures(connection, account_key, Failures(before + 1, at))
+            set_failures(connection, account_key, FailureCount(before + 1, at))
         with self._lock:
             is_new = _key(source, account) not in self._signed_in
         return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
@@ -111,7 +111,7 @@ class TokenThrottle:
     """
 
     def __init__(self) -> None:
-        self._sources: OrderedDict[str, Failures] = OrderedDict()
+        self._sources: OrderedDict[str, FailureCount] = OrderedDict()
         self._audit_limit = AuditLimit()
         self._lock = threading.Lock()
 
@@ -124,7 +124,7 @@ class TokenThrottle:
         """Record that the token was wrong. Return True if the failure is to be audited."""
         at = now.timestamp()
         with self._lock:
-            self._sources[source] = Failures(counted(self._sources.get(source), at) + 1, at)
+            self._sources[source] = FailureCount(counted(self._sources.get(source), at) + 1, at)
             self._sources.move_to_end(source)
             while len(self._sources) > MAX_SOURCES:
                 self._sources.popitem(last=False)
@@ -152,17 +152,17 @@ class AuditLimit:
         return self._count <= AUDITED_PER_MINUTE
 
 
-def counted(failures: Failures | None, at: float) -> int:
+def counted(failures: FailureCount | None, at: float) -> int:
     """Return how many failures still count at the given time.
 
-    Failures from the future were counted while the clock ran ahead: no client waits until then.
+    FailureCount from the future were counted while the clock ran ahead: no client waits until then.
     """
     if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
         return 0
     return failures.count
 
 
-def wait_after(failures: Failures | None, at: float) -> float:
+def wait_after(failures: FailureCount | None, at: float) -> float:
     """Return how many seconds a source has to wait; 0 or less if it doesn't have to."""
     over = counted(failures, at) - FREE_PER_SOURCE
     if failures is None or over < 0:

@@ -172,7 +172,7 @@ class SessionLimits(Protocol):
         """Seconds after the start."""
 
 
-class Owner(NamedTuple):
+class SessionOwner(NamedTuple):
     """The owner of a session.
 
     ``account`` is the ID of an account. It is None for a user of an OpenID provider: then
@@ -190,7 +190,7 @@ class Session:
     """A session. ``digest`` is the SHA-256 of its cookie."""
 
     digest: bytes
-    owner: Owner
+    owner: SessionOwner
     source: str
     agent: str
     made_at: int
@@ -231,7 +231,7 @@ def add_session(connection: Connection, session: Session, limits: SessionLimits)
 
 
 def renew_session(
-    connection: Connection, old: Session, digest: bytes, owner: Owner, now: datetime
+    connection: Connection, old: Session, digest: bytes, owner: SessionOwner, now: datetime
 ) -> None:
     """Give a session another cookie, name and role. Its end stays the same."""
     at = int(now.timestamp())
@@ -261,7 +261,7 @@ def stored_session(connection: Connection, digest: bytes) -> Session | None:
 
 
 def sessions_of(
-    connection: Connection, owner: Owner, limits: SessionLimits, now: datetime
+    connection: Connection, owner: SessionOwner, limits: SessionLimits, now: datetime
 ) -> list[Session]:
     """Return the valid sessions of a user, newest first."""
     query = _select_sessions().where(_is_owned_by(owner), _is_valid(limits, int(now.timestamp())))
@@ -283,7 +283,7 @@ def end_session(connection: Connection, digest: bytes) -> None:
     connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
 
 
-def end_sessions_of(connection: Connection, owner: Owner) -> None:
+def end_sessions_of(connection: Connection, owner: SessionOwner) -> None:
     """Delete all sessions of a user."""
     connection.execute(SESSIONS.delete().where(_is_owned_by(owner)))
 
@@ -305,27 +305,27 @@ def _is_valid(limits: SessionLimits, at: int) -> ColumnElement[bool]:
     return ends & (SESSIONS.c.seen_at > at - limits.idle_seconds)
 
 
-def _is_owned_by(owner: Owner) -> ColumnElement[bool]:
+def _is_owned_by(owner: SessionOwner) -> ColumnElement[bool]:
     if owner.account is not None:
         return SESSIONS.c.account == owner.account
     return SESSIONS.c.account.is_(None) & (SESSIONS.c.subject == owner.subject)
 
 
 def _session(row: RowMapping) -> Session:
-    owner = Owner(row["account"], row["current_name"], row["current_role"], row["subject"])
+    owner = SessionOwner(row["account"], row["current_name"], row["current_role"], row["subject"])
     rest = ("source", "agent", "made_at", "seen_at", "until")
     return Session(row["id"], owner, *(row[name] for name in rest))
 
 
 @dataclass(frozen=True)
-class Failures:
+class FailureCount:
     """How many attempts failed, and the time of the last one."""
 
     count: int
     last: float
 
 
-def lock_failures(connection: Connection, key: bytes, at: float) -> Failures:
+def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
     """Return the failures under a key, and lock their row until the transaction ends.
 
     Args:
@@ -337,10 +337,10 @@ def lock_failures(connection: Connection, key: bytes, at: float) -> Failures:
     locked = added.on_conflict_do_update(
         index_elements=["who"], set_={"count": GUESSES.c.count}
     ).returning(GUESSES.c.count, GUESSES.c.last_at)
-    return Failures(*connection.execute(locked).one())
+    return FailureCount(*connection.execute(locked).one())
 
 
-def set_failures(connection: Connection, key: bytes, failures: Failures) -> None:
+def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
     """Store the failures under a key that ``lock_failures`` locked."""
     values = {"count": failures.count, "last_at": int(failures.last)}
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))

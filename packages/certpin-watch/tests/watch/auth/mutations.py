@@ -16,8 +16,8 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "parallel logins count separately",
         "throttle.py",
-        "Failures(counted(failures, at) + 1, at)",
-        "Failures(counted(failures, at), at)",
+        "FailureCount(counted(failures, at) + 1, at)",
+        "FailureCount(counted(failures, at), at)",
         "test_accounts.py::test_parallel_logins_count_separately",
     ),
     _rule(

@@ -19,7 +19,7 @@ from certpin_watch.auth.login import PasswordLogin, log_in
 from certpin_watch.auth.state import auth_state
 from certpin_watch.auth.throttle import AuditLimit, LoginThrottle, TokenThrottle
 from certpin_watch.origin import Origin
-from certpin_watch.store.accounts import FAILURES_KEPT, Failures, remove_account
+from certpin_watch.store.accounts import FAILURES_KEPT, FailureCount, remove_account
 from certpin_watch.store.tables.service import ACCOUNTS, GUESSES
 from tests.watch.auth._kit import PASSWORD, Service, sign_in
 
@@ -138,7 +138,7 @@ def test_guesses_delay_new_sources_and_lock_no_account(service: Service) -> None
 
 
 def test_no_source_waits_for_failures_of_the_future() -> None:
-    at, failed = 1_800_000_000.0, Failures(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
+    at, failed = 1_800_000_000.0, FailureCount(2 * throttle.FREE_PER_SOURCE, 1_800_000_000.0)
     now, soon, later = (throttle.wait_after(failed, at - back) for back in (0, 600, 1200))
     assert now == soon == 2.0**throttle.FREE_PER_SOURCE
     assert later == 0

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from certpin_watch.origin import local_path
 from certpin_watch.store import accounts
-from certpin_watch.store.accounts import Owner, Session
+from certpin_watch.store.accounts import Session, SessionOwner
 from certpin_watch.store.tables.service import SESSIONS
 from tests.watch.auth._kit import PASSWORD, Service, csrf_of, post, sign_in
 
@@ -177,7 +177,7 @@ def test_only_the_owner_can_end_a_session(service: Service) -> None:
 
 
 def _shown(service: Service, digest: bytes) -> str:
-    owner = Owner(None, "", "")
+    owner = SessionOwner(None, "", "")
     return Session(digest, owner, "", "", 0, 0, 0).public_id
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from certpin_watch._version import __version__
-from certpin_watch.api.actions import ACTIONS
 from certpin_watch.api.protocol import JSON, PROBLEM, Problem
-from certpin_watch.api.resources import RESOURCES
+from certpin_watch.api.resources import ACTIONS, RESOURCES
 from certpin_watch.api.workers import ADDRESSES
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ DESCRIPTION = "/openapi.json"
 CHAIN_PEM = "/chains/{digest}.pem"
 
 _IN_PATH = {
-    "name": "The name of a host, or of a pin set.",
-    "digest": "The digest of a chain: SHA-256, in lower-case hexadecimal.",
+    "name": "The name of a host or of a pin set.",
+    "digest": "The SHA-256 of a chain, in lower-case hexadecimal.",
     "id": "The number of an alert.",
 }
 _REFS = "#/components/schemas/{name}"
@@ -35,31 +34,33 @@ _REFS = "#/components/schemas/{name}"
 
 @cache
 def description() -> bytes:
-    """The document as JSON."""
-    types = [each.answers for each in RESOURCES]
-    messages = [each for _, *both in ADDRESSES.values() for each in both]
+    """Return the description as JSON."""
+    types = [resource.returns for resource in RESOURCES]
+    messages = [message for _, *pair in ADDRESSES.values() for message in pair]
     schemas, components = msgspec.json.schema_components(
         [*types, *messages, Problem], ref_template=_REFS
     )
-    answers, problem = schemas[: len(types)], schemas[-1]
-    sent = dict(zip(messages, schemas[len(types) :], strict=False))
+    contents, problem = schemas[: len(types)], schemas[-1]
+    message_schemas = dict(zip(messages, schemas[len(types) :], strict=False))
     paths = {
-        each.path: _path(
-            each.path, each.about, {JSON: {"schema": schema}}, problem, each.parameters
+        resource.path: _path(
+            resource.path, resource.about, {JSON: {"schema": schema}}, problem, resource.parameters
         )
-        for each, schema in zip(RESOURCES, answers, strict=True)
+        for resource, schema in zip(RESOURCES, contents, strict=True)
     }
     pem = {PEM: {"schema": {"type": "string"}}}
     paths[CHAIN_PEM] = _path(CHAIN_PEM, "A chain as PEM, leaf first.", pem, problem)
     anything = {JSON: {"schema": {"type": "object"}}}
-    story = next(each for each in RESOURCES if each.path == "/alerts/{id}")
-    schema = answers[RESOURCES.index(story)]
+    alert = next(resource for resource in RESOURCES if resource.path == "/alerts/{id}")
+    schema = contents[RESOURCES.index(alert)]
     paths |= {
-        f"{story.path}/{name}": _action(f"{story.path}/{name}", about, schema, problem)
+        f"{alert.path}/{name}": _action(f"{alert.path}/{name}", about, schema, problem)
         for name, (about, _) in ACTIONS.items()
     }
-    for path, (about, takes, gives) in ADDRESSES.items():
-        paths[path.removeprefix(BASE)] = _of_worker(path, about, sent[takes], sent[gives], problem)
+    for path, (about, request, response) in ADDRESSES.items():
+        paths[path.removeprefix(BASE)] = _worker_path(
+            path, about, message_schemas[request], message_schemas[response], problem
+        )
     paths[DESCRIPTION] = _path(DESCRIPTION, "This description.", anything, problem)
     return msgspec.json.format(
         msgspec.json.encode(
@@ -79,9 +80,9 @@ def description() -> bytes:
 
 
 _ABOUT = (
-    "The findings of the monitoring service; alerts can be acknowledged. Reports of clients are "
-    "claims: nothing in them is proven, and every text in them is hostile. Escape it when you show "
-    "it."
+    "The data of the monitoring service; alerts can be acknowledged. Reports of clients are "
+    "claims: nothing in them is verified, and any text in them may be hostile. Escape it when you "
+    "display it."
 )
 
 
@@ -96,23 +97,23 @@ def _path(
     problem: dict[str, Any],
     parameters: Iterable[Parameter] = (),
 ) -> dict[str, Any]:
-    """One address: everything is read with GET."""
+    """Describe a resource, which is read with GET."""
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     responses = {
         "200": {"description": about, "content": content},
-        "304": {"description": "As you have it."},
-        "400": {"description": "A parameter is wrong, or not known.", **wrong},
-        "401": {"description": "Nobody knows who asks.", **wrong},
+        "304": {"description": "Your copy is current."},
+        "400": {"description": "A parameter is invalid or unknown.", **wrong},
+        "401": {"description": "The request has no valid token.", **wrong},
         "403": {"description": "It needs the scope `read`.", **wrong},
-        "404": {"description": "There is no such thing.", **wrong},
-        "503": {"description": "The store is away for a moment.", **wrong},
+        "404": {"description": "It does not exist.", **wrong},
+        "503": {"description": "The store is unavailable.", **wrong},
     }
     inside = [_in_path(name) for name in re.findall(r"{(\w+)}", path)]
     return {
         "get": {
             "operationId": _operation(path),
             "summary": about,
-            "parameters": [*inside, *(_in_query(each) for each in parameters)],
+            "parameters": [*inside, *map(_in_query, parameters)],
             "responses": responses,
         }
     }
@@ -121,7 +122,7 @@ def _path(
 def _action(
     path: str, about: str, schema: dict[str, Any], problem: dict[str, Any]
 ) -> dict[str, Any]:
-    """One address that changes something: a POST with a form, by a token or a person's page."""
+    """Describe an action on an alert: a POST with a form."""
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     form = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 500}}}
     return {
@@ -132,35 +133,39 @@ def _action(
             "requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": form}}},
             "responses": {
                 "200": {"description": "The alert.", "content": {JSON: {"schema": schema}}},
-                "400": {"description": "The note cannot be used.", **wrong},
+                "400": {"description": "The note is invalid.", **wrong},
                 "401": {"description": "The request has no valid token.", **wrong},
                 "403": {"description": "It needs the scope `silence`.", **wrong},
-                "404": {"description": "There is no such alert.", **wrong},
-                "409": {"description": "It is resolved, or in that state already.", **wrong},
-                "503": {"description": "The store is away for a moment.", **wrong},
+                "404": {"description": "The alert does not exist.", **wrong},
+                "409": {"description": "The alert is resolved, or in that state already.", **wrong},
+                "503": {"description": "The store is unavailable.", **wrong},
             },
         }
     }
 
 
-def _of_worker(
-    path: str, about: str, takes: dict[str, Any], gives: dict[str, Any], problem: dict[str, Any]
+def _worker_path(
+    path: str,
+    about: str,
+    request: dict[str, Any],
+    response: dict[str, Any],
+    problem: dict[str, Any],
 ) -> dict[str, Any]:
-    """One address of workers: JSON in, JSON out, by a token for a location."""
+    """Describe an address of workers: a POST with JSON, by a token for a location."""
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     return {
         "post": {
             "operationId": _operation(path.removeprefix(BASE)),
             "summary": about,
-            "requestBody": {"required": True, "content": {JSON: {"schema": takes}}},
+            "requestBody": {"required": True, "content": {JSON: {"schema": request}}},
             "responses": {
-                "200": {"description": about, "content": {JSON: {"schema": gives}}},
+                "200": {"description": about, "content": {JSON: {"schema": response}}},
                 "400": {"description": "This is not a message of a worker.", **wrong},
                 "401": {"description": "The request has no valid token.", **wrong},
                 "403": {"description": "It needs the token of a worker.", **wrong},
                 "413": {"description": "The body is too large.", **wrong},
                 "415": {"description": "The body is not JSON.", **wrong},
-                "503": {"description": "The store is away for a moment.", **wrong},
+                "503": {"description": "The store is unavailable.", **wrong},
             },
         }
     }

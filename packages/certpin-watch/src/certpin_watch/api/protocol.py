@@ -23,25 +23,50 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+JSON = "application/json"
+PROBLEM = "application/problem+json"
 
-_LONGEST = 300  # characters of any parameter
+_MAX_TEXT = 300  # characters of a parameter
+_MAX_NUMBER = 2**63 - 1
+_MAX_HEADER = 4096  # characters of If-None-Match that are read
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_MOST_NUMBER = 2**63 - 1
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-_USUAL_RANGE = timedelta(days=1)
+_DEFAULT_RANGE = timedelta(days=1)
 
 
 class RefusedError(Exception):
-    """What was asked for is not there, or cannot be asked for: an answer with this status."""
+    """The request is refused. The response is a problem (RFC 9457) with this status and text."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
         self.status, self.title, self.detail = status, title, detail
 
 
+def not_found(detail: str) -> RefusedError:
+    """Return the error for something that does not exist."""
+    return RefusedError(404, "Not found", detail)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """A problem (RFC 9457). It contains nothing of the request."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a query. ``read`` raises ``ValueError``; ``schema`` is JSON Schema."""
+    """A query parameter.
+
+    Attributes:
+        name: its name.
+        about: a description for OpenAPI.
+        read: converts the text; raises ``ValueError`` with the expected form.
+        schema: its JSON Schema.
+        default: the value if it is missing.
+    """
 
     name: str
     about: str
@@ -51,17 +76,17 @@ class Parameter:
 
 
 def text(name: str, about: str) -> Parameter:
-    """Any text that is not empty; NUL is none, since PostgreSQL has no such text."""
-    schema = {"type": "string", "minLength": 1, "maxLength": _LONGEST, "pattern": r"^[^\x00]+$"}
-    return Parameter(name, about, _text, schema)
+    """Return a parameter for text. NUL is refused, because PostgreSQL can't store it."""
+    schema = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT, "pattern": r"^[^\x00]+$"}
+    return Parameter(name, about, _read_text, schema)
 
 
 def choice(name: str, about: str, words: Sequence[str], default: str) -> Parameter:
-    """One of some words."""
+    """Return a parameter for one of several words."""
 
     def read(value: str) -> str:
         if value not in words:
-            raise ValueError(f"it is one of {', '.join(words)}")
+            raise ValueError(f"Expected one of {', '.join(words)}")
         return value
 
     schema = {"type": "string", "enum": list(words), "default": default}
@@ -69,162 +94,177 @@ def choice(name: str, about: str, words: Sequence[str], default: str) -> Paramet
 
 
 def number(
-    name: str, about: str, default: int | None, least: int = 1, most: int = _MOST_NUMBER
+    name: str, about: str, default: int | None, minimum: int = 1, maximum: int = _MAX_NUMBER
 ) -> Parameter:
-    """A whole number."""
+    """Return a parameter for a whole number in a range."""
 
     def read(value: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII) or not least <= int(value) <= most:
-            raise ValueError(f"it is a whole number from {least} to {most}")
+        is_number = re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII)
+        if not is_number or not minimum <= int(value) <= maximum:
+            raise ValueError(f"Expected a whole number from {minimum} to {maximum}")
         return int(value)
 
-    schema: dict[str, Any] = {"type": "integer", "minimum": least, "maximum": most}
+    schema: dict[str, Any] = {"type": "integer", "minimum": minimum, "maximum": maximum}
     schema |= {} if default is None else {"default": default}
     return Parameter(name, about, read, schema, default)
 
 
 def moment(name: str, about: str) -> Parameter:
-    """A moment with a time zone (RFC 3339)."""
-    return Parameter(name, about, _moment, {"type": "string", "format": "date-time"})
+    """Return a parameter for a time with a time zone (RFC 3339)."""
+    return Parameter(name, about, _read_moment, {"type": "string", "format": "date-time"})
 
 
 def digest(name: str, about: str) -> Parameter:
-    """A SHA-256 in lower-case hexadecimal."""
+    """Return a parameter for a SHA-256 in lower-case hexadecimal."""
     return Parameter(name, about, read_digest, {"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
 
-def asked(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The parameters of a request, read. Raises ``RefusedError``."""
-    known = {each.name: each for each in parameters}
-    found: dict[str, Any] = {each.name: each.default for each in parameters}
+def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """Return the value of each parameter.
+
+    Raises:
+        RefusedError: a parameter is unknown, repeated or invalid.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    values: dict[str, Any] = {parameter.name: parameter.default for parameter in parameters}
     given = request.query_params.multi_items()
     if len({name for name, _ in given}) < len(given):
-        raise RefusedError(400, "A parameter stands there twice", "Give each once.")
+        raise RefusedError(400, "Repeated parameter", "Send each parameter once.")
     for name, value in given:
         if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            raise RefusedError(400, "A parameter is not known", f"Known here: {listed}.")
+            names = ", ".join(sorted(known)) or "none"
+            raise RefusedError(400, "Unknown parameter", f"Known parameters: {names}.")
         try:
-            found[name] = known[name].read(value)
+            values[name] = known[name].read(value)
         except ValueError as exc:
-            raise RefusedError(400, f"The parameter {name} cannot be used", f"{exc}.") from exc
-    return found
+            raise RefusedError(400, f"Invalid parameter {name}", f"{exc}.") from exc
+    return values
 
 
-def within(found: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
-    """The range of time that is asked for. Raises ``RefusedError``."""
-    until = found["until"] or now
-    since = found["since"] or until - _USUAL_RANGE
+def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
+    """Return the range of ``since`` and ``until``.
+
+    Raises:
+        RefusedError: the range is empty.
+    """
+    until = values["until"] or now
+    since = values["since"] or until - _DEFAULT_RANGE
     if since >= until:
-        raise RefusedError(400, "The range is empty", "`since` lies before `until`.")
+        raise RefusedError(400, "Empty range", "`since` must be before `until`.")
     return since, until
 
 
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
-    """A cursor: what a page ended with. It tells nothing that the page does not."""
+    """Return the cursor for the last key of a page. It reveals nothing that the page does not."""
     if key is None:
         return None
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
-def key_of(cursor: str | None, *kinds: type) -> Any:
-    """What a cursor stands for; ``None`` for the first page. Raises ``RefusedError``."""
+def key_of(cursor: str | None, *types: type) -> Any:
+    """Return the key in a cursor, a tuple of ``types``; None for the first page.
+
+    Raises:
+        RefusedError: the cursor is invalid.
+    """
     if cursor is None:
         return None
+    invalid = RefusedError(400, "Invalid cursor", "Use the `next` of a page.")
     try:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        shape: Any = tuple.__class_getitem__(kinds)
+        shape: Any = tuple.__class_getitem__(types)
         key = msgspec.json.decode(data, type=shape)
     except (ValueError, binascii.Error, msgspec.MsgspecError) as exc:
-        raise RefusedError(400, "The cursor cannot be used", "Take the `next` of a page.") from exc
-    if not all(map(_storable, key)):
-        raise RefusedError(400, "The cursor cannot be used", "Take the `next` of a page.")
+        raise invalid from exc
+    if not all(map(_is_storable, key)):
+        raise invalid
     return key
 
 
-def _storable(value: int | str) -> bool:
-    """Whether a database can compare with it: numbers have 64 bits, and no text has a NUL."""
-    return abs(value) <= _MOST_NUMBER if isinstance(value, int) else "\x00" not in value
+def _is_storable(value: int | str) -> bool:
+    """Return True if a database can compare with it: numbers have 64 bits, texts no NUL."""
+    return abs(value) <= _MAX_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
-def number_of(word: str) -> int | None:
-    """Return the number of a row as an address has it; ``None`` if no row can have it."""
+def row_number(word: str) -> int | None:
+    """Return the number of a row in a path; None if no row can have it."""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 
 def read_digest(value: str) -> str:
-    """A SHA-256. Raises ``ValueError``."""
+    """Return a SHA-256.
+
+    Raises:
+        ValueError: it is not 64 lower-case hexadecimal digits.
+    """
     if not _DIGEST.fullmatch(value):
-        raise ValueError("it is a SHA-256 in lower-case hexadecimal")
+        raise ValueError("Expected a SHA-256 in lower-case hexadecimal")
     return value
 
 
-def _text(value: str) -> str:
-    if not 0 < len(value) <= _LONGEST or "\x00" in value:
-        raise ValueError(f"it is a text of 1 to {_LONGEST} characters")
-    value.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
+def _read_text(value: str) -> str:
+    if not 0 < len(value) <= _MAX_TEXT or "\x00" in value:
+        raise ValueError(f"Expected a text of 1 to {_MAX_TEXT} characters")
+    value.encode()  # refuses lone surrogates: UnicodeEncodeError is a ValueError
     return value
 
 
-def _moment(value: str) -> datetime:
-    wrong = "it is a moment with a time zone, as in 2027-06-01T12:00:00Z"
+def _read_moment(value: str) -> datetime:
+    invalid = "Expected a time with a time zone, such as 2027-06-01T12:00:00Z"
     try:
         found = datetime.fromisoformat(value)
         if found.tzinfo is not None and _EARLIEST < found < _LATEST:
             return found.astimezone(UTC)
     except (ValueError, OverflowError) as exc:
-        raise ValueError(wrong) from exc
-    raise ValueError(wrong)
+        raise ValueError(invalid) from exc
+    raise ValueError(invalid)
 
 
-LIMIT = number("limit", f"How many entries at most, up to {MAX_ITEMS}.", 100, 1, MAX_ITEMS)
-CURSOR = text("cursor", "The `next` of the page before.")
-SINCE = moment("since", "The beginning; by default a day before the end.")
-UNTIL = moment("until", "The end, which is not in it; by default now.")
+LIMIT = number("limit", f"Maximum number of entries, up to {MAX_ITEMS}.", 100, 1, MAX_ITEMS)
+CURSOR = text("cursor", "The `next` of the previous page.")
+SINCE = moment("since", "Start of the range; default: a day before its end.")
+UNTIL = moment("until", "End of the range, exclusive; default: now.")
 
 
-JSON = "application/json"
-PROBLEM = "application/problem+json"
+def encode(value: Any) -> bytes:
+    """Return a value as JSON. Dates are RFC 3339 in UTC."""
+    return msgspec.json.encode(value)
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """What went wrong (RFC 9457). Nothing of the request is in it."""
-
-    title: str
-    status: int
-    detail: str
-    type: str = "about:blank"
-
-
-def answer(
-    request: Request, data: bytes, media_type: str = JSON, *, lasts: bool = False
+def respond(
+    request: Request, data: bytes, media_type: str = JSON, *, immutable: bool = False
 ) -> Response:
-    """An answer, or 304 where the client has it (RFC 9110 section 13.1.2).
+    """Return a response, or 304 if the client has the same data (RFC 9110 section 13.1.2).
 
-    ``lasts``: it never changes, since its address is its digest. A client may keep the others, and
-    asks whether they still hold; whatever stands between keeps nothing.
+    Clients may store responses, but have to revalidate them; shared caches store nothing.
+
+    Args:
+        request: the request, whose If-None-Match is compared.
+        data: the content.
+        media_type: its type.
+        immutable: the content never changes, because its address contains its digest.
     """
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
-    kept = "private, max-age=86400, immutable" if lasts else "private, no-cache"
-    headers = {"ETag": tag, "Cache-Control": kept, "Vary": "Authorization, Cookie"}
-    if _has(request.headers.get("if-none-match", ""), tag):
+    caching = "private, max-age=86400, immutable" if immutable else "private, no-cache"
+    headers = {"ETag": tag, "Cache-Control": caching, "Vary": "Authorization, Cookie"}
+    if _contains_tag(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=media_type, headers=headers)
 
 
+def _contains_tag(header: str, tag: str) -> bool:
+    """Return True if the header names the tag. Weak tags match, too (RFC 9110 section 8.8.3.2)."""
+    tags = [named.strip().removeprefix("W/") for named in header[:_MAX_HEADER].split(",")]
+    return header.strip() == "*" or tag in tags
+
+
 def refusal(refused: RefusedError) -> Response:
-    """A problem, in JSON."""
-    found = Problem(refused.title, refused.status, refused.detail)
+    """Return the problem (RFC 9457) of an error."""
+    problem = Problem(refused.title, refused.status, refused.detail)
     headers = {"Cache-Control": "no-store"}
-    return Response(encode(found), refused.status, headers, media_type=PROBLEM)
+    return Response(encode(problem), refused.status, headers, media_type=PROBLEM)
 
 
-def encode(value: Any) -> bytes:
-    """A fact as JSON. Dates are RFC 3339 in UTC."""
-    return msgspec.json.encode(value)
-
-
-def _has(header: str, tag: str) -> bool:
-    """Whether a tag is named; weak ones compare alike (RFC 9110 section 8.8.3.2)."""
-    named = [each.strip().removeprefix("W/") for each in header[:4096].split(",")]
-    return header.strip() == "*" or tag in named
+def store_unavailable() -> RefusedError:
+    """Return the error for a store that is unavailable. Its reason is only in the log."""
+    return RefusedError(503, "The store is unavailable", "Try again in a moment.")

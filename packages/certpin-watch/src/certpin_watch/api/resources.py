@@ -1,7 +1,8 @@
-"""Every resource of the API that can be read."""
+"""Every resource of the API that can be read, and every action on an alert."""
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
@@ -11,7 +12,7 @@ import msgspec
 from certpin.errors import HostError
 from certpin.pins import normalise
 from certpin_watch.api import protocol
-from certpin_watch.api.protocol import CURSOR, LIMIT, SINCE, UNTIL, Parameter, RefusedError
+from certpin_watch.api.protocol import CURSOR, LIMIT, SINCE, UNTIL, Parameter, not_found
 from certpin_watch.store.queries import (
     adoption,
     alerts,
@@ -33,25 +34,22 @@ if TYPE_CHECKING:
 
     from certpin_watch.context import Watch
     from certpin_watch.settings import Thresholds
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import Snapshot, WatchedSet
     from certpin_watch.store.queries.base import Page
-
 
 Item = TypeVar("Item")
 
-PAGED = (CURSOR, LIMIT)
-
 
 class Listed(msgspec.Struct, Generic[Item], frozen=True):
-    """A part of a list. ``next`` is the `cursor` of what follows; none where it ends."""
+    """A page of a list. ``next`` is the `cursor` of the next page; null on the last one."""
 
     items: list[Item]
     next: str | None = None
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What a resource is made from."""
+class ResourceRequest:
+    """A request for a resource: the values in its path and query, and a read transaction."""
 
     watch: Watch
     connection: Connection
@@ -60,232 +58,167 @@ class Ask:
     query: dict[str, Any]
 
     @property
+    def snapshot(self) -> Snapshot:
+        """The current pin sets."""
+        return self.watch.watched.snapshot()
+
+    @property
     def limits(self) -> Thresholds:
-        """From when on something is old, or near."""
+        """How near an expiry date counts as soon, and how old an observation counts as stale."""
         return self.watch.settings.thresholds
 
     @property
     def within(self) -> report_counts.Range:
-        """The range of time that is asked for."""
-        return report_counts.Range(*protocol.within(self.query, self.now))
+        """The range of ``since`` and ``until``."""
+        return report_counts.Range(*protocol.read_range(self.query, self.now))
+
+    @property
+    def only(self) -> report_counts.ReportFilter:
+        """The filter of reports."""
+        values = {parameter.name: self.query[parameter.name] for parameter in _REPORT_FILTERS}
+        return report_counts.ReportFilter(**values)
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One address. ``answers`` is the type of what it returns; ``path`` as starlette has it."""
+    """A resource.
+
+    Attributes:
+        path: its path below ``/api/v1``, with parameters in braces.
+        about: a description for OpenAPI.
+        returns: the type of its content.
+        find: returns the content; raises ``RefusedError``.
+        parameters: the parameters of its query.
+        immutable: the content never changes.
+    """
 
     path: str
     about: str
-    answers: Any
-    find: Callable[[Ask], Any]
+    returns: Any
+    find: Callable[[ResourceRequest], Any]
     parameters: tuple[Parameter, ...] = ()
-    lasts: bool = False
+    immutable: bool = False
 
 
-def listed(page: Page[Any]) -> Listed[Any]:
-    """A page of facts as a resource answers it."""
-    return Listed(list(page.items), protocol.cursor_of(page.next))
+def require_found(found: Item | None) -> Item:
+    """Return the value.
 
-
-def there(found: Item | None) -> Item:
-    """What was found. Raises ``RefusedError`` where nothing was."""
+    Raises:
+        RefusedError: it is None.
+    """
     if found is None:
-        raise RefusedError(404, "There is no such thing", "The watch knows nothing of this name.")
+        raise not_found("The monitoring service has no data with this name.")
     return found
 
 
-def name_of(ask: Ask) -> str:
-    """The host in the path. Raises ``RefusedError``."""
+def _listed(page: Page[Any]) -> Listed[Any]:
+    return Listed(list(page.items), protocol.cursor_of(page.next))
+
+
+def _host_name(request: ResourceRequest) -> str:
+    """Return the host in the path, normalised."""
     try:
-        return normalise(ask.path["name"])
+        return normalise(request.path["name"])
     except HostError as exc:
-        raise RefusedError(
-            404, "There is no such thing", "This is not the name of a host."
-        ) from exc
+        raise not_found("This is not the name of a host.") from exc
 
 
-def _hosts(ask: Ask) -> Listed[hosts.Host]:
-    after = protocol.key_of(ask.query["cursor"], str) or ("",)
-    return listed(
-        hosts.hosts(
-            ask.connection,
-            ask.watch.watched.snapshot(),
-            ask.now,
-            after=after[0],
-            limit=ask.query["limit"],
-            limits=ask.limits,
-        )
-    )
-
-
-def _host(ask: Ask) -> hosts.Host:
-    snapshot = ask.watch.watched.snapshot()
-    return there(hosts.host(ask.connection, snapshot, ask.now, name_of(ask), ask.limits))
-
-
-def _sightings(ask: Ask) -> Listed[sightings.Sighting]:
-    before = protocol.key_of(ask.query["cursor"], int, int)
-    name, limit = _covered(ask), ask.query["limit"]
-    return listed(sightings.history(ask.connection, name, before=before, limit=limit))
-
-
-def _changes(ask: Ask) -> list[sightings.Change]:
-    return list(sightings.changes(ask.connection, _covered(ask), limit=ask.query["limit"]))
-
-
-def _covered(ask: Ask) -> str:
-    """The name of a watched host: what was seen of others is nobody's business."""
-    name = name_of(ask)
-    there(hosts.policies_of(ask.watch.watched.snapshot(), name) or None)
+def _monitored_host(request: ResourceRequest) -> str:
+    """Return the host in the path if it is monitored. Probe results of others are not shown."""
+    name = _host_name(request)
+    require_found(hosts.policies_of(request.snapshot, name) or None)
     return name
 
 
-HOSTS_RESOURCES: tuple[Resource, ...] = (
-    Resource("/hosts", "Every watched host, by name.", Listed[hosts.Host], _hosts, PAGED),
-    Resource("/hosts/{name}", "One host.", hosts.Host, _host),
-    Resource(
-        "/hosts/{name}/sightings",
-        "What probes saw of a host, the last first.",
-        Listed[sightings.Sighting],
-        _sightings,
-        PAGED,
-    ),
-    Resource(
-        "/hosts/{name}/changes",
-        "What changed at a host, the last first.",
-        list[sightings.Change],
-        _changes,
-        (LIMIT,),
-    ),
-)
+def _hosts(request: ResourceRequest) -> Listed[hosts.Host]:
+    after = protocol.key_of(request.query["cursor"], str) or ("",)
+    return _listed(
+        hosts.hosts(
+            request.connection,
+            request.snapshot,
+            request.now,
+            after=after[0],
+            limit=request.query["limit"],
+            limits=request.limits,
+        )
+    )
 
 
-_OF_REPORTS = (
-    protocol.text("host", "Reports of this host alone."),
-    protocol.text("pin_set", "Reports of this pin set alone."),
-    protocol.number("version", "Reports of this version alone; 0: it has none.", None, 0),
-    protocol.text("app", "Reports of this app alone."),
-    protocol.text("app_version", "Reports of this version of the app alone."),
-    protocol.text("platform", "Reports of this platform alone."),
-    protocol.text("network", "Reports of this network alone."),
-    protocol.text("kind", "Reports of this format alone."),
-    protocol.text("reason", "Reports with this reason alone."),
-    protocol.text("decision", "Reports with this decision alone."),
-    protocol.digest("served", "Reports that met this chain alone."),
-)
+def _host(request: ResourceRequest) -> hosts.Host:
+    name = _host_name(request)
+    return require_found(
+        hosts.host(request.connection, request.snapshot, request.now, name, request.limits)
+    )
 
 
-def _only(ask: Ask) -> report_counts.ReportFilter:
-    return report_counts.ReportFilter(**{each.name: ask.query[each.name] for each in _OF_REPORTS})
+def _sightings(request: ResourceRequest) -> Listed[sightings.Sighting]:
+    before = protocol.key_of(request.query["cursor"], int, int)
+    name, limit = _monitored_host(request), request.query["limit"]
+    return _listed(sightings.history(request.connection, name, before=before, limit=limit))
 
 
-def _series(ask: Ask) -> failures.Series:
-    by, bucket, lines = (ask.query[name] for name in ("by", "bucket", "lines"))
+def _changes(request: ResourceRequest) -> list[sightings.Change]:
+    name, limit = _monitored_host(request), request.query["limit"]
+    return list(sightings.changes(request.connection, name, limit=limit))
+
+
+def _series(request: ResourceRequest) -> failures.Series:
+    by, bucket, lines = (request.query[name] for name in ("by", "bucket", "lines"))
     return failures.series(
-        ask.connection, ask.within, by=by, bucket=bucket, only=_only(ask), lines=lines
+        request.connection, request.within, by=by, bucket=bucket, only=request.only, lines=lines
     )
 
 
-def _total(ask: Ask) -> failures.Total:
-    return failures.total(ask.connection, ask.within, _only(ask))
+def _total(request: ResourceRequest) -> failures.Total:
+    return failures.total(request.connection, request.within, request.only)
 
 
-def _groups(ask: Ask) -> Listed[reports.Group]:
-    before = protocol.key_of(ask.query["cursor"], int, int)
-    return listed(
+def _groups(request: ResourceRequest) -> Listed[reports.Group]:
+    before = protocol.key_of(request.query["cursor"], int, int)
+    limit = request.query["limit"]
+    return _listed(
         reports.groups(
-            ask.connection, ask.within, only=_only(ask), before=before, limit=ask.query["limit"]
+            request.connection, request.within, only=request.only, before=before, limit=limit
         )
     )
 
 
-def _samples(ask: Ask) -> Listed[reports.Sample]:
-    before = protocol.key_of(ask.query["cursor"], int, int)
-    return listed(
+def _samples(request: ResourceRequest) -> Listed[reports.Sample]:
+    before = protocol.key_of(request.query["cursor"], int, int)
+    limit = request.query["limit"]
+    return _listed(
         reports.samples(
-            ask.connection, ask.within, only=_only(ask), before=before, limit=ask.query["limit"]
+            request.connection, request.within, only=request.only, before=before, limit=limit
         )
     )
 
 
-def _top_chains(ask: Ask) -> list[failures.ChainCount]:
-    limit = ask.query["limit"]
-    found = failures.top_chains(ask.connection, ask.within, only=_only(ask), limit=limit)
-    judge = ChainJudge(ask.watch.watched.snapshot().sets, ask.now)
-    return list(failures.with_verdicts(ask.connection, judge, found))
+def _top_chains(request: ResourceRequest) -> list[failures.ChainCount]:
+    limit = request.query["limit"]
+    counts = failures.top_chains(request.connection, request.within, only=request.only, limit=limit)
+    judge = ChainJudge(request.snapshot.sets, request.now)
+    return list(failures.with_verdicts(request.connection, judge, counts))
 
 
-def _chain(ask: Ask) -> chains.KeptChain:
-    return there(chains.describe_chain(ask.connection, _digest(ask)))
+def _chain(request: ResourceRequest) -> chains.KeptChain:
+    return require_found(chains.describe_chain(request.connection, _chain_digest(request)))
 
 
-def chain_pem(ask: Ask) -> bytes:
-    """The certificates of a chain as PEM, leaf first."""
-    import ssl
-
-    ders = there(chains.load_der(ask.connection, _digest(ask)))
-    return "".join(ssl.DER_cert_to_PEM_cert(each) for each in ders).encode()
+def chain_pem(request: ResourceRequest) -> bytes:
+    """Return the certificates of a chain as PEM, leaf first."""
+    ders = require_found(chains.load_der(request.connection, _chain_digest(request)))
+    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in ders).encode()
 
 
-def _digest(ask: Ask) -> bytes:
+def _chain_digest(request: ResourceRequest) -> bytes:
     try:
-        return bytes.fromhex(protocol.read_digest(ask.path["digest"]))
+        return bytes.fromhex(protocol.read_digest(request.path["digest"]))
     except ValueError as exc:
-        raise RefusedError(
-            404, "There is no such thing", "This is not the digest of a chain."
-        ) from exc
-
-
-_RANGE = (SINCE, UNTIL)
-_BY = protocol.choice("by", "What the lines are.", get_args(report_counts.By), "host")
-_BUCKET = protocol.choice("bucket", "How long a bucket is.", get_args(report_counts.Bucket), "hour")
-_LINES = protocol.number("lines", "How many lines; all others are one.", 8, 1, failures.MAX_LINES)
-_RANGED = (*_RANGE, *_OF_REPORTS)
-_FEW = f"How many entries at most, up to {reports.MAX_SAMPLES}: each may be long."
-_FEW_OF_THEM = protocol.number("limit", _FEW, 20, 1, reports.MAX_SAMPLES)
-
-FAILURES_RESOURCES: tuple[Resource, ...] = (
-    Resource(
-        "/failures/series",
-        "What clients reported, over time. Claims, not facts.",
-        failures.Series,
-        _series,
-        (_BY, _BUCKET, _LINES, *_RANGED),
-    ),
-    Resource("/failures/total", "How many reports.", failures.Total, _total, _RANGED),
-    Resource(
-        "/failures/groups",
-        "Reports that say the same, by hour, the last first.",
-        Listed[reports.Group],
-        _groups,
-        (*PAGED, *_RANGED),
-    ),
-    Resource(
-        "/failures/samples",
-        "A few reports as strangers sent them, without what names a device; the last first.",
-        Listed[reports.Sample],
-        _samples,
-        (CURSOR, _FEW_OF_THEM, *_RANGED),
-    ),
-    Resource(
-        "/failures/chains",
-        "The chains that clients met most often.",
-        list[failures.ChainCount],
-        _top_chains,
-        (LIMIT, *_RANGED),
-    ),
-    Resource(
-        "/chains/{digest}",
-        "A chain in words, whoever sent it.",
-        chains.KeptChain,
-        _chain,
-        lasts=True,
-    ),
-)
+        raise not_found("This is not the digest of a chain.") from exc
 
 
 class PinSetFacts(msgspec.Struct, frozen=True):
-    """A watched pin set. ``alive`` are the versions that clients may hold."""
+    """A monitored pin set. ``alive`` are the versions that clients may hold."""
 
     name: str
     version: int
@@ -295,8 +228,8 @@ class PinSetFacts(msgspec.Struct, frozen=True):
     adopt_seconds: int
 
 
-def _pin_sets(ask: Ask) -> list[PinSetFacts]:
-    return [_pin_set(each, ask.now) for each in ask.watch.watched.snapshot().sets]
+def _pin_sets(request: ResourceRequest) -> list[PinSetFacts]:
+    return [_pin_set(watched, request.now) for watched in request.snapshot.sets]
 
 
 def _pin_set(watched: WatchedSet, now: datetime) -> PinSetFacts:
@@ -306,88 +239,183 @@ def _pin_set(watched: WatchedSet, now: datetime) -> PinSetFacts:
         watched.pins.version,
         len(watched.pins.policies),
         latest.number if latest else None,
-        tuple(each.number for each in watched.alive(now)),
+        tuple(version.number for version in watched.alive(now)),
         int(adopt / timedelta(seconds=1)),
     )
 
 
-def _adoption(ask: Ask) -> adoption.Adoption:
-    sets = ask.watch.watched.snapshot().sets
-    found = there(next((each for each in sets if each.pins.name == ask.path["name"]), None))
-    return adoption.adoption(ask.connection, found, ask.now, days=ask.query["days"])
+def _adoption(request: ResourceRequest) -> adoption.Adoption:
+    name, days = request.path["name"], request.query["days"]
+    named = (watched for watched in request.snapshot.sets if watched.pins.name == name)
+    watched = require_found(next(named, None))
+    return adoption.adoption(request.connection, watched, request.now, days=days)
 
 
-_DAYS = protocol.number("days", "How many days back.", 90, 1, adoption.MAX_DAYS)
+def _alerts(request: ResourceRequest) -> Listed[alerts.Alert]:
+    state, host, limit = (request.query[name] for name in ("state", "host", "limit"))
+    before = protocol.key_of(request.query["cursor"], int)
+    hold = request.watch.settings.alerts.hold
+    return _listed(
+        alerts.alerts(request.connection, hold, which=state, host=host, before=before, limit=limit)
+    )
 
-PIN_SETS_RESOURCES: tuple[Resource, ...] = (
-    Resource("/pin-sets", "The watched pin sets.", list[PinSetFacts], _pin_sets),
+
+def _alert(request: ResourceRequest) -> alerts.AlertStory:
+    number = require_found(protocol.row_number(request.path["id"]))
+    return require_found(
+        alerts.alert(request.connection, request.watch.settings.alerts.hold, number)
+    )
+
+
+def _silences(request: ResourceRequest) -> Listed[alerts.Silence]:
+    before = protocol.key_of(request.query["cursor"], int)
+    active, limit = request.query["state"] == "active", request.query["limit"]
+    longest = request.watch.settings.alerts.silence
+    return _listed(
+        alerts.silences(
+            request.connection,
+            request.now,
+            longest,
+            active=active,
+            before=before,
+            limit=limit,
+        )
+    )
+
+
+def _status(request: ResourceRequest) -> freshness.Freshness:
+    reason = request.watch.store.health.reason
+    return freshness.freshness(
+        request.connection, request.snapshot, request.now, request.limits, reason
+    )
+
+
+_PAGED = (CURSOR, LIMIT)
+_REPORT_FILTERS = (
+    protocol.text("host", "Only reports of this host."),
+    protocol.text("pin_set", "Only reports of this pin set."),
+    protocol.number("version", "Only reports of this pin-set version; 0: without one.", None, 0),
+    protocol.text("app", "Only reports of this app."),
+    protocol.text("app_version", "Only reports of this version of the app."),
+    protocol.text("platform", "Only reports of this platform."),
+    protocol.text("network", "Only reports of this network."),
+    protocol.text("kind", "Only reports in this format."),
+    protocol.text("reason", "Only reports with this reason."),
+    protocol.text("decision", "Only reports with this decision."),
+    protocol.digest("served", "Only reports of this chain."),
+)
+_REPORTS = (SINCE, UNTIL, *_REPORT_FILTERS)
+_BY = protocol.choice("by", "The dimension of the lines.", get_args(report_counts.By), "host")
+_BUCKET = protocol.choice(
+    "bucket", "The duration of a bucket.", get_args(report_counts.Bucket), "hour"
+)
+_LINES = protocol.number(
+    "lines", "Maximum number of lines; all others form one.", 8, 1, failures.MAX_LINES
+)
+_SAMPLE_LIMIT = protocol.number(
+    "limit",
+    f"Maximum number of entries, up to {reports.MAX_SAMPLES}: each may be long.",
+    20,
+    1,
+    reports.MAX_SAMPLES,
+)
+_DAYS = protocol.number("days", "Number of days until now.", 90, 1, adoption.MAX_DAYS)
+_ALERT_STATE = protocol.choice("state", "Which alerts.", get_args(alerts.Which), "open")
+_ALERT_HOST = protocol.text("host", "Only alerts of this host.")
+_SILENCE_STATE = protocol.choice("state", "Which silences.", ("active", "all"), "active")
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("/hosts", "Every monitored host, by name.", Listed[hosts.Host], _hosts, _PAGED),
+    Resource("/hosts/{name}", "One host.", hosts.Host, _host),
+    Resource(
+        "/hosts/{name}/sightings",
+        "Probe results of a host, newest first.",
+        Listed[sightings.Sighting],
+        _sightings,
+        _PAGED,
+    ),
+    Resource(
+        "/hosts/{name}/changes",
+        "Changes at a host, newest first.",
+        list[sightings.Change],
+        _changes,
+        (LIMIT,),
+    ),
+    Resource(
+        "/failures/series",
+        "Reports of clients over time. Claims, not facts.",
+        failures.Series,
+        _series,
+        (_BY, _BUCKET, _LINES, *_REPORTS),
+    ),
+    Resource("/failures/total", "The number of reports.", failures.Total, _total, _REPORTS),
+    Resource(
+        "/failures/groups",
+        "Groups of equal reports, by hour, newest first.",
+        Listed[reports.Group],
+        _groups,
+        (*_PAGED, *_REPORTS),
+    ),
+    Resource(
+        "/failures/samples",
+        "Some reports as clients sent them, without identifiers of devices; newest first.",
+        Listed[reports.Sample],
+        _samples,
+        (CURSOR, _SAMPLE_LIMIT, *_REPORTS),
+    ),
+    Resource(
+        "/failures/chains",
+        "The most frequent chains in reports of clients.",
+        list[failures.ChainCount],
+        _top_chains,
+        (LIMIT, *_REPORTS),
+    ),
+    Resource(
+        "/chains/{digest}",
+        "The certificates of a chain, from a server or from a report.",
+        chains.KeptChain,
+        _chain,
+        immutable=True,
+    ),
+    Resource("/pin-sets", "The monitored pin sets.", list[PinSetFacts], _pin_sets),
     Resource(
         "/pin-sets/{name}/adoption",
-        "Which version clients say that they hold. Claims, not facts.",
+        "The versions that clients report to hold. Claims, not facts.",
         adoption.Adoption,
         _adoption,
         (_DAYS,),
     ),
+    Resource(
+        "/alerts",
+        "Alerts, the last opened first.",
+        Listed[alerts.Alert],
+        _alerts,
+        (_ALERT_STATE, _ALERT_HOST, *_PAGED),
+    ),
+    Resource("/alerts/{id}", "One alert and its history.", alerts.AlertStory, _alert),
+    Resource(
+        "/silences",
+        "Silences of alerts.",
+        Listed[alerts.Silence],
+        _silences,
+        (_SILENCE_STATE, *_PAGED),
+    ),
+    Resource(
+        "/status",
+        "The age of the data, and the information that the service lacks.",
+        freshness.Freshness,
+        _status,
+    ),
 )
 
-
-def _alerts(ask: Ask) -> Listed[alerts.Alert]:
-    which, host, limit = (ask.query[name] for name in ("state", "host", "limit"))
-    before = protocol.key_of(ask.query["cursor"], int)
-    settings = ask.watch.settings.alerts
-    return listed(
-        alerts.alerts(
-            ask.connection, settings.hold, which=which, host=host, before=before, limit=limit
-        )
-    )
-
-
-def _alert(ask: Ask) -> alerts.AlertStory:
-    number = protocol.number_of(ask.path["id"])
-    return there(
-        None
-        if number is None
-        else alerts.alert(ask.connection, ask.watch.settings.alerts.hold, number)
-    )
-
-
-def _silences(ask: Ask) -> Listed[alerts.Silence]:
-    before = protocol.key_of(ask.query["cursor"], int)
-    active, limit = ask.query["state"] == "active", ask.query["limit"]
-    settings = ask.watch.settings.alerts
-    return listed(
-        alerts.silences(
-            ask.connection, ask.now, settings.silence, active=active, before=before, limit=limit
-        )
-    )
-
-
-def _status(ask: Ask) -> freshness.Freshness:
-    snapshot, trouble = ask.watch.watched.snapshot(), ask.watch.store.health
-    return freshness.freshness(ask.connection, snapshot, ask.now, ask.limits, trouble.reason)
-
-
-_STATE = protocol.choice("state", "Which alerts.", get_args(alerts.Which), "open")
-_ACTIVE = protocol.choice("state", "Which silences.", ("active", "all"), "active")
-_OF_HOST = protocol.text("host", "Alerts of this host alone.")
-
-ALERTS_RESOURCES: tuple[Resource, ...] = (
-    Resource(
-        "/alerts", "Alerts, the last opened first.", Listed[alerts.Alert], _alerts,
-        (_STATE, _OF_HOST, *PAGED),
+# Actions on alerts, by the last part of their path: description, and the action in the audit log.
+ACTIONS = {
+    "acknowledge": (
+        "Acknowledge an open alert: it is not repeated unless it gets worse.",
+        "alert.acknowledged",
     ),
-    Resource("/alerts/{id}", "One alert, and what became of it.", alerts.AlertStory, _alert),
-    Resource(
-        "/silences", "What nobody is told of.", Listed[alerts.Silence], _silences,
-        (_ACTIVE, *PAGED),
+    "unacknowledge": (
+        "Undo an acknowledgement: the alert is repeated again.",
+        "alert.unacknowledged",
     ),
-    Resource("/status", "What the watch does not know.", freshness.Freshness, _status),
-)  # fmt: skip
-
-
-RESOURCES: tuple[Resource, ...] = (
-    *HOSTS_RESOURCES,
-    *FAILURES_RESOURCES,
-    *PIN_SETS_RESOURCES,
-    *ALERTS_RESOURCES,
-)
+}

@@ -5,92 +5,137 @@ The routes of probe workers (``workers``) need a token for a location.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 from starlette.routing import Route
 
-from certpin.errors import StoreError
+from certpin.errors import InputError, StoreError
+from certpin_watch.alerts.silences import acknowledge, unacknowledge
 from certpin_watch.api import openapi, workers
-from certpin_watch.api.actions import ACTIONS, act
-from certpin_watch.api.protocol import RefusedError, answer, asked, encode, refusal
-from certpin_watch.api.resources import RESOURCES, Ask, Resource, chain_pem
+from certpin_watch.api.protocol import (
+    JSON,
+    RefusedError,
+    encode,
+    not_found,
+    read_query,
+    refusal,
+    respond,
+    row_number,
+    store_unavailable,
+)
+from certpin_watch.api.resources import (
+    ACTIONS,
+    RESOURCES,
+    Resource,
+    ResourceRequest,
+    chain_pem,
+    require_found,
+)
 from certpin_watch.auth.require import require
+from certpin_watch.store.audit import audit
+from certpin_watch.store.queries import alerts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from sqlalchemy import Connection
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
     from certpin_watch.context import Watch
 
-
-_CHAIN = Resource(openapi.CHAIN_PEM, "", bytes, chain_pem, lasts=True)
+_CHAIN = Resource(openapi.CHAIN_PEM, "", bytes, chain_pem, immutable=True)
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Every resource, the longest path first; and the description."""
-
-    def of(resource: Resource) -> BaseRoute:
-        @require("read")
-        def endpoint(request: Request) -> Response:
-            return _guarded(partial(_found, watch, resource), request)
-
-        return Route(openapi.BASE + resource.path, endpoint, methods=["GET"])
-
-    def to(action: str) -> BaseRoute:
-        @require("silence")
-        async def endpoint(request: Request) -> Response:
-            try:
-                return await act(watch, action, request)
-            except (RefusedError, StoreError) as exc:
-                return _problem(exc)
-
-        return Route(f"{openapi.BASE}/alerts/{{id}}/{action}", endpoint, methods=["POST"])
-
-    @require("read")
-    def described(request: Request) -> Response:
-        return _guarded(_described, request)
-
+    """Return all routes. ``/chains/{digest}.pem`` precedes the resource with the shorter path."""
     return [
-        Route(openapi.BASE + openapi.DESCRIPTION, described, methods=["GET"]),
+        _description_route(),
         *workers.routes(watch),
-        *map(to, ACTIONS),
-        of(_CHAIN),
-        *map(of, RESOURCES),
+        *(_action_route(watch, action) for action in ACTIONS),
+        *(_resource_route(watch, resource) for resource in (_CHAIN, *RESOURCES)),
     ]
 
 
-def _guarded(how: Callable[[Request], Response], request: Request) -> Response:
-    """Whatever goes wrong in a way that is known is a problem in JSON."""
-    try:
-        return how(request)
-    except (RefusedError, StoreError) as exc:
-        return _problem(exc)
+def _description_route() -> BaseRoute:
+    @require("read")
+    def endpoint(request: Request) -> Response:
+        try:
+            read_query(request, ())
+        except RefusedError as exc:
+            return refusal(exc)
+        return respond(request, openapi.description())
+
+    return Route(openapi.BASE + openapi.DESCRIPTION, endpoint, methods=["GET"])
 
 
-def _problem(exc: RefusedError | StoreError) -> Response:
-    if isinstance(exc, RefusedError):
-        return refusal(exc)
-    # The text of a StoreError is for the operator, who finds it in the log.
-    return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
+def _resource_route(watch: Watch, resource: Resource) -> BaseRoute:
+    @require("read")
+    def endpoint(request: Request) -> Response:
+        try:
+            return _read(watch, resource, request)
+        except RefusedError as exc:
+            return refusal(exc)
+        except StoreError:
+            return refusal(store_unavailable())
+
+    return Route(openapi.BASE + resource.path, endpoint, methods=["GET"])
 
 
-def _described(request: Request) -> Response:
-    asked(request, ())
-    return answer(request, openapi.description())
-
-
-def _found(watch: Watch, resource: Resource, request: Request) -> Response:
-    """Runs in a thread: the store waits for its disk."""
-    query = asked(request, resource.parameters)
+def _read(watch: Watch, resource: Resource, request: Request) -> Response:
+    """Read a resource. Starlette runs this in a thread, because the store waits for its disk."""
+    query = read_query(request, resource.parameters)
     path = {name: str(value) for name, value in request.path_params.items()}
-    if any("\x00" in each for each in path.values()):
-        raise RefusedError(404, "There is no such thing", "No name has a NUL in it.")
+    if any("\x00" in value for value in path.values()):
+        raise not_found("A name can't contain NUL.")
     with watch.store.read() as connection:
-        found = resource.find(Ask(watch, connection, watch.clock(), path, query))
+        found = resource.find(ResourceRequest(watch, connection, watch.clock(), path, query))
     if isinstance(found, bytes):
-        return answer(request, found, openapi.PEM, lasts=True)
-    return answer(request, encode(found), lasts=resource.lasts)
+        return respond(request, found, openapi.PEM, immutable=True)
+    return respond(request, encode(found), immutable=resource.immutable)
+
+
+def _action_route(watch: Watch, action: str) -> BaseRoute:
+    @require("silence")
+    async def endpoint(request: Request) -> Response:
+        try:
+            async with request.form(max_files=0, max_fields=5, max_part_size=8192) as fields:
+                note = str(fields.get("note", "")).strip()
+            return await run_in_threadpool(_act, watch, action, request, note)
+        except RefusedError as exc:
+            return refusal(exc)
+        except StoreError:
+            return refusal(store_unavailable())
+
+    return Route(f"{openapi.BASE}/alerts/{{id}}/{action}", endpoint, methods=["POST"])
+
+
+def _act(watch: Watch, action: str, request: Request, note: str) -> Response:
+    """Change an alert, and return it."""
+    number = require_found(row_number(request.path_params["id"]))
+    settings = watch.settings.alerts
+    with watch.store.write() as connection:
+        require_found(alerts.alert(connection, settings.hold, number))
+        if not _change(connection, watch, action, request, number, note):
+            detail = "The alert is resolved, or in that state already."
+            raise RefusedError(409, "Nothing was changed", detail)
+        alert = alerts.alert(connection, settings.hold, number)
+    return Response(encode(alert), media_type=JSON, headers={"Cache-Control": "no-store"})
+
+
+def _change(
+    connection: Connection, watch: Watch, action: str, request: Request, number: int, note: str
+) -> bool:
+    identity, now = request.state.identity, watch.clock()
+    at = int(now.timestamp())
+    try:
+        if action == "acknowledge":
+            changed = acknowledge(connection, number, identity.name, at, note)
+        else:
+            changed = unacknowledge(connection, number, identity.name, at)
+    except InputError as exc:
+        raise RefusedError(400, "Invalid note", f"{exc.problem}: {exc.fix}.") from exc
+    if changed:
+        _, word = ACTIONS[action]
+        audit(connection, identity, word, str(number), at=now)
+    return changed

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from certpin.errors import InputError, StoreError
-from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal
+from certpin_watch.api.protocol import JSON, RefusedError, encode, refusal, store_unavailable
 from certpin_watch.auth.require import require
 from certpin_watch.collector.body import (
     BodyReader,
@@ -114,7 +114,7 @@ async def _respond(
     except RefusedError as exc:
         return refusal(exc)
     except StoreError:  # its text is for the operator, and is in the log
-        return refusal(RefusedError(503, "The store is away", "Try again in a moment."))
+        return refusal(store_unavailable())
     return Response(encode(answer), media_type=JSON, headers={"Cache-Control": "no-store"})
 
 

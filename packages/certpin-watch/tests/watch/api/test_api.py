@@ -1,4 +1,4 @@
-"""What the API answers, and what it refuses."""
+"""Responses and errors of the API."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from certpin_watch.api import openapi
-from certpin_watch.api.actions import ACTIONS
 from certpin_watch.api.openapi import BASE
 from certpin_watch.api.protocol import cursor_of
-from certpin_watch.api.resources import RESOURCES
+from certpin_watch.api.resources import ACTIONS, RESOURCES
 from certpin_watch.permissions import WORKER_PATHS
 from certpin_watch.store.queries import reports
-from tests.watch.api._asking import TOKEN, Api, app
+from tests.watch.api._client import TOKEN, Api, app
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, NEW, PAY
 
@@ -39,35 +38,35 @@ def api(sqlite_store: Store, digests: dict[str, bytes]) -> Api:
 
 def test_hosts_are_listed_page_by_page(api: Api) -> None:
     first = api.json("/hosts?limit=2")
-    assert [each["name"] for each in first["items"]] == [API, NEW]
+    assert [host["name"] for host in first["items"]] == [API, NEW]
     rest = api.json(f"/hosts?limit=2&cursor={first['next']}")
-    assert [each["name"] for each in rest["items"]] == [PAY]
+    assert [host["name"] for host in rest["items"]] == [PAY]
     assert rest["next"] is None
     assert first["items"][0]["vantages"][0]["last_at"] == "2027-03-01T11:55:00Z"
 
 
 def test_every_resource_answers(api: Api, digests: dict[str, bytes]) -> None:
     digest = digests["stranger"].hex()
-    filled = {"{name}": API, "{digest}": digest, "{id}": "1"}
+    values = {"{name}": API, "{digest}": digest, "{id}": "1"}
     for resource in RESOURCES:
         path = resource.path.replace("/pin-sets/{name}", "/pin-sets/bank")
-        for name, value in filled.items():
+        for name, value in values.items():
             path = path.replace(name, value)
         data = api.get(path).content
-        msgspec.json.decode(data, type=resource.answers)
+        msgspec.json.decode(data, type=resource.returns)
     pem = api.get(f"/chains/{digest}.pem")
     assert pem.text.count("BEGIN CERTIFICATE") == 1
     assert "immutable" in pem.headers["cache-control"]
 
 
-def test_texts_of_reports_stand_there_as_they_came(api: Api) -> None:
+def test_texts_of_reports_are_returned_unchanged(api: Api) -> None:
     found = api.json(f"/failures/groups?host={API}")
-    assert world.HOSTILE_TEXT in {each["network"] for each in found["items"]}
+    assert world.HOSTILE_TEXT in {group["network"] for group in found["items"]}
     split = api.json(f"/failures/series?by=network&host={API}&network={quote(world.HOSTILE_TEXT)}")
     assert split["total"] == 10
 
 
-def test_samples_stand_there_as_they_came_and_end(
+def test_samples_are_returned_unchanged_and_paged(
     store: Store,
 ) -> None:
     digest, api = world.fill_store(store)["stranger"].hex(), Api(store)
@@ -76,35 +75,35 @@ def test_samples_stand_there_as_they_came_and_end(
     assert first["items"][0]["group"] is None
     rest = api.json(f"/failures/samples?cursor={first['next']}")
     assert rest["next"] is None
-    assert [each["body"] for each in rest["items"]] == [
+    assert [sample["body"] for sample in rest["items"]] == [
         world.HOSTILE_TEXT + "\\xff",
         '{"port":443}',
     ]
-    assert [each["source"] for each in rest["items"]] == ["192.0.2.0/24"] * 2
-    assert [each["group"]["network"] for each in rest["items"]] == [world.HOSTILE_TEXT, "wifi"]
-    for asked, many in (("host=evil.example", 0), ("app_version=2.0", 1), (f"served={digest}", 2)):
-        assert len(api.json(f"/failures/samples?{asked}")["items"]) == many, asked
+    assert [sample["source"] for sample in rest["items"]] == ["192.0.2.0/24"] * 2
+    assert [sample["group"]["network"] for sample in rest["items"]] == [world.HOSTILE_TEXT, "wifi"]
+    for query, count in (("host=evil.example", 0), ("app_version=2.0", 1), (f"served={digest}", 2)):
+        assert len(api.json(f"/failures/samples?{query}")["items"]) == count, query
     assert not api.json("/failures/samples?until=2027-03-01T11:00:00Z")["items"]
 
 
-def test_a_search_among_very_many_samples_goes_on_page_by_page(
+def test_a_search_in_many_samples_may_return_empty_pages(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reports, "_MAX_SCANNED", 1)
     found, cursor = [], ""
     for _ in range(3):
         page = api.json(f"/failures/samples?app_version=1.0{cursor}")
-        found.append([each["body"] for each in page["items"]])
+        found.append([sample["body"] for sample in page["items"]])
         cursor = f"&cursor={page['next']}"
     assert found == [[], [], ['{"port":443}']]
 
 
-def test_pages_go_on_where_the_one_before_ended(api: Api) -> None:
+def test_a_page_continues_after_the_previous_one(api: Api) -> None:
     seen: list[int] = []
     cursor = ""
     while True:
         found = api.json(f"/failures/groups?limit=1&since=2027-02-01T00:00:00Z{cursor}")
-        seen += [each["id"] for each in found["items"]]
+        seen += [group["id"] for group in found["items"]]
         if found["next"] is None:
             break
         cursor = f"&cursor={found['next']}"
@@ -114,7 +113,7 @@ def test_pages_go_on_where_the_one_before_ended(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "word"),
     [
-        ("/hosts?limitt=3", "Known here"),
+        ("/hosts?limitt=3", "Known parameters"),
         ("/hosts?limit=3&limit=4", "once"),
         ("/hosts?limit=501", "from 1 to 500"),
         ("/hosts?limit=0", "from 1 to 500"),
@@ -131,7 +130,7 @@ def test_pages_go_on_where_the_one_before_ended(api: Api) -> None:
         ("/openapi.json?x=1", ""),
     ],
 )
-def test_a_parameter_that_is_wrong_is_refused(api: Api, path: str, word: str) -> None:
+def test_an_invalid_parameter_is_refused(api: Api, path: str, word: str) -> None:
     assert word in api.refused(path, 400)
 
 
@@ -156,34 +155,38 @@ def test_a_cursor_of_another_list_is_refused(api: Api) -> None:
         "/alerts/99999999999999999999999",
     ],
 )
-def test_what_is_not_there_is_not_found(api: Api, path: str) -> None:
+def test_unknown_things_are_not_found(api: Api, path: str) -> None:
     assert api.refused(path, 404)
 
 
-def test_what_was_not_changed_is_not_sent_again(api: Api) -> None:
+def test_unchanged_data_is_answered_with_304(api: Api) -> None:
     first = api.get("/alerts")
     again = api.get("/alerts", 304, **{"if-none-match": f'"x", W/{first.headers["etag"]}'})
     assert again.content == b""
     assert "private" in first.headers["cache-control"]
 
 
-def test_a_store_that_is_away_is_told_without_its_words(api: Api, sqlite_store: Store) -> None:
+def test_an_unavailable_store_is_reported_without_its_reason(api: Api, sqlite_store: Store) -> None:
     with sqlite_store.write() as connection:
         connection.execute(text("DROP TABLE alerts"))
     assert api.refused("/alerts", 503) == "Try again in a moment."
 
 
-def test_nobody_asks_without_the_scope_read(sqlite_store: Store) -> None:
+def test_every_resource_needs_the_scope_read(sqlite_store: Store) -> None:
     api = Api(sqlite_store, "metrics")
-    for resource in (*(each.path for each in RESOURCES), openapi.DESCRIPTION, openapi.CHAIN_PEM):
-        assert api.client.get(BASE + resource).status_code == 403, resource
+    for path in (
+        *(resource.path for resource in RESOURCES),
+        openapi.DESCRIPTION,
+        openapi.CHAIN_PEM,
+    ):
+        assert api.client.get(BASE + path).status_code == 403, path
 
 
-def test_nothing_can_be_written(api: Api) -> None:
+def test_resources_refuse_writes(api: Api) -> None:
     assert {api.client.post(BASE + "/alerts").status_code} == {405}
 
 
-def test_a_program_acknowledges_an_alert_and_gives_it_back(
+def test_acknowledging_an_alert_and_undoing_it_is_audited(
     sqlite_store: Store, digests: dict[str, bytes]
 ) -> None:
     del digests
@@ -205,7 +208,7 @@ def test_a_program_acknowledges_an_alert_and_gives_it_back(
         post(f"{path}/acknowledge", 404)
     with sqlite_store.read() as connection:
         rows = connection.execute(text("SELECT who, what, subject FROM audit ORDER BY id")).all()
-    assert [tuple(each) for each in rows] == [
+    assert [tuple(row) for row in rows] == [
         ("test", "alert.acknowledged", "1"),
         ("test", "alert.unacknowledged", "1"),
     ]
@@ -219,30 +222,32 @@ def test_the_description_is_valid_openapi(api: Api) -> None:
     document = api.json(openapi.DESCRIPTION)
     OpenAPIV31SpecValidator(document).validate()
     described = set(document["paths"])
-    assert described == {each.path for each in RESOURCES} | {
+    assert described == {resource.path for resource in RESOURCES} | {
         openapi.DESCRIPTION,
         openapi.CHAIN_PEM,
         *(f"/alerts/{{id}}/{name}" for name in ACTIONS),
         *(path.removeprefix(BASE) for path in WORKER_PATHS),
     }
-    names = [each["operationId"] for path in document["paths"].values() for each in path.values()]
+    names = [
+        method["operationId"] for path in document["paths"].values() for method in path.values()
+    ]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.slow
-def test_the_api_does_what_its_description_says(store: Store) -> None:
-    """Schemathesis makes requests from the description: nothing may fail, and all has its shape."""
+def test_the_api_agrees_with_its_description(store: Store) -> None:
+    """Schemathesis generates requests from the description, and checks the responses against it."""
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.checks import CHECKS, load_all_checks
 
     world.fill_store(store)
     load_all_checks()
-    opaque = CHECKS.get_one("positive_data_acceptance")  # no schema says which cursor
+    opaque = CHECKS.get_one("positive_data_acceptance")  # the schema can't describe valid cursors
     description = BASE + openapi.DESCRIPTION
     schema = schemathesis.openapi.from_asgi(description, app(store), headers=TOKEN)
 
-    def tried(operation: Any) -> Callable[[], None]:
+    def check(operation: Any) -> Callable[[], None]:
         @given(case=operation.as_strategy())
         @settings(
             max_examples=8,
@@ -255,7 +260,7 @@ def test_the_api_does_what_its_description_says(store: Store) -> None:
 
         return once
 
-    found: list[Any] = [each.ok() for each in schema.get_all_operations()]  # type: ignore[union-attr]
-    assert {each.path for each in found} >= {each.path for each in RESOURCES}
+    found: list[Any] = [operation.ok() for operation in schema.get_all_operations()]  # type: ignore[union-attr]
+    assert {operation.path for operation in found} >= {resource.path for resource in RESOURCES}
     for operation in found:
-        tried(operation)()
+        check(operation)()

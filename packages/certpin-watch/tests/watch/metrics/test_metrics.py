@@ -18,7 +18,7 @@ from certpin_watch.counters import Counters
 from certpin_watch.metrics.exporter import Exporter
 from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.reports import IDENTITY_HOURS
-from tests.watch.api._asking import TOKEN, app
+from tests.watch.api._client import TOKEN, app
 from tests.watch.store.queries import _world as world
 from tests.watch.store.queries._world import API, DAY, NOW
 

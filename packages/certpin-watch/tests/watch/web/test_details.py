@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
-RULES = Path(certpin_watch.__file__).parent
+RULES = Path(certpin_watch.__file__).parent / "rules"
 # Keywords of a finding that are not details.
 _FIELDS = {"rule", "severity", "host", "pin_set", "summary", "command", "subject", "details"}
 
@@ -38,12 +38,12 @@ JSON = strategies.recursive(
 
 def _written() -> Iterator[tuple[str, str]]:
     """Each detail that the source of a rule writes: as a keyword of a finding, or in a dict."""
-    for path in (*RULES.glob("monitor/rules/*.py"), *RULES.glob("alerts/rules/*.py")):
+    for path in RULES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if name not in {"finding", "_finding", "Finding"}:
+            if name not in {"AlertFinding", "policy_finding", "_finding", "_certificate_finding"}:
                 continue
             yield from ((path.stem, each.arg) for each in node.keywords if each.arg)
             values = [*node.args, *(each.value for each in node.keywords if each.arg == "details")]
@@ -120,5 +120,5 @@ def test_every_number_of_the_settings_has_a_unit() -> None:
 
 def test_no_rule_calls_a_sentence_a_command() -> None:
     """The page has "Run this" over it."""
-    for path in (*RULES.glob("monitor/rules/*.py"), *RULES.glob("alerts/rules/*.py")):
+    for path in RULES.glob("*.py"):
         assert "look at the log" not in path.read_text("utf-8"), path

@@ -1,4 +1,4 @@
-"""The API as a program asks it, in this process."""
+"""A client of the API in this process."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 TOKEN = {"Authorization": "Bearer good"}
 
 
-class As:
-    """Who brings the token is this identity; all others are nobody."""
+class FixedIdentity:
+    """Middleware: a request with the token has this identity, others are anonymous."""
 
     def __init__(self, app: ASGIApp, identity: Identity) -> None:
         self.app, self.identity = app, identity
@@ -38,7 +38,7 @@ class As:
 
 def app(store: Store, *scopes: str) -> Starlette:
     identity = Identity("test", kind="token", scopes=frozenset(scopes or {READ}))
-    middleware = [Middleware(As, identity=identity)]
+    middleware = [Middleware(FixedIdentity, identity=identity)]
     return Starlette(routes=routes(world.watch(store)), middleware=middleware)
 
 

@@ -6,7 +6,7 @@
     COUNTERS.stored(len(batch), seconds)  # collector or writer: one batch was committed
     COUNTERS.reported("repeat", 3)        # collector or writer: reports that arrived
     COUNTERS.probed("verified", 0.03)     # monitor: one probe
-    COUNTERS.notified(told=True)          # alerts: a message was delivered, or failed
+    COUNTERS.notified(delivered=True)     # alerts: one message to a notification service
 
 They start at 0 with the process, as Prometheus expects of counters. Label values are fixed words:
 text from the network never becomes a label. All methods are safe to call from several threads.
@@ -128,9 +128,9 @@ class Counters:
             self._probe_seconds.observe(seconds)
             self._notify_listeners("certpin_probe_duration_seconds", seconds)
 
-    def notified(self, *, told: bool) -> None:
-        """Count a notification: ``told`` is True if the service accepted it."""
-        word = "told" if told else "failed"
+    def notified(self, *, delivered: bool) -> None:
+        """Count a notification: ``delivered`` is True if the service accepted it."""
+        word = "told" if delivered else "failed"
         self._notifications.labels(word).inc()
         self._notify_listeners("certpin_notifications", 1, result=word)
 

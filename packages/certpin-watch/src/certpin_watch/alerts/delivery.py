@@ -164,7 +164,7 @@ class Notifier:
                 alert_store.record_failed(connection, batch.rows, now, problem, give_up)
             else:
                 alert_store.record_delivered(connection, batch.rows, now, batch.incident)
-        COUNTERS.notified(told=not problem)
+        COUNTERS.notified(delivered=not problem)
         if problem:
             log.warning("%s was not notified: %s", self.service.name, problem)
 

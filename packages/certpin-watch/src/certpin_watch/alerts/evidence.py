@@ -19,8 +19,8 @@ from certpin_watch.rules.evidence import (
     DAY,
     HISTORY,
     HOUR,
+    ReportedFailures,
     ReportEvidence,
-    ReportGroup,
     ServiceEvidence,
     SignedRole,
     VersionHolders,
@@ -125,17 +125,17 @@ def gather_service(
     )
 
 
-def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportGroup, ...]:
+def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
     """Return the largest groups of monitored hosts.
 
     Each share has reserved groups, so that large groups of one hide none of another.
     """
     counted = {"reports", "first_at"}
-    names = [name for name in ReportGroup._fields if name not in counted]
-    kept: list[ReportGroup] = []
+    names = [name for name in ReportedFailures._fields if name not in counted]
+    kept: list[ReportedFailures] = []
     reserved: Counter[str] = Counter()
     for row in report_evidence.groups_of_day(connection, names, now):
-        group = ReportGroup._make(row)
+        group = ReportedFailures._make(row)
         if not patterns.of(group.host):
             continue
         share = patterns.share(group.host)
@@ -185,7 +185,7 @@ class CheckedChains(NamedTuple):
 
 
 def check_chains(
-    connection: Connection, patterns: Patterns, groups: Sequence[ReportGroup], now: datetime
+    connection: Connection, patterns: Patterns, groups: Sequence[ReportedFailures], now: datetime
 ) -> CheckedChains:
     """Check the most reported chains against every live version of the pins.
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from certpin_watch.alerts.state import Change, Transition
+    from certpin_watch.alerts.state import AlertChange, Transition
     from certpin_watch.context import Watch
     from certpin_watch.rules.engine import Evaluation
     from certpin_watch.rules.rule import AlertRule, Source
     from certpin_watch.settings import AlertSettings, ServiceSettings
-    from certpin_watch.store.leases import Lease
+    from certpin_watch.store.leases import HeldLease
 
     GatherProbes = Callable[[Watch, datetime], ProbeEvidence]
 
@@ -152,7 +152,7 @@ class Evaluator:
         self._gather_probes = gather_probes
         self._rules = rules
         self._holder = f"alerts-{secrets.token_hex(8)}"
-        self._lease: Lease | None = None
+        self._lease: HeldLease | None = None
         self._history = FailureHistory()
         self._failures: dict[str, str] = {}
 
@@ -224,7 +224,7 @@ class Evaluator:
         limits = _rule_limits(self._watch.settings.alerts)
         return Evidence(now, limits, probes, reports, service, frozenset(missing))
 
-    def _write(self, lease: Lease, evaluation: Evaluation, now: int) -> int | None:
+    def _write(self, lease: HeldLease, evaluation: Evaluation, now: int) -> int | None:
         settings = self._watch.settings.alerts
         sets = self._watch.watched.snapshot().sets
         with self._watch.store.write() as connection:
@@ -265,7 +265,7 @@ class WrittenEvent:
 
 def write_changes(
     connection: Connection,
-    changes: Sequence[Change],
+    changes: Sequence[AlertChange],
     silencing: Silencing,
     now: int,
     settings: AlertSettings,
@@ -299,7 +299,7 @@ def write_changes(
 
 
 def _event_note(
-    change: Change,
+    change: AlertChange,
     transition: Transition,
     silencing: Silencing,
     now: int,

@@ -42,7 +42,7 @@ _MAX_CANDIDATES = 1000  # patterns among which the most similar is searched: tha
 
 
 @dataclass(frozen=True)
-class Window:
+class MaintenanceWindow:
     """A step of a rotation: for a while, changes to this pin at this host are intended."""
 
     pin_set: str
@@ -58,7 +58,7 @@ class Silencing:
     """The silences and maintenance windows of one evaluation."""
 
     silences: tuple[SilenceRow, ...] = ()
-    windows: tuple[Window, ...] = ()
+    windows: tuple[MaintenanceWindow, ...] = ()
 
 
 def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSettings) -> Cover:
@@ -94,7 +94,7 @@ def _is_silenced_by(
     )
 
 
-def _is_explained_by(window: Window, problem: Problem, now: int) -> bool:
+def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
     """Return True if a step explains a problem: only at its host, and only for its pin.
 
     A critical problem is never explained, because clients refuse the server.
@@ -127,7 +127,7 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 
 def maintenance_windows(
     sets: Iterable[WatchedSet], now: int, length: timedelta
-) -> tuple[Window, ...]:
+) -> tuple[MaintenanceWindow, ...]:
     """Return the windows that are open now."""
     seconds = int(length.total_seconds())
     return tuple(
@@ -139,18 +139,18 @@ def maintenance_windows(
     )
 
 
-def _windows_of(pin_set: str, event: Event, seconds: int) -> Iterator[Window]:
+def _windows_of(pin_set: str, event: Event, seconds: int) -> Iterator[MaintenanceWindow]:
     since = int(event.time.timestamp())
     why = f"{event.step} by {event.who}"
     if event.step == "activate" and event.pin:
-        yield Window(pin_set, event.host, str(event.pin), since, since + seconds, why)
+        yield MaintenanceWindow(pin_set, event.host, str(event.pin), since, since + seconds, why)
     if event.step != "publish" or event.pins is None:
         return
     for policy in event.pins.policies:
         for entry in policy.pins:
             if entry.state == "active":
                 pattern, pin = str(policy.pattern), str(entry.pin)
-                yield Window(pin_set, pattern, pin, since, since + seconds, why)
+                yield MaintenanceWindow(pin_set, pattern, pin, since, since + seconds, why)
 
 
 def add_silence(

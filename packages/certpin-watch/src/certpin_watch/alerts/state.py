@@ -49,7 +49,7 @@ class Transition:
 
 
 @dataclass(frozen=True)
-class Change:
+class AlertChange:
     """An alert in its new state, its events, and its former state if it existed."""
 
     alert: AlertRow
@@ -75,7 +75,7 @@ def decide(
     silencing: Silencing,
     now: int,
     settings: AlertSettings,
-) -> tuple[Change, ...]:
+) -> tuple[AlertChange, ...]:
     """Return the changes to write.
 
     Args:
@@ -104,7 +104,7 @@ def _not_later(alert: AlertRow, now: int) -> AlertRow:
 
 def _present(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
-) -> Iterator[Change]:
+) -> Iterator[AlertChange]:
     for finding in evaluation.findings:
         clients = evaluation.clients.get(finding.key, finding.clients)
         known = before.get(finding.key)
@@ -116,7 +116,7 @@ def _present(
 
 def _open(
     finding: AlertFinding, clients: int | None, last: AlertRow | None, context: _Context
-) -> Change:
+) -> AlertChange:
     """Rule 1. ``last`` is the previous, resolved alert about the same problem."""
     now = context.now
     alert = AlertRow(
@@ -137,13 +137,13 @@ def _open(
     if last and last.resolved_at is not None and now - last.resolved_at <= FLAP_SECONDS:
         alert = replace(alert, flaps=last.flaps + 1)
     if alert.quiet:
-        return Change(alert, (Transition("opened", False), Transition(alert.quiet, False)))
-    return Change(_mark_notified(alert, now), (Transition("opened", True),))
+        return AlertChange(alert, (Transition("opened", False), Transition(alert.quiet, False)))
+    return AlertChange(_mark_notified(alert, now), (Transition("opened", True),))
 
 
 def _continue(
     known: AlertRow, finding: AlertFinding, clients: int | None, context: _Context
-) -> Change:
+) -> AlertChange:
     """Rules 2, 4 and 7."""
     now = context.now
     quiet = context.cover(finding)
@@ -165,7 +165,7 @@ def _continue(
         alert = replace(alert, peak=finding.severity, acknowledged_at=None, acknowledged_by="")
     if events and not quiet:
         alert = _mark_notified(alert, now)
-    return Change(alert, tuple(Transition(event, not quiet) for event in events), known)
+    return AlertChange(alert, tuple(Transition(event, not quiet) for event in events), known)
 
 
 def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, ...]:
@@ -187,30 +187,30 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
-) -> Iterator[Change]:
+) -> Iterator[AlertChange]:
     """Rules 3 and 5."""
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
         if known.resolved_at is not None or known.key in present:
             continue
         if known.rule in evaluation.skipped:
-            yield Change(replace(known, gone_at=None), before=known)
+            yield AlertChange(replace(known, gone_at=None), before=known)
         else:
             yield _hold_or_resolve(known, context)
 
 
-def _hold_or_resolve(known: AlertRow, context: _Context) -> Change:
+def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
     now = context.now
     gone_at = now if known.gone_at is None else known.gone_at
     alert = replace(known, gone_at=gone_at)
     if now - gone_at < alert.hold_seconds(context.settings.hold):
-        return Change(alert, before=known)
+        return AlertChange(alert, before=known)
     notify = known.told_at is not None and context.cover(known) != "silenced"
     resolved = replace(alert, resolved_at=now)
-    return Change(resolved, (Transition("resolved", notify),), known)
+    return AlertChange(resolved, (Transition("resolved", notify),), known)
 
 
-def _must_write(change: Change, written: AlertRow | None, now: int) -> bool:
+def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
     """Return True if a change must be written. A new ``last_at`` alone is written rarely."""
     if change.transitions or written is None:
         return True

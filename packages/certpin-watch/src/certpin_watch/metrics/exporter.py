@@ -46,7 +46,7 @@ def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
 
     NOT checked: that the client may read metrics. The route does that.
     """
-    exporter, turn = Exporter(watch), threading.Lock()
+    exporter, turn = MetricsExporter(watch), threading.Lock()
 
     def metrics(request: Request) -> Response:
         try:
@@ -59,7 +59,7 @@ def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
     return metrics
 
 
-class Exporter:
+class MetricsExporter:
     """Renders the page of metrics. Threads may share it."""
 
     def __init__(self, watch: Watch, counters: Counters = COUNTERS) -> None:

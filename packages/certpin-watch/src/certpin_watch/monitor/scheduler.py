@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from certpin_watch.monitor.sightings import LastProbe
     from certpin_watch.monitor.targets import MonitoredPolicy, Target
     from certpin_watch.settings import MonitorSettings
-    from certpin_watch.store.leases import Lease
+    from certpin_watch.store.leases import HeldLease
     from certpin_watch.store.probes import ProbeKey
 
 log = logging.getLogger("certpin.watch.monitor")
@@ -110,7 +110,7 @@ class Scheduler:
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:12]}"
         # Two attempts and a pause, at most, lie between two results.
         self._lease_for = max(_MIN_LEASE, int(6 * self._settings.timeout.total_seconds()))
-        self._lease: Lease | None = None
+        self._lease: HeldLease | None = None
 
     def run_round(self) -> int:
         """Probe the targets that are due, if this process gets the lease.

@@ -45,7 +45,7 @@ class RuleLimits(NamedTuple):
     disk: int
 
 
-class ReportGroup(NamedTuple):
+class ReportedFailures(NamedTuple):
     """Identical reports of the last day, counted. All of it is claims.
 
     ``first_at`` is when the first of them arrived by this machine's clock, in Unix seconds.
@@ -117,7 +117,7 @@ class ReportEvidence:
     """
 
     sets: tuple[WatchedSet, ...] = ()
-    groups: tuple[ReportGroup, ...] = ()
+    groups: tuple[ReportedFailures, ...] = ()
     holders: tuple[VersionHolders, ...] = ()
     hours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     heard: tuple[int, ...] = ()
@@ -135,7 +135,7 @@ class ReportEvidence:
         """Return the first pin set that covers a host. An invalid host is in none."""
         return next((watched for watched in self.sets if _covers(watched, host)), None)
 
-    def is_strange(self, group: ReportGroup) -> bool:
+    def is_strange(self, group: ReportedFailures) -> bool:
         """Return True if only clients have seen the chain. An unreadable chain is not strange."""
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
         return (group.host, group.chain) in self.strange and not observed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from certpin_watch.rules.evidence import Evidence, ReportGroup
+    from certpin_watch.rules.evidence import Evidence, ReportedFailures
     from certpin_watch.settings import Severity
     from certpin_watch.snapshot import WatchedSet
 
@@ -138,8 +138,8 @@ def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
 
 def _strange_severity(
     evidence: Evidence,
-    groups: Sequence[ReportGroup],
-    vouched: Sequence[ReportGroup],
+    groups: Sequence[ReportedFailures],
+    vouched: Sequence[ReportedFailures],
     watched: WatchedSet,
 ) -> Severity:
     """Return the severity: critical if confirmed, or a large claim from many networks."""
@@ -156,8 +156,8 @@ def _strange_severity(
 
 def _strange_summary(
     evidence: Evidence,
-    groups: Sequence[ReportGroup],
-    vouched: Sequence[ReportGroup],
+    groups: Sequence[ReportedFailures],
+    vouched: Sequence[ReportedFailures],
     watched: WatchedSet,
 ) -> str:
     issuer = evidence.reports.issuers.get(_largest(vouched or groups)[0].chain, "")
@@ -184,7 +184,7 @@ def _networks_text(number: int) -> str:
     return f"reported from {number} networks" if number > 1 else "reported from one network"
 
 
-def _platform_text(groups: Sequence[ReportGroup]) -> str:
+def _platform_text(groups: Sequence[ReportedFailures]) -> str:
     """Return the share of reports in which the platform refused the chain.
 
     Such a chain deceives no client, pinned or not.
@@ -194,7 +194,7 @@ def _platform_text(groups: Sequence[ReportGroup]) -> str:
     return f"in {share} % of them the platform itself refuses it" if share else ""
 
 
-def _largest(groups: Sequence[ReportGroup]) -> list[ReportGroup]:
+def _largest(groups: Sequence[ReportedFailures]) -> list[ReportedFailures]:
     return sorted(groups, key=lambda group: (-group.reports, group.chain))[:5]
 
 
@@ -220,7 +220,7 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
             yield from _old_app(evidence, watched, [group for group in groups if group.app == app])
 
 
-def _is_refused_by_pins(group: ReportGroup) -> bool:
+def _is_refused_by_pins(group: ReportedFailures) -> bool:
     """Return True if the client's pins may be the reason of a refusal.
 
     A wrong clock says nothing about pins. An untrusted chain may: the anchors of ``trust`` are
@@ -230,7 +230,7 @@ def _is_refused_by_pins(group: ReportGroup) -> bool:
 
 
 def _old_app(
-    evidence: Evidence, watched: WatchedSet, groups: Sequence[ReportGroup]
+    evidence: Evidence, watched: WatchedSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
     """Check the refusals of one app at one host."""
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
@@ -345,23 +345,23 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
     )
 
 
-def _by_host(groups: Iterable[ReportGroup]) -> dict[str, list[ReportGroup]]:
+def _by_host(groups: Iterable[ReportedFailures]) -> dict[str, list[ReportedFailures]]:
     """Return groups by host, sorted by name."""
-    found: dict[str, list[ReportGroup]] = {}
+    found: dict[str, list[ReportedFailures]] = {}
     for group in groups:
         found.setdefault(group.host, []).append(group)
     return dict(sorted(found.items()))
 
 
-def _total(groups: Iterable[ReportGroup]) -> int:
+def _total(groups: Iterable[ReportedFailures]) -> int:
     return sum(group.reports for group in groups)
 
 
-def _versions(groups: Iterable[ReportGroup]) -> list[int]:
+def _versions(groups: Iterable[ReportedFailures]) -> list[int]:
     return sorted({group.version for group in groups if group.version})[:20]
 
 
-def _top(groups: Sequence[ReportGroup], name: str) -> list[tuple[str, int]]:
+def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]:
     """Return the most frequent values of a field with their counts, without empty ones."""
     counts: Counter[str] = Counter()
     for group in groups:
@@ -370,7 +370,7 @@ def _top(groups: Sequence[ReportGroup], name: str) -> list[tuple[str, int]]:
     return counts.most_common(_MAX_VALUES)
 
 
-def _shares(groups: Sequence[ReportGroup], names: Mapping[str, str]) -> str:
+def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str:
     """Return the most frequent values: ``93 % of them in the network wifi``, or empty."""
     whole = _total(groups) or 1
     return ", ".join(
@@ -380,7 +380,7 @@ def _shares(groups: Sequence[ReportGroup], names: Mapping[str, str]) -> str:
     )
 
 
-def _count_networks(evidence: Evidence, groups: Sequence[ReportGroup]) -> int:
+def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> int:
     """Count the networks of different providers that reported the chains of one host's groups."""
     if not groups:
         return 0
@@ -394,7 +394,7 @@ def _claim_severity(evidence: Evidence, networks: int) -> Severity:
 
 
 def _max_clients(
-    evidence: Evidence, groups: Sequence[ReportGroup], watched: WatchedSet
+    evidence: Evidence, groups: Sequence[ReportedFailures], watched: WatchedSet
 ) -> int | None:
     """Return the largest number of clients that can have sent these reports, if it is known."""
     holders = evidence.reports.count_holders(watched.pins.name)

@@ -4,7 +4,7 @@ A lease expires by itself, so that a holder that died doesn't block others for l
 and processes are suspended, so a holder must follow three rules:
 
 1. Take the lease in a transaction, and renew it before half of its time is over.
-2. Stop when ``Lease.is_valid_at`` is False, which is ``MARGIN`` seconds before others may take it.
+2. Stop when ``HeldLease.is_valid_at`` is False, ``MARGIN`` seconds before others may take it.
 3. Call ``confirm`` in each transaction that two processes must not both write. This is safe
    whatever the clocks show, because the lease's row is locked until the transaction ends.
 
@@ -30,7 +30,7 @@ _MAX_AHEAD = 600  # seconds after the end of a new lease in which one from a cor
 
 
 @dataclass(frozen=True)
-class Lease:
+class HeldLease:
     """The right of ``holder`` to do the work ``name``, until a time.
 
     ``until`` is in seconds since 1970. ``term`` rises by one with each change of holder, and if a
@@ -47,7 +47,9 @@ class Lease:
         return now < self.until - MARGIN
 
 
-def take(connection: Connection, name: str, holder: str, now: int, seconds: int) -> Lease | None:
+def take(
+    connection: Connection, name: str, holder: str, now: int, seconds: int
+) -> HeldLease | None:
     """Take a lease that is free or expired, or renew the holder's own.
 
     A lease that ends later than any process asks for was taken while the clock ran ahead. It counts
@@ -79,17 +81,17 @@ def take(connection: Connection, name: str, holder: str, now: int, seconds: int)
         ),
     ).returning(LEASES.c.term)
     term = connection.execute(statement).scalar_one_or_none()
-    return None if term is None else Lease(name, holder, now + seconds, term)
+    return None if term is None else HeldLease(name, holder, now + seconds, term)
 
 
-def renew(connection: Connection, lease: Lease, now: int, seconds: int) -> Lease | None:
+def renew(connection: Connection, lease: HeldLease, now: int, seconds: int) -> HeldLease | None:
     """Extend a lease. Return None if it expired: then stop the work that it allowed."""
     statement = update(LEASES).where(_is_mine(lease), LEASES.c.until > now)
     done = connection.execute(statement.values(until=now + seconds))
     return replace(lease, until=now + seconds) if done.rowcount else None
 
 
-def release(connection: Connection, lease: Lease) -> None:
+def release(connection: Connection, lease: HeldLease) -> None:
     """End a lease, so that another process needn't wait. One that changed hands is not changed.
 
     The row is kept, because its term must rise.
@@ -97,7 +99,7 @@ def release(connection: Connection, lease: Lease) -> None:
     connection.execute(update(LEASES).where(_is_mine(lease)).values(until=0))
 
 
-def confirm(connection: Connection, lease: Lease) -> bool:
+def confirm(connection: Connection, lease: HeldLease) -> bool:
     """Return True if no other process took the lease.
 
     Until this transaction (a ``write``) ends, no other process can take it.
@@ -106,7 +108,7 @@ def confirm(connection: Connection, lease: Lease) -> bool:
     return connection.execute(found).first() is not None
 
 
-def _is_mine(lease: Lease) -> ColumnElement[bool]:
+def _is_mine(lease: HeldLease) -> ColumnElement[bool]:
     return (
         (LEASES.c.name == lease.name)
         & (LEASES.c.holder == lease.holder)

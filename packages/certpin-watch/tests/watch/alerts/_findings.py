@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from certpin_watch.alerts.silences import Silencing
-from certpin_watch.alerts.state import Change, decide
+from certpin_watch.alerts.state import AlertChange, decide
 from certpin_watch.rules.engine import Evaluation
 from certpin_watch.rules.rule import AlertFinding
 from certpin_watch.settings import AlertSettings
@@ -33,7 +33,7 @@ class History:
 
     def __init__(self) -> None:
         self.alerts: dict[str, AlertRow] = {}
-        self.changes: list[Change] = []
+        self.changes: list[AlertChange] = []
 
     def evaluate(
         self, now: int, *found: AlertFinding, silencing: Silencing | None = None, **more: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from certpin_watch.alerts.silences import Silencing, Window
+from certpin_watch.alerts.silences import MaintenanceWindow, Silencing
 from certpin_watch.store.alerts import SilenceRow
 from tests.watch.alerts._findings import HOST, NOW, SETTINGS, History, finding
 
@@ -116,7 +116,7 @@ def test_a_silence_covers_its_rule_and_its_host_alone() -> None:
 
 
 def test_a_rotation_explains_a_change_to_its_pin_at_its_host_for_a_while() -> None:
-    window = Window("bank-app", HOST, PIN, NOW, NOW + 7200, "activate by ann")
+    window = MaintenanceWindow("bank-app", HOST, PIN, NOW, NOW + 7200, "activate by ann")
     change = finding("key-changed", "warning", after=PIN)
     silencing = Silencing(windows=(window,))
     assert History().evaluate(NOW, change, silencing=silencing) == ["opened", "maintenance"]
@@ -130,7 +130,7 @@ def test_a_rotation_explains_a_change_to_its_pin_at_its_host_for_a_while() -> No
 
 
 def test_a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse() -> None:
-    silencing = Silencing(windows=(Window("bank-app", HOST, PIN, NOW, NOW + 7200, ""),))
+    silencing = Silencing(windows=(MaintenanceWindow("bank-app", HOST, PIN, NOW, NOW + 7200, ""),))
     for rule in ("pin-mismatch", "field-mismatch", "strange-chain", "old-app-fails"):
         assert History().evaluate(
             NOW, finding(rule, "warning", after=PIN), silencing=silencing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from certpin_watch.alerts.silences import Silencing, Window
+from certpin_watch.alerts.silences import MaintenanceWindow, Silencing
 from certpin_watch.store.alerts import SilenceRow
 from tests.watch.alerts._findings import NOW, SETTINGS, History, finding
 
@@ -25,7 +25,7 @@ class Alerts(RuleBasedStateMachine):
         self.now = NOW
         self.there: dict[tuple[str, str], str] = {}
         self.silences: list[SilenceRow] = []
-        self.windows: list[Window] = []
+        self.windows: list[MaintenanceWindow] = []
         self.open: dict[str, bool] = {}  # the key, and whether anybody was told
         self.told: dict[str, list[tuple[int, str]]] = {}
         self.stepped = False
@@ -49,7 +49,9 @@ class Alerts(RuleBasedStateMachine):
 
     @rule(host=strategies.sampled_from(HOSTS))
     def rotate(self, host: str) -> None:
-        self.windows.append(Window("bank-app", host, PIN, self.now, self.now + 7200, "activate"))
+        self.windows.append(
+            MaintenanceWindow("bank-app", host, PIN, self.now, self.now + 7200, "activate")
+        )
 
     @rule(seconds=strategies.sampled_from([1, 15, HOLD, REPEAT, 86400]))
     def passes(self, seconds: int) -> None:

@@ -23,7 +23,7 @@ from certpin_watch.collector.writer import (
     save_queue,
 )
 from certpin_watch.context import Watch
-from certpin_watch.metrics.exporter import Exporter
+from certpin_watch.metrics.exporter import MetricsExporter
 from certpin_watch.secret import Secret
 from certpin_watch.settings import (
     AlertSettings,
@@ -93,7 +93,7 @@ def test_pages_and_metrics_show_the_queue(sqlite_store: Store) -> None:
     assert "are safe in the queue, and missing here" in found
     metrics = dict(
         line.split(" ", 1)
-        for line in Exporter(watch).page("")[0].decode().splitlines()
+        for line in MetricsExporter(watch).page("")[0].decode().splitlines()
         if line.startswith("certpin_report_queue")
     )
     assert float(metrics["certpin_report_queue_messages"]) == 3

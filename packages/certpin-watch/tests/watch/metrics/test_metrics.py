@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from starlette.testclient import TestClient
 
 from certpin_watch.counters import Counters
-from certpin_watch.metrics.exporter import Exporter
+from certpin_watch.metrics.exporter import MetricsExporter
 from certpin_watch.store.retention import record_sweep
 from certpin_watch.store.tables.reports import IDENTITY_HOURS
 from tests.watch.api._client import TOKEN, app
@@ -40,12 +40,12 @@ def some_counters() -> Counters:
     counters.stored(12, 0.01)
     counters.probed("verified")
     counters.reported("repeat", 2)
-    counters.notified(told=False)
+    counters.notified(delivered=False)
     return counters
 
 
 class Scraped:
-    def __init__(self, exporter: Exporter) -> None:
+    def __init__(self, exporter: MetricsExporter) -> None:
         self.exporter = exporter
 
     def families(self) -> dict[str, Metric]:
@@ -68,7 +68,7 @@ class Scraped:
 @pytest.fixture
 def scraped(sqlite_store: Store) -> Scraped:
     world.fill_store(sqlite_store)
-    return Scraped(Exporter(world.watch(sqlite_store), some_counters()))
+    return Scraped(MetricsExporter(world.watch(sqlite_store), some_counters()))
 
 
 def test_gauges_show_the_state_of_hosts_pins_and_alerts(scraped: Scraped) -> None:

@@ -16,8 +16,8 @@ from certpin_watch.rules.evidence import (
     DAY,
     HOUR,
     Evidence,
+    ReportedFailures,
     ReportEvidence,
-    ReportGroup,
     RuleLimits,
     ServiceEvidence,
     SignedRole,
@@ -42,11 +42,11 @@ THIS = NOW - NOW % HOUR
 LIMITS = RuleLimits(few=5, networks=10, surge=4, silent=timedelta(hours=6), disk=5)
 
 
-def group(reports: int = 10, **more: Any) -> ReportGroup:
+def group(reports: int = 10, **more: Any) -> ReportedFailures:
     fields = {"host": HOST, "served": CHAIN, "verified": b"", "pin_set": "test", "version": 1}
     fields |= {"app": "bank", "app_version": "3.1", "network": "carrier", "decision": "refuse"}
     fields |= {"reason": "mismatch"}
-    return ReportGroup(**fields | {"reports": reports} | more)  # type: ignore[arg-type]
+    return ReportedFailures(**fields | {"reports": reports} | more)  # type: ignore[arg-type]
 
 
 def held(clients: int, app_version: str = "3.1", version: int = 1) -> VersionHolders:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from sqlalchemy import delete
 
 from certpin_watch.store import leases, open_store
-from certpin_watch.store.leases import MARGIN, Lease
+from certpin_watch.store.leases import MARGIN, HeldLease
 from certpin_watch.store.tables import METADATA
 from certpin_watch.store.tables.service import LEASES
 
@@ -24,12 +24,12 @@ LONG = 60  # seconds
 ME, YOU = "host-1:100", "host-2:100"
 
 
-def _take(store: Store, holder: str, now: int) -> Lease | None:
+def _take(store: Store, holder: str, now: int) -> HeldLease | None:
     with store.write() as connection:
         return leases.take(connection, "sweep", holder, now, LONG)
 
 
-def _taken(store: Store, holder: str, now: int) -> Lease:
+def _taken(store: Store, holder: str, now: int) -> HeldLease:
     lease = _take(store, holder, now)
     assert lease is not None
     return lease
@@ -38,7 +38,7 @@ def _taken(store: Store, holder: str, now: int) -> Lease:
 def test_a_held_lease_is_refused(store: Store) -> None:
     lease = _taken(store, ME, 1000)
     assert _take(store, YOU, 1000 + LONG - 1) is None
-    assert lease == Lease("sweep", ME, 1000 + LONG, 1)
+    assert lease == HeldLease("sweep", ME, 1000 + LONG, 1)
 
 
 def test_an_expired_lease_can_be_taken_and_not_renewed(
@@ -67,7 +67,9 @@ def test_taking_an_expired_lease_again_raises_the_term(store: Store) -> None:
     again = _taken(store, ME, 2000)
     with store.write() as connection:
         assert not leases.confirm(connection, first)
-        assert leases.renew(connection, again, 2001, LONG) == Lease("sweep", ME, 2061, again.term)
+        assert leases.renew(connection, again, 2001, LONG) == HeldLease(
+            "sweep", ME, 2061, again.term
+        )
 
 
 def test_a_lease_from_a_clock_that_ran_ahead_is_free(store: Store) -> None:
@@ -78,7 +80,7 @@ def test_a_lease_from_a_clock_that_ran_ahead_is_free(store: Store) -> None:
 
 
 def test_only_one_of_many_threads_gets_the_lease(store: Store) -> None:
-    got: list[Lease] = []
+    got: list[HeldLease] = []
     start = threading.Barrier(8)
 
     def ask(number: int) -> None:
@@ -97,7 +99,7 @@ def test_only_one_of_many_threads_gets_the_lease(store: Store) -> None:
 def test_a_confirmed_lease_is_locked_until_the_transaction_ends(postgres_store: Store) -> None:
     mine = _taken(postgres_store, ME, 1000)
     asked = threading.Event()
-    got: list[Lease | None] = []
+    got: list[HeldLease | None] = []
 
     def ask() -> None:
         asked.set()
@@ -122,7 +124,7 @@ class Holders(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000
-        self.held: dict[str, Lease] = {}
+        self.held: dict[str, HeldLease] = {}
         with self.store.write() as connection:
             connection.execute(delete(LEASES))
 

@@ -15,5 +15,5 @@ adoption       the pin-set versions that clients hold
 alerts         alerts, their events, silences
 freshness      gaps in the service's knowledge: locations, workers, leases, last reports
 capacity       limits and their use, report queue, retention, repeat window
-base           times, pages, thresholds
+base           times and pages
 """

@@ -199,7 +199,7 @@ def test_worker_token_allows_only_its_location(service: Service) -> None:
     ):
         with pytest.raises(InputError):
             service.token(*scopes)
-    with pytest.raises(InputError, match="not the name of a vantage"):
+    with pytest.raises(InputError, match="not the name of a location"):
         service.token("worker:Frankfurt 1")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin_watch.settings import ServiceSettings
-    from certpin_watch.snapshot import Watched
+    from certpin_watch.snapshot import PinFiles
     from certpin_watch.store import Store
 
 
@@ -22,5 +22,5 @@ class Watch:
 
     settings: ServiceSettings
     store: Store
-    watched: Watched
+    pin_files: PinFiles
     clock: Callable[[], datetime] = utc_now

@@ -21,7 +21,7 @@ _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
 
 @dataclass(frozen=True)
-class WatchedSet:
+class MonitoredPinSet:
     """A pin file as it was last read without an error, and the history in its journal."""
 
     path: Path
@@ -29,7 +29,7 @@ class WatchedSet:
     history: History
 
     @property
-    def field(self) -> DeployedVersions:
+    def deployed(self) -> DeployedVersions:
         """Every version that was released."""
         return self.history.deployed
 
@@ -40,25 +40,25 @@ class WatchedSet:
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
         """The versions that clients may still hold."""
-        return self.field.alive(at, self.timing)
+        return self.deployed.alive(at, self.timing)
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The pin sets that could be read, and the problems with the others, which name the file."""
 
-    sets: tuple[WatchedSet, ...] = ()
+    sets: tuple[MonitoredPinSet, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-class Watched:
+class PinFiles:
     """The monitored pin files. A file that breaks keeps its last good content. Thread-safe."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.paths = tuple(paths)
         self._lock = threading.Lock()
         self._marks: dict[Path, tuple[object, ...]] = {}
-        self._sets: dict[Path, WatchedSet] = {}
+        self._sets: dict[Path, MonitoredPinSet] = {}
         self._problems: dict[Path, str] = {}
 
     def snapshot(self) -> Snapshot:
@@ -76,7 +76,7 @@ class Watched:
         self._problems.pop(path, None)
         try:
             pins = PinSet.load(path)
-            self._sets[path] = WatchedSet(path, pins, load_journal(journal_path(path)))
+            self._sets[path] = MonitoredPinSet(path, pins, load_journal(journal_path(path)))
         except ConfigError as exc:
             self._problems[path] = str(exc)
         self._marks[path] = mark
@@ -100,11 +100,11 @@ class Patterns:
     that the monitor probes.
     """
 
-    sets: tuple[WatchedSet, ...] = ()
+    sets: tuple[MonitoredPinSet, ...] = ()
     named: frozenset[str] = frozenset()
     _known: dict[str, str] = field(default_factory=dict)
 
-    def renewed(self, sets: tuple[WatchedSet, ...]) -> Patterns:
+    def renewed(self, sets: tuple[MonitoredPinSet, ...]) -> Patterns:
         """Return these patterns, or those of ``sets`` if they differ."""
         return self if self.sets == sets else Patterns(sets, self.named)
 

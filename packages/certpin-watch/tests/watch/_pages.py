@@ -23,7 +23,7 @@ from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.context import Watch
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AlertSettings, NotificationSettings, ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
 from certpin_watch.web import live
@@ -53,7 +53,7 @@ def a_year(
     store = open_store(url or f"sqlite:///{folder / 'watch.db'}")
     METADATA.create_all(store.engine)
     year = write_year(store, folder, hosts=hosts, groups=groups)
-    return Watch(ServiceSettings(pins=year.pins), store, Watched(year.pins)), year
+    return Watch(ServiceSettings(pins=year.pins), store, PinFiles(year.pins)), year
 
 
 def app_of(watch: Watch) -> Starlette:
@@ -125,7 +125,7 @@ def main(words: list[str]) -> None:
     pins = tuple(map(Path, files))
     tell = (NotificationSettings("on-call", Secret("json://127.0.0.1")),) if notifies == "1" else ()
     settings = ServiceSettings(pins=pins, alerts=AlertSettings(tell=tell))
-    watch = Watch(settings, open_store(store), Watched(pins))
+    watch = Watch(settings, open_store(store), PinFiles(pins))
     asyncio.run(_serve(watch, int(port)))
 
 

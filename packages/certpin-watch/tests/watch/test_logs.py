@@ -17,7 +17,7 @@ from certpin_watch.context import Watch
 from certpin_watch.origin import origin_of
 from certpin_watch.service import make_ready
 from certpin_watch.settings import LogSettings, ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import open_store
 from tests.servers._run import free_port
 from tests.watch.alerts._findings import finding
@@ -107,6 +107,6 @@ def test_an_exception_is_one_line(lines: io.StringIO) -> None:
 def test_the_start_warns_that_alerts_go_nowhere(tmp_path: Path, lines: io.StringIO) -> None:
     settings = ServiceSettings(listen=("127.0.0.1", free_port()))
     store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
-    make_ready(Watch(settings, store, Watched([])))
+    make_ready(Watch(settings, store, PinFiles([])))
     store.close()
     assert [line["message"] for line in _read(lines)] == [NO_SERVICES]

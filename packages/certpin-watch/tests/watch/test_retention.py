@@ -21,7 +21,7 @@ from certpin_watch.context import Watch
 from certpin_watch.retention import RetentionTask, limits_of, run
 from certpin_watch.settings import RetentionSettings, ServiceSettings
 from certpin_watch.settings.reader import read_table
-from certpin_watch.snapshot import Snapshot, Watched
+from certpin_watch.snapshot import PinFiles, Snapshot
 from certpin_watch.store import open_store, postgresql
 from certpin_watch.store.queries.freshness import freshness
 from certpin_watch.store.quota import BATCH
@@ -259,7 +259,7 @@ def test_the_task_runs_until_it_is_stopped_and_survives_errors(
 
     async def work() -> None:
         stop = asyncio.Event()
-        watch = Watch(ServiceSettings(), sqlite_store, Watched(()), lambda: NOW)
+        watch = Watch(ServiceSettings(), sqlite_store, PinFiles(()), lambda: NOW)
         running = asyncio.create_task(run(watch, stop))
         async with asyncio.timeout(20):
             while _left(sqlite_store, REPORT_IDENTITIES.c.received_at):  # noqa: ASYNC110  # no event of ours
@@ -275,7 +275,7 @@ def test_after_a_clock_jump_nothing_is_deleted_for_a_day(
     sqlite_store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     moved = [NOW]
-    watch = Watch(ServiceSettings(), sqlite_store, Watched(()), lambda: moved[0])
+    watch = Watch(ServiceSettings(), sqlite_store, PinFiles(()), lambda: moved[0])
     _put(sqlite_store, REPORT_IDENTITIES, received_at=AT)
 
     def left_after(step: timedelta) -> int:
@@ -375,7 +375,7 @@ def test_a_slow_kind_does_not_stop_the_others(
     with closing(_limited(url, monkeypatch, "300")) as store:
         with store.write() as connection:
             connection.exec_driver_sql(_SLOW)
-        watch = Watch(ServiceSettings(), store, Watched(()), lambda: moved[0])
+        watch = Watch(ServiceSettings(), store, PinFiles(()), lambda: moved[0])
 
         def round_() -> dict[str, str]:
             asyncio.run(RetentionTask(watch, asyncio.Event()).round())
@@ -419,7 +419,7 @@ def test_completed_batches_stay_deleted(
                               "FOR EACH ROW WHEN (OLD.version > 80) EXECUTE FUNCTION slow(5)")
             )  # fmt: skip
         work = RetentionTask(
-            Watch(ServiceSettings(), store, Watched(()), lambda: NOW), asyncio.Event()
+            Watch(ServiceSettings(), store, PinFiles(()), lambda: NOW), asyncio.Event()
         )
         asyncio.run(work.round())
         left = _left(store, PRESENCES.c.version)

@@ -14,7 +14,7 @@ from certpin_watch import http_server, service
 from certpin_watch.context import Watch
 from certpin_watch.health import ProcessHealth
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from tests.servers._run import free_port
 from tests.watch.collector import bodies
 
@@ -31,7 +31,7 @@ def test_a_silent_connection_is_closed(
     monkeypatch.setattr(service, "TASKS", {})
     monkeypatch.setattr(http_server, "_IDLE", 1)
     address = ("127.0.0.1", free_port())
-    watch = Watch(ServiceSettings(listen=address), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(listen=address), sqlite_store, PinFiles([]))
 
     async def run() -> bytes:
         stop, open_ = asyncio.Event(), asyncio.Event()
@@ -55,7 +55,7 @@ def test_a_request_with_two_host_headers_is_refused(
     """The HTTP server passes both of them on."""
     monkeypatch.setattr(service, "TASKS", {})
     address = ("127.0.0.1", free_port())
-    watch = Watch(ServiceSettings(listen=address), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(listen=address), sqlite_store, PinFiles([]))
     request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n%bConnection: close\r\n\r\n"
 
     async def ask(more: bytes) -> bytes:
@@ -83,7 +83,7 @@ def test_hanging_pages_leave_database_connections_for_reports(
 ) -> None:
     monkeypatch.setattr(service, "TASKS", {})
     address = ("127.0.0.1", free_port())
-    watch = Watch(ServiceSettings(listen=address), postgres_store, Watched([]))
+    watch = Watch(ServiceSettings(listen=address), postgres_store, PinFiles([]))
     page = b"GET /silences HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = b"POST /reports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     report = bodies.body(1)

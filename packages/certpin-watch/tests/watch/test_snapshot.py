@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from tests import kit
 from tests.cli._pinfiles import write
 
@@ -19,7 +19,7 @@ def test_a_missing_file_is_read_once_it_exists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    watched = Watched([tmp_path / "pins.toml"])
+    watched = PinFiles([tmp_path / "pins.toml"])
     before = watched.snapshot()
     assert before.sets == ()
     assert "pins.toml" in before.problems[0]
@@ -35,7 +35,7 @@ def test_a_broken_file_is_reported_and_keeps_its_last_good_content(
     monkeypatch.chdir(tmp_path)
     write(kit.policy("bank.example"))
     path = tmp_path / "pins.toml"
-    watched = Watched([path])
+    watched = PinFiles([path])
     assert watched.snapshot().sets
     good = path.read_text()
     path.write_text("schema = ")
@@ -51,4 +51,4 @@ def test_an_unreadable_journal_is_reported(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     write(kit.policy("bank.example"))
     (tmp_path / "pins.journal.jsonl").write_text("no event\n")
-    assert "pins.journal.jsonl:1" in Watched([tmp_path / "pins.toml"]).snapshot().problems[0]
+    assert "pins.journal.jsonl:1" in PinFiles([tmp_path / "pins.toml"]).snapshot().problems[0]

@@ -90,7 +90,7 @@ def _measure(folder: Path, port: int) -> None:
     from certpin_watch.monitor.scheduler import Scheduler
     from certpin_watch.rules.engine import check_rule
     from certpin_watch.settings import load
-    from certpin_watch.snapshot import Watched
+    from certpin_watch.snapshot import PinFiles
     from certpin_watch.store import open_store
     from certpin_watch.store.tables import METADATA
     from tests.watch.rules._probes import findings_of
@@ -101,7 +101,7 @@ def _measure(folder: Path, port: int) -> None:
     watch = Watch(
         load(folder / "watch.toml", check_rule),
         store,
-        Watched([folder / "pins.toml"]),
+        PinFiles([folder / "pins.toml"]),
         lambda: utc_now() + ahead[0],
     )
     scheduler = Scheduler(watch, threading.Event())

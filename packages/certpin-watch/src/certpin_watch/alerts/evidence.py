@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.context import Watch
     from certpin_watch.rules.evidence import HostChain
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
 
     Hours = dict[str, dict[int, int]]
 
@@ -62,7 +62,7 @@ class FailureHistory:
     heard: frozenset[int] = frozenset()
     patterns: Patterns = field(default_factory=Patterns)
 
-    def use(self, sets: tuple[WatchedSet, ...], named: frozenset[str]) -> Patterns:
+    def use(self, sets: tuple[MonitoredPinSet, ...], named: frozenset[str]) -> Patterns:
         """Return the patterns of these sets. If they changed, forget all counts."""
         if self.patterns.sets != sets or self.patterns.named != named:
             self.patterns, self.counted_at = Patterns(sets, named), -1
@@ -81,7 +81,7 @@ def gather_reports(
         now: the Unix time.
 
     """
-    sets = watch.watched.snapshot().sets
+    sets = watch.pin_files.snapshot().sets
     patterns = history.use(sets, watch.settings.monitor.named)
     groups = _groups(connection, patterns, now)
     checked = check_chains(connection, patterns, groups, datetime.fromtimestamp(now, UTC))
@@ -112,7 +112,7 @@ def gather_service(
 ) -> ServiceEvidence:
     """Read the state of the service. ``failures`` are parts that could not be evaluated."""
     at = datetime.fromtimestamp(now, UTC)
-    sets = watch.watched.snapshot().sets
+    sets = watch.pin_files.snapshot().sets
     return ServiceEvidence(
         disk=_free_disk(watch),
         failing=failing_services(connection, now),
@@ -225,7 +225,7 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
     return [key for _, key in sorted(ordered, key=lambda entry: entry[0])]
 
 
-def signed_roles(watched: WatchedSet, now: int) -> Iterator[SignedRole]:
+def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
     """Yield the expiry of each role in the folder of signed sets beside a pin file, if any.
 
     Signatures are not verified: ``certpin publish status`` and clients do that. A forged date

@@ -226,7 +226,7 @@ class Evaluator:
 
     def _write(self, lease: HeldLease, evaluation: Evaluation, now: int) -> int | None:
         settings = self._watch.settings.alerts
-        sets = self._watch.watched.snapshot().sets
+        sets = self._watch.pin_files.snapshot().sets
         with self._watch.store.write() as connection:
             if not confirm(connection, lease):
                 return None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from certpin.rotation import Event
     from certpin_watch.rules.rule import AlertFinding
     from certpin_watch.settings import AlertSettings
-    from certpin_watch.snapshot import Snapshot, WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet, Snapshot
     from certpin_watch.store.alerts import AlertRow, Cover, SilenceRow
 
     Problem = AlertFinding | AlertRow
@@ -126,7 +126,7 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 
 
 def maintenance_windows(
-    sets: Iterable[WatchedSet], now: int, length: timedelta
+    sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
     """Return the windows that are open now."""
     seconds = int(length.total_seconds())
@@ -275,7 +275,7 @@ def covers(pattern: str, host: str) -> bool:
 
 def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
     """Return the patterns of the files, and of every released version that clients may hold."""
-    released = [version.pins for watched in snapshot.sets for version in watched.field.versions]
+    released = [version.pins for watched in snapshot.sets for version in watched.deployed.versions]
     return frozenset(
         policy.pattern
         for pins in (*(watched.pins for watched in snapshot.sets), *released)

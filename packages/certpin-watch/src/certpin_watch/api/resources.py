@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.context import Watch
     from certpin_watch.settings import Thresholds
-    from certpin_watch.snapshot import Snapshot, WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet, Snapshot
     from certpin_watch.store.queries.base import Page
 
 Item = TypeVar("Item")
@@ -60,7 +60,7 @@ class ResourceRequest:
     @property
     def snapshot(self) -> Snapshot:
         """The current pin sets."""
-        return self.watch.watched.snapshot()
+        return self.watch.pin_files.snapshot()
 
     @property
     def limits(self) -> Thresholds:
@@ -232,8 +232,8 @@ def _pin_sets(request: ResourceRequest) -> list[PinSetFacts]:
     return [_pin_set(watched, request.now) for watched in request.snapshot.sets]
 
 
-def _pin_set(watched: WatchedSet, now: datetime) -> PinSetFacts:
-    latest, adopt = watched.field.latest, watched.timing.adopt
+def _pin_set(watched: MonitoredPinSet, now: datetime) -> PinSetFacts:
+    latest, adopt = watched.deployed.latest, watched.timing.adopt
     return PinSetFacts(
         watched.pins.name,
         watched.pins.version,

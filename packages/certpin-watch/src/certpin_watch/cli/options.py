@@ -98,11 +98,11 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
 def open_watch(settings: ServiceSettings) -> Watch:
     """Return the context of the parts. Nothing is read from the database or the pin files yet."""
     from certpin_watch.context import Watch
-    from certpin_watch.snapshot import Watched
+    from certpin_watch.snapshot import PinFiles
     from certpin_watch.store import open_store
 
     store = open_store(settings.store.reveal(), folder=settings.folder)
-    return Watch(settings, store, Watched(settings.pins))
+    return Watch(settings, store, PinFiles(settings.pins))
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def _started(watch: Watch, as_json: bool) -> None:
     from certpin_watch.alerts.silences import unmatched_hosts
     from certpin_watch.web.app import REPORTS
 
-    settings, snapshot = watch.settings, watch.watched.snapshot()
+    settings, snapshot = watch.settings, watch.pin_files.snapshot()
     problems = [*snapshot.problems, *unmatched_hosts(_named_hosts(settings), snapshot)]
     scheme = "https" if settings.tls else "http"
     address = settings.public_url or f"{scheme}://{join_address(*settings.listen)}"

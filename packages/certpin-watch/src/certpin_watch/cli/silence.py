@@ -93,7 +93,7 @@ def _add(watch: Watch, texts: tuple[str, str, str, str], length: str) -> Silence
         raise InputError("that is too short", fix="at least 1m")
     since = int(now.timestamp())
     wanted = SilenceRow(rule, host, since, since + int((until - now).total_seconds()), who, why)
-    if host and (warning := host_warning(host, watch.watched.snapshot())):
+    if host and (warning := host_warning(host, watch.pin_files.snapshot())):
         say("certpin: warning", warning)
     with watch.store.write() as connection:
         made = add_silence(connection, wanted, watch.settings.alerts)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from certpin_watch.collector.decode import Failure
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
 
 OWN = 8  # groups, new chains and samples of an hour that only their share can use
 
@@ -257,11 +257,11 @@ class CountingLimits:
     check_ins: CheckInCapacity = field(default_factory=CheckInCapacity)
 
 
-def check_in_capacity(sets: Iterable[WatchedSet], rows: int) -> CheckInCapacity:
+def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapacity:
     """Return the limits for these pin sets, with ``rows`` rows a day."""
     numbers: dict[str, set[int]] = {}
     for watched in sets:
-        own = {watched.pins.version, *(version.number for version in watched.field.versions)}
+        own = {watched.pins.version, *(version.number for version in watched.deployed.versions)}
         numbers.setdefault(watched.pins.name, set()).update(own)
     versions = frozenset((name, number) for name, own in numbers.items() for number in own)
     return CheckInCapacity(rows, frozenset(numbers) or None, versions)

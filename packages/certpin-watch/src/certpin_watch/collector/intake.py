@@ -233,7 +233,7 @@ class Committer:
     def __init__(self, watch: Watch, *, drop: bool = False) -> None:
         self._drop = drop
         self._store = watch.store
-        self._watched = watch.watched
+        self._watched = watch.pin_files
         self._settings = watch.settings.collector
         self._patterns = Patterns(named=watch.settings.monitor.named)
         self._check_ins = CheckInCapacity()

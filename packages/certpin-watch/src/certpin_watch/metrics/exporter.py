@@ -91,7 +91,7 @@ class _StoreCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, or raise ``StoreError``: half of them would make alerts resolve."""
-        snapshot, now = self._watch.watched.snapshot(), self._watch.clock()
+        snapshot, now = self._watch.pin_files.snapshot(), self._watch.clock()
         limits = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
             names = hosts.names(connection, snapshot)[:MAX_HOSTS]

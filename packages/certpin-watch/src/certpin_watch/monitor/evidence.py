@@ -124,7 +124,7 @@ class PolicyEvidence:
         return Situation(
             pins=self.charge.pins,
             pattern=pattern,
-            deployed=watched.field,
+            deployed=watched.deployed,
             sightings=tuple(Sighting(view.where, view.verified, view.served) for view in chosen),
             timing=watched.timing,
             now=self.now,
@@ -197,7 +197,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
         StoreError: the store cannot be read.
 
     """
-    settings, snapshot = watch.settings.monitor, watch.watched.snapshot()
+    settings, snapshot = watch.settings.monitor, watch.pin_files.snapshot()
     found = monitored_policies(snapshot.sets, settings, now)
     with watch.store.read() as connection:
         views = _Views(connection, settings, now)

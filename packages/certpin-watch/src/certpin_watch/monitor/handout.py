@@ -212,7 +212,7 @@ def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
 
 
 def _targets(watch: Watch) -> tuple[Target, ...]:
-    sets, settings = watch.watched.snapshot().sets, watch.settings.monitor
+    sets, settings = watch.pin_files.snapshot().sets, watch.settings.monitor
     return distinct_targets(monitored_policies(sets, settings, watch.clock()))
 
 

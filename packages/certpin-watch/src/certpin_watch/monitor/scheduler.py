@@ -122,7 +122,7 @@ class Scheduler:
             StoreError: the store can't be used.
         """
         watch, settings = self._watch, self._settings
-        snapshot = watch.watched.snapshot()
+        snapshot = watch.pin_files.snapshot()
         policies = monitored_policies(snapshot.sets, settings, watch.clock())
         targets = distinct_targets(policies)
         with watch.store.write() as connection:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPattern, HostPolicy, PinSet, TrustAnchors
     from certpin_watch.settings import MonitorSettings
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ class MonitoredPolicy:
     ``pins`` is the pin file; or the highest deployed version, if the file no longer has the host.
     """
 
-    watched: WatchedSet
+    watched: MonitoredPinSet
     pins: PinSet
     policy: HostPolicy
     targets: tuple[Target, ...]
 
 
 def monitored_policies(
-    sets: Iterable[WatchedSet], settings: MonitorSettings, now: datetime
+    sets: Iterable[MonitoredPinSet], settings: MonitorSettings, now: datetime
 ) -> tuple[MonitoredPolicy, ...]:
     """Return every policy of every pin set, with its targets. A wildcard may have none."""
     found = []
@@ -96,7 +96,7 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
     return tuple(by_key.values())
 
 
-def _policies(watched: WatchedSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
+def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
     """Yield the policies of the file; then those that only deployed versions have."""
     seen = set()
     versions = [version.pins for version in reversed(watched.alive(now))]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from certpin_watch.rules.rule import Source
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
     from certpin_watch.store.queries.capacity import Queue, Sweep, Window
 
 HOUR = 3600
@@ -116,7 +116,7 @@ class ReportEvidence:
         pattern: the pattern that covers a host, or an empty text.
     """
 
-    sets: tuple[WatchedSet, ...] = ()
+    sets: tuple[MonitoredPinSet, ...] = ()
     groups: tuple[ReportedFailures, ...] = ()
     holders: tuple[VersionHolders, ...] = ()
     hours: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
@@ -131,7 +131,7 @@ class ReportEvidence:
     share: Callable[[str], str] = field(default=str, compare=False)
     pattern: Callable[[str], str] = field(default=str, compare=False)
 
-    def pin_set_for(self, host: str) -> WatchedSet | None:
+    def pin_set_for(self, host: str) -> MonitoredPinSet | None:
         """Return the first pin set that covers a host. An invalid host is in none."""
         return next((watched for watched in self.sets if _covers(watched, host)), None)
 
@@ -192,7 +192,7 @@ class Evidence:
     missing: frozenset[Source] = frozenset()
 
 
-def _covers(watched: WatchedSet, host: str) -> bool:
+def _covers(watched: MonitoredPinSet, host: str) -> bool:
     try:
         return watched.pins.policy_for(host) is not None
     except HostError:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from certpin_watch.rules.evidence import Evidence, ReportedFailures
     from certpin_watch.settings import Severity
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
 
 # The 75th percentile of a host's week is the usual number: the hours of a day differ, and a surge
 # of one day must not become usual.
@@ -140,7 +140,7 @@ def _strange_severity(
     evidence: Evidence,
     groups: Sequence[ReportedFailures],
     vouched: Sequence[ReportedFailures],
-    watched: WatchedSet,
+    watched: MonitoredPinSet,
 ) -> Severity:
     """Return the severity: critical if confirmed, or a large claim from many networks."""
     if _total(vouched) >= evidence.limits.few:
@@ -158,7 +158,7 @@ def _strange_summary(
     evidence: Evidence,
     groups: Sequence[ReportedFailures],
     vouched: Sequence[ReportedFailures],
-    watched: WatchedSet,
+    watched: MonitoredPinSet,
 ) -> str:
     issuer = evidence.reports.issuers.get(_largest(vouched or groups)[0].chain, "")
     holders = evidence.reports.count_holders(watched.pins.name)
@@ -230,7 +230,7 @@ def _is_refused_by_pins(group: ReportedFailures) -> bool:
 
 
 def _old_app(
-    evidence: Evidence, watched: WatchedSet, groups: Sequence[ReportedFailures]
+    evidence: Evidence, watched: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
     """Check the refusals of one app at one host."""
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
@@ -394,7 +394,7 @@ def _claim_severity(evidence: Evidence, networks: int) -> Severity:
 
 
 def _max_clients(
-    evidence: Evidence, groups: Sequence[ReportedFailures], watched: WatchedSet
+    evidence: Evidence, groups: Sequence[ReportedFailures], watched: MonitoredPinSet
 ) -> int | None:
     """Return the largest number of clients that can have sent these reports, if it is known."""
     holders = evidence.reports.count_holders(watched.pins.name)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from certpin.pins import HostPin, HostPolicy
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
     from certpin_watch.store.queries.chains import Issued
     from certpin_watch.store.queries.hosts import Host, Status
     from certpin_watch.store.queries.sightings import Vantage
@@ -242,7 +242,7 @@ def describe_change(what: tuple[str, ...]) -> str:
 def _served(
     connection: Connection,
     host: Host,
-    policies: tuple[tuple[WatchedSet, HostPolicy], ...],
+    policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...],
     page: PageRequest,
 ) -> Iterator[Served]:
     """Yield each different chain once: most hosts serve the same chain to all locations."""
@@ -262,19 +262,19 @@ def _served(
 
 
 def _trusted(
-    policies: tuple[tuple[WatchedSet, HostPolicy], ...], path: tuple[bytes, ...]
+    policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...], path: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
     """Return the roots that the pin files name, and the root of the verified path."""
     named = [der for _, policy in policies if policy.trust for der in policy.trust.der]
     return tuple(dict.fromkeys([*named, *path[-1:]]))
 
 
-def _pins(policies: tuple[tuple[WatchedSet, HostPolicy], ...]) -> tuple[HostPin, ...]:
+def _pins(policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]) -> tuple[HostPin, ...]:
     return tuple(entry for _, policy in policies for entry in policy.pins if entry.live)
 
 
 def _certificates(
-    ders: tuple[bytes, ...], policies: tuple[tuple[WatchedSet, HostPolicy], ...]
+    ders: tuple[bytes, ...], policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]
 ) -> Iterator[tuple[Issued, str]]:
     """Yield each certificate with the role of its pin; an empty role if it is not pinned."""
     pins = _pins(policies)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from certpin.pins import HostPin, HostPolicy, State
     from certpin.rotation import Adoption
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
     from certpin_watch.store.queries.adoption import Adoption as ReportedAdoption
     from certpin_watch.store.queries.adoption import Held
     from certpin_watch.store.queries.hosts import Host
@@ -119,10 +119,10 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
     return [(day, rows[day]) for day in newest[::7]]
 
 
-def _pending(watched: WatchedSet, now: datetime) -> list[PendingPins]:
+def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
     """Return the pins that are not ADOPTED, grouped by the versions that delay them."""
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
-    deployed, timing = watched.field, watched.timing
+    deployed, timing = watched.deployed, watched.timing
     for policy in watched.pins.policies:
         past = watched.history.past(policy.pattern)
         situation = Situation(watched.pins, policy.pattern, deployed, (), timing, now, past)
@@ -215,9 +215,9 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
     return sorted(sorted(clients, key=lambda version: -clients[version])[: COLOURS - 1])
 
 
-def _draw_lifetimes(watched: WatchedSet, now: datetime) -> Markup | None:
+def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
     """Draw the time in which clients may hold each version."""
-    deployed, timing = watched.field, watched.timing
+    deployed, timing = watched.deployed, watched.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
     known = [(version, since) for version in newest if (since := version.since) is not None]
     if not known:
@@ -300,7 +300,7 @@ class Rotation:
 def rotation(
     connection: Connection,
     page: PageRequest,
-    watched: WatchedSet,
+    watched: MonitoredPinSet,
     policy: HostPolicy,
     host: Host,
 ) -> Rotation:
@@ -308,7 +308,7 @@ def rotation(
     situation = Situation(
         watched.pins,
         policy.pattern,
-        watched.field,
+        watched.deployed,
         tuple(_sightings(connection, host)),
         watched.timing,
         page.now,
@@ -330,7 +330,7 @@ def _sightings(connection: Connection, host: Host) -> Iterator[Sighting]:
         yield Sighting(seen.vantage, chain)
 
 
-def _pin_status(situation: Situation, watched: WatchedSet, entry: HostPin) -> PinStatus:
+def _pin_status(situation: Situation, watched: MonitoredPinSet, entry: HostPin) -> PinStatus:
     return PinStatus(
         entry,
         pin_state(situation, entry.pin),

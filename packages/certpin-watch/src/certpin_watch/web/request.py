@@ -57,7 +57,7 @@ class PageRequest:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The current pin sets."""
-        return self.watch.watched.snapshot()
+        return self.watch.pin_files.snapshot()
 
     @cached_property
     def judge(self) -> ChainJudge:

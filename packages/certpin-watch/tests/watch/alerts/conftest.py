@@ -16,7 +16,7 @@ from certpin_watch.rules.engine import RULES
 from certpin_watch.rules.rule import AlertRule
 from certpin_watch.secret import Secret
 from certpin_watch.settings import SEVERITIES, AlertSettings, NotificationSettings, ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from tests.watch.alerts._findings import NOW
 from tests.watch.alerts._hook import Hook, hook
 
@@ -38,7 +38,7 @@ class Stage:
         self.found: list[AlertFinding] = []
         table = AlertSettings(tell=services, **{"deadline": timedelta(seconds=5), **more})  # type: ignore[arg-type]
         settings = ServiceSettings(pins=(), alerts=table, public_url="https://watch.bank.example/")
-        self.watch = Watch(settings, store, Watched(()), self._clock)
+        self.watch = Watch(settings, store, PinFiles(()), self._clock)
         chosen = AlertRule("chosen", SEVERITIES, lambda _: list(self.found), "probes", "", "")
         self.evaluator = Evaluator(
             self.watch, lambda *_: ProbeEvidence(), {**RULES, "chosen": chosen}

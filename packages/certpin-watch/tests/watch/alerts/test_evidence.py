@@ -19,7 +19,7 @@ from certpin.rotation import History
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
 from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
 from certpin_watch.rules.evidence import DAY, HOUR, Evidence, ReportEvidence, RuleLimits
-from certpin_watch.snapshot import Patterns, Snapshot, WatchedSet
+from certpin_watch.snapshot import MonitoredPinSet, Patterns, Snapshot
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
@@ -47,12 +47,12 @@ def ders(identity: Identity) -> tuple[bytes, ...]:
     return tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
 
 
-def watched(pin: Any) -> WatchedSet:
-    return WatchedSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST, pin)), History())
+def watched(pin: Any) -> MonitoredPinSet:
+    return MonitoredPinSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST, pin)), History())
 
 
 class _Watched:
-    def __init__(self, *sets: WatchedSet) -> None:
+    def __init__(self, *sets: MonitoredPinSet) -> None:
         self._sets = sets
 
     def snapshot(self) -> Snapshot:
@@ -68,9 +68,9 @@ def strange_chains(reports: ReportEvidence, now: int = NOW) -> list[AlertFinding
     return list(RULES["strange-chain"].check(Evidence(now, limits, reports=reports)))
 
 
-def stage(store: Store, *sets: WatchedSet, **more: Any) -> Stage:
+def stage(store: Store, *sets: MonitoredPinSet, **more: Any) -> Stage:
     found = Stage(store, **more)
-    found.watch = replace(found.watch, watched=_Watched(*sets))  # type: ignore[arg-type]
+    found.watch = replace(found.watch, pin_files=_Watched(*sets))  # type: ignore[arg-type]
     found.evaluator._watch = found.watch
     return found
 
@@ -139,7 +139,7 @@ def test_chains_that_are_invented_for_one_host_hide_none_of_another(
     monkeypatch.setattr("certpin_watch.alerts.evidence._RESERVED_GROUPS", 4)
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_CHAINS", 3)
     pins = kit.pin_set(kit.policy("*.shop.example", good.pin), kit.policy(HOST, good.pin))
-    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    here = stage(sqlite_store, MonitoredPinSet(Path("pins.toml"), pins, History()))
     for number in range(5):
         report(sqlite_store, ders(root.issue("x.example")), 50, host=f"{number}.shop.example")
     report(sqlite_store, ders(root.issue(HOST)), 6)
@@ -169,7 +169,7 @@ def test_who_tells_much_of_one_thing_hides_nobody_who_tells_of_another(
 
 def test_names_that_are_invented_below_a_pattern_make_so_many_alerts_and_no_more() -> None:
     pins = kit.pin_set(kit.policy("*.shop.example"), kit.policy(HOST))
-    patterns = Patterns((WatchedSet(Path("pins.toml"), pins, History()),))
+    patterns = Patterns((MonitoredPinSet(Path("pins.toml"), pins, History()),))
     many = [finding(host=f"{n}.shop.example", reports=n) for n in range(100)]
     kept = limit_findings([*many, finding(severity="warning")], patterns.of)
     assert len(kept) == MAX_FINDINGS + 1
@@ -211,7 +211,9 @@ def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
 def test_a_policy_is_applied_as_clients_apply_it(good: Identity, intermediate: Authority) -> None:
     def verdict(**more: Any) -> str:
         pins = kit.pin_set(kit.policy(HOST, intermediate.pin, **more))
-        judge = ChainJudge((WatchedSet(Path("pins.toml"), pins, History()),), datetime.now(UTC))
+        judge = ChainJudge(
+            (MonitoredPinSet(Path("pins.toml"), pins, History()),), datetime.now(UTC)
+        )
         return judge.verdict(HOST, ders(good))
 
     assert verdict(match="ca") == "accepted"
@@ -225,7 +227,8 @@ def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Autho
     older = kit.policy(HOST, root.pin)  # has no mark, and would accept the chain
     marked = replace(older, pins=(*older.pins, HostPin(good.pin, "leaf", "compromised")))
     sets = tuple(
-        WatchedSet(Path("pins.toml"), kit.pin_set(policy), History()) for policy in (older, marked)
+        MonitoredPinSet(Path("pins.toml"), kit.pin_set(policy), History())
+        for policy in (older, marked)
     )
     chain = (*ders(good), root.certificate.der)
     assert ChainJudge(sets, datetime.now(UTC)).verdict(HOST, chain) == "refused"
@@ -278,7 +281,7 @@ def test_a_certificate_of_this_hour_is_critical_at_once(
     issued = root.at(datetime.now(UTC).replace(minute=40)).issue(HOST)
     now = int(issued.chain[0].not_valid_before_utc.timestamp()) + 60
     pins = kit.pin_set(kit.policy(HOST, good.pin, trust=kit.anchors(root)))
-    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    here = stage(sqlite_store, MonitoredPinSet(Path("pins.toml"), pins, History()))
     report(sqlite_store, ders(issued), hour=now - now % HOUR, first_at=now - 30, last_at=now)
     with sqlite_store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), now)
@@ -290,7 +293,7 @@ def test_a_root_that_no_server_sends_counts_where_it_signed(
 ) -> None:
     """A clock that is wrong: nothing was verified, and what was sent ends below the pinned root."""
     pins = kit.pin_set(kit.policy(HOST, root.pin, trust=kit.anchors(root)))
-    here = stage(sqlite_store, WatchedSet(Path("pins.toml"), pins, History()))
+    here = stage(sqlite_store, MonitoredPinSet(Path("pins.toml"), pins, History()))
     report(sqlite_store, ders(good), reason="date")
     report(sqlite_store, ders(good)[:1], reason="date")  # nobody knows who signed that
     with sqlite_store.read() as connection:
@@ -299,7 +302,7 @@ def test_a_root_that_no_server_sends_counts_where_it_signed(
 
 
 def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path) -> None:
-    here = WatchedSet(tmp_path / "pins.toml", kit.pin_set(kit.policy(HOST)), History())
+    here = MonitoredPinSet(tmp_path / "pins.toml", kit.pin_set(kit.policy(HOST)), History())
     assert not list(signed_roles(here, NOW))
     metadata = tmp_path / "publish" / "site" / "metadata"
     metadata.mkdir(parents=True)

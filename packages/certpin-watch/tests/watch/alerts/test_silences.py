@@ -17,7 +17,7 @@ from certpin_watch.alerts.silences import (
     maintenance_windows,
     unmatched_hosts,
 )
-from certpin_watch.snapshot import Snapshot, WatchedSet
+from certpin_watch.snapshot import MonitoredPinSet, Snapshot
 from certpin_watch.store.alerts import SilenceRow, end_silence, silences_in_force
 from certpin_watch.store.queries import alerts as queries
 from certpin_watch.store.queries.base import to_datetime
@@ -27,10 +27,10 @@ from tests.watch.alerts._findings import HOST, NOW, SETTINGS
 if TYPE_CHECKING:
     from certpin_watch.store import Store
 
-PINS = WatchedSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST)), History())
+PINS = MonitoredPinSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST)), History())
 SNAPSHOT = Snapshot(
     (
-        WatchedSet(
+        MonitoredPinSet(
             Path("pins.toml"),
             kit.pin_set(kit.policy("api.bank.example"), kit.policy("*.cdn.example")),
             History(),

@@ -20,7 +20,7 @@ from certpin_watch.auth.require import Guarded, require
 from certpin_watch.auth.tokens import make_token
 from certpin_watch.context import Watch
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store.accounts import add_account
 from certpin_watch.store.tables.service import AUDIT
 
@@ -76,7 +76,7 @@ class Service:
     settings: ServiceSettings = field(default_factory=ServiceSettings)
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.settings, self.store, Watched(()), self.clock)
+        self.watch = Watch(self.settings, self.store, PinFiles(()), self.clock)
         self.routes = [*routes(self.watch), *OTHERS]
         self.app = AccessMiddleware(Starlette(routes=self.routes), self.watch, self.routes)
 

@@ -20,7 +20,7 @@ from certpin_watch.collector.app import Collector, open_intake
 from certpin_watch.context import Watch
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AuthSettings, CollectorSettings, ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
 
@@ -44,7 +44,7 @@ def make_watch(
         access=access or AuthSettings(),
         collector=CollectorSettings(**limits),
     )
-    return Watch(settings, open_store(store), Watched(()))
+    return Watch(settings, open_store(store), PinFiles(()))
 
 
 def create_tables(watch: Watch) -> None:

@@ -15,7 +15,7 @@ from certpin_watch.collector import intake
 from certpin_watch.collector.counting import count
 from certpin_watch.collector.decode import ReceivedBody
 from certpin_watch.collector.intake import Batcher, BatchLimits, Committer, NotDurableError
-from certpin_watch.snapshot import Patterns, Watched
+from certpin_watch.snapshot import Patterns, PinFiles
 from certpin_watch.store.tables.reports import REPORT_GROUPS, REPORT_IDENTITIES
 from tests import kit
 from tests.watch.collector.server import make_watch
@@ -233,7 +233,7 @@ def test_share_of_a_host_is_itself_or_its_pattern(tmp_path: Path) -> None:
     assert Patterns().share("evil.example") == "*"
     path.write_text(_PINS.format(kit.NOBODY, kit.NOBODY_ELSE))
     patterns = Patterns(
-        Watched((path,)).snapshot().sets, frozenset({"api.bank.example", "x.example"})
+        PinFiles((path,)).snapshot().sets, frozenset({"api.bank.example", "x.example"})
     )
     hosts = ("api.bank.example", "a.bank.example", "b.bank.example", "x.example", "no host")
     shares = ["api.bank.example", "*.bank.example", "*.bank.example", "", ""]

@@ -31,7 +31,7 @@ from certpin_watch.settings import (
     NotificationSettings,
     ServiceSettings,
 )
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store.queries import freshness
 from certpin_watch.store.queries.capacity import report_queue
 from certpin_watch.web import unknowns
@@ -55,7 +55,7 @@ def test_queue_state_is_read_from_an_answer_of_jetstream() -> None:
 
 
 def test_queue_is_late_if_messages_wait_or_no_writer_records_it(sqlite_store: Store) -> None:
-    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, PinFiles([]))
     assert _queue(watch) is None
     save_queue(watch, QueueState(0, None))
     found, later = _queue(watch), _queue(watch, 120)
@@ -69,7 +69,7 @@ def test_queue_is_late_if_messages_wait_or_no_writer_records_it(sqlite_store: St
 
 
 def test_record_of_a_clock_that_ran_ahead_is_not_fresh(sqlite_store: Store) -> None:
-    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, PinFiles([]))
     save_queue(watch, QueueState(0, None))
     found = _queue(watch, -3600)
     assert found is not None
@@ -78,14 +78,14 @@ def test_record_of_a_clock_that_ran_ahead_is_not_fresh(sqlite_store: Store) -> N
 
 
 def test_pages_and_metrics_show_the_queue(sqlite_store: Store) -> None:
-    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, PinFiles([]))
     now = watch.clock()
     save_queue(watch, QueueState(3, int(now.timestamp()) - 120))
 
     def messages_shown(later: int = 0) -> list[str]:
         moment = now + timedelta(seconds=later)
         with watch.store.read() as connection:
-            fresh = freshness.freshness(connection, watch.watched.snapshot(), moment)
+            fresh = freshness.freshness(connection, watch.pin_files.snapshot(), moment)
         return [text for text in unknowns.of_service(fresh, moment) if "wait" in text]
 
     (found,) = messages_shown()
@@ -115,7 +115,7 @@ def test_queue_of_a_real_stream_is_recorded_repeatedly(
     async def work() -> None:
         with nats() as server:
             there = ServiceSettings(nats=Secret(server.url), collector=CollectorSettings())
-            watch = replace(Watch(there, sqlite_store, Watched([])))
+            watch = replace(Watch(there, sqlite_store, PinFiles([])))
             client = await connect(Secret(server.url), "a test")
             stream = client.jetstream()
             await ensure_stream(stream, there.collector)
@@ -153,7 +153,7 @@ async def _until(watch: Watch, messages: int) -> None:
 def test_without_a_stream_records_of_empty_ones_are_deleted(
     sqlite_store: Store, messages: int
 ) -> None:
-    watch = Watch(ServiceSettings(), sqlite_store, Watched([]))
+    watch = Watch(ServiceSettings(), sqlite_store, PinFiles([]))
     save_queue(watch, QueueState(messages, None))
     asyncio.run(writer.run(watch, asyncio.Event()))
     assert (_queue(watch) is None) == (messages == 0)
@@ -164,4 +164,4 @@ def test_unknown_notification_service_is_refused_before_the_start(
 ) -> None:
     alerts = AlertSettings(tell=(NotificationSettings("chat", Secret("nonsense://")),))
     with pytest.raises(ConfigError, match="chat"):
-        service.make_ready(Watch(ServiceSettings(alerts=alerts), sqlite_store, Watched([])))
+        service.make_ready(Watch(ServiceSettings(alerts=alerts), sqlite_store, PinFiles([])))

@@ -18,7 +18,7 @@ from certpin_watch.monitor.evidence import gather_probes
 from certpin_watch.monitor.scheduler import Scheduler
 from certpin_watch.settings import MonitorSettings, ServiceSettings
 from certpin_watch.settings.reader import read_table
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store.queries import hosts
 from tests import kit
 from tests.watch.rules._probes import findings_of
@@ -64,12 +64,12 @@ class Scene:
         settings = ServiceSettings(
             monitor=read_table(MonitorSettings, Table({"timeout": "5s"} | data, "monitor"))
         )
-        watched = Watched([self.folder / "pins.toml"])
+        watched = PinFiles([self.folder / "pins.toml"])
         self.watch = Watch(settings, self.watch.store, watched, self.watch.clock)
 
     def host(self) -> Host:
         """Return the host as the pages and the API show it."""
-        snapshot = self.watch.watched.snapshot()
+        snapshot = self.watch.pin_files.snapshot()
         with self.watch.store.read() as connection:
             (found,) = hosts.describe_hosts(connection, snapshot, self.watch.clock(), ["localhost"])
         return found
@@ -112,7 +112,7 @@ def scene_of(
         monitor=read_table(MonitorSettings, Table({"timeout": "5s"} | data, "monitor")), **more
     )
     now = [datetime.now(UTC).replace(microsecond=0)]
-    watched = Watched([folder / "pins.toml"])
+    watched = PinFiles([folder / "pins.toml"])
     scene = Scene(Watch(settings, store, watched, lambda: now[0]), folder, now)
     scene.pin(*(identity.pin for identity in identities))
     return scene

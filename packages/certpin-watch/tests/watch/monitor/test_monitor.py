@@ -131,7 +131,7 @@ def test_deployed_versions_come_from_the_journal(
     old, new = intermediate.issue("localhost"), intermediate.issue("localhost")
     with LabServer(new) as server:
         scene = watch_over(old, host=[server_at(server.port)])
-        first = scene.watch.watched.snapshot().sets[0].pins
+        first = scene.watch.pin_files.snapshot().sets[0].pins
         at = scene.watch.clock()
         event = Event(at, "ann", "publish", version=1, pins=first, bundled=True, clients=1234)
         (scene.folder / "pins.journal.jsonl").write_text(format_event(event) + "\n")

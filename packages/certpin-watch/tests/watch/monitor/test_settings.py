@@ -15,7 +15,7 @@ from certpin.rotation import History
 from certpin_watch.monitor.targets import Target, distinct_targets, monitored_policies
 from certpin_watch.settings import HostSettings, MonitorSettings
 from certpin_watch.settings.reader import known_keys, read_table
-from certpin_watch.snapshot import WatchedSet
+from certpin_watch.snapshot import MonitoredPinSet
 from tests import kit
 from tests.watch.rules._probes import NOW
 
@@ -30,7 +30,7 @@ def targets(*patterns: str, trust: Any = None, **data: Any) -> list[Target]:
 
 def targets_for(*policies: HostPolicy, **data: Any) -> list[Target]:
     pins = kit.pin_set(*policies)
-    watched = WatchedSet(Path("pins.toml"), pins, History())
+    watched = MonitoredPinSet(Path("pins.toml"), pins, History())
     return list(distinct_targets(monitored_policies([watched], read(**data), NOW)))
 
 
@@ -125,7 +125,7 @@ def test_an_address_is_not_resolved() -> None:
 def test_a_host_of_two_pin_sets_is_one_target() -> None:
     assert len(targets("api.bank.test")) == 1
     pins = kit.pin_set(kit.policy("api.bank.test"))
-    sets = [WatchedSet(Path(name), pins, History()) for name in ("a.toml", "b.toml")]
+    sets = [MonitoredPinSet(Path(name), pins, History()) for name in ("a.toml", "b.toml")]
     found = monitored_policies(sets, read(), NOW)
     assert len(found) == 2
     assert len(distinct_targets(found)) == 1

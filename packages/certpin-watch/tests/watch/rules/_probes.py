@@ -26,7 +26,7 @@ from certpin_watch.monitor.targets import Target, monitored_policies
 from certpin_watch.rules.engine import RULES, evaluate
 from certpin_watch.rules.evidence import Evidence, RuleLimits
 from certpin_watch.settings import MonitorSettings
-from certpin_watch.snapshot import WatchedSet
+from certpin_watch.snapshot import MonitoredPinSet
 from tests import kit
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def probes(
 ) -> ProbeEvidence:
     """A pin file of one host, and the views of its servers."""
     settings = settings or MonitorSettings()
-    watched = WatchedSet(Path("pins.toml"), content or pins("leaf"), History(tuple(events)))
+    watched = MonitoredPinSet(Path("pins.toml"), content or pins("leaf"), History(tuple(events)))
     seen = tuple(views)
     policies = []
     for charge in monitored_policies([watched], settings, NOW):

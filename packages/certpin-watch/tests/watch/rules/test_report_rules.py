@@ -24,7 +24,7 @@ from certpin_watch.rules.evidence import (
     VersionHolders,
 )
 from certpin_watch.rules.reports import order
-from certpin_watch.snapshot import WatchedSet
+from certpin_watch.snapshot import MonitoredPinSet
 from certpin_watch.store.queries.capacity import Queue, Sweep, Window
 from tests import kit
 from tests.watch.alerts._findings import HOST, NOW, finding
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from certpin_watch.rules.rule import AlertFinding
 
 CHAIN = b"c" * 32
-SET = WatchedSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST)), History())
+SET = MonitoredPinSet(Path("pins.toml"), kit.pin_set(kit.policy(HOST)), History())
 THIS = NOW - NOW % HOUR
 
 

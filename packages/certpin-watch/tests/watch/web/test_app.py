@@ -17,7 +17,7 @@ from certpin_watch.context import Watch
 from certpin_watch.health import ProcessHealth
 from certpin_watch.secret import Secret
 from certpin_watch.settings import AuthSettings, NotificationSettings, ServiceSettings
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import migrate, open_store
 from certpin_watch.web.app import application, metrics_routes, page_routes
 
@@ -39,7 +39,7 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
     folder.mkdir()
     store = open_store(f"sqlite:///{folder / 'watch.db'}")
     migrate(store)
-    yield Watch(ServiceSettings(), store, Watched([]))
+    yield Watch(ServiceSettings(), store, PinFiles([]))
     store.close()
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.rotation import DeployedVersions, Timing
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
 
 MAX_DAYS = 400
 _MAX_VERSIONS = 100  # without those of the journal: anyone can report any number
@@ -119,10 +119,10 @@ def reported_usage(
 
 
 def adoption(
-    connection: Connection, watched: WatchedSet, now: datetime, *, days: int = 90
+    connection: Connection, watched: MonitoredPinSet, now: datetime, *, days: int = 90
 ) -> Adoption:
     """Return the adoption of each version of a monitored pin set."""
-    name, since, deployed = watched.pins.name, _first_day(now, days), watched.field
+    name, since, deployed = watched.pins.name, _first_day(now, days), watched.deployed
     known = {version.number for version in deployed.versions} | {watched.pins.version}
     numbers = known | _most_reported_versions(connection, name, since)
     listed = sorted(numbers, reverse=True)[: 2 * _MAX_VERSIONS]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy
     from certpin.x509 import Certificate
     from certpin.x509.chain import PathCertificate
-    from certpin_watch.snapshot import WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet
 
 _MAX_CHAIN = 12  # certificates of a chain that are checked
 _MAX_PATH = 6  # certificates of a path: those of the web have three or four
@@ -55,7 +55,7 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 class ChainJudge:
     """The pins of the pin files, and of every version that clients may hold at ``now``."""
 
-    sets: tuple[WatchedSet, ...]
+    sets: tuple[MonitoredPinSet, ...]
     now: datetime
 
     def verdict(

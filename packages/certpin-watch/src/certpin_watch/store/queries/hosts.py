@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin.pins import HostPolicy
-    from certpin_watch.snapshot import Snapshot, WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet, Snapshot
 
 # `broken`: a location can't reach the host, can't verify its chain, or sees a key that some client
 # refuses. `expiring`: a certificate or the pins expire soon. `unknown`: no recent probe.
@@ -144,7 +144,7 @@ def describe_hosts(
     )
 
 
-def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[WatchedSet, HostPolicy], ...]:
+def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[MonitoredPinSet, HostPolicy], ...]:
     """Return the policies that cover a host, at most one of each pin set."""
     try:
         found = [(watched, watched.pins.policy_for(name)) for watched in snapshot.sets]
@@ -208,7 +208,7 @@ def _accepted_paths(
 
 def _host(
     name: str,
-    policies: Sequence[tuple[WatchedSet, HostPolicy]],
+    policies: Sequence[tuple[MonitoredPinSet, HostPolicy]],
     seen: tuple[Vantage, ...],
     judge: PinJudge,
     limits: Thresholds,
@@ -253,7 +253,7 @@ def _status(
     return "unknown" if stale else "expiring" if soon else "holds", found
 
 
-def _policy(watched: WatchedSet, policy: HostPolicy, judge: PinJudge) -> Policy:
+def _policy(watched: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> Policy:
     return Policy(
         watched.pins.name,
         watched.pins.version,

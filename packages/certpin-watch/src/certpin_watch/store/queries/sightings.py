@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.rotation import Version
     from certpin.x509 import Chain
-    from certpin_watch.snapshot import Snapshot, WatchedSet
+    from certpin_watch.snapshot import MonitoredPinSet, Snapshot
 
 _MICROSECONDS = 1_000_000  # of a second
 _MAX_SIGHTINGS = 20_000  # that one call of `current_by_location` reads
@@ -121,7 +121,7 @@ class PinJudge:
         self.now = now
         self._alive = {watched.path: watched.alive(now) for watched in snapshot.sets}
 
-    def alive(self, watched: WatchedSet) -> tuple[Version, ...]:
+    def alive(self, watched: MonitoredPinSet) -> tuple[Version, ...]:
         """Return the versions of a pin set that clients may hold."""
         return self._alive[watched.path]
 

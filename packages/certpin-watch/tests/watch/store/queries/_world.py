@@ -18,7 +18,7 @@ from certpin.pins import HostPattern, HostPin, HostPolicy, Pin
 from certpin.rotation import Event, History, Timing
 from certpin_watch.context import Watch
 from certpin_watch.settings import ServiceSettings
-from certpin_watch.snapshot import Snapshot, Watched, WatchedSet
+from certpin_watch.snapshot import MonitoredPinSet, PinFiles, Snapshot
 from certpin_watch.store.chains import insert_observed_chains
 from certpin_watch.store.tables.alerts import ALERT_EVENTS, ALERTS, SILENCES
 from certpin_watch.store.tables.probes import SIGHTINGS, VANTAGES
@@ -92,11 +92,11 @@ def journal() -> History:
 
 
 def snapshot(*problems: str) -> Snapshot:
-    return Snapshot((WatchedSet(Path("pins.toml"), pins(12), journal()),), problems)
+    return Snapshot((MonitoredPinSet(Path("pins.toml"), pins(12), journal()),), problems)
 
 
 @dataclass
-class FixedPinSets(Watched):
+class FixedPinSets(PinFiles):
     """Pin sets without files."""
 
     found: Snapshot

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin_watch.auth.tokens import make_token
 from certpin_watch.metrics.families import worker_contacts
-from certpin_watch.snapshot import Watched
+from certpin_watch.snapshot import PinFiles
 from certpin_watch.store.probes import note_scheduled
 from certpin_watch.store.queries.freshness import freshness, workers
 from certpin_watch.store.tokens import record_token_use, revoke_token
@@ -41,7 +41,7 @@ def test_valid_tokens_of_workers_are_listed_with_their_last_contact(store: Store
         revoke_token(connection, create_token(connection, "gone", "worker:ams1", used=NOW), NOW)
     with store.read() as connection:
         found = [(worker.name, worker.token, worker.vantage) for worker in workers(connection, NOW)]
-        fresh = freshness(connection, Watched([]).snapshot(), NOW)
+        fresh = freshness(connection, PinFiles([]).snapshot(), NOW)
         assert workers(connection, NOW + HOUR) == ()
     assert found == [("fra1-a", heard, "fra1"), ("fra1-b", new, "fra1")]
     (sample,) = worker_contacts(fresh).samples
@@ -55,7 +55,7 @@ def test_a_silent_location_names_the_last_contact_of_its_workers(store: Store) -
         create_token(connection, "ams1-a", "worker:ams1")
         create_token(connection, "fra1-a", "worker:fra1", used=NOW - HOUR)
     with store.read() as connection:
-        sentences = unknowns.of_service(freshness(connection, Watched([]).snapshot(), NOW), NOW)
+        sentences = unknowns.of_service(freshness(connection, PinFiles([]).snapshot(), NOW), NOW)
     silent = [sentence for sentence in sentences if "is silent" in sentence]
     said = "is silent: it never sent a result."
     assert silent == [

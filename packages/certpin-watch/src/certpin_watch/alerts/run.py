@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from certpin_watch.context import Watch
     from certpin_watch.rules.engine import Evaluation
     from certpin_watch.rules.rule import AlertRule, Source
-    from certpin_watch.settings import AlertSettings, ServiceSettings
+    from certpin_watch.settings import AlertSettings
     from certpin_watch.store.leases import HeldLease
 
     GatherProbes = Callable[[Watch, datetime], ProbeEvidence]
@@ -71,16 +71,23 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
             group.create_task(_notify(watch, evaluator, Notifier(watch, service), stop))
 
 
-async def check_services(settings: ServiceSettings) -> dict[str, str]:
-    """Send a test message to each service. Return why that failed by name; empty if it worked.
+async def check_services(settings: AlertSettings, public_url: str = "") -> dict[str, str]:
+    """Send a test message to each service.
+
+    Args:
+        settings: the table ``[alerts]``.
+        public_url: the address of the pages, or empty.
+
+    Returns:
+        Why that failed, by the name of the service; an empty text if it worked.
 
     Raises:
         ConfigError: the settings of a service are invalid.
 
     """
-    services = await asyncio.to_thread(make_services, settings.alerts)
-    message = _test_message(int(utc_now().timestamp()), settings.public_url.rstrip("/"))
-    deadline = settings.alerts.deadline.total_seconds()
+    services = await asyncio.to_thread(make_services, settings)
+    message = _test_message(int(utc_now().timestamp()), public_url.rstrip("/"))
+    deadline = settings.deadline.total_seconds()
     problems = await asyncio.gather(
         *(send_once(service, message, deadline) for service in services)
     )

@@ -91,7 +91,7 @@ def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
     from certpin.errors import ConfigError
     from certpin_watch.alerts.run import check_services
 
-    found = asyncio.run(check_services(settings))
+    found = asyncio.run(check_services(settings.alerts, settings.public_url))
     if not found:  # a test of nothing must not look like one that passed
         raise ConfigError(
             "no service receives alerts, so that there is none to test",

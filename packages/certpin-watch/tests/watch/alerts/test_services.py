@@ -147,7 +147,7 @@ def test_an_address_that_nobody_knows_is_refused_without_showing_it(sqlite_store
 def test_a_trial_says_what_came_of_it(sqlite_store: Store, webhook: Hook) -> None:
     dead = NotificationSettings("dead", Secret("json://127.0.0.1:1/"))
     stage = Stage(sqlite_store, service_at(webhook), dead)
-    found = asyncio.run(check_services(stage.watch.settings))
+    found = asyncio.run(check_services(stage.watch.settings.alerts))
     assert found["hook"] == ""
     assert "could not be reached" in found["dead"]
     assert webhook.bodies[0]["title"] == "info: test"

@@ -86,20 +86,20 @@ def test_nothing_stays_on_the_disk(run: Run) -> None:
     assert list(Path().iterdir()) == []
 
 
-def _unpinned(stage: demo.Stage) -> demo.Stage:
-    return replace(stage, pinned=stage.unpinned)
+def _unpinned(setup: demo.DemoSetup) -> demo.DemoSetup:
+    return replace(setup, pinned=setup.unpinned)
 
 
-def _trusting_nobody(stage: demo.Stage) -> demo.Stage:
-    return replace(stage, unpinned=stage.pinned)
+def _trusting_nobody(setup: demo.DemoSetup) -> demo.DemoSetup:
+    return replace(setup, unpinned=setup.pinned)
 
 
-def _without_the_attacker(stage: demo.Stage) -> demo.Stage:
-    return replace(stage, attacker=stage.server)
+def _without_the_attacker(setup: demo.DemoSetup) -> demo.DemoSetup:
+    return replace(setup, attacker=setup.server)
 
 
-def _with_a_backup_that_is_not_pinned(stage: demo.Stage) -> demo.Stage:
-    return replace(stage, backup=stage.attacker)
+def _with_a_backup_that_is_not_pinned(setup: demo.DemoSetup) -> demo.DemoSetup:
+    return replace(setup, backup=setup.attacker)
 
 
 @pytest.mark.usefixtures("scenes_alone")
@@ -115,11 +115,11 @@ def _with_a_backup_that_is_not_pinned(stage: demo.Stage) -> demo.Stage:
 def test_it_fails_where_pinning_would(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[demo.Stage], demo.Stage],
+    change: Callable[[demo.DemoSetup], demo.DemoSetup],
     scene: int,
 ) -> None:
-    stage = change(demo.set_stage())
-    monkeypatch.setattr(demo, "set_stage", lambda: stage)
+    setup = change(demo.set_up())
+    monkeypatch.setattr(demo, "set_up", lambda: setup)
     done = run("demo", "--json")
     assert done.code == 1
     assert not done.json["scenes"][scene]["as_it_should"]
@@ -133,8 +133,8 @@ def test_a_refusal_after_the_request_is_too_late(run: Run, monkeypatch: pytest.M
     def late(port: int, context: ssl.SSLContext) -> PinError | None:
         return call(port, context) or PinError("refused")
 
-    stage = _unpinned(demo.set_stage())
-    monkeypatch.setattr(demo, "set_stage", lambda: stage)
+    setup = _unpinned(demo.set_up())
+    monkeypatch.setattr(demo, "set_up", lambda: setup)
     monkeypatch.setattr(demo, "_call", late)
     done = run("demo", "--json")
     assert (done.code, done.json["scenes"][2]["outcome"]) == (1, "refused TOO LATE")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from certpin.cli.describe import certificate_lines, days_left
-from certpin.cli.unverified import what_to_do
+from certpin.cli.unverified import chain_fix
 from certpin.errors import CertificateParseError
 from certpin.lab import Authority
 from certpin.probe import Endpoint, Observation
@@ -58,16 +58,16 @@ def unverified(code: int) -> Observation:
 
 
 def test_every_reason_has_an_advice_of_its_own() -> None:
-    advice = [what_to_do(unverified(code)) for code in (0, 9, 10, 18, 19, 20, 62)]
+    advice = [chain_fix(unverified(code)) for code in (0, 9, 10, 18, 19, 20, 62)]
     assert len(set(advice)) == len(advice)
-    assert what_to_do(unverified(62)) == what_to_do(unverified(64))
+    assert chain_fix(unverified(62)) == chain_fix(unverified(64))
 
 
 def test_names_that_cannot_be_read_or_are_missing_are_said_to_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "(a.example, 192.0.2.7) than b.example" in what_to_do(unverified(62))
+    assert "(a.example, 192.0.2.7) than b.example" in chain_fix(unverified(62))
     monkeypatch.setattr(Certificate, "names", property(lambda _: ()))
-    assert "(no name at all)" in what_to_do(unverified(62))
+    assert "(no name at all)" in chain_fix(unverified(62))
     unreadable(monkeypatch, "names")
-    assert "(names that cannot be read)" in what_to_do(unverified(62))
+    assert "(names that cannot be read)" in chain_fix(unverified(62))

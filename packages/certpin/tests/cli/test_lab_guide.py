@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from certpin.cli.lab import screen
-from certpin.cli.lab.screen import LiveTable
+from certpin.cli.lab.screen import TableScreen
 
 _OWN = "192.0.2.17"
 
@@ -24,7 +24,7 @@ class _Lab:
 
 def _printed(address: str, capsys: pytest.CaptureFixture[str]) -> str:
     lab: Any = _Lab(address)
-    LiveTable(lab)._print_tunnel()
+    TableScreen(lab)._print_tunnel()
     return capsys.readouterr().out
 
 

@@ -34,8 +34,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "locked out clients are a finding",
         _COMMAND,
-        "ctx.exit(FINDING if any(host.outcome.locked_out for host in simulated) else HOLDS)",
-        "ctx.exit(HOLDS)",
+        "ctx.exit(PROBLEM_FOUND if any(host.outcome.locked_out for host in simulated) else "
+        "SUCCESS)",
+        "ctx.exit(SUCCESS)",
         _OF_COMMAND + "test_an_early_step_locks_out_clients_without_the_version",
     ),
     Mutation(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin import PinnedSSLContext, TrustAnchors, UnverifiedChainError
-from certpin.cli.unverified import what_to_do
+from certpin.cli.unverified import chain_fix
 from certpin.lab import Authority, Identity
 from certpin.probe import ContextCache, Endpoint, Observation, probe_context
 from certpin.x509 import Chain
@@ -132,4 +132,4 @@ def test_the_commands_name_the_rule(private: tuple[bytes, Identity]) -> None:
         *(Endpoint(HOST, 443), "192.0.2.1", "TLSv1.3", served, None),
         *("CA cert does not include key usage extension", MISSING_KEY_USAGE),
     )
-    assert "RFC 5280 section 4.2.1.3" in what_to_do(seen)
+    assert "RFC 5280 section 4.2.1.3" in chain_fix(seen)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 from certpin_watch.cli.options import opened_watch, require_database, settings_options
@@ -46,7 +46,7 @@ def alerts(ctx: click.Context, settings: ServiceSettings, test: bool, as_json: b
     else:
         with opened_watch(settings) as watch:
             found = _list(watch, as_json=as_json)
-    ctx.exit(FINDING if found else HOLDS)
+    ctx.exit(PROBLEM_FOUND if found else SUCCESS)
 
 
 def _list(watch: Watch, *, as_json: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 from certpin_watch.cli.options import dialect_of, store_options
@@ -36,7 +36,7 @@ def migrate(ctx: click.Context, store: Store, check: bool, as_json: bool) -> Non
         print_json(facts)
     else:
         click.echo(fold(_text(facts), sys.stdout))
-    ctx.exit(HOLDS if facts["state"] == "current" else FINDING)
+    ctx.exit(SUCCESS if facts["state"] == "current" else PROBLEM_FOUND)
 
 
 def _schema(store: Store) -> dict[str, Any]:

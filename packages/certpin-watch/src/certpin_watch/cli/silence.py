@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json, say
 from certpin_watch.cli.options import require_database, watch_options
@@ -117,7 +117,7 @@ def _end(watch: Watch, number: int, *, as_json: bool) -> int:
     else:
         text = f"Silence {number} has ended." if ended else f"No silence {number} is in force."
         click.echo(text)
-    return HOLDS if ended else FINDING
+    return SUCCESS if ended else PROBLEM_FOUND
 
 
 def _list(watch: Watch) -> list[SilenceRow]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHOW = """
 from certpin.cli import demo
 from certpin_watch.cli.demo import monitor_the_demonstration
-stage = demo.set_stage()
+stage = demo.set_up()
 monitor_the_demonstration(stage.server, stage.backup, stage.attacker, *stage.roots)
 """
 

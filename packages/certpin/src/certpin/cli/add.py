@@ -14,8 +14,8 @@ from certpin.cli.backup import backup_options
 from certpin.cli.choices import MATCHES, MODES
 from certpin.cli.options import (
     PIN_FILE,
-    Dialling,
-    dialling_options,
+    ConnectionOptions,
+    connection_options,
     json_option,
     pin_file_option,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="The name of a new pin file; by default that of the host.")
 @backup_options
 @click.option(
-    "--pin", "known", metavar="PIN", help="Pin this key of the server, without dialling it."
+    "--pin", "known", metavar="PIN", help="Pin this key of the server, without connection it."
 )
 @click.option(
     "--mode",
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     "tolerate a breach, such as an authority without keyUsage. Also written into the pin file. By "
     "default it is as the running Python has it.",
 )
-@dialling_options
+@connection_options
 @json_option
 def add(
     host: str,
@@ -76,7 +76,7 @@ def add(
     backup: Backup,
     known: str | None,
     strict: bool | None,
-    dialling: Dialling,
+    connection: ConnectionOptions,
     as_json: bool,
     **wishes: Any,
 ) -> None:
@@ -102,31 +102,33 @@ def add(
     from certpin.pins import HostPattern
 
     _refuse_unsafe(backup, **wishes)
-    dialling = replace(dialling, strict=strict)
-    if strict is not None and dialling.ca_file is None:
+    connection = replace(connection, strict=strict)
+    if strict is not None and connection.ca_file is None:
         option = "--strict-x509" if strict else "--no-strict-x509"
         raise click.UsageError(f"{option} is for a host with its own authority: add --ca-file FILE")
-    endpoint = dialling.endpoint(host)
+    endpoint = connection.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
     editor = _editor(path, name, pattern, backup)
     match: Match = wishes["match"]
     first = (
-        known_pin(known, match) if known is not None else _served_pin(host, dialling, backup, match)
+        known_pin(known, match)
+        if known is not None
+        else _served_pin(host, connection, backup, match)
     )
     servers = server_of(endpoint)
-    anchors = trust_anchors(dialling.ca_file, dialling.strict)
+    anchors = trust_anchors(connection.ca_file, connection.strict)
     policy = new_policy(pattern, first, backup, anchors, servers=servers, **wishes)
-    trust = _trust_name(dialling.ca_file, path)
+    trust = _trust_name(connection.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
     editor.check()
     with backup.written():
         editor.save()
-    facts = _facts(path, version, policy, trust, backup)
+    facts = _result_json(path, version, policy, trust, backup)
     if as_json:
         print_json(facts)
     else:
-        _tell(facts, backup, f"certpin check{_file_option(path)}")
+        _print_result(facts, backup, f"certpin check{_file_option(path)}")
 
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
@@ -181,27 +183,27 @@ def _instead(path: Path, pattern: HostPattern, backup: Backup) -> str:
     )
 
 
-def _served_pin(host: str, dialling: Dialling, backup: Backup, match: Match) -> HostPin:
+def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match: Match) -> HostPin:
     """Dial the host for its pin. Raises ``ConfigError`` where the chain does not verify."""
-    from certpin.cli.policy import refuse_inside, served_pin
-    from certpin.cli.unverified import what_to_do
+    from certpin.cli.policy import refuse_served_backup, served_pin
+    from certpin.cli.unverified import chain_fix
     from certpin.errors import ConfigError
 
-    observation = dialling.observe(host)
+    observation = connection.observe(host)
     if observation.verified is None:
         raise ConfigError(
             f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
             "What is not verified is not pinned: it may be an attacker's",
-            fix=what_to_do(observation, strict=_accept_in_add(dialling)),
+            fix=chain_fix(observation, strict=_accept_in_add(connection)),
         )
-    refuse_inside(backup, observation)
+    refuse_served_backup(backup, observation)
     return served_pin(observation.verified, match)
 
 
-def _accept_in_add(dialling: Dialling) -> str:
+def _accept_in_add(connection: ConnectionOptions) -> str:
     """The options with which ``add`` accepts a chain that only strict verification refuses."""
     trust = (
-        "" if dialling.ca_file else "--ca-file FILE, with the certificate of the authority, and "
+        "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
     )
     return f"accept it for this host: {trust}--no-strict-x509"
 
@@ -213,7 +215,7 @@ def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
     return os.path.relpath(ca_file.resolve(), pin_file.parent.resolve())
 
 
-def _facts(
+def _result_json(
     path: Path, version: int, policy: HostPolicy, trust: str, backup: Backup
 ) -> dict[str, Any]:
     return {
@@ -240,7 +242,7 @@ def _server_text(policy: HostPolicy) -> str | None:
     return None
 
 
-def _tell(facts: dict[str, Any], backup: Backup, following: str) -> None:
+def _print_result(facts: dict[str, Any], backup: Backup, following: str) -> None:
     click.secho(f"{facts['host']} is in {facts['file']} (version {facts['version']}).", bold=True)
     for entry in facts["pins"]:
         click.echo(f"  {entry['role']:<12} {entry['pin']}")

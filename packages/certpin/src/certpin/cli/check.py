@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.reply import print_json
 from certpin.cli.servers import contexts_for, server_options
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from certpin.cli.servers import ServerOptions, Target
+    from certpin.cli.servers import ProbeTarget, ServerOptions
     from certpin.probe import ContextCache
     from certpin.probe.checkup import Checkup
 
@@ -55,7 +55,7 @@ def check(
     Exit code 0: all hold. 1: a pin does not match, a chain does not verify, something has expired
     or is about to. 3: somebody could not be asked.
     """
-    from certpin.cli.checklist import checkup_facts, print_checklist
+    from certpin.cli.checklist import checkup_json, print_checklist
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
 
@@ -63,7 +63,7 @@ def check(
     now = utc_now()
     checkups = check_targets(servers.targets(pins), now, days, timeout)
     if as_json:
-        facts = [checkup_facts(each, now) for each in checkups]
+        facts = [checkup_json(each, now) for each in checkups]
         print_json({"pin_set": pins.name, "version": pins.version, "hosts": facts})
     else:
         print_checklist(checkups, now)
@@ -71,7 +71,7 @@ def check(
 
 
 def check_targets(
-    targets: Sequence[Target], now: datetime, days: int, timeout: float
+    targets: Sequence[ProbeTarget], now: datetime, days: int, timeout: float
 ) -> list[Checkup]:
     """Dial all targets at once, and judge what each presented. One checkup a target."""
     from certpin.cli.parallel import run_parallel
@@ -82,7 +82,7 @@ def check_targets(
 
 
 def _look(
-    target: Target,
+    target: ProbeTarget,
     contexts: ContextCache,
     now: datetime,
     days: int,
@@ -112,5 +112,5 @@ def _look(
 def _exit_code(checkups: list[Checkup]) -> int:
     statuses = {checkup.status for checkup in checkups}
     if "finding" in statuses:
-        return FINDING
-    return INCONCLUSIVE if "inconclusive" in statuses else HOLDS
+        return PROBLEM_FOUND
+    return INCONCLUSIVE if "inconclusive" in statuses else SUCCESS

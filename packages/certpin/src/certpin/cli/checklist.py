@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.reply import fold, table_console
-from certpin.cli.unverified import what_to_do
+from certpin.cli.unverified import chain_fix
 from certpin.pins import pins_of
 from certpin.pins.verdict import advice, explain
 from certpin.probe import HTTPS, join_address
@@ -26,7 +26,7 @@ _SHOWN = 3  # hosts that one advice is for
 _HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "what is wrong")
 
 
-def checkup_facts(checkup: Checkup, now: datetime) -> dict[str, Any]:
+def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
     """One host as JSON."""
     observation, verdict, error = checkup.observation, checkup.verdict, checkup.error
     matched = verdict.matched if verdict is not None else None
@@ -69,7 +69,7 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
-    facts = checkup_facts(checkup, now)
+    facts = checkup_json(checkup, now)
     return (
         _name(checkup),
         checkup.status,
@@ -112,7 +112,7 @@ def _fix(checkup: Checkup) -> str | None:
     if checkup.fix:
         return checkup.fix
     observation = checkup.observation
-    return what_to_do(observation) if observation and observation.verified is None else None
+    return chain_fix(observation) if observation and observation.verified is None else None
 
 
 def _days(days: int | None) -> str:

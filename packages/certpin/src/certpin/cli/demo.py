@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.group import load_extension
-from certpin.cli.main import FINDING
+from certpin.cli.main import PROBLEM_FOUND
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
-    from certpin.cli.demo_matrix import Compared
+    from certpin.cli.demo_matrix import CaseComparison
     from certpin.errors import PinError
     from certpin.lab import Authority, Identity, LabServer
 
@@ -53,7 +53,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoSetup:
     """Everything that the demonstration needs: a server's two keys, an attacker, two clients."""
 
     server: Identity
@@ -82,7 +82,7 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
 
     Exit code 0: everything went as it should.
     """
-    from certpin.cli.demo_matrix import comparison_facts, print_comparison, totals
+    from certpin.cli.demo_matrix import comparison_json, print_comparison, totals
     from certpin.lab.pki import LEGEND
 
     if watched and as_json:
@@ -90,27 +90,27 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
     scenes: list[Scene] = []
     if not as_json:
         click.echo(fold(_INTRODUCTION, sys.stdout))
-    stage = set_stage()
-    for scene in play(stage):
+    setup = set_up()
+    for scene in run_scenes(setup):
         if not as_json:
-            _tell(scene, new=not scenes or scenes[-1].title != scene.title)
+            _print_scene(scene, new=not scenes or scenes[-1].title != scene.title)
         scenes.append(scene)
     if not as_json:
         click.echo(fold(f"\n{_MATRIX}\n\n{LEGEND}\n", sys.stdout))
     rows = _compare(quiet=as_json)
     if as_json:
-        told = [comparison_facts(row) for row in rows]
+        told = [comparison_json(row) for row in rows]
         print_json({"scenes": [vars(scene) for scene in scenes], "matrix": told} | totals(rows))
     else:
         print_comparison(rows)
-        click.echo(fold(_sum(totals(rows)), sys.stdout))
+        click.echo(fold(_totals_text(totals(rows)), sys.stdout))
         click.echo(f"\n{_NEXT}")
-        _end_in_the_watch(stage, wanted=watched)
+        _offer_service(setup, wanted=watched)
     if not all([each.as_it_should for each in scenes] + [row.as_it_should for row in rows]):
-        ctx.exit(FINDING)
+        ctx.exit(PROBLEM_FOUND)
 
 
-def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
+def _offer_service(setup: DemoSetup, *, wanted: bool) -> None:
     """Where it was asked for, or where somebody is there to be asked."""
     from certpin.errors import ConfigError
 
@@ -123,10 +123,10 @@ def _end_in_the_watch(stage: Stage, *, wanted: bool) -> None:
         click.echo(f"{exc.problem}: {exc.fix}")
         return
     if wanted or click.confirm("\nSee it in the monitoring service, in a browser on this machine?"):
-        monitor(stage.server, stage.backup, stage.attacker, *stage.roots)
+        monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
 
 
-def _compare(*, quiet: bool) -> list[Compared]:
+def _compare(*, quiet: bool) -> list[CaseComparison]:
     """Run the matrix, with a count on a terminal."""
     from certpin.cli.demo_matrix import compare
     from certpin.cli.parallel import progress
@@ -136,7 +136,7 @@ def _compare(*, quiet: bool) -> list[Compared]:
         return compare(lambda _: advance())
 
 
-def _sum(counts: dict[str, int]) -> str:
+def _totals_text(counts: dict[str, int]) -> str:
     return (
         "\nThe client without pins gave its data away in {unpinned_fooled} of {attacks} attacks, "
         "the one with certpin in {pinned_fooled}. After {legitimate} legitimate changes of the "
@@ -144,7 +144,7 @@ def _sum(counts: dict[str, int]) -> str:
     ).format(**counts)
 
 
-def set_stage() -> Stage:
+def set_up() -> DemoSetup:
     """Make keys and certificates, fresh each time, and both clients."""
     import ssl
 
@@ -164,22 +164,22 @@ def set_stage() -> Stage:
     for context in (pinned, unpinned):
         for trusted in (root, rogue):
             context.load_verify_locations(cadata=trusted.certificate.der)
-    return Stage(server, backup, rogue.issue(HOST), pinned, unpinned, (root, rogue))
+    return DemoSetup(server, backup, rogue.issue(HOST), pinned, unpinned, (root, rogue))
 
 
-def play(stage: Stage) -> Iterator[Scene]:
+def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
     """Run the scenes in order."""
     from certpin.lab import LabServer
 
-    with LabServer(stage.server, b"your balance is 1,234.56\n") as server:
-        yield _scene("The bank's own server", "pinned", server, stage.pinned, accepted=True)
-        server.use(stage.attacker)
+    with LabServer(setup.server, b"your balance is 1,234.56\n") as server:
+        yield _scene("The bank's own server", "pinned", server, setup.pinned, accepted=True)
+        server.use(setup.attacker)
         title = "A man in the middle, whose authority this machine trusts"
-        yield _scene(title, "unpinned", server, stage.unpinned, accepted=True)
-        yield _scene(title, "pinned", server, stage.pinned, accepted=False)
-        server.use(stage.backup)
+        yield _scene(title, "unpinned", server, setup.unpinned, accepted=True)
+        yield _scene(title, "pinned", server, setup.pinned, accepted=False)
+        server.use(setup.backup)
         title = "The server changed to its backup key"
-        yield _scene(title, "pinned", server, stage.pinned, accepted=True)
+        yield _scene(title, "pinned", server, setup.pinned, accepted=True)
 
 
 def _scene(
@@ -213,7 +213,7 @@ def _call(port: int, context: ssl.SSLContext) -> PinError | None:
     return None
 
 
-def _tell(scene: Scene, *, new: bool) -> None:
+def _print_scene(scene: Scene, *, new: bool) -> None:
     fooled = scene.client == "unpinned"
     colour = "green" if scene.as_it_should and not fooled else "red"
     if new:

@@ -31,7 +31,7 @@ _SOUND, _BAD = "green", "bold red"
 
 
 @dataclass(frozen=True)
-class Compared:
+class CaseComparison:
     """One case, and what each client did in it."""
 
     unpinned: Result
@@ -43,14 +43,14 @@ class Compared:
         return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
 
 
-def compare(progress: Callable[[Result], None]) -> list[Compared]:
+def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
     """Run both clients through the matrix. What the pinned one should do is right for both."""
     results = []
     for client in (Call(_unpinned), Call(_pinned)):
         with Lab(style=Style.LEAF) as lab:
             run = prove(lab, client, CASES, jobs=_AT_ONCE, progress=progress)
         results.append(run.results)
-    return [Compared(*pair) for pair in zip(*results, strict=True)]
+    return [CaseComparison(*pair) for pair in zip(*results, strict=True)]
 
 
 def _unpinned(target: Target) -> str:
@@ -77,7 +77,7 @@ def _read(director: request.OpenerDirector, target: Target) -> str:
         return body.decode()
 
 
-def print_comparison(rows: Sequence[Compared]) -> None:
+def print_comparison(rows: Sequence[CaseComparison]) -> None:
     """Print both clients side by side, a family of cases at a time, and then the sum."""
     from rich.console import Console
     from rich.table import Table
@@ -97,7 +97,7 @@ def print_comparison(rows: Sequence[Compared]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def totals(rows: Sequence[Compared]) -> dict[str, int]:
+def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
     """What it comes to, in numbers."""
     tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
     attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]
@@ -112,7 +112,7 @@ def totals(rows: Sequence[Compared]) -> dict[str, int]:
     }
 
 
-def comparison_facts(row: Compared) -> dict[str, Any]:
+def comparison_json(row: CaseComparison) -> dict[str, Any]:
     """One case as JSON."""
     return {
         "case": row.pinned.case.name,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Fact = Callable[[Certificate], Any]
 
 
-def certificate_facts(certificate: Certificate, now: datetime) -> dict[str, Any]:
+def certificate_json(certificate: Certificate, now: datetime) -> dict[str, Any]:
     """A certificate as JSON. A field that makes no sense is ``null``."""
 
     def fact(read: Fact) -> Any:
@@ -44,7 +44,7 @@ def certificate_facts(certificate: Certificate, now: datetime) -> dict[str, Any]
     }
 
 
-def key_facts(key: PublicKey) -> dict[str, Any]:
+def key_json(key: PublicKey) -> dict[str, Any]:
     """A key as JSON."""
     return {
         "source": key.source,
@@ -56,7 +56,7 @@ def key_facts(key: PublicKey) -> dict[str, Any]:
 
 def certificate_lines(certificate: Certificate, title: str, now: datetime) -> Iterable[str]:
     """A certificate as text."""
-    facts = certificate_facts(certificate, now)
+    facts = certificate_json(certificate, now)
     yield click.style(f"{title}: {facts['subject'] or '(subject cannot be read)'}", bold=True)
     yield from _column(
         {
@@ -72,16 +72,16 @@ def certificate_lines(certificate: Certificate, title: str, now: datetime) -> It
 
 def key_lines(key: PublicKey) -> Iterable[str]:
     """A key as text."""
-    facts = key_facts(key)
+    facts = key_json(key)
     yield click.style(f"{facts['source']}: {facts['key']}", bold=True)
     yield from _column({"pin": facts["pin"], "note": facts["caveat"]})
 
 
-def item_facts(item: Certificate | PublicKey, now: datetime) -> dict[str, Any]:
+def item_json(item: Certificate | PublicKey, now: datetime) -> dict[str, Any]:
     """Whatever stood in a file, as JSON."""
     if isinstance(item, Certificate):
-        return certificate_facts(item, now)
-    return key_facts(item)
+        return certificate_json(item, now)
+    return key_json(item)
 
 
 def item_lines(item: Certificate | PublicKey, now: datetime) -> Iterable[str]:

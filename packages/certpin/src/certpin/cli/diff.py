@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option
 from certpin.cli.reply import fold, print_json
 
@@ -49,10 +49,10 @@ def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
     before, after = _load(old, beside=new), _load(new, beside=old)
     found = changes(before, after, utc_now())
     if as_json:
-        print_json(_facts(before, after, found))
+        print_json(_diff_json(before, after, found))
     else:
-        _tell(before, after, found)
-    ctx.exit(FINDING if any(each.weight == "breaks" for each in found) else HOLDS)
+        _print_changes(before, after, found)
+    ctx.exit(PROBLEM_FOUND if any(each.weight == "breaks" for each in found) else SUCCESS)
 
 
 def _load(path: Path, *, beside: Path) -> PinSet:
@@ -73,7 +73,7 @@ def _load(path: Path, *, beside: Path) -> PinSet:
         raise PinFileError("it is not UTF-8 text", path=place) from exc
 
 
-def _facts(old: PinSet, new: PinSet, found: Sequence[Change]) -> dict[str, Any]:
+def _diff_json(old: PinSet, new: PinSet, found: Sequence[Change]) -> dict[str, Any]:
     return {
         "old": {"pin_set": old.name, "version": old.version},
         "new": {"pin_set": new.name, "version": new.version},
@@ -83,7 +83,7 @@ def _facts(old: PinSet, new: PinSet, found: Sequence[Change]) -> dict[str, Any]:
     }
 
 
-def _tell(old: PinSet, new: PinSet, found: Sequence[Change]) -> None:
+def _print_changes(old: PinSet, new: PinSet, found: Sequence[Change]) -> None:
     from certpin.pins.changes import WEIGHTS
 
     click.echo(fold(f"{new.name}: version {old.version} to {new.version}", sys.stdout))

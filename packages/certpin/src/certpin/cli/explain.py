@@ -28,9 +28,9 @@ def explain(name: str | None, as_json: bool) -> None:
 
     rules = [_rule(name)] if name else list(RULES.values())
     if as_json:
-        print_json({"rules": [_facts(rule) for rule in rules]})
+        print_json({"rules": [_rule_json(rule) for rule in rules]})
     elif name:
-        _explain(rules[0])
+        _print_rule(rules[0])
     else:
         for rule in rules:
             text = f"{rule.id:<26} {rule.severity:<8} {rule.summary}"
@@ -45,7 +45,7 @@ def _rule(name: str) -> LintRule:
     raise click.UsageError(unknown("rule", name, list(RULES), "`certpin explain`"))
 
 
-def _facts(rule: LintRule) -> dict[str, Any]:
+def _rule_json(rule: LintRule) -> dict[str, Any]:
     return {
         "rule": rule.id,
         "severity": rule.severity,
@@ -60,7 +60,7 @@ def _facts(rule: LintRule) -> dict[str, Any]:
     }
 
 
-def _explain(rule: LintRule) -> None:
+def _print_rule(rule: LintRule) -> None:
     click.secho(rule.id, bold=True, nl=False)
     click.echo(f": {rule.severity}")
     for text in (rule.summary, rule.why, f"fix: {rule.fix}", _source(rule), _allowing(rule)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import format_name, json_option, pin_file_option
 from certpin.cli.reply import print_json, say
 from certpin.cli.servers import host_option, select_policies
@@ -132,7 +132,7 @@ def export(
         files = (compare_files if checking else write_files)(output_files(chosen, made, out))
     _print_result(chosen, made, files, as_json=as_json)
     lost = strict and made.omissions
-    ctx.exit(FINDING if lost or any(each.stale for each in files) else HOLDS)
+    ctx.exit(PROBLEM_FOUND if lost or any(each.stale for each in files) else SUCCESS)
 
 
 def _refuse_debug(pins: PinSet) -> None:

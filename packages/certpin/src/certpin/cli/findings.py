@@ -32,14 +32,14 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 @dataclass(frozen=True)
-class Linted:
+class LintedFile:
     """A pin file, and what was found in it."""
 
     document: LintDocument
     report: LintReport
 
 
-def print_text(done: Sequence[Linted]) -> None:
+def print_text(done: Sequence[LintedFile]) -> None:
     """Print the findings for people: under the file and the host, with what to do."""
     for each in done:
         _print_file(each)
@@ -49,19 +49,21 @@ def print_text(done: Sequence[Linted]) -> None:
         click.echo(f"\nWhy is that a mistake? certpin explain {worst.rule}")
 
 
-def print_facts(done: Sequence[Linted]) -> None:
+def print_findings_json(done: Sequence[LintedFile]) -> None:
     """Print the findings as JSON."""
-    findings = [_facts(found) for each in done for found in each.report.findings]
-    allowed = [_facts(found) for each in done for found in each.report.allowed]
-    print_json({"files": [_file(each) for each in done], "findings": findings, "allowed": allowed})
+    findings = [_finding_json(found) for each in done for found in each.report.findings]
+    allowed = [_finding_json(found) for each in done for found in each.report.allowed]
+    print_json(
+        {"files": [_file_json(each) for each in done], "findings": findings, "allowed": allowed}
+    )
 
 
-def print_sarif(done: Sequence[Linted]) -> None:
+def print_sarif(done: Sequence[LintedFile]) -> None:
     """Print the findings as SARIF."""
     print_document(to_sarif([each.report for each in done]))
 
 
-def print_github(done: Sequence[Linted]) -> None:
+def print_github(done: Sequence[LintedFile]) -> None:
     """Print the findings as annotations of a GitHub workflow."""
     for each in done:
         for found in each.report.findings:
@@ -70,15 +72,15 @@ def print_github(done: Sequence[Linted]) -> None:
 
 
 # A new format is a function and one line here.
-FORMATS: dict[str, Callable[[Sequence[Linted]], None]] = {
+FORMATS: dict[str, Callable[[Sequence[LintedFile]], None]] = {
     "text": print_text,
-    "json": print_facts,
+    "json": print_findings_json,
     "sarif": print_sarif,
     "github": print_github,
 }
 
 
-def _print_file(each: Linted) -> None:
+def _print_file(each: LintedFile) -> None:
     """Those of one host together, wherever they stand: in the order of the first of each."""
     order = {found.host: at for at, found in reversed(list(enumerate(each.report.findings)))}
     found = sorted(each.report.findings, key=lambda finding: order[finding.host])
@@ -98,7 +100,7 @@ def _print_finding(finding: LintFinding) -> None:
     click.echo(fold(f"{'':>8}fix: {' '.join(finding.fix.split())}", sys.stdout))
 
 
-def _summary(each: Linted) -> str:
+def _summary(each: LintedFile) -> str:
     """One line, which begins with a number whatever the file is called."""
     counts = _counts(each.report.findings)
     words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items()]
@@ -119,7 +121,7 @@ def _counts(findings: Iterable[LintFinding]) -> dict[str, int]:
     return {word: counted[word] for word in SEVERITIES}
 
 
-def _file(each: Linted) -> dict[str, Any]:
+def _file_json(each: LintedFile) -> dict[str, Any]:
     document, pins = each.document, each.document.pins
     live = document.live
     counts = _counts(each.report.findings)
@@ -135,7 +137,7 @@ def _file(each: Linted) -> dict[str, Any]:
     }
 
 
-def _facts(found: LintFinding) -> dict[str, Any]:
+def _finding_json(found: LintFinding) -> dict[str, Any]:
     return {name: None if value == "" else value for name, value in asdict(found).items()}
 
 

@@ -116,7 +116,7 @@ def load_extension(group: str, name: str, what: str) -> Any:
     raise ConfigError(f"{what} needs the package certpin-watch", fix="pip install 'certpin[watch]'")
 
 
-class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
     """One of many names, of a format or an attack for example. They are read when one is given.
 
     Args:

@@ -59,7 +59,7 @@ def import_(
 
     Exit code 0: it is written. 2: it was refused, and nothing is written.
     """
-    from certpin.cli.importing import Importing
+    from certpin.cli.importing import HostImport
     from certpin.cli.source import read_source
     from certpin.formats import FORMATS, FormatWarning, ImportOptions
 
@@ -70,7 +70,7 @@ def import_(
     dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
     for each in dropped:
         say("certpin: warning", f"not imported: {each}")
-    importing = Importing(path, pins, named=called is not None)
+    importing = HostImport(path, pins, named=called is not None)
     importing.save()
     facts: dict[str, Any] = {
         "format": name,
@@ -84,10 +84,10 @@ def import_(
     if as_json:
         print_json(facts)
     else:
-        _tell(facts)
+        _print_import(facts)
 
 
-def _tell(facts: dict[str, Any]) -> None:
+def _print_import(facts: dict[str, Any]) -> None:
     click.secho(f"{facts['file']} (version {facts['version']}):", bold=True)
     for host in facts["added"]:
         click.echo(fold(f"  added  {host}", sys.stdout))

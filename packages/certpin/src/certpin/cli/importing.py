@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 
-class Importing:
+class HostImport:
     """Hosts of another platform's file on their way into a pin file. Nothing is written yet.
 
     ``added`` are new, ``kept`` are there with the same meaning. Raises ``ConfigError`` where one is

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
+def stop_on_signals() -> Iterator[None]:
     """Let SIGINT, SIGTERM and SIGHUP (a terminal that closes) raise ``KeyboardInterrupt``, once.
 
     Another one shall not break off the clearing up, nor the summary: after the first, all that

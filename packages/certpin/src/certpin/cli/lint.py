@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.choices import ADOPTION_DAYS, LINT_FORMATS, SEVERITIES
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option, timeout_option
 from certpin.cli.servers import server_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from certpin.cli.findings import Linted
+    from certpin.cli.findings import LintedFile
     from certpin.cli.servers import ServerOptions
     from certpin.lint import LintDocument, Severity
 
@@ -85,7 +85,7 @@ def lint(
     cannot be read at all. 3: no such finding, but with --live no host answered.
     """
     from certpin.cli.exported import gather_exports
-    from certpin.cli.findings import FORMATS, Linted
+    from certpin.cli.findings import FORMATS, LintedFile
     from certpin.lint import lint as judge
     from certpin.lint import load_document
     from certpin.pins import utc_now
@@ -101,15 +101,15 @@ def lint(
             from certpin.cli.lint_live import ask  # needs TLS, which lint itself does without
 
             document = ask(document, servers, now, timeout)
-        done.append(Linted(document, judge(document, now)))
+        done.append(LintedFile(document, judge(document, now)))
     FORMATS["json" if as_json else output](done)
     ctx.exit(_exit_code(done, fail_on))
 
 
-def _exit_code(done: Sequence[Linted], fail_on: Severity) -> int:
+def _exit_code(done: Sequence[LintedFile], fail_on: Severity) -> int:
     if any(each.report.at_least(fail_on) for each in done):
-        return FINDING
-    return INCONCLUSIVE if any(_nobody_answered(each.document) for each in done) else HOLDS
+        return PROBLEM_FOUND
+    return INCONCLUSIVE if any(_nobody_answered(each.document) for each in done) else SUCCESS
 
 
 def _nobody_answered(document: LintDocument) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from certpin.cli.check import check_targets
 from certpin.cli.reply import say
-from certpin.cli.unverified import what_to_do
+from certpin.cli.unverified import chain_fix
 from certpin.lint import LintDocument, LiveResult
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ def _asked(checkup: Checkup) -> LiveResult:
     served = seen.served.certificates
     if seen.verified:
         return LiveResult(pattern, checkup.host, served, seen.verified.certificates)
-    fix = checkup.fix or what_to_do(seen)
+    fix = checkup.fix or chain_fix(seen)
     return LiveResult(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)

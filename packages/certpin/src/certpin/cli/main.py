@@ -12,7 +12,7 @@ import click
 
 from certpin._version import __version__
 from certpin.cli.group import LazyGroup
-from certpin.cli.reply import Reply, plain_warnings, say
+from certpin.cli.reply import CommandReply, plain_warnings, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from certpin.errors import CertpinError, ConfigError
 
 # The exit codes of every command.
-HOLDS = 0
-FINDING = 1
+SUCCESS = 0
+PROBLEM_FOUND = 1
 USAGE = 2
 INCONCLUSIVE = 3
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
@@ -90,7 +90,7 @@ class CommandGroup(LazyGroup):
             sys.exit(self._main(words, *more, **extra))
 
     def _main(self, words: list[str], *more: Any, **extra: Any) -> int:
-        reply = Reply(words)
+        reply = CommandReply(words)
         try:
             try:
                 code = self._run(reply, words, *more, **extra)
@@ -103,10 +103,10 @@ class CommandGroup(LazyGroup):
             return _without_output(exc)
         return code
 
-    def _run(self, reply: Reply, words: list[str], *more: Any, **extra: Any) -> int:
+    def _run(self, reply: CommandReply, words: list[str], *more: Any, **extra: Any) -> int:
         extra |= {"standalone_mode": False, "obj": reply}
         try:
-            return super().main(words, *more, **extra) or HOLDS
+            return super().main(words, *more, **extra) or SUCCESS
         except click.ClickException as exc:
             if not reply.fail(exc, exc.format_message()):
                 exc.show()
@@ -124,7 +124,7 @@ class CommandGroup(LazyGroup):
             return _code(exc)
 
 
-def report_error(exc: CertpinError, reply: Reply | None = None) -> None:
+def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
     """Print an error with which the command ends: on standard error, or as JSON."""
     reply = reply or click.get_current_context().find_root().obj
     if not reply.fail(exc, getattr(exc, "problem", str(exc))):
@@ -204,7 +204,7 @@ def _code(exc: CertpinError) -> int:
     from certpin.errors import PinError, ProbeError, StoreError
 
     if isinstance(exc, PinError):
-        return FINDING
+        return PROBLEM_FOUND
     if isinstance(exc, StoreError):
         return INCONCLUSIVE if exc.reason in _PASSING else USAGE
     return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.choices import PINS_VARIABLE, PROBE_SECONDS, STARTTLS
-from certpin.cli.group import Name
+from certpin.cli.group import NameType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -88,7 +88,7 @@ def _formats() -> Collection[str]:
     return FORMATS
 
 
-format_name = Name("format", _formats, "`certpin export --list`")
+format_name = NameType("format", _formats, "`certpin export --list`")
 
 pin_file_option: Decorator = click.option(
     "-f",
@@ -118,7 +118,7 @@ ca_file_option: Decorator = click.option(
     help="Trust the authorities in this file (PEM) alone, not those of this machine.",
 )
 
-_DIALLING: tuple[Decorator, ...] = (
+_CONNECTION: tuple[Decorator, ...] = (
     click.option(
         "--starttls",
         type=click.Choice(STARTTLS),
@@ -137,7 +137,7 @@ _DIALLING: tuple[Decorator, ...] = (
 
 
 @dataclass(frozen=True)
-class Dialling:
+class ConnectionOptions:
     """How servers are reached, as the user said it."""
 
     starttls: str | None
@@ -163,7 +163,7 @@ class Dialling:
         context = probe_context(anchors_pem(self.ca_file), strict=self.strict)
         return observe(self.endpoint(target), context, timeout=self.timeout)
 
-    def words(self) -> list[str]:
+    def arguments(self) -> list[str]:
         """The same options again, for a command that the user is told to run next."""
         options = {
             "--starttls": self.starttls,
@@ -174,7 +174,7 @@ class Dialling:
         return [word for name, value in options.items() if value for word in (name, value)]
 
 
-dialling_options = option_group("dialling", _DIALLING, Dialling)
+connection_options = option_group("connection", _CONNECTION, ConnectionOptions)
 
 
 def anchors_pem(ca_file: Path | None) -> str | None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from certpin.cli.main import FINDING
+from certpin.cli.main import PROBLEM_FOUND
 from certpin.cli.options import (
-    Dialling,
+    ConnectionOptions,
     ask_passphrase,
     ask_pin,
-    dialling_options,
+    connection_options,
     json_option,
     read_file,
 )
@@ -50,7 +50,7 @@ _FILES = frozenset(
 
 @click.command()
 @click.argument("targets", nargs=-1, required=True, metavar="HOST[:PORT] | FILE | URI…")
-@dialling_options
+@connection_options
 @click.option(
     "--insecure", is_flag=True, help="Suggest pins even if the chain did not verify. Dangerous."
 )
@@ -59,7 +59,7 @@ _FILES = frozenset(
 def pin(
     ctx: click.Context,
     targets: tuple[str, ...],
-    dialling: Dialling,
+    connection: ConnectionOptions,
     insecure: bool,
     as_json: bool,
 ) -> None:
@@ -82,19 +82,19 @@ def pin(
     from certpin.pins import utc_now
 
     now = utc_now()
-    sightings = [_see(target, dialling) for target in targets]
+    results = [_read_target(target, connection) for target in targets]
     if as_json:
-        print_json({"targets": [_facts(each, now) for each in sightings]})
+        print_json({"targets": [_target_json(each, now) for each in results]})
     else:
-        for each in sightings:
-            _print(_lines(each, now, dialling, insecure=insecure))
-    unverified = [s for s in sightings if not isinstance(s, Content) and s.verified is None]
+        for each in results:
+            _print(_target_lines(each, now, connection, insecure=insecure))
+    unverified = [s for s in results if not isinstance(s, LocalKeys) and s.verified is None]
     if unverified and not insecure:
-        ctx.exit(FINDING)
+        ctx.exit(PROBLEM_FOUND)
 
 
 @dataclass(frozen=True)
-class Content:
+class LocalKeys:
     """What a file holds, or the key on a token that a URI names."""
 
     name: str
@@ -102,7 +102,7 @@ class Content:
     source: Literal["file", "token"] = "file"
 
 
-def _see(target: str, dialling: Dialling) -> Observation | Content:
+def _read_target(target: str, connection: ConnectionOptions) -> Observation | LocalKeys:
     from certpin.errors import CertificateParseError, InputError
     from certpin.hsm import is_token_uri, open_key
     from certpin.x509 import printable
@@ -110,21 +110,21 @@ def _see(target: str, dialling: Dialling) -> Observation | Content:
 
     if is_token_uri(target):
         with open_key(target, ask_pin) as key:
-            return Content(str(key.uri), (key.key,), "token")
+            return LocalKeys(str(key.uri), (key.key,), "token")
     path = Path(target)
     if not _is_file(path):
         if "/" in target and "://" not in target:
             raise CertificateParseError(
                 f"there is no file {printable(target)}", fix="check its path; a host has no slash"
             )
-        if path.suffix.lower() in _FILES and dialling.connect is None:
+        if path.suffix.lower() in _FILES and connection.connect is None:
             raise CertificateParseError(
                 f"there is no file {printable(target)}",
                 fix=f"check its path; if it is a host, name its port: {printable(target)}:443",
             )
-        return dialling.observe(target)
+        return connection.observe(target)
     try:
-        return Content(target, read(read_file(path), ask_passphrase))
+        return LocalKeys(target, read(read_file(path), ask_passphrase))
     except InputError as exc:
         raise type(exc)(f"{printable(target)}: {exc.problem}", fix=exc.fix) from exc
 
@@ -137,35 +137,35 @@ def _is_file(path: Path) -> bool:
         return False  # too long for a file's name, for example
 
 
-def _facts(sighting: Observation | Content, now: datetime) -> dict[str, Any]:
-    from certpin.cli.describe import item_facts
+def _target_json(result: Observation | LocalKeys, now: datetime) -> dict[str, Any]:
+    from certpin.cli.describe import item_json
 
-    if not isinstance(sighting, Content):
-        return observation_facts(sighting, now)
-    items = [item_facts(item, now) for item in sighting.items]
-    return {"source": sighting.source, sighting.source: sighting.name, "items": items}
+    if not isinstance(result, LocalKeys):
+        return observation_json(result, now)
+    items = [item_json(item, now) for item in result.items]
+    return {"source": result.source, result.source: result.name, "items": items}
 
 
-def _lines(
-    sighting: Observation | Content, now: datetime, dialling: Dialling, *, insecure: bool
+def _target_lines(
+    result: Observation | LocalKeys, now: datetime, connection: ConnectionOptions, *, insecure: bool
 ) -> Iterable[str]:
     from certpin.cli.describe import item_lines
     from certpin.x509 import printable
 
-    if not isinstance(sighting, Content):
-        yield from _observation_lines(sighting, now)
+    if not isinstance(result, LocalKeys):
+        yield from _observation_lines(result, now)
         yield ""
-        yield from _advice(sighting, dialling, insecure=insecure)
+        yield from _advice(result, connection, insecure=insecure)
     else:
-        yield click.style(printable(sighting.name), underline=True)
-        for item in sighting.items:
+        yield click.style(printable(result.name), underline=True)
+        for item in result.items:
             yield from item_lines(item, now)
 
 
-def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]:
+def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
     """What a server presented, as JSON."""
-    from certpin.cli.describe import certificate_facts
-    from certpin.cli.unverified import what_to_do
+    from certpin.cli.describe import certificate_json
+    from certpin.cli.unverified import chain_fix
 
     verified = observation.verified
     return {
@@ -177,9 +177,9 @@ def observation_facts(observation: Observation, now: datetime) -> dict[str, Any]
         "tls_version": observation.tls_version,
         "verified": verified is not None,
         "problem": observation.problem or None,
-        "fix": None if verified else what_to_do(observation),
-        "served_chain": [certificate_facts(c, now) for c in observation.served.certificates],
-        "verified_chain": [certificate_facts(c, now) for c in verified.certificates]
+        "fix": None if verified else chain_fix(observation),
+        "served_chain": [certificate_json(c, now) for c in observation.served.certificates],
+        "verified_chain": [certificate_json(c, now) for c in verified.certificates]
         if verified
         else None,
     }
@@ -199,15 +199,24 @@ def _observation_lines(observation: Observation, now: datetime) -> Iterable[str]
         yield from certificate_lines(certificate, title, now)
 
 
-def _advice(observation: Observation, dialling: Dialling, *, insecure: bool) -> Iterable[str]:
+def _advice(
+    observation: Observation, connection: ConnectionOptions, *, insecure: bool
+) -> Iterable[str]:
     import shlex
 
-    from certpin.cli.unverified import what_to_do
+    from certpin.cli.unverified import chain_fix
     from certpin.pins import Pin
 
     endpoint = observation.endpoint
     if observation.verified is not None:
-        words = ["certpin", "add", str(endpoint), *dialling.words(), "--backup-key", "backup.key"]
+        words = [
+            "certpin",
+            "add",
+            str(endpoint),
+            *connection.arguments(),
+            "--backup-key",
+            "backup.key",
+        ]
         yield "To pin the leaf's key, and a backup key that certpin makes, in pins.toml:"
         yield f"  {shlex.join(words)}"
         return
@@ -219,7 +228,7 @@ def _advice(observation: Observation, dialling: Dialling, *, insecure: bool) -> 
         yield f"  {shlex.join(words)}"
         return
     yield "No pins are suggested for a chain that did not verify."
-    yield fold(f"fix: {what_to_do(observation)}", sys.stdout)
+    yield fold(f"fix: {chain_fix(observation)}", sys.stdout)
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:

@@ -96,7 +96,7 @@ def served_pin(chain: Chain, match: Match) -> HostPin:
     return HostPin(pins_of(chain.authorities[0])[0], role)
 
 
-def refuse_inside(backup: Backup, observation: Observation) -> None:
+def refuse_served_backup(backup: Backup, observation: Observation) -> None:
     """A backup that is in use is lost together with what it should replace."""
     verified = observation.verified.certificates if observation.verified else ()
     seen = (*observation.served.certificates, *verified)

@@ -13,7 +13,7 @@ import click
 
 from certpin.cli.choices import CLIENT_SECONDS, LAB_PROTOCOLS, STYLES
 from certpin.cli.group import unknown
-from certpin.cli.interrupt import ended_by_signals
+from certpin.cli.interrupt import stop_on_signals
 from certpin.cli.main import INCONCLUSIVE, report_error
 from certpin.cli.options import ca_file_option, json_option
 from certpin.cli.reply import print_json, say
@@ -213,7 +213,7 @@ def prove(
         say("certpin", f"removed {folder}, which a run left that was killed")
     printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
     try:
-        with ended_by_signals(), lab, printer:
+        with stop_on_signals(), lab, printer:
             run = run_matrix(lab, client, cases, jobs=jobs, progress=printer.show)
     except LabError as exc:
         report_error(exc)

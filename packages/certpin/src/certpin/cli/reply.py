@@ -102,7 +102,7 @@ SCHEMA = 1
 _ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
 
 
-class Reply:
+class CommandReply:
     """What one run answers. The root context has it as its ``obj``.
 
     Args:
@@ -184,8 +184,8 @@ def print_last(**data: Any) -> None:
     _current().keep(data, streaming=True)
 
 
-def _current() -> Reply:
-    reply: Reply = click.get_current_context().find_root().obj
+def _current() -> CommandReply:
+    reply: CommandReply = click.get_current_context().find_root().obj
     return reply
 
 

@@ -100,17 +100,17 @@ def scan(
     with ExitStack() as files:
         listed = _open_source(files, source)
         sink, done = _open_output(files, output, resume=resume)
-        tally = Tally(sink, files.enter_context(_progress()))
-        hosts = host_list(listed, done, tally.refused)
+        lines = ScanOutput(sink, files.enter_context(_progress()))
+        hosts = host_list(listed, done, lines.refused)
         for sighting in scan_hosts(hosts, context=context, limits=limits, connect=override):
-            tally.add(record(sighting))
+            lines.add(record(sighting))
     if as_json:
-        print_last(hosts=tally.hosts, silent=tally.silent)
-    if tally.silent:
+        print_last(hosts=lines.hosts, silent=lines.silent)
+    if lines.silent:
         ctx.exit(INCONCLUSIVE)
 
 
-class Tally:
+class ScanOutput:
     """Writes each line at once, so that a scan that is killed loses none, and counts."""
 
     def __init__(self, sink: BinaryIO, advance: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from certpin.rotation import Sighting
 
     # The endpoint is None for a wildcard without servers, if no host was named for it.
-    Target = tuple[HostPolicy, Endpoint | None]
+    ProbeTarget = tuple[HostPolicy, Endpoint | None]
 
 _ALL = ""  # an option without HOST= is for every host
 
@@ -111,7 +111,7 @@ class ServerOptions:
         """True if the user gave one of the options."""
         return bool(self._hosts or self._addresses or self._protocols)
 
-    def targets(self, pins: PinSet) -> list[Target]:
+    def targets(self, pins: PinSet) -> list[ProbeTarget]:
         """Return the servers to contact, in the order of the pin file.
 
         Raises:
@@ -123,7 +123,7 @@ class ServerOptions:
         self._refuse_unused(pins, chosen, {endpoint.host for _, endpoint in targets if endpoint})
         return targets
 
-    def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[Target]:
+    def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[ProbeTarget]:
         """Return each server of the hosts that were named for a policy; else each that it has."""
         from certpin.probe import served_at
 
@@ -167,7 +167,7 @@ server_options = option_group(
 )
 
 
-def contexts_for(targets: Sequence[Target]) -> ContextCache:
+def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
     """Make the contexts of all targets before the first of them is contacted."""
     from certpin.probe import ContextCache
 
@@ -309,7 +309,7 @@ class ProbeOptions:
                 "name it too, or give no --host"
             )
 
-    def _refuse_unasked(self, targets: list[Target], policies: Sequence[HostPolicy]) -> None:
+    def _refuse_unasked(self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]) -> None:
         """Refuse a port in ``--host`` that leaves out servers, unless the user names others."""
         from certpin.probe import endpoint_at, join_address, served_at
 
@@ -323,9 +323,9 @@ class ProbeOptions:
                         f"out {join_address(*endpoint.address)}: name the host without a port"
                     )
 
-    def _targets(self, pins: PinSet) -> list[Target]:
+    def _targets(self, pins: PinSet) -> list[ProbeTarget]:
         """Return each server once. Each of several ``--connect`` for a host is a server."""
-        targets: dict[Target, None] = {}
+        targets: dict[ProbeTarget, None] = {}
         for connects in _rounds(self.connects):
             options = ServerOptions(self.hosts, connects, self.starttls)
             targets |= dict.fromkeys(options.targets(pins))

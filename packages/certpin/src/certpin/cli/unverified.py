@@ -25,7 +25,7 @@ _OTHERS = {
 }
 
 
-def what_to_do(observation: Observation, *, strict: str = "") -> str:
+def chain_fix(observation: Observation, *, strict: str = "") -> str:
     """Return the next step for an observation without a verified chain.
 
     Args:

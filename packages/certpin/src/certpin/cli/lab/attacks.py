@@ -61,14 +61,14 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
     every = sorted((CONTROL, *CASES), key=lambda case: families.index(case.family))
     cases = [find_case(name)] if name else every
     if as_json:
-        print_json({"cases": [case_facts(case) for case in cases]})
+        print_json({"cases": [case_json(case) for case in cases]})
     elif name:
         _explain(cases[0], styles)
     else:
         _list(cases, styles)
 
 
-def case_facts(case: Case) -> dict[str, Any]:
+def case_json(case: Case) -> dict[str, Any]:
     """A case as JSON."""
     from certpin.lab.pki import Style
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from certpin.x509 import Certificate
 
 
-_ANYBODY = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
+_ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
 # Reserved for documentation (RFC 5737): nothing is sent there.
 _FAR = ("192.0.2.1", 9)
 
@@ -41,7 +41,7 @@ def own_address() -> str:
 
 def reach(address: str) -> str:
     """What a device calls a lab that listens there."""
-    return own_address() or address if address in {_ANYBODY, "::"} else address
+    return own_address() or address if address in {_ALL_ADDRESSES, "::"} else address
 
 
 def phone_reaches(address: str) -> bool:
@@ -118,7 +118,7 @@ def _fingerprint(root: Certificate) -> str:
     return root.sha256.hex(":").upper()
 
 
-_TOLD_AT_LENGTH = {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}
+_EXPLAINED = {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}
 
 
 class Screen(Protocol):
@@ -130,10 +130,10 @@ class Screen(Protocol):
     def result(self, host: str, result: Result) -> None:
         """Print the result of a case."""
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """A moment passed."""
 
-    def end(self, standings: Sequence[HostProgress]) -> None:
+    def end(self, hosts: Sequence[HostProgress]) -> None:
         """It is over."""
 
 
@@ -141,15 +141,15 @@ class Screen(Protocol):
 def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
     """The screen that fits where the output goes."""
     if as_json:
-        yield JsonLines(lab)
+        yield JsonScreen(lab)
     elif sys.stdout.isatty():
-        with LiveTable(lab) as table:
+        with TableScreen(lab) as table:
             yield table
     else:
-        yield Lines(lab)
+        yield LineScreen(lab)
 
 
-class Lines:
+class LineScreen:
     """One line a case, for a pipe."""
 
     def __init__(self, lab: DeviceLab) -> None:
@@ -168,15 +168,15 @@ class Lines:
         click.echo(fold(line, sys.stdout))
         sys.stdout.flush()
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Nothing new."""
 
-    def end(self, standings: Sequence[HostProgress]) -> None:
+    def end(self, hosts: Sequence[HostProgress]) -> None:
         """The summary."""
-        click.echo("\n".join(summary(standings)))
+        click.echo("\n".join(summary(hosts)))
 
 
-class JsonLines:
+class JsonScreen:
     """One JSON object a line, each with an ``event``."""
 
     def __init__(self, lab: DeviceLab) -> None:
@@ -207,24 +207,24 @@ class JsonLines:
             why=result.why,
         )
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Nothing new."""
 
-    def end(self, standings: Sequence[HostProgress]) -> None:
+    def end(self, hosts: Sequence[HostProgress]) -> None:
         """How far every host came."""
-        print_last(event="ended", hosts=[_standing_facts(each) for each in standings])
+        print_last(event="ended", hosts=[_host_json(each) for each in hosts])
 
 
-def _standing_facts(standing: HostProgress) -> dict[str, Any]:
+def _host_json(progress: HostProgress) -> dict[str, Any]:
     counts = dict.fromkeys(Outcome, 0)
-    for result in standing.results:
+    for result in progress.results:
         counts[result.outcome] += 1
     return {
-        "host": standing.host,
-        "controlled": standing.controlled,
-        "finished": standing.finished,
-        "cases": standing.cases,
-        "settled": len(standing.results),
+        "host": progress.host,
+        "controlled": progress.controlled,
+        "finished": progress.finished,
+        "cases": progress.cases,
+        "settled": len(progress.results),
         "right": counts[Outcome.RIGHT],
         "wrong": counts[Outcome.WRONG],
         "warnings": counts[Outcome.WARNING],
@@ -247,40 +247,40 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
     return ["The device's WireGuard tunnel (it holds its private key):", "", configuration]
 
 
-def summary(standings: Sequence[HostProgress]) -> list[str]:
+def summary(hosts: Sequence[HostProgress]) -> list[str]:
     """Return the results: a line for each host, then the cases that need attention."""
     lines = [""]
-    for standing in standings:
-        lines.append(_headline(standing))
-        for result in standing.results:
-            if result.outcome in _TOLD_AT_LENGTH:
+    for progress in hosts:
+        lines.append(_headline(progress))
+        for result in progress.results:
+            if result.outcome in _EXPLAINED:
                 lines.append(f"  {result.case.name}")
                 lines += [f"    {line}" for line in explain(result)]
     lines += ["", "Remove the lab's roots and its proxy from the device now."]
     return [fold(line, sys.stdout) for line in lines]
 
 
-def _headline(standing: HostProgress) -> str:
-    host = standing.host
-    if standing.control is None:
+def _headline(progress: HostProgress) -> str:
+    host = progress.host
+    if progress.control is None:
         return f"{host}: nothing came. Nothing is proven."
-    if not standing.controlled:
+    if not progress.controlled:
         see = "that it trusts the lab's roots, and has the lab's pins"
-        if standing.real:
+        if progress.real:
             see = "that it works without the lab, and that --upstream leads to its real server"
         return (
-            f"{host}: the app never accepted the honest server ({standing.control.why}). "
+            f"{host}: the app never accepted the honest server ({progress.control.why}). "
             f"Nothing is proven: see {see}."
         )
-    tried = [each for each in standing.results if each.outcome is not Outcome.NOT_RUN]
+    tried = [each for each in progress.results if each.outcome is not Outcome.NOT_RUN]
     wrong = sum(each.outcome is Outcome.WRONG for each in tried)
-    left = standing.cases - len(standing.results)
-    beside = f", {len(standing.results) - len(tried)} cannot be tried here" if tried else ""
+    left = progress.cases - len(progress.results)
+    beside = f", {len(progress.results) - len(tried)} cannot be tried here" if tried else ""
     rest = f", {left} not played" if left else ""
-    return f"{host}: {len(tried)} of {standing.cases} cases tried, {wrong} wrong{beside}{rest}"
+    return f"{host}: {len(tried)} of {progress.cases} cases tried, {wrong} wrong{beside}{rest}"
 
 
-class LiveTable:
+class TableScreen:
     """A context manager. Settled cases scroll by above the table, which says what is on now."""
 
     def __init__(self, lab: DeviceLab) -> None:
@@ -304,7 +304,7 @@ class LiveTable:
         click.echo("\n".join(instructions(self._lab)))
         self._live.start()
         self._row("host", "case", "should", "did", "", "what arrived", style="bold")
-        self.look()
+        self.refresh()
 
     def _print_tunnel(self) -> None:
         """Print the QR code of the tunnel, if a phone can reach the lab where it listens."""
@@ -333,17 +333,17 @@ class LiveTable:
             style=_COLOURS[result.outcome],
         )
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Show the running cases, if they changed."""
-        standings = self._lab.progress()
-        if standings != self._shown:
-            self._shown = standings
-            self._live.update(_table(standings), refresh=True)
+        hosts = self._lab.progress()
+        if hosts != self._shown:
+            self._shown = hosts
+            self._live.update(_table(hosts), refresh=True)
 
-    def end(self, standings: Sequence[HostProgress]) -> None:
+    def end(self, hosts: Sequence[HostProgress]) -> None:
         """Replace the table by the summary."""
         self._live.stop()
-        click.echo("\n".join(summary(standings)))
+        click.echo("\n".join(summary(hosts)))
 
     def _row(self, *cells: str, style: str) -> None:
         from rich.table import Table
@@ -358,12 +358,12 @@ class LiveTable:
         self._console.print(grid)
 
 
-def _table(standings: Sequence[HostProgress]) -> Any:
+def _table(hosts: Sequence[HostProgress]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
     table: Any = Table("host", "case that is on", "settled", "honest server", expand=True)
-    for each in standings:
+    for each in hosts:
         table.add_row(
             Text(printable(each.host)),
             _playing(each),
@@ -373,21 +373,21 @@ def _table(standings: Sequence[HostProgress]) -> Any:
     return table
 
 
-def _playing(standing: HostProgress) -> str:
-    if standing.finished:
+def _playing(progress: HostProgress) -> str:
+    if progress.finished:
         return "all played"
-    return standing.playing or f"next: {standing.coming}"
+    return progress.playing or f"next: {progress.coming}"
 
 
-def _settled(standing: HostProgress) -> str:
-    doubt = f", {standing.in_doubt} to confirm" if standing.in_doubt else ""
-    return f"{len(standing.results)} of {standing.cases}{doubt}"
+def _settled(progress: HostProgress) -> str:
+    doubt = f", {progress.in_doubt} to confirm" if progress.in_doubt else ""
+    return f"{len(progress.results)} of {progress.cases}{doubt}"
 
 
-def _control(standing: HostProgress) -> str:
-    if standing.control is None:
+def _control(progress: HostProgress) -> str:
+    if progress.control is None:
         return "not called yet"
-    if standing.control.why and not standing.controlled:
-        fix = "does it work without the lab?" if standing.real else "does it trust the lab's roots?"
+    if progress.control.why and not progress.controlled:
+        fix = "does it work without the lab?" if progress.real else "does it trust the lab's roots?"
         return f"refused: {fix}"
     return "accepted"

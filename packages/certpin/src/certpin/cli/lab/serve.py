@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from certpin.cli.choices import STYLES
-from certpin.cli.interrupt import ended_by_signals
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE, report_error
+from certpin.cli.interrupt import stop_on_signals
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import ca_file_option, json_option
 
 if TYPE_CHECKING:
@@ -171,23 +171,23 @@ def serve(
             tunnel_port=wireguard_port,
             upstreams=real,
         )
-        with ended_by_signals(), lab, screen(lab, as_json=as_json) as shown:
-            standings = _watch(lab, shown)
+        with stop_on_signals(), lab, screen(lab, as_json=as_json) as shown:
+            progress = _watch(lab, shown)
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)
-    ctx.exit(exit_code(standings))
+    ctx.exit(exit_code(progress))
 
 
-def exit_code(standings: Sequence[HostProgress]) -> int:
+def exit_code(progress: Sequence[HostProgress]) -> int:
     """What a session means for a shell."""
     from certpin.lab.verdict import Outcome
 
-    outcomes = {result.outcome for each in standings for result in each.results}
+    outcomes = {result.outcome for each in progress for result in each.results}
     if Outcome.WRONG in outcomes:
-        return FINDING
-    complete = all(each.finished for each in standings)
-    return HOLDS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
+        return PROBLEM_FOUND
+    complete = all(each.finished for each in progress)
+    return SUCCESS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
 
 
 def _watch(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
@@ -198,15 +198,15 @@ def _watch(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
             news = lab.next(_POLL_INTERVAL)
             if news:
                 shown.result(*news)
-            shown.look()
+            shown.refresh()
         _rest(lab, shown)
         lab.let_answer()
     except KeyboardInterrupt:
         pass
-    standings = lab.stop()
+    progress = lab.stop()
     _rest(lab, shown)
-    shown.end(standings)
-    return standings
+    shown.end(progress)
+    return progress
 
 
 def _rest(lab: DeviceLab, shown: Screen) -> None:

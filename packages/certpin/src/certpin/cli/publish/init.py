@@ -139,7 +139,7 @@ def init(
         roots.check(root, None, now, ours)
         signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
         _write(here, ours, sign(SigningPlan(policy, Metadata(root)), signers, frozenset()))
-    show(open_context(path), keys, why_not, as_json=as_json)
+    print_result(open_context(path), keys, why_not, as_json=as_json)
 
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
@@ -213,7 +213,7 @@ def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
         ) from exc
 
 
-def show(
+def print_result(
     context: PublishContext,
     keys: Mapping[Kind, Sequence[SigningKey]],
     why_not: str,
@@ -232,7 +232,7 @@ def show(
                 "file": str(context.path),
                 "url": context.policy.settings.url,
                 "flutter": context.policy.settings.flutter,
-                "keys": [_json(kind, each) for kind, some in keys.items() for each in some],
+                "keys": [_key_json(kind, each) for kind, some in keys.items() for each in some],
                 "ready": ready,
                 "waits": [wait_json(each) for each in pending],
                 "next": following,
@@ -241,7 +241,7 @@ def show(
         return
     for kind, some in keys.items():
         for each in some:
-            click.echo(fold(_told(kind, each), sys.stdout))
+            click.echo(fold(_key_text(kind, each), sys.stdout))
     root = context.folder / "site" / "metadata" / "1.root.json"
     if ready:
         click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
@@ -253,7 +253,7 @@ def show(
     click.echo(f"Next:  {following}")
 
 
-def _json(kind: str, key: SigningKey) -> dict[str, Any]:
+def _key_json(kind: str, key: SigningKey) -> dict[str, Any]:
     from certpin.cli.publish.context import kind_of
 
     return {
@@ -265,7 +265,7 @@ def _json(kind: str, key: SigningKey) -> dict[str, Any]:
     }
 
 
-def _told(kind: str, key: SigningKey) -> str:
+def _key_text(kind: str, key: SigningKey) -> str:
     from certpin.cli.publish.context import kind_of
 
     made = "made now, " if key.made else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE, report_error
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json, say
 from certpin.cli.rotate.context import who_option
@@ -55,13 +55,13 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     here = path.parent / folder.FOLDER
     with folder.held(here):
         settings, files = load(here / folder.SETTINGS), RotationFiles(path)
-        report = Report(files, _url(settings, here / folder.SETTINGS), dry)
+        outcome = PushOutcome(files, _url(settings, here / folder.SETTINGS), dry)
         try:
-            report.pushed = _pushed(files, report.where, settings, dry=dry)
-            _record(files, report, who)
+            outcome.pushed = _pushed(files, outcome.where, settings, dry=dry)
+            _record(files, outcome, who)
         except UpdateError as exc:
-            report.failed = exc
-    report.show(ctx, as_json=as_json)
+            outcome.failed = exc
+    outcome.show(ctx, as_json=as_json)
 
 
 def _url(settings: PublishSettings, file: Path) -> str:
@@ -95,16 +95,16 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
     return pushed
 
 
-def _record(files: RotationFiles, report: Report, who: str | None) -> None:
+def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:
     """Record in the journal that a version is out, unless it records that already."""
     from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
     from certpin.rotation import Event
 
-    if report.pushed is None or report.dry or not waits_for_push(files.deployed, report.pushed):
+    if outcome.pushed is None or outcome.dry or not waits_for_push(files.deployed, outcome.pushed):
         return
-    version = report.pushed.local.signed.verified.version
+    version = outcome.pushed.local.signed.verified.version
     event = Event(utc_now(), name_of(who), "push", version=version)
     try:
         files.commit([event])
@@ -115,14 +115,14 @@ def _record(files: RotationFiles, report: Report, who: str | None) -> None:
             fix="make it writable, then: certpin publish push. It uploads nothing again, and "
             "writes it down",
         ) from exc
-    report.recorded = event.time
+    outcome.recorded = event.time
 
 
 _UNCLEAR = {"storage", "unconfirmed"}  # reasons after which the result is unknown
 
 
 @dataclass
-class Report:
+class PushOutcome:
     """The outcome of a push.
 
     Attributes:
@@ -145,9 +145,9 @@ class Report:
         for line in () if as_json else self._lines():
             click.echo(fold(line, sys.stdout))
         if self.failed is None:
-            ctx.exit(HOLDS)
+            ctx.exit(SUCCESS)
         report_error(self.failed)
-        ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else FINDING)
+        ctx.exit(INCONCLUSIVE if self.failed.reason in _UNCLEAR else PROBLEM_FOUND)
 
     def json(self) -> dict[str, Any]:
         """Return the outcome as JSON."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 
@@ -42,10 +42,10 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
         _role(context.policy, name, within) for name in ("root", "targets", "snapshot", "timestamp")
     ]
     if as_json:
-        print_json(_json(context, roles))
+        print_json(_status_json(context, roles))
     else:
         _print(context, roles)
-    ctx.exit(FINDING if any(each["ends_soon"] for each in roles) else HOLDS)
+    ctx.exit(PROBLEM_FOUND if any(each["ends_soon"] for each in roles) else SUCCESS)
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
     }
 
 
-def _json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[str, Any]:
+def _status_json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[str, Any]:
     from certpin.cli.publish.context import wait_json
 
     policy = context.policy
@@ -103,7 +103,7 @@ def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
 
     policy = context.policy
     for each in roles:
-        _tell_role(each)
+        _print_role(each)
     current = policy.state.current
     if current is None:
         click.echo("No version is signed yet.")
@@ -115,7 +115,7 @@ def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
         click.echo(fold(wait_text(wait), sys.stdout))
 
 
-def _tell_role(role: dict[str, Any]) -> None:
+def _print_role(role: dict[str, Any]) -> None:
     from certpin.x509 import printable
 
     number = f" {role['version']}" if role["version"] else ""

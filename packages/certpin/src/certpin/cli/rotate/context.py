@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from certpin.cli.choices import CYCLE_DAYS, DELAYS
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import option_group
 from certpin.cli.reply import fold, print_json, say
 
@@ -445,7 +445,7 @@ class StepOutcome:
             print_json(self.json())
         else:
             self._print()
-        ctx.exit(HOLDS if self.done else FINDING)
+        ctx.exit(SUCCESS if self.done else PROBLEM_FOUND)
 
     def json(self) -> dict[str, Any]:
         """Return the outcome as JSON."""

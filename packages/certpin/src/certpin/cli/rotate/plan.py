@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import (
@@ -90,7 +90,7 @@ def plan(
             _print_plan(host, made, commands[host])
         for unknown in results.unknown:
             click.echo(fold(f"Not known: {unknown}.", sys.stdout))
-    ctx.exit(HOLDS if all(made.possible for made in plans.values()) else FINDING)
+    ctx.exit(SUCCESS if all(made.possible for made in plans.values()) else PROBLEM_FOUND)
 
 
 def _print_plan(host: str, made: Plan, commands: _Commands) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS
+from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import RotationFiles, delay_options, format_violation, with_delays
@@ -127,7 +127,7 @@ def simulate(
         print_json(data)
     else:
         _print_result(fleet, simulated, unknown, picture)
-    ctx.exit(FINDING if any(host.outcome.locked_out for host in simulated) else HOLDS)
+    ctx.exit(PROBLEM_FOUND if any(host.outcome.locked_out for host in simulated) else SUCCESS)
 
 
 @dataclass(frozen=True)

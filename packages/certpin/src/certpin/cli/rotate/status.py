@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.main import FINDING, HOLDS, INCONCLUSIVE
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
 from certpin.cli.reply import fold, print_json
 from certpin.cli.rotate.context import (
@@ -88,8 +88,8 @@ def status(
     else:
         _print_status(files, results, timing, now, hosts)
     if any(found.violations for found in hosts):
-        ctx.exit(FINDING)
-    ctx.exit(INCONCLUSIVE if results.error else HOLDS)
+        ctx.exit(PROBLEM_FOUND)
+    ctx.exit(INCONCLUSIVE if results.error else SUCCESS)
 
 
 @dataclass(frozen=True)

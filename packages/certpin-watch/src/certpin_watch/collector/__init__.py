@@ -10,5 +10,5 @@ In the order in which a report travels:
 - ``counting``: counts a batch in one transaction (statements: ``store.reports``).
 - ``grouping``: decides which reports are the same, and how much is kept. Pure.
 - ``samples``: keeps a few reports without the fields that identify a device.
-- ``settings``: the table ``[collector]``.
+- ``nats_address``: the address of the NATS server; importable without its client library.
 """

@@ -214,7 +214,7 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/rules/test_probe_rules.py::test_pins_past_their_date_still_have_to_match",
     ),
     Mutation(
-        "a compromised key is nobody's",
+        "a compromised key matches no pin",
         "certpin_watch/rules/pins.py",
         "frozenset(named - past.compromised)",
         "frozenset(named)",

@@ -1,4 +1,4 @@
-"""What an attacker would write into every field that a client, a server or a certificate has."""
+"""Hostile text for every field of a client, a server or a certificate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BREAKING = "\"'><img src=x onerror=window.hacked=1>{{7*7}}{%raw%}"
 TURNED = "abc\u202egpj.exe\u0000\u200b"
 ALL = f"{SCRIPT}{BREAKING}{TURNED}{'W' * 200}"
 ALERT = 9000
-# Reports as they came, or as nobody's collector would keep them: not JSON, not UTF-8, deep, huge.
+# Bodies of reports, also of kinds that the collector refuses: not JSON, not UTF-8, deep, huge.
 SENT = (
     json.dumps({ALL: ALL, "app": "\u05d0\u05d1\u05d2"}, ensure_ascii=False).encode(),
     f"</pre></details>{SCRIPT}\u202e\0\u2028{BREAKING}".encode() + b"\xff\xed\xa0\x80",
@@ -37,9 +37,9 @@ SENT = (
 
 
 def write_hostile(store: Store, now: datetime) -> bytes:
-    """Put it into every text of the store that pages show. The digest of the chain."""
+    """Write hostile text into every column that pages show. Return the digest of the chain."""
     at = int(now.timestamp())
-    text = ALL if store.is_sqlite else ALL.replace("\0", "")  # PostgreSQL has no such text
+    text = ALL if store.is_sqlite else ALL.replace("\0", "")  # PostgreSQL can't store NUL
     with store.write() as connection:
         digest = insert_observed_chains(connection, [chain(now)], now)[0]
         _reports(connection, at // 3600 * 3600, digest)
@@ -58,10 +58,10 @@ def write_hostile(store: Store, now: datetime) -> bytes:
 
 
 def chain(now: datetime) -> tuple[bytes, ...]:
-    """A certificate whose issuer's name is an attack."""
+    """Return a chain with a hostile issuer name."""
     authority = Authority(f"{SCRIPT}\u202e", now=now)
     identity = authority.issue(FIRST[0])
-    return tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in identity.chain)
 
 
 def _reports(connection: Connection, hour: int, digest: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Alerts and settings are shown in words and units, whatever the rules write."""
+"""Details of alerts and settings are shown with labels and units."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ JSON = strategies.recursive(
 
 
 def _written() -> Iterator[tuple[str, str]]:
-    """Each detail that the source of a rule writes: as a keyword of a finding, or in a dict."""
+    """Yield module and name of each detail in the source of the rules: a keyword, or a key."""
     for path in RULES.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call):
@@ -45,22 +45,24 @@ def _written() -> Iterator[tuple[str, str]]:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if name not in {"AlertFinding", "policy_finding", "_finding", "_certificate_finding"}:
                 continue
-            yield from ((path.stem, each.arg) for each in node.keywords if each.arg)
-            values = [*node.args, *(each.value for each in node.keywords if each.arg == "details")]
-            for each in values:
-                if isinstance(each, ast.Dict):
-                    keys = [key for key in each.keys if isinstance(key, ast.Constant)]
+            yield from ((path.stem, keyword.arg) for keyword in node.keywords if keyword.arg)
+            named = (keyword.value for keyword in node.keywords if keyword.arg == "details")
+            for value in (*node.args, *named):
+                if isinstance(value, ast.Dict):
+                    keys = [key for key in value.keys if isinstance(key, ast.Constant)]
                     yield from ((path.stem, str(key.value)) for key in keys)
 
 
 def test_every_detail_of_every_rule_has_a_label() -> None:
-    written = {each for each in _written() if each[1] not in _FIELDS | ELSEWHERE}
+    written = {(rule, name) for rule, name in _written() if name not in _FIELDS | ELSEWHERE}
     assert len(written) > 50
     assert {name for _, name in written} - KNOWN.keys() == set()
-    assert KNOWN.keys() - {name for _, name in written} == {"left_out"}  # written by the book
+    assert KNOWN.keys() - {name for _, name in written} == {
+        "left_out"
+    }  # added when an alert is stored
 
 
-def test_moments_numbers_and_chains_are_readable() -> None:
+def test_details_have_labels_and_units() -> None:
     chain = [{"subject": "CN=api.bank.example", "pin": "sha256/AAAA", "sha256": "ff" * 32}]
     found = {
         "since": int(NOW.timestamp()) - 7200,
@@ -89,7 +91,7 @@ def test_moments_numbers_and_chains_are_readable() -> None:
 
 
 @given(found=JSON, name=strategies.sampled_from([*sorted(KNOWN), "chains", "strange"]))
-def test_whatever_is_written_is_shown(found: object, name: str) -> None:
+def test_any_details_can_be_shown(found: object, name: str) -> None:
     text = json.dumps({name: found})
     details(text, NOW)
     chain_digests(text)
@@ -98,27 +100,27 @@ def test_whatever_is_written_is_shown(found: object, name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "null", '"x"'])
-def test_text_that_is_no_json_is_shown_as_it_is(text: str) -> None:
+def test_details_that_are_not_json_can_be_shown(text: str) -> None:
     details(text, NOW)
     assert chain_digests(text) == []
 
 
-def test_every_number_of_the_settings_has_a_unit() -> None:
+def test_every_number_in_the_settings_has_a_unit() -> None:
     settings = ServiceSettings()
-    tables = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
+    tables = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     for part, table in tables.items():
         if not type(table).__name__.endswith("Settings"):
             continue
         numbers = {
-            each.name
-            for each in dataclasses.fields(table)
-            if isinstance(value := getattr(table, each.name), (int, float))
+            field.name
+            for field in dataclasses.fields(table)
+            if isinstance(value := getattr(table, field.name), (int, float))
             and not isinstance(value, bool)
         }
         assert numbers == UNITS.get(part, {}).keys(), part
 
 
-def test_no_rule_calls_a_sentence_a_command() -> None:
-    """The page has "Run this" over it."""
+def test_no_command_of_a_rule_is_a_sentence() -> None:
+    """The page of an alert asks the user to run the command."""
     for path in RULES.glob("*.py"):
         assert "look at the log" not in path.read_text("utf-8"), path

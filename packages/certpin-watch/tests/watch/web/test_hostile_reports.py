@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 HOST = FIRST[2]
 ATTACK = f"{SCRIPT}{BREAKING}{TURNED}"
-# What is a text, and nothing but a text; of all else an attack is no report.
+# Fields for any text. A report with hostile text in another field is invalid.
 _TEXTS = {
     *("app", "app-version", "platform", "platform-version", "network", "library", "reason"),
     *("app-bundle-id", "app-platform", "app-platform-version", "app-vendor-id", "trustkit-version"),
@@ -39,7 +39,7 @@ _TEXTS = {
 
 
 def _documents() -> Iterator[tuple[str, Any, str]]:
-    """Each whole document with an attack in one of its fields; which field, and its media type."""
+    """Yield the field, the document and its media type, with hostile text in each field."""
     for whole, media in WHOLE.values():
         entry = whole[0] if isinstance(whole, list) else whole
         for name in entry:
@@ -51,49 +51,52 @@ def _documents() -> Iterator[tuple[str, Any, str]]:
             yield name, [changed], media
 
 
-def _of_a_chain(met: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
-    """Enough reports of a chain whose issuer's name is an attack that an alert opens."""
-    told: dict[str, Any] = {
-        "served-certificate-chain": list(map(pem_of, met)),
+def _chain_reports(ders: tuple[bytes, ...]) -> Iterator[tuple[str, Any, str]]:
+    """Yield enough reports of a chain with a hostile issuer name to open an alert."""
+    chains: dict[str, Any] = {
+        "served-certificate-chain": list(map(pem_of, ders)),
         "validated-certificate-chain": [],
     }
-    said = dict.fromkeys(("app", "app-version", "network", "reason"), ATTACK)
+    texts = dict.fromkeys(("app", "app-version", "network", "reason"), ATTACK)
     for number in range(6):
         named = {"id": f"{number:032d}", "hostname": HOST, "policy": "", "pin-set": ATTACK}
-        yield "chain", certpin(**told, **said, **named), JSON
+        yield "chain", certpin(**chains, **texts, **named), JSON
 
 
 async def _post(watch: Watch, documents: list[tuple[str, Any, str]]) -> list[int]:
     async with open_intake(watch) as intake:
         collector = Collector(watch, intake)
-        requests = [Request([json.dumps(each).encode()], media) for _, each, media in documents]
+        requests = [
+            Request([json.dumps(document).encode()], media) for _, document, media in documents
+        ]
         return [
-            answer.status for answer in [await send_request(collector, each) for each in requests]
+            answer.status
+            for answer in [await send_request(collector, request) for request in requests]
         ]
 
 
 def _paths(watch: Watch, digest: str) -> list[str]:
     with watch.store.read() as connection:
         opened = [
-            each
-            for each in open_alerts(connection, watch.settings.alerts.hold)
-            if "window.hacked" in each.summary
+            alert
+            for alert in open_alerts(connection, watch.settings.alerts.hold)
+            if "window.hacked" in alert.summary
         ]
-    assert opened, "no alert says who issued the chain"
+    assert opened, "no alert contains the name of the issuer"
     return [
         *("/", "/live", "/alerts", "/pin-sets", "/pin-sets/bank-app", "/silences", "/audit"),
         *(f"/failures?range={time}&by={by}" for by in DIMENSIONS for time in ("24h", "365d")),
-        *(f"/alerts/{each.id}" for each in opened),
+        *(f"/alerts/{alert.id}" for alert in opened),
         *(f"/hosts/{HOST}", f"/failures?app={quote(ATTACK)}&reason={quote(ATTACK)}"),
         *(f"/failures/chains/{digest}?host={HOST}", f"/failures/chains/{digest}"),
     ]
 
 
 @pytest.mark.slow
-def test_an_attack_in_any_field_of_any_report_is_refused_or_shown_as_text(tmp_path: Path) -> None:
+def test_hostile_text_in_any_field_of_a_report_is_refused_or_escaped(tmp_path: Path) -> None:
     watch, year = a_year(tmp_path, hosts=4, groups=40)
-    met = chain(year.now)
-    documents = [*_documents(), *_of_a_chain(met)]
+    ders = chain(year.now)
+    documents = [*_documents(), *_chain_reports(ders)]
     answers = asyncio.run(_post(watch, documents))
     assert set(answers) == {204, 422}
     taken = {name for (name, _, _), status in zip(documents, answers, strict=True) if status == 204}
@@ -104,7 +107,7 @@ def test_an_attack_in_any_field_of_any_report_is_refused_or_shown_as_text(tmp_pa
         client=("127.0.0.1", 50000),
     )  # fmt: skip
     seen = 0
-    for path in _paths(watch, chain_record(met).digest.hex()):
+    for path in _paths(watch, chain_record(ders).digest.hex()):
         answer = browser.get(path)
         assert answer.status_code == 200, path
         for raw in ("<script>window", "<img", "\u202e", "\u200b", "\0"):

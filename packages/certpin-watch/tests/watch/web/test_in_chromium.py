@@ -1,6 +1,6 @@
-"""The pages in a real browser, headless: every page, form and key, both themes, a telephone.
+"""The pages in headless Chromium: every page and form, the keyboard, both themes, a phone.
 
-What axe-core finds is what a machine can find: that the order makes sense, somebody has to see.
+axe-core finds only problems that a program can detect. It can't judge the order of the content.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ _SINKS = (
     "trustedTypes.createPolicy('other', {})",
     "trustedTypes.createPolicy('default', {createHTML: text => text})",
 )
+_OUT_OF_DATE = "This page is out of date: the monitoring service does not answer"
 _PASSWORD, _OTHER = "four words of a test", "four other words of it"
 _WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A watch with a year in its store, and hostile reports. Its live page is asked each second."""
+    """A service with data of a year. Its live page updates every second."""
     watch, year = a_year(tmp_path_factory.mktemp("year"), hosts=8, groups=400)
     with serving(watch, year, every=1) as found:
         yield found
@@ -61,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all."""
+    """One browser for all tests."""
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS])
         yield found
@@ -70,45 +71,43 @@ def browser() -> Iterator[Browser]:
 
 @contextmanager
 def tab(browser: Browser, served: Served, **more: Any) -> Iterator[Page]:
-    """A tab in which nothing may go wrong: no error, and nothing that the policy stops."""
+    """Open a tab. Afterwards, require that no script failed and that the CSP blocked nothing."""
     context = browser.new_context(base_url=served.url, reduced_motion="reduce", **more)
     page = context.new_page()
-    wrong: list[str] = []
+    errors: list[str] = []
 
-    def note(said: ConsoleMessage) -> None:
-        if said.type == "error" and said.location["url"] != served.url + _MISSING:
-            wrong.append(said.text)
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and message.location["url"] != served.url + _MISSING:
+            errors.append(message.text)
 
     page.on("console", note)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     context.close()
-    assert wrong == []
+    assert errors == []
 
 
-def test_every_page_is_for_everybody_in_both_themes_and_on_a_telephone(
+def test_every_page_is_accessible_in_both_themes_and_on_a_phone(
     browser: Browser, served: Served
 ) -> None:
     with tab(browser, served) as page:
         for path in pages(served).values():
             page.goto(path)
-            _is_for_everybody_in_each_look(page)
+            _require_accessible_in_each_theme(page)
 
 
 def _families() -> list[str]:
-    """The fonts of a bare Debian and of a usual desktop, as far as they are installed."""
+    """Return the installed fonts among those of a minimal Debian and of a typical desktop."""
     known = subprocess.run(["fc-list", ":", "family"], capture_output=True, text=True, check=True)
-    found = [name for name in ("DejaVu Sans", "Noto Sans") if name in known.stdout]
-    assert found
-    return found
+    families = [name for name in ("DejaVu Sans", "Noto Sans") if name in known.stdout]
+    assert families
+    return families
 
 
-def test_no_page_is_wider_than_the_screen_whatever_its_font(
-    browser: Browser, served: Served
-) -> None:
-    """Wide letters, and the spacing that readers may set (WCAG 2.2, 1.4.12)."""
+def test_no_page_is_wider_than_the_screen_in_any_font(browser: Browser, served: Served) -> None:
+    """Also with wide fonts, and with the spacing that users may set (WCAG 2.2, 1.4.12)."""
     spaced = "* { letter-spacing: .05em !important; }"
-    styles = [f"* {{ font-family: '{each}' !important; }}" for each in _families()]
+    styles = [f"* {{ font-family: '{name}' !important; }}" for name in _families()]
     with tab(browser, served, bypass_csp=True) as page:
         for path in pages(served).values():
             page.goto(path)
@@ -119,7 +118,9 @@ def test_no_page_is_wider_than_the_screen_whatever_its_font(
                     assert not page.evaluate(_WIDER), f"{path} is wider than {width}: {style}"
 
 
-def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, served: Served) -> None:
+def test_times_can_be_shown_in_the_time_zone_of_the_browser(
+    browser: Browser, served: Served
+) -> None:
     with tab(browser, served, timezone_id="Asia/Tokyo", locale="en-GB") as page:
         page.goto("/alerts/1")
         moment = page.locator("time[data-zoned=minute]").first
@@ -135,21 +136,19 @@ def test_times_are_shown_in_the_readers_zone_on_demand(browser: Browser, served:
         expect(page.locator("#live time[data-zoned=second]")).to_contain_text("UTC")
 
 
-def test_what_can_be_touched_on_a_telephone_is_large_enough(
-    browser: Browser, served: Served
-) -> None:
+def test_touch_targets_on_a_phone_are_large_enough(browser: Browser, served: Served) -> None:
     viewport = {"width": NARROW[0], "height": NARROW[1]}
     small = """() => [...document.querySelectorAll('button, input, select, summary, nav a')]
-        .filter(each => each.checkVisibility() && each.type !== 'hidden')
-        .filter(each => each.getBoundingClientRect().height < 43.5)
-        .map(each => each.outerHTML.slice(0, 90))"""
+        .filter(element => element.checkVisibility() && element.type !== 'hidden')
+        .filter(element => element.getBoundingClientRect().height < 43.5)
+        .map(element => element.outerHTML.slice(0, 90))"""
     with tab(browser, served, viewport=viewport, has_touch=True) as page:
         for path in ("/", f"/hosts/{FIRST[0]}", "/failures", "/alerts/1", "/silences"):
             page.goto(path)
             assert page.evaluate(small) == [], path
 
 
-def test_the_keyboard_leads_from_the_skip_link_to_a_host(browser: Browser, served: Served) -> None:
+def test_the_keyboard_reaches_a_host_from_the_skip_link(browser: Browser, served: Served) -> None:
     with tab(browser, served) as page:
         page.goto("/")
         page.keyboard.press("Tab")
@@ -159,29 +158,29 @@ def test_the_keyboard_leads_from_the_skip_link_to_a_host(browser: Browser, serve
         link = page.locator("#hosts").get_by_role("link", name=FIRST[1], exact=True)
         for _ in range(40):
             page.keyboard.press("Tab")
-            if link.evaluate("each => each === document.activeElement"):
+            if link.evaluate("element => element === document.activeElement"):
                 break
-        outline = "each => getComputedStyle(each).outlineStyle"
+        outline = "element => getComputedStyle(element).outlineStyle"
         assert link.evaluate(outline) == "solid"
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text(FIRST[1])
 
 
-def test_a_filter_changes_the_table_and_the_address_but_not_the_page(
+def test_a_filter_updates_the_table_and_the_address_without_a_page_load(
     browser: Browser, served: Served
 ) -> None:
     with tab(browser, served) as page:
         page.goto("/")
         page.evaluate("window.same = true")
-        page.get_by_label("Name has").press_sequentially("login")
+        page.get_by_label("Name contains").press_sequentially("login")
         expect(page.locator("#hosts tbody tr")).to_have_count(1)
         page.wait_for_url(re.compile(r"q=login"))
         page.get_by_label("Status").select_option("holds")
-        expect(page.locator("#hosts")).to_contain_text("No host is like that")
+        expect(page.locator("#hosts")).to_contain_text("No host matches")
         assert page.evaluate("window.same") is True
 
 
-def test_a_theme_that_was_chosen_stays(browser: Browser, served: Served) -> None:
+def test_a_chosen_theme_is_remembered(browser: Browser, served: Served) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     with tab(browser, served, color_scheme="light") as page:
         page.goto("/")
@@ -193,25 +192,23 @@ def test_a_theme_that_was_chosen_stays(browser: Browser, served: Served) -> None
         assert page.evaluate(background) != light
 
 
-def test_a_silence_is_made_and_ended_with_the_keyboard_alone(
+def test_a_silence_is_created_and_ended_with_only_the_keyboard(
     browser: Browser, served: Served
 ) -> None:
     with tab(browser, served) as page:
         page.goto("/alerts/1")
-        page.get_by_label("For how long").focus()
+        page.get_by_label("Duration").focus()
         page.keyboard.press("Tab")
-        page.keyboard.type("a proxy of ours")
+        page.keyboard.type("our own proxy")
         page.keyboard.press("Enter")
-        row = page.get_by_role("row").filter(has_text="a proxy of ours")
-        expect(row).to_contain_text("In force")
+        row = page.get_by_role("row").filter(has_text="our own proxy")
+        expect(row).to_contain_text("Active")
         row.get_by_role("button", name="End").focus()
         page.keyboard.press("Enter")
         expect(row).to_contain_text("Ended")
 
 
-def test_an_administrator_does_everything_with_the_keyboard_alone(
-    browser: Browser, tmp_path: Path
-) -> None:
+def test_an_administrator_works_with_only_the_keyboard(browser: Browser, tmp_path: Path) -> None:
     watch, year = a_year(tmp_path, hosts=4, groups=50)
     with watch.store.write() as connection:
         password = hash_new_password(_PASSWORD, "anna")
@@ -219,18 +216,18 @@ def test_an_administrator_does_everything_with_the_keyboard_alone(
     viewport = {"width": NARROW[0], "height": NARROW[1]}
     with serving(watch, year) as served, tab(browser, served, viewport=viewport) as page:
         _sign_in(page, "/tokens", _PASSWORD)
-        _make_and_revoke_a_token(page)
+        _create_and_revoke_a_token(page)
         page.goto("/account")
-        _is_for_everybody(page)
+        _require_accessible(page)
         page.get_by_label("Current password").focus()
         _type(page, _PASSWORD, _OTHER, _OTHER)
         expect(page.get_by_role("heading", level=1)).to_have_text("anna")
         page.get_by_role("button", name="Sign out", exact=True).press("Enter")
-        expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out here")
-        _is_for_everybody(page)
+        expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out")
+        _require_accessible(page)
         _sign_in(page, "/audit", _OTHER)
         expect(page.get_by_role("table")).to_contain_text("account.password")
-        _is_for_everybody(page)
+        _require_accessible(page)
         page.goto("/account")
         page.get_by_role("button", name="Sign out everywhere").press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
@@ -238,57 +235,57 @@ def test_an_administrator_does_everything_with_the_keyboard_alone(
 
 
 def _sign_in(page: Page, path: str, password: str) -> None:
-    """On the way to a page, which comes then."""
+    """Request a page, sign in, and wait for that page."""
     page.goto(path)
     expect(page.get_by_label("Name")).to_be_focused()
-    _is_for_everybody_in_each_look(page)
+    _require_accessible_in_each_theme(page)
     _type(page, "anna", password)
     page.wait_for_url(f"**{path}")
 
 
-def _make_and_revoke_a_token(page: Page) -> None:
-    page.get_by_label("What it is for").focus()
+def _create_and_revoke_a_token(page: Page) -> None:
+    page.get_by_label("Purpose").focus()
     page.keyboard.type("prometheus")
     page.get_by_label("metrics").press("Space")
     page.get_by_label("Days until").press("Enter")
     expect(page.locator("#made-token")).to_contain_text("certpin_")
     row = page.get_by_role("row").filter(has_text="prometheus")
     expect(row).to_contain_text("metrics")
-    _is_for_everybody(page)
+    _require_accessible(page)
     row.get_by_role("button", name="Revoke").press("Enter")
     expect(row).to_contain_text("revoked")
 
 
 def _type(page: Page, *words: str) -> None:
-    """Into the field that has the focus and those behind it, and send it."""
-    for at, each in enumerate(words):
-        if at:
+    """Type into the focused field and the following ones, and submit the form."""
+    for index, word in enumerate(words):
+        if index:
             page.keyboard.press("Tab")
-        page.keyboard.type(each)
+        page.keyboard.type(word)
     page.keyboard.press("Enter")
 
 
-def _is_for_everybody(page: Page) -> None:
+def _require_accessible(page: Page) -> None:
     page.evaluate(Axe().axe_script)
-    _nothing_is_found(page)
+    _require_no_violation(page)
 
 
-def _is_for_everybody_in_each_look(page: Page) -> None:
-    page.evaluate(Axe().axe_script)  # once: it is most of what such a look costs
+def _require_accessible_in_each_theme(page: Page) -> None:
+    page.evaluate(Axe().axe_script)  # once: loading axe takes most of the time
     for width, height in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": height})
         for theme in _THEMES:
             page.emulate_media(color_scheme=theme)
-            _nothing_is_found(page)
+            _require_no_violation(page)
 
 
-def _nothing_is_found(page: Page) -> None:
+def _require_no_violation(page: Page) -> None:
     found = AxeResults(page.evaluate("axe.run({resultTypes: ['violations']})"))
     assert found.violations_count == 0, f"{page.url}: {found.generate_report()}"
     assert not page.evaluate(_WIDER), f"{page.url} is wider than the screen"
 
 
-def test_the_live_page_follows_rests_in_a_hidden_tab_and_says_when_it_is_old(
+def test_the_live_page_updates_pauses_while_hidden_and_reports_that_it_is_out_of_date(
     browser: Browser, served: Served
 ) -> None:
     hide = """state => {
@@ -297,50 +294,52 @@ def test_the_live_page_follows_rests_in_a_hidden_tab_and_says_when_it_is_old(
     }"""
     with tab(browser, served) as page:
         page.goto("/live")
-        _open_an_alert(served, "It began while somebody looked.")
-        expect(page.get_by_text("It began while somebody looked.")).to_be_visible()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        _open_an_alert(served, "It began while the page was visible.")
+        expect(page.get_by_text("It began while the page was visible.")).to_be_visible()
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
         page.evaluate(hide, True)
-        page.wait_for_timeout(2200)  # two turns of a clock that runs in the page alone
-        assert asked == []
-        _open_an_alert(served, "It began while nobody looked.")
+        page.wait_for_timeout(2200)  # two intervals of the timer in the page
+        assert requests == []
+        _open_an_alert(served, "It began while the page was hidden.")
         page.evaluate(hide, False)
-        expect(page.get_by_text("It began while nobody looked.")).to_be_visible()
+        expect(page.get_by_text("It began while the page was hidden.")).to_be_visible()
     context = browser.new_context(base_url=served.url)
     page = context.new_page()
     page.goto("/live")
     page.route("**/live", lambda route: route.abort())
-    expect(page.get_by_text("This is old: the watch does not answer")).to_be_visible()
+    expect(page.get_by_text(_OUT_OF_DATE)).to_be_visible()
     page.unroute("**/live")
-    expect(page.get_by_text("This is old: the watch does not answer")).to_be_hidden()
+    expect(page.get_by_text(_OUT_OF_DATE)).to_be_hidden()
     context.close()
 
 
-def test_without_a_script_everything_works(browser: Browser, served: Served) -> None:
+def test_everything_works_without_scripts(browser: Browser, served: Served) -> None:
     with tab(browser, served, java_script_enabled=False) as page:
         page.goto("/")
-        page.get_by_label("Name has").fill("login")
+        page.get_by_label("Name contains").fill("login")
         page.get_by_role("button", name="Show").click()
         expect(page.locator("#hosts tbody tr")).to_have_count(1)
         page.goto("/failures?range=7d")
         page.get_by_role("link", name="Network", exact=True).click()
         expect(page.get_by_role("heading", name=re.compile("by network"))).to_be_visible()
-        page.get_by_text("The same as a table").click()
+        page.get_by_text("Show as a table").click()
         expect(page.get_by_role("columnheader", name="corp-guest")).to_be_visible()
         page.goto("/silences")
         page.get_by_label("Rule").select_option("strange-chain")
-        page.get_by_label("Why").fill("without a script")
-        with page.expect_request(lambda each: each.method == "POST") as sent:
-            page.get_by_role("button", name="Keep it quiet").click()
-        # A stricter Referrer-Policy would hide who asks, and a proxy that drops Sec-Fetch-Site all.
+        page.get_by_label("Reason").fill("without a script")
+        with page.expect_request(lambda request: request.method == "POST") as sent:
+            page.get_by_role("button", name="Create silence").click()
+        # A stricter Referrer-Policy would remove the origin, and a proxy may remove Sec-Fetch-Site.
         assert sent.value.all_headers()["origin"] == served.url
         expect(page.get_by_text("without a script")).to_be_visible()
         page.goto("/live")
         assert 'http-equiv="refresh"' in page.content()
 
 
-def test_text_becomes_elements_in_one_way_alone(browser: Browser, served: Served) -> None:
+def test_trusted_types_allow_only_one_way_from_text_to_elements(
+    browser: Browser, served: Served
+) -> None:
     context = browser.new_context(base_url=served.url)
     page = context.new_page()
     page.goto("/")
@@ -350,7 +349,7 @@ def test_text_becomes_elements_in_one_way_alone(browser: Browser, served: Served
     context.close()
 
 
-def test_all_of_it_on_postgresql(
+def test_pages_work_on_postgresql(
     browser: Browser, new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     watch, year = a_year(tmp_path, hosts=4, groups=100, url=new_database())
@@ -361,13 +360,13 @@ def test_all_of_it_on_postgresql(
                 answer = page.goto(path) if path != _MISSING else None
                 assert answer is None or answer.status == 200, path
                 assert page.evaluate("window.hacked") is None, path
-        test_a_silence_is_made_and_ended_with_the_keyboard_alone(browser, served)
-        test_without_a_script_everything_works(browser, served)
+        test_a_silence_is_created_and_ended_with_only_the_keyboard(browser, served)
+        test_everything_works_without_scripts(browser, served)
     watch.store.close()
 
 
-# The last one: it fills the store with what the others must not meet.
-def test_what_attackers_write_runs_nowhere(browser: Browser, served: Served) -> None:
+# The last test: it adds hostile data to the store of the module.
+def test_hostile_text_never_runs(browser: Browser, served: Served) -> None:
     digest = write_hostile(served.watch.store, served.year.now).hex()
     paths = [
         *(path for name, path in pages(served).items() if name != "missing"),

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from certpin.formats import FORMATS
 from certpin.lint import RULES
 from certpin.probe.starttls import PROTOCOLS
 from certpin.reports.codecs import CODECS
+from tests._imports import cycle, module_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,45 +168,16 @@ def test_an_import_along_the_order_is_let_through(unit: str, source: str) -> Non
     assert not [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
 
 
-def _graph(package: str, folder: Path) -> dict[str, set[str]]:
-    """Return the modules that each module of a package imports, lazily and for types too."""
-    files = {}
-    for path in folder.rglob("*.py"):
-        parts = (package, *path.relative_to(folder).with_suffix("").parts)
-        files[".".join(parts).removesuffix(".__init__")] = path
-    graph = {}
-    for module, path in files.items():
-        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        found = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
-        for node in nodes:
-            if isinstance(node, ast.ImportFrom) and node.module:
-                # `from package import module` is an import of the module.
-                names = {name: f"{node.module}.{name}" for name in (a.name for a in node.names)}
-                found |= {full if full in files else node.module for full in names.values()}
-        graph[module] = found & files.keys() - {module}
-    return graph
-
-
-def _cycle(graph: dict[str, set[str]]) -> list[str]:
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as exc:
-        cycle: list[str] = exc.args[1]
-        return cycle
-    return []
-
-
-@pytest.mark.parametrize(("package", "folder"), [("certpin", SOURCE)])
-def test_no_modules_import_each_other(package: str, folder: Path) -> None:
-    graph = _graph(package, folder)
+def test_no_modules_import_each_other() -> None:
+    graph = module_graph("certpin", SOURCE)
     assert sum(map(len, graph.values())) > len(graph)
-    assert _cycle(graph) == []
+    assert cycle(graph) == []
 
 
 def test_a_cycle_of_lazy_and_type_only_imports_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def lazily():\n    from p import b")
     (tmp_path / "b.py").write_text("if TYPE_CHECKING:\n    from p.a import A")
-    assert set(_cycle(_graph("p", tmp_path))) == {"p.a", "p.b"}
+    assert set(cycle(module_graph("p", tmp_path))) == {"p.a", "p.b"}
 
 
 def _loaded_after(statement: str) -> set[str]:

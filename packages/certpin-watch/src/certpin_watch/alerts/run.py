@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from certpin_watch.alerts.state import AlertChange, Transition
     from certpin_watch.context import Watch
     from certpin_watch.rules.engine import Evaluation
-    from certpin_watch.rules.rule import AlertRule, Source
+    from certpin_watch.rules.evidence import Source
+    from certpin_watch.rules.rule import AlertRule
     from certpin_watch.settings import AlertSettings
     from certpin_watch.store.leases import HeldLease
 

@@ -6,7 +6,7 @@ Pure data. ``certpin_watch.alerts.evidence`` gathers it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from certpin.errors import HostError
 from certpin.reports.model import UNVERIFIED
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
-    from certpin_watch.rules.rule import Source
     from certpin_watch.snapshot import MonitoredPinSet
     from certpin_watch.store.queries.capacity import Queue, Sweep, Window
 
@@ -92,6 +91,10 @@ class SignedRole(NamedTuple):
     role: str
     expires: int
     soon: bool
+
+
+# The parts of the evidence that can be missing.
+Source = Literal["probes", "reports", "service", "failures"]
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from certpin_watch.monitor.evidence import PolicyEvidence
-    from certpin_watch.rules.evidence import Evidence
+    from certpin_watch.rules.evidence import Evidence, Source
     from certpin_watch.settings import Severity
-
-Source = Literal["probes", "reports", "service", "failures"]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class ResourceRequest:
         return self.watch.pin_files.snapshot()
 
     @property
-    def limits(self) -> Thresholds:
+    def thresholds(self) -> Thresholds:
         """How near an expiry date counts as soon, and how old an observation counts as stale."""
         return self.watch.settings.thresholds
 
@@ -139,7 +139,7 @@ def _hosts(request: ResourceRequest) -> Listed[hosts.Host]:
             request.now,
             after=after[0],
             limit=request.query["limit"],
-            limits=request.limits,
+            thresholds=request.thresholds,
         )
     )
 
@@ -147,7 +147,7 @@ def _hosts(request: ResourceRequest) -> Listed[hosts.Host]:
 def _host(request: ResourceRequest) -> hosts.Host:
     name = _host_name(request)
     return require_found(
-        hosts.host(request.connection, request.snapshot, request.now, name, request.limits)
+        hosts.host(request.connection, request.snapshot, request.now, name, request.thresholds)
     )
 
 
@@ -286,7 +286,7 @@ def _silences(request: ResourceRequest) -> Listed[alerts.Silence]:
 def _status(request: ResourceRequest) -> freshness.Freshness:
     reason = request.watch.store.health.reason
     return freshness.freshness(
-        request.connection, request.snapshot, request.now, request.limits, reason
+        request.connection, request.snapshot, request.now, request.thresholds, reason
     )
 
 

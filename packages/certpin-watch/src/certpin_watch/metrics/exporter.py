@@ -92,11 +92,11 @@ class _StoreCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, or raise ``StoreError``: half of them would make alerts resolve."""
         snapshot, now = self._watch.pin_files.snapshot(), self._watch.clock()
-        limits = self._watch.settings.thresholds
+        thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
             names = hosts.names(connection, snapshot)[:MAX_HOSTS]
-            found = hosts.describe_hosts(connection, snapshot, now, names, limits)
-            view = View(connection, snapshot, now, limits, found)
+            found = hosts.describe_hosts(connection, snapshot, now, names, thresholds)
+            view = View(connection, snapshot, now, thresholds, found)
             metrics = [*gauges(view), *compatible_gauges(view)]
             metrics += self._reports.families(connection, now, names)
         yield from metrics

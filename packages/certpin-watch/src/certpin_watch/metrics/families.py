@@ -39,7 +39,7 @@ class View:
     connection: Connection
     snapshot: Snapshot
     now: datetime
-    limits: Thresholds
+    thresholds: Thresholds
     hosts: Sequence[Host]
 
 
@@ -161,7 +161,7 @@ def _service_gauges(view: View) -> Iterator[Metric]:
     open_alerts = gauge("certpin_alerts_open", "Open alerts.", ["rule", "severity"])
     for (rule, severity), number in sorted(alerts.open_counts(view.connection).items()):
         open_alerts.add_metric([rule, severity], number)
-    known = freshness.freshness(view.connection, view.snapshot, view.now, view.limits)
+    known = freshness.freshness(view.connection, view.snapshot, view.now, view.thresholds)
     heard = gauge(
         "certpin_vantage_last_timestamp_seconds", "When a location last answered.", ["vantage"]
     )

@@ -87,7 +87,7 @@ def fleet_page(page: PageRequest) -> Response:
     settings = page.watch.settings.alerts
     with page.connection() as connection:
         names = hosts.names(connection, page.snapshot)
-        fleet = hosts.describe_hosts(connection, page.snapshot, page.now, names, page.limits)
+        fleet = hosts.describe_hosts(connection, page.snapshot, page.now, names, page.thresholds)
         fresh = page.freshness(connection)
         order = page.choice("sort", tuple(_ORDERS))
         chosen = sorted(_filter(page, fleet), key=_ORDERS[order])
@@ -144,7 +144,7 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 def healthy(page: PageRequest, host: Host) -> int:
     """Return the number of locations that see no problem, without locations with old results."""
-    stale = page.now - page.limits.stale
+    stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
 
@@ -194,7 +194,7 @@ def host_page(page: PageRequest) -> Response:
     """Show the chain of a host beside its pins, their rotation, and reported failures."""
     name = page.request.path_params["name"]
     with page.connection() as connection:
-        host = hosts.host(connection, page.snapshot, page.now, name, page.limits)
+        host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)
         if host is None:
             raise NotFoundError(f"a host {name[:80]}")
         policies = hosts.policies_of(page.snapshot, name)
@@ -222,7 +222,7 @@ def host_page(page: PageRequest) -> Response:
         changes=[(change, describe_change(change.what)) for change in changes],
         chains=chains,
         chart=draw_series("failing", title, series, within.until),
-        unknowns=list(unknowns.of_host(host, page.now, page.limits)),
+        unknowns=list(unknowns.of_host(host, page.now, page.thresholds)),
     )
 
 

@@ -65,7 +65,7 @@ class PageRequest:
         return ChainJudge(self.snapshot.sets, self.now)
 
     @property
-    def limits(self) -> Thresholds:
+    def thresholds(self) -> Thresholds:
         """How near an expiry date counts as soon, and how old an observation counts as stale."""
         return self.watch.settings.thresholds
 
@@ -88,7 +88,7 @@ class PageRequest:
     def freshness(self, connection: Connection) -> Freshness:
         """Return the age of the data, and the gaps in it."""
         trouble = self.watch.store.health.reason
-        return freshness(connection, self.snapshot, self.now, self.limits, trouble)
+        return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 
     def text(self, name: str) -> str:
         """Return a parameter of the query, cut to 300 characters; empty if it is missing."""

@@ -45,12 +45,12 @@ def of_reports(series: Series) -> Iterator[str]:
         )
 
 
-def of_host(host: Host, now: datetime, limits: Thresholds) -> Iterator[str]:
+def of_host(host: Host, now: datetime, thresholds: Thresholds) -> Iterator[str]:
     """Yield the gaps about one host."""
     if not host.vantages:
         yield "No location has probed this host yet: its chain is unknown."
     for seen in host.vantages:
-        if now - seen.last_at > limits.stale:
+        if now - seen.last_at > thresholds.stale:
             yield (
                 f"The last result of the location {seen.vantage} is from "
                 f"{ago(seen.last_at, now)}: the chain may have changed."

@@ -133,7 +133,7 @@ def freshness(
     connection: Connection,
     snapshot: Snapshot,
     now: datetime,
-    limits: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
     unwritable: str = "",
 ) -> Freshness:
     """Return the freshness of all data.
@@ -142,7 +142,7 @@ def freshness(
         connection: a connection that may read.
         snapshot: the pin sets.
         now: the current time.
-        limits: thresholds and bounds.
+        thresholds: from the settings, with the bounds on reports.
         unwritable: why this process can't write, as the ``Store`` reports it; empty if it can.
 
     """
@@ -155,19 +155,19 @@ def freshness(
         len(monitored),
         len(unseen),
         tuple(unseen[:_MAX_UNSEEN]),
-        _locations(connection, now, limits),
+        _locations(connection, now, thresholds),
         _leases(connection, now),
         snapshot.problems,
         _last_report(connection),
         to_datetime_or_none(connection.execute(select(func.max(PRESENCES.c.day))).scalar()),
         report_queue(connection, now),
-        capacity(connection, now, limits.intake).parts,
+        capacity(connection, now, thresholds.intake).parts,
         unwritable,
         risky_settings(connection),
         to_datetime_or_none(clock.held_until) if clock else None,
         workers(connection, now),
         sweeps(connection, now),
-        repeat_window(connection, now, limits.intake),
+        repeat_window(connection, now, thresholds.intake),
     )
 
 
@@ -207,7 +207,7 @@ def _seen_hosts(connection: Connection) -> set[str]:
 
 
 def _locations(
-    connection: Connection, now: datetime, limits: Thresholds
+    connection: Connection, now: datetime, thresholds: Thresholds
 ) -> tuple[VantageFreshness, ...]:
     """Return the locations that are asked for probes, and those that have current results."""
     columns = SIGHTINGS.c
@@ -223,7 +223,7 @@ def _locations(
         heard = row.heard_at if row else None
         last = max((at for at in (last, heard) if at is not None), default=None)
         # A time in the future was written by a clock that was ahead.
-        stale = last is None or abs(now - to_datetime(last)) > limits.stale
+        stale = last is None or abs(now - to_datetime(last)) > thresholds.stale
         asked_at = to_datetime(row.asked_at) if row else None
         found.append(VantageFreshness(name, hosts, stale, to_datetime_or_none(last), asked_at))
     return tuple(found)

@@ -101,12 +101,12 @@ def hosts(
     *,
     after: str = "",
     limit: int = 100,
-    limits: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Page[Host]:
     """Return a page of the monitored hosts, sorted by name, from the first one after ``after``."""
     limit = clamp_limit(limit)
     following = [name for name in names(connection, snapshot) if name > after][: limit + 1]
-    found = describe_hosts(connection, snapshot, now, following[:limit], limits)
+    found = describe_hosts(connection, snapshot, now, following[:limit], thresholds)
     return Page(found, (following[limit - 1],) if len(following) > limit else None)
 
 
@@ -115,10 +115,10 @@ def host(
     snapshot: Snapshot,
     now: datetime,
     name: str,
-    limits: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
     """Return one host; None if no monitored pin set covers it."""
-    return next(iter(describe_hosts(connection, snapshot, now, [name], limits)), None)
+    return next(iter(describe_hosts(connection, snapshot, now, [name], thresholds)), None)
 
 
 def describe_hosts(
@@ -126,17 +126,17 @@ def describe_hosts(
     snapshot: Snapshot,
     now: datetime,
     wanted: Sequence[str],
-    limits: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Host, ...]:
     """Return these hosts in the same order, without those that no monitored pin set covers."""
     covered = {name: policies_of(snapshot, name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
     judge = PinJudge(snapshot, now)
-    seen = current_by_location(connection, judge, known, limits)
+    seen = current_by_location(connection, judge, known, thresholds)
     alerts, failures = _open_alerts(connection, known), _recent_failures(connection, known, now)
     return tuple(
         msgspec.structs.replace(
-            _host(name, covered[name], seen[name], judge, limits),
+            _host(name, covered[name], seen[name], judge, thresholds),
             alerts=alerts[name],
             failures=failures[name],
         )
@@ -211,11 +211,11 @@ def _host(
     policies: Sequence[tuple[MonitoredPinSet, HostPolicy]],
     seen: tuple[Vantage, ...],
     judge: PinJudge,
-    limits: Thresholds,
+    thresholds: Thresholds,
 ) -> Host:
     not_after = min((location.not_after for location in seen if location.not_after), default=None)
     expires = min((policy.expires for _, policy in policies if policy.expires), default=None)
-    status, problems = _status(seen, expires, judge.now, limits)
+    status, problems = _status(seen, expires, judge.now, thresholds)
     return Host(
         name,
         status,
@@ -233,7 +233,7 @@ def _status(
     seen: tuple[Vantage, ...],
     expires: datetime | None,
     now: datetime,
-    limits: Thresholds,
+    thresholds: Thresholds,
 ) -> tuple[Status, tuple[str, ...]]:
     """Return the status of a host, and its reasons.
 
@@ -242,9 +242,9 @@ def _status(
     broken = dict.fromkeys(location.problem_word for location in seen if location.problem_word)
     if len({location.leaf_pin for location in seen if location.leaf_pin}) > 1:
         broken["vantages-disagree"] = None
-    stale = not seen or any(now - location.last_at > limits.stale for location in seen)
+    stale = not seen or any(now - location.last_at > thresholds.stale for location in seen)
     soon = ["certificate-ends"] if any(location.ends_soon for location in seen) else []
-    if expires is not None and expires - now < limits.pins:
+    if expires is not None and expires - now < thresholds.pins:
         soon.append("pins-end")
     found = (*broken, *(["not-seen-lately"] if stale else []), *soon)
     grave = broken.keys() - {"vantages-disagree"}

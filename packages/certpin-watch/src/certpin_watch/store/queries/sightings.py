@@ -162,7 +162,7 @@ def current_by_location(
     connection: Connection,
     judge: PinJudge,
     hosts: Sequence[str],
-    limits: Thresholds = DEFAULT_THRESHOLDS,
+    thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> dict[str, tuple[Vantage, ...]]:
     """Return the latest result of each location by host, sorted by the location's name."""
     columns = SIGHTINGS.c
@@ -173,7 +173,7 @@ def current_by_location(
     stored = load_chains(connection, digests)
     found: dict[str, tuple[Vantage, ...]] = defaultdict(tuple)
     for row in rows:
-        found[row.host] += (_vantage(row, stored, judge, limits),)
+        found[row.host] += (_vantage(row, stored, judge, thresholds),)
     return found
 
 
@@ -270,7 +270,7 @@ def _refuses(pins: PinSet, host: str, chain: Chain | None, now: datetime) -> boo
 
 
 def _vantage(
-    row: Row[Any], stored: dict[bytes, Chain | None], judge: PinJudge, limits: Thresholds
+    row: Row[Any], stored: dict[bytes, Chain | None], judge: PinJudge, thresholds: Thresholds
 ) -> Vantage:
     path, sent = stored.get(row.verified), stored.get(row.served)
     shown, judged = path or sent, path or (sent if row.code == HAS_EXPIRED else None)
@@ -285,7 +285,7 @@ def _vantage(
         leaf_pin=_leaf_pin(shown),
         issuer=issuer_of(shown),
         problem_word=problem or ("refused" if refused_by else ""),
-        ends_soon=judge.ends_soon(row.host, judged, limits.certificates),
+        ends_soon=judge.ends_soon(row.host, judged, thresholds.certificates),
     )
 
 

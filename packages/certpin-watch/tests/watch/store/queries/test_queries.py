@@ -87,14 +87,14 @@ def test_default_thresholds_equal_those_of_default_settings() -> None:
 
 def test_a_nearly_reached_limit_is_reported(store: Store, digests: dict[str, bytes]) -> None:
     del digests
-    limits = Thresholds(intake=IntakeBounds(budget=16 * 1024**2))
+    thresholds = Thresholds(intake=IntakeBounds(budget=16 * 1024**2))
     limit = 14 * 1024**2  # an eighth is reserved for monitored hosts
     for used, names in ((limit * 9 // 10, []), (limit * 96 // 100, ["bytes"])):
         with store.write() as connection:
             quota.lock_usage(connection)
             quota.add_usage(connection, used - quota.read_usage(connection))
         with store.read() as connection:
-            found = freshness.freshness(connection, world.snapshot(), NOW, limits)
+            found = freshness.freshness(connection, world.snapshot(), NOW, thresholds)
         assert [part.name for part in found.full] == names
         text = " ".join(unknowns.of_service(found, NOW))
         assert ("bytes (14,680,064)" in text) == bool(names)

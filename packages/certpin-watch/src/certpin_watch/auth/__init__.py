@@ -5,8 +5,8 @@
 - ``login``: logins with a password or OpenID Connect (``openid``, ``id_token``).
 - ``sessions``: cookies and CSRF tokens; ``tokens``: credentials of programs; ``passwords``.
 - ``throttle``: limits for guessing; ``state``: everything that requests share.
-- ``pages``: accounts, tokens and the audit log; ``settings``: the table ``[access]``.
+- ``pages``: accounts, tokens and the audit log.
 
-Scopes and roles are in ``certpin_watch.permissions``, statements in ``store.accounts``,
-``store.tokens`` and ``store.audit``.
+Scopes and roles are in ``certpin_watch.permissions``, the table ``[access]`` in
+``certpin_watch.settings``, statements in ``store.accounts``, ``store.tokens`` and ``store.audit``.
 """

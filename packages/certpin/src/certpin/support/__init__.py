@@ -1,1 +1,1 @@
-"""Small tools without policy that several packages share: deadlines, file locks, forks."""
+"""Small tools without policy that packages share: deadlines, locks, forks, pools, text."""

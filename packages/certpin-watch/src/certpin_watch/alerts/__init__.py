@@ -1,8 +1,8 @@
 """Alerts: their state, silences, and messages to notification services.
 
     run         the background task: evaluate, write, notify
-    evidence    gathers what the rules evaluate
-    state       what becomes of each alert: a pure state machine
+    evidence    gathers the data for the rules
+    state       the pure state machine of an alert
     silences    silences, and maintenance windows of rotations
     delivery    which services get which messages, and sending them
     services    apprise and Alertmanager

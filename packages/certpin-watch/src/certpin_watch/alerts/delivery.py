@@ -1,6 +1,6 @@
 """Delivery: which services are notified of an event, and sending them their messages.
 
-Each service has a thread of its own, with a deadline. A service that does not respond delays no
+Each service has a separate thread, with a deadline. A service that does not respond delays no
 other, and gets no further message until it has returned.
 """
 
@@ -47,8 +47,8 @@ TIMED_OUT = "it gave no answer in time"
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
     """Return True if a service is notified of an event.
 
-    A service is not notified of its own failures. It is notified of a resolution if it was notified
-    of the alert, which the severity of that time decides.
+    A service gets no messages about its failures. It is notified of a resolution if it was notified
+    of the alert, which the severity at that time decides.
     """
     if alert.rule == "telling-fails" and alert.details.get("service") == settings.name:
         return False

@@ -48,7 +48,7 @@ NO_SERVICES = (
     "  fix: add [[alerts.tell]] to watch.toml (docs/alerts.md)"
 )
 _MAX_LOGGED = 300  # characters of a text in a line of the log
-_QUIET_EVENTS = {"resolved", "silenced", "maintenance"}  # that nobody has to act on
+_QUIET_EVENTS = {"resolved", "silenced", "maintenance"}  # that need no action
 _POLL_SECONDS = 1.0  # between two checks for messages to a service
 _STORE_RETRY_SECONDS = 5.0  # after the store was unavailable
 _LEASE = "alerts"

@@ -125,7 +125,7 @@ class AppriseService:
         form = _format_of(plugin)
         room = max(int(plugin.body_maxlen or 0) - (0 if plugin.title_maxlen else 200), _MIN_ROOM)
         # In the service's own format nothing is converted. The plugin itself is called, in this
-        # thread: apprise would use another thread, whose log records would not be dropped.
+        # thread: apprise would use another thread, and log records from there would not be dropped.
         return bool(
             plugin.notify(
                 title=message.title,
@@ -185,7 +185,7 @@ class _DropRecords(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         statuses = _STATUSES.get()
         if statuses is None:
-            return record.name != "apprise"  # it may use threads of its own
+            return record.name != "apprise"  # apprise may use other threads
         with suppress(TypeError, ValueError):  # a text that does not fit its arguments
             statuses += _STATUS.findall(record.getMessage())
         return False

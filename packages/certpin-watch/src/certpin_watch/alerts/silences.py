@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     Problem = AlertFinding | AlertRow
 
-# The rules whose findings a rotation explains. A mismatch is never among them: an intended change
-# of keys is no reason for clients to refuse a server.
+# A rotation explains the findings of these rules. A mismatch is never among them, because an
+# intended change of keys is no reason for clients to refuse a server.
 EXPLAINED = frozenset({"key-changed", "issuer-changed", "vantages-disagree"})
 
 _MAX_TEXT = 500  # characters of each text that users write and pages show
@@ -113,7 +113,7 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
     """Return the pins that servers use now, from the details of a finding.
 
-    ``after`` is a pin, or a chain whose certificates have one each; ``keys`` are those that each
+    ``after`` is a pin, or a chain with a pin for each certificate; ``keys`` has those that each
     location sees.
     """
     after, keys = details.get("after"), details.get("keys")

@@ -1,4 +1,4 @@
-"""What becomes of an alert: a pure function of known alerts, findings, silences and the time.
+"""The state machine of an alert: a pure function of known alerts, findings, silences and time.
 
             ┌──────────── repeated, escalated
             ▼                  │
@@ -13,7 +13,7 @@
    came back before. Services that were notified are notified of this, unless it is silenced.
 4. A silenced alert is recorded and sends no message. If the problem remains when the silence ends,
    a message is sent.
-5. A problem whose rule could not be evaluated is neither present nor gone.
+5. If a rule could not be evaluated, its problems are neither present nor gone.
 6. If the clock is set back, nothing becomes older than it is: no time is later than now.
 7. Messages about an acknowledged alert are not repeated. If its severity rises, a message is sent
    at once, and it has to be acknowledged again.
@@ -169,7 +169,7 @@ def _continue(
 
 
 def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, ...]:
-    """Return the events of an alert whose problem remains."""
+    """Return the events of an alert while its problem remains."""
     rose: tuple[What, ...] = ("escalated",) if is_worse(alert.severity, alert.peak) else ()
     if alert.quiet != known.quiet:
         return (alert.quiet, *rose) if alert.quiet else ("resumed",)
@@ -211,7 +211,7 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
 
 
 def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
-    """Return True if a change must be written. A new ``last_at`` alone is written rarely."""
+    """Return True if a change must be written. If only ``last_at`` is new, write it rarely."""
     if change.transitions or written is None:
         return True
     is_fresh = 0 <= now - written.last_at < _MAX_LAG

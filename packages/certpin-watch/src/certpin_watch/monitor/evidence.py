@@ -1,4 +1,4 @@
-"""What is known of the monitored servers, for the rules: read from the store, debounced.
+"""The state of the monitored servers, as the rules need it: read from the store, debounced.
 
 A ``ProbeEvidence`` has a ``PolicyEvidence`` for each monitored policy, with a ``ServerView`` for
 each of its servers, addresses and locations.
@@ -189,7 +189,7 @@ class ProbeEvidence:
 
 
 def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
-    """Read what is known of all monitored servers.
+    """Read the state of all monitored servers.
 
     Blocks.
 

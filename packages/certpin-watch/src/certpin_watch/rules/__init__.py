@@ -1,7 +1,7 @@
 """Every alert rule, and the engine that evaluates them.
 
     engine          the registry, and one evaluation of all rules
-    rule            what a rule is, and what it yields
+    rule            the types of a rule and of its findings
     evidence        the data that rules evaluate
     pins            served chains against pins: mismatches, backups
     chains          served chains themselves: verification, keys, issuers, locations

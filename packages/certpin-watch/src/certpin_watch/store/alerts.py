@@ -103,8 +103,8 @@ class SilenceRow:
     def is_in_force(self, now: int, longest: timedelta) -> bool:
         """Return True if it is in force now.
 
-        A silence whose remaining time exceeds the limit has no effect: it was written past the
-        setting, or the clock was set back.
+        If its remaining time exceeds the limit it has no effect: it was written past the setting,
+        or the clock was set back.
         """
         return self.ended_at is None and now < self.until <= last_end(now, longest)
 
@@ -259,8 +259,8 @@ def add_deliveries(
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
     """Return the messages that can be sent to a service now, the oldest first.
 
-    Events of one alert are sent in their order: a resolution waits until the opening was sent. A
-    row whose next attempt is further away than any wait was written by a clock that was ahead.
+    Events of one alert are sent in their order: a resolution waits until the opening was sent. If
+    the next attempt of a row is further away than any wait, a clock that was ahead wrote it.
     """
     table = TELLINGS.c
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""A service that is told by HTTP: it keeps what it gets, and answers as it is told to."""
+"""A web server that receives notifications, keeps them, and answers with a chosen status."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Hook:
-    """``bodies`` is what came. It answers with ``status``, and not before ``go`` is set."""
+    """Keeps the requests in ``bodies``. Answers with ``status`` once ``go`` is set."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
@@ -25,13 +25,13 @@ class Hook:
         self.port = 0
 
     def url(self, secret: str = "", scheme: str = "json") -> str:
-        """Its address, as apprise takes it."""
+        """Return its address in the notation of apprise."""
         return f"{scheme}://127.0.0.1:{self.port}/{secret}"
 
 
 @contextlib.contextmanager
 def hook() -> Iterator[Hook]:
-    """Run one."""
+    """Run a server while the block runs."""
     found = Hook()
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def hook() -> Iterator[Hook]:
                 self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

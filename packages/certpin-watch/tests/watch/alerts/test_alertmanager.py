@@ -1,4 +1,4 @@
-"""A real Alertmanager receives alerts, keeps open ones, and resolves those that are over."""
+"""A real Alertmanager receives alerts, keeps open ones, and resolves the others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = "<!channel> @everyone\r\n[see](https://evil.example/)"
 
 
 class Alertmanager:
-    """A real one: ``alerts`` are those that fire in it."""
+    """A real Alertmanager. ``alerts`` are those that fire in it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -61,13 +61,13 @@ def receiver(tmp_path: Path) -> Iterator[Alertmanager]:
 def _stage(store: Store, port: int, path: str = "/prefix") -> Stage:
     service = NotificationSettings("am", Secret(f"alertmanager://127.0.0.1:{port}{path}"))
     stage = Stage(store, service, hold=timedelta(0))
-    # Alertmanager goes by the clock of this machine: what happened is in its past.
+    # Alertmanager uses the clock of this machine: events must be in its past.
     stage.now = int(datetime.now(UTC).timestamp()) - 100
     return stage
 
 
 @pytest.mark.peer("prometheus-alertmanager")
-def test_a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end(
+def test_a_real_alertmanager_has_an_alert_until_it_resolves(
     sqlite_store: Store, receiver: Alertmanager
 ) -> None:
     stage = _stage(sqlite_store, receiver.port)
@@ -89,7 +89,7 @@ def test_a_real_alertmanager_has_an_alert_from_its_beginning_to_its_end(
     assert not {"@", "<", "\r"} & set(notes["summary"])
     first = alert["endsAt"]
     stage.now += 90
-    asyncio.run(stage.notifiers[0].refresh())  # it would be resolved there otherwise
+    asyncio.run(stage.notifiers[0].refresh())  # otherwise it would be resolved there
     (alert,) = receiver.alerts
     assert alert["endsAt"] > first
     stage.evaluate()
@@ -119,7 +119,7 @@ def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(
     assert refresh(RESEND_SECONDS) == []
 
 
-def test_its_problems_and_its_secrets_are_told_apart(sqlite_store: Store, webhook: Hook) -> None:
+def test_problems_are_reported_without_secrets(sqlite_store: Store, webhook: Hook) -> None:
     url = f"alertmanager://anna:hunter2@127.0.0.1:{webhook.port}"
     stage = Stage(sqlite_store, NotificationSettings("am", Secret(url)))
     stage.evaluate(finding())
@@ -141,7 +141,7 @@ def test_its_problems_and_its_secrets_are_told_apart(sqlite_store: Store, webhoo
 @pytest.mark.parametrize(
     "url", ["alertmanager://", "alertmanagers://h:99999", "alertmanager://h?x=1"]
 )
-def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
+def test_an_invalid_address_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_services(AlertSettings(tell=(NotificationSettings("am", Secret(url)),)))
     assert url not in str(caught.value)

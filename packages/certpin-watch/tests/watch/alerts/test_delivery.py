@@ -1,4 +1,4 @@
-"""Telling: each message at least once, and never again once it is known to be told."""
+"""Delivery: each message at least once, and never again once its delivery is recorded."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from certpin_watch.store import Store
     from tests.watch.alerts._hook import Hook
 
-SECRET = "T0KEN-that-nobody-may-see"
+SECRET = "T0KEN-that-is-secret"
 
 
-def _tell(stage: Stage) -> None:
+def _notify(stage: Stage) -> None:
     asyncio.run(stage.notify())
 
 
@@ -45,12 +45,12 @@ def _story(stage: Stage) -> list[str]:
     return [f"{each.what} {each.who} {each.note}".strip() for each in story.events]
 
 
-def test_an_alert_is_told_with_what_happened_whom_it_touches_and_what_to_run(
+def test_a_message_has_the_event_the_affected_clients_and_the_next_command(
     store: Store, webhook: Hook
 ) -> None:
     stage = Stage(store, service_at(webhook))
     assert stage.evaluate(finding(clients=1200)) == 1
-    _tell(stage)
+    _notify(stage)
     (body,) = webhook.bodies
     assert body["title"] == f"critical: pin-mismatch at {HOST}"
     assert "presents a chain without a pin" in body["message"]
@@ -76,7 +76,7 @@ def test_an_alert_is_told_with_what_happened_whom_it_touches_and_what_to_run(
         "url": "https://watch.bank.example/alerts/1",
     }
     assert _story(stage)[-1] == "told hook opened"
-    _tell(stage)
+    _notify(stage)
     assert len(webhook.bodies) == 1
 
 
@@ -86,86 +86,86 @@ def test_other_webhooks_get_the_message_without_fields(
 ) -> None:
     stage = Stage(sqlite_store, NotificationSettings("hook", Secret(webhook.url(scheme=scheme))))
     stage.evaluate(finding())
-    _tell(stage)
+    _notify(stage)
     assert [
         b"presents a chain without a pin" in each.replace(b"+", b" ") for each in webhook.raw
     ] == [True]
     assert _story(stage)[-1] == "told hook opened"
 
 
-def test_that_it_is_over_is_told_as_a_success(sqlite_store: Store, webhook: Hook) -> None:
+def test_a_resolution_is_sent_as_a_success(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
     stage.evaluate(finding())
-    _tell(stage)
+    _notify(stage)
     stage.now += 60
     stage.evaluate()
-    _tell(stage)
+    _notify(stage)
     assert [each["type"] for each in webhook.bodies] == ["failure", "success"]
     assert webhook.bodies[1]["title"] == f"resolved: pin-mismatch at {HOST}"
 
 
-def test_how_many_clients_are_touched_is_said_to_be_unknown(
+def test_an_unknown_number_of_affected_clients_is_stated(
     sqlite_store: Store, webhook: Hook
 ) -> None:
     stage = Stage(sqlite_store, service_at(webhook))
     stage.evaluate(finding())
-    _tell(stage)
+    _notify(stage)
     assert "The number of affected clients is unknown." in webhook.bodies[0]["message"]
 
 
-def test_a_service_that_fails_is_tried_again_later_and_then_not_any_more(
+def test_a_failed_message_is_retried_later_until_it_is_delivered(
     sqlite_store: Store, webhook: Hook
 ) -> None:
     stage = Stage(sqlite_store, service_at(webhook))
     webhook.status = 500
     stage.evaluate(finding())
-    _tell(stage)
-    _tell(stage)
-    assert len(webhook.bodies) == 1, "it is not tried again at once"
+    _notify(stage)
+    _notify(stage)
+    assert len(webhook.bodies) == 1, "it is not retried at once"
     assert _story(stage)[-1] == "untold hook opened: it answered with status 500"
     stage.now += 3600
     webhook.status = 200
-    _tell(stage)
-    _tell(stage)
+    _notify(stage)
+    _notify(stage)
     assert len(webhook.bodies) == 2
     assert _story(stage)[-1] == "told hook opened"
 
 
-def test_a_service_that_goes_on_failing_is_given_up_and_the_others_are_told_of_it(
+def test_messages_to_a_failing_service_are_given_up_and_others_are_notified(
     sqlite_store: Store, webhook: Hook
 ) -> None:
     with hook() as other:
-        tells = service_at(webhook, "dead"), service_at(other, "alive")
-        stage = Stage(sqlite_store, *tells, give_up=timedelta(hours=2))
+        services = service_at(webhook, "dead"), service_at(other, "alive")
+        stage = Stage(sqlite_store, *services, give_up=timedelta(hours=2))
         webhook.status = 503
         stage.evaluate(finding())
         for _ in range(4):
-            _tell(stage)
+            _notify(stage)
             stage.now += 3600
         stage.evaluate(finding())
-        _tell(stage)
+        _notify(stage)
         titles = [each["title"] for each in other.bodies]
         assert titles == [f"critical: pin-mismatch at {HOST}", "critical: telling-fails"]
         assert "a message to dead could not be delivered" in other.bodies[1]["message"]
     tries = len(webhook.bodies)
     stage.now += 10 * 3600
-    _tell(stage)
+    _notify(stage)
     assert len(webhook.bodies) == tries, "it was given up"
 
 
-def test_a_service_that_hangs_holds_up_nobody_and_is_not_called_twice(
+def test_a_service_that_hangs_delays_no_other_and_is_not_called_twice(
     sqlite_store: Store, webhook: Hook
 ) -> None:
     with hook() as other:
-        tells = service_at(webhook, "hangs"), service_at(other, "alive")
-        stage = Stage(sqlite_store, *tells, deadline=timedelta(milliseconds=200))
+        services = service_at(webhook, "hangs"), service_at(other, "alive")
+        stage = Stage(sqlite_store, *services, deadline=timedelta(milliseconds=200))
         webhook.go.clear()
         stage.evaluate(finding())
 
         async def both() -> list[bool]:
             return await asyncio.gather(*(notifier.send_next() for notifier in stage.notifiers))
 
-        # apprise needs a moment for its first message: that turn may be late, and is had again.
+        # The first message through apprise is slow, so it may time out and is sent again.
         asyncio.run(both())
         stage.now += 3600
         asyncio.run(both())
@@ -175,13 +175,11 @@ def test_a_service_that_hangs_holds_up_nobody_and_is_not_called_twice(
         assert asyncio.run(stage.notifiers[0].send_next()) is False
 
 
-def test_who_was_killed_before_it_could_tell_tells_when_it_is_back(
-    store: Store, webhook: Hook
-) -> None:
+def test_a_claimed_message_is_sent_after_a_restart(store: Store, webhook: Hook) -> None:
     stage = Stage(store, service_at(webhook))
     stage.evaluate(finding())
     again = Notifier(stage.watch, AppriseService(stage.watch.settings.alerts.tell[0]))
-    # It died after its claim: nobody tries before that is over.
+    # The process died after its claim: there is no attempt before the claim expires.
     assert stage.notifiers[0]._claim(stage.now).rows
     assert asyncio.run(again.send_next()) is False
     stage.now += 60
@@ -189,7 +187,9 @@ def test_who_was_killed_before_it_could_tell_tells_when_it_is_back(
     assert len(webhook.bodies) == 1
 
 
-def test_a_claim_keeps_others_from_sending_the_same(sqlite_store: Store, webhook: Hook) -> None:
+def test_a_claim_keeps_others_from_sending_the_same_message(
+    sqlite_store: Store, webhook: Hook
+) -> None:
     stage = Stage(sqlite_store, service_at(webhook))
     stage.evaluate(finding())
     assert stage.notifiers[0]._claim(stage.now).rows
@@ -215,13 +215,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
     assert done.returncode == -9, done.stderr
     stage = Stage(sqlite_store, service_at(webhook))
-    _tell(stage)
+    _notify(stage)
     assert len(webhook.bodies) == 1
-    stage.now += 120  # the lease of the dead one is over
+    stage.now += 120  # the lease of the killed process has expired
     assert stage.evaluate(finding()) == 0
 
 
-def test_one_process_looks_and_another_waits(store: Store, webhook: Hook) -> None:
+def test_one_process_evaluates_and_another_waits(store: Store, webhook: Hook) -> None:
     first, second = Stage(store, service_at(webhook)), Stage(store, service_at(webhook))
     assert first.evaluate(finding()) == 1
     assert second.evaluate(finding()) is None
@@ -233,7 +233,7 @@ def test_one_process_looks_and_another_waits(store: Store, webhook: Hook) -> Non
 def test_many_alerts_at_once_are_one_message(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook))
     stage.evaluate(*(finding(host=f"h{n}.bank.example", clients=9) for n in range(500)))
-    _tell(stage)
+    _notify(stage)
     (body,) = webhook.bodies
     assert body["title"] == "500 alerts: 500 critical"
     assert "And 480 more." in body["message"]
@@ -250,30 +250,32 @@ def test_a_service_is_not_flooded_by_one_alert_after_another(
     stage = Stage(sqlite_store, service_at(webhook))
     for n in range(40):
         stage.evaluate(*(finding(host=f"h{k}.bank.example") for k in range(n + 1)))
-        _tell(stage)
+        _notify(stage)
         stage.now += 15
     assert len(webhook.bodies) < 13
     stage.now += 600
-    _tell(stage)
+    _notify(stage)
     assert webhook.bodies[-1]["title"].endswith(" critical")
 
 
-def test_what_happened_is_told_in_its_order(sqlite_store: Store, webhook: Hook) -> None:
+def test_events_of_an_alert_are_sent_in_order(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
     webhook.status = 500
     stage.evaluate(finding())
-    _tell(stage)
+    _notify(stage)
     stage.now += 1
     stage.evaluate()
     webhook.status = 200
-    _tell(stage)
-    assert len(webhook.bodies) == 1, "that it is over waits"
+    _notify(stage)
+    assert len(webhook.bodies) == 1, "the resolution waits"
     stage.now += 3600
-    _tell(stage)
+    _notify(stage)
     assert [each["type"] for each in webhook.bodies] == ["failure", "failure", "success"]
 
 
-def test_each_is_told_of_what_it_wants(sqlite_store: Store, webhook: Hook) -> None:
+def test_services_get_the_alerts_that_their_settings_select(
+    sqlite_store: Store, webhook: Hook
+) -> None:
     def wants(**more: object) -> NotificationSettings:
         return replace(service_at(webhook), **more)  # type: ignore[arg-type]
 
@@ -288,40 +290,41 @@ def test_each_is_told_of_what_it_wants(sqlite_store: Store, webhook: Hook) -> No
         stage.now += at * 3600
         found = finding(host=f"h{at}.bank.example"), finding("host-unreachable", "info", host=HOST)
         stage.evaluate(*(replace(each, subject=str(at)) for each in found))
-        _tell(stage)
+        _notify(stage)
         titles = [each["title"].partition(":")[0] for each in webhook.bodies]
         assert sorted(titles) == expected
         webhook.bodies.clear()
 
 
-def test_no_secret_shows_up_anywhere(
+def test_no_secret_appears_anywhere(
     sqlite_store: Store, webhook: Hook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    tell = service_at(webhook, secret=SECRET)
-    stage = Stage(sqlite_store, tell)
+    service = service_at(webhook, secret=SECRET)
+    stage = Stage(sqlite_store, service)
     webhook.status = 404
     stage.evaluate(finding())
-    _tell(stage)
+    _notify(stage)
     stage.notifiers = [
         Notifier(
-            stage.watch, AppriseService(replace(tell, url=Secret(f"json://127.0.0.1:1/{SECRET}")))
+            stage.watch,
+            AppriseService(replace(service, url=Secret(f"json://127.0.0.1:1/{SECRET}"))),
         )
     ]
     stage.now += 3600
-    _tell(stage)
+    _notify(stage)
     assert webhook.paths == [f"/{SECRET}"]
     with sqlite_store.read() as connection:
         rows = [str(row) for row in connection.execute(select(TELLINGS))]
     with pytest.raises(ConfigError) as refused:
         AppriseService(NotificationSettings("bad", Secret(f"nosuch://{SECRET}")))
-    said = [caplog.text, *rows, *_story(stage), repr(tell), repr(stage.notifiers[0].service)]
+    said = [caplog.text, *rows, *_story(stage), repr(service), repr(stage.notifiers[0].service)]
     said += [str(refused.value), repr(stage.watch.settings)]
     assert "was not notified" in caplog.text
     assert not [each for each in said if SECRET in each]
 
 
-def test_a_silence_is_known_by_who_asked_for_it(sqlite_store: Store, webhook: Hook) -> None:
+def test_a_silence_records_user_and_reason(sqlite_store: Store, webhook: Hook) -> None:
     from certpin_watch.alerts.silences import add_silence
     from certpin_watch.store.alerts import SilenceRow
 
@@ -330,6 +333,6 @@ def test_a_silence_is_known_by_who_asked_for_it(sqlite_store: Store, webhook: Ho
         wanted = SilenceRow("", HOST, NOW, NOW + 60, "ann", "we renew")
         add_silence(connection, wanted, stage.watch.settings.alerts)
     assert stage.evaluate(finding()) == 0
-    _tell(stage)
+    _notify(stage)
     assert webhook.bodies == []
     assert _story(stage)[-1] == "silenced ann we renew"

@@ -1,4 +1,4 @@
-"""From the store to the evidence, and one look at all of it."""
+"""The evidence of the rules, from the store, and one evaluation of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Watched:
 
 
 def _broken(*_: object) -> Any:
-    raise RuntimeError("a mistake")
+    raise RuntimeError("a defect")
 
 
 def strange_chains(reports: ReportEvidence, now: int = NOW) -> list[AlertFinding]:
@@ -88,7 +88,7 @@ def report(store: Store, served: tuple[bytes, ...], count: int = 10, **more: Any
         connection.execute(insert(REPORT_GROUPS).values(key=key, **values))
 
 
-def test_what_clients_report_is_counted_and_judged(
+def test_reports_are_counted_and_their_chains_checked(
     store: Store, good: Identity, root: Authority
 ) -> None:
     bad = root.issue(HOST)
@@ -116,7 +116,7 @@ def test_what_clients_report_is_counted_and_judged(
     assert one.clients == 17
 
 
-def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
+def test_unmonitored_hosts_use_no_capacity_of_monitored_ones(
     sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_GROUPS", 3)
@@ -132,7 +132,7 @@ def test_hosts_that_nobody_watches_take_no_room_from_those_that_are(
     assert [each.host for each in strange_chains(found)] == [HOST]
 
 
-def test_chains_that_are_invented_for_one_host_hide_none_of_another(
+def test_invented_chains_of_one_host_hide_none_of_another(
     sqlite_store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_GROUPS", 3)
@@ -148,7 +148,7 @@ def test_chains_that_are_invented_for_one_host_hide_none_of_another(
     assert HOST in [each.host for each in strange_chains(found)]
 
 
-def test_who_tells_much_of_one_thing_hides_nobody_who_tells_of_another(
+def test_networks_of_one_chain_hide_none_of_another(
     store: Store, good: Identity, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certpin_watch.alerts.evidence._MAX_NETWORKS", 3)
@@ -167,7 +167,7 @@ def test_who_tells_much_of_one_thing_hides_nobody_who_tells_of_another(
     assert found.count_networks(HOST, [b""]) == 3
 
 
-def test_names_that_are_invented_below_a_pattern_make_so_many_alerts_and_no_more() -> None:
+def test_invented_names_below_a_pattern_have_a_limited_number_of_findings() -> None:
     pins = kit.pin_set(kit.policy("*.shop.example"), kit.policy(HOST))
     patterns = Patterns((MonitoredPinSet(Path("pins.toml"), pins, History()),))
     many = [finding(host=f"{n}.shop.example", reports=n) for n in range(100)]
@@ -177,7 +177,7 @@ def test_names_that_are_invented_below_a_pattern_make_so_many_alerts_and_no_more
     assert kept[-1].host == HOST
 
 
-def test_a_chain_that_a_vantage_saw_is_not_strange(
+def test_a_chain_that_a_location_saw_is_not_strange(
     sqlite_store: Store, good: Identity, root: Authority
 ) -> None:
     here = stage(sqlite_store, watched(good.pin))
@@ -194,7 +194,7 @@ def test_a_chain_that_a_vantage_saw_is_not_strange(
     assert not strange_chains(found)
 
 
-def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
+def test_a_pinned_certificate_outside_the_path_does_not_count(
     good: Identity, intermediate: Authority
 ) -> None:
     from certpin.lab import Authority
@@ -203,7 +203,7 @@ def test_a_pinned_certificate_that_was_merely_sent_along_hides_nothing(
     judge = ChainJudge((watched(intermediate.pin),), datetime.now(UTC))
     assert judge.verdict(HOST, ders(good)) == "accepted"
     assert judge.verdict(HOST, (*evil, *ders(good))) == "refused"
-    # Nor does a name that is right: the signature is not.
+    # Nor does a right name with a wrong signature.
     forged = ders(Authority("Test Intermediate").issue(HOST))
     assert judge.verdict(HOST, (forged[0], *ders(good)[1:])) == "refused"
 
@@ -218,13 +218,11 @@ def test_a_policy_is_applied_as_clients_apply_it(good: Identity, intermediate: A
 
     assert verdict(match="ca") == "accepted"
     assert verdict(match="leaf") == "refused"
-    assert (
-        verdict(expires=datetime(2020, 1, 1, tzinfo=UTC)) == "accepted"
-    )  # they are its pins still
+    assert verdict(expires=datetime(2020, 1, 1, tzinfo=UTC)) == "accepted"  # its pins still count
 
 
 def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Authority) -> None:
-    older = kit.policy(HOST, root.pin)  # has no mark, and would accept the chain
+    older = kit.policy(HOST, root.pin)  # without the mark, so it would accept the chain
     marked = replace(older, pins=(*older.pins, HostPin(good.pin, "leaf", "compromised")))
     sets = tuple(
         MonitoredPinSet(Path("pins.toml"), kit.pin_set(policy), History())
@@ -234,9 +232,7 @@ def test_a_compromised_key_is_accepted_by_no_version(good: Identity, root: Autho
     assert ChainJudge(sets, datetime.now(UTC)).verdict(HOST, chain) == "refused"
 
 
-def test_nobody_can_invent_a_chain_that_an_authority_issued(
-    good: Identity, root: Authority
-) -> None:
+def test_a_forged_chain_is_not_vouched_for(good: Identity, root: Authority) -> None:
     from certpin.lab import Authority
 
     moment = datetime.now(UTC)
@@ -268,7 +264,7 @@ def test_a_leaf_is_vouched_for_from_its_first_second(root: Authority) -> None:
     assert is_vouched(begin)
     assert is_vouched(end)
     assert not is_vouched(end + second)
-    # Reported by a clock that is behind, or expired since: it was issued all the same.
+    # Reported by a clock that is behind, or expired since: it was still issued.
     assert is_vouched(begin - second, begin)
     assert is_vouched(end - second, end + timedelta(days=30))
     assert not is_vouched(begin - timedelta(days=2), begin - second)
@@ -288,20 +284,20 @@ def test_a_certificate_of_this_hour_is_critical_at_once(
     assert [each.severity for each in strange_chains(found)] == ["critical"]
 
 
-def test_a_root_that_no_server_sends_counts_where_it_signed(
+def test_a_root_that_no_server_sends_counts_if_it_signed(
     sqlite_store: Store, good: Identity, root: Authority
 ) -> None:
-    """A clock that is wrong: nothing was verified, and what was sent ends below the pinned root."""
+    """Nothing was verified because of a wrong clock, and the served chain ends below the root."""
     pins = kit.pin_set(kit.policy(HOST, root.pin, trust=kit.anchors(root)))
     here = stage(sqlite_store, MonitoredPinSet(Path("pins.toml"), pins, History()))
     report(sqlite_store, ders(good), reason="date")
-    report(sqlite_store, ders(good)[:1], reason="date")  # nobody knows who signed that
+    report(sqlite_store, ders(good)[:1], reason="date")  # its signer is unknown
     with sqlite_store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), NOW)
     assert (len(found.accepted), len(found.strange)) == (1, 1)
 
 
-def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path) -> None:
+def test_the_expiry_of_signatures_is_read_from_the_folder(tmp_path: Path) -> None:
     here = MonitoredPinSet(tmp_path / "pins.toml", kit.pin_set(kit.policy(HOST)), History())
     assert not list(signed_roles(here, NOW))
     metadata = tmp_path / "publish" / "site" / "metadata"
@@ -318,7 +314,7 @@ def test_the_dates_of_signatures_are_read_where_there_is_a_folder(tmp_path: Path
     }
 
 
-def test_what_cannot_be_looked_at_is_told_and_closes_nothing(store: Store) -> None:
+def test_a_failed_evaluation_is_an_alert_and_resolves_none(store: Store) -> None:
     here = stage(store)
     here.evaluate(finding())
     here.evaluator._gather_probes = _broken
@@ -330,7 +326,7 @@ def test_what_cannot_be_looked_at_is_told_and_closes_nothing(store: Store) -> No
     assert rules == ["pin-mismatch", "look-fails"]
 
 
-def test_a_rule_that_breaks_blinds_no_other(
+def test_a_broken_rule_is_an_alert_and_affects_no_other(
     sqlite_store: Store,
 ) -> None:
     broken = replace(RULES["would-lock-out"], check=_broken)
@@ -344,7 +340,7 @@ def test_a_rule_that_breaks_blinds_no_other(
     assert names == [None, "the rule would-lock-out"]
 
 
-def test_details_that_are_too_many_are_left_out(sqlite_store: Store) -> None:
+def test_too_many_details_are_left_out(sqlite_store: Store) -> None:
     here = stage(sqlite_store)
     here.evaluate(finding(much="x" * 100_000, clients=4))
     with sqlite_store.read() as connection:

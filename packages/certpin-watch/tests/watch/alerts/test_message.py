@@ -1,4 +1,4 @@
-"""What people read, and what does nothing there."""
+"""The text of messages, without active content."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def alert(summary: str = "it is wrong", **more: object) -> AlertRow:
 
 
 @given(strategies.text(max_size=300))
-def test_no_sign_that_a_service_acts_on_is_left(text: str) -> None:
+def test_no_character_that_a_service_acts_on_is_left(text: str) -> None:
     found = harmless(text, 100)
     assert len(found) <= 100
     assert found.isprintable()
@@ -38,37 +38,37 @@ def test_no_sign_that_a_service_acts_on_is_left(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
-def test_a_digest_fits_into_what_a_service_takes(form: Format) -> None:
+def test_a_digest_fits_into_the_limit_of_a_service(form: Format) -> None:
     items = tuple(Item("opened", alert("x" * 500, id=n)) for n in range(300))
     for room in (1000, 4000):
         assert len(render(Message(items, NOW, "https://watch.bank.example"), form, room)) <= room
 
 
-def test_html_is_escaped_and_a_command_stands_by_itself() -> None:
+def test_html_is_escaped_and_a_command_has_its_own_element() -> None:
     message = Message((Item("opened", alert("a & b", command="certpin check -f 'a&b'")),), NOW)
     text = render(message, "html", 5000)
     assert "<p>a &amp; b</p>" in text
     assert "<pre>certpin check -f &#x27;a&amp;b&#x27;</pre>" in text
 
 
-def test_markdown_has_its_command_in_a_fence_that_nothing_ends() -> None:
+def test_a_command_in_markdown_cannot_end_its_fence() -> None:
     message = Message((Item("opened", alert(command="certpin ```\nevil")),), NOW)
     text = render(message, "markdown", 5000)
     assert text.count("```") == 2
     assert "\nevil" not in text
 
 
-def test_a_command_that_is_too_long_is_left_out_whole() -> None:
+def test_a_command_that_is_too_long_is_left_out() -> None:
     assert command_line("x" * 301) == ""
 
 
-def test_a_title_is_one_line_of_some_length() -> None:
+def test_a_title_is_one_line_of_limited_length() -> None:
     title = Message((Item("opened", alert(host="h\r\n" + "x" * 500)),), NOW).title
     assert len(title) <= 150
     assert title.isprintable()
 
 
-def test_the_worst_of_a_digest_comes_first_and_decides_how_it_is_shown() -> None:
+def test_a_digest_is_sorted_by_severity_and_has_the_worst_kind() -> None:
     items = tuple(Item("opened", alert(s, severity=s)) for s in ("info", "critical", "warning"))
     message = Message(items, NOW)
     assert message.kind == "failure"

@@ -1,4 +1,4 @@
-"""Real services, or what looks like them: mail, Slack, PagerDuty; and the run of it all."""
+"""Mail, Slack and PagerDuty, real or imitated; and the background task."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Mails:
         return "250 OK"
 
 
-def test_a_mail_says_it_as_html_and_as_text_and_nothing_in_it_acts(sqlite_store: Store) -> None:
+def test_a_mail_is_html_and_text_without_active_content(sqlite_store: Store) -> None:
     mails = _Mails()
     server = Controller(mails, hostname="127.0.0.1", port=free_port(), ready_timeout=10)
     server.start()
@@ -63,7 +63,7 @@ def test_a_mail_says_it_as_html_and_as_text_and_nothing_in_it_acts(sqlite_store:
     assert "https://evil" not in text
 
 
-def test_slack_gets_markdown_in_which_nobody_is_called(
+def test_slack_gets_markdown_without_mentions(
     sqlite_store: Store, webhook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slack = importlib.import_module("apprise.plugins.slack").NotifySlack
@@ -87,7 +87,9 @@ def pager(webhook: Hook, monkeypatch: pytest.MonkeyPatch) -> Hook:
     return webhook
 
 
-def test_a_pager_keeps_one_incident_an_alert_and_ends_it(sqlite_store: Store, pager: Hook) -> None:
+def test_a_pager_has_one_incident_for_an_alert_and_resolves_it(
+    sqlite_store: Store, pager: Hook
+) -> None:
     stage = Stage(sqlite_store, NotificationSettings("pager", Secret(PAGER)), hold=timedelta(0))
     stage.evaluate(finding(severity="warning"))
     asyncio.run(stage.notify())
@@ -103,7 +105,7 @@ def test_a_pager_keeps_one_incident_an_alert_and_ends_it(sqlite_store: Store, pa
     assert "certpin check" in pager.bodies[0]["payload"]["summary"]
 
 
-def test_many_alerts_are_one_incident_which_is_over_with_the_last(
+def test_many_alerts_are_one_incident_that_resolves_with_the_last(
     sqlite_store: Store, pager: Hook
 ) -> None:
     stage = Stage(sqlite_store, NotificationSettings("pager", Secret(PAGER)), hold=timedelta(0))
@@ -135,7 +137,7 @@ def test_the_services_of_the_documentation_are_known(url: str) -> None:
     assert AppriseService(NotificationSettings("one", Secret(url))).name == "one"
 
 
-def test_an_address_that_nobody_knows_is_refused_without_showing_it(sqlite_store: Store) -> None:
+def test_an_unknown_address_is_refused_without_showing_it(sqlite_store: Store) -> None:
     stage = Stage(sqlite_store)
     settings = stage.watch.settings.alerts
     tell = NotificationSettings("odd", Secret("slack://only-half-of-it"))
@@ -144,7 +146,9 @@ def test_an_address_that_nobody_knows_is_refused_without_showing_it(sqlite_store
     assert "only-half" not in str(refused.value)
 
 
-def test_a_trial_says_what_came_of_it(sqlite_store: Store, webhook: Hook) -> None:
+def test_a_test_message_reports_the_result_of_each_service(
+    sqlite_store: Store, webhook: Hook
+) -> None:
     dead = NotificationSettings("dead", Secret("json://127.0.0.1:1/"))
     stage = Stage(sqlite_store, service_at(webhook), dead)
     found = asyncio.run(check_services(stage.watch.settings.alerts))
@@ -154,7 +158,7 @@ def test_a_trial_says_what_came_of_it(sqlite_store: Store, webhook: Hook) -> Non
 
 
 @pytest.mark.slow
-def test_the_watch_looks_and_tells_until_it_is_stopped(
+def test_the_task_evaluates_and_notifies_until_it_is_stopped(
     sqlite_store: Store, webhook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage(sqlite_store, service_at(webhook), every=timedelta(seconds=1))

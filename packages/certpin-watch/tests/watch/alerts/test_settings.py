@@ -42,7 +42,7 @@ def test_everything_has_a_default_and_can_be_set(monkeypatch: pytest.MonkeyPatch
         ({"tell": [{"url": 5}]}, "alerts.tell[0].url"),
     ],
 )
-def test_what_is_wrong_is_refused_with_its_place(data: dict[str, Any], key: str) -> None:
+def test_an_invalid_setting_is_refused_with_its_key(data: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as refused:
         _read(**data)
     assert refused.value.key == key

@@ -1,4 +1,4 @@
-"""Silences: what they may name, how long they last, and maintenance windows."""
+"""Silences, their limits, and maintenance windows."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ SNAPSHOT = Snapshot(
         ("nonsense..", "no monitored pin file has nonsense.."),
     ],
 )
-def test_a_host_that_may_never_match_is_doubted(host: str, why: str) -> None:
+def test_a_host_that_may_never_match_has_a_warning(host: str, why: str) -> None:
     said = host_warning(host, SNAPSHOT)
     assert said.startswith(why) if why else not said
-    assert host_warning(host, Snapshot()) == ""  # nobody knows yet
+    assert host_warning(host, Snapshot()) == ""  # no patterns are known yet
 
 
 def test_hosts_of_settings_that_match_nothing_are_reported_with_the_setting() -> None:
@@ -101,7 +101,7 @@ def _wanted(**more: Any) -> SilenceRow:
     return SilenceRow(**values | more)
 
 
-def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(store: Store) -> None:
+def test_a_silence_in_force_is_shown_as_such_after_a_clock_step(store: Store) -> None:
     with store.write() as connection:
         add_silence(connection, _wanted(since=NOW + 3600, until=NOW + 7200), SETTINGS)
         assert silences_in_force(connection, NOW, SETTINGS.silence)
@@ -111,7 +111,7 @@ def test_a_silence_that_is_in_force_is_shown_as_that_whatever_the_clock_did(stor
     assert shown.active
 
 
-def test_one_that_was_written_past_the_setting_is_shown_as_what_it_is(store: Store) -> None:
+def test_a_silence_past_the_limit_is_shown_without_effect(store: Store) -> None:
     longest = int(SETTINGS.silence.total_seconds())
     wanted = _wanted(until=NOW + longest)
     with store.write() as connection:
@@ -152,14 +152,12 @@ def test_a_silence_is_in_force_until_it_ends(store: Store) -> None:
         {"why": "x" * 501},
     ],
 )
-def test_a_silence_that_nobody_answers_for_is_refused(
-    sqlite_store: Store, more: dict[str, Any]
-) -> None:
+def test_an_invalid_silence_is_refused(sqlite_store: Store, more: dict[str, Any]) -> None:
     with sqlite_store.write() as connection, pytest.raises(InputError):
         add_silence(connection, _wanted(**more), SETTINGS)
 
 
-def test_a_silence_is_of_something_that_there_is(sqlite_store: Store) -> None:
+def test_a_silence_of_an_unknown_rule_is_refused(sqlite_store: Store) -> None:
     with sqlite_store.write() as connection:
         assert (
             add_silence(connection, _wanted(rule="pin-mismatch"), SETTINGS).rule == "pin-mismatch"
@@ -169,6 +167,6 @@ def test_a_silence_is_of_something_that_there_is(sqlite_store: Store) -> None:
     assert refused.value.fix.startswith("did you mean pin-mismatch? There are certificate-expire")
 
 
-def test_whoever_sets_a_shorter_limit_gets_it(sqlite_store: Store) -> None:
+def test_a_shorter_limit_applies(sqlite_store: Store) -> None:
     with sqlite_store.write() as connection, pytest.raises(InputError, match="too long"):
         add_silence(connection, _wanted(), SETTINGS, at_most=timedelta(seconds=30))

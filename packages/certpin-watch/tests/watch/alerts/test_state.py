@@ -1,4 +1,4 @@
-"""What becomes of an alert."""
+"""The events of an alert."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _silence(**more: object) -> Silencing:
     return Silencing(silences=(replace(silence, **more),))  # type: ignore[arg-type]
 
 
-def test_a_trouble_is_told_once_and_told_again_after_a_while() -> None:
+def test_a_message_is_sent_once_and_repeated_after_a_while() -> None:
     history = History()
     assert history.evaluate(NOW, finding()) == ["opened!"]
     assert history.evaluate(NOW + 15, finding()) == []
@@ -27,13 +27,13 @@ def test_a_trouble_is_told_once_and_told_again_after_a_while() -> None:
     assert history.evaluate(NOW + REPEAT + 15, finding()) == []
 
 
-def test_what_is_only_information_is_told_once() -> None:
+def test_information_is_not_repeated() -> None:
     history = History()
     assert history.evaluate(NOW, finding(severity="info")) == ["opened!"]
     assert history.evaluate(NOW + 10 * REPEAT, finding(severity="info")) == []
 
 
-def test_what_gets_worse_is_told_at_once_and_not_again_when_it_wavers() -> None:
+def test_a_rising_severity_is_sent_at_once_and_only_once() -> None:
     history = History()
     history.evaluate(NOW, finding(severity="warning"))
     assert history.evaluate(NOW + 15, finding()) == ["escalated!"]
@@ -41,7 +41,7 @@ def test_what_gets_worse_is_told_at_once_and_not_again_when_it_wavers() -> None:
     assert history.evaluate(NOW + 45, finding()) == []
 
 
-def test_it_is_over_when_it_was_gone_for_the_hold_time() -> None:
+def test_an_alert_resolves_after_the_hold_time() -> None:
     history = History()
     history.evaluate(NOW, finding())
     assert history.evaluate(NOW + 15) == []
@@ -50,7 +50,7 @@ def test_it_is_over_when_it_was_gone_for_the_hold_time() -> None:
     assert history.evaluate(NOW + 30 + HOLD) == []
 
 
-def test_what_comes_and_goes_is_one_alert() -> None:
+def test_a_flickering_problem_is_one_alert() -> None:
     history = History()
     told = [
         what for n in range(40) for what in history.evaluate(NOW + n * 60, *[finding()][: n % 2])
@@ -58,7 +58,7 @@ def test_what_comes_and_goes_is_one_alert() -> None:
     assert told == ["opened!"]
 
 
-def test_what_comes_back_soon_has_to_be_gone_for_longer() -> None:
+def test_a_problem_that_came_back_is_held_for_longer() -> None:
     history = History()
     history.evaluate(NOW, finding())
     history.evaluate(NOW + 15)
@@ -69,7 +69,7 @@ def test_what_comes_back_soon_has_to_be_gone_for_longer() -> None:
     assert alert.hold_seconds(SETTINGS.hold) == 2 * HOLD
 
 
-def test_what_could_not_be_looked_at_is_not_over() -> None:
+def test_an_alert_of_a_skipped_rule_does_not_resolve() -> None:
     history = History()
     history.evaluate(NOW, finding())
     for n in range(1, 5):
@@ -78,14 +78,14 @@ def test_what_could_not_be_looked_at_is_not_over() -> None:
     assert history.evaluate(NOW + 6 * HOLD) == ["resolved!"]
 
 
-def test_what_is_silenced_is_recorded_and_told_when_the_silence_is_over() -> None:
+def test_a_silenced_alert_is_recorded_and_sent_when_the_silence_ends() -> None:
     history = History()
     assert history.evaluate(NOW, finding(), silencing=_silence()) == ["opened", "silenced"]
     assert history.evaluate(NOW + 3599, finding(), silencing=_silence()) == []
     assert history.evaluate(NOW + 3600, finding(), silencing=_silence()) == ["resumed!"]
 
 
-def test_what_is_silenced_while_it_is_there_is_over_in_silence() -> None:
+def test_a_silenced_alert_resolves_without_a_message() -> None:
     history = History()
     history.evaluate(NOW, finding())
     silencing = _silence(until=NOW + 10 * HOLD)
@@ -94,7 +94,7 @@ def test_what_is_silenced_while_it_is_there_is_over_in_silence() -> None:
     assert history.evaluate(NOW + 16 + HOLD, silencing=silencing) == ["resolved"]
 
 
-def test_nobody_silences_for_longer_than_the_settings_allow() -> None:
+def test_a_silence_longer_than_the_setting_has_no_effect() -> None:
     longest = int(SETTINGS.silence.total_seconds())
     too_long = _silence(until=NOW + longest + 1)
     assert History().evaluate(NOW, finding(), silencing=too_long) == ["opened!"]
@@ -105,7 +105,7 @@ def test_a_silence_of_neither_rule_nor_host_covers_nothing() -> None:
     assert History().evaluate(NOW, finding(), silencing=_silence(host="")) == ["opened!"]
 
 
-def test_a_silence_covers_its_rule_and_its_host_alone() -> None:
+def test_a_silence_covers_only_its_rule_and_host() -> None:
     silencing = _silence(rule="host-unreachable")
     assert History().evaluate(NOW, finding(), silencing=silencing) == ["opened!"]
     assert History().evaluate(NOW, finding("host-unreachable"), silencing=silencing) == [
@@ -115,7 +115,7 @@ def test_a_silence_covers_its_rule_and_its_host_alone() -> None:
     assert History().evaluate(NOW, finding(host="b.example"), silencing=_silence()) == ["opened!"]
 
 
-def test_a_rotation_explains_a_change_to_its_pin_at_its_host_for_a_while() -> None:
+def test_a_rotation_explains_changes_to_its_pin_at_its_host_for_a_while() -> None:
     window = MaintenanceWindow("bank-app", HOST, PIN, NOW, NOW + 7200, "activate by ann")
     change = finding("key-changed", "warning", after=PIN)
     silencing = Silencing(windows=(window,))
@@ -129,7 +129,7 @@ def test_a_rotation_explains_a_change_to_its_pin_at_its_host_for_a_while() -> No
     assert History().evaluate(NOW, stranger, silencing=silencing) == ["opened!"]
 
 
-def test_a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse() -> None:
+def test_a_rotation_explains_no_mismatch_and_no_refusal() -> None:
     silencing = Silencing(windows=(MaintenanceWindow("bank-app", HOST, PIN, NOW, NOW + 7200, ""),))
     for rule in ("pin-mismatch", "field-mismatch", "strange-chain", "old-app-fails"):
         assert History().evaluate(
@@ -141,7 +141,7 @@ def test_a_rotation_explains_no_mismatch_and_nothing_that_clients_refuse() -> No
     assert History().evaluate(NOW, fine, silencing=silencing) == ["opened", "maintenance"]
 
 
-def test_a_clock_that_steps_back_neither_tells_twice_nor_stops_telling() -> None:
+def test_a_clock_step_back_neither_repeats_nor_stops_messages() -> None:
     history = History()
     history.evaluate(NOW, finding())
     year = 365 * 86400
@@ -151,7 +151,7 @@ def test_a_clock_that_steps_back_neither_tells_twice_nor_stops_telling() -> None
     assert history.evaluate(NOW - year + REPEAT + 1 + HOLD) == ["resolved!"]
 
 
-def test_that_it_is_still_there_is_not_written_at_each_look() -> None:
+def test_an_unchanged_alert_is_not_written_at_each_evaluation() -> None:
     history = History()
     history.evaluate(NOW, finding())
     before = len(history.changes)
@@ -162,7 +162,7 @@ def test_that_it_is_still_there_is_not_written_at_each_look() -> None:
     assert len(history.changes) == before + 1
 
 
-def test_an_acknowledged_alert_is_not_repeated_until_it_gets_worse() -> None:
+def test_an_acknowledged_alert_is_not_repeated_until_its_severity_rises() -> None:
     history = History()
     assert history.evaluate(NOW, finding(severity="warning")) == ["opened!"]
     (key, alert) = next(iter(history.alerts.items()))

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: laws that hold for every alert."""
+"""Properties that hold for every alert after any sequence of events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPEAT = int(SETTINGS.repeat.total_seconds())
 
 
 class Alerts(RuleBasedStateMachine):
-    """Troubles come and go, people silence, rotations happen, and the clock goes as it likes."""
+    """Problems come and go, users silence them, rotations happen, and the clock jumps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Alerts(RuleBasedStateMachine):
         self.there: dict[tuple[str, str], str] = {}
         self.silences: list[SilenceRow] = []
         self.windows: list[MaintenanceWindow] = []
-        self.open: dict[str, bool] = {}  # the key, and whether anybody was told
+        self.open: dict[str, bool] = {}  # whether a message was sent, by key
         self.told: dict[str, list[tuple[int, str]]] = {}
         self.stepped = False
 
@@ -63,7 +63,7 @@ class Alerts(RuleBasedStateMachine):
         self.stepped = True
 
     @rule()
-    def look(self) -> None:
+    def evaluate(self) -> None:
         silencing = Silencing(tuple(self.silences), tuple(self.windows))
         found = [
             finding(what, severity, host, after=PIN)  # type: ignore[arg-type]
@@ -76,7 +76,7 @@ class Alerts(RuleBasedStateMachine):
                 self._check(change.alert.key, transition.what, told=transition.notify)
                 if transition.notify:
                     self._check_quiet(change.alert.host)
-        # Looking once more at the same moment says nothing new.
+        # A second evaluation at the same time has no events.
         assert self.history.evaluate(self.now, *found, silencing=silencing) == []
 
     def _check(self, key: str, what: str, *, told: bool) -> None:
@@ -84,8 +84,8 @@ class Alerts(RuleBasedStateMachine):
             assert key not in self.open, "it was opened twice"
             self.open[key] = told
         elif what == "resolved":
-            assert key in self.open, "it was over before it was there"
-            assert not told or self.open[key], "nobody knew that it was there"
+            assert key in self.open, "it resolved before it opened"
+            assert not told or self.open[key], "no message was sent about it"
             del self.open[key]
         else:
             assert key in self.open

@@ -1,4 +1,4 @@
-"""``certpin watch alerts`` and ``certpin watch silence``, on a store of their own."""
+"""``certpin watch alerts`` and ``certpin watch silence``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def open_one(config: Path, **more: Any) -> None:
     store.close()
 
 
-def test_alerts_lists_what_is_open(config: Path) -> None:
+def test_alerts_lists_open_alerts(config: Path) -> None:
     done = run(config, "alerts")
     assert (done.code, done.out) == (0, "No alert is open.\n")
     open_one(config)
@@ -66,7 +66,7 @@ def test_alerts_lists_what_is_open(config: Path) -> None:
     assert alert["rule"] == "pin-mismatch"
 
 
-def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
+def test_alerts_test_reports_the_result_of_each_service(config: Path) -> None:
     done = run(config, "alerts", "--test")
     assert (done.code, done.out) == (2, "")
     assert "no service receives alerts" in done.err
@@ -81,7 +81,7 @@ def test_alerts_test_says_what_came_of_each_service(config: Path) -> None:
     assert "service-2: it could not be reached" in done.out
 
 
-def test_silence_begins_lists_and_ends(config: Path) -> None:
+def test_silence_adds_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
     assert run(config, "silence", *words).code == 0
@@ -97,7 +97,7 @@ def test_silence_begins_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
 
 
-def test_a_silence_stands_in_the_record_as_those_of_the_pages(config: Path) -> None:
+def test_a_silence_is_in_the_audit_log_as_those_of_the_pages(config: Path) -> None:
     run(config, "silence", "--rule", "pin-mismatch", "--why", "renewal")
     run(config, "silence", "--end", "1")
     store = open_store("sqlite:///watch.db", folder=config.parent)
@@ -111,9 +111,7 @@ def test_a_silence_stands_in_the_record_as_those_of_the_pages(config: Path) -> N
 
 
 @pytest.mark.parametrize("command", ["alerts", "silence"])
-def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
-    tmp_path: Path, command: str
-) -> None:
+def test_a_database_that_no_service_used_is_an_error(tmp_path: Path, command: str) -> None:
     path = tmp_path / "elsewhere.db"
     done = invoke("watch", command, "--store", f"sqlite:///{path}")
     assert done.code == 2
@@ -121,7 +119,7 @@ def test_a_database_on_which_no_watch_has_run_does_not_say_that_all_is_well(
     assert not path.exists()
 
 
-def test_a_rule_that_there_is_not_is_refused_and_a_host_that_no_file_has_is_doubted(
+def test_an_unknown_rule_is_refused_and_an_unknown_host_has_a_warning(
     config: Path,
 ) -> None:
     done = run(config, "silence", "--rule", "pin-mismach", "--why", "renewal")
@@ -141,12 +139,12 @@ def test_a_rule_that_there_is_not_is_refused_and_a_host_that_no_file_has_is_doub
         assert said in done.err if said else not done.err, done.err
 
 
-def test_why_alone_keeps_nothing_quiet(config: Path) -> None:
+def test_a_reason_without_rule_or_host_is_refused(config: Path) -> None:
     done = run(config, "silence", "--why", "renewal")
     assert done.code == 2
     assert "name a rule" in done.err
 
 
 @pytest.mark.parametrize("words", [("--for", "8d", "--why", "x"), ("--for", "1h"), ("--for", "1s")])
-def test_silence_is_neither_long_nor_without_a_reason(config: Path, words: tuple[str, ...]) -> None:
+def test_silence_needs_a_valid_length_and_a_reason(config: Path, words: tuple[str, ...]) -> None:
     assert run(config, "silence", "--rule", "pin-mismatch", *words).code == 2

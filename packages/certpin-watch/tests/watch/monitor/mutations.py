@@ -57,7 +57,7 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/rules/availability.py",
         "max(last, begun[vantage])",
         "last",
-        "tests/watch/rules/test_probe_rules.py::test_a_host_that_a_vantage_leaves_out_is_told",
+        "tests/watch/rules/test_probe_rules.py::test_a_host_without_results_from_a_location_is_found",
     ),
     _rule(
         "a result counts once",
@@ -204,21 +204,21 @@ MUTATIONS: list[Mutation] = [
         "certpin_watch/monitor/targets.py",
         "versions = [version.pins for version in reversed(watched.alive(now))]",
         "versions: list[PinSet] = []",
-        "tests/watch/rules/test_probe_rules.py::test_a_host_that_only_clients_still_pin_is_watched_on",
+        "tests/watch/rules/test_probe_rules.py::test_a_host_that_only_deployed_versions_pin_is_still_monitored",
     ),
     Mutation(
         "pins past their date still have to match",
         "certpin_watch/rules/pins.py",
         "replace(policy, expires=None)",
         "policy",
-        "tests/watch/rules/test_probe_rules.py::test_pins_past_their_date_still_have_to_match",
+        "tests/watch/rules/test_probe_rules.py::test_expired_pins_still_have_to_match",
     ),
     Mutation(
         "a compromised key matches no pin",
         "certpin_watch/rules/pins.py",
         "frozenset(named - past.compromised)",
         "frozenset(named)",
-        "tests/watch/rules/test_probe_rules.py::test_a_key_that_was_compromised_is_nobodys",
+        "tests/watch/rules/test_probe_rules.py::test_a_compromised_key_is_not_expected",
     ),
     _rule(
         "values of certspotter are digests",

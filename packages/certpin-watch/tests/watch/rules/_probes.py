@@ -102,7 +102,7 @@ def published(content: PinSet, *, ago: timedelta, **fields: Any) -> Event:
 
 
 def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerView:
-    """What a location sees: the verified path of an identity, since yesterday."""
+    """A view of a location: the verified path of an identity, since yesterday."""
     shown = fields.pop("verified", path(name))
     known: dict[str, Any] = {
         "target": LOCAL if vantage == "local" else EVERYWHERE,
@@ -118,7 +118,7 @@ def view(name: str = "leaf", vantage: str = "local", **fields: Any) -> ServerVie
 
 
 def failing(code: int, problem: str, served: Chain | None = None, **fields: Any) -> ServerView:
-    """A server whose chain does not verify."""
+    """A server with a chain that does not verify."""
     shown: dict[str, Any] = {"verified": None, "served": served or path("leaf")}
     return view(outcome="unverified", **shown, code=code, problem=problem, **fields)
 

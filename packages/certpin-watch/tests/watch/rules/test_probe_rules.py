@@ -1,4 +1,4 @@
-"""Each rule of the monitor: what it finds, how bad that is, and what it leaves alone."""
+"""The rules over probe results: their findings, severities, and limits."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def one(findings: list[AlertFinding], rule: str) -> AlertFinding:
     return finding
 
 
-def test_a_host_that_is_as_it_should_be_has_no_finding() -> None:
+def test_a_correct_host_has_no_finding() -> None:
     assert found([view()], events=[published(pins("leaf"), ago=DAY, clients=40)]) == []
 
 
-def test_a_key_that_nobody_pinned_is_critical_and_says_what_is_served() -> None:
+def test_an_unpinned_key_is_critical_and_its_chain_is_described() -> None:
     finding = one(found([view("stranger")]), "pin-mismatch")
     assert finding.severity == "critical"
     assert "api.bank.test:443 from local" in finding.summary
@@ -57,7 +57,7 @@ def test_a_key_that_nobody_pinned_is_critical_and_says_what_is_served() -> None:
     assert "ship a pin set that holds the new one" in finding.details["advice"]
 
 
-def test_one_edge_that_serves_a_strange_key_is_named_and_asked_at_its_address() -> None:
+def test_an_edge_with_an_unpinned_key_is_named_with_its_address() -> None:
     edges = Target(made.HOST, 443, every_address=True, locations=("local",))
     good = view(target=edges, edge="192.0.2.7")
     bad = view("stranger", target=edges, edge="192.0.2.8")
@@ -66,7 +66,7 @@ def test_one_edge_that_serves_a_strange_key_is_named_and_asked_at_its_address() 
     assert finding.command.endswith("--connect 192.0.2.8:443")
 
 
-def test_pins_that_only_report_and_pins_that_are_not_out_are_a_warning() -> None:
+def test_a_mismatch_of_report_mode_or_of_unpublished_pins_is_a_warning() -> None:
     assert rules(found([view("stranger")], pins("leaf", mode="report"))) == [
         ("pin-mismatch", "warning")
     ]
@@ -76,13 +76,13 @@ def test_pins_that_only_report_and_pins_that_are_not_out_are_a_warning() -> None
     assert "not out yet" in finding.summary
 
 
-def test_pins_past_their_date_still_have_to_match() -> None:
+def test_expired_pins_still_have_to_match() -> None:
     late = pins("leaf", expires=NOW - DAY)
     assert rules(found([view()], late)) == [("pins-expired", "critical")]
     assert ("pin-mismatch", "critical") in rules(found([view("stranger")], late))
 
 
-def test_versions_in_the_field_that_refuse_are_named_with_their_clients() -> None:
+def test_deployed_versions_that_refuse_are_named_with_their_clients() -> None:
     """Version 1 is in a binary, 2 was replaced within T_adopt, 3 is the file."""
     events = [
         published(pins("old"), ago=90 * DAY, clients=400, bundled=True),
@@ -94,7 +94,7 @@ def test_versions_in_the_field_that_refuse_are_named_with_their_clients() -> Non
     assert finding.details["versions"] == [1, 2]
     assert finding.clients == 420
     assert "420 clients are locked out" in finding.summary
-    # Eight days later version 2 is gone; without numbers nobody says one.
+    # Eight days later version 2 is gone. Without numbers the count is unknown.
     events[1] = published(pins("old", "other", version=2), ago=30 * DAY)
     events[2] = published(pins("leaf", version=3), ago=11 * DAY)
     events[0] = published(pins("old"), ago=90 * DAY, bundled=True)
@@ -103,7 +103,7 @@ def test_versions_in_the_field_that_refuse_are_named_with_their_clients() -> Non
     assert finding.clients is None
 
 
-def test_a_host_that_only_clients_still_pin_is_watched_on() -> None:
+def test_a_host_that_only_deployed_versions_pin_is_still_monitored() -> None:
     other = kit.policy("new.bank.test", made.pin("leaf"))
     file = kit.pin_set(other, version=2)
     case = probes(content=file, events=[published(pins("leaf"), ago=DAY)]).policies
@@ -124,7 +124,11 @@ def test_a_chain_that_does_not_verify_is_critical() -> None:
         (365, 29, "warning"),
         (365, 31, None),
         (365, 6, "critical"),
-        (90, 25, None),  # renewed when 30 are left: overdue for five days, and nobody is woken
+        (
+            90,
+            25,
+            None,
+        ),  # renewed when 30 are left: overdue for five days, which is not yet an alert
         (90, 22, "warning"),
         (47, 13, None),  # of 47 days (SC-081v3) a machine renews when 16 are left
         (47, 11, "warning"),
@@ -133,7 +137,7 @@ def test_a_chain_that_does_not_verify_is_critical() -> None:
         (6, 1, "warning"),
     ],
 )
-def test_a_certificate_is_told_by_what_is_left_of_its_own_life(
+def test_a_certificate_expires_soon_relative_to_its_lifetime(
     life: float, left: float, severity: str | None
 ) -> None:
     moment = NOW + (life - left) * DAY
@@ -145,7 +149,7 @@ def test_a_certificate_is_told_by_what_is_left_of_its_own_life(
     )
 
 
-def test_a_certificate_is_told_once_for_all_that_show_it() -> None:
+def test_a_certificate_has_one_finding_for_all_its_servers() -> None:
     moment = NOW + 43 * DAY
     seen = probes([view(), view(vantage="fra1")])
     finding = one(findings_of(at(seen, moment)), "certificate-expires")
@@ -153,7 +157,7 @@ def test_a_certificate_is_told_once_for_all_that_show_it() -> None:
     assert "expires in 4 days" in finding.summary
 
 
-def test_a_pinned_authority_is_told_as_long_before_as_its_successor_needs() -> None:
+def test_a_pinned_authority_fires_early_enough_to_adopt_its_successor() -> None:
     chain = path("leaf")
     above = chain.authorities[0]
     left = above.not_after - NOW
@@ -167,7 +171,7 @@ def test_a_pinned_authority_is_told_as_long_before_as_its_successor_needs() -> N
         assert bool(told) == expected
 
 
-def test_a_certificate_that_has_ended_is_critical_also_when_nobody_has_looked_since() -> None:
+def test_an_expired_certificate_is_critical_even_without_a_new_probe() -> None:
     assert rules(found([failing(10, "certificate has expired", path("ended", days=0))])) == [
         ("certificate-expired", "critical")
     ]
@@ -185,13 +189,13 @@ def test_a_certificate_that_has_ended_is_critical_also_when_nobody_has_looked_si
         (-DAY, "fail-open", [("pins-expired", "warning")]),
     ],
 )
-def test_pins_that_end_are_told(
+def test_pins_that_expire_have_a_finding(
     ends: timedelta, on_expiry: str, expected: list[tuple[str, str]]
 ) -> None:
     assert rules(found([view()], pins("leaf", expires=NOW + ends, on_expiry=on_expiry))) == expected
 
 
-def test_pins_that_end_in_the_field_are_told_with_their_clients() -> None:
+def test_deployed_pins_that_expire_are_found_with_their_clients() -> None:
     old = pins("leaf", expires=NOW + 5 * DAY)
     events = [
         published(old, ago=30 * DAY, clients=7, bundled=True),
@@ -201,20 +205,20 @@ def test_pins_that_end_in_the_field_are_told_with_their_clients() -> None:
     assert (finding.subject, finding.clients) == ("version 1", 7)
 
 
-def test_pins_that_end_before_the_next_can_be_adopted_are_told_early() -> None:
+def test_pins_that_expire_before_the_next_can_be_adopted_fire_early() -> None:
     slow = published(pins("leaf", expires=NOW + 80 * DAY), ago=DAY)
     slow = replace(slow, timing=Timing(opened=90 * DAY))
     content = pins("leaf", expires=NOW + 80 * DAY)
     assert rules(found([view()], content, [slow])) == [("pins-expire", "warning")]
 
 
-def test_a_host_that_answers_nowhere_is_critical_and_one_that_answers_elsewhere_is_not() -> None:
+def test_a_host_unreachable_from_all_locations_is_critical_else_a_warning() -> None:
     silent = view(outcome="unreachable", verified=None, served=None, problem="connection refused")
     assert rules(found([silent])) == [("host-unreachable", "critical")]
     assert rules(found([silent, view(vantage="fra1")])) == [("host-unreachable", "warning")]
 
 
-def test_another_key_is_told_unless_file_or_journal_named_it() -> None:
+def test_a_changed_key_is_found_unless_file_or_journal_names_it() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - DAY)
     both = pins("leaf", "next")
     assert rules(found([changed], both)) == []
@@ -226,7 +230,7 @@ def test_another_key_is_told_unless_file_or_journal_named_it() -> None:
     assert finding.details["after"] == str(made.pin("next"))
 
 
-def test_a_key_that_was_compromised_is_nobodys() -> None:
+def test_a_compromised_key_is_not_expected() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - DAY)
     named: dict[str, Any] = {"host": made.HOST, "pin": made.pin("next")}
     events = [
@@ -236,18 +240,18 @@ def test_a_key_that_was_compromised_is_nobodys() -> None:
     assert "key-changed" in {each.rule for each in found([changed], events=events)}
 
 
-def test_another_key_is_no_news_where_authorities_alone_are_pinned() -> None:
+def test_a_changed_key_is_normal_if_only_authorities_are_pinned() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - DAY)
     authority = Pin.of_key(path("leaf").authorities[0].spki_sha256)
     assert found([changed], pins(authority)) == []
 
 
-def test_a_change_is_told_for_a_while() -> None:
+def test_a_change_has_a_finding_for_a_limited_time() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - 8 * DAY)
     assert "key-changed" not in {each.rule for each in found([changed])}
 
 
-def test_another_root_is_a_warning_and_another_intermediate_is_information() -> None:
+def test_a_new_root_is_a_warning_and_a_new_intermediate_is_information() -> None:
     elsewhere = path("moved", "Another Root")
     changed = view(verified=elsewhere, before=path("leaf"), changed=NOW - DAY)
     content = pins("leaf", Pin.of_key(elsewhere.leaf.spki_sha256))
@@ -265,14 +269,14 @@ def test_another_root_is_a_warning_and_another_intermediate_is_information() -> 
     assert rules(found([changed])) == [("issuer-changed", "info")]
 
 
-def test_vantages_disagree_where_one_shows_what_clients_refuse() -> None:
+def test_locations_disagree_if_one_sees_a_chain_that_clients_refuse() -> None:
     for other in (view("stranger", vantage="fra1"), failing(19, "self-signed", vantage="fra1")):
         finding = one(found([view(target=made.EVERYWHERE), other]), "vantages-disagree")
         assert finding.severity == "critical"
         assert finding.details["refused_from"] == ["fra1"]
 
 
-def test_vantages_that_show_two_good_keys_are_information() -> None:
+def test_locations_that_see_two_accepted_keys_are_information() -> None:
     looks = [view(target=made.EVERYWHERE), view("next", vantage="fra1")]
     assert rules(found(looks, pins("leaf", "next"))) == [("vantages-disagree", "info")]
 
@@ -289,7 +293,7 @@ def test_no_backup_outside_the_chain_is_a_warning() -> None:
     ]
 
 
-def test_a_wildcard_without_hosts_and_a_host_without_pins_are_told() -> None:
+def test_a_wildcard_without_hosts_and_a_host_without_pins_are_found() -> None:
     wild = kit.pin_set(kit.policy("*.bank.test", made.pin("leaf")))
     assert rules(found(content=wild)) == [("not-probed", "info")]
     named = MonitorSettings(hosts=(HostSettings("www.bank.test"),))
@@ -298,7 +302,7 @@ def test_a_wildcard_without_hosts_and_a_host_without_pins_are_told() -> None:
     assert ("not-probed", "warning") in rules(found([view()], settings=lost))
 
 
-def test_a_silent_vantage_is_told_and_a_new_one_is_given_time() -> None:
+def test_a_silent_location_is_found_and_a_new_one_is_given_time() -> None:
     both = [view(target=made.EVERYWHERE), view(vantage="fra1")]
     quiet = location("fra1", heard=timedelta(hours=2))
     fresh = location("fra1", heard=timedelta(hours=2), since=timedelta(minutes=5))
@@ -311,7 +315,7 @@ def test_a_silent_vantage_is_told_and_a_new_one_is_given_time() -> None:
     assert (finding.severity, finding.command) == ("critical", "certpin serve")
 
 
-def test_a_host_that_a_vantage_leaves_out_is_told() -> None:
+def test_a_host_without_results_from_a_location_is_found() -> None:
     last = {(*made.LOCAL.key, "local"): NOW - timedelta(hours=3)}
     told = found([view()], locations=(location("local"),), last_results=last)
     assert rules(told) == [("vantage-silent", "warning")]
@@ -320,7 +324,7 @@ def test_a_host_that_a_vantage_leaves_out_is_told() -> None:
     assert rules(found([view()], locations=(begun,), last_results=last)) == []
 
 
-def test_a_monitor_that_does_not_run_is_told_instead_of_its_vantages() -> None:
+def test_a_stopped_monitor_is_found_instead_of_its_locations() -> None:
     stopped = location("local", asked=timedelta(hours=2), heard=timedelta(hours=2))
     assert rules(found([view()], locations=(stopped,))) == [("monitor-silent", "critical")]
 
@@ -333,7 +337,7 @@ def test_a_pin_file_that_cannot_be_read_is_critical() -> None:
     assert (finding.subject, finding.command) == ("/etc/pins.toml", "certpin lint /etc/pins.toml")
 
 
-def test_a_logged_certificate_with_a_strange_key_is_told() -> None:
+def test_a_logged_certificate_with_an_unpinned_key_is_found() -> None:
     finding = one(found([view()], logged=(logged("stranger"),)), "logged-key")
     assert finding.details["pin"] == str(made.pin("stranger"))
     for known in ("leaf", "next"):
@@ -350,27 +354,29 @@ def test_a_logged_certificate_with_a_strange_key_is_told() -> None:
         (("bank.test", "*.api.bank.test", "a..b"), False),
     ],
 )
-def test_a_logged_certificate_concerns_the_hosts_that_its_names_stand_for(
+def test_a_logged_certificate_is_for_the_hosts_that_its_names_match(
     names: tuple[str, ...], concerned: bool
 ) -> None:
     told = found([view()], logged=(logged("stranger", names=names),))
     assert bool(told) == concerned
 
 
-def test_a_logged_certificate_of_another_issuer_is_told() -> None:
+def test_a_logged_certificate_of_another_issuer_is_found() -> None:
     entry = logged("moved", issuer="Another Root")
     content = pins("leaf", Pin.of_key(entry.key))
     assert rules(found([view()], content, logged=(entry,))) == [("logged-issuer", "warning")]
 
 
-def test_what_was_logged_is_told_for_a_while_and_what_nobody_reads_is_information() -> None:
+def test_a_logged_entry_has_a_finding_for_a_limited_time_and_a_malformed_one_is_information() -> (
+    None
+):
     assert found([view()], logged=(logged("stranger", first=NOW - 31 * DAY),)) == []
     assert found([view()], logged=(logged("stranger", not_after=NOW),)) == []
     junk = logged("stranger", kind="malformed", names=(), key=b"")
     assert rules(found([view()], logged=(junk,))) == [("logged-malformed", "info")]
 
 
-def test_findings_come_worst_first_can_be_written_as_json_and_keep_their_key() -> None:
+def test_findings_are_sorted_by_severity_can_be_json_and_keep_their_key() -> None:
     told = found(
         [view("stranger"), failing(62, "Hostname mismatch", vantage="fra1")], problems=("x: y",)
     )

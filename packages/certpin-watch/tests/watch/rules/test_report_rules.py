@@ -69,7 +69,7 @@ def found(
     return findings
 
 
-def test_failures_surge_where_there_are_many_times_what_is_usual() -> None:
+def test_failures_surge_at_a_multiple_of_the_usual_number() -> None:
     week = {THIS - n * HOUR: 10 for n in range(1, 170)}
     assert not found("failures-surge", hours={HOST: week | {THIS: 39}})
     (surge,) = found("failures-surge", hours={HOST: week | {THIS: 60}})
@@ -81,21 +81,21 @@ def test_failures_surge_where_there_are_many_times_what_is_usual() -> None:
         assert surge.severity == severity
 
 
-def test_a_few_failures_are_no_surge_however_seldom_they_are() -> None:
+def test_a_few_failures_are_no_surge_however_rare_they_are() -> None:
     assert not found("failures-surge", hours={HOST: {THIS: 19}})
     assert found("failures-surge", hours={HOST: {THIS: 20}})
 
 
-def test_a_surge_of_a_day_does_not_become_what_is_usual() -> None:
+def test_a_surge_of_one_day_does_not_become_usual() -> None:
     assert found("failures-surge", hours={HOST: {THIS - n * HOUR: 500 for n in range(40)}})
 
 
-def test_failures_at_a_host_that_nobody_watches_are_nothing() -> None:
+def test_failures_at_a_host_without_pins_are_ignored() -> None:
     hours = {"other.example": {THIS: 1000}, "..": {THIS: 1000}}
     assert not found("failures-surge", hours=hours)
 
 
-def test_a_strange_chain_is_one_that_no_pins_accept_and_no_vantage_saw() -> None:
+def test_a_strange_chain_is_one_that_no_pins_accept_and_no_location_saw() -> None:
     strange = frozenset({(HOST, CHAIN)})
     (one,) = found("strange-chain", groups=(group(), group(3, network="wifi")), strange=strange)
     assert one.severity == "warning"
@@ -107,8 +107,8 @@ def test_a_strange_chain_is_one_that_no_pins_accept_and_no_vantage_saw() -> None
     assert not found("strange-chain", groups=(group(4),), strange=strange)
 
 
-def test_a_strange_chain_that_the_platform_refuses_is_told_as_such() -> None:
-    """A proxy with an authority of its own, in one network: pins were not even looked at."""
+def test_a_strange_chain_that_the_platform_refuses_is_described_as_such() -> None:
+    """A proxy with a private authority, in one network: no client got as far as its pins."""
     strange = frozenset({(HOST, CHAIN)})
     groups = group(9, reason="untrusted", network="hotel"), group(3, network="home")
     (one,) = found("strange-chain", groups=groups, strange=strange, holders=(held(400),))
@@ -121,7 +121,7 @@ def test_a_strange_chain_that_the_platform_refuses_is_told_as_such() -> None:
 STRANGE = frozenset({(HOST, CHAIN)})
 
 
-def told_from(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], frozenset[str]]:
+def networks_of(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], frozenset[str]]:
     return {(HOST, chain): frozenset(f"10.{n}.0.0/16" for n in range(number))}
 
 
@@ -133,24 +133,24 @@ def told_from(number: int, chain: bytes = CHAIN) -> dict[tuple[str, bytes], froz
         {"groups": (group(30),), "holders": (held(1000),)},
     ],
 )
-def test_what_is_only_told_is_critical_where_many_networks_tell_it(many: dict[str, Any]) -> None:
-    """Whoever can reach the collector says it a million times, but from his own networks."""
+def test_an_unconfirmed_claim_is_critical_only_from_many_networks(many: dict[str, Any]) -> None:
+    """A sender can repeat a claim a million times, but only from the networks it has."""
     few, enough = LIMITS.networks - 1, LIMITS.networks
     for networks, severity in ((few, "warning"), (enough, "critical")):
-        (one,) = found("strange-chain", **many, strange=STRANGE, networks=told_from(networks))
+        (one,) = found("strange-chain", **many, strange=STRANGE, networks=networks_of(networks))
         assert one.severity == severity
         assert f"reported from {networks} networks" in one.summary
-    others = told_from(enough, b"another chain")  # of another chain that is no attack
+    others = networks_of(enough, b"another chain")  # of another chain that is no attack
     (one,) = found("strange-chain", **many, strange=STRANGE, networks=others)
     assert one.severity == "warning"
 
 
-def test_a_few_from_many_networks_are_a_warning_where_clients_refuse() -> None:
+def test_a_few_refusals_from_many_networks_are_a_warning() -> None:
     (one,) = found(
         "strange-chain",
         groups=(group(30),),
         strange=STRANGE,
-        networks=told_from(50),
+        networks=networks_of(50),
         holders=(held(10_000),),
     )
     assert one.severity == "warning"
@@ -158,28 +158,28 @@ def test_a_few_from_many_networks_are_a_warning_where_clients_refuse() -> None:
     assert one.clients == 30
 
 
-def test_what_an_authority_issued_is_critical_however_few_tell_it() -> None:
+def test_a_chain_of_a_trusted_authority_is_critical_with_few_reports() -> None:
     few = LIMITS.few
     (one,) = found("strange-chain", groups=(group(few),), strange=STRANGE, vouched=STRANGE)
     assert one.severity == "critical"
     assert "an authority did issue it for this host" in one.summary
-    other = group(few, served=b"d" * 32)  # the vouched one has too few of its own
+    other = group(few, served=b"d" * 32)  # the vouched chain has too few reports
     strange = STRANGE | {(HOST, b"d" * 32)}
     (one,) = found("strange-chain", groups=(group(1), other), strange=strange, vouched=STRANGE)
     assert one.severity == "warning"
 
 
-def test_an_old_app_fails_where_newer_ones_do_not() -> None:
+def test_an_old_app_fails_if_newer_ones_do_not() -> None:
     holders = held(400, "3.9"), held(5000, "3.10", 2)
     groups = (group(app_version="3.9"),)
     (old,) = found("old-app-fails", groups=groups, holders=holders)
     assert (old.clients, old.severity) == (400, "warning")
-    many = told_from(LIMITS.networks)
+    many = networks_of(LIMITS.networks)
     (worse,) = found("old-app-fails", groups=groups, holders=holders, networks=many)
     assert worse.severity == "critical"
     assert "3.9" in old.summary
     assert old.command == "certpin rotate status --file pins.toml"
-    one = (*groups, group(1, app_version="3.10"))  # anybody can say that of his own
+    one = (*groups, group(1, app_version="3.10"))  # a single client can claim this
     assert found("old-app-fails", groups=one, holders=holders)
     both = (*groups, group(LIMITS.few, app_version="3.10"))
     assert not found("old-app-fails", groups=both, holders=holders)
@@ -188,19 +188,19 @@ def test_an_old_app_fails_where_newer_ones_do_not() -> None:
     assert not found("old-app-fails", groups=groups, holders=holders, strange=strange)
 
 
-def test_clocks_that_are_wrong_make_no_old_app() -> None:
-    """Some always are, and a few more in one version than in another say nothing of its pins."""
+def test_wrong_clocks_do_not_count_for_an_old_app() -> None:
+    """Some clocks are always wrong; their number in a version says nothing about its pins."""
     holders = held(400, "3.9"), held(5000, "3.10", 2)
-    for reason, told in (("date", 0), ("name", 0), ("untrusted", 1), ("expired", 1)):
+    for reason, count in (("date", 0), ("name", 0), ("untrusted", 1), ("expired", 1)):
         groups = (group(app_version="3.9", reason=reason),)
-        assert len(found("old-app-fails", groups=groups, holders=holders)) == told
+        assert len(found("old-app-fails", groups=groups, holders=holders)) == count
 
 
 def test_versions_are_compared_as_numbers() -> None:
     assert max("3.10", "3.9", "3.9.1", "3.9-beta", key=order) == "3.10"
 
 
-def test_what_clients_only_report_would_lock_out() -> None:
+def test_mismatches_in_report_mode_would_lock_clients_out() -> None:
     (one,) = found("would-lock-out", groups=(group(decision="report"),), holders=(held(7),))
     assert "10 connections" in one.summary
     assert one.clients == 7
@@ -208,7 +208,7 @@ def test_what_clients_only_report_would_lock_out() -> None:
     assert not found("would-lock-out", groups=(group(4, decision="report"),))
 
 
-def test_reports_are_silent_where_they_came_all_the_time() -> None:
+def test_reports_are_silent_if_they_used_to_arrive_regularly() -> None:
     heard = tuple(range(THIS - 100 * HOUR, THIS - 8 * HOUR, HOUR))
     (one,) = found("reports-silent", heard=heard)
     assert "for 8 hours" in one.summary
@@ -217,18 +217,18 @@ def test_reports_are_silent_where_they_came_all_the_time() -> None:
     assert not found("reports-silent", heard=())
 
 
-def test_reports_wait_where_nobody_counts_them() -> None:
+def test_reports_wait_if_no_writer_counts_them() -> None:
     now, long = datetime.fromtimestamp(NOW, UTC), timedelta(minutes=6)
     (one,) = found("reports-wait", service=ServiceEvidence(queue=Queue(7, now, True, now - long)))
     assert "7 messages" in one.summary
     assert found(
         "reports-wait", service=ServiceEvidence(queue=Queue(0, now - long, True))
-    )  # nobody looks
+    )  # no writer checks
     assert not found("reports-wait", service=ServiceEvidence(queue=Queue(7, now, False, now)))
     assert not found("reports-wait", service=ServiceEvidence())
 
 
-def test_signatures_end_soon_or_have_ended() -> None:
+def test_signatures_expire_soon_or_have_expired() -> None:
     roles = (
         SignedRole("test", "timestamp", NOW + DAY, soon=True),
         SignedRole("test", "root", NOW - 1, soon=True),
@@ -240,7 +240,7 @@ def test_signatures_end_soon_or_have_ended() -> None:
     assert over.command == "certpin publish status --file pins.toml"
 
 
-def test_a_disk_nearly_full_is_told_before_it_is_full() -> None:
+def test_a_nearly_full_disk_is_found_before_it_is_full() -> None:
     assert not found("disk-nearly-full", service=ServiceEvidence(disk=5.0))
     (one,) = found("disk-nearly-full", service=ServiceEvidence(disk=4.0))
     assert one.severity == "warning"
@@ -249,13 +249,13 @@ def test_a_disk_nearly_full_is_told_before_it_is_full() -> None:
     assert not found("disk-nearly-full", service=ServiceEvidence())
 
 
-def test_room_that_is_used_up_is_told_by_its_name() -> None:
+def test_a_reached_limit_is_named() -> None:
     (one,) = found("room-used-up", service=ServiceEvidence(full=("bytes",)))
     assert (one.severity, one.subject) == ("warning", "bytes")
     assert not found("room-used-up", service=ServiceEvidence())
 
 
-def test_a_kind_that_is_not_deleted_is_an_alert_by_its_name() -> None:
+def test_failed_retention_names_the_kind_of_rows() -> None:
     at = datetime.fromtimestamp(NOW, UTC)
     failing = Sweep("audit", at, at - timedelta(hours=5), "busy")
     well = Sweep("presences", at, at, "")
@@ -269,7 +269,7 @@ def test_a_kind_that_is_not_deleted_is_an_alert_by_its_name() -> None:
     assert "no attempt for days" in late.summary
 
 
-def test_a_window_shorter_than_clients_keep_reports_is_an_alert_with_its_fix() -> None:
+def test_a_repeat_window_shorter_than_client_days_is_found_with_its_fix() -> None:
     at = datetime.fromtimestamp(NOW - 8 * DAY, UTC)
     enough = Window(at, 8, 8, 7, 8, 100_000, 800_000, 1_000_000)
     assert not found("repeats-unrecognised", service=ServiceEvidence())
@@ -283,7 +283,7 @@ def test_a_window_shorter_than_clients_keep_reports_is_an_alert_with_its_fix() -
     assert "[collector] (some 0.4 GB) and identities = 21 in [retention]" in one.summary
 
 
-def test_telling_fails_and_look_fails_say_of_what() -> None:
+def test_failed_services_and_evaluations_are_named() -> None:
     (one,) = found(
         "telling-fails", service=ServiceEvidence(failing={"slack": "it answered with status 500"})
     )
@@ -292,7 +292,7 @@ def test_telling_fails_and_look_fails_say_of_what() -> None:
     assert one.subject == "the monitor"
 
 
-def test_how_many_are_touched_follows_from_the_versions_that_are_named() -> None:
+def test_affected_clients_are_derived_from_the_named_versions() -> None:
     holders = held(5, version=1), held(7, version=2), VersionHolders("other", 1, "", "", 100)
     one = replace(finding(), pin_set="test")
     assert affected_clients(one, holders) == 12

@@ -240,7 +240,7 @@ def _alerts(connection: Connection, made: World, strange: bytes) -> None:
             opened_at=now - age,
             last_at=now - 60, resolved_at=resolved, told_at=now - age + 20, repeats=3,
         ))  # fmt: skip
-        events = [("opened", "", ""), ("told", "", "slack"), ("repeated", "", "")]
+        events = [("opened", "", ""), ("told", "slack", ""), ("repeated", "", "")]
         events += [("resolved", "", "")] if resolved else []
         for at, (what, who, note) in enumerate(events):
             moment = now - age + at * 1800
@@ -255,18 +255,19 @@ def _alerts(connection: Connection, made: World, strange: bytes) -> None:
 
 _ALERTS = (
     ("strange-chain", "critical", FIRST[0],
-     "Clients of api.bank.example in the network corp-guest meet a chain that no vantage sees.",
+     "Clients of api.bank.example in the network corp-guest receive a chain that no location sees.",
      "certpin explain api.bank.example", 412, 5 * HOUR),
     ("unpinned", "critical", FIRST[1],
-     "Every vantage is shown a key for login.bank.example that version 12 does not pin.",
+     "Every location is served a key for login.bank.example that version 12 does not pin.",
      "certpin rotate status login.bank.example", None, 3 * HOUR),
     ("unreachable", "warning", FIRST[4], "legacy.bank.example refuses connections.",
      "certpin pin legacy.bank.example", None, 5400),
-    ("certificate-ends", "warning", FIRST[2], "The certificate of cdn.bank.example ends in 6 days.",
+    ("certificate-ends", "warning", FIRST[2],
+     "The certificate of cdn.bank.example expires in 6 days.",
      "certbot renew --cert-name cdn.bank.example", None, 2 * DAY),
     ("vantage-silent", "info", "",
-     "The vantage singapore has not looked at push.bank.example for 3 days.",
+     "The location singapore has not probed push.bank.example for 3 days.",
      "systemctl status certpin-worker", None, 3 * DAY),
-    *(("certificate-ends", "warning", host, f"The certificate of {host} ends in 13 days.",
+    *(("certificate-ends", "warning", host, f"The certificate of {host} expires in 13 days.",
        "certbot renew", None, age * DAY) for age, host in enumerate(FIRST * 6, 8)),
 )  # fmt: skip

@@ -29,6 +29,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import ConfigError
+from certpin.probe import join_address
+from certpin.support.deadline import Deadline
+from certpin.support.http import exchange
 from certpin_watch.alerts.message import (
     clients_text,
     command_line,
@@ -52,6 +55,7 @@ _SCHEMES = ("alertmanager", "alertmanagers")
 _EXPIRY_SECONDS = 5 * RESEND_SECONDS  # after which Alertmanager resolves an alert
 _PORT = 9093
 _TIMEOUT = 15.0  # seconds for each step of a request
+_TOTAL_TIMEOUT = 60.0  # seconds for a whole request
 _MAX_ANNOTATION = 600  # characters
 _MAX_LABEL = 200
 
@@ -256,21 +260,12 @@ class AlertmanagerService:
         return "" if 200 <= status < 300 else f"it answered with status {status}"
 
     def _post(self, address: _Address, body: bytes) -> int:
-        connection: http.client.HTTPConnection
-        if address.secure:
-            connection = http.client.HTTPSConnection(
-                address.host,
-                address.port,
-                timeout=_TIMEOUT,
-                context=ssl.create_default_context(),
-            )
-        else:
-            connection = http.client.HTTPConnection(address.host, address.port, timeout=_TIMEOUT)
-        try:
-            connection.request("POST", address.path, body, address.headers)
-            return connection.getresponse().status
-        finally:
-            connection.close()
+        scheme = "https" if address.secure else "http"
+        url = f"{scheme}://{join_address(address.host, address.port)}{address.path}"
+        context = ssl.create_default_context() if address.secure else None
+        deadline = Deadline(_TIMEOUT, _TOTAL_TIMEOUT)
+        headers = address.headers
+        return exchange("POST", url, deadline, context, headers=headers, body=body).status
 
     def _address(self) -> _Address:
         """Read the address again each time: a secret in a file may have changed."""

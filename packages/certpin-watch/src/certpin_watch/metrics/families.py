@@ -141,14 +141,14 @@ def _pin_set_gauges(view: View) -> Iterator[Metric]:
         ["pin_set", "version"],
     )
     yesterday = to_seconds(view.now - timedelta(days=1)) // DAY
-    for watched in view.snapshot.sets:
-        name, living = watched.pins.name, watched.alive(view.now)
-        version.add_metric([name], watched.pins.version)
+    for monitored in view.snapshot.sets:
+        name, living = monitored.pins.name, monitored.alive(view.now)
+        version.add_metric([name], monitored.pins.version)
         alive.add_metric([name], len(living))
-        expiries = [policy.expires for policy in watched.pins.policies if policy.expires]
+        expiries = [policy.expires for policy in monitored.pins.policies if policy.expires]
         if expiries:
             ends.add_metric([name], min(expiries).timestamp())
-        known = {old.number for old in living} | {watched.pins.version}
+        known = {old.number for old in living} | {monitored.pins.version}
         usage = adoption.reported_usage(view.connection, name, view.now, known, days=2)
         recent = [row for row in usage if to_seconds(row.day) // DAY == yesterday]
         for number in sorted(known):

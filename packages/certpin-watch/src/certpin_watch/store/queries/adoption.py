@@ -119,11 +119,11 @@ def reported_usage(
 
 
 def adoption(
-    connection: Connection, watched: MonitoredPinSet, now: datetime, *, days: int = 90
+    connection: Connection, monitored: MonitoredPinSet, now: datetime, *, days: int = 90
 ) -> Adoption:
     """Return the adoption of each version of a monitored pin set."""
-    name, since, deployed = watched.pins.name, _first_day(now, days), watched.deployed
-    known = {version.number for version in deployed.versions} | {watched.pins.version}
+    name, since, deployed = monitored.pins.name, _first_day(now, days), monitored.deployed
+    known = {version.number for version in deployed.versions} | {monitored.pins.version}
     numbers = known | _most_reported_versions(connection, name, since)
     listed = sorted(numbers, reverse=True)[: 2 * _MAX_VERSIONS]
     rows = _daily_clients(connection, name, since, PRESENCES.c.version.in_(listed))
@@ -132,9 +132,9 @@ def adoption(
         DayCount(to_datetime(day), version, number, _share(number, totals[day]))
         for day, version, number in rows
     )
-    held = tuple(_held(deployed, watched.timing, number, counts, now) for number in listed)
+    held = tuple(_held(deployed, monitored.timing, number, counts, now) for number in listed)
     other = sum(totals.values()) - sum(count.clients for count in counts)
-    return Adoption(name, watched.pins.version, to_datetime(since), held, counts, other)
+    return Adoption(name, monitored.pins.version, to_datetime(since), held, counts, other)
 
 
 def apps(

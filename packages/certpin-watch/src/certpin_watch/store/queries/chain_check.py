@@ -87,11 +87,11 @@ class ChainJudge:
     def _policies(self, host: str) -> tuple[HostPolicy, ...]:
         """Return the policies of a host without expiry: expired pins are still its pins."""
         found: dict[HostPolicy, None] = {}
-        for watched in self.sets:
+        for monitored in self.sets:
             try:
-                if watched.pins.policy_for(host) is None:
+                if monitored.pins.policy_for(host) is None:
                     continue
-                versions = (watched.pins, *(old.pins for old in watched.alive(self.now)))
+                versions = (monitored.pins, *(old.pins for old in monitored.alive(self.now)))
                 policies = (pins.policy_for(host) for pins in versions)
             except HostError:
                 return ()
@@ -104,7 +104,7 @@ class ChainJudge:
         Servers don't send the root, which may be the pinned certificate. A client with a wrong
         clock has verified nothing, and reports the chain as the server sent it.
         """
-        policies = (policy for watched in self.sets for policy in watched.pins.policies)
+        policies = (policy for monitored in self.sets for policy in monitored.pins.policies)
         named = (der for policy in policies if policy.trust for der in policy.trust.der)
         return tuple(dict.fromkeys((*named, *public_roots())))
 

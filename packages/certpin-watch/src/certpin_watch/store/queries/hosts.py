@@ -85,7 +85,7 @@ class Host(msgspec.Struct, frozen=True):
 
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the names of all monitored hosts, sorted; at most 10,000 of those below wildcards."""
-    policies = [policy for watched in snapshot.sets for policy in watched.pins.policies]
+    policies = [policy for monitored in snapshot.sets for policy in monitored.pins.policies]
     found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
     if any(policy.pattern.wildcard for policy in policies):
         statement = select(SIGHTINGS.c.host).where(LATEST).distinct()
@@ -147,10 +147,10 @@ def describe_hosts(
 def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[MonitoredPinSet, HostPolicy], ...]:
     """Return the policies that cover a host, at most one of each pin set."""
     try:
-        found = [(watched, watched.pins.policy_for(name)) for watched in snapshot.sets]
+        found = [(monitored, monitored.pins.policy_for(name)) for monitored in snapshot.sets]
     except HostError:
         return ()
-    return tuple((watched, policy) for watched, policy in found if policy is not None)
+    return tuple((monitored, policy) for monitored, policy in found if policy is not None)
 
 
 def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
@@ -220,7 +220,7 @@ def _host(
         name,
         status,
         problems,
-        tuple(_policy(watched, policy, judge) for watched, policy in policies),
+        tuple(_policy(monitored, policy, judge) for monitored, policy in policies),
         seen,
         not_after,
         days_between(judge.now, not_after) if not_after else None,
@@ -253,17 +253,17 @@ def _status(
     return "unknown" if stale else "expiring" if soon else "holds", found
 
 
-def _policy(watched: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> Policy:
+def _policy(monitored: MonitoredPinSet, policy: HostPolicy, judge: PinJudge) -> Policy:
     return Policy(
-        watched.pins.name,
-        watched.pins.version,
+        monitored.pins.name,
+        monitored.pins.version,
         str(policy.pattern),
         policy.mode,
         policy.match,
         policy.on_expiry,
         tuple(PolicyPin(str(pin.pin), pin.role, pin.state, pin.note) for pin in policy.pins),
         policy.expires,
-        tuple(version.number for version in judge.alive(watched)),
+        tuple(version.number for version in judge.alive(monitored)),
     )
 
 

@@ -119,15 +119,15 @@ class PinJudge:
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
         self.sets = snapshot.sets
         self.now = now
-        self._alive = {watched.path: watched.alive(now) for watched in snapshot.sets}
+        self._alive = {monitored.path: monitored.alive(now) for monitored in snapshot.sets}
 
-    def alive(self, watched: MonitoredPinSet) -> tuple[Version, ...]:
+    def alive(self, monitored: MonitoredPinSet) -> tuple[Version, ...]:
         """Return the versions of a pin set that clients may hold."""
-        return self._alive[watched.path]
+        return self._alive[monitored.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:
         """Return the verdict of the pin files; the worst one if several cover the host."""
-        answers = [_answer(watched.pins, host, chain, self.now) for watched in self.sets]
+        answers = [_answer(monitored.pins, host, chain, self.now) for monitored in self.sets]
         return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
@@ -135,7 +135,7 @@ class PinJudge:
 
         Versions with expired pins are left out: they refuse every path.
         """
-        versions = [version.pins for watched in self.sets for version in self.alive(watched)]
+        versions = [version.pins for monitored in self.sets for version in self.alive(monitored)]
         found = {pins.version for pins in versions if _refuses(pins, host, chain, self.now)}
         return tuple(sorted(found))
 
@@ -146,7 +146,9 @@ class PinJudge:
         """
         if chain is None:
             return False
-        policies = [(watched.pins.policy_for(host), watched.timing.adopt) for watched in self.sets]
+        policies = [
+            (monitored.pins.policy_for(host), monitored.timing.adopt) for monitored in self.sets
+        ]
         covers = [(policy, adopt) for policy, adopt in policies if policy is not None]
         try:
             return any(

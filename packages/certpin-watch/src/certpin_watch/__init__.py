@@ -6,8 +6,8 @@ Its parts meet only in the store (docs/decisions/0028-one-watch-many-parts.md):
                               ├─▶ store ──▶ rules ──▶ alerts ──▶ people
     servers ──▶ monitor ────▶ ┘     └─────▶ api, web, metrics
 
-- ``service``: ``certpin serve``: starts and stops the rest, with ``health``, ``http_server``,
-  ``logs`` and ``telemetry``
+- ``service``: ``certpin serve``: starts and stops the rest, with ``application`` (all routes),
+  ``health``, ``http_server``, ``logs`` and ``telemetry``
 - ``snapshot``: the monitored pin sets, and the context that every part gets
 - ``settings``: ``watch.toml``; ``secret``: secrets in it; ``addresses``: IP addresses
 - ``cli``: ``certpin serve`` and ``certpin watch``

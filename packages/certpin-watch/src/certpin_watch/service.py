@@ -17,6 +17,7 @@ from anyio.to_thread import current_default_thread_limiter
 from certpin_watch import retention, telemetry
 from certpin_watch.alerts import run as alerts
 from certpin_watch.alerts.services import make_services
+from certpin_watch.application import application
 from certpin_watch.auth.state import check_listening
 from certpin_watch.collector import writer
 from certpin_watch.collector.app import Collector, open_intake
@@ -32,7 +33,6 @@ from certpin_watch.secret import look_up_all
 from certpin_watch.store.postgresql import risky_settings
 from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.schema import SchemaState, prepare, schema_state
-from certpin_watch.web.app import application
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -18,6 +18,7 @@ from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from certpin_watch.application import HANDLERS
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.context import Watch
@@ -27,7 +28,7 @@ from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import open_store
 from certpin_watch.store.tables import METADATA
 from certpin_watch.web import live
-from certpin_watch.web.app import HANDLERS, page_routes
+from certpin_watch.web.routes import page_routes
 from tests.watch._year import Year, write_year
 
 if TYPE_CHECKING:

@@ -24,12 +24,12 @@ from starlette.testclient import TestClient
 from certpin.errors import ConfigError
 from certpin.pinfile.fields import Table
 from certpin_watch import telemetry
+from certpin_watch.application import application
 from certpin_watch.counters import Counters
 from certpin_watch.health import ProcessHealth
 from certpin_watch.settings import TelemetrySettings
 from certpin_watch.settings.reader import read_table
 from certpin_watch.store.schema import prepare
-from certpin_watch.web.app import application
 from tests._peak import CERTPIN
 from tests.servers._run import running
 from tests.servers.nats import nats

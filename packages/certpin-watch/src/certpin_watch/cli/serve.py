@@ -112,7 +112,7 @@ def _started(watch: Watch, as_json: bool) -> None:
     from certpin.probe import join_address
     from certpin_watch.alerts.run import NO_SERVICES
     from certpin_watch.alerts.silences import unmatched_hosts
-    from certpin_watch.web.app import REPORTS
+    from certpin_watch.application import REPORTS
 
     settings, snapshot = watch.settings, watch.pin_files.snapshot()
     problems = [*snapshot.problems, *unmatched_hosts(_named_hosts(settings), snapshot)]

@@ -1,6 +1,6 @@
-"""The pages of the service, and the ASGI application of ``certpin serve``.
+"""The pages of the service.
 
-app       the application, and the list of all pages
+routes    the list of all pages
 request   one request for a page: parameters, database, errors
 hosts     all monitored hosts, and one host
 failures  what clients reported, and one reported chain

@@ -176,7 +176,7 @@ def test_no_sample_is_repeated(scraped: Scraped) -> None:
 
 
 def test_metrics_need_their_scope(sqlite_store: Store) -> None:
-    from certpin_watch.web.app import metrics_routes
+    from certpin_watch.application import metrics_routes
 
     statuses = {}
     for scope in ("read", "metrics"):

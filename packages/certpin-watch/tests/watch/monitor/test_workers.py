@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 
 from certpin.lab import LabServer
 from certpin_watch import service
+from certpin_watch.application import application
 from certpin_watch.auth.tokens import make_token
 from certpin_watch.health import ProcessHealth
 from certpin_watch.monitor import scheduler
@@ -28,7 +29,6 @@ from certpin_watch.store.queries.freshness import workers
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.service import TOKENS
 from certpin_watch.store.tokens import revoke_token
-from certpin_watch.web.app import application
 from tests import kit
 from tests.cli.conftest import program
 from tests.probe.scan._servers import Server, say_nothing

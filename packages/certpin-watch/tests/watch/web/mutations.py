@@ -48,7 +48,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "forms need the scope silence",
-        _PAGES + "app.py",
+        _PAGES + "routes.py",
         "endpoint(watch, form, SILENCE)",
         "endpoint(watch, form, READ)",
         _TEST + "a_viewer_has_no_forms_and_cannot_post_them",
@@ -83,17 +83,17 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "a request has one Host header",
-        "certpin_watch/web/app.py",
+        "certpin_watch/application.py",
         "        if _names_two_hosts(scope):\n",
         "        if False:\n",
-        "tests/watch/web/test_app.py::test_a_request_that_names_two_hosts_is_refused",
+        "tests/watch/test_application.py::test_a_request_that_names_two_hosts_is_refused",
     ),
     Mutation(
         "only the host of public_url is accepted",
         "certpin_watch/auth/middleware.py",
         "        return bool(known) and ",
         "        return False and ",
-        "tests/watch/web/test_app.py::test_with_a_public_address_other_hosts_are_refused",
+        "tests/watch/test_application.py::test_with_a_public_address_other_hosts_are_refused",
     ),
     Mutation(
         "an unpinned key is not green",

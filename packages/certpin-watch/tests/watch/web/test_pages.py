@@ -24,7 +24,7 @@ from certpin_watch.store.tables.alerts import ALERTS, SILENCES
 from certpin_watch.store.tables.probes import LATEST, SIGHTINGS
 from certpin_watch.store.tables.service import AUDIT
 from certpin_watch.web.about import setting_rows
-from certpin_watch.web.app import page_routes
+from certpin_watch.web.routes import page_routes
 from tests.watch._pages import a_year, app_of
 from tests.watch._year_pins import FIRST
 from tests.watch.web.hostile import ALERT, SENT, write_hostile

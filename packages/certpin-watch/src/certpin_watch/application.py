@@ -1,4 +1,4 @@
-"""The whole service as one ASGI application, and the list of all pages.
+"""The whole service as one ASGI application: reports, health, metrics, API, login and pages.
 
 Requests for ``/reports`` go to the collector before everything else: there may be thousands, and
 clients have no login. Health checks come before the authentication, too. All other requests pass
@@ -22,15 +22,13 @@ from certpin_watch.auth import pages as access
 from certpin_watch.auth.middleware import AccessMiddleware
 from certpin_watch.auth.require import problem, require
 from certpin_watch.health import HEALTHZ, READYZ, health_routes
-from certpin_watch.html.render import static
 from certpin_watch.metrics.exporter import PATH as METRICS_PATH
 from certpin_watch.metrics.exporter import metrics_endpoint
-from certpin_watch.permissions import ANYONE, METRICS, READ, SILENCE
-from certpin_watch.web import about, alerts, failures, hosts, live, pin_sets
-from certpin_watch.web.request import endpoint
+from certpin_watch.permissions import METRICS
+from certpin_watch.web.routes import page_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from starlette.requests import Request
@@ -39,30 +37,8 @@ if TYPE_CHECKING:
 
     from certpin_watch.context import Watch
     from certpin_watch.health import ProcessHealth
-    from certpin_watch.web.request import PageRequest
 
 REPORTS = "/reports"  # clients send reports here
-
-# A new page is a function, a template and a line here.
-_PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
-    ("/", hosts.fleet_page),
-    ("/hosts/{name}", hosts.host_page),
-    ("/failures", failures.failures_page),
-    ("/failures/chains/{digest}", failures.chain_page),
-    ("/pin-sets", pin_sets.pin_sets_page),
-    ("/pin-sets/{name}", pin_sets.pin_set_page),
-    ("/alerts", alerts.alerts_page),
-    ("/alerts/{number:int}", alerts.alert_page),
-    ("/silences", alerts.silences_page),
-    ("/live", live.live_page),
-    ("/about", about.about_page),
-)
-_FORMS: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
-    ("/silences", alerts.create_silence),
-    ("/silences/{number:int}/end", alerts.end_silence),
-    ("/alerts/{number:int}/acknowledge", alerts.acknowledge),
-    ("/alerts/{number:int}/unacknowledge", alerts.unacknowledge),
-)
 
 log = logging.getLogger("certpin.watch")
 
@@ -107,16 +83,6 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
             await guarded(scope, receive, send)
 
     return serve
-
-
-def page_routes(watch: Watch) -> list[BaseRoute]:
-    """Return the routes of the pages, of their forms and of their static files."""
-    return [
-        *(Route(path, endpoint(watch, page, READ), methods=["GET"]) for path, page in _PAGES),
-        *(Route(path, endpoint(watch, form, SILENCE), methods=["POST"]) for path, form in _FORMS),
-        # The login page needs the files, and they contain no data.
-        Route("/static/{name}", require(ANYONE)(static), methods=["GET"]),
-    ]
 
 
 def metrics_routes(watch: Watch) -> list[BaseRoute]:

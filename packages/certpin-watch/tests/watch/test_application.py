@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from certpin_watch.api import routes as api
+from certpin_watch.application import application, metrics_routes
 from certpin_watch.auth import pages as access
 from certpin_watch.auth.tokens import make_token
 from certpin_watch.context import Watch
@@ -19,7 +20,7 @@ from certpin_watch.secret import Secret
 from certpin_watch.settings import AuthSettings, NotificationSettings, ServiceSettings
 from certpin_watch.snapshot import PinFiles
 from certpin_watch.store import migrate, open_store
-from certpin_watch.web.app import application, metrics_routes, page_routes
+from certpin_watch.web.routes import page_routes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

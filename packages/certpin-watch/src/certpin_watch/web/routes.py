@@ -1,0 +1,52 @@
+"""The list of all pages, of their forms and of their static files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import BaseRoute, Route
+
+from certpin_watch.auth.require import require
+from certpin_watch.html.render import static
+from certpin_watch.permissions import ANYONE, READ, SILENCE
+from certpin_watch.web import about, alerts, failures, hosts, live, pin_sets
+from certpin_watch.web.request import endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.responses import Response
+
+    from certpin_watch.context import Watch
+    from certpin_watch.web.request import PageRequest
+
+# A new page is a function, a template and a line here.
+_PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
+    ("/", hosts.fleet_page),
+    ("/hosts/{name}", hosts.host_page),
+    ("/failures", failures.failures_page),
+    ("/failures/chains/{digest}", failures.chain_page),
+    ("/pin-sets", pin_sets.pin_sets_page),
+    ("/pin-sets/{name}", pin_sets.pin_set_page),
+    ("/alerts", alerts.alerts_page),
+    ("/alerts/{number:int}", alerts.alert_page),
+    ("/silences", alerts.silences_page),
+    ("/live", live.live_page),
+    ("/about", about.about_page),
+)
+_FORMS: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
+    ("/silences", alerts.create_silence),
+    ("/silences/{number:int}/end", alerts.end_silence),
+    ("/alerts/{number:int}/acknowledge", alerts.acknowledge),
+    ("/alerts/{number:int}/unacknowledge", alerts.unacknowledge),
+)
+
+
+def page_routes(watch: Watch) -> list[BaseRoute]:
+    """Return the routes of the pages, of their forms and of their static files."""
+    return [
+        *(Route(path, endpoint(watch, page, READ), methods=["GET"]) for path, page in _PAGES),
+        *(Route(path, endpoint(watch, form, SILENCE), methods=["POST"]) for path, form in _FORMS),
+        # The login page needs the files, and they contain no data.
+        Route("/static/{name}", require(ANYONE)(static), methods=["GET"]),
+    ]

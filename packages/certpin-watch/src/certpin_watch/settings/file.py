@@ -93,8 +93,8 @@ class ServiceSettings:
     ``listen`` is host and port. ``pins`` are the monitored pin files. ``store`` is the address of
     the database, ``nats`` that of a NATS server with JetStream, if there is one. ``public_url`` is
     the address of the pages for users, which alerts link to. ``tls`` are the files of certificate
-    chain and key, both or none. ``folder`` is the folder of a database file whose name has none;
-    None is the current directory.
+    chain and key, both or none. ``folder`` is the folder of a database file without a folder in its
+    name; None is the current directory.
     """
 
     folder: Path | None = None

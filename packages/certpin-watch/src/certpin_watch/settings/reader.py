@@ -1,4 +1,4 @@
-"""Read tables of ``watch.toml`` into dataclasses whose fields say how they are read.
+"""Read tables of ``watch.toml`` into dataclasses. A field declares its reader.
 
     @dataclass(frozen=True)
     class CacheSettings:
@@ -53,7 +53,7 @@ def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
 
 
 def table_setting(kind: type[Value], key: str = "") -> Value:
-    """Declare a table below this one, whose settings all have defaults."""
+    """Declare a table below this one, in which every setting has a default."""
     read = table_of(kind)
     declared: Any = field(default_factory=kind, metadata=reads(read, key))
     return declared  # type: ignore[no-any-return]  # as the type of the field

@@ -1,4 +1,4 @@
-"""The tables of ``watch.toml``: a class for each, whose fields declare defaults and limits.
+"""The tables of ``watch.toml``: the fields of a class declare the defaults and limits of a table.
 
 The documentation of each setting is in docs/monitor.md, collector.md, alerts.md, access.md,
 metrics.md and watch-operations.md. Tests compare the names.
@@ -51,12 +51,9 @@ def _lower(table: Table, name: str) -> tuple[str, ...]:
     return tuple(value.lower() for value in table.texts(name))
 
 
-def _location(table: Table, name: str) -> str:
-    return check_location(table.text(name), table.under(name))
-
-
 def _own_location(table: Table, name: str) -> str:
-    return _location(table, name) if table.text(name) else ""
+    location = table.text(name)
+    return check_location(location, table.under(name)) if location else ""
 
 
 def _locations(table: Table, name: str) -> tuple[str, ...]:
@@ -104,7 +101,7 @@ class HostSettings:
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """``[monitor]``: where, how often and how hosts are probed, and when alerts of it fire.
+    """``[monitor]``: locations, intervals and limits of probes, and warning times of alerts.
 
     ``location`` is the name of this machine, empty if it doesn't probe. ``locations`` are those
     that probe every host. ``certificate_*`` and ``pins_*`` are how long before the expiry of
@@ -215,7 +212,7 @@ def _service_name(table: Table, name: str) -> str:
 
 @dataclass(frozen=True)
 class NotificationSettings:
-    """``[[alerts.tell]]``: a notification service, and the alerts that it is notified of.
+    """``[[alerts.tell]]``: a notification service, and the alerts that are sent to it.
 
     ``url`` is its address, in the notation of apprise or for Alertmanager. ``severity`` is the
     lowest that is sent. ``hosts`` and ``rules`` are those of the alerts that are sent; all if

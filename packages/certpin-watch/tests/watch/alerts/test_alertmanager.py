@@ -107,7 +107,7 @@ def test_open_alerts_are_sent_again_each_minute_if_they_were_sent_before(
         stage.now += seconds
         webhook.bodies.clear()
         asyncio.run(notifier.refresh())
-        return [each for body in webhook.bodies for each in body]  # type: ignore[misc]
+        return [alert for body in webhook.bodies for alert in body]  # type: ignore[misc]
 
     stage.evaluate(finding(), finding(host="info.example", severity="info"))
     assert refresh(1) == []

@@ -42,7 +42,7 @@ def _story(stage: Stage) -> list[str]:
         assert alert.id is not None
         story = queries.alert(connection, stage.watch.settings.alerts.hold, alert.id)
     assert story is not None
-    return [f"{each.what} {each.who} {each.note}".strip() for each in story.events]
+    return [f"{event.what} {event.who} {event.note}".strip() for event in story.events]
 
 
 def test_a_message_has_the_event_the_affected_clients_and_the_next_command(
@@ -88,7 +88,7 @@ def test_other_webhooks_get_the_message_without_fields(
     stage.evaluate(finding())
     _notify(stage)
     assert [
-        b"presents a chain without a pin" in each.replace(b"+", b" ") for each in webhook.raw
+        b"presents a chain without a pin" in body.replace(b"+", b" ") for body in webhook.raw
     ] == [True]
     assert _story(stage)[-1] == "told hook opened"
 
@@ -100,7 +100,7 @@ def test_a_resolution_is_sent_as_a_success(sqlite_store: Store, webhook: Hook) -
     stage.now += 60
     stage.evaluate()
     _notify(stage)
-    assert [each["type"] for each in webhook.bodies] == ["failure", "success"]
+    assert [body["type"] for body in webhook.bodies] == ["failure", "success"]
     assert webhook.bodies[1]["title"] == f"resolved: pin-mismatch at {HOST}"
 
 
@@ -144,7 +144,7 @@ def test_messages_to_a_failing_service_are_given_up_and_others_are_notified(
             stage.now += 3600
         stage.evaluate(finding())
         _notify(stage)
-        titles = [each["title"] for each in other.bodies]
+        titles = [body["title"] for body in other.bodies]
         assert titles == [f"critical: pin-mismatch at {HOST}", "critical: telling-fails"]
         assert "a message to dead could not be delivered" in other.bodies[1]["message"]
     tries = len(webhook.bodies)
@@ -170,7 +170,7 @@ def test_a_service_that_hangs_delays_no_other_and_is_not_called_twice(
         stage.now += 3600
         asyncio.run(both())
         assert len(other.bodies) >= 1
-        assert any("untold hangs" in each for each in _story(stage))
+        assert any("untold hangs" in line for line in _story(stage))
         stage.now += 3600
         assert asyncio.run(stage.notifiers[0].send_next()) is False
 
@@ -270,7 +270,7 @@ def test_events_of_an_alert_are_sent_in_order(sqlite_store: Store, webhook: Hook
     assert len(webhook.bodies) == 1, "the resolution waits"
     stage.now += 3600
     _notify(stage)
-    assert [each["type"] for each in webhook.bodies] == ["failure", "failure", "success"]
+    assert [body["type"] for body in webhook.bodies] == ["failure", "failure", "success"]
 
 
 def test_services_get_the_alerts_that_their_settings_select(
@@ -289,9 +289,9 @@ def test_services_get_the_alerts_that_their_settings_select(
         stage = Stage(sqlite_store, replace(tell, name=f"n{at}", resolved=False))
         stage.now += at * 3600
         found = finding(host=f"h{at}.bank.example"), finding("host-unreachable", "info", host=HOST)
-        stage.evaluate(*(replace(each, subject=str(at)) for each in found))
+        stage.evaluate(*(replace(entry, subject=str(at)) for entry in found))
         _notify(stage)
-        titles = [each["title"].partition(":")[0] for each in webhook.bodies]
+        titles = [body["title"].partition(":")[0] for body in webhook.bodies]
         assert sorted(titles) == expected
         webhook.bodies.clear()
 
@@ -321,7 +321,7 @@ def test_no_secret_appears_anywhere(
     said = [caplog.text, *rows, *_story(stage), repr(service), repr(stage.notifiers[0].service)]
     said += [str(refused.value), repr(stage.watch.settings)]
     assert "was not notified" in caplog.text
-    assert not [each for each in said if SECRET in each]
+    assert not [text for text in said if SECRET in text]
 
 
 def test_a_silence_records_user_and_reason(sqlite_store: Store, webhook: Hook) -> None:

@@ -44,7 +44,7 @@ def good(intermediate: Authority) -> Identity:
 
 
 def ders(identity: Identity) -> tuple[bytes, ...]:
-    return tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in identity.chain)
 
 
 def watched(pin: Any) -> MonitoredPinSet:
@@ -105,7 +105,7 @@ def test_reports_are_counted_and_their_chains_checked(
     with store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), NOW)
         again = gather_reports(connection, here.watch, FailureHistory(), NOW)
-    assert sorted(each.reports for each in found.groups) == [7, 17]
+    assert sorted(group.reports for group in found.groups) == [7, 17]
     assert found.count_holders("test") == 50
     assert found.hours[HOST] == {NOW - NOW % HOUR: 24, NOW - 3 * DAY: 99}
     (strange,) = found.strange
@@ -127,9 +127,9 @@ def test_unmonitored_hosts_use_no_capacity_of_monitored_ones(
     report(sqlite_store, ders(root.issue(HOST)), 6)
     with sqlite_store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), NOW)
-    assert found.hours.keys() == {each.host for each in found.groups} == {HOST}
+    assert found.hours.keys() == {group.host for group in found.groups} == {HOST}
     assert found.heard
-    assert [each.host for each in strange_chains(found)] == [HOST]
+    assert [finding.host for finding in strange_chains(found)] == [HOST]
 
 
 def test_invented_chains_of_one_host_hide_none_of_another(
@@ -145,7 +145,7 @@ def test_invented_chains_of_one_host_hide_none_of_another(
     report(sqlite_store, ders(root.issue(HOST)), 6)
     with sqlite_store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), NOW)
-    assert HOST in [each.host for each in strange_chains(found)]
+    assert HOST in [finding.host for finding in strange_chains(found)]
 
 
 def test_networks_of_one_chain_hide_none_of_another(
@@ -281,7 +281,7 @@ def test_a_certificate_of_this_hour_is_critical_at_once(
     report(sqlite_store, ders(issued), hour=now - now % HOUR, first_at=now - 30, last_at=now)
     with sqlite_store.read() as connection:
         found = gather_reports(connection, here.watch, FailureHistory(), now)
-    assert [each.severity for each in strange_chains(found)] == ["critical"]
+    assert [finding.severity for finding in strange_chains(found)] == ["critical"]
 
 
 def test_a_root_that_no_server_sends_counts_if_it_signed(
@@ -308,7 +308,7 @@ def test_the_expiry_of_signatures_is_read_from_the_folder(tmp_path: Path) -> Non
         (metadata / f"{name}.json").write_text(json.dumps({"signed": {"expires": expires}}))
     (metadata / "1.root.json").write_text("[" * 100_000)
     (metadata / "1.snapshot.json").write_text('{"signed": {"expires": "never"}}')
-    assert {(each.role, each.soon) for each in signed_roles(here, NOW)} == {
+    assert {(role.role, role.soon) for role in signed_roles(here, NOW)} == {
         ("timestamp", True),
         ("targets", False),
     }
@@ -322,7 +322,7 @@ def test_a_failed_evaluation_is_an_alert_and_resolves_none(store: Store) -> None
         here.now += 3600
         here.evaluator.evaluate()
     with store.read() as connection:
-        rules = [each.rule for each in open_alerts(connection)]
+        rules = [alert.rule for alert in open_alerts(connection)]
     assert rules == ["pin-mismatch", "look-fails"]
 
 
@@ -336,7 +336,7 @@ def test_a_broken_rule_is_an_alert_and_affects_no_other(
     here.now += 15
     here.evaluate(finding())
     with sqlite_store.read() as connection:
-        names = [each.details.get("what") for each in open_alerts(connection)]
+        names = [alert.details.get("what") for alert in open_alerts(connection)]
     assert names == [None, "the rule would-lock-out"]
 
 

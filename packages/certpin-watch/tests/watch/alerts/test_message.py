@@ -34,7 +34,7 @@ def test_no_character_that_a_service_acts_on_is_left(text: str) -> None:
     found = harmless(text, 100)
     assert len(found) <= 100
     assert found.isprintable()
-    assert not [each for each in ("<", ">", "@", "`", "*", "|", "~", "://", "](") if each in found]
+    assert not [sign for sign in ("<", ">", "@", "`", "*", "|", "~", "://", "](") if sign in found]
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "html"])
@@ -72,5 +72,5 @@ def test_a_digest_is_sorted_by_severity_and_has_the_worst_kind() -> None:
     items = tuple(Item("opened", alert(s, severity=s)) for s in ("info", "critical", "warning"))
     message = Message(items, NOW)
     assert message.kind == "failure"
-    lines = [each for each in render(message, "text", 5000).split("\n") if each.startswith("- ")]
-    assert [each[2:].partition(":")[0] for each in lines] == ["critical", "warning", "info"]
+    lines = [line for line in render(message, "text", 5000).split("\n") if line.startswith("- ")]
+    assert [line[2:].partition(":")[0] for line in lines] == ["critical", "warning", "info"]

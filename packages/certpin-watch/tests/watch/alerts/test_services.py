@@ -76,7 +76,7 @@ def test_slack_gets_markdown_without_mentions(
     (body,) = webhook.bodies
     text = str(body)
     assert "certpin check" in text
-    assert not [each for each in ("<!", "@", "](", "https://evil", "\r") if each in text]
+    assert not [sign for sign in ("<!", "@", "](", "https://evil", "\r") if sign in text]
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def test_a_pager_has_one_incident_for_an_alert_and_resolves_it(
     stage.now += 60
     stage.evaluate()
     asyncio.run(stage.notify())
-    acts = [each["event_action"] for each in pager.bodies]
+    acts = [body["event_action"] for body in pager.bodies]
     assert acts == ["trigger", "trigger", "resolve"]
-    assert {each["dedup_key"] for each in pager.bodies} == {incident_key([finding().key])}
+    assert {body["dedup_key"] for body in pager.bodies} == {incident_key([finding().key])}
     assert "certpin check" in pager.bodies[0]["payload"]["summary"]
 
 
@@ -115,12 +115,12 @@ def test_many_alerts_are_one_incident_that_resolves_with_the_last(
     stage.now += 60
     stage.evaluate(every[0])
     asyncio.run(stage.notify())
-    assert [each["event_action"] for each in pager.bodies] == ["trigger"]
+    assert [body["event_action"] for body in pager.bodies] == ["trigger"]
     stage.now += 60
     stage.evaluate()
     asyncio.run(stage.notify())
-    assert [each["event_action"] for each in pager.bodies] == ["trigger", "resolve"]
-    assert len({each["dedup_key"] for each in pager.bodies}) == 1
+    assert [body["event_action"] for body in pager.bodies] == ["trigger", "resolve"]
+    assert len({body["dedup_key"] for body in pager.bodies}) == 1
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_step_of_the_journal_opens_a_window_for_its_host_and_pin(step: str) ->
         event = Event(when, "ann", "publish", version=1, pins=PINS.pins, timing=Timing())
     sets = (replace(PINS, history=History((event,))),)
     open_now = maintenance_windows(sets, NOW, SETTINGS.maintenance)
-    assert {(each.host, each.pin) for each in open_now} >= {(HOST, str(kit.NOBODY))}
+    assert {(window.host, window.pin) for window in open_now} >= {(HOST, str(kit.NOBODY))}
     assert not maintenance_windows(sets, NOW - 1, SETTINGS.maintenance)
     assert not maintenance_windows(sets, NOW + 7200, SETTINGS.maintenance)
 

@@ -52,10 +52,10 @@ def test_an_alert_resolves_after_the_hold_time() -> None:
 
 def test_a_flickering_problem_is_one_alert() -> None:
     history = History()
-    told = [
+    events = [
         what for n in range(40) for what in history.evaluate(NOW + n * 60, *[finding()][: n % 2])
     ]
-    assert told == ["opened!"]
+    assert events == ["opened!"]
 
 
 def test_a_problem_that_came_back_is_held_for_longer() -> None:

@@ -27,7 +27,7 @@ class Alerts(RuleBasedStateMachine):
         self.silences: list[SilenceRow] = []
         self.windows: list[MaintenanceWindow] = []
         self.open: dict[str, bool] = {}  # whether a message was sent, by key
-        self.told: dict[str, list[tuple[int, str]]] = {}
+        self.sent: dict[str, list[tuple[int, str]]] = {}
         self.stepped = False
 
     @rule(
@@ -73,38 +73,39 @@ class Alerts(RuleBasedStateMachine):
         self.history.evaluate(self.now, *found, silencing=silencing)
         for change in self.history.changes[before:]:
             for transition in change.transitions:
-                self._check(change.alert.key, transition.what, told=transition.notify)
+                self._check(change.alert.key, transition.what, notified=transition.notify)
                 if transition.notify:
                     self._check_quiet(change.alert.host)
         # A second evaluation at the same time has no events.
         assert self.history.evaluate(self.now, *found, silencing=silencing) == []
 
-    def _check(self, key: str, what: str, *, told: bool) -> None:
+    def _check(self, key: str, what: str, *, notified: bool) -> None:
         if what == "opened":
             assert key not in self.open, "it was opened twice"
-            self.open[key] = told
+            self.open[key] = notified
         elif what == "resolved":
             assert key in self.open, "it resolved before it opened"
-            assert not told or self.open[key], "no message was sent about it"
+            assert not notified or self.open[key], "no message was sent about it"
             del self.open[key]
         else:
             assert key in self.open
-            self.open[key] |= told
-        if told and what == "repeated" and not self.stepped:
-            last, _ = self.told[key][-1]
+            self.open[key] |= notified
+        if notified and what == "repeated" and not self.stepped:
+            last, _ = self.sent[key][-1]
             assert self.now - last >= REPEAT
-        if told:
-            self.told.setdefault(key, []).append((self.now, what))
+        if notified:
+            self.sent.setdefault(key, []).append((self.now, what))
 
     def _check_quiet(self, host: str) -> None:
         longest = SETTINGS.silence.total_seconds()
         assert not any(
-            each.host == host and 0 < each.until - self.now <= longest for each in self.silences
+            silence.host == host and 0 < silence.until - self.now <= longest
+            for silence in self.silences
         ), "it was silenced"
 
     @invariant()
     def what_is_open_is_open_in_the_book(self) -> None:
-        known = {key for key, each in self.history.alerts.items() if each.resolved_at is None}
+        known = {key for key, alert in self.history.alerts.items() if alert.resolved_at is None}
         assert known == self.open.keys()
 
 

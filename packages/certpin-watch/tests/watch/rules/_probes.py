@@ -78,7 +78,10 @@ def _identity(name: str, issuer: str, days: float) -> Identity:
 
 def path(name: str, issuer: str = "Watch Root", **more: Any) -> Chain:
     """The verified path of an identity, up to the root."""
-    ders = [each.public_bytes(Encoding.DER) for each in identity(name, issuer=issuer, **more).chain]
+    ders = [
+        certificate.public_bytes(Encoding.DER)
+        for certificate in identity(name, issuer=issuer, **more).chain
+    ]
     return Chain.from_der([*ders, root(issuer).certificate.der])
 
 
@@ -89,7 +92,7 @@ def pin(name: str) -> Pin:
 def pins(*names: str | Pin, version: int = 1, **fields: Any) -> PinSet:
     """A pin set of one host: these leaf keys, and a backup that no server uses."""
     wanted = [pin(name) if isinstance(name, str) else name for name in names]
-    entries = tuple(HostPin(each) for each in wanted)
+    entries = tuple(HostPin(key) for key in wanted)
     if BACKUP not in wanted:
         entries += (HostPin(BACKUP, "backup"),)
     return PinSet("bank", version, (HostPolicy(HostPattern.parse(HOST), entries, **fields),))
@@ -163,7 +166,7 @@ def findings_of(evidence: ProbeEvidence) -> list[AlertFinding]:
 
 
 def rules(findings: Iterable[AlertFinding]) -> list[tuple[str, str]]:
-    """The rule and the severity of each finding."""
+    """The rule and the severity of every finding."""
     return [(finding.rule, finding.severity) for finding in findings]
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def one(findings: list[AlertFinding], rule: str) -> AlertFinding:
     """The one finding of a rule."""
-    (finding,) = [each for each in findings if each.rule == rule]
+    (finding,) = [finding for finding in findings if finding.rule == rule]
     return finding
 
 
@@ -106,9 +106,9 @@ def test_deployed_versions_that_refuse_are_named_with_their_clients() -> None:
 def test_a_host_that_only_deployed_versions_pin_is_still_monitored() -> None:
     other = kit.policy("new.bank.test", made.pin("leaf"))
     file = kit.pin_set(other, version=2)
-    case = probes(content=file, events=[published(pins("leaf"), ago=DAY)]).policies
-    assert [str(each.policy.pattern) for each in case] == ["new.bank.test", made.HOST]
-    assert [each.charge.pins.version for each in case] == [2, 1]
+    policies = probes(content=file, events=[published(pins("leaf"), ago=DAY)]).policies
+    assert [str(monitored.policy.pattern) for monitored in policies] == ["new.bank.test", made.HOST]
+    assert [monitored.charge.pins.version for monitored in policies] == [2, 1]
 
 
 def test_a_chain_that_does_not_verify_is_critical() -> None:
@@ -163,12 +163,14 @@ def test_a_pinned_authority_fires_early_enough_to_adopt_its_successor() -> None:
     left = above.not_after - NOW
     moment = NOW + left - 45 * DAY
     leaf = made.authority().at(moment).issue(made.HOST)
-    shown = Chain.from_der([leaf.certificate.der, *(each.der for each in chain.authorities)])
+    shown = Chain.from_der(
+        [leaf.certificate.der, *(authority.der for authority in chain.authorities)]
+    )
     events = [replace(published(pins("leaf"), ago=DAY), timing=Timing(opened=40 * DAY))]
     for wanted, expected in ((Pin.of_key(above.spki_sha256), True), (leaf.pin, False)):
         findings = findings_of(at(probes([view(verified=shown)], pins(wanted), events), moment))
-        told = [each for each in findings if each.rule == "certificate-expires"]
-        assert bool(told) == expected
+        reported = [finding for finding in findings if finding.rule == "certificate-expires"]
+        assert bool(reported) == expected
 
 
 def test_an_expired_certificate_is_critical_even_without_a_new_probe() -> None:
@@ -223,8 +225,8 @@ def test_a_changed_key_is_found_unless_file_or_journal_names_it() -> None:
     both = pins("leaf", "next")
     assert rules(found([changed], both)) == []
     generated = Event(NOW - 9 * DAY, "ann", "generate", host=made.HOST, pin=made.pin("next"))
-    told = found([changed], events=[generated])
-    assert "key-changed" not in {each.rule for each in told}
+    findings = found([changed], events=[generated])
+    assert "key-changed" not in {finding.rule for finding in findings}
     finding = one(found([changed]), "key-changed")
     assert finding.details["before"] == str(made.pin("leaf"))
     assert finding.details["after"] == str(made.pin("next"))
@@ -237,7 +239,7 @@ def test_a_compromised_key_is_not_expected() -> None:
         Event(NOW - 9 * DAY, "ann", "generate", **named),
         Event(NOW - 8 * DAY, "ann", "compromise", **named),
     ]
-    assert "key-changed" in {each.rule for each in found([changed], events=events)}
+    assert "key-changed" in {finding.rule for finding in found([changed], events=events)}
 
 
 def test_a_changed_key_is_normal_if_only_authorities_are_pinned() -> None:
@@ -248,7 +250,7 @@ def test_a_changed_key_is_normal_if_only_authorities_are_pinned() -> None:
 
 def test_a_change_has_a_finding_for_a_limited_time() -> None:
     changed = view("next", before=path("leaf"), changed=NOW - 8 * DAY)
-    assert "key-changed" not in {each.rule for each in found([changed])}
+    assert "key-changed" not in {finding.rule for finding in found([changed])}
 
 
 def test_a_new_root_is_a_warning_and_a_new_intermediate_is_information() -> None:
@@ -261,7 +263,7 @@ def test_a_new_root_is_a_warning_and_a_new_intermediate_is_information() -> None
     sibling = made.root().intermediate("Sibling").issue(made.HOST, key=made.identity("leaf").key)
     beside = Chain.from_der(
         [
-            *(each.public_bytes(Encoding.DER) for each in sibling.chain),
+            *(certificate.public_bytes(Encoding.DER) for certificate in sibling.chain),
             made.root().certificate.der,
         ]
     )
@@ -317,9 +319,9 @@ def test_a_silent_location_is_found_and_a_new_one_is_given_time() -> None:
 
 def test_a_host_without_results_from_a_location_is_found() -> None:
     last = {(*made.LOCAL.key, "local"): NOW - timedelta(hours=3)}
-    told = found([view()], locations=(location("local"),), last_results=last)
-    assert rules(told) == [("vantage-silent", "warning")]
-    assert told[0].host == made.HOST
+    findings = found([view()], locations=(location("local"),), last_results=last)
+    assert rules(findings) == [("vantage-silent", "warning")]
+    assert findings[0].host == made.HOST
     begun = location("local", since=timedelta(minutes=5))  # the service was down until then
     assert rules(found([view()], locations=(begun,), last_results=last)) == []
 
@@ -357,8 +359,8 @@ def test_a_logged_certificate_with_an_unpinned_key_is_found() -> None:
 def test_a_logged_certificate_is_for_the_hosts_that_its_names_match(
     names: tuple[str, ...], concerned: bool
 ) -> None:
-    told = found([view()], logged=(logged("stranger", names=names),))
-    assert bool(told) == concerned
+    findings = found([view()], logged=(logged("stranger", names=names),))
+    assert bool(findings) == concerned
 
 
 def test_a_logged_certificate_of_another_issuer_is_found() -> None:
@@ -377,11 +379,11 @@ def test_a_logged_entry_has_a_finding_for_a_limited_time_and_a_malformed_one_is_
 
 
 def test_findings_are_sorted_by_severity_can_be_json_and_keep_their_key() -> None:
-    told = found(
+    findings = found(
         [view("stranger"), failing(62, "Hostname mismatch", vantage="fra1")], problems=("x: y",)
     )
-    order = [SEVERITIES.index(each.severity) for each in told]
+    order = [SEVERITIES.index(finding.severity) for finding in findings]
     assert order == sorted(order)
-    assert json.loads(json.dumps([each.details for each in told]))
+    assert json.loads(json.dumps([finding.details for finding in findings]))
     again = found([view("stranger", since=NOW)])
-    assert one(told, "pin-mismatch").key == one(again, "pin-mismatch").key
+    assert one(findings, "pin-mismatch").key == one(again, "pin-mismatch").key

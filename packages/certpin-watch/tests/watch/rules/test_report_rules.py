@@ -212,7 +212,7 @@ def test_reports_are_silent_if_they_used_to_arrive_regularly() -> None:
     heard = tuple(range(THIS - 100 * HOUR, THIS - 8 * HOUR, HOUR))
     (one,) = found("reports-silent", heard=heard)
     assert "for 8 hours" in one.summary
-    assert not found("reports-silent", heard=tuple(each + 4 * HOUR for each in heard))
+    assert not found("reports-silent", heard=tuple(hour + 4 * HOUR for hour in heard))
     assert not found("reports-silent", heard=heard[::8])
     assert not found("reports-silent", heard=())
 

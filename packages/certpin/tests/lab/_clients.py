@@ -63,5 +63,5 @@ def run_case(
     chosen = BY_NAME[case] if isinstance(case, str) else case
     with Lab(host, style) as lab:
         run = prove(lab, client, [chosen])
-    assert run.controlled, [each.why for each in run.results]
+    assert run.controlled, [result.why for result in run.results]
     return run.results[1]

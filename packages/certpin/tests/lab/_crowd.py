@@ -48,8 +48,8 @@ async def all_at_once(lab: DeviceLab, clients: Sequence[tuple[str, ssl.SSLContex
     async with asyncio.timeout(_PATIENCE):
         streams = await asyncio.gather(*(_connect(lab.port, host) for host, _ in clients))
         requests = (
-            _request(each, host, context)
-            for each, (host, context) in zip(streams, clients, strict=True)
+            _request(stream, host, context)
+            for stream, (host, context) in zip(streams, clients, strict=True)
         )
         return await asyncio.gather(*requests)
 
@@ -68,10 +68,12 @@ def verdicts() -> tuple[dict[str, Verdict | None], dict[str, Verdict]]:
         right, wrong = contexts(lab)
         clients = [(host, wrong if number % 2 else right) for number, host in enumerate(hosts)]
         content = [asyncio.run(all_at_once(lab, clients)) for _ in range(4)]
-        told = {host: result.verdict for host, result in results(lab)}
+        verdict_of = {host: result.verdict for host, result in results(lab)}
     assert all(content[0])
     # asyncio closes without an alert: such a client has to refuse twice.
     assert content[1] == content[2] == [context is wrong for _, context in clients]
     assert all(content[3])
     fooled = {host: context is wrong for host, context in clients}
-    return told, {host: Verdict.ACCEPT if each else Verdict.REJECT for host, each in fooled.items()}
+    return verdict_of, {
+        host: Verdict.ACCEPT if is_fooled else Verdict.REJECT for host, is_fooled in fooled.items()
+    }

@@ -85,9 +85,11 @@ def call(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST) -> bool:
         return False
 
 
-def case_run(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST, most: int = 400) -> None:
+def case_run(
+    lab: DeviceLab, context: ssl.SSLContext, host: str = HOST, max_calls: int = 400
+) -> None:
     """Use the app until the lab has been through everything."""
-    for _ in range(most):
+    for _ in range(max_calls):
         if lab.finished_with(host):
             return
         call(lab, context, host)

@@ -48,13 +48,13 @@ class Rehearsal:
     """A schedule, and clients that say what they are told to."""
 
     def __init__(self, *cases: Case, hosts: tuple[str, ...] = ("a.example",)) -> None:
-        self.told: list[tuple[str, Result]] = []
+        self.reported: list[tuple[str, Result]] = []
         self.schedule = Schedule(
             hosts,
             Style.LEAF,
             cases,
             AUTHORITIES,
-            lambda host, found: self.told.append((host, found)),
+            lambda host, found: self.reported.append((host, found)),
         )
 
     def call(self, host: str = "a.example") -> Visit:

@@ -118,7 +118,7 @@ _VERDICTS = [
     Mutation(
         "only what is attacked counts",
         _JUDGE,
-        "    judged = [each for each in met if is_judged(scenario, each)]\n",
+        "    judged = [connection for connection in met if is_judged(scenario, connection)]\n",
         "    judged = met\n",
         f"{_J}test_only_hostile_connections_count_where_there_are_any",
     ),
@@ -146,15 +146,15 @@ _VERDICTS = [
     Mutation(
         "octets of the real server prove nothing",
         _JUDGE,
-        "    if any(each.passed for each in judged):",
-        "    if any(each.answered for each in judged):",
+        "    if any(connection.passed for connection in judged):",
+        "    if any(connection.answered for connection in judged):",
         f"{_J}test_what_went_to_the_real_server_counts_and_what_that_answered_does_not",
     ),
     Mutation(
         "where records tell nothing",
         _JUDGE,
-        "any(each.unclear and each.answered for each in judged)",
-        "any(each.unclear for each in judged)",
+        "any(connection.unclear and connection.answered for connection in judged)",
+        "any(connection.unclear for connection in judged)",
         f"{_J}test_where_the_records_tell_nothing_a_client_that_is_content_is_believed",
     ),
     Mutation(
@@ -167,7 +167,7 @@ _VERDICTS = [
     Mutation(
         "flaky",
         _JUDGE,
-        "    if all(each.verdict is first.verdict for each in others):",
+        "    if all(judgement.verdict is first.verdict for judgement in others):",
         "    if first:",
         f"{_J}test_attempts_that_differ_are_flaky",
     ),
@@ -212,8 +212,8 @@ _SEEN = [
     Mutation(
         "a certificate shown",
         _JUDGE,
-        "each.client_certificate or each.certificate_shown for each",
-        "each.client_certificate for each",
+        "connection.client_certificate or connection.certificate_shown for connection",
+        "connection.client_certificate for connection",
         "tests/lab/attacks/test_client_certificates.py::"
         "test_one_that_the_lab_does_not_know_is_shown_all_the_same",
     ),

@@ -45,7 +45,7 @@ _TURNS = [
     Mutation(
         "a sequence is played to its end",
         f"{_S}turn.py",
-        "return [each for each in said if is_judged(self.scenario, each.seen)]",
+        "return [visit for visit in said if is_judged(self.scenario, visit.seen)]",
         "return said",
         f"{_P}data_on_the_honest_connection_of_a_sequence_is_no_finding",
     ),
@@ -83,8 +83,8 @@ _PROGRAMMES = [
     Mutation(
         "a control that failed spoils refusals",
         f"{_S}queue.py",
-        "                self._again(each, failed)\n",
-        "                self._settle(each, each.judgement())\n",
+        "                self._again(refused, failed)\n",
+        "                self._settle(refused, refused.judgement())\n",
         f"{_P}where_the_control_fails_afterwards_the_refusals_are_tried_again",
     ),
     Mutation(
@@ -128,7 +128,7 @@ _EDGES = [
     Mutation(
         "so many at once",
         f"{_S}port.py",
-        "        while len(self._links) + 2 * self._relays < self._most:\n",
+        "        while len(self._links) + 2 * self._relays < self._limit:\n",
         "        while True:\n",
         f"{_H}beyond_so_many_connections_callers_wait_until_one_ends",
     ),

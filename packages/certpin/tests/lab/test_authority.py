@@ -93,7 +93,7 @@ def test_an_identity_shows_the_chain_without_the_root() -> None:
     root = Authority("Root")
     below = root.intermediate("Below")
     identity = below.issue("a.example")
-    assert [each.subject.rfc4514_string() for each in identity.chain] == [
+    assert [certificate.subject.rfc4514_string() for certificate in identity.chain] == [
         "CN=a.example",
         "CN=Below",
     ]

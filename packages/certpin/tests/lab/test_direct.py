@@ -110,10 +110,10 @@ def test_a_client_without_proxy_support_meets_second_hosts_and_addresses() -> No
     with Lab(HOST, Style.LEAF) as lab:
         run = prove(lab, python(_CLIENT, *_WORDS), [BY_NAME[name] for name in _FAR], jobs=2)
     assert run.controlled, run.results[0]
-    found = {each.case.name: (each.verdict, each.outcome) for each in run.results[1:-1]}
+    found = {result.case.name: (result.verdict, result.outcome) for result in run.results[1:-1]}
     refused, accepted = (Verdict.REJECT, Outcome.RIGHT), (Verdict.ACCEPT, Outcome.RIGHT)
     expected = dict.fromkeys(_FAR, refused) | {"ipv6-san": accepted}
-    assert found == expected, [each.why for each in run.results]
+    assert found == expected, [result.why for result in run.results]
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_the_second_host_has_the_pins_of_the_pin_file(style: Style) -> None:
         policy = PinSet.load(target.pins).policy_for(SECOND)
     assert policy is not None
     words = substitute(("{pin2}", "{backup2}"), target)
-    assert words == [str(each.pin) for each in policy.pins]
+    assert words == [str(pin.pin) for pin in policy.pins]
 
 
 @pytest.mark.parametrize(("style", "depth"), [(Style.NONE, 0), (Style.LEAF, 0), (Style.CA, 1)])
@@ -182,7 +182,7 @@ def test_a_client_that_pins_a_whole_certificate_breaks_at_its_renewal() -> None:
     with Lab(HOST, Style.LEAF) as lab:
         run = prove(lab, client, [BY_NAME[name] for name in names])
     assert run.controlled, run.results[0]
-    assert [(each.verdict, each.outcome) for each in run.results[1:-1]] == [
+    assert [(result.verdict, result.outcome) for result in run.results[1:-1]] == [
         (Verdict.REJECT, Outcome.RIGHT),
         (Verdict.REJECT, Outcome.RIGHT),
         (Verdict.REJECT, Outcome.WRONG),

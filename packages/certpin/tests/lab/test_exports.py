@@ -69,7 +69,9 @@ def test_a_format_of_many_hosts_has_both_and_one_of_one_host_the_host_of_the_cas
     with Lab() as lab:
         there = target(lab)
         assert len(read("go", there.export("go")).policies) == 2
-        assert [str(each.pattern) for each in read("wget", there.export("wget")).policies] == [HOST]
+        assert [str(policy.pattern) for policy in read("wget", there.export("wget")).policies] == [
+            HOST
+        ]
 
 
 def test_a_case_of_another_host_has_files_of_its_own() -> None:
@@ -77,13 +79,13 @@ def test_a_case_of_another_host_has_files_of_its_own() -> None:
         other = target(lab, "ipv6-san")
         assert other.host != HOST
         assert other.export("curl") != target(lab).export("curl")
-        assert [str(each.pattern) for each in read("curl", other.export("curl")).policies] == [
+        assert [str(policy.pattern) for policy in read("curl", other.export("curl")).policies] == [
             other.host
         ]
 
 
 def test_a_case_whose_clock_is_moved_has_pins_that_end_before() -> None:
-    [moved] = [each for each in BY_NAME.values() if each.clock][:1]
+    [moved] = [case for case in BY_NAME.values() if case.clock][:1]
     with Lab() as lab:
         there = target(lab, moved.name)
         assert read("json", target(lab).export("json")).policies[0].expires is None
@@ -134,4 +136,4 @@ def test_a_platform_that_sees_no_chain_has_the_pinned_authorities_as_its_anchors
     assert second.trust.der == (pki.second_intermediate.certificate.der,)
     with Lab() as lab:
         policies = read("flutter", target(lab).export("flutter")).policies
-    assert [each.trust for each in policies] == [None, None]
+    assert [policy.trust for policy in policies] == [None, None]

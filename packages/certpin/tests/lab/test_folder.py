@@ -17,10 +17,10 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 def roots(path: Path, now: datetime = NOW) -> tuple[bytes, bytes, list[str]]:
-    told: list[str] = []
-    with LabFolder(path, told.append) as folder:
+    messages: list[str] = []
+    with LabFolder(path, messages.append) as folder:
         authorities = folder.authorities(now)
-    return authorities.root.pem, authorities.rogue.pem, told
+    return authorities.root.pem, authorities.rogue.pem, messages
 
 
 @pytest.fixture
@@ -130,10 +130,10 @@ def test_a_key_of_another_root_is_damage(kept: Path) -> None:
 @pytest.mark.parametrize("days", [DAYS - 1, DAYS + 1, -400])
 def test_a_root_at_its_end_is_made_anew_and_that_is_told(kept: Path, days: int) -> None:
     before = roots(kept)
-    root, rogue, told = roots(kept, NOW + timedelta(days=days))
+    root, rogue, messages = roots(kept, NOW + timedelta(days=days))
     assert root != before[0]
     assert rogue != before[1]
-    assert any("install the new one" in each for each in told)
+    assert any("install the new one" in message for message in messages)
 
 
 def test_a_root_is_short_lived(kept: Path) -> None:

@@ -28,7 +28,7 @@ WEAK = {
 
 def _is_honest(case: Case, style: Style) -> bool:
     """Return True if the server is honest, according to the expectations of the matrix."""
-    expected = {case.expected.of(each) for each in Style}
+    expected = {case.expected.of(style) for style in Style}
     if case.expected.of(style) is Expect.ACCEPT:
         return case.family is Family.ROTATION or expected == {Expect.ACCEPT}
     return case.name in WEAK

@@ -18,5 +18,9 @@ def test_a_client_that_is_right_raises_no_alarm(style: Style) -> None:
     with Lab(style=style) as lab:
         run = prove(lab, right_client(style), CASES, jobs=2)
     assert run.controlled
-    wrong = [each for each in run.results if each.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
-    assert not wrong, "\n".join(f"{each.case.name}: {each.verdict}: {each.why}" for each in wrong)
+    wrong = [
+        result for result in run.results if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED}
+    ]
+    assert not wrong, "\n".join(
+        f"{result.case.name}: {result.verdict}: {result.why}" for result in wrong
+    )

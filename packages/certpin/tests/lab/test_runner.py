@@ -54,7 +54,7 @@ def test_the_good_control_runs_first_and_last(lab: Lab) -> None:
     client = Recorded(right_client(Style.LEAF))
     run = prove(lab, client, [UNTRUSTED, ROGUE])
     assert client.cases == ["control-good", "untrusted-ca", "rogue-ca-in-store", "control-good"]
-    assert [each.case.name for each in run.results] == client.cases
+    assert [result.case.name for result in run.results] == client.cases
     assert run.controlled
 
 
@@ -76,7 +76,7 @@ def test_without_a_good_control_nothing_else_is_run(lab: Lab) -> None:
     run = prove(lab, client, CASES)
     assert set(client.cases) == {"control-good"}
     assert not run.controlled
-    assert [each.outcome for each in run.results] == [Outcome.UNDECIDED]
+    assert [result.outcome for result in run.results] == [Outcome.UNDECIDED]
 
 
 def test_a_client_that_refuses_everything_proves_nothing(lab: Lab) -> None:
@@ -87,7 +87,7 @@ def test_a_client_that_refuses_everything_proves_nothing(lab: Lab) -> None:
     (lab.folder / "nobody").mkdir()
     (lab.folder / "nobody" / "trusted.pem").write_bytes(lab.authorities.untrusted.pem)
     run = prove(lab, Call(refuse), CASES)
-    assert [(each.verdict, each.outcome) for each in run.results] == [
+    assert [(result.verdict, result.outcome) for result in run.results] == [
         (Verdict.REJECT, Outcome.UNDECIDED)
     ]
 
@@ -107,7 +107,7 @@ def test_where_the_last_control_fails_a_refusal_proves_nothing_but_a_finding_sta
 
     run = prove(lab, Call(until_it_breaks), [UNTRUSTED, ROGUE])
     assert not run.controlled
-    found = {each.case.name: (each.verdict, each.outcome) for each in run.results[1:3]}
+    found = {result.case.name: (result.verdict, result.outcome) for result in run.results[1:3]}
     assert found == {
         "untrusted-ca": (Verdict.INCONCLUSIVE, Outcome.UNDECIDED),
         "rogue-ca-in-store": (Verdict.ACCEPT, Outcome.WRONG),

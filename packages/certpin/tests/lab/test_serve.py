@@ -53,9 +53,9 @@ def test_a_pinned_app_is_right_and_an_unpinned_one_is_not() -> None:
     for context, verdict in ((pinned, Verdict.REJECT), (unpinned, Verdict.ACCEPT)):
         with device_lab(chosen) as lab:
             case_run(lab, context(lab))
-            told = {result.case.name: result for _, result in results(lab)}
-        assert told["untrusted-ca"].verdict is Verdict.REJECT
-        assert told["rogue-ca-in-store"].verdict is verdict
+            found = {result.case.name: result for _, result in results(lab)}
+        assert found["untrusted-ca"].verdict is Verdict.REJECT
+        assert found["rogue-ca-in-store"].verdict is verdict
 
 
 @pytest.mark.slow
@@ -63,11 +63,15 @@ def test_a_pinned_app_is_right_and_an_unpinned_one_is_not() -> None:
 def test_a_right_app_goes_through_the_whole_matrix_without_a_false_alarm(style: Style) -> None:
     with device_lab(CASES, style=style) as lab:
         case_run(lab, unpinned(lab) if style is Style.NONE else pinned(lab))
-        told = [result for _, result in results(lab)]
-    assert {result.case.name for result in told} == {case.name for case in CASES}
-    wrong = [each for each in told if each.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
-    assert not wrong, "\n".join(f"{each.case.name}: {each.verdict}: {each.why}" for each in wrong)
-    assert sum(each.expect is Expect.REJECT and each.verdict is not None for each in told) > 5
+        found = [result for _, result in results(lab)]
+    assert {result.case.name for result in found} == {case.name for case in CASES}
+    wrong = [result for result in found if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
+    assert not wrong, "\n".join(
+        f"{result.case.name}: {result.verdict}: {result.why}" for result in wrong
+    )
+    assert (
+        sum(result.expect is Expect.REJECT and result.verdict is not None for result in found) > 5
+    )
 
 
 @pytest.mark.slow

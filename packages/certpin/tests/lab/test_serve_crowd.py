@@ -21,9 +21,9 @@ def files() -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("files")
 def test_five_hundred_hosts_at_once_each_get_their_own_verdict() -> None:
-    told, right = verdicts()
-    assert told == right
-    assert len(told) == CROWD
+    verdict_of, right = verdicts()
+    assert verdict_of == right
+    assert len(verdict_of) == CROWD
 
 
 @pytest.mark.slow
@@ -39,8 +39,8 @@ def test_five_hundred_connections_to_two_hosts_all_meet_the_case_that_was_on() -
         for _ in range(2):  # untrusted-ca, and no other
             assert not any(asyncio.run(all_at_once(lab, clients)))
         assert all(asyncio.run(all_at_once(lab, clients)))
-        told = {(host, result.case.name): result.verdict for host, result in results(lab)}
-    assert told == {
+        verdict_of = {(host, result.case.name): result.verdict for host, result in results(lab)}
+    assert verdict_of == {
         ("right.example", "rogue-ca-in-store"): Verdict.REJECT,
         ("wrong.example", "rogue-ca-in-store"): Verdict.ACCEPT,
         ("right.example", "untrusted-ca"): Verdict.REJECT,

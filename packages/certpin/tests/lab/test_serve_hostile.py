@@ -113,11 +113,11 @@ def test_others_are_served_and_judged_as_if_nobody_had_come(hostile: Hostile) ->
                 call(lab, context)
             crowd += [hostile(lab.port) for _ in range(_MANY // 4)]
             case_run(lab, context)
-            told = {result.case.name: result.verdict for _, result in results(lab)}
+            verdict_of = {result.case.name: result.verdict for _, result in results(lab)}
         finally:
             for sock in crowd:
                 sock.close()
-    assert told == dict.fromkeys(("rogue-ca-in-store", "untrusted-ca"), Verdict.REJECT)
+    assert verdict_of == dict.fromkeys(("rogue-ca-in-store", "untrusted-ca"), Verdict.REJECT)
 
 
 @pytest.mark.parametrize("hostile", [_junk_after_the_hello, _long_hello, _endless_request])
@@ -153,7 +153,7 @@ def test_silence_after_the_hello_ends_and_is_no_refusal(monkeypatch: pytest.Monk
 
 def test_beyond_so_many_connections_callers_wait_until_one_ends() -> None:
     with device_lab([]) as lab:
-        lab._gate._most = 5
+        lab._gate._limit = 5
         held = [_held(lab) for _ in range(5)]
         with socket.create_connection(("127.0.0.1", lab.port), 10) as waiting:
             waiting.sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -22,7 +22,7 @@ NOW = datetime.now(UTC)
 def test_the_backup_and_the_servers_keys_are_the_same_again(tmp_path: Path) -> None:
     one, other = (load_state(tmp_path / "lab", NOW, wireguard=False).authorities for _ in range(2))
     assert one.backup_key.private_numbers() == other.backup_key.private_numbers()
-    first, again = (server_key(each.root, "leaf:a.example") for each in (one, other))
+    first, again = (server_key(authorities.root, "leaf:a.example") for authorities in (one, other))
     assert first.private_numbers() == again.private_numbers()
 
 

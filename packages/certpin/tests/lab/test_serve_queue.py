@@ -27,16 +27,16 @@ def test_a_refusal_is_not_told_before_the_control_after_it() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     lab.refuses_once()
-    assert lab.told == []
+    assert lab.reported == []
     lab.gives_once()
-    assert [result.outcome for _, result in lab.told] == [Outcome.RIGHT]
+    assert [result.outcome for _, result in lab.reported] == [Outcome.RIGHT]
 
 
 def test_an_attack_that_got_through_is_told_at_once() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     lab.gives(lab.call())
-    assert [result.outcome for _, result in lab.told] == [Outcome.WRONG]
+    assert [result.outcome for _, result in lab.reported] == [Outcome.WRONG]
 
 
 def test_where_the_control_fails_afterwards_the_refusals_are_tried_again() -> None:
@@ -59,7 +59,7 @@ def test_a_case_that_never_comes_to_a_verdict_is_given_up() -> None:
         lab.refuses_once()  # the control
     lab.gives_once()
     assert lab.verdicts() == {"one": "INCONCLUSIVE"}
-    assert "the good control failed" in lab.told[0][1].why
+    assert "the good control failed" in lab.reported[0][1].why
 
 
 def test_an_app_that_refuses_the_honest_server_meets_nothing_else() -> None:
@@ -74,7 +74,7 @@ def test_what_is_in_doubt_at_the_end_stays_undecided() -> None:
     lab.refuses_once()
     lab.schedule.stop()
     assert lab.verdicts() == {"one": "INCONCLUSIVE"}
-    assert lab.told[0][1].why == "no good control came after it"
+    assert lab.reported[0][1].why == "no good control came after it"
 
 
 def test_a_client_that_leaves_without_a_word_has_to_do_so_twice() -> None:
@@ -140,7 +140,7 @@ def test_a_straggler_that_gives_its_data_turns_a_refusal_round() -> None:
     assert lab.verdicts() == {"one": "REJECT"}
     lab.gives(late)
     assert lab.verdicts() == {"one": "ACCEPT"}
-    assert [result.outcome for _, result in lab.told] == [Outcome.RIGHT, Outcome.WRONG]
+    assert [result.outcome for _, result in lab.reported] == [Outcome.RIGHT, Outcome.WRONG]
 
 
 def test_a_sequence_waits_for_its_second_connection() -> None:
@@ -166,7 +166,7 @@ def test_a_legitimate_change_that_is_refused_is_a_finding() -> None:
     lab.gives_once()
     lab.refuses_once()
     lab.gives_once()
-    assert [result.outcome for _, result in lab.told] == [Outcome.WRONG]
+    assert [result.outcome for _, result in lab.reported] == [Outcome.WRONG]
 
 
 def test_a_client_that_calls_again_instead_of_following_has_refused() -> None:
@@ -220,8 +220,8 @@ def test_a_case_about_two_hosts_is_named_where_there_is_one() -> None:
     lab = Rehearsal(BOTH)
     lab.gives_once()
     lab.gives_once()
-    (told,) = lab.told
-    assert (told[1].outcome, told[1].why) == (
+    (reported,) = lab.reported
+    assert (reported[1].outcome, reported[1].why) == (
         Outcome.NOT_RUN,
         "it takes two hosts of the app (name another --host)",
     )

@@ -52,7 +52,7 @@ class Devices(RuleBasedStateMachine):
 
     def visit(self, host: str) -> Visit:
         visit = self.lab.call(host)
-        on = {each.current for each in self.lab.schedule.queues.values()}
+        on = {queue.current for queue in self.lab.schedule.queues.values()}
         assert visit.turn in on or self.lab.schedule.queues[host].turn() is None
         assert host in visit.turn.hosts
         self.began[id(visit)] = (visit, visit.turn, visit.turn.case)
@@ -89,8 +89,8 @@ class Devices(RuleBasedStateMachine):
         said = defaultdict(list)
         for visit, turn, played in self.began.values():
             said[turn.hosts[0], played.name].append(visit)
-        for host, result in self.lab.told:
-            words = [(each.signal, each.seen.exposed) for each in said[host, result.case.name]]
+        for host, result in self.lab.reported:
+            words = [(visit.signal, visit.seen.exposed) for visit in said[host, result.case.name]]
             attacks = result.case.scenario(None).attacks  # type: ignore[arg-type]
             counted = {signal for signal, exposed in words if exposed or not attacks}
             if result.verdict is Verdict.ACCEPT:
@@ -100,7 +100,7 @@ class Devices(RuleBasedStateMachine):
 
     @invariant()
     def a_refusal_is_told_after_a_control_that_held(self) -> None:
-        for host, result in self.lab.told:
+        for host, result in self.lab.reported:
             if result.verdict is not Verdict.REJECT:
                 continue
             own = [turn for turn in self.turns if turn.hosts[0] == host]
@@ -108,7 +108,7 @@ class Devices(RuleBasedStateMachine):
             after = own[names.index(result.case) + 1 :]
             assert any(
                 turn.case is CONTROL
-                and any(each.signal is ClientSignal.SENT_DATA for each in turn.visits)
+                and any(visit.signal is ClientSignal.SENT_DATA for visit in turn.visits)
                 for turn in after
             )
 
@@ -126,11 +126,11 @@ class Devices(RuleBasedStateMachine):
         assert self.lab.schedule.finished
         for host in HOSTS:
             mine = [turn.case for turn in self.turns if turn.hosts[0] == host]
-            assert all(each in mine for each in CASES)
+            assert all(case in mine for case in CASES)
             results = self.lab.schedule.queues[host].results
-            assert set(results) == {each.name for each in CASES}
+            assert set(results) == {case.name for case in CASES}
             missed = {name for name, result in results.items() if result.verdict is None}
-            assert missed <= {each.name for each in OF_SEVERAL}
+            assert missed <= {case.name for case in OF_SEVERAL}
 
 
 TestDevices = Devices.TestCase

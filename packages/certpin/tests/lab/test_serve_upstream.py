@@ -20,7 +20,7 @@ from certpin.lab.device.lab import DeviceLab, HostProgress
 from certpin.lab.lab_server import server_context
 from certpin.lab.pki import Style
 from certpin.lab.server import relay
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.proxy import Destination
 from certpin.lab.upstream import Upstream
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Chain
@@ -72,8 +72,8 @@ class Real:
     def _upstream(self, host: str) -> Upstream:
         identity = self.identities[host]
         chain = Chain.from_der([identity.certificate.der])
-        where = ("127.0.0.1", self.servers[host].port)
-        return Upstream(where, chain, self.root.pem, pin_set(policy(host, identity.pin)))
+        answer_context = ("127.0.0.1", self.servers[host].port)
+        return Upstream(answer_context, chain, self.root.pem, pin_set(policy(host, identity.pin)))
 
 
 def settled(lab: DeviceLab) -> list[HostProgress]:
@@ -91,14 +91,14 @@ def real(root: Authority, intermediate: Authority) -> Iterator[Real]:
         yield made
 
 
-def use(lab: DeviceLab, context: ssl.SSLContext, *hosts: str, most: int = 400) -> list[str]:
+def use(lab: DeviceLab, context: ssl.SSLContext, *hosts: str, max_calls: int = 400) -> list[str]:
     """Use an app until all was played: what it was answered."""
     answers = []
-    for _ in range(most):
+    for _ in range(max_calls):
         for host in hosts or (HOST,):
             with suppress(ssl.SSLError, ConnectionError):
                 answers.append(fetch(lab.port, context, host))
-        if all(each.finished for each in lab.progress()):
+        if all(progress.finished for progress in lab.progress()):
             return answers
     raise AssertionError(lab.progress())
 
@@ -107,12 +107,12 @@ def test_a_released_app_is_attacked_and_its_real_server_passes_through(real: Rea
     with real.lab([case for case in CASES if case.name != "control-good"]) as lab:
         answers = use(lab, real.app.pinned)
         found = {result.case.name: result for _, result in results(lab)}
-    assert {each.outcome for each in found.values()} == {Outcome.RIGHT, Outcome.NOT_RUN}
+    assert {result.outcome for result in found.values()} == {Outcome.RIGHT, Outcome.NOT_RUN}
     assert found["rogue-ca-in-store"].verdict is Verdict.REJECT
     assert found["bad-then-good"].verdict is Verdict.REJECT
     assert answers
     assert all(f"{HOST} {BODY}" in answer for answer in answers)
-    assert len([each for each in real.servers[HOST].received if each]) == len(answers)
+    assert len([data for data in real.servers[HOST].received if data]) == len(answers)
 
 
 def test_an_app_without_pins_is_found_out(real: Real) -> None:
@@ -197,7 +197,7 @@ def _lead_to(lab: DeviceLab, listening: socket.socket) -> None:
     """Lead the control, which is on, to another server."""
     turn = lab.schedule.queues[HOST].turn()
     assert turn
-    turn.case_run.upstream = Reached(relay.UPSTREAM, *listening.getsockname())
+    turn.case_run.upstream = Destination(relay.UPSTREAM, *listening.getsockname())
 
 
 def test_each_host_has_its_own_server(root: Authority, intermediate: Authority) -> None:
@@ -212,7 +212,7 @@ def test_each_host_has_its_own_server(root: Authority, intermediate: Authority) 
     for host, server in made.servers.items():
         own = [answer for answer in answers if f"{host} {BODY}" in answer]
         assert len(own) >= 2, "controls, before and after"
-        assert len([each for each in server.received if each]) == len(own)
+        assert len([data for data in server.received if data]) == len(own)
 
 
 def test_a_connection_that_is_kept_is_ended_once_it_is_quiet(

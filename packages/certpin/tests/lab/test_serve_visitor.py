@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from certpin.lab.device.connection import DeviceConnection, routed_here
 from certpin.lab.device.page import Page
 from certpin.lab.scenario import Answer, Scenario
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.proxy import Destination
 from tests.lab._serving import HONEST, ONE, Rehearsal, case, hello_for
 
 PAGE = Page(b"R", b"R2", b"PEM", "")
@@ -38,7 +38,7 @@ def test_no_bytes_raise_or_are_a_verdict(beginning: bytes, pieces: list[bytes]) 
             visitor.receive(piece)
             visitor.data_to_send()
     visitor.ended()
-    assert lab.told == []
+    assert lab.reported == []
     assert lab.schedule.queues["a.example"].control is None
 
 
@@ -87,7 +87,7 @@ def test_an_address_whose_client_speaks_no_tls_passes_through() -> None:
 def test_a_client_that_was_routed_here_meets_the_case_of_its_name() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
-    conversation = routed_here(lab.schedule, Reached("wireguard", "192.0.2.1", 443))
+    conversation = routed_here(lab.schedule, Destination("wireguard", "192.0.2.1", 443))
     conversation.receive(hello_for("a.example"))
     assert conversation.passing is None
     # Nothing is served without a certificate: it is the client that has nothing in common.
@@ -95,8 +95,8 @@ def test_a_client_that_was_routed_here_meets_the_case_of_its_name() -> None:
 
 
 def test_a_client_that_was_routed_here_for_another_name_passes_through() -> None:
-    conversation = routed_here(Rehearsal(ONE).schedule, Reached("wireguard", "192.0.2.1", 443))
+    conversation = routed_here(Rehearsal(ONE).schedule, Destination("wireguard", "192.0.2.1", 443))
     hello = hello_for("b.example")
     conversation.receive(hello)
-    assert conversation.passing == Reached("wireguard", "192.0.2.1", 443)
+    assert conversation.passing == Destination("wireguard", "192.0.2.1", 443)
     assert conversation.early == hello

@@ -18,7 +18,7 @@ PIXELS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
 
 
 def modules(lines: list[str]) -> list[list[int]]:
-    return [[PIXELS[each][half] for each in line] for line in lines for half in (0, 1)]
+    return [[PIXELS[pixel][half] for pixel in line] for line in lines for half in (0, 1)]
 
 
 def test_the_picture_is_the_code_with_its_quiet_zone() -> None:

@@ -64,10 +64,12 @@ def test_a_released_app_is_attacked_and_its_real_server_passes_through(
 ) -> None:
     with Lab(HOST, Style.LEAF, upstream=upstream) as lab:
         run = prove(lab, _released_app(upstream), CASES, jobs=2)
-    assert run.controlled, [each.why for each in run.results if each.case.name == "control-good"]
+    assert run.controlled, [
+        result.why for result in run.results if result.case.name == "control-good"
+    ]
     assert not run.count(Outcome.WRONG) + run.count(Outcome.UNDECIDED)
     assert all(HOST in data.decode() for data in server.received), "it met the real server"
-    by_name = {each.case.name: each for each in run.results}
+    by_name = {result.case.name: result for result in run.results}
     assert by_name["rogue-ca-in-store"].verdict is Verdict.REJECT
     assert "from the real server" in by_name["control-good"].attempts[0].ending.output
 
@@ -77,14 +79,16 @@ def test_an_unpinned_app_is_found_out(upstream: Upstream) -> None:
     with Lab(HOST, Style.LEAF, upstream=upstream) as lab:
         run = prove(lab, unpinned, CASES, jobs=2)
     assert run.controlled
-    wrong = {each.case.name for each in run.results if each.outcome is Outcome.WRONG}
+    wrong = {result.case.name for result in run.results if result.outcome is Outcome.WRONG}
     assert "rogue-ca-in-store" in wrong
 
 
 def test_what_takes_the_real_key_is_reported_and_why(upstream: Upstream) -> None:
     with Lab(HOST, Style.LEAF, upstream=upstream) as lab:
         run = prove(lab, _released_app(upstream), CASES, jobs=2)
-    left_out = {each.case.name: each.why for each in run.results if "private key of" in each.why}
+    left_out = {
+        result.case.name: result.why for result in run.results if "private key of" in result.why
+    }
     assert "same-ca-new-key" in left_out
     assert "rot-backup-live" in left_out
     assert all("--upstream" in why for why in left_out.values())

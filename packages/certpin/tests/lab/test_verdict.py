@@ -252,7 +252,7 @@ def test_an_attack_that_got_through_once_got_through() -> None:
 
 
 def _right(expect: Expect) -> set[Verdict]:
-    return {each for each in Verdict if outcome(expect, each) is Outcome.RIGHT}
+    return {verdict for verdict in Verdict if outcome(expect, verdict) is Outcome.RIGHT}
 
 
 def test_what_is_right_is_right_and_nothing_else_is() -> None:
@@ -270,7 +270,7 @@ def test_what_is_wrong_is_a_finding(expect: Expect) -> None:
     assert outcome(expect, Verdict.LEAK) is Outcome.WRONG
 
 
-@pytest.mark.parametrize("expect", [each for each in Expect if each is not Expect.UNDEFINED])
+@pytest.mark.parametrize("expect", [expect for expect in Expect if expect is not Expect.UNDEFINED])
 def test_what_is_inconclusive_or_flaky_is_never_right(expect: Expect) -> None:
     assert outcome(expect, Verdict.INCONCLUSIVE) is Outcome.UNDECIDED
     assert outcome(expect, Verdict.FLAKY) is Outcome.UNDECIDED
@@ -278,4 +278,4 @@ def test_what_is_inconclusive_or_flaky_is_never_right(expect: Expect) -> None:
 
 
 def test_a_case_without_meaning_for_a_style_is_not_run() -> None:
-    assert {outcome(Expect.UNDEFINED, each) for each in Verdict} == {Outcome.NOT_RUN}
+    assert {outcome(Expect.UNDEFINED, verdict) for verdict in Verdict} == {Outcome.NOT_RUN}

@@ -78,7 +78,9 @@ class Identity:
     @property
     def chain_pem(self) -> bytes:
         """The chain as PEM, leaf first, as servers read it."""
-        return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in self.chain)
+        return b"".join(
+            certificate.public_bytes(serialization.Encoding.PEM) for certificate in self.chain
+        )
 
     @property
     def key_pem(self) -> bytes:

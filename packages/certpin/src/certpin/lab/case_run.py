@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from certpin.lab.case import CannotServeError
     from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
-    from certpin.lab.server.application import Application, Starting, Where
+    from certpin.lab.server.application import AnswerContext, Application, Starting
     from certpin.lab.server.hello import ClientHello
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
 
 class CaseRun:
@@ -30,17 +30,17 @@ class CaseRun:
     def __init__(
         self,
         scenario: Scenario,
-        where: Where,
+        answer_context: AnswerContext,
         hosts: tuple[str, ...],
         protocol: str = "http",
         clients: str = "",
     ) -> None:
         self.scenario = scenario
-        self.where = where
+        self.answer_context = answer_context
         self.connections: list[Connection] = []
         self.error: CannotServeError | None = None
-        self.upstream: Reached | None = None  # the real server to which steps are relayed
-        self.direct = where  # for clients that connect to the port of the lab directly
+        self.upstream: Destination | None = None  # the real server to which steps are relayed
+        self.direct = answer_context  # for clients that connect to the port of the lab directly
         self._protocol = PROTOCOLS[protocol]
         self.alpn: Sequence[str] = self._protocol.alpn()
         self.contexts = Contexts(clients)
@@ -83,15 +83,15 @@ class CaseRun:
         step = self._upcoming(seen.target if seen.target in self._steps else self._first)
         if step.opening in BEFORE_TLS:
             seen.step = self.next_step("", seen.target)
-        return self._protocol.starting(step, self.where)
+        return self._protocol.starting(step, self.answer_context)
 
     def application(self, step: ServerStep, hello: ClientHello, seen: Connection) -> Application:
         """Return the application protocol under TLS."""
-        where = self.direct if seen.via == "port" else self.where
+        answer_context = self.direct if seen.via == "port" else self.answer_context
         if self._protocol is not HTTP:
-            return self._protocol.make(step, where)
+            return self._protocol.make(step, answer_context)
         if choose(hello.alpn, self.alpn) == (HTTP2,):
             from certpin.lab.server.h2 import Http2
 
-            return Http2(step, where)
-        return self._protocol.make(step, where)
+            return Http2(step, answer_context)
+        return self._protocol.make(step, answer_context)

@@ -177,8 +177,8 @@ def _java_options(target: Target, via: str) -> str:
 
 def _java_store(trusted_pem: bytes) -> bytes:
     certificates = [
-        pkcs12.PKCS12Certificate(each, b"lab-%d" % index)
-        for index, each in enumerate(x509.load_pem_x509_certificates(trusted_pem))
+        pkcs12.PKCS12Certificate(certificate, b"lab-%d" % index)
+        for index, certificate in enumerate(x509.load_pem_x509_certificates(trusted_pem))
     ]
     encryption = BestAvailableEncryption(_JAVA_PASSWORD.encode())
     return pkcs12.serialize_java_truststore(certificates, encryption)

@@ -76,9 +76,9 @@ class Exports:
         policy = pins.policy_for(self._pki.host)
         if OneHost in limits and policy:
             pins = only(pins, [str(policy.pattern)])
-        if AnchorsOnly in limits and any(each.trust is None for each in pins.policies):
+        if AnchorsOnly in limits and any(policy.trust is None for policy in pins.policies):
             root = TrustAnchors((self._pki.root.certificate.der,), "R")
-            anchored = [replace(each, trust=each.trust or root) for each in pins.policies]
+            anchored = [replace(policy, trust=policy.trust or root) for policy in pins.policies]
             pins = replace(pins, policies=tuple(anchored))
         if LeafOrAnchors in limits:
             pins = replace(pins, policies=tuple(map(self._anchored, pins.policies)))
@@ -87,7 +87,9 @@ class Exports:
     def _anchored(self, policy: HostPolicy) -> HostPolicy:
         """The policy with the certificates of the authorities that it pins, if there are any."""
         lab = (self._pki.root, self._pki.intermediate, self._pki.second_intermediate)
-        pinned = tuple(each.certificate.der for each in lab if each.pin in policy.live_pins)
+        pinned = tuple(
+            authority.certificate.der for authority in lab if authority.pin in policy.live_pins
+        )
         if policy.trust or not pinned:
             return policy
         return replace(policy, trust=TrustAnchors(pinned, "the pinned authorities"))

@@ -25,12 +25,12 @@ from certpin.lab.client import write_client_files, write_pins
 from certpin.lab.exports import Exports
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
 from certpin.lab.scenario import fit
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.conversation import Proxied
-from certpin.lab.server.dns import Resolver, ResolverPort
+from certpin.lab.server.dns import LabResolver, ResolverPort
 from certpin.lab.server.port import Port
 from certpin.lab.server.protocols import PROTOCOLS, suits
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.server.session import Session
 from certpin.lab.target import Target
@@ -105,7 +105,7 @@ class Lab:
         self._leaving.close()
 
     def _resolve(self) -> ResolverPort:
-        return ResolverPort(self.loop.asyncio, Resolver(self._find))
+        return ResolverPort(self.loop.asyncio, LabResolver(self._find))
 
     def _find(self, name: str) -> str | None:
         """Return the address of the lab for a host under test; None for any other name."""
@@ -232,12 +232,12 @@ class CaseServer:
         self.case = case
         self.scenario = scenario
         self._lab = lab
-        self._where = Where(f"lab-answer-{secrets.token_hex(8)}")
+        self._answer_context = AnswerContext(f"lab-answer-{secrets.token_hex(8)}")
         self.hosts = (pki.host, pki.second, pki.unpinned)
         clients = lab.authorities.client.chain_pem.decode()
-        self._case_run = CaseRun(scenario, self._where, self.hosts, lab.protocol, clients)
+        self._case_run = CaseRun(scenario, self._answer_context, self.hosts, lab.protocol, clients)
         if lab.upstream:
-            self._case_run.upstream = Reached(UPSTREAM, *lab.upstream.address)
+            self._case_run.upstream = Destination(UPSTREAM, *lab.upstream.address)
         self._pki = pki
 
     def open(self) -> Target:
@@ -260,7 +260,7 @@ class CaseServer:
     @property
     def token(self) -> str:
         """The token in every answer of the lab."""
-        return self._where.token
+        return self._answer_context.token
 
     @property
     def pins(self) -> PinSet | None:
@@ -275,8 +275,8 @@ class CaseServer:
         except OSError:
             port.close()
             raise
-        self._where.lead(self.hosts)
-        self._case_run.direct = Where(self.token)
+        self._answer_context.lead(self.hosts)
+        self._case_run.direct = AnswerContext(self.token)
         self._case_run.direct.lead(self.hosts, port.number)
         return port, proxy
 
@@ -287,7 +287,9 @@ class CaseServer:
             CannotServeError: a step could not be served, and the client gave nothing away.
         """
         self._lab.loop.call(self._shut)
-        leaked = any(each.exposed and each.said for each in self._case_run.connections)
+        leaked = any(
+            connection.exposed and connection.said for connection in self._case_run.connections
+        )
         if self._case_run.error and not leaked:
             raise self._case_run.error
         return tuple(self._case_run.connections)

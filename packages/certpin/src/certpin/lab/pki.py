@@ -216,10 +216,16 @@ class TestPKI:
 
         For clients that pin a whole certificate instead of a key.
         """
-        chain = [Certificate.from_der(each.public_bytes(Encoding.DER)) for each in self.real_chain]
+        chain = [
+            Certificate.from_der(certificate.public_bytes(Encoding.DER))
+            for certificate in self.real_chain
+        ]
         policy = self.pins.policy_for(self.host) if self.pins else None
         pinned = {entry.pin for entry in policy.pins} if policy else set()
-        return next((each for each in chain if not pinned.isdisjoint(pins_of(each))), chain[0])
+        return next(
+            (certificate for certificate in chain if not pinned.isdisjoint(pins_of(certificate))),
+            chain[0],
+        )
 
     @property
     def honest(self) -> ServerStep:

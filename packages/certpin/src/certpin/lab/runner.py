@@ -91,13 +91,13 @@ class Run:
 
     def count(self, outcome: Outcome) -> int:
         """Return the number of cases with this outcome."""
-        return sum(each.outcome is outcome for each in self.results)
+        return sum(result.outcome is outcome for result in self.results)
 
     @property
     def controlled(self) -> bool:
         """Whether the good control passed both first and last."""
-        controls = [each for each in self.results if each.case is CONTROL]
-        return len(controls) == 2 and all(each.outcome is Outcome.RIGHT for each in controls)
+        controls = [result for result in self.results if result.case is CONTROL]
+        return len(controls) == 2 and all(result.outcome is Outcome.RIGHT for result in controls)
 
 
 def prove(
@@ -179,7 +179,7 @@ def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -
 
 def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
     """Return True if another attempt adds nothing: the last was right, or repeated a verdict."""
-    *before, last = (each.verdict for each in judgements)
+    *before, last = (judgement.verdict for judgement in judgements)
     right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
     return right or before[-1:] == [last]
 
@@ -212,9 +212,16 @@ def _without_control(run: Run) -> Run:
     """Return the run without its refusals, which prove nothing without the control."""
     why = "the good control failed, so a refusal proves nothing"
     results = tuple(
-        Result(each.case, each.expect, Verdict.INCONCLUSIVE, Outcome.UNDECIDED, why, each.attempts)
-        if each.verdict is Verdict.REJECT and each.case is not CONTROL
-        else each
-        for each in run.results
+        Result(
+            result.case,
+            result.expect,
+            Verdict.INCONCLUSIVE,
+            Outcome.UNDECIDED,
+            why,
+            result.attempts,
+        )
+        if result.verdict is Verdict.REJECT and result.case is not CONTROL
+        else result
+        for result in run.results
     )
     return replace(run, results=results)

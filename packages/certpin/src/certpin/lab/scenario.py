@@ -86,7 +86,7 @@ class ServerStep:
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
         """Return the step of an identity, with certificates (``x509``) appended to its chain."""
         sent = (*identity.chain, *appended)
-        chain = tuple(each.public_bytes(Encoding.DER) for each in sent)
+        chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in sent)
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:

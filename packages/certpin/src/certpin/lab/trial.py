@@ -78,7 +78,7 @@ def as_client(client: Client | Callable[[Target], object]) -> Client:
     return Call(client) if callable(client) else client
 
 
-def tell(result: Result) -> str:
+def failure_text(result: Result) -> str:
     """Format a finding and its evidence for the message of a failed test."""
     lines = [f"{result.case.name}: {result.case.presents}", *explain(result)]
     for number, attempt in enumerate(result.attempts, 1):
@@ -131,7 +131,7 @@ class Mitm(Target):
     @property
     def met(self) -> bool:
         """Whether the client connected. Stops the attack."""
-        return any(each.hello or each.clear for each in self.seen())
+        return any(connection.hello or connection.clear for connection in self.seen())
 
     def check_met(self) -> None:
         """Stop the attack. Raises ``InconclusiveError`` if the client never connected."""
@@ -141,7 +141,7 @@ class Mitm(Target):
     @property
     def leaked(self) -> bytes:
         """The data that the client gave away. Stops the attack."""
-        return b"".join(each.said for each in self.seen() if each.exposed)
+        return b"".join(connection.said for connection in self.seen() if connection.exposed)
 
 
 class UnusedAttackError(AssertionError):
@@ -202,13 +202,13 @@ class Attack:
     def _judge(self, result: Result, control: Result | None) -> None:
         __tracebackhide__ = True
         if result.outcome is Outcome.WRONG:
-            raise WrongVerdictError(tell(result))
+            raise WrongVerdictError(failure_text(result))
         if result.outcome is Outcome.UNDECIDED:
-            raise InconclusiveError(tell(result))
+            raise InconclusiveError(failure_text(result))
         if control and control.outcome is not Outcome.RIGHT:
             raise InconclusiveError(
                 "the good control no longer holds at the end, so that what this client refused "
-                f"before proves nothing\n{tell(control)}"
+                f"before proves nothing\n{failure_text(control)}"
             )
         if result.outcome is Outcome.NOT_RUN:
             self._skip(f"{result.case.name} was not run: {result.why}")

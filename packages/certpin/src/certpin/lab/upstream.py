@@ -49,7 +49,7 @@ class Upstream:
     @property
     def der(self) -> tuple[bytes, ...]:
         """The same as DER."""
-        return tuple(each.der for each in self.chain.certificates)
+        return tuple(certificate.der for certificate in self.chain.certificates)
 
 
 class UpstreamAuthorities(Authorities):

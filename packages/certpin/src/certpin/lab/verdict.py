@@ -56,12 +56,16 @@ class Judgement:
 
 def judge(attempt: Attempt) -> Judgement:
     """Return the verdict on one attempt."""
-    met = [each for each in attempt.connections if each.hello or each.clear or each.tampered]
+    met = [
+        connection
+        for connection in attempt.connections
+        if connection.hello or connection.clear or connection.tampered
+    ]
     if not met:
         problem = attempt.ending.problem or "the client never connected to the lab"
         return Judgement(Verdict.INCONCLUSIVE, problem)
     scenario = attempt.scenario
-    judged = [each for each in met if is_judged(scenario, each)]
+    judged = [connection for connection in met if is_judged(scenario, connection)]
     missed = _missed(attempt, met, judged)
     if not missed:
         return _weigh(attempt, judged)
@@ -89,18 +93,18 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
         return "the client never made the connection that is attacked"
     if not (attempt.scenario.canary_only and attempt.canary):
         return ""
-    if not any(each.said for each in judged):
+    if not any(connection.said for connection in judged):
         return "the client never said what it may say on the connection that is attacked"
     # Else a client that never sends its canary would pass.
-    arrived = any(attempt.canary.encode() in each.said for each in met)
+    arrived = any(attempt.canary.encode() in connection.said for connection in met)
     return "" if arrived else "what the client must not say there was said nowhere"
 
 
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
     """Return True if the client reached the point at which honest servers tempt it."""
     if any(step.foreign for step in scenario.first):
-        return any(each.step in scenario.second for each in met)
-    return any(each.data for each in met)
+        return any(connection.step in scenario.second for connection in met)
+    return any(connection.data for connection in met)
 
 
 def _stayed(attempt: Attempt) -> Judgement:
@@ -117,7 +121,7 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
     accepted only if the client ended by itself and reported success.
     """
     gave = _gave(attempt, judged)
-    exposed = [each for each in judged if each.exposed]
+    exposed = [connection for connection in judged if connection.exposed]
     ending = attempt.ending
     if ending.broken and not (gave and exposed):
         return Judgement(Verdict.INCONCLUSIVE, ending.broken)
@@ -127,7 +131,9 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
         return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
     if gave:
         return Judgement(Verdict.REJECT, f"{gave}, and then the client reported an error")
-    presented = any(each.client_certificate or each.certificate_shown for each in exposed)
+    presented = any(
+        connection.client_certificate or connection.certificate_shown for connection in exposed
+    )
     return Judgement(Verdict.REJECT, _refusal(judged, presented=presented), presented)
 
 
@@ -136,12 +142,14 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
     passed = _passed(attempt, judged)
     if passed:
         return passed
-    said = b"".join(each.said for each in judged)
+    said = b"".join(connection.said for connection in judged)
     if attempt.canary and attempt.canary.encode() in said:
         return "the canary arrived"
     if said and not (attempt.scenario.canary_only and attempt.canary):
         return f"{len(said)} bytes of the client's data arrived"
-    answered_elsewhere = any(each.step and each not in judged for each in attempt.connections)
+    answered_elsewhere = any(
+        connection.step and connection not in judged for connection in attempt.connections
+    )
     if not answered_elsewhere and attempt.token and attempt.token in attempt.ending.output:
         return "the client printed the lab's answer"
     return ""
@@ -149,19 +157,20 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 
 def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
     """Describe the data sent to a real server, of which the lab sees only TLS records."""
-    if any(each.passed for each in judged):
+    if any(connection.passed for connection in judged):
         return "the client's data went to the real server"
-    if attempt.ending.content and any(each.unclear and each.answered for each in judged):
+    unclear = any(connection.unclear and connection.answered for connection in judged)
+    if unclear and attempt.ending.content:
         return "the client was content with the real server"
     return ""
 
 
 def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
-    if not any(each.hello for each in judged):
+    if not any(connection.hello for connection in judged):
         return "the client left before TLS began, and sent nothing"
-    alerts = sorted({each.alert for each in judged if each.alert})
+    alerts = sorted({connection.alert for connection in judged if connection.alert})
     how = f"with the alert {', '.join(alerts)}" if alerts else "without an alert"
-    when = "after" if any(each.secured for each in judged) else "during"
+    when = "after" if any(connection.secured for connection in judged) else "during"
     sent = "nothing"
     if presented:
         sent = "no data; but it presented its certificate, and so who it is, before it refused"
@@ -171,8 +180,8 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 def agree(judgements: Sequence[Judgement]) -> Judgement:
     """Return one judgement for all attempts at a case: FLAKY if their verdicts differ."""
     first, *others = judgements
-    different = sorted({str(each.verdict) for each in judgements})
-    if all(each.verdict is first.verdict for each in others):
+    different = sorted({str(judgement.verdict) for judgement in judgements})
+    if all(judgement.verdict is first.verdict for judgement in others):
         return first
     return Judgement(Verdict.FLAKY, f"the client did not do the same twice: {', '.join(different)}")
 
@@ -201,7 +210,7 @@ def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, 
     An attack that got through in one attempt is a finding, even if other attempts refused it.
     """
     judgement = agree(judgements)
-    got_through = any(each.verdict in _GIVEN for each in judgements)
+    got_through = any(judgement.verdict in _GIVEN for judgement in judgements)
     if judgement.verdict is Verdict.FLAKY and expect is Expect.REJECT and got_through:
         return judgement, Outcome.WRONG
     found = outcome(expect, judgement.verdict)

@@ -83,7 +83,7 @@ def names(certificate: x509.Certificate) -> list[str]:
     try:
         san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return [str(each.value) for each in certificate.subject]
+        return [str(attribute.value) for attribute in certificate.subject]
     return san.value.get_values_for_type(x509.DNSName)
 
 

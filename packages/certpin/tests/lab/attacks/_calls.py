@@ -61,10 +61,12 @@ def results(
     """What these cases say of a client, by name. The good control must hold."""
     with Lab(style=style, **settings) as lab:
         run = prove(lab, Call(function), [BY_NAME[name] for name in names])
-    assert run.controlled, [each.why for each in run.results]
-    return {each.case.name: each for each in run.results}
+    assert run.controlled, [result.why for result in run.results]
+    return {result.case.name: result for result in run.results}
 
 
 def wrong(found: dict[str, Result]) -> dict[str, str]:
     """The cases whose outcome is not right, with their verdicts."""
-    return {name: str(each.verdict) for name, each in found.items() if each.outcome != "right"}
+    return {
+        name: str(result.verdict) for name, result in found.items() if result.outcome != "right"
+    }

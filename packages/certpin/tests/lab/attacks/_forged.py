@@ -62,10 +62,12 @@ def certificates(step: ServerStep) -> list[x509.Certificate]:
 def verify(chain: list[x509.Certificate], pki: TestPKI, *options: str, name: str) -> str:
     option = "-verify_ip" if is_address(name) else "-verify_hostname"
     with tempfile.TemporaryDirectory() as folder:
-        root, leaf, rest = (Path(folder, each) for each in ("root", "leaf", "rest"))
+        root, leaf, rest = (Path(folder, name) for name in ("root", "leaf", "rest"))
         root.write_bytes(pki.root.pem)
         leaf.write_bytes(chain[0].public_bytes(Encoding.PEM))
-        rest.write_bytes(b"".join(each.public_bytes(Encoding.PEM) for each in chain[1:]))
+        rest.write_bytes(
+            b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain[1:])
+        )
         trust = ["-no-CApath", "-no-CAstore", "-CAfile", str(root)]
         sent = ["-untrusted", str(rest)] if chain[1:] else []
         wanted = [option, name, "-purpose", "sslserver", *options]

@@ -97,7 +97,7 @@ def test_the_leaf_that_signs_is_the_good_one() -> None:
 @pytest.mark.parametrize(("name", "place"), [("leaf", 0), ("intermediate", 1)])
 def test_a_bad_signature_differs_in_one_bit(name: str, place: int) -> None:
     forged = Forged(f"bad-signature-{name}")
-    real_chain = [each.public_bytes(Encoding.DER) for each in forged.pki.real_chain]
+    real_chain = [certificate.public_bytes(Encoding.DER) for certificate in forged.pki.real_chain]
     differing = [at for at, der in enumerate(forged.step.chain) if der != real_chain[at]]
     assert differing == [place]
     changed = int.from_bytes(forged.step.chain[place]) ^ int.from_bytes(real_chain[place])
@@ -195,7 +195,7 @@ def test_public_chains_are_enough_where_no_key_is_needed() -> None:
     """A real server's chain is public, its keys are not: these cases must do without."""
     authorities = Authorities(datetime.now(UTC))
     chain = authorities.intermediate.issue(HOST).chain
-    served = Chain.from_der([each.public_bytes(Encoding.DER) for each in chain])
+    served = Chain.from_der([certificate.public_bytes(Encoding.DER) for certificate in chain])
     upstream = Upstream(("127.0.0.1", 1), served, authorities.root.pem)
     pki = UpstreamPKI(authorities, HOST, "cdn.bank.example", Style.LEAF, upstream)
     assert {case.name for case in MINE if not _plays(case, pki)} == {

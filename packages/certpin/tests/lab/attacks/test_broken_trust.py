@@ -44,7 +44,9 @@ def roots(target: Target) -> Path:
 
 def holds_a_pin(target: Target, certificates: Sequence[x509.Certificate]) -> bool:
     wanted = {target.pin, target.backup}
-    return any(str(Pin.of_key(_read(each).spki_sha256)) in wanted for each in certificates)
+    return any(
+        str(Pin.of_key(_read(certificate).spki_sha256)) in wanted for certificate in certificates
+    )
 
 
 def _read(certificate: x509.Certificate) -> Certificate:
@@ -87,7 +89,11 @@ def paths(target: Target, tls: ssl.SSLSocket, link: Link) -> list[Path]:
     for path in growing:
         end = path[-1]
         found += [[*path, root] for root in anchors if link(end, root)]
-        growing += [[*path, each] for each in others if each not in path and link(end, each)]
+        growing += [
+            [*path, certificate]
+            for certificate in others
+            if certificate not in path and link(end, certificate)
+        ]
     return found
 
 
@@ -197,7 +203,7 @@ def an_empty_chain_has_no_wrong_pin() -> Call:
         return context
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
-        return all(holds_a_pin(target, [each]) for each in served(tls)[:1])
+        return all(holds_a_pin(target, [certificate]) for certificate in served(tls)[:1])
 
     return checking(check, prepare)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIRST_IS_WRONG = "non-ca-switch"
 
 
-@pytest.mark.parametrize("name", [each.name for each in CHAINS if each.name != FIRST_IS_WRONG])
+@pytest.mark.parametrize("name", [case.name for case in CHAINS if case.name != FIRST_IS_WRONG])
 def test_the_chain_is_good_by_the_rogue_root(name: str) -> None:
     forged = Forged(name)
     path = verified(forged.step, forged.pki, HOST)
@@ -61,7 +61,8 @@ def test_the_genuine_intermediate_is_appended_behind_its_namesake() -> None:
     assert namesake.subject == real_chain.subject
     kind = x509.SubjectKeyIdentifier
     ours, theirs = (
-        each.extensions.get_extension_for_class(kind) for each in (namesake, real_chain)
+        certificate.extensions.get_extension_for_class(kind)
+        for certificate in (namesake, real_chain)
     )
     assert ours == theirs
     assert namesake.public_key() != real_chain.public_key()
@@ -86,7 +87,7 @@ def _is_a_switch(forged: Forged, *chain: x509.Certificate) -> None:
     assert _linked([leaf, switch, intermediate, forged.pki.root.x509])
     assert _linked([leaf, attacker, forged.pki.rogue.x509])
     assert switch.public_key() == attacker.public_key()
-    assert [_constraints(each).ca for each in (switch, attacker)] == [False, True]
+    assert [_constraints(certificate).ca for certificate in (switch, attacker)] == [False, True]
 
 
 @pytest.mark.peer("openssl")
@@ -97,6 +98,8 @@ def test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many() -> None
     assert _linked([leaf, forged.pki.rogue.x509])
     assert bridge.public_key() == forged.pki.rogue.x509.public_key()
     assert _constraints(last).path_length == 0
-    assert [_constraints(each).ca for each in (bridge, last, intermediate)] == [True] * 3
+    assert [_constraints(certificate).ca for certificate in (bridge, last, intermediate)] == [
+        True
+    ] * 3
     # OpenSSL, made to take that path, minds nothing else.
     assert forged.openssl() == "path length constraint exceeded"

@@ -61,8 +61,8 @@ def test_a_client_that_looks_for_live_pins_only_is_caught() -> None:
     def call(target: Target) -> str:
         pins = PinSet.load(target.pins)
         unmarked = [
-            HostPolicy(each.pattern, tuple(entry for entry in each.pins if entry.live))
-            for each in pins.policies
+            HostPolicy(policy.pattern, tuple(entry for entry in policy.pins if entry.live))
+            for policy in pins.policies
         ]
         context = PinnedSSLContext(PinSet(pins.name, pins.version, tuple(unmarked)))
         context.load_verify_locations(target.ca)
@@ -135,7 +135,7 @@ def test_an_export_that_leaves_the_key_out_is_not_judged(name: str) -> None:
 def test_a_client_that_sees_the_leaf_only_is_judged_by_the_leaf(name: str) -> None:
     with Lab() as lab:
         pki = lab.pki(lab.host)
-        leaf, intermediate = (lab.target(BY_NAME[each], pki, 1, 2) for each in ATTACKS)
+        leaf, intermediate = (lab.target(BY_NAME[name], pki, 1, 2) for name in ATTACKS)
         assert leaf.compromised in leaf.export(name).read_text(encoding="utf-8")
         with pytest.raises(CannotServeError, match="do not refuse it"):
             intermediate.export(name)

@@ -55,7 +55,11 @@ def test_nothing_is_wrong_but_the_intermediate_and_that_in_one_way(name: str) ->
     root = forged.pki.root
     honest = root.intermediate("Honest").x509.extensions
     wrong = {"name-constraints": x509.NameConstraints}.get(name, x509.BasicConstraints)
-    mended = tuple((each.value, each.critical) for each in honest if isinstance(each.value, wrong))
+    mended = tuple(
+        (extension.value, extension.critical)
+        for extension in honest
+        if isinstance(extension.value, wrong)
+    )
     forged.chain[-1] = forgeries._sign_again(forged.chain[-1], root, (wrong,), mended)
     assert forged.openssl() == ""
 
@@ -96,7 +100,10 @@ def _signatures_alone(target: Target, tls: ssl.SSLSocket) -> bool:
     now = datetime.now(UTC)
     if target.host not in names(chain[0]):
         return False
-    if any(not each.not_valid_before_utc < now < each.not_valid_after_utc for each in chain):
+    if any(
+        not certificate.not_valid_before_utc < now < certificate.not_valid_after_utc
+        for certificate in chain
+    ):
         return False
     try:
         for certificate, issuer in itertools.pairwise(chain):

@@ -52,7 +52,7 @@ def test_nothing_but_the_date_is_wrong(name: str) -> None:
 
 
 def test_which_certificate_is_out_of_date() -> None:
-    good = {name: [_is_good(each) for each in Forged(name).chain] for name in GOOD_AT}
+    good = {name: [_is_good(certificate) for certificate in Forged(name).chain] for name in GOOD_AT}
     assert good == {
         "expired": [False, True],
         "not-yet-valid": [False, True],
@@ -149,7 +149,9 @@ def test_the_pins_expire_between_the_two_clocks_and_no_certificate_does() -> Non
     assert policy.expired(then)
     assert usual.expires is None
     assert list(policy.live_pins) == list(usual.live_pins), "the same pins for the whole run"
-    assert then < min(each.not_valid_after_utc for each in (*pki.leaf.chain, pki.root.x509))
+    assert then < min(
+        certificate.not_valid_after_utc for certificate in (*pki.leaf.chain, pki.root.x509)
+    )
 
 
 def _policy(lab: Lab, name: str) -> HostPolicy:

@@ -54,7 +54,7 @@ def test_each_connection_gets_the_chain_of_its_act(lab: Lab, case: Case) -> None
     finally:
         seen = case_server.close()
     assert received == [step.chain for step in case_server.scenario.first]
-    assert [each.step for each in seen] == list(case_server.scenario.first)
+    assert [connection.step for connection in seen] == list(case_server.scenario.first)
 
 
 @pytest.mark.peer("openssl")

@@ -47,7 +47,7 @@ def _spki(certificate: x509.Certificate) -> bytes:
 def test_no_leaf_has_the_key_of_an_authority(case: Case) -> None:
     pki = _pki(case, Style.CA)
     certain = (pki.root, pki.intermediate, pki.second_intermediate, pki.rogue, pki.untrusted)
-    keys = {_spki(each.x509) for each in (*certain, AUTHORITIES.rsa_intermediate)}
+    keys = {_spki(authority.x509) for authority in (*certain, AUTHORITIES.rsa_intermediate)}
     for _, step in _attacks(case, pki):
         assert _spki(x509.load_der_x509_certificate(step.chain[0])) not in keys
 

@@ -53,7 +53,9 @@ def _follow(target: Target, *, plain: bool = True, strict: bool = False) -> None
 
 
 def _verdicts(found: dict[str, Result]) -> dict[str, tuple[Any, Any]]:
-    return {name: (each.verdict, each.outcome) for name, each in found.items() if name in BOTH}
+    return {
+        name: (result.verdict, result.outcome) for name, result in found.items() if name in BOTH
+    }
 
 
 def test_they_stand_in_their_own_family() -> None:
@@ -65,7 +67,7 @@ def test_a_client_that_goes_anywhere_is_warned_of_both(style: Style) -> None:
     warned = Verdict.ACCEPT, Outcome.WARNING
     found = results(_follow, style, *BOTH, "untrusted-ca", "rogue-ca-in-store")
     assert _verdicts(found) == {PLAIN: warned, UNPINNED: warned}
-    assert {each.outcome for name, each in found.items() if name not in BOTH} == {Outcome.RIGHT}
+    assert {result.outcome for name, result in found.items() if name not in BOTH} == {Outcome.RIGHT}
     _, clear = found[PLAIN].attempts[-1].connections
     assert b"GET /canary-" in clear.clear
 
@@ -105,7 +107,7 @@ def test_a_client_that_follows_nothing_has_refused() -> None:
 
 def test_without_pins_it_is_for_the_owner_to_say() -> None:
     found = results(_follow, Style.NONE, *BOTH)
-    assert {each.outcome for name, each in found.items() if name in BOTH} == {Outcome.TOLD}
+    assert {result.outcome for name, result in found.items() if name in BOTH} == {Outcome.TOLD}
 
 
 @pytest.mark.peer("curl")
@@ -128,5 +130,5 @@ def test_at_a_port_of_its_own_it_leads_back_to_that_port() -> None:
 def _curl(words: tuple[str, ...], via: str) -> dict[str, tuple[Connection, ...]]:
     with Lab(style=Style.NONE) as lab:
         run = prove(lab, Command(words, via), REDIRECTS)
-    assert run.controlled, [each.why for each in run.results]
-    return {each.case.name: each.attempts[-1].connections for each in run.results}
+    assert run.controlled, [result.why for result in run.results]
+    return {result.case.name: result.attempts[-1].connections for result in run.results}

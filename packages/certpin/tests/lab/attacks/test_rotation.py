@@ -50,7 +50,7 @@ def test_the_leaf_has_a_pinned_key_unless_the_case_says_otherwise(name: str) -> 
 
 def _pins(forged: Forged) -> set[Pin]:
     assert forged.pki.pins
-    return {each.pin for each in forged.pki.pins.policies[0].pins}
+    return {pin.pin for pin in forged.pki.pins.policies[0].pins}
 
 
 def _pin(der: bytes) -> Pin:

@@ -138,8 +138,8 @@ def test_a_client_that_never_gives_up_comes_to_an_end() -> None:
     found = results(client, Style.LEAF, "retry-x5", "bad-then-good")
     assert not wrong(found)
     connections = _attempt(found["retry-x5"]).connections
-    assert [bool(each.data) for each in connections] == [False] * 5 + [True]
-    assert [each.hostile for each in connections] == [True] * 5 + [False]
+    assert [bool(connection.data) for connection in connections] == [False] * 5 + [True]
+    assert [connection.hostile for connection in connections] == [True] * 5 + [False]
 
 
 # Pools.

@@ -86,7 +86,11 @@ def test_a_name_that_is_cut_at_the_nul_is_caught() -> None:
 def test_a_nul_in_the_san_and_one_in_the_subject_are_told_apart() -> None:
     def san_alone(target: Target, tls: ssl.SSLSocket) -> bool:
         extensions = leaf(tls).extensions
-        found = [each for each in extensions if isinstance(each.value, x509.SubjectAlternativeName)]
+        found = [
+            extension
+            for extension in extensions
+            if isinstance(extension.value, x509.SubjectAlternativeName)
+        ]
         return bool(found) and names(leaf(tls))[0].split("\0")[0] == target.host
 
     client = checking(san_alone)

@@ -23,9 +23,13 @@ def test_a_client_that_is_right_raises_no_alarm(protocol: str, style: Style) -> 
     with Lab(style=style, protocol=protocol) as lab:
         run = prove(lab, clients.right(protocol, style), CASES, jobs=2)
     assert run.controlled, run.results[0]
-    wrong = [each for each in run.results if each.outcome in {Outcome.WRONG, Outcome.UNDECIDED}]
-    assert not wrong, "\n".join(f"{each.case.name}: {each.verdict}: {each.why}" for each in wrong)
-    found = {each.case.name: each.verdict for each in run.results}
+    wrong = [
+        result for result in run.results if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED}
+    ]
+    assert not wrong, "\n".join(
+        f"{result.case.name}: {result.verdict}: {result.why}" for result in wrong
+    )
+    found = {result.case.name: result.verdict for result in run.results}
     assert found[STRIP] is found[INJECTION] is found["untrusted-ca"] is Verdict.REJECT
     rogue = Verdict.ACCEPT if style is Style.NONE else Verdict.REJECT
     assert found["rogue-ca-in-store"] is rogue
@@ -45,12 +49,14 @@ def test_a_client_that_is_right_raises_no_alarm(protocol: str, style: Style) -> 
 def test_a_broken_client_is_caught_by_its_case_alone(
     protocol: str, broken: clients.Broken, caught: str
 ) -> None:
-    sample = [each for each in CASES if each.name in {"rogue-ca-in-store", "untrusted-ca"}]
+    sample = [case for case in CASES if case.name in {"rogue-ca-in-store", "untrusted-ca"}]
     with Lab(style=Style.LEAF, protocol=protocol) as lab:
         run = prove(lab, Call(broken), [*BEFORE_TLS, *sample])
     assert run.controlled, run.results[0]
-    assert [each.case.name for each in run.results if each.outcome is not Outcome.RIGHT] == [caught]
-    (finding,) = (each for each in run.results if each.case.name == caught)
+    assert [result.case.name for result in run.results if result.outcome is not Outcome.RIGHT] == [
+        caught
+    ]
+    (finding,) = (result for result in run.results if result.case.name == caught)
     assert finding.verdict in {Verdict.ACCEPT, Verdict.LEAK}
     assert finding.why.startswith("the canary arrived")
 
@@ -60,7 +66,7 @@ def test_postgres_in_clear_text_is_caught() -> None:
     with Lab(style=Style.LEAF, protocol="postgres") as lab:
         run = prove(lab, Call(clients.postgres_without_tls), BEFORE_TLS)
     assert run.controlled
-    assert [each.outcome for each in run.results[1:-1]] == [Outcome.WRONG, Outcome.WRONG]
+    assert [result.outcome for result in run.results[1:-1]] == [Outcome.WRONG, Outcome.WRONG]
     assert run.results[1].attempts[0].connections[0].clear.startswith(clients.STARTUP)
 
 
@@ -68,7 +74,7 @@ def test_what_has_no_starttls_does_not_run_its_cases() -> None:
     with Lab(style=Style.LEAF, protocol="smtps") as lab:
         run = prove(lab, Call(clients.implicit), BEFORE_TLS)
     assert run.controlled, run.results[0]
-    assert [each.outcome for each in run.results[1:-1]] == [Outcome.NOT_RUN, Outcome.NOT_RUN]
+    assert [result.outcome for result in run.results[1:-1]] == [Outcome.NOT_RUN, Outcome.NOT_RUN]
 
 
 QUIET = ("curl", "-sS", "--max-time", "10", "--cacert", "{ca}", "--ssl-reqd")
@@ -88,23 +94,23 @@ CALLS = {
 @pytest.mark.parametrize("protocol", PROGRAMS)
 def test_curl_is_right_where_tls_is_required(protocol: str) -> None:
     wanted = {STRIP, INJECTION, "untrusted-ca", "rogue-ca-in-store", "wrong-host-pinned-ca"}
-    cases = [each for each in CASES if each.name in wanted]
+    cases = [case for case in CASES if case.name in wanted]
     words = (*PROGRAMS[protocol], *CALLS[protocol])
     with Lab(style=Style.NONE, protocol=protocol) as lab:
         run = prove(lab, Command(words, "port"), cases, jobs=2)
     assert run.controlled, run.results[0]
-    outcomes = {each.case.name: each.outcome for each in run.results}
+    outcomes = {result.case.name: result.outcome for result in run.results}
     assert set(outcomes.values()) == {Outcome.RIGHT}, run.results
 
 
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("protocol", PROGRAMS)
 def test_curl_goes_on_where_tls_is_only_tried(protocol: str) -> None:
-    words = tuple(each.replace("--ssl-reqd", "--ssl") for each in PROGRAMS[protocol])
+    words = tuple(word.replace("--ssl-reqd", "--ssl") for word in PROGRAMS[protocol])
     with Lab(style=Style.NONE, protocol=protocol) as lab:
         run = prove(lab, Command((*words, *CALLS[protocol]), "port"), BEFORE_TLS)
     assert run.controlled, run.results[0]
-    assert {each.case.name: each.outcome for each in run.results[1:-1]} == {
+    assert {result.case.name: result.outcome for result in run.results[1:-1]} == {
         STRIP: Outcome.WRONG,
         INJECTION: Outcome.RIGHT,
     }

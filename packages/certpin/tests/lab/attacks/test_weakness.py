@@ -95,7 +95,7 @@ def test_without_the_intermediate_both_are_right() -> None:
 
         client = Call(lambda target: request(target, remembering(target)))
         kept, plain = (
-            prove(lab, each, [case]).results[1] for each in (client, right_client(Style.NONE))
+            prove(lab, caller, [case]).results[1] for caller in (client, right_client(Style.NONE))
         )
     assert (kept.verdict, plain.verdict) == (Verdict.ACCEPT, Verdict.REJECT)
     assert kept.outcome is plain.outcome is Outcome.RIGHT

@@ -131,8 +131,10 @@ def fails(
     """The cases that a client fails, each with its verdict; those with a warning too."""
     with Lab(style=style) as lab:
         run = prove(lab, client, only, jobs=jobs)
-    assert run.controlled, [each.why for each in run.results]
-    undecided = [each for each in run.results if each.outcome is Outcome.UNDECIDED]
-    assert not undecided, "\n".join(f"{each.case.name}: {each.why}" for each in undecided)
+    assert run.controlled, [result.why for result in run.results]
+    undecided = [result for result in run.results if result.outcome is Outcome.UNDECIDED]
+    assert not undecided, "\n".join(f"{result.case.name}: {result.why}" for result in undecided)
     bad = {Outcome.WRONG, Outcome.WARNING}
-    return {each.case.name: f"{each.verdict}" for each in run.results if each.outcome in bad}
+    return {
+        result.case.name: f"{result.verdict}" for result in run.results if result.outcome in bad
+    }

@@ -22,11 +22,11 @@ from tests.lab.report import _runs
 if TYPE_CHECKING:
     from certpin.lab.authority import Change, Identity
 
-CAST = _runs.pki()
-PINS = CAST.pins
+PKI = _runs.pki()
+PINS = PKI.pins
 assert PINS is not None
 SCENE = ChainContext(
-    _runs.HOST, _runs.about().trusted, PINS.policies[0].pins, _runs.NOW, str(CAST.leaf.pin)
+    _runs.HOST, _runs.about().trusted, PINS.policies[0].pins, _runs.NOW, str(PKI.leaf.pin)
 )
 
 
@@ -42,7 +42,7 @@ def _found(chain: tuple[bytes, ...], **fields: object) -> set[str]:
 
 
 def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
-    (path,) = chain_paths(_der(CAST.leaf), SCENE.trusted)
+    (path,) = chain_paths(_der(PKI.leaf), SCENE.trusted)
     links = [place.above for place in path.certificates]
     assert links == [Signature.GOOD, Signature.GOOD, Signature.ITSELF]
     assert [place.trusted for place in path.certificates] == [False, False, True]
@@ -53,7 +53,7 @@ def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
 
 
 def test_an_authority_that_nobody_trusts_is_drawn_as_missing() -> None:
-    chain = _der(CAST.untrusted.issue(_runs.HOST))
+    chain = _der(PKI.untrusted.issue(_runs.HOST))
     assert "whoever signed it is not trusted" in _found(chain)
     boxes = [part for part in lay_out(chain, SCENE).parts if isinstance(part, Box)]
     assert [box.kind for box in boxes] == ["absent", "flawed"]
@@ -61,8 +61,8 @@ def test_an_authority_that_nobody_trusts_is_drawn_as_missing() -> None:
 
 def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
     fake = Authority("x", now=_runs.NOW)
-    fake.subject = CAST.intermediate.subject
-    chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(CAST.leaf)[1:])
+    fake.subject = PKI.intermediate.subject
+    chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(PKI.leaf)[1:])
     path = chain_paths(chain, SCENE.trusted)[0]
     assert path.certificates[0].above is Signature.BAD
     assert not path.trusted
@@ -72,7 +72,7 @@ def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
 
 
 def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
-    chain = _der(CAST.attacker_chain, *CAST.real_chain[:1])
+    chain = _der(PKI.attacker_chain, *PKI.real_chain[:1])
     path, other = chain_paths(chain, SCENE.trusted)
     assert "no key from here up is pinned" in _found(chain)
     assert (path.on_path, other.on_path) == (True, False)
@@ -81,17 +81,17 @@ def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
 
 
 def test_a_pin_above_a_signature_that_does_not_hold_is_none() -> None:
-    scene_pins = (replace(SCENE.pins[0], pin=CAST.intermediate.pin, role="intermediate"),)
+    scene_pins = (replace(SCENE.pins[0], pin=PKI.intermediate.pin, role="intermediate"),)
     fake = Authority("x", now=_runs.NOW)
-    fake.subject = CAST.intermediate.subject
-    chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(CAST.leaf)[1:])
+    fake.subject = PKI.intermediate.subject
+    chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(PKI.leaf)[1:])
     assert "no key from here up is pinned" in _found(chain, pins=scene_pins)
-    assert "no key from here up is pinned" not in _found(_der(CAST.leaf), pins=scene_pins)
+    assert "no key from here up is pinned" not in _found(_der(PKI.leaf), pins=scene_pins)
 
 
 def test_a_server_that_signs_with_another_key() -> None:
-    stolen = replace(SCENE, leaf_key=str(CAST.backup.pin))
-    path = chain_paths(_der(CAST.leaf), stolen.trusted)[0]
+    stolen = replace(SCENE, leaf_key=str(PKI.backup.pin))
+    path = chain_paths(_der(PKI.leaf), stolen.trusted)[0]
     assert flaws(stolen, path, 0) == ("the server does not hold its key: it signed with another",)
 
 
@@ -102,17 +102,19 @@ def test_a_certificate_that_signed_itself() -> None:
 
 @pytest.mark.parametrize("days", [-400, 400])
 def test_dates(days: int) -> None:
-    found = _found(_der(CAST.leaf), now=_runs.later(days))
-    assert any("expired on" in each or "not valid before" in each for each in found)
+    found = _found(_der(PKI.leaf), now=_runs.later(days))
+    assert any("expired on" in flaw or "not valid before" in flaw for flaw in found)
 
 
 def test_another_name() -> None:
-    assert _found(_der(CAST.leaf), host="evil.example") == {"it is not for evil.example"}
+    assert _found(_der(PKI.leaf), host="evil.example") == {"it is not for evil.example"}
 
 
 def _without_authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
     kept = [
-        each for each in builder._extensions if not isinstance(each.value, x509.BasicConstraints)
+        extension
+        for extension in builder._extensions
+        if not isinstance(extension.value, x509.BasicConstraints)
     ]
     builder._extensions = kept
     return builder
@@ -143,7 +145,7 @@ def _critical(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
     ],
 )
 def test_an_intermediate_that_may_not(change: Change, flaw: str) -> None:
-    forged = CAST.root.intermediate("Forged", change=change)
+    forged = PKI.root.intermediate("Forged", change=change)
     assert flaw in _found(_der(forged.issue(_runs.HOST)))
 
 
@@ -159,7 +161,7 @@ def test_certificates_that_sign_each_other_end_somewhere() -> None:
 
 
 def test_an_unreadable_certificate_is_shown_by_its_digest() -> None:
-    path, *_ = chain_paths((b"\x30\x03junk", *_der(CAST.leaf)), SCENE.trusted)
+    path, *_ = chain_paths((b"\x30\x03junk", *_der(PKI.leaf)), SCENE.trusted)
     assert path.certificates[0].facts.subject is None
     assert "it cannot be read" in flaws(SCENE, path, 0)
     assert "(unreadable)" in lay_out((b"junk",), SCENE).words
@@ -175,7 +177,7 @@ def test_a_long_name_is_cut_to_the_width_of_the_picture(name: str) -> None:
 
 
 def test_boxes_and_arrows_do_not_overlap() -> None:
-    parts = lay_out(_der(CAST.attacker_chain, *CAST.real_chain), SCENE).parts
+    parts = lay_out(_der(PKI.attacker_chain, *PKI.real_chain), SCENE).parts
     ends = [(part.top, part.top + part.height) for part in parts if isinstance(part, Box)]
     arrows = [(part.top, part.bottom) for part in parts if isinstance(part, Arrow)]
     spans = sorted(ends + arrows)
@@ -184,7 +186,7 @@ def test_boxes_and_arrows_do_not_overlap() -> None:
 
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=8), st.booleans())
 def test_no_broken_certificate_stops_a_report(at: int, junk: bytes, grow: bool) -> None:
-    good = _der(CAST.leaf)
+    good = _der(PKI.leaf)
     for index, der in enumerate(good):
         place = at % len(der)
         broken = der[:place] + junk + der[place + (0 if grow else len(junk)) :]

@@ -34,7 +34,7 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
     host = case.host(_runs.HOST)
     pki = TestPKI(_runs.authorities(), host, SECOND, style)
     scenario = case.scenario(pki)
-    real_chain = tuple(each.public_bytes(Encoding.DER) for each in pki.real_chain)
+    real_chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in pki.real_chain)
     hosts = (host, SECOND, pki.unpinned)
     connections = [
         _runs.seen(step, hello=ClientHello(name))
@@ -54,7 +54,7 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
             against = scene(run, result, made, seen)
             path = chain_paths(chain, against.trusted)[0]
             all_of_them = [flaws(against, path, index) for index in range(len(path.certificates))]
-            marked = [flaw for each in all_of_them for flaw in each]
+            marked = [flaw for flaws in all_of_them for flaw in flaws]
             found.append((is_judged(scenario, seen), marked))
     return found
 

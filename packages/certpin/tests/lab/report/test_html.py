@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # each draws the whole matrix
 
-VOID = {"meta", "br", "hr", "img", "link", "input"}
+VOID_ELEMENTS = {"meta", "br", "hr", "img", "link", "input"}
 # What the page is made of; anything else came from outside.
 OURS = {
     *("html", "head", "meta", "title", "style", "body", "main", "section", "article", "header"),
@@ -67,7 +67,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
+        if tag not in VOID_ELEMENTS:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -184,12 +184,14 @@ def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     assert "Presented by the honest server for api.bank.example" in page.texts
     assert _runs.CANARY not in page.text
     connections = [
-        each
+        connection
         for result in json.loads(FORMATS["json"](run))["results"]
         for attempt in result["attempts"]
-        for each in attempt["connections"]
+        for connection in attempt["connections"]
     ]
-    assert {(each["met"], each["hostile"]) for each in connections} == {("honest server", False)}
+    assert {(connection["met"], connection["hostile"]) for connection in connections} == {
+        ("honest server", False)
+    }
 
 
 def test_who_answered_is_named_and_how_much_was_given_away() -> None:

@@ -43,7 +43,7 @@ def test_the_same_run_gives_the_same_text() -> None:
 
 
 def test_results_stand_in_the_order_of_the_run() -> None:
-    outcomes = [each["outcome"] for each in _read(_runs.every_outcome())["results"]]
+    outcomes = [result["outcome"] for result in _read(_runs.every_outcome())["results"]]
     assert outcomes == [
         *("right", "right", "wrong", "warning", "told", "undecided", "not_run", "right"),
     ]
@@ -57,8 +57,8 @@ def test_a_finding_comes_with_its_evidence() -> None:
         "the attack got through: the client accepted it",
     )
     assert _runs.CANARY in seen["data"]["text"]
-    assert [each["subject"] for each in seen["chain"]] == [f"CN={_runs.HOST}"]
-    assert [each["role"] for each in seen["pinned"]] == ["leaf", "backup"]
+    assert [certificate["subject"] for certificate in seen["chain"]] == [f"CN={_runs.HOST}"]
+    assert [pin["role"] for pin in seen["pinned"]] == ["leaf", "backup"]
     assert (seen["tls_version"], seen["hostile"]) == ("TLSv1.3", True)
     assert found["advice"] == _runs.BY_NAME["rogue-ca-in-store"].fix
 

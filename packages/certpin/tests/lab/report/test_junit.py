@@ -21,7 +21,7 @@ def _read(run: Run) -> ET.Element:
 
 
 def _test(root: ET.Element, name: str) -> ET.Element:
-    (found,) = [each for each in root.iter("testcase") if each.get("name") == name]
+    (found,) = [case for case in root.iter("testcase") if case.get("name") == name]
     return found
 
 
@@ -45,8 +45,8 @@ def test_the_numbers_are_those_of_the_tests() -> None:
 
 def test_there_is_one_suite_for_each_family_and_no_name_twice() -> None:
     root = _read(_runs.every_outcome())
-    assert [each.get("name") for each in root] == ["Control", "Whose authority?"]
-    names = [each.get("name") for each in root.iter("testcase")]
+    assert [suite.get("name") for suite in root] == ["Control", "Whose authority?"]
+    names = [case.get("name") for case in root.iter("testcase")]
     assert len(set(names)) == len(names)
 
 
@@ -61,7 +61,7 @@ def test_a_failure_says_why_and_what_to_do() -> None:
 
 def test_the_letters_are_explained_in_each_suite_and_beside_each_finding() -> None:
     root = _read(_runs.every_outcome())
-    legends = [each.get("value") for each in root.iter("property") if each.get("name") == "legend"]
+    legends = [prop.get("value") for prop in root.iter("property") if prop.get("name") == "legend"]
     assert legends == [LEGEND] * len(list(root.iter("testsuite")))
     explained = [LEGEND in (test.findtext("system-out") or "") for test in root.iter("testcase")]
     assert explained == [False, False, False, True, True, False, True, False]

@@ -1,4 +1,4 @@
-"""A real client in a real lab, told in every format."""
+"""A real client in a real lab, written in every format."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def test_every_format_tells_the_finding(run: Run) -> None:
 
 
 def test_the_json_is_as_documented_and_has_the_evidence(run: Run) -> None:
-    told = json.loads(FORMATS["json"](run))
-    _documented.check("run", told)
-    seen = told["results"][2]["attempts"][0]["connections"][0]
+    document = json.loads(FORMATS["json"](run))
+    _documented.check("run", document)
+    seen = document["results"][2]["attempts"][0]["connections"][0]
     assert run.results[2].attempts[0].canary in seen["data"]["text"]
-    assert [each["subject"] for each in told["trusted"]] == [
+    assert [root["subject"] for root in document["trusted"]] == [
         "CN=Root R\\, do not trust (certpin lab)",
         "CN=Rogue root R2\\, do not trust (certpin lab)",
     ]
     pins = run.results[2].attempts[0].pins
     assert pins is not None
-    assert [each["pin"] for each in seen["pinned"]] == [str(e.pin) for e in pins.policies[0].pins]
+    assert [pin["pin"] for pin in seen["pinned"]] == [str(e.pin) for e in pins.policies[0].pins]
 
 
 def test_the_picture_tells_the_rogue_root_from_the_pinned_chain(run: Run) -> None:
@@ -70,4 +70,4 @@ def test_the_facts_of_the_run_come_from_the_clock_that_is_handed_in() -> None:
     assert (run.about.started, run.about.seconds) == (_runs.NOW, 42.0)
     assert run.about.command == command.words
     assert len(run.about.trusted) == 2
-    assert all(attempt.pins is None for each in run.results for attempt in each.attempts)
+    assert all(attempt.pins is None for result in run.results for attempt in result.attempts)

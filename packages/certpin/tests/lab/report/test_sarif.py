@@ -63,13 +63,13 @@ def test_findings_point_at_the_file_of_the_repository_that_is_named(path: str, u
     log = json.loads(to_sarif(_runs.every_outcome(), Path(path)))
     assert not _sarif.complaints(log)
     results = log["runs"][0]["results"]
-    places = [each["locations"][0]["physicalLocation"]["artifactLocation"] for each in results]
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"] for result in results]
     assert places == [{"uri": uri}] * 3
 
 
 def test_levels_tell_findings_from_warnings_and_from_what_is_undecided() -> None:
     results = _read(_runs.every_outcome())["results"]
-    assert [(each["ruleId"], each["level"]) for each in results] == [
+    assert [(result["ruleId"], result["level"]) for result in results] == [
         ("rogue-ca-in-store", "error"),
         ("untrusted-ca", "warning"),
         ("untrusted-ca", "note"),
@@ -117,7 +117,7 @@ def test_a_run_without_control_was_not_successful() -> None:
 
 
 def test_hostile_words_are_neither_placeholders_nor_links() -> None:
-    messages = [each["message"]["text"] for each in _read(_runs.hostile_run())["results"]]
+    messages = [result["message"]["text"] for result in _read(_runs.hostile_run())["results"]]
     hostile = [text for text in messages if "script" in text]
     assert hostile
     for text in hostile:

@@ -111,7 +111,7 @@ def test_an_attack_that_a_style_accepts_is_no_honest_server() -> None:
 
 
 def test_every_outcome_has_its_own_line() -> None:
-    lines = [verdict_line(each) for each in _runs.every_outcome().results[1:-1]]
+    lines = [verdict_line(result) for result in _runs.every_outcome().results[1:-1]]
     assert lines == [
         "the client refused, as it should",
         "the attack got through: the client accepted it",
@@ -131,9 +131,9 @@ def test_a_leak_is_an_attack_that_got_through() -> None:
 
 
 def test_a_finding_is_explained_with_evidence_and_advice() -> None:
-    told = "\n".join(explain(_runs.met(ROGUE, gives=True)))
+    text = "\n".join(explain(_runs.met(ROGUE, gives=True)))
     for part in ("the canary arrived", ROGUE.guards, ROGUE.fix, ROGUE.reference):
-        assert part in told
+        assert part in text
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
 
 class Noting:
     """Answers once ``ends`` has come, and is done then; notes all that it hears."""
 
-    passing: Reached | None = None
+    passing: Destination | None = None
     early = b""
 
     def __init__(self, answer: bytes = b"", ends: bytes = b"\n") -> None:

@@ -9,15 +9,15 @@ from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived
 
 from certpin.lab.scenario import Answer, ServerStep
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.h2 import Http2
 from tests.lab.server._wire import HOST, HOSTS, TOKEN
 
 if TYPE_CHECKING:
     from h2.events import Event
 
-WHERE = Where(TOKEN)
-WHERE.lead(HOSTS)
+ANSWERS = AnswerContext(TOKEN)
+ANSWERS.lead(HOSTS)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ASKED = [(":method", "GET"), (":scheme", "https"), (":authority", HOST), (":path", "/canary")]
 HEADERS, DATA, CONTINUATION, PING, SETTINGS = 1, 0, 9, 6, 4
@@ -25,7 +25,7 @@ END_STREAM, END_HEADERS = 1, 4
 
 
 def spoken(answer: Answer = Answer.OK, **fields: Any) -> Http2:
-    application = Http2(ServerStep((), b"", answer=answer, **fields), WHERE)
+    application = Http2(ServerStep((), b"", answer=answer, **fields), ANSWERS)
     begin = application.begin(secure=True)
     assert begin[3] == SETTINGS
     return application
@@ -60,7 +60,7 @@ def asking(body: bytes = b"", **headers: str) -> tuple[H2Connection, bytes]:
 def answers(events: list[Event]) -> tuple[list[bytes], bytes, bool]:
     """Of what a client heard: the statuses, the bodies, and whether the server goes away."""
     statuses = [
-        dict(each.headers)[b":status"] for each in events if isinstance(each, ResponseReceived)
+        dict(event.headers)[b":status"] for event in events if isinstance(event, ResponseReceived)
     ]
-    body = b"".join(each.data for each in events if isinstance(each, DataReceived))
-    return statuses, body, any(isinstance(each, ConnectionTerminated) for each in events)
+    body = b"".join(event.data for event in events if isinstance(event, DataReceived))
+    return statuses, body, any(isinstance(event, ConnectionTerminated) for event in events)

@@ -18,7 +18,7 @@ HOST = "api.bank.example"
 CURL = ("curl", "-sS", "--max-time", "30")
 SERVE = (sys.executable, "-m", "certpin.cli.main", "lab", "serve", "--host", HOST, "--json")
 WORDS = ("--wireguard", "--wireguard-port", "0", "--case", "rogue-ca-in-store")
-_MOST = 20  # calls
+_MAX_CALLS = 20  # calls
 
 
 def scenario(folder: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def use(device: Device, folder: Path) -> list[int]:
     app = (*CURL, "--cacert", str(folder / "roots.pem"), "--pinnedpubkey", pins)
     statuses: list[int] = []
     # An end arrives after the next call's beginning, at times: that call meets the same case then.
-    while statuses.count(0) < 2 and len(statuses) < _MOST:
+    while statuses.count(0) < 2 and len(statuses) < _MAX_CALLS:
         statuses.append(device.call(*app, f"https://{HOST}/")[0])
     return statuses
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from certpin.lab.scenario import Answer, Opening, ServerStep
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ def server(name: str, opening: Opening = Opening.TLS, answer: Answer = Answer.OK
     """One that begins in clear text."""
     starting = PROTOCOLS[name].starting
     assert starting is not None
-    return starting(ServerStep((), b"", opening=opening, answer=answer), Where(TOKEN))
+    return starting(ServerStep((), b"", opening=opening, answer=answer), AnswerContext(TOKEN))
 
 
 def says(application: Starting, *words: bytes, secure: bool = False) -> bytes:
     """What the server answers to all of it."""
-    replies = [application.receive(each, secure=secure) for each in words]
+    replies = [application.receive(word, secure=secure) for word in words]
     return b"".join(replies)
 
 

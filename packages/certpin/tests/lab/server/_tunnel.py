@@ -22,7 +22,7 @@ from certpin.lab.lab import Lab
 from certpin.lab.lab_server import server_context
 from certpin.lab.pki import Style
 from certpin.lab.server.conversation import Routed
-from certpin.lab.server.dns import Addresses, Resolver
+from certpin.lab.server.dns import Addresses, LabResolver
 from certpin.lab.server.wireguard import WireGuard
 from tests.lab._clients import BY_NAME
 from tests.lab.server._network import Device, isolate
@@ -87,7 +87,7 @@ class Scene:
             kept.authorities(datetime.now(UTC))
             keys = TunnelKeys.make(kept.secret)
         addresses = Addresses()
-        resolver = Resolver(lambda name: addresses.allot(name) if name == HOST else None)
+        resolver = LabResolver(lambda name: addresses.allot(name) if name == HOST else None)
         guard = WireGuard(lambda to: Routed(self.case_server._case_run, to), resolver, addresses)
         self.wait(guard.start(keys.lab, keys.peer_public))
         self.leaving.callback(lambda: self.wait(guard.stop()))
@@ -102,8 +102,8 @@ class Scene:
         trap, _ = await loop.create_datagram_endpoint(
             lambda: Trap(self.packets), local_addr=(REAL, 443)
         )
-        for each in (server, speaker, trap):
-            self.leaving.callback(self.lab.loop.call, each.close)
+        for closing in (server, speaker, trap):
+            self.leaving.callback(self.lab.loop.call, closing.close)
 
     def run_case(self, device: Device, case: str, *words: str) -> dict[str, Any]:
         """What a client does in a case, and what the lab saw of it."""
@@ -117,8 +117,8 @@ class Scene:
             "status": status,
             "output": output,
             "answered": self.case_server.token in output,
-            "names": [each.hello.server_name for each in seen if each.hello],
-            "canary": target.canary.encode() in b"".join(each.said for each in seen),
+            "names": [connection.hello.server_name for connection in seen if connection.hello],
+            "canary": target.canary.encode() in b"".join(connection.said for connection in seen),
         }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from certpin.lab.case_run import CaseRun
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Scenario, ServerStep
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,10 +29,10 @@ def pki() -> TestPKI:
 
 def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: str = "") -> CaseRun:
     """A case_run of these steps, or of the honest one."""
-    where = Where(TOKEN)
-    where.lead(HOSTS)
+    answer_context = AnswerContext(TOKEN)
+    answer_context.lead(HOSTS)
     scenario = Scenario.of(*(steps or (pki().honest,)), second=second)
-    return CaseRun(scenario, where, HOSTS, clients=clients)
+    return CaseRun(scenario, answer_context, HOSTS, clients=clients)
 
 
 def anyone() -> ssl.SSLContext:

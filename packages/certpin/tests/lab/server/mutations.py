@@ -14,7 +14,7 @@ _VERDICTS = [
     Mutation(
         "a lax call is needed",
         _JUDGE,
-        "    if not any(each.said for each in judged):\n",
+        "    if not any(connection.said for connection in judged):\n",
         "    if not judged:\n",
         f"{_J}test_what_was_never_said_at_all_proves_nothing",
     ),
@@ -43,7 +43,7 @@ _VERDICTS = [
     Mutation(
         "never asked the second host",
         _JUDGE,
-        "        return any(each.step in scenario.second for each in met)\n",
+        "        return any(connection.step in scenario.second for connection in met)\n",
         "        return bool(met)\n",
         f"{_J}test_on_an_honest_connection_requests_for_its_foreign_host_count",
     ),
@@ -119,8 +119,8 @@ _CASES = [
     Mutation(
         "redirects lead to the lab's port",
         f"{_LAB}case_run.py",
-        'self.direct if seen.via == "port" else self.where',
-        "self.where",
+        'self.direct if seen.via == "port" else self.answer_context',
+        "self.answer_context",
         f"{_A}test_redirects.py::test_a_client_that_goes_anywhere_is_warned_of_both[leaf]",
     ),
     Mutation(
@@ -143,7 +143,7 @@ _SESSION = [
     Mutation(
         "so much and no more",
         f"{_SESSIONS}session.py",
-        "        if not data or self._taken > _MOST_IN:\n",
+        "        if not data or self._taken > _MAX_RECEIVED:\n",
         "        if not data:\n",
         f"{_S}test_session.py::test_a_client_that_never_ends_is_cut_off",
     ),
@@ -191,7 +191,7 @@ _HTTP = [
     Mutation(
         "requests of one connection",
         f"{_SESSIONS}http.py",
-        " or self._answered >= MOST_REQUESTS",
+        " or self._answered >= MAX_REQUESTS",
         "",
         f"{_S}test_http.py::test_one_connection_asks_so_many_times_and_no_more",
     ),
@@ -205,7 +205,7 @@ _HTTP = [
     Mutation(
         "rapid resets",
         f"{_SESSIONS}h2.py",
-        "            if self._requests > MOST_REQUESTS or self._resets > MOST_REQUESTS:\n",
+        "            if self._requests > MAX_REQUESTS or self._resets > MAX_REQUESTS:\n",
         "            if False:\n",
         f"{_S}test_h2_hostile.py::test_rapid_resets_are_cut_off",
     ),

@@ -30,7 +30,7 @@ MUTATIONS = [
     Mutation(
         "half a line is nothing",
         _LINES,
-        "        return bool(word) and not any(each.startswith(word) for each in polite)",
+        "        return bool(word) and not any(courtesy.startswith(word) for courtesy in polite)",
         "        return False",
         f"{_A}test_half_a_word_is_data_where_it_begins_no_courtesy[imap-a1 LOGI-True]",
     ),
@@ -65,14 +65,14 @@ MUTATIONS = [
     Mutation(
         "endless lines",
         _PIECES,
-        "if self.heard > self.most:",
+        "if self.heard > self.max_pieces:",
         "if False:",
         f"{_S}test_smtp.py::test_too_many_lines_end_it",
     ),
     Mutation(
         "endless messages",
         _PIECES,
-        "if self.heard > self.most:",
+        "if self.heard > self.max_pieces:",
         "if False:",
         f"{_S}test_postgres.py::test_too_many_messages_end_it",
     ),
@@ -107,8 +107,8 @@ MUTATIONS = [
     Mutation(
         "nobody met a strip",
         _JUDGE,
-        "if each.hello or each.clear or each.tampered]",
-        "if each.hello or each.clear]",
+        "if connection.hello or connection.clear or connection.tampered",
+        "if connection.hello or connection.clear",
         f"{_BROKEN}[smtp-keeping_smtp-starttls-injection]",
     ),
     Mutation(

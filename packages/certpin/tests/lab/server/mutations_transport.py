@@ -25,7 +25,7 @@ MUTATIONS = [
     Mutation(
         "a client that never reads",
         f"{_AT}port.py",
-        "        if len(self._unsent) > _MOST_UNSENT:\n",
+        "        if len(self._unsent) > _MAX_UNSENT:\n",
         "        if False:\n",
         f"{_P}test_a_client_that_never_reads_costs_bounded_memory",
     ),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from certpin.lab.lab import Loop
 from certpin.lab.server import dns as lab_dns
-from certpin.lab.server.dns import LONGEST, Resolver, ResolverPort
+from certpin.lab.server.dns import LONGEST, LabResolver, ResolverPort
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +37,12 @@ def find(name: str) -> str | None:
     return "198.19.0.1" if name == HOST else None
 
 
-def ask(question: Message, resolver: Resolver | None = None) -> Message:
-    packet = asyncio.run((resolver or Resolver(find, lookup)).respond(question.to_wire()))
+def ask(question: Message, resolver: LabResolver | None = None) -> Message:
+    packet = asyncio.run((resolver or LabResolver(find, lookup)).respond(question.to_wire()))
     return dns.message.from_wire(packet)
 
 
-def told(response: Message) -> list[str]:
+def addresses_in(response: Message) -> list[str]:
     return [item.to_text() for rrset in response.answer for item in rrset]
 
 
@@ -50,13 +50,13 @@ def told(response: Message) -> list[str]:
 def test_a_host_under_test_is_at_the_lab(name: str) -> None:
     question = dns.message.make_query(name, "A")
     response = ask(question)
-    assert told(response) == ["198.19.0.1"]
+    assert addresses_in(response) == ["198.19.0.1"]
     assert question.is_response(response)
 
 
 @pytest.mark.parametrize(("kind", "address"), [("A", REAL[0]), ("AAAA", REAL[1])])
 def test_another_host_is_where_the_system_finds_it(kind: str, address: str) -> None:
-    assert told(ask(dns.message.make_query(OTHER, kind))) == [address]
+    assert addresses_in(ask(dns.message.make_query(OTHER, kind))) == [address]
 
 
 @pytest.mark.parametrize("kind", ["AAAA", "HTTPS", "SVCB", "TXT", "MX", "ANY"])
@@ -79,7 +79,7 @@ def test_a_name_that_is_no_host_is_asked_of_nobody() -> None:
     async def never(name: str) -> Sequence[str]:
         raise AssertionError(name)
 
-    ask(dns.message.make_query("a\\000b.example", "A"), Resolver(find, never))
+    ask(dns.message.make_query("a\\000b.example", "A"), LabResolver(find, never))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_resolver_that_fails_is_no_word_on_the_name(exc: Exception) -> None:
     async def fails(name: str) -> Sequence[str]:
         raise exc
 
-    response = ask(dns.message.make_query(OTHER, "A"), Resolver(find, fails))
+    response = ask(dns.message.make_query(OTHER, "A"), LabResolver(find, fails))
     assert response.rcode() == dns.rcode.SERVFAIL
 
 
@@ -98,9 +98,9 @@ def test_every_answer_fits_into_a_packet() -> None:
         return [f"2001:db8::{n:x}" for n in range(1, 500)]
 
     question = dns.message.make_query(".".join(["a" * 61] * 4), "AAAA", use_edns=0)
-    packet = asyncio.run(Resolver(find, many).respond(question.to_wire()))
+    packet = asyncio.run(LabResolver(find, many).respond(question.to_wire()))
     assert len(packet) <= 512
-    assert len(told(dns.message.from_wire(packet))) == 8
+    assert len(addresses_in(dns.message.from_wire(packet))) == 8
 
 
 def test_what_is_no_question_gets_no_answer() -> None:
@@ -108,14 +108,14 @@ def test_what_is_no_question_gets_no_answer() -> None:
     chaos = dns.message.make_query(HOST, "A", rdclass="CH").to_wire()
     none = dns.message.Message().to_wire()
     long = dns.message.make_query(HOST, "A").to_wire() + bytes(LONGEST)
-    resolver = Resolver(find, lookup)
+    resolver = LabResolver(find, lookup)
     for packet in (b"", answer, chaos, none, long):
         assert asyncio.run(resolver.respond(packet)) == b""
 
 
 @given(st.binary(max_size=600))
 def test_hostile_packets_raise_nothing(packet: bytes) -> None:
-    asyncio.run(Resolver(find, lookup).respond(packet))
+    asyncio.run(LabResolver(find, lookup).respond(packet))
 
 
 @given(st.data())
@@ -123,7 +123,7 @@ def test_damaged_questions_raise_nothing(data: st.DataObject) -> None:
     packet = bytearray(dns.message.make_query(HOST, "A", use_edns=0).to_wire())
     for _ in range(data.draw(st.integers(1, 6))):
         packet[data.draw(st.integers(0, len(packet) - 1))] = data.draw(st.integers(0, 255))
-    asyncio.run(Resolver(find, lookup).respond(bytes(packet)))
+    asyncio.run(LabResolver(find, lookup).respond(bytes(packet)))
 
 
 def test_a_crowd_is_answered_in_part() -> None:
@@ -134,20 +134,20 @@ def test_a_crowd_is_answered_in_part() -> None:
             await gate.wait()
             return REAL
 
-        resolver = Resolver(find, slow)
+        resolver = LabResolver(find, slow)
         packet = dns.message.make_query(OTHER, "A").to_wire()
         tasks = [asyncio.create_task(resolver.respond(packet)) for _ in range(100)]
         await asyncio.sleep(0)
         gate.set()
         return await asyncio.gather(*tasks)
 
-    answered = [each for each in asyncio.run(crowd()) if each]
-    assert len(answered) == lab_dns._MOST_AT_ONCE
+    answered = [response for response in asyncio.run(crowd()) if response]
+    assert len(answered) == lab_dns._MAX_CONCURRENT
 
 
 def test_a_real_socket_is_answered() -> None:
     with Loop() as loop:
-        port = loop.call(partial(ResolverPort, loop.asyncio, Resolver(find)))
+        port = loop.call(partial(ResolverPort, loop.asyncio, LabResolver(find)))
         try:
             question = dns.message.make_query(HOST, "A")
             response = dns.query.udp(question, "127.0.0.1", port=port.number, timeout=10)
@@ -155,8 +155,8 @@ def test_a_real_socket_is_answered() -> None:
             system = dns.query.udp(local, "127.0.0.1", port=port.number, timeout=10)
         finally:
             loop.call(port.close)
-    assert told(response) == ["198.19.0.1"]
-    assert told(system) == ["127.0.0.1"]
+    assert addresses_in(response) == ["198.19.0.1"]
+    assert addresses_in(system) == ["127.0.0.1"]
 
 
 def test_a_port_that_is_taken_is_an_error_and_no_leak() -> None:
@@ -164,4 +164,4 @@ def test_a_port_that_is_taken_is_an_error_and_no_leak() -> None:
         taken.bind(("127.0.0.1", 0))
         address = taken.getsockname()
         with pytest.raises(OSError, match="in use"):
-            loop.call(partial(ResolverPort, loop.asyncio, Resolver(find), address))
+            loop.call(partial(ResolverPort, loop.asyncio, LabResolver(find), address))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.server.proxy import Front, Reached
+from certpin.lab.server.proxy import Destination, ProxyRequest
 from tests.lab.server._talk import cut
 
 GREETING = b"\5\1\0"
@@ -26,9 +26,9 @@ def named(host: bytes, port: int = 443) -> bytes:
     return socks(3, bytes([len(host)]) + host, port)
 
 
-def ask(*pieces: bytes) -> Front:
+def ask(*pieces: bytes) -> ProxyRequest:
     """What a front makes of it."""
-    front = Front()
+    front = ProxyRequest()
     for piece in pieces:
         front.receive(piece)
     return front
@@ -48,7 +48,7 @@ def ask(*pieces: bytes) -> Front:
 )
 def test_connect_reaches_a_host(request_: str, host: str, port: int) -> None:
     front = ask(f"{request_}\r\nHost: other\r\n\r\nrest".encode())
-    assert front.reached == Reached("connect", host, port)
+    assert front.reached == Destination("connect", host, port)
     assert front.rest == b"rest"
     assert front.data_to_send().startswith(b"HTTP/1.1 200 ")
     assert front.data_to_send() == b""
@@ -61,7 +61,7 @@ def test_connect_reaches_a_host(request_: str, host: str, port: int) -> None:
 def test_a_request_in_clear_text_keeps_its_bytes(url: str, host: str, port: int) -> None:
     sent = f"GET {url} HTTP/1.1\r\n\r\n".encode()
     front = ask(sent)
-    assert front.reached == Reached("connect", host, port, plain=True)
+    assert front.reached == Destination("connect", host, port, plain=True)
     assert front.rest == sent
     assert front.data_to_send() == b""
 
@@ -100,7 +100,7 @@ def test_socks5_reaches_a_host(request_: bytes, host: str) -> None:
     assert front.data_to_send() == b"\5\0"
     front.receive(request_ + b"rest")
     assert front.data_to_send() == SUCCEEDED
-    assert front.reached == Reached("socks5", host, 443)
+    assert front.reached == Destination("socks5", host, 443)
     assert front.rest == b"rest"
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_heard_after_the_end() -> None:
     assert failed.reached is None
     reached = ask(b"CONNECT a:443 HTTP/1.1\r\n\r\n")
     reached.receive(b"CONNECT b:443 HTTP/1.1\r\n\r\n")
-    assert reached.reached == Reached("connect", "a", 443)
+    assert reached.reached == Destination("connect", "a", 443)
 
 
 hosts = st.sampled_from([b"a.example", b"A.B.", b"", b"\xff", b"127.0.0.1", b"[::1]", b"::1"])
@@ -154,7 +154,7 @@ requests = st.one_of(
 @given(data=requests, rest=st.binary(max_size=9), places=st.lists(st.integers(0, 99), max_size=9))
 def test_any_cut_is_the_same(data: bytes, rest: bytes, places: list[int]) -> None:
     whole = ask(data + rest)
-    pieces, later = Front(), b""
+    pieces, later = ProxyRequest(), b""
     for piece in cut(data + rest, places):
         if pieces.reached:
             later += piece  # the connection's own
@@ -167,7 +167,7 @@ def test_any_cut_is_the_same(data: bytes, rest: bytes, places: list[int]) -> Non
 
 
 def test_a_head_without_end_is_bounded() -> None:
-    front = Front()
+    front = ProxyRequest()
     for _ in range(100):
         front.receive(b"x" * 1024)
     assert front.failed

@@ -74,7 +74,7 @@ def test_a_redirect_leads_on(answer: Answer, to: str) -> None:
     events = connection.receive_data(application.receive(said, secure=True))
     assert answers(events) == ([b"302"], b"", False)
     assert application.closing
-    (response,) = (each for each in events if isinstance(each, ResponseReceived))
+    (response,) = (event for event in events if isinstance(event, ResponseReceived))
     assert dict(response.headers)[b"location"] == to.encode()
 
 
@@ -93,7 +93,7 @@ def test_the_answer_to_head_has_no_body() -> None:
     application, (connection, said) = spoken(), asking(method="HEAD")
     events = connection.receive_data(application.receive(said, secure=True))
     assert answers(events)[:2] == ([b"200"], b"")
-    assert any(isinstance(each, StreamEnded) for each in events)
+    assert any(isinstance(event, StreamEnded) for event in events)
 
 
 def test_an_answer_waits_for_the_body() -> None:

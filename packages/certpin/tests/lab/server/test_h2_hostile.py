@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer
-from certpin.lab.server.http import MOST_REQUESTS
+from certpin.lab.server.http import MAX_REQUESTS
 from tests.lab.server._h2 import (
     ASKED,
     CONTINUATION,
@@ -77,12 +77,12 @@ def test_no_window_for_the_answer_ends_the_connection() -> None:
     assert b"/canary" in application.data
 
 
-def _peak(application: Http2, piece: bytes, most: int) -> tuple[int, int]:
+def _peak(application: Http2, piece: bytes, limit: int) -> tuple[int, int]:
     """How many octets it took until it hung up, and how much memory at most."""
     taken = 0
     tracemalloc.start()
     try:
-        while not application.closing and taken < most:
+        while not application.closing and taken < limit:
             application.receive(piece, secure=True)
             taken += len(piece)
         return taken, tracemalloc.get_traced_memory()[1]
@@ -117,13 +117,13 @@ def test_rapid_resets_are_cut_off() -> None:
         connection.reset_stream(2 * resets + 1)
         application.receive(connection.data_to_send(), secure=True)
         resets += 1
-    assert resets <= MOST_REQUESTS + 1
+    assert resets <= MAX_REQUESTS + 1
 
 
 def test_requests_without_end_are_cut_off() -> None:
     application, connection = _begun(), client()
     connection.data_to_send()
-    for number in range(MOST_REQUESTS + 1):
+    for number in range(MAX_REQUESTS + 1):
         assert not application.closing
         connection.send_headers(2 * number + 1, ASKED, end_stream=True)
         exchange(application, connection)

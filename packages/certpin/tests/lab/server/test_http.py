@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer, ServerStep
 from certpin.lab.server import http
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.http import Http, redirect, respond
 from tests.lab.server._wire import HOST, HOSTS, SECOND, TOKEN
 
-WHERE = Where(TOKEN)
-WHERE.lead(HOSTS)
+ANSWERS = AnswerContext(TOKEN)
+ANSWERS.lead(HOSTS)
 GET = b"GET /canary HTTP/1.1\r\nHost: api.bank.example\r\n\r\n"
 CHUNKED = (
     b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
@@ -27,7 +27,7 @@ COUNTED = b"POST / HTTP/1.1\r\ncontent-length:  11\r\n\r\nhello world"
 
 
 def spoken(answer: Answer = Answer.OK, **fields: Any) -> Http:
-    return Http(ServerStep((), b"", answer=answer, **fields), WHERE)
+    return Http(ServerStep((), b"", answer=answer, **fields), ANSWERS)
 
 
 def receive(application: Http, data: bytes) -> bytes:
@@ -95,11 +95,11 @@ def test_a_redirect_leads_on_and_ends_the_connection(answer: Answer, to: str) ->
 
 
 def test_redirects_lead_to_a_port_where_there_is_one() -> None:
-    where = Where(TOKEN)
-    where.lead(("::1", SECOND), 8443)
-    assert where.plain == "http://[::1]:8443/"
-    assert where.second == f"https://{SECOND}:8443/"
-    assert where.unpinned == ""
+    answer_context = AnswerContext(TOKEN)
+    answer_context.lead(("::1", SECOND), 8443)
+    assert answer_context.plain == "http://[::1]:8443/"
+    assert answer_context.second == f"https://{SECOND}:8443/"
+    assert answer_context.unpinned == ""
 
 
 def test_a_silent_server_takes_the_request_and_leaves() -> None:
@@ -149,7 +149,7 @@ def test_requests_for_another_host_are_told_apart() -> None:
 def test_one_connection_asks_so_many_times_and_no_more() -> None:
     application = spoken(Answer.KEEP)
     replies = receive(application, b"\r\n\r\n" * 100_000)
-    assert replies.count(b"HTTP/1.1 200") == http.MOST_REQUESTS
+    assert replies.count(b"HTTP/1.1 200") == http.MAX_REQUESTS
     assert application.closing
     assert receive(application, GET) == b""
 

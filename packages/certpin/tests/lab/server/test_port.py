@@ -46,7 +46,7 @@ class Stand:
 
     @property
     def heard(self) -> bytes:
-        return b"".join(bytes(each.heard) for each in self.all)
+        return b"".join(bytes(conversation.heard) for conversation in self.all)
 
 
 @pytest.mark.parametrize("size", [1, 64 * 1024, 1024 * 1024])
@@ -84,7 +84,9 @@ def test_a_client_that_waits_in_the_queue_is_heard(loop: Loop) -> None:
             stand.port.close()
 
         loop.call(burst)
-    assert sorted(bytes(each.heard) for each in stand.all) == [b"%02d" % n for n in range(50)]
+    assert sorted(bytes(conversation.heard) for conversation in stand.all) == [
+        b"%02d" % n for n in range(50)
+    ]
 
 
 def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
@@ -166,7 +168,7 @@ def test_a_client_that_never_reads_costs_bounded_memory(loop: Loop) -> None:
                 loop.call(lambda: None)  # the loop has had its turn
         held = loop.call(lambda: len(link._unsent))
         loop.call(link.close)
-    assert held <= links._MOST_UNSENT + 4 * 65_536
+    assert held <= links._MAX_UNSENT + 4 * 65_536
     assert sent < 500 * 65_536
     assert len(ended) == 1
 
@@ -187,7 +189,9 @@ def test_many_come_at_once(loop: Loop) -> None:
             client.sendall(b"%03d\n" % number)
         assert all(read_all(client) == b"answer" for client in clients)
     stand.close()
-    assert sorted(bytes(each.heard) for each in stand.all) == [b"%03d\n" % n for n in range(200)]
+    assert sorted(bytes(conversation.heard) for conversation in stand.all) == [
+        b"%03d\n" % n for n in range(200)
+    ]
 
 
 def test_it_listens_on_when_descriptors_are_there_again(

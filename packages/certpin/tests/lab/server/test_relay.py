@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.lab import Loop
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import relay
 from tests.lab.server._conversations import Noting, read_all
 
@@ -33,7 +33,7 @@ def through(loop: Loop, listener: socket.socket, heard: Noting) -> socket.socket
     """The client's end of a relay to the listener."""
     near, client = socket.socketpair()
     client.settimeout(10)
-    to = Reached("connect", *listener.getsockname())
+    to = Destination("connect", *listener.getsockname())
     near.setblocking(False)
     loop.call(lambda: relay(loop.asyncio, near, heard, to))
     return client
@@ -69,7 +69,9 @@ def test_a_name_that_no_resolver_takes_ends_it(loop: Loop, host: str) -> None:
     near.setblocking(False)
     client.settimeout(10)
     with client:
-        task = loop.call(lambda: relay(loop.asyncio, near, Noting(), Reached("connect", host, 443)))
+        task = loop.call(
+            lambda: relay(loop.asyncio, near, Noting(), Destination("connect", host, 443))
+        )
         assert read_all(client) == b""
         loop.call(lambda: None)  # its last steps are behind it
     assert task.done()
@@ -81,7 +83,7 @@ def test_whom_it_may_not_speak_to_it_leaves(loop: Loop, listener: socket.socket)
     near, client = socket.socketpair()
     near.setblocking(False)
     client.settimeout(10)
-    to = Reached("connect", *listener.getsockname())
+    to = Destination("connect", *listener.getsockname())
     asked: list[str] = []
 
     def allow(address: str) -> bool:
@@ -103,7 +105,7 @@ def test_nothing_is_left_of_a_relay_whose_lab_ends(listener: socket.socket) -> N
     with Loop() as loop:
         with through(loop, listener, Noting()):
             server, _ = listener.accept()
-            to = Reached("connect", *listener.getsockname())
+            to = Destination("connect", *listener.getsockname())
             near, other = socket.socketpair()
             near.setblocking(False)
             loop.call(lambda: relay(loop.asyncio, near, Noting(), to).cancel())

@@ -138,7 +138,11 @@ def test_the_name_in_the_hello_chooses_the_host_and_the_proxys_target_where_ther
     neither = Session(scenario)
     Wire(neither, host="elsewhere.example").handshake()
     second, honest = pki().honest_second, pki().honest
-    assert [each.seen.step for each in (by_name, by_target, neither)] == [second, second, honest]
+    assert [session.seen.step for session in (by_name, by_target, neither)] == [
+        second,
+        second,
+        honest,
+    ]
 
 
 def test_only_hosts_with_acts_are_under_test() -> None:
@@ -281,7 +285,7 @@ def test_a_damaged_connection_raises_nothing(data: st.DataObject) -> None:
 
 
 def test_a_client_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "_MOST_IN", 300_000)
+    monkeypatch.setattr(session_module, "_MAX_RECEIVED", 300_000)
     session = Session(case_run(pki().honest.but(answer=Answer.KEEP)))
     wire = Wire(session).handshake()
     wire.say(b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")

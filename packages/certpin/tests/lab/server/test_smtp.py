@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.server.lines import LONGEST_LINE, MOST_LINES
+from certpin.lab.server.lines import LONGEST_LINE, MAX_LINES
 from tests.lab.server._talk import TOKEN, says, server
 
 
 def code(*words: bytes, secure: bool = True) -> bytes:
     """The code of the last answer."""
     application = server("smtp")
-    replies = [application.receive(each, secure=secure) for each in words]
+    replies = [application.receive(word, secure=secure) for word in words]
     return replies[-1].splitlines()[-1][:3]
 
 
@@ -97,7 +97,7 @@ def test_a_line_that_is_too_long_ends_it() -> None:
 
 def test_too_many_lines_end_it() -> None:
     application = server("smtp")
-    says(application, b"NOOP\r\n" * MOST_LINES)
+    says(application, b"NOOP\r\n" * MAX_LINES)
     assert not application.closing
     assert says(application, b"NOOP\r\n") == b""
     assert application.closing

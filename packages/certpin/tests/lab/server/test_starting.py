@@ -30,7 +30,9 @@ BYE = {"smtp": b"QUIT\r\n", "imap": b"a9 LOGOUT\r\n", "postgres": b"X\0\0\0\4"}
 PARTS = (b"DATA\r\n", b"text\r\n", b".\r\n", b"AUTH LOGIN\r\n", b"b APPEND x {4}\r\n", b"\r\n")
 MORE = (b"b AUTHENTICATE LOGIN\r\n", b"*\r\n", b"b UID FETCH 1 BODY[]\r\n", b"x" * LONGEST_LINE)
 known = (WISH, FIRST, SECOND, BYE)
-words = st.sampled_from([HELLO, *PARTS, *MORE, *(each[name] for each in known for name in each)])
+words = st.sampled_from(
+    [HELLO, *PARTS, *MORE, *(messages[name] for messages in known for name in messages)]
+)
 speech = st.lists(words | st.binary(max_size=40), max_size=8).map(b"".join)
 openings = st.sampled_from([Opening.TLS, Opening.STRIP, Opening.INJECT])
 
@@ -69,14 +71,16 @@ def test_any_cut_of_what_a_client_says_is_the_same(
 @pytest.mark.parametrize("junk", [b"x", b"\0\0\4\0", b"x\r\n", b"a {999999999}\r\n", b"\xff\n"])
 def test_an_endless_client_fills_no_memory(name: str, junk: bytes, *, secure: bool) -> None:
     application = server(name)
-    most = 0
+    peak = 0
     for _ in range(70):
         application.receive(junk * (32 * 1024 // len(junk)), secure=secure)
         held = vars(application).values()
-        most = max(most, sum(len(each) for each in held if isinstance(each, bytes | bytearray)))
+        peak = max(
+            peak, sum(len(buffer) for buffer in held if isinstance(buffer, bytes | bytearray))
+        )
     assert len(application.data) <= KEPT
     assert application.closing
-    assert most < 2 * KEPT + 1024 * 1024 + 64 * 1024
+    assert peak < 2 * KEPT + 1024 * 1024 + 64 * 1024
 
 
 @pytest.mark.parametrize("name", STARTING)

@@ -46,8 +46,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         [*unshare(), *program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
     )
     assert ran.returncode == 0, ran.stderr
-    told: dict[str, Any] = json.loads(ran.stdout)
-    return told
+    report: dict[str, Any] = json.loads(ran.stdout)
+    return report
 
 
 @pytest.mark.parametrize("client", ["curl", "pinned curl", "app"])

@@ -16,9 +16,9 @@ from certpin.lab.case import LabError
 from certpin.lab.case_run import CaseRun
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.server import wireguard as shell
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.conversation import Routed
-from certpin.lab.server.dns import Addresses, Resolver
+from certpin.lab.server.dns import Addresses, LabResolver
 from certpin.lab.server.wireguard import WireGuard, may_pass, wireguard
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ class Lab:
             Authorities(now or datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF
         )
         scenario = CONTROL.scenario(self.pki)
-        self.case_run = CaseRun(scenario, Where("token"), (HOST, "cdn.bank.example"))
+        self.case_run = CaseRun(scenario, AnswerContext("token"), (HOST, "cdn.bank.example"))
         self.addresses = Addresses()
         self.ended: list[Any] = []
-        resolver = Resolver(lambda name: self.addresses.allot(name) if name == HOST else None)
+        resolver = LabResolver(lambda name: self.addresses.allot(name) if name == HOST else None)
         self.guard = WireGuard(
             lambda to: Routed(self.case_run, to), resolver, self.addresses, self.ended.append
         )
@@ -232,7 +232,7 @@ def test_other_packets_are_dropped(port: int) -> None:
 
 
 def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shell, "_MOST", 0)
+    monkeypatch.setattr(shell, "_MAX_STREAMS", 0)
     lab = Lab()
     got, stream = asyncio.run(lab.meet(("192.0.2.1", 443), lambda sock: sock.recv(1)))
     assert (got, stream.closed, lab.case_run.connections) == (b"", True, [])

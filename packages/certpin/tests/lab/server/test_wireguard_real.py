@@ -12,8 +12,8 @@ import pytest
 from certpin.lab import LabServer
 from certpin.lab.case_run import CaseRun
 from certpin.lab.scenario import Opening, Role, Scenario, ServerStep
-from certpin.lab.server.application import Where
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.application import AnswerContext
+from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import UPSTREAM
 from tests.lab.server.test_wireguard import HOST, Lab
 
@@ -28,8 +28,8 @@ def _meet(server: LabServer, client: Callable[[socket.socket], bytes]) -> tuple[
     """A lab whose honest server is this one, on loopback, and what its client got."""
     lab = Lab()
     real = ServerStep((), b"", role=Role.HONEST, opening=Opening.RELAY)
-    lab.case_run = CaseRun(Scenario.of(real), Where("token"), (HOST,))
-    lab.case_run.upstream = Reached(UPSTREAM, "127.0.0.1", server.port)
+    lab.case_run = CaseRun(Scenario.of(real), AnswerContext("token"), (HOST,))
+    lab.case_run.upstream = Destination(UPSTREAM, "127.0.0.1", server.port)
     address = lab.addresses.allot(HOST)
     got, stream = asyncio.run(lab.meet((address, 443), client))
     assert stream.closed

@@ -39,7 +39,7 @@ def _replaced(pki: TestPKI) -> Scenario:
 
 
 def _stolen(pki: TestPKI, settings: TLSSettings) -> Scenario:
-    chain = tuple(each.public_bytes(Encoding.DER) for each in pki.real_chain)
+    chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in pki.real_chain)
     key = mismatched_key_pem(pki.real_chain[0].public_key())
     return Scenario.of(ServerStep(chain, key, settings=settings))
 

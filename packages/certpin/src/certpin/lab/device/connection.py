@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from certpin.lab.case_run import CaseRun
 from certpin.lab.device.page import HOST
 from certpin.lab.scenario import Scenario
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.conversation import Routed
-from certpin.lab.server.proxy import Front
+from certpin.lab.server.proxy import ProxyRequest
 from certpin.lab.server.session import Session
 from certpin.pins.hosts import is_address
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Connection
     from certpin.lab.server.application import Starting
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
-_NOWHERE = Where("")
+_NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
@@ -82,7 +82,7 @@ class ObservedConnection:
         return self._inner.done
 
     @property
-    def passing(self) -> Reached | None:
+    def passing(self) -> Destination | None:
         """The destination to relay to; None if the lab serves the connection."""
         return self._inner.passing
 
@@ -122,7 +122,7 @@ class Arrival(ObservedConnection):
         self._routed.silent()
 
 
-def asked_for(schedule: Schedule, reached: Reached) -> ObservedConnection | None:
+def asked_for(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
     """The conversation of a client that asked a proxy for a host; ``None`` to pass it through.
 
     Where it asked for an address (its resolver was asked before), the ClientHello says which host
@@ -136,7 +136,7 @@ def asked_for(schedule: Schedule, reached: Reached) -> ObservedConnection | None
     return None
 
 
-def routed_here(schedule: Schedule, destination: Reached) -> Arrival:
+def routed_here(schedule: Schedule, destination: Destination) -> Arrival:
     """Return the conversation of a client that was routed here without a proxy."""
     session = DeviceSession(schedule, plain=destination.port == _HTTP)
     return Arrival(session, Routed(session, destination))
@@ -150,10 +150,10 @@ class DeviceConnection:
 
     def __init__(self, schedule: Schedule, page: Page) -> None:
         self.done = False
-        self.passing: Reached | None = None
+        self.passing: Destination | None = None
         self._schedule = schedule
         self._page = page
-        self._front = Front()
+        self._front = ProxyRequest()
         self._out = b""
         self._inner: ObservedConnection | None = None
 
@@ -209,7 +209,7 @@ class DeviceConnection:
         self._out = self._page.answer(bytes(self._front.rest))
         self.done = True
 
-    def _begin(self, reached: Reached) -> None:
+    def _begin(self, reached: Destination) -> None:
         self._inner = asked_for(self._schedule, reached)
         if self._inner is None:
             self.passing = reached

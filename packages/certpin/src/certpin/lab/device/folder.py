@@ -90,12 +90,12 @@ def default_folder() -> Path:
 class LabFolder:
     """A context manager: the folder is locked while it is open. Raises ``LabError``.
 
-    ``tell`` is called with instructions for the user, such as to install a new root.
+    ``notify`` is called with instructions for the user, such as to install a new root.
     """
 
-    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, notify: Callable[[str], None]) -> None:
         self.path = path
-        self._tell = tell
+        self._notify = notify
 
     def __enter__(self) -> Self:
         try:
@@ -139,12 +139,12 @@ class LabFolder:
         pem = self._read(f"{name}.key")
         authority = self._load(pem, now) if pem is not None else None
         if authority and not _lasts(authority, now):
-            self._tell(f"the lab's {name} is at its end: install the new one, remove the old")
+            self._notify(f"the lab's {name} is at its end: install the new one, remove the old")
             authority = None
         if authority is None:
             authority = Authority(_NAMES[name], now=now, days=DAYS)
             self._write(f"{name}.key", authority.key_pem + authority.pem, 0o600)
-            self._tell(f"a new {name} is in {self.path / name}.crt: install it on the device")
+            self._notify(f"a new {name} is in {self.path / name}.crt: install it on the device")
         self._write(f"{name}.crt", authority.pem, 0o644)
         return authority
 

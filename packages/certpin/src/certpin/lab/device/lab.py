@@ -72,7 +72,7 @@ class DeviceLab:
         self._keys = kept.tunnel
         self._tunnel_port = tunnel_port
         self.real = bool(upstreams)  # whether the hosts have real servers
-        self.schedule = Schedule(hosts, style, cases, authorities, self._told, upstreams)
+        self.schedule = Schedule(hosts, style, cases, authorities, self._queue_result, upstreams)
         self.page = _page(authorities, self.schedule, real=self.real)
         self._address = address
         self._news: SimpleQueue[tuple[str, Result] | LabError] = SimpleQueue()
@@ -81,10 +81,10 @@ class DeviceLab:
 
     def __enter__(self) -> Self:
         """Listen. Raises ``LabError``, and ``ConfigError`` for an address of another machine."""
-        most = max_connections()
+        limit = max_connections()
         try:
             self._leaving.enter_context(self._loop)
-            self._gate = self._loop.call(partial(self._listen, most))
+            self._gate = self._loop.call(partial(self._listen, limit))
         except OSError as exc:
             self._leaving.close()
             raise _deaf(self._address, exc) from exc
@@ -168,11 +168,13 @@ class DeviceLab:
         self._loop.call(self.schedule.stop)
         return self.progress()
 
-    def _listen(self, most: int) -> DevicePort:
+    def _listen(self, limit: int) -> DevicePort:
         make = partial(DeviceConnection, self.schedule, self.page)
-        return DevicePort(self._loop.asyncio, make, self._address, most=most, error=self._exhausted)
+        return DevicePort(
+            self._loop.asyncio, make, self._address, limit=limit, error=self._exhausted
+        )
 
-    def _told(self, host: str, result: Result) -> None:
+    def _queue_result(self, host: str, result: Result) -> None:
         self._news.put((host, result))
 
     def _exhausted(self, exc: OSError) -> None:
@@ -203,7 +205,7 @@ def _page(authorities: Authorities, schedule: Schedule, *, real: bool) -> Page:
     if real:  # the app has its own roots, and its own pins
         rogue = authorities.rogue
         return Page(b"", rogue.certificate.der, rogue.pem, "")
-    r, r2 = (each.x509.public_bytes(Encoding.DER) for each in (authorities.root, authorities.rogue))
+    r, r2 = (root.x509.public_bytes(Encoding.DER) for root in (authorities.root, authorities.rogue))
     return Page(r, r2, authorities.trusted_pem, pin_file(schedule.pkis.values()))
 
 

@@ -73,7 +73,7 @@ class Page:
             "/roots.pem": (_CERTIFICATE, self.roots_pem),
             "/pins.toml": ("application/toml", self.pins.encode()),
         }
-        return {path: each for path, each in files.items() if each[1]}
+        return {path: file for path, file in files.items() if file[1]}
 
 
 def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> bytes:

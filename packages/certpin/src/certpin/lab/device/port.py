@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from certpin.lab.device.connection import DeviceConnection
     from certpin.lab.server.port import Link
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
 _RESERVED = 64  # descriptors for the program itself, and for what its libraries open in passing
-_LEAST = 32  # connections below which a lab is of no use
-_MOST = 4096
+_MIN_CONNECTIONS = 32  # connections below which a lab is of no use
+_MAX_CONNECTIONS = 4096
 
 
 def max_connections() -> int:
@@ -31,20 +31,25 @@ def max_connections() -> int:
     Raises ``LabError`` if there are too few.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST + _RESERVED
+    wanted = _MAX_CONNECTIONS + _RESERVED
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft != resource.RLIM_INFINITY and soft < _RESERVED + _LEAST:
+    if soft != resource.RLIM_INFINITY and soft < _RESERVED + _MIN_CONNECTIONS:
+        needed = _RESERVED + _MIN_CONNECTIONS
         raise LabError(
-            f"this system allows {soft} open files, and the lab needs {_RESERVED + _LEAST}",
+            f"this system allows {soft} open files, and the lab needs {needed}",
             fix="raise the limit: ulimit -n 4096",
         )
-    return _MOST if soft == resource.RLIM_INFINITY else min(_MOST, soft - _RESERVED)
+    return (
+        _MAX_CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else min(_MAX_CONNECTIONS, soft - _RESERVED)
+    )
 
 
 class DevicePort(Port):
-    """A port for devices. Beyond ``most`` descriptors, new connections wait.
+    """A port for devices. Beyond ``limit`` descriptors, new connections wait.
 
     ``error`` is called if this system can accept no more connections.
     """
@@ -55,16 +60,16 @@ class DevicePort(Port):
         make: Callable[[], DeviceConnection],
         address: tuple[str, int],
         *,
-        most: int,
+        limit: int,
         error: Callable[[OSError], None],
     ) -> None:
-        self._most = most
+        self._limit = limit
         self._on_error = error
         self._relays = 0
         super().__init__(loop, make, address)
 
     def _accept(self) -> None:
-        while len(self._links) + 2 * self._relays < self._most:
+        while len(self._links) + 2 * self._relays < self._limit:
             if not self._accept_one():
                 return
         self._loop.remove_reader(self._descriptor)
@@ -85,7 +90,7 @@ class DevicePort(Port):
             self._relay(link, to)
         self._listen_on()
 
-    def _relay(self, link: Link, to: Reached) -> None:
+    def _relay(self, link: Link, to: Destination) -> None:
         sock = link.hand_over()
         self._relays += 1
         task = relay(self._loop, sock, link.conversation, to, allow=_allowed(sock))

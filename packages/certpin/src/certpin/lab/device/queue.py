@@ -147,11 +147,11 @@ class CaseQueue:
         self.controlled = self.controlled or self._trusted
         doubtful, self._doubtful = self._doubtful, []
         failed = Judgement(Verdict.INCONCLUSIVE, f"the good control failed: {judgement.why}")
-        for each in doubtful:
+        for refused in doubtful:
             if self._trusted:
-                self._settle(each, each.judgement())
+                self._settle(refused, refused.judgement())
             else:
-                self._again(each, failed)
+                self._again(refused, failed)
 
     def _again(self, turn: Turn, judgement: Judgement) -> None:
         """Queue a case again before the last control, up to ``_TRIES`` times."""

@@ -16,7 +16,7 @@ from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import Turn, Visit
 from certpin.lab.pki import Style, TestPKI
 from certpin.lab.scenario import Opening
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import UPSTREAM
 from certpin.lab.upstream import UpstreamPKI
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result
     from certpin.lab.upstream import Upstream
 
-    Told = Callable[[str, Result], None]
+    OnResult = Callable[[str, Result], None]
 
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-4 D.1.2.3
 _OCTETS = 40  # 64 bits more than the order has (FIPS 186-5 appendix A.2.1)
@@ -63,7 +63,7 @@ SECOND = "second.certpin.lab"
 
 
 class Schedule:
-    """The queues of all hosts under test. ``told`` is called with each host and result.
+    """The queues of all hosts under test. ``on_result`` is called with each host and result.
 
     ``upstreams`` are the real servers of hosts under test. Not thread-safe.
     """
@@ -74,7 +74,7 @@ class Schedule:
         style: Style,
         cases: Iterable[Case],
         authorities: Authorities,
-        told: Told = lambda *_: None,
+        on_result: OnResult = lambda *_: None,
         upstreams: Mapping[str, Upstream] | None = None,
     ) -> None:
         self.hosts = tuple(hosts)
@@ -82,7 +82,7 @@ class Schedule:
         self._authorities = authorities
         self.pkis = {host: self._pki(host, style) for host in self.hosts}
         chosen = tuple(cases)
-        self.queues = {host: self._queue_of(host, style, chosen, told) for host in hosts}
+        self.queues = {host: self._queue_of(host, style, chosen, on_result) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
         self._passing: set[Visit] = set()  # relayed to a real server now
@@ -93,12 +93,14 @@ class Schedule:
             return UpstreamPKI(self._authorities, host, second, style, upstream)
         return DevicePKI(self._authorities, host, second, style)
 
-    def _queue_of(self, host: str, style: Style, cases: tuple[Case, ...], told: Told) -> CaseQueue:
+    def _queue_of(
+        self, host: str, style: Style, cases: tuple[Case, ...], on_result: OnResult
+    ) -> CaseQueue:
         return CaseQueue(
             style,
             cases,
             prepare=lambda case: self._prepare(host, case),
-            settled=lambda result: told(host, result),
+            settled=lambda result: on_result(host, result),
         )
 
     def tests(self, host: str) -> bool:
@@ -110,7 +112,7 @@ class Schedule:
     @property
     def finished(self) -> bool:
         """Whether all cases of every host are finished."""
-        return all(each.finished for each in self.queues.values())
+        return all(queue.finished for queue in self.queues.values())
 
     @property
     def awaits_servers(self) -> bool:
@@ -159,7 +161,7 @@ class Schedule:
 
     def _wide(self) -> Turn | None:
         """Return the active turn that takes the connections of two hosts. There is at most one."""
-        turns = (each.current for each in self.queues.values())
+        turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
@@ -183,7 +185,7 @@ class Schedule:
         if scenario.second:
             self._needs_second(pki)
         if host in self._upstreams:
-            turn.case_run.upstream = Reached(UPSTREAM, *self._upstreams[host].address)
+            turn.case_run.upstream = Destination(UPSTREAM, *self._upstreams[host].address)
         return turn
 
     def _needs_second(self, pki: TestPKI) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_here
 from certpin.lab.device.page import HOST
-from certpin.lab.server.dns import PEER, PEER6, RESOLVER, Addresses, Resolver
+from certpin.lab.server.dns import PEER, PEER6, RESOLVER, Addresses, LabResolver
 from certpin.lab.server.wireguard import WireGuard, wireguard
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from certpin.lab.device.page import Page
     from certpin.lab.device.schedule import Schedule
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
 # Octets of a packet inside, which leave room for WireGuard's own and for IPv6 outside, on paths
 # of 1360 and more (mobile networks); 1280 is what IPv6 needs inside (RFC 8200 section 5).
@@ -61,7 +61,7 @@ class TunnelKeys:
 
 
 def arrival(
-    schedule: Schedule, page: Page, destination: Reached
+    schedule: Schedule, page: Page, destination: Destination
 ) -> ObservedConnection | DeviceConnection:
     """Return the conversation for a destination inside the tunnel."""
     if destination.host == HOST:
@@ -76,10 +76,10 @@ def tunnel(schedule: Schedule, page: Page) -> WireGuard:
     def find(host: str) -> str | None:
         return addresses.allot(host) if host == HOST or schedule.tests(host) else None
 
-    def make(destination: Reached) -> Conversation:
+    def make(destination: Destination) -> Conversation:
         return arrival(schedule, page, destination)
 
-    return WireGuard(make, Resolver(find), addresses, _report_end)
+    return WireGuard(make, LabResolver(find), addresses, _report_end)
 
 
 def _report_end(conversation: Conversation) -> None:

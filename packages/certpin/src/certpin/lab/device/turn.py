@@ -15,7 +15,7 @@ from certpin.lab.attacks import CONTROL
 from certpin.lab.case_run import CaseRun
 from certpin.lab.evidence import Attempt, Ending
 from certpin.lab.scenario import Answer, Role
-from certpin.lab.server.application import Where
+from certpin.lab.server.application import AnswerContext
 from certpin.lab.verdict import Judgement, Verdict, is_judged, judge
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ _MAX_UNCLEAR = 3
 _MAX_VISITS = 12
 _KEPT = 64  # visits of a turn that are kept with the same signal
 _MAX_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
-_REDIRECTS = {each for each in Answer if each.value.startswith("redirect-")}
+_REDIRECTS = {answer for answer in Answer if answer.value.startswith("redirect-")}
 
 
 @dataclass(eq=False)
@@ -126,9 +126,9 @@ class Turn:
         self.case = case
         self.hosts = hosts
         self.scenario = scenario
-        where = Where(f"lab-answer-{secrets.token_hex(8)}")
-        where.lead(hosts)
-        self.case_run = CaseRun(scenario, where, hosts, clients=clients)
+        answer_context = AnswerContext(f"lab-answer-{secrets.token_hex(8)}")
+        answer_context.lead(hosts)
+        self.case_run = CaseRun(scenario, answer_context, hosts, clients=clients)
         self.visits: list[Visit] = []
         self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
 
@@ -147,9 +147,9 @@ class Turn:
     def drop(self, visit: Visit) -> None:
         """Drop an ended connection that adds no evidence, to bound the memory."""
         same = [
-            each
-            for each in self.visits
-            if each.signal is visit.signal and each.seen.exposed is visit.seen.exposed
+            other
+            for other in self.visits
+            if other.signal is visit.signal and other.seen.exposed is visit.seen.exposed
         ]
         if visit in same and (visit.signal in {None, ClientSignal.NO_HELLO} or len(same) > _KEPT):
             self.visits.remove(visit)
@@ -158,11 +158,11 @@ class Turn:
     def over(self) -> bool:
         """Whether the turn has enough signals, so that the next case may begin."""
         said = self._counted()
-        if self.case_run.error or (self.scenario.attacks and any(_gave(each) for each in said)):
+        if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
             return True
-        if sum(each.signal is ClientSignal.NONE for each in self.visits) >= _MAX_UNCLEAR:
+        if sum(visit.signal is ClientSignal.NONE for visit in self.visits) >= _MAX_UNCLEAR:
             return True
-        if sum(each.signal is not None for each in self.visits) >= _MAX_VISITS:
+        if sum(visit.signal is not None for visit in self.visits) >= _MAX_VISITS:
             return True
         return self._heard_out(said)
 
@@ -170,7 +170,7 @@ class Turn:
         """Judge the connections by the rules of every other run, without an exit status."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
-        said = tuple(each.seen for each in self.visits if self._says(each))
+        said = tuple(visit.seen for visit in self.visits if self._says(visit))
         if not said:
             return Judgement(Verdict.INCONCLUSIVE, "no connection of it came to an end of its own")
         judgement = judge(Attempt(Ending(0), self.scenario, said))
@@ -184,9 +184,9 @@ class Turn:
         """Whether there are enough signals, as opposed to a turn that was given up."""
         if self.scenario.lures:
             calls = sum(
-                each.signal is ClientSignal.SENT_DATA
-                for each in self.visits
-                if not each.seen.exposed
+                visit.signal is ClientSignal.SENT_DATA
+                for visit in self.visits
+                if not visit.seen.exposed
             )
             return bool(said) or calls >= _MAX_CALLS
         first, second = self.scenario.first, self.scenario.second
@@ -200,8 +200,8 @@ class Turn:
 
     def _counted(self) -> list[Visit]:
         """Return the connections with a signal that the verdict is about."""
-        said = [each for each in self.visits if self._says(each)]
-        return [each for each in said if is_judged(self.scenario, each.seen)]
+        said = [visit for visit in self.visits if self._says(visit)]
+        return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
         """Return True if there is one signal for each awaited step.
@@ -210,8 +210,8 @@ class Turn:
         """
         honest_only = not self.scenario.attacks
         needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
-        heard = [each for each in said if self._at_second(each) is second]
-        firm = all(each.signal is not ClientSignal.CLOSED for each in heard) or self._goes_on(
+        heard = [visit for visit in said if self._at_second(visit) is second]
+        firm = all(visit.signal is not ClientSignal.CLOSED for visit in heard) or self._goes_on(
             heard[-1]
         )
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
@@ -219,7 +219,7 @@ class Turn:
     def _goes_on(self, visit: Visit) -> bool:
         """Whether a later connection sent data to an honest step."""
         later = self.visits[self.visits.index(visit) + 1 :]
-        return any(_gave(each) and not each.seen.exposed for each in later)
+        return any(_gave(visit) and not visit.seen.exposed for visit in later)
 
     def _at_second(self, visit: Visit) -> bool:
         """Whether the connection is for the second host, and the scenario has steps for it."""

@@ -52,7 +52,7 @@ class ForgedRoot:
         leaf = self._signed(der.take_apart(identity.chain[0]))
         return replace(identity, chain=(leaf, self.certificate))
 
-    def _signed(self, parts: der.Certificate) -> x509.Certificate:
+    def _signed(self, parts: der.CertificateFields) -> x509.Certificate:
         value = self._sign(der.encode(parts.tbs_certificate))
         return der.put_together(replace(parts, signature_value=der.bits(value)))
 

@@ -33,7 +33,7 @@ class TBSCertificate:
 
 
 @asn1.sequence
-class Certificate:
+class CertificateFields:
     """RFC 5280 section 4.1."""
 
     tbs_certificate: TBSCertificate
@@ -125,12 +125,12 @@ class NullAlgorithm:
     parameters: asn1.Null
 
 
-def take_apart(certificate: x509.Certificate) -> Certificate:
+def take_apart(certificate: x509.Certificate) -> CertificateFields:
     """The fields of a certificate."""
-    return asn1.decode_der(Certificate, certificate.public_bytes(Encoding.DER))
+    return asn1.decode_der(CertificateFields, certificate.public_bytes(Encoding.DER))
 
 
-def put_together(parts: Certificate) -> x509.Certificate:
+def put_together(parts: CertificateFields) -> x509.Certificate:
     """The certificate of these fields. Only its frame is looked at: a forged key may be inside."""
     return x509.load_der_x509_certificate(encode(parts))
 
@@ -172,7 +172,7 @@ def encode(value: typing.Any) -> bytes:
     if isinstance(value, list):
         return element(b"\x30", b"".join(map(encode, value)))
     if dataclasses.is_dataclass(value) and not isinstance(value, asn1.Null):
-        names = [each.name for each in dataclasses.fields(value)]
+        names = [field.name for field in dataclasses.fields(value)]
         return element(b"\x30", b"".join(_field_of(value, name) for name in names))
     return asn1.encode_der(value)
 

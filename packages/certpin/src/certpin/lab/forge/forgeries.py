@@ -212,7 +212,7 @@ def resign(
     tbs = replace(parts.tbs_certificate, signature=named)
     value = _sign(key, der.encode(tbs), algorithm)
     return der.put_together(
-        der.Certificate(
+        der.CertificateFields(
             tbs_certificate=tbs, signature_algorithm=named, signature_value=der.bits(value)
         )
     )

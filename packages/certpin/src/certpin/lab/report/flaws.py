@@ -93,7 +93,7 @@ def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]
     if spot.place.trusted:
         return ()
     found = [rule(spot) for rule in _RULES]
-    return tuple(each for each in found if each)
+    return tuple(flaw for flaw in found if flaw)
 
 
 def _unreadable(spot: _Spot) -> str:
@@ -158,7 +158,11 @@ def _unknown(spot: _Spot) -> str:
         extensions = list(spot.parsed.extensions) if spot.parsed else []
     except _SENSELESS:
         return "its extensions make no sense"
-    unknown = [each for each in extensions if isinstance(each.value, x509.UnrecognizedExtension)]
+    unknown = [
+        extension
+        for extension in extensions
+        if isinstance(extension.value, x509.UnrecognizedExtension)
+    ]
     return "it is bound to a rule that nobody knows" if any(e.critical for e in unknown) else ""
 
 
@@ -166,10 +170,12 @@ def _subtrees(spot: _Spot) -> str:
     limits = spot.extension(x509.NameConstraints)
     if not isinstance(limits, x509.NameConstraints):
         return ""
-    permitted = [each for each in limits.permitted_subtrees or () if _same_kind(each, spot)]
-    excluded = [each for each in limits.excluded_subtrees or () if _same_kind(each, spot)]
-    outside = permitted and not any(_below(spot.context.host, each) for each in permitted)
-    if outside or any(_below(spot.context.host, each) for each in excluded):
+    permitted = [
+        subtree for subtree in limits.permitted_subtrees or () if _same_kind(subtree, spot)
+    ]
+    excluded = [subtree for subtree in limits.excluded_subtrees or () if _same_kind(subtree, spot)]
+    outside = permitted and not any(_below(spot.context.host, subtree) for subtree in permitted)
+    if outside or any(_below(spot.context.host, subtree) for subtree in excluded):
         return f"it may not sign for {spot.context.host}"
     return ""
 

@@ -65,9 +65,9 @@ def _main(run: Run) -> ET.Element:
     numbered = list(enumerate(run.results))
     parts = [top(run), controls(run), letters()]
     for outcome, title in _SECTIONS:
-        chosen = [(n, each) for n, each in numbered if each.outcome is outcome]
+        chosen = [(n, result) for n, result in numbered if result.outcome is outcome]
         if chosen:
-            cases = [finding(run, each, number) for number, each in chosen]
+            cases = [finding(run, result, number) for number, result in chosen]
             heading = tag("h2", title, id=f"section-{outcome.value}")
             parts.append(
                 tag("section", heading, *cases, aria_labelledby=f"section-{outcome.value}")
@@ -79,13 +79,13 @@ def _main(run: Run) -> ET.Element:
 def _overview(numbered: Numbered) -> ET.Element:
     rows = [
         (
-            tag("a", each.case.name, href=f"#case-{number}"),
-            badge(each.outcome, OUTCOMES[each.outcome]),
-            EXPECTED[each.expect],
-            str(each.verdict or "-"),
-            each.case.presents,
+            tag("a", result.case.name, href=f"#case-{number}"),
+            badge(result.outcome, OUTCOMES[result.outcome]),
+            EXPECTED[result.expect],
+            str(result.verdict or "-"),
+            result.case.presents,
         )
-        for number, each in numbered
+        for number, result in numbered
     ]
     head = ("Case", "Outcome", "The client", "It did", "What it met")
     whole = table(f"All {len(rows)} cases, in the order of the run", head, list(rows))
@@ -96,14 +96,14 @@ def _overview(numbered: Numbered) -> ET.Element:
 def _rest(run: Run, numbered: Numbered) -> ET.Element:
     """List the cases that need no attention, by family."""
     shown = {outcome for outcome, _ in _SECTIONS}
-    rest = [(number, each) for number, each in numbered if each.outcome not in shown]
+    rest = [(number, result) for number, result in numbered if result.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"
     section = tag("section", tag("h2", title, id="rest"), aria_labelledby="rest")
-    for family in dict.fromkeys(each.case.family for _, each in rest):
+    for family in dict.fromkeys(result.case.family for _, result in rest):
         section.append(tag("h3", family.value))
-        for number, each in rest:
-            if each.case.family is family:
-                section.append(folded(run, each, number))
+        for number, result in rest:
+            if result.case.family is family:
+                section.append(folded(run, result, number))
     return section
 
 

@@ -41,9 +41,9 @@ def run_facts(run: Run) -> dict[str, Any]:
         "controlled": run.controlled,
         "exit_code": exit_code(run),
         "summary": [encodable(line) for line in summary(run)],
-        "counts": {_key(each): run.count(each) for each in Outcome},
+        "counts": {_key(outcome): run.count(outcome) for outcome in Outcome},
         "trusted": [certificate(der) for der in about.trusted],
-        "results": [_result(each) for each in run.results],
+        "results": [_result(result) for result in run.results],
     }
 
 
@@ -65,7 +65,7 @@ def _result(result: Result) -> dict[str, Any]:
         "guards": case.guards,
         "advice": case.fix or None,
         "reference": case.reference or None,
-        "attempts": [_attempt(each) for each in result.attempts],
+        "attempts": [_attempt(attempt) for attempt in result.attempts],
     }
 
 
@@ -76,7 +76,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "problem": encodable(attempt.ending.problem) or None,
         "output": encodable(attempt.ending.output),
         "seconds": round(attempt.seconds, 3),
-        "connections": [_connection(attempt, each) for each in attempt.connections],
+        "connections": [_connection(attempt, connection) for connection in attempt.connections],
     }
 
 
@@ -87,12 +87,12 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
         "via": seen.via,
         "target": encodable(seen.target) or None,
         "server_name": encodable(hello.server_name) or None if hello else None,
-        "offered_alpn": [encodable(each) for each in hello.alpn] if hello else [],
+        "offered_alpn": [encodable(protocol) for protocol in hello.alpn] if hello else [],
         "hostile": seen.hostile,
         "met": server(seen) or None,
         "opening": seen.step.opening.value if seen.step else None,
         "chain": [certificate(der) for der in served(seen)],
-        "pinned": [{"pin": str(each.pin), "role": each.role} for each in pinned(attempt, host)],
+        "pinned": [{"pin": str(pin.pin), "role": pin.role} for pin in pinned(attempt, host)],
         "handshake_finished": seen.secured,
         "tls_version": seen.version or None,
         "cipher": seen.cipher or None,

@@ -43,11 +43,11 @@ def to_junit(run: Run) -> str:
 
 def _names(results: tuple[Result, ...]) -> list[str]:
     """Return a unique name for each test: the good control runs first and last."""
-    total = Counter(each.case.name for each in results)
+    total = Counter(result.case.name for result in results)
     seen: Counter[str] = Counter()
     names = []
-    for each in results:
-        name = each.case.name
+    for result in results:
+        name = result.case.name
         seen[name] += 1
         names.append(f"{name} ({seen[name]} of {total[name]})" if total[name] > 1 else name)
     return names
@@ -60,7 +60,7 @@ def _suite(run: Run, number: int, family: Family, results: tuple[Result, ...]) -
 
 
 def _counts(results: tuple[Result, ...]) -> dict[str, str]:
-    kinds = Counter(_TAGS.get(each.outcome) for each in results)
+    kinds = Counter(_TAGS.get(result.outcome) for result in results)
     return {
         "tests": str(len(results)),
         "failures": str(kinds["failure"]),
@@ -96,11 +96,11 @@ def _test(suite: ET.Element, result: Result, name: str) -> None:
             found.attrib["type"] = str(result.verdict)
             found.text = clean("\n".join(explain(result)))
     if result.outcome is not Outcome.NOT_RUN:
-        ET.SubElement(test, "system-out").text = clean(_told(result))
+        ET.SubElement(test, "system-out").text = clean(_output_text(result))
 
 
-def _told(result: Result) -> str:
-    """Describe the attempts and the output of the client."""
+def _output_text(result: Result) -> str:
+    """Return the attempts and the output of the client as text."""
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]
@@ -113,7 +113,7 @@ def _told(result: Result) -> str:
 
 
 def _seconds(result: Result) -> float:
-    return sum(each.seconds for each in result.attempts)
+    return sum(attempt.seconds for attempt in result.attempts)
 
 
 def _one_line(text: str) -> str:

@@ -93,12 +93,12 @@ def finding(run: Run, result: Result, index: int) -> ET.Element:
 
 def folded(run: Run, result: Result, index: int) -> ET.Element:
     """Return a collapsed case that needs no attention."""
-    told = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
+    description = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
     summary = tag(
         "summary",
         tag("span", result.case.name, class_="name"),
         badge(result.outcome, OUTCOMES[result.outcome]),
-        tag("span", told, class_="presents"),
+        tag("span", description, class_="presents"),
     )
     inside = tag("div", *body(run, result, index), class_="case")
     return tag("details", summary, inside, id=f"case-{index}", class_="folded")
@@ -311,7 +311,7 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 
 def controls(run: Run) -> ET.Element:
     """Whether the honest server was accepted, before and after everything else."""
-    held = [each for each in run.results if each.case is CONTROL]
+    held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
     for when, result in zip(("before", "after"), held, strict=False):
         words = "accepted" if result.outcome is Outcome.RIGHT else OUTCOMES[result.outcome]

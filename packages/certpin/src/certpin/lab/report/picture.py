@@ -158,7 +158,7 @@ def _box(place: PathCertificate, pinned: str, found: tuple[str, ...], role: str,
     if pinned:
         lines.append(Line("pinned", f"pinned ({pinned})"))
     for flaw in found:
-        lines += _folded("flaw", flaw, most=3)
+        lines += _folded("flaw", flaw, max_lines=3)
     kind = "trusted" if place.trusted else "flawed" if found else "plain"
     return Box(top, tuple(lines), kind)
 
@@ -188,12 +188,12 @@ def _role(path: ChainPath, index: int) -> str:
     return kind if place.sent else f"{kind}, from the client's own store"
 
 
-def _folded(kind: str, text: str, most: int = _LINES) -> list[Line]:
+def _folded(kind: str, text: str, max_lines: int = _LINES) -> list[Line]:
     wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     letters = _NAME_LETTERS if kind == "name" else _LETTERS
     pieces = textwrap.wrap(text, letters // 2 if wide else letters) or [""]
-    if len(pieces) > most:
-        pieces = [*pieces[: most - 1], f"{pieces[most - 1][:-1]}…"]
+    if len(pieces) > max_lines:
+        pieces = [*pieces[: max_lines - 1], f"{pieces[max_lines - 1][:-1]}…"]
     return [Line(kind, piece, first=not number) for number, piece in enumerate(pieces)]
 
 

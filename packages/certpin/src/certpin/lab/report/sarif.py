@@ -45,7 +45,7 @@ def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
         location: the file of the repository that findings point at. Code scanning refuses results
             that point at anything else, the address of a host for example.
     """
-    cases = list(dict.fromkeys(each.case.name for each in run.results))
+    cases = list(dict.fromkeys(result.case.name for result in run.results))
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases, location)]}
     return json.dumps(log, indent=2)
 
@@ -56,8 +56,8 @@ def artifact_uri(path: Path) -> str:
 
 
 def _run(run: Run, names: list[str], location: Path) -> dict[str, Any]:
-    by_name = {each.case.name: each.case for each in run.results}
-    found = [each for each in run.results if each.outcome in _LEVELS]
+    by_name = {result.case.name: result.case for result in run.results}
+    found = [result for result in run.results if result.outcome in _LEVELS]
     driver = {
         "name": "certpin",
         "version": run.about.certpin or "unknown",
@@ -66,7 +66,9 @@ def _run(run: Run, names: list[str], location: Path) -> dict[str, Any]:
     return {
         "tool": {"driver": driver},
         "invocations": [_invocation(run)],
-        "results": [_result(run, each, names.index(each.case.name), location) for each in found],
+        "results": [
+            _result(run, result, names.index(result.case.name), location) for result in found
+        ],
         "columnKind": "unicodeCodePoints",
         "properties": {
             "host": encodable(run.host),
@@ -132,12 +134,12 @@ def _fingerprint(run: Run, result: Result) -> str:
 
 def _invocation(run: Run) -> dict[str, Any]:
     started = run.about.started
-    not_run = [each for each in run.results if each.outcome is Outcome.NOT_RUN]
+    not_run = [result for result in run.results if result.outcome is Outcome.NOT_RUN]
     facts = {
         "executionSuccessful": run.controlled,
         "exitCode": exit_code(run),
         "exitCodeDescription": headline(run),
-        "toolExecutionNotifications": [_notification(each) for each in not_run],
+        "toolExecutionNotifications": [_notification(result) for result in not_run],
     }
     if started:
         facts["startTimeUtc"] = _utc(started)

@@ -158,32 +158,32 @@ def _wrong(result: Result) -> str:
 
 def _right(result: Result) -> str:
     if is_beyond(result):
-        styles = " or ".join(STYLES[each] for each in refused_by(result.case))
+        styles = " or ".join(STYLES[style] for style in refused_by(result.case))
         return f"as its style does; a client with {styles} refuses"
     if result.expect is Expect.ACCEPT:
         return "as it must"
     return "as it should" if result.verdict is Verdict.REJECT else "which is allowed"
 
 
-def _honest(counted: Tally) -> str:
+def _honest(counted: CaseCounts) -> str:
     if not counted.refused:
         return f"{_all_of(counted.honest, 'honest server')} accepted."
     refused = f"{counted.refused} of {_many(counted.honest, 'honest server')}"
     return f"{refused} {_were(counted)}: a legitimate change would lock the client out."
 
 
-def _beside(counted: Tally) -> list[str]:
+def _beside(counted: CaseCounts) -> list[str]:
     said = (
         (counted.beyond, "more would get through, because only other pins stop them", "attack"),
         (counted.warnings, "ended with a warning", "case"),
-        (counted.told, "had neither right nor wrong: your own policy decides", "case"),
+        (counted.for_policy, "had neither right nor wrong: your own policy decides", "case"),
         (counted.undecided, "ended undecided: no verdict, so no proof", "case"),
         (counted.not_run, "could not be run, for the reasons that are given", "case"),
     )
     return [f"{_many(number, noun)} {words}." for number, words, noun in said if number]
 
 
-def _nothing_through(counted: Tally) -> str:
+def _nothing_through(counted: CaseCounts) -> str:
     if not counted.attacks:
         return "No attack was run"
     if counted.attacks == 1:
@@ -191,11 +191,11 @@ def _nothing_through(counted: Tally) -> str:
     return f"None of the {counted.attacks} attacks got through"
 
 
-def _through(counted: Tally) -> str:
+def _through(counted: CaseCounts) -> str:
     return f"{counted.got_through} of {_many(counted.attacks, 'attack')} got through"
 
 
-def _were(counted: Tally) -> str:
+def _were(counted: CaseCounts) -> str:
     return "was refused" if counted.refused == 1 else "were refused"
 
 
@@ -211,7 +211,7 @@ _DECIDED = {Outcome.RIGHT, Outcome.WRONG}
 
 
 @dataclass(frozen=True)
-class Tally:
+class CaseCounts:
     """The numbers of attacks and honest servers, and of their failures.
 
     ``beyond`` are attacks that a client of this style cannot see, and did not: they are no fault
@@ -224,25 +224,25 @@ class Tally:
     refused: int
     beyond: int
     warnings: int
-    told: int
+    for_policy: int
     undecided: int
     not_run: int
 
 
-def tally(run: Run) -> Tally:
+def tally(run: Run) -> CaseCounts:
     """Count the cases of a run."""
-    cases = [each for each in run.results if each.case is not CONTROL]
-    decided = [each for each in cases if each.outcome in _DECIDED]
-    attacks = [each for each in decided if each.expect is Expect.REJECT]
-    honest = [each for each in decided if is_honest(each)]
-    return Tally(
+    cases = [result for result in run.results if result.case is not CONTROL]
+    decided = [result for result in cases if result.outcome in _DECIDED]
+    attacks = [result for result in decided if result.expect is Expect.REJECT]
+    honest = [result for result in decided if is_honest(result)]
+    return CaseCounts(
         attacks=len(attacks),
         got_through=_count(attacks, Outcome.WRONG),
         honest=len(honest),
         refused=_count(honest, Outcome.WRONG),
         beyond=sum(map(is_beyond, cases)),
         warnings=_count(cases, Outcome.WARNING),
-        told=_count(cases, Outcome.TOLD),
+        for_policy=_count(cases, Outcome.TOLD),
         undecided=_count(cases, Outcome.UNDECIDED),
         not_run=_count(cases, Outcome.NOT_RUN),
     )
@@ -272,13 +272,13 @@ def exit_code(run: Run) -> int:
     """Return the exit code: 0 success, 1 a finding, 3 inconclusive or nothing was tried."""
     if run.count(Outcome.WRONG):
         return 1
-    cases = [each for each in run.results if each.case is not CONTROL]
-    tried = any(each.outcome is not Outcome.NOT_RUN for each in cases)
+    cases = [result for result in run.results if result.case is not CONTROL]
+    tried = any(result.outcome is not Outcome.NOT_RUN for result in cases)
     return 0 if tried and run.controlled and not run.count(Outcome.UNDECIDED) else 3
 
 
 def _count(results: list[Result], outcome: Outcome) -> int:
-    return sum(each.outcome is outcome for each in results)
+    return sum(result.outcome is outcome for result in results)
 
 
 HIDDEN = "…"

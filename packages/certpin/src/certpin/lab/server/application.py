@@ -47,7 +47,7 @@ class Starting(Application, Protocol):
 
 
 @dataclass
-class Where:
+class AnswerContext:
     """The token of the lab, and the URLs that redirects lead to."""
 
     token: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.server.hello import HelloReader, NotTLSError
-from certpin.lab.server.proxy import Front
+from certpin.lab.server.proxy import ProxyRequest
 from certpin.lab.server.session import Session
 
 if TYPE_CHECKING:
     from certpin.lab.case_run import CaseRun
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
 
 class Conversation(Protocol):
@@ -21,7 +21,7 @@ class Conversation(Protocol):
         """Whether the connection closes once everything is sent."""
 
     @property
-    def passing(self) -> Reached | None:
+    def passing(self) -> Destination | None:
         """The destination to relay to; None if the lab serves the connection."""
 
     @property
@@ -46,9 +46,9 @@ class Proxied:
 
     def __init__(self, case_run: CaseRun) -> None:
         self.done = False
-        self.passing: Reached | None = None
+        self.passing: Destination | None = None
         self._case_run = case_run
-        self._front = Front()
+        self._front = ProxyRequest()
         self._session: Session | None = None
 
     @property
@@ -101,9 +101,9 @@ class Routed:
     holds the bytes read so far, which are forwarded.
     """
 
-    def __init__(self, case_run: CaseRun, destination: Reached) -> None:
+    def __init__(self, case_run: CaseRun, destination: Destination) -> None:
         self.done = False
-        self.passing: Reached | None = None
+        self.passing: Destination | None = None
         self._hello = HelloReader()
         self._case_run = case_run
         self._destination = destination

@@ -34,7 +34,7 @@ RESOLVER = "198.18.0.53"
 
 _FIRST = int(ipaddress.IPv4Address("198.19.0.1"))
 # A device that asks for ever new names of a pattern fills no memory.
-_MOST = 4096
+_MAX_HOSTS = 4096
 
 
 class Addresses:
@@ -46,11 +46,11 @@ class Addresses:
 
     def allot(self, host: str) -> str:
         """Return the address of a host. Beyond the limit, hosts share the last one."""
-        if host not in self._addresses and len(self._addresses) < _MOST:
+        if host not in self._addresses and len(self._addresses) < _MAX_HOSTS:
             address = str(ipaddress.IPv4Address(_FIRST + len(self._addresses)))
             self._addresses[host] = address
             self._hosts[address] = host
-        return self._addresses.get(host, str(ipaddress.IPv4Address(_FIRST + _MOST - 1)))
+        return self._addresses.get(host, str(ipaddress.IPv4Address(_FIRST + _MAX_HOSTS - 1)))
 
     def host(self, address: str) -> str:
         """Return the host of an address; the address itself if it was not allotted."""
@@ -59,13 +59,13 @@ class Addresses:
 
 LONGEST = 4096  # octets of a question; RFC 6891 section 6.2.5 suggests no more
 _SECONDS = 5  # that an answer may be kept: the next run has other addresses
-_MOST_ADDRESSES = 8  # so that every answer fits into 512 octets (RFC 1035 section 4.2.1)
-_MOST_AT_ONCE = 64  # questions; the rest go unanswered, and are asked again
+_MAX_ADDRESSES = 8  # so that every answer fits into 512 octets (RFC 1035 section 4.2.1)
+_MAX_CONCURRENT = 64  # questions; the rest go unanswered, and are asked again
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NO_SUCH_NAME = {socket.EAI_NONAME}
 
 
-class Resolver:
+class LabResolver:
     """Answers packets. ``find`` gives the lab's own address for a host under test, or nothing.
 
     Raises ``LabError`` if dnspython is missing.
@@ -84,7 +84,7 @@ class Resolver:
     async def respond(self, packet: bytes) -> bytes:
         """Return the answer to a packet; empty if it gets none. Never raises."""
         question = read_question(packet)
-        if question is None or self._busy >= _MOST_AT_ONCE:
+        if question is None or self._busy >= _MAX_CONCURRENT:
             return b""
         self._busy += 1
         try:
@@ -149,8 +149,8 @@ def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
     """Return the addresses of the requested type: none for anything but A and AAAA."""
     version = {"A": 4, "AAAA": 6}.get(kind)
     plain = (address.partition("%")[0] for address in addresses)
-    found = [each for each in plain if ipaddress.ip_address(each).version == version]
-    return list(dict.fromkeys(found))[:_MOST_ADDRESSES]
+    found = [address for address in plain if ipaddress.ip_address(address).version == version]
+    return list(dict.fromkeys(found))[:_MAX_ADDRESSES]
 
 
 async def system_lookup(name: str) -> list[str]:
@@ -158,7 +158,7 @@ async def system_lookup(name: str) -> list[str]:
     found = await asyncio.get_running_loop().getaddrinfo(
         name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
     )
-    return [str(each[4][0]) for each in found]
+    return [str(entry[4][0]) for entry in found]
 
 
 class ResolverPort:
@@ -170,7 +170,7 @@ class ResolverPort:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        resolver: Resolver,
+        resolver: LabResolver,
         address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
         self._sock = socket.socket(
@@ -204,7 +204,7 @@ class ResolverPort:
             packet, sender = self._sock.recvfrom(LONGEST + 1)
         except OSError:  # nothing there after all, or word of an answer that did not arrive
             return
-        if len(self._tasks) < _MOST_AT_ONCE:
+        if len(self._tasks) < _MAX_CONCURRENT:
             task = self._loop.create_task(self._reply(packet, sender))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

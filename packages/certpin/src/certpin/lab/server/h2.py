@@ -16,7 +16,7 @@ from h2.exceptions import H2Error, ProtocolError
 
 from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import KEEPING, Answer
-from certpin.lab.server.http import MOST_REQUESTS
+from certpin.lab.server.http import MAX_REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from h2.events import Event
 
     from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import Where
+    from certpin.lab.server.application import AnswerContext
 
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
@@ -114,12 +114,12 @@ class Http2:
 
     upgrade = False
 
-    def __init__(self, step: ServerStep, where: Where) -> None:
+    def __init__(self, step: ServerStep, answer_context: AnswerContext) -> None:
         self.data = bytearray()
         self.astray = bytearray()
         self.closing = False
         self._act = step
-        self._where = where
+        self._answer_context = answer_context
         self._frames = Frames()
         self._words = bytearray()
         self._asked: dict[int, dict[bytes, bytes]] = {}  # what streams that are open asked for
@@ -169,7 +169,7 @@ class Http2:
                 if isinstance(event, StreamEnded):
                     self._reply(event.stream_id)
             self._frames.read()
-            if self._requests > MOST_REQUESTS or self._resets > MOST_REQUESTS:
+            if self._requests > MAX_REQUESTS or self._resets > MAX_REQUESTS:
                 self._http.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)  # CVE-2023-44487
                 raise ProtocolError
         if self._frames.broken:
@@ -206,11 +206,15 @@ class Http2:
         self._ending = self._act.answer not in KEEPING
         if self._act.answer is Answer.SILENT:
             return
-        to = "" if self._strayed(asked) else self._where.to(self._act.answer)
+        to = "" if self._strayed(asked) else self._answer_context.to(self._act.answer)
         if to:
             self._send(stream, [(":status", "302"), ("location", to)], b"")
         else:
-            body = b"" if asked.get(b":method") == b"HEAD" else f"{self._where.token}\n".encode()
+            body = (
+                b""
+                if asked.get(b":method") == b"HEAD"
+                else f"{self._answer_context.token}\n".encode()
+            )
             self._send(stream, [(":status", "200"), ("content-type", "text/plain")], body)
 
     def _send(self, stream: int, headers: list[tuple[str, str]], body: bytes) -> None:

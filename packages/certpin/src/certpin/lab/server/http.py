@@ -9,12 +9,12 @@ from certpin.lab.scenario import KEEPING, Answer
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import Where
+    from certpin.lab.server.application import AnswerContext
 
 
 # Octets of a chunk's size line: with extensions it could be of any length (RFC 9112 section 7.1.1).
 _LONGEST_LINE = 4096
-_MOST_DIGITS = 15  # of a size: more than any client sends, and no work to read
+_MAX_DIGITS = 15  # of a size: more than any client sends, and no work to read
 
 
 class Body(Protocol):
@@ -82,7 +82,7 @@ class Chunked:
             return
         digits = line.partition(b";")[0].strip()
         try:
-            size = int(digits[:_MOST_DIGITS], 16)
+            size = int(digits[:_MAX_DIGITS], 16)
         except ValueError:
             self.whole = True
             return
@@ -96,7 +96,7 @@ def body_of(head: bytes) -> Body:
     if field(head, b"transfer-encoding").lower().endswith(b"chunked"):
         return Chunked()
     length = field(head, b"content-length")
-    return Counted(int(length[:_MOST_DIGITS]) if length.isdigit() else 0)
+    return Counted(int(length[:_MAX_DIGITS]) if length.isdigit() else 0)
 
 
 def field(head: bytes, name: bytes) -> bytes:
@@ -111,7 +111,7 @@ def field(head: bytes, name: bytes) -> bytes:
 _LONGEST_HEAD = 64 * 1024  # octets; RFC 9112 section 2.3 leaves it to the server
 # Requests that one connection may make: what nginx allows, 1000 (keepalive_requests), is more
 # than a client that is tested needs, and pipelined answers fill memory (CVE-2023-44487 for HTTP/2).
-MOST_REQUESTS = 100
+MAX_REQUESTS = 100
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -120,13 +120,13 @@ class Http:
 
     upgrade = False
 
-    def __init__(self, step: ServerStep, where: Where) -> None:
+    def __init__(self, step: ServerStep, answer_context: AnswerContext) -> None:
         self.data = bytearray()
         self.astray = bytearray()
         self.closing = False
         self._answer = step.answer
         self._foreign = step.foreign.encode()
-        self._where = where
+        self._answer_context = answer_context
         self._pending = bytearray()
         self._head = b""
         self._body: Body | None = None  # of the request whose head came
@@ -180,14 +180,14 @@ class Http:
         self._body = None
         self._answered += 1
         last = field(self._head, b"connection").lower() == b"close"  # RFC 9112 section 9.6
-        self.closing = self._answer not in KEEPING or last or self._answered >= MOST_REQUESTS
+        self.closing = self._answer not in KEEPING or last or self._answered >= MAX_REQUESTS
         if self._answer is Answer.SILENT:
             return b""
-        to = "" if self._strayed else self._where.to(self._answer)
+        to = "" if self._strayed else self._answer_context.to(self._answer)
         if to:
             return redirect(to, keep=not self.closing)
         only_head = self._head.startswith(b"HEAD ")
-        return respond(self._where.token, keep=not self.closing, only_head=only_head)
+        return respond(self._answer_context.token, keep=not self.closing, only_head=only_head)
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:

@@ -20,7 +20,7 @@ from certpin.lab.scenario import Answer, Opening
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import Where
+    from certpin.lab.server.application import AnswerContext
 
 
 # The first octet of a ClientHello; no piece begins so. libpq's sslnegotiation=direct does.
@@ -31,7 +31,7 @@ class Pieces:
     """The server side of one connection."""
 
     listens = True
-    most: ClassVar[int]  # pieces that one connection may say
+    max_pieces: ClassVar[int]  # pieces that one connection may say
 
     def __init__(self, step: ServerStep) -> None:
         self.data = bytearray()
@@ -71,7 +71,7 @@ class Pieces:
 
     def _hear(self, piece: bytes, *, secure: bool) -> bytes:
         self.heard += 1
-        if self.heard > self.most:
+        if self.heard > self.max_pieces:
             self.end()
             return b""
         if self.tells(piece, secure=secure):
@@ -110,7 +110,7 @@ class Pieces:
 LONGEST_LINE = 12_288
 # Lines that one connection may say: a message of the 4 MiB that the lab reads has fewer, at the
 # 78 characters of RFC 5322 section 2.1.1. Else a client could keep the lab busy with empty ones.
-MOST_LINES = 50_000
+MAX_LINES = 50_000
 
 
 class Lines(Pieces):
@@ -119,13 +119,15 @@ class Lines(Pieces):
     A protocol says which of its words are no data, and answers whole lines.
     """
 
-    most = MOST_LINES
+    max_pieces = MAX_LINES
     courtesies: ClassVar[frozenset[bytes]]  # not counted as data in clear text
     goodbyes: ClassVar[frozenset[bytes]]  # never counted as data
 
-    def __init__(self, step: ServerStep, where: Where, *, implicit: bool = False) -> None:
+    def __init__(
+        self, step: ServerStep, answer_context: AnswerContext, *, implicit: bool = False
+    ) -> None:
         super().__init__(step)
-        self.token = where.token
+        self.token = answer_context.token
         self._implicit = implicit
 
     def begin(self, *, secure: bool) -> bytes:
@@ -163,7 +165,7 @@ class Lines(Pieces):
         polite = self.goodbyes if secure else self.goodbyes | self.courtesies
         if whole or (secure and b"\n" in line):
             return word not in polite
-        return bool(word) and not any(each.startswith(word) for each in polite)
+        return bool(word) and not any(courtesy.startswith(word) for courtesy in polite)
 
     def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
         """Return the reply to STARTTLS, with an injected answer if the step injects one."""

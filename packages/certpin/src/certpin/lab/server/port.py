@@ -117,7 +117,7 @@ class Port:
 
 _PIECE = 64 * 1024
 # Octets that a client may leave unread before the lab stops listening to it for a while.
-_MOST_UNSENT = 1024 * 1024
+_MAX_UNSENT = 1024 * 1024
 PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one socket till then
 
 
@@ -219,7 +219,7 @@ class Link:
             self._finish()
 
     def _wait_to_write(self) -> None:
-        if len(self._unsent) > _MOST_UNSENT:
+        if len(self._unsent) > _MAX_UNSENT:
             self._loop.remove_reader(self._descriptor)
         self._loop.add_writer(self._descriptor, self._write_on)
 

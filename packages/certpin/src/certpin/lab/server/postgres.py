@@ -16,13 +16,15 @@ from certpin.lab.server.lines import Pieces
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import Where
+    from certpin.lab.server.application import AnswerContext
 
 
 _SSL, _GSS, _CANCEL = 80_877_103, 80_877_104, 80_877_102
 _LONGEST_STARTUP = 10_000  # MAX_STARTUP_PACKET_LENGTH of PostgreSQL
 _LONGEST = 1024 * 1024  # of any other message; a client of the lab's needs less
-_MOST = 10_000  # messages on one connection: else a client could keep the lab busy with empty ones
+_MAX_MESSAGES = (
+    10_000  # messages on one connection: else a client could keep the lab busy with empty ones
+)
 _TEXT = 25  # the OID of the type text
 
 
@@ -43,7 +45,7 @@ _PARAMETERS = (
 )
 _WELCOME = (
     _message(b"R", bytes(4))
-    + b"".join(_message(b"S", each) for each in _PARAMETERS)
+    + b"".join(_message(b"S", parameter) for parameter in _PARAMETERS)
     + _message(b"K", struct.pack(">II", 1, 1))
     + _READY
 )
@@ -61,11 +63,13 @@ _FIXED = {
 class Postgres(Pieces):
     """One connection. The token is the one row of the answer to each query."""
 
-    most = _MOST
+    max_pieces = _MAX_MESSAGES
 
-    def __init__(self, step: ServerStep, where: Where) -> None:
+    def __init__(self, step: ServerStep, answer_context: AnswerContext) -> None:
         super().__init__(step)
-        self._row = _message(b"D", struct.pack(">HI", 1, len(where.token)), where.token.encode())
+        self._row = _message(
+            b"D", struct.pack(">HI", 1, len(answer_context.token)), answer_context.token.encode()
+        )
         self._started = False
 
     def begin(self, *, secure: bool) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import Application, Starting, Where
+    from certpin.lab.server.application import AnswerContext, Application, Starting
 
 
 HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
@@ -31,7 +31,7 @@ def spoken() -> tuple[str, ...]:
 
 def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
     """Return the first version in ``spoken`` that the client offers; none if there is none."""
-    return tuple(each for each in spoken if each in offered)[:1]
+    return tuple(version for version in spoken if version in offered)[:1]
 
 
 def need_http2() -> None:
@@ -55,27 +55,27 @@ def _postgres() -> Sequence[str]:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ProtocolSupport:
     """How a protocol is spoken, and its well-known port.
 
     ``make`` is for the part under TLS, ``starting`` for the part before it, if there is one.
     """
 
     port: int
-    make: Callable[[ServerStep, Where], Application]
-    starting: Callable[[ServerStep, Where], Starting] | None = None
+    make: Callable[[ServerStep, AnswerContext], Application]
+    starting: Callable[[ServerStep, AnswerContext], Starting] | None = None
     alpn: Callable[[], Sequence[str]] = _none
 
 
-HTTP = Spoken(443, Http, alpn=spoken)
+HTTP = ProtocolSupport(443, Http, alpn=spoken)
 
-PROTOCOLS: Mapping[str, Spoken] = {
+PROTOCOLS: Mapping[str, ProtocolSupport] = {
     "http": HTTP,
-    "smtp": Spoken(25, Smtp, Smtp),
-    "smtps": Spoken(465, partial(Smtp, implicit=True)),
-    "imap": Spoken(143, Imap, Imap),
-    "imaps": Spoken(993, partial(Imap, implicit=True)),
-    "postgres": Spoken(5432, Postgres, Postgres, _postgres),
+    "smtp": ProtocolSupport(25, Smtp, Smtp),
+    "smtps": ProtocolSupport(465, partial(Smtp, implicit=True)),
+    "imap": ProtocolSupport(143, Imap, Imap),
+    "imaps": ProtocolSupport(993, partial(Imap, implicit=True)),
+    "postgres": ProtocolSupport(5432, Postgres, Postgres, _postgres),
 }
 
 

@@ -19,7 +19,7 @@ _LONGEST_HEAD = 16 * 1024
 
 
 @dataclass(frozen=True)
-class Reached:
+class Destination:
     """The requested destination, and the kind of proxy. ``plain`` is a request in clear text."""
 
     via: str
@@ -28,14 +28,14 @@ class Reached:
     plain: bool = False
 
 
-class Front:
+class ProxyRequest:
     """Reads a proxy request of a client. Ends with ``reached``, or ``failed``.
 
     ``rest`` holds the bytes that came behind the request: they are the connection's own.
     """
 
     def __init__(self) -> None:
-        self.reached: Reached | None = None
+        self.reached: Destination | None = None
         self.failed = ""
         self.rest = bytearray()
         self._out = bytearray()
@@ -86,7 +86,7 @@ class Front:
         host = address.decode("ascii") if kind == _NAME else str(ipaddress.ip_address(address))
         host = _checked(host, port)
         self._out += b"\5\0\0\1\0\0\0\0\0\0"  # succeeded; the bound address is not disclosed
-        self.reached = Reached("socks5", host, port)
+        self.reached = Destination("socks5", host, port)
 
     def _http(self) -> None:
         end = self.rest.find(b"\r\n\r\n")
@@ -97,12 +97,12 @@ class Front:
         method, _, target = self.rest.partition(b"\r\n")[0].decode("ascii").partition(" ")
         target = target.partition(" ")[0]
         if method == "CONNECT":
-            self.reached = Reached("connect", *_authority(target, 443))
+            self.reached = Destination("connect", *_authority(target, 443))
             del self.rest[: end + 4]
             self._out += b"HTTP/1.1 200 Connection established\r\n\r\n"
         elif target.startswith("http://"):
             authority = target.removeprefix("http://").partition("/")[0]
-            self.reached = Reached("connect", *_authority(authority, 80), plain=True)
+            self.reached = Destination("connect", *_authority(authority, 80), plain=True)
         else:
             raise ValueError(f"{method[:20]!r} of something that is no address")
 

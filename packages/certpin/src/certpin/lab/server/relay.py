@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
     _Ends = tuple["Reader", "Writer"]
 
@@ -62,7 +62,7 @@ def relay(
     loop: asyncio.AbstractEventLoop,
     sock: socket.socket,
     conversation: Conversation,
-    to: Reached,
+    to: Destination,
     *,
     allow: Callable[[str], bool] = lambda _: True,
 ) -> asyncio.Task[None]:
@@ -79,7 +79,7 @@ def relay(
 
 
 async def _relay(
-    sock: socket.socket, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
+    sock: socket.socket, conversation: Conversation, to: Destination, allow: Callable[[str], bool]
 ) -> None:
     near = await asyncio.open_connection(sock=sock)
     try:
@@ -89,7 +89,7 @@ async def _relay(
 
 
 async def pass_through(
-    near: _Ends, conversation: Conversation, to: Reached, allow: Callable[[str], bool]
+    near: _Ends, conversation: Conversation, to: Destination, allow: Callable[[str], bool]
 ) -> None:
     """Relay a client's stream to the requested server. The caller keeps the client's stream."""
     far = await _dial(to, allow)
@@ -97,7 +97,7 @@ async def pass_through(
         await _join(near, far, conversation, _QUIET if to.via == UPSTREAM else None)
 
 
-async def _dial(to: Reached, allow: Callable[[str], bool]) -> _Ends | None:
+async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
     """Connect to the server; ``None`` if it is unreachable or not allowed."""
     try:
         async with asyncio.timeout(_PATIENCE):

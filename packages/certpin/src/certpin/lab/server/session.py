@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.case_run import CaseRun
     from certpin.lab.server.application import Application, Starting
-    from certpin.lab.server.proxy import Reached
+    from certpin.lab.server.proxy import Destination
 
 
 _PIECE = 16 * 1024
@@ -130,7 +130,7 @@ _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5
 _RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _GLIMPSE = 16  # bytes that are examined to distinguish text from junk
-_MOST_IN = 4 * 1024 * 1024  # octets that one client may send before it is cut off
+_MAX_RECEIVED = 4 * 1024 * 1024  # octets that one client may send before it is cut off
 
 
 class Session:
@@ -142,7 +142,7 @@ class Session:
     def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
         self.seen = Connection(via=via, target=target)
         self.done = False
-        self.passing: Reached | None = None  # set if the real server takes over
+        self.passing: Destination | None = None  # set if the real server takes over
         self._case_run = case_run
         self._out = bytearray()
         self._hello = HelloReader()
@@ -171,7 +171,7 @@ class Session:
         if self.done:
             self._hear_out(data)
             return
-        if not data or self._taken > _MOST_IN:
+        if not data or self._taken > _MAX_RECEIVED:
             self._end("" if not data else "the client sent more than the lab reads")
             return
         try:
@@ -209,7 +209,7 @@ class Session:
         if self._clear:
             self._end("the client went on in clear text")
         elif b"\r\n\r\n" in self.seen.clear or len(self.seen.clear) >= KEPT:
-            self._out += respond(self._case_run.where.token)
+            self._out += respond(self._case_run.answer_context.token)
             self._end("the client spoke in clear text")
 
     def _begin_tls(self, data: bytes) -> None:
@@ -227,7 +227,7 @@ class Session:
             self._end("the client began TLS though it was not offered")
             return
         if step.opening is Opening.PLAIN:
-            self._out += respond(self._case_run.where.token)
+            self._out += respond(self._case_run.answer_context.token)
             self._end("the lab answered in clear text")
             return
         alpn = choose(hello.alpn, self._case_run.alpn)
@@ -269,9 +269,9 @@ class Session:
 
     def _hear_out(self, data: bytes) -> None:
         """Process data after the application closed, if it still counts data."""
-        if self._tls and self._taken <= _MOST_IN:
+        if self._tls and self._taken <= _MAX_RECEIVED:
             self._note_clear(data)
-        if self._tls and self._tls.listens and data and self._taken <= _MOST_IN:
+        if self._tls and self._tls.listens and data and self._taken <= _MAX_RECEIVED:
             self._tls.receive(data, self.seen)
 
     def _note_clear(self, data: bytes) -> None:

@@ -116,4 +116,4 @@ class Smtp(Lines):
 def _multiline(*lines: bytes) -> bytes:
     """A reply of several lines (RFC 5321 section 4.2.1)."""
     *others, last = lines
-    return b"".join(b"250-%s\r\n" % each for each in others) + b"250 %s\r\n" % last
+    return b"".join(b"250-%s\r\n" % line for line in others) + b"250 %s\r\n" % last

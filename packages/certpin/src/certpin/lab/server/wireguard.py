@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from certpin.lab.case import LabError
 from certpin.lab.server.dns import LONGEST
 from certpin.lab.server.port import PATIENCE
-from certpin.lab.server.proxy import Reached
+from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import UPSTREAM, Reader, Writer, pass_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.dns import Addresses, Resolver
+    from certpin.lab.server.dns import Addresses, LabResolver
 
 
 VIA = "wireguard"
@@ -38,7 +38,7 @@ _PIECE = 64 * 1024
 _DNS = 53
 _SILENCE = 2.0  # seconds without a word, until it is the server who is waited for
 _ANOTHER_QUESTION = 10.0  # seconds that a socket of the device's may ask again
-_MOST = 1024  # streams at once; each holds 128 KiB in the tunnel's own stack
+_MAX_STREAMS = 1024  # streams at once; each holds 128 KiB in the tunnel's own stack
 
 
 class Stream(Reader, Writer, Protocol):
@@ -69,8 +69,8 @@ class WireGuard:
 
     def __init__(
         self,
-        make: Callable[[Reached], Conversation],
-        resolver: Resolver,
+        make: Callable[[Destination], Conversation],
+        resolver: LabResolver,
         addresses: Addresses,
         ended: Callable[[Conversation], None] = lambda _: None,
     ) -> None:
@@ -123,7 +123,7 @@ class WireGuard:
 
     async def _guarded(self, serve: Callable[[Stream], Any], stream: Stream) -> None:
         task: Any = asyncio.current_task()
-        if len(self._tasks) < _MOST:
+        if len(self._tasks) < _MAX_STREAMS:
             self._tasks.add(task)
         try:
             if task in self._tasks:
@@ -146,7 +146,7 @@ class WireGuard:
         if host == address and not may_pass(address):
             return
         near = _Near(stream)
-        conversation = self._make(Reached(VIA, host, port))
+        conversation = self._make(Destination(VIA, host, port))
         try:
             await _converse(near, stream, conversation)
             if conversation.passing:

@@ -79,3 +79,10 @@ def test_the_error_tree_of_the_documentation_is_the_one_of_the_code() -> None:
 def test_every_decision_is_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in ROOT.glob("docs/decisions/0*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_files_that_the_licence_and_git_attributes_name_exist() -> None:
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("LICENSE", ".gitattributes")]
+    named = re.findall(r"packages/[\w./-]+", " ".join(texts))
+    assert len(named) >= 4
+    assert [name for name in named if not (ROOT / name).exists()] == []

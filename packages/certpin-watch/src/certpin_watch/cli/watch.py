@@ -34,6 +34,4 @@ def watch() -> None:
 
     watch.toml names the database, unless --store does. Back it up with its own tools, sqlite3 or
     pg_dump: docs/watch-operations.md has the commands.
-
-    Needs pip install 'certpin[watch]'.
     """  # noqa: D301  # click reads the \b itself

@@ -89,8 +89,6 @@ def worker(
     Chains are verified with the roots of this machine, or with the trust anchors of the job, if the
     pin file of the service names some. The service decides which hosts the worker connects to.
 
-    Needs pip install 'certpin[watch]'.
-
     Exit code 0: stopped by a signal. 2: wrong usage, token, address or certificate.
     """  # noqa: D301  # click reads the \b itself
     import asyncio

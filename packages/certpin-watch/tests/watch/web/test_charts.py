@@ -1,18 +1,14 @@
-"""Charts and the words beside them."""
+"""Charts: escaping, descriptions in words, scales."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from xml.etree import ElementTree as ET
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin_watch.html import words
 from certpin_watch.web.charts import (
     Bars,
     BarSeries,
@@ -26,7 +22,6 @@ from certpin_watch.web.charts import (
     timeline,
 )
 from certpin_watch.web.pictures import Span, round_up, ticks
-from scripts import htmx
 
 NOW = datetime(2026, 11, 25, 19, 30, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -95,24 +90,3 @@ def test_a_timeline_shows_past_and_predicted_phases() -> None:
     assert "adopted (predicted) from 2026-11-25" in svg
     assert "another: nothing is known." in svg
     assert "<script>" not in svg
-
-
-@pytest.mark.parametrize(
-    ("length", "text"),
-    [(HOUR, "an hour"), (26 * HOUR, "26 hours"), (45 * DAY, "45 days"), (-3 * DAY, "3 days"),
-     (timedelta(seconds=4), "less than a minute"), (800 * DAY, "2 years")],
-)  # fmt: skip
-def test_a_duration_has_one_unit(length: timedelta, text: str) -> None:
-    assert words.span(length) == text
-
-
-def test_some_is_never_0_percent_and_almost_all_is_never_100_percent() -> None:
-    assert [words.percent(part, 1000) for part in (0, 1, 500, 999, 1000)] == [
-        "0 %", "< 1 %", "50 %", "> 99 %", "100 %",
-    ]  # fmt: skip
-
-
-def test_the_shipped_htmx_is_the_reviewed_one() -> None:
-    script = files("certpin_watch.html").joinpath("static", "htmx.min.js").read_bytes()
-    assert hashlib.sha256(script).hexdigest() == htmx.SHA256
-    assert f'version:"{htmx.VERSION}"'.encode() in script

@@ -1,0 +1,53 @@
+"""Words on pages, and the static files."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from importlib.resources import files
+from typing import get_args
+
+import pytest
+
+from certpin.pins.verdict import Reason
+from certpin.reports.codecs import nel, trustkit
+from certpin.reports.model import UNVERIFIED
+from certpin.tls.failures import Unverified
+from certpin_watch.html import words
+from certpin_watch.html.words import reason
+from scripts import htmx
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def test_every_known_reason_has_an_explanation() -> None:
+    known = {*get_args(Reason), *get_args(Unverified), *nel.REASONS.values(), *trustkit.REASONS}
+    assert {name for name in known - {"match"} if reason(name) == name} == set()
+    assert reason("<b>") == "<b>"
+    assert reason("") == ""
+
+
+def test_reasons_of_platforms_have_the_same_names_everywhere() -> None:
+    assert set(get_args(Unverified)) == UNVERIFIED == {*nel.REASONS.values()} - {"mismatch"}
+    assert "untrusted" in trustkit.REASONS
+
+
+@pytest.mark.parametrize(
+    ("length", "text"),
+    [(HOUR, "an hour"), (26 * HOUR, "26 hours"), (45 * DAY, "45 days"), (-3 * DAY, "3 days"),
+     (timedelta(seconds=4), "less than a minute"), (800 * DAY, "2 years")],
+)  # fmt: skip
+def test_a_duration_has_one_unit(length: timedelta, text: str) -> None:
+    assert words.span(length) == text
+
+
+def test_some_is_never_0_percent_and_almost_all_is_never_100_percent() -> None:
+    assert [words.percent(part, 1000) for part in (0, 1, 500, 999, 1000)] == [
+        "0 %", "< 1 %", "50 %", "> 99 %", "100 %",
+    ]  # fmt: skip
+
+
+def test_the_shipped_htmx_is_the_reviewed_one() -> None:
+    script = files("certpin_watch.html").joinpath("static", "htmx.min.js").read_bytes()
+    assert hashlib.sha256(script).hexdigest() == htmx.SHA256
+    assert f'version:"{htmx.VERSION}"'.encode() in script

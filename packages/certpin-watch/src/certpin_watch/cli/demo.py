@@ -57,7 +57,7 @@ note = "kept off the server"
 def monitor_the_demonstration(
     server: Identity, backup: Identity, attacker: Identity, *roots: Authority
 ) -> None:
-    """MonitorSettings a bank with two servers, of which one is the attacker's, until Ctrl-C."""
+    """Monitor a bank with two servers, of which one is the attacker's, until Ctrl-C."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="certpin-demo-")))
         good, bad = (stack.enter_context(LabServer(who)) for who in (server, attacker))

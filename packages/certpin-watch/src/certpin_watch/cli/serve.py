@@ -105,15 +105,14 @@ def _started(watch: Watch, as_json: bool) -> None:
     """Print the addresses of the service, and the problems that it found at its start."""
     import gc
 
-    # The loaded modules stay until the end: the garbage collector need not visit them again.
-    gc.collect()
-    gc.freeze()
-
     from certpin.probe import join_address
     from certpin_watch.alerts.run import NO_SERVICES
     from certpin_watch.alerts.silences import unmatched_hosts
     from certpin_watch.application import REPORTS
 
+    # The loaded modules stay until the end: the garbage collector need not visit them again.
+    gc.collect()
+    gc.freeze()
     settings, snapshot = watch.settings, watch.pin_files.snapshot()
     problems = [*snapshot.problems, *unmatched_hosts(_named_hosts(settings), snapshot)]
     scheme = "https" if settings.tls else "http"

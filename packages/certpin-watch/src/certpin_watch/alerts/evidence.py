@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from certpin.errors import ConfigError
 from certpin.x509.chain import read_facts
 from certpin_watch.rules.evidence import (
-    DAY,
     HISTORY,
-    HOUR,
     ReportedFailures,
     ReportEvidence,
     ServiceEvidence,
@@ -29,6 +27,7 @@ from certpin_watch.snapshot import Patterns
 from certpin_watch.store import report_evidence
 from certpin_watch.store.alerts import failing_services
 from certpin_watch.store.chains import read_chains
+from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.capacity import capacity, repeat_window, report_queue, sweeps
 from certpin_watch.store.queries.chain_check import ChainJudge
 
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from certpin_watch.context import Watch
-    from certpin_watch.rules.evidence import HostChain
     from certpin_watch.snapshot import MonitoredPinSet
+    from certpin_watch.store.report_evidence import HostChain
 
     Hours = dict[str, dict[int, int]]
 

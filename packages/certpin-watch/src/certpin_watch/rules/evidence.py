@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from certpin.errors import HostError
 from certpin.reports.model import UNVERIFIED
 from certpin_watch.monitor.evidence import ProbeEvidence
+from certpin_watch.store.identities import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
 
     from certpin_watch.snapshot import MonitoredPinSet
     from certpin_watch.store.queries.capacity import Queue, Sweep, Window
+    from certpin_watch.store.report_evidence import HostChain
 
-HOUR = 3600
-DAY = 24 * HOUR
 HISTORY = 7 * DAY  # the time before now from which the usual number of failures is derived
-
-HostChain = tuple[str, bytes]  # a host, and the digest of a chain
 
 
 class RuleLimits(NamedTuple):

@@ -15,8 +15,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from certpin.x509 import printable
-from certpin_watch.rules.evidence import DAY, HISTORY, HOUR
+from certpin_watch.rules.evidence import HISTORY
 from certpin_watch.rules.rule import AlertFinding, AlertRule
+from certpin_watch.store.identities import DAY, HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select
 
+from certpin_watch.store.identities import DAY
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS
 
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_DAY = 86400
 _MAX_HOSTS = 500  # in one statement
-HostChain = tuple[str, bytes]
+HostChain = tuple[str, bytes]  # a host, and the digest of a chain
 
 
 def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
@@ -27,10 +27,10 @@ def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, st
     """
     table = PRESENCES.c
     names = (table.pin_set, table.version, table.app, table.app_version)
-    today = now - now % _DAY
+    today = now - now % DAY
     rows = connection.execute(
         select(table.day, *names, func.sum(table.count))
-        .where(table.day.in_((today, today - _DAY)))
+        .where(table.day.in_((today, today - DAY)))
         .group_by(table.day, *names)
     )
     counts: dict[tuple[str, int, str, str], int] = {}
@@ -53,7 +53,7 @@ def groups_of_day(
     total = func.sum(table.count)
     rows = connection.execute(
         select(*columns, total, func.min(table.first_at))
-        .where(table.hour > now - _DAY, table.hour <= now)
+        .where(table.hour > now - DAY, table.hour <= now)
         .group_by(*columns)
         .order_by(total.desc())
     )
@@ -105,7 +105,7 @@ def reporting_networks(
     table = REPORT_NETWORKS.c
     reported = (
         select(table.share, table.met, table.network)
-        .where(table.day >= now - now % _DAY - _DAY, table.met.in_(sorted({b"", *chains})))
+        .where(table.day >= now - now % DAY - DAY, table.met.in_(sorted({b"", *chains})))
         .distinct()
         .subquery()
         .c
@@ -130,7 +130,7 @@ def count_networks(connection: Connection, now: int) -> dict[str, int]:
     table = REPORT_NETWORKS.c
     rows = connection.execute(
         select(table.share, func.count(table.network.distinct()))
-        .where(table.day >= now - now % _DAY - _DAY)
+        .where(table.day >= now - now % DAY - DAY)
         .group_by(table.share)
     )
     return {share: int(number) for share, number in rows}

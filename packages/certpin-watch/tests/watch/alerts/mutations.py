@@ -189,4 +189,18 @@ MUTATIONS: list[Mutation] = [
         "        pass\n",
         "tests/watch/alerts/test_silences.py::test_a_silence_of_an_unknown_rule_is_refused",
     ),
+    Mutation(
+        "a rule without its evidence is skipped",
+        _ALERT_RULES + "engine.py",
+        "if rule.needs in evidence.missing:",
+        "if not rule.needs:",
+        "tests/watch/rules/test_engine.py::test_rules_without_their_evidence_are_skipped",
+    ),
+    Mutation(
+        "a rule that raises is skipped",
+        _ALERT_RULES + "engine.py",
+        "            skipped.add(rule.id)\n            continue\n        if rule.needs ==",
+        "            continue\n        if rule.needs ==",
+        "tests/watch/rules/test_engine.py::test_a_rule_that_raises_is_skipped_and_affects_no_other",
+    ),
 ]

@@ -18,10 +18,11 @@ from certpin.pins import HostPin
 from certpin.rotation import History
 from certpin_watch.alerts.evidence import FailureHistory, gather_reports, signed_roles
 from certpin_watch.rules.engine import MAX_FINDINGS, RULES, limit_findings
-from certpin_watch.rules.evidence import DAY, HOUR, Evidence, ReportEvidence, RuleLimits
+from certpin_watch.rules.evidence import Evidence, ReportEvidence, RuleLimits
 from certpin_watch.snapshot import MonitoredPinSet, Patterns, Snapshot
 from certpin_watch.store.alerts import open_alerts
 from certpin_watch.store.chains import insert_observed_chains
+from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.chain_check import ChainJudge, is_vouched_for
 from certpin_watch.store.tables.probes import SIGHTINGS
 from certpin_watch.store.tables.reports import PRESENCES, REPORT_GROUPS, REPORT_NETWORKS

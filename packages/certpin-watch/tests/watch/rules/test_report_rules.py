@@ -13,8 +13,6 @@ from msgspec import structs
 from certpin.rotation import History
 from certpin_watch.rules.engine import RULES, affected_clients
 from certpin_watch.rules.evidence import (
-    DAY,
-    HOUR,
     Evidence,
     ReportedFailures,
     ReportEvidence,
@@ -25,6 +23,7 @@ from certpin_watch.rules.evidence import (
 )
 from certpin_watch.rules.reports import order
 from certpin_watch.snapshot import MonitoredPinSet
+from certpin_watch.store.identities import DAY, HOUR
 from certpin_watch.store.queries.capacity import Queue, Sweep, Window
 from tests import kit
 from tests.watch.alerts._findings import HOST, NOW, finding

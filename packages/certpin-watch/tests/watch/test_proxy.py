@@ -100,7 +100,7 @@ def test_nginx_limits_the_requests_of_an_address(intermediate: Authority) -> Non
         assert refused == [429] * 8  # sixteen are processed; the others are refused at once
         upstream.go.set()
         assert [each.result() for each in waiting].count(204) == 16
-        assert set(upstream.asked) == {("/reports", "127.0.0.1")}  # not what the client says
+        assert set(upstream.asked) == {("/reports", "127.0.0.1")}  # not the header of the client
     with _proxied(intermediate, "rate=1r/m") as (port, upstream), ThreadPoolExecutor(8) as pool:
         upstream.go.set()
         statuses = [each.result() for each in [pool.submit(_post, port) for _ in range(103)]]

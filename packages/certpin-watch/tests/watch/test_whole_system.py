@@ -1,4 +1,4 @@
-"""A service on several machines, whose programs are killed and disconnected one after another.
+"""A service on several machines: its programs are killed and disconnected one after another.
 
 Two services, a writer, two workers, NATS and PostgreSQL run as separate processes. Their disks get
 full, and the clock of certpin's processes jumps. Order and pauses are random: CERTPIN_SEED repeats
@@ -151,7 +151,7 @@ class Load:
     """Threads that send reports, each again until it is accepted with 2xx."""
 
     def __init__(self, ports: tuple[int, int]) -> None:
-        self.acknowledged = [0, 0, 0]  # by thread, whose marker is a version of an app
+        self.acknowledged = [0, 0, 0]  # by thread; its marker is a version of an app
         self._ports = ports
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._go, args=(n,)) for n in range(3)]
@@ -389,7 +389,7 @@ def _use_up(store: Store) -> None:
 
 
 def _see(name: str, ports: tuple[int, int], load: Load) -> None:
-    """Check that the others report what is missing, and continue with the rest of their work."""
+    """Check that the other processes report the failure, and do the rest of their work."""
     port = ports[0]
     if name.endswith("postgres"):
         _until(lambda: _not_ready(port, "store"), "/readyz does not miss the store")

@@ -1,4 +1,4 @@
-"""What every test may ask for. The helpers in ``tests.kit`` are plain functions."""
+"""Fixtures for all tests. The helpers in ``tests.kit`` are plain functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from certpin.lab import Authority
 from tests import kit
 
-# No test depends on timing, those of Hypothesis neither.
+# No test depends on timing, including those of Hypothesis.
 settings.register_profile("certpin", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)  # for `make quick`
 settings.load_profile("certpin")
@@ -28,7 +28,7 @@ def pytest_configure() -> None:
     The signals are the default ones also under ``nohup`` and in the background.
 
     A child inherits an ignored signal; a signal with a handler is reset to the default on exec
-    (execve(2)). So the run itself may go on ignoring SIGHUP, and its children don't.
+    (execve(2)). So the test run may still ignore SIGHUP, and its children don't.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -49,11 +49,11 @@ def _go_on(*_: object) -> None:
 
 @given(st.none())
 def _start_hypothesis(_: None) -> None:
-    """Let Hypothesis make its own random generator."""
+    """Make Hypothesis create its random generator."""
 
 
 def pytest_collection_finish() -> None:
-    """Exclude all that was loaded from garbage collection: it stays to the end."""
+    """Exclude all loaded objects from garbage collection, because they are used to the end."""
     # Hypothesis warns about its own generator if the garbage collector can't see what refers to
     # it, and freezing hides that. It happens on Python 3.14 and later, with CI in the environment.
     _start_hypothesis()
@@ -69,7 +69,7 @@ def root() -> Authority:
 
 @pytest.fixture(scope="session")
 def intermediate(root: Authority) -> Authority:
-    """An intermediate below the root: what issues the servers' certificates."""
+    """An intermediate below the root, which issues the servers' certificates."""
     return root.intermediate("Test Intermediate")
 
 

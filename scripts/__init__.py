@@ -1,1 +1,1 @@
-"""What the Makefile runs. What sets up needs the standard library alone; the rest runs in .venv."""
+"""The programs that the Makefile runs. Set-up scripts use only the standard library."""

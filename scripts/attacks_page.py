@@ -21,9 +21,9 @@ HEADER = """\
 
 <!-- Made by scripts/attacks_page.py (make attacks) from certpin/lab/attacks. Do not edit. -->
 
-What `certpin prove` and `certpin lab serve` present to a client, and what is right then: for one
-without pins (none), one that is pinned on the server's key and a backup (leaf), and one that is
-pinned on the intermediate or the root (ca). `certpin lab attacks NAME` says the same on a terminal.
+The cases of `certpin prove` and `certpin lab serve`, and the correct result for each kind of
+client: without pins (none), pinned to the server's key and a backup (leaf), and pinned to the
+intermediate or the root (ca). `certpin lab attacks NAME` prints the same in a terminal.
 
 """
 _TITLES = "| case | presents | none | leaf | ca |\n|---|---|---|---|---|"
@@ -38,7 +38,7 @@ _WORDS = {
 
 
 def text() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = (_family(family, (CONTROL, *CASES)) for family in Family)
     return f"{HEADER}{LEGEND}\n\n" + "\n".join(part for part in parts if part)
 
@@ -72,7 +72,7 @@ def _cell(line: str) -> str:
 
 
 def _plain(line: str) -> str:
-    """A line in which Markdown reads no markup."""
+    """Escape the characters of a line that Markdown reads as markup."""
     for mark in ("\\", "*", "_", "<", "`", "["):
         line = line.replace(mark, f"\\{mark}")
     return line

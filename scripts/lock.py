@@ -39,11 +39,11 @@ def main() -> None:
 
 
 def _compile_lowest(more: list[str]) -> None:
-    """The lowest of what certpin needs; the latest of what tests it, as far as they agree."""
-    floor = Path("build/floor.txt")  # its name stands in the lock, so that it must not change
+    """Compile the lowest versions of certpin's dependencies and the latest test tools."""
+    floor = Path("build/floor.txt")  # the lock contains its name, so it must not change
     floor.parent.mkdir(exist_ok=True)
     floor.unlink(missing_ok=True)
-    # Without what those need in turn: the latest of it need not suit the tools of the tests.
+    # Without their dependencies: the latest of those need not suit the test tools.
     lowest = ["--resolution", "lowest-direct", "--no-deps"]
     needs = _needs("core", "extras")
     _uv([needs, *lowest, "--output-file", str(floor)])
@@ -56,7 +56,9 @@ def _needs(*parts: str) -> str:
     uv can't read them from the packages: certpin's extra ``watch`` names certpin-watch, which no
     registry has before a release.
     """
-    file = Path("build", f"{'-'.join(parts)}.in")  # its name is in the lock: it must not change
+    file = Path(
+        "build", f"{'-'.join(parts)}.in"
+    )  # the lock contains its name, so it must not change
     file.parent.mkdir(exist_ok=True)
     known = check_locks.sections()
     file.write_text("".join(f"{line}\n" for part in parts for line in known[part]))
@@ -72,7 +74,7 @@ def _compile(name: str, words: list[str]) -> None:
 def _uv(words: list[str]) -> None:
     every = ["--universal", "--python-version", supported()[0], "--quiet", "--no-config"]
     if not succeeds([str(_UV), "pip", "compile", *every, *words]):
-        fail("uv could not resolve the requirements", "read what it said above")
+        fail("uv could not resolve the requirements", "read uv's message above")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Run the quick suite on every other Python found, and with the lowest dependencies on the oldest.
 
-The other Pythons test the built wheel, as a user gets it. One that this machine lacks comes from
-Debian's unstable suite.
+The other Pythons test the built wheel, as a user gets it. If this machine lacks a Python, it
+comes from Debian's unstable suite.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scripts import debian_pythons, pythons, record
 from scripts.console import fail, say, succeeds
 from scripts.setup_venv import ensure
 
-# And the tunnel, which no older Python has.
+# And the tunnel, which needs this Python.
 QUICK = "(not peer and not slow) or wireguard"
 _VENVS = Path(".venvs")
 _LATEST = Path("requirements/test.txt")
@@ -21,7 +21,7 @@ _LOWEST = Path("requirements/lowest.txt")
 
 
 def main() -> None:
-    """Run them all, then fail when one of them failed."""
+    """Run all of them, then fail if one failed."""
     passed = [_latest(each) for each in pythons.supported() if each != pythons.running()]
     passed.append(_lowest())
     if not all(passed):

@@ -1,4 +1,4 @@
-"""The real peers that tests talk to: which there are, and which this machine has."""
+"""The real peers of the tests: the list of all, and those that this machine has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from scripts import dart
 
 _LIST = Path(__file__).parent.parent / "requirements" / "debian.txt"
-# Debian keeps servers where an ordinary user's PATH does not look.
+# Debian installs servers in folders that are not in an ordinary user's PATH.
 _SERVERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -28,7 +28,7 @@ class Peer:
         return f"apt-get install {self.package}"
 
     def find(self) -> Path | None:
-        """Where it is on this machine, or ``None``."""
+        """Return its path on this machine, or ``None``."""
         path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SERVERS))
         found = shutil.which(self.program, path=path)
         if found is None and Path(self.program).is_absolute() and Path(self.program).exists():
@@ -37,7 +37,7 @@ class Peer:
 
 
 class _Dart(Peer):
-    """The Dart VMs, which are no Debian package: every version of requirements/dart.txt."""
+    """The Dart VMs, which are not a Debian package: every version of requirements/dart.txt."""
 
     @property
     def fix(self) -> str:
@@ -45,14 +45,14 @@ class _Dart(Peer):
         return "make dart"
 
     def find(self) -> Path | None:
-        """The newest VM, or ``None`` if a version is missing, or can't run on this machine."""
+        """Return the newest VM; ``None`` if a version is missing or can't run on this machine."""
         programs = [vm.program for vm in dart.read() if vm.installed]
         complete = dart.LOADER.exists() and len(programs) == len(dart.read())
         return programs[-1] if complete else None
 
 
 def read() -> list[Peer]:
-    """Every peer that is a Debian package."""
+    """Return every peer that is a Debian package."""
     lines = _LIST.read_text(encoding="utf-8").splitlines()
     rows = (line.partition("#")[0].split() for line in lines)
     return [Peer(*row) for row in rows if row]
@@ -60,9 +60,9 @@ def read() -> list[Peer]:
 
 @functools.cache
 def by_name() -> dict[str, Peer]:
-    """Every peer by the names that a test may call it: its package, and its program or file.
+    """Return every peer by the names that tests may use: its package, and its program or file.
 
-    ``dart`` are the VMs of requirements/dart.txt.
+    ``dart`` is all VMs of requirements/dart.txt.
     """
     peers = read()
     named = {peer.package: peer for peer in peers}
@@ -71,5 +71,5 @@ def by_name() -> dict[str, Peer]:
 
 
 def missing() -> list[Peer]:
-    """The Debian packages' peers that this machine lacks."""
+    """Return the Debian peers that this machine lacks."""
     return [peer for peer in read() if peer.find() is None]

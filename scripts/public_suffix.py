@@ -27,7 +27,7 @@ HEADER = """\
 
 
 def rules() -> list[str]:
-    """The rules of the ICANN section, names as A-labels."""
+    """Return the rules of the ICANN section, with names as A-labels."""
     source = files("publicsuffixlist").joinpath("public_suffix_list.dat").read_text("utf-8")
     section = source.partition("===BEGIN ICANN DOMAINS===")[2].partition("===END ICANN")[0]
     lines = (line.strip() for line in section.splitlines())
@@ -41,7 +41,7 @@ def _ascii(rule: str) -> str:
 
 
 def text() -> str:
-    """The whole file."""
+    """Return the whole file."""
     return HEADER + "\n".join(rules()) + "\n"
 
 

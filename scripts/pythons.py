@@ -1,4 +1,4 @@
-"""Find the Pythons that certpin supports, wherever this machine keeps them."""
+"""Find the Pythons that certpin supports on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CLASSIFIER = "Programming Language :: Python :: 3."
-# A Python that can make an environment and speak TLS says its version and its own path.
+# A Python that can make an environment and use TLS prints its version and its path.
 _PROBE = (
     "import ensurepip, ssl, sys, venv; print(*sys.version_info[:2], sep='.'); print(sys.executable)"
 )
@@ -24,7 +24,7 @@ _PROBE_SECONDS = 20
 
 
 def supported() -> list[str]:
-    """The versions that certpin's metadata names, oldest first: ``["3.11", …]``."""
+    """Return the versions in certpin's metadata, oldest first: ``["3.11", …]``."""
     file = Path("packages/certpin/pyproject.toml")
     project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
     minors = [
@@ -36,12 +36,12 @@ def supported() -> list[str]:
 
 
 def running() -> str:
-    """The version of the Python that runs this: ``"3.11"``."""
+    """Return the version of the running Python: ``"3.11"``."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def find(version: str) -> str | None:
-    """The path of a Python of this version that works here, or ``None``."""
+    """Return the path of a working Python of this version, or ``None``."""
     for candidate in _candidates(version):
         if path := _probe(candidate, version):
             return path
@@ -53,7 +53,7 @@ def _candidates(version: str) -> Iterator[str]:
         yield sys.executable
     if on_path := shutil.which(f"python{version}"):
         yield on_path
-    # pyenv's own command on PATH answers only for the versions that are switched on.
+    # pyenv's command on PATH works only for the versions that are enabled.
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     uv = Path.home() / ".local/share/uv/python"
     for pattern in (pyenv.glob(f"{version}.*"), uv.glob(f"cpython-{version}.*")):
@@ -63,7 +63,7 @@ def _candidates(version: str) -> Iterator[str]:
 
 
 def _probe(candidate: str, version: str) -> str | None:
-    """The interpreter's own path, when it runs and is of this version."""
+    """Return the interpreter's own path, if it runs and has this version."""
     try:
         answer = subprocess.run(
             [candidate, "-c", _PROBE],

@@ -1,4 +1,4 @@
-"""End `make test`: what ran, what was left out and why.
+"""End `make test` with a report: the tests that ran, and those left out, with reasons.
 
 With CERTPIN_REQUIRE_ALL=1 nothing may be left out.
 """
@@ -10,7 +10,7 @@ from scripts.console import fail
 
 
 def main() -> None:
-    """Print the report; fail when no test ran, or when one was left out that had to run."""
+    """Print the report; fail if no test ran, or if one was left out that had to run."""
     runs = record.read()
     _print_runs(runs)
     left_out = _print_left_out(runs)
@@ -19,7 +19,7 @@ def main() -> None:
     if not passed:
         fail("no test ran", "call this through `make test`")
     if left_out and record.all_required() and any(run.must_not_be for run in runs):
-        fail("tests were left out, and CERTPIN_REQUIRE_ALL=1", "install what is named above")
+        fail("tests were left out, and CERTPIN_REQUIRE_ALL=1", "install the programs named above")
 
 
 def _print_runs(runs: list[record.Run]) -> None:

@@ -1,10 +1,10 @@
-"""Write the revision of the watch's schema that no release has yet, from its tables.
+"""Write the unreleased revision of the monitoring service's schema, from its tables.
 
-``RELEASED`` is the last revision that went out, which never changes again: what is above it is
-written anew, as one. With a release, raise it. Run by ``make revision``.
+``RELEASED`` is the last released revision, which never changes: all later changes are
+written as one revision. Raise it with each release. Run by ``make revision``.
 
-What a revision does to rows stands in ``migrations/steps`` (``s0002.py``), by hand: ``before`` is
-called before the tables change, ``after`` when they have.
+The changes of rows are written by hand in ``migrations/steps`` (``s0002.py``): ``before`` is
+called before the tables change, ``after`` when they have changed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RELEASED = 1
 VERSIONS = Path(schema.__file__).parent / "migrations" / "versions"
 _STEPS = "certpin_watch.store.migrations.steps"
 
-_TEXT = '''"""{title} Written by ``make revision``, and by nobody after its release."""
+_TEXT = '''"""{title} Written by ``make revision``, and not changed after its release."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def main() -> None:
-    """Remove what is not released, and write it anew."""
+    """Replace the unreleased revision with a new one."""
     for path in VERSIONS.glob("r*.py"):
         if int(path.stem[1:]) > RELEASED:
             path.unlink()
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def text() -> str:
-    """The revision, before it is formatted."""
+    """Return the revision before it is formatted."""
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/watch.db")
         if RELEASED:
@@ -76,7 +76,7 @@ def text() -> str:
         store.close()
     return _TEXT.format(
         **_steps(f"s{RELEASED + 1:04}"),
-        title="Every table." if not RELEASED else f"What is new since {RELEASED:04}.",
+        title="Every table." if not RELEASED else f"Changes since {RELEASED:04}.",
         revision=f"{RELEASED + 1:04}",
         down=f'"{RELEASED:04}"' if RELEASED else None,
         body="\n".join(line for line in body.splitlines() if "###" not in line).strip(),
@@ -84,7 +84,7 @@ def text() -> str:
 
 
 def _steps(name: str) -> dict[str, str]:
-    """The calls of what was written by hand for this revision, if anything was."""
+    """Return the calls of the steps written by hand for this revision, if there are any."""
     if find_spec(f"{_STEPS}.{name}") is None:
         return {"imports": "", "before": "", "after": ""}
     step = import_module(f"{_STEPS}.{name}")
@@ -96,7 +96,7 @@ def _steps(name: str) -> dict[str, str]:
 
 
 def _rendered(kind: str, item: Any, _: object) -> str | Literal[False]:
-    """True and false as both databases write them; alembic would write SQLite's ``1``."""
+    """Write true and false for both databases; alembic would write SQLite's ``1``."""
     if kind == "server_default" and isinstance(getattr(item, "arg", None), True_ | False_):
         return "sa.true()" if isinstance(item.arg, True_) else "sa.false()"
     return False

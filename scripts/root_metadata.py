@@ -12,14 +12,20 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-_HERE = {"name", "dynamic", "license-files", "readme", "version"}  # what the root says itself
+_HERE = {
+    "name",
+    "dynamic",
+    "license-files",
+    "readme",
+    "version",
+}  # metadata that the root's pyproject.toml has itself
 
 
 class RootMetadata(MetadataHookInterface):
     """Copies the metadata of packages/certpin."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Add what packages/certpin/pyproject.toml says."""
+        """Add the metadata of packages/certpin/pyproject.toml."""
         file = Path(self.root, "packages", "certpin", "pyproject.toml")
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         metadata.update({key: value for key, value in project.items() if key not in _HERE})

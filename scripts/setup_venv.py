@@ -1,4 +1,4 @@
-"""Make an environment from a lock file, and put certpin in it. Done once, until the lock changes.
+"""Make an environment from a lock file, with certpin in it. It is made again if the lock changes.
 
 Each package is installed in the locked version with the locked hashes; nothing is resolved, so a
 newer release in the registry changes nothing. Builds are not isolated: their requirements come
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _BUILD = Path("requirements/build.txt")
 _PACKAGES = [Path("packages/certpin"), Path("packages/certpin-watch")]
 _VERSION = "src/*/_version.py"
-_STAMP = "certpin-stamp"  # what an environment was made from; written when it is complete
+_STAMP = "certpin-stamp"  # the lock that an environment was made from; written when it is complete
 _PIP = ["-m", "pip", "--disable-pip-version-check", "--no-input"]
 # A lock is complete, so it is not resolved again: pip 23 would look for the newest release of
 # `coverage[toml]`, although coverage is locked, and then refuse it because it has no hash.
@@ -46,9 +46,9 @@ def ensure(
         directory: the environment.
         python: the Python that makes it.
         lock: the locked requirements.
-        project: how the packages are installed: ``"editable"``, as a ``"wheel"`` that is built
-            anew, or ``"none"``.
-        packages: which of them.
+        project: how the packages are installed: ``"editable"``, as a newly built ``"wheel"``,
+            or ``"none"``.
+        packages: the packages of this repository to install.
     """
     inside = str(directory / "bin" / "python")
     _ensure_lock(directory, python, inside, lock)
@@ -63,7 +63,7 @@ def ensure(
 def download(folder: Path, python: str, *locks: Path) -> Path:
     """Return a folder of the wheels of some locks, for ``pip install --no-index --find-links``.
 
-    Like an environment, it is made once, until a lock changes.
+    Like an environment, it is made again only if a lock changes.
     """
     stamp = folder / _STAMP
     wanted = _digest(_version(python).encode(), *(lock.read_bytes() for lock in locks))
@@ -100,7 +100,7 @@ def _make(directory: Path, python: str, inside: str) -> None:
     """Make an environment with a pip that works.
 
     A Python that was unpacked from Debian's packages has no pip. The pip of the
-    environment that runs this, which is the locked one, then installs itself there.
+    environment that runs this, which is the locked one, installs itself there.
     """
     if not debian_pythons.unpacked(python):
         if not succeeds([python, "-m", "venv", str(directory)], quiet=True):

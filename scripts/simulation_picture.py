@@ -25,18 +25,18 @@ CLIENTS = 1_000_000
 
 
 def pin(name: str) -> Pin:
-    """The pin of a key of the example: A is served, B is its backup, C comes next."""
+    """Return the pin of a key of the example: A is served, B is its backup, C comes next."""
     return Pin.of_key(hashlib.sha256(name.encode()).digest())
 
 
 def example() -> PinSet:
-    """The pin set of the example, as it went out."""
+    """Return the published pin set of the example."""
     pins = (HostPin(pin("a")), HostPin(pin("b"), "backup", "published"))
     return PinSet("bank", 11, (HostPolicy(HOST, pins),))
 
 
 def text() -> bytes:
-    """The picture."""
+    """Return the picture."""
     deployed = DeployedVersions((Version(example(), fetched=OUT),))
     situation = Situation(example(), HOST, deployed, (), Timing(), BEGIN)
     names = {pin("c"): "c.key"}

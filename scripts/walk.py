@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 _HOST = "localhost"
 _PACKAGES = ("certpin", "certpin_watch")
 _ROOT = Path(__file__).parents[1]
-# Where a child finds `scripts` and `tests`.
+# The folders from which a child imports `scripts` and `tests`.
 _FOLDERS = (_ROOT, _ROOT / "packages/certpin", _ROOT / "packages/certpin-watch")
 _BAD = 400  # the first HTTP status that is an error
-_PATIENCE = 60.0  # seconds for the service to start and to end
+_PATIENCE = 60.0  # seconds for the service to start, and to end
 _REPORT = """{
   "schema": "certpin-report/1", "id": "0123456789abcdef0123456789abcdef", "date-time": "TIME",
   "hostname": "localhost", "port": 443, "decision": "refuse", "reason": "mismatch",
@@ -68,7 +68,7 @@ class Walk:
 
     @property
     def files(self) -> list[str]:
-        """Paths from the package on, sorted."""
+        """Return sorted paths, from the package on."""
         return sorted(
             f"{folder.name}/{Path(name).relative_to(folder)}"
             for folder in _folders()
@@ -97,7 +97,7 @@ class Walk:
 
 
 class Action(NamedTuple):
-    """An action of a user, and how many files it may enter (docs: the plan of the layout)."""
+    """An action of a user, and how many files it may enter."""
 
     name: str
     limit: int
@@ -115,7 +115,7 @@ class Bank(NamedTuple):
 
     @property
     def server(self) -> str:
-        """Host and port."""
+        """Return host and port."""
         return f"{_HOST}:{self.port}"
 
 
@@ -167,7 +167,7 @@ def _import_everything() -> None:
 
 
 def _command(*words: str | Path) -> list[str]:
-    """The files that a command enters."""
+    """Return the files that a command enters."""
     walk = Walk()
     with walk.following():
         done = _run(*words)
@@ -185,7 +185,7 @@ def _add(bank: Bank) -> list[str]:
 
 
 def _refused(bank: Bank) -> list[str]:
-    """From a pin set and a client to the error of its first request."""
+    """Follow a refusal, from a pin set and a client to the error of its first request."""
     walk = Walk()
     pins = kit.pin_set(kit.policy(_HOST))
     with PinnedClient(pins, trust_env=False) as client, walk.following():
@@ -197,7 +197,7 @@ def _refused(bank: Bank) -> list[str]:
 
 
 def _activate(bank: Bank) -> list[str]:
-    """The backup was published a month ago."""
+    """Follow an activation; the backup was published a month ago."""
     dial = ("--connect", f"127.0.0.1:{bank.port}")
     write(kit.policy(_HOST, bank.identity.pin, kit.NOBODY), trust=bank.ca)
     text = Path("pins.toml").read_text(encoding="utf-8")
@@ -215,7 +215,7 @@ def _prove(bank: Bank) -> list[str]:
 
 
 def _reported(bank: Bank) -> list[str]:
-    """A report from its POST to its line on ``/failures``, in the process of the service."""
+    """Follow a report from its POST to its line on ``/failures``, in the process of the service."""
     write(kit.policy(_HOST, bank.identity.pin), trust=bank.ca)
     port, found = free_port(), Path("files")
     Path("watch.toml").write_text(
@@ -244,7 +244,7 @@ def _reported(bank: Bank) -> list[str]:
 
 
 def _serve(found: Path, words: list[str]) -> None:
-    """Be the service. SIGUSR1 forgets the files so far, SIGUSR2 writes the files since then."""
+    """Run the service. SIGUSR1 forgets the files so far, SIGUSR2 writes the files since then."""
     _import_everything()
     walk = Walk()
     signal.signal(signal.SIGUSR1, lambda *_: walk.clear())
@@ -255,7 +255,7 @@ def _serve(found: Path, words: list[str]) -> None:
 
 
 def _get(port: int, path: str, body: bytes | None = None) -> bytes:
-    """The body of the answer, or nothing if there is no good one. With a body it is a POST."""
+    """Return the body of a successful answer, or nothing. With a body, the request is a POST."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     headers = {"Content-Type": "application/json"}
     try:

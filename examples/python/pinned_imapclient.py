@@ -10,7 +10,7 @@ import certpin
 def main(host: str, port: int) -> None:
     context = certpin.PinnedSSLContext(certpin.PinSet.from_env())
     client = IMAPClient(host, port, ssl=False, timeout=10)
-    client.starttls(context)  # outside of "with": its LOGOUT would hide a refusal
+    client.starttls(context)  # outside of "with", because its LOGOUT would hide a refusal
     with client:
         print(client.capabilities())
 

@@ -9,7 +9,7 @@ import certpin
 def main(host: str, port: int) -> None:
     context = certpin.PinnedSSLContext(certpin.PinSet.from_env())
     imap = imaplib.IMAP4(host, port, timeout=10)
-    imap.starttls(ssl_context=context)  # outside of "with", whose LOGOUT would hide a refusal
+    imap.starttls(ssl_context=context)  # outside of "with", because its LOGOUT would hide a refusal
     with imap:
         print(imap.capability())
 

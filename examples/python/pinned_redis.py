@@ -14,13 +14,13 @@ def main(host: str, port: int) -> None:
     context = certpin.PinnedSSLContext(certpin.PinSet.from_env())
 
     class PinnedConnection(redis.SSLConnection):
-        """redis takes no context: this is where it would make one of its own."""
+        """redis accepts no context: this replaces the method that makes one."""
 
         def _wrap_socket_with_ssl(self, sock: Any) -> Any:
             return context.wrap_socket(sock, server_hostname=self.host)
 
     def require_pins(connection: Any) -> None:
-        """Before the password is sent: should redis change, this fails and not the pins."""
+        """Check before the password is sent. If redis changes, this fails, instead of the pins."""
         if connection._sock.context is not context:
             raise RuntimeError("redis made a TLS connection without pins")
         connection.on_connect()

@@ -1,4 +1,4 @@
-"""What every program of this folder shares: where the lab is, one request, and digests."""
+"""Helpers for all programs of this folder: the address of the lab, one request, and digests."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ class Target:
 
 
 def from_environment() -> Target:
-    """As `certpin prove --via port -- python …` sets it."""
+    """Read the settings, which `certpin prove --via port -- python …` sets."""
     return Target(
         os.environ["CERTPIN_LAB_HOST"],
         int(os.environ["CERTPIN_LAB_PORT"]),
@@ -50,14 +50,14 @@ def ask(tls: ssl.SSLSocket, target: Target) -> str:
 
 
 def served(tls: ssl.SSLSocket) -> list[bytes]:
-    """The certificates that the server sent: whatever it likes."""
+    """Return the certificates that the server sent, which an attacker can choose freely."""
     if hasattr(tls, "get_unverified_chain"):  # Python 3.13
         return tls.get_unverified_chain()
     return [ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in _raw(tls, "unverified")]
 
 
 def verified(tls: ssl.SSLSocket) -> list[bytes]:
-    """The certificates of the path that OpenSSL verified."""
+    """Return the certificates of the path that OpenSSL verified."""
     if hasattr(tls, "get_verified_chain"):
         return tls.get_verified_chain()
     return [ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in _raw(tls, "verified")]

@@ -1,4 +1,4 @@
-"""Broken: it says that it pins, and accepts any authority of the trust store.
+"""Broken: it claims to pin, and accepts any authority of the trust store.
 
 certpin prove --style leaf --via port -- python any_authority.py
 """

@@ -1,4 +1,4 @@
-"""Broken: the authority is pinned, and not whose certificate it signed.
+"""Broken: the authority is pinned, but the host name in its certificate is not checked.
 
 certpin prove --style ca --via port -- python authority_without_hostname.py
 """

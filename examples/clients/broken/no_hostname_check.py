@@ -1,4 +1,4 @@
-"""Broken: the chain is verified, and not whose it is.
+"""Broken: the chain is verified, but the host name in the certificate is not checked.
 
 certpin prove --style none --via port -- python no_hostname_check.py
 """

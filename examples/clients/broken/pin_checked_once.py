@@ -1,4 +1,4 @@
-"""Broken: the pin is checked on the first connection, and never again.
+"""Broken: the pin is checked only on the first connection.
 
 certpin prove --style leaf --via port -- python pin_checked_once.py
 """

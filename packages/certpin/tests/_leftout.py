@@ -1,10 +1,10 @@
-"""No test is left out in silence.
+"""Report every test that is left out.
 
 A test that needs a real peer from Debian names its programs: ``@pytest.mark.peer("nginx")``.
-Where one is missing, the test is skipped with a reason that begins with ``left out:``. Helpers
-may skip with such a reason too. Every left-out test stands in a summary at the end; with
-CERTPIN_REQUIRE_ALL=1 it fails the run, unless its reason begins with ``this machine forbids``: what
-no package could mend. A skip for any other reason always fails the run.
+If one is missing, the test is skipped with a reason that begins with ``left out:``. Helpers
+may skip with such a reason too. Every left-out test is listed in a summary at the end; with
+CERTPIN_REQUIRE_ALL=1 it fails the run, unless its reason begins with ``this machine forbids``:
+no package could change that. A skip for any other reason always fails the run.
 
 A test that only a newer Python can run is marked ``@pytest.mark.since_python("3.13")``. It is
 deselected on older ones: `make test` runs it on that Python, or reports that Python as left out.
@@ -24,12 +24,12 @@ import pytest
 from scripts import peers, record
 
 _LEFT_OUT = "left out: "
-_LONGEST_FAILURE = 1500  # characters: the error, and where it was raised
+_LONGEST_FAILURE = 1500  # characters: the error, and the line that raised it
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "until_python(version): deselected on a newer Python")
-    # With xdist the workers report to the main process, and that one counts.
+    # With xdist the workers report to the main process, which counts.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Tally(), "certpin-tally")
 
@@ -69,11 +69,13 @@ def _versions(item: pytest.Item, mark: str) -> list[tuple[int, ...]]:
 
 
 class _Tally:
-    """Counts in the main process, reports at the end, and fails the run where it must."""
+    """Counts in the main process, reports at the end, and fails the run if it must."""
 
     def __init__(self) -> None:
         self.run = record.Run(os.environ.get(record.RUN, "tests"))
-        self.skipped: dict[str, str] = {}  # the reason by test: xdist may tell twice
+        self.skipped: dict[
+            str, str
+        ] = {}  # the reason by test, because xdist may report a test twice
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.run.passed += report.when == "call" and report.passed
@@ -124,6 +126,6 @@ class _Tally:
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """What was given to ``pytest.skip()``: a skip's ``longrepr`` is (file, line, reason)."""
+    """Return the reason given to ``pytest.skip()``; ``longrepr`` is (file, line, reason)."""
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")

@@ -1,12 +1,12 @@
-"""Tests talk to this machine alone: a connection to anywhere else fails the test that tried.
+"""Tests connect only to this machine: a connection to another one fails the test.
 
-An audit hook sees each connect and each lookup that Python's own sockets make, in any thread
-(not those of uvloop, which has sockets of its own, nor those of other programs). It raises
-something that is no ``OSError``, so that no code under test takes it for a network failure; and
-the test fails at its end, should someone have swallowed even that.
+An audit hook sees each connect and each lookup of Python's own sockets, in any thread (not those
+of uvloop, which doesn't use Python's sockets, nor those of other programs). It raises an
+exception that is not an ``OSError``, so that no code under test handles it as a network failure;
+and the test fails at its end, even if the exception was caught.
 
 Names under ``.invalid`` never exist (RFC 6761, 6.4). They are answered here, as a resolver
-would, so that a test can look up a name that is not there.
+would, so that a test can look up a name that doesn't exist.
 
 Loaded by tests/conftest.py: ``pytest_plugins = ["tests._loopback", …]``.
 """
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 _LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
-_THIS_MACHINE = socket.gethostname().lower()  # smtplib and http.server ask for their own name
+_THIS_MACHINE = socket.gethostname().lower()  # smtplib and http.server look up their own name
 _attempts: list[str] = []
 
 
 class OutsideNetworkError(BaseException):
-    """A test tried to leave this machine. Not an ``Exception``: no handler shall take it."""
+    """A test tried to connect to another machine. No handler catches a ``BaseException``."""
 
 
 def pytest_configure() -> None:
@@ -54,7 +54,7 @@ def _watch(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _allow_address(address: object) -> None:
-    """IP addresses come as tuples. All else is a UNIX socket, or already connected (``None``)."""
+    """Allow loopback addresses (tuples), UNIX sockets, and connected sockets (``None``)."""
     if isinstance(address, tuple) and not _is_local(str(address[0])):
         _refuse(f"{address[0]}:{address[1]}")
 
@@ -62,7 +62,7 @@ def _allow_address(address: object) -> None:
 def _allow_name(name: str | bytes | None) -> None:
     host = name.decode(errors="replace") if isinstance(name, bytes) else name
     if not host or _is_address(host) or _is_local(host):
-        return  # an address is not asked for; connecting to it is another matter
+        return  # an address needs no lookup; connecting to it is checked separately
     if host.rstrip(".").lower().endswith(".invalid"):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     _refuse(host)

@@ -1,4 +1,4 @@
-"""A rule taken out: one change of the source, and the test that has to notice it."""
+"""A mutation: one change of the source that removes a rule, and the test that must fail then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mutation:
-    """``old`` is exactly once in ``file`` (below ``src``); ``test`` is a pytest node id."""
+    """``old`` occurs exactly once in ``file`` (below ``src``); ``test`` is a pytest node id."""
 
     rule: int | str
     file: str

@@ -1,6 +1,6 @@
-"""Run certpin as a program that tells its peak of memory, in kB, in its last line of errors.
+"""Run certpin as a program that prints its peak of memory, in kB, as its last line on stderr.
 
-The kernel's own count for a child (``ru_maxrss``) begins with the size of the process that forked.
+The kernel's count for a child (``ru_maxrss``) begins with the size of the process that forked.
 """
 
 from __future__ import annotations

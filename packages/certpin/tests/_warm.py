@@ -1,7 +1,7 @@
-"""A Python that has loaded what tests need, and runs each of them in a fork of itself.
+"""A Python that has loaded the packages that tests need, and runs each test in a fork of itself.
 
 To start a Python and load pytest and the libraries takes longer than most tests. Neither certpin
-nor a test is loaded before the fork: each run takes certpin from the folder that it is told.
+nor a test is loaded before the fork: each run imports certpin from the given folder.
 
 Reads lines of JSON, ``{"source", "folder", "output", "words"}``; answers each with an exit code.
 """
@@ -17,7 +17,7 @@ import sys
 import traceback
 from pathlib import Path
 
-# Everything but certpin that takes time to load. What is not installed is left out.
+# All slow imports except certpin. Packages that aren't installed are skipped.
 LIBRARIES = (
     *("aiohttp", "alembic", "apprise", "asyncio", "brotli", "click.testing", "concurrent.futures"),
     *("cryptography.hazmat.primitives.serialization.pkcs12", "cryptography.x509.verification"),
@@ -31,12 +31,12 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """Load, then run what comes until there is no more."""
+    """Load the packages, then run jobs until the input ends."""
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     assert not any(name.partition(".")[0] in {"certpin", "tests"} for name in sys.modules)
-    gc.freeze()  # pytest collects garbage at its end: not among all that was loaded here
+    gc.freeze()  # pytest collects garbage at its end: exclude the objects that were loaded here
     for line in sys.stdin:
         sys.stdout.write(f"{_run(json.loads(line))}\n")
         sys.stdout.flush()
@@ -50,11 +50,11 @@ def _run(job: dict[str, str | list[str]]) -> int:
 
 
 def _test(job: dict[str, str | list[str]]) -> None:
-    """In the fork. Whatever happens, it ends here.
+    """Run the tests in the fork, and always end the process here.
 
-    pytest may raise after its summary, in place of an exit code: warnings are errors, and an
-    exception in a thread or a destructor may only come to light when it has ended. That ends here
-    as it ends in ``python -m pytest``: with the summary, the traceback, and exit code 1.
+    pytest may raise after its summary, instead of returning an exit code: warnings are errors, and
+    an exception in a thread or a destructor may be found only when pytest has ended. The result is
+    the same as that of ``python -m pytest``: the summary, the traceback, and exit code 1.
     """
     code = 1
     try:
@@ -63,7 +63,9 @@ def _test(job: dict[str, str | list[str]]) -> None:
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.chdir(str(job["folder"]))
-        os.environ["PYTHONPATH"] = str(job["source"])  # of the programs that a test starts
+        os.environ["PYTHONPATH"] = str(
+            job["source"]
+        )  # the environment of programs that a test starts
         sys.path.insert(0, str(job["source"]))
         certpin = importlib.import_module("certpin")
         assert Path(str(certpin.__file__)).is_relative_to(str(job["source"]))

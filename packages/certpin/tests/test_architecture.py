@@ -1,4 +1,4 @@
-"""The laws of the design that no single package can see: import order, lazy imports, registries."""
+"""Rules of the design that concern several packages: import order, lazy imports, registries."""
 
 from __future__ import annotations
 
@@ -40,11 +40,14 @@ ORDER = (
     {"lint", "clients", "rotation", "updates", "lab"},
     {"publish"},
     {"cli", "pytest_plugin"},
-    {"__init__", "__main__"},  # the faces: they import what they show, and nobody imports them
+    {
+        "__init__",
+        "__main__",
+    },  # the public modules: they import the names that they export, and no module imports them
 )
 RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 
-# What `import certpin` must not load: every dependency, required or optional.
+# The packages that `import certpin` must not load: every dependency, required or optional.
 DEPENDENCIES = {
     *("aiohttp", "click", "cryptography", "httpx", "httpx2", "idna", "requests", "rich"),
     *("matplotlib", "numpy", "pkcs11", "tomli", "tomlkit", "urllib3"),
@@ -54,19 +57,19 @@ CLIENTS = {"aiohttp", "httpx", "httpx2", "requests", "urllib3"}
 
 @dataclass(frozen=True)
 class Import:
-    """An import of certpin itself: full name of the module, and line."""
+    """An import of certpin: full name of the module, and line."""
 
     module: str
     line: int
 
     @property
     def unit(self) -> str:
-        """The package or module right under certpin; ``__init__`` for certpin itself."""
+        """The package or module directly under certpin; ``__init__`` for certpin itself."""
         return self.module.partition(".")[2].partition(".")[0] or "__init__"
 
 
 def own_imports(source: str, package: str) -> Iterator[Import]:
-    """Every import of certpin in a module of ``package``, inside functions and for types too."""
+    """Yield every import of certpin in a module of ``package``, in functions and for types too."""
     for node in ast.walk(ast.parse(source)):
         for module in _imported(node, package):
             if module.partition(".")[0] == "certpin":
@@ -80,7 +83,7 @@ def _imported(node: ast.AST, package: str) -> list[str]:
         parts = package.split(".")
         base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
         module = ".".join(filter(None, (base, node.module)))
-        # `from certpin import errors` names a package; `from certpin import Pin` the face.
+        # `from certpin import errors` names a package; `from certpin import Pin` a public name.
         names = [alias.name for alias in node.names if alias.name in RANK]
         return [f"{module}.{name}" for name in names] if module == "certpin" and names else [module]
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
@@ -90,27 +93,27 @@ def _imported(node: ast.AST, package: str) -> list[str]:
 
 
 def broken(unit: str, found: Import) -> bool:
-    """Whether ``unit`` must not import what was found."""
+    """Return True if ``unit`` must not import ``found``."""
     return found.unit != unit and RANK[found.unit] >= RANK[unit]
 
 
 def _modules() -> Iterator[tuple[Path, str, str]]:
-    """Each module of certpin: its file, its package, and its unit."""
+    """Yield each module of certpin: its file, its package, and its unit."""
     for path in sorted(SOURCE.rglob("*.py")):
         inside = path.relative_to(SOURCE).with_suffix("").parts
         yield path, ".".join(("certpin", *inside[:-1])), inside[0]
 
 
-def test_every_package_has_its_place_in_the_order() -> None:
+def test_every_package_is_in_the_order() -> None:
     units = {unit for _, _, unit in _modules()}
     assert units <= RANK.keys(), "add the new one to ORDER, and to the design"
 
 
-def test_the_picture_in_contributing_is_the_order() -> None:
+def test_the_picture_in_contributing_shows_the_order() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     picture = page.partition("### Packages and layers")[2].partition("```text\n")[2]
     lines = picture.partition("```")[0].splitlines()
-    # Names are in the first column. A remark in brackets is no name.
+    # Names are in the first column, without the remarks in parentheses.
     columns = [re.sub(r"\(.*?\)", "", line[:57]) for line in lines]
     assert [set(column.split()) for column in columns] == list(reversed(ORDER))
 
@@ -122,7 +125,7 @@ def test_the_files_that_contributing_names_exist() -> None:
     assert [name for name in sorted(named) if not any((at / name).exists() for at in folders)] == []
 
 
-def test_imports_run_one_way_only() -> None:
+def test_imports_follow_the_order() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{found.line}: {unit} must not import {found.module}"
         for path, package, unit in _modules()
@@ -150,7 +153,7 @@ def test_imports_run_one_way_only() -> None:
         ("clients", "if typing.TYPE_CHECKING:\n    from certpin.lab import Forge"),
     ],
 )
-def test_an_import_against_the_order_is_seen(unit: str, source: str) -> None:
+def test_an_import_against_the_order_is_detected(unit: str, source: str) -> None:
     assert [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
 
 
@@ -164,7 +167,7 @@ def test_an_import_against_the_order_is_seen(unit: str, source: str) -> None:
         ("x509", "import certifi"),
     ],
 )
-def test_an_import_along_the_order_is_let_through(unit: str, source: str) -> None:
+def test_an_import_along_the_order_is_allowed(unit: str, source: str) -> None:
     assert not [found for found in own_imports(source, f"certpin.{unit}") if broken(unit, found)]
 
 
@@ -181,7 +184,7 @@ def test_a_cycle_of_lazy_and_type_only_imports_is_found(tmp_path: Path) -> None:
 
 
 def _loaded_after(statement: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has loaded after a statement."""
+    """Return the top-level modules that a fresh interpreter has loaded after a statement."""
     program = f"{statement}\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -194,7 +197,7 @@ def test_importing_certpin_loads_no_dependency() -> None:
     assert not _loaded_after(every) & DEPENDENCIES
 
 
-def test_importing_certpin_loads_nothing_of_it_before_a_name_is_used() -> None:
+def test_importing_certpin_loads_its_modules_lazily() -> None:
     assert "ssl" not in _loaded_after("import certpin")
 
 
@@ -202,7 +205,7 @@ def test_importing_the_command_line_loads_no_client_library() -> None:
     assert not _loaded_after("import certpin.cli.main") & CLIENTS
 
 
-def test_importing_the_commands_of_a_rotation_loads_nothing_that_only_a_simulation_needs() -> None:
+def test_importing_rotation_commands_loads_no_simulation_packages() -> None:
     assert not _loaded_after("import certpin.cli.rotate") & {"matplotlib", "numpy"}
 
 
@@ -233,12 +236,12 @@ def _codecs() -> list[str]:
 
 
 def _clients() -> list[str]:
-    """Each client adapter is a module that its user imports: the folder is the registry."""
+    """Return the client adapters: users import these modules, so the folder is the registry."""
     names = [path.stem for path in (SOURCE / "clients").glob("*.py")]
     return sorted(name for name in names if not name.startswith("_"))
 
 
-# A folder of certpin, and what its registry names. A new registry is one line here.
+# A folder of certpin, and the names in its registry. A new registry is one line here.
 REGISTRIES = {
     "cli": _commands,
     "clients": _clients,
@@ -259,7 +262,7 @@ def _has_file(folder: str, entry: str) -> bool:
 
 
 def _mentioned(word: str, paths: list[Path]) -> bool:
-    """Whether a file has the word, in its name or its text, in any case."""
+    """Return True if a file has the word in its name or its text, in any case."""
     pattern = re.compile(rf"(?<![a-z0-9]){re.escape(word)}(?![a-z0-9])", re.IGNORECASE)
     return any(
         pattern.search(path.stem) or pattern.search(path.read_text(encoding="utf-8"))

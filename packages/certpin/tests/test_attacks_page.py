@@ -1,4 +1,4 @@
-"""docs/attacks.md says what the registry says."""
+"""docs/attacks.md agrees with the registry of the lab's cases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from certpin.lab.attacks import CASES, CONTROL
 from scripts import attacks_page
 
 
-def test_the_page_is_not_stale() -> None:
+def test_the_attacks_page_is_current() -> None:
     assert attacks_page.TARGET.read_text(encoding="utf-8") == attacks_page.text(), "make attacks"
 
 
@@ -17,7 +17,7 @@ def test_the_page_has_every_case_once() -> None:
         assert sum(line.startswith(f"| [{case.name}](") for line in lines) == 1
 
 
-def test_what_a_case_says_is_no_markup() -> None:
+def test_the_texts_of_a_case_are_escaped() -> None:
     assert attacks_page._cell(r"a|b *c* _d_ <e> `f` [g] \0") == (
         r"a\|b \*c\* \_d\_ \<e> \`f\` \[g] \\0"
     )

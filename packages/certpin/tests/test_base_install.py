@@ -1,4 +1,4 @@
-"""A base install: every command and every adapter says in one line which extra it needs.
+"""A base install: each command and adapter names in one line the extra that it needs.
 
 The environment has the packages of requirements/core.txt and certpin as a wheel, and nothing else.
 """
@@ -88,7 +88,7 @@ pin = "sha256/AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 
 
 def _base() -> str:
-    """The Python of the environment. It is made once, until the lock changes."""
+    """Return the Python of the environment, which is made again only if the lock changes."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(ROOT)
         folder = Path(".venvs") / f"base-{_VERSION}"
@@ -117,13 +117,13 @@ def _problems(python: str, folder: Path) -> Iterator[str]:
             yield f"{name} {words}: {done.stderr}"
 
 
-def test_every_command_has_its_call() -> None:
+def test_every_command_has_a_call_here() -> None:
     assert list(CALLS) == [" ".join(path) for path in COMMANDS]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_on_a_base_install_everything_says_which_extra_it_needs(tmp_path: Path) -> None:
+def test_on_a_base_install_each_error_names_the_missing_extra(tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text(_PINS)
     (tmp_path / "hosts.txt").write_text("127.0.0.1:1\n")
     (tmp_path / "envoy.yaml").write_text("a: 1\n")
@@ -149,7 +149,7 @@ def test_the_wheel_lists_every_format_and_refuses_the_removed_ones(tmp_path: Pat
 
 
 def _silent_adapters(python: str) -> Iterator[str]:
-    """The adapters that fail to import and don't name the extra that they need."""
+    """Return the adapters that fail to import without naming the extra that they need."""
     for name in CLIENTS:
         if name == "stdlib":
             continue

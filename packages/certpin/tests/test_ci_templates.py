@@ -1,4 +1,4 @@
-"""The templates for CI: well-formed, and every certpin that they call is one that there is."""
+"""The templates for CI are well-formed, and their calls of certpin are valid."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _read(path: Path) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every string of a document, wherever it stands."""
+    """Yield all strings of a document, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -43,14 +43,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _calls(value: Any) -> list[list[str]]:
-    """The words of each call of certpin, its pipes and redirections left out."""
+    """Yield the words of each call of certpin, without pipes and redirections."""
     commands = (re.split(r"[|;&>]+", line) for text in _texts(value) for line in text.splitlines())
     pieces = [piece.strip() for command in commands for piece in command]
     return [shlex.split(piece) for piece in pieces if re.match(r"certpin [a-z]+( |$)", piece)]
 
 
 def _parse(words: list[str]) -> None:
-    """Let click read a call. Raises ``click.UsageError``."""
+    """Parse a call with click. Raises ``click.UsageError``."""
     _, name, *others = words
     context = click.Context(cli)
     command = cli.get_command(context, name)
@@ -70,13 +70,13 @@ def test_every_call_of_certpin_parses(path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["certpin lnt", "certpin lint --fail-of warning", "certpin diff a"]
 )
-def test_a_call_that_does_not_parse_is_seen(line: str) -> None:
+def test_an_invalid_call_is_detected(line: str) -> None:
     (words,) = _calls({"script": [f"true | {line} > x"]})
     with pytest.raises(click.UsageError):
         _parse(words)
 
 
-def test_the_hooks_are_what_pre_commit_asks_for() -> None:
+def test_the_hooks_are_valid_for_pre_commit() -> None:
     hooks = {hook["id"]: hook for hook in _read(HOOKS)}
     assert list(hooks) == ["certpin-lint", "certpin-export-check"]
     assert all(hook.keys() >= {"name", "entry", "language"} for hook in hooks.values())
@@ -115,7 +115,7 @@ def _git(folder: Path, *words: str) -> None:
 
 @pytest.fixture
 def clone(tmp_path: Path, root: Authority) -> Path:
-    """A clone of a repository in which nothing but the anchors of its pin file is to change."""
+    """A clone of a repository, in which a test changes only the anchors of the pin file."""
     origin = tmp_path / "origin"
     origin.mkdir()
     write(policy("api.bank.example"), trust=Path("root.pem"), path=str(origin / "pins.toml"))
@@ -128,7 +128,7 @@ def clone(tmp_path: Path, root: Authority) -> Path:
 
 
 def _run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
-    """Run the lines of a step as its platform does, in a clone."""
+    """Run the lines of a step in a clone, as the CI platform does."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -148,7 +148,7 @@ def _run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("diff", [_diff_of_github, _diff_of_gitlab])
-def test_other_trust_anchors_behind_the_same_pin_file_are_seen(
+def test_changed_trust_anchors_of_an_unchanged_pin_file_are_detected(
     clone: Path, diff: Callable[[], str]
 ) -> None:
     (clone / "root.pem").write_bytes(Authority("Another").pem)
@@ -158,7 +158,7 @@ def test_other_trust_anchors_behind_the_same_pin_file_are_seen(
 
 
 @pytest.mark.parametrize("diff", [_diff_of_github, _diff_of_gitlab])
-def test_the_first_pin_file_of_a_repository_has_nothing_to_be_compared_with(
+def test_the_first_pin_file_of_a_repository_needs_no_comparison(
     clone: Path, diff: Callable[[], str]
 ) -> None:
     origin = clone.parent / "origin"
@@ -169,7 +169,7 @@ def test_the_first_pin_file_of_a_repository_has_nothing_to_be_compared_with(
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def test_no_expression_of_a_workflow_stands_inside_a_command() -> None:
+def test_no_workflow_expression_is_inside_a_command() -> None:
     jobs = _read(ROOT / "examples/ci/github-action.yml")["jobs"]
     commands = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
     assert any(commands)

@@ -45,7 +45,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def npm(folder: Path, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An npm that packs this archive, whatever it is asked for."""
+    """An npm that always packs this archive."""
     program = folder / "bin" / "npm"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nfor word; do :; done\ncp "{packed}" "$word"\n', "ascii")
@@ -84,11 +84,11 @@ def test_any_other_archive_is_not_unpacked_and_that_is_reported(
     assert not vm.installed
     assert not target.exists()
     assert "Dart 3.5.2 is missing: vm-1.0.0.tgz is not the archive" in capsys.readouterr().err
-    monkeypatch.setattr(dart, "LOADER", tmp_path)  # it is there
+    monkeypatch.setattr(dart, "LOADER", tmp_path)  # it is already installed
     assert peers.by_name()["dart"].find() is None
 
 
-def test_nothing_is_fetched_where_peers_are_not_installed(
+def test_nothing_is_fetched_if_peers_are_not_installed(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = archive(tmp_path)
@@ -99,7 +99,7 @@ def test_nothing_is_fetched_where_peers_are_not_installed(
     assert not target.exists()
 
 
-def test_a_new_lock_is_installed_anew(tmp_path: Path, target: Path) -> None:
+def test_a_new_lock_is_installed_again(tmp_path: Path, target: Path) -> None:
     packed = archive(tmp_path)
     vm = locked(packed)
     vm.unpack(packed)

@@ -1,4 +1,4 @@
-"""The documentation: its links lead somewhere, and its examples work as they stand there."""
+"""The documentation: its links are valid, and its examples work as written."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PAGES = sorted(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_to_a_file_leads_to_it(page: Path) -> None:
+def test_every_link_to_a_file_is_valid(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
 
 
 def _anchors(page: Path) -> set[str]:
-    """What its headings are called in an address, as GitHub and others make it of them."""
+    """Return the anchors of a page's headings, as GitHub and others generate them."""
     text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
     titles = re.findall(r"(?m)^#+ (.*)$", text)
     plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).lower() for title in titles]
@@ -40,7 +40,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_to_a_heading_leads_to_it(page: Path) -> None:
+def test_every_link_to_a_heading_is_valid(page: Path) -> None:
     found = re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8"))
     targets = [(page.parent / name if name else page, anchor) for name, anchor in found]
     pages = [(path, anchor) for path, anchor in targets if path.suffix == ".md"]
@@ -52,7 +52,7 @@ def test_the_pin_file_of_the_documentation_loads(tmp_path: Path, root: Authority
     page = (ROOT / "docs/pinfile.md").read_text(encoding="utf-8")
     text = page.partition("```toml\n")[2].partition("```")[0]
     with pytest.raises(PinFileError, match="an example from some documentation"):
-        PinSet.parse(text, path=tmp_path / "pins.toml")  # nobody may copy its pins
+        PinSet.parse(text, path=tmp_path / "pins.toml")  # readers must not copy its pins
     for example, own in zip(re.findall(r"sha256/\S+=", text), OWN, strict=True):
         text = text.replace(example, str(own))
     pins = PinSet.parse(text, path=tmp_path / "pins.toml")
@@ -69,14 +69,14 @@ def test_python_in_the_documentation_compiles(page: str) -> None:
         compile(block, f"{page}:{number}", "exec")
 
 
-def test_the_error_tree_of_the_documentation_is_the_one_of_the_code() -> None:
+def test_the_documented_error_tree_matches_the_code() -> None:
     page = (ROOT / "docs/failures.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b(\w+Error)\b", page.partition("## Errors")[2]))
     unknown = {name for name in named if not hasattr(errors, name)}
     assert unknown == {"ModuleNotFoundError", "ValueError", "SSLCertVerificationError"}
 
 
-def test_every_decision_is_numbered_without_a_gap() -> None:
+def test_the_decisions_are_numbered_without_a_gap() -> None:
     numbers = sorted(int(path.name[:4]) for path in ROOT.glob("docs/decisions/0*.md"))
     assert numbers == list(range(1, len(numbers) + 1))
 

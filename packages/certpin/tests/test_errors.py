@@ -1,4 +1,4 @@
-"""The errors: one tree, drawn as it is; each survives a process boundary and can be found."""
+"""The errors: one tree, as documented; each survives a process boundary and can be found."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _classes() -> dict[str, type[CertpinError]]:
     }
 
 
-def test_the_tree_is_drawn_as_it_is() -> None:
+def test_the_drawn_tree_matches_the_classes() -> None:
     drawn = _drawn()
     assert drawn.keys() == _classes().keys()
     for name, (parent, beside) in drawn.items():
@@ -83,7 +83,7 @@ def test_every_error_is_public_under_its_name() -> None:
 
 
 def _made() -> Iterator[CertpinError]:
-    """One of each, with every field set."""
+    """Return one error of each type, with every field set."""
     for each in _classes().values():
         if issubclass(each, PinFileError):
             yield each("wrong", path="pins.toml", line=3, key="host[0].name", fix="do it")
@@ -121,7 +121,7 @@ def test_an_error_survives_with_all_its_fields(
 
 
 @pytest.mark.parametrize("name", [name for name in MADE if name != "CertpinError"])
-def test_a_message_says_what_to_do(name: str) -> None:
+def test_a_message_contains_its_fix(name: str) -> None:
     error = MADE[name]
     assert error.fix == "do it"
     assert "wrong" in str(error)
@@ -129,7 +129,7 @@ def test_a_message_says_what_to_do(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MADE if name != "CertpinError"])
-def test_a_message_without_a_fix_is_just_the_problem(name: str) -> None:
+def test_a_message_without_a_fix_contains_only_the_problem(name: str) -> None:
     kind = type(MADE[name])
     keywords: dict[str, Any] = {}
     if issubclass(kind, ProbeError):
@@ -170,7 +170,7 @@ def test_a_refusal_is_a_certificate_failure_as_openssl_would_report_it(name: str
     assert str(error) == "wrong\n  fix: do it"
 
 
-def test_the_message_of_a_verification_is_one_line() -> None:
+def test_a_verification_message_is_one_line() -> None:
     assert PinError("one\ntwo").verify_message == "one"
     assert PinError("").verify_message == ""
 
@@ -261,7 +261,7 @@ def test_the_nearest_refusal_is_found() -> None:
     assert pin_error(RuntimeError(outer)) is outer
 
 
-def test_a_refusal_is_found_in_a_circle() -> None:
+def test_a_refusal_is_found_in_a_cycle_of_causes() -> None:
     circle = _circle()
     circle.args = (*circle.args, REFUSAL)
     assert pin_error(circle) is REFUSAL

@@ -1,4 +1,4 @@
-"""docs/formats.md is what the registry of the formats says."""
+"""docs/formats.md agrees with the registry of the formats."""
 
 from __future__ import annotations
 

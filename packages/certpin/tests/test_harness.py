@@ -1,4 +1,4 @@
-"""The rules of the tests themselves: what is left out is told, and nothing leaves this machine."""
+"""The rules of the test suite: left-out tests are reported, and tests stay on this machine."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def record(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, record: Path
 ) -> Callable[..., Run]:
-    """Run a small test file as a session of its own, under the rules. Takes a second each."""
+    """Run a small test file in a separate session, under the rules. Takes a second each."""
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # nothing of certpin runs there
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it uses nothing of certpin
     monkeypatch.delenv("CERTPIN_REQUIRE_ALL", raising=False)
     pytester.makeconftest("pytest_plugins = ['tests._leftout', 'tests._loopback']")
 
@@ -71,7 +71,7 @@ def kept(record: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @ALONE_AND_WITH_XDIST
-def test_a_left_out_test_is_told_and_recorded(
+def test_a_left_out_test_is_reported_and_recorded(
     run: Callable[..., Run], record: Path, words: tuple[str, ...]
 ) -> None:
     result = run(LEFT_OUT + PASSES, *words)
@@ -98,7 +98,7 @@ def test_the_record_keeps_the_error_of_each_failed_test(
 
 
 @pytest.mark.slow
-def test_a_left_out_test_fails_the_run_where_all_are_required(
+def test_a_left_out_test_fails_the_run_if_all_are_required(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CERTPIN_REQUIRE_ALL", "1")
@@ -106,7 +106,7 @@ def test_a_left_out_test_fails_the_run_where_all_are_required(
 
 
 @pytest.mark.slow
-def test_what_the_machine_itself_forbids_is_told_and_fails_no_run(
+def test_a_test_that_the_machine_forbids_is_reported_without_failure(
     run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CERTPIN_REQUIRE_ALL", "1")
@@ -138,7 +138,7 @@ def test_a_test_whose_peer_is_missing_is_left_out(run: Callable[..., Run]) -> No
 
 
 @pytest.mark.slow
-def test_a_peer_that_is_in_no_list_is_an_error(run: Callable[..., Run]) -> None:
+def test_an_unlisted_peer_is_an_error(run: Callable[..., Run]) -> None:
     result = run("@pytest.mark.peer('apache')\n" + PASSES)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
@@ -161,7 +161,7 @@ def test_a_run_without_tests_fails(run: Callable[..., Run]) -> None:
 
 
 @pytest.mark.slow
-def test_a_connection_to_elsewhere_fails_the_test_although_it_is_swallowed(
+def test_a_connection_to_another_machine_fails_the_test_even_if_caught(
     run: Callable[..., Run],
 ) -> None:
     result = run(
@@ -176,30 +176,30 @@ def test_a_connection_to_elsewhere_fails_the_test_although_it_is_swallowed(
 
 
 @pytest.mark.parametrize("host", [AWAY, "2001:db8::1", "::ffff:192.0.2.1", "0.0.0.0"])
-def test_an_address_elsewhere_is_refused(host: str) -> None:
+def test_an_address_of_another_machine_is_refused(host: str) -> None:
     with pytest.raises(_loopback.OutsideNetworkError), swallowed():
         _loopback._watch("socket.connect", (None, (host, 443)))
 
 
 @pytest.mark.parametrize("host", ["bank.example", "localhost.example", b"bank.test"])
-def test_a_name_elsewhere_is_not_looked_up(host: str | bytes) -> None:
+def test_a_name_of_another_machine_is_not_looked_up(host: str | bytes) -> None:
     with pytest.raises(_loopback.OutsideNetworkError), swallowed():
         socket.getaddrinfo(host, 443)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "localhost"])
-def test_this_machine_is_let_through(host: str) -> None:
+def test_connections_to_this_machine_are_allowed(host: str) -> None:
     _loopback._watch("socket.connect", (None, (host, 443)))
     _loopback._watch("socket.getaddrinfo", (host, 443))
 
 
 @pytest.mark.parametrize("host", ["nobody.invalid", "NOBODY.INVALID."])
-def test_a_name_that_never_exists_is_answered_here(host: str) -> None:
+def test_an_invalid_name_is_answered_locally(host: str) -> None:
     with pytest.raises(socket.gaierror):
         socket.getaddrinfo(host, 443)
 
 
-def test_a_unix_socket_is_let_through(tmp_path: Path) -> None:
+def test_a_unix_socket_is_allowed(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as client, pytest.raises(FileNotFoundError):
         client.connect(str(tmp_path / "none"))
 
@@ -213,7 +213,7 @@ def test_every_peer_has_a_package_and_a_reason() -> None:
 
 @contextlib.contextmanager
 def swallowed() -> Iterator[None]:
-    """What the guard noted on purpose here shall not fail this test."""
+    """Ignore the connections that the guard recorded on purpose in this test."""
     try:
         yield
     finally:
@@ -242,7 +242,7 @@ def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytest
     assert done.returncode == 0, done.stdout
 
 
-def test_hypothesis_runs_where_ci_is_in_the_environment() -> None:
+def test_hypothesis_runs_with_ci_in_the_environment() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("CERTPIN_")}
     first = (
         "packages/certpin/tests/pins/test_hosts.py"

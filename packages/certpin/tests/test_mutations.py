@@ -1,6 +1,6 @@
-"""Each rule is removed from a copy of the source, and its test has to fail: it proves the tests.
+"""Mutation tests: each rule is removed from a copy of the source, and its test must fail.
 
-`make test` runs the mutations of what certpin exists for (``CORE``), `make mutations` all of them.
+`make test` runs the mutations of the core (``CORE``), `make mutations` all of them.
 Select those of one rule by its number: ``pytest tests/test_mutations.py -k rule-4``.
 """
 
@@ -63,7 +63,7 @@ LISTS = (
     "tests.watch.monitor.mutations",
 )
 
-# What decides: on a connection, a signed set, a step of a rotation, a client of the lab.
+# Modules that decide about a connection, a signed set, a rotation step or a client of the lab.
 CORE = (
     "certpin/tls/",
     "certpin/pins/",
@@ -75,11 +75,11 @@ CORE = (
     "certpin/support/",
 )
 
-# What would make the run inside measure, record, distribute or insist: none of its business.
+# Variables that would make the inner run measure, record, distribute, or require all tests.
 _OURS = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
 
-# Nothing but what the tests need is loaded. (certpin brings a plugin of pytest: it is imported
-# before pytest begins, and its asserts are not rewritten.)
+# Load only the plugins that the tests need. (certpin's plugin is imported before pytest begins,
+# so its asserts are not rewritten.)
 _WORDS = (
     *("-q", "-x", "-o", "addopts=--import-mode=importlib", "--disable-plugin-autoload"),
     *("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "-p", "no:cacheprovider"),
@@ -93,7 +93,7 @@ def _mutations() -> list[Mutation]:
 
 
 def _located(node: str) -> str:
-    """Return a node id below the repository. Lists name nodes from the folder ``tests`` on."""
+    """Return a node id in the repository. Mutations name nodes from the folder ``tests`` on."""
     if not node.startswith("tests/"):
         return node
     package = "certpin-watch" if node.startswith("tests/watch/") else "certpin"
@@ -116,7 +116,7 @@ class Warm:
     def __init__(self, folder: Path) -> None:
         self.source = folder / "src"
         self._output = folder / "output"
-        # With its bytecode, which holds for whatever is not changed (PEP 552: by time and size).
+        # With its bytecode, which stays valid for unchanged files (PEP 552: by time and size).
         for package in (certpin, certpin_watch):
             original = Path(str(package.__file__)).parent
             shutil.copytree(original, self.source / original.name)
@@ -131,7 +131,7 @@ class Warm:
         )
 
     def run(self, patience: int, *nodes: str) -> tuple[int, str]:
-        """The exit code of pytest, and what it said. ``patience`` is in seconds, for each test."""
+        """Return pytest's exit code and output. ``patience`` is in seconds, for each test."""
         job = {
             "source": str(self.source),
             "folder": str(REPOSITORY),
@@ -146,7 +146,7 @@ class Warm:
         return code, self._output.read_text(encoding="utf-8", errors="replace")
 
     def close(self) -> None:
-        """Let the Python go."""
+        """End the Python process."""
         self._python.communicate()
 
 
@@ -159,7 +159,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 
 @contextmanager
 def without(rule: Mutation, source: Path) -> Iterator[None]:
-    """The copy with a rule taken out; as it was afterwards, for the next one."""
+    """Yield the copy without a rule, and restore it at the end."""
     file = source / rule.file
     text, times = file.read_bytes(), file.stat()
     assert text.decode().count(rule.old) == 1, f"{rule.old!r} stands once in {rule.file}"
@@ -168,11 +168,11 @@ def without(rule: Mutation, source: Path) -> Iterator[None]:
         yield
     finally:
         file.write_bytes(text)
-        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode holds again
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # its bytecode is valid again
 
 
 def notices(rule: Mutation, warm: Warm, patience: int) -> None:
-    """The test of a rule fails without it. ``patience`` is in seconds."""
+    """Return True if the test fails without the rule. ``patience`` is in seconds."""
     with without(rule, warm.source):
         code, said = warm.run(patience, rule.test)
         if code == pytest.ExitCode.INTERNAL_ERROR:
@@ -184,8 +184,8 @@ def notices(rule: Mutation, warm: Warm, patience: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", list(_cases()))
-def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> None:
-    # Without its rule many a test hangs, and that is noticed: eight seconds are enough to see it.
+def test_removing_a_rule_fails_the_test_of_that_rule(mutation: Mutation, warm: Warm) -> None:
+    # Many tests hang without their rule: eight seconds are enough to detect that.
     notices(mutation, warm, 8)
 
 
@@ -194,14 +194,14 @@ def test_a_rule_that_is_taken_out_is_missed(mutation: Mutation, warm: Warm) -> N
     "core",
     [pytest.param(True, id="core"), pytest.param(False, id="rest", marks=pytest.mark.mutation)],
 )
-def test_without_a_change_those_same_tests_pass(warm: Warm, core: bool) -> None:
+def test_the_same_tests_pass_without_a_mutation(warm: Warm, core: bool) -> None:
     chosen = [each for each in _mutations() if each.file.startswith(CORE) is core]
     nodes = sorted({mutation.test for mutation in chosen})
     code, said = warm.run(60, *nodes)
     assert code == pytest.ExitCode.OK, said
 
 
-# Leaves something whose destructor raises when pytest has printed its summary.
+# Leaves an object with a destructor that raises after pytest has printed its summary.
 _RAISES_AT_THE_END = """
 import sys
 import pytest
@@ -221,10 +221,10 @@ def test_it(left):
 
 
 @pytest.mark.parametrize(("right", "counted"), [(False, "1 failed"), (True, "1 passed")])
-def test_an_error_after_the_summary_is_a_failure_and_the_summary_is_there(
+def test_an_error_after_the_summary_fails_the_run_with_its_summary(
     right: bool, counted: str, warm: Warm, tmp_path: Path
 ) -> None:
-    """As for `python -m pytest`. Before, all that pytest had not flushed was lost."""
+    """The same as with `python -m pytest`, with the output that pytest had not flushed."""
     file = tmp_path / "test_left.py"
     file.write_text(_RAISES_AT_THE_END.replace("RIGHT", str(right)), encoding="utf-8")
     code, said = warm.run(8, "-W", "error::pytest.PytestUnraisableExceptionWarning", str(file))

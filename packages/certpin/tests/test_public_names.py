@@ -1,10 +1,10 @@
-"""The public names of certpin: users must hear of one that comes or goes."""
+"""The public names of certpin: users must be informed of each change."""
 
 from __future__ import annotations
 
 import certpin
 
-# A change here belongs into CHANGELOG.md.
+# A change here needs a line in CHANGELOG.md.
 PUBLIC_NAMES = [
     "Certificate",
     "CertificateParseError",
@@ -55,7 +55,7 @@ PUBLIC_NAMES = [
 ]
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_are_the_listed_ones() -> None:
     assert certpin.__all__ == PUBLIC_NAMES
 
 
@@ -63,7 +63,7 @@ def test_the_public_names_are_sorted() -> None:
     assert sorted(PUBLIC_NAMES) == PUBLIC_NAMES
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_can_be_imported() -> None:
     missing = [name for name in PUBLIC_NAMES if not hasattr(certpin, name)]
     assert not missing
 

@@ -1,4 +1,4 @@
-"""The pytest plugin, as its users run it: in a pytest of its own, and with pytest-xdist."""
+"""The pytest plugin, as its users run it: in a separate pytest, and with pytest-xdist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def _lean(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the plugins of schemathesis and anyio: they import more than certpin's does."""
+    """Disable the plugins of schemathesis and anyio: they import more than certpin's does."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:schemathesis -p no:anyio")
 
 
@@ -37,7 +37,7 @@ def pinned(target):
 def unpinned(target):
     return ask(target, ssl.create_default_context(cafile=target.ca))
 """
-# A few cases of each kind are enough here: the matrix has its own tests.
+# A few cases of each kind are enough here, because the matrix has its own tests.
 FEW = 'cases=["untrusted-ca", "rogue-ca-in-store", "rot-backup-live"]'
 
 Run = Callable[..., pytest.RunResult]
@@ -45,7 +45,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Write a test file behind the clients, and run it in a process of its own."""
+    """Write a test file that defines the clients, and run it in a separate process."""
 
     def write_and_run(text: str, *words: str) -> pytest.RunResult:
         pytester.makepyfile(CLIENT + text)
@@ -54,7 +54,7 @@ def run(pytester: pytest.Pytester) -> Run:
     return write_and_run
 
 
-def test_it_is_registered_and_loads_nothing_until_it_is_used(pytester: pytest.Pytester) -> None:
+def test_the_plugin_is_registered_and_loads_nothing_until_used(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import sys
@@ -77,7 +77,7 @@ def test_its_markers_and_options_are_declared(pytester: pytest.Pytester) -> None
     help_text.fnmatch_lines(["*certpin_style*", "*certpin_host*", "*certpin_protocol*"])
 
 
-def test_a_client_that_is_pinned_passes_every_case(run: Run) -> None:
+def test_a_pinned_client_passes_every_case(run: Run) -> None:
     done = run(f"@pytest.mark.certpin({FEW})\ndef test_it(attack):\n    attack(pinned)\n", "-v")
     done.assert_outcomes(passed=3)
     done.stdout.fnmatch_lines(
@@ -98,7 +98,7 @@ def test_a_client_without_pins_fails_with_evidence_and_advice(run: Run) -> None:
     )
 
 
-def test_a_client_that_cannot_know_a_compromised_key_is_skipped(run: Run) -> None:
+def test_a_client_without_compromised_keys_is_skipped(run: Run) -> None:
     done = run(
         """
 @pytest.mark.certpin(style="ca", cases=["compromised-key"])
@@ -116,7 +116,7 @@ def test_with_the_pin_file(attack):
 
 
 @pytest.mark.slow
-def test_without_cases_it_runs_all_that_mean_something(pytester: pytest.Pytester) -> None:
+def test_without_cases_the_plugin_runs_all_meaningful_ones(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ncertpin_style = ca\n")
     pytester.makepyfile(CLIENT + "def test_it(attack):\n    attack(pinned)\n")
     done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
@@ -146,7 +146,7 @@ def test_it(attack):
     )
 
 
-def test_a_client_that_breaks_on_the_way_is_found_by_the_last_control(run: Run) -> None:
+def test_a_client_that_breaks_during_the_run_fails_the_last_control(run: Run) -> None:
     done = run(
         """
 calls = []
@@ -154,7 +154,7 @@ calls = []
 def breaks(target):
     calls.append(target.case)
     if len(calls) > 2:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no trust anchors
         return ask(target, context)
     return pinned(target)
 
@@ -172,11 +172,11 @@ def test_the_control_ran_first_and_last():
     done.stdout.fnmatch_lines(["*InconclusiveError: the good control no longer holds at the end*"])
 
 
-def test_each_client_has_its_own_control(run: Run) -> None:
+def test_each_client_has_a_separate_control(run: Run) -> None:
     done = run(
         f"""
 def refuses(target):
-    return ask(target, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # trusts nobody
+    return ask(target, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # no trust anchors
 
 @pytest.mark.parametrize("client", [pinned, refuses], ids=["sound", "refuses"])
 @pytest.mark.certpin({FEW})
@@ -187,7 +187,7 @@ def test_it(attack, client):
     done.assert_outcomes(passed=3, failed=3)
 
 
-def test_a_case_that_is_not_run_is_skipped_with_its_reason(run: Run) -> None:
+def test_a_case_that_does_not_run_is_skipped_with_its_reason(run: Run) -> None:
     done = run(
         '@pytest.mark.certpin(cases=["swap-on-reconnect", "starttls-strip"])\n'
         "def test_it(attack):\n    attack(pinned)\n",
@@ -254,7 +254,7 @@ def test_it(attack):
     done.assert_outcomes(passed=3)
 
 
-def test_a_man_in_the_middle_stands_while_a_test_runs(run: Run) -> None:
+def test_a_man_in_the_middle_runs_during_a_test(run: Run) -> None:
     done = run(
         """
 def test_refused(mitm):
@@ -285,13 +285,13 @@ def test_not_served(mitm):
     done.assert_outcomes(passed=3, skipped=1)
 
 
-def test_a_man_in_the_middle_whom_nobody_met_proves_nothing(run: Run) -> None:
+def test_a_man_in_the_middle_without_connections_is_inconclusive(run: Run) -> None:
     done = run("def test_it(mitm):\n    with pytest.raises(OSError):\n        raise OSError\n")
     done.assert_outcomes(failed=1)
     done.stdout.fnmatch_lines(["*InconclusiveError: rogue-ca-in-store: the client never conn*"])
 
 
-def test_the_environment_leads_a_client_to_the_lab_until_the_test_ends(run: Run) -> None:
+def test_the_environment_points_clients_to_the_lab_until_the_test_ends(run: Run) -> None:
     done = run(
         """
 def test_it(mitm, certpin_environment):
@@ -308,7 +308,7 @@ def test_after():
     done.assert_outcomes(passed=2)
 
 
-def test_the_lab_of_a_test_is_what_its_marker_says(run: Run) -> None:
+def test_a_marker_configures_the_lab(run: Run) -> None:
     done = run(
         """
 @pytest.mark.certpin(style="ca", host="api.shop.example")
@@ -335,13 +335,13 @@ def test_plain(certpin_lab):
         ('certpin(nonsense="1")', "*takes no more*"),
     ],
 )
-def test_a_mistake_in_a_marker_is_said(run: Run, marker: str, says: str) -> None:
+def test_an_invalid_marker_is_reported(run: Run, marker: str, says: str) -> None:
     done = run(f"@pytest.mark.{marker}\ndef test_it(attack):\n    attack(pinned)\n")
     assert done.ret != pytest.ExitCode.OK
     (done.stderr if done.ret == pytest.ExitCode.USAGE_ERROR else done.stdout).fnmatch_lines([says])
 
 
-def test_a_fixture_of_the_same_name_stays_that_of_its_project(run: Run) -> None:
+def test_a_projects_fixture_of_the_same_name_is_used(run: Run) -> None:
     done = run(
         """
 @pytest.fixture
@@ -360,7 +360,7 @@ def test_parameter(mitm):
 
 
 @pytest.mark.slow
-def test_it_works_under_xdist_with_a_control_in_each_worker(
+def test_the_plugin_works_with_xdist_and_a_control_per_worker(
     run: Run, pytester: pytest.Pytester
 ) -> None:
     done = run(
@@ -387,7 +387,7 @@ def test_it(attack):
     assert sum(len([each for each in cases if each != "control-good"]) for cases in notes) == 8
 
 
-def test_the_names_of_the_tests_are_the_same_each_time(pytester: pytest.Pytester) -> None:
+def test_the_test_names_are_deterministic(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(attack):\n    attack(print)\n")
     lists = [pytester.runpytest_subprocess("--collect-only", "-q").outlines for _ in range(2)]
     names = [[line for line in lines if "::" in line] for lines in lists]

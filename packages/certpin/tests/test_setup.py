@@ -24,7 +24,7 @@ EMPTY_LOCK = "# nothing\n"
 
 
 def _wheel(folder: Path, name: str, version: str, *requirements: str) -> str:
-    """Write a wheel with one module, and return its line of a lock."""
+    """Write a wheel with one module, and return its line for a lock."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nProvides-Extra: toml\n"
     files = {
@@ -57,7 +57,7 @@ def _plant_oldest_pip(directory: Path, python: str, inside: str) -> None:
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels, the only place that pip looks at."""
+    """A folder of wheels, which is pip's only source."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)), ("NO_CACHE_DIR", "1")):
@@ -71,7 +71,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def set_up(tmp_path: Path, index: Path) -> Callable[[str], str]:
-    """Set up an environment from the text of a lock; returns the locked version that it holds."""
+    """Set up an environment from the text of a lock; returns the version that was installed."""
 
     def _set_up(lock: str) -> str:
         path = tmp_path / "lock.txt"
@@ -92,14 +92,14 @@ def test_a_newer_release_of_a_locked_package_changes_nothing(
         if not OLDEST_PIP.exists():
             pytest.skip("left out: .venvs/oldest-pip is missing (make test)")
         monkeypatch.setattr(setup_venv, "_make", _plant_oldest_pip)
-    # Like pytest-cov's `coverage[toml]>=7.10.6`: an extra makes pip 22 and 23 resolve once more.
+    # As in pytest-cov's `coverage[toml]>=7.10.6`: an extra makes pip 22 and 23 resolve again.
     lock = _wheel(index, "outer", "1.0", "inner[toml]>=1.0") + _wheel(index, "inner", "1.0")
     _wheel(index, "inner", "2.0")
     assert set_up(lock) == "1.0"
 
 
 @pytest.mark.slow
-def test_a_lock_that_misses_a_package_is_refused(
+def test_an_incomplete_lock_is_refused(
     index: Path, set_up: Callable[[str], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     lock = _wheel(index, "outer", "1.0", "inner>=1.0")
@@ -111,11 +111,11 @@ def test_a_lock_that_misses_a_package_is_refused(
     assert "fix: make lock" in said
 
 
-def test_every_supported_python_has_a_classifier_and_is_looked_for() -> None:
+def test_every_supported_python_has_a_classifier_and_is_searched() -> None:
     assert pythons.supported() == ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 
-def test_a_python_that_unstable_lacks_is_reported_and_is_no_failure(
+def test_a_python_missing_from_unstable_is_reported_without_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -138,7 +138,7 @@ def test_a_python_that_does_not_run_here_is_reported(
         debian_pythons.fetch("3.99")
 
 
-def test_a_python_that_needs_a_newer_libc_is_started_through_the_libc_beside_it(
+def test_a_python_that_needs_a_newer_libc_uses_its_own_libc(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

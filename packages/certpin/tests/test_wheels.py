@@ -61,7 +61,7 @@ def _metadata(wheel: Path) -> Message:
 
 
 def _files(wheel: Path) -> dict[str, bytes]:
-    """The files of the wheel, except for the list of them."""
+    """Return the files of the wheel, except for RECORD."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/RECORD")]
         return {name: archive.read(name) for name in names}
@@ -69,7 +69,7 @@ def _files(wheel: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The wheel of each package, and the one that the root builds, by source."""
+    """Return the wheel of each package, and the one built from the root, by source."""
     folder = tmp_path_factory.mktemp("wheels")
     found = {}
     for number, source in enumerate((*_PACKAGES, ".")):
@@ -80,7 +80,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def found_in(wheels: dict[str, Path]) -> tuple[str, ...]:
-    """The options that make pip take the built wheels and the locked ones, and nothing else."""
+    """Return the pip options that allow only the built wheels and the locked ones."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(ROOT)
         locks = [Path(f"requirements/{name}.txt") for name in ("build", "core", "watch")]
@@ -129,7 +129,7 @@ def test_the_packages_name_the_exact_version_of_each_other(wheels: dict[str, Pat
     assert wanted in (certpin.get_all("Requires-Dist") or [])
 
 
-def test_both_are_installed_as_a_user_does_and_the_second_one_serves_pages(
+def test_both_wheels_are_installed_and_the_service_serves_pages(
     found_in: tuple[str, ...], tmp_path: Path
 ) -> None:
     python, command = tmp_path / "venv/bin/python", tmp_path / "venv/bin/certpin"

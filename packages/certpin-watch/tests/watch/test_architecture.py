@@ -40,7 +40,7 @@ def _unit(module: str) -> str:
     return module.partition(".")[2].partition(".")[0]
 
 
-def test_imports_run_one_way_only() -> None:
+def test_imports_follow_the_order() -> None:
     graph = module_graph("certpin_watch", SOURCE)
     assert {_unit(module) for module in graph} - {""} == RANK.keys()
     wrong = [
@@ -56,7 +56,7 @@ def test_no_modules_import_each_other() -> None:
     assert cycle(module_graph("certpin_watch", SOURCE)) == []
 
 
-def test_the_picture_in_contributing_is_the_order() -> None:
+def test_the_picture_in_contributing_shows_the_order() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     picture = page.partition("In `certpin_watch` the layers are")[2].partition("```text\n")[2]
     columns = [

@@ -1,5 +1,5 @@
 """``make bench``: certpin beside its peers, each figure a ratio from one paired run.
 
-Bare times say more about the machine than about the code, so none is printed alone. Nothing here
-is a test: a slow machine fails no build.
+Absolute times depend on the machine more than on the code, so none is printed without its ratio.
+Nothing here is a test: a slow machine fails no build.
 """

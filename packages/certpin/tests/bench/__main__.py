@@ -1,4 +1,4 @@
-"""Run the measurements: all, or those that are named."""
+"""Run all measurements, or the named ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEASUREMENTS = (
 
 
 def main(names: list[str]) -> None:
-    """Print a line a figure, as it comes."""
+    """Print one line for each figure, as soon as it is measured."""
     print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {platform.machine()}")
     for name in names or MEASUREMENTS:
         for figure in import_module(f"tests.bench.{name}").figures():

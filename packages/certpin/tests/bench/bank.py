@@ -1,4 +1,4 @@
-"""A bank that publishes signed pin sets, and an app of it: the ground of two measurements."""
+"""A bank that publishes signed pin sets, and its app, for two measurements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Bank(NamedTuple):
-    """The publisher, its server's identity, a folder for caches, and how many hosts are pinned."""
+    """The publisher, its server's identity, a folder for caches, and the number of pinned hosts."""
 
     repository: Repository
     identity: Identity
@@ -30,16 +30,16 @@ class Bank(NamedTuple):
     hosts: int
 
     def text(self, version: int) -> str:
-        """A pin file."""
+        """Return the text of a pin file."""
         hosts = {f"h{number}.bank.example": kit.NOBODY_ELSE for number in range(self.hosts)}
         return pin_file(version, {CHANNEL: self.identity.pin, **hosts})
 
     def publish(self, version: int) -> None:
-        """Sign a set, and let it be the newest."""
+        """Sign a set and publish it as the newest."""
         self.repository.publish(self.text(version))
 
     def app(self, port: int) -> PinUpdater:
-        """An app with version 1."""
+        """Return an app with version 1."""
         return PinUpdater(
             pins=PinSet.parse(self.text(1)),
             root=self.repository.first_root,
@@ -50,7 +50,7 @@ class Bank(NamedTuple):
 
 @contextmanager
 def bank(hosts: int = 50) -> Iterator[Bank]:
-    """Its authority is the only one that this process trusts, until the end of it."""
+    """Run a bank. Until the block ends, its authority is the only one that this process trusts."""
     logging.getLogger("certpin").addHandler(logging.NullHandler())
     root = Authority("Bench Root")
     identity = root.intermediate("Bench Intermediate").issue(CHANNEL)

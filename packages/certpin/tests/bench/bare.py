@@ -1,4 +1,4 @@
-"""A bare ASGI application on the same server: it reads the body, and says 204."""
+"""A bare ASGI application on the same server: it reads the body, and answers 204."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What an update check costs where there is nothing new, beside the client of python-tuf.
+"""The cost of an update check that finds nothing new, compared with the client of python-tuf.
 
-It is counted on the server's side; nothing here is a time.
+It is counted on the server's side; no time is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Cost(NamedTuple):
-    """``http`` and ``wire`` are bytes in both directions: without TLS, and all that TCP carried."""
+    """``http`` and ``wire`` are bytes in both directions: without TLS, and all bytes over TCP."""
 
     requests: int
     http: int
@@ -31,9 +31,9 @@ class _Cost(NamedTuple):
 
 
 def figures() -> Iterator[Figure]:
-    """The second check of each client, so that it has everything that there is.
+    """Measure the second check of each client, which already has all files.
 
-    certpin's own asks for the next root with the first check of a process and every six hours.
+    certpin asks for the next root in the first check of a process and every six hours.
     """
     with bank() as ours:
         ours.publish(2)

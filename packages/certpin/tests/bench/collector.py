@@ -1,11 +1,11 @@
-"""``certpin serve`` taking in reports, beside a bare ASGI application on the same server.
+"""Report intake of ``certpin serve``, compared with a bare ASGI application on the same server.
 
-Both are programs that are running at the same time and are loaded in turns (``load``), in pairs. A
-report costs the CPU time of the process, in user and kernel mode, that it took to answer it. Those
-of 3 kB here are durable before they are answered: in SQLite, in PostgreSQL, and in JetStream, from
-where the same process counts them in SQLite. The bare application reads the body and answers 204.
+Both programs run at the same time and are loaded in turns (``load``), in pairs. The cost of a
+report is the CPU time of the process, in user and kernel mode, until the answer. Reports of 3 kB
+are durable before they are answered: in SQLite, in PostgreSQL, or in JetStream, from which the
+same process counts them in SQLite. The bare application reads the body and answers 204.
 
-``CERTPIN_REPORTS=1000000`` measures over a million reports; 100,000 without it.
+``CERTPIN_REPORTS=1000000`` measures over a million reports; the default is 100,000.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _REPORTS = int(os.environ.get("CERTPIN_REPORTS", "100000"))
-_WARM = 10_000  # reports before anything is measured: caches are full then, and memory is had
+_WARM = 10_000  # reports before the measurement: then caches are full and memory is allocated
 _PAIRS = 11  # loads of each program, in changing order
-_ROOM = 16 * 1024**3  # bytes that NATS has for its streams
-_PATIENCE = 600.0  # seconds for what is in the stream to be counted
+_ROOM = 16 * 1024**3  # bytes of NATS's streams
+_PATIENCE = 600.0  # seconds to count the reports in the stream
 _TICKS = os.sysconf("SC_CLK_TCK")
 _BARE = [sys.executable, "-m", "tests.bench.bare"]
 _CERTPIN = [sys.executable, "-m", "certpin"]
 
-# The share of the bare application's reports per CPU second that each has at least. On JetStream a
-# report is packed, published, fetched and counted by one process.
+# The minimum share of the bare application's reports per CPU second. With JetStream, one process
+# packs, publishes, fetches and counts each report.
 _ON_SQLITE, _ON_POSTGRESQL, _ON_JETSTREAM = 0.35, 0.3, 0.25
 
 _PINS = f"""\
@@ -84,14 +84,14 @@ class Load:
     """The cost of a load for the server, and the results of the load generator."""
 
     cpu: float
-    rate: float  # reports for one second of time, until all of them were counted
+    rate: float  # reports per second of time, until all of them were counted
     said: dict[str, Any]
 
 
 class Served:
-    """A server that is running, and loads on it.
+    """A running server and the loads on it.
 
-    ``counted`` is how many reports were counted so far, if they are counted after the answer.
+    ``counted`` returns the number of counted reports, if they are counted after the answer.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Served:
         self.load(_WARM)
 
     def load(self, count: int, *options: str) -> Load:
-        """Send so many, and wait until all that they cause is done."""
+        """Send this many reports, and wait until all of them are processed."""
         cpu = cpu_of(self.process)
         command = [sys.executable, "-m", "tests.bench.load", str(self._port), str(self._body)]
         numbers = ["--count", str(count), "--first", str(self._sent)]
@@ -119,14 +119,14 @@ class Served:
         answered = time.monotonic()
         while self._counted is not None and self._counted() < self._sent:
             if time.monotonic() > answered + _PATIENCE:
-                raise TimeoutError("what is in the stream is not counted")
+                raise TimeoutError("reports in the stream are not counted")
             time.sleep(0.1)
         rate = count / (said["seconds"] + time.monotonic() - answered)
         return Load(cpu_of(self.process) - cpu, rate, said)
 
 
 def figures() -> Iterator[Figure]:
-    """One kind of store after the other, each beside the bare application."""
+    """Measure each kind of store, beside the bare application."""
     with TemporaryDirectory(prefix="certpin-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         body = folder / "body.json"
@@ -149,7 +149,7 @@ def figures() -> Iterator[Figure]:
 
 @contextlib.contextmanager
 def _serving(folder: Path, body: Path, store: str, large: str = "") -> Iterator[Served]:
-    """Run ``certpin serve`` with a pin set, as it is shipped: pages, alerts, retention and all."""
+    """Run ``certpin serve`` with a pin set and the default settings, pages and alerts included."""
     folder.mkdir()
     port = free_port()
     (folder / "pins.toml").write_text(_PINS)
@@ -167,7 +167,7 @@ def _serving(folder: Path, body: Path, store: str, large: str = "") -> Iterator[
 
 
 def _wait_until_ready(port: int) -> None:
-    """Wait for the store and the stream: reports are refused before."""
+    """Wait for the store and the stream: until then reports are refused."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
         connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
@@ -204,13 +204,13 @@ def _measured(where: str, bare: Served, server: Served, promised: float) -> Iter
 
 
 def cpu_of(process: int) -> float:
-    """Seconds of CPU that it took so far, in all its threads (proc(5), fields 14 and 15)."""
+    """Return the CPU seconds of all its threads so far (proc(5), fields 14 and 15)."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _resident(process: int) -> int:
-    """Its resident size in kB."""
+    """Return its resident size in kB."""
     status = Path(f"/proc/{process}/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+) kB", status)
     if found is None:
@@ -219,6 +219,6 @@ def _resident(process: int) -> int:
 
 
 def _counted(database: Path) -> int:
-    """What is committed so far."""
+    """Return the number of reports committed so far."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         return connection.execute("SELECT sum(count) FROM report_groups").fetchone()[0] or 0

@@ -1,4 +1,4 @@
-"""A full TLS 1.3 handshake over memory BIOs: pinned against plain, and what the peers add."""
+"""A full TLS 1.3 handshake over memory BIOs: pinned, plain, and with the checks of the peers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _HOST = "api.bank.test"
 _ROUNDS = 2000
-_PROMISED = 1.02  # or so much above the cheapest peer that checks a pin, in the same rounds:
+_PROMISED = 1.02  # or this much above the cheapest peer that checks a pin, in the same rounds:
 _ABOVE_PEERS = 0.01
 
 
 def figures() -> Iterator[Figure]:
-    """The cost of pinning, for a chain of three P-256 certificates."""
+    """Measure the cost of pinning, for a chain of three P-256 certificates."""
     root = Authority("Bench Root")
     identity = root.intermediate("Bench Intermediate").issue(_HOST)
     server = server_context(identity)
@@ -65,10 +65,10 @@ def figures() -> Iterator[Figure]:
 
 
 def _check_alone(client: Any, handshake: float) -> Iterator[Figure]:
-    """The check by itself, on certificates that were seen before, beside a plain handshake."""
+    """Measure only the check, on certificates seen before, beside a plain handshake."""
     judge, raw = client._check.judge, client._sslobj
     check = seconds(lambda: judge(raw), rounds=20_000)
-    name = "check alone, certificates seen before / a plain handshake"
+    name = "only the check, certificates seen before / a plain handshake"
     yield Figure(name, check / handshake, limit=0.005)
     yield Figure("  beside it: the check", check * 1e6, " µs")
 
@@ -95,7 +95,7 @@ def _trusting(context: Any, root: Authority) -> Any:
 
 
 class _Transport:
-    """As much of an asyncio transport as aiohttp's check asks for."""
+    """The part of an asyncio transport that aiohttp's check uses."""
 
     def __init__(self, client: ssl.SSLObject) -> None:
         self._client = client

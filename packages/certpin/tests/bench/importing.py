@@ -1,4 +1,4 @@
-"""What ``import certpin`` costs beside other imports, and how fast the command line starts."""
+"""The cost of ``import certpin`` beside other imports, and the start time of the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 21
 _ROUNDS_OF_HELP = 7  # there are many commands
-# `import certpin` imports each name at its first use. This is what every user of it imports.
+# `import certpin` imports each name at its first use. This is an import that every user needs.
 _CERTPIN = "from certpin import PinSet, PinnedSSLContext"
 _CLICK = ("-c", "import click")
 _ENVIRONMENT = {
@@ -26,7 +26,7 @@ _ENVIRONMENT = {
 
 
 def figures() -> Iterator[Figure]:
-    """Pairs of a bare interpreter and one that imports; of one that imports click, and certpin."""
+    """Pair a bare interpreter with one that imports certpin, and click with certpin."""
     certpin, requests = _above(_CERTPIN), _above("import requests")
     yield Figure("import certpin, beside import requests", certpin / requests, limit=0.6)
     yield Figure("  import certpin, above the bare interpreter", certpin, " ms")
@@ -42,21 +42,21 @@ def figures() -> Iterator[Figure]:
 
 
 def _above(code: str) -> float:
-    """Milliseconds of CPU time above the bare interpreter."""
-    _cpu("-c", code)  # so that the bytecode is there, as it is after an installation
+    """Return the milliseconds of CPU time above the bare interpreter."""
+    _cpu("-c", code)  # so that the bytecode exists, as it does after an installation
     pairs = [(_cpu("-c", code), _cpu("-c", "pass")) for _ in range(_ROUNDS)]
     return statistics.median(with_it - bare for with_it, bare in pairs) * 1000
 
 
 def _times_click(*words: str, rounds: int = _ROUNDS) -> float:
-    """How many times ``python -c "import click"`` the command line takes."""
+    """Return the ratio of the command line's time to ``python -c "import click"``."""
     command = ("-m", "certpin", *words)
     _cpu(*command)
     return statistics.median(_cpu(*command) / _cpu(*_CLICK) for _ in range(rounds))
 
 
 def _cpu(*words: str) -> float:
-    """CPU seconds, in user and kernel mode: what other processes do does not count."""
+    """Return the CPU seconds, in user and kernel mode, so that other processes don't count."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, *words], check=True, env=_ENVIRONMENT, stdout=subprocess.DEVNULL

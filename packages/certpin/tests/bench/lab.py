@@ -38,8 +38,8 @@ _PINNED = Command(("curl", "-sS", "--pinnedpubkey", "{pinnedpubkey}", "{url}"))
 
 
 def figures() -> Iterator[Figure]:
-    """How long the lab keeps somebody waiting."""
-    logging.getLogger("certpin").addHandler(logging.NullHandler())  # refusals are what is wanted
+    """Measure how long a user waits for the lab."""
+    logging.getLogger("certpin").addHandler(logging.NullHandler())  # refusals are expected
     authority = Authority("Bench Root").intermediate("Bench Intermediate")
     minting = ratio(lambda: authority.issue("api.bank.test"), _key_and_signature, rounds=500)
     yield Figure("lab: minting a leaf, P-256 / a new key and a signature", minting, limit=5)
@@ -62,7 +62,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _key_and_signature() -> None:
-    """What cryptography itself takes for what a new certificate needs at least."""
+    """Make a key and a signature with cryptography: the minimum for a new certificate."""
     ec.generate_private_key(ec.SECP256R1()).sign(bytes(500), ec.ECDSA(SHA256()))
 
 
@@ -74,7 +74,7 @@ def _attack(client: Client) -> tuple[float, Run]:
 
 
 def _pair(plain: list[str]) -> float:
-    """The matrix, and then as many plain calls of curl as it took runs."""
+    """Run the matrix, and then the same number of plain calls of curl."""
     attacked, run = _attack(_PINNED)
     calls = sum(len(each.attempts) for each in run.results)
     begin = time.perf_counter()
@@ -87,7 +87,7 @@ def _pair(plain: list[str]) -> float:
 
 @contextmanager
 def _curl_of(authority: Authority) -> Iterator[list[str]]:
-    """A plain call of curl to an nginx of this machine."""
+    """Call curl for an nginx on this machine."""
     with nginx({_HOST: authority.issue(_HOST)}) as server, TemporaryDirectory() as folder:
         roots = Path(folder, "roots.pem")
         assert authority.issuer

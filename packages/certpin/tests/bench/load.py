@@ -1,10 +1,10 @@
-"""A load of reports on keep-alive connections, by one process that costs little itself.
+"""A load of reports on keep-alive connections, from one process that needs little CPU time.
 
     python -m tests.bench.load PORT --count 100000 --connections 64 --rate 2500
 
-Each body says another identity. Without a rate, each connection asks again as soon as it was
-answered; with one, requests leave when they are due, and the wait counts from then: a server that
-stalls is not let off (the "coordinated omission" of load generators).
+Each body has a different identity. Without a rate, each connection sends again as soon as it was
+answered; with one, requests are sent when they are due, and the wait counts from then. So a
+server that stalls is measured correctly (the "coordinated omission" of load generators).
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# What stands in a template where each body gets a number of its own, 32 digits wide.
+# The part of a template that is replaced by a number of each body, 32 digits wide.
 MARK = b"00000000000000000000000000000000"
-# The moment of a template, which becomes that of sending: clients tell what happens now.
+# The time in a template, which is replaced by the time of sending.
 MOMENT = b"2027-01-01T12:00:00Z"
 _DEADLINE = 60.0  # seconds without any answer
 
 
 @dataclass
 class Outcome:
-    """What came back: answers by status, and how long each took, in seconds."""
+    """The answers by status, and the time of each in seconds."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
     seconds: float = 0.0
 
     def quantile(self, share: float) -> float:
-        """The wait that this share of requests did not go beyond."""
+        """Return the wait that this share of requests did not exceed."""
         return sorted(self.waits)[min(int(len(self.waits) * share), len(self.waits) - 1)]
 
     def summary(self) -> dict[str, object]:
-        """As JSON."""
+        """Return the outcome as JSON."""
         rate = len(self.waits) / self.seconds
         waits = {f"p{name}": self.quantile(int(name) / 10 ** len(name)) for name in ("50", "99")}
         statuses = {str(status): count for status, count in self.statuses.items()}
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """What to send, how often, and over how many connections. A rate of 0 is as fast as can be."""
+    """The request, its rate, and the number of connections. A rate of 0 is as fast as possible."""
 
     port: int
     template: bytes
@@ -62,7 +62,7 @@ class Job:
     first: int = 0
 
     def request(self, number: int) -> bytes:
-        """One request, whole."""
+        """Return one complete request."""
         body = self.template.replace(MARK, b"%032d" % (self.first + number))
         body = body.replace(MOMENT, _moment(int(time.time())))
         head = (
@@ -73,7 +73,7 @@ class Job:
 
 
 class _Line:
-    """One connection, and what it waits for."""
+    """One connection, and its outstanding answer."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -82,7 +82,7 @@ class _Line:
         self.heard = b""
 
     def answered(self) -> int:
-        """Read; the status, once the answer is whole."""
+        """Read; return the status once the answer is complete."""
         data = self.socket.recv(65536)
         if not data:
             raise ConnectionError("the server closed a connection")
@@ -98,7 +98,7 @@ class _Line:
 
 
 def run(job: Job) -> Outcome:
-    """Send them all, and wait for every answer."""
+    """Send all requests, and wait for every answer."""
     lines = [_Line(job.port) for _ in range(min(job.connections, job.count))]
     try:
         return _exchange(job, lines)
@@ -147,14 +147,14 @@ def _due(job: Job, sent: int, start: float, now: float) -> float:
 
 
 def _pause(job: Job, sent: int, start: float, idle: bool) -> float:
-    """How long to wait for answers: until the next request is due, if a connection is free."""
+    """Return the wait for answers: until the next request is due, if a connection is free."""
     if job.rate and idle and sent < job.count:
         return max(0.0, start + sent / job.rate - time.perf_counter())
     return 1.0
 
 
 def main() -> None:
-    """As a program beside the server; the template comes from a file."""
+    """Run as a program beside the server; the template comes from a file."""
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("template", type=argparse.FileType("rb"))
@@ -177,7 +177,7 @@ def main() -> None:
 
 
 def _forwarded(number: int) -> str:
-    """A client of one of 512 networks (of RFC 2544, for benchmarks)."""
+    """Return the address of a client in one of 512 networks (RFC 2544, for benchmarks)."""
     return f"X-Forwarded-For: 198.{18 + (number >> 8 & 1)}.{number & 255}.{number % 250 + 1}\r\n"
 
 

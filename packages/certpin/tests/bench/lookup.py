@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def figures() -> Iterator[Figure]:
-    """Hosts of each set that come again and again, as a client's do, against a set of one."""
+    """Measure repeated look-ups in each set, as a client does them, against a set of one."""
     for kind, prefix in (("exact", ""), ("wildcard", "**.")):
         alone = _pins(prefix, 1)
         for count in (1_000, 1_000_000):

@@ -1,8 +1,8 @@
-"""The pages of the watch, with a year of 500 hosts behind them: the server's time for each.
+"""The pages of the monitoring service with a year of data for 500 hosts: server time for each.
 
-From the request to the last byte of the answer, without the network: the processor's time, and
-beside it that of a clock, which others on the machine make longer. The first look is left out: it
-parses what is kept parsed from then on. The peer is one look of SQLite at every sum of the year.
+Measured from the request to the last byte of the answer, without the network: CPU time, and wall
+time, which other programs can make longer. The first request is left out, because it fills the
+caches. The baseline is one SQLite query over all sums of the year.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOSTS, GROUPS = 500, 300_000
 _EVERY_SUM = "SELECT place, sum(count), min(first_at), max(last_at) FROM day_places GROUP BY place"
 _LOOKS = 9
 
-# A year of failures of some reports alone, each divided by everything that the page offers.
+# A year of failures for some reports, split by all filters that the page offers.
 _FILTERS = {
     "of one network": {"network": "wifi"},
     "of one version of the app": {"app_version": "5.4.0"},
@@ -48,7 +48,7 @@ _FILTERS = {
 
 
 def figures() -> Iterator[Figure]:
-    """The median and the slowest of each page."""
+    """Return the median and the slowest time of each page."""
     with tempfile.TemporaryDirectory() as folder:
         watch, year = a_year(Path(folder), hosts=HOSTS, groups=GROUPS)
         client = TestClient(
@@ -76,7 +76,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _filtered(client: TestClient) -> Iterator[tuple[str, float]]:
-    """Milliseconds of the processor for each filter, by what takes the longest."""
+    """Return the CPU milliseconds of each filter, the slowest value of each."""
     for name, only in _FILTERS.items():
         took = []
         for by in DIMENSIONS:
@@ -87,7 +87,7 @@ def _filtered(client: TestClient) -> Iterator[tuple[str, float]]:
 
 
 def _plain_look(store: Store) -> float:
-    """Seconds of the processor for reading and adding up all sums, without anything around it."""
+    """Return the CPU seconds to read and add up all sums, without other work."""
     begun = time.process_time()
     with store.read() as connection:
         connection.exec_driver_sql(_EVERY_SUM).all()
@@ -95,7 +95,7 @@ def _plain_look(store: Store) -> float:
 
 
 def _look(client: TestClient, path: str) -> tuple[float, float]:
-    """Seconds of the processor, and of the clock."""
+    """Return the CPU seconds and the wall seconds."""
     spent, begun = time.process_time(), time.perf_counter()
     client.get(path)
     return time.process_time() - spent, time.perf_counter() - begun

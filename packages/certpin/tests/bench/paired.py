@@ -1,4 +1,4 @@
-"""Paired runs: two things measured in turns, so that the machine's moods hit both alike."""
+"""Paired runs: two jobs measured in turns, so that changes of the machine's load affect both."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 _PROMISED_IN = {"x", "", "B"}
 
 
-_TURN = 50  # rounds of one job, before the next has its turn
+_TURN = 50  # rounds of one job before the next one's turn
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the report. ``limit`` is what the project promises, if it promises anything.
+    """One line of the report. ``limit`` is the promised value, or ``None``.
 
-    A promise is a ratio to a peer in the same run, a count, or bytes that were sent: seconds and
-    resident sizes are those of a machine. Raises ``ValueError`` for any other.
+    A promise is a ratio to a peer in the same run, a count, or a number of bytes sent: seconds and
+    resident sizes depend on the machine. Raises ``ValueError`` for any other.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Whether the promise is kept."""
+        """Return whether the promise is kept."""
         if self.limit is None:
             return ""
         kept = self.value >= self.limit if self.at_least else self.value <= self.limit
@@ -53,13 +53,13 @@ class Figure:
 
 
 def ratio(job: Job, baseline: Job, *, rounds: int, warm_up: int = 20) -> float:
-    """How many times the baseline's time a job takes: the median over pairs, in changing order."""
+    """Return the ratio of a job's time to the baseline's: the median over pairs."""
     (value,) = ratios([job], baseline, rounds=rounds, warm_up=warm_up)
     return value
 
 
 def ratios(jobs: list[Job], baseline: Job, *, rounds: int, warm_up: int = 20) -> list[float]:
-    """The ratio of each job. They take turns of some rounds, so that all have the same load."""
+    """Return the ratio of each job. They alternate, so that all run under the same load."""
     for _ in range(warm_up):
         for job in jobs:
             job()
@@ -78,7 +78,7 @@ def ratios(jobs: list[Job], baseline: Job, *, rounds: int, warm_up: int = 20) ->
 
 
 def seconds(job: Job, *, rounds: int, repeat: int = 5) -> float:
-    """The time of one call: the best of some loops. Only to be set against another."""
+    """Return the time of one call: the best of some loops. Use it only in comparisons."""
     return min(_loop(job, rounds) for _ in range(repeat)) / rounds
 
 

@@ -1,7 +1,7 @@
-"""``certpin scan`` against a local nginx: beside openssl's own client and sslyze, and its memory.
+"""``certpin scan`` of a local nginx: compared with openssl's client and sslyze, and its memory.
 
-Everything is counted in CPU seconds of the client process (user and kernel), start-up included,
-each client pinned to the same core. So neither the server nor other programs count.
+All figures are CPU seconds of the client process (user and kernel), start-up included, with each
+client pinned to the same core. So neither the server nor other programs count.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     _Measure = Callable[[], float]
 
 _HOST = "scan.bank.test"
-_HOSTS = 10_000  # so many that the start-up of the interpreter weighs little
+_HOSTS = 10_000  # enough that the start-up of the interpreter matters little
 _SSLYZE_HOSTS = 200
 _ROUNDS = 7
 _CORE = 0
@@ -37,7 +37,7 @@ _CORE = 0
 
 @dataclass(frozen=True)
 class Run:
-    """What a client cost in seconds, and what it printed."""
+    """The cost of a client in seconds, and its output."""
 
     cpu: float
     wall: float
@@ -53,18 +53,18 @@ class Ground:
 
     @property
     def root(self) -> str:
-        """The file of the root that vouches for the server."""
+        """The file of the root that the server's chain ends at."""
         return str(self.folder / "root.pem")
 
     def hosts(self, count: int) -> str:
-        """A file with so many names, all of them the server's."""
+        """Return a file with this many names, which are all names of the server."""
         path = self.folder / f"hosts-{count}"
         path.write_text("".join(f"{number}.{_HOST}\n" for number in range(count)))
         return str(path)
 
 
 def figures() -> Iterator[Figure]:
-    """Pairs of runs, in turns."""
+    """Measure pairs of runs, in turns."""
     with _ground() as ground:
         yield Figure(
             "scan: handshakes per CPU second / openssl s_time -new",
@@ -106,12 +106,12 @@ def _median_ratio(one: _Measure, other: _Measure) -> float:
 
 
 def _scan(ground: Ground) -> float:
-    """CPU seconds for one host."""
+    """Return the CPU seconds for one host."""
     return _certpin_scan(ground, _HOSTS).cpu / _HOSTS
 
 
 def _peak(ground: Ground, count: int) -> int:
-    """The most memory that it ever took, in kB."""
+    """Return the peak of its memory, in kB."""
     return int(_certpin_scan(ground, count).output.splitlines()[-1])
 
 
@@ -125,10 +125,10 @@ def _certpin_scan(ground: Ground, count: int) -> Run:
 
 
 def _s_time(ground: Ground, *options: str) -> float:
-    """CPU seconds of openssl's client for one handshake.
+    """Return the CPU seconds of openssl's client for one handshake.
 
-    Without options it has the platform's roots, and gives up at the first issuer: it checks no
-    signature of the chain.
+    Without options it has the platform's roots, and stops at the first unknown issuer: it checks
+    no signature of the chain.
     """
     connect = f"{LOOPBACK}:{ground.port}"
     run = _run(["openssl", "s_time", "-new", "-time", "2", "-connect", connect, *options])
@@ -145,7 +145,7 @@ def _sslyze(program: str, ground: Ground) -> Run:
 
 
 def _run(command: Sequence[str]) -> Run:
-    """Run on one core, and ask the kernel what it cost."""
+    """Run on one core, and return the cost as the kernel measured it."""
     with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Ten million simulated clients through a year of steps, beside one million: time and memory."""
+"""A simulated year with ten million clients, compared with one million: time and memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CLIENTS = 10_000_000
-_PERIOD = 45 * DAY  # a certificate of 47 days, with a new key each
+_PERIOD = 45 * DAY  # a certificate for 47 days, each with a new key
 
 
 def figures() -> Iterator[Figure]:
-    """Each in a process of its own, so that its memory is that of the simulation."""
+    """Run each simulation in a separate process, to measure its memory."""
     few = _measured(_CLIENTS // 10)
     seconds, size, out = _measured(_CLIENTS)
     name = f"simulate: a year, {len(a_year().steps)} steps: {_CLIENTS:,} clients / a tenth"
@@ -44,7 +44,7 @@ def _measured(clients: int) -> tuple[float, float, float]:
 
 
 def measure(clients: int) -> None:
-    """Print seconds of CPU, GiB and the share that was locked out."""
+    """Print CPU seconds, GiB, and the share of locked-out clients."""
     from certpin.rotation.simulate import simulate
 
     begin = time.process_time()
@@ -55,7 +55,7 @@ def measure(clients: int) -> None:
 
 
 def a_year() -> Script:
-    """A key every 45 days: each published, served 33 days later, the old one gone; one is early."""
+    """A key every 45 days: published, served 33 days later, then removed; one step is early."""
     held = version(1, {"key0": "active", "key1": "published"}, ago=90 * DAY)
     steps: list[DatedStep] = []
     for turn in range(8):

@@ -1,4 +1,4 @@
-"""What the swap of a pin set does to the connections of an app that is busy."""
+"""The effect of a pin set swap on the connections of a busy app."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _MANY_HOSTS = 2_000
 _PAIRS = 31  # of a second without a swap and one with it
 _SECOND = 1.0
 _CLIENTS = 3  # threads that connect
-_REST = 0.004  # seconds between two connections of one: both cores are busy, and not full
+_REST = (
+    0.004  # seconds between two connections of one thread: both cores are busy, but not saturated
+)
 
 
 class _Pair(NamedTuple):
@@ -35,15 +37,15 @@ class _Pair(NamedTuple):
 
     with_swap: float  # the slowest
     without: float  # the slowest
-    update: float  # the slowest of those during which the update ran
-    no_update: float  # the slowest in as much of the other second
-    typical: float  # the median of those during which the update ran
+    update: float  # the slowest of those during the update
+    no_update: float  # the slowest in an equal part of the other second
+    typical: float  # the median of those during the update
     both: float  # the slowest with a swap, as a multiple of the slowest without
     took: float  # milliseconds of the update
 
 
 def figures() -> Iterator[Figure]:
-    """A usual pin set, and a huge one: what is read of it takes Python's lock from the others."""
+    """Measure a usual pin set and a huge one, which holds Python's lock while it is parsed."""
     middle, load = _measured(_HOSTS, _PAIRS)
     name = f"swap, {_HOSTS} hosts: slowest handshake with a swap / without one"
     yield Figure(name, middle.both, limit=1.5)
@@ -62,11 +64,11 @@ def _while_it_runs(hosts: int, middle: _Pair) -> Iterator[Figure]:
     yield Figure(f"  beside it: slowest during {name} / usual median", middle.update)
     yield Figure("  beside it: slowest in as long without one / the same", middle.no_update)
     yield Figure(f"  beside it: median during {name} / the same", middle.typical)
-    yield Figure(f"  beside it: {name}, with what is fetched and written", middle.took, " ms")
+    yield Figure(f"  beside it: {name}, with all fetches and writes", middle.took, " ms")
 
 
 def _measured(hosts: int, pairs: int) -> tuple[_Pair, _Load]:
-    """nginx serves the app and the updates; the sets are signed before, as on another machine."""
+    """nginx serves the app and the updates; the sets were signed before, as on another machine."""
     with bank(hosts) as ours, nginx({CHANNEL: ours.identity}, folders=_served(ours)) as server:
         moments = [_signed(ours, version) for version in range(2, 2 + pairs)]
         app = ours.app(server.port)
@@ -83,7 +85,7 @@ def _served(ours: Bank) -> dict[str, Path]:
 
 
 def _signed(ours: Bank, version: int) -> bytes:
-    """Sign a set. What makes it the newest is its timestamp, which is served in its turn."""
+    """Sign a set. A client takes it as the newest when its timestamp is served."""
     ours.publish(version)
     return ours.repository.path("timestamp").read_bytes()
 
@@ -106,20 +108,20 @@ def _pair(app: PinUpdater, load: _Load, ours: Bank, moment: bytes) -> _Pair:
 
 
 class _Second(NamedTuple):
-    """What happened in a second, at whose beginning something was done that ``took`` a while."""
+    """The handshakes of a second that began with an action of ``took`` seconds."""
 
     begin: float
     took: float
-    shaken: list[tuple[float, float]]  # handshakes: when each began, and how long it took
+    shaken: list[tuple[float, float]]  # handshakes: start time and duration
 
     def all(self, length: float = _SECOND) -> list[float]:
-        """How long those took that were going on in the first so many seconds."""
+        """Return the durations of handshakes during the first part of the second."""
         end = self.begin + length
         return [took for at, took in self.shaken if at < end and at + took > self.begin] or [0.0]
 
 
 class _Load:
-    """Threads that connect again and again through a context, with one request each."""
+    """Threads that connect repeatedly through a context, with one request each."""
 
     def __init__(self, context: PinnedSSLContext, port: int) -> None:
         self.failed = 0
@@ -127,15 +129,15 @@ class _Load:
         self._port = port
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work) for _ in range(_CLIENTS)]
-        self._shaken: list[tuple[float, float]] = []  # when it began, and how long it took
+        self._shaken: list[tuple[float, float]] = []  # start time and duration
 
     @property
     def count(self) -> int:
-        """How many requests were answered."""
+        """Return the number of answered requests."""
         return len(self._shaken)
 
     def during(self, job: Callable[[], object]) -> _Second:
-        """Do something at the beginning of a second, and see how connections fare in it."""
+        """Run an action at the beginning of a second, and record the connections in it."""
         begin = time.perf_counter()
         job()
         done = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the bench may promise."""
+"""The promises that the benchmarks may make."""
 
 from __future__ import annotations
 

@@ -30,9 +30,6 @@ pytestmark = [
 ]
 
 
-# ── Killed at any moment ────────────────────────────────────────────────────
-
-
 def a_day(firm: Firm) -> tuple[str, ...]:
     firm.now += 8 * DAY
     firm.sign("online")
@@ -127,9 +124,6 @@ def _restore(firm: Firm, before: Path) -> None:
     shutil.copytree(before, firm.folder)
 
 
-# ── No room ─────────────────────────────────────────────────────────────────
-
-
 def test_a_full_disk_is_reported_and_the_same_command_completes_it(
     firm: Firm, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,9 +146,6 @@ def test_a_full_disk_is_reported_and_the_same_command_completes_it(
     firm.sign("targets", "online")
     assert client.follow() == 2
     assert [path.name for path in firm.folder.rglob(".*")] == []
-
-
-# ── Two at once ─────────────────────────────────────────────────────────────
 
 
 def test_one_command_at_a_time(firm: Firm) -> None:
@@ -185,9 +176,6 @@ def test_a_file_system_without_locks_is_used_without(
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(PinFileError, match="cannot be used"), folder.held(tmp_path / "none"):
         pass
-
-
-# ── Changed files ───────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -350,9 +338,6 @@ def test_numbers_that_a_cut_off_run_has_left_are_not_used_again(firm: Firm, clie
     assert client.follow() == 2
 
 
-# ── Links, and unknown files ────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     "place",
     [
@@ -419,9 +404,6 @@ def test_only_what_a_killed_run_left_is_swept(firm: Firm) -> None:
 
 def _below(place: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in place.rglob("*") if path.is_file()}
-
-
-# ── publish.toml ────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

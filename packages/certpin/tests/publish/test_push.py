@@ -48,9 +48,6 @@ def contents(world: Delivered) -> dict[str, bytes]:
     return {str(each.relative_to(www)): each.read_bytes() for each in www.rglob("*.*")}
 
 
-# ── Uploaded files ──────────────────────────────────────────────────────────
-
-
 def test_both_clients_follow_a_pushed_set(world: Delivered) -> None:
     pushed = world.push(name="bank")
     assert contents(world).keys() == set(pushed.uploads)
@@ -120,9 +117,6 @@ def test_deciding_changes_nothing(world: Delivered) -> None:
     decided = prepare(world.site, world.storage, now=world.now)
     assert len(decided.uploads) == 5
     assert not world.server.folder.exists()
-
-
-# ── The local set is verified as a client does ──────────────────────────────
 
 
 def test_an_expired_set_is_not_pushed(world: Delivered) -> None:
@@ -242,9 +236,6 @@ def test_a_name_that_leads_elsewhere_is_never_read(world: Delivered) -> None:
     assert refusal(world).reason == "refused"
 
 
-# ── The stored set is verified too ──────────────────────────────────────────
-
-
 def test_a_newer_stored_timestamp_is_another_push(world: Delivered, tmp_path: Path) -> None:
     before = world.repository.copy(tmp_path / "other-clone")
     world.publish(3)
@@ -331,9 +322,6 @@ def test_numbers_never_fall(world: Delivered, role: str) -> None:
         world.publish(4)
     found = refusal(world)
     assert (found.reason, role in found.problem) == ("ahead", True)
-
-
-# ── Other writers ───────────────────────────────────────────────────────────
 
 
 def test_another_repository_is_not_overwritten(world: Delivered, tmp_path: Path) -> None:

@@ -65,9 +65,6 @@ def left_behind(www: Path) -> list[str]:
     return [path.name for path in www.rglob(".*")]
 
 
-# ── Killed ──────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("change", [renew, a_new_root_and_set])
 def test_killed_at_any_moment_it_leaves_the_old_set_or_the_new(
     world: Delivered, change: Callable[[Delivered], None], tmp_path: Path
@@ -242,8 +239,6 @@ def test_killed_between_any_two_files_s3_has_the_old_set_or_the_new(
         assert world.push().uploads == (TIMESTAMP,)
         assert world.both_follow("last") == 3
 
-
-# ── No room ─────────────────────────────────────────────────────────────────
 
 _ON_A_SMALL_DISK = """
 import json, pathlib, subprocess, sys

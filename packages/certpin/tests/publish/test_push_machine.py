@@ -164,8 +164,6 @@ def test_clients_follow_and_never_go_back_whatever_the_signers_do() -> None:
     )
 
 
-# ── Any stored files ────────────────────────────────────────────────────────
-
 HARM = st.sampled_from(["lost", "torn", "garbage", "other", "longer", "empty"])
 
 

@@ -148,9 +148,6 @@ def _files(firm: Firm) -> dict[str, bytes]:
     }
 
 
-# ── Two of three ────────────────────────────────────────────────────────────
-
-
 def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> None:
     ada, bob = board.cloned("ada"), board.cloned("bob")
     ada.sign("ada")
@@ -196,9 +193,6 @@ def test_a_signature_that_is_none_does_not_count(board: Firm) -> None:
     board.sign("online")
     assert not board.metadata("1.root.json").exists()
     assert not his.exists()
-
-
-# ── The root ────────────────────────────────────────────────────────────────
 
 
 def test_a_root_key_is_replaced_under_both_thresholds(firm: Firm, client: Client) -> None:
@@ -321,9 +315,6 @@ def test_a_signer_of_an_invalid_root_gets_the_reason(firm: Firm) -> None:
     forged(firm, "root", version=7)
     with pytest.raises(ConfigError, match="its number has to be 2"):
         firm.sign("online2")
-
-
-# ── Signed content ──────────────────────────────────────────────────────────
 
 
 def test_nothing_is_signed_that_was_not_published(new: Firm) -> None:

@@ -58,9 +58,6 @@ def shown_by(world: Delivered, storage: Storage) -> None:
     world.server.answers["/"] = show
 
 
-# ── S3 ──────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.slow
 def test_both_clients_follow_a_set_pushed_to_s3(world: Delivered, bucket: S3) -> None:
     shown_by(world, in_bucket(bucket))
@@ -127,9 +124,6 @@ def test_an_unreachable_server_is_reported(world: Delivered, bucket: S3) -> None
     assert caught.value.reason == "storage"
 
 
-# ── A folder ────────────────────────────────────────────────────────────────
-
-
 def test_a_folder_is_created_if_its_parent_exists(world: Delivered, tmp_path: Path) -> None:
     """A push must not create the mount point of a missing file system."""
     push(world.site, open_storage("new", tmp_path, {}), now=world.now)
@@ -167,9 +161,6 @@ def test_an_unwritable_folder_is_reported(world: Delivered) -> None:
     with pytest.raises(UpdateError) as caught:
         world.push()
     assert (caught.value.reason, "0 of 5 files" in caught.value.problem) == ("storage", True)
-
-
-# ── Any other storage ───────────────────────────────────────────────────────
 
 
 def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:

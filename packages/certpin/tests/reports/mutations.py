@@ -16,7 +16,6 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
-    # ── Reading a report ──
     _rule(
         "strict base64",
         _CODECS + "pem.py",
@@ -52,7 +51,6 @@ MUTATIONS: list[Mutation] = [
         'return own and f"rfc7469:{own}"',
         "tests/reports/codecs/test_certpin.py::test_an_id_of_a_client_never_equals_a_digest",
     ),
-    # ── The reporter ──
     _rule(
         "a failed host gets no report of it",
         _REPORTER + "failures.py",

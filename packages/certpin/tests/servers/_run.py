@@ -1,8 +1,8 @@
-"""Start the real servers that the tests talk to, and end them for certain.
+"""Start the real servers that the tests need, and end them reliably.
 
-A test that needs a program asks ``require("nginx")``: where the program is missing, the test is
-left out and says how to install it. ``running()`` starts a server, waits until its port accepts,
-and ends it with every process that it started.
+A test that needs a program calls ``require("nginx")``: if the program is missing, the test is
+left out, with a message that names the package to install. ``running()`` starts a server, waits
+until its port accepts, and ends it with every process that it started.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _DEADLINE = 15.0  # seconds until a server must accept, and again until it must have ended
-_POLL = 0.02  # seconds between two looks
-# Servers that refuse to run as root run as this user then.
+_POLL = 0.02  # seconds between two checks
+# Servers that refuse to run as root run as this user.
 _ORDINARY_USER = "nobody"
 
 
 class ServerFailedError(Exception):
-    """A server ended, or did not accept in time. The message ends with what it printed."""
+    """A server ended, or did not accept in time. The message ends with the server's output."""
 
 
 def require(program: str, package: str = "") -> Path:
-    """The path of ``program``; where it is missing, the test that asks is left out."""
+    """Return the path of ``program``. If it is missing, the test is left out."""
     peer = peers.by_name().get(program) or peers.Peer(program, package or program)
     found = peer.find()
     if found is None:
@@ -48,7 +48,7 @@ def require(program: str, package: str = "") -> Path:
 
 
 def require_module(module: str, distribution: str = "") -> Path:
-    """Where the Python package ``module`` is; the test is left out where it is missing."""
+    """Return the path of the Python package ``module``. If it is missing, leave the test out."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         name = distribution or module
@@ -57,10 +57,10 @@ def require_module(module: str, distribution: str = "") -> Path:
 
 
 def free_port() -> int:
-    """A port of the loopback that is free, and stays so for some seconds.
+    """Return a free port on the loopback, which stays free for some seconds.
 
-    The connection made here leaves the port in TIME_WAIT: the kernel then gives it to nobody who
-    asks for any port, while a server that names it and sets SO_REUSEADDR (all do) can have it.
+    The connection made here leaves the port in TIME_WAIT: the kernel then gives it to no program
+    that asks for any port, but a server that names it and sets SO_REUSEADDR (all do) can bind it.
     """
     with socket.socket() as listener, socket.socket() as client:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,9 +75,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def scratch(*, drop_root: bool = False) -> Iterator[Path]:
-    """A directory with a short path (a UNIX socket's has 107 bytes), removed at the end.
+    """Yield a directory with a short path (that of a UNIX socket has at most 107 bytes).
 
-    With ``drop_root`` it belongs to the user that ``running(drop_root=True)`` runs as.
+    With ``drop_root`` it belongs to the user of ``running(drop_root=True)``.
     """
     with tempfile.TemporaryDirectory(prefix="certpin-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
@@ -87,7 +87,7 @@ def scratch(*, drop_root: bool = False) -> Iterator[Path]:
 
 
 def hand_over(path: Path) -> None:
-    """Give ``path`` to the user that ``running(drop_root=True)`` runs as; no root, no change."""
+    """Give ``path`` to the user of ``running(drop_root=True)``. Without root, nothing changes."""
     user, group = ordinary(drop_root=True)
     if user is not None and group is not None:
         os.chown(path, user, group)
@@ -117,9 +117,9 @@ def running(
     """Run a server in the foreground while the block runs.
 
     Entered when every ``port`` (TCP, loopback) accepts. ``env`` is added to the environment.
-    ``drop_root`` runs it as an ordinary user where the tests run as root; otherwise it changes
-    nothing. ``stop`` is the signal that ends it politely. Raises ``ServerFailedError`` when the
-    server ends first, or after ``deadline`` seconds.
+    ``drop_root`` runs it as an ordinary user if the tests run as root; otherwise it has no
+    effect. ``stop`` is the signal to terminate. Raises ``ServerFailedError`` if the
+    server ends first, or does not accept within ``deadline`` seconds.
     """
     ports = [port] if isinstance(port, int) else list(port)
     user, group = ordinary(drop_root=drop_root)
@@ -130,8 +130,8 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})},
-            cwd=cwd or ("/" if drop_root else None),  # root's own directory may be closed to it
-            start_new_session=True,  # so that it leads a group, which ends as one
+            cwd=cwd or ("/" if drop_root else None),  # root's directory may be inaccessible to it
+            start_new_session=True,  # it leads a process group, so that the group can be ended
             user=user,
             group=group,
             extra_groups=None if user is None else [],
@@ -145,7 +145,7 @@ def running(
 
 
 def complete(argv: Sequence[str | Path], *, drop_root: bool = False) -> None:
-    """Run a program to its end. Raises ``ServerFailedError`` with what it said, if it fails."""
+    """Run a program to its end. Raises ``ServerFailedError`` with its output if it fails."""
     user, group = ordinary(drop_root=drop_root)
     done = subprocess.run(
         [str(word) for word in argv],
@@ -164,7 +164,7 @@ def complete(argv: Sequence[str | Path], *, drop_root: bool = False) -> None:
 
 
 def end(process: subprocess.Popen[bytes], stop: signal.Signals = signal.SIGTERM) -> None:
-    """End a process that leads its own group, and the whole group; ask first, then insist."""
+    """End a process that leads a process group, with the whole group: terminate, then kill."""
     for number in (stop, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -173,7 +173,7 @@ def end(process: subprocess.Popen[bytes], stop: signal.Signals = signal.SIGTERM)
 
 
 def ordinary(*, drop_root: bool) -> tuple[int, int] | tuple[None, None]:
-    """User and group to run as; nothing where there is no root to give up."""
+    """Return the user and group to run as; nothing if the tests don't run as root."""
     if not drop_root or os.geteuid() != 0:
         return None, None
     found = pwd.getpwnam(_ORDINARY_USER)
@@ -181,7 +181,7 @@ def ordinary(*, drop_root: bool) -> tuple[int, int] | tuple[None, None]:
 
 
 def _wait_for(process: subprocess.Popen[bytes], ports: list[int], until: float) -> bool:
-    """Whether all ports accepted before the process ended and before the time was up."""
+    """Return True if all ports accepted before the process ended and before the deadline."""
     waiting = list(ports)
     while process.poll() is None and time.monotonic() < until:
         waiting = [port for port in waiting if not accepts(port)]
@@ -192,7 +192,7 @@ def _wait_for(process: subprocess.Popen[bytes], ports: list[int], until: float) 
 
 
 def accepts(port: int) -> bool:
-    """Whether something accepts TCP connections on this port of the loopback."""
+    """Return True if a server accepts TCP connections on this port of the loopback."""
     try:
         socket.create_connection((LOOPBACK, port), timeout=1.0).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""The ACME clients of Debian, in folders of their own: nothing below /etc, no timer, no network."""
+"""Debian's ACME clients, in temporary folders: no files below /etc, no timer, no network."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PATIENCE = 90  # seconds
 
 @dataclass
 class Client:
-    """One ACME client. Each method returns the exit code, and what the client printed.
+    """An ACME client. Each method returns the exit code and the client's output.
 
-    ``chain`` and ``key`` are where the client keeps what it got itself.
+    ``chain`` and ``key`` are the files in which the client keeps its certificate and key.
     """
 
     pebble: Pebble
@@ -36,7 +36,7 @@ class Client:
 
     @property
     def web(self) -> Path:
-        """Where challenges are put; pebble believes that they are there."""
+        """The folder of the challenges; pebble accepts them without a request."""
         return self.folder / "www"
 
     def run(self, *words: str | Path) -> tuple[int, str]:
@@ -56,7 +56,7 @@ class Client:
 
 
 class Certbot(Client):
-    """``certbot``: it reports that a hook has failed, and ends with 0 all the same."""
+    """``certbot``: it reports a failed hook, and still ends with 0."""
 
     tells = False
 
@@ -104,7 +104,7 @@ class Certbot(Client):
 
 
 class AcmeSh(Client):
-    """``acme.sh``: what it copies with --fullchain-file it copies before it runs any hook."""
+    """``acme.sh``: with --fullchain-file it copies the files before it runs any hook."""
 
     tells = True
 
@@ -174,7 +174,7 @@ class Lego(Client):
         return self._renew("--reuse-key")
 
     def renew_with_a_new_key(self) -> tuple[int, str]:
-        return self._renew()  # as it does unless it is told not to
+        return self._renew()  # it is the default
 
     def _renew(self, *words: str) -> tuple[int, str]:
         now = ("--days", "999", "--no-random-sleep")

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def ftp(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run pyftpdlib; yields its port. Without certificate and key (PEM) it knows no AUTH TLS.
+    """Run pyftpdlib; yields its port. Without certificate and key (PEM) it has no AUTH TLS.
 
-    It serves one file, hello.txt, to anybody.
+    It serves one file, hello.txt, to anonymous users.
     """
     require_module("pyftpdlib")
     require_module("OpenSSL", "pyOpenSSL")
     port = free_port()
     with scratch() as directory:
-        # Of an empty directory pyftpdlib sends nothing, and may then close without closing TLS.
+        # For an empty directory pyftpdlib sends nothing, and may then close without closing TLS.
         (directory / "hello.txt").write_text("hello\n")
         argv: list[str | Path] = [
             sys.executable,

@@ -1,4 +1,4 @@
-"""Real IMAP and POP3 servers with STARTTLS: Dovecot 2.4, in the foreground, with its own files."""
+"""Real IMAP and POP3 servers with STARTTLS: Dovecot 2.4, in the foreground."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Dovecot separates its parts by user and chroot; as one ordinary user, it can do neither.
+# Dovecot separates its processes by user and chroot; an ordinary user can do neither.
 _CONFIGURATION = """\
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
@@ -58,7 +58,7 @@ service pop3-login {{
 
 
 class Ports(NamedTuple):
-    """Where the two protocols are served."""
+    """The ports of the two protocols."""
 
     imap: int
     pop3: int

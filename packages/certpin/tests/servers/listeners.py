@@ -1,6 +1,6 @@
 """Small servers with TLS, each in a thread: for clients of servers that Debian doesn't package.
 
-``silent`` accepts TLS and ends the connection when the client has said something: enough for Kafka
+``silent`` accepts TLS and ends the connection after the client's first bytes: enough for Kafka
 and RabbitMQ, because a client must refuse before it sends its first byte.
 """
 
@@ -30,7 +30,7 @@ _ANSWERS = {
 
 @contextlib.contextmanager
 def silent(certificate: Path, key: Path) -> Iterator[int]:
-    """Yields a port where a client is listened to, and not answered."""
+    """Yield the port of a server that reads and never answers."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -43,7 +43,7 @@ def silent(certificate: Path, key: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def json_api(certificate: Path, key: Path) -> Iterator[int]:
-    """Yields the port of a web server that answers as Elasticsearch and OpenAI do."""
+    """Yield the port of a web server that answers as Elasticsearch and OpenAI do."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -66,7 +66,7 @@ def json_api(certificate: Path, key: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
-    """Yields the port of Python's own XML-RPC server."""
+    """Yield the port of Python's XML-RPC server."""
     server = _XMLRPC((LOOPBACK, 0), logRequests=False)
     server.register_introspection_functions()
     with _serving(server, certificate, key) as port:
@@ -75,7 +75,7 @@ def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def socket_io(certificate: Path, key: Path) -> Iterator[int]:
-    """Yields the port of python-socketio's own server, on aiohttp."""
+    """Yield the port of python-socketio's server, on aiohttp."""
     require_module("socketio", "python-socketio")
     port = free_port()
     with scratch() as directory:
@@ -101,7 +101,7 @@ web.run_app(app, host="{LOOPBACK}", port=int(port), ssl_context=context, print=N
 
 class _Quiet(socketserver.BaseServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that refuse leave in the middle."""
+        """Ignore errors: clients that refuse close the connection early."""
 
 
 class _Silent(_Quiet, socketserver.ThreadingTCPServer):

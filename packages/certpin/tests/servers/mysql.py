@@ -1,4 +1,4 @@
-"""A real MySQL server with TLS: MariaDB, without tables of its own."""
+"""A real MySQL server with TLS: MariaDB, without tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def mysql(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run MariaDB; yields its port. Without certificate and key (PEM) it has TLS switched off.
+    """Run MariaDB; yields its port. Without certificate and key (PEM), TLS is disabled.
 
     The data directory is empty and no grants are read: enough for a handshake and for ``SELECT 1``,
     and much faster than a whole installation.

@@ -24,21 +24,21 @@ jetstream {{
   max_file_store: {most}
 {sync}}}
 {tls}"""
-# Each write is on the disk before it is acknowledged: what power loss asks for.
+# Each write is on the disk before it is acknowledged, so that it survives a power loss.
 _ALWAYS = "  sync_interval: always\n"
 _TLS = 'tls {{ cert_file: "{}", key_file: "{}", timeout: 10, handshake_first: true }}\n'
 
 
 @dataclass(frozen=True)
 class Nats:
-    """A server, and the process that it is."""
+    """A server and its process."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
-        """Where clients find it."""
+        """The address for clients."""
         return f"nats://{LOOPBACK}:{self.port}"
 
 
@@ -53,8 +53,8 @@ def nats(
     payload: int = 1024**2,
     tls: tuple[Path, Path] | None = None,
 ) -> Iterator[Nats]:
-    """Run it while the block runs; with a directory, what it stores stays for the next one, and
-    with a disk, it stores everything on that. With ``tls`` (certificate and key, PEM) TLS comes
+    """Run a server in a block. Its data in ``directory`` are kept for the next server, and
+    with ``disk`` all data are on that disk. With ``tls`` (certificate and key, PEM) TLS comes
     before its first line.
     """
     require_module("nats")

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _DEADLINE = 10.0  # seconds until a request must be in the log
 _POLL = 0.01
 
-# One worker, so that requests are answered and logged in the order in which they arrived. It is
-# whoever runs the tests, since the files are theirs; its master lets go of nobody when it renews.
+# One worker, so that requests are answered and logged in the order in which they arrived. It
+# runs as the user of the tests, who owns the files. A reload ends no connection.
 _CONFIGURATION = """\
 daemon off;
 worker_processes 1;
@@ -86,10 +86,10 @@ _SERVER = """\
 
 @dataclass(frozen=True)
 class Nginx:
-    """Where it listens, and what arrived.
+    """The ports of a running nginx, and the requests that it received.
 
     ``https://NAME:port/redirect?to=URL`` answers with a redirect, ``/large`` with 70 MiB, ``/echo``
-    reads a body for ``details``, any other path gets a greeting.
+    reads a body for ``details``, and any other path returns a greeting.
     """
 
     port: int
@@ -99,31 +99,31 @@ class Nginx:
     _marks: Iterator[int] = field(default_factory=itertools.count)
 
     def arrived(self, name: str) -> list[str]:
-        """The requests for a server name that were sent before now: SCHEME PROTOCOL METHOD URI.
+        """Return all requests for a server name so far: SCHEME PROTOCOL METHOD URI.
 
-        ``in-clear-text`` is the name of all those that came without TLS.
+        The name of all requests without TLS is ``in-clear-text``.
         """
         return [request for server, request in self.arrivals() if server == name]
 
     def arrivals(self) -> list[tuple[str, str]]:
-        """Each request that was sent before now, in order: its server name, and as above."""
+        """Return all requests so far, in order: the server name, and the line of ``arrived``."""
         mark = f"/mark-{next(self._marks)}"
         self._ask_in_clear_text(mark)
         parts = (line.partition(" ") for line in self._lines_until(mark))
         return [(server, request) for server, _, request in parts]
 
     def details(self) -> list[dict[str, Any]]:
-        """Each request that was sent before now: name, method, uri, host, body, test (a header)."""
+        """Return all requests so far: name, method, uri, host, body, test (a header)."""
         self.arrived("")
         lines = (self.log.parent / "details.log").read_text().splitlines()
         found: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return [each for each in found if not each["uri"].startswith("/mark-")]
 
     def use(self, name: str, identity: Identity) -> None:
-        """Show another chain for a name from the next connection on, as an operator would.
+        """Serve another chain for a name from the next connection on, as an operator would.
 
-        nginx reads its files when it is told to, not in the middle of their being written. The
-        worker of before may still accept until it has ended.
+        nginx reads its files on a reload, never while they are written. The previous worker may
+        accept connections until it has ended.
         """
         identity.write(self.log.parent, name)
         before = int(self._ask_in_clear_text("/worker"))
@@ -161,9 +161,9 @@ def nginx(
 ) -> Iterator[Nginx]:
     """Run nginx with an identity for each server name, chosen by SNI; the first is the default.
 
-    It listens on 127.0.0.1 and, where the machine has it, on ::1.
-    With ``only_known_names`` others are turned away in the handshake. A name in ``folders`` serves
-    the files of a folder; ``lines`` are more of its configuration.
+    It listens on 127.0.0.1 and, if the machine has it, on ::1.
+    With ``only_known_names`` other names are refused in the handshake. A name in ``folders``
+    serves the files of a folder; ``lines`` are added to its configuration.
     """
     program = require("nginx")
     with scratch() as directory:
@@ -177,7 +177,7 @@ def nginx(
             default = listen.replace(" ssl;", " ssl default_server;")
             blocks.append(f"  server {{ {default} ssl_reject_handshake on; }}\n")
         (directory / "large").touch()
-        os.truncate(directory / "large", 70 * 1024 * 1024)  # sparse: it takes no room
+        os.truncate(directory / "large", 70 * 1024 * 1024)  # sparse: it takes no space
         configuration = directory / "nginx.conf"
         configuration.write_text(
             _CONFIGURATION.format(
@@ -200,7 +200,7 @@ def _block(
     identity: Identity,
     files: str,
 ) -> str:
-    """The server block of one name; its chain and key are written beside it."""
+    """Return the server block of one name; its chain and key are written beside it."""
     certificate, key = identity.write(directory, name)
     return _SERVER.format(
         listen=listen,
@@ -222,7 +222,7 @@ def _addresses() -> list[str]:
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has the IPv6 loopback."""
+    """Return True if this machine has the IPv6 loopback."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as listener:
         listener.bind(("::1", 0))
         return True

@@ -1,7 +1,7 @@
-"""A little OpenID provider on the loopback, by TLS, that can be told to lie.
+"""A small OpenID provider with TLS on the loopback, which can be made to send false tokens.
 
-It is a real server (granian) with real keys, made when it starts. ``Provider`` says what it will do
-with the next sign-in; nothing of it is certpin's own code.
+It is a real server (granian) with real keys, made when it starts. ``Provider`` decides the result
+of the next sign-in; none of it is certpin's code.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _as_they_are(claims: dict[str, Any]) -> None:
 
 @dataclass
 class Provider:
-    """What it will say: ``change`` bends the claims, ``algorithm`` and ``key`` the signature."""
+    """Settings of its answers: ``change`` alters claims; ``algorithm``, ``key`` the signature."""
 
     issuer: str
     key: RSAKey | ECKey = field(default_factory=lambda: RSAKey.generate_key(2048, auto_kid=True))
@@ -58,7 +58,7 @@ class Provider:
     redeemed: list[dict[str, str]] = field(default_factory=list)
     prompts: list[str] = field(default_factory=list)
     signed_in: bool = True
-    ahead: int = 0  # seconds by which its clock is
+    ahead: int = 0  # seconds by which its clock is wrong
 
     def __post_init__(self) -> None:
         self.published = [self.key]
@@ -93,9 +93,9 @@ class Provider:
         return JSONResponse(KeySet(list(self.published)).as_dict(private=False))
 
     async def _authorize(self, request: Request) -> Response:
-        """Everybody who comes is signed in at once; those who are not, where nothing is asked, not.
+        """Sign in every user at once. With ``prompt=none``, users without a session are refused.
 
-        ``signed_in`` says whether the browser has a session here (``prompt=none``).
+        ``signed_in`` says if the browser has a session here (``prompt=none``).
         """
         asked = dict(request.query_params)
         self.prompts.append(asked.get("prompt", ""))
@@ -111,7 +111,7 @@ class Provider:
     async def _token(self, request: Request) -> Response:
         form = {name: str(value) for name, value in (await request.form()).items()}
         self.redeemed.append({**form, "authorization": request.headers.get("authorization", "")})
-        asked = self.codes.pop(form["code"], None)  # a code is worth something once
+        asked = self.codes.pop(form["code"], None)  # a code is valid once
         if asked is None or not _is_verified(asked, form):
             return JSONResponse({"error": "invalid_grant"}, 400)
         return JSONResponse(
@@ -137,7 +137,7 @@ class Provider:
         return jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
 
     def _forged(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
-        """What libraries do not sign: nothing at all, or with a public key (RFC 8725, 2.1)."""
+        """Return a token that no library signs: unsigned, or with a public key (RFC 8725, 2.1)."""
         text = f"{_base64(json.dumps(header).encode())}.{_base64(json.dumps(claims).encode())}"
         if self.algorithm == "none":
             return f"{text}."
@@ -150,7 +150,7 @@ def _base64(data: bytes) -> str:
 
 
 def _is_verified(asked: dict[str, str], form: dict[str, str]) -> bool:
-    """PKCE (RFC 7636, 4.6), and the address that the code was sent to (RFC 6749, 4.1.3)."""
+    """Verify PKCE (RFC 7636, 4.6) and the redirect address of the code (RFC 6749, 4.1.3)."""
     digest = sha256(form.get("code_verifier", "").encode()).digest()
     challenge = _base64(digest)
     return (
@@ -171,7 +171,7 @@ def oidc_provider(certificate: Path, key: Path) -> Iterator[Provider]:
 
 @contextlib.contextmanager
 def serving(app: Any, port: int, certificate: Path, key: Path) -> Iterator[None]:
-    """Run an ASGI application on granian by TLS, in a thread with a loop of its own."""
+    """Run an ASGI application on granian with TLS, in a thread with a separate event loop."""
     from granian.constants import Interfaces
     from granian.server.embed import Server
 

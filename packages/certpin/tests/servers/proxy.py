@@ -42,13 +42,13 @@ stream {{
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where it listens, and what it was asked for."""
+    """The port of a running proxy, and the requests that it received."""
 
     url: str
     log: Path
 
     def asked(self) -> list[str]:
-        """Each request line that it received: ``CONNECT host:port HTTP/1.1``."""
+        """The request lines that it received: ``CONNECT host:port HTTP/1.1``."""
         lines = self.log.read_text().splitlines()
         return [line.rpartition("): ")[2] for line in lines if "Request (" in line]
 

@@ -1,4 +1,4 @@
-"""HTTP/3 on loopback: a web server that offers it, and an attacker on UDP who takes it up.
+"""HTTP/3 on loopback: a web server that offers it, and an attacker on UDP who answers.
 
 Only for the environment of requirements/niquests.txt, which has qh3.
 """
@@ -38,13 +38,13 @@ class Attacker:
     headers: list[dict[bytes, bytes]] = field(default_factory=list)
 
     def tokens(self) -> list[bytes]:
-        """The bearer tokens that were sent here."""
+        """The bearer tokens that were received here."""
         return [each.get(b"authorization", b"") for each in self.headers]
 
 
 @contextlib.contextmanager
 def attacker(identity: Identity, folder: Path) -> Iterator[Attacker]:
-    """Run an HTTP/3 server with this identity, on a free port of UDP."""
+    """Run an HTTP/3 server with this identity, on a free UDP port."""
     seen, ready = Attacker(), Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]]()
     certificate, key = identity.write(folder, "attacker")
     configuration = QuicConfiguration(
@@ -130,7 +130,7 @@ def web(identity: Identity, http3: int) -> Iterator[Web]:
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            """Clients that refuse leave in the middle."""
+            """Ignore errors: clients that refuse close the connection early."""
 
     with Server((LOOPBACK, 0), Handler) as server:
         context = server_context(identity)

@@ -1,4 +1,4 @@
-"""A real S3 server: moto's, in a thread. Imported where it is used: it takes a second."""
+"""A real S3 server: moto's, in a thread. It is imported only by its users: it takes a second."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BUCKET = "pins"
 
 
 class S3:
-    """A server with one bucket; ``requests`` are METHOD and path, in their order.
+    """A server with one bucket; ``requests`` lists METHOD and path in order.
 
-    With ``refuse_after`` it grants so many uploads more, and refuses those after.
+    With ``refuse_after`` it accepts this many uploads more, and refuses later ones.
     """
 
     def __init__(self, app: Any) -> None:
@@ -32,7 +32,7 @@ class S3:
         return f"http://127.0.0.1:{self.port}"
 
     def begin(self) -> None:
-        """An empty bucket, and no other: what moto holds belongs to the process."""
+        """Start with one empty bucket, because moto's state belongs to the process."""
         for method, path in (("POST", "moto-api/reset"), ("PUT", BUCKET)):
             request = urllib.request.Request(f"{self.url}/{path}", method=method)
             with urllib.request.urlopen(request) as answer:
@@ -58,7 +58,7 @@ class S3:
 
 @contextmanager
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
-    """Run the server, with credentials in the environment that no other server would take."""
+    """Run the server, with credentials in the environment that no other server would accept."""
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,

@@ -1,4 +1,4 @@
-"""Tokens of SoftHSM: the module is Debian's, each test has a folder of tokens of its own."""
+"""SoftHSM tokens: Debian's module, with a separate folder of tokens for each test."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 
 @dataclass
 class SoftHSM:
-    """A folder of tokens. ``pin`` is that of every token's user; ``asked`` are those it was for."""
+    """A folder of tokens with one user ``pin``; ``asked`` are the labels of PIN requests."""
 
     folder: Path
     pin: str = field(default_factory=lambda: f"{secrets.randbelow(10**8):08}")
     asked: list[str] = field(default_factory=list)
 
     def ask(self, label: str) -> str:
-        """What stands in for a user who knows the PIN."""
+        """Enter the PIN, as a user would."""
         self.asked.append(label)
         return self.pin
 
@@ -40,20 +40,20 @@ class SoftHSM:
         return f"pkcs11:token=bank;object={label}{more}"
 
     def add_token(self, label: str) -> None:
-        """Set up one more token."""
+        """Initialise one more token."""
         words = ["--init-token", "--free", "--label", label, "--pin", self.pin]
         complete([require("softhsm2-util"), *words, "--so-pin", secrets.token_hex(4)])
         self.forget()
 
     def token(self, label: str = "bank") -> Any:
-        """A token, as python-pkcs11 has it."""
+        """The token as a python-pkcs11 object."""
         import pkcs11
 
         return pkcs11.lib(str(MODULE)).get_token(token_label=label)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session of the user who may write, beside certpin."""
+        """Open a read-write session of the user, beside certpin's."""
         session = self.token().open(rw=True, user_pin=self.pin)
         try:
             yield session
@@ -61,7 +61,7 @@ class SoftHSM:
             session.close()
 
     def forget(self) -> None:
-        """Let the module read its configuration, and look for tokens, anew."""
+        """Make the module read its configuration and its tokens again."""
         import pkcs11
 
         if str(MODULE) in pkcs11._loaded and pkcs11._loaded[str(MODULE)].initialized:
@@ -70,7 +70,7 @@ class SoftHSM:
 
 @contextmanager
 def softhsm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHSM]:
-    """One token, called ``bank``, that certpin finds by itself."""
+    """A token named ``bank``, in a configuration that certpin finds."""
     with scratch() as folder:
         tokens = folder / "tokens"
         tokens.mkdir()
@@ -84,4 +84,4 @@ def softhsm(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftHSM]:
             yield made
         finally:
             made.forget()
-            _clear_openssl_errors()  # of what the test did with the module itself
+            _clear_openssl_errors()  # of the test's use of the module

@@ -1,4 +1,4 @@
-"""A tap on the wire: passes TCP on to a server, and keeps what the client sent."""
+"""A tap on the wire: forwards TCP to a server, and keeps the bytes that clients sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.servers._run import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PATIENCE = 20.0  # seconds in which nobody says anything
+_PATIENCE = 20.0  # seconds without any byte
 _APPLICATION_DATA = 23  # RFC 8446 section 5.1
 _HANDSHAKE = b"\x16\x03"
 
@@ -22,7 +22,7 @@ _HANDSHAKE = b"\x16\x03"
 class Tap:
     """``port`` leads to the server. After the end, ``sent`` has each client's bytes.
 
-    ``passed`` counts those of both directions, of each connection.
+    ``passed`` counts the bytes of both directions for each connection.
     """
 
     def __init__(self, upstream: int) -> None:
@@ -34,18 +34,18 @@ class Tap:
         self.port: int = self.server.server_address[1]
 
     def encrypted_records(self) -> int:
-        """How many encrypted TLS records clients sent.
+        """Return the number of encrypted TLS records that clients sent.
 
         In TLS 1.3 the first one of a connection is the Finished, which no application wrote.
         """
         return sum(_count(_after_clear_text(sent), _APPLICATION_DATA) for sent in self.sent)
 
     def in_clear_text(self) -> bytes:
-        """What clients sent before TLS began."""
+        """Return the bytes that clients sent before TLS began."""
         return b"".join(sent[: len(sent) - len(_after_clear_text(sent))] for sent in self.sent)
 
     def connect(self, client: socket.socket) -> socket.socket:
-        """The connection to pass on to."""
+        """Open the connection to forward to."""
         return socket.create_connection((LOOPBACK, self.upstream))
 
     def _relay(self, client: socket.socket, address: object, server: object) -> None:
@@ -62,7 +62,7 @@ class Tap:
 
 
 def _pass_on(source: socket.socket, target: socket.socket, kept: bytearray) -> bool:
-    """Pass one piece on; False at the end of a side."""
+    """Forward one piece. Return False at the end of a side."""
     with contextlib.suppress(OSError):
         data = source.recv(65536)
         kept += data
@@ -88,7 +88,7 @@ class Socks(Tap):
     """The same as a SOCKS proxy (RFC 1928), without authentication."""
 
     def connect(self, client: socket.socket) -> socket.socket:
-        """The connection to pass on to, when client and proxy have found an agreement."""
+        """Open the connection to forward to, after the SOCKS negotiation."""
         version, count = client.recv(2)
         client.recv(count)
         client.sendall(bytes((version, 0)))
@@ -100,12 +100,12 @@ class Socks(Tap):
 
 
 def tap(upstream: int) -> contextlib.AbstractContextManager[Tap]:
-    """Listen in on a server of the loopback, until the last client has gone."""
+    """Tap a server on the loopback, until the last client has disconnected."""
     return _running(Tap(upstream))
 
 
 def socks_proxy(upstream: int) -> contextlib.AbstractContextManager[Tap]:
-    """A SOCKS proxy that leads to one server of the loopback."""
+    """A SOCKS proxy that forwards to one server on the loopback."""
     return _running(Socks(upstream))
 
 

@@ -1,4 +1,4 @@
-"""A real WebSocket server: the one of the package websockets. It echoes."""
+"""A real WebSocket server, of the package websockets. It echoes."""
 
 from __future__ import annotations
 

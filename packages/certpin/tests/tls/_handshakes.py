@@ -1,4 +1,4 @@
-"""What the tests of rules 7 to 12 share: a handshake in one line, a policy in another."""
+"""Helpers for the tests of rules 7 to 12: short ways to do a handshake and to write a policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOST = "bank.example"
 
 
 class Wire(_wire.Wire):
-    """As the other ``Wire``, with a host and an identity where those are enough."""
+    """The same as the other ``Wire``, made from a host and a server identity."""
 
     def __init__(
         self,
@@ -37,12 +37,12 @@ class Wire(_wire.Wire):
         super().__init__(context, theirs, host, session)
 
     def shake(self) -> Self:
-        """The whole handshake. Raises what the client raises."""
+        """Complete the handshake. Raises the errors of the client."""
         super().shake()
         return self
 
     def answer(self, data: bytes = b"hello") -> bytes:
-        """What the client sends, as the server gets it."""
+        """Send data from the client and return the data that the server received."""
         self.client.write(data)
         return bytes(self.server.read(len(data)))
 
@@ -50,7 +50,7 @@ class Wire(_wire.Wire):
 def connect(
     context: ssl.SSLContext, server: ssl.SSLContext | Identity, host: str = HOST
 ) -> ssl.SSLObject:
-    """A whole handshake and some data; returns the client's object."""
+    """Complete a handshake, send some data, and return the client's object."""
     wire = Wire(context, server, host).shake()
     assert wire.answer() == b"hello"
     client: ssl.SSLObject = wire.client
@@ -58,13 +58,13 @@ def connect(
 
 
 def verdict_of(context: PinnedSSLContext, server: Identity, host: str = HOST) -> Any:
-    """What the context decided about this server."""
+    """Connect to this server and return the verdict of the context."""
     client: Any = connect(context, server, host)
     return client.pin_verdict
 
 
 def root_policy(host: str, pin: Pin, **fields: Any) -> HostPolicy:
-    """A policy that pins a root, and a backup of nobody."""
+    """A policy that pins a root, and a backup pin that matches no certificate."""
     pins = (HostPin(pin, "root"), HostPin(NOBODY, "backup"))
     return HostPolicy(HostPattern.parse(host), pins, **fields)
 
@@ -72,7 +72,7 @@ def root_policy(host: str, pin: Pin, **fields: Any) -> HostPolicy:
 def trust_on_this_platform(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *authorities: Authority
 ) -> Path:
-    """Let OpenSSL's default paths lead to these authorities alone."""
+    """Make these the only trust anchors in OpenSSL's default paths."""
     bundle = folder / "platform.pem"
     bundle.write_bytes(b"".join(authority.pem for authority in authorities))
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
@@ -81,7 +81,7 @@ def trust_on_this_platform(
 
 
 def for_clients(builder: Any) -> Any:
-    """Let a certificate be good for clients too: without extended key usages."""
+    """Leave out extended key usages, so that the certificate is valid for clients too."""
     kept = [each for each in builder._extensions if each.oid != OID_EXTENDED_KEY_USAGE]
     builder._extensions = kept
     return builder

@@ -1,4 +1,4 @@
-"""Every way in which a program moves application bytes over an ``SSLSocket``."""
+"""All operations with which a program moves application bytes over an ``SSLSocket``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _write_to_buffered_file(tls: Any) -> None:
         file.write(CANARY)
         file.flush()
     finally:
-        file.raw.close()  # its close() would flush again
+        file.raw.close()  # close() would flush again
 
 
 def _read_from_file(tls: Any) -> None:

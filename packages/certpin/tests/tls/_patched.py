@@ -3,8 +3,8 @@
     python -m tests.tls._patched LIBRARY before|after GOOD_PORT EVIL_PORT PIN
 
 It patches Python before or after it imports certpin (``at-start``: Python was patched when it
-started). It prints a JSON object: for each usage what happened at either server. With gevent, the
-bytes go through a greenlet of this very program: a client that blocks would wait for itself.
+started). It prints a JSON object with the result of each usage at both servers. With gevent, the
+bytes pass through a greenlet of this program: a client that blocks would wait for itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PATCHES = {
 
 
 def forward(port: int) -> int:
-    """A port of this program, which a greenlet forwards to another one."""
+    """Return a port of this program; a greenlet forwards it to another port."""
     gevent, sockets = import_module("gevent"), import_module("gevent.socket")
     listener = sockets.create_server((HOST, 0))
 
@@ -91,7 +91,7 @@ def main(library: str, order: str, good: str, evil: str, pin: str) -> None:
     ports = to(int(good)), to(int(evil))
     usages = list(USAGES) if library == "truststore" else list(BLOCKING)
     if library == "eventlet":
-        usages.remove("httpx")  # it loads trio if that is installed, which breaks under eventlet
+        usages.remove("httpx")  # it would load trio, which doesn't work under eventlet
     told = {usage: [outcome(usage, context, port) for port in ports] for usage in usages}
     lost = clear_text(context, ports[0]) if library == "gevent" else []
     json.dump({"class": ssl.SSLContext.__module__, "usages": told, "lost": lost}, sys.stdout)

@@ -1,4 +1,4 @@
-"""Servers that note everything: raw TCP, and TLS with whatever settings an attack needs."""
+"""Servers that record everything: raw TCP, and TLS with any settings that an attack needs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 CANARY = b"canary: no one but the bank may read this"
-PATIENCE = 10.0  # seconds that a server, or a test, waits for the other side
+PATIENCE = 10.0  # seconds that a server or a test waits for its peer
 
 
 class _Server:
-    """A server in threads, from entry to exit of a block; it leaves no thread behind."""
+    """A server that runs in threads within a `with` block. No thread outlives the block."""
 
     def __init__(self) -> None:
         handler: Any = self._handle
@@ -39,11 +39,11 @@ class _Server:
         self._thread.join()
 
     def dial(self) -> socket.socket:
-        """A TCP connection to it."""
+        """Open a TCP connection to this server."""
         return socket.create_connection(self.address, PATIENCE)
 
     def wait(self, connections: int = 1) -> None:
-        """Wait until so many connections have ended."""
+        """Wait until this many connections have ended."""
         with self._ended:
             assert self._ended.wait_for(lambda: self._connections >= connections, PATIENCE)
 
@@ -62,9 +62,9 @@ class _Server:
 
 
 class Recorder(_Server):
-    """Raw TCP: answers the first bytes with ``reply``, and keeps all that it hears.
+    """A raw TCP server that answers the first bytes with ``reply`` and records all bytes received.
 
-    With ``close`` it hangs up after its reply.
+    With ``close`` it closes the connection after its reply.
     """
 
     def __init__(self, reply: bytes = b"", *, close: bool = False) -> None:
@@ -84,7 +84,7 @@ class Recorder(_Server):
 
 
 class Stalled(_Server):
-    """Takes the beginning of a ClientHello and says nothing, until the block ends."""
+    """Reads the beginning of a ClientHello and sends nothing until the block ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Stalled(_Server):
 
 @dataclass
 class Visit:
-    """What the server saw of one client."""
+    """The server's record of one client connection."""
 
     heard: bytes = b""
     client_certificate: bytes | None = None
@@ -114,7 +114,7 @@ class Visit:
 
 
 class TLSServer(_Server):
-    """TLS with a context of your own: answers ``hello`` to the first bytes, and notes each visit.
+    """A TLS server with the given context: answers ``hello`` and records each connection.
 
     ``between`` is called before each handshake.
     """

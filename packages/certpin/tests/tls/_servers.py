@@ -1,7 +1,7 @@
-"""Real TLS servers for the tests of the twelve rules (``_wire.py`` has handshakes in memory).
+"""Real TLS servers for the tests of the enforcement rules (``_wire.py`` has handshakes in memory).
 
-A ``RecordingServer`` notes all that reaches it, before and after decryption. So it sees whether a
-refused client sent an application byte, inside TLS or, worse, in clear text.
+A ``RecordingServer`` records all bytes that it receives, before and after decryption. So it sees
+whether a refused client sent an application byte, inside TLS or in clear text.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 SECRET = b"the secret that must not leave"
 GREETING = b"greetings from the server"
-_PATIENCE = 10.0  # seconds that a silent peer is waited for
+_PATIENCE = 10.0  # seconds to wait for a silent peer
 
 
 @dataclass
 class Recording:
-    """What one connection said, as the server saw it."""
+    """The bytes of one connection, as the server received them."""
 
-    raw: bytes = field(default=b"", repr=False)  # as it came over TCP
-    application: bytes = b""  # what TLS made of it
+    raw: bytes = field(default=b"", repr=False)  # bytes received over TCP
+    application: bytes = b""  # the decrypted bytes
     client_certificate: bytes | None = None  # DER
     server_name: str | None = None  # SNI
     resumed: bool = False
@@ -43,10 +43,10 @@ class Recording:
 
 
 class RecordingServer:
-    """Greets whoever completes a handshake, and records each connection until it ends.
+    """Sends a greeting to each client that completes a handshake, and records each connection.
 
-    A context manager on a free port of 127.0.0.1. With ``context=None`` it speaks no TLS at all: it
-    records, and says nothing. ``context`` may be replaced between two connections.
+    A context manager on a free port of 127.0.0.1. With ``context=None`` it uses no TLS: it only
+    records, and sends nothing. ``context`` may be replaced between two connections.
     """
 
     def __init__(self, context: ssl.SSLContext | None, *, greeting: bytes = GREETING) -> None:
@@ -67,11 +67,11 @@ class RecordingServer:
         return ("127.0.0.1", self.port)
 
     def connect(self) -> socket.socket:
-        """A TCP connection to this server."""
+        """Open a TCP connection to this server."""
         return socket.create_connection(self.address, timeout=_PATIENCE)
 
     def recordings(self, count: int = 1) -> list[Recording]:
-        """All of them, once so many connections have ended."""
+        """Return all recordings, after this many connections have ended."""
         with self._heard:
             if not self._heard.wait_for(lambda: len(self._recordings) >= count, _PATIENCE):
                 raise TimeoutError(f"{count} connections did not end")
@@ -111,7 +111,7 @@ class RecordingServer:
 
 
 class _Conversation:
-    """One TLS connection over memory BIOs, so that the bytes below TLS are seen too."""
+    """One TLS connection over memory BIOs, so that the encrypted bytes are recorded too."""
 
     def __init__(
         self, connection: socket.socket, context: ssl.SSLContext, recording: Recording
@@ -133,7 +133,7 @@ class _Conversation:
         finally:
             self._flush()
             self._recording.server_name = getattr(self._tls, "asked_for", None)
-            _drain(self._connection, self._recording)  # whatever comes after TLS ended
+            _drain(self._connection, self._recording)  # all bytes after the end of TLS
 
     def _note_handshake(self) -> None:
         self._recording.finished = True
@@ -169,7 +169,7 @@ def _drain(connection: socket.socket, recording: Recording) -> None:
 def server_sending(
     identity: Identity, folder: Path, also: Sequence[x509.Certificate] = ()
 ) -> ssl.SSLContext:
-    """A server's context that sends these certificates after those of the identity."""
+    """Return a server context that sends these certificates after those of the identity."""
     sent = Identity(identity.key, (*identity.chain, *also))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*sent.write(folder, f"sending-{len(also)}"))
@@ -177,7 +177,7 @@ def server_sending(
 
 
 def asking_for_certificate(identity: Identity, authority: Authority) -> ssl.SSLContext:
-    """A server's context that asks clients for a certificate of this authority."""
+    """Return a server context that asks clients for a certificate of this authority."""
     context = server_context(identity)
     context.load_verify_locations(cadata=authority.certificate.der)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -185,7 +185,7 @@ def asking_for_certificate(identity: Identity, authority: Authority) -> ssl.SSLC
 
 
 def greeted(server: RecordingServer, context: PinnedSSLContext, host: str) -> Recording:
-    """Connect in a pinned way, take the greeting, leave; what the server saw of it."""
+    """Connect with pins, read the greeting, close, and return the server's recording."""
     with context.wrap_socket(server.connect(), server_hostname=host) as tls:
         assert tls.recv(len(GREETING)) == GREETING
     return server.recordings()[-1]

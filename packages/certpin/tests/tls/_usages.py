@@ -1,6 +1,6 @@
 """Ways in which a program uses a pinned context: adapters of certpin, and plain libraries.
 
-The programs of ``_patched.py`` run them. Everything is imported inside, after the patches.
+The programs of ``_patched.py`` run them. All imports are inside functions, after the patches.
 """
 
 from __future__ import annotations

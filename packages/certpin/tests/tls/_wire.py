@@ -1,4 +1,4 @@
-"""A connection without a network: client and server of the ``ssl`` module over memory BIOs."""
+"""A TLS connection without a network: client and server of ``ssl`` over memory BIOs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STEPS = 6  # more than any handshake takes
 class Wire:
     """``client`` and ``server``, and the two BIOs between them."""
 
-    client: Any  # a PinnedSSLObject, mostly
+    client: Any  # usually a PinnedSSLObject
 
     def __init__(
         self,
@@ -34,27 +34,27 @@ class Wire:
         self.server = server.wrap_bio(self.to_server, self.to_client, server_side=True)
 
     def shake(self) -> Wire:
-        """Shake hands; raises what the client raises."""
+        """Complete the handshake. Raises the errors of the client."""
         for side in self._turns():
             with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
         return self
 
     def until_checked(self) -> None:
-        """Bring the server's last flight to the client: its next step ends in the check."""
+        """Deliver the server's last flight, so that the client's next step ends in the check."""
         for side in (self.client, self.server):
             with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
 
     def pull(self) -> bytes:
-        """What the server can read now: the end of the handshake, then application data."""
+        """Return the data that the server can read now, after the end of the handshake."""
         with suppress(ssl.SSLError):
             self.server.do_handshake()
             return self.server.read(65536)
         return b""
 
     def session(self) -> Any:
-        """The client's session, once the server's tickets have come (TLS 1.3 sends them late)."""
+        """Return the client's session, after it received the tickets (TLS 1.3 sends them late)."""
         with suppress(ssl.SSLWantReadError):
             self.client.read(1)
         return self.client.session
@@ -66,6 +66,6 @@ class Wire:
 
 
 def as_old_as_tls12(context: ssl.SSLContext) -> ssl.SSLContext:
-    """The same context, limited to TLS 1.2."""
+    """Return the same context, limited to TLS 1.2."""
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context

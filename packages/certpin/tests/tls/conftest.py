@@ -1,4 +1,4 @@
-"""A small world: a bank, its authorities, and a rogue authority that this machine trusts too."""
+"""Fixtures of the enforcement tests: a bank, its authorities, and a rogue authority."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """``good`` is what the bank serves for both of its names, and ``evil`` what an attacker does.
+    """``good`` is the bank's identity for both of its names; ``evil`` is an attacker's identity.
 
     The platform trusts ``root`` and ``rogue``: without pins, ``evil`` would be accepted.
     """
@@ -34,15 +34,15 @@ class World:
     evil: Identity
 
     def policy(self, *pins: Pin, host: str = HOST, **fields: Any) -> HostPolicy:
-        """A policy with these pins; with that of the good leaf, if none are given."""
+        """Return a policy with these pins; by default, the pin of the good leaf."""
         return kit.policy(host, *(pins or (self.good.pin,)), **fields)
 
     def pins(self, *pins: Pin, version: int = 1, debug: Any = None, **fields: Any) -> PinSet:
-        """A pin set for ``HOST`` alone."""
+        """Return a pin set that has a policy only for ``HOST``."""
         return kit.pin_set(self.policy(*pins, **fields), version=version, debug=debug)
 
     def context(self, *pins: Pin, **fields: Any) -> PinnedSSLContext:
-        """A strict context for ``HOST`` alone."""
+        """Return a strict context with pins only for ``HOST``."""
         return PinnedSSLContext(self.pins(*pins, **fields))
 
 

@@ -1,4 +1,4 @@
-"""Rules 1 to 6, taken out one by one (``test_mutations.py`` runs them)."""
+"""Mutations of rules 1 to 6 (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RECALL = (
     "known is None or known.session is not session",
 )
 
-# The key as cryptography writes it, which is not always as it stands in the certificate.
+# The key re-encoded by cryptography, whose bytes can differ from those in the certificate.
 _REWRITTEN = """
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
         from cryptography.x509 import load_der_x509_certificate
@@ -60,7 +60,7 @@ MUTATIONS: list[Mutation] = [
         _CONTEXT,
         "if not self.check_hostname:",
         "if False:",
-        _ONE + "test_a_context_that_is_whole_again_connects_again",
+        _ONE + "test_a_restored_context_connects_again",
     ),
     Mutation(
         1,
@@ -88,14 +88,14 @@ MUTATIONS: list[Mutation] = [
         _CONTEXT,
         "with self._configuring:  # waits for a change that another thread is making",
         "if True:",
-        _ONE + "test_a_change_that_is_half_done_is_waited_for",
+        _ONE + "test_a_connection_waits_for_a_concurrent_change",
     ),
     Mutation(
         1,
         _CONTEXT,
         "            self._verifying_changes += 1\n            super().__setattr__(name, value)",
         "            super().__setattr__(name, value)\n            self._verifying_changes += 1",
-        _ONE + "test_a_change_counts_before_it_is_made",
+        _ONE + "test_a_change_is_counted_before_it_is_made",
     ),
     Mutation(
         1,
@@ -116,28 +116,28 @@ MUTATIONS: list[Mutation] = [
         _CONTEXT,
         "            or not self.check_hostname\n",
         "",
-        _ONE + "test_what_is_weakened_past_the_context_is_found_too",
+        _ONE + "test_weakening_that_bypasses_the_context_is_detected",
     ),
     Mutation(
         1,
         _CONTEXT,
         "            or flags_of(self) & UNSAFE_FLAGS\n",
         "",
-        _ONE + "test_what_is_weakened_past_the_context_is_found_too",
+        _ONE + "test_weakening_that_bypasses_the_context_is_detected",
     ),
     Mutation(
         1,
         _CONTEXT,
         "if getattr(self, name) == value:",
         "if False:",
-        _ONE + "test_setting_what_is_set_already_disturbs_no_connection",
+        _ONE + "test_setting_the_same_value_again_disturbs_no_connection",
     ),
     Mutation(
         2,
         _CHECK,
         "return verified_chain(raw)",
         "return tuple(each.public_bytes(2) for each in raw.get_unverified_chain() or ())",
-        _TWO + "test_what_a_rogue_authority_appends_never_counts",
+        _TWO + "test_certificates_appended_by_a_rogue_authority_never_match",
     ),
     Mutation(
         2,
@@ -151,21 +151,21 @@ MUTATIONS: list[Mutation] = [
         _CHECK,
         "if not chain:",
         "if False:",
-        _TWO + "test_an_anonymous_server_is_refused_where_no_pins_hold",
+        _TWO + "test_an_anonymous_server_is_refused_for_a_host_without_pins",
     ),
     Mutation(
         3,
         _CONTEXT,
         "        return gate\n",
         "        return raw\n",
-        _THREE + "test_no_byte_reaches_a_server_that_is_refused",
+        _THREE + "test_no_byte_reaches_a_refused_server",
     ),
     Mutation(
         3,
         _GATE,
         "return self._checked().write(data)",
         "return self._raw.write(data)",
-        _THREE + "test_no_byte_reaches_a_server_that_is_refused",
+        _THREE + "test_no_byte_reaches_a_refused_server",
     ),
     Mutation(
         3,
@@ -179,50 +179,50 @@ MUTATIONS: list[Mutation] = [
         "certpin/pins/verdict.py",
         "if chain is None or not chain.certificates:",
         "if chain is None:",
-        _TWO + "test_without_a_chain_the_verdict_is_to_refuse",
+        _TWO + "test_without_a_chain_the_verdict_is_refused",
     ),
     Mutation(
         2,
         "certpin/pins/verdict.py",
         'return (chain.leaf,) if match == "leaf" else chain.authorities',
         "return chain.certificates",
-        _TWO + "test_match_says_which_certificate_of_the_path_counts",
+        _TWO + "test_match_selects_the_certificates_of_the_path",
     ),
     Mutation(
         3,
         _GATE,
-        # Two places raise it again; without this line there is nothing to raise.
+        # Two places raise the error again; without this line there is none to raise.
         "self._refusal = copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
         "pass",
-        _THREE + "test_a_refusal_is_for_good_although_other_pins_would_accept",
+        _THREE + "test_a_refusal_is_final_although_other_pins_would_accept",
     ),
     Mutation(
         3,
         _GATE,
         "if not isinstance(error, ssl.SSLError):",
         "if not isinstance(error, ssl.SSLCertVerificationError):",
-        _CLEAR + "test_openssls_own_failure_is_final_too",
+        _CLEAR + "test_a_failure_of_openssl_is_final_too",
     ),
     Mutation(
         3,
         _GATE,
         "copy(reason) if isinstance(reason, Exception) else _interrupted(reason)",
         "copy(reason)",
-        _THREE + "test_a_check_that_is_interrupted_refuses",
+        _THREE + "test_an_interrupted_check_refuses",
     ),
     Mutation(
         3,
         _GATE,
         "copy(reason) if isinstance",
         "reason if isinstance",
-        _THREE + "test_a_refused_connection_leaves_no_cycle_behind",
+        _THREE + "test_a_refused_connection_leaves_no_reference_cycle",
     ),
     Mutation(
         3,
         _GATE,
         "if name not in _HARMLESS and not self.finished:",
         "if False:",
-        _THREE + "test_what_the_gate_does_not_know_it_does_not_pass_on",
+        _THREE + "test_the_gate_rejects_unknown_methods",
     ),
     Mutation(
         3,
@@ -250,7 +250,7 @@ MUTATIONS: list[Mutation] = [
         _GATE,
         "_socket.socket.shutdown(sock, socket.SHUT_RDWR)",
         "pass",
-        _THREE + "test_a_refused_connection_is_shut_at_once",
+        _THREE + "test_a_refused_connection_is_shut_immediately",
     ),
     Mutation(
         3,
@@ -272,14 +272,14 @@ MUTATIONS: list[Mutation] = [
         _GATE,
         "            raise  # it goes on, and so does TLS",
         "            self._sslobj = None\n            raise",
-        _CLEAR + "test_a_connect_that_does_not_wait_keeps_tls",
+        _CLEAR + "test_a_non_blocking_connect_keeps_tls",
     ),
     Mutation(
         3,
         _GATE,
         "        if self._sslobj is None:\n            self._sslobj = NoTLS()\n",
         "",
-        _CLEAR + "test_a_connection_that_is_still_coming_up_sends_nothing",
+        _CLEAR + "test_a_socket_that_is_still_connecting_sends_nothing",
     ),
     Mutation(4, _CHECK, *_RECALL, _FOUR + "test_a_session_of_another_host_is_not_offered"),
     Mutation(4, _CHECK, *_RECALL, _FOUR + "test_a_session_is_not_offered_after_the_pins_changed"),
@@ -288,14 +288,14 @@ MUTATIONS: list[Mutation] = [
         _CHECK,
         "return known.chain if _in_time(known.chain, now) else None",
         "return known.chain",
-        _FOUR + "test_a_session_is_not_offered_once_a_certificate_of_its_chain_has_ended",
+        _FOUR + "test_a_session_is_not_offered_after_a_certificate_of_its_chain_expired",
     ),
     Mutation(
         4,
         _CHECK,
         "if self._resumed is None:",
         "if False:",
-        _FOUR + "test_a_session_that_got_in_elsewhere_is_refused",
+        _FOUR + "test_a_session_set_past_the_gate_is_refused",
     ),
     Mutation(
         4,
@@ -330,7 +330,7 @@ MUTATIONS: list[Mutation] = [
         _CONTEXT,
         'return normalise(hostname) if hostname else ""',
         'return hostname.lower() if hostname else ""',
-        _FIVE + "test_every_spelling_of_a_name_is_one_host",
+        _FIVE + "test_all_spellings_of_a_name_are_the_same_host",
     ),
     Mutation(
         5,
@@ -344,14 +344,14 @@ MUTATIONS: list[Mutation] = [
         _GATE,
         "self.server_hostname = context._encode_hostname(self.server_hostname)",
         "pass",
-        _FIVE + "test_a_name_that_is_set_on_a_waiting_socket_is_read_the_same_way",
+        _FIVE + "test_a_name_set_on_a_waiting_socket_is_normalised_too",
     ),
     Mutation(
         5,
         "certpin/pins/hosts.py",
         "idna.encode(label, uts46=True)",
         'label.encode("idna")',
-        _FIVE + "test_the_older_idna_would_have_gone_to_another_host",
+        _FIVE + "test_idna_2003_would_select_another_host",
     ),
     Mutation(
         6,
@@ -386,28 +386,28 @@ MUTATIONS: list[Mutation] = [
         "certpin/tls/assertion.py",
         "if not gate and not isinstance(tls._sslobj, OpenSSLSocket):",
         "if False:",
-        _FOURTEEN + "test_after_tls_was_closed_nothing_is_pinned",
+        _FOURTEEN + "test_a_connection_is_not_pinned_after_tls_was_closed",
     ),
     Mutation(
         14,
         "certpin/tls/assertion.py",
         "if check.target.policy is None and strict:",
         "if False:",
-        _FOURTEEN + "test_no_policy_is_another_error_than_not_checked",
+        _FOURTEEN + "test_no_policy_and_not_checked_are_different_errors",
     ),
     Mutation(
         14,
         "certpin/tls/assertion.py",
         '    "sslobj",  # urllib3\'s SSLTransport: TLS in TLS\n',
         '    "socket",\n    "sslobj",\n',
-        _FOURTEEN + "test_tls_inside_tls_is_judged_by_the_inner_one",
+        _FOURTEEN + "test_tls_inside_tls_is_judged_by_the_inner_connection",
     ),
     Mutation(
         3,
         _GATE,
         "self._tls = NoTLS() if value is None else value",
         "self._tls = value",
-        _PATCHED + "test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte",
+        _PATCHED + "test_a_refused_socket_of_gevent_moves_no_byte",
     ),
     Mutation(
         3,
@@ -428,28 +428,28 @@ MUTATIONS: list[Mutation] = [
         "certpin/x509/openssl.py",
         "return type(self) if issubclass(type(self), replacement) else replacement",
         "return type(self)",
-        _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
+        _PATCHED + "test_a_replaced_context_class_is_not_used_and_not_needed",
     ),
     Mutation(
         1,
         "certpin/x509/openssl.py",
         '    minimum_version = _set_directly("minimum_version")\n',
         "",
-        _PATCHED + "test_a_replaced_context_is_neither_used_nor_missed",
+        _PATCHED + "test_a_replaced_context_class_is_not_used_and_not_needed",
     ),
     Mutation(
         3,
         _GATE,
         "self._raw if self.finished else self.do_handshake()",
         "self._raw",
-        _THREE + "test_what_python_3_15_sends_files_with_is_checked_first",
+        _THREE + "test_sendfile_of_python_3_15_is_checked_first",
     ),
     Mutation(
         3,
         _GATE,
         "            self.judge_early(self._raw)\n",
         "            pass\n",
-        _CERTIFICATES + "test_it_goes_to_the_pinned_server",
+        _CERTIFICATES + "test_the_certificate_is_sent_to_the_pinned_server",
     ),
     Mutation(
         3,
@@ -463,21 +463,21 @@ MUTATIONS: list[Mutation] = [
         _CHECK,
         "if self.guards_certificate and not self._early:",
         "if False:",
-        _CERTIFICATES + "test_without_its_callback_a_connection_is_refused",
+        _CERTIFICATES + "test_a_connection_is_refused_if_its_callback_was_replaced",
     ),
     Mutation(
         3,
         _CHECK,
         "        if not self._early:\n",
         "        if True:\n",
-        _CERTIFICATES + "test_each_connection_is_judged_once_and_told_once",
+        _CERTIFICATES + "test_each_connection_is_checked_and_reported_once",
     ),
     Mutation(
         10,
         _CHECK,
         "judged_for is not self._enforcer.state or ",
         "",
-        _CERTIFICATES + "test_a_swap_between_the_two_checks_is_followed",
+        _CERTIFICATES + "test_a_swap_between_the_two_checks_takes_effect",
     ),
     Mutation(
         3,

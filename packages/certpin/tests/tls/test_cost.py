@@ -1,4 +1,4 @@
-"""What a handshake pays for its pins, in calls: a time would say more about the machine."""
+"""The cost of pinning in a handshake, counted in calls, because times depend on the machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _SOURCE = str(Path(certpin.__file__).parent / "tls")
 
 
-def test_a_handshake_whose_chain_matched_before_takes_few_calls(world: World) -> None:
-    """Each further one costs more than its run: it is fetched into a cold processor cache."""
+def test_a_handshake_with_a_cached_chain_match_needs_few_calls(world: World) -> None:
+    """Another call costs more than its run time: its code isn't in the processor's cache."""
     context, server = world.context(), server_context(world.good)
     Wire(context, server).shake()
     calls: Counter[str] = Counter()

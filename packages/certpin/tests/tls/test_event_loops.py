@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Run a coroutine to its end in a loop of this kind."""
+    """Run a coroutine to its end in an event loop of this kind."""
 
     def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=request.param) as runner:
@@ -39,7 +39,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], 
 
 
 async def _open(context: ssl.SSLContext, server: TLSServer) -> Any:
-    """Connect, send, and read the answer, with streams."""
+    """Connect, send, and read the answer with streams."""
     reader, writer = await asyncio.open_connection(
         *server.address, ssl=context, server_hostname=HOST
     )
@@ -63,7 +63,7 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 async def _upgrade(context: ssl.SSLContext, server: TLSServer | Recorder) -> Any:
-    """Begin in clear text and go on with TLS, as STARTTLS does."""
+    """Begin in clear text and upgrade to TLS, as STARTTLS does."""
     reader, writer = await asyncio.open_connection(*server.address)
     try:
         await writer.start_tls(context, server_hostname=HOST)
@@ -73,7 +73,7 @@ async def _upgrade(context: ssl.SSLContext, server: TLSServer | Recorder) -> Any
 
 
 class _Eager(asyncio.Protocol):
-    """Sends as soon as it may, and keeps what it hears."""
+    """A protocol that sends as soon as it can, and keeps the bytes that it receives."""
 
     def __init__(self) -> None:
         self.ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -92,7 +92,7 @@ class _Eager(asyncio.Protocol):
 
 
 async def _protocol(context: ssl.SSLContext, server: TLSServer) -> Any:
-    """Connect with a protocol of one's own."""
+    """Connect with an asyncio protocol."""
     loop = asyncio.get_running_loop()
     _, protocol = await loop.create_connection(
         _Eager, *server.address, ssl=context, server_hostname=HOST
@@ -128,7 +128,7 @@ def test_a_man_in_the_middle_gets_no_byte(
 
 
 async def _refused_at_once(context: ssl.SSLContext, server: Recorder, host: str) -> None:
-    """Refused before the handshake begins: then asyncio leaves a socket of its own unclosed."""
+    """Refused before the handshake begins, in which case asyncio leaves its socket unclosed."""
     if isinstance(asyncio.get_running_loop(), uvloop.Loop):
         await asyncio.open_connection(*server.address, ssl=context, server_hostname=host)
     with server.dial() as sock:
@@ -148,7 +148,7 @@ def test_a_weakened_context_sends_no_hello(world: World, run: Any) -> None:
     assert not server.heard
 
 
-def test_an_address_is_no_host_with_a_policy(world: World, run: Any) -> None:
+def test_an_ip_address_does_not_match_the_policy_of_a_name(world: World, run: Any) -> None:
     with Recorder() as server:
         with pytest.raises(UnpinnedHostError) as refusal:
             run(_refused_at_once(world.context(), server, LOOPBACK))
@@ -157,7 +157,7 @@ def test_an_address_is_no_host_with_a_policy(world: World, run: Any) -> None:
     assert not server.heard
 
 
-def test_junk_during_the_handshake_is_an_error_of_ssl(world: World, run: Any) -> None:
+def test_junk_during_the_handshake_raises_an_ssl_error(world: World, run: Any) -> None:
     with Recorder(b"HTTP/1.1 400 Bad Request\r\n\r\n") as server:
         with pytest.raises(ssl.SSLError) as failure:
             run(_upgrade(world.context(), server))
@@ -167,7 +167,7 @@ def test_junk_during_the_handshake_is_an_error_of_ssl(world: World, run: Any) ->
 
 
 class _Inside:
-    """TLS whose records travel as the application data of another connection."""
+    """TLS with its records inside the application data of another connection."""
 
     def __init__(self, outer: Wire, client: ssl.SSLContext, server: ssl.SSLContext) -> None:
         self.outer, self.inner = outer, Wire(client, server)
@@ -188,8 +188,8 @@ class _Inside:
 
 
 @pytest.mark.parametrize("inner", ["good", "evil"])
-def test_tls_within_tls_is_checked_for_the_host_inside(world: World, inner: str) -> None:
-    """As through an ``https://`` proxy, which has a policy of its own, or none."""
+def test_tls_within_tls_is_checked_for_the_inner_host(world: World, inner: str) -> None:
+    """The same as through an ``https://`` proxy, which has a separate policy or none."""
     proxy = world.intermediate.issue("proxy.test")
     lenient = PinnedSSLContext(world.pins(), strict=False)
     outer = Wire(lenient, server_context(proxy), "proxy.test").shake()

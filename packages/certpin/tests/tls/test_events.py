@@ -1,4 +1,4 @@
-"""Who is told of a failure: the log and the hooks. Neither can break or delay a connection."""
+"""Failure events: the log and the hooks. Neither can break or delay a connection."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def heard() -> queue.Queue[PinFailure]:
 
 @pytest.fixture
 def let_go() -> Iterator[threading.Event]:
-    """What a hook that blocks waits for; the test's end frees it."""
+    """Return an event that a blocking hook waits for. It is set at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
 
 
 def refusing(*hooks: Callable[[PinFailure], object], **fields: Any) -> PinnedSSLContext:
-    """A context that no server satisfies."""
+    """Return a context that refuses every server."""
     return PinnedSSLContext(pins_of_nobody(**fields), clock=lambda: NOW, on_failure=hooks)
 
 
@@ -61,9 +61,6 @@ def be_refused(context: PinnedSSLContext, server: Identity) -> PinMismatchError:
     with pytest.raises(PinMismatchError) as caught:
         connect(context, server)
     return caught.value
-
-
-# ── What they get ─────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_hook_gets_the_failure_with_its_verdict_and_error(
@@ -91,7 +88,7 @@ def test_the_error_that_a_hook_gets_keeps_no_connection_alive(
 
 
 class _Prompt:
-    """A hook that only takes note."""
+    """A hook that only records its calls."""
 
     never_waits = True
 
@@ -107,7 +104,7 @@ class _Prompt:
         raise ValueError("it breaks nothing either")
 
 
-def test_a_hook_that_never_waits_is_called_at_once(trusted_root: Path, server: Identity) -> None:
+def test_a_non_blocking_hook_is_called_immediately(trusted_root: Path, server: Identity) -> None:
     hook = _Prompt()
     context = refusing(hook)
     be_refused(context, server)
@@ -115,7 +112,7 @@ def test_a_hook_that_never_waits_is_called_at_once(trusted_root: Path, server: I
     assert hook.attached == [context]
 
 
-def test_the_context_for_reports_is_pinned_where_the_pins_hold_and_tells_nobody(
+def test_the_report_context_is_pinned_and_calls_no_hooks(
     trusted_root: Path, server: Identity, heard: queue.Queue[PinFailure]
 ) -> None:
     context = refusing(heard.put)
@@ -140,7 +137,7 @@ def test_every_hook_gets_every_failure_in_order(
     assert got == ["first", "second", "first", "second"]
 
 
-def test_a_refusal_without_a_verdict_is_told_by_the_name_of_its_error(
+def test_a_refusal_without_a_verdict_is_logged_with_its_error_name(
     trusted_root: Path, heard: queue.Queue[PinFailure], caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(UnpinnedHostError):
@@ -150,7 +147,7 @@ def test_a_refusal_without_a_verdict_is_told_by_the_name_of_its_error(
     assert fields_of(caplog)[0]["policy"] is None
 
 
-def test_a_connection_that_matches_is_told_to_nobody(
+def test_a_matching_connection_is_not_reported(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: list[PinFailure] = []
@@ -160,7 +157,7 @@ def test_a_connection_that_matches_is_told_to_nobody(
     assert not caplog.records
 
 
-def test_a_refusal_is_told_once_however_often_the_connection_is_used(
+def test_a_refusal_is_reported_once_although_the_connection_is_used_again(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     wire = Wire(refusing(), server)
@@ -170,14 +167,11 @@ def test_a_refusal_is_told_once_however_often_the_connection_is_used(
     assert len(caplog.records) == 1
 
 
-# ── The log ───────────────────────────────────────────────────────────────────────────────────
-
-
 def fields_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [record.certpin for record in caplog.records]  # type: ignore[attr-defined]
 
 
-def test_a_record_has_the_fields_that_a_collector_wants(
+def test_a_log_record_has_the_fields_for_a_collector(
     trusted_root: Path,
     root: Authority,
     intermediate: Authority,
@@ -205,7 +199,7 @@ def test_a_record_has_the_fields_that_a_collector_wants(
     ]
 
 
-def test_a_record_can_be_written_as_json(
+def test_a_log_record_can_be_written_as_json(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     import json
@@ -214,7 +208,7 @@ def test_a_record_can_be_written_as_json(
     assert json.loads(json.dumps(fields_of(caplog)[0]))["host"] == HOST
 
 
-def test_a_record_holds_no_secret(
+def test_a_log_record_contains_no_secret(
     trusted_root: Path,
     intermediate: Authority,
     server: Identity,
@@ -268,9 +262,6 @@ def test_a_log_handler_that_raises_changes_no_error(
     assert heard.get(timeout=PATIENCE).decision == "refuse"
 
 
-# ── Hooks that misbehave ──────────────────────────────────────────────────────────────────────
-
-
 def _raise(_: PinFailure) -> None:
     raise RuntimeError("a bug in the hook")
 
@@ -297,7 +288,7 @@ def test_a_hook_that_raises_stops_neither_the_next_hook_nor_the_next_failure(
 
 
 @pytest.mark.parametrize("mode", ["enforce", "report"])
-def test_a_hook_that_blocks_for_ever_delays_no_connection(
+def test_a_hook_that_blocks_forever_delays_no_connection(
     trusted_root: Path, server: Identity, let_go: threading.Event, mode: str
 ) -> None:
     entered = threading.Event()
@@ -313,7 +304,7 @@ def test_a_hook_that_blocks_for_ever_delays_no_connection(
     assert not let_go.is_set()
 
 
-def test_hooks_that_are_too_slow_lose_the_newest_and_the_log_says_so(
+def test_slow_hooks_lose_the_newest_events_which_is_logged(
     trusted_root: Path,
     let_go: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
@@ -344,7 +335,7 @@ def ask(context: PinnedSSLContext, host: str) -> None:
         context.admit(host)
 
 
-def test_a_hook_runs_in_a_thread_of_its_own_that_does_not_hold_the_program_open(
+def test_a_hook_runs_in_a_daemon_thread(
     trusted_root: Path,
 ) -> None:
     threads: queue.Queue[threading.Thread] = queue.Queue()
@@ -354,13 +345,13 @@ def test_a_hook_runs_in_a_thread_of_its_own_that_does_not_hold_the_program_open(
     assert thread.daemon
 
 
-def test_where_there_are_no_hooks_there_is_no_thread(trusted_root: Path) -> None:
+def test_without_hooks_no_thread_is_started(trusted_root: Path) -> None:
     context = refusing()
     ask(context, "other.example")
     assert context._enforcer._notifier._hooks._worker is None
 
 
-def test_no_thread_can_be_had_and_the_connection_is_refused_all_the_same(
+def test_the_connection_is_refused_even_if_no_thread_can_start(
     trusted_root: Path,
     server: Identity,
     monkeypatch: pytest.MonkeyPatch,
@@ -376,10 +367,8 @@ def test_no_thread_can_be_had_and_the_connection_is_refused_all_the_same(
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_hooks_work_in_a_process_that_was_forked(
-    trusted_root: Path, let_go: threading.Event
-) -> None:
-    """The worker did not come along, and it may have held the queue's lock over there."""
+def test_hooks_work_in_a_forked_process(trusted_root: Path, let_go: threading.Event) -> None:
+    """The child has no worker thread, and the parent's worker may have held the queue's lock."""
     reading, writing = os.pipe()
     entered = threading.Event()
 
@@ -393,7 +382,7 @@ def test_hooks_work_in_a_process_that_was_forked(
     parent = os.getpid()
     context = refusing(tell)
     ask(context, "first.example")
-    assert entered.wait(PATIENCE)  # the worker is busy, and there is one
+    assert entered.wait(PATIENCE)  # the only worker is busy
     child = os.fork()
     if child == 0:
         signal.alarm(int(PATIENCE))  # a child that hangs ends by itself
@@ -405,7 +394,7 @@ def test_hooks_work_in_a_process_that_was_forked(
 
 
 def _in_the_child(context: PinnedSSLContext) -> None:
-    """Ends the child, with 0 when the hook was called there."""
+    """End the child, with exit code 0 if the hook was called there."""
     status = 1
     try:
         told = threading.Event()

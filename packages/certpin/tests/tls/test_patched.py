@@ -35,9 +35,9 @@ _LOST = "there is no TLS on this socket, not yet or no more"
 
 class _Run(NamedTuple):
     replacement: str  # the module of ssl.SSLContext
-    usages: dict[str, tuple[object, str]]  # what happened at the honest server, and at the rogue
+    usages: dict[str, tuple[object, str]]  # the results at the honest server, and at the rogue one
     lost: list[str]
-    stolen: list[bytes]  # application bytes that the rogue server got
+    stolen: list[bytes]  # application bytes that the rogue server received
 
 
 def _run(library: str, order: str, world: World, **variables: str) -> _Run:
@@ -104,7 +104,7 @@ def test_pins_work_beside_truststore(order: str, world: World) -> None:
 def test_pins_work_if_truststore_is_injected_when_python_starts(
     world: World, tmp_path: Path
 ) -> None:
-    # As pip-system-certs does with its .pth file; a sitecustomize needs no site-packages to itself.
+    # As pip-system-certs does with its .pth file; a sitecustomize needs no separate site-packages.
     (tmp_path / "sitecustomize.py").write_text("import truststore\ntruststore.inject_into_ssl()\n")
     run = _run("truststore", "at-start", world, PYTHONPATH=str(tmp_path))
     assert run.replacement == "truststore._api"
@@ -144,7 +144,7 @@ def test_a_socket_of_gevent_is_checked_and_its_gate_stays(world: World) -> None:
             assert_pinned(tls)
 
 
-def test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte(world: World) -> None:
+def test_a_refused_socket_of_gevent_moves_no_byte(world: World) -> None:
     with RecordingServer(server_context(world.evil)) as server:
         tls = world.context().wrap_socket(
             _socket_of_gevent(server), server_hostname=_wire.HOST, do_handshake_on_connect=False
@@ -154,7 +154,7 @@ def test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte(world: World)
                 tls.sendall(b"a secret")
         with pytest.raises(PinMismatchError):
             assert_pinned(tls)
-        with suppress(OSError):  # the refusal has shut it already
+        with suppress(OSError):  # the refusal has already shut it
             tls.shutdown(socket.SHUT_WR)
         with pytest.raises(OSError, match="no TLS"):
             tls.sendall(b"a secret")
@@ -164,11 +164,11 @@ def test_a_socket_of_gevent_is_refused_and_then_never_moves_a_byte(world: World)
     assert b"a secret" not in recording.raw
 
 
-def test_a_replaced_context_is_neither_used_nor_missed(
+def test_a_replaced_context_class_is_not_used_and_not_needed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Replacement:
-        """As that of truststore: not based on Python's own."""
+        """The same as truststore's context: not a subclass of Python's."""
 
     monkeypatch.setattr(ssl, "SSLContext", Replacement)
     context = world.context(trust=None)  # sets options and flags

@@ -1,4 +1,4 @@
-"""What a policy may say beside its pins: mode, match, expiry. Tried with real handshakes."""
+"""The options of a policy beside its pins (mode, match, expiry), tested with real handshakes."""
 
 from __future__ import annotations
 
@@ -39,15 +39,12 @@ def pinned(*pins: Pin, now: datetime = BEFORE, hooks: Any = (), **fields: Any) -
     return PinnedSSLContext(pin_set, clock=lambda: now, on_failure=hooks)
 
 
-# ── mode ──────────────────────────────────────────────────────────────────────────────────────
-
-
 def test_enforce_refuses(trusted_root: Path, server: Identity) -> None:
     with pytest.raises(PinMismatchError):
         connect(pinned(mode="enforce"), server)
 
 
-def test_report_passes_and_tells(
+def test_report_accepts_and_reports(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard: queue.Queue[PinFailure] = queue.Queue()
@@ -62,7 +59,7 @@ def test_report_passes_and_tells(
     assert "only reports" in record.message
 
 
-def test_report_tells_of_each_connection_not_of_the_first_alone(
+def test_report_reports_each_connection(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = pinned(mode="report")
@@ -71,21 +68,19 @@ def test_report_tells_of_each_connection_not_of_the_first_alone(
     assert len(caplog.records) == 3
 
 
-def test_report_with_a_pin_that_matches_tells_nobody(
+def test_report_with_a_matching_pin_reports_nothing(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert verdict_of(pinned(server.pin, mode="report"), server).decision == "accept"
     assert not caplog.records
 
 
-def test_report_never_takes_verification_away(trusted_root: Path) -> None:
+def test_report_never_disables_verification(trusted_root: Path) -> None:
     import ssl
 
     with pytest.raises(ssl.SSLCertVerificationError, match=r"self-signed|unable to get local"):
         connect(pinned(mode="report"), Authority("Stranger").issue(HOST))
 
-
-# ── match ─────────────────────────────────────────────────────────────────────────────────────
 
 LEAF, INTERMEDIATE, ROOT = "leaf", "intermediate", "root"
 
@@ -94,7 +89,7 @@ LEAF, INTERMEDIATE, ROOT = "leaf", "intermediate", "root"
 def places(
     trusted_root: Path, root: Authority, intermediate: Authority, server: Identity
 ) -> dict[str, Pin]:
-    """The pin of each certificate of the server's path."""
+    """Return the pin of each certificate in the server's path."""
     return {LEAF: server.pin, INTERMEDIATE: intermediate.pin, ROOT: root.pin}
 
 
@@ -112,7 +107,7 @@ def places(
         ("ca", ROOT, True),
     ],
 )
-def test_match_says_which_places_of_the_path_count(
+def test_match_selects_the_positions_in_the_path(
     places: dict[str, Pin], server: Identity, match: str, place: str, accepted: bool
 ) -> None:
     context = pinned(places[place], match=match)
@@ -123,11 +118,8 @@ def test_match_says_which_places_of_the_path_count(
         connect(context, server)
 
 
-# ── expires, on_expiry ────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("on_expiry", ["fail-closed", "fail-open", "report"])
-def test_until_its_date_a_policy_holds_whatever_comes_then(
+def test_a_policy_is_enforced_until_its_expiry_whatever_on_expiry_is(
     trusted_root: Path, server: Identity, on_expiry: str
 ) -> None:
     verdict = verdict_of(pinned(server.pin, expires=EXPIRES, on_expiry=on_expiry), server)
@@ -136,7 +128,7 @@ def test_until_its_date_a_policy_holds_whatever_comes_then(
         connect(pinned(expires=EXPIRES, on_expiry=on_expiry), server)
 
 
-def test_fail_closed_refuses_from_its_date_on_although_a_pin_matches(
+def test_fail_closed_refuses_after_expiry_although_a_pin_matches(
     trusted_root: Path, server: Identity
 ) -> None:
     context = pinned(server.pin, now=EXPIRES, expires=EXPIRES)
@@ -149,7 +141,7 @@ def test_fail_closed_is_the_default(trusted_root: Path) -> None:
     assert kit.policy(HOST).on_expiry == "fail-closed"
 
 
-def test_fail_open_passes_from_its_date_on_and_tells(
+def test_fail_open_accepts_and_reports_after_expiry(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     verdict = verdict_of(pinned(now=EXPIRES, expires=EXPIRES, on_expiry="fail-open"), server)
@@ -158,7 +150,7 @@ def test_fail_open_passes_from_its_date_on_and_tells(
 
 
 @pytest.mark.parametrize("matching", [True, False])
-def test_report_on_expiry_passes_and_tells_only_of_a_mismatch(
+def test_report_on_expiry_accepts_and_reports_only_mismatches(
     trusted_root: Path, server: Identity, matching: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     pins = [server.pin] if matching else []
@@ -168,7 +160,7 @@ def test_report_on_expiry_passes_and_tells_only_of_a_mismatch(
     assert len(caplog.records) == (0 if matching else 1)
 
 
-def test_a_policy_that_only_reports_does_not_refuse_when_it_expires(
+def test_a_report_only_policy_does_not_refuse_after_expiry(
     trusted_root: Path, server: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = pinned(server.pin, now=EXPIRES, expires=EXPIRES, mode="report")
@@ -177,18 +169,15 @@ def test_a_policy_that_only_reports_does_not_refuse_when_it_expires(
     assert len(caplog.records) == 1
 
 
-def test_without_a_date_pins_hold_for_ever(trusted_root: Path, server: Identity) -> None:
+def test_pins_without_an_expiry_never_expire(trusted_root: Path, server: Identity) -> None:
     connect(pinned(server.pin, now=datetime(9999, 1, 1, tzinfo=UTC)), server)
 
 
-# ── Many hosts ────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.slow
-def test_asyncio_reaches_many_hosts_at_once_each_under_its_own_policy(
+def test_asyncio_applies_each_hosts_policy_to_concurrent_connections(
     trusted_root: Path, intermediate: Authority
 ) -> None:
-    """Even hosts serve what is pinned for them; odd ones what is pinned for their neighbour."""
+    """Even hosts serve their pinned key; odd hosts serve the key pinned for their neighbour."""
     names = [f"host-{number}.example" for number in range(12)]
     served = [intermediate.issue(name) for name in names]
     keys = [each.pin for each in served]

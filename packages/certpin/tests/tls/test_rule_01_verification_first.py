@@ -1,4 +1,4 @@
-"""Rule 1: chain, hostname and dates are verified by OpenSSL before a pin is looked at."""
+"""Rule 1: OpenSSL verifies chain, hostname and dates before a pin is checked."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ TRUST = pytest.mark.parametrize("private", [False, True], ids=["platform", "trus
 
 
 def _forged(world: World) -> Identity:
-    """A leaf that an impostor of the intermediate signed, with the real intermediate appended."""
+    """Return a leaf signed by a fake intermediate, with the real intermediate appended."""
 
     def claim(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(
@@ -133,7 +133,7 @@ def test_nothing_is_sent_on_a_socket_of_a_weakened_context(
 
 
 @WEAKENED
-def test_what_is_weakened_after_the_connection_began_changes_nothing(
+def test_weakening_the_context_after_the_start_of_a_connection_has_no_effect(
     world: World, weaken: Callable[[ssl.SSLContext], None]
 ) -> None:
     context = _context(world, private=False)
@@ -143,8 +143,8 @@ def test_what_is_weakened_after_the_connection_began_changes_nothing(
         wire.shake()
 
 
-def test_without_verification_the_verified_chain_is_whatever_the_server_sent(world: World) -> None:
-    # Why rule 1 is there: Python's own object, under CERT_NONE, "verifies" the pinned intermediate.
+def test_without_verification_the_verified_chain_is_the_sent_chain(world: World) -> None:
+    # The reason for rule 1: with CERT_NONE, Python "verifies" the pinned intermediate.
     lax: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _cert_none(lax)
     client = Wire(lax, server_context(_forged(world))).shake().client
@@ -152,7 +152,7 @@ def test_without_verification_the_verified_chain_is_whatever_the_server_sent(wor
     assert world.intermediate.certificate.der in {each.public_bytes(2) for each in chain}
 
 
-def test_a_context_that_is_whole_again_connects_again(world: World) -> None:
+def test_a_restored_context_connects_again(world: World) -> None:
     context = world.context()
     _cert_none(context)
     with pytest.raises(WeakenedContextError):
@@ -193,7 +193,7 @@ def test_a_pinned_key_replaces_no_check_of_openssl(
     assert isinstance(refusal.value, UnverifiedChainError), "it was OpenSSL that refused"
 
 
-def test_a_common_name_is_no_name_of_the_host(world: World) -> None:
+def test_a_common_name_does_not_match_the_host(world: World) -> None:
     def without_names(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         names = ExtensionOID.SUBJECT_ALTERNATIVE_NAME
         builder._extensions = [each for each in builder._extensions if each.oid != names]
@@ -224,7 +224,7 @@ def test_a_change_while_openssl_copies_the_settings_is_seen(
 
 
 @UNSEEN
-def test_what_is_weakened_past_the_context_is_found_too(
+def test_weakening_that_bypasses_the_context_is_detected(
     world: World, weaken: Callable[[ssl.SSLContext], None]
 ) -> None:
     context, server = _context(world, private=False), server_context(_forged(world))
@@ -244,7 +244,7 @@ def _by_socket(context: ssl.SSLContext, server: ssl.SSLContext) -> None:
 
 
 class _WatchedLock:
-    """A lock that says when somebody waits for it."""
+    """A lock that reports when a thread waits for it."""
 
     def __init__(self, lock: Any, waited: threading.Event) -> None:
         self._lock = lock
@@ -259,7 +259,7 @@ class _WatchedLock:
         self._lock.release()
 
 
-def test_a_change_that_is_half_done_is_waited_for(
+def test_a_connection_waits_for_a_concurrent_change(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, server = world.context(), server_context(_forged(world))
@@ -295,12 +295,12 @@ def _begin(context: ssl.SSLContext, server: ssl.SSLContext) -> object:
 @pytest.mark.parametrize(
     ("setting", "weak"), [("check_hostname", False), ("verify_mode", ssl.CERT_OPTIONAL)]
 )
-def test_a_change_counts_before_it_is_made(
+def test_a_change_is_counted_before_it_is_made(
     world: World, monkeypatch: pytest.MonkeyPatch, setting: str, weak: object
 ) -> None:
     context, server = _context(world, private=False), server_context(_forged(world))
     original = MirroredContext.__setattr__
-    outcome = [_begin(context, server)]  # all is in order, and known to be
+    outcome = [_begin(context, server)]  # all settings are safe, and known to be
 
     def and_connect(self: Any, name: str, value: Any) -> None:
         original(self, name, value)
@@ -312,10 +312,10 @@ def test_a_change_counts_before_it_is_made(
     assert outcome[1:] == [WeakenedContextError]
 
 
-def test_setting_what_is_set_already_disturbs_no_connection(
+def test_setting_the_same_value_again_disturbs_no_connection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # urllib3 does so with each connection, while other threads are in their handshakes.
+    # urllib3 does so at each connection, while other threads are in their handshakes.
     context, original = world.context(), context_module._openssl_bio
 
     def meanwhile(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rule 2: a pin matches on the verified path alone. No chain, no connection."""
+"""Rule 2: a pin matches only on the verified path. An empty or missing chain is refused."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ def _bank(world: World) -> tuple[x509.Certificate, ...]:
 
 
 @pytest.mark.parametrize("appended", [[0], [1], [2], [0, 1, 2], [2, 1, 0]])
-def test_what_a_rogue_authority_appends_never_counts(world: World, appended: list[int]) -> None:
-    """CVE-2016-2402: pins of leaf, intermediate and root, and each of them sent along."""
+def test_certificates_appended_by_a_rogue_authority_never_match(
+    world: World, appended: list[int]
+) -> None:
+    """CVE-2016-2402: pins of leaf, intermediate and root, each appended to the chain."""
     extra = [_bank(world)[index] for index in appended]
     served = Identity(world.evil.key, (*world.evil.chain, world.rogue.x509, *extra))
     context = world.context(world.good.pin, world.intermediate.pin, world.root.pin)
@@ -45,7 +47,7 @@ def test_what_a_rogue_authority_appends_never_counts(world: World, appended: lis
     ]
 
 
-def test_an_intermediate_of_the_same_name_does_not_stand_in_for_the_pinned_one(
+def test_another_intermediate_with_the_same_name_does_not_match(
     world: World,
 ) -> None:
     double = world.rogue.intermediate("Test Intermediate")
@@ -57,7 +59,7 @@ def test_an_intermediate_of_the_same_name_does_not_stand_in_for_the_pinned_one(
 
 
 @pytest.mark.parametrize("order", ["root sent", "reversed", "a stranger between"])
-def test_an_untidy_server_is_accepted(world: World, order: str) -> None:
+def test_a_server_with_an_unordered_chain_is_accepted(world: World, order: str) -> None:
     leaf, intermediate, root = _bank(world)
     stranger = Authority("Stranger").x509
     chain = {
@@ -88,7 +90,7 @@ def test_an_untidy_server_is_accepted(world: World, order: str) -> None:
         ("ca", "root", True),
     ],
 )
-def test_match_says_which_certificate_of_the_path_counts(
+def test_match_selects_the_certificates_of_the_path(
     world: World, match: Any, pinned: str, accepted: bool
 ) -> None:
     pins = {
@@ -125,7 +127,7 @@ def test_an_anonymous_server_is_refused(world: World, mode: Any, private: bool) 
         Wire(context, _without_certificate(ANONYMOUS)).shake()
 
 
-def test_an_anonymous_server_is_refused_where_no_pins_hold(world: World) -> None:
+def test_an_anonymous_server_is_refused_for_a_host_without_pins(world: World) -> None:
     context = _careless(PinnedSSLContext(world.pins(), strict=False), ANONYMOUS)
     with pytest.raises(PinError, match="no certificate"):
         Wire(context, _without_certificate(ANONYMOUS), "unpinned.test").shake()
@@ -146,7 +148,7 @@ def test_a_server_with_a_pre_shared_key_is_refused(
 ) -> None:
     client: Any = PinnedSSLContext(world.pins(), strict=False)
     server: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Past certpin's own method, which refuses.
+    # Set past certpin's method, which refuses.
     plain: Any = ssl.SSLContext
     plain.set_psk_client_callback(client, lambda _: ("client", b"a shared secret"))
     server.set_psk_server_callback(lambda _: b"a shared secret")
@@ -160,7 +162,7 @@ def test_a_server_with_a_pre_shared_key_is_refused(
 
 @MODES
 @pytest.mark.parametrize("chain", [None, Chain(())], ids=["none", "empty"])
-def test_without_a_chain_the_verdict_is_to_refuse(
+def test_without_a_chain_the_verdict_is_refused(
     world: World, mode: Any, chain: Chain | None
 ) -> None:
     verdict = verify(chain, world.policy(mode=mode), datetime.now(UTC))

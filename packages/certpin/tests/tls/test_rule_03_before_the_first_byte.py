@@ -1,4 +1,4 @@
-"""Rule 3: the check comes before the first application byte, and a refusal is for good."""
+"""Rule 3: the check comes before the first application byte, and a refusal is final."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _refuses_everything(tls: Any) -> None:
 
 @OPERATIONS
 @VERSIONS
-def test_no_byte_reaches_a_server_that_is_refused(
+def test_no_byte_reaches_a_refused_server(
     world: World, operation: Callable[[Any], object], newest: ssl.TLSVersion
 ) -> None:
     with TLSServer(_evil(world, newest)) as server:
@@ -61,7 +61,7 @@ def test_no_byte_reaches_a_server_that_is_refused(
 
 
 @OPERATIONS
-def test_every_operation_works_on_a_server_that_is_accepted(
+def test_every_operation_works_on_an_accepted_server(
     world: World, operation: Callable[[Any], object]
 ) -> None:
     with TLSServer(server_context(world.good)) as server:
@@ -95,11 +95,11 @@ def test_a_socket_that_connects_later_is_checked(world: World, connect: str, eag
     assert [visit.heard for visit in server.visits] == [b""]
 
 
-def test_a_refused_connection_is_shut_at_once(world: World) -> None:
+def test_a_refused_connection_is_shut_immediately(world: World) -> None:
     with TLSServer(_evil(world)) as server, _deferred(world.context(), server) as tls:
         with pytest.raises(PinMismatchError):
             tls.do_handshake()
-        server.wait()  # the server saw its end, although nobody has closed it here
+        server.wait()  # the server saw the end, although the test has not closed the connection
         assert tls.fileno() >= 0
 
 
@@ -130,7 +130,7 @@ def _in_turns(*steps: Callable[[], object]) -> None:
             step()
 
 
-def test_nothing_is_left_to_be_sent_not_even_the_client_certificate(
+def test_nothing_is_left_to_send_including_the_client_certificate(
     world: World, tmp_path: Path
 ) -> None:
     context = world.context()
@@ -147,7 +147,7 @@ def test_nothing_is_left_to_be_sent_not_even_the_client_certificate(
         wire.server.do_handshake()
 
 
-def test_a_refusal_is_for_good_although_other_pins_would_accept(world: World) -> None:
+def test_a_refusal_is_final_although_other_pins_would_accept(world: World) -> None:
     context = world.context()
     wire = Wire(context, _evil(world))
     with pytest.raises(PinMismatchError):
@@ -161,7 +161,7 @@ def test_a_refusal_is_for_good_although_other_pins_would_accept(world: World) ->
 def test_the_context_of_a_connection_cannot_be_replaced(world: World) -> None:
     other = ssl.create_default_context()
     wire = Wire(world.context(), server_context(world.good))
-    for _ in range(2):  # before the check, and after it
+    for _ in range(2):  # before and after the check
         with pytest.raises(AttributeError):
             wire.client.context = other
         wire.shake()
@@ -175,7 +175,7 @@ def test_the_context_of_a_connection_cannot_be_replaced(world: World) -> None:
             tls.do_handshake()
 
 
-def test_what_the_gate_does_not_know_it_does_not_pass_on(world: World) -> None:
+def test_the_gate_rejects_unknown_methods(world: World) -> None:
     client = Wire(world.context(), server_context(world.good)).client
     with pytest.raises(AttributeError, match="before the pins were checked"):
         client.verify_client_post_handshake()
@@ -184,7 +184,7 @@ def test_what_the_gate_does_not_know_it_does_not_pass_on(world: World) -> None:
 
 
 class _PythonOf2026:
-    """OpenSSL's object as Python 3.15 has it: all that its ``ssl`` module calls."""
+    """OpenSSL's object in Python 3.15: all methods that its ``ssl`` module calls."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -210,7 +210,7 @@ class _PythonOf2026:
 
 
 class _PassingGate(Gate):
-    """A gate whose check lets every connection pass, and counts."""
+    """A gate that accepts every connection, and counts its checks."""
 
     def __init__(self, raw: object) -> None:
         nothing: Any = None
@@ -223,14 +223,14 @@ class _PassingGate(Gate):
 
 
 @pytest.mark.parametrize("name", ["sendfile", "uses_ktls_for_send"])
-def test_what_python_3_15_sends_files_with_is_checked_first(name: str) -> None:
+def test_sendfile_of_python_3_15_is_checked_first(name: str) -> None:
     raw = _PythonOf2026()
     gate = _PassingGate(raw)
     assert getattr(gate, name)()
     assert (raw.calls, gate.counted) == (["do_handshake", name], 1)
 
 
-def test_what_python_3_15_may_ask_before_the_check() -> None:
+def test_python_3_15_may_call_these_methods_before_the_check() -> None:
     names = ("client_sigalg", "group", "server_sigalg", "uses_ktls_for_recv")
     raw = _PythonOf2026()
     gate, closed = _PassingGate(raw), NoTLS()
@@ -243,7 +243,7 @@ def test_what_python_3_15_may_ask_before_the_check() -> None:
             getattr(closed, name)()
 
 
-def test_a_check_that_is_interrupted_refuses(world: World) -> None:
+def test_an_interrupted_check_refuses(world: World) -> None:
     def interrupt() -> Any:
         raise SystemExit
 
@@ -263,7 +263,7 @@ def test_no_renegotiation_can_bring_another_certificate(world: World) -> None:
         assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
-def test_a_checked_connection_has_openssls_own_object_and_costs_nothing_more(
+def test_a_checked_connection_uses_openssls_object_directly(
     world: World,
 ) -> None:
     client = Wire(world.context(), server_context(world.good)).shake().client
@@ -271,7 +271,7 @@ def test_a_checked_connection_has_openssls_own_object_and_costs_nothing_more(
     assert type(client._sslobj) is type(plain._sslobj)
 
 
-def test_a_refused_connection_leaves_no_cycle_behind(world: World) -> None:
+def test_a_refused_connection_leaves_no_reference_cycle(world: World) -> None:
     gc.disable()
     try:
         wire = Wire(world.context(), _evil(world))

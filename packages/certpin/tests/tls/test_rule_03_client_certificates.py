@@ -1,6 +1,6 @@
-"""Rule 3: a client certificate leaves a socket after the check, and not before.
+"""Rule 3: a client certificate leaves a socket only after the check.
 
-The recording server asks for a certificate, and notes each byte below TLS and above it.
+The recording server asks for a certificate, and records each byte before and after decryption.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def version(request: Any) -> ssl.TLSVersion:
 
 @pytest.fixture(scope="module")
 def clients(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Certificate and key of a client."""
+    """The certificate and key of a client."""
     identity = intermediate.issue(NAME, change=for_clients)
     return identity.write(tmp_path_factory.mktemp("client"))
 
@@ -92,7 +92,9 @@ def _records(raw: bytes) -> list[int]:
     return found
 
 
-def test_it_goes_to_the_pinned_server(world: World, contexts: list[PinnedSSLContext]) -> None:
+def test_the_certificate_is_sent_to_the_pinned_server(
+    world: World, contexts: list[PinnedSSLContext]
+) -> None:
     for context in contexts:
         with RecordingServer(_asking(world.good, world)) as server:
             with context.wrap_socket(server.connect(), server_hostname=HOST) as tls:
@@ -105,7 +107,7 @@ def test_it_goes_to_the_pinned_server(world: World, contexts: list[PinnedSSLCont
 def test_an_interrupt_after_the_refusal_sends_no_certificate(
     world: World, contexts: list[PinnedSSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python runs the handlers of signals in ``pthread_sigmask``, and one of them may raise."""
+    """Python runs signal handlers in ``pthread_sigmask``, and a handler may raise."""
 
     def interrupted() -> None:
         raise SystemExit
@@ -124,7 +126,7 @@ def test_a_rogue_gets_the_client_hello_and_nothing_more(
             _assert_nothing_left(_refused(context, server, PinMismatchError))
 
 
-def test_nor_does_a_rogue_after_a_hello_retry_request(
+def test_a_rogue_gets_no_certificate_after_a_hello_retry_request(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
     rogue = _asking(world.evil, world)
@@ -138,7 +140,7 @@ def test_nor_does_a_rogue_after_a_hello_retry_request(
         assert [kind for kind in hellos if kind != 20] == ([22, 22] if newest else [22])
 
 
-def test_nor_does_a_rogue_that_resumes_a_session(
+def test_a_rogue_that_resumes_a_session_gets_no_certificate(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
     good = _asking(world.good, world)
@@ -155,7 +157,7 @@ def test_nor_does_a_rogue_that_resumes_a_session(
         context._enforcer.sessions.recall = lambda *_: ()  # type: ignore[method-assign]
         with server.connect() as sock, pytest.raises(Exception, match="refused"):
             context.wrap_socket(sock, server_hostname=HOST, session=session)
-        recordings = server.recordings(3)  # in the order in which they ended, which may be any
+        recordings = server.recordings(3)  # in the order in which they ended, which can vary
     assert sorted(each.finished for each in recordings) == [False, True, True]
 
 
@@ -186,17 +188,17 @@ def test_a_handshake_inside_the_first_write_is_guarded_too(
             _assert_nothing_left(server.recordings()[-1])
 
 
-def test_without_its_callback_a_connection_is_refused(
+def test_a_connection_is_refused_if_its_callback_was_replaced(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
-    """A debugging tool may replace it. Then the certificate has left, and that must be seen."""
+    """A debugging tool may replace it. Then the certificate was sent, which must be detected."""
     context = contexts[0]
     OpenSSLContext._msg_callback.__set__(context, None)
     with RecordingServer(_asking(world.good, world)) as server:
         _refused(context, server, WeakenedContextError)
 
 
-def test_each_connection_is_judged_once_and_told_once(
+def test_each_connection_is_checked_and_reported_once(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
     told: list[Any] = []
@@ -219,7 +221,7 @@ def test_each_connection_is_judged_once_and_told_once(
         assert told == [("report", server.port)]
 
 
-def test_a_swap_between_the_two_checks_is_followed(
+def test_a_swap_between_the_two_checks_takes_effect(
     world: World,
     clients: tuple[Path, Path],
     version: ssl.TLSVersion,
@@ -265,7 +267,7 @@ def test_an_interrupt_during_the_check_is_raised_and_refuses(
         _assert_nothing_left(server.recordings()[-1])
 
 
-def test_hosts_without_a_policy_get_it_in_a_context_that_allows_them(
+def test_a_non_strict_context_sends_the_certificate_to_hosts_without_a_policy(
     world: World, clients: tuple[Path, Path], version: ssl.TLSVersion
 ) -> None:
     context = PinnedSSLContext(world.pins(), strict=False)
@@ -278,6 +280,6 @@ def test_hosts_without_a_policy_get_it_in_a_context_that_allows_them(
 
 
 def test_a_context_without_a_certificate_has_no_callback(world: World) -> None:
-    """It would cost a call into Python for each TLS message and record."""
+    """The callback would cost a call into Python for each TLS message and record."""
     assert OpenSSLContext._msg_callback.__get__(world.context()) is None
     assert server_context(world.good)._msg_callback is None  # type: ignore[attr-defined]

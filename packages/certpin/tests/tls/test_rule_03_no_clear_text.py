@@ -1,7 +1,7 @@
-"""Rule 3, for sockets: where Python's own ``SSLSocket`` falls back into clear text, this one fails.
+"""Rule 3, for sockets: if Python's ``SSLSocket`` would fall back to clear text, this one fails.
 
-Python drops TLS from a socket whose ``connect`` failed, or on which ``shutdown`` was called, and
-has none on one that was wrapped while it connected. What is sent then leaves in clear text.
+Python drops TLS from a socket after ``connect`` failed or ``shutdown`` was called, and a socket
+that was wrapped while it connected has no TLS. Later bytes would be sent in clear text.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def test_junk_instead_of_a_handshake_does_not_end_in_clear_text(
     assert CANARY not in server.heard
 
 
-def test_openssls_own_failure_is_final_too(world: World) -> None:
+def test_a_failure_of_openssl_is_final_too(world: World) -> None:
     with Recorder(CLEAR_TEXT) as server, _wrap(world, server.dial()) as tls:
         said = set()
         for operation in (*SENDING.values(), *READING.values()):
@@ -114,11 +114,11 @@ def test_nothing_goes_out_or_comes_in_after_a_shutdown(
     assert [visit.heard for visit in server.visits] == [b""]
 
 
-def test_a_connection_that_is_still_coming_up_sends_nothing(world: World) -> None:
-    """Wrapped while TCP was on its way: Python takes it for unconnected, and for clear text."""
+def test_a_socket_that_is_still_connecting_sends_nothing(world: World) -> None:
+    """Wrapped while TCP was connecting: Python treats it as unconnected, and sends clear text."""
     with Recorder() as server:
         with _wrap(world, socket.socket()) as tls:
-            socket.socket.connect(tls, server.address)  # TCP comes up behind its back
+            socket.socket.connect(tls, server.address)  # TCP connects without Python's knowledge
             for operation in ALL.values():
                 with pytest.raises(OSError, match=NO_TLS):
                     operation(tls)
@@ -126,14 +126,14 @@ def test_a_connection_that_is_still_coming_up_sends_nothing(world: World) -> Non
     assert not server.heard
 
 
-def test_a_connect_that_does_not_wait_keeps_tls(world: World) -> None:
+def test_a_non_blocking_connect_keeps_tls(world: World) -> None:
     with TLSServer(server_context(world.evil)) as server:
         with _wrap(world, socket.socket()) as tls:
             tls.setblocking(False)
             with pytest.raises(BlockingIOError):
                 tls.connect(server.address)
             select.select([], [tls], [], PATIENCE)
-            with pytest.raises(ssl.SSLError):  # it wants to read, or the server was that quick
+            with pytest.raises(ssl.SSLError):  # it waits for data, or the server was fast enough
                 tls.send(CANARY)
             tls.settimeout(PATIENCE)
             with pytest.raises(ssl.SSLCertVerificationError):
@@ -143,7 +143,7 @@ def test_a_connect_that_does_not_wait_keeps_tls(world: World) -> None:
 
 
 @pytest.mark.parametrize("connect", ["connect", "connect_ex"])
-def test_a_connect_that_failed_may_be_tried_again(world: World, connect: str) -> None:
+def test_a_failed_connect_can_be_tried_again(world: World, connect: str) -> None:
     with socket.create_server((LOOPBACK, 0)) as closed:
         nowhere = closed.getsockname()
     with TLSServer(server_context(world.good)) as server:
@@ -159,7 +159,7 @@ def test_a_connect_that_failed_may_be_tried_again(world: World, connect: str) ->
     assert server.visits[0].heard == CANARY
 
 
-def test_no_datagram_call_goes_around_tls(world: World) -> None:
+def test_no_datagram_call_bypasses_tls(world: World) -> None:
     """TCP Fast Open (RFC 7413) would connect and send at once."""
     fast_open = getattr(socket, "MSG_FASTOPEN", 0)
     with Recorder() as server:
@@ -177,7 +177,7 @@ def test_no_datagram_call_goes_around_tls(world: World) -> None:
     assert not server.heard
 
 
-def test_a_socket_without_tls_answers_questions_as_pythons_does(world: World) -> None:
+def test_a_socket_without_tls_behaves_like_pythons(world: World) -> None:
     python = ssl.create_default_context().wrap_socket(socket.socket(), server_hostname=HOST)
     with _wrap(world, socket.socket()) as tls, python as plain:
         for name in ("version", "cipher", "compression", "selected_alpn_protocol", "pending"):
@@ -187,7 +187,7 @@ def test_a_socket_without_tls_answers_questions_as_pythons_does(world: World) ->
 
 
 def test_a_checked_connection_may_be_unwrapped_on_purpose(world: World) -> None:
-    """As FTP's CCC wants it (RFC 4217 section 12): the caller asks, and both sides agree."""
+    """As for FTP's CCC (RFC 4217 section 12): the caller asks, and both sides agree."""
     server_side, client_side = socket.socketpair()
 
     def serve() -> None:

@@ -48,9 +48,9 @@ def test_a_connection_is_not_unwrapped_before_or_in_its_handshake(
 def test_a_connection_is_not_unwrapped_by_another_thread_while_it_is_checked(
     world: World, newest: ssl.TLSVersion
 ) -> None:
-    """The handshake is done, the verdict is not: OpenSSL itself would close TLS in good order.
+    """The handshake is complete, the verdict is not: OpenSSL would close TLS without an error.
 
-    The clock is asked in the midst of the check. It stands for the other thread.
+    The clock is read in the middle of the check. The fake clock acts as the other thread.
     """
     connections: list[Any] = []
     refusals: list[str] = []
@@ -65,7 +65,7 @@ def test_a_connection_is_not_unwrapped_by_another_thread_while_it_is_checked(
 
     context = PinnedSSLContext(world.pins(), clock=meanwhile)
     polite = _evil(world, newest)
-    polite.num_tickets = 0  # nothing comes that would disturb the closing
+    polite.num_tickets = 0  # no bytes arrive that would disturb the closing
     with RecordingServer(polite, greeting=b"") as server:
         tls = context.wrap_socket(
             server.connect(), server_hostname=HOST, do_handshake_on_connect=False
@@ -82,7 +82,7 @@ def test_a_connection_is_not_unwrapped_by_another_thread_while_it_is_checked(
 def test_a_refused_client_leaves_the_server_without_its_certificate(
     world: World, tmp_path: Path
 ) -> None:
-    # The good server gets it: so it was there to be sent.
+    # The good server receives the certificate, so it was available.
     context = world.context()
     context.load_cert_chain(
         *world.intermediate.issue("client.test", change=_client).write(tmp_path)
@@ -97,7 +97,7 @@ def test_a_refused_client_leaves_the_server_without_its_certificate(
 
 
 def _client(builder: Any) -> Any:
-    """A certificate for clients: without the purpose that the lab writes, which is servers."""
+    """A certificate for clients: without the extended key usage for servers."""
     kept = [each for each in builder._extensions if each.oid.dotted_string != "2.5.29.37"]
     builder._extensions = kept
     return builder

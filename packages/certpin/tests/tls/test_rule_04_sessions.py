@@ -67,7 +67,7 @@ def test_a_session_is_resumed_for_the_same_host_and_pins(
 def test_a_session_of_another_host_is_not_offered(
     world: World, newest: ssl.TLSVersion, offer: Any
 ) -> None:
-    """CVE-2021-22890. The server would resume it: it has one set of keys for both."""
+    """CVE-2021-22890. The server would resume it, because it has one set of keys for both."""
     context, server = _both_hosts(world), _server(world.good, newest)
     session = Wire(context, server, OTHER).shake().session()
     wire = offer(context, server, HOST, session).shake()
@@ -110,7 +110,7 @@ def test_a_session_of_another_context_is_not_offered(
         assert not wire.server.session_reused
 
 
-def test_a_session_that_got_in_elsewhere_is_refused(world: World, newest: ssl.TLSVersion) -> None:
+def test_a_session_set_past_the_gate_is_refused(world: World, newest: ssl.TLSVersion) -> None:
     context, server = _both_hosts(world), _server(world.good, newest)
     session = Wire(context, server, OTHER).shake().session()
     wire = Wire(context, server)
@@ -121,7 +121,7 @@ def test_a_session_that_got_in_elsewhere_is_refused(world: World, newest: ssl.TL
 
 
 @OFFERS
-def test_the_last_session_that_is_offered_counts(
+def test_only_the_last_session_set_is_offered(
     world: World, newest: ssl.TLSVersion, offer: Any
 ) -> None:
     context, server = _both_hosts(world), _server(world.good, newest)
@@ -132,7 +132,7 @@ def test_the_last_session_that_is_offered_counts(
         wire.shake()
 
 
-def test_a_session_is_not_offered_once_a_certificate_of_its_chain_has_ended(
+def test_a_session_is_not_offered_after_a_certificate_of_its_chain_expired(
     world: World, newest: ssl.TLSVersion
 ) -> None:
     now = [datetime.now(UTC)]
@@ -146,7 +146,7 @@ def test_a_session_is_not_offered_once_a_certificate_of_its_chain_has_ended(
 
 
 @pytest.mark.parametrize("seen_as", ["a resumption", "a full handshake"])
-def test_the_date_of_the_pins_holds_for_sessions_too(
+def test_the_expiry_of_the_pins_applies_to_sessions_too(
     world: World, newest: ssl.TLSVersion, seen_as: str
 ) -> None:
     now = [datetime.now(UTC)]
@@ -168,7 +168,7 @@ def test_there_is_no_session_before_the_check(world: World, newest: ssl.TLSVersi
     assert wire.client.session is None
 
 
-def test_a_foreign_session_is_not_remembered_by_way_of_a_socket_that_was_shut(
+def test_a_shut_socket_does_not_store_a_foreign_session(
     world: World, newest: ssl.TLSVersion
 ) -> None:
     context, tls_server = _both_hosts(world), _server(world.good, newest)
@@ -195,7 +195,7 @@ def test_a_socket_resumes_as_an_object_does(world: World, newest: ssl.TLSVersion
     assert [visit.resumed for visit in server.visits] == [False, True]
 
 
-def test_sessions_of_hosts_without_pins_stay_with_their_host(
+def test_sessions_of_hosts_without_pins_are_used_for_their_host_only(
     world: World, newest: ssl.TLSVersion
 ) -> None:
     context = PinnedSSLContext(world.pins(), strict=False)

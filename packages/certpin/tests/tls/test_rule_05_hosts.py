@@ -1,4 +1,4 @@
-"""Rule 5: policy, SNI and OpenSSL's hostname check get one and the same spelling of the host."""
+"""Rule 5: policy, SNI and OpenSSL's hostname check use the same normalised host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tls._wire import HOST, Wire
 if TYPE_CHECKING:
     from tests.tls.conftest import World
 
-# The policy's name, how a caller writes the host, the name in the certificate.
+# The policy's name, the host as a caller writes it, the name in the certificate.
 SPELLINGS = [
     (HOST, "API.Bank.Test", HOST),
     (HOST, "api.bank.test.", HOST),
@@ -51,7 +51,7 @@ def _context(world: World, host: str, **fields: Any) -> PinnedSSLContext:
 
 
 @pytest.mark.parametrize(("pinned", "spelling", "name"), SPELLINGS)
-def test_every_spelling_of_a_name_is_one_host(
+def test_all_spellings_of_a_name_are_the_same_host(
     world: World, pinned: str, spelling: str, name: str
 ) -> None:
     with RecordingServer(server_context(world.intermediate.issue(name))) as server:
@@ -59,13 +59,13 @@ def test_every_spelling_of_a_name_is_one_host(
 
 
 @pytest.mark.parametrize("spelling", ["API.BANK.TEST.", b"api.bank.test", b"Api.Bank.Test."])
-def test_an_object_knows_its_host_by_the_one_spelling(world: World, spelling: Any) -> None:
+def test_an_object_has_the_normalised_host(world: World, spelling: Any) -> None:
     wire = Wire(world.context(), server_context(world.good), spelling).shake()
     assert wire.client.server_hostname == HOST
     assert wire.client.pin_verdict.reason == "match"
 
 
-def test_a_socket_knows_its_host_by_the_one_spelling(world: World) -> None:
+def test_a_socket_has_the_normalised_host(world: World) -> None:
     unconnected = world.context().wrap_socket(socket.socket(), server_hostname=b"Api.Bank.Test.")
     with unconnected:
         assert unconnected.server_hostname == HOST
@@ -102,8 +102,8 @@ def test_an_address_written_as_a_name_in_the_certificate_is_refused(world: World
         Wire(_context(world, "192.0.2.7"), server, "192.0.2.7").shake()
 
 
-def test_the_older_idna_would_have_gone_to_another_host(world: World) -> None:
-    # Python's own codec (IDNA 2003) makes fass.example of it, which may be somebody else's.
+def test_idna_2003_would_select_another_host(world: World) -> None:
+    # Python's codec (IDNA 2003) maps it to fass.example, which may belong to an attacker.
     assert "faß.example".encode("idna") == b"fass.example"
     server = server_context(world.intermediate.issue("fass.example"))
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
@@ -137,7 +137,7 @@ NO_HOSTS = [
 
 @pytest.mark.parametrize("host", NO_HOSTS, ids=ascii)
 @pytest.mark.parametrize("strict", [True, False])
-def test_what_is_no_host_is_refused_before_a_byte_is_sent(
+def test_an_invalid_host_is_refused_before_a_byte_is_sent(
     world: World, host: Any, strict: bool
 ) -> None:
     context = PinnedSSLContext(world.pins(), strict=strict)
@@ -166,10 +166,8 @@ def test_without_a_server_name_there_is_no_connection(
 
 
 @pytest.mark.parametrize("late", ["API.bank.test", "api.bank.test.", b"API.BANK.TEST"])
-def test_a_name_that_is_set_on_a_waiting_socket_is_read_the_same_way(
-    world: World, late: Any
-) -> None:
-    # OpenSSL's hostname check ignores case: it would pass, and the policy would not be found.
+def test_a_name_set_on_a_waiting_socket_is_normalised_too(world: World, late: Any) -> None:
+    # OpenSSL's hostname check ignores case: it would pass, and no policy would be found.
     context: Any = PinnedSSLContext(world.pins(), strict=False)
     with RecordingServer(server_context(world.evil)) as server:
         tls = context.wrap_socket(socket.socket(), server_hostname="www.bank.test")

@@ -1,4 +1,4 @@
-"""Rule 6: the pinned bytes are those that stand in the certificate, and they are strict DER."""
+"""Rule 6: the pinned bytes are those in the certificate, and they are strict DER."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DER = serialization.Encoding.DER
 
-pytestmark = pytest.mark.peer("openssl")  # the command, for keys that only it makes
+pytestmark = pytest.mark.peer("openssl")  # the openssl command, for keys that only it can make
 
 KEYS: dict[str, Callable[[], Any]] = {
     "RSA 2048": lambda: rsa.generate_private_key(65537, 2048),
@@ -39,7 +39,7 @@ KEYS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("make", KEYS.values(), ids=KEYS)
-def test_the_pin_of_every_kind_of_key_holds_in_a_handshake(
+def test_the_pin_of_every_key_type_matches_in_a_handshake(
     world: World, tmp_path: Path, make: Callable[[], Any]
 ) -> None:
     key = make()
@@ -54,7 +54,7 @@ def test_the_pin_of_every_kind_of_key_holds_in_a_handshake(
 def test_the_pin_of_an_rsa_pss_key_is_that_of_openssl(
     world: World, tmp_path: Path, algorithm: str
 ) -> None:
-    # cryptography reads such a key as plain RSA, and would hash another SPKI than openssl does.
+    # cryptography reads such a key as plain RSA, and would hash a different SPKI from openssl's.
     made = _openssl.make(algorithm, tmp_path)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(_issued_by_openssl(world, tmp_path), tmp_path / "key.pem")
@@ -67,7 +67,7 @@ def test_the_pin_of_an_rsa_pss_key_is_that_of_openssl(
 
 
 def _as_plain_rsa(folder: Path) -> Pin:
-    """The pin of the same numbers, written as a plain RSA key."""
+    """Return the pin of the same numbers, encoded as a plain RSA key."""
     key: Any = serialization.load_pem_private_key((folder / "key.pem").read_bytes(), None)
     plain = key.public_key().public_numbers().public_key()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
@@ -75,7 +75,7 @@ def _as_plain_rsa(folder: Path) -> Pin:
 
 
 def _issued_by_openssl(world: World, folder: Path) -> Path:
-    """A certificate for the key in this folder. The lab cannot: it would write plain RSA."""
+    """Return a certificate for the key in this folder. The lab can't: it would write plain RSA."""
     issuer = Identity(world.intermediate.key, (world.intermediate.x509,))
     certificate, key = issuer.write(folder, "issuer")
     extensions = folder / "extensions"
@@ -102,7 +102,7 @@ def _sequence(content: bytes) -> bytes:
 
 
 def _loosely_encoded(world: World) -> bytes:
-    """A leaf whose SPKI has a length in more bytes than it needs (X.690 section 10.1), signed."""
+    """Return a signed leaf with an SPKI length in more bytes than needed (X.690 section 10.1)."""
     identity = world.intermediate.issue(HOST, key=world.good.key)
     leaf = identity.chain[0]
     spki = leaf.public_key().public_bytes(_DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -118,7 +118,7 @@ def _loosely_encoded(world: World) -> bytes:
 
 
 class _Sent:
-    """A certificate as the lab's identity writes it: as it stands."""
+    """A certificate in the form that the lab's identity takes, with unchanged bytes."""
 
     def __init__(self, der: bytes) -> None:
         self._der = der
@@ -153,7 +153,7 @@ class _Certificate:
 
 
 class _Raw:
-    """OpenSSL's object after a handshake, as far as the check asks it."""
+    """The part of OpenSSL's object that the check reads after a handshake."""
 
     session_reused = False
 
@@ -193,7 +193,7 @@ def test_junk_in_the_verified_chain_is_refused_with_the_typed_error(
             _check(world.context()).judge(_Raw(*chain))
 
 
-def test_a_key_is_pinned_and_not_its_certificate(world: World, tmp_path: Path) -> None:
+def test_the_key_is_pinned_not_the_certificate(world: World, tmp_path: Path) -> None:
     renewed = world.intermediate.issue(HOST, key=world.good.key)
     assert renewed.certificate.sha256 != world.good.certificate.sha256
     Wire(world.context(), server_sending(renewed, tmp_path)).shake()

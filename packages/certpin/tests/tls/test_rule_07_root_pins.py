@@ -1,4 +1,4 @@
-"""Rule 7: a root pin holds, whatever else is trusted, and another root is explained."""
+"""Rule 7: a root pin matches whatever else is trusted, and a different root is explained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tls._handshakes import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What Python 3.13's own default context has, where an older Python knows the flags as well.
+# The flags of Python 3.13's default context, if an older Python has them.
 DEFAULTS_OF_PYTHON_3_13 = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
 
 
@@ -30,7 +30,7 @@ DEFAULTS_OF_PYTHON_3_13 = ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
 def both_trusted(
     root: Authority, intermediate: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root and intermediate both stand in the platform's store."""
+    """Put both the root and the intermediate into the platform's store."""
     trust_on_this_platform(tmp_path, monkeypatch, intermediate, root)
 
 
@@ -39,14 +39,14 @@ def root_pinned(root: Authority, both_trusted: None) -> PinnedSSLContext:
     return PinnedSSLContext(kit.pin_set(root_policy(HOST, root.pin)))
 
 
-def test_a_root_pin_holds_where_the_intermediate_is_trusted_too(
+def test_a_root_pin_matches_if_the_intermediate_is_trusted_too(
     root_pinned: PinnedSSLContext, root: Authority, intermediate: Authority
 ) -> None:
     verdict = verdict_of(root_pinned, intermediate.issue(HOST))
     assert verdict.certificate == root.certificate
 
 
-def test_a_root_pin_holds_although_the_caller_allows_partial_chains(
+def test_a_root_pin_matches_although_the_caller_allows_partial_chains(
     root_pinned: PinnedSSLContext, root: Authority, intermediate: Authority
 ) -> None:
     root_pinned.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -54,7 +54,7 @@ def test_a_root_pin_holds_although_the_caller_allows_partial_chains(
     assert verdict.certificate == root.certificate
 
 
-def test_a_root_pin_holds_with_the_flags_of_the_default_context_of_python_3_13(
+def test_a_root_pin_matches_with_the_default_flags_of_python_3_13(
     root_pinned: PinnedSSLContext, root: Authority, intermediate: Authority
 ) -> None:
     root_pinned.verify_flags = DEFAULTS_OF_PYTHON_3_13
@@ -71,7 +71,7 @@ def test_python_itself_would_end_the_path_at_the_intermediate(
     assert len(raw.get_verified_chain()) == 2
 
 
-def test_a_root_pin_holds_where_a_library_loads_the_intermediate_later(
+def test_a_root_pin_matches_if_a_library_loads_the_intermediate_later(
     trusted_root: Path, root: Authority, intermediate: Authority
 ) -> None:
     context = PinnedSSLContext(kit.pin_set(root_policy(HOST, root.pin)))
@@ -80,7 +80,7 @@ def test_a_root_pin_holds_where_a_library_loads_the_intermediate_later(
     assert verdict_of(context, intermediate.issue(HOST)).certificate == root.certificate
 
 
-def test_a_root_pin_holds_where_a_trust_file_names_root_and_intermediate(
+def test_a_root_pin_matches_if_a_trust_file_has_root_and_intermediate(
     root: Authority, intermediate: Authority
 ) -> None:
     trust = kit.anchors(intermediate, root)
@@ -89,7 +89,7 @@ def test_a_root_pin_holds_where_a_trust_file_names_root_and_intermediate(
     assert verdict_of(context, intermediate.issue(HOST)).certificate == root.certificate
 
 
-def test_a_root_pin_holds_in_whatever_order_a_trust_file_names_them(
+def test_a_root_pin_matches_in_any_order_of_the_trust_file(
     root: Authority, intermediate: Authority
 ) -> None:
     trust = kit.anchors(root, intermediate)
@@ -97,7 +97,7 @@ def test_a_root_pin_holds_in_whatever_order_a_trust_file_names_them(
     assert verdict_of(context, intermediate.issue(HOST)).certificate == root.certificate
 
 
-def test_an_intermediate_alone_in_the_platforms_store_vouches_for_nobody(
+def test_an_intermediate_without_its_root_in_the_platform_store_is_not_trusted(
     intermediate: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trust_on_this_platform(tmp_path, monkeypatch, intermediate)
@@ -135,10 +135,10 @@ def test_the_advice_of_that_error_works(tmp_path: Path, monkeypatch: pytest.Monk
     assert verdict.chain.certificates[-1] == pinned.certificate
 
 
-def test_a_pinned_root_that_another_root_has_signed_as_well_is_found_on_the_path(
+def test_a_pinned_root_is_found_although_it_is_cross_signed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pin is of the key, and the cross-certificate carries the same one."""
+    """The pin is of the key, and the cross-certificate contains the same key."""
     pinned, other = Authority("Pinned Root"), Authority("Other Root")
     crossed = Authority("Pinned Root", issuer=other, key=pinned.key)
     trust_on_this_platform(tmp_path, monkeypatch, other)

@@ -1,4 +1,4 @@
-"""Rule 8: a host with a trust file is vouched for by the anchors in it, and by no others."""
+"""Rule 8: for a host with a trust file, only the anchors in that file are trusted."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PUBLIC = "shop.example"
 
 @pytest.fixture(scope="module")
 def private() -> Authority:
-    """The bank's own root, which no platform trusts."""
+    """The bank's private root, which no platform trusts."""
     return Authority("Private Root")
 
 
 @pytest.fixture
 def pins(private: Authority, root: Authority) -> PinSet:
-    """One host with a trust file, pinned to both roots, and one that the platform vouches for."""
+    """One host with a trust file, pinned to both roots, and one with the platform's roots."""
     own = kit.policy(HOST, private.pin, root.pin, trust=kit.anchors(private))
     return kit.pin_set(own, kit.policy(PUBLIC, root.pin))
 
@@ -41,18 +41,20 @@ def context(trusted_root: Path, pins: PinSet) -> PinnedSSLContext:
 
 
 def refused_by_openssl(context: PinnedSSLContext, server: ssl.SSLContext | Identity) -> None:
-    """The handshake itself fails: it is OpenSSL's error, not one about pins."""
+    """Expect that the handshake fails with OpenSSL's error, not with a pin error."""
     with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer") as caught:
         connect(context, server)
     assert isinstance(caught.value, UnverifiedChainError)
 
 
-def test_the_anchors_of_the_file_vouch(context: PinnedSSLContext, private: Authority) -> None:
+def test_the_anchors_of_the_trust_file_are_trusted(
+    context: PinnedSSLContext, private: Authority
+) -> None:
     verdict = verdict_of(context, private.intermediate("Below").issue(HOST))
     assert verdict.chain.certificates[-1] == private.certificate
 
 
-def test_the_platforms_roots_do_not_although_they_are_pinned(
+def test_the_platforms_roots_are_not_trusted_although_they_are_pinned(
     context: PinnedSSLContext, root: Authority
 ) -> None:
     refused_by_openssl(context, root.issue(HOST))
@@ -83,7 +85,7 @@ def load_default_paths(context: ssl.SSLContext, bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("load", [load_locations, load_data, load_defaults, load_default_paths])
-def test_what_a_library_loads_into_the_context_widens_nothing(
+def test_roots_that_a_library_loads_are_not_trusted_for_a_trust_file_host(
     context: PinnedSSLContext,
     root: Authority,
     trusted_root: Path,
@@ -93,7 +95,7 @@ def test_what_a_library_loads_into_the_context_widens_nothing(
     refused_by_openssl(context, root.issue(HOST))
 
 
-def test_what_a_library_loaded_before_a_swap_widens_nothing(
+def test_roots_loaded_before_a_swap_are_not_trusted_for_a_trust_file_host(
     trusted_root: Path, root: Authority, pins: PinSet
 ) -> None:
     context = PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
@@ -103,7 +105,7 @@ def test_what_a_library_loaded_before_a_swap_widens_nothing(
 
 
 @pytest.mark.parametrize("library_turns_off", [False, True])
-def test_a_library_cannot_switch_verification_off_for_it(
+def test_a_library_cannot_disable_verification_for_a_trust_file_host(
     context: PinnedSSLContext, root: Authority, library_turns_off: bool
 ) -> None:
     if library_turns_off:
@@ -122,7 +124,7 @@ def test_names_and_dates_are_verified_with_a_trust_file_too(
         connect(context, private.issue(HOST, days=-0.001))
 
 
-def test_a_trust_file_may_name_an_intermediate_alone(trusted_root: Path, root: Authority) -> None:
+def test_a_trust_file_may_contain_only_an_intermediate(trusted_root: Path, root: Authority) -> None:
     named, other = root.intermediate("Named"), root.intermediate("Other")
     trust = kit.anchors(named)
     context = PinnedSSLContext(kit.pin_set(kit.policy(HOST, named.pin, other.pin, trust=trust)))
@@ -140,7 +142,7 @@ def test_a_trust_file_may_name_several_roots(trusted_root: Path, private: Author
     connect(context, second.issue(HOST))
 
 
-def test_hosts_with_different_trust_files_share_nothing(
+def test_hosts_with_different_trust_files_do_not_share_anchors(
     trusted_root: Path, private: Authority
 ) -> None:
     second = Authority("Second Root")
@@ -155,7 +157,7 @@ def test_hosts_with_different_trust_files_share_nothing(
     refused_by_openssl(context, second.issue(HOST))
 
 
-def test_a_trust_file_is_read_from_beside_the_pin_file(
+def test_a_trust_file_path_is_relative_to_the_pin_file(
     trusted_root: Path, tmp_path: Path, private: Authority, root: Authority
 ) -> None:
     (tmp_path / "private.pem").write_bytes(private.pem)
@@ -171,20 +173,17 @@ def test_a_trust_file_is_read_from_beside_the_pin_file(
     refused_by_openssl(context, root.issue(HOST))
 
 
-def test_anchors_that_are_no_certificates_make_no_context(trusted_root: Path) -> None:
+def test_anchors_that_are_not_certificates_are_refused(trusted_root: Path) -> None:
     pins = kit.pin_set(kit.policy(HOST, trust=TrustAnchors((b"no certificate",))))
     with pytest.raises((ssl.SSLError, CertificateParseError)):
         PinnedSSLContext(pins)
-
-
-# ── A client certificate ──────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def with_certificate(
     context: PinnedSSLContext, private: Authority, tmp_path: Path, request: Any
 ) -> PinnedSSLContext:
-    """A context with a client certificate, held to one version of TLS."""
+    """Return a context with a client certificate, limited to one version of TLS."""
     context.load_cert_chain(*private.issue("client.example", change=for_clients).write(tmp_path))
     context.maximum_version = request.param
     return context
@@ -216,10 +215,10 @@ def test_a_client_certificate_does_not_go_to_a_server_outside_the_trust_file(
         (recording,) = server.recordings()
     assert recording.client_certificate is None
     assert not recording.finished
-    assert b"client.example" not in recording.raw  # TLS 1.2 would send it in the clear
+    assert b"client.example" not in recording.raw  # TLS 1.2 would send it in clear text
 
 
-def test_nor_does_it_over_memory_bios(
+def test_a_client_certificate_does_not_leave_over_memory_bios_either(
     with_certificate: PinnedSSLContext, private: Authority, root: Authority
 ) -> None:
     wire: Any = Wire(with_certificate, asking(root.issue(HOST), private))
@@ -228,9 +227,6 @@ def test_nor_does_it_over_memory_bios(
     with pytest.raises(ssl.SSLError):
         wire.server.do_handshake()
     assert wire.server._sslobj.get_unverified_chain() is None
-
-
-# ── What libraries set on the context reaches its stores ─────────────────────────────────────
 
 
 def alpn(context: ssl.SSLContext, folder: Path) -> None:
@@ -312,7 +308,7 @@ def folder(tmp_path: Path, private: Authority) -> Path:
 
 
 def meet(context: ssl.SSLContext, private: Authority) -> Wire:
-    """A server that can do all that is set, and asks for a certificate without insisting."""
+    """Connect to a server that supports every setting and requests a client certificate."""
     theirs = server_context(private.issue(HOST))
     theirs.set_alpn_protocols(["h2"])
     theirs.load_verify_locations(cadata=private.certificate.der)
@@ -321,7 +317,7 @@ def meet(context: ssl.SSLContext, private: Authority) -> Wire:
 
 
 @each_setting
-def test_a_setting_reaches_a_store_that_is_there(
+def test_a_setting_is_applied_to_existing_stores(
     context: PinnedSSLContext, private: Authority, folder: Path, change: Any, holds: Any
 ) -> None:
     change(context, folder)
@@ -330,12 +326,12 @@ def test_a_setting_reaches_a_store_that_is_there(
 
 @pytest.fixture
 def without_stores(trusted_root: Path, root: Authority) -> PinnedSSLContext:
-    """A context whose pins name no trust file yet."""
+    """Return a context with pins that name no trust file yet."""
     return PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
 
 
 @each_setting
-def test_a_setting_reaches_a_store_that_a_swap_brings(
+def test_a_setting_is_applied_to_a_store_added_by_a_swap(
     without_stores: PinnedSSLContext,
     private: Authority,
     folder: Path,
@@ -349,10 +345,10 @@ def test_a_setting_reaches_a_store_that_a_swap_brings(
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_curve_reaches_the_stores(
+def test_a_curve_is_applied_to_the_stores(
     trusted_root: Path, private: Authority, root: Authority, pins: PinSet, swapped: bool
 ) -> None:
-    """Two curves that have nothing in common: no handshake, if the setting arrived."""
+    """Two curves without overlap: if the setting was applied, the handshake fails."""
     first = kit.pin_set(kit.policy(PUBLIC, root.pin)) if swapped else pins
     context = PinnedSSLContext(first)
     context.set_ecdh_curve("secp384r1")
@@ -366,7 +362,7 @@ def test_a_curve_reaches_the_stores(
     connect(context, theirs)
 
 
-def test_the_last_setting_of_a_kind_is_the_one_that_holds(
+def test_the_last_value_of_a_setting_applies(
     trusted_root: Path, private: Authority, root: Authority, pins: PinSet, folder: Path
 ) -> None:
     context = PinnedSSLContext(kit.pin_set(kit.policy(PUBLIC, root.pin)))
@@ -397,7 +393,7 @@ def test_verification_is_not_mirrored(context: PinnedSSLContext) -> None:
     assert store.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_the_passphrase_of_a_client_key_reaches_the_stores_and_no_repr(
+def test_the_passphrase_of_a_client_key_is_applied_and_in_no_repr(
     trusted_root: Path, private: Authority, root: Authority, pins: PinSet, folder: Path
 ) -> None:
     from cryptography.hazmat.primitives import serialization
@@ -424,4 +420,4 @@ def test_a_wrong_passphrase_is_an_error_that_does_not_show_it(
     with pytest.raises((OSError, ValueError)) as caught:
         context.load_cert_chain(folder / "broken.pem", password="hunter2-hunter2")
     assert "hunter2" not in str(caught.value)
-    assert "broken" not in repr(context._calls)  # what failed is not tried again
+    assert "broken" not in repr(context._calls)  # a failed setting is not tried again

@@ -35,7 +35,7 @@ def test_strict_is_the_default(strict: PinnedSSLContext) -> None:
     assert strict.strict
 
 
-def test_a_host_without_a_policy_is_refused_before_a_byte_goes_out(
+def test_a_host_without_a_policy_is_refused_before_a_byte_is_sent(
     strict: PinnedSSLContext,
 ) -> None:
     outgoing = ssl.MemoryBIO()
@@ -46,7 +46,7 @@ def test_a_host_without_a_policy_is_refused_before_a_byte_goes_out(
     assert caught.value.host == OTHER
 
 
-def test_a_socket_to_a_host_without_a_policy_is_refused_before_the_server_hears_anything(
+def test_a_socket_to_a_host_without_a_policy_sends_nothing(
     strict: PinnedSSLContext, intermediate: Authority
 ) -> None:
     with LabServer(intermediate.issue(OTHER)) as server:
@@ -60,12 +60,12 @@ def test_a_socket_to_a_host_without_a_policy_is_refused_before_the_server_hears_
 
 
 @pytest.mark.parametrize("host", ["www.bank.example", "example", "bank.example.evil.example"])
-def test_a_host_near_a_pinned_one_has_no_policy(strict: PinnedSSLContext, host: str) -> None:
+def test_a_similar_host_name_has_no_policy(strict: PinnedSSLContext, host: str) -> None:
     with pytest.raises(UnpinnedHostError):
         strict.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=host)
 
 
-def test_without_strict_an_unpinned_host_passes_without_a_verdict(
+def test_without_strict_an_unpinned_host_is_accepted_without_a_verdict(
     lenient: PinnedSSLContext, intermediate: Authority
 ) -> None:
     assert not lenient.strict
@@ -88,7 +88,7 @@ def test_without_strict_an_expired_certificate_of_an_unpinned_host_is_refused(
         connect(lenient, expired, OTHER)
 
 
-def test_without_strict_a_stranger_and_a_wrong_name_are_refused_on_an_unpinned_host(
+def test_without_strict_an_untrusted_or_misnamed_certificate_is_refused(
     lenient: PinnedSSLContext, intermediate: Authority
 ) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer"):
@@ -105,7 +105,7 @@ def test_asyncio_refuses_a_host_without_a_policy(
         await asyncio.open_connection(sock=sock, ssl=strict, server_hostname=OTHER)
 
     with LabServer(intermediate.issue(OTHER)) as server:
-        # Our own socket, since asyncio leaves its own open where a context refuses.
+        # A separate socket, because asyncio leaves its socket open if a context refuses.
         with (
             socket.create_connection(("127.0.0.1", server.port)) as sock,
             pytest.raises(UnpinnedHostError),
@@ -115,7 +115,7 @@ def test_asyncio_refuses_a_host_without_a_policy(
     assert server.received == [b""]
 
 
-def test_adapters_are_told_before_they_connect(strict: PinnedSSLContext) -> None:
+def test_adapters_get_the_refusal_before_they_connect(strict: PinnedSSLContext) -> None:
     strict.admit(HOST)
     with pytest.raises(UnpinnedHostError):
         strict.admit(OTHER)
@@ -125,7 +125,7 @@ def test_adapters_are_told_before_they_connect(strict: PinnedSSLContext) -> None
         strict.admit(OTHER, encrypted=False)
 
 
-def test_without_strict_clear_text_is_refused_only_where_pins_are_enforced(
+def test_without_strict_clear_text_is_refused_only_for_enforced_hosts(
     lenient: PinnedSSLContext,
 ) -> None:
     lenient.admit(OTHER)

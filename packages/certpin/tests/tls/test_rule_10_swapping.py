@@ -1,4 +1,4 @@
-"""Rule 10: pin sets are swapped as a whole, only forward, and nobody waits for a handshake."""
+"""Rule 10: pin sets are swapped as a whole, versions only rise, and no handshake delays a swap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from certpin import Pin
     from certpin.pinfile import PinSet
 
-PATIENCE = 60.0  # seconds; a deadlock is a failed test, not a hanging one
+PATIENCE = 60.0  # seconds; a deadlock must fail the test, not hang it
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,10 @@ def pinned_to(*pins: Pin, version: int = 1, **fields: Any) -> PinSet:
     return kit.pin_set(kit.policy(HOST, *pins, **fields), version=version)
 
 
-# ── Versions ──────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("version", [6, 1])
-def test_going_back_is_refused(trusted_root: Path, server: Identity, version: int) -> None:
+def test_a_swap_to_a_lower_version_is_refused(
+    trusted_root: Path, server: Identity, version: int
+) -> None:
     context = PinnedSSLContext(pinned_to(server.pin, version=7))
     with pytest.raises(ConfigError, match=f"version {version} does not follow version 7") as caught:
         context.swap(pinned_to(version=version))
@@ -70,7 +69,7 @@ def test_the_same_version_with_other_content_is_refused(
 @pytest.mark.parametrize(
     "fields", [{"mode": "report"}, {"match": "ca"}, {"on_expiry": "fail-open"}]
 )
-def test_other_content_is_more_than_other_pins(
+def test_any_changed_field_is_other_content(
     trusted_root: Path, server: Identity, fields: dict[str, Any]
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
@@ -86,7 +85,7 @@ def test_the_same_version_with_the_same_content_changes_nothing(
     connect(context, server)
 
 
-def test_a_higher_version_holds_from_now_on(trusted_root: Path, server: Identity) -> None:
+def test_a_higher_version_takes_effect(trusted_root: Path, server: Identity) -> None:
     context = PinnedSSLContext(pinned_to(version=1))
     with pytest.raises(PinMismatchError):
         connect(context, server)
@@ -96,7 +95,7 @@ def test_a_higher_version_holds_from_now_on(trusted_root: Path, server: Identity
     connect(context, server)
 
 
-def test_a_swap_that_fails_changes_nothing(trusted_root: Path, server: Identity) -> None:
+def test_a_failed_swap_changes_nothing(trusted_root: Path, server: Identity) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
     broken = TrustAnchors((b"no certificate",))
     with pytest.raises((ssl.SSLError, ValueError)):
@@ -105,7 +104,7 @@ def test_a_swap_that_fails_changes_nothing(trusted_root: Path, server: Identity)
     connect(context, server)
 
 
-def test_two_swaps_at_once_never_end_at_the_lower_version(
+def test_two_concurrent_swaps_end_at_the_higher_version(
     trusted_root: Path, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
@@ -121,10 +120,7 @@ def test_two_swaps_at_once_never_end_at_the_lower_version(
     assert context.pins.version == 65
 
 
-# ── Connections that are open, and handshakes in flight ─────────────────────────────────────
-
-
-def test_connections_that_are_open_go_on(trusted_root: Path, server: Identity) -> None:
+def test_open_connections_continue_after_a_swap(trusted_root: Path, server: Identity) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
     wire = Wire(context, server).shake()
     context.swap(pinned_to(version=2))
@@ -134,7 +130,7 @@ def test_connections_that_are_open_go_on(trusted_root: Path, server: Identity) -
 
 
 def in_flight(context: PinnedSSLContext, server: Identity) -> Wire:
-    """A handshake that has only its last step left."""
+    """A handshake before its last step."""
     wire = Wire(context, server)
     wire.until_checked()
     return wire
@@ -187,10 +183,10 @@ def test_a_host_that_lost_its_policy_during_the_handshake_is_refused(
         wire.shake()
 
 
-def test_a_host_whose_trust_changed_during_the_handshake_is_refused_and_works_then(
+def test_a_trust_change_during_the_handshake_refuses_only_that_connection(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
-    """The chain was verified up to roots that are not those of its policy any more."""
+    """The chain was verified up to roots that its policy no longer trusts."""
     context = PinnedSSLContext(pinned_to(server.pin))
     wire = in_flight(context, server)
     context.swap(pinned_to(server.pin, version=2, trust=kit.anchors(root)))
@@ -200,7 +196,7 @@ def test_a_host_whose_trust_changed_during_the_handshake_is_refused_and_works_th
     connect(context, server)
 
 
-def test_a_host_whose_trust_file_was_taken_away_is_refused_and_works_then(
+def test_a_removed_trust_file_refuses_only_the_current_handshake(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin, trust=kit.anchors(root)))
@@ -211,7 +207,7 @@ def test_a_host_whose_trust_file_was_taken_away_is_refused_and_works_then(
     connect(context, server)
 
 
-def test_a_trust_file_that_is_the_same_in_both_sets_disturbs_no_handshake(
+def test_an_unchanged_trust_file_disturbs_no_handshake(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin, trust=kit.anchors(root)))
@@ -220,7 +216,7 @@ def test_a_trust_file_that_is_the_same_in_both_sets_disturbs_no_handshake(
     wire.shake()
 
 
-def test_a_deferred_handshake_of_a_socket_is_judged_by_the_new_set(
+def test_a_deferred_handshake_is_checked_against_the_new_set(
     trusted_root: Path, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
@@ -236,10 +232,8 @@ def test_a_deferred_handshake_of_a_socket_is_judged_by_the_new_set(
     assert recording.application == b""
 
 
-def test_a_chain_that_matched_is_judged_again_after_a_swap(
-    trusted_root: Path, server: Identity
-) -> None:
-    """What a context remembers of a chain ends with its pins."""
+def test_a_cached_match_is_checked_again_after_a_swap(trusted_root: Path, server: Identity) -> None:
+    """The context's cache of matching chains ends with its pins."""
     context = PinnedSSLContext(pinned_to(server.pin))
     for _ in range(3):
         connect(context, server)
@@ -248,9 +242,7 @@ def test_a_chain_that_matched_is_judged_again_after_a_swap(
         connect(context, server)
 
 
-def test_a_chain_that_matched_does_not_match_when_its_pins_expire(
-    trusted_root: Path, server: Identity
-) -> None:
+def test_a_cached_match_ends_when_its_pins_expire(trusted_root: Path, server: Identity) -> None:
     now = [datetime(2027, 1, 1, tzinfo=UTC)]
     pins = pinned_to(server.pin, expires=datetime(2027, 1, 2, tzinfo=UTC))
     context = PinnedSSLContext(pins, clock=lambda: now[0])
@@ -260,10 +252,10 @@ def test_a_chain_that_matched_does_not_match_when_its_pins_expire(
         connect(context, server)
 
 
-def test_a_match_is_not_recalled_for_other_certificates(
+def test_a_cached_match_is_not_used_for_other_certificates(
     trusted_root: Path, server: Identity, root: Authority
 ) -> None:
-    """Nor for the same leaf behind another path, nor for the same key in another certificate."""
+    """Neither for the same leaf with another path, nor for the same key in another certificate."""
     context = PinnedSSLContext(pinned_to(server.pin))
     connect(context, server)
     renewed = root.issue(HOST, key=server.key)
@@ -276,14 +268,11 @@ def test_a_match_is_not_recalled_for_other_certificates(
         assert client.pin_verdict.chain.leaf.der == server.certificate.der
 
 
-# ── Threads ───────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.slow
 def test_64_threads_share_a_context_while_its_pins_are_swapped(
     trusted_root: Path, root: Authority
 ) -> None:
-    """Odd versions pin one server, even ones the other: a verdict fits one whole version."""
+    """Odd versions pin one server, even ones the other: each verdict must fit one whole version."""
     odd, even = root.issue(HOST), root.issue(HOST)
     served = [server_context(odd), server_context(even)]
     own = (even.pin, odd.pin)
@@ -325,7 +314,7 @@ def test_64_threads_share_a_context_while_its_pins_are_swapped(
     assert len(outcomes) == 64 * 4
 
 
-def test_threads_and_swaps_of_trust_files_do_not_disturb_each_other(
+def test_trust_file_swaps_do_not_disturb_other_threads(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
@@ -350,10 +339,7 @@ def test_threads_and_swaps_of_trust_files_do_not_disturb_each_other(
     assert all("changed during the handshake" in error for error in errors)
 
 
-# ── No lock is held across a handshake ───────────────────────────────────────────────────────
-
-
-def test_a_server_that_stalls_delays_no_other_handshake_and_no_swap(
+def test_a_stalled_server_delays_no_other_handshake_and_no_swap(
     trusted_root: Path, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
@@ -362,7 +348,7 @@ def test_a_server_that_stalls_delays_no_other_handshake_and_no_swap(
         stalled.start()
         accepted, _ = silent.accept()
         with accepted:
-            assert accepted.recv(1) == b"\x16"  # its ClientHello: it is inside the handshake now
+            assert accepted.recv(1) == b"\x16"  # its ClientHello: the handshake has begun
             _finish_in_time(context, lively, server)
             assert stalled.is_alive()
         stalled.join(PATIENCE)
@@ -378,7 +364,7 @@ def _stall(context: PinnedSSLContext, address: tuple[str, int]) -> None:
 
 
 def _finish_in_time(context: PinnedSSLContext, lively: LabServer, server: Identity) -> None:
-    """Another handshake, a swap and a setting, in a thread, so that a lock would show."""
+    """Run another handshake, a swap and a setting in a thread, to detect a lock that is held."""
 
     def work() -> None:
         _dial(context, lively.port)
@@ -400,9 +386,7 @@ def _dial(context: PinnedSSLContext, port: int) -> None:
         assert tls.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_handshake_can_swap_from_within_its_own_failure_hook(
-    trusted_root: Path, server: Identity
-) -> None:
+def test_a_failure_hook_can_swap_the_pins(trusted_root: Path, server: Identity) -> None:
     swapped = threading.Event()
 
     def repair(_: object) -> None:
@@ -429,7 +413,7 @@ def test_a_pin_set_and_its_policies_cannot_be_changed_in_place(
         context.pins = pins  # type: ignore[misc]
 
 
-def test_asking_for_another_verdict_after_a_swap_keeps_the_old_one(
+def test_the_verdict_of_a_connection_stays_after_a_swap(
     trusted_root: Path, server: Identity
 ) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
@@ -439,7 +423,7 @@ def test_asking_for_another_verdict_after_a_swap_keeps_the_old_one(
     assert verdict.policy is not context.pins.policies[0]
 
 
-def test_a_socket_greets_before_and_after_a_swap(trusted_root: Path, server: Identity) -> None:
+def test_a_socket_works_before_and_after_a_swap(trusted_root: Path, server: Identity) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
     with RecordingServer(server_context(server)) as recorder:
         assert greeted(recorder, context, HOST).finished

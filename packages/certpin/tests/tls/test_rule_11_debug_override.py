@@ -1,4 +1,4 @@
-"""Rule 11: the debug override takes two to ask for it, holds for its own anchors, and is loud."""
+"""Rule 11: the debug override needs two settings, covers only its anchors, and always warns."""
 
 from __future__ import annotations
 
@@ -70,10 +70,7 @@ def refused(
         connect(context, server, host)
 
 
-# ── Two have to ask for it ────────────────────────────────────────────────────────────────────
-
-
-def test_with_both_a_path_to_a_named_anchor_is_accepted(
+def test_a_path_to_a_debug_anchor_is_accepted_if_both_settings_are_present(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -82,14 +79,14 @@ def test_with_both_a_path_to_a_named_anchor_is_accepted(
     assert (client.pin_verdict.decision, client.pin_verdict.reason) == ("accept", "debug-anchor")
 
 
-def test_the_pin_file_alone_is_not_enough(root: Authority, charles: Authority) -> None:
+def test_only_the_pin_file_is_not_enough(root: Authority, charles: Authority) -> None:
     context = PinnedSSLContext(pins(root, charles))
     with pytest.raises(ssl.SSLCertVerificationError, match=r"self-signed|unable to get local"):
         connect(context, charles.issue(HOST))
 
 
 @pytest.mark.parametrize("value", ["", "0", "true", "yes", "01", " 1"])
-def test_the_environment_has_to_say_1_exactly(
+def test_the_environment_variable_must_be_exactly_1(
     root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("CERTPIN_DEBUG", value)
@@ -97,7 +94,7 @@ def test_the_environment_has_to_say_1_exactly(
         connect(PinnedSSLContext(pins(root, charles)), charles.issue(HOST))
 
 
-def test_the_environment_alone_is_not_enough(
+def test_only_the_environment_variable_is_not_enough(
     debugging: None, root: Authority, charles: Authority, mallory: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root))
@@ -106,7 +103,7 @@ def test_the_environment_alone_is_not_enough(
     refused(context, mallory.issue(HOST))
 
 
-def test_the_environment_is_asked_when_pins_are_put_in_place_not_later(
+def test_the_environment_is_read_only_when_pins_are_set(
     root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -115,10 +112,7 @@ def test_the_environment_is_asked_when_pins_are_put_in_place_not_later(
         connect(context, charles.issue(HOST))
 
 
-# ── Its own anchors alone ─────────────────────────────────────────────────────────────────────
-
-
-def test_another_authority_that_the_platform_trusts_is_refused_as_ever(
+def test_another_authority_that_the_platform_trusts_is_still_refused(
     debugging: None, root: Authority, charles: Authority, mallory: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -133,16 +127,16 @@ def test_an_authority_of_the_same_name_is_not_the_anchor(
         connect(PinnedSSLContext(pins(root, charles)), Authority("Charles Proxy").issue(HOST))
 
 
-def test_an_anchor_below_another_root_that_the_platform_trusts_is_no_way_in(
+def test_an_anchor_below_another_trusted_root_does_not_match(
     debugging: None, root: Authority, mallory: Authority
 ) -> None:
-    """The path goes on to the platform's root: it does not end at the anchor."""
+    """The path continues to the platform's root, so it does not end at the anchor."""
     below = mallory.intermediate("Below Mallory")
     with pytest.raises(PinMismatchError):
         connect(PinnedSSLContext(pins(root, below)), below.issue(HOST))
 
 
-def test_pinned_hosts_are_pinned_beside_it(
+def test_pins_still_apply_with_the_debug_override(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -167,7 +161,7 @@ def test_strict_refuses_a_host_without_a_policy_behind_the_proxy_too(
     refused(context, charles.issue(UNPINNED), UNPINNED, match="no policy")
 
 
-def test_it_reaches_a_host_with_a_trust_file(
+def test_the_debug_override_applies_to_a_host_with_a_trust_file(
     debugging: None, root: Authority, charles: Authority, mallory: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles, trust=kit.anchors(root)))
@@ -178,10 +172,10 @@ def test_it_reaches_a_host_with_a_trust_file(
     assert isinstance(caught.value, UnverifiedChainError)
 
 
-def test_anchors_that_cannot_be_read_are_an_error_and_none_of_them_is_trusted(
+def test_unreadable_anchors_raise_an_error_and_none_is_trusted(
     root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL would keep those that it had read before it met the bad one."""
+    """OpenSSL would keep the anchors that it read before the invalid one."""
     context = PinnedSSLContext(pins(root), strict=False)
     monkeypatch.setenv("CERTPIN_DEBUG", "1")
     broken = TrustAnchors((charles.certificate.der, b"no certificate"))
@@ -191,11 +185,8 @@ def test_anchors_that_cannot_be_read_are_an_error_and_none_of_them_is_trusted(
         connect(context, charles.issue(UNPINNED), UNPINNED)
 
 
-# ── Loud ──────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("host", [HOST, UNPINNED])
-def test_it_warns_at_each_use_with_pythons_own_filter(
+def test_the_debug_override_warns_at_each_use(
     debugging: None, root: Authority, charles: Authority, host: str
 ) -> None:
     context = PinnedSSLContext(pins(root, charles), strict=False)
@@ -208,8 +199,8 @@ def test_it_warns_at_each_use_with_pythons_own_filter(
     assert all(host in str(each.message) for each in caught)
 
 
-def test_a_program_that_ignores_nothing_prints_each_warning() -> None:
-    """In a process of its own, with the filters that Python starts with."""
+def test_a_program_without_filters_prints_each_warning() -> None:
+    """In a separate process, with Python's default warning filters."""
     program = """
 from certpin.tls.failures import warn_of_debug_override as _warn
 _warn("bank.example"); _warn("bank.example")
@@ -220,7 +211,7 @@ _warn("bank.example"); _warn("bank.example")
     assert done.stderr.count("DebugOverrideWarning: bank.example") == 2
 
 
-def test_where_warnings_are_errors_it_lets_nothing_pass(
+def test_if_warnings_are_errors_the_debug_override_accepts_nothing(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -233,7 +224,7 @@ def test_where_warnings_are_errors_it_lets_nothing_pass(
 
 
 @pytest.mark.parametrize("host", [HOST, UNPINNED])
-def test_each_use_is_told_and_marked(
+def test_each_use_is_logged_and_marked(
     debugging: None,
     root: Authority,
     charles: Authority,
@@ -251,7 +242,7 @@ def test_each_use_is_told_and_marked(
     assert fields["reason"] == "debug-anchor"
 
 
-def test_a_hook_gets_it_marked(debugging: None, root: Authority, charles: Authority) -> None:
+def test_a_hook_gets_the_marked_event(debugging: None, root: Authority, charles: Authority) -> None:
     import queue
 
     heard: queue.Queue[PinFailure] = queue.Queue()
@@ -276,7 +267,7 @@ def test_a_refusal_is_not_marked(
     assert [record.certpin["debug"] for record in caplog.records] == [False]  # type: ignore[attr-defined]
 
 
-def test_hosts_without_pins_are_told_only_where_the_proxy_stands_between(
+def test_hosts_without_pins_are_reported_only_behind_the_proxy(
     debugging: None, root: Authority, charles: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = PinnedSSLContext(pins(root, charles), strict=False)
@@ -284,13 +275,10 @@ def test_hosts_without_pins_are_told_only_where_the_proxy_stands_between(
     assert not caplog.records
 
 
-# ── Over ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_after_a_swap_without_it_the_anchor_is_worth_nothing(
+def test_after_a_swap_without_the_override_its_anchor_is_refused(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
-    """OpenSSL has no way to forget an anchor: the check has to."""
+    """OpenSSL can't remove an anchor from a store, so the check must refuse it."""
     context = PinnedSSLContext(pins(root, charles))
     with PROXIED:
         connect(context, charles.issue(HOST))
@@ -298,7 +286,7 @@ def test_after_a_swap_without_it_the_anchor_is_worth_nothing(
     refused(context, charles.issue(HOST), match="debug override, which is over")
 
 
-def test_after_a_swap_it_is_over_for_hosts_without_pins_too(
+def test_after_a_swap_the_anchor_is_refused_for_hosts_without_pins(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles), strict=False)
@@ -306,16 +294,16 @@ def test_after_a_swap_it_is_over_for_hosts_without_pins_too(
     refused(context, charles.issue(UNPINNED), UNPINNED, match="debug override, which is over")
 
 
-def test_after_a_swap_it_is_over_although_the_policy_only_reports(
+def test_after_a_swap_the_anchor_is_refused_although_the_policy_only_reports(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
-    """Without the override its anchor would never have been trusted at all."""
+    """Without the override its anchor would never have been trusted."""
     context = PinnedSSLContext(pins(root, charles, mode="report"))
     context.swap(pins(root, version=2, mode="report"))
     refused(context, charles.issue(HOST), match="debug override, which is over")
 
 
-def test_after_a_swap_it_is_over_although_the_anchor_is_pinned(
+def test_after_a_swap_the_anchor_is_refused_although_it_is_pinned(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -323,7 +311,7 @@ def test_after_a_swap_it_is_over_although_the_anchor_is_pinned(
     refused(context, charles.issue(HOST), match="debug override, which is over")
 
 
-def test_after_a_swap_it_is_over_for_a_host_with_a_trust_file(
+def test_after_a_swap_the_anchor_is_refused_for_a_host_with_a_trust_file(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     trust = kit.anchors(root)
@@ -332,7 +320,7 @@ def test_after_a_swap_it_is_over_for_a_host_with_a_trust_file(
     refused(context, charles.issue(HOST), match="debug override, which is over")
 
 
-def test_after_a_swap_with_another_anchor_the_first_one_is_over(
+def test_after_a_swap_to_another_anchor_the_first_one_is_refused(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     burp = Authority("Burp")
@@ -347,7 +335,7 @@ def test_after_a_swap_with_another_anchor_the_first_one_is_over(
     refused(context, burp.issue(HOST), match="debug override, which is over")
 
 
-def test_it_is_over_when_the_environment_says_so_at_a_swap(
+def test_a_swap_without_the_environment_variable_ends_the_override(
     debugging: None, root: Authority, charles: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -356,7 +344,7 @@ def test_it_is_over_when_the_environment_says_so_at_a_swap(
     refused(context, charles.issue(HOST), match="debug override, which is over")
 
 
-def test_a_handshake_in_flight_is_judged_without_it(
+def test_a_handshake_during_the_swap_is_checked_without_the_override(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles))
@@ -367,7 +355,7 @@ def test_a_handshake_in_flight_is_judged_without_it(
         wire.shake()
 
 
-def test_what_is_over_disturbs_nobody_else(
+def test_an_ended_override_does_not_affect_other_hosts(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     context = PinnedSSLContext(pins(root, charles), strict=False)
@@ -376,7 +364,7 @@ def test_what_is_over_disturbs_nobody_else(
     connect(context, root.issue(UNPINNED), UNPINNED)
 
 
-def test_another_context_knows_nothing_of_it(
+def test_another_context_is_not_affected_by_the_override(
     debugging: None, root: Authority, charles: Authority
 ) -> None:
     PinnedSSLContext(pins(root, charles))

@@ -1,4 +1,4 @@
-"""Rule 12: the error says what was met, what was expected and what to do, and keeps its type."""
+"""Rule 12: the error names the served path, the expected pins and the fix, and keeps its type."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PINS = (
 
 @pytest.fixture
 def error(trusted_root: Path, intermediate: Authority) -> PinMismatchError:
-    """What a handshake with a server whose key is not pinned raises."""
+    """Return the error of a handshake with a server that has an unpinned key."""
     context = PinnedSSLContext(kit.pin_set(HostPolicy(HostPattern.parse("**.bank.example"), PINS)))
     with pytest.raises(PinMismatchError) as caught:
         connect(context, intermediate.issue(HOST))
@@ -71,13 +71,13 @@ def test_it_names_every_pin_with_role_state_and_note(error: PinMismatchError) ->
     ]
 
 
-def test_it_says_what_to_do(error: PinMismatchError) -> None:
+def test_it_has_a_fix(error: PinMismatchError) -> None:
     assert f"  fix: {error.fix}" in str(error)
     assert "ship a pin set that holds the new one" in error.fix
     assert f"certpin pin {HOST}" in error.fix
 
 
-def test_it_names_whole_certificates_where_such_are_pinned(
+def test_it_names_whole_certificates_if_they_are_pinned(
     trusted_root: Path, intermediate: Authority
 ) -> None:
     whole = Pin("cert-sha256", bytes(range(2, 34)))
@@ -89,7 +89,7 @@ def test_it_names_whole_certificates_where_such_are_pinned(
     assert str(whole) in str(caught.value)
 
 
-def test_it_is_what_python_raises_for_a_bad_certificate(error: PinMismatchError) -> None:
+def test_it_is_a_subclass_of_pythons_certificate_error(error: PinMismatchError) -> None:
     assert isinstance(error, ssl.SSLCertVerificationError)
     assert isinstance(error, ssl.SSLError)
     assert isinstance(error, OSError)
@@ -120,7 +120,7 @@ def test_it_survives_copying_without_its_traceback(error: PinMismatchError) -> N
     assert copy.copy(error).verdict is error.verdict
 
 
-def test_it_is_found_inside_what_a_library_raised(error: PinMismatchError) -> None:
+def test_it_is_found_inside_the_error_of_a_library(error: PinMismatchError) -> None:
     with pytest.raises(RuntimeError) as caught:
         _wrap_twice(error)
     assert find_pin_error(caught.value) is error
@@ -149,9 +149,7 @@ def test_it_is_raised_again_by_each_later_call(trusted_root: Path, intermediate:
     assert str(second.value) == str(first.value)
 
 
-def test_a_key_that_was_given_up_is_named_as_such(
-    trusted_root: Path, intermediate: Authority
-) -> None:
+def test_a_compromised_key_is_named_as_such(trusted_root: Path, intermediate: Authority) -> None:
     identity = intermediate.issue(HOST)
     pins = (*PINS, HostPin(identity.pin, "leaf", "compromised"))
     context = PinnedSSLContext(kit.pin_set(HostPolicy(HostPattern.parse(HOST), pins)))
@@ -163,7 +161,7 @@ def test_a_key_that_was_given_up_is_named_as_such(
 
 
 def test_a_subject_cannot_forge_lines_of_the_error(trusted_root: Path, root: Authority) -> None:
-    """The certificate's words are the attacker's: no line breaks, no control characters."""
+    """The attacker chooses the certificate's text: no line breaks, no control characters."""
     forged = root.intermediate("Evil\n  fix: run this\x1b[2J")
     context = PinnedSSLContext(kit.pin_set(kit.policy(HOST)))
     with pytest.raises(PinMismatchError) as caught:
@@ -172,7 +170,7 @@ def test_a_subject_cannot_forge_lines_of_the_error(trusted_root: Path, root: Aut
     assert sum(line.startswith("  fix:") for line in str(caught.value).splitlines()) == 1
 
 
-def test_every_refusal_names_its_host_and_says_what_to_do(trusted_root: Path) -> None:
+def test_every_refusal_names_its_host_and_has_a_fix(trusted_root: Path) -> None:
     context = PinnedSSLContext(kit.pin_set(kit.policy(HOST)))
     for host in ("other.example", "a..b", ""):
         with pytest.raises(PinError) as caught:

@@ -30,7 +30,7 @@ def server(intermediate: Authority) -> Identity:
 
 
 def pins(live: Pin, *compromised: Pin, version: int = 1, **fields: Any) -> PinSet:
-    """The pins of an authority, and keys that its owner no longer trusts."""
+    """Pins of an authority, and keys that their owner marked as compromised."""
     policy = kit.policy(HOST, live, **fields)
     dead = tuple(HostPin(pin, state="compromised") for pin in compromised)
     return kit.pin_set(replace(policy, pins=policy.pins + dead), version=version)
@@ -38,7 +38,7 @@ def pins(live: Pin, *compromised: Pin, version: int = 1, **fields: Any) -> PinSe
 
 @pytest.mark.parametrize("on_expiry", ["fail-closed", "fail-open", "report"])
 @pytest.mark.parametrize("expires", [None, EXPIRED])
-def test_it_is_refused_although_the_root_is_pinned_and_before_expiry(
+def test_a_compromised_key_is_refused_although_the_root_is_pinned(
     trusted_root: Path, root: Authority, server: Identity, expires: datetime | None, on_expiry: str
 ) -> None:
     pin_set = pins(root.pin, server.pin, expires=expires, on_expiry=on_expiry)
@@ -57,7 +57,7 @@ def test_an_authority_is_refused_although_the_leaf_is_pinned(
         connect(context, server)
 
 
-def test_report_passes_and_reports_it(
+def test_report_mode_accepts_and_reports_a_compromised_key(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
     heard: queue.Queue[PinFailure] = queue.Queue()

@@ -1,4 +1,4 @@
-"""Rule 14: ``assert_pinned`` accepts a connection that was checked, and no other."""
+"""Rule 14: ``assert_pinned`` accepts only connections that were checked."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_socket_that_did_not_connect_is_not_checked(world: World) -> None:
         assert_pinned(tls)
 
 
-def test_no_policy_is_another_error_than_not_checked(world: World) -> None:
+def test_no_policy_and_not_checked_are_different_errors(world: World) -> None:
     context = PinnedSSLContext(world.pins(), strict=False)
     wire = Wire(context, server_context(world.good), OTHER)
     with pytest.raises(UncheckedConnectionError):
@@ -102,7 +102,9 @@ def test_a_refused_connection_raises_its_refusal(world: World) -> None:
         assert_pinned(wire.client)
 
 
-def test_after_tls_was_closed_nothing_is_pinned(world: World, server: RecordingServer) -> None:
+def test_a_connection_is_not_pinned_after_tls_was_closed(
+    world: World, server: RecordingServer
+) -> None:
     with world.context().wrap_socket(server.connect(), server_hostname=HOST) as tls:
         tls.recv(len(_ANSWER))
         tls.shutdown(socket.SHUT_WR)
@@ -138,12 +140,12 @@ def test_tls_of_another_context_is_not_pinned(
 
 
 @pytest.mark.parametrize("other", [None, object(), ssl.create_default_context(), "bank"])
-def test_other_objects_are_no_connections(other: object) -> None:
+def test_other_objects_are_rejected(other: object) -> None:
     with pytest.raises(UncheckedConnectionError):
         assert_pinned(other)
 
 
-def test_a_loop_of_objects_ends() -> None:
+def test_a_cycle_of_objects_is_rejected() -> None:
     one, two = http.client.HTTPConnection("a.test"), http.client.HTTPConnection("b.test")
     one.sock, two.sock = two, one
     with pytest.raises(UncheckedConnectionError):
@@ -208,7 +210,9 @@ def test_connections_of_aiohttp_and_asyncio(world: World, server: RecordingServe
         asyncio.run(run(context, pinned))
 
 
-def test_tls_inside_tls_is_judged_by_the_inner_one(world: World, server: RecordingServer) -> None:
+def test_tls_inside_tls_is_judged_by_the_inner_connection(
+    world: World, server: RecordingServer
+) -> None:
     plain, pinned = ssl.create_default_context(), world.context()
     plain.load_verify_locations(cadata=world.root.pem.decode())
     with pinned.wrap_socket(server.connect(), server_hostname=HOST) as to_proxy:

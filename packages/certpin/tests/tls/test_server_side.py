@@ -1,4 +1,4 @@
-"""A pinned context is for clients: on the server's side it is an error, and says so."""
+"""A pinned context is for clients: to use it on the server's side is an error that says so."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_socket_on_the_servers_side_is_an_error(
     assert not isinstance(caught.value, ssl.SSLError)
 
 
-def test_it_is_an_error_without_a_handshake_too(context: PinnedSSLContext) -> None:
+def test_a_server_side_socket_without_a_handshake_is_an_error(context: PinnedSSLContext) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, pytest.raises(ValueError, match="is for clients"):
         context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
@@ -45,7 +45,7 @@ def test_a_listening_socket_is_an_error(context: PinnedSSLContext) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         with pytest.raises(ValueError, match="is for clients"):
             context.wrap_socket(listening, server_side=True)
-        assert listening.fileno() >= 0  # it is still the caller's
+        assert listening.fileno() >= 0  # it still belongs to the caller
 
 
 @pytest.mark.parametrize("host", [None, HOST])

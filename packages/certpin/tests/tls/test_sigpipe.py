@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from certpin.lab import Authority
     from tests.tls.conftest import World
 
-# Its first argument is the action for SIGPIPE. It prints the type of the refusal, and
-# whether the signal is as it was.
+# The first argument is the action for SIGPIPE. It prints the type of the refusal, and
+# whether the signal is unchanged.
 _CLIENT = """
 import signal, socket, ssl, sys
 from certpin import PinError, PinnedSSLContext, PinSet
@@ -49,7 +49,7 @@ print(signal.getsignal(signal.SIGPIPE).name == action, signal.sigpending() == se
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
-def test_a_refusal_is_raised_whatever_sigpipe_does(
+def test_a_refusal_is_raised_for_every_action_of_sigpipe(
     action: str, version: str, world: World, intermediate: Authority, tmp_path: Path
 ) -> None:
     client = intermediate.issue("client.example", change=for_clients).write(tmp_path)
@@ -91,8 +91,8 @@ def test_the_signal_is_blocked_while_the_last_flight_is_written(
     assert calls[:2] == ["hold", "release"]
 
 
-def test_a_signal_that_waited_before_stays() -> None:
-    """The program that blocked SIGPIPE itself gets it later."""
+def test_a_signal_that_was_pending_before_stays_pending() -> None:
+    """A program that blocked SIGPIPE itself receives it later."""
     found: list[bool] = []
 
     def run() -> None:
@@ -120,7 +120,7 @@ def test_a_release_without_a_hold_changes_nothing() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigtimedwait"), reason="macOS can only wait")
-def test_a_signal_that_another_thread_took_is_not_waited_for(
+def test_a_signal_taken_by_another_thread_causes_no_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def run() -> None:

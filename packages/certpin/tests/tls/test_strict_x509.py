@@ -1,4 +1,4 @@
-"""How strictly a chain is held to RFC 5280: as the running Python does, or as the pin file says."""
+"""Strictness about RFC 5280: the default of the running Python, or the setting in the pin file."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def policy(private: tuple[bytes, Identity], strict: bool | None, host: str = HOS
     return replace(kit.policy(host, server.pin), trust=trust)
 
 
-def test_by_default_a_context_is_as_strict_as_that_of_python() -> None:
+def test_by_default_a_context_is_as_strict_as_pythons() -> None:
     by_python = ssl.create_default_context().verify_flags & STRICT
     assert bool(by_python) == STRICT_BY_DEFAULT
     ours = PinnedSSLContext(kit.pin_set(kit.policy(HOST)))
@@ -92,7 +92,7 @@ def test_a_private_root_that_works_with_this_python_works_with_pins(
             connect(each, private[1])
 
 
-def test_strict_names_the_rule_and_the_way_out(private: tuple[bytes, Identity]) -> None:
+def test_a_strict_refusal_names_the_rule_and_the_fix(private: tuple[bytes, Identity]) -> None:
     context = PinnedSSLContext(kit.pin_set(policy(private, True)))
     with pytest.raises(UnverifiedChainError, match="does not include key usage") as caught:
         connect(context, private[1])
@@ -101,7 +101,7 @@ def test_strict_names_the_rule_and_the_way_out(private: tuple[bytes, Identity]) 
     assert "strict_x509 = false" in caught.value.fix
 
 
-def test_hosts_with_one_trust_file_are_as_strict_as_each_says(
+def test_each_host_with_a_trust_file_has_its_strictness(
     private: tuple[bytes, Identity],
 ) -> None:
     pins = kit.pin_set(policy(private, False), policy(private, True, f"*.{HOST}"))
@@ -111,7 +111,7 @@ def test_hosts_with_one_trust_file_are_as_strict_as_each_says(
         connect(context, private[1], f"a.{HOST}")
 
 
-def test_a_swap_to_strict_is_followed(private: tuple[bytes, Identity]) -> None:
+def test_a_swap_to_strict_takes_effect(private: tuple[bytes, Identity]) -> None:
     context = PinnedSSLContext(kit.pin_set(policy(private, False)))
     connect(context, private[1])
     context.swap(kit.pin_set(policy(private, True), version=2))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def stranger() -> Identity:
-    """What a proxy serves whose authority this machine does not know."""
+    """The identity of a proxy with an authority that this machine does not trust."""
     return Authority("Proxy of a Hotel").issue(HOST, OTHER)
 
 
@@ -61,7 +61,7 @@ def refused(context: PinnedSSLContext, server: Identity, host: str = HOST) -> Wi
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_it_is_told_with_what_was_served_and_as_unverified(
+def test_the_event_has_the_served_chain_and_is_unverified(
     world: World, stranger: Identity, heard: queue.Queue[PinFailure], newest: ssl.TLSVersion
 ) -> None:
     context = telling(world, heard.put)
@@ -77,7 +77,7 @@ def test_it_is_told_with_what_was_served_and_as_unverified(
     assert failure.error.__traceback__ is None
 
 
-def test_without_a_policy_the_error_is_that_of_a_plain_context_and_stays(
+def test_without_a_policy_the_error_is_that_of_a_plain_context(
     world: World, stranger: Identity
 ) -> None:
     theirs = Wire(ssl.create_default_context(), server_context(stranger), OTHER)
@@ -94,7 +94,7 @@ def test_without_a_policy_the_error_is_that_of_a_plain_context_and_stays(
         ours.client.write(b"a secret")
 
 
-def test_it_is_told_once_for_a_connection_and_never_of_a_host_without_pins(
+def test_each_connection_to_a_pinned_host_is_reported_once(
     world: World, stranger: Identity, heard: queue.Queue[PinFailure]
 ) -> None:
     context = telling(world, heard.put, strict=False)
@@ -107,7 +107,7 @@ def test_it_is_told_once_for_a_connection_and_never_of_a_host_without_pins(
     assert heard.empty()
 
 
-def test_a_host_whose_trust_is_a_file_is_told_of_too(
+def test_a_host_with_a_trust_file_is_reported_too(
     world: World, heard: queue.Queue[PinFailure]
 ) -> None:
     pins = kit.pin_set(world.policy(trust=kit.anchors(world.root)))
@@ -115,7 +115,7 @@ def test_a_host_whose_trust_is_a_file_is_told_of_too(
     assert heard.get(timeout=10).reason == "untrusted"
 
 
-def test_whatever_goes_wrong_with_telling_the_refusal_stands(
+def test_a_failing_report_does_not_change_the_refusal(
     world: World, stranger: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -135,9 +135,7 @@ def test_whatever_goes_wrong_with_telling_the_refusal_stands(
         wire.client.read(1)
 
 
-def test_what_the_network_does_is_told_to_nobody(
-    world: World, heard: queue.Queue[PinFailure]
-) -> None:
+def test_network_errors_are_not_reported(world: World, heard: queue.Queue[PinFailure]) -> None:
     wire = Wire(telling(world, heard.put), server_context(world.good))
     wire.to_client.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     with pytest.raises(ssl.SSLError):
@@ -145,16 +143,13 @@ def test_what_the_network_does_is_told_to_nobody(
     assert heard.empty()
 
 
-def test_the_words_are_those_of_browsers() -> None:
+def test_the_error_names_are_those_of_browsers() -> None:
     assert set(get_args(Unverified)) < set(REASONS.values())
     codes = {18: "untrusted", 10: "date", 62: "name", 64: "name", 23: "revoked", 24: "invalid"}
     assert {code: reason_of(code) for code in codes} == codes
 
 
-# ── The port ──────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_port_is_that_of_the_sockets_other_end_unless_an_adapter_knows_better(
+def test_the_port_is_the_peers_unless_the_adapter_gives_one(
     world: World, heard: queue.Queue[PinFailure]
 ) -> None:
     context = telling(world, heard.put)
@@ -166,9 +161,7 @@ def test_the_port_is_that_of_the_sockets_other_end_unless_an_adapter_knows_bette
     assert [heard.get(timeout=10).port for _ in range(2)] == [server.address[1], 8443]
 
 
-def test_where_nobody_knows_the_port_it_is_nought(
-    world: World, heard: queue.Queue[PinFailure]
-) -> None:
+def test_an_unknown_port_is_zero(world: World, heard: queue.Queue[PinFailure]) -> None:
     context = telling(world, heard.put)
     with pytest.raises(PinError):
         Wire(context, server_context(world.evil)).shake()
@@ -188,7 +181,7 @@ def test_where_nobody_knows_the_port_it_is_nought(
     assert [heard.get(timeout=10).port for _ in range(2)] == [0, 0]
 
 
-def test_a_refusal_before_there_is_a_connection_has_the_port_too(
+def test_a_refusal_before_the_connection_has_the_port_too(
     world: World, heard: queue.Queue[PinFailure]
 ) -> None:
     with calling(OTHER, 8443), pytest.raises(PinError):
@@ -197,7 +190,7 @@ def test_a_refusal_before_there_is_a_connection_has_the_port_too(
 
 
 def test_the_error_names_the_served_issuer_and_the_anchors_of_the_pin_file(world: World) -> None:
-    """Rule 12, for the set-up that the README recommends: ``trust = FILE``."""
+    """Rule 12, with the settings that the README recommends: ``trust = FILE``."""
     trust = TrustAnchors((world.root.certificate.der,), "bank-root.pem")
     context = PinnedSSLContext(kit.pin_set(world.policy(trust=trust)))
     wire = Wire(context, server_context(world.evil))
@@ -245,7 +238,7 @@ def test_openssls_own_error_is_its_cause_and_it_survives_pickling(
         (lambda world: Authority("Elsewhere").issue(HOST), "treat it as an attack"),
     ],
 )
-def test_the_fix_follows_from_what_openssl_found(
+def test_the_fix_depends_on_openssls_error(
     world: World, mode: Any, make: Callable[[World], Identity], fix: str
 ) -> None:
     context = PinnedSSLContext(world.pins(mode=mode))
@@ -254,7 +247,7 @@ def test_the_fix_follows_from_what_openssl_found(
     assert fix in caught.value.fix
 
 
-def test_hostile_certificates_make_the_error_neither_long_nor_another(world: World) -> None:
+def test_hostile_certificates_change_neither_the_errors_length_nor_its_type(world: World) -> None:
     long = Authority("Rogue " + "R" * 50).certificate
     policy = world.policy(trust=kit.anchors(world.root))
     openssl = ssl.SSLCertVerificationError(1, "certificate verify failed")

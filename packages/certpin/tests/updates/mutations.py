@@ -23,7 +23,6 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
-    # ── Verification ──
     _rule(
         "the cache's roots follow, each signed by the one before",
         "trust.py",
@@ -164,7 +163,6 @@ MUTATIONS: list[Mutation] = [
         "    if False:\n",
         _CONTENT + "another_pin_set_under_the_same_version",
     ),
-    # ── Requests ──
     _rule(
         "nothing new only where the timestamp is the same",
         "trust.py",
@@ -256,7 +254,6 @@ MUTATIONS: list[Mutation] = [
         "",
         _CHANNEL + "any_address_but_plain_https_is_a_mistake",
     ),
-    # ── The pinned channel ──
     _rule(
         "the channel has a policy",
         "checker.py",
@@ -306,7 +303,6 @@ MUTATIONS: list[Mutation] = [
         '        if "metadata" not in path:\n',
         _CONTENT + "a_trust_file_has_the_limit_of_a_target_wherever_it_is",
     ),
-    # ── The shell ──
     _rule(
         "what comes after the end is not put in force",
         "checker.py",
@@ -405,7 +401,6 @@ MUTATIONS: list[Mutation] = [
         "    except ZeroDivisionError as exc:\n",
         _ATTACKS + "an_attack_is_refused_and_nothing_is_lost",
     ),
-    # ── Stolen keys ──
     _rule(
         "a threshold counts keys, not key ids",
         "trust.py",

@@ -60,9 +60,6 @@ class Judge:
             updater.download_target(info)
 
 
-# ── The attacks: changes of the served files ────────────────────────────────
-
-
 def roll_back_the_timestamp(world: World) -> None:
     old = world.repository.path("timestamp").read_bytes()
     world.publish(3)
@@ -332,9 +329,6 @@ def test_the_client_of_python_tuf_refuses_it_too(
     attack(world)
     with pytest.raises((RepositoryError, DownloadError)):
         judge.follow()
-
-
-# ── Attacks on time, and on the disk ────────────────────────────────────────
 
 
 @pytest.mark.slow

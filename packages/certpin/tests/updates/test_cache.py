@@ -54,9 +54,6 @@ def is_refused(world: World, **fields: Any) -> UpdateError:
     return error
 
 
-# ── Accepted sets ───────────────────────────────────────────────────────────
-
-
 def test_a_cached_set_is_in_force_at_start_without_a_network(offline: World) -> None:
     app = offline.updater()
     assert app.context.pins == PinSet.parse(offline.text(2))
@@ -126,9 +123,6 @@ def test_a_newer_root_in_the_app_takes_the_place_of_those_before(world: World) -
 def test_only_the_owner_can_access_the_folder(offline: World) -> None:
     assert (offline.cache.stat().st_mode & 0o777) == 0o700
     assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600
-
-
-# ── Roots ───────────────────────────────────────────────────────────────────
 
 
 def test_every_root_since_that_of_the_app_is_followed(world: World) -> None:
@@ -213,9 +207,6 @@ def test_a_set_that_no_root_in_the_chain_ever_vouched_for_is_not_believed(world:
     for root in (0, 2, 3, -1):
         path.write_text(json.dumps(data | {"root": root}))
         assert is_refused(world).reason == "signature"
-
-
-# ── Damage ──────────────────────────────────────────────────────────────────
 
 
 def emptied(data: bytes) -> bytes:

@@ -45,9 +45,6 @@ def refusal(world: World, **fields: Any) -> UpdateError:
     return caught.value
 
 
-# ── Pins ────────────────────────────────────────────────────────────────────
-
-
 def test_a_server_that_is_not_the_pinned_one_is_asked_nothing(
     world: World, renewed: Identity
 ) -> None:
@@ -173,9 +170,6 @@ def test_a_server_with_only_weak_protocols_is_a_network_error(world: World) -> N
     assert refusal(world).reason == "network"
 
 
-# ── Addresses ───────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     "url",
     [
@@ -224,9 +218,6 @@ def test_an_address_is_read(url: str, expected: tuple[str, int, str]) -> None:
 def test_a_folder_below_the_root_of_the_server(world: World) -> None:
     world.server.folder = world.server.folder.parent
     assert world.updater(url=f"{world.server.url}site").refresh().version == 2
-
-
-# ── Answers of the server ───────────────────────────────────────────────────
 
 
 def answering(status: int, **headers: str) -> Any:
@@ -337,9 +328,6 @@ def test_no_proxy_of_the_environment_is_asked(
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
     assert world.updater().refresh().version == 2
-
-
-# ── Time and length ─────────────────────────────────────────────────────────
 
 
 @pytest.mark.slow

@@ -46,9 +46,6 @@ def pins_of(world: World, version: int = 3, **fields: Any) -> bytes:
     return world.text(version, **fields).encode()
 
 
-# ── Versions and names ──────────────────────────────────────────────────────
-
-
 def test_a_pin_set_that_is_older_than_the_one_in_force(fetched: World) -> None:
     """New targets, new snapshot, new timestamp: for TUF it is the newest. It is not."""
     fetched.publish(1)
@@ -109,9 +106,6 @@ def test_files_of_two_versions_in_one(fetched: World) -> None:
     files = {"pins.toml": pins_of(fetched), "ca.pem": b"x"}
     sign(fetched, files, change=mix)
     assert "do not all belong to one version" in refused(fetched).problem
-
-
-# ── The pin file ────────────────────────────────────────────────────────────
 
 
 def with_debug(world: World) -> bytes:
@@ -177,9 +171,6 @@ def test_a_trust_file_has_the_limit_of_a_target_wherever_it_is(
     text = pins_of(fetched, localhost=f'trust = "{name}"')
     sign(fetched, {"pins.toml": text, name: b"#" * 20_000 + b"\n" + root.pem})
     assert fetched.updater().refresh().version == 3
-
-
-# ── The names of targets, and how much there is of them ─────────────────────
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,6 @@ def in_a_child(work: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-# ── Killed at any moment ────────────────────────────────────────────────────
-
 # The audit events of Python for changes of the disk, which are raised before the change.
 _CHANGES = {"os.rename", "os.remove", "os.symlink", "os.mkdir", "os.chmod", "os.truncate"}
 
@@ -159,9 +157,6 @@ def test_killed_at_any_moment_of_its_first_check_it_starts_again(world: World) -
         assert app.status.cache_error is None
         assert app.refresh().version == 2
     assert moment > 20
-
-
-# ── No room ─────────────────────────────────────────────────────────────────
 
 
 def unwritable(world: World, kind: str) -> Path:
@@ -357,9 +352,6 @@ def test_a_full_disk_and_a_read_only_disk(world: World) -> None:
         assert tell("refresh") == [4, None, "storage"]
         world.publish(2)
         assert tell("refresh") == [4, "older", "storage"]
-
-
-# ── Several processes ───────────────────────────────────────────────────────
 
 
 def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:

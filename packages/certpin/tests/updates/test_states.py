@@ -27,9 +27,6 @@ def pins(**fields: Any) -> Any:
     return kit.pin_set(kit.policy("a.example"), kit.policy("b.example", **fields))
 
 
-# ── States ──────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("inputs", "state"),
     [
@@ -75,9 +72,6 @@ def test_the_end_is_the_first_of_all() -> None:
     assert next_end(StateInputs(both, NOW + MINUTE)) == NOW + MINUTE
     assert next_end(StateInputs(both, NOW + DAY)) == NOW + HOUR
     assert next_end(StateInputs(pins())) is None
-
-
-# ── Waits ───────────────────────────────────────────────────────────────────
 
 
 def waits(**fields: Any) -> timedelta:
@@ -154,9 +148,6 @@ def test_an_earlier_expiry_never_delays_a_check(
 ) -> None:
     near = waits(end=NOW + gap - nearer, random_share=random_share)
     assert near <= waits(end=NOW + gap, random_share=random_share)
-
-
-# ── Settings ────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,6 @@ def test_many_threads_refresh_while_sets_are_published(world: World) -> None:
     assert seen == sorted(seen)
 
 
-# ── Forks ─────
-
-
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("started", [True, False])
 def test_a_child_that_was_forked_follows_by_itself(world: World, started: bool) -> None:

@@ -142,9 +142,6 @@ def test_a_first_root_that_does_not_sign_itself_is_none(bank: Repository) -> Non
         follow_roots(json.dumps(data).encode(), ())
 
 
-# ── The clock ───────────────────────────────────────────────────────────────
-
-
 def test_an_expired_timestamp_replayed_is_a_freeze(world: World) -> None:
     """The server, or an attacker in between, sends the files of three days ago."""
     app = world.updater()

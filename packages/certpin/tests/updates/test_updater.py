@@ -46,9 +46,6 @@ def threads_of_updaters() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "certpin-updates"]
 
 
-# ── The thread ──────────────────────────────────────────────────────────────
-
-
 def test_the_thread_puts_newer_sets_in_force(world: World) -> None:
     with world.updater(settings=world.quick(interval=SOON, urgent=SOON)) as app:
         until(lambda: app.context.pins.version == 2)
@@ -134,9 +131,6 @@ def test_the_state_is_right_in_the_middle_of_a_swap(
     monkeypatch.setattr(PinnedSSLContext, "swap", look)
     app.refresh()
     assert set(seen) == {"fresh"}
-
-
-# ── Closing ─────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("how", ["stall", "drip", "drip_headers"])
@@ -238,9 +232,6 @@ def test_a_program_ends_without_closing_the_updater(world: World, tmp_path: Path
         capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
-
-
-# ── Connections of the app ──────────────────────────────────────────────────
 
 
 def reached(context: PinnedSSLContext, world: World) -> bytes:
@@ -368,9 +359,6 @@ def test_a_set_with_anchors_that_openssl_rejects_is_refused(
     assert app.refresh().version == 2
 
 
-# ── The start ───────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])
 def test_a_root_that_is_none_is_a_mistake_of_the_app(world: World, what: str) -> None:
     root = {
@@ -383,9 +371,6 @@ def test_a_root_that_is_none_is_a_mistake_of_the_app(world: World, what: str) ->
         world.updater(root=root)
     assert caught.value.key == "root"
     assert "1.root.json" in caught.value.fix
-
-
-# ── Events ──────────────────────────────────────────────────────────────────
 
 
 def test_hooks_get_every_event(world: World) -> None:

@@ -1,8 +1,8 @@
-"""Make keys.json anew: python -m tests.vectors.make
+"""Generate keys.json: python -m tests.vectors.make
 
 One self-signed certificate for each kind of key, as the `openssl` command makes it, and the digests
-that it prints. No private key is kept. The tests of certpin read them where there is no `openssl`,
-or one that makes no ML-DSA keys.
+that it prints. No private key is kept. The tests of certpin use them if `openssl` is missing, or
+makes no ML-DSA keys.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TARGET = Path(__file__).parent / "keys.json"
 
 
 def vectors() -> dict[str, dict[str, str]]:
-    """The vectors, by the name of the algorithm."""
+    """Return the vectors, by the name of the algorithm."""
     return {algorithm: _vector(algorithm) for algorithm in ALGORITHMS}
 
 

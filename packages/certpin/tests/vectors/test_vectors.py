@@ -1,4 +1,4 @@
-"""The stored vectors: digests that `openssl` printed once, for every kind of key."""
+"""The stored vectors: digests that `openssl` printed, for every kind of key."""
 
 from __future__ import annotations
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 SOMEBODY = Pin.parse("sha256/" + "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=")
 
 
-# ── Regular publishing ────────────────────────────────────────────────────────────────────────────
-
-
 def nothing_new(bank: Bank) -> None:
     pass
 
@@ -84,9 +81,6 @@ def fields_that_nobody_knows(bank: Bank) -> None:
     custom = {"pin-set": "bank", "version": 2}
     bank.repository.publish_targets(bank.repository.files, custom, change=add)
     bank.repository.publish_online()
-
-
-# ── Attacks ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def freeze(bank: Bank) -> None:

@@ -22,7 +22,6 @@ from tests.formats.flutter._bridge import FormatException, PinUpdateException, c
 
 pytestmark = pytest.mark.peer("dart")
 
-# ── Canonical JSON ────────────────────────────────────────────────────────────────────────────────
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -63,8 +62,6 @@ def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
     with pytest.raises(PinUpdateException):
         call("readMetadata", "root", data)
 
-
-# ── Signatures and keys ───────────────────────────────────────────────────────────────────────────
 
 NUMBERS = st.integers(0, 2**384 - 1) | st.sampled_from([0, 1, 127, 128, 255, 256, 2**255, 2**383])
 
@@ -161,8 +158,6 @@ def test_hexadecimal_is_decoded(data: bytes) -> None:
 def test_the_export_accepts_the_key_schemes_of_dart() -> None:
     assert set(call("schemes")) == set(SCHEMES) == DART_SCHEMES
 
-
-# ── Roles ─────────────────────────────────────────────────────────────────────────────────────────
 
 ROLE_NAMES = ("root", "timestamp", "snapshot", "targets")
 ONE, TWO = CryptoSigner.generate_ecdsa(), CryptoSigner.generate_ecdsa()

@@ -257,9 +257,6 @@ def test_an_address_in_clear_text_is_refused(tmp_path: Path) -> None:
         Reporter(tmp_path, report_to=["http://pins.bank.example/"])
 
 
-# ── Presence ──────────────────────────────────────────────────────────────────────────────────
-
-
 def _event(version: int, at: datetime = NOW) -> UpdateEvent:
     status = UpdateStatus("fresh", "bank-app", version, at, None, 0, None, None)
     return UpdateEvent("checked", at, status)

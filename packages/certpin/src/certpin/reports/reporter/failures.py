@@ -85,9 +85,6 @@ class PinSetVersion(Protocol):
         """The version of the pin set."""
 
 
-# ── Addresses ─────────────────────────────────────────────────────────────────────────────────
-
-
 def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
     """Return the addresses of a reporter, given as one text or as several.
 
@@ -129,9 +126,6 @@ def address_host(address: str) -> str:
         return ""
 
 
-# ── Rate ──────────────────────────────────────────────────────────────────────────────────────
-
-
 def admit_failure(
     reported: dict[str, float], digest: str, now: float, settings: ReporterSettings
 ) -> bool:
@@ -171,9 +165,6 @@ def failure_digest(failure: Failure) -> str:
         *(str(failure.pin_set_version), chain.hexdigest()),
     )
     return sha256("\n".join(texts).encode()).hexdigest()[:32]
-
-
-# ── Documents ─────────────────────────────────────────────────────────────────────────────────
 
 
 def client_info(app: str, app_version: str, network: str) -> Client:

@@ -42,9 +42,6 @@ _MAX_DOUBLINGS = 20  # half a minute, doubled 20 times, is a year
 _MAX_SECONDS_DIGITS = 9
 
 
-# ── TLS ───────────────────────────────────────────────────────────────────────────────────────
-
-
 class PinnedContext(Protocol):
     """The part of a ``PinnedSSLContext`` that reports use."""
 
@@ -107,9 +104,6 @@ def _platform_context() -> ssl.SSLContext:
     return context
 
 
-# ── The request ───────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True)
 class PostResult:
     """The status of the answer, 0 if there was none, and its ``Retry-After``.
@@ -148,9 +142,6 @@ def post(
     context = context_for(host) if url.scheme == "https" else None
     answer = exchange("POST", address, deadline, context, host=host, headers=headers, body=body)
     return PostResult(answer.status, answer.headers.get("Retry-After", ""))
-
-
-# ── The answer ────────────────────────────────────────────────────────────────────────────────
 
 
 def outcome(result: PostResult, *, packed: bool) -> Outcome:

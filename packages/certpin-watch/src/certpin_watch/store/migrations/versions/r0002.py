@@ -1,4 +1,4 @@
-"""What is new since 0001. Written by ``make revision``, and by nobody after its release."""
+"""Changes since 0001. Written by ``make revision``, and not changed after its release."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -87,7 +87,7 @@ def test_a_service_on_a_port_that_is_taken(run: Run) -> None:
 def test_a_lab_on_an_address_of_another_machine(run: Run) -> None:
     words = ("--host", "api.bank.example", "--listen", ELSEWHERE, "--folder", "lab")
     problem, fix = refused(run, "lab", "serve", *words)
-    assert problem == f"--listen: {ELSEWHERE} is no address of this machine"
+    assert problem == f"--listen: {ELSEWHERE} is not an address of this machine"
     assert "name one that it has" in fix
 
 

@@ -100,7 +100,7 @@ def test_a_client_without_pins_is_found_out_and_told_what_to_do(run: Run) -> Non
     done = run("prove", *FEW, *python(_FETCH))
     assert done.code == 1
     assert "the attack got through: the client accepted it" in done.out
-    assert "how to mend it: " in done.out
+    assert "fix: " in done.out
     assert "1 of 1 attack got through." in done.out
 
 
@@ -292,7 +292,7 @@ def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: A
         assert run("prove", *real, "--sarif", "r.sarif", *FEW, *python(_FETCH)).code == 1
     assert _sarif_place("r.sarif") == "app/pins.toml"
     assert done.code == 0, done.out
-    assert "it takes the private key of the real server's backup" in done.out
+    assert "it needs the private key of the real server's backup" in done.out
     assert [line.split()[3] for line in done.out.splitlines() if line.startswith("right")] == [
         "ACCEPT",
         "REJECT",

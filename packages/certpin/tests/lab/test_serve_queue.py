@@ -74,7 +74,7 @@ def test_what_is_in_doubt_at_the_end_stays_undecided() -> None:
     lab.refuses_once()
     lab.schedule.stop()
     assert lab.verdicts() == {"one": "INCONCLUSIVE"}
-    assert lab.reported[0][1].why == "no good control came after it"
+    assert lab.reported[0][1].why == "no good control followed it"
 
 
 def test_a_client_that_leaves_without_a_word_has_to_do_so_twice() -> None:
@@ -223,5 +223,5 @@ def test_a_case_about_two_hosts_is_named_where_there_is_one() -> None:
     (reported,) = lab.reported
     assert (reported[1].outcome, reported[1].why) == (
         Outcome.NOT_RUN,
-        "it takes two hosts of the app (name another --host)",
+        "it needs two hosts of the app (name another --host)",
     )

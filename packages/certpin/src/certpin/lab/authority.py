@@ -1,7 +1,7 @@
 """A certificate authority for the lab, the demonstration and the tests.
 
-It creates any chain that a case needs. Its keys stay in memory, except for files that the caller
-writes to a folder. Never let a device keep trusting such an authority.
+It creates any chain that a case needs. Its keys stay in memory unless the caller writes them to a
+folder. Remove such an authority from a device's trust store after the test.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
         CertificatePublicKeyTypes,
     )
 
-    # Changes a certificate before it is signed, to forge what no authority would issue.
+    # Changes a certificate before it is signed, to forge one that no authority would issue.
     Change = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
 
 _LEAF_DAYS = 47  # CA/B Forum SC-081v3, from 2029-03-15
 _AUTHORITY_DAYS = 3650
 _LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1); the whole name is in the SAN
-# Clocks differ (RFC 5280 says nothing of it; public authorities backdate by an hour).
+# Clocks differ (RFC 5280 does not cover this; public authorities backdate by an hour).
 _BACKDATED = timedelta(hours=1)
 # An authority is older than its certificates, so that expired chains were valid once.
 _AUTHORITY_BACKDATED = timedelta(days=365)
@@ -124,9 +124,14 @@ class Authority:
 
     @classmethod
     def load(cls, pem: bytes, now: datetime) -> Self:
-        """A root of before, from its private key and its certificate in one PEM.
+        """Load a stored root from its private key and its certificate in one PEM.
 
-        Raises ``InputError``.
+        Args:
+            pem: the key and the certificate, as ``key_pem`` and ``pem`` return them.
+            now: the time of the certificates that it issues.
+
+        Raises:
+            InputError: the PEM is damaged, or the key does not belong to the certificate.
         """
         try:
             key: Any = serialization.load_pem_private_key(pem, None)
@@ -185,7 +190,17 @@ class Authority:
         days: float = _LEAF_DAYS,
         change: Change = unchanged,
     ) -> Identity:
-        """Issue a server certificate for names and addresses, with ``key`` or a new one."""
+        """Issue a server certificate.
+
+        Args:
+            names: host names and addresses for the SAN. The first is also the common name.
+            key: the key of the server; a new P-256 key by default.
+            days: the validity in days.
+            change: changes the certificate before it is signed, to forge one.
+
+        Returns:
+            The key with its chain, leaf first, without the root.
+        """
         key = key or new_key()
         builder = self._begin(_name(names[0][:_LONGEST_NAME]), key.public_key(), days)
         leaf = self._sign(change(_as_server(builder, names)))

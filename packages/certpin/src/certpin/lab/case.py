@@ -1,4 +1,4 @@
-"""A case of the matrix: its attack, the expected verdict, its purpose, and the fix. Errors."""
+"""A case of the matrix: its attack, the expected verdict, its purpose, and the fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Expect(StrEnum):
 
     ACCEPT = "accept"
     REJECT = "reject"
-    EITHER = "either"  # both are right
+    EITHER = "either"  # accepting and refusing are both right
     WARN = "reject or warn"  # accepting is allowed, and a warning
     POLICY = "policy"  # the policy of the client's owner decides; reported, not judged
     UNDEFINED = "-"  # the case does not apply to this style

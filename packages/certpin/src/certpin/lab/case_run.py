@@ -1,4 +1,4 @@
-"""The state of one running case: its next step, and the evidence of its connections."""
+"""The state of a running case: its next step, and the evidence of its connections."""
 
 from __future__ import annotations
 

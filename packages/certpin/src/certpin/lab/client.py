@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 _DARWIN = sys.platform == "darwin"
 _PRELOAD = "DYLD_INSERT_LIBRARIES" if _DARWIN else "LD_PRELOAD"
 _SUFFIX = "1.dylib" if _DARWIN else "so.1"
-# The build for programs with threads first: it serves those without as well.
+# The build for programs with threads comes first: it also works for programs without threads.
 _NAMES = (f"libfaketimeMT.{_SUFFIX}", f"libfaketime.{_SUFFIX}")
-# Where Debian, Fedora, Arch and Homebrew put it.
+# The folders of Debian, Fedora, Arch and Homebrew.
 _FOLDERS = (
     "/usr/lib/*/faketime",
     "/usr/lib64/faketime",
@@ -53,24 +53,29 @@ _FIX = "install libfaketime: apt-get install libfaketime"
 
 
 def moved_clock(by: timedelta) -> dict[str, str]:
-    """The variables that move the clock of a program; none for its own time.
+    """Return the environment variables that move the clock of a program.
 
-    A program that is linked statically, as those of Go often are, does not see them.
-    Raises ``CannotServeError`` if libfaketime is missing.
+    A statically linked program, as Go programs often are, ignores them.
+
+    Args:
+        by: the offset; zero returns no variables.
+
+    Raises:
+        CannotServeError: libfaketime is missing.
     """
     if not by:
         return {}
     library = faketime()
     if library is None:
-        raise CannotServeError("moving the client's clock takes libfaketime", fix=_FIX)
+        raise CannotServeError("libfaketime is needed to move the client's clock", fix=_FIX)
     before = os.environ.get(_PRELOAD)
     return {
         _PRELOAD: f"{library}:{before}" if before else str(library),
         "FAKETIME": f"{by.total_seconds():+.0f}",
-        # Time-outs must still end, and the dates of files are no dates of certificates.
+        # Time-outs must still work, and the dates of files must not change.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
-        "FAKETIME_DISABLE_SHM": "1",  # a client that is killed would leave some behind
+        "FAKETIME_DISABLE_SHM": "1",  # a killed client would leave shared memory behind
     }
 
 
@@ -87,7 +92,7 @@ def _places() -> Iterator[Path]:
 
 _JAVA_PASSWORD = "changeit"  # noqa: S105  # Java's own default; the store holds no secret
 
-# Which variable each kind of client reads its roots from.
+# The environment variables from which clients read their roots.
 _CA_FILE = (
     "SSL_CERT_FILE",  # OpenSSL, Python, Go, Ruby, Rust's native certificates
     "REQUESTS_CA_BUNDLE",
@@ -120,7 +125,7 @@ def write_pins(path: Path, pins: PinSet) -> None:
 
 
 def environment(target: Target, via: str) -> dict[str, str]:
-    """Return the variables that lead a client to the lab.
+    """Return the environment variables that direct a client to the lab.
 
     The user's own proxy variables are replaced by empty ones.
 
@@ -184,8 +189,8 @@ def _java_store(trusted_pem: bytes) -> bytes:
     return pkcs12.serialize_java_truststore(certificates, encryption)
 
 
-PATIENCE = 20.0  # seconds that one run of a client may take
-_KEPT = 8 * 1024  # bytes kept of the output of a client, from its end
+PATIENCE = 20.0  # seconds, the time limit of one run of a client
+_KEPT = 8 * 1024  # bytes of a client's output that are kept, counted from its end
 
 # The placeholders of a command, and their values.
 SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
@@ -215,7 +220,7 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "client_cert": lambda target: str(target.client_certificate),
     "client_key": lambda target: str(target.client_key),
 }
-# The pins in a format of ``certpin export``: becomes the path of the file.
+# The pins in a format of ``certpin export``: replaced by the path of the file.
 _EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
 
 
@@ -223,9 +228,13 @@ class Client(Protocol):
     """A client under test."""
 
     def run(self, target: Target) -> Ending:
-        """Call it once, and say how that ended.
+        """Run the client once.
 
-        Raises only ``CannotServeError``: the client cannot be directed to the target.
+        Returns:
+            How it ended. A failure of the client is part of this result, and not raised.
+
+        Raises:
+            CannotServeError: the client cannot be directed to the target.
         """
 
     def stop(self) -> None:
@@ -234,9 +243,10 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """A function of this process. An exception counts as a refusal.
+    """A client that is a function in this process. An exception counts as a refusal.
 
-    It may read an attribute of its target that raises ``CannotServeError``: then it is not run.
+    If the function raises ``CannotServeError``, as some attributes of its target do, the case is
+    reported as not run.
     """
 
     function: Callable[[Target], object]
@@ -262,11 +272,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Command:
-    """A program. Its exit status says whether it was content.
+    """A client that is a program. Exit status 0 means that it accepted the server.
 
-    ``{host}``, ``{port}`` and the like in its words are replaced. ``via`` is how it is led to the
-    lab: ``connect`` and ``socks5`` by the variables that most clients read, ``port`` by its words,
-    in which URLs then name the lab's port.
+    ``words`` are the program and its arguments, in which ``{host}``, ``{port}`` and other
+    placeholders are replaced. ``via`` is how the program reaches the lab: with ``connect`` and
+    ``socks5`` by environment variables for proxies, with ``port`` by its arguments, in which URLs
+    then name the lab's port. ``patience`` is its time limit in seconds.
     """
 
     words: tuple[str, ...]
@@ -284,8 +295,8 @@ class Command:
         """Run the command without input in a new session, and kill its children afterwards."""
         if target.elsewhere and not self.names_host:
             raise CannotServeError(
-                f"the command calls a host of its own choice, and not {target.host}",
-                fix="write {host} or {url} where it names its host",
+                f"the command calls a fixed host, and not {target.host}",
+                fix="write {host} or {url} in place of the host",
             )
         if self._stopped.is_set():
             return Ending(None, problem="the run was interrupted")
@@ -312,7 +323,7 @@ class Command:
 
     def _end(self, process: subprocess.Popen[bytes], output: BinaryIO) -> Ending:
         self._running.add(process)
-        if self._stopped.is_set():  # between its start and the line above
+        if self._stopped.is_set():  # stop() ran between the start and the line above
             _kill(process)
         try:
             in_time = _ends(process, self.patience)
@@ -330,9 +341,9 @@ def _ends(process: subprocess.Popen[bytes], patience: float) -> bool:
     """Wait for a process. Return True if it ended within ``patience`` seconds."""
     try:
         descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # not Linux, or an old one
+    except (AttributeError, OSError):  # not Linux, or an old kernel
         with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)  # looks every 50 ms, and most clients take less
+            process.wait(patience)  # polls every 50 ms, and most clients take less
         return process.poll() is not None
     try:
         end = select.poll()
@@ -354,11 +365,11 @@ def exports_in(words: Sequence[str]) -> list[str]:
 
 
 def substitute(words: Sequence[str], target: Target) -> list[str]:
-    """Return the words of a command for one case.
+    """Return the words of a command for one case, with every placeholder replaced.
 
     Raises:
-        CannotServeError: they ask for a format that cannot have the pins, or for keys to accept
-            and not for the compromised one.
+        CannotServeError: a requested export format can't express the pins, or the command is given
+            keys to accept and can't know that one is compromised.
     """
     values = target
     if any("{compromised}" in word for word in words):
@@ -368,7 +379,7 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
 
 def _fill(word: str, target: Target) -> str:
-    """Replace known placeholders only, so that other braces (JSON, awk) stay."""
+    """Replace only known placeholders, because other braces may be JSON or awk."""
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
             word = word.replace(f"{{{name}}}", value(target))

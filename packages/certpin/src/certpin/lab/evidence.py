@@ -22,7 +22,7 @@ class Connection:
     """One connection as the lab observed it. Its session fills it in, and ``verdict`` reads it."""
 
     via: str = "port"  # how the client connected: port, connect, socks5 or route
-    target: str = ""  # the host that it asked a proxy for
+    target: str = ""  # the host that it requested from a proxy
     step: ServerStep | None = None  # None if the connection ended before a step was chosen
     hello: ClientHello | None = None
     tampered: bool = False  # the step tampered with the part before STARTTLS

@@ -1,6 +1,6 @@
 """The pins of a case in the formats of ``certpin export``, for a client.
 
-An export is written when a client asks for it, into the folder of the client's files.
+An export is written to the folder of the client's files when the client's command requests it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Exports:
-    """The exports of one pin set for one host. Safe in threads."""
+    """The exports of one pin set for one host. Thread-safe."""
 
     def __init__(self, folder: Path, pins: PinSet | None, pki: TestPKI) -> None:
         self.folder = folder
@@ -34,10 +34,10 @@ class Exports:
         self._written: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """The file of a format; what belongs to it lies beside it.
+        """Write the export in a format, with its companion files beside it, and return its path.
 
         Raises:
-            CannotServeError: the platform does not support these pins.
+            CannotServeError: the format can't express these pins.
             KeyError: there is no such format.
         """
         chosen = FORMATS[name]
@@ -64,14 +64,14 @@ class Exports:
         return folder / export.files[0].path
 
     def _fitting(self, chosen: Format) -> PinSet:
-        """The pins as far as one file of the format goes, with the trust that it cannot be without.
+        """Return the pins for the hosts that the format can hold, with anchors if it needs them.
 
-        The lab's pins name no anchors. For a platform that knows nothing else, R is one. For a
-        platform that sees no chain, the pinned authorities are.
+        The lab's pins name no anchors. A format that only knows anchors gets R. A format of a
+        platform that can't inspect the chain gets the pinned authorities.
         """
         pins = self._pins
         if pins is None:
-            raise CannotServeError(f"there are no pins to be exported to {chosen.name}")
+            raise CannotServeError(f"there are no pins to export to {chosen.name}")
         limits = {type(limit) for limit in chosen.limits}
         policy = pins.policy_for(self._pki.host)
         if OneHost in limits and policy:
@@ -85,7 +85,7 @@ class Exports:
         return pins
 
     def _anchored(self, policy: HostPolicy) -> HostPolicy:
-        """The policy with the certificates of the authorities that it pins, if there are any."""
+        """Return the policy with the certificates of its pinned authorities as anchors."""
         lab = (self._pki.root, self._pki.intermediate, self._pki.second_intermediate)
         pinned = tuple(
             authority.certificate.der for authority in lab if authority.pin in policy.live_pins

@@ -47,14 +47,14 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 
-_LONGEST_NAME = 100  # characters of a host in the name of a file
+_LONGEST_NAME = 100  # characters of a host in a file name
 
 
 class Lab:
-    """A context manager: authorities, a folder for what clients are handed, and the loop.
+    """A context manager for a run: the authorities, the folder of the client's files, and the loop.
 
-    Everything is gone when it ends, but the keys of RSA: the next lab of this process has them too.
-    Keys were only ever in memory; the one in the folder is the client's own.
+    All of it is removed at exit, except for RSA keys, which later labs of this process reuse. Keys
+    stay in memory; only the key of the client certificate is written to the folder.
     """
 
     def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a run
@@ -134,12 +134,12 @@ class Lab:
     def case_server(self, case: Case) -> CaseServer:
         """Prepare the server of a case. Raises ``CannotServeError``."""
         if not suits(self.protocol, case.protocol):
-            raise CannotServeError(f"means nothing for a client that speaks {self.protocol}")
+            raise CannotServeError(f"does not apply to a client that speaks {self.protocol}")
         pki = self.pki(case.host(self.host))
         certificates = self.client_certificates
         scenario = case.scenario(pki)
         if not scenario.second and not self.upstream:
-            # Who calls both hosts meets the attack at the first, and an honest second one.
+            # A client that calls both hosts meets the attack at the first; the second is honest.
             scenario = replace(scenario, second=(pki.honest_second,))
         scenario = fit(scenario, tls=self.tls, client_certificates=certificates)
         return CaseServer(self, pki, case, scenario)
@@ -190,7 +190,7 @@ class Lab:
         return self.upstream.pin_file if self.upstream else None
 
     def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
-        """Return the pins of a case. If its clock moves, it passes their expiry only."""
+        """Return the pins of a case. A moved clock passes their expiry, and no certificate's."""
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
             return pins
@@ -221,12 +221,12 @@ def _file_name(host: str) -> str:
     return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-# The errors of a machine without IPv6: no such address family, or no ::1.
+# The errors of a machine without IPv6: no address family, or no address ::1.
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class CaseServer:
-    """Serves one case on its ports. ``open`` returns the target that a client must connect to."""
+    """Serves one case on its ports, from ``open`` to ``close``."""
 
     def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
@@ -283,8 +283,9 @@ class CaseServer:
     def close(self) -> tuple[Connection, ...]:
         """Stop listening, and return the evidence of every connection.
 
+
         Raises:
-            CannotServeError: a step could not be served, and the client gave nothing away.
+            CannotServeError: a step could not be served, and the client leaked no data.
         """
         self._lab.loop.call(self._shut)
         leaked = any(
@@ -338,10 +339,10 @@ class Loop:
         """Call a function in the thread of the loop, and return its result."""
         answer: Future[T] = Future()
 
-        def run() -> None:  # no task: there are three calls to each run of a client
+        def run() -> None:  # no task, for speed: each run of a client has three calls
             try:
                 answer.set_result(function())
-            except BaseException as exc:  # noqa: BLE001  # whatever it is, it is the caller's
+            except BaseException as exc:  # noqa: BLE001  # raised again in the caller's thread
                 answer.set_exception(exc)
 
         self.asyncio.call_soon_threadsafe(run)
@@ -353,7 +354,7 @@ class Loop:
 
     def _run(self) -> None:
         self.asyncio.run_forever()
-        # Tasks that were cancelled close their sockets: they need the loop for that.
+        # Cancelled tasks need the loop to close their sockets.
         left = asyncio.all_tasks(self.asyncio)
         self.asyncio.run_until_complete(_ended(left))
         self.asyncio.run_until_complete(self.asyncio.shutdown_asyncgens())
@@ -366,7 +367,7 @@ class Loop:
 
 async def _ended(tasks: set[asyncio.Task[object]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # transports close in the round after
+    await asyncio.sleep(0)  # transports close in the next iteration
 
 
 _PREFIX = "certpin-lab-"
@@ -378,16 +379,16 @@ def scratch() -> Iterator[Path]:
     """Yield a locked temporary folder, and remove it afterwards."""
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
-    with begun.open("wb") as lock, folder as name:  # let go once the folder has gone
+    with begun.open("wb") as lock, folder as name:  # the lock outlives the folder
         locks.lock(lock.fileno())
-        begun.rename(begun.with_name(_LOCK))  # whatever has this name was locked first
+        begun.rename(begun.with_name(_LOCK))  # a file with this name is always locked first
         yield Path(name)
 
 
 def remove_leftovers() -> list[Path]:
-    """Remove the folders of this user's runs that were killed, and could not. Which they were.
+    """Remove the folders of this user's killed runs, which could not do it. Return their paths.
 
-    The kernel lets go of a lock when its process ends, however that comes about.
+    The kernel releases a lock when its process ends, so an unlocked folder is a leftover.
     """
     folders = sorted(Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"))
     return [folder for folder in folders if _removed(folder)]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from certpin.lab.authority import Identity
 
 
-_PATIENCE = 10.0  # seconds that a silent client is waited for
+_PATIENCE = 10.0  # seconds to wait for a silent client
 _MAX_REQUEST = 64 * 1024
 
 
@@ -23,9 +23,8 @@ class LabServer:
     """Answers each request with ``body`` and records the data that it received.
 
     A context manager: it listens on a free port of 127.0.0.1 from entry to exit, and leaves no
-    connection and no thread behind. ``received`` holds the application data of every connection,
-    in the order in which they said it: empty for a client that left during the handshake or after
-    it.
+    connection and no thread behind. ``received`` holds the application data of every connection, in
+    the order of arrival: empty for a client that left during the handshake, or sent nothing.
     """
 
     def __init__(self, identity: Identity, body: bytes = b"hello\n") -> None:
@@ -34,7 +33,7 @@ class LabServer:
         self._heard = threading.Condition()
         self._open: set[ssl.SSLSocket] = set()
         self._context = server_context(identity)
-        # socketserver asks for a class and calls it: a method serves as well.
+        # socketserver expects a class, but only calls it, so a method works.
         handler: Any = self._serve
         self._server = _ThreadingServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -56,16 +55,20 @@ class LabServer:
         self._server.shutdown()
         for connection in tuple(self._open):
             with suppress(OSError):
-                # Not SSLSocket's own: that would let its thread read on without TLS.
+                # Not SSLSocket.shutdown: its thread would then read without TLS.
                 socket.socket.shutdown(connection, socket.SHUT_RD)
         self._server.server_close()  # waits for the thread of each connection
         self._thread.join()
 
     def wait_for(self, connections: int) -> None:
-        """Wait for the requests of so many connections. Raises ``TimeoutError`` after 10 s."""
+        """Wait until this number of connections has sent a request.
+
+        Raises:
+            TimeoutError: they did not within 10 seconds.
+        """
         with self._heard:
             if not self._heard.wait_for(lambda: len(self.received) >= connections, _PATIENCE):
-                raise TimeoutError(f"{connections} connections did not come")
+                raise TimeoutError(f"fewer than {connections} connections arrived in time")
 
     def _serve(self, request: socket.socket, *_: object) -> None:
         request.settimeout(_PATIENCE)
@@ -96,7 +99,7 @@ class LabServer:
 
 
 def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
-    """Read until an empty line or the end of the connection. Keep the data if it breaks off."""
+    """Read until an empty line or the end of the connection. Keep the data after an error."""
     while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
         piece = connection.recv(4096)
         if not piece:
@@ -105,7 +108,7 @@ def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
-    """Return a server context for an identity. Its key is never written to a disk."""
+    """Return a server context for an identity. Its key is not written to disk."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load(context, identity.chain_pem, identity.key_pem)
     return context

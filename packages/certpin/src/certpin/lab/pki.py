@@ -1,8 +1,8 @@
 """The test PKI of a case: trusted and untrusted roots, and the certificates of the servers.
 
 R is the trusted root, I its intermediate, L the good leaf, B the leaf with the backup key. R2 is a
-second trusted root, of a rogue or a company; U is an untrusted root. Certificates are created when
-they are first used, with keys that stay in memory and dates relative to the given clock.
+second trusted root, of an attacker or a company; U is an untrusted root. Certificates are created
+on first use, with keys that stay in memory and dates relative to the given clock.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Style(StrEnum):
 
 
 def client_identity(now: datetime) -> Identity:
-    """A key and a certificate that it signed itself, for a client: no server is named by it."""
+    """Return a self-signed client certificate with its key. It is not valid for a server."""
     key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client (certpin lab)")])
     builder = (
@@ -78,7 +78,7 @@ LEGEND = "; ".join(f"{letter}: {meaning}" for letter, meaning in LETTERS.items()
 # Hosts without pins. At least one of them differs from the two hosts under test.
 UNPINNED = ("www.partner.example", "www.other.example", "www.third.example")
 
-# In the name of every root, in case one is left in the trust store of a device.
+# Part of the name of every root, in case a device still has one in its trust store.
 _WARNING = "do not trust (certpin lab)"
 
 
@@ -181,7 +181,7 @@ class TestPKI:
 
     @property
     def unpinned(self) -> str:
-        """A host that no client has pinned."""
+        """A host without pins."""
         taken = self.host, self.second
         return next(name for name in UNPINNED if name not in taken)
 
@@ -197,7 +197,7 @@ class TestPKI:
 
     @cached_property
     def stolen(self) -> Identity:
-        """R→I→K: a certificate of the host with a former key of its server, which was stolen."""
+        """R→I→K: a certificate for the host with a stolen former key of its server."""
         return self.intermediate.issue(self.host)
 
     @cached_property
@@ -253,7 +253,7 @@ class TestPKI:
         if self.style is Style.CA:
             roles = ("intermediate", "root")
             first = self.intermediate.pin, self.root.pin
-            # Not R: otherwise a chain of the first host would match for the second.
+            # Not R: a chain of the first host would then match for the second.
             second = self.second_intermediate.pin, self.backup.pin
         policies = _policy(self.host, first, roles), _policy(self.second, second, roles)
         return PinSet("lab", 1, policies)

@@ -32,9 +32,9 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re
 
 @dataclass(frozen=True)
 class About:
-    """Facts of a run. ``command`` are the client's words as its user wrote them.
+    """Facts of a run. ``command`` is the client's command as the user wrote it.
 
-    ``trusted`` are the certificates (DER) that the client was made to trust.
+    ``trusted`` are the certificates (DER) that the client was configured to trust.
     """
 
     command: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def about(lab: Lab, client: Client, started: datetime, ended: datetime) -> About
 
 
 def _der(pem: bytes) -> tuple[bytes, ...]:
-    """Not parsed: a machine's own roots have fields that parsers warn of."""
+    """Convert PEM to DER without parsing: system roots have fields that parsers warn about."""
     found = _PEM.findall(pem.decode("ascii", "replace"))
     return tuple(map(ssl.PEM_cert_to_DER_cert, found))
 
@@ -109,10 +109,21 @@ def prove(
     progress: Callable[[Result], None] = lambda _: None,
     now: Callable[[], datetime] = utc_now,
 ) -> Run:
-    """Run a client against these cases.
+    """Run a client against cases: the good control, every case, and the good control again.
 
-    If the first good control fails, no case is run, because no verdict would prove anything.
-    ``progress`` is called in this thread, for each result in order.
+    If the first good control fails, no case is run, because no verdict would prove anything. If the
+    last one fails, refusals are reported as undecided, and findings remain.
+
+    Args:
+        lab: an open lab.
+        client: the client under test.
+        cases: the cases, in order.
+        jobs: the number of cases that run at the same time.
+        progress: called in this thread with each result, in order.
+        now: the clock for the start and the end of the run.
+
+    Returns:
+        The results, with those of both controls.
     """
     results: list[Result] = []
     started = now()
@@ -141,10 +152,14 @@ def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iter
 
 
 def try_case(lab: Lab, client: Client, case: Case) -> Result:
-    """Run one case, and repeat it if the verdict is not the expected one."""
+    """Run one case, up to ``ATTEMPTS`` times while its verdict is not the expected one.
+
+    Returns:
+        The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
+    """
     expect = case.expected.of(lab.style)
     if expect is Expect.UNDEFINED:
-        return _not_run(case, expect, f"means nothing for a client of the style {lab.style}")
+        return _not_run(case, expect, f"does not apply to a client of the style {lab.style}")
     attempts: list[Attempt] = []
     try:
         judgements = _judgements(lab, client, case, attempts)

@@ -1,4 +1,4 @@
-"""What the lab serves in a case: one step for each connection. Plain data, made by ``attacks``."""
+"""The scenario of a case: how the lab serves each connection. Plain data, built by ``attacks``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
 
 
 class Opening(StrEnum):
-    """What the server does before TLS."""
+    """How the server behaves before TLS."""
 
     TLS = "tls"  # begins TLS: at once, or after STARTTLS
     PLAIN = "plain"  # answers the ClientHello in clear text
@@ -107,8 +107,8 @@ class Scenario:
     # send one request on that connection and must not send another.
     canary_only: bool = False
     unpinned: tuple[ServerStep, ...] = ()  # of an unpinned host, the target of a redirect
-    # Whether honest servers tempt the client to follow a redirect or to share a connection. A
-    # client that does not follow has refused.
+    # Whether honest servers invite the client to follow a redirect or to share a connection. A
+    # client that does not do so has refused.
     lures: bool = False
 
     @classmethod

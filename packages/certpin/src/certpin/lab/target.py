@@ -34,12 +34,12 @@ class Target:
     canary: str
     folder: Path  # the files that clients get
     accepted: tuple[str, str, str, str]  # ``pin``, ``backup``, ``second_pin``, ``second_backup``
-    pins: Path  # the pins, as a pin file of certpin's
+    pins: Path  # the pins, as a pin file
     pinned_pem: Path  # ``certificate``
     pinned_sha256: str  # ``fingerprint``
     address: str = "127.0.0.1"
     url_port: int = 0  # the port that URLs name; 0 if they name none
-    # Whether ``host`` is another than the one under test: the client must be led there.
+    # Whether ``host`` differs from the host under test, so that the client must be directed there.
     elsewhere: bool = False
     clock: timedelta = timedelta(0)  # how far the client's clock must be moved
     dns_port: int = 0  # of the resolver on 127.0.0.1; 0 if there is none
@@ -50,9 +50,11 @@ class Target:
     def pin(self) -> str:
         """The pin of the honest server, or of its issuer: ``sha256/…``.
 
-        This and the next five are for clients that are given keys or a certificate to accept, and
-        no pin file. Each raises ``CannotServeError`` if the pins mark a key compromised: such a
-        client cannot know that.
+        This and the next five attributes are for clients that get keys or a certificate to accept
+        instead of a pin file.
+
+        Raises:
+            CannotServeError: the pins mark a key as compromised, and such a client can't know that.
         """
         return self._without_compromised(self.accepted)[0]
 
@@ -150,12 +152,16 @@ class Target:
         return ";".join(pin.replace("sha256/", "sha256//", 1) for pin in (self.pin, self.backup))
 
     def export(self, name: str) -> Path:
-        """The pins in a format of ``certpin export``: its file, with what belongs to it beside it.
+        """Write the pins in a format of ``certpin export``, and return the path of the file.
 
-        Raises ``CannotServeError`` if that platform does not support them.
+        Args:
+            name: the name of the format.
+
+        Raises:
+            CannotServeError: the client has no pins, or the format can't express them.
         """
         if self.exports is None:
-            raise CannotServeError(f"there are no pins to be exported to {name}")
+            raise CannotServeError(f"there are no pins to export to {name}")
         return self.exports.path(name)
 
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
-_SHOWN = 400  # octets of what leaked that a failure shows
+_SHOWN = 400  # bytes of leaked data that the message of a failed test shows
 
 
 class WrongVerdictError(AssertionError):
-    """An attack succeeded, or a legitimate server was refused."""
+    """An attack got through, or a legitimate server was refused."""
 
 
 class InconclusiveError(AssertionError):
@@ -112,7 +112,7 @@ def describe(seen: Connection) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Mitm(Target):
-    """A target whose attack runs until its evidence is read, or until the test ends."""
+    """A target with an attack that runs until its evidence is read, or until the test ends."""
 
     case_server: CaseServer = field(repr=False, compare=False)
     _seen: list[tuple[Connection, ...]] = field(default_factory=list, repr=False, compare=False)
@@ -140,7 +140,7 @@ class Mitm(Target):
 
     @property
     def leaked(self) -> bytes:
-        """The data that the client gave away. Stops the attack."""
+        """The leaked data. Stops the attack."""
         return b"".join(connection.said for connection in self.seen() if connection.exposed)
 
 
@@ -149,10 +149,10 @@ class UnusedAttackError(AssertionError):
 
 
 class Attack:
-    """One case. Call it with a client: it fails the test if the outcome is wrong.
+    """One case. Call it with a client; it raises an ``AssertionError`` if the outcome is wrong.
 
-    A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``.
-    That a function raises is its refusal.
+    A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``. A
+    function refuses a server by raising any exception.
     """
 
     def __init__(
@@ -165,13 +165,21 @@ class Attack:
         self._last = last  # of the cases that this client meets in a row
 
     def __call__(self, client: Client | Callable[[Target], object]) -> None:
-        """Run the client against the case. Raises ``WrongVerdictError``, ``InconclusiveError``."""
+        """Run the client against the case. The test is skipped if the case can't be run.
+
+        Raises:
+            WrongVerdictError: an attack got through, or a legitimate server was refused.
+            InconclusiveError: the result proves nothing, such as after a failed good control.
+        """
         __tracebackhide__ = True
         self._use()
         self._judge(*self._run(client))
 
     async def call_async(self, client: Callable[[Target], Awaitable[object]]) -> None:
-        """Run a coroutine function against the case, in the running asyncio loop."""
+        """Run a coroutine function against the case in the running asyncio loop.
+
+        It raises the same exceptions as a call.
+        """
         __tracebackhide__ = True
         self._use()
         loop = asyncio.get_running_loop()
@@ -191,7 +199,7 @@ class Attack:
 
     def _use(self) -> None:
         if self._used:
-            raise RuntimeError("attack was called twice: test each client in a test of its own")
+            raise RuntimeError("attack was called twice: write one test for each client")
         self._used = True
 
     def _run(self, client: Client | Callable[[Target], object]) -> tuple[Result, Result | None]:

@@ -1,8 +1,8 @@
 """Runs with a real server behind the lab, so that a released app can be attacked.
 
-Its chain is public and its key is not ours. The good control passes through to it, untouched;
-attackers have its certificates, as real ones do. What only the key of the real server or of its
-authority could forge, or rotate to, cannot be served, and is reported as such.
+Its chain is public, and the lab does not have its key. The good control is relayed to it unchanged.
+The lab's attackers have its certificates, as real attackers do. A case that needs the private key
+of the real server or of its authority is reported as not run.
 """
 
 from __future__ import annotations
@@ -103,13 +103,13 @@ class UpstreamPKI(TestPKI):
 
 
 class _Keyless:
-    """An authority or a server whose private key the lab does not have."""
+    """Stands in for an authority or a server if the lab does not have its private key."""
 
     def __init__(self, whose: str) -> None:
         self._whose = whose
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise CannotServeError(f"it takes the private key of {self._whose}", fix=_FIX)
+        raise CannotServeError(f"it needs the private key of {self._whose}", fix=_FIX)
 
 
 def platform_roots() -> bytes:

@@ -1,4 +1,4 @@
-"""Derive the verdict from the evidence, and the outcome from the verdict. Pure.
+"""Derive the verdict from the evidence, and the outcome from the verdict, without I/O.
 
 A finished handshake is not acceptance: in TLS 1.3, a client that checks the chain after its own
 Finished message can only refuse later. The verdict rests on the data that the client sent and on
@@ -79,39 +79,39 @@ def judge(attempt: Attempt) -> Judgement:
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
     """Return True if the verdict is about this connection.
 
-    In an attack, these are the connections on which data is given away. Otherwise they are those
-    with the server under test: an honest second host says nothing about it.
+    In an attack, these are the connections on which data leaks. Otherwise they are those with the
+    server under test: an honest second host is no evidence about it.
     """
     return seen.exposed or (not scenario.attacks and seen.step in scenario.first)
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
-    """Why the client did not meet the case; empty if it did."""
+    """Return why the client did not meet the case; an empty text if it did."""
     if not judged and not attempt.scenario.attacks:
         return "the client never called the host of this case"
     if not judged:
-        return "the client never made the connection that is attacked"
+        return "the client never made the attacked connection"
     if not (attempt.scenario.canary_only and attempt.canary):
         return ""
     if not any(connection.said for connection in judged):
-        return "the client never said what it may say on the connection that is attacked"
-    # Else a client that never sends its canary would pass.
+        return "the client never sent its lax request on the attacked connection"
+    # Otherwise a client that never sends its canary would pass.
     arrived = any(attempt.canary.encode() in connection.said for connection in met)
-    return "" if arrived else "what the client must not say there was said nowhere"
+    return "" if arrived else "the client never sent the strict request on any connection"
 
 
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
-    """Return True if the client reached the point at which honest servers tempt it."""
+    """Return True if the client reached the honest server's redirect or shared connection."""
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
     return any(connection.data for connection in met)
 
 
 def _stayed(attempt: Attempt) -> Judgement:
-    """Return the judgement of a client that honest servers tempted and that did not follow."""
+    """Return the judgement of a client that did not follow an honest server."""
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
-    return Judgement(Verdict.REJECT, "the client did not do what it was led to")
+    return Judgement(Verdict.REJECT, "the client did not follow the honest server")
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
@@ -128,7 +128,7 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
     if gave and (ending.content or ending.problem):
         return Judgement(Verdict.ACCEPT, gave)
     if gave and exposed:
-        return Judgement(Verdict.LEAK, f"{gave}, and then it reported an error")
+        return Judgement(Verdict.LEAK, f"{gave}, and then the client reported an error")
     if gave:
         return Judgement(Verdict.REJECT, f"{gave}, and then the client reported an error")
     presented = any(
@@ -138,7 +138,7 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """Describe the data that the client gave away; empty if there is none."""
+    """Describe the data that the client sent on the judged connections; empty if there is none."""
     passed = _passed(attempt, judged)
     if passed:
         return passed
@@ -161,7 +161,7 @@ def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
         return "the client's data went to the real server"
     unclear = any(connection.unclear and connection.answered for connection in judged)
     if unclear and attempt.ending.content:
-        return "the client was content with the real server"
+        return "the client reported success with the real server"
     return ""
 
 

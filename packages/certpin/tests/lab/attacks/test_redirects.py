@@ -102,7 +102,7 @@ def test_a_client_that_follows_nothing_has_refused() -> None:
 
     found = results(client, Style.LEAF, *BOTH)
     assert set(_verdicts(found).values()) == {(Verdict.REJECT, Outcome.RIGHT)}
-    assert "did not do what it was led to" in found[PLAIN].why
+    assert "did not follow the honest server" in found[PLAIN].why
 
 
 def test_without_pins_it_is_for_the_owner_to_say() -> None:

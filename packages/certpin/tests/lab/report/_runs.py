@@ -86,7 +86,7 @@ def refused_too_late(case: Case, style: Style = Style.LEAF) -> Result:
     return result(case, replace(made, ending=Ending(1, "not the pinned key\n")), style=style)
 
 
-def not_run(case: Case, why: str = "it takes a key that is not here") -> Result:
+def not_run(case: Case, why: str = "it needs a missing key") -> Result:
     return Result(case, Expect.REJECT, None, Outcome.NOT_RUN, why)
 
 

@@ -54,7 +54,7 @@ def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
 
 def test_an_authority_that_nobody_trusts_is_drawn_as_missing() -> None:
     chain = _der(PKI.untrusted.issue(_runs.HOST))
-    assert "whoever signed it is not trusted" in _found(chain)
+    assert "its issuer is not trusted" in _found(chain)
     boxes = [part for part in lay_out(chain, SCENE).parts if isinstance(part, Box)]
     assert [box.kind for box in boxes] == ["absent", "flawed"]
 
@@ -92,12 +92,14 @@ def test_a_pin_above_a_signature_that_does_not_hold_is_none() -> None:
 def test_a_server_that_signs_with_another_key() -> None:
     stolen = replace(SCENE, leaf_key=str(PKI.backup.pin))
     path = chain_paths(_der(PKI.leaf), stolen.trusted)[0]
-    assert flaws(stolen, path, 0) == ("the server does not hold its key: it signed with another",)
+    assert flaws(stolen, path, 0) == (
+        "the server does not have its key: it signed with another one",
+    )
 
 
 def test_a_certificate_that_signed_itself() -> None:
     alone = Authority(_runs.HOST, now=_runs.NOW)
-    assert "it signed itself, and nobody trusts it" in _found((alone.certificate.der,))
+    assert "it is self-signed and not trusted" in _found((alone.certificate.der,))
 
 
 @pytest.mark.parametrize("days", [-400, 400])
@@ -138,10 +140,10 @@ def _critical(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
 @pytest.mark.parametrize(
     ("change", "flaw"),
     [
-        (_without_authority, "it is no authority, and may sign nothing"),
+        (_without_authority, "it is not an authority, and must not sign certificates"),
         (_constrained, f"it may not sign for {_runs.HOST}"),
         (_for_mail, "it is not meant for servers"),
-        (_critical, "it is bound to a rule that nobody knows"),
+        (_critical, "it has an unknown critical extension"),
     ],
 )
 def test_an_intermediate_that_may_not(change: Change, flaw: str) -> None:

@@ -116,18 +116,18 @@ def test_every_outcome_has_its_own_line() -> None:
         "the client refused, as it should",
         "the attack got through: the client accepted it",
         (
-            "the client reported an error, after its data was gone; "
-            "it had better refuse before it says anything"
+            "the client reported an error after it had sent its data; "
+            "it should refuse before it sends anything"
         ),
-        "the client accepted; whether that is right is for your policy to say",
+        "the client accepted; your policy decides whether that is right",
         "undecided: the client did not end within 20 s",
-        "not run: it takes a key that is not here",
+        "not run: it needs a missing key",
     ]
 
 
 def test_a_leak_is_an_attack_that_got_through() -> None:
     leak = replace(_runs.met(ROGUE, gives=True), verdict=Verdict.LEAK)
-    assert "after its data was gone" in verdict_line(leak)
+    assert "after it had sent its data" in verdict_line(leak)
 
 
 def test_a_finding_is_explained_with_evidence_and_advice() -> None:
@@ -139,7 +139,7 @@ def test_a_finding_is_explained_with_evidence_and_advice() -> None:
 @pytest.mark.parametrize(
     ("end", "words"),
     [
-        (Ending(0), "exit status 0: it says that all is well"),
+        (Ending(0), "exit status 0: it reports success"),
         (Ending(35), "exit status 35: it reports an error"),
         (Ending(-11), "killed by signal 11"),
         (Ending(None), "it was stopped"),

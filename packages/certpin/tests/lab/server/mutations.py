@@ -150,7 +150,7 @@ _SESSION = [
     Mutation(
         "close_notify is answered",
         f"{_SESSIONS}session.py",
-        "            if not data:  # close_notify: many a client waits for the server's own\n"
+        "            if not data:  # close_notify: many clients wait for the server's\n"
         "                self._close()\n",
         "            if not data:\n",
         f"{_S}test_session.py::test_a_client_that_takes_its_leave_is_answered",

@@ -18,7 +18,7 @@ MUTATIONS = [
     Mutation(
         "what cannot be sent",
         f"{_AT}port.py",
-        "            self._unsent.clear()  # the client reads no more",
+        "            self._unsent.clear()  # the client no longer reads",
         "            self.close()  # it takes no more",
         f"{_P}test_an_answer_that_cannot_be_sent_does_not_end_the_listening",
     ),
@@ -46,7 +46,7 @@ MUTATIONS = [
     Mutation(
         "one that was gone",
         f"{_AT}port.py",
-        "                return True  # gone",
+        "                return True  # closed",
         "                return False  # gone",
         f"{_P}test_a_connection_that_was_gone_hides_none_behind_it",
     ),

@@ -1,4 +1,8 @@
-"""The matrix of cases: one file per family. A new case is one entry in the file of its family."""
+"""The matrix of cases, one file per family.
+
+A new case is one ``Case`` in the tuple of its family's file, with a test of the property that it
+forges and a broken client that it catches. ``make attacks`` adds it to docs/attacks.md.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ from certpin.lab.attacks.spellings import SPELLINGS
 from certpin.lab.attacks.starttls import BEFORE_TLS
 from certpin.lab.attacks.weakness import WEAKNESS
 
-# In the order in which a run goes through them. The control comes first and last by itself.
+# In the order of a run. The runner adds the good control before and after them.
 CASES = (
     *AUTHORITIES,
     *SIGNATURES,

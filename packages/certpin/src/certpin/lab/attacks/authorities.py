@@ -1,4 +1,4 @@
-"""Whose authority signed it?"""
+"""Cases of untrusted authorities: self-signed, unknown, rogue, and fake ones with a real name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _new_key(pki: TestPKI) -> Scenario:
 
 
 def _fake(pki: TestPKI) -> Scenario:
-    """Every name and key identifier of the genuine chain, up to a root of R's name."""
+    """Copy every name and key identifier of the real chain, up to a root with R's name."""
     key = new_key()
     issuer = namesake_of_issuer(pki.real_chain[-1], key)
     copies = [issuer]
@@ -47,7 +47,7 @@ def _fake(pki: TestPKI) -> Scenario:
 
 
 def _fake_hidden(pki: TestPKI) -> Scenario:
-    """A copy of the leaf by a namesake of its issuer, which stays at home."""
+    """Present a copy of the leaf, signed by an authority with its issuer's name that isn't sent."""
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()
     forged = reissue(leaf, key.public_key(), namesake_of_issuer(leaf, signer), signer)
@@ -56,7 +56,7 @@ def _fake_hidden(pki: TestPKI) -> Scenario:
 
 def _leaf_as_ca(pki: TestPKI) -> Scenario:
     key, signer = new_key(), pki.leaf
-    # A name of its own: of its issuer's name, it would pass for self-signed (RFC 5280 section 6.1).
+    # With its issuer's name it would count as self-issued (RFC 5280 section 6.1).
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issued by a leaf")])
     forged = reissue(signer.chain[0], key.public_key(), signer.chain[0], signer.key, name)
     return Scenario.of(ServerStep.of(Identity(key, (forged, *signer.chain))))

@@ -1,4 +1,4 @@
-"""Which chain? More than one can be made of what the server sends; only the verified one counts."""
+"""Cases with more than one possible chain: pins count only on the chain that was verified."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from certpin.lab.scenario import Scenario, ServerStep
 if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
 
-_ATTACKER = "attacker.example"  # RFC 2606; any customer of I's may have such a certificate
+_ATTACKER = "attacker.example"  # RFC 2606; I issues certificates to any customer, attackers too
 
 
 def _leaf_appended(pki: TestPKI) -> Scenario:
@@ -23,7 +23,7 @@ def _leaf_appended(pki: TestPKI) -> Scenario:
 
 
 def _intermediate_appended(pki: TestPKI) -> Scenario:
-    """R2 issues an intermediate of I's name and key identifier, and that a copy of the leaf."""
+    """R2 issues an intermediate with I's name and key identifier, and that a copy of the leaf."""
     leaf, *issuers = pki.real_chain
     if not issuers:
         raise CannotServeError("the genuine chain has no intermediate")
@@ -44,14 +44,14 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """The leaf, its issuer J below R2, and a mere leaf from I of J's name and key: the switch."""
+    """Return a leaf, its issuer J below R2, and the switch: a leaf from I with J's name and key."""
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
     return attacker.issue(pki.host), attacker.x509, switch.chain
 
 
 def _pathlen_split(pki: TestPKI) -> Scenario:
-    """The leaf of R2 has a second issuer of R2's name and key: a certificate from C, below I."""
+    """The leaf has a second possible issuer: a certificate from C with R2's name and key."""
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
         pki.intermediate.intermediate("Compromised intermediate C"),

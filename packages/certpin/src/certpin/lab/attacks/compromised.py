@@ -1,4 +1,4 @@
-"""Is its key compromised? The chain verifies and a live pin matches: only the mark refuses it."""
+"""Cases of compromised keys: the chain verifies and a pin matches, so only the mark refuses it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _stolen_key(pki: TestPKI) -> Scenario:
 
 
 def _stolen_intermediate(pki: TestPKI) -> Scenario:
-    """The leaf has the pinned key of the honest server, so that every style has a live pin here."""
+    """The leaf has the honest server's pinned key, so that a live pin of every style matches."""
     return Scenario.of(ServerStep.of(pki.stolen_intermediate.issue(pki.host, key=pki.leaf.key)))
 
 

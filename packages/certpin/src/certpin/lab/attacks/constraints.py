@@ -1,7 +1,8 @@
-"""May it sign? Chains whose signatures are good, from or for somebody who may not.
+"""Cases of authorities that must not sign: the signatures are valid, but a constraint is not met.
 
-The key is the server's own and the root is pinned, so that pins say nothing. The intermediates
-have names of their own: a client that remembers honest ones must not build a path around them.
+The leaf has the server's own key and the root is pinned, so that pins can't refuse the chain. The
+names of the intermediates are unique, because a client that caches honest intermediates could
+otherwise build a path around these.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from certpin.lab.authority import Authority
     from certpin.lab.pki import TestPKI
 
-# An extension that nobody knows: from the arc that anybody may draw a UUID in (X.667).
+# The OID of an unknown extension, made from a random UUID (X.667).
 UNKNOWN = x509.ObjectIdentifier("2.25.305419896305419896305419896")
 
 
@@ -51,7 +52,7 @@ def _too_long(pki: TestPKI) -> Scenario:
 
 
 def _other_names_only(pki: TestPKI) -> Scenario:
-    """Addresses are constrained too: for a host under test that is one."""
+    """Constrain addresses too, because the host under test may be one."""
     permitted = (
         x509.DNSName("permitted.example"),
         x509.IPAddress(ipaddress.ip_network("203.0.113.0/24")),  # RFC 5737

@@ -1,4 +1,4 @@
-"""The good control: without it, a client that refuses everything would look sound."""
+"""The good control: without it, a client that refuses every server would seem secure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When? Chains that are honest, at another time. The key is the server's own."""
+"""Cases of expired and future certificates. The leaf has the server's own key."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from certpin.lab.pki import TestPKI
 
-# How far off a certificate is: more than clocks differ, or a client may bear.
+# How far a certificate is outside its validity: more than clocks differ or clients tolerate.
 _OFF = timedelta(days=14)
 _LEAF_LIFE = timedelta(days=47)  # as the lab's authority issues them
 _AUTHORITY_LIFE = timedelta(days=3650)
-# The pins end half-way; the certificates hold for 47 days.
+# The pins expire half-way; the certificates are valid for 47 days.
 _CLOCK = timedelta(days=30)
 
 
@@ -31,7 +31,7 @@ def _not_yet_valid(pki: TestPKI) -> Scenario:
 
 
 def _expired_intermediate(pki: TestPKI) -> Scenario:
-    """The leaf is good still: it was issued while its issuer was good."""
+    """The leaf is still valid: it was issued before its issuer expired."""
     long_ago = pki.root.at(pki.now - _AUTHORITY_LIFE - _OFF)
     issuer = Authority("Intermediate that expired", issuer=long_ago)
     return _issued(pki, issuer, pki.now - 2 * _OFF)

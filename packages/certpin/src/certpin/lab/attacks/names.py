@@ -1,7 +1,7 @@
-"""Whose name? Certificates that are honest in all but the name: they belong to another host.
+"""Cases of wrong names: certificates that are valid, but for another host.
 
-All but the first hold the server's own key, so that pins say nothing: what refuses is the check
-of the name.
+All but the first have the server's own key, so that pins match and only the check of the name can
+refuse them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _IDN_LABEL = "xn--bcher-kva"  # bücher, in the spelling of DNS (RFC 5890)
 
 
 def parent(host: str) -> str:
-    """The name above a host. Raises ``CannotServeError`` where there is none."""
+    """Return the domain above a host.
+
+    Raises:
+        CannotServeError: the host is an address, or has only one label.
+    """
     _, dot, above = host.partition(".")
     if is_address(host) or not dot:
         raise CannotServeError(
@@ -32,7 +36,10 @@ def parent(host: str) -> str:
 
 
 def below(label: str) -> Callable[[str], str]:
-    """What makes a name one label below a host. Raises ``CannotServeError``."""
+    """Return a function that prepends a label to a host.
+
+    The function raises ``CannotServeError`` if the host is an address, or the name gets too long.
+    """
 
     def make(host: str) -> str:
         parent(host)
@@ -45,7 +52,7 @@ def below(label: str) -> Callable[[str], str]:
 
 
 def _named(name: Callable[[str], str]) -> Callable[[TestPKI], Scenario]:
-    """A scenario whose server has its own key and issuer, and a name that is made from the host."""
+    """Return a scenario with the server's own key and issuer, and a name derived from the host."""
 
     def scenario(pki: TestPKI) -> Scenario:
         return Scenario.of(ServerStep.of(pki.intermediate.issue(name(pki.host), key=pki.leaf.key)))

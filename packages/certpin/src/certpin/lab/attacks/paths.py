@@ -1,4 +1,4 @@
-"""Legitimate changes of the path: another root above, and certificates in any order."""
+"""Cases of legitimate paths: a cross-signed root, and certificates in any order."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def _cross_signed(pki: TestPKI) -> Scenario:
-    """X is a new root that no client has yet. R vouches for it, and it vouches for I.
+    """X is a new root that no client trusts yet. R signs X, and X signs I.
 
-    The path that the client can verify is L, I (by X), X (by R), R.
+    The path that a client can verify is L, I (signed by X), X (signed by R), R.
     """
     new_root = Authority("Root X", now=pki.now)
     bridge = Authority("Root X", issuer=pki.root, key=new_root.key)
@@ -33,7 +33,7 @@ def _name(authority: Authority) -> str:
 
 
 def _reordered(pki: TestPKI) -> Scenario:
-    """The leaf first, as it must be; those above it upside down."""
+    """Send the leaf first, as required, and the issuers in reverse order."""
     issuer = pki.intermediate.intermediate("Intermediate J")
     identity = issuer.issue(pki.host, key=pki.leaf.key)
     leaf, *path = identity.chain
@@ -45,7 +45,7 @@ def _root_sent(pki: TestPKI) -> Scenario:
 
 
 def _extra_certificate(pki: TestPKI) -> Scenario:
-    """Another intermediate of the root, which has nothing to do with this chain."""
+    """Also send another intermediate of the root, which is not part of the chain."""
     return Scenario.legitimate(pki.leaf, pki.second_intermediate.x509)
 
 

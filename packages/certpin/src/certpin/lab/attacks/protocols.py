@@ -1,4 +1,4 @@
-"""Which protocol? TLS that protects nothing, and none at all."""
+"""Cases of insecure protocols: old or unauthenticated TLS, TLS without encryption, and no TLS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
 
 _OLD = TLSSettings(oldest="TLSv1", newest="TLSv1_1")
-# Without a certificate: ephemeral keys that nobody signed (RFC 4492 section 5.4, RFC 5246 F.1.1.1).
+# Without a certificate: unsigned ephemeral keys (RFC 4492 section 5.4, RFC 5246 F.1.1.1).
 _ANONYMOUS = TLSSettings(newest="TLSv1_2", ciphers="AECDH-AES128-SHA:ADH-AES128-GCM-SHA256")
-# Without encryption: RFC 8446 dropped them. Both kinds of key have one.
+# Without encryption, which RFC 8446 removed: a suite for each type of key.
 _NULL = TLSSettings(newest="TLSv1_2", ciphers="NULL-SHA256:ECDHE-ECDSA-NULL-SHA:ECDHE-RSA-NULL-SHA")
 
 

@@ -1,4 +1,4 @@
-"""Where does it lead? An honest server sends the client to where no pin protects it."""
+"""Cases of redirects: an honest server sends the client to a URL that pins don't protect."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ if TYPE_CHECKING:
 
 
 def lead(honest: ServerStep, answer: Answer) -> ServerStep:
-    """Return an honest step that redirects. The step of a real server stays as it is."""
+    """Return an honest step that redirects. The step of a real server is returned unchanged."""
     return honest.but(answer=answer) if honest.key_pem else honest
 
 
 def owned(honest: ServerStep) -> ServerStep:
-    """Return the step if the lab has its key. Raises ``CannotServeError`` for a real server."""
+    """Return the step if the lab has its key.
+
+    Raises:
+        CannotServeError: the step belongs to a real server, whose answers the lab can't choose.
+    """
     if not honest.key_pem:
         raise CannotServeError(
-            "the honest server must do as the lab likes, and here a real one answers",
+            "the lab must choose the honest server's answers, and here a real server answers",
             fix="leave --upstream out, and give the client the lab's own pins",
         )
     return honest
@@ -36,7 +40,7 @@ def _to_unpinned(pki: TestPKI) -> Scenario:
     return Scenario((first,), unpinned=(unpinned,), lures=True)
 
 
-# To follow is what HTTP says; for an app that pins, it leaves what was pinned.
+# HTTP says to follow the redirect; an app with pins then leaves the pinned host.
 _UNWISE = Expected(Expect.POLICY, Expect.WARN, Expect.WARN)
 
 REDIRECTS = (

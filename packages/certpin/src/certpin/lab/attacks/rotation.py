@@ -1,6 +1,6 @@
-"""Legitimate changes: the honest server moves on, and no client may be locked out.
+"""Cases of legitimate changes of the server, which must not lock clients out.
 
-They count as much as the attacks: a client that refuses them is down on the day of the change.
+They count as much as the attacks: a client that refuses one fails on the day of the change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _same_key(pki: TestPKI) -> Scenario:
 
 
 def _new_key(pki: TestPKI) -> Scenario:
-    """The server is honest. To a client with pins on its key, it is the attack same-ca-new-key."""
+    """The server is honest, but a client with pins on its key must treat it as an attack."""
     role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
     return Scenario.of(ServerStep.of(pki.intermediate.issue(pki.host), role=role))
 

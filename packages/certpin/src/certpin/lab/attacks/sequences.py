@@ -1,4 +1,4 @@
-"""More than one connection: what was right once is not right for ever, nor for everybody."""
+"""Cases of several connections: a successful check holds for one connection and one host only."""
 
 from __future__ import annotations
 
@@ -36,18 +36,19 @@ def _bad_then_good(pki: TestPKI) -> Scenario:
 
 
 def _retry(pki: TestPKI) -> Scenario:
-    # Honest at last, so that a client which never gives up comes to an end.
+    # The last step is honest, so that a client which retries without limit ends.
     return Scenario.of(*[pki.man_in_the_middle] * _RETRIES, pki.honest)
 
 
 def _pool_reuse(pki: TestPKI) -> Scenario:
     lax = ServerStep.of(pki.untrusted.issue(pki.host), answer=Answer.KEEP)
-    # The strict call finds an honest server, should it connect anew: that shows that it was made.
+    # A strict call on a new connection meets an honest server, which shows that it was made.
     return Scenario.of(lax, pki.honest, canary_only=True)
 
 
 def _resumption(pki: TestPKI) -> Scenario:
-    # Nobody trusts the second chain: only a client that resumes, and so sees no chain, takes it.
+    # The second chain is untrusted: only a client that resumes a session, and gets no chain,
+    # accepts this server.
     other = ServerStep.of(pki.untrusted.issue(pki.second), settings=_SHARED)
     first = owned(pki.honest).but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
     return Scenario.of(first, second=(other,))
@@ -60,7 +61,7 @@ def _second_host(pki: TestPKI) -> Scenario:
 
 def _coalescing(pki: TestPKI) -> Scenario:
     need_http2()
-    # The key and the issuer that are pinned for the first host, and not for the second.
+    # This key and this issuer are pinned for the first host only.
     both = pki.intermediate.issue(pki.host, pki.second, key=pki.leaf.key)
     honest = ServerStep.of(both, role=Role.HONEST)
     first = honest.but(foreign=pki.second, answer=Answer.REDIRECT_SECOND_KEEP)
@@ -166,7 +167,7 @@ SEQUENCES = (
         name="leak-before-check",
         family=Family.SEQUENCE,
         presents="R2→L′, and no answer",
-        # Without pins there is nothing to be checked.
+        # Without pins there is nothing to check.
         expected=Expected(Expect.UNDEFINED, Expect.REJECT, Expect.REJECT),
         guards="that pins are checked before the request is sent, not when the answer arrives",
         reference="dio issue 2418",

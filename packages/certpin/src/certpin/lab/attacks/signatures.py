@@ -1,4 +1,4 @@
-"""Whose authority signed it? Where a signature is broken, or made with another key."""
+"""Cases of invalid signatures: broken ones, and ones made with another key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _stolen(pki: TestPKI, settings: TLSSettings) -> Scenario:
 
 
 def _stolen_tls12(pki: TestPKI) -> Scenario:
-    # No key transport: without ServerKeyExchange there would be no signature to get wrong.
+    # No RSA key transport: without ServerKeyExchange there is no signature to forge.
     ciphers = "ECDHE+AESGCM:DHE+AESGCM"
     return _stolen(pki, TLSSettings(oldest="TLSv1_2", newest="TLSv1_2", ciphers=ciphers))
 

@@ -1,6 +1,6 @@
-"""Whose name? Where and how the name stands: behind a NUL, in the subject, as an address.
+"""Cases of names in an unusual place or form: before a NUL, in the subject, or as an address.
 
-The key is the server's own, so that pins say nothing.
+The leaf has the server's own key, so that pins match.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _LONGEST_NAME = 64  # ub-common-name (RFC 5280 appendix A.1)
 
 
 def ipv4(host: str) -> str:
-    """An address to call instead of a host.
+    """Return an IPv4 address to request instead of a host.
 
-    One of documentation (RFC 5737) leads nowhere but to the lab's proxy: some clients go past any
-    proxy to 127.0.0.1. A client of this machine itself gets the machine's own.
+    It is an address for documentation (RFC 5737), which only the lab's proxy can reach, because
+    some clients bypass any proxy for 127.0.0.1. For a host on this machine it is 127.0.0.1.
     """
     return "127.0.0.1" if _is_here(host) else "192.0.2.1"
 
 
 def ipv6(host: str) -> str:
-    """The same as IPv6 (RFC 3849)."""
+    """Return an IPv6 address to request instead of a host, as ``ipv4`` does (RFC 3849)."""
     return "::1" if _is_here(host) else "2001:db8::1"
 
 
@@ -41,7 +41,7 @@ def _is_here(host: str) -> bool:
 
 
 def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
-    """The server's own key, with this subject and these names in the SAN, or without a SAN."""
+    """Return a scenario with the server's own key, this subject, and a SAN if names are given."""
     identity = pki.intermediate.issue(subject, key=pki.leaf.key)
     san = ((x509.SubjectAlternativeName(names), False),) if names else ()
     kinds = (x509.SubjectAlternativeName,)
@@ -64,7 +64,7 @@ def _nul_in_common_name(pki: TestPKI) -> Scenario:
 
 
 def _behind_nul(host: str) -> str:
-    """The issuer checked the end of it, which is the attacker's domain."""
+    """Return a name that ends with the attacker's domain: the issuer checked only that part."""
     if is_address(host):
         raise CannotServeError(f"{host} is an address: it has no spelling with a NUL")
     return f"{host}\0.{_ATTACKER}"

@@ -1,4 +1,4 @@
-"""What an attacker can do before TLS, where a protocol begins in clear text."""
+"""Cases of attacks before TLS, for protocols that begin in clear text."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ BEFORE_TLS = (
         guards="that a client does not continue in clear text if TLS is not available",
         reference="RFC 3207 section 6; RFC 8314 section 3",
         fix=(
-            "require TLS instead of using it where it is offered: --ssl-reqd, sslmode=verify-full; "
-            "with smtplib and imaplib call starttls() and let what it raises end the connection"
+            "require TLS instead of using it if it is offered: --ssl-reqd, sslmode=verify-full; "
+            "with smtplib and imaplib call starttls(), and let its exception end the connection"
         ),
         scenario=_strip,
         protocol=STARTTLS,

@@ -1,4 +1,4 @@
-"""May it sign? Keys and digests that are too weak to, and a path that is not whole."""
+"""Cases of weak keys and digests, and of an incomplete chain."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def _weak_key(pki: TestPKI) -> Scenario:
-    """The intermediate's, not the server's: pins hold, and whoever factors it issues at will."""
-    name = "Intermediate of RSA 1024"
+    """Only the intermediate's key is weak: pins match, and an attacker who factors it can issue."""
+    name = "Intermediate with RSA 1024"
     issuer = Authority(name, issuer=pki.root, key=new_rsa_key(1024))
     return Scenario.legitimate(issuer.issue(pki.host, key=pki.leaf.key))
 
 
 def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[TestPKI], Scenario]:
-    """A scenario whose leaf is signed over this digest. By RSA: MD5 has no name with ECDSA."""
+    """Return a scenario with a leaf signed over this digest, by RSA: ECDSA has no OID for MD5."""
 
     def scenario(pki: TestPKI) -> Scenario:
         issuer = pki.authorities.rsa_intermediate
         identity = issuer.issue(pki.host, key=pki.leaf.key)
         leaf, *path = identity.chain
-        assert isinstance(issuer.key, rsa.RSAPrivateKey)  # noqa: S101  # as its name says
+        assert isinstance(issuer.key, rsa.RSAPrivateKey)  # noqa: S101
         weak = forge.resign(leaf, issuer.key, digest)
         return Scenario.legitimate(replace(identity, chain=(weak, *path)))
 

@@ -1,1 +1,6 @@
-"""The interactive lab: a device calls, and its hosts go through the cases, one after the other."""
+"""The interactive lab: a device connects, and each of its hosts goes through the cases in turn.
+
+``lab`` runs it, and ``folder`` stores its roots and keys. ``port``, ``tunnel`` and ``connection``
+accept the device's connections, ``page`` serves the files that it installs, ``schedule`` assigns
+each connection to a case, ``queue`` orders the cases of a host, and ``turn`` judges one case.
+"""

@@ -1,4 +1,4 @@
-"""One connection of a device: through the proxy, or routed here. No I/O."""
+"""One connection of a device, through the proxy or routed to the lab, without I/O."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """Stands for the turn that is on when the connection reaches its host, and stays with it.
+    """The case run of one connection: that of the turn that is active when it reaches its host.
 
-    From then on it shares everything with that turn's own case_run.
+    The connection stays with this turn, even if the host's next turn begins meanwhile.
     """
 
     def __init__(self, schedule: Schedule, *, plain: bool = False) -> None:
         super().__init__(Scenario(()), _NOWHERE, ("", ""))
-        self.plain = plain  # whether it is a request in clear text, to a proxy
+        self.plain = plain  # whether it is a clear-text request to a proxy
         self.visit: Visit | None = None
         self._schedule = schedule
 
@@ -52,7 +52,7 @@ class DeviceSession(CaseRun):
         """Do nothing: the turn keeps the evidence."""
 
     def failed(self, error: CannotServeError) -> None:
-        """The lab could not serve a step."""
+        """Record that the lab could not serve a step."""
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
@@ -70,7 +70,7 @@ _HTTP, _HTTPS = 80, 443
 
 
 class ObservedConnection:
-    """A conversation whose progress is reported. Call ``ended`` when its connection is over."""
+    """A conversation that reports its progress to the turn. Call ``ended`` when it is over."""
 
     def __init__(self, session: DeviceSession, inner: Conversation) -> None:
         self._session = session
@@ -123,10 +123,13 @@ class Arrival(ObservedConnection):
 
 
 def asked_for(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
-    """The conversation of a client that asked a proxy for a host; ``None`` to pass it through.
+    """Return the conversation of a client that requested a host from the lab's proxy.
 
-    Where it asked for an address (its resolver was asked before), the ClientHello says which host
-    is meant.
+    If the client resolved the name itself and requested an address, the name in its ClientHello
+    decides.
+
+    Returns:
+        The conversation, or None if the host is not under test and must be relayed.
     """
     session = DeviceSession(schedule, plain=reached.plain or reached.port == _HTTP)
     if schedule.tests(reached.host):
@@ -143,9 +146,9 @@ def routed_here(schedule: Schedule, destination: Destination) -> Arrival:
 
 
 class DeviceConnection:
-    """A client that asks the lab's proxy for a host; then the session with that host.
+    """A client that requests a host from the lab's proxy, and then the session with that host.
 
-    What is not under test passes through.
+    Connections to hosts that are not under test are relayed.
     """
 
     def __init__(self, schedule: Schedule, page: Page) -> None:
@@ -217,7 +220,7 @@ class DeviceConnection:
             self._hand_on(bytes(self._front.rest))
 
     def _hand_on(self, data: bytes) -> None:
-        assert self._inner is not None  # noqa: S101  # the callers looked
+        assert self._inner is not None  # noqa: S101  # the callers check this
         self._inner.receive(data)
         self.done = self._inner.done
         self.passing = self._inner.passing

@@ -1,4 +1,5 @@
-"""What an interactive lab keeps in its folder, so that a device is set up once.
+"""The folder of an interactive lab: its roots and keys, so that a device is set up only once.
+
 
 Only the owner can read the private keys (mode 600 in a folder of mode 700). A folder that other
 users could have read or changed is refused. Every file is opened relative to the descriptor of
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 REMOVAL = """\
 This folder belongs to an interactive lab of certpin.
 
-DO NOT LEAVE A DEVICE TRUSTING THESE ROOTS. Whoever has the private keys (*.key) in this folder
-can read and change everything that such a device sends. Never copy the keys elsewhere. The *.crt
-files are what a device under test installs; remove them from it when the test is done. They end
-by themselves after 30 days.
+DO NOT LEAVE A DEVICE TRUSTING THESE ROOTS. An attacker with the private keys (*.key) in this folder
+can read and change all data that such a device sends. Never copy the keys elsewhere. A device under
+test installs the *.crt files; remove them from the device when the test is done. They expire after
+30 days.
 
 Their names are "Root R, do not trust (certpin lab)" and "Rogue R2, do not trust (certpin lab)".
 
@@ -66,9 +67,9 @@ Remove the WireGuard tunnel from the device as well. Then delete this folder.
 """
 
 
-DAYS = 30  # that a root of the lab lives: it is forgotten in a trust store sooner or later
-_MARGIN = timedelta(days=2)  # before its end, it is made anew
-_LARGEST = 64 * 1024  # octets of a file
+DAYS = 30  # the lifetime of a root: users forget to remove it from a trust store
+_MARGIN = timedelta(days=2)  # a root is replaced this long before it expires
+_LARGEST = 64 * 1024  # bytes of a file
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -88,9 +89,12 @@ def default_folder() -> Path:
 
 
 class LabFolder:
-    """A context manager: the folder is locked while it is open. Raises ``LabError``.
+    """A context manager: creates the folder, and locks it while it is open.
 
     ``notify`` is called with instructions for the user, such as to install a new root.
+
+    Raises:
+        LabError: the folder can't be used, or other users could have read or changed it.
     """
 
     def __init__(self, path: Path, notify: Callable[[str], None]) -> None:
@@ -111,8 +115,8 @@ class LabFolder:
         try:
             self._check(self._folder, "the folder")
             if new:
-                os.fchmod(self._folder, 0o700)  # a umask may have taken from its owner
-            locks.lock(self._folder)  # two labs that begin make the roots once
+                os.fchmod(self._folder, 0o700)  # a umask may have removed the owner's rights
+            locks.lock(self._folder)  # if two labs start together, only one creates the roots
             self._write("README.txt", REMOVAL.encode(), 0o644)
         except BaseException:
             os.close(self._folder)
@@ -215,7 +219,16 @@ class LabState:
 
 
 def load_state(path: Path, now: datetime, *, wireguard: bool) -> LabState:
-    """Load the state of a lab from its folder, or create it. Raises ``LabError``."""
+    """Load the state of a lab from its folder, or create it.
+
+    Args:
+        path: the folder.
+        now: the current time, for the dates of the roots.
+        wireguard: whether the lab has a tunnel, which needs keys.
+
+    Raises:
+        LabError: the folder can't be used, or holds damaged files.
+    """
     notes: list[str] = []
     with LabFolder(path, notes.append) as folder:
         authorities = folder.authorities(now)
@@ -235,5 +248,5 @@ def _key(pem: str, path: Path) -> rsa.RSAPrivateKey:
     except (ValueError, TypeError) as exc:
         raise LabError(f"{path} holds a damaged backup.key", fix="remove it") from exc
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise LabError(f"{path} holds a backup.key that is no RSA key", fix="remove it")
+        raise LabError(f"{path} holds a backup.key that is not an RSA key", fix="remove it")
     return key

@@ -1,4 +1,4 @@
-"""A running interactive lab: its port, its schedule and its event loop. Results are queued."""
+"""A running interactive lab: its port, its schedule, its event loop, and its queue of results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from certpin.lab.upstream import Upstream
     from certpin.x509 import Certificate
 
-_LAST_ANSWER = 10.0  # seconds; a connection that is quiet ends in five
+_LAST_ANSWER = 10.0  # seconds; idle connections to real servers end after five
 _POLL_INTERVAL = 0.02  # seconds
 
 
@@ -53,9 +53,9 @@ class HostProgress:
 
 
 class DeviceLab:
-    """A context manager. ``next`` waits for a result; ``progress`` returns that of all hosts."""
+    """A context manager. ``next`` waits for a result; ``progress`` describes every host."""
 
-    def __init__(  # noqa: PLR0913  # keywords, each of which is a setting of a session
+    def __init__(  # noqa: PLR0913  # keyword-only settings of a session
         self,
         hosts: Sequence[str],
         style: Style,
@@ -80,7 +80,12 @@ class DeviceLab:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        """Listen. Raises ``LabError``, and ``ConfigError`` for an address of another machine."""
+        """Listen.
+
+        Raises:
+            LabError: the port is in use, or too few files may be open.
+            ConfigError: the address does not belong to this machine.
+        """
         limit = max_connections()
         try:
             self._leaving.enter_context(self._loop)
@@ -128,9 +133,10 @@ class DeviceLab:
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
-        """Return the next result and its host; ``None`` after ``patience`` seconds without one.
+        """Return the next host and result; None after ``patience`` seconds without one.
 
-        Raises ``LabError`` if the lab cannot continue.
+        Raises:
+            LabError: the lab cannot continue.
         """
         try:
             news = self._news.get(timeout=patience)
@@ -152,8 +158,8 @@ class DeviceLab:
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
         """Wait until relayed connections to real servers have ended.
 
-        What an app sent there is its signal, and may be the last that the lab waited for: it shall
-        have its answer all the same.
+        The data that an app sends to its real server can be the last signal that the lab waits for.
+        The app still gets its answer.
         """
         end = time.monotonic() + patience
         while self._loop.call(lambda: self.schedule.awaits_servers) and time.monotonic() < end:
@@ -202,7 +208,7 @@ class DeviceLab:
 
 
 def _page(authorities: Authorities, schedule: Schedule, *, real: bool) -> Page:
-    if real:  # the app has its own roots, and its own pins
+    if real:  # the app already has its own roots and pins
         rogue = authorities.rogue
         return Page(b"", rogue.certificate.der, rogue.pem, "")
     r, r2 = (root.x509.public_bytes(Encoding.DER) for root in (authorities.root, authorities.rogue))
@@ -213,7 +219,7 @@ def _deaf(address: tuple[str, int], exc: OSError) -> LabError | ConfigError:
     host, port = address
     if exc.errno == errno.EADDRNOTAVAIL:
         return ConfigError(
-            f"{host} is no address of this machine",
+            f"{host} is not an address of this machine",
             key="--listen",
             fix="name one that it has (`ip address` lists them)",
         )

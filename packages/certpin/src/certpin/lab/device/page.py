@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 HOST = "certpin.lab"  # the name of the lab for a device behind the proxy
-# What Android and iOS take for an authority to install; RFC 2585 has none for that.
+# The type that Android and iOS install as an authority; RFC 2585 has none for that.
 _CERTIFICATE = "application/x-x509-ca-cert"
 _REQUEST = re.compile(rb"(GET|HEAD) (?:http://[^/ \r\n]*)?(/[^ \r\n]*) HTTP/1\.[01]\r?\n")
 _INDEX = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>certpin lab</title>
 <meta name="viewport" content="width=device-width">
 <h1>certpin lab</h1>
-<p><strong>Remove these authorities from the device when you are done.</strong> Whoever has
+<p><strong>Remove these authorities from the device when you are done.</strong> An attacker with
 their keys can read its traffic.</p>
 <ul>%s</ul>
 </html>
@@ -43,9 +43,9 @@ _REAL = """\
 
 @dataclass(frozen=True)
 class Page:
-    """The files of the lab's address: all of them public. ``r`` and ``r2`` are DER.
+    """The files that the lab serves to a device, all of them public. ``r`` and ``r2`` are DER.
 
-    If the hosts have real servers, there is no R, and there are no pins: both are empty.
+    If the hosts have real servers, there are no R and no pins: both are empty.
     """
 
     r: bytes
@@ -89,7 +89,7 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
 
 
 def pin_file(pkis: Iterable[TestPKI]) -> str:
-    """Return the text of a pin file for these hosts. Nothing is written."""
+    """Return the text of a pin file for these hosts, without writing it."""
     head = _editor()
     head.raise_version()
     policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
@@ -108,14 +108,18 @@ def _editor() -> PinFileEditor:
     return PinFileEditor.new(Path("pins.toml"), "lab")
 
 
-# Both colours are said, so that it is dark on light whatever the terminal's own are.
+# Both colours are set, so that the code is dark on light in any terminal.
 _STYLE = "#000000 on #ffffff"
-_QUIET = 4  # modules of white around it (ISO/IEC 18004 section 9.1)
+_QUIET = 4  # modules of white around the code (ISO/IEC 18004 section 9.1)
 _BLOCKS = {(0, 0): " ", (1, 0): "▀", (0, 1): "▄", (1, 1): "█"}
 
 
 def qr_lines(text: str) -> list[str]:
-    """The code of a text in half blocks: a block is dark. Raises ``LabError``."""
+    """Return the QR code of a text as lines of half blocks, where a block is dark.
+
+    Raises:
+        LabError: the package segno is missing.
+    """
     try:
         import segno
     except ImportError as exc:
@@ -132,7 +136,7 @@ def qr_lines(text: str) -> list[str]:
 
 
 def qr_text(text: str) -> Group:
-    """The same for a rich console, on terminals of any colour. Never wrapped."""
+    """Return the QR code for a rich console: for terminals of any colour, and never wrapped."""
     from rich.console import Group
     from rich.text import Text
 
@@ -140,4 +144,4 @@ def qr_text(text: str) -> Group:
     for line in qr_lines(text):
         code.append(line, _STYLE)
         code.append("\n")
-    return Group(code)  # what is printed bare loses its no_wrap
+    return Group(code)  # rich ignores no_wrap of a text that is printed directly

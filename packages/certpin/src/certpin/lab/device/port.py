@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from certpin.lab.server.port import Link
     from certpin.lab.server.proxy import Destination
 
-_RESERVED = 64  # descriptors for the program itself, and for what its libraries open in passing
-_MIN_CONNECTIONS = 32  # connections below which a lab is of no use
+_RESERVED = 64  # descriptors for the program itself and its libraries
+_MIN_CONNECTIONS = 32  # a lab with fewer connections is of no use
 _MAX_CONNECTIONS = 4096
 
 
 def max_connections() -> int:
-    """Return the number of descriptors for connections. Raise the limit of this process if allowed.
+    """Return the number of descriptors for connections, after raising this process's limit.
 
-    Raises ``LabError`` if there are too few.
+    Raises:
+        LabError: there are too few.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MAX_CONNECTIONS + _RESERVED

@@ -1,7 +1,7 @@
 """The cases of one host: the good control, each case, and controls in between. No I/O.
 
-A refusal counts only if a later good control confirms it. Otherwise a device without a network,
-or an app that died, would look pinned.
+A refusal counts only if a later good control confirms it. Otherwise a device without a network, or
+an app that crashed, would seem pinned.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from certpin.lab.device.turn import Turn
     from certpin.lab.pki import Style
 
-BETWEEN = 5  # cases between two controls: a lost network spoils at most as many
+BETWEEN = 5  # cases between two controls: a lost network invalidates at most this many
 _TRIES = 3  # attempts at a case without a verdict
 
-_NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control came after it")
+_NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control followed it")
 
 
 def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
@@ -57,12 +57,12 @@ class CaseQueue:
         self.current: Turn | None = None
         self.results: dict[str, Result] = {}
         self.control: Result | None = None  # the latest
-        self.controlled = False  # whether a good control ever held
+        self.controlled = False  # whether any good control succeeded
         self._prepare = prepare
         self._settled = settled
         self._queue = plan(self.cases)
-        self._trusted = False  # whether the latest control held
-        self._doubtful: list[Turn] = []  # refusals that no control came after
+        self._trusted = False  # whether the latest control succeeded
+        self._doubtful: list[Turn] = []  # refusals since the latest control
         self._tries: Counter[str] = Counter()
 
     @property
@@ -83,9 +83,13 @@ class CaseQueue:
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """Return the active turn, or begin the next. Without ``wide``, none about two hosts.
+        """Return the active turn, or begin the next.
 
-        ``None`` if no case can run now.
+        Args:
+            wide: whether the next case may be about two hosts.
+
+        Returns:
+            The turn; None if no case can run now.
         """
         while self.current is None and not self.finished:
             case = CONTROL if not self._trusted else self._queue.pop(0)
@@ -113,7 +117,7 @@ class CaseQueue:
     def _begin(self, case: Case) -> Turn | None:
         expect = case.expected.of(self.style)
         if expect is Expect.UNDEFINED:
-            why = f"means nothing for a client of the style {self.style}"
+            why = f"does not apply to a client of the style {self.style}"
             self._note(Result(case, expect, None, Outcome.NOT_RUN, why))
             return None
         try:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     OnResult = Callable[[str, Result], None]
 
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-4 D.1.2.3
-_OCTETS = 40  # 64 bits more than the order has (FIPS 186-5 appendix A.2.1)
+_OCTETS = 40  # 64 bits longer than the order (FIPS 186-5 appendix A.2.1)
 
 
 def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
@@ -44,7 +44,7 @@ def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
 
 
 class DevicePKI(TestPKI):
-    """A test PKI whose honest servers keep their keys as long as the root keeps its key."""
+    """A test PKI with server keys that are derived from the root's key, and so stay the same."""
 
     @cached_property
     def leaf(self) -> Identity:
@@ -53,7 +53,7 @@ class DevicePKI(TestPKI):
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2: the same key as in the cases of the second host itself."""
+        """R→I2→L2, with the same key as in the cases of the second host itself."""
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
 
@@ -85,7 +85,7 @@ class Schedule:
         self.queues = {host: self._queue_of(host, style, chosen, on_result) for host in hosts}
         self._resting = {host: self._prepare(host, CONTROL) for host in hosts}
         self._lured: dict[str, Turn] = {}  # by host, the latest turn that redirected clients
-        self._passing: set[Visit] = set()  # relayed to a real server now
+        self._passing: set[Visit] = set()  # currently relayed to a real server
 
     def _pki(self, host: str, style: Style) -> TestPKI:
         second, upstream = _second(self.hosts, host), self._upstreams.get(host)
@@ -169,17 +169,17 @@ class Schedule:
         if case.host(host) != host:
             raise CannotServeError(f"the app would have to call {case.host(host)}", fix=_BY_PROVE)
         if case.protocol not in {"", "http"}:
-            raise CannotServeError(f"means nothing for an app that does not speak {case.protocol}")
+            raise CannotServeError(f"only applies to an app that speaks {case.protocol}")
         if case.clock:
-            raise CannotServeError("it takes a client whose clock can be moved", fix=_BY_PROVE)
+            raise CannotServeError(
+                "it needs a client with a clock that can be moved", fix=_BY_PROVE
+            )
         if case.compromised:
-            raise CannotServeError("it takes another pin set than the app has", fix=_BY_PROVE)
+            raise CannotServeError("it needs another pin set than the app's", fix=_BY_PROVE)
         pki = self.pkis[host]
         scenario = case.scenario(pki)
         if scenario.canary_only:
-            raise CannotServeError(
-                "it takes a client that sends a word of the lab's", fix=_BY_PROVE
-            )
+            raise CannotServeError("it needs a client that sends the lab's canary", fix=_BY_PROVE)
         hosts = (host, pki.second, pki.unpinned)
         turn = Turn(case, scenario, hosts, pki.authorities.client.chain_pem.decode())
         if scenario.second:
@@ -191,9 +191,9 @@ class Schedule:
     def _needs_second(self, pki: TestPKI) -> None:
         """Refuse a case about two hosts if there is one, or if their pins are the same."""
         if pki.second not in self.queues:
-            raise CannotServeError("it takes two hosts of the app", fix="name another --host")
+            raise CannotServeError("it needs two hosts of the app", fix="name another --host")
         if pki.style is Style.CA:
-            raise CannotServeError("it takes hosts that are pinned on different authorities")
+            raise CannotServeError("it needs hosts that are pinned on different authorities")
 
 
 _BY_PROVE = "`certpin prove` has this case"

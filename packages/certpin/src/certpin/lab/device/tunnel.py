@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from certpin.lab.server.conversation import Conversation
     from certpin.lab.server.proxy import Destination
 
-# Octets of a packet inside, which leave room for WireGuard's own and for IPv6 outside, on paths
-# of 1360 and more (mobile networks); 1280 is what IPv6 needs inside (RFC 8200 section 5).
+# Bytes of an inner packet. With the headers of WireGuard and IPv6 it fits paths with an MTU of
+# 1360 (mobile networks), and inner IPv6 needs at least 1280 (RFC 8200 section 5).
 _MTU = 1280
 _KEEPALIVE = 25  # seconds; as wg(8) advises behind a NAT
 
@@ -33,7 +33,14 @@ class TunnelKeys:
 
     @classmethod
     def make(cls, secret: Callable[[str, Callable[[], str]], str]) -> Self:
-        """Return the keys, which ``secret`` stores by name. Raises ``LabError``."""
+        """Load the keys, or create them.
+
+        Args:
+            secret: returns the secret stored under a name, and stores a new one if there is none.
+
+        Raises:
+            LabError: the package mitmproxy_rs is missing.
+        """
         new = wireguard().genkey
         return cls(secret("wireguard-lab", new), secret("wireguard-peer", new))
 
@@ -70,7 +77,11 @@ def arrival(
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:
-    """Return a server that is not started yet. Raises ``LabError`` if a package is missing."""
+    """Return a server that is not started yet.
+
+    Raises:
+        LabError: a package is missing.
+    """
     addresses = Addresses()
 
     def find(host: str) -> str | None:

@@ -1,7 +1,8 @@
-"""One case as one host meets it, and what each of its connections shows about the client. Pure.
+"""One case of one host: its connections, and the signal that each gives about the client. No I/O.
+
 
 A device has no exit status, so the verdict rests on connections only. An event that only resembles
-a refusal (a client that was cut off, junk, a lost network) must not count as one.
+a refusal (a client that was disconnected, junk, a lost network) must not count as one.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
 
-# OpenSSL's errors if client and server have no parameters in common: the client refused. Any other
-# error says nothing about the trust of the client.
+# OpenSSL's errors if client and server have no parameters in common, which is a refusal. Other
+# errors give no evidence about the client's trust.
 _NO_AGREEMENT = frozenset(
     {
         "inappropriate fallback",
@@ -59,19 +60,25 @@ _IN_CLEAR = "the lab answered in clear text"
 
 
 class ClientSignal(StrEnum):
-    """What a connection shows about its client."""
+    """The signal that a connection gives about its client."""
 
     SENT_DATA = "gave"  # it sent application data
     REFUSED = "refused"  # it sent an alert, or had no parameters in common
-    CLOSED = "left"  # it hung up without a signal: a refusal, or an accident
+    CLOSED = "left"  # it closed the connection silently: a refusal, or an accident
     NONE = "void"  # no data until the time limit, or TLS failed in another way
     NO_HELLO = "nothing"  # it sent no ClientHello, or junk after it
 
 
 def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
-    """Return the signal of a connection; ``None`` if it has not shown one yet.
+    """Return the signal of a connection.
 
-    ``hung_up`` means that the client closed it, ``ended`` that either side did.
+    Args:
+        seen: the evidence so far.
+        hung_up: whether the client closed the connection.
+        ended: whether either side closed it.
+
+    Returns:
+        The signal; None if there is none yet.
     """
     if seen.said or seen.passed:
         return ClientSignal.SENT_DATA
@@ -86,11 +93,11 @@ def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSign
     return ClientSignal.CLOSED if hung_up and seen.problem in {"", _IN_CLEAR} else ClientSignal.NONE
 
 
-# A turn without a signal ends after these, so that junk or silence can't block the others.
+# A turn ends after this many connections without a signal, so that junk can't block other cases.
 _MAX_UNCLEAR = 3
 _MAX_VISITS = 12
-_KEPT = 64  # visits of a turn that are kept with the same signal
-_MAX_CALLS = 3  # of a client that was sent elsewhere, and calls the same host again instead
+_KEPT = 64  # visits of a turn with the same signal that are kept
+_MAX_CALLS = 3  # of a client that was redirected, and calls the same host again instead
 _REDIRECTS = {answer for answer in Answer if answer.value.startswith("redirect-")}
 
 
@@ -134,7 +141,7 @@ class Turn:
 
     @property
     def wide(self) -> bool:
-        """Whether the case is about both hosts, and takes the connections of both."""
+        """Whether the case is about two hosts, and handles the connections of both."""
         to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
         return bool(self.scenario.second) or to_second
 
@@ -167,21 +174,21 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """Judge the connections by the rules of every other run, without an exit status."""
+        """Judge the connections by the rules of ``verdict``, without an exit status."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(visit.seen for visit in self.visits if self._says(visit))
         if not said:
-            return Judgement(Verdict.INCONCLUSIVE, "no connection of it came to an end of its own")
+            return Judgement(Verdict.INCONCLUSIVE, "none of its connections gave a signal")
         judgement = judge(Attempt(Ending(0), self.scenario, said))
         if judgement.verdict is Verdict.REJECT and not self._heard_out(self._counted()):
-            return Judgement(Verdict.INCONCLUSIVE, "too few of its connections said a word")
+            return Judgement(Verdict.INCONCLUSIVE, "too few of its connections gave a signal")
         if judgement.verdict is None and self.case.exercise:
             return Judgement(None, f"{judgement.why}: {self.case.exercise}")
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Whether there are enough signals, as opposed to a turn that was given up."""
+        """Return True if there are enough signals, and the turn was not abandoned."""
         if self.scenario.lures:
             calls = sum(
                 visit.signal is ClientSignal.SENT_DATA
@@ -193,20 +200,20 @@ class Turn:
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 
     def _says(self, visit: Visit) -> bool:
-        """Whether a connection is evidence. In clear text, only if the case redirects there."""
+        """Return True if a connection is evidence. Clear text is, if the case redirects to it."""
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
-        """Return the connections with a signal that the verdict is about."""
+        """Return the judged connections that have a signal."""
         said = [visit for visit in self.visits if self._says(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
         """Return True if there is one signal for each awaited step.
 
-        Two if a client closed silently, unless it then sent its data to an honest step.
+        A client that closed silently must do so twice, unless it then sent data to an honest step.
         """
         honest_only = not self.scenario.attacks
         needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
@@ -217,12 +224,12 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Whether a later connection sent data to an honest step."""
+        """Return True if a later connection sent data to an honest step."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(visit) and not visit.seen.exposed for visit in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Whether the connection is for the second host, and the scenario has steps for it."""
+        """Return True if the connection is for the second host, and there are steps for it."""
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
         return bool(self.scenario.second) and asked == self.hosts[1]

@@ -1,8 +1,8 @@
-"""A root whose private key is known to all: its curve has a generator of the forger's choice.
+"""A root that anyone can sign for: its curve has a generator that the forger chose.
 
-CVE-2020-0601: a verifier that compares the public point of a root with those that it trusts, but
-not the parameters of the curve, takes the forger's root for the real one. With the point itself
-as the generator, the private key is 1.
+CVE-2020-0601: a verifier that compares only the public point of a root with its trusted roots, and
+not the parameters of the curve, accepts the forged root as the real one. If the generator is that
+point, the private key is 1.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class ForgedRoot:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The root's name and point, the forger's generator, and a signature that holds by it."""
+        """The forged root, with a signature that is valid for the chosen generator."""
         parts = der.take_apart(self.real_chain)
         info = der.encode(_public_key_info(self._point))
         tbs = replace(parts.tbs_certificate, subject_public_key_info=der.field(info))
         return self._signed(replace(parts, tbs_certificate=tbs))
 
     def sign(self, identity: Identity) -> Identity:
-        """The identity, with a leaf that this root signed. Its algorithm is kept."""
+        """Return the identity with its leaf signed by this root instead. The algorithm stays."""
         leaf = self._signed(der.take_apart(identity.chain[0]))
         return replace(identity, chain=(leaf, self.certificate))
 
@@ -57,9 +57,9 @@ class ForgedRoot:
         return der.put_together(replace(parts, signature_value=der.bits(value)))
 
     def _sign(self, message: bytes) -> bytes:
-        """ECDSA with SHA-256 and the private key 1 (SEC 1 version 2.0, section 4.1.3).
+        """Sign by ECDSA with SHA-256 and the private key 1 (SEC 1 version 2.0, section 4.1.3).
 
-        Diffie-Hellman multiplies the generator for us: the root's point is the other side's key.
+        Diffie-Hellman computes the multiple of the generator: the root's point is the peer's key.
         """
         digest = hashes.Hash(hashes.SHA256())
         digest.update(message)
@@ -74,7 +74,7 @@ class ForgedRoot:
     def _key(self) -> ec.EllipticCurvePublicKey:
         key = self.real_chain.public_key()
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-            raise ValueError("only a root on P-256 is forged so")
+            raise ValueError("only a root on P-256 can be forged")
         return key
 
     @property

@@ -1,7 +1,7 @@
-"""Structures that a forger takes apart and puts together again, declared for ``hazmat.asn1``.
+"""ASN.1 structures of certificates and keys, declared for ``hazmat.asn1``, to forge their fields.
 
 Fields that are not forged are TLVs, so that they are written back unchanged, and so are large
-numbers. They are encoded here, because the encoder of cryptography 47 supports neither.
+numbers. The encoding is done here, because the encoder of cryptography 47 supports neither.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certpin.x509.der import element
 
-# No `from __future__ import annotations` here: the parser reads the annotations as objects.
+# No `from __future__ import annotations`: the parser needs the annotations as objects.
 
 
 @asn1.sequence
@@ -96,7 +96,7 @@ class ECParameters:
 
 @asn1.sequence
 class ECAlgorithm:
-    """The AlgorithmIdentifier of a key whose curve is spelled out (RFC 3279 section 2.3.5)."""
+    """The AlgorithmIdentifier of a key with explicit curve parameters (RFC 3279 section 2.3.5)."""
 
     algorithm: x509.ObjectIdentifier
     parameters: ECParameters
@@ -119,38 +119,38 @@ class PlainAlgorithm:
 
 @asn1.sequence
 class NullAlgorithm:
-    """An AlgorithmIdentifier whose parameters are NULL (RSA: RFC 4055 section 5)."""
+    """An AlgorithmIdentifier with NULL parameters (RSA: RFC 4055 section 5)."""
 
     algorithm: x509.ObjectIdentifier
     parameters: asn1.Null
 
 
 def take_apart(certificate: x509.Certificate) -> CertificateFields:
-    """The fields of a certificate."""
+    """Parse a certificate into its fields."""
     return asn1.decode_der(CertificateFields, certificate.public_bytes(Encoding.DER))
 
 
 def put_together(parts: CertificateFields) -> x509.Certificate:
-    """The certificate of these fields. Only its frame is looked at: a forged key may be inside."""
+    """Build a certificate from its fields. Only the outer structure is checked, not the key."""
     return x509.load_der_x509_certificate(encode(parts))
 
 
 def field(der: bytes) -> asn1.TLV:
-    """One field, of its own bytes."""
+    """Return the field that these bytes encode."""
     return asn1.decode_der(asn1.TLV, der)
 
 
 def bits(octets: bytes) -> asn1.BitString:
-    """A BIT STRING of whole octets."""
+    """Return a BIT STRING of whole octets."""
     return asn1.BitString(octets, 0)
 
 
 def number(value: int) -> asn1.TLV:
-    """A positive INTEGER of any size (X.690 section 8.3)."""
+    """Return a positive INTEGER of any size (X.690 section 8.3)."""
     return field(element(b"\x02", value.to_bytes(value.bit_length() // 8 + 1)))
 
 
-# The tags of the fields above that have one of their own: the parser's notes cannot be read back.
+# The context-specific tags of the fields above, because the parser's annotations can't be read.
 _EXPLICIT = {
     (TBSCertificate, "version"): b"\xa0",
     (TBSCertificate, "extensions"): b"\xa3",
@@ -164,7 +164,7 @@ _IMPLICIT = {
 
 
 def encode(value: typing.Any) -> bytes:
-    """The DER of one of these structures, or of a field of theirs (X.690 section 10)."""
+    """Return the DER of one of these structures or of a field (X.690 section 10)."""
     if isinstance(value, asn1.TLV):
         return element(bytes(value.tag_bytes), bytes(value.data))
     if isinstance(value, asn1.BitString):

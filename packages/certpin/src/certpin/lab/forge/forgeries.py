@@ -36,11 +36,17 @@ def reissue(
     signer: CertificateIssuerPrivateKeyTypes,
     subject: x509.Name | None = None,
 ) -> x509.Certificate:
-    """A copy for another key, issued by another authority, and by all rules.
+    """Issue a copy of a certificate for another key, with a valid signature.
 
-    Everything else stays, the identifier of the subject's key too: it is only a name (RFC 5280
-    section 4.2.1.2), and a forger chooses it. Without an issuer it is self-issued. A
-    ``subject`` takes the place of the copied one.
+    All other fields stay, including the identifier of the subject's key, which is only a name (RFC
+    5280 section 4.2.1.2) that a forger can choose.
+
+    Args:
+        certificate: the certificate to copy.
+        key: the public key of the copy.
+        issuer: the certificate of the issuer; None for a self-issued copy.
+        signer: the key that signs the copy.
+        subject: replaces the copied subject.
     """
     above = issuer or certificate
     builder = _begin(certificate, subject or certificate.subject, above.subject, key)
@@ -72,7 +78,7 @@ def namesake_of_issuer(
 def _begin(
     dated: x509.Certificate, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes
 ) -> x509.CertificateBuilder:
-    """A builder with the dates of another certificate."""
+    """Return a builder with the dates of another certificate."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -105,7 +111,7 @@ def change_intermediate(
     authority: Authority, *, without: Kinds = (), adding: Additions = ()
 ) -> Authority:
     """Return the intermediate with a new certificate from its issuer."""
-    assert authority.issuer is not None  # noqa: S101  # a root has no issuer that could
+    assert authority.issuer is not None  # noqa: S101  # only intermediates have an issuer
     certificate = _sign_again(authority.x509, authority.issuer, without, adding)
     return authority.certified(certificate, authority.issuer)
 
@@ -132,11 +138,13 @@ def _sign_again(
 
 
 def mismatched_key_pem(victim: CertificatePublicKeyTypes) -> bytes:
-    """A fresh private key whose file names the victim's public key as its own.
+    """Return a new private key as PEM, with the victim's public key in the place of its own.
 
-    OpenSSL compares only public keys (``X509_check_private_key``), so it serves the victim's
-    certificate with it, and what it signs fits nothing. Raises ``CannotServeError`` for a key
-    whose file holds no public part that could lie.
+    OpenSSL compares only the public keys (``X509_check_private_key``), so it serves the victim's
+    certificate with this key, and the signatures of the handshake are invalid.
+
+    Raises:
+        CannotServeError: the victim's key is neither RSA nor ECDSA.
     """
     if isinstance(victim, ec.EllipticCurvePublicKey):
         return _pem("EC", der.encode(_ec(victim)))
@@ -180,7 +188,7 @@ def _rsa(victim: rsa.RSAPublicKey) -> der.RSAPrivateKey:
 
 
 def _pem(kind: str, content: bytes) -> bytes:
-    """The older framing of RFC 7468's predecessors: the only one with room for both halves."""
+    """Return PEM in the traditional format, the only one that holds the public key as well."""
     text = ssl.DER_cert_to_PEM_cert(content)
     return text.replace("CERTIFICATE", f"{kind} PRIVATE KEY").encode()
 
@@ -201,11 +209,13 @@ def resign(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
     algorithm: hashes.HashAlgorithm,
 ) -> x509.Certificate:
-    """The same certificate, signed by this key with this hash, however weak.
+    """Sign a certificate again with this key and hash, which may be weak.
 
-    Both places that name the algorithm name this one, so the signature holds. ``cryptography``
-    itself refuses to sign certificates with SHA-1 or MD5. Raises ``KeyError`` for a hash that no
-    certificate is signed with.
+    Both fields for the algorithm name the new one, so the signature is valid. ``cryptography``
+    itself refuses to sign certificates with SHA-1 or MD5.
+
+    Raises:
+        KeyError: no signature algorithm uses this hash.
     """
     parts = der.take_apart(certificate)
     named = _algorithm(key, algorithm)
@@ -238,9 +248,10 @@ def _sign(
 
 
 def break_signature(certificate: x509.Certificate) -> x509.Certificate:
-    """The same certificate with one bit of its signature flipped: the last one.
+    """Return the certificate with the last bit of its signature flipped.
 
-    It ends the number s of an ECDSA signature, and the whole of an RSA one: the DER stays valid.
+    The bit is the end of the number s of an ECDSA signature, and of an RSA signature, so the DER
+    stays valid.
     """
     parts = der.take_apart(certificate)
     value = bytearray(parts.signature_value.as_bytes())
@@ -249,7 +260,7 @@ def break_signature(certificate: x509.Certificate) -> x509.Certificate:
 
 
 def replace_key(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> x509.Certificate:
-    """The same certificate for another key. Its signature is kept, so it does not hold."""
+    """Return the certificate with another key. Its signature is kept, and so is invalid."""
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     parts = der.take_apart(certificate)
     tbs = replace(parts.tbs_certificate, subject_public_key_info=der.field(info))

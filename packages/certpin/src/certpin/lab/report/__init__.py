@@ -1,7 +1,7 @@
 """Reports of a run: one format a file, each a pure function of the run.
 
-What a report holds comes from certificates, clients and hosts that may be hostile: every format
-escapes it in its own way, and each takes the same sentences from ``words``.
+The strings of a report come from certificates, clients and hosts that may be hostile: every format
+escapes them in its own way. All formats take the same sentences from ``words``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The flaws of a chain, certificate by certificate: the reasons why a good client refuses it.
+"""The flaws of a chain, certificate by certificate: the reasons why a correct client refuses it.
 
-Found from the chain itself, not from the name of the case, so that a picture cannot say what was
-not served. Only plain flaws are looked for: no list is complete, and the verdict needs none.
+They are found in the served chain, not derived from the case, so a picture can't show a flaw that
+was not served. The list of flaws is not complete, and the verdict does not depend on it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 _SMALLEST_RSA = 2048  # CA/B Forum Baseline Requirements 6.1.5
 _WEAK_DIGESTS = {"md5", "sha1"}  # the same, 7.1.3.2
 
-# What is raised for extensions of hostile certificates.
+# The exceptions that hostile certificates cause when their extensions are parsed.
 _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 @dataclass(frozen=True)
 class ChainContext:
-    """What a chain is checked against: the requested host, the client's trust and pins, the time.
+    """The context of a check: the requested host, the client's roots and pins, and the time.
 
-    ``leaf_key`` is the pin of the key that the server proved; empty if that is not known.
+    ``leaf_key`` is the pin of the key that signed the handshake; empty if it is not known.
     """
 
     host: str
@@ -105,9 +105,9 @@ def _authority(spot: _Spot) -> str:
     if above is Signature.BAD:
         return "the authority that it names did not sign it"
     if above is Signature.ITSELF:
-        return "it signed itself, and nobody trusts it"
+        return "it is self-signed and not trusted"
     if above is Signature.MISSING:
-        return "whoever signed it is not trusted"
+        return "its issuer is not trusted"
     return ""
 
 
@@ -118,7 +118,7 @@ def _name(spot: _Spot) -> str:
     try:
         right = name_matches(spot.context.host, certificate)
     except CertificateParseError:
-        return "its names make no sense"
+        return "its names can't be read"
     return "" if right else f"it is not for {spot.context.host}"
 
 
@@ -137,7 +137,7 @@ def _may_sign(spot: _Spot) -> str:
     basic = spot.extension(x509.BasicConstraints)
     usage = spot.extension(x509.KeyUsage)
     if not isinstance(basic, x509.BasicConstraints) or not basic.ca:
-        return "it is no authority, and may sign nothing"
+        return "it is not an authority, and must not sign certificates"
     if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
         return "its key must not sign certificates"
     if basic.path_length is not None and spot.index - 1 > basic.path_length:
@@ -157,13 +157,13 @@ def _unknown(spot: _Spot) -> str:
     try:
         extensions = list(spot.parsed.extensions) if spot.parsed else []
     except _SENSELESS:
-        return "its extensions make no sense"
+        return "its extensions can't be read"
     unknown = [
         extension
         for extension in extensions
         if isinstance(extension.value, x509.UnrecognizedExtension)
     ]
-    return "it is bound to a rule that nobody knows" if any(e.critical for e in unknown) else ""
+    return "it has an unknown critical extension" if any(e.critical for e in unknown) else ""
 
 
 def _subtrees(spot: _Spot) -> str:
@@ -186,7 +186,10 @@ def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
 
 
 def _below(host: str, limit: x509.GeneralName) -> bool:
-    """RFC 5280 section 4.2.1.10: a name, and every name below it."""
+    """Return True if a constraint covers the host: its name, or a name below it.
+
+    RFC 5280 section 4.2.1.10.
+    """
     if isinstance(limit, x509.IPAddress):
         return _address(host) in _network(limit)
     return host == limit.value or host.endswith(f".{str(limit.value).lstrip('.')}")
@@ -208,12 +211,12 @@ def _weak(spot: _Spot) -> str:
 def _other_key(spot: _Spot) -> str:
     proved = spot.context.leaf_key
     if spot.is_leaf and proved and spot.place.facts.pin and proved != spot.place.facts.pin:
-        return "the server does not hold its key: it signed with another"
+        return "the server does not have its key: it signed with another one"
     return ""
 
 
 def _compromised(spot: _Spot) -> str:
-    """Rule 13 of the enforcement, on the path only: other certificates decide nothing."""
+    """Check rule 13 of the enforcement, on the verified path only."""
     refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)
     return "its key is marked compromised" if refused else ""
 

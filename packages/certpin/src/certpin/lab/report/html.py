@@ -1,7 +1,7 @@
-"""The run as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
+"""The run as one self-contained HTML page, without scripts and external resources.
 
-It is built as a tree of elements by the standard library's ElementTree, which escapes all text
-when it writes: there is no template into which a hostile string could be put as it is.
+It is built as a tree of elements by the standard library's ElementTree, which escapes all text when
+it writes: there is no template into which a hostile string could be inserted unescaped.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 Numbered = list[tuple[int, "Result"]]
 
 _SECTIONS = (
-    (Outcome.WRONG, "What must be mended"),
+    (Outcome.WRONG, "What must be fixed"),
     (Outcome.WARNING, "Warnings"),
-    (Outcome.UNDECIDED, "What could not be decided"),
+    (Outcome.UNDECIDED, "Undecided cases"),
 )
 
 
 def to_html(run: Run) -> str:
-    """The report."""
+    """Return the report as HTML. All strings of the run are escaped."""
     style = _style()
     head = tag(
         "head",
@@ -87,7 +87,7 @@ def _overview(numbered: Numbered) -> ET.Element:
         )
         for number, result in numbered
     ]
-    head = ("Case", "Outcome", "The client", "It did", "What it met")
+    head = ("Case", "Outcome", "The client", "It did", "Served")
     whole = table(f"All {len(rows)} cases, in the order of the run", head, list(rows))
     title = tag("h2", "All cases", id="all")
     return tag("section", title, tag("details", tag("summary", "Show the table"), whole))
@@ -109,8 +109,8 @@ def _rest(run: Run, numbered: Numbered) -> ET.Element:
 
 def _foot() -> ET.Element:
     words = (
-        "This page holds what the client sent and printed while it was attacked. "
-        "Pass it on with the same care as the client's own logs."
+        "This page contains data that the client sent and printed while it was attacked. "
+        "Share it with the same care as the client's own logs."
     )
     return tag("footer", tag("p", words))
 

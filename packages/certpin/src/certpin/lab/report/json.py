@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.runner import Result, Run
 
-SCHEMA = 2  # rises when a field goes, or changes its meaning; a new field does not raise it
-SHOWN = 4 * 1024  # octets of what leaked that are written out; ``bytes`` counts them all
+SCHEMA = 2  # incremented if a field is removed or changes its meaning, not for a new field
+SHOWN = 4 * 1024  # bytes of leaked data that are included; the field ``bytes`` counts all
 
 
 def to_json(run: Run) -> str:

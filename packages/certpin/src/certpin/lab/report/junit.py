@@ -1,6 +1,6 @@
-"""JUnit XML, as CI systems read it: a suite a family, a test a case.
+"""JUnit XML, as CI systems read it: one suite per family, one test per case.
 
-A wrong outcome is a failure, an undecided one an error, one that was not run is skipped.
+A wrong outcome is a failure, an undecided one an error, and a case that was not run is skipped.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET  # it only writes here
+from xml.etree import ElementTree as ET  # only used to write
 
 from certpin.lab.pki import LEGEND
 from certpin.lab.report.words import ending, explain, verdict_line

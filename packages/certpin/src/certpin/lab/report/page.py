@@ -47,7 +47,7 @@ OF_OUTCOME = {
 
 
 def facts(pairs: dict[str, Child]) -> ET.Element:
-    """A list of names and values; those without a value are left out."""
+    """Return a list of names and values, without the names that have no value."""
     listed = tag("dl", class_="facts")
     for name, value in pairs.items():
         if value is not None and value != "":
@@ -56,7 +56,7 @@ def facts(pairs: dict[str, Child]) -> ET.Element:
 
 
 def table(caption: str, head: tuple[str, ...], rows: list[tuple[Child, ...]]) -> ET.Element:
-    """A table that scrolls by itself where the page is narrow. The first column names the row."""
+    """Return a table that scrolls on narrow pages. The first column has the headers of the rows."""
     body = tag("tbody")
     for first, *others in rows:
         body.append(tag("tr", tag("th", first, scope="row"), *(tag("td", c) for c in others)))
@@ -120,7 +120,7 @@ def _advice(result: Result) -> ET.Element:
     case = result.case
     return tag(
         "div",
-        tag("h4", "How to mend it"),
+        tag("h4", "Fix"),
         tag("p", f"{case.fix[:1].upper()}{case.fix[1:]}."),
         tag("p", f"See {case.reference}.", class_="quiet") if case.reference else None,
         class_="advice",
@@ -132,10 +132,10 @@ def _words(result: Result) -> ET.Element:
     tries = len(result.attempts)
     known = facts(
         {
-            "What it met": case.presents,
-            "What is right": f"a client like this {EXPECTED[result.expect]}",
-            "How it shows": result.why,
-            "What this guards": case.guards,
+            "Served": case.presents,
+            "Expected": f"a client like this {EXPECTED[result.expect]}",
+            "Evidence": result.why,
+            "Checks": case.guards,
             "Tried": f"{tries} times" if tries > 1 else None,
         }
     )
@@ -146,7 +146,7 @@ def _seen(result: Result) -> list[ET.Element]:
     if not result.attempts:
         return []
     last = result.attempts[-1]
-    # Data sent to an honest server is private, and not shown.
+    # Data sent to an honest server is private.
     leaked = list(leaks(result)) if result.outcome in _TO_MEND else []
     parts = [tag("h4", "What leaked"), *leaked] if leaked else []
     parts += [tag("h4", "How the client ended"), *client_end(last)]
@@ -158,7 +158,7 @@ _SHOWN = 2 * 1024  # bytes of leaked data, and characters of the output of a cli
 
 
 def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
-    """Draw each chain that was met, those of attackers first."""
+    """Draw each chain that was served, those of attackers first."""
     if not result.attempts:
         return []
     attempt = result.attempts[-1]
@@ -207,7 +207,7 @@ def _validity(known: CertificateFacts) -> str:
 
 
 def leaks(result: Result) -> Iterator[ET.Element]:
-    """Yield the data that the client gave away, unless the verdict is that it gave none."""
+    """Yield the leaked data, unless the verdict is that none leaked."""
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
     attempt = result.attempts[-1]
@@ -268,7 +268,7 @@ def client_end(attempt: Attempt) -> Iterator[ET.Element]:
     yield tag("p", f"{ending(attempt.ending)}.")
     if attempt.ending.output.strip():
         shown = attempt.ending.output[-_SHOWN:]
-        words = "the end of what it printed"
+        words = "the end of its output"
         yield tag("pre", shown, tabindex="0", aria_label=words)
 
 
@@ -310,7 +310,7 @@ def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
 
 
 def controls(run: Run) -> ET.Element:
-    """Whether the honest server was accepted, before and after everything else."""
+    """Show whether the honest server was accepted before and after the cases."""
     held = [result for result in run.results if result.case is CONTROL]
     listed = tag("ul", class_="controls")
     for when, result in zip(("before", "after"), held, strict=False):
@@ -318,15 +318,15 @@ def controls(run: Run) -> ET.Element:
         shown_why = f"{when} the attacks: {result.why}"
         listed.append(tag("li", badge(result.outcome, words), tag("span", shown_why)))
     why = (
-        "A client that refuses everything stops every attack, too. So the honest server is "
-        "called first and last, and the verdicts count only where the client accepts it."
+        "A client that refuses every server stops every attack too. So the honest server is "
+        "tested first and last, and the verdicts count only if the client accepts it."
     )
     title = tag("h2", "The controls", id="controls")
     return tag("section", title, tag("p", why), listed, aria_labelledby="controls")
 
 
 def letters() -> ET.Element:
-    """The meaning of the letters in the descriptions of the cases."""
+    """Explain the letters in the descriptions of the cases."""
     listed = facts(dict(LETTERS))
     listed.attrib["class"] += " letters"
     title = tag("h2", "The letters", id="letters")

@@ -1,7 +1,7 @@
 """The picture of a chain as SVG: boxes below each other, roots on top.
 
-The layout is pure geometry in the units of the picture. One column, so that a telephone shows it
-whole. ``chain.css`` colours it.
+The layout is pure geometry in the units of the picture. It has one column, which fits the screen of
+a phone. ``chain.css`` has the colours.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 WIDTH = 372
 _GAP, _HEADING, _LINE, _PADDING = 46, 34, 19, 12
-_LETTERS, _NAME_LETTERS = 38, 42  # of a line, at the size of most text
-_LINES = 2  # of a name; a longer one is cut, and shown in full below the picture
+_LETTERS, _NAME_LETTERS = 38, 42  # letters of a line, at its font size
+_LINES = 2  # lines of a name; a longer one is cut, and shown in full below the picture
 _SIGNS = {"trusted": "anchor", "pinned": "pin", "flaw": "cross"}
 _LEFT, _INDENT, _MIDDLE = 18, 22, 40
 
@@ -36,7 +36,7 @@ class Line:
 
     kind: str
     text: str
-    first: bool = True  # a folded line has its sign at the first part alone
+    first: bool = True  # only the first part of a wrapped line has the icon
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ def _arrow(above: Box, below: PathCertificate) -> Arrow:
     kind, label = {
         Signature.GOOD: ("good", "signs"),
         Signature.BAD: ("bad", "did NOT sign this"),
-        Signature.UNCHECKED: ("unknown", "signs, it says; this cannot be checked"),
-    }.get(below.above, ("unknown", "signs, it says"))
+        Signature.UNCHECKED: ("unknown", "issuer by name; the signature can't be checked"),
+    }.get(below.above, ("unknown", "issuer by name"))
     top = above.top + above.height
     return Arrow(top, top + _GAP - 2, kind, label)
 

@@ -42,8 +42,8 @@ def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
 
     Args:
         run: the run.
-        location: the file of the repository that findings point at. Code scanning refuses results
-            that point at anything else, the address of a host for example.
+        location: the file of the repository that findings point to. Code scanning rejects results
+            that point to anything else, such as a URL.
     """
     cases = list(dict.fromkeys(result.case.name for result in run.results))
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases, location)]}
@@ -100,7 +100,7 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
         "level": _LEVELS[result.outcome],
         "message": _message("\n".join(explain(result))),
         "locations": [_location(run, result, location)],
-        # GitHub identifies an alert by the second: else findings of two hosts would be one.
+        # GitHub identifies an alert by the second one. Without it, two hosts would share an alert.
         "partialFingerprints": {
             "certpinCase/v1": fingerprint,
             "primaryLocationLineHash": f"{fingerprint[:16]}:1",
@@ -160,5 +160,5 @@ def _utc(moment: datetime) -> str:
 
 
 def _message(text: str) -> dict[str, str]:
-    """A message in which nothing is a placeholder or a link (SARIF 2.1.0 section 3.11.5, .6)."""
+    """Return a message without placeholders and links (SARIF 2.1.0 section 3.11.5, .6)."""
     return {"text": clean(text).translate(_NO_ESCAPE)}

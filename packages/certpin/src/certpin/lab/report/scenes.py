@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result, Run
     from certpin.pins import HostPin
 
-# Where one of these comes before TLS, no certificate is ever sent.
+# The openings after which the server sends no certificate.
 _NO_TLS = {Opening.PLAIN, Opening.STRIP}
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:
-    """The chain that a connection received, as DER; none if it ended earlier.
+    """Return the chain that a connection received, as DER; empty if it ended earlier.
 
-    A resumed session carries no certificates (RFC 8446 section 2.2).
+    A resumed session has no certificates (RFC 8446 section 2.2).
     """
     if seen.step is None or seen.hello is None or seen.resumed or seen.step.opening in _NO_TLS:
         return ()
@@ -73,6 +73,6 @@ def _leaf_key(key_pem: bytes) -> str:
     try:
         public = load_pem_private_key(key_pem, None).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        return ""  # of a kind that a case forged
+        return ""  # a forged key that can't be parsed
     spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return str(Pin.of_key(hashlib.sha256(spki).digest()))

@@ -1,7 +1,7 @@
 """The sentences and the counts that all reports share: terminal, HTML, JUnit and SARIF.
 
-The client's command may contain secrets, and reports are passed on. So only words that are known to
-be harmless are shown, and the others are replaced: no list of secrets is complete.
+The client's command may contain secrets, and reports are shared. So only arguments that are known
+to be harmless are shown, and all others are replaced.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EXPECTED = {
     Expect.EITHER: "either is right",
     Expect.WARN: "should refuse",
     Expect.POLICY: "your policy decides",
-    Expect.UNDEFINED: "means nothing for this client",
+    Expect.UNDEFINED: "does not apply to this client",
 }
 OUTCOMES = {
     Outcome.RIGHT: "right",
@@ -48,7 +48,7 @@ OUTCOMES = {
 _DID = {
     Verdict.ACCEPT: "accepted",
     Verdict.REJECT: "refused",
-    Verdict.LEAK: "reported an error, after its data was gone",
+    Verdict.LEAK: "reported an error after it had sent its data",
 }
 
 
@@ -81,11 +81,11 @@ def details(run: Run) -> list[str]:
         lines.append(f"{untried}.")
     elif not run.controlled:
         lines.append(
-            "A client that does not reach a good server refuses every attack too, so the "
-            "refusals below prove nothing. Mend that first."
+            "A client that does not reach an honest server refuses every attack too, so the "
+            "refusals below prove nothing. Fix that first."
         )
         if counted.got_through:
-            lines.append(f"What it gave away is real all the same: {_through(counted)}.")
+            lines.append(f"The leaks are real nevertheless: {_through(counted)}.")
     elif counted.honest:
         lines.append(_honest(counted))
     return lines + _beside(counted)
@@ -107,9 +107,9 @@ def verdict_line(result: Result) -> str:
     if result.outcome is Outcome.WRONG:
         return _wrong(result)
     if result.outcome is Outcome.WARNING:
-        return f"the client {did}; it had better refuse before it says anything"
+        return f"the client {did}; it should refuse before it sends anything"
     if result.outcome is Outcome.TOLD:
-        return f"the client {did}; whether that is right is for your policy to say"
+        return f"the client {did}; your policy decides whether that is right"
     return f"the client {did}, {_right(result)}"
 
 
@@ -118,10 +118,10 @@ def explain(result: Result) -> list[str]:
     case = result.case
     lines = [verdict_line(result)]
     if result.why not in lines[0]:
-        lines.append(f"how it shows: {result.why}")
-    lines.append(f"what this case guards: {case.guards}")
+        lines.append(f"evidence: {result.why}")
+        lines.append(f"this case checks: {case.guards}")
     if case.fix:
-        lines.append(f"how to mend it: {case.fix}")
+        lines.append(f"fix: {case.fix}")
     if case.reference:
         lines.append(f"see {case.reference}")
     return lines
@@ -135,7 +135,7 @@ def ending(end: Ending) -> str:
         return "it was stopped"
     if end.status < 0:
         return f"killed by signal {-end.status}"
-    says = "it says that all is well" if end.content else "it reports an error"
+    says = "it reports success" if end.content else "it reports an error"
     return f"exit status {end.status}: {says}"
 
 
@@ -150,16 +150,16 @@ def _wrong(result: Result) -> str:
     if is_honest(result):
         return "the client refused a server that it must accept"
     if result.expect is Expect.ACCEPT:
-        return "the client refused a server that its style accepts: is it pinned otherwise?"
+        return "the client refused a server that its style accepts: does it have other pins?"
     if result.verdict is Verdict.LEAK:
-        return "the attack got through: the client noticed it after its data was gone"
+        return "the attack got through: the client noticed it after it had sent its data"
     return "the attack got through: the client accepted it"
 
 
 def _right(result: Result) -> str:
     if is_beyond(result):
         styles = " or ".join(STYLES[style] for style in refused_by(result.case))
-        return f"as its style does; a client with {styles} refuses"
+        return f"as expected for its style; a client with {styles} refuses"
     if result.expect is Expect.ACCEPT:
         return "as it must"
     return "as it should" if result.verdict is Verdict.REJECT else "which is allowed"
@@ -176,9 +176,9 @@ def _beside(counted: CaseCounts) -> list[str]:
     said = (
         (counted.beyond, "more would get through, because only other pins stop them", "attack"),
         (counted.warnings, "ended with a warning", "case"),
-        (counted.for_policy, "had neither right nor wrong: your own policy decides", "case"),
-        (counted.undecided, "ended undecided: no verdict, so no proof", "case"),
-        (counted.not_run, "could not be run, for the reasons that are given", "case"),
+        (counted.for_policy, "had no right or wrong result: your policy decides", "case"),
+        (counted.undecided, "ended undecided: without a verdict, nothing is proven", "case"),
+        (counted.not_run, "could not be run, for the reasons shown", "case"),
     )
     return [f"{_many(number, noun)} {words}." for number, words, noun in said if number]
 
@@ -214,8 +214,8 @@ _DECIDED = {Outcome.RIGHT, Outcome.WRONG}
 class CaseCounts:
     """The numbers of attacks and honest servers, and of their failures.
 
-    ``beyond`` are attacks that a client of this style cannot see, and did not: they are no fault
-    of it, and whoever reads a report must know of them all the same.
+    ``beyond`` are accepted attacks that a client of this style can't detect. They are not findings,
+    but reports mention them.
     """
 
     attacks: int
@@ -287,7 +287,7 @@ _NAMES = "|".join(map(re.escape, SUBSTITUTIONS))
 _PLACEHOLDER = re.compile(rf"(\{{(?:{_NAMES})\}})")
 _HARMLESS_AROUND = re.compile(r"(?:--?[A-Za-z-]{1,32}=?)?|[:/;,]{1,3}|https://|http://")
 _LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z-]{0,40}")
-_SHORT_OPTION = re.compile(r"-[A-Za-z]{1,4}")  # -sSfL; a value may stick to one that is longer
+_SHORT_OPTION = re.compile(r"-[A-Za-z]{1,4}")  # -sSfL; a longer one may include a value
 _JAVA_OPTION = re.compile(r"-(?:jar|cp|classpath|Xmx\d+m)")
 _PROGRAM = re.compile(
     r"(?:[\w.-]{1,64}/)*[\w-]{1,64}\.(?:py|js|mjs|ts|rb|pl|php|sh|jar|go|dart|exe)"

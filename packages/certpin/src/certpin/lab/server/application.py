@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class Application(Protocol):
     """The server's side of one protocol, on one connection, in clear text and then under TLS.
 
-    ``data`` is the data of the client without the overhead of the protocol (a preface, a
-    greeting, STARTTLS). ``upgrade`` says that TLS must begin now, ``closing`` that the
-    connection ends once the reply is sent. Nothing that a client sends may raise. A protocol that
-    names hosts has ``astray`` too: what of the data was meant for the step's foreign host. One with
-    last words has ``farewell()``.
+    ``data`` is the data of the client without the overhead of the protocol (a preface, a greeting,
+    STARTTLS). ``upgrade`` means that TLS must begin now, ``closing`` that the connection ends once
+    the reply is sent. No input may raise an exception. A protocol with host names also has
+    ``astray``, the part of the data that is addressed to the step's foreign host. A protocol with a
+    closing message has ``farewell()``.
     """
 
     data: bytearray
@@ -48,7 +48,7 @@ class Starting(Application, Protocol):
 
 @dataclass
 class AnswerContext:
-    """The token of the lab, and the URLs that redirects lead to."""
+    """The content of the lab's answers: its token, and the URLs of redirects."""
 
     token: str
     same: str = "/again"

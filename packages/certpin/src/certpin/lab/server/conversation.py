@@ -87,7 +87,7 @@ class Proxied:
                 self._hand_on(bytes(self._front.rest))
 
     def _hand_on(self, data: bytes) -> None:
-        assert self._session is not None  # noqa: S101  # the callers looked
+        assert self._session is not None  # noqa: S101  # the callers check this
         self._session.receive(data)
         self.done = self._session.done
         self.passing = self._session.passing
@@ -118,7 +118,7 @@ class Routed:
 
     @property
     def decided(self) -> bool:
-        """Whether it is known who serves the connection."""
+        """Whether the conversation knows if the lab or another server serves the connection."""
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:

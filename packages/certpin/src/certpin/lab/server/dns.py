@@ -1,7 +1,7 @@
 """A small resolver: hosts under test resolve to the lab, all others as on this machine.
 
-Only addresses are returned. Records of type HTTPS (RFC 9460) are not, because a client learns of
-HTTP/3 and encrypted ClientHellos from them, and would bypass the lab.
+Only addresses are returned. Records of type HTTPS (RFC 9460) are not, because they announce HTTP/3
+and encrypted ClientHellos, with which a client would bypass the lab.
 
 Inside the tunnel each host under test has an address that exists nowhere else. It identifies the
 requested host even if a client sends no name in its ClientHello. All are in 198.18.0.0/15, which
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 PEER = "198.18.0.2"  # the device's own
-PEER6 = "fd63:6572:7470:696e::2"  # and in IPv6, so that none goes around (a ULA, RFC 4193)
+PEER6 = "fd63:6572:7470:696e::2"  # so that no IPv6 traffic bypasses the tunnel (a ULA, RFC 4193)
 RESOLVER = "198.18.0.53"
 
 _FIRST = int(ipaddress.IPv4Address("198.19.0.1"))
-# A device that asks for ever new names of a pattern fills no memory.
+# The limit on hosts, so that queries for ever more names of a pattern can't fill the memory.
 _MAX_HOSTS = 4096
 
 
@@ -57,18 +57,19 @@ class Addresses:
         return self._hosts.get(address, address)
 
 
-LONGEST = 4096  # octets of a question; RFC 6891 section 6.2.5 suggests no more
-_SECONDS = 5  # that an answer may be kept: the next run has other addresses
+LONGEST = 4096  # bytes of a query; RFC 6891 section 6.2.5 suggests no more
+_SECONDS = 5  # the time to live of an answer: the next run has other addresses
 _MAX_ADDRESSES = 8  # so that every answer fits into 512 octets (RFC 1035 section 4.2.1)
-_MAX_CONCURRENT = 64  # questions; the rest go unanswered, and are asked again
+_MAX_CONCURRENT = 64  # queries; the others get no answer, and clients repeat them
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NO_SUCH_NAME = {socket.EAI_NONAME}
 
 
 class LabResolver:
-    """Answers packets. ``find`` gives the lab's own address for a host under test, or nothing.
+    """Answers DNS queries. ``find`` returns the lab's address for a host under test, else None.
 
-    Raises ``LabError`` if dnspython is missing.
+    Raises:
+        LabError: the package dnspython is missing.
     """
 
     def __init__(self, find: Callable[[str], str | None], lookup: Lookup | None = None) -> None:
@@ -118,9 +119,9 @@ def read_question(packet: bytes) -> Message | None:
         return None
     try:
         message = dns.message.from_wire(packet)
-    except Exception:  # noqa: BLE001  # whatever a hostile packet does to a parser
+    except Exception:  # noqa: BLE001  # hostile packets can cause any exception in the parser
         return None
-    answers = bool(message.flags & dns.flags.QR)  # two resolvers that answer answers never end
+    answers = bool(message.flags & dns.flags.QR)  # answering answers could loop for ever
     if answers or message.opcode() != dns.opcode.QUERY or len(message.question) != 1:
         return None
     return message if message.question[0].rdclass == dns.rdataclass.IN else None
@@ -202,7 +203,7 @@ class ResolverPort:
     def _read(self) -> None:
         try:
             packet, sender = self._sock.recvfrom(LONGEST + 1)
-        except OSError:  # nothing there after all, or word of an answer that did not arrive
+        except OSError:  # no packet after all, or an ICMP error about an earlier answer
             return
         if len(self._tasks) < _MAX_CONCURRENT:
             task = self._loop.create_task(self._reply(packet, sender))
@@ -214,5 +215,5 @@ class ResolverPort:
         try:
             if reply:
                 self._sock.sendto(reply, sender)
-        except OSError:  # it has gone, or the port has closed
+        except OSError:  # the client or the port has gone
             return

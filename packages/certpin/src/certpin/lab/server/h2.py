@@ -1,4 +1,5 @@
-"""HTTP/2 on the server's side (RFC 9113), with the library h2: an optional extra.
+"""The server side of HTTP/2 (RFC 9113), with the library h2, which is an optional extra.
+
 
 Imported only if a client negotiates it.
 """
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4
 _HEADER = 9
-_LONGEST = 16_384  # SETTINGS_MAX_FRAME_SIZE, as long as the server says nothing else
+_LONGEST = 16_384  # the default of SETTINGS_MAX_FRAME_SIZE
 _DATA, _HEADERS, _CONTINUATION = 0, 1, 9
 _WORDS = {_DATA, _HEADERS, _CONTINUATION}  # the frames with data of the client
 _END_HEADERS = 0x04
@@ -48,23 +49,23 @@ class Frames:
     def __init__(self) -> None:
         self.broken = False
         self._pending = bytearray()
-        self._block = bytearray()  # of headers, until the last of its frames was read
-        self._ended = True  # whether the frame that was given out last ends its block
+        self._block = bytearray()  # the frames of an unfinished header block
+        self._ended = True  # whether the frame returned last ends its header block
         self._begun = False
 
     @property
     def unread(self) -> bytes:
-        """What was said and not understood."""
+        """The client's bytes that are not parsed."""
         if self.broken or self._kind in _WORDS:
             return bytes(self._block + self._pending)
         return bytes(self._block)
 
     def feed(self, data: bytes) -> None:
-        """Take a piece."""
+        """Add received bytes."""
         self._pending += data
 
     def read(self) -> None:
-        """The frame that was given out last has been understood."""
+        """Confirm that the frame returned last was parsed."""
         if self._ended:
             self._block.clear()
 
@@ -101,15 +102,15 @@ class Frames:
 
     @property
     def _kind(self) -> int:
-        """The type of the frame that comes next, once that is known."""
+        """The type of the next frame; -1 until its header is complete."""
         return self._pending[3] if self._begun and len(self._pending) > 3 else -1
 
 
 class Http2:
     """Answers each request with the token, or with a redirect.
 
-    Headers and bodies are data, as text. The preface, SETTINGS, WINDOW_UPDATE, PRIORITY and PING
-    are what the protocol says of itself. Nothing raises: one that breaks its rules is hung up on.
+    Headers and bodies count as data, as text. The preface, SETTINGS, WINDOW_UPDATE, PRIORITY and
+    PING are overhead of the protocol. No input raises an exception: an error ends the connection.
     """
 
     upgrade = False
@@ -122,21 +123,21 @@ class Http2:
         self._answer_context = answer_context
         self._frames = Frames()
         self._words = bytearray()
-        self._asked: dict[int, dict[bytes, bytes]] = {}  # what streams that are open asked for
+        self._asked: dict[int, dict[bytes, bytes]] = {}  # the request headers of open streams
         self._requests = 0
         self._resets = 0
-        self._ending = False  # whether an answer was the last
-        self._broken = False  # whether nothing more is read
-        self._full = False  # whether no more is kept
+        self._ending = False  # whether the last answer was sent
+        self._broken = False  # whether the input is ignored from now on
+        self._full = False  # whether the limit of recorded data is reached
 
     @cached_property
     def _http(self) -> H2Connection:
-        """Create the connection after the handshake: most clients refuse before."""
-        # Headers that break the rules are data too, and so are not refused.
+        """The connection, created on first use: most clients refuse during the handshake."""
+        # Invalid headers are client data too, so they are not refused.
         return H2Connection(H2Configuration(False, validate_inbound_headers=False))
 
     def begin(self, *, secure: bool) -> bytes:
-        """The server's SETTINGS, unasked (RFC 9113 section 3.4)."""
+        """Return the server's SETTINGS (RFC 9113 section 3.4)."""
         self._http.initiate_connection()
         return self._http.data_to_send()
 
@@ -148,7 +149,7 @@ class Http2:
                 self._take()
         except H2Error:
             self._broken = True
-        # Requests that came at the same time are all answered first.
+        # Requests that arrived together are all answered first.
         self.closing = self._broken or (self._ending and not self._asked)
         if not self._full:
             self.data = (self._words + self._frames.unread)[:KEPT]
@@ -156,13 +157,13 @@ class Http2:
         return self._http.data_to_send()
 
     def farewell(self) -> bytes:
-        """GOAWAY, after the last answer: no other request has a place on this connection."""
+        """Return GOAWAY, after the last answer: this connection takes no other request."""
         if not self._broken:
             self._http.close_connection()
         return self._http.data_to_send()
 
     def _take(self) -> None:
-        # One frame at a time: a frame that is wrong takes all events of its piece with it.
+        # One frame at a time: after an error, h2 drops the events of all frames it was given.
         for frame in self._frames:
             for event in self._http.receive_data(frame):
                 self._note(event)
@@ -220,7 +221,7 @@ class Http2:
     def _send(self, stream: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self._http.send_headers(stream, headers, end_stream=not body)
         if body:
-            # With a window that is too small for it, this raises, and the connection ends.
+            # If the client's window is too small, this raises, and the connection ends.
             self._http.send_data(stream, body, end_stream=True)
 
 

@@ -1,7 +1,7 @@
 """The ClientHello: the first message of a client, before it knows the server.
 
-It is read from the bytes of the connection, beside OpenSSL, because the lab chooses the certificate
-by the name in it, and because it proves that the client connected.
+It is read from the bytes of the connection, in addition to OpenSSL, because the name in it selects
+the certificate, and because it proves that the client began TLS.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1  # RFC 8446 section 5.1, section 4
-_HEADER = bytes([_HANDSHAKE, 3])  # the type of a record, and the major version of all of them
+_HEADER = bytes([_HANDSHAKE, 3])  # the type of the record, and the major version of all TLS
 _RECORD, _MESSAGE = 5, 4  # octets of a record's header, and of a handshake message's
 _SERVER_NAME, _ALPN, _VERSIONS = 0, 16, 43  # RFC 8446 section 4.2
-_NOTHING = b"\0\0"  # an extension that was not sent reads as an empty list
-# What OpenSSL reads at most (CLIENT_HELLO_MAX_LENGTH of ssl/statem/statem_srvr.c is 131396).
+_NOTHING = b"\0\0"  # a missing extension is read as an empty list
+# OpenSSL's limit (CLIENT_HELLO_MAX_LENGTH in ssl/statem/statem_srvr.c is 131396).
 LONGEST = 131_396
 _LONGEST_RAW = 2 * LONGEST  # with the headers of records: small ones are allowed
 
 
 @dataclass(frozen=True)
 class ClientHello:
-    """The parts of a ClientHello that the lab looks at (RFC 8446 section 4.1.2).
+    """The fields of a ClientHello that the lab needs (RFC 8446 section 4.1.2).
+
 
     ``server_name`` is empty if the client sent none; ``versions`` are the numbers of the
     ``supported_versions`` extension, or the one version of an older client.
@@ -32,13 +33,17 @@ class ClientHello:
 
 
 class NotTLSError(ValueError):
-    """These bytes do not begin with a ClientHello, or it is malformed, or too long."""
+    """The bytes do not begin with a ClientHello, or it is malformed or too long."""
 
 
 def read_hello(data: bytes) -> ClientHello | None:
-    """The ClientHello at the beginning of a connection; ``None`` while bytes of it are missing.
+    """Parse the ClientHello at the beginning of a connection. Only the returned fields are checked.
 
-    Raises ``NotTLSError``. Only the parsed fields are checked.
+    Returns:
+        The ClientHello; None if it is incomplete.
+
+    Raises:
+        NotTLSError: the bytes do not begin with a ClientHello, or it is malformed or too long.
     """
     return HelloReader().feed(data)
 
@@ -46,7 +51,7 @@ def read_hello(data: bytes) -> ClientHello | None:
 class HelloReader:
     """Reads a ClientHello from pieces. ``raw`` is everything received, for the next reader.
 
-    Each octet is looked at once, so that one client which sends them singly costs no more.
+    Each byte is examined once, so that a client that sends single bytes costs no more time.
     """
 
     def __init__(self) -> None:
@@ -55,7 +60,11 @@ class HelloReader:
         self._message = bytearray()  # the handshake message, gathered from the records
 
     def feed(self, data: bytes) -> ClientHello | None:
-        """Take a piece; the ClientHello once it is whole. Raises ``NotTLSError``."""
+        """Add received bytes. Return the ClientHello once it is complete.
+
+        Raises:
+            NotTLSError: the bytes can't become a valid ClientHello.
+        """
         self.raw += data
         while not self._whole:
             if not self._take_record():
@@ -69,7 +78,7 @@ class HelloReader:
 
     @property
     def _length(self) -> int:
-        """Of the whole message; of its header, while that is not there."""
+        """Return the length of the message; of its header until that is complete."""
         if len(self._message) < _MESSAGE:
             return _MESSAGE
         return _MESSAGE + int.from_bytes(self._message[1:_MESSAGE])
@@ -79,7 +88,10 @@ class HelloReader:
         return len(self._message) >= self._length
 
     def _take_record(self) -> bool:
-        """Gather the next record; whether it was there. What is there of it is checked at once."""
+        """Add the next record to the message. Return False if it is incomplete.
+
+        An incomplete record is checked as far as it has arrived.
+        """
         header = self.raw[self._at : self._at + _RECORD]
         if not _HEADER.startswith(header[:2]):
             raise NotTLSError("not a TLS handshake record")
@@ -101,7 +113,7 @@ class HelloReader:
 
 
 class Vectors:
-    """Takes vectors of TLS (RFC 8446 section 3.4) off some bytes; ``IndexError`` past the end."""
+    """Reads TLS vectors (RFC 8446 section 3.4) from bytes. Raises ``IndexError`` at the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -117,11 +129,11 @@ class Vectors:
         return taken
 
     def number(self, octets: int) -> int:
-        """A number of so many octets."""
+        """Return a number of this many bytes."""
         return int.from_bytes(self.take(octets))
 
     def vector(self, octets: int) -> Vectors:
-        """A vector whose length is a number of so many octets."""
+        """Return a vector with a length field of this many bytes."""
         return Vectors(self.take(self.number(octets)))
 
     def rest(self) -> bytes:
@@ -151,7 +163,7 @@ def _parse(reader: Vectors) -> ClientHello:
 
 
 def _server_name(reader: Vectors) -> str:
-    """RFC 6066 section 3: the first entry of type host_name."""
+    """Return the first entry of type host_name (RFC 6066 section 3)."""
     names = reader.vector(2)
     while names:
         kind, name = names.number(1), names.vector(2).rest()
@@ -161,7 +173,7 @@ def _server_name(reader: Vectors) -> str:
 
 
 def _protocols(reader: Vectors) -> tuple[str, ...]:
-    """RFC 7301 section 3.1."""
+    """Return the protocol names of ALPN (RFC 7301 section 3.1)."""
     names, found = reader.vector(2), []
     while names:
         found.append(names.vector(1).rest().decode("ascii", "replace"))

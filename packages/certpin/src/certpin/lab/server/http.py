@@ -1,4 +1,4 @@
-"""HTTP/1.1, as far as an answer needs it (RFC 9112)."""
+"""The server side of HTTP/1.1 (RFC 9112), as far as the lab's answers need it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from certpin.lab.server.application import AnswerContext
 
 
-# Octets of a chunk's size line: with extensions it could be of any length (RFC 9112 section 7.1.1).
+# The limit of a chunk size line, as extensions could make it arbitrarily long (RFC 9112 section
+# 7.1.1).
 _LONGEST_LINE = 4096
-_MAX_DIGITS = 15  # of a size: more than any client sends, and no work to read
+_MAX_DIGITS = 15  # digits of a size: more than any client sends, and quick to parse
 
 
 class Body(Protocol):
@@ -43,7 +44,7 @@ class Counted:
 
 
 class Chunked:
-    """A body in chunks, with a trailer (RFC 9112 section 7.1). One that is malformed ends there."""
+    """A chunked body with a trailer (RFC 9112 section 7.1). A malformed chunk ends it."""
 
     def __init__(self) -> None:
         self.whole = False
@@ -88,7 +89,7 @@ class Chunked:
             return
         self._trailer = not size
         if size > 0:
-            self._chunk = Counted(size + 2)  # and the line end behind it
+            self._chunk = Counted(size + 2)  # with the line end after the chunk
 
 
 def body_of(head: bytes) -> Body:
@@ -108,9 +109,9 @@ def field(head: bytes, name: bytes) -> bytes:
     return b""
 
 
-_LONGEST_HEAD = 64 * 1024  # octets; RFC 9112 section 2.3 leaves it to the server
-# Requests that one connection may make: what nginx allows, 1000 (keepalive_requests), is more
-# than a client that is tested needs, and pipelined answers fill memory (CVE-2023-44487 for HTTP/2).
+_LONGEST_HEAD = 64 * 1024  # bytes; RFC 9112 section 2.3 lets the server choose
+# Requests per connection. nginx allows 1000 (keepalive_requests), more than a tested client needs,
+# and the answers to pipelined requests use memory (CVE-2023-44487 for HTTP/2).
 MAX_REQUESTS = 100
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -129,7 +130,7 @@ class Http:
         self._answer_context = answer_context
         self._pending = bytearray()
         self._head = b""
-        self._body: Body | None = None  # of the request whose head came
+        self._body: Body | None = None  # the body of the current request, after its head
         self._answered = 0
 
     def begin(self, *, secure: bool) -> bytes:
@@ -146,7 +147,7 @@ class Http:
         while self._pending and not self.closing:
             if self._body is None and not self._take_head(replies):
                 break
-            assert self._body is not None  # noqa: S101  # it came with the head
+            assert self._body is not None  # noqa: S101  # set with the head
             self._keep_astray(self._body.take(self._pending))
             if not self._body.whole:
                 break
@@ -163,7 +164,7 @@ class Http:
         self._head, self._body = bytes(head), body_of(bytes(head))
         self._keep_astray(self._head)
         if field(self._head, b"expect").lower() == b"100-continue" and not self._pending:
-            replies += _GO_ON  # RFC 9110 section 10.1.1: else the client waits before it sends
+            replies += _GO_ON  # RFC 9110 section 10.1.1: the client waits for this
         return True
 
     @property
@@ -207,9 +208,10 @@ def redirect(to: str, *, keep: bool = False) -> bytes:
 
 
 def _connection(*, keep: bool) -> str:
-    """Unsaid where it will be closed, which a server may do at any time (RFC 9112 section 9.6).
+    """Return the connection field; empty if the server will close, which needs no announcement.
 
-    A client that looks at the certificate after the answer, too late, still finds it then: clients
-    drop a connection, and all they know of it, when they are told that it closes.
+    RFC 9112 section 9.6. Clients discard a connection and its certificate as soon as the server
+    announces its end. Without that, a client that checks the certificate too late, after the
+    answer, still finds it.
     """
     return "Connection: keep-alive\r\n" if keep else ""

@@ -1,6 +1,6 @@
-"""IMAP on the server's side, with one message in one mailbox (RFC 9051, RFC 3501).
+"""The server side of IMAP, with one message in one mailbox (RFC 9051, RFC 3501).
 
-Every login succeeds: the lab knows no passwords.
+Every login succeeds, because the lab does not know the passwords.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Imap(Lines):
     courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})
     goodbyes: ClassVar = frozenset({b"LOGOUT"})
 
-    _tag = b""  # of a command that goes on in further lines
+    _tag = b""  # the tag of a command that continues in more lines
     _command = b""
-    _steps = 0  # lines of SASL that are still to come
-    _octets = 0  # of a literal that are still to come
+    _steps = 0  # lines of SASL that are still expected
+    _octets = 0  # bytes of a literal that are still expected
 
     @property
     def between(self) -> bool:
@@ -34,7 +34,10 @@ class Imap(Lines):
         return not self._tag
 
     def greeting(self) -> bytes:
-        """RFC 9051 section 7.1.1; without capabilities, so that a client has to ask."""
+        """Return the greeting without capabilities, so that the client must request them.
+
+        RFC 9051 section 7.1.1.
+        """
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
@@ -43,7 +46,7 @@ class Imap(Lines):
         return first_word(rest)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """The answer to a command, once its literals have come, or to a step of SASL."""
+        """Return the answer to a command once its literals are complete, or to a step of SASL."""
         if self._octets > 0:
             self._octets -= len(line)
             if self._octets >= 0:
@@ -104,7 +107,7 @@ class Imap(Lines):
         return self.agree(tag + b" OK begin TLS now\r\n", _injected(tag))
 
     def _authenticate(self, words: list[bytes]) -> bytes:
-        """RFC 9051 section 6.2.2; LOGIN asks for a name and a password, PLAIN for both at once."""
+        """Begin SASL (RFC 9051 section 6.2.2): two challenges for LOGIN, one for PLAIN."""
         login = len(words) > 2 and words[2].upper() == b"LOGIN"
         self._steps = (2 if login else 1) - (len(words) > 3)
         return b"+ \r\n" if self._steps else self._welcome()
@@ -126,7 +129,7 @@ def _capability(more: bytes) -> bytes:
 
 
 def _injected(tag: bytes) -> bytes:
-    """The answer to the next command: clients count, so its tag is the one after this one."""
+    """Return an answer to the client's next command: clients number their tags."""
     return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
 
 

@@ -1,14 +1,14 @@
-"""The part that SMTP, IMAP and PostgreSQL servers share: pieces in, answers out, STARTTLS.
+"""The common part of the SMTP, IMAP and PostgreSQL servers: messages, answers, and STARTTLS.
 
-These bytes count as the client's data. In clear text: everything except the commands that ask for
-TLS, and goodbyes. Under TLS: everything except goodbyes. A client that refuses the server sends
-nothing to it, so that even EHLO or CAPABILITY shows that it went on.
+These bytes count as the client's data. In clear text: everything except commands that request TLS
+or end the connection. Under TLS: everything except commands that end the connection. A client that
+refuses the server sends nothing, so even EHLO or CAPABILITY shows that it continued.
 
-If the step injects, TLS is with the honest server, and the first command is not a finding: it is
-never answered, and the connection is closed for writing behind it. So a client that sends another
-command has accepted the injected answer as one that came under TLS. That does not depend on
-timing: an SMTP client must not continue before the answer to EHLO (RFC 2920 section 3.1). An IMAP
-client may (RFC 9051 section 5.5); a client that does so with its first words is accused wrongly.
+If the step injects an answer, TLS is with the honest server, and the first command is not a
+finding: the lab never answers it, and closes its side of the connection. A client that sends
+another command has accepted the injected answer as one received under TLS. This does not depend on
+timing: an SMTP client must wait for the answer to EHLO (RFC 2920 section 3.1). An IMAP client need
+not (RFC 9051 section 5.5): one that pipelines its first commands is a false positive.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from certpin.lab.server.application import AnswerContext
 
 
-# The first octet of a ClientHello; no piece begins so. libpq's sslnegotiation=direct does.
+# The first byte of a ClientHello, which begins no message of these protocols. libpq sends it
+# directly with sslnegotiation=direct.
 _TLS_RECORD = b"\x16"
 
 
@@ -31,7 +32,7 @@ class Pieces:
     """The server side of one connection."""
 
     listens = True
-    max_pieces: ClassVar[int]  # pieces that one connection may say
+    max_pieces: ClassVar[int]  # the limit of messages on one connection
 
     def __init__(self, step: ServerStep) -> None:
         self.data = bytearray()
@@ -55,7 +56,7 @@ class Pieces:
         replies = bytearray()
         while self.pending and not self.upgrade and not self.deaf:
             if not secure and self.between and self.pending[:1] == _TLS_RECORD:
-                self.upgrade = True  # it begins TLS without being asked to
+                self.upgrade = True  # the client begins TLS without STARTTLS
                 break
             piece = self.take()
             if not piece:
@@ -65,7 +66,7 @@ class Pieces:
         return bytes(replies)
 
     def end(self, keep: int = 0) -> None:
-        """Stop reading. The kept bytes don't depend on how the data was split."""
+        """Stop reading. The kept bytes do not depend on how the data was split."""
         self.deaf = self.closing = True
         del self.pending[keep:]
 
@@ -79,7 +80,7 @@ class Pieces:
         return self.reply(piece, secure=secure)
 
     def _account(self, *, secure: bool) -> None:
-        """Count incomplete pieces too: a client may leave in the middle of one."""
+        """Count incomplete messages too, because a client may disconnect within one."""
         if self.upgrade:
             self.rest = bytes(self.pending)
             self.pending.clear()
@@ -89,34 +90,34 @@ class Pieces:
 
     @property
     def between(self) -> bool:
-        """Return True if TLS may begin here, and not in the middle of a piece."""
+        """Return True if TLS may begin here, between two messages."""
         raise NotImplementedError
 
     def take(self) -> bytes:
-        """Remove and return the next piece of ``pending``; empty if it is incomplete."""
+        """Remove and return the next message of ``pending``; empty if it is incomplete."""
         raise NotImplementedError
 
     def tells(self, piece: bytes, *, secure: bool) -> bool:
-        """Return True if a piece, complete or not, is client data."""
+        """Return True if a message, complete or not, is client data."""
         raise NotImplementedError
 
     def reply(self, piece: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a piece."""
+        """Return the answer to a message."""
         raise NotImplementedError
 
 
-# RFC 4954 section 4: a line of SASL may have so many octets. Commands are shorter: 512 (RFC 5321
+# The maximum length of a SASL line (RFC 4954 section 4). Commands are shorter: 512 (RFC 5321
 # section 4.5.3.1.4), 8192 (RFC 7162 section 4).
 LONGEST_LINE = 12_288
-# Lines that one connection may say: a message of the 4 MiB that the lab reads has fewer, at the
-# 78 characters of RFC 5322 section 2.1.1. Else a client could keep the lab busy with empty ones.
+# Lines per connection, so that a client can't keep the lab busy with empty ones. A message of the
+# 4 MiB that the lab reads has fewer, with the 78 characters of RFC 5322 section 2.1.1.
 MAX_LINES = 50_000
 
 
 class Lines(Pieces):
     """One connection. ``implicit`` is for TLS from the first byte on, without STARTTLS.
 
-    A protocol says which of its words are no data, and answers whole lines.
+    A protocol declares its command words that are not data, and answers complete lines.
     """
 
     max_pieces = MAX_LINES
@@ -131,7 +132,10 @@ class Lines(Pieces):
         self._implicit = implicit
 
     def begin(self, *, secure: bool) -> bytes:
-        """The greeting; none after STARTTLS (RFC 3207 section 4.2, RFC 9051 section 6.2.1)."""
+        """Return the greeting; empty after STARTTLS.
+
+        RFC 3207 section 4.2, RFC 9051 section 6.2.1.
+        """
         return self.greeting() if secure is self._implicit else b""
 
     def take(self) -> bytes:
@@ -146,7 +150,7 @@ class Lines(Pieces):
         return line
 
     def reply(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a line; none for a line that must not be answered."""
+        """Return the answer to a line; empty if it must not be answered."""
         if self.closing:
             return b""
         if secure and (self.silent or self.injects):

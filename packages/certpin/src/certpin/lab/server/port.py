@@ -1,4 +1,5 @@
-"""Listening sockets on loopback, and the link of each socket to its conversation.
+"""Listening sockets, and the link of each accepted socket to its conversation.
+
 
 The event loop drives a link directly: no task, and no buffer that could lose a byte when the case
 ends.
@@ -20,19 +21,20 @@ if TYPE_CHECKING:
     from certpin.lab.server.conversation import Conversation
 
 
-_BACKLOG = 1024  # connections that wait while the loop is busy; the kernel has a cap of its own
+_BACKLOG = 1024  # connections that wait while the loop is busy; the kernel may allow fewer
 _ANY_PORT = 0
-# Pieces of 64 KiB that are read of a client when the case ends: more than the 4 MiB that a session
-# reads, with a limit for clients that never stop.
+# Reads of 64 KiB per client when the case ends: more than the 4 MiB that a session reads, and a
+# limit for clients that never stop.
 _LAST_PIECES = 128
 _BREATH = 0.1  # seconds until the next attempt if no descriptor is left
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Port:
-    """A listening socket whose connections each get a conversation. Only for the loop's thread.
+    """A listening socket that gives each connection a conversation. Only for the loop's thread.
 
-    Raises ``OSError`` if it cannot listen.
+    Raises:
+        OSError: it cannot listen.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Port:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         self._listener.setblocking(False)
-        self._descriptor = self._listener.fileno()  # asyncio finds it faster than the socket
+        self._descriptor = self._listener.fileno()  # faster for asyncio than the socket
         self._loop = loop
         self._make = make
         self._links: set[Link] = set()
@@ -57,10 +59,10 @@ class Port:
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
-        """Take what has arrived so far, on connections that wait too, and end everything.
+        """Read the data that has arrived, also on connections not accepted yet, and close them all.
 
-        What a client on this machine sent before this call is read, all of it: loopback delivers
-        while the client sends.
+        All data that a client on this machine sent before this call is read, because loopback
+        delivers synchronously.
         """
         if self._closed:
             return
@@ -86,7 +88,7 @@ class Port:
             return False
         except OSError as exc:
             if exc.errno not in _EXHAUSTED:
-                return True  # gone before it was accepted (accept(2): ECONNABORTED and others)
+                return True  # closed before it was accepted (accept(2): ECONNABORTED and others)
             self._breathe(exc)
             return False
         link = Link(self._loop, sock, self._make(), self._ended)
@@ -95,7 +97,7 @@ class Port:
         return True
 
     def _breathe(self, exc: OSError) -> None:
-        """Pause accepting: a listener that stays readable would keep the loop busy."""
+        """Pause accepting, because a listener that stays readable would keep the loop busy."""
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
 
@@ -116,9 +118,9 @@ class Port:
 
 
 _PIECE = 64 * 1024
-# Octets that a client may leave unread before the lab stops listening to it for a while.
+# Unread bytes after which the lab stops reading from a client until it reads.
 _MAX_UNSENT = 1024 * 1024
-PATIENCE = 20.0  # seconds that a client may be silent; it costs the lab one socket till then
+PATIENCE = 20.0  # seconds that a client may be silent; until then it uses one socket
 
 
 class Link:
@@ -177,7 +179,7 @@ class Link:
     def _close_when_sent(self) -> None:
         """Handle a half-close: the client may still wait for the rest of the answer."""
         if self._unsent and self._open:
-            self._loop.remove_reader(self._descriptor)  # else its end would be read for ever
+            self._loop.remove_reader(self._descriptor)  # the end of file stays readable
         else:
             self.close()
 
@@ -212,7 +214,7 @@ class Link:
             self._wait_to_write()
             return
         except OSError:
-            self._unsent.clear()  # the client reads no more; its data is still to be read
+            self._unsent.clear()  # the client no longer reads; its data must still be read
         if self.conversation.passing:
             self._ended(self)
         elif self.conversation.done:
@@ -232,9 +234,10 @@ class Link:
             self._close_when_sent()
 
     def _finish(self) -> None:
-        """Close as the server, but hear the client out.
+        """Close the server's side, and read on until the client closes.
 
-        Closing with bytes unread is a reset, which can overtake the answer (RFC 9112 section 9.6).
+        Closing with unread bytes sends a reset, which can overtake the answer (RFC 9112 section
+        9.6).
         """
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)

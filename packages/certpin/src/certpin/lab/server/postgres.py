@@ -1,10 +1,10 @@
-"""PostgreSQL on the server's side: every client may connect, and each query has one answer.
+"""The server side of PostgreSQL: every client may connect, and each query has the same answer.
 
-"Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. The client's data
-is the startup message, with user and database, and everything after it, but not the request for
-TLS and not the goodbye. If the step injects, the startup message goes to the honest server: it
-does not count as data, and is never answered. A client that sends more has accepted the injected
-answer as one that came under TLS (CVE-2021-23222).
+It follows "Message Flow" and "Message Formats" of PostgreSQL's documentation, version 3.0. The
+client's data is the startup message, with user and database, and everything after it except the
+termination message. The request for TLS is not data. If the step injects an answer, the startup
+message goes to the honest server: it does not count as data, and is never answered. A client that
+sends more has accepted the injected answer as one received under TLS (CVE-2021-23222).
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 _SSL, _GSS, _CANCEL = 80_877_103, 80_877_104, 80_877_102
 _LONGEST_STARTUP = 10_000  # MAX_STARTUP_PACKET_LENGTH of PostgreSQL
-_LONGEST = 1024 * 1024  # of any other message; a client of the lab's needs less
-_MAX_MESSAGES = (
-    10_000  # messages on one connection: else a client could keep the lab busy with empty ones
-)
+_LONGEST = 1024 * 1024  # the limit of any other message; tested clients need less
+_MAX_MESSAGES = 10_000  # per connection, so that empty ones can't keep the lab busy
 _TEXT = 25  # the OID of the type text
 
 
@@ -51,7 +49,7 @@ _WELCOME = (
 )
 _ROW = _message(b"T", struct.pack(">H7sIHIhih", 1, b"answer\0", 0, 0, _TEXT, -1, -1, 0))
 _DONE = _message(b"C", b"SELECT 1\0")
-# The answers of the extended query that are always the same: Parse, Bind, Close, Sync, Describe.
+# The constant answers of the extended query: Parse, Bind, Close, Sync, Describe.
 _FIXED = {
     b"P": _message(b"1"),
     b"B": _message(b"2"),
@@ -133,7 +131,7 @@ class Postgres(Pieces):
             return (_message(b"t", bytes(2)) if of == b"S" else b"") + _ROW
         if kind == b"E":
             return self._row + _DONE
-        return _FIXED.get(kind, b"")  # a password, Flush and the like need none
+        return _FIXED.get(kind, b"")  # passwords, Flush and others need no answer
 
     def tells(self, message: bytes, *, secure: bool) -> bool:
         """Return True if a message, complete or not, is client data."""
@@ -141,6 +139,6 @@ class Postgres(Pieces):
             return message[:1] != b"X"
         if secure and self.injects:
             return False
-        if len(message) < 8:  # a wish for TLS, perhaps
+        if len(message) < 8:  # perhaps a request for TLS
             return len(message) >= 4 and int.from_bytes(message[:4]) not in {8, 16}
         return int.from_bytes(message[4:8]) not in {_SSL, _GSS, _CANCEL}

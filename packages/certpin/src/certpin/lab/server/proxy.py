@@ -1,6 +1,7 @@
-"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port, told apart by a byte.
+"""The lab as a proxy, without I/O: HTTP CONNECT and SOCKS5 on one port.
 
-The lab answers for the names under test, and relays all other connections unchanged.
+The first byte distinguishes them. The lab answers for the hosts under test, and relays all other
+connections unchanged.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Destination:
 
 
 class ProxyRequest:
-    """Reads a proxy request of a client. Ends with ``reached``, or ``failed``.
+    """Parses a client's request to the proxy, and ends with ``reached`` or ``failed``.
 
-    ``rest`` holds the bytes that came behind the request: they are the connection's own.
+    ``rest`` holds the bytes after the request, which belong to the connection itself.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class ProxyRequest:
             else:
                 self._http()
         except IndexError:
-            return  # more must come
+            return  # the request is incomplete
         except ValueError as exc:
             self.failed = f"not a request to a proxy: {exc}"
 
@@ -114,20 +115,21 @@ def _exactly(data: bytearray, start: int, end: int) -> bytes:
 
 
 def _authority(text: str, default: int) -> tuple[str, int]:
-    """Split ``host:port``, without the brackets of IPv6. Raises ``ValueError``."""
+    """Split ``host:port``, and remove the brackets of IPv6. Raises ``ValueError``."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():
         host, port = text, str(default)
     number = int(port) if len(port) <= _PORT_DIGITS else 0
     bracketed = host.startswith("[") and host.endswith("]")
     if ":" in host and not bracketed:
-        # RFC 3986 section 3.2.2 wants brackets; http.client before Python 3.13 and wget send none.
+        # RFC 3986 section 3.2.2 requires brackets; wget and http.client before Python 3.13 send
+        # none.
         host = str(ipaddress.IPv6Address(host))
     return _checked(host[1:-1] if bracketed else host, number), number
 
 
 def _checked(host: str, port: int) -> str:
-    """Normalise a destination. An empty host and a port outside 1 to 65535 are refused."""
+    """Normalise a host. Raises ``ValueError`` for an empty host or a port outside 1 to 65535."""
     host = host.lower().removesuffix(".")
     if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits
         raise ValueError("an address without a host or a port")

@@ -1,4 +1,5 @@
-"""Evidence of a relayed connection: its TLS records, seen from outside. No I/O.
+"""Evidence of a relayed connection: its TLS records, without their keys. No I/O.
+
 
 In TLS 1.2 the type of a record shows application data (RFC 5246 section 6.2.1). In TLS 1.3 all
 encrypted records have that type (RFC 8446 section 5.2), and only the length identifies a record:
@@ -25,37 +26,35 @@ _SHA384 = {0x1302}  # TLS_AES_256_GCM_SHA384 (RFC 8446 appendix B.4): all others
 _SHORT_TAG = {0x1305}  # TLS_AES_128_CCM_8_SHA256, with a tag of 8 octets instead of 16
 _MESSAGE = 4  # octets of a handshake message's header
 _NO_CERTIFICATE = 8  # octets of a Certificate message without one (RFC 8446 section 4.4.2)
-# What a client says beside its data: nothing at all, an alert, a KeyUpdate of one octet.
+# The lengths of messages that are not data: an empty one, an alert, a KeyUpdate.
 _NO_WORD = (0, 2, _MESSAGE + 1)
-# Octets that clients are known to pad each record with: none; Java's, 16 (OutputRecord.java).
+# The known padding per record in bytes: most clients 0, Java 16 (OutputRecord.java).
 _PADDINGS = (0, 16)
 
 
 class RecordCounter:
     """Counts the records of the client's application data: ``data``.
 
-    ``unclear`` where it cannot be told: these bytes are no TLS, or the client presented a
-    certificate in one record with its Finished. It then counts what the client says once the
-    server has spoken after that.
+    ``unclear`` is True if the count may be too low: the bytes are not TLS, or the client presented
+    a certificate in one record with its Finished. In the latter case, records count after the
+    server's next record.
 
-    What it cannot tell. Early data is not counted. A client that pads its records (RFC 8446
-    section 5.4) otherwise than by a fixed number that is known here, or than to whole blocks, may
-    hide an alert in what is counted, and so may one that answers a request for its certificate
-    after the handshake, or splits its handshake messages over many records and speaks to a server
-    that does not wait for them. Pieces of data of two or five octets alone, in TLS 1.3, are not
-    counted. And nothing here is authenticated: it is for servers that are asked because they are
-    honest.
+    Limits. Early data is not counted. An alert may be counted as data if the client pads its
+    records (RFC 8446 section 5.4) other than by a known fixed number of bytes or to whole blocks,
+    answers a request for its certificate after the handshake, or splits its handshake messages
+    over many records while the server sends. In TLS 1.3, records with two or five bytes of data
+    are not counted. The records are not authenticated, so the count is only for honest servers.
     """
 
     def __init__(self) -> None:
         self.data = 0
         self._client, self._server = _Records(), _Records()
-        self._suite: _Suite | None = None  # what the server chose
-        self._changed = False  # whether the client said ChangeCipherSpec
-        self._finished = False  # whether its Finished is known to be behind it
-        self._padding: tuple[int, ...] = _PADDINGS  # those that it may use
-        self._flight = 0  # what it began its last flight with, where that is longer: its length
-        self._answered = False  # whether the server spoke after that began
+        self._suite: _Suite | None = None  # the cipher suite that the server chose
+        self._changed = False  # whether the client sent ChangeCipherSpec
+        self._finished = False  # whether the client is known to have sent its Finished
+        self._padding: tuple[int, ...] = _PADDINGS  # the paddings that it may use
+        self._flight = 0  # the length of a longer first record of the client's last flight
+        self._answered = False  # whether the server sent data after that record
         self._lost = False
 
     @property
@@ -103,9 +102,10 @@ class RecordCounter:
             self._hear_flight(suite, said)
 
     def _count_late(self, said: int) -> None:
-        """The server heard its Finished, whose length was not known: what comes now is data.
+        """Count a record as data after a last flight of unknown length.
 
-        But not what is as long as that: it may be an alert, where records fill whole blocks.
+        A record of the flight's length is not counted: it may be an alert, if records are padded to
+        whole blocks.
         """
         if said != self._flight:
             self._finished = True
@@ -147,7 +147,7 @@ class _Records:
         del self._held[:at]
 
     def _end(self, at: int) -> int:
-        """Where a record ends; of its header, while that is not there."""
+        """Return the end of a record; the end of its header until that is complete."""
         head = self._held[at : at + _HEADER]
         if head and (head[0] not in _TYPES or not b"\3".startswith(head[1:2])):
             raise NotTLSError("not a TLS record")
@@ -160,7 +160,7 @@ class _Records:
 
 
 def _chosen(record: bytes) -> _Suite | None:
-    """The parameters chosen by a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3)."""
+    """Return the suite of a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3)."""
     message = Vectors(record)
     try:
         if message.number(1) != _SERVER_HELLO:

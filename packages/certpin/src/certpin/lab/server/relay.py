@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _PIECE = 64 * 1024
 _PATIENCE = 10.0  # seconds to connect to the real server
 UPSTREAM = "upstream"  # the ``via`` of a relay to the real server of a host under test
-# Seconds that such a one may be quiet after its answer. Then it is ended, as servers do: a client
-# that kept it would meet no other case.
+# Seconds that such a connection may be idle after its answer. Then it is closed, as servers do: a
+# client that kept it open would meet no other case.
 _QUIET = 5.0
 
 
@@ -66,10 +66,18 @@ def relay(
     *,
     allow: Callable[[str], bool] = lambda _: True,
 ) -> asyncio.Task[None]:
-    """Join a client's socket to the server that it asked for, until one of them ends.
+    """Relay between a client and the server that it requested, until one of them closes.
 
-    ``allow`` says whether an address that the server's name led to may be spoken to. A server
-    that the lab leads to itself may.
+    Args:
+        loop: the loop of the lab, in whose thread this is called.
+        sock: the client's socket, which is closed at the end.
+        conversation: observes the relayed bytes.
+        to: the requested server.
+        allow: returns False for an address that the client must not reach. It is not called for a
+            server that the lab itself chose.
+
+    Returns:
+        The task of the relay. Cancel it to end the relay.
     """
     task = loop.create_task(_relay(sock, conversation, to, allow))
     _running.add(task)
@@ -102,7 +110,7 @@ async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
     try:
         async with asyncio.timeout(_PATIENCE):
             far = await asyncio.open_connection(to.host, to.port)
-    except (OSError, ValueError):  # ValueError: of a name that no resolver takes
+    except (OSError, ValueError):  # ValueError: an invalid name
         return None
     peer = far[1].get_extra_info("peername")
     if peer and (to.via == UPSTREAM or allow(peer[0])):
@@ -112,9 +120,9 @@ async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
 
 
 async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
-    """Both directions, each until its own end. That one breaks ends the other.
+    """Relay both directions, each until its end. An error in one ends the other.
 
-    After an answer, the client may be ``quiet`` for so many seconds.
+    ``quiet`` is the limit in seconds for an idle client after an answer.
     """
     try:
         far[1].write(conversation.early)
@@ -147,11 +155,11 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
     while data := await _read(reader, hear):
         writer.write(data)
         await writer.drain()
-    writer.write_eof()  # the other direction may still have something to say
+    writer.write_eof()  # the other direction may continue
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read data, and report it before it is forwarded: it is evidence if the client ends."""
+    """Read data, and report it before it is forwarded, so that no evidence is lost."""
     try:
         data = await reader.read(_PIECE)
     except OSError:

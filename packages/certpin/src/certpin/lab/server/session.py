@@ -79,7 +79,7 @@ class Tls:
     def _read(self, seen: Connection) -> None:
         while not self.closed or self.listens:
             data = self._object.read(_PIECE)
-            if not data:  # close_notify: many a client waits for the server's own
+            if not data:  # close_notify: many clients wait for the server's
                 self._close()
                 return
             reply = self._application.receive(data, secure=True)
@@ -108,7 +108,7 @@ class Tls:
     def _close(self) -> None:
         """Send close_notify, without waiting for the client's."""
         self.closed = True
-        if self.listens:  # unwrap() would lose what comes now; the end of the connection says it
+        if self.listens:  # unwrap() would lose later data
             return
         try:
             self._object.unwrap()
@@ -130,13 +130,13 @@ _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5
 _RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _GLIMPSE = 16  # bytes that are examined to distinguish text from junk
-_MAX_RECEIVED = 4 * 1024 * 1024  # octets that one client may send before it is cut off
+_MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is disconnected
 
 
 class Session:
     """Serves one connection of a case. ``seen`` is the evidence.
 
-    Send ``data_to_send()`` after each step; when ``done``, send what is left and close.
+    Send ``data_to_send()`` after each call; when ``done``, send the remaining bytes and close.
     """
 
     def __init__(self, case_run: CaseRun, *, via: str = "port", target: str = "") -> None:
@@ -149,10 +149,10 @@ class Session:
         self._plain = False  # whether the client sent clear text instead of TLS
         self._tls: Tls | None = None
         self._records = RecordCounter()  # of a connection that passes through
-        self._left = False  # whether the client ended that
+        self._left = False  # whether the client closed a relayed connection
         self._taken = 0
         self._unread = bytearray()  # the beginning of a TLS record
-        self._astray = False  # whether the client went from TLS to clear text
+        self._astray = False  # whether the client changed from TLS to clear text
         # A protocol with STARTTLS begins in clear text.
         self._clear: Starting | None = case_run.clear_application(self.seen)
         if self._clear:
@@ -194,7 +194,7 @@ class Session:
 
     def _speak(self, data: bytes) -> None:
         """Process the part before STARTTLS."""
-        assert self._clear is not None  # noqa: S101  # the caller looked
+        assert self._clear is not None  # noqa: S101  # the caller checks this
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)
         self.seen.tampered = self._clear.tampered
@@ -263,8 +263,8 @@ class Session:
                 self.seen.certificate_shown = True  # an attacker learns the client's identity
                 return
             raise CannotServeError(
-                "the client presented a certificate of its own, which the lab does not know",
-                fix="give it the lab's: {client_cert} and {client_key}",
+                "the client presented its own certificate, which the lab does not know",
+                fix="give it the lab's certificate and key: {client_cert} and {client_key}",
             )
 
     def _hear_out(self, data: bytes) -> None:

@@ -1,6 +1,6 @@
-"""SMTP on the server's side, as far as it takes to receive a message (RFC 5321).
+"""The server side of SMTP, as far as it is needed to receive a message (RFC 5321).
 
-Every login succeeds (RFC 4954): the lab knows no passwords.
+Every login succeeds (RFC 4954), because the lab does not know the passwords.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from certpin.lab.server.lines import Lines, first_word
 
-# The lab reads 4 MiB of a connection; RFC 5321 section 4.5.3.1.7 asks for 64 KiB at least.
+# The lab reads 4 MiB of a connection; RFC 5321 section 4.5.3.1.7 requires at least 64 KiB.
 _LARGEST = 3_000_000
 _NAME = b"lab.invalid"  # RFC 6761 section 6.4: reserved
 _OK = b"250 2.0.0 OK\r\n"
@@ -21,7 +21,7 @@ _LOGIN = b"AUTH PLAIN LOGIN"
 class Smtp(Lines):
     """One connection. The token is in the answer to each message.
 
-    Without PIPELINING (RFC 2920): a client has to wait for each answer.
+    It does not offer PIPELINING (RFC 2920), so a client must wait for each answer.
     """
 
     courtesies: ClassVar = frozenset(
@@ -29,7 +29,7 @@ class Smtp(Lines):
     )
     goodbyes: ClassVar = frozenset({b"QUIT"})
 
-    _state = "command"  # or "message"; or "sasl" with _left challenges to come
+    _state = "command"  # or "message"; or "sasl" with _left challenges left
     _left = 0
 
     @property
@@ -38,7 +38,7 @@ class Smtp(Lines):
         return self._state == "command"
 
     def greeting(self) -> bytes:
-        """RFC 5321 section 3.1."""
+        """Return the greeting (RFC 5321 section 3.1)."""
         return b"220 " + _NAME + b" ESMTP certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
@@ -46,7 +46,7 @@ class Smtp(Lines):
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """The answer to a command, to a step of SASL, or to the end of a message."""
+        """Return the answer to a command, to a step of SASL, or to the end of a message."""
         if not self.between:
             return self._message(line) if self._state == "message" else self._sasl(line)
         verb, _ = self.word(line)
@@ -85,7 +85,7 @@ class Smtp(Lines):
         return self.agree(b"220 2.0.0 go ahead\r\n", _multiline(_NAME, _LOGIN))
 
     def _auth(self, words: list[bytes]) -> bytes:
-        """RFC 4954 section 4; LOGIN asks for a name and a password, PLAIN for both at once."""
+        """Begin SASL (RFC 4954 section 4): two challenges for LOGIN, one for PLAIN."""
         mechanism = words[1].upper() if len(words) > 1 else b""
         steps = 2 if mechanism == b"LOGIN" else 1
         self._left = steps - (len(words) > 2)
@@ -114,6 +114,6 @@ class Smtp(Lines):
 
 
 def _multiline(*lines: bytes) -> bytes:
-    """A reply of several lines (RFC 5321 section 4.2.1)."""
+    """Return a reply of several lines (RFC 5321 section 4.2.1)."""
     *others, last = lines
     return b"".join(b"250-%s\r\n" % line for line in others) + b"250 %s\r\n" % last

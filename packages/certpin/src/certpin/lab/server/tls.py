@@ -1,7 +1,7 @@
 """The OpenSSL context of a step: its chain, key, versions and ciphers.
 
-OpenSSL reads chains and keys from files. Here these files are not on a disk, because a killed
-process must not leave a key behind.
+OpenSSL reads chains and keys from files. Here these are memory files or pipes, because a killed
+process must not leave a key on the disk.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def reason_of(exc: ssl.SSLError) -> str:
-    """The reason as OpenSSL names it: ``TLSV1_ALERT_UNKNOWN_CA``.
+    """Return the reason by its OpenSSL name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
-    An error of Python, or one that its table lacks, has its reason only in the message:
+    An error of Python, or one that its table lacks, has the reason only in its message:
     ``[SSL] record layer failure (_ssl.c:2580)``.
     """
     known: str | None = getattr(exc, "reason", None)
@@ -35,17 +35,18 @@ def reason_of(exc: ssl.SSLError) -> str:
     return words.partition(" (_ssl.c")[0].strip(" .").upper().replace(" ", "_")
 
 
-# The lab must serve short keys and SHA-1, which no server should (SSL_CTX_set_security_level).
+# The lab must serve short keys and SHA-1, which real servers should not
+# (SSL_CTX_set_security_level).
 _LAX = ":@SECLEVEL=0"
 
 
 class Contexts:
     """The contexts of one case. ``clients`` is PEM of the accepted client certificates.
 
-    A ticket is sealed with keys of the context that a connection began with (``session_ctx`` of
-    OpenSSL's), though another one takes over when the name in the ClientHello is read. So steps
-    that share tickets begin with the same context, and each moves on to its own: what was given
-    out by one is then good for the other, as with virtual hosts and server farms.
+    OpenSSL encrypts a session ticket with keys of the context with which a connection began
+    (``session_ctx``), even if another context takes over after the ClientHello. So steps that share
+    tickets begin with the same context, and each then switches to its own context: a ticket of one
+    step is valid for the other, as with virtual hosts and server farms.
     """
 
     def __init__(self, clients: str = "") -> None:
@@ -76,7 +77,7 @@ class Contexts:
         if settings.tickets not in self._keepers:
             keeper = _Keeper(ssl.PROTOCOL_TLS_SERVER)
             _set_up(keeper, settings, alpn, self._clients)
-            # OpenSSL calls it for a client without a name too.
+            # OpenSSL also calls it for a client that sends no name.
             keeper.sni_callback = _move
             self._keepers[settings.tickets] = keeper
         return self._keepers[settings.tickets]
@@ -99,7 +100,7 @@ def _move(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SS
     connection.context = connection.to
 
 
-@lru_cache(maxsize=256)  # steps of one case share it: so do the tickets of their sessions
+@lru_cache(maxsize=256)  # the steps of one case share a context, and so their session tickets
 def _context(
     chain: tuple[bytes, ...],
     key_pem: bytes,
@@ -128,7 +129,8 @@ def _set_up(
     if settings.needs_certificate or settings.asks_certificate:
         needed = settings.needs_certificate
         context.verify_mode = ssl.CERT_REQUIRED if needed else ssl.CERT_OPTIONAL
-    # A connection that shares tickets may begin with a context that asks, and go on with another.
+    # A connection that shares tickets may begin with a context that requests a certificate, and
+    # switch to one that does not.
     if clients and (settings.tickets or context.verify_mode is not ssl.CERT_NONE):
         context.load_verify_locations(cadata=clients)
     try:
@@ -150,7 +152,7 @@ def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
             context.load_cert_chain(chain, key)
         except ssl.SSLError:
             raise
-        except OSError as exc:  # what Python makes of junk that came out of a pipe
+        except OSError as exc:  # Python raises it for junk from a pipe
             raise ssl.SSLError("no certificate, or no key") from exc
 
 

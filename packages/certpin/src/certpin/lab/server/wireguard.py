@@ -1,10 +1,11 @@
 """The lab as a WireGuard server, for devices and apps that ignore proxy settings.
 
-A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it into streams again.
-TCP: a connection to a host under test becomes a conversation; all others are relayed. UDP:
-questions to any resolver are answered here (port 53). All other UDP is dropped, above all QUIC:
-an app with HTTP/3 falls back to TCP, where the lab can see the requested host. So calls and games
-don't work while the device is in the tunnel.
+A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it into streams.
+
+TCP connections to hosts under test become conversations; all others are relayed. DNS queries (UDP
+port 53) to any resolver are answered by the lab. All other UDP is dropped, in particular QUIC: an
+app with HTTP/3 falls back to TCP, where the lab sees the requested host. Calls and games don't work
+while the device uses the tunnel.
 
 An app with its own resolver over TLS and an encrypted ClientHello hides the requested host: its
 connections are relayed, and its cases stay inconclusive.
@@ -36,13 +37,13 @@ VIA = "wireguard"
 _SINCE = (3, 12)  # mitmproxy_rs has no wheels for an older Python
 _PIECE = 64 * 1024
 _DNS = 53
-_SILENCE = 2.0  # seconds without a word, until it is the server who is waited for
-_ANOTHER_QUESTION = 10.0  # seconds that a socket of the device's may ask again
-_MAX_STREAMS = 1024  # streams at once; each holds 128 KiB in the tunnel's own stack
+_SILENCE = 2.0  # seconds; a client silent for longer waits for the server to speak first
+_ANOTHER_QUESTION = 10.0  # seconds to wait for another query on a socket of the device
+_MAX_STREAMS = 1024  # concurrent streams; each uses 128 KiB in the tunnel's network stack
 
 
 class Stream(Reader, Writer, Protocol):
-    """One of `mitmproxy_rs`: TCP, or the packets of one UDP socket to one address."""
+    """A stream of `mitmproxy_rs`: TCP, or the packets of one UDP socket to one address."""
 
 
 def wireguard() -> Any:
@@ -60,11 +61,11 @@ def wireguard() -> Any:
 
 
 class WireGuard:
-    """A server for one device. ``make`` gives the conversation for a destination, which is named
-    by its host if the lab's resolver named it, and else by its address.
+    """A server for one device. Only for the loop's thread.
 
-    ``ended`` is called with each conversation that did not pass through, or that the lab led to a
-    real server. For the loop's thread.
+    ``make`` returns the conversation for a destination, which is a host name if the lab's resolver
+    allotted its address, and an address otherwise. ``ended`` is called with each conversation that
+    the lab served, or relayed to the real server of a host under test.
     """
 
     def __init__(
@@ -84,7 +85,11 @@ class WireGuard:
     async def start(
         self, private_key: str, peer: str, address: tuple[str, int] = ("127.0.0.1", 0)
     ) -> None:
-        """Listen, for the peer with this public key. Raises ``LabError``."""
+        """Listen for the peer with this public key.
+
+        Raises:
+            LabError: it cannot listen, or the package mitmproxy_rs is missing.
+        """
         module = wireguard()
         try:
             self._server = await module.start_wireguard_server(
@@ -128,7 +133,7 @@ class WireGuard:
         try:
             if task in self._tasks:
                 await serve(stream)
-        except OSError:  # the device has gone
+        except OSError:  # the device has disconnected
             pass
         finally:
             self._tasks.discard(task)
@@ -184,7 +189,7 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Close as the server, and read what the client still sends, such as an alert."""
+    """Close the server's side, and read the client's last data, such as an alert."""
     stream.write_eof()
     with suppress(TimeoutError):
         while data := await near.read(_PIECE, PATIENCE):
@@ -192,9 +197,9 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 class _Near:
-    """The data of the device. An abandoned read continues: there is only one at a time.
+    """The reading side of a device's stream. A read that timed out continues in the background.
 
-    `mitmproxy_rs` ends the whole server if a stream is read twice at the same time.
+    Concurrent reads of one stream would end the whole server of `mitmproxy_rs`.
     """
 
     def __init__(self, stream: Stream) -> None:

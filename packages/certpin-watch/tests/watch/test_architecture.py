@@ -26,8 +26,8 @@ ORDER = (
     {"auth", "collector", "metrics", "monitor", "retention"},
     {"rules"},
     {"alerts"},
-    {"api"},
-    {"web"},
+    {"api", "web"},
+    {"application"},
     {"service"},
     {"cli"},
 )

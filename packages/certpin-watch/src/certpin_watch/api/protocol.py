@@ -239,7 +239,7 @@ def respond(
     Clients may store responses, but have to revalidate them; shared caches store nothing.
 
     Args:
-        request: the request, whose If-None-Match is compared.
+        request: the request, for its If-None-Match.
         data: the content.
         media_type: its type.
         immutable: the content never changes, because its address contains its digest.

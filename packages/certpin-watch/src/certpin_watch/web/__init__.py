@@ -3,7 +3,7 @@
 routes    the list of all pages
 request   one request for a page: parameters, database, errors
 hosts     all monitored hosts, and one host
-failures  what clients reported, and one reported chain
+failures  reports of clients, and one reported chain
 pin_sets  adoption of pin-set versions, and rotation of pins
 alerts    alerts, and silences with their forms
 details   the details of an alert with labels and units

@@ -274,7 +274,7 @@ def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
 
 
 def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
-    """Return the bar of a phase: an SVG of its own, which cuts off a text that does not fit."""
+    """Return the bar of a phase: a nested SVG, which cuts off a text that does not fit."""
     left, right = span.at(phase.since), span.at(phase.until)
     kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")
     # Half a pixel inside, so that the border is inside too.

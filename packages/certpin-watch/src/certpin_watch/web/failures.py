@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from certpin_watch.store.queries.reports import Sample
     from certpin_watch.web.request import PageRequest
 
-_MAX_BARS = 60  # more can't be told apart on a phone
+_MAX_BARS = 60  # more are too narrow on a phone
 _MAX_REPORT = (
     20_000  # characters of one report on a page; the default limit of stored ones is lower
 )
@@ -104,7 +104,7 @@ def failures_page(page: PageRequest) -> Response:
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
-    """Return the filter of the query. ``-`` stands for reports without that value."""
+    """Return the filter of the query. ``-`` selects reports without that value."""
     values = {name: "" if value == "-" else value for name, value in filters.items()}
     return msgspec.convert(values, report_counts.ReportFilter) if values else None
 

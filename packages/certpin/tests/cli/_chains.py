@@ -1,4 +1,4 @@
-"""Chains that are not as they should be, or not as one expects: one for each server name."""
+"""Flawed and unusual chains, one for each server name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from certpin.lab import Authority, Identity
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# An attacker's subject: it would paint the screen, turn the text around, and forge a line.
+# An attacker's subject: it would clear the screen, reverse the text, and forge a line.
 HOSTILE = "bank\x1b[2J\x1b]0;owned\x07\u202egnp\nleaf, verified"
 
 
 def flawed(root: Authority, intermediate: Authority) -> Mapping[str, Identity]:
-    """Chains that do not verify against ``root``, by the name of their host."""
+    """Return chains that do not verify against ``root``, by host name."""
     later = root.now + timedelta(days=30)
     future = Authority("Test Root", key=root.key, now=later)
     good = intermediate.issue("missing.example")
@@ -40,7 +40,7 @@ def flawed(root: Authority, intermediate: Authority) -> Mapping[str, Identity]:
 
 
 def unusual(root: Authority, intermediate: Authority) -> Mapping[str, Identity]:
-    """Chains that verify against ``root``, although they are not sent as they should be."""
+    """Return chains that verify against ``root`` although their order or content is wrong."""
     second = intermediate.intermediate("Second Intermediate")
     deep = second.issue("reordered.example")
     leaf, *above = deep.chain
@@ -61,7 +61,7 @@ def unusual(root: Authority, intermediate: Authority) -> Mapping[str, Identity]:
 
 
 def self_signed(name: str) -> Identity:
-    """A server's certificate that is its own authority."""
+    """Return a self-signed server certificate."""
     authority = Authority(
         name,
         change=lambda builder: builder.add_extension(
@@ -85,7 +85,7 @@ def _hostile(name: str) -> Identity:
 
 
 def _without_sense(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """Put something into the subjectAltName that is none."""
+    """Replace the subjectAltName by invalid content."""
     oid = x509.SubjectAlternativeName.oid
     junk = x509.Extension(oid, False, x509.UnrecognizedExtension(oid, b"\x30\x03\x02\x01\x01"))
     builder._extensions = [junk if each.oid == oid else each for each in builder._extensions]
@@ -93,5 +93,5 @@ def _without_sense(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
 
 
 def pem(certificate: x509.Certificate) -> bytes:
-    """One certificate as PEM."""
+    """Return a certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM)

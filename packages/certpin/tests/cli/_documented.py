@@ -1,8 +1,8 @@
-"""What docs/commands.md says: the options of each command, and the JSON it prints, field by field.
+"""The documented options and JSON fields of each command, read from docs/commands.md.
 
 docs/reports.md has the fields of a run of the lab. The pages are the schema:
-``check("server", value)`` fails unless ``value`` has the very fields of the table "JSON: server",
-each of the type that stands there.
+``check("server", value)`` fails unless ``value`` has exactly the fields of the table
+"JSON: server", each with the documented type.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 
 
 def sections() -> dict[str, str]:
-    """The text about each command, by its name."""
+    """Return the section of each command, by its name."""
     parts = re.split(r"^## certpin (\w+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def options(section: str) -> set[str]:
-    """The options in the first column of the tables of a section."""
+    """Return the options in the first column of the tables of a section."""
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ")]
     return {word for cell in cells for word in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", cell)}
 
 
 @cache
 def tables() -> dict[str, dict[str, str]]:
-    """The type of each field, by the name of its table."""
+    """Return the type of each field, by the name of its table."""
     found: dict[str, dict[str, str]] = {}
     name = ""
     lines = [line for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
@@ -52,23 +52,23 @@ def tables() -> dict[str, dict[str, str]]:
 
 
 def check(table: str, value: Any) -> None:
-    """Compare an object with its table. Raises ``AssertionError``."""
+    """Assert that an object has the fields and types of its table."""
     fields = tables()[table]
-    assert isinstance(value, dict), f"{table}: {value!r} is no object"
+    assert isinstance(value, dict), f"{table}: {value!r} is not an object"
     assert list(value) == list(fields), f"{table} has the fields {list(value)}"
     for name, kind in fields.items():
         assert is_a(kind, value[name]), f"{table}.{name}: {value[name]!r} is not: {kind}"
 
 
 def data_of(document: dict[str, Any]) -> dict[str, Any]:
-    """The data of a JSON object, without what every object begins with, and without the error."""
+    """Return the data of a JSON object, without the fields of every object and the error."""
     head = [*tables()["every command"], "error"]
     assert list(document)[:2] == head[:2], f"an object begins with {list(document)}"
     return {name: value for name, value in document.items() if name not in head}
 
 
 def is_a(kind: str, value: Any) -> bool:
-    """Whether a value is of a type as the page writes it."""
+    """Return True if a value has a documented type."""
     if kind.startswith("list of ") and not (kind.endswith(" or null") and value is None):
         each = kind.removeprefix("list of ").removesuffix(" or null")
         return isinstance(value, list) and all(is_a(each, item) for item in value)

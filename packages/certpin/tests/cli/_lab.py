@@ -1,4 +1,4 @@
-"""``certpin lab serve`` as a program, and its output line by line."""
+"""Run ``certpin lab serve`` as a program, and read its output line by line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TABLES = {"begun": "lab begun", "case": "lab case", "ended": "lab ended"}
 
 
 class Serving:
-    """A context manager: the lab, listening, with ``--json``."""
+    """A listening lab with ``--json``. A context manager."""
 
     def __init__(self, *words: str | Path, host: str = "api.bank.example", **options: Any) -> None:
         self._process = program("lab", "serve", "--host", host, "--json", *words, **options)
@@ -47,7 +47,7 @@ class Serving:
         return self._process.pid
 
     def event(self) -> dict[str, Any]:
-        """The next line, which has to be as documented."""
+        """Return the next line, compared with the documentation."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, self._process.communicate()
@@ -60,7 +60,7 @@ class Serving:
         self._process.send_signal(number)
 
     def end(self, number: int = signal.SIGINT) -> tuple[int, list[dict[str, Any]], str]:
-        """Send a signal: the exit code, the events that came until then, and the errors."""
+        """Send a signal. Return the exit code, the remaining events, and standard error."""
         self.send(number)
         out, err = self._process.communicate(timeout=_DEADLINE)
         lines = [json.loads(line) for line in out.splitlines()]
@@ -73,12 +73,12 @@ class Serving:
         return self._process.returncode, events, err
 
     def wait(self) -> tuple[int, list[dict[str, Any]], str]:
-        """The same, for a lab that ends by itself."""
+        """Wait until the lab ends by itself, and return the same."""
         return self.end(0)
 
 
 def from_lab(lab: Serving, path: str) -> bytes:
-    """A file of the lab's own address, through its proxy."""
+    """Fetch a file from the lab's web page, through its proxy."""
     handler = urllib.request.ProxyHandler({"http": lab.proxy})
     with urllib.request.build_opener(handler).open(f"http://certpin.lab{path}", timeout=20) as got:
         body: bytes = got.read()
@@ -86,7 +86,7 @@ def from_lab(lab: Serving, path: str) -> bytes:
 
 
 def use_up(lab: Serving, context: ssl.SSLContext) -> None:
-    """Use an app until everything was played, and the lab has gone."""
+    """Use an app until all cases have run and the lab has ended."""
     for _ in range(MOST):
         try:
             fetch(lab.port, context)

@@ -22,6 +22,6 @@ def write(*policies: HostPolicy, trust: Path | None = None, path: str = "pins.to
 
 
 def dead(policy: HostPolicy, pin: Pin) -> HostPolicy:
-    """The policy with a pin more, which is compromised."""
+    """Return the policy with an additional compromised pin."""
     entries = (*policy.pins, HostPin(pin, state="compromised"))
     return HostPolicy(policy.pattern, entries, policy.mode)

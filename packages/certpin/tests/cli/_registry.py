@@ -1,4 +1,4 @@
-"""Every command of the registry, those of groups too."""
+"""All commands, including those of groups."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Path = tuple[str, ...]
 
 
 def commands() -> dict[Path, click.Command]:
-    """The commands that do something, by their words: ``("rotate", "status")``."""
+    """Return the commands that are not groups, by path: ``("rotate", "status")``."""
     return {path: each for path, each in _walk((), cli) if not isinstance(each, click.Group)}
 
 
 def groups() -> dict[Path, click.Group]:
-    """The groups of commands, by their words. That of ``certpin`` itself has none."""
+    """Return the groups of commands, by path. The path of ``certpin`` itself is empty."""
     return {path: each for path, each in _walk((), cli) if isinstance(each, click.Group)}
 
 

@@ -1,4 +1,4 @@
-"""Rotations for the tests of the commands: a journal that is older than the test."""
+"""Rotations for tests of the commands, with journals whose events are in the past."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = ("--cdn", "0s", "--cache", "0s", "--poll", "1h", "--opened", "9d", "--sk
 
 
 def journal() -> tuple[Event, ...]:
-    """The events of the journal."""
+    """Return the events of the journal."""
     return parse_journal(JOURNAL.read_text(encoding="utf-8"))
 
 
@@ -35,7 +35,7 @@ def history() -> History:
 
 
 def states() -> list[str]:
-    """The states of the pins of the first host, in the pin file."""
+    """Return the states of the first host's pins in the pin file."""
     return [entry.state for entry in PinSet.load("pins.toml").policies[0].pins]
 
 

@@ -42,7 +42,7 @@ def simulated(run: Run, *words: str | Path) -> tuple[Done, dict[str, Any]]:
 
 
 def of_step(facts: dict[str, Any], number: int) -> dict[str, Any]:
-    """A step of the first host."""
+    """Return a step of the first host."""
     found: dict[str, Any] = next(
         each for each in facts["hosts"][0]["steps"] if each["number"] == number
     )
@@ -50,7 +50,7 @@ def of_step(facts: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 def schedule(*steps: str, schema: str = "schema = 1") -> Path:
-    """A file of steps; each is the text of its table."""
+    """Write a schedule; each step is the text of its table."""
     path = Path("steps.toml")
     text = "\n".join([schema, *(f"[[step]]\n{step}" for step in steps)])
     path.write_text(text + "\n", encoding="utf-8")

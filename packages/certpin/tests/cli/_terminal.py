@@ -1,4 +1,4 @@
-"""certpin on a terminal: a pseudo-terminal of a given width, and somebody who types."""
+"""Run certpin on a pseudo-terminal of a given width, with typed input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_DEADLINE = 30.0  # seconds without a word from the program
-# The terminal has to be the one that controls the program, so that Ctrl-C reaches it.
+_DEADLINE = 30.0  # seconds without output of the program
+# It must be the controlling terminal of the program, so that Ctrl-C reaches it.
 _START = """\
 import fcntl, runpy, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -32,9 +32,10 @@ def on_terminal(
     typing: Sequence[tuple[str, str]] = (),
     **env: str,
 ) -> tuple[int, str]:
-    """Run ``certpin WORDS``; the exit code, and all that the screen was sent.
+    """Run ``certpin WORDS``. Return the exit code and the output of the terminal.
 
-    ``typing`` are prompts to wait for, each with the answer.
+    Args:
+        typing: prompts to wait for, each with its answer.
     """
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -55,14 +56,18 @@ def on_terminal(
 
 
 def _read_to(screen: int, prompt: str | None) -> str:
-    """What comes until a prompt, or until the end. Raises ``TimeoutError``."""
+    """Return the output until a prompt, or until the end.
+
+    Raises:
+        TimeoutError: there is no more output, and no prompt.
+    """
     text = ""
     while prompt is None or prompt not in text:
         if not select.select([screen], [], [], _DEADLINE)[0]:
             raise TimeoutError(f"{prompt!r} did not come, only {text!r}")
         try:
             piece = os.read(screen, 65536)
-        except OSError:  # how Linux says that the other side is closed
+        except OSError:  # Linux reports so that the other side is closed
             piece = b""
         if not piece:
             break

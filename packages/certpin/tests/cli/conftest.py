@@ -1,4 +1,4 @@
-"""The command line as a function: ``run("pin", "localhost")``, in an empty folder of its own."""
+"""Fixtures that run commands: ``run("pin", "localhost")``, in an empty folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOST = "api.bank.example"
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended: its exit code, and what it printed."""
+    """The result of a command: its exit code and its output."""
 
     code: int
     out: str
@@ -40,7 +40,7 @@ class Done:
 
     @property
     def json(self) -> Any:
-        """The data of the JSON object that it printed, which must have the right head."""
+        """The data of the printed JSON object, which must have the documented head."""
         document = self.document
         assert document["exit_code"] == self.code
         assert document["command"] == self.command
@@ -48,7 +48,7 @@ class Done:
 
     @property
     def error(self) -> Any:
-        """The error of the JSON object that it printed."""
+        """The error of the printed JSON object."""
         _documented.check("error", self.document["error"])
         return self.document["error"]
 
@@ -59,13 +59,13 @@ class Done:
 
 
 class Run(Protocol):
-    """Runs a command in this process. A bug is raised, not turned into an exit code."""
+    """Runs a command in this process. Unexpected exceptions are raised."""
 
     def __call__(self, *words: str | Path, typed: str | None = None, **env: str) -> Done: ...
 
 
 def invoke(*words: str | Path, typed: str | None = None, **env: str) -> Done:
-    """Run ``certpin WORDS``; ``typed`` is what standard input holds."""
+    """Run ``certpin WORDS`` with ``typed`` as standard input."""
     result = CliRunner().invoke(
         cli, [os.fspath(word) for word in words], input=typed, env=env, catch_exceptions=False
     )
@@ -75,7 +75,7 @@ def invoke(*words: str | Path, typed: str | None = None, **env: str) -> Done:
 
 
 def _command(words: tuple[str | Path, ...]) -> str:
-    """The command that the words call, with those of its groups."""
+    """Return the command that the arguments name, with its groups."""
     found, command = [], cast("click.Command", cli)
     for word in map(str, words):
         if not isinstance(command, click.Group):
@@ -96,10 +96,10 @@ _started: list[subprocess.Popen[str]] = []
 def program(
     *words: str | Path, start: tuple[str, ...] = _START, **options: Any
 ) -> subprocess.Popen[str]:
-    """Start ``certpin WORDS`` as a program of its own, with pipes for whatever is not given."""
+    """Start ``certpin WORDS`` as a program, with pipes for the streams that are not given."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     argv = [sys.executable, *start, *(os.fspath(word) for word in words)]
-    # Unbuffered, Python takes half a write to a pipe for a whole one.
+    # Unbuffered, Python treats a partial write to a pipe as complete.
     env = {**os.environ, **options.pop("env", {}), "PYTHONUNBUFFERED": ""}
     process = subprocess.Popen(argv, env=env, **{"encoding": "utf-8", **pipes, **options})
     _started.append(process)
@@ -108,12 +108,12 @@ def program(
 
 @pytest.fixture(autouse=True)
 def _no_process_outlives_its_test() -> Iterator[None]:
-    """End each program that a test started and did not wait for, because it failed before."""
+    """End the programs of a test that failed before it waited for them."""
     before = len(_started)
     yield
     for process in _started[before:]:
         if process.poll() is None:
-            process.terminate()  # politely, so that the lab ends its own children
+            process.terminate()  # SIGTERM first, so that the lab ends its child processes
             try:
                 process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
@@ -137,20 +137,20 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture(scope="session")
 def identity(intermediate: Authority) -> Identity:
-    """The chain of the bank's server."""
+    """Return the chain of the bank's server."""
     return intermediate.issue(HOST, "localhost", "127.0.0.1", "::1", "*.shops.example")
 
 
 @pytest.fixture(scope="session")
 def bank(identity: Identity) -> Iterator[Nginx]:
-    """The bank's server: nginx, whose chain leads to the root of the tests."""
+    """Start the bank's server: nginx with a chain to the root of the tests."""
     with nginx({HOST: identity}) as server:
         yield server
 
 
 @pytest.fixture
 def ca(root: Authority, tmp_path: Path) -> Path:
-    """The root of the tests as a file."""
+    """Write the root of the tests to a file."""
     path = tmp_path / "root.pem"
     path.write_bytes(root.pem)
     return path
@@ -158,12 +158,12 @@ def ca(root: Authority, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dial(bank: Nginx) -> tuple[str, ...]:
-    """The options that lead to the bank's server, whatever host is asked for."""
+    """Return the options that connect any host name to the bank's server."""
     return ("--connect", f"127.0.0.1:{bank.port}")
 
 
 def checked(run: Run, *words: str | Path) -> dict[str, Any]:
-    """The only host of a check, as JSON; exit code and status have to agree."""
+    """Return the only host of a check as JSON. Exit code and status must agree."""
     done = run("check", *words, "--json")
     _documented.check("check", done.json)
     (host,) = done.json["hosts"]
@@ -174,7 +174,7 @@ def checked(run: Run, *words: str | Path) -> dict[str, Any]:
 
 @pytest.fixture
 def pinned(run: Run, ca: Path, identity: Identity) -> Run:
-    """The command, in a folder with a pin file that holds for the bank's server."""
+    """Return the command, in a folder with a pin file that matches the bank's server."""
     hosts = (HOST, "localhost", "::1")
     write(*(kit.policy(host, identity.pin) for host in hosts), trust=ca)
     return run

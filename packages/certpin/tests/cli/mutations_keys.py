@@ -85,6 +85,6 @@ MUTATIONS: list[Mutation] = [
         _BACKUP,
         "if not self._kept:",
         "if False:",
-        "tests/cli/test_token_keys.py::test_where_the_command_fails_there_was_never_a_key",
+        "tests/cli/test_token_keys.py::test_a_failed_command_leaves_no_key_on_the_token",
     ),
 ]

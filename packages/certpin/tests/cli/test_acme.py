@@ -37,7 +37,7 @@ def account(authority: Pebble) -> Account:
 
 @pytest.fixture(scope="module")
 def first(account: Account) -> Identity:
-    """What the server shows before any renewal."""
+    """Return the certificate before any renewal."""
     return account.issue(HOST, new_key())
 
 
@@ -60,7 +60,7 @@ def dial(server: Nginx) -> tuple[str, ...]:
 
 @pytest.fixture
 def pinned(run: Run, authority: Pebble, dial: tuple[str, ...]) -> Run:
-    """The command, after the server was looked at and added."""
+    """Return the command, after the server was added to the pin file."""
     Path("root.pem").write_bytes(authority.root_pem())
     seen = run("pin", HOST, "--ca-file", "root.pem", *dial, "--json")
     assert (seen.code, len(seen.json["targets"][0]["verified_chain"])) == (0, 3)
@@ -70,7 +70,7 @@ def pinned(run: Run, authority: Pebble, dial: tuple[str, ...]) -> Run:
     return run
 
 
-def test_a_renewal_with_the_same_key_holds(
+def test_a_renewal_with_the_same_key_succeeds(
     pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account, first: Identity
 ) -> None:
     renewed = account.issue(HOST, first.key)
@@ -85,7 +85,7 @@ def test_a_renewal_with_the_same_key_holds(
     assert pinned("get", f"https://{HOST}/", *dial).code == 0
 
 
-def test_a_renewal_with_a_new_key_as_acme_clients_make_it_is_a_finding(
+def test_a_renewal_with_a_new_key_is_a_finding(
     pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account
 ) -> None:
     server.use(HOST, account.issue(HOST, new_key()))
@@ -94,7 +94,7 @@ def test_a_renewal_with_a_new_key_as_acme_clients_make_it_is_a_finding(
     assert pinned("get", f"https://{HOST}/", *dial).code == 1
 
 
-def test_a_renewal_with_the_backup_key_holds(
+def test_a_renewal_with_the_backup_key_succeeds(
     pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account
 ) -> None:
     backup = load_pem_private_key(Path("backup.key").read_bytes(), None)
@@ -103,5 +103,7 @@ def test_a_renewal_with_the_backup_key_holds(
     assert (done.code, done.json["hosts"][0]["matched_role"]) == (0, "backup")
 
 
-def test_what_pebble_issues_is_not_trusted_by_this_machine(run: Run, dial: tuple[str, ...]) -> None:
+def test_a_certificate_of_pebble_is_not_trusted_by_this_machine(
+    run: Run, dial: tuple[str, ...]
+) -> None:
     assert run("pin", HOST, *dial).code == 1

@@ -42,7 +42,7 @@ def authority() -> Iterator[Pebble]:
 
 @dataclass
 class Site:
-    """A server whose certificate comes from an ACME client, and whose key is pinned."""
+    """A server with a pinned key, and a certificate from an ACME client."""
 
     client: Certbot | AcmeSh | Lego
     installed: Path
@@ -50,7 +50,7 @@ class Site:
 
     @property
     def leaf(self) -> Certificate:
-        """What the server would show."""
+        """Return the installed leaf."""
         first = read(self.installed.read_bytes())[0]
         assert isinstance(first, Certificate)
         return first
@@ -60,7 +60,7 @@ class Site:
         return Pin.of_key(self.leaf.spki_sha256)
 
     def state(self) -> tuple[bytes, ...]:
-        """Everything that a refusal must leave alone."""
+        """Return everything that a refusal must not change."""
         files = (self.installed, self.reloads, JOURNAL, Path("pins.toml"))
         return tuple(file.read_bytes() for file in files)
 
@@ -123,12 +123,12 @@ def test_a_renewal_with_a_new_key_is_refused_and_the_certificate_stays(site: Sit
     assert "is not adopted" in said
     assert site.state() == before
     mine = read(site.client.chain.read_bytes())[0]
-    assert Pin.of_key(mine.spki_sha256) != site.pin  # the client has it, the server has not
+    assert Pin.of_key(mine.spki_sha256) != site.pin  # the ACME client has it, the server does not
 
 
 @pytest.fixture
 def by_hand(run: Run, authority: Pebble) -> Identity:
-    """A certificate in ``chain.pem``, whose key is pinned; its backup is in ``backup.key``."""
+    """Write a certificate with a pinned key to ``chain.pem``, and its backup to ``backup.key``."""
     identity = authority.account().issue(HOST, new_key())
     Path("chain.pem").write_bytes(identity.chain_pem)
     run("add", HOST, "--pin", str(identity.pin), "--backup-key", "backup.key")
@@ -137,7 +137,7 @@ def by_hand(run: Run, authority: Pebble) -> Identity:
 
 
 def install(*words: str, **setting: str) -> subprocess.CompletedProcess[str]:
-    """The hook by itself."""
+    """Run only the hook."""
     places = {
         "CERTPIN_PINS": "pins.toml",
         "CERTPIN_INSTALL_TO": "server.pem",
@@ -159,7 +159,7 @@ def test_a_key_of_another_certificate_is_not_installed(by_hand: Identity) -> Non
     assert not Path("server.pem").exists()
 
 
-def test_where_the_key_is_on_a_token_the_chain_is_installed_alone(by_hand: Identity) -> None:
+def test_with_a_key_on_a_token_only_the_chain_is_installed(by_hand: Identity) -> None:
     done = install("chain.pem")
     assert done.returncode == 0, done.stderr
     assert Path("server.pem").read_bytes() == by_hand.chain_pem
@@ -167,11 +167,11 @@ def test_where_the_key_is_on_a_token_the_chain_is_installed_alone(by_hand: Ident
 
 
 @pytest.mark.parametrize("missing", ["CERTPIN_PINS", "CERTPIN_INSTALL_TO"])
-def test_a_setting_that_is_missing_is_told(by_hand: Identity, missing: str) -> None:
+def test_a_missing_setting_is_reported(by_hand: Identity, missing: str) -> None:
     done = install("chain.pem", **{missing: ""})
     assert (done.returncode != 0, missing in done.stderr) == (True, True)
     assert not Path("server.pem").exists()
 
 
-def test_a_server_that_does_not_reload_is_told(by_hand: Identity) -> None:
+def test_a_server_that_does_not_reload_is_reported(by_hand: Identity) -> None:
     assert install("chain.pem", CERTPIN_RELOAD="exit 7").returncode == 7

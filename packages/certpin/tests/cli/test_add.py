@@ -1,4 +1,4 @@
-"""``certpin add``: what it writes, and that it writes nothing where it refuses."""
+"""``certpin add``: the written policy, and refusals that write nothing."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ def test_as_json_every_field_is_as_documented(run: Run, target: str, ca: Path) -
     assert (done.code, done.err) == (0, "")
 
 
-def test_what_was_added_holds_at_once(run: Run, target: str, ca: Path) -> None:
+def test_a_check_succeeds_after_add(run: Run, target: str, ca: Path) -> None:
     run("add", target, "--ca-file", ca, *KEY)
     assert run("check").code == 0
 
 
-def test_its_file_passes_its_own_lint(run: Run, target: str, ca: Path) -> None:
+def test_the_written_file_passes_lint(run: Run, target: str, ca: Path) -> None:
     assert run("add", target, "--ca-file", ca, *KEY).code == 0
     done = run("lint", "--fail-on", "note")
     assert (done.code, done.out) == (0, "0 errors, 0 warnings, 0 notes in pins.toml\n")
 
 
 @pytest.mark.parametrize(("mode", "days"), [("enforce", 365), ("report", 90)])
-def test_pins_end_after_a_time_that_lint_accepts(run: Run, mode: str, days: int) -> None:
+def test_lint_accepts_the_default_expiry(run: Run, mode: str, days: int) -> None:
     words = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE), "--mode", mode)
     today = datetime.now(UTC).date()
     done = run("add", "nobody.invalid", *words)
@@ -88,7 +88,7 @@ def test_pins_end_after_a_time_that_lint_accepts(run: Run, mode: str, days: int)
     assert run("lint", "--fail-on", "warning").code == 0
 
 
-def test_the_backup_is_staged_for_the_rotation_too(run: Run, target: str, ca: Path) -> None:
+def test_the_backup_is_staged_for_the_rotation(run: Run, target: str, ca: Path) -> None:
     run("add", target, "--ca-file", ca, *KEY)
     (host,) = run("rotate", "status", "--json").json["hosts"]
     state = {each["role"]: each["state"] for each in host["pins"]}
@@ -97,21 +97,21 @@ def test_the_backup_is_staged_for_the_rotation_too(run: Run, target: str, ca: Pa
     assert PinSet.load("pins.toml").policies[0].pins[1].state == "published"
 
 
-def test_an_enforced_host_without_a_backup_is_refused_before_it_is_dialled(run: Run) -> None:
+def test_an_enforced_host_without_a_backup_is_refused_before_connecting(run: Run) -> None:
     done = run("add", "nobody.invalid")
     assert (done.code, done.out) == (2, "")
     assert "--backup-key FILE" in done.err
     assert list(Path().iterdir()) == []
 
 
-def test_a_host_that_only_reports_may_go_without_a_backup(run: Run, target: str, ca: Path) -> None:
+def test_a_host_in_report_mode_needs_no_backup(run: Run, target: str, ca: Path) -> None:
     assert run("add", target, "--ca-file", ca, "--mode", "report").code == 0
     assert len(PinSet.load("pins.toml").policies[0].pins) == 1
 
 
 @pytest.fixture
 def in_use(identity: Identity, intermediate: Authority, root: Authority) -> dict[str, Pin]:
-    """The pins of the served chain, by where they are."""
+    """Return the pins of the served chain, by position."""
     return {
         "leaf": identity.pin,
         "intermediate": intermediate.pin,
@@ -121,7 +121,7 @@ def in_use(identity: Identity, intermediate: Authority, root: Authority) -> dict
 
 
 @pytest.mark.parametrize("place", ["leaf", "intermediate", "root", "certificate"])
-def test_a_backup_that_is_in_the_served_chain_is_refused(
+def test_a_backup_in_the_served_chain_is_refused(
     run: Run, target: str, ca: Path, in_use: dict[str, Pin], place: str
 ) -> None:
     done = run("add", target, "--ca-file", ca, "--backup-pin", str(in_use[place]))
@@ -130,7 +130,7 @@ def test_a_backup_that_is_in_the_served_chain_is_refused(
     assert list(Path().iterdir()) == []
 
 
-def test_a_backup_that_is_merely_sent_along_is_refused_too(
+def test_a_backup_that_is_served_outside_the_path_is_refused(
     run: Run, identity: Identity, ca: Path
 ) -> None:
     stray = _chains.self_signed("stray.example")
@@ -147,14 +147,14 @@ def test_a_known_backup_may_be_named(run: Run, target: str, ca: Path) -> None:
     assert PinSet.load("pins.toml").policies[0].pins[1].pin == kit.NOBODY
 
 
-def test_a_known_pin_is_taken_without_dialling(run: Run) -> None:
+def test_a_known_pin_is_added_without_connecting(run: Run) -> None:
     pins = ("--pin", str(kit.NOBODY), "--backup-pin", str(kit.NOBODY_ELSE))
     done = run("add", "nobody.invalid", *pins)
     assert (done.code, done.out.splitlines()[-1]) == (0, "Next:  certpin check")
 
 
 @pytest.mark.parametrize("option", ["--pin", "--backup-pin"])
-def test_a_pin_that_is_none_is_refused(run: Run, option: str) -> None:
+def test_an_invalid_pin_is_refused(run: Run, option: str) -> None:
     pins = {"--pin": str(kit.NOBODY), "--backup-pin": str(kit.NOBODY_ELSE), option: "sha256/junk"}
     done = run("add", "nobody.invalid", *(word for pair in pins.items() for word in pair))
     assert done.code == 2
@@ -184,9 +184,7 @@ def test_with_match_ca_the_issuer_may_be_the_root(run: Run, root: Authority, ca:
     assert done.json["pins"][0] == {"pin": str(root.pin), "role": "root"}
 
 
-def test_with_match_ca_a_certificate_that_vouches_for_itself_is_refused(
-    run: Run, tmp_path: Path
-) -> None:
+def test_with_match_ca_a_self_signed_certificate_is_refused(run: Run, tmp_path: Path) -> None:
     own = _chains.self_signed("localhost")
     (tmp_path / "own.pem").write_bytes(own.chain_pem)
     words = ("--ca-file", tmp_path / "own.pem", "--match", "ca", "--backup-pin", str(kit.NOBODY))
@@ -203,17 +201,17 @@ def test_a_new_key_is_no_backup_of_an_authority(run: Run) -> None:
 
 
 @pytest.mark.parametrize("day", ["2020-01-01", f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"])
-def test_pins_that_have_expired_already_are_refused(run: Run, day: str) -> None:
+def test_an_expiry_in_the_past_is_refused(run: Run, day: str) -> None:
     done = run("add", "nobody.invalid", "--expires", day, *KEY)
     assert (done.code, "locked out" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("day", ["tomorrow", "2099-13-01", "01.02.2099"])
-def test_a_day_that_is_none_is_refused(run: Run, day: str) -> None:
+def test_an_invalid_day_is_refused(run: Run, day: str) -> None:
     assert run("add", "nobody.invalid", "--expires", day, *KEY).code == 2
 
 
-def test_the_wishes_stand_in_the_file(run: Run, target: str, ca: Path) -> None:
+def test_the_options_are_written_to_the_file(run: Run, target: str, ca: Path) -> None:
     wishes = ("--match", "leaf", "--mode", "report", "--expires", "2099-12-31", "--name", "bank")
     assert run("add", target, "--ca-file", ca, *KEY, *wishes).code == 0
     pins = PinSet.load("pins.toml")

@@ -1,4 +1,4 @@
-"""``certpin add``: what becomes of a pin file that is there, and where its authority is found."""
+"""``certpin add``: changes of an existing pin file, and the path of its authority."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_a_second_host_raises_the_version_and_keeps_comments_order_and_unknown_k
     ]
 
 
-def test_a_host_that_is_there_already_is_refused_and_the_file_stays(
+def test_an_existing_host_is_refused_and_the_file_is_unchanged(
     run: Run, target: str, ca: Path
 ) -> None:
     run("add", target, "--ca-file", ca, *KEY)
     before = Path("pins.toml").read_bytes()
     done = run("add", target, "--ca-file", ca, "--backup-key", "other.key")
-    assert (done.code, "has a policy in pins.toml already" in done.err) == (2, True)
+    assert (done.code, "already has a policy in pins.toml" in done.err) == (2, True)
     generate = "certpin rotate generate --backup-key other.key --host localhost"
     assert f"fix: to add another key: {generate}; then certpin rotate plan --to" in done.err
     assert Path("pins.toml").read_bytes() == before
@@ -65,9 +65,7 @@ def test_a_host_that_is_there_already_is_refused_and_the_file_stays(
     assert run("rotate", "plan", "--to", "other.key", "--host", "localhost").code == 0
 
 
-def test_a_known_key_for_a_host_that_is_there_already_is_staged_by_the_rotation(
-    run: Run, target: str, ca: Path
-) -> None:
+def test_for_an_existing_host_the_fix_stages_the_key(run: Run, target: str, ca: Path) -> None:
     run("add", target, "--ca-file", ca, *KEY, "--file", "other.toml")
     done = run("add", target, "--backup-pin", str(kit.NOBODY), "--file", "other.toml")
     stage = f"certpin rotate stage {kit.NOBODY} --host localhost --file other.toml"
@@ -76,7 +74,7 @@ def test_a_known_key_for_a_host_that_is_there_already_is_staged_by_the_rotation(
     assert run(*stage.split()[1:]).code == 0
 
 
-def test_a_file_that_is_there_keeps_its_name(run: Run, target: str, ca: Path) -> None:
+def test_an_existing_file_keeps_its_name(run: Run, target: str, ca: Path) -> None:
     run("add", "nobody.invalid", "--pin", str(kit.NOBODY), "--mode", "report")
     done = run("add", target, "--ca-file", ca, *KEY, "--name", "other")
     assert (done.code, "--name is for a new file" in done.err) == (2, True)
@@ -84,9 +82,7 @@ def test_a_file_that_is_there_keeps_its_name(run: Run, target: str, ca: Path) ->
 
 
 @pytest.mark.parametrize("words", [["-f", "other.toml"], ["--file", "other.toml"], []])
-def test_the_pin_file_is_the_one_that_is_named(
-    run: Run, target: str, ca: Path, words: list[str]
-) -> None:
+def test_the_option_names_the_pin_file(run: Run, target: str, ca: Path, words: list[str]) -> None:
     done = run("add", target, "--ca-file", ca, *KEY, *words, CERTPIN_PINS="other.toml")
     assert done.code == 0
     assert not Path("pins.toml").exists()
@@ -94,7 +90,7 @@ def test_the_pin_file_is_the_one_that_is_named(
     assert done.out.splitlines()[-1] == "Next:  certpin check --file other.toml"
 
 
-def test_the_authority_is_found_from_the_pin_file_wherever_one_stands(
+def test_the_authority_is_relative_to_the_pin_file(
     run: Run, server: LabServer, root: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("config", "certs", "elsewhere"):
@@ -109,9 +105,7 @@ def test_the_authority_is_found_from_the_pin_file_wherever_one_stands(
     assert run("check", "../config/pins.toml", "--host", target).code == 0
 
 
-def test_the_policy_is_for_the_name_that_was_asked_for(
-    run: Run, server: LabServer, ca: Path
-) -> None:
+def test_the_policy_is_for_the_requested_name(run: Run, server: LabServer, ca: Path) -> None:
     target = f"127.0.0.1:{server.port}"
     done = run("add", target, "--server-name", "api.bank.example", "--ca-file", ca, *KEY)
     assert done.out.startswith("api.bank.example is in pins.toml")
@@ -122,9 +116,7 @@ def test_the_policy_is_for_the_name_that_was_asked_for(
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"schema = 2\n", b"[[", b"", b'name = "x"\n'])
-def test_a_pin_file_that_must_not_be_used_is_left_as_it_is(
-    run: Run, target: str, ca: Path, content: bytes
-) -> None:
+def test_an_invalid_pin_file_is_unchanged(run: Run, target: str, ca: Path, content: bytes) -> None:
     Path("pins.toml").write_bytes(content)
     done = run("add", target, "--ca-file", ca, *KEY)
     assert (done.code, done.out) == (2, "")
@@ -134,9 +126,7 @@ def test_a_pin_file_that_must_not_be_used_is_left_as_it_is(
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\xff"])
-def test_a_file_of_authorities_that_holds_none_is_refused(
-    run: Run, target: str, content: bytes
-) -> None:
+def test_a_file_without_authorities_is_refused(run: Run, target: str, content: bytes) -> None:
     Path("ca.pem").write_bytes(content)
     done = run("add", target, "--ca-file", "ca.pem", *KEY)
     assert (done.code, done.err.startswith("certpin: ca.pem is not a file of certificates")) == (
@@ -145,6 +135,6 @@ def test_a_file_of_authorities_that_holds_none_is_refused(
     )
 
 
-def test_a_host_that_is_not_there_leaves_nothing_behind(run: Run) -> None:
+def test_without_an_answer_no_file_is_written(run: Run) -> None:
     assert run("add", "nobody.invalid", *KEY).code == 3
     assert list(Path().iterdir()) == []

@@ -23,7 +23,7 @@ BACKUP = ("--backup-key", "backup.key")
 
 @pytest.fixture
 def target(root: Authority) -> Iterator[str]:
-    """A server below an intermediate without keyUsage, as hand-made private authorities are."""
+    """Start a server below an intermediate without keyUsage, as in many private authorities."""
     lax = change_intermediate(root.intermediate("No keyUsage"), without=(x509.KeyUsage,))
     with LabServer(lax.issue("localhost")) as server:
         yield f"localhost:{server.port}"
@@ -46,13 +46,13 @@ def test_the_refusal_names_the_option_that_accepts_it(run: Run, target: str, ca:
 
 
 @pytest.mark.since_python("3.13")
-def test_so_does_the_refusal_by_default(run: Run, target: str, ca: Path) -> None:
+def test_the_default_refusal_names_the_option_too(run: Run, target: str, ca: Path) -> None:
     done = run("add", target, "--ca-file", ca, *BACKUP)
     assert done.code == 2
     assert "--no-strict-x509" in done.err
 
 
-def test_with_that_option_it_is_written_and_holds(run: Run, target: str, ca: Path) -> None:
+def test_with_that_option_the_host_is_added_and_checks(run: Run, target: str, ca: Path) -> None:
     done = run("add", target, "--ca-file", ca, "--no-strict-x509", *BACKUP, "--json")
     assert (done.code, done.json["strict_x509"]) == (0, False)
     assert _strict() is False
@@ -76,7 +76,7 @@ def test_without_an_option_the_pin_file_has_no_such_key(run: Run, ca: Path) -> N
 
 
 @pytest.mark.parametrize("option", ["--strict-x509", "--no-strict-x509"])
-def test_it_needs_an_authority_of_the_hosts_own(run: Run, option: str) -> None:
+def test_the_option_needs_a_file_of_authorities(run: Run, option: str) -> None:
     done = run("add", "nobody.invalid", option, *BACKUP)
     assert done.code == 2
     assert f"{option} is for a host with its own authority: add --ca-file FILE" in done.err

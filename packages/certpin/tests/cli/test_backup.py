@@ -1,4 +1,4 @@
-"""``certpin add --backup-key``: the key that is made is the one that is pinned, and a secret."""
+"""``certpin add --backup-key``: the new key is pinned, and only its owner can read it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 SECRET = "correct horse"
-# A host whose pin is known is not dialled.
+# With a known pin, no server is contacted.
 ADD = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
 
 
@@ -40,13 +40,13 @@ def openssl_pin(path: str, *words: str) -> str:
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("kind", get_args(KeyAlgorithm))
-def test_the_pin_is_the_one_that_openssl_makes_of_the_key(run: Run, kind: str) -> None:
+def test_the_pin_is_that_of_openssl(run: Run, kind: str) -> None:
     assert run(*ADD, "--key-type", kind).code == 0
     assert backup_pin() == openssl_pin("backup.key")
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
-def test_the_key_is_for_its_owner_alone(run: Run, mask: int) -> None:
+def test_only_the_owner_can_read_the_key(run: Run, mask: int) -> None:
     old = os.umask(mask)
     try:
         assert run(*ADD).code == 0
@@ -55,7 +55,7 @@ def test_the_key_is_for_its_owner_alone(run: Run, mask: int) -> None:
     assert stat.S_IMODE(Path("backup.key").stat().st_mode) == 0o600
 
 
-def test_a_clear_key_is_called_so(run: Run) -> None:
+def test_an_unencrypted_key_is_reported(run: Run) -> None:
     done = run(*ADD)
     assert "The backup key is in backup.key (mode 600, NOT encrypted; see --ask-passphrase)." in (
         done.out.splitlines()
@@ -64,7 +64,7 @@ def test_a_clear_key_is_called_so(run: Run) -> None:
 
 
 @pytest.mark.peer("openssl")
-def test_a_passphrase_of_the_environment_encrypts_the_key(run: Run) -> None:
+def test_a_passphrase_in_the_environment_encrypts_the_key(run: Run) -> None:
     done = run(*ADD, CERTPIN_PASSPHRASE=SECRET)
     assert (done.code, "(mode 600, encrypted)" in done.out) == (0, True)
     assert SECRET not in done.out + Path("pins.toml").read_text()
@@ -77,7 +77,7 @@ def test_the_pin_of_the_written_key_is_shown_again(run: Run) -> None:
     assert backup_pin() in run("pin", "backup.key", CERTPIN_PASSPHRASE=SECRET).out
 
 
-def test_a_passphrase_that_is_typed_goes_before_that_of_the_environment(run: Run) -> None:
+def test_a_typed_passphrase_has_precedence_over_the_environment(run: Run) -> None:
     done = run(
         *ADD, "--ask-passphrase", typed=f"{SECRET}\n{SECRET}\n", CERTPIN_PASSPHRASE="another"
     )
@@ -94,7 +94,7 @@ def test_a_passphrase_that_is_not_repeated_is_asked_for_again(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("run")
-def test_without_an_answer_nothing_is_written() -> None:
+def test_without_a_passphrase_nothing_is_written() -> None:
     process = program(*ADD, "--ask-passphrase", start_new_session=True)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
@@ -102,7 +102,7 @@ def test_without_an_answer_nothing_is_written() -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_a_passphrase_that_openssl_would_not_take_is_refused(run: Run) -> None:
+def test_a_passphrase_too_long_for_openssl_is_refused(run: Run) -> None:
     assert run(*ADD, CERTPIN_PASSPHRASE="x" * 1023).code == 0
     done = run(*ADD[:-1], "other.key", "--file", "other.toml", CERTPIN_PASSPHRASE="x" * 1024)
     assert (done.code, "at most 1023 bytes" in done.err) == (2, True)
@@ -117,28 +117,26 @@ def test_another_file_is_never_overwritten(run: Run) -> None:
     assert not Path("pins.toml").exists()
 
 
-def test_a_link_is_not_followed_to_a_file_that_is_not_there(run: Run) -> None:
+def test_a_dangling_link_is_not_followed(run: Run) -> None:
     Path("backup.key").symlink_to("elsewhere.key")
     assert run(*ADD).code == 2
     assert not Path("elsewhere.key").exists()
 
 
-def test_a_folder_that_is_not_there_is_told(run: Run) -> None:
+def test_a_missing_folder_is_reported(run: Run) -> None:
     done = run(*ADD[:-1], "no/such/backup.key")
     assert (done.code, "No such file or directory" in done.err) == (2, True)
     assert list(Path().iterdir()) == []
 
 
-def test_a_key_whose_pin_could_not_be_kept_is_taken_back(run: Run) -> None:
+def test_a_key_is_deleted_if_its_pin_cannot_be_written(run: Run) -> None:
     done = run(*ADD, "--file", "no/such/pins.toml")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("certpin: no/such/pins.toml")
     assert not Path("backup.key").exists()
 
 
-def test_a_key_that_does_not_fit_on_the_disk_is_taken_back(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_is_deleted_if_the_disk_is_full(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -148,9 +146,7 @@ def test_a_key_that_does_not_fit_on_the_disk_is_taken_back(
     assert list(Path().iterdir()) == []
 
 
-def test_a_key_is_taken_back_when_the_user_stops_in_between(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_is_deleted_if_the_user_interrupts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         assert Path("backup.key").exists()
         raise KeyboardInterrupt
@@ -173,7 +169,7 @@ def test_options_that_contradict_each_other_are_refused(run: Run, words: list[st
     assert list(Path().iterdir()) == []
 
 
-def test_two_keys_are_never_the_same(run: Run) -> None:
+def test_each_key_is_new(run: Run) -> None:
     first = run(*ADD, "--json").json
     second = run(*ADD[:-1], "other.key", "--file", "other.toml", "--json").json
     assert first["pins"][1] != second["pins"][1]

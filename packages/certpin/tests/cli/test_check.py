@@ -1,4 +1,4 @@
-"""``certpin check``: what holds, what is found, and what could not be asked."""
+"""``certpin check``: matching hosts, findings, and missing answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer("nginx")
 
 
-def test_a_host_whose_leaf_is_pinned_holds(
+def test_a_host_with_a_pinned_leaf_succeeds(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca)
@@ -40,7 +40,7 @@ def test_the_table_has_a_line_for_each_host(
     done = run("check", *dial)
     assert (done.code, done.err) == (0, "")
     assert [line.split() for line in done.out.splitlines()] == [
-        ["host", "status", "matched", "pin", "certificate", "pins", "what", "is", "wrong"],
+        ["host", "status", "matched", "pin", "certificate", "pins", "problem"],
         [HOST, "holds", "leaf", "46", "days", "-"],
         ["localhost", "holds", "leaf", "46", "days", "-"],
     ]
@@ -54,7 +54,7 @@ def test_a_pin_may_match_above_the_leaf(
     assert (host["status"], host["matched"]) == ("holds", str(intermediate.pin))
 
 
-def test_a_mismatch_is_a_finding_that_is_told_in_full(
+def test_a_mismatch_is_a_finding_with_its_details(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST), trust=ca)
@@ -66,7 +66,7 @@ def test_a_mismatch_is_a_finding_that_is_told_in_full(
     assert "  fix: " in done.out
 
 
-def test_as_json_a_mismatch_has_what_is_served(
+def test_as_json_a_mismatch_has_the_served_chain(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     write(kit.policy(HOST), trust=ca)
@@ -76,9 +76,7 @@ def test_as_json_a_mismatch_has_what_is_served(
     assert (host["matched"], host["verified"], host["error"]) == (None, True, None)
 
 
-def test_a_mismatch_that_is_only_reported_is_a_finding_too(
-    run: Run, dial: tuple[str, ...], ca: Path
-) -> None:
+def test_a_mismatch_in_report_mode_is_a_finding(run: Run, dial: tuple[str, ...], ca: Path) -> None:
     write(kit.policy(HOST, mode="report"), trust=ca)
     host = checked(run, *dial)
     assert (host["mode"], host["status"]) == ("report", "finding")
@@ -102,7 +100,7 @@ def test_a_compromised_key_is_a_finding_although_its_authority_is_pinned(
     assert (host["findings"], host["matched"]) == ([outcome], None)
 
 
-def test_a_chain_that_does_not_verify_is_a_finding_whatever_it_shows(
+def test_a_chain_that_does_not_verify_is_a_finding(
     run: Run, dial: tuple[str, ...], identity: Identity, trusted_root: Path
 ) -> None:
     policies = (kit.policy("wrong.example", identity.pin), kit.policy(HOST, identity.pin))
@@ -124,7 +122,7 @@ def test_without_a_backup_outside_the_chain_there_is_a_finding(
     assert "there is no backup outside it" in host["findings"][0]
 
 
-def test_a_host_that_only_reports_needs_no_backup(
+def test_a_check_in_report_mode_needs_no_backup(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     write(kit.policy(HOST, identity.pin, intermediate.pin, mode="report"), trust=ca)
@@ -132,7 +130,7 @@ def test_a_host_that_only_reports_needs_no_backup(
 
 
 @pytest.mark.parametrize(("days", "status"), [("46", "holds"), ("47", "finding")])
-def test_a_certificate_that_ends_soon_is_a_finding(
+def test_a_certificate_that_expires_soon_is_a_finding(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca)
@@ -143,7 +141,7 @@ def test_a_certificate_that_ends_soon_is_a_finding(
 
 
 @pytest.mark.parametrize(("days", "status"), [("9", "holds"), ("10", "finding")])
-def test_pins_that_end_soon_are_a_finding(
+def test_pins_that_expire_soon_are_a_finding(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
 ) -> None:
     end = datetime.now(UTC) + timedelta(days=9, hours=12)
@@ -154,7 +152,7 @@ def test_pins_that_end_soon_are_a_finding(
 
 
 @pytest.mark.parametrize("what", ["fail-closed", "fail-open", "report"])
-def test_pins_that_have_expired_are_a_finding_whatever_clients_do_then(
+def test_expired_pins_are_a_finding_with_any_on_expiry(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, what: Any
 ) -> None:
     end = datetime.now(UTC) - timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""``certpin check``: whom it dials, where and how, and what it says of those that do not answer."""
+"""``certpin check``: the contacted hosts and servers, and hosts that do not answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.peer("nginx")
 
 
-def test_findings_go_before_hosts_that_could_not_be_asked(
+def test_a_finding_has_precedence_over_a_missing_answer(
     run: Run, bank: Nginx, ca: Path, identity: Identity
 ) -> None:
     hosts = ("localhost", HOST, "nobody.invalid", "*.shops.example")
@@ -36,14 +36,14 @@ def test_findings_go_before_hosts_that_could_not_be_asked(
     ]
 
 
-def test_hosts_that_could_not_be_asked_are_inconclusive_and_say_what_to_do(
+def test_a_missing_answer_is_inconclusive_and_has_a_fix(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), kit.policy("*.shops.example", identity.pin), trust=ca)
     done = run("check", *dial)
     assert (done.code, done.err) == (3, "")
-    assert "a wildcard has no host of its own" in done.out
-    advice = "write the servers of hosts that it covers into the pin file ([[host.server]])"
+    assert "a wildcard names no host" in done.out
+    advice = "add the servers of hosts that it covers to the pin file ([[host.server]])"
     assert f"*.shops.example: {advice}, or name such hosts: --host HOST" in done.out.splitlines()
 
 
@@ -59,7 +59,7 @@ def test_a_host_of_a_wildcard_is_named(
     ]
 
 
-def test_a_deep_wildcard_stands_for_its_apex_until_a_host_is_named(
+def test_a_deep_wildcard_is_checked_at_its_apex_by_default(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy("**.bank.example", identity.pin), trust=ca)
@@ -67,7 +67,7 @@ def test_a_deep_wildcard_stands_for_its_apex_until_a_host_is_named(
     assert checked(run, *dial, "--host", HOST)["status"] == "holds"
 
 
-def test_a_host_on_another_port_is_dialled_there_and_not_on_443(
+def test_a_host_on_another_port_is_contacted_there(
     run: Run, bank: Nginx, ca: Path, identity: Identity
 ) -> None:
     write(kit.policy("localhost", identity.pin), trust=ca)
@@ -91,7 +91,7 @@ def test_a_host_on_another_port_is_dialled_there_and_not_on_443(
         ["--timeout", "nan"],
     ],
 )
-def test_what_names_nothing_is_refused_before_anybody_is_dialled(
+def test_an_unknown_host_is_refused_before_connecting(
     run: Run, identity: Identity, words: list[str]
 ) -> None:
     write(kit.policy(HOST, identity.pin))
@@ -101,14 +101,14 @@ def test_what_names_nothing_is_refused_before_anybody_is_dialled(
 
 
 @pytest.mark.parametrize("words", [["bank.toml"], ["-f", "bank.toml"], ["--file", "bank.toml"], []])
-def test_the_pin_file_is_the_one_that_is_named(
+def test_the_option_names_the_pin_file(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, words: list[str]
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca, path="bank.toml")
     assert run("check", *words, *dial, CERTPIN_PINS="bank.toml").code == 0
 
 
-def test_a_pin_file_that_is_not_there_says_how_to_make_one(run: Run) -> None:
+def test_the_error_for_a_missing_pin_file_has_the_command_to_make_one(run: Run) -> None:
     done = run("check")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("certpin: pins.toml: it cannot be read: No such file or directory")
@@ -124,7 +124,7 @@ def test_a_path_may_end_at_an_intermediate_that_the_pin_file_trusts(
     assert checked(run, *dial)["status"] == "holds"
 
 
-def test_many_hosts_are_dialled_at_once(
+def test_many_hosts_are_contacted_in_parallel(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     names = [f"shop-{number}.shops.example" for number in range(200)]

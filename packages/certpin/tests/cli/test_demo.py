@@ -1,4 +1,4 @@
-"""``certpin demo``: it tells what happens, and would notice if pinning did not work."""
+"""``certpin demo``: its outcomes, and its failure if pinning does not work."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 TITLES = [
     "The bank's own server",
-    "A man in the middle, whose authority this machine trusts",
-    "A man in the middle, whose authority this machine trusts",
+    "A man in the middle, with an authority that this machine trusts",
+    "A man in the middle, with an authority that this machine trusts",
     "The server changed to its backup key",
 ]
 
 
 @pytest.fixture
 def scenes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the matrix out, for tests that are about the story before it."""
+    """Skip the matrix, for tests of the scenes before it."""
     monkeypatch.setattr(demo, "_compare", lambda *, quiet: [])
 
 
 @pytest.mark.slow
-def test_every_scene_goes_as_it_should(run: Run) -> None:
+def test_every_scene_has_the_right_outcome(run: Run) -> None:
     done = run("demo", "--json")
     _documented.check("demonstration", done.json)
     scenes = done.json["scenes"]
@@ -51,7 +51,7 @@ def test_every_scene_goes_as_it_should(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_the_matrix_tells_the_two_clients_apart(run: Run) -> None:
+def test_the_matrix_distinguishes_the_two_clients(run: Run) -> None:
     told = run("demo", "--json").json
     rows = {row["case"]: row for row in told["matrix"]}
     assert rows.keys() == {case.name for case in (CONTROL, *CASES)}
@@ -62,26 +62,26 @@ def test_the_matrix_tells_the_two_clients_apart(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_the_matrix_fails_where_pinning_would(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_matrix_fails_if_pinning_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_matrix, "_pinned", demo_matrix._unpinned)
     done = run("demo")
     assert done.code == 1
-    assert "GAVE ITS DATA AWAY  GAVE ITS DATA AWAY" in done.out
+    assert "SENT ITS DATA       SENT ITS DATA" in done.out
 
 
 @pytest.mark.slow
-def test_it_is_told_in_words(run: Run) -> None:
+def test_the_text_output_has_each_scene(run: Run) -> None:
     done = run("demo")
     assert (done.code, done.err) == (0, "")
     for title in TITLES:
         assert done.out.splitlines().count(title) == 1
-    assert "refused, and not a byte was sent" in done.out
+    assert "refused, and no byte was sent" in done.out
     assert "no certificate of its verified chain is pinned" in done.out
-    assert "NOT as it should be" not in done.out
+    assert "This outcome is WRONG" not in done.out
 
 
 @pytest.mark.usefixtures("scenes_alone")
-def test_nothing_stays_on_the_disk(run: Run) -> None:
+def test_no_file_is_left(run: Run) -> None:
     run("demo")
     assert list(Path().iterdir()) == []
 
@@ -112,7 +112,7 @@ def _with_a_backup_that_is_not_pinned(setup: demo.DemoSetup) -> demo.DemoSetup:
         (_with_a_backup_that_is_not_pinned, 3),
     ],
 )
-def test_it_fails_where_pinning_would(
+def test_the_demo_fails_if_pinning_fails(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[demo.DemoSetup], demo.DemoSetup],
@@ -123,7 +123,7 @@ def test_it_fails_where_pinning_would(
     done = run("demo", "--json")
     assert done.code == 1
     assert not done.json["scenes"][scene]["as_it_should"]
-    assert "This is NOT as it should be." in run("demo").out
+    assert "This outcome is WRONG." in run("demo").out
 
 
 @pytest.mark.usefixtures("scenes_alone")

@@ -1,4 +1,4 @@
-"""Certificates in words where a field cannot be read, and advice where nothing verified."""
+"""Certificates with unreadable fields as text, and fixes for chains that did not verify."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lines(now: datetime = NOW) -> str:
     return "\n".join(certificate_lines(BANK, "leaf", now))
 
 
-def test_what_cannot_be_read_is_said_and_the_pins_are_there(
+def test_unreadable_fields_are_marked_and_the_pins_are_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     unreadable(monkeypatch, "subject", "issuer", "names", "not_before", "not_after")
@@ -43,11 +43,11 @@ def test_what_cannot_be_read_is_said_and_the_pins_are_there(
 @pytest.mark.parametrize(
     ("days", "words"), [(10, "0 days left"), (9, "1 day left"), (8, "2 days left"), (11, "expired")]
 )
-def test_the_days_that_are_left_are_counted(days: int, words: str) -> None:
+def test_the_remaining_days_are_printed(days: int, words: str) -> None:
     assert words in lines(NOW + timedelta(days=days))
 
 
-def test_days_are_whole_and_negative_when_they_are_over() -> None:
+def test_days_are_whole_and_negative_after_expiry() -> None:
     moments = (timedelta(hours=47), timedelta(0), timedelta(seconds=-1))
     assert [days_left(NOW + each, NOW) for each in moments] == [1, 0, -1]
 
@@ -57,17 +57,17 @@ def unverified(code: int) -> Observation:
     return Observation(Endpoint("b.example"), "192.0.2.7", "TLSv1.3", chain, None, "why", code)
 
 
-def test_every_reason_has_an_advice_of_its_own() -> None:
+def test_every_error_code_has_its_fix() -> None:
     advice = [chain_fix(unverified(code)) for code in (0, 9, 10, 18, 19, 20, 62)]
     assert len(set(advice)) == len(advice)
     assert chain_fix(unverified(62)) == chain_fix(unverified(64))
 
 
-def test_names_that_cannot_be_read_or_are_missing_are_said_to_be(
+def test_unreadable_and_missing_names_are_marked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "(a.example, 192.0.2.7) than b.example" in chain_fix(unverified(62))
+    assert "not for b.example; its names: a.example, 192.0.2.7." in chain_fix(unverified(62))
     monkeypatch.setattr(Certificate, "names", property(lambda _: ()))
-    assert "(no name at all)" in chain_fix(unverified(62))
+    assert "its names: none. " in chain_fix(unverified(62))
     unreadable(monkeypatch, "names")
-    assert "(names that cannot be read)" in chain_fix(unverified(62))
+    assert "its names: unreadable. " in chain_fix(unverified(62))

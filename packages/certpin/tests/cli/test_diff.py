@@ -25,10 +25,10 @@ def _write(old: str, new: str) -> None:
 def test_the_same_file_changes_nothing(run: Run) -> None:
     _write(GOOD, GOOD)
     done = run("diff", "old.toml", "new.toml")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "nothing that clients notice")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "No change that clients notice.")
 
 
-def test_a_change_stands_under_its_host_with_its_weight(run: Run) -> None:
+def test_a_change_is_listed_under_its_host_with_its_weight(run: Run) -> None:
     _write(GOOD, LATER)
     done = run("diff", "old.toml", "new.toml")
     assert done.code == 0
@@ -42,7 +42,7 @@ def test_a_change_stands_under_its_host_with_its_weight(run: Run) -> None:
     ]
 
 
-def test_what_breaks_is_a_finding(run: Run) -> None:
+def test_a_breaking_change_is_a_finding(run: Run) -> None:
     _write(GOOD, BROKEN)
     done = run("diff", "old.toml", "new.toml", "--json")
     assert done.code == 1
@@ -68,7 +68,7 @@ def test_one_of_the_two_may_come_from_standard_input(run: Run, root: Authority) 
     assert run("diff", "-", "-", typed=trusting).code == 2
 
 
-def test_a_file_that_must_not_be_used_is_refused(run: Run) -> None:
+def test_an_invalid_file_is_refused(run: Run) -> None:
     _write(GOOD, "name = ")
     done = run("diff", "old.toml", "new.toml")
     assert (done.code, done.out) == (2, "")
@@ -77,6 +77,6 @@ def test_a_file_that_must_not_be_used_is_refused(run: Run) -> None:
     assert run("diff", "no-such-file", "old.toml").code == 2
 
 
-def test_what_a_file_holds_is_no_command_of_a_terminal(run: Run) -> None:
+def test_file_content_is_escaped_for_the_terminal(run: Run) -> None:
     _write(GOOD, NEXT.replace("bank-app", "\\u001b[31m"))
     assert "\x1b" not in run("diff", "old.toml", "new.toml").out

@@ -1,4 +1,4 @@
-"""docs/commands.md has every command, every option and every field, and no other."""
+"""docs/commands.md has exactly the existing commands, options and fields."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def _command(name: str) -> click.Command:
 
 
 def _parameters(command: click.Command) -> list[click.Option]:
-    """The options of a command; of a group, those of all its commands.
+    """Return the options of a command, or of all commands of a group.
 
-    Hidden ones only say what replaced them.
+    Hidden options are left out: they only name their replacements.
     """
     options = [each for each in command.params if isinstance(each, click.Option)]
     found = [each for each in options if not each.hidden]
@@ -54,7 +54,7 @@ def test_the_short_help_is_that_of_the_command(name: str) -> None:
     assert (_command(name).help or "").splitlines()[0] == COMMANDS[name]
 
 
-def test_every_type_of_a_field_is_one_that_is_checked() -> None:
+def test_every_documented_type_is_checked() -> None:
     for fields in _documented.tables().values():
         for kind in fields.values():
             assert not _documented.is_a(kind, object())
@@ -70,6 +70,6 @@ def test_every_type_of_a_field_is_one_that_is_checked() -> None:
         [],
     ],
 )
-def test_json_that_is_not_as_documented_is_seen(value: object) -> None:
+def test_json_that_differs_from_the_documentation_fails(value: object) -> None:
     with pytest.raises(AssertionError):
         _documented.check("added pin", value)

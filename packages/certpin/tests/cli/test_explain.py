@@ -1,4 +1,4 @@
-"""``certpin explain``: the rules of lint, on a terminal and as JSON."""
+"""``certpin explain``: lint rules as text and as JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_json_is_as_documented(run: Run) -> None:
     assert (one["can_be_allowed"], one["needs"], one["severity"]) == (False, "file", "error")
 
 
-def test_a_rule_that_is_none_is_answered_with_one_that_may_be_meant(run: Run) -> None:
+def test_an_unknown_rule_gets_a_suggestion(run: Run) -> None:
     done = run("explain", "no-bakup")
     assert done.code == 2
     assert "Did you mean 'no-backup'?" in done.err

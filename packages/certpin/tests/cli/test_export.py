@@ -1,4 +1,4 @@
-"""``certpin export``: written, compared, refused; nothing is lost without a word."""
+"""``certpin export``: files are written, compared or refused, and every omission is reported."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def _pins(run: Run) -> None:
     write(LEAF)
 
 
-def test_it_is_printed_where_no_place_is_named(run: Run) -> None:
+def test_without_a_path_the_export_is_printed(run: Run) -> None:
     done = run("export", "json")
     assert done.code == 0
     assert done.out.startswith('{\n  "schema": "certpin-pins/1",\n  "name": "bank"')
     assert done.err == ""
 
 
-def test_it_is_written_once_and_then_left_alone(run: Run) -> None:
+def test_an_unchanged_file_is_not_written_again(run: Run) -> None:
     done = run("export", "curl", "--out", ".")
     assert done.out.startswith("written    curl-pins.conf\nNext:  curl --config curl-pins.conf")
     before = Path("curl-pins.conf").stat().st_mtime_ns
     done = run("export", "curl", "--out", ".")
-    assert done.out.startswith("unchanged  curl-pins.conf\nMind:")
+    assert done.out.startswith("unchanged  curl-pins.conf\nNote:")
     assert Path("curl-pins.conf").stat().st_mtime_ns == before
 
 
@@ -52,14 +52,14 @@ def test_folders_are_made_and_a_file_may_have_another_name(run: Run) -> None:
 @pytest.mark.parametrize(
     "page", ["README.md", "docs/commands.md", "packages/certpin/src/certpin/cli/export.py"]
 )
-def test_the_example_for_android_lands_where_its_build_looks(run: Run, page: str) -> None:
+def test_the_android_example_is_written_to_the_path_of_its_build(run: Run, page: str) -> None:
     text = (Path(__file__).parents[4] / page).read_text(encoding="utf-8")
     outs = set(re.findall(r"certpin export android --out (\S+)", text))
     assert [run("export", "android", "--out", out).code for out in outs] == [0]
     assert Path("app/src/main/res/xml/network_security_config.xml").exists()
 
 
-def test_a_check_says_whether_it_is_up_to_date(run: Run) -> None:
+def test_a_check_reports_whether_the_file_is_up_to_date(run: Run) -> None:
     assert run("export", "json", "--out", "x.json", "--check").code == 1
     assert not Path("x.json").exists()
     run("export", "json", "--out", "x.json")
@@ -68,7 +68,7 @@ def test_a_check_says_whether_it_is_up_to_date(run: Run) -> None:
     write(LEAF, policy("new.example"))
     done = run("export", "json", "--out", "x.json", "--check")
     assert done.code == 1
-    assert "differs    x.json\n--- x.json (there)\n+++ x.json (from the pin file)" in done.out
+    assert "differs    x.json\n--- x.json (existing)\n+++ x.json (from the pin file)" in done.out
     assert '+      "pattern": "new.example",' in done.out
     assert "new.example" not in Path("x.json").read_text()
 
@@ -78,7 +78,7 @@ def test_a_check_needs_something_to_compare_with(run: Run) -> None:
     assert (done.code, "--check compares" in done.err) == (2, True)
 
 
-def test_what_is_lost_is_a_warning_and_with_strict_an_error(run: Run) -> None:
+def test_an_omission_is_a_warning_and_with_strict_an_error(run: Run) -> None:
     write(policy(HOST, match="leaf", expires=datetime(2027, 6, 1, tzinfo=UTC)))
     done = run("export", "curl", "--out", ".")
     assert (done.code, done.err) == (
@@ -95,11 +95,11 @@ def test_what_is_lost_is_a_warning_and_with_strict_an_error(run: Run) -> None:
     assert not Path("curl-pins.conf").exists()
 
 
-def test_strict_is_content_where_nothing_is_lost(run: Run) -> None:
+def test_strict_succeeds_without_omissions(run: Run) -> None:
     assert run("export", "curl", "--out", ".", "--strict").code == 0
 
 
-def test_a_release_has_no_debug_section(run: Run, ca: Path) -> None:
+def test_a_release_refuses_a_debug_section(run: Run, ca: Path) -> None:
     with Path("pins.toml").open("a") as file:
         file.write(f'[debug]\nanchors = "{ca}"\n')
     assert run("export", "json").code == 0
@@ -108,7 +108,7 @@ def test_a_release_has_no_debug_section(run: Run, ca: Path) -> None:
     assert not Path("x.json").exists()
 
 
-def test_one_policy_alone_is_exported(run: Run) -> None:
+def test_only_the_selected_policy_is_exported(run: Run) -> None:
     write(LEAF, policy("*.pay.example", match="leaf"))
     assert "there are 2 hosts" in run("export", "curl", "--out", ".").err
     done = run("export", "curl", "--out", ".", "--host", "*.PAY.example")
@@ -118,7 +118,7 @@ def test_one_policy_alone_is_exported(run: Run) -> None:
     assert (done.code, "no policy of the pin file covers it" in done.err) == (2, True)
 
 
-def test_several_files_are_not_printed_and_want_a_folder(run: Run, ca: Path) -> None:
+def test_several_files_need_a_folder(run: Run, ca: Path) -> None:
     write(LEAF, trust=ca)
     done = run("export", "curl")
     assert (done.code, "--out names a folder" in done.err) == (2, True)
@@ -127,7 +127,7 @@ def test_several_files_are_not_printed_and_want_a_folder(run: Run, ca: Path) -> 
     assert (done.code, "file is a file, and curl goes into a folder" in done.err) == (2, True)
 
 
-def test_a_place_that_cannot_be_written_is_said(run: Run) -> None:
+def test_an_unwritable_path_is_reported(run: Run) -> None:
     Path("file").touch()
     done = run("export", "json", "--out", "file/x.json")
     assert (done.code, "cannot be" in done.err) == (2, True)
@@ -136,12 +136,12 @@ def test_a_place_that_cannot_be_written_is_said(run: Run) -> None:
     assert run("export", "json", "--out", "folder").code == 2
 
 
-def test_a_bad_pin_file_is_said(run: Run) -> None:
+def test_an_invalid_pin_file_is_reported(run: Run) -> None:
     Path("pins.toml").write_text("schema = 1\n")
     assert run("export", "json").code == 2
 
 
-def test_json_tells_of_every_file_and_loss(run: Run) -> None:
+def test_the_json_has_every_file_and_omission(run: Run) -> None:
     write(policy(HOST))
     done = run("export", "curl", "--json")
     _documented.check("export", done.json)
@@ -156,7 +156,7 @@ def test_json_tells_of_every_file_and_loss(run: Run) -> None:
     assert (done.code, done.json["files"]) == (1, [])
 
 
-def test_the_formats_are_listed_and_a_wrong_name_says_how(run: Run) -> None:
+def test_the_formats_are_listed_and_an_unknown_one_names_the_list(run: Run) -> None:
     listed = run("export", "--list").out
     refused = run("export", "no-such-format").err
     assert all(name in listed for name in FORMATS)

@@ -1,4 +1,4 @@
-"""``certpin export flutter --signed-root``: an app that can follow signed sets, or a refusal."""
+"""``certpin export flutter --signed-root``: an app that can fetch signed sets, or a refusal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export(run: Run, *words: str, root: str = "root.json", url: str = URL) -> Do
     return run("export", "flutter", *wanted, *words)
 
 
-def test_the_root_and_the_address_stand_in_the_app(run: Run, publisher: Repository) -> None:
+def test_the_app_contains_the_root_and_the_address(run: Run, publisher: Repository) -> None:
     assert export(run).code == 0
     text = Path("lib/signed_source.dart").read_text()
     assert f"url: '{URL}'" in text
@@ -51,16 +51,16 @@ def test_without_them_nothing_of_signed_sets_is_written(run: Run) -> None:
     assert not [path for path in Path("lib").iterdir() if "signed" in path.name]
 
 
-def test_a_slash_at_the_end_of_the_address_goes_without_saying(run: Run) -> None:
+def test_a_slash_is_added_to_the_address(run: Run) -> None:
     export(run, url=URL.rstrip("/"))
     assert f"url: '{URL}'" in Path("lib/signed_source.dart").read_text()
 
 
 @pytest.mark.parametrize("half", [("--signed-root", "root.json"), ("--signed-url", URL)])
-def test_half_of_a_source_is_none(run: Run, half: tuple[str, str]) -> None:
+def test_root_and_address_must_be_used_together(run: Run, half: tuple[str, str]) -> None:
     done = run("export", "flutter", "--out", "lib", *half)
     assert done.code == 2
-    assert "belong together" in done.err
+    assert "must be used together" in done.err
     assert not Path("lib").exists()
 
 
@@ -87,25 +87,23 @@ def test_a_root_that_does_not_sign_itself_is_refused(run: Run) -> None:
         Path("root.json").write_text(json.dumps(changed))
         done = export(run)
         assert done.code == 2
-        assert "no root that signs itself" in done.err
+        assert "not a valid self-signed root" in done.err
         assert "publish/site/metadata" in done.err
 
 
-def test_another_role_is_no_root(run: Run, publisher: Repository) -> None:
+def test_metadata_of_another_role_is_refused_as_root(run: Run, publisher: Repository) -> None:
     publisher.publish('name = "bank"\nversion = 1\n')
     done = export(run, root=str(publisher.path("timestamp")))
     assert done.code == 2
     assert "this is timestamp metadata" in done.err
 
 
-def test_an_endless_root_is_refused(run: Run) -> None:
+def test_a_root_above_the_size_limit_is_refused(run: Run) -> None:
     Path("root.json").write_bytes(b" " * (256 * 1024 + 1))
     assert "it has more than 262144 bytes" in export(run).err
 
 
-def test_keys_that_dart_does_not_verify_are_told_before_the_app_is_released(
-    run: Run, publisher: Repository
-) -> None:
+def test_key_types_that_dart_lacks_are_refused(run: Run, publisher: Repository) -> None:
     publisher.keys["targets"] = [CryptoSigner.generate_ed25519()]
     publisher.rotate()
     done = export(run, root=str(publisher.path("root")))
@@ -113,7 +111,7 @@ def test_keys_that_dart_does_not_verify_are_told_before_the_app_is_released(
     assert "Dart verifies 0 of the keys of targets, and 1 must sign" in done.err
 
 
-def test_a_name_that_is_another_one_in_dart_is_refused(run: Run) -> None:
+def test_a_pin_set_name_that_dart_would_change_is_refused(run: Run) -> None:
     path = Path("pins.toml")
     path.write_text(path.read_text().replace('name = "bank"', 'name = "bänk"', 1))
     done = export(run)
@@ -122,13 +120,13 @@ def test_a_name_that_is_another_one_in_dart_is_refused(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["flutter-pins", "android", "json"])
-def test_other_formats_follow_nothing(run: Run, name: str) -> None:
+def test_other_formats_refuse_signed_sets(run: Run, name: str) -> None:
     done = run("export", name, "--signed-root", "root.json", "--signed-url", URL, "--out", "lib")
     assert done.code == 2
     assert "does not support signed pin sets" in done.err
 
 
-def test_without_tuf_it_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_tuf_the_extra_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tuf.api.exceptions", None)
     done = export(run)
     assert done.code == 2

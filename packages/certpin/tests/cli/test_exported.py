@@ -1,4 +1,4 @@
-"""``certpin lint --exported``: a file of a platform beside what an export would write now."""
+"""``certpin lint --exported``: an exported file is compared with a new export."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def _exported(run: Run) -> None:
 
 
 def drifts(run: Run, exported: str) -> list[str]:
-    """What the rule says of a file."""
+    """Return the findings of the rule for a file."""
     found = run("lint", "--exported", exported, "--json").json
     return [each["message"] for each in found["findings"] if each["rule"] == "drift"]
 
 
 @pytest.mark.parametrize("exported", ["json=pins.json", "curl=curl/curl-pins.conf", "curl=curl"])
-def test_what_was_just_exported_has_not_drifted(run: Run, exported: str) -> None:
+def test_a_new_export_has_no_difference(run: Run, exported: str) -> None:
     assert drifts(run, exported) == []
 
 
-def test_every_difference_is_told_in_words(run: Run) -> None:
+def test_every_difference_is_described(run: Run) -> None:
     write(policy(HOST, KEYS[0], KEYS[5], mode="report"), policy("new.example", *KEYS[2:4]))
     text = Path("pins.toml").read_text().replace("version = 3", "version = 4")
     Path("pins.toml").write_text(text)
     where = r"pins.json \(json\) differs from the pin file: "
     expected = [
-        "it is of version 3, and the pin file has 4",
+        "it has version 3, and the pin file has version 4",
         "new.example is missing",
-        f"{OTHER} is not in the pin file, or not exported from it",
+        f"{OTHER} is not in the pin file, or can't be exported",
         f"{HOST}: {re.escape(str(KEYS[5]))} is missing",
         f"{HOST}: {re.escape(str(KEYS[1]))} is not in the pin file, or is no longer accepted",
-        f"{HOST}: mode is another",
-        f"{HOST}: match is another",
+        f"{HOST}: mode differs",
+        f"{HOST}: match differs",
     ]
     found = drifts(run, "json=pins.json")
     assert len(found) == len(expected)
@@ -56,11 +56,11 @@ def test_every_difference_is_told_in_words(run: Run) -> None:
 
 
 @pytest.mark.parametrize("exported", ["json=missing", "json=pins.toml", "curl=pins.json"])
-def test_what_cannot_be_compared_is_a_finding_too(run: Run, exported: str) -> None:
+def test_an_unreadable_export_is_a_finding(run: Run, exported: str) -> None:
     [message] = drifts(run, exported)
     assert "cannot be compared" in message
 
 
 @pytest.mark.parametrize("exported", ["nothing", "nothing=x", "json="])
-def test_a_wrong_option_is_said(run: Run, exported: str) -> None:
+def test_an_invalid_option_is_reported(run: Run, exported: str) -> None:
     assert run("lint", "--exported", exported).code == 2

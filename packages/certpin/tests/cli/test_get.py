@@ -1,4 +1,4 @@
-"""``certpin get``: the request goes to the pinned server, or nowhere."""
+"""``certpin get``: the request is sent only to the pinned server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.peer("nginx")
 MEBIBYTE = 1024 * 1024
 
 
-def test_a_pinned_request_prints_the_body_alone(pinned: Run, bank: Nginx) -> None:
+def test_a_pinned_request_prints_only_the_body(pinned: Run, bank: Nginx) -> None:
     done = pinned("get", f"https://localhost:{bank.port}/some/where?a=b%20c&d=é")
     assert (done.code, done.raw, done.err) == (0, f"hello from {HOST}\n".encode(), "")
     seen = bank.details()[-1]
@@ -37,7 +37,7 @@ def test_the_path_may_be_left_out(pinned: Run, bank: Nginx) -> None:
     assert bank.details()[-1]["uri"] == "/?a=b"
 
 
-def test_status_and_headers_are_shown_when_asked(pinned: Run, bank: Nginx) -> None:
+def test_include_prints_status_and_headers(pinned: Run, bank: Nginx) -> None:
     done = pinned("get", "-i", f"https://localhost:{bank.port}/")
     head, _, body = done.out.partition("\n\n")
     assert head.splitlines()[:2] == ["200 OK", "Server: nginx"]
@@ -71,7 +71,7 @@ def test_a_host_without_a_policy_is_refused(pinned: Run, bank: Nginx) -> None:
     assert len(bank.details()) == before
 
 
-def test_a_chain_that_does_not_verify_is_a_refusal_and_not_the_network(
+def test_a_chain_that_does_not_verify_is_refused(
     run: Run, bank: Nginx, identity: Identity, tmp_path: Path
 ) -> None:
     other = tmp_path / "other.pem"
@@ -94,19 +94,19 @@ def test_method_headers_and_body_arrive(pinned: Run, bank: Nginx) -> None:
 @pytest.mark.parametrize(
     ("words", "method"), [([], "GET"), (["-d", ""], "POST"), (["-d", "x"], "POST")]
 )
-def test_a_body_is_posted_unless_another_method_is_named(
+def test_a_body_is_posted_by_default(
     pinned: Run, bank: Nginx, words: list[str], method: str
 ) -> None:
     assert pinned("get", f"https://localhost:{bank.port}/echo", *words).code == 0
     assert bank.details()[-1]["method"] == method
 
 
-def test_a_host_header_may_be_another(pinned: Run, bank: Nginx) -> None:
+def test_the_host_header_can_be_replaced(pinned: Run, bank: Nginx) -> None:
     assert pinned("get", f"https://localhost:{bank.port}/", "-H", f"Host: {HOST}").code == 0
     assert bank.details()[-1]["host"] == HOST
 
 
-def test_an_answer_without_a_body_is_an_answer(pinned: Run, bank: Nginx) -> None:
+def test_a_response_without_a_body_is_printed(pinned: Run, bank: Nginx) -> None:
     done = pinned("get", "-X", "HEAD", f"https://localhost:{bank.port}/large")
     assert (done.code, done.out) == (0, "")
 
@@ -118,22 +118,22 @@ def test_a_redirect_is_shown_and_not_followed(pinned: Run, bank: Nginx) -> None:
     assert ["Location", "https://elsewhere.invalid/"] in done.json["headers"]
 
 
-def test_whatever_the_status_an_answer_is_an_answer(pinned: Run, bank: Nginx) -> None:
+def test_every_status_is_a_response(pinned: Run, bank: Nginx) -> None:
     done = pinned("get", "-X", "BREW", f"https://localhost:{bank.port}/large", "--json")
     assert (done.code, done.json["status"]) == (0, 405)
 
 
-def test_an_answer_without_bounds_is_given_up(pinned: Run, bank: Nginx) -> None:
+def test_a_response_above_the_size_limit_is_an_error(pinned: Run, bank: Nginx) -> None:
     done = pinned("get", f"https://localhost:{bank.port}/large")
     assert (done.code, done.out) == (3, "")
     assert f"more than {64 * MEBIBYTE} bytes" in done.err
 
 
-def test_another_address_is_called_for_the_same_host(pinned: Run, dial: tuple[str, ...]) -> None:
+def test_connect_changes_only_the_address(pinned: Run, dial: tuple[str, ...]) -> None:
     assert pinned("get", f"https://{HOST}/", *dial).code == 0
 
 
-def test_an_ipv6_address_stands_in_brackets(pinned: Run, bank: Nginx) -> None:
+def test_an_ipv6_address_is_written_in_brackets(pinned: Run, bank: Nginx) -> None:
     if not has_ipv6():
         pytest.skip("left out: this machine has no IPv6 loopback")
     assert pinned("get", f"https://[::1]:{bank.port}/").code == 0
@@ -157,7 +157,7 @@ def test_an_ipv6_address_stands_in_brackets(pinned: Run, bank: Nginx) -> None:
         "\udcff",
     ],
 )
-def test_what_is_no_https_address_is_refused(pinned: Run, url: str) -> None:
+def test_only_https_urls_are_accepted(pinned: Run, url: str) -> None:
     done = pinned("get", url)
     assert (done.code, done.out) == (2, "")
     assert done.err
@@ -174,13 +174,13 @@ def test_what_is_no_https_address_is_refused(pinned: Run, url: str) -> None:
         "https://ada:sec\nret@localhost/secret",
     ],
 )
-def test_a_password_in_an_address_is_refused_and_not_repeated(pinned: Run, url: str) -> None:
+def test_a_password_in_a_url_is_refused_and_not_printed(pinned: Run, url: str) -> None:
     done = pinned("get", url)
     assert (done.code, done.out) == (2, "")
     assert "secret" not in done.err
 
 
-def test_a_password_belongs_into_a_header(pinned: Run) -> None:
+def test_a_password_is_sent_in_a_header(pinned: Run) -> None:
     assert "-H 'Authorization: …'" in pinned("get", "https://ada:secret@localhost/").err
 
 
@@ -199,33 +199,31 @@ def test_a_password_belongs_into_a_header(pinned: Run) -> None:
         ["--connect", "a..b"],
     ],
 )
-def test_what_no_server_could_read_is_refused(pinned: Run, bank: Nginx, words: list[str]) -> None:
+def test_an_invalid_request_is_refused(pinned: Run, bank: Nginx, words: list[str]) -> None:
     before = len(bank.details())
     done = pinned("get", f"https://localhost:{bank.port}/", *words)
     assert (done.code, done.out) == (2, "")
     assert len(bank.details()) == before
 
 
-def test_bytes_that_are_no_text_are_sent_as_they_are(pinned: Run, bank: Nginx) -> None:
+def test_bytes_outside_utf_8_are_sent_unchanged(pinned: Run, bank: Nginx) -> None:
     words = ("-d", "\udcff\udcfe", "-H", "X-Test: \udcff")
     assert pinned("get", f"https://localhost:{bank.port}/echo", *words).code == 0
 
 
 @pytest.mark.parametrize("name", ["nobody.invalid", "localhost"])
-def test_a_server_that_is_not_there_is_inconclusive(run: Run, name: str) -> None:
+def test_a_closed_port_is_inconclusive(run: Run, name: str) -> None:
     write(kit.policy(name))
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         done = run("get", f"https://{name}:{port}/")
     assert (done.code, done.out) == (3, "")
-    assert f"certpin: {name}:{port}: no answer: " in done.err
+    assert f"certpin: {name}:{port}: no response: " in done.err
     assert f"certpin pin {name}:{port}" in done.err
 
 
-def test_a_server_that_is_silent_is_not_waited_for_longer_than_asked(
-    pinned: Run, identity: Identity
-) -> None:
+def test_a_silent_server_is_abandoned_at_the_time_limit(pinned: Run, identity: Identity) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         done = pinned("get", f"https://localhost:{port}/", "--timeout", "0.05")
@@ -238,7 +236,7 @@ def test_a_server_without_tls_is_inconclusive(pinned: Run, bank: Nginx) -> None:
 
 
 @pytest.mark.filterwarnings("default::certpin.tls.DebugOverrideWarning")
-def test_the_debug_override_is_announced(run: Run, bank: Nginx, ca: Path) -> None:
+def test_the_debug_override_prints_a_warning(run: Run, bank: Nginx, ca: Path) -> None:
     write(kit.policy("localhost"), trust=ca)
     with Path("pins.toml").open("a") as file:
         file.write(f'[debug]\nanchors = "{ca}"\n')

@@ -1,4 +1,4 @@
-"""``certpin get``: answers that are cut short, endless, hostile, or none at all."""
+"""``certpin get``: truncated, endless, hostile and missing responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GOODBYE = b"<goodbye>"
 
 @pytest.fixture
 def serve(identity: Identity) -> Iterator[Callable[[bytes], int]]:
-    """Answer one request with these bytes, and hang up; TLS is closed only after ``GOODBYE``."""
+    """Answer one request with these bytes, and close TCP; TLS is closed only with ``GOODBYE``."""
     listener = socket.create_server(("127.0.0.1", 0))
     context = server_context(identity)
 
@@ -35,7 +35,7 @@ def serve(identity: Identity) -> Iterator[Callable[[bytes], int]]:
             connection.recv(4096)
             connection.sendall(data.removesuffix(GOODBYE))
             if data.endswith(GOODBYE):
-                with suppress(OSError):  # the client does not say goodbye in return
+                with suppress(OSError):  # the client sends no close_notify
                     connection.unwrap()
 
     def begin(data: bytes) -> int:
@@ -63,12 +63,12 @@ def serve(identity: Identity) -> Iterator[Callable[[bytes], int]]:
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
     ],
 )
-def test_an_answer_that_is_cut_short_or_none_is_not_taken_for_one(
+def test_a_truncated_or_missing_response_is_an_error(
     pinned: Run, serve: Callable[[bytes], int], data: bytes
 ) -> None:
     done = pinned("get", f"https://localhost:{serve(data)}/")
     assert (done.code, done.out) == (3, "")
-    assert "no answer: " in done.err
+    assert "no response: " in done.err
     assert "\x1b" not in done.err
 
 
@@ -83,7 +83,7 @@ def test_hostile_headers_do_not_reach_the_terminal(
     assert r"200 \x1b[2J" in head
 
 
-def test_an_answer_without_a_length_ends_where_tls_does(
+def test_a_response_without_a_length_ends_with_tls(
     pinned: Run, serve: Callable[[bytes], int]
 ) -> None:
     data = b"HTTP/1.1 200 OK\r\n\r\n12345" + GOODBYE

@@ -1,4 +1,4 @@
-"""Whatever the words and the files are: an exit code, a sentence, and never a traceback."""
+"""Any arguments and any files cause an exit code and an error message, never a traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.cli.conftest import Done, Run
 
-# Bytes that are no UTF-8 come as surrogates (PEP 383).
+# Bytes that are not UTF-8 arrive as surrogates (PEP 383).
 WORDS = st.text(st.characters(codec="utf-8"), max_size=80) | st.binary().map(os.fsdecode)
 HOSTS = st.from_regex(
     r"(https://)?[a-z0-9.@:%\[\]_*-]{0,30}(:[0-9]{0,6})?[/?#a-z]{0,5}", fullmatch=True
@@ -45,14 +45,14 @@ quickly = settings(max_examples=60, suppress_health_check=[HealthCheck.function_
 
 @pytest.fixture
 def nobody() -> Iterator[tuple[str, ...]]:
-    """Options that lead to a port where nobody is, so that no word can lead anywhere else."""
+    """Return options for a closed port, so that no argument can name another server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         yield ("--connect", f"127.0.0.1:{closed.getsockname()[1]}")
 
 
 def ended_well(done: Done) -> bool:
-    """A code of ours with a word about it, and nothing that a terminal would act on."""
+    """Assert a documented exit code with a message, and no control characters."""
     controls = {c for c in done.out + done.err if not c.isprintable()} - {"\n"}
     return done.code in {0, 2, 3} and bool(done.out or done.err) and not controls
 
@@ -81,7 +81,7 @@ def test_any_words_of_add(run: Run, host: str, pin: str, name: str) -> None:
 
 @quickly
 @given(host=WORDS, digest=st.binary(min_size=32, max_size=32), name=WORDS)
-def test_whatever_add_writes_can_be_read_again(
+def test_every_file_that_add_writes_can_be_read(
     run: Run, host: str, digest: bytes, name: str
 ) -> None:
     Path("pins.toml").unlink(missing_ok=True)
@@ -178,7 +178,7 @@ def _nothing(path: Path) -> None:
         ["pin", "./odd"],
     ],
 )
-def test_what_is_no_file_is_told(run: Run, kind: object, words: list[str]) -> None:
+def test_a_path_that_is_not_a_file_is_reported(run: Run, kind: object, words: list[str]) -> None:
     assert callable(kind)
     kind(Path("odd"))
     done = run(*words)
@@ -187,7 +187,7 @@ def test_what_is_no_file_is_told(run: Run, kind: object, words: list[str]) -> No
 
 
 @pytest.mark.parametrize("kind", [_folder, _socket])
-def test_a_pin_file_or_a_key_that_is_something_else_is_not_replaced(run: Run, kind: object) -> None:
+def test_a_path_that_is_not_a_file_is_not_replaced(run: Run, kind: object) -> None:
     assert callable(kind)
     kind(Path("odd"))
     for words in (["-f", "odd", *KEY], [*KEY[:-1], "odd"]):
@@ -197,7 +197,7 @@ def test_a_pin_file_or_a_key_that_is_something_else_is_not_replaced(run: Run, ki
 
 
 @pytest.mark.parametrize("kind", [_loop, _broken_link, _socket, _nothing])
-def test_a_pin_file_in_a_folder_that_is_none_is_told(run: Run, kind: object) -> None:
+def test_a_pin_file_below_a_file_is_reported(run: Run, kind: object) -> None:
     assert callable(kind)
     kind(Path("odd"))
     done = run("add", "shop.example", "-f", "odd/pins.toml", *KEY)

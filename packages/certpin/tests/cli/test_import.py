@@ -22,7 +22,7 @@ HOST = "api.bank.example"
 
 
 def moved(run: Run, chosen: str = "json", name: str = "pins.json") -> PinSet:
-    """Export the pin file, and take it out of the way."""
+    """Export the pin file, and move it away."""
     assert run("export", chosen, "--out", "old/").code == 0
     pins = PinSet.load("pins.toml")
     Path("pins.toml").rename("old/pins.toml")
@@ -30,7 +30,7 @@ def moved(run: Run, chosen: str = "json", name: str = "pins.json") -> PinSet:
     return pins
 
 
-def test_an_export_comes_back_with_name_version_and_meaning(run: Run, ca: Path) -> None:
+def test_an_imported_export_has_the_same_name_version_and_meaning(run: Run, ca: Path) -> None:
     write(policy(HOST), policy("*.pay.example", mode="report"), trust=ca)
     with Path("pins.toml").open("a") as file:
         file.write(f'[debug]\nanchors = "{ca}"\n')
@@ -45,11 +45,11 @@ def test_an_export_comes_back_with_name_version_and_meaning(run: Run, ca: Path) 
         f"  added  {HOST}\n  added  *.pay.example\n"
         f"  trust  {HOST}-anchors.pem\n  trust  pay.example-anchors.pem\n"
         "  trust  debug-anchors.pem\n"
-        "Look at the roles: the file did not say which pin is the backup.\nNext:  certpin check\n"
+        "Check the roles: the file did not name the backup pin.\nNext:  certpin check\n"
     )
 
 
-def test_hosts_come_into_a_file_that_is_there(run: Run) -> None:
+def test_hosts_are_added_to_an_existing_file(run: Run) -> None:
     write(policy("new.example"), policy(HOST))
     moved(run)
     write(policy(HOST))
@@ -64,7 +64,7 @@ def test_hosts_come_into_a_file_that_is_there(run: Run) -> None:
     assert (done.json["added"], done.json["version"]) == ([], 4)
 
 
-def test_a_host_that_means_something_else_there_is_refused(run: Run) -> None:
+def test_a_host_with_another_policy_is_refused(run: Run) -> None:
     write(policy(HOST, match="leaf"))
     moved(run)
     write(policy(HOST, mode="report"))
@@ -74,18 +74,18 @@ def test_a_host_that_means_something_else_there_is_refused(run: Run) -> None:
     assert Path("pins.toml").read_text() == before
 
 
-def test_anchors_that_are_there_are_never_changed(run: Run, ca: Path) -> None:
+def test_existing_anchors_are_never_changed(run: Run, ca: Path) -> None:
     write(policy(HOST), trust=ca)
     moved(run)
     Path(f"{HOST}-anchors.pem").write_bytes(authorities()[0].pem)
     done = run("import", "json", "old/pins.json")
-    assert (done.code, "is there, and holds other certificates" in done.err) == (2, True)
+    assert (done.code, "exists, and has other certificates" in done.err) == (2, True)
     assert not Path("pins.toml").exists()
     Path(f"{HOST}-anchors.pem").write_bytes(ca.read_bytes())
     assert run("import", "json", "old/pins.json").code == 0
 
 
-def test_a_file_that_names_no_host_and_one_pin(run: Run) -> None:
+def test_a_file_without_a_host_and_with_one_pin_needs_options(run: Run) -> None:
     Path("curlrc").write_text(f"pinnedpubkey = {str(NOBODY).replace('/', '//', 1)}\n")
     assert "the file names no host" in run("import", "curl", "curlrc").err
     assert "one pin alone" in run("import", "curl", "curlrc", "--host", HOST).err
@@ -107,16 +107,16 @@ def test_standard_input_is_read(run: Run) -> None:
     text = f"pinnedpubkey = {NOBODY};{NOBODY_ELSE}\n"
     assert run("import", "curl", "-", "--host", HOST, typed=text).code == 0
     done = run("import", "curl", "-", "--host", HOST, typed=text + "cacert = x.pem\n")
-    assert (done.code, "standard input has none beside it" in done.err) == (2, True)
+    assert (done.code, "standard input has no folder" in done.err) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["missing", ".", "a\0b"])
-def test_what_cannot_be_read_is_said(run: Run, name: str) -> None:
+def test_an_unreadable_file_is_reported(run: Run, name: str) -> None:
     done = run("import", "json", name)
     assert (done.code, "cannot be read" in done.err) == (2, True)
 
 
-def test_hostile_bytes_are_an_error_of_ours(run: Run) -> None:
+def test_hostile_bytes_are_a_typed_error(run: Run) -> None:
     for junk in (b"", b"\xff\xfe", os.urandom(200), b"[" * 200_000):
         Path("junk").write_bytes(junk)
         done = run("import", "json", "junk")

@@ -1,4 +1,4 @@
-"""``--json``: one object, or one a line, with the same head for every command and every error."""
+"""``--json``: one object, or one on each line, with the same head for every command and error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.cli.conftest import Run, program
 if TYPE_CHECKING:
     from tests.servers.nginx import Nginx
 
-# What keeps a command that needs nothing from running for long.
+# Arguments that keep a command without required ones from running for long.
 _SHORT: dict[tuple[str, ...], tuple[str, ...]] = {
     ("serve",): ("--config", "missing.toml"),
     ("demo",): ("--watch",),
@@ -27,7 +27,7 @@ _NAMES = [" ".join(path) for path in COMMANDS]
 
 
 def _objects(out: str) -> list[Any]:
-    """The objects of an output: one, or one a line."""
+    """Return the objects of an output: one, or one on each line."""
     try:
         return [json.loads(out)]
     except ValueError:
@@ -41,7 +41,7 @@ def test_every_command_has_json(path: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
-def test_whatever_a_command_does_it_prints_json_alone(run: Run, path: tuple[str, ...]) -> None:
+def test_every_command_prints_only_json(run: Run, path: tuple[str, ...]) -> None:
     done = run(*path, *_SHORT.get(path, ()), "--json")
     *_, last = _objects(done.out)
     assert (last["schema"], last["command"], last["exit_code"]) == (1, " ".join(path), done.code)
@@ -74,7 +74,7 @@ def test_help_stays_text(run: Run, path: tuple[str, ...]) -> None:
     assert '"schema"' not in done.out
 
 
-def test_an_error_has_its_place_and_its_fix(run: Run) -> None:
+def test_an_error_has_its_location_and_its_fix(run: Run) -> None:
     Path("pins.toml").write_text("schema = 1\nname = 3\n")
     done = run("check", "--json")
     assert (done.code, done.err) == (2, "")
@@ -103,7 +103,7 @@ def test_a_refused_connection_is_an_error_in_json(run: Run, bank: Nginx, ca: Pat
     assert (done.error["type"], done.error["host"]) == ("PinMismatchError", "localhost")
 
 
-def test_what_comes_after_two_dashes_asks_for_no_json(run: Run) -> None:
+def test_an_argument_after_two_dashes_does_not_select_json(run: Run) -> None:
     done = run("prove", "--host", "***", "--", "client", "--json")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("certpin: ")

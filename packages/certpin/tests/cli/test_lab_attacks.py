@@ -1,4 +1,4 @@
-"""``certpin lab attacks``: every case in a list, one in detail, and as JSON."""
+"""``certpin lab attacks``: the list of cases, one case in detail, and JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EVERY = (CONTROL, *CASES)
 
 
-def test_every_case_is_listed_with_what_is_right(run: Run) -> None:
+def test_every_case_is_listed_with_the_right_reaction(run: Run) -> None:
     done = run("lab", "attacks")
     assert (done.code, done.err) == (0, "")
     lines = {words[0]: line for line in done.out.splitlines() if (words := line.split())}
@@ -26,14 +26,14 @@ def test_every_case_is_listed_with_what_is_right(run: Run) -> None:
         assert f"leaf: {case.expected.leaf}." in line
 
 
-def test_every_family_stands_once(run: Run) -> None:
+def test_every_family_is_listed_once(run: Run) -> None:
     lines = run("lab", "attacks").out.splitlines()
     for family in {case.family for case in EVERY}:
         assert lines.count(family.value) == 1
 
 
 @pytest.mark.parametrize("style", Style)
-def test_one_style_alone(run: Run, style: Style) -> None:
+def test_a_style_limits_the_reactions(run: Run, style: Style) -> None:
     out = run("lab", "attacks", "--style", style.value).out
     others = [f" {each}: " for each in Style if each is not style]
     assert f" {style}: " in out
@@ -58,7 +58,7 @@ def test_the_json_is_as_documented(run: Run) -> None:
     assert one["expected"] == {"none": "accept", "leaf": "accept", "ca": "accept"}
 
 
-def test_a_name_that_is_not_there_is_a_usage_error(run: Run) -> None:
+def test_an_unknown_case_is_a_usage_error(run: Run) -> None:
     done = run("lab", "attacks", "rogue-ca-in-stor")
     assert done.code == 2
     assert "Did you mean 'rogue-ca-in-store'?" in done.err

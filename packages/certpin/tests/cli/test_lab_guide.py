@@ -13,7 +13,7 @@ _OWN = "192.0.2.17"
 
 
 class _Lab:
-    """As much of a lab as the beginning of the screen looks at."""
+    """The attributes of a lab that the beginning of the screen reads."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -39,7 +39,7 @@ def test_a_phone_that_reaches_the_lab_gets_a_qr_code(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_a_lab_of_this_machine_alone_shows_no_code_and_says_where_to_listen(
+def test_a_local_lab_shows_no_qr_code_and_names_the_option(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(screen, "own_address", lambda: _OWN)
@@ -50,7 +50,7 @@ def test_a_lab_of_this_machine_alone_shows_no_code_and_says_where_to_listen(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
-def test_without_a_network_it_says_how_to_come_by_one(
+def test_without_a_network_the_guide_explains_how_to_get_one(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(screen, "own_address", lambda: "")

@@ -1,4 +1,4 @@
-"""``certpin lab serve`` as a program, with curl and Python as the device's apps."""
+"""``certpin lab serve`` as a program, with curl and Python as apps of the device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROGUE = ("--case", "rogue-ca-in-store")
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the lab keeps its folder."""
+    """Return the data folder of the lab."""
     folder = tmp_path / "data"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     return folder
@@ -62,7 +62,7 @@ def _use(lab: Serving, context: ssl.SSLContext, times: int) -> None:
             continue
 
 
-def test_a_pinned_app_holds(lab: Serving) -> None:
+def test_a_pinned_app_passes(lab: Serving) -> None:
     use_up(lab, _pinned(lab))
     code, events, err = lab.wait()
     assert (code, err) == (0, "")
@@ -89,7 +89,7 @@ def test_curl_without_pins_is_a_finding(lab: Serving, tmp_path: Path) -> None:
 
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
-def test_curl_with_the_pins_of_the_lab_holds(scheme: str, lab: Serving, tmp_path: Path) -> None:
+def test_curl_with_the_pins_of_the_lab_passes(scheme: str, lab: Serving, tmp_path: Path) -> None:
     roots = tmp_path / "roots.pem"
     roots.write_bytes(from_lab(lab, "/roots.pem"))
     pins = PinSet.parse(from_lab(lab, "/pins.toml").decode(), path=Path("pins.toml"))
@@ -109,7 +109,7 @@ def test_curl_with_the_pins_of_the_lab_holds(scheme: str, lab: Serving, tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_where_nothing_came_it_is_inconclusive(lab: Serving, number: int) -> None:
+def test_without_a_connection_the_result_is_inconclusive(lab: Serving, number: int) -> None:
     code, events, err = lab.end(number)
     assert (code, err) == (3, "")
     (ended,) = events
@@ -117,7 +117,7 @@ def test_where_nothing_came_it_is_inconclusive(lab: Serving, number: int) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_does_not_break_off_the_summary(lab: Serving, number: int) -> None:
+def test_a_second_signal_does_not_interrupt_the_summary(lab: Serving, number: int) -> None:
     for _ in range(5):  # GNU timeout sends two
         lab.send(number)
     code, events, err = lab.wait()
@@ -128,11 +128,11 @@ def test_an_end_before_the_control_leaves_refusals_undecided(lab: Serving) -> No
     _use(lab, _pinned(lab), 3)
     code, events, _ = lab.end()
     assert code == 3
-    # None: it ended before the lab had heard the last of them hang up.
+    # None: the lab ended before the last client had closed its connection.
     assert {event.get("outcome") for event in events} <= {"undecided", None}
 
 
-def test_a_pipe_gets_a_line_a_case_and_a_summary() -> None:
+def test_a_pipe_gets_a_line_for_each_case_and_a_summary() -> None:
     with program("lab", "serve", "--host", HOST, *ROGUE) as process:
         assert process.stdout is not None
         lines: list[str] = []
@@ -159,15 +159,15 @@ def test_on_a_terminal_it_shows_a_table_and_ctrl_c_ends_it() -> None:
     words = ("lab", "serve", "--host", HOST, *ROGUE)
     code, screen = on_terminal(*words, columns=120, typing=[("next: control-good", "\x03")])
     assert code == 3
-    assert "case that is on" in screen
-    assert f"{HOST}: nothing came. Nothing is proven." in screen
+    assert "running case" in screen
+    assert f"{HOST}: no connection. Nothing is proven." in screen
 
 
 def _limited() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
 
 
-def test_too_few_open_files_are_named_with_a_fix() -> None:
+def test_too_few_open_files_are_an_error_with_a_fix() -> None:
     process = program("lab", "serve", "--host", HOST, preexec_fn=_limited)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (3, "")
@@ -177,7 +177,7 @@ def test_too_few_open_files_are_named_with_a_fix() -> None:
     ]
 
 
-def test_a_port_that_is_taken_is_named_with_a_fix() -> None:
+def test_a_port_in_use_is_an_error_with_a_fix() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = program("lab", "serve", "--host", HOST, "--port", str(port))
@@ -188,10 +188,10 @@ def test_a_port_that_is_taken_is_named_with_a_fix() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_descriptors_that_run_out_later_end_it_with_a_fix(lab: Serving) -> None:
+def test_too_few_descriptors_during_a_run_are_an_error_with_a_fix(lab: Serving) -> None:
     resource.prlimit(lab.pid, resource.RLIMIT_NOFILE, (20, 20))
     with ExitStack() as held:
-        # It ends meanwhile: a connection that the kernel had in hand just then is reset.
+        # The lab ends at the same time, and the kernel resets a connection that it had accepted.
         with suppress(ConnectionRefusedError, ConnectionResetError):
             for _ in range(30):
                 held.enter_context(socket.create_connection(("127.0.0.1", lab.port), 10))
@@ -202,7 +202,7 @@ def test_descriptors_that_run_out_later_end_it_with_a_fix(lab: Serving) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_no_end_leaves_a_folder_or_a_port(number: int, tmp_path: Path) -> None:
+def test_every_end_removes_the_folder_and_closes_the_port(number: int, tmp_path: Path) -> None:
     passing = tmp_path / "passing"
     passing.mkdir()
     with Serving(*ROGUE, env={"TMPDIR": str(passing)}) as lab:
@@ -228,7 +228,7 @@ def test_the_next_lab_has_the_same_roots_and_the_same_pins(data: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in keys} == {0o600}
 
 
-def test_pins_of_an_earlier_lab_hold_in_the_next() -> None:
+def test_pins_of_an_earlier_lab_are_valid_in_the_next() -> None:
     with Serving("--case", "rot-backup-live", "--case", "rogue-ca-in-store") as lab:
         app = _pinned(lab)
         lab.end()
@@ -252,7 +252,7 @@ def test_a_folder_that_others_can_read_is_refused_with_a_fix(tmp_path: Path) -> 
     assert "fix: " in err
 
 
-def test_wireguard_is_there_or_says_what_it_needs(data: Path) -> None:
+def test_wireguard_works_or_names_its_requirements(data: Path) -> None:
     process = program(
         "lab", "serve", "--host", HOST, "--json", "--wireguard", "--wireguard-port", "0"
     )
@@ -277,11 +277,11 @@ def test_wireguard_is_there_or_says_what_it_needs(data: Path) -> None:
     [
         ((), "--host"),
         (("--host", "a..b"), "a..b"),
-        (("--host", HOST, "--listen", "somewhere"), "give an address of this machine"),
+        (("--host", HOST, "--listen", "somewhere"), "give an IP address of this machine"),
         (("--host", HOST, "--case", "nosuch"), "there is no case"),
     ],
 )
-def test_what_it_cannot_do_is_a_usage_error(run: Run, words: tuple[str, ...], said: str) -> None:
+def test_an_invalid_option_is_a_usage_error(run: Run, words: tuple[str, ...], said: str) -> None:
     done = run("lab", "serve", *words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err

@@ -1,4 +1,4 @@
-"""``certpin lab serve`` for a released app: its real pins, and its real server behind the lab."""
+"""``certpin lab serve`` for a released app: its real pins, and a relay to its real server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROGUE = ("--case", "rogue-ca-in-store")
 
 @pytest.fixture(autouse=True)
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the lab keeps its folder."""
+    """Return the data folder of the lab."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
@@ -41,7 +41,7 @@ def identity(intermediate: Authority) -> Identity:
 
 @pytest.fixture
 def real(run: Run, identity: Identity, root: Authority) -> Iterator[tuple[str | Path, ...]]:
-    """A real server, the pin file that ``certpin add`` made of it, and what tells the lab of it."""
+    """Start a real server. Return it with the pin file of ``certpin add`` and the lab's options."""
     Path("root.pem").write_bytes(root.pem)
     with LabServer(identity, b"from the real server\n") as server:
         where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
@@ -52,7 +52,7 @@ def real(run: Run, identity: Identity, root: Authority) -> Iterator[tuple[str | 
 
 
 def _released(context: ssl.SSLContext, lab: Serving, root: Authority) -> ssl.SSLContext:
-    """An app with its own root, on a device that trusts R2 as well."""
+    """Return an app that trusts its own root, on a device that also trusts R2."""
     context.load_verify_locations(cadata=root.pem.decode())
     context.load_verify_locations(cadata=from_lab(lab, "/roots.pem").decode())
     return context
@@ -86,7 +86,7 @@ def test_a_released_app_without_pins_is_a_finding(
 
 @pytest.mark.peer("curl")
 def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -> None:
-    """Its TLS is OpenSSL's, its pins are compared after the handshake, and it may speak HTTP/2."""
+    """curl uses OpenSSL, compares its pins after the handshake, and may use HTTP/2."""
     policy = PinSet.load("pins.toml").policy_for(HOST)
     assert policy is not None
     pinned = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
@@ -105,7 +105,7 @@ def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -
     assert (code, verdicts["rogue-ca-in-store"]) == (0, "REJECT")
 
 
-def test_a_pipe_is_told_that_the_app_stays_as_it_is(real: tuple[str | Path, ...]) -> None:
+def test_the_guide_leaves_the_roots_and_pins_of_the_app(real: tuple[str | Path, ...]) -> None:
     process = program("lab", "serve", "--host", HOST, *real)
     with process:
         assert process.stdout is not None
@@ -116,7 +116,7 @@ def test_a_pipe_is_told_that_the_app_stays_as_it_is(real: tuple[str | Path, ...]
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
     guide = "".join(lines)
-    assert "Leave the app its own roots and pins" in guide
+    assert "Leave the app its roots and pins" in guide
     assert "install the root R2" in guide
     assert "pins.toml" not in guide
     assert process.returncode == 3
@@ -126,19 +126,22 @@ def test_a_pipe_is_told_that_the_app_stays_as_it_is(real: tuple[str | Path, ...]
     ("words", "said"),
     [
         (("--upstream", "other.example=127.0.0.1"), "other.example is not under test"),
-        (("--upstream", "127.0.0.1", "--host", "b.example"), "say whose server 127.0.0.1 is"),
+        (
+            ("--upstream", "127.0.0.1", "--host", "b.example"),
+            "name the host of the server 127.0.0.1",
+        ),
         (("--upstream", "127.0.0.1", "--upstream", "127.0.0.2"), "two servers of"),
         (("--upstream", "https://me@x/"), "a user name or a password"),
         (("--pins", "no-such-file"), "does not exist"),
     ],
 )
-def test_a_mistaken_upstream_is_named(run: Run, words: tuple[str, ...], said: str) -> None:
+def test_an_invalid_upstream_is_reported(run: Run, words: tuple[str, ...], said: str) -> None:
     done = run("lab", "serve", "--host", HOST, *words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
 
 
-def test_pins_for_another_host_are_no_pins(run: Run, real: tuple[str | Path, ...]) -> None:
+def test_pins_for_another_host_are_refused(run: Run, real: tuple[str | Path, ...]) -> None:
     leads = str(real[3]).replace(HOST, "other.example")
     words = ("--pins", "pins.toml", "--upstream", leads, "--ca-file", "root.pem")
     done = run("lab", "serve", "--host", "other.example", *words)

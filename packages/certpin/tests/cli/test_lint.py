@@ -1,4 +1,4 @@
-"""``certpin lint``: what is found, in each of its formats, and how it ends."""
+"""``certpin lint``: its findings in each format, and its exit codes."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def _lint(run: Run, text: str, *words: str) -> Done:
     ],
 )
 @pytest.mark.parametrize("output", ["text", "json", "sarif", "github"])
-def test_the_exit_code_says_how_bad_it_is(
+def test_the_exit_code_depends_on_the_severity(
     text: str, words: tuple[str, ...], code: int, output: str, run: Run
 ) -> None:
     assert _lint(run, text, "--format", output, *words).code == code
 
 
-def test_the_text_says_host_line_severity_rule_and_what_to_do(run: Run) -> None:
+def test_the_text_has_host_line_severity_rule_and_fix(run: Run) -> None:
     lines = _lint(run, LONE).out.splitlines()
     assert lines == [
         "pins.toml: api.bank.example",
@@ -75,7 +75,7 @@ def test_the_text_says_host_line_severity_rule_and_what_to_do(run: Run) -> None:
     ]
 
 
-def test_the_findings_of_a_host_stand_together_and_the_worst_is_explained(run: Run) -> None:
+def test_findings_are_grouped_by_host_and_the_worst_is_named(run: Run) -> None:
     second = HOST.replace("api.", "www.") + PINS
     out = _lint(run, f"{HEAD}{HOST}{PINS}owner = 1\n{second}\n[debug]\nx = 1\n").out
     heads = [line for line in out.splitlines() if line.startswith("pins.toml: ")]
@@ -99,7 +99,7 @@ def test_the_json_is_as_documented(run: Run) -> None:
     assert _lint(run, LONE, "--format", "json").json == read
 
 
-def test_several_files_are_judged_each_for_itself(run: Run) -> None:
+def test_each_file_is_linted_separately(run: Run) -> None:
     Path("other.toml").write_text(LONE)
     done = _lint(run, GOOD, "pins.toml", "other.toml", "--json")
     assert done.code == 1
@@ -108,7 +108,7 @@ def test_several_files_are_judged_each_for_itself(run: Run) -> None:
 
 
 @pytest.mark.parametrize("text", [GOOD, LONE, WARNED, HOSTILE])
-def test_the_sarif_is_what_the_schema_of_oasis_asks_for(text: str, run: Run) -> None:
+def test_the_sarif_is_valid_by_the_schema_of_oasis(text: str, run: Run) -> None:
     log = _lint(run, text, "--format", "sarif").document
     assert not _sarif.complaints(log)
     (only,) = log["runs"]
@@ -126,7 +126,7 @@ def _results(run: Run, text: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_result_has_its_line_and_what_is_allowed_is_suppressed(run: Run) -> None:
+def test_a_result_has_its_line_and_an_allowed_one_is_suppressed(run: Run) -> None:
     found, allowed = _results(run, LONE)
     place = found["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "pins.toml"}, "region": {"startLine": 9}}
@@ -143,7 +143,7 @@ def test_a_fingerprint_stays_when_the_line_moves(run: Run) -> None:
     assert first != _results(run, WARNED)[0]["partialFingerprints"][key]
 
 
-def test_a_path_with_odd_letters_is_an_address_in_sarif(run: Run, tmp_path: Path) -> None:
+def test_a_path_with_any_characters_is_a_uri_in_sarif(run: Run, tmp_path: Path) -> None:
     for name in ("a b%.toml", str(tmp_path / "c d.toml")):
         Path(name).write_text(LONE)
         log = run("lint", name, "--format", "sarif").document
@@ -151,7 +151,7 @@ def test_a_path_with_odd_letters_is_an_address_in_sarif(run: Run, tmp_path: Path
         assert re.fullmatch(r"(file:///.*/c%20d|a%20b%25)\.toml", place["artifactLocation"]["uri"])
 
 
-def test_what_a_file_holds_is_no_command_of_a_terminal_or_a_workflow(run: Run) -> None:
+def test_file_content_is_escaped_for_terminals_and_workflows(run: Run) -> None:
     github = _lint(run, HOSTILE, "--format", "github").out
     assert "\x1b" not in github + _lint(run, HOSTILE).out
     for line in github.splitlines()[:-1]:
@@ -187,7 +187,7 @@ def test_the_adoption_time_is_an_option(run: Run) -> None:
     assert _lint(run, soon, "--adoption-days", "36500").code == 1
 
 
-def test_the_pin_file_of_the_environment_is_judged(run: Run) -> None:
+def test_the_environment_names_the_pin_file(run: Run) -> None:
     Path("other.toml").write_text(LONE)
     assert run("lint", CERTPIN_PINS="other.toml").code == 1
 

@@ -1,4 +1,4 @@
-"""``certpin lint --live``: what real servers present, judged."""
+"""``certpin lint --live``: the chains of real servers are judged."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _policy(*pins: tuple[Pin, str]) -> HostPolicy:
     return HostPolicy(kit.policy(HOST).pattern, entries)
 
 
-def test_a_leaf_that_lives_47_days_is_found(
+def test_a_pinned_leaf_of_47_days_is_a_finding(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca)
@@ -48,7 +48,7 @@ def test_a_leaf_that_lives_47_days_is_found(
     assert (file["asked"], file["answered"]) == (1, 1)
 
 
-def test_its_authority_pinned_beside_it_is_no_finding(
+def test_with_its_authority_pinned_too_it_is_not_a_finding(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     authority = Pin.of_key(intermediate.certificate.spki_sha256)
@@ -58,7 +58,7 @@ def test_its_authority_pinned_beside_it_is_no_finding(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_no_pin_that_matches_and_no_chain_that_verifies_are_errors(
+def test_a_mismatch_and_an_unverified_chain_are_errors(
     trusted: bool, run: Run, dial: tuple[str, ...], ca: Path
 ) -> None:
     write(kit.policy(HOST), trust=ca if trusted else None)
@@ -84,42 +84,42 @@ def test_a_compromised_key_that_is_served_is_an_error(
     assert _found(run, *dial)[:2] == ({"dead-pin-in-service", "live-mismatch"}, 1)
 
 
-def test_where_nobody_answers_it_is_inconclusive(run: Run, ca: Path) -> None:
+def test_without_any_answer_the_result_is_inconclusive(run: Run, ca: Path) -> None:
     write(kit.policy(HOST), kit.policy("*.shops.example"), trust=ca)
     rules, code, file = _found(run, "--connect", "127.0.0.1:1")
     assert (rules, code) == ({"not-asked"}, 3)
     assert (file["asked"], file["answered"]) == (2, 0)
 
 
-def test_where_one_answers_the_others_are_notes(
+def test_with_one_answer_the_missing_ones_are_notes(
     run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(*(kit.policy(host, identity.pin) for host in (HOST, "*.shops.example")), trust=ca)
     rules, code, _ = _found(run, *dial)
     assert (rules, code) == ({"leaf-only-short-lived", "not-asked"}, 0)
     out = run("lint", "--live", *dial).out
-    assert "1 of 2 hosts answered, asked from this machine alone" in out
+    assert "1 of 2 hosts answered, and only this machine asked" in out
 
 
-def test_a_finding_goes_before_nobody_who_answers(run: Run, ca: Path) -> None:
+def test_an_error_has_precedence_over_missing_answers(run: Run, ca: Path) -> None:
     write(kit.policy(HOST, whole := Pin("cert-sha256", bytes(range(32)))), trust=ca)
     assert _found(run, "--connect", "127.0.0.1:1", "--fail-on", "warning")[1] == 1
     assert str(whole)
 
 
-def test_a_file_that_no_client_loads_is_not_asked_about(run: Run, ca: Path) -> None:
+def test_no_host_of_an_invalid_file_is_contacted(run: Run, ca: Path) -> None:
     write(kit.policy("**.co.example"), trust=ca)
     path = ca.parent / "work" / "pins.toml"
     path.write_text(path.read_text().replace("**.co.example", "**.co.uk"))
     done = run("lint", "--live", "--json")
     assert (done.code, done.json["files"][0]["asked"]) == (1, None)
-    assert "no host was asked" in done.err
+    assert "no host was contacted" in done.err
 
 
-def test_a_man_in_the_middle_is_told_with_his_authority_and_the_anchors_of_the_file(
+def test_a_man_in_the_middle_is_reported_with_its_authority_and_the_expected_anchors(
     run: Run, ca: Path, identity: Identity
 ) -> None:
-    """With ``trust = FILE``; it is no server that forgot its intermediates."""
+    """With ``trust = FILE``: the fix does not mention missing intermediates."""
     write(kit.policy("localhost", identity.pin), trust=ca)
     with LabServer(Authority("Corporate Proxy").issue("localhost")) as rogue:
         way = ("--connect", f"127.0.0.1:{rogue.port}")

@@ -1,4 +1,4 @@
-"""``certpin`` itself: help, hints, what it loads, and how it ends, whatever happens."""
+"""``certpin`` itself: help, hints, loaded modules, and exit codes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ pin = "{kit.NOBODY_ELSE}"
 """
 
 
-def test_the_version_is_that_of_the_package(run: Run) -> None:
+def test_the_version_of_the_package_is_printed(run: Run) -> None:
     done = run("--version")
     assert (done.code, done.out) == (0, f"certpin, version {__version__}\n")
 
@@ -63,7 +63,7 @@ def test_help_of_a_command_can_be_asked_for_in_two_ways(run: Run, words: list[st
     assert done.out == run(*words, "--help").out
 
 
-def test_help_of_a_command_that_there_is_not_gets_a_hint(run: Run) -> None:
+def test_help_of_an_unknown_command_gets_a_hint(run: Run) -> None:
     done = run("help", "pni")
     assert (done.code, done.out) == (2, "")
     assert "Did you mean 'pin'?" in done.err
@@ -77,7 +77,7 @@ def test_the_help_lists_every_command_in_the_order_of_the_registry(run: Run) -> 
     assert "3 inconclusive" in done.out
 
 
-def test_a_shell_may_ask_for_the_commands() -> None:
+def test_shell_completion_lists_the_commands() -> None:
     context = click.Context(cli)
     assert cli.list_commands(context) == list(COMMANDS)
     assert cli.get_command(context, "nonsense") is None
@@ -107,7 +107,7 @@ def test_a_misspelt_command_gets_a_hint(run: Run, typed: str, meant: str) -> Non
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (("lab", "list"), "attacks"),  # no word is like it, but the help of one has it
+        (("lab", "list"), "attacks"),  # no command is similar, but the help of one contains it
         (("lab", "attack"), "attacks"),
         (("rotate", "plna"), "plan"),
         (("publish", "sing"), "sign"),
@@ -123,21 +123,21 @@ def test_a_misspelt_command_gets_a_hint(run: Run, typed: str, meant: str) -> Non
         (("lab", "serve", "--host", "a.example", "--case", "contrl-good"), "control-good"),
     ],
 )
-def test_every_word_of_a_registry_gets_a_hint(run: Run, words: tuple[str, ...], meant: str) -> None:
+def test_every_misspelt_name_gets_a_hint(run: Run, words: tuple[str, ...], meant: str) -> None:
     Path("pins.toml").write_text(PINS.replace('colour = "blue"\n', ""))
     done = run(*words)
     assert (done.code, done.out) == (2, "")
     assert f"Did you mean {meant!r}?" in done.err
 
 
-def test_an_unknown_command_that_is_like_none_gets_the_list(run: Run) -> None:
+def test_an_unknown_command_without_a_similar_one_gets_the_list(run: Run) -> None:
     done = run("zzzzzz")
     assert done.code == 2
     assert f"There are: {', '.join(COMMANDS)}." in done.err
 
 
 @pytest.mark.parametrize("words", [["--nonsense"], ["pin", "--nonsense"], ["pin"], ["get"]])
-def test_wrong_usage_is_an_error_of_its_own_kind(run: Run, words: list[str]) -> None:
+def test_wrong_usage_is_a_usage_error(run: Run, words: list[str]) -> None:
     done = run(*words)
     assert (done.code, done.out) == (2, "")
     assert "Error: " in done.err
@@ -159,7 +159,7 @@ def test_help_and_version_load_neither_a_client_nor_cryptography(word: str) -> N
 
 
 @pytest.mark.filterwarnings("default::certpin.pinfile.PinFileWarning")
-def test_a_warning_reads_like_an_error_without_a_place_in_the_code(run: Run) -> None:
+def test_a_warning_is_printed_like_an_error(run: Run) -> None:
     Path("pins.toml").write_text(PINS)
     done = run("check")
     assert done.code == 3
@@ -174,7 +174,7 @@ def test_ctrl_c_ends_with_130_and_does_not_wait_for_a_silent_server(run: Run) ->
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         process = program("check", "--connect", address, "--timeout", "600")
         called, _ = silent.accept()
-        assert called.recv(1)  # it is in the middle of the handshake
+        assert called.recv(1)  # during the handshake
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         called.close()
@@ -185,16 +185,14 @@ def test_ctrl_c_ends_with_130_and_does_not_wait_for_a_silent_server(run: Run) ->
 
 @pytest.fixture
 def many_certificates(tmp_path: Path, root: Authority) -> Path:
-    """A file that makes more output than a pipe holds."""
+    """Write a file that causes more output than a pipe can buffer."""
     path = tmp_path / "many.pem"
     path.write_bytes(root.pem * 400)
     return path
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_a_reader_that_leaves_is_no_reason_to_complain(
-    many_certificates: Path, words: list[str]
-) -> None:
+def test_a_closed_pipe_prints_no_error(many_certificates: Path, words: list[str]) -> None:
     reading, writing = os.pipe()
     process = program("pin", many_certificates, *words, stdout=writing)
     os.close(writing)
@@ -205,7 +203,7 @@ def test_a_reader_that_leaves_is_no_reason_to_complain(
 
 
 @pytest.mark.parametrize("words", ["--help", "lab attacks", "explain --json", "lab --help"])
-def test_a_pipe_that_is_closed_ends_with_141(words: str) -> None:
+def test_a_closed_pipe_ends_with_141(words: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     process = program(*words.split(), stdout=writing)
@@ -214,7 +212,7 @@ def test_a_pipe_that_is_closed_ends_with_141(words: str) -> None:
     assert (process.returncode, err) == (141, "")
 
 
-def test_a_full_disk_is_told(many_certificates: Path) -> None:
+def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     with Path("/dev/full").open("w") as full:
         process = program("pin", many_certificates, stdout=full)
         _, err = process.communicate(timeout=60)
@@ -224,7 +222,7 @@ def test_a_full_disk_is_told(many_certificates: Path) -> None:
     )
 
 
-def test_a_terminal_without_the_letter_gets_it_escaped(tmp_path: Path) -> None:
+def test_a_character_outside_the_encoding_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "root.pem"
     path.write_bytes(Authority("Łódź").pem)
     process = program("pin", path, env={"PYTHONIOENCODING": "latin-1"}, encoding="latin-1")

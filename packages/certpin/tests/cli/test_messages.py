@@ -1,4 +1,4 @@
-"""Errors name the file, the host or the option, and end with one line that says what to do."""
+"""Errors name the file, the host or the option, and end with one ``fix:`` line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 LONG = "a" * 300  # no file system takes such a name
-ELSEWHERE = "192.0.2.7"  # RFC 5737: an address of no machine
+ELSEWHERE = "192.0.2.7"  # RFC 5737: no machine has this address
 
 
 def refused(run: Run, *words: str) -> tuple[str, str]:
-    """The first line of a refusal, and what to do; nothing else is printed."""
+    """Return the problem and the fix of a refusal, which prints nothing else."""
     done = run(*words)
     assert (done.code, done.out) == (2, "")
     problem, fix = done.err.splitlines()
@@ -36,14 +36,14 @@ def refused(run: Run, *words: str) -> tuple[str, str]:
         ("/proc/x.json", "/proc/x.json: it cannot be written: No such file or directory"),
     ],
 )
-def test_a_place_that_an_export_cannot_be_written_to(run: Run, out: str, problem: str) -> None:
+def test_an_export_to_an_unwritable_path(run: Run, out: str, problem: str) -> None:
     write(policy("api.bank.example", match="leaf"))
     Path("file").touch()
     assert refused(run, "export", "json", "--out", out)[0] == problem
 
 
-def test_a_path_that_the_system_refuses_is_named_and_no_inconclusive_result(run: Run) -> None:
-    """Which call of pathlib raises depends on the version of Python."""
+def test_a_path_that_the_system_refuses_is_a_usage_error(run: Run) -> None:
+    """The call of pathlib that raises depends on the version of Python."""
     write(policy("api.bank.example", match="leaf"))
     problem, _ = refused(run, "export", "json", "--out", f"{LONG}/x.json")
     assert f"{LONG}/x.json cannot be" in problem
@@ -92,16 +92,14 @@ def test_a_lab_on_an_address_of_another_machine(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.pem", "server.KEY", "bank.p12"])
-def test_a_file_that_is_not_there_is_no_host(run: Run, name: str) -> None:
+def test_a_missing_file_is_not_treated_as_a_host(run: Run, name: str) -> None:
     problem, fix = refused(run, "pin", name)
     assert problem == f"there is no file {name}"
     assert fix == f"check its path; if it is a host, name its port: {name}:443"
 
 
 @pytest.mark.parametrize("name", ["missing.pem:443", "missing.pem"])
-def test_a_host_that_is_called_like_a_file_is_dialled_with_its_port_or_address(
-    run: Run, name: str
-) -> None:
+def test_a_host_with_the_suffix_of_a_file_needs_a_port_or_an_address(run: Run, name: str) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and does not listen
         done = run("pin", name, "--connect", f"127.0.0.1:{closed.getsockname()[1]}")
@@ -130,7 +128,7 @@ def test_an_address_with_a_password_is_never_shown(run: Run) -> None:
         ("./folder", "there is no program ./folder"),
     ],
 )
-def test_a_program_that_cannot_be_started_ends_a_proof_before_it_begins(
+def test_a_program_that_cannot_be_started_is_an_error_before_the_run(
     run: Run, name: str, problem: str
 ) -> None:
     Path("script.py").touch(mode=0o644)

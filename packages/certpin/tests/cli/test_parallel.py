@@ -1,4 +1,4 @@
-"""Many slow calls in parallel: results in their order, and no failure is lost."""
+"""Slow calls in parallel: results keep their order, and no error is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_results_come_in_the_order_of_the_jobs() -> None:
 
 
 def test_jobs_run_at_the_same_time_in_a_bounded_number_of_threads() -> None:
-    together = Barrier(64, timeout=30)  # passes only when 64 are here
+    together = Barrier(64, timeout=30)  # passes only when 64 threads wait
 
     def job() -> int:
         together.wait()
@@ -35,7 +35,9 @@ def test_no_jobs_have_no_results() -> None:
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
-def test_the_error_of_a_job_is_raised_after_the_others_are_done(kind: type[BaseException]) -> None:
+def test_the_error_of_a_job_is_raised_after_the_others_have_ended(
+    kind: type[BaseException],
+) -> None:
     done: list[int] = []
 
     def fail() -> object:

@@ -1,4 +1,4 @@
-"""``certpin pin HOST``: both chains of a server that is set up well, in every way of naming it."""
+"""``certpin pin HOST``: both chains of a correct server, for every spelling of its name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_verified_chain_is_shown_from_leaf_to_root(
     assert pins == [str(each.pin) for each in (identity, intermediate, root)]
 
 
-def test_each_certificate_is_shown_with_what_one_asks_of_it(
+def test_each_certificate_is_shown_with_its_fields(
     run: Run, bank: Nginx, ca: Path, identity: Identity
 ) -> None:
     out = run("pin", f"localhost:{bank.port}", "--ca-file", ca).out
@@ -47,9 +47,7 @@ def test_each_certificate_is_shown_with_what_one_asks_of_it(
     assert f"  certificate  {Pin('cert-sha256', leaf.sha256)}\n" in out
 
 
-def test_the_suggested_command_is_the_one_that_pins_this_server(
-    run: Run, bank: Nginx, ca: Path
-) -> None:
+def test_the_suggested_command_pins_this_server(run: Run, bank: Nginx, ca: Path) -> None:
     done = run("pin", f"localhost:{bank.port}", "--ca-file", ca)
     suggested = done.out.splitlines()[-1].split()
     assert suggested[:2] == ["certpin", "add"]
@@ -132,7 +130,7 @@ def test_a_host_may_be_written_in_other_ways(
     assert done.json["targets"][0]["port"] == (444 if "444" in target else 443)
 
 
-def test_an_internationalised_name_is_asked_for_by_its_a_label(
+def test_an_internationalised_name_is_sent_as_its_a_label(
     run: Run, root: Authority, ca: Path
 ) -> None:
     name = "xn--bcher-kva.example"
@@ -142,7 +140,7 @@ def test_an_internationalised_name_is_asked_for_by_its_a_label(
     assert (done.code, done.json["targets"][0]["host"]) == (0, name)
 
 
-def test_an_ipv6_address_is_dialled(run: Run, bank: Nginx, ca: Path) -> None:
+def test_an_ipv6_address_is_contacted(run: Run, bank: Nginx, ca: Path) -> None:
     if not has_ipv6():
         pytest.skip("left out: this machine has no IPv6 loopback")
     done = run("pin", f"[::1]:{bank.port}", "--ca-file", ca)
@@ -160,7 +158,7 @@ def test_an_address_is_verified_as_an_address(run: Run, bank: Nginx, ca: Path) -
 
 @pytest.fixture
 def strict(root: Authority) -> Iterator[Nginx]:
-    """A server that turns away whoever asks for another name."""
+    """Start a server that refuses every other server name."""
     with nginx({HOST: root.issue(HOST)}, only_known_names=True) as server:
         yield server
 
@@ -170,17 +168,13 @@ def test_a_server_that_needs_a_name_gets_it(run: Run, strict: Nginx, ca: Path) -
     assert done.code == 0
 
 
-def test_another_name_may_be_asked_for_and_is_the_one_that_is_verified(
-    run: Run, strict: Nginx, ca: Path
-) -> None:
+def test_the_server_name_option_is_sent_and_verified(run: Run, strict: Nginx, ca: Path) -> None:
     target = f"127.0.0.1:{strict.port}"
     done = run("pin", target, "--server-name", HOST.upper(), "--ca-file", ca, "--json")
     assert (done.code, done.json["targets"][0]["server_name"]) == (0, HOST)
 
 
-def test_a_server_that_is_asked_without_a_name_says_what_to_do(
-    run: Run, strict: Nginx, ca: Path
-) -> None:
+def test_a_server_that_refuses_the_name_gets_a_fix(run: Run, strict: Nginx, ca: Path) -> None:
     done = run("pin", f"127.0.0.1:{strict.port}", "--ca-file", ca)
     assert (done.code, done.out) == (3, "")
     assert "it does not serve the requested name" in done.err

@@ -1,4 +1,4 @@
-"""``certpin pin`` and ``certpin add`` on chains that do not verify, or look odd and do."""
+"""``certpin pin`` and ``certpin add`` for flawed chains, and for unusual chains that verify."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.peer("nginx")
 
-# What OpenSSL says of each flawed chain, and a word of the advice.
+# OpenSSL's error for each flawed chain, and a part of the fix.
 FLAWS = {
     "expired.example": ("certificate has expired", "renew it"),
     "early.example": ("certificate is not yet valid", "set the clock"),
@@ -28,9 +28,9 @@ FLAWS = {
     "private.example": ("self-signed certificate in certificate chain", "--ca-file ROOT.pem"),
     "unknown.example": ("unable to get local issuer certificate", "--ca-file ROOT.pem"),
     "missing.example": ("unable to get local issuer certificate", "intermediate certificates too"),
-    "other.example": ("Hostname mismatch", "other names (right.example, 192.0.2.1)"),
+    "other.example": ("Hostname mismatch", "its names: right.example, 192.0.2.1"),
 }
-# How many certificates the verified path of each odd chain has.
+# The number of certificates in the verified path of each unusual chain.
 PATHS = {
     "reordered.example": 4,
     "extra.example": 3,
@@ -71,7 +71,7 @@ def test_a_chain_that_does_not_verify_is_shown_and_no_pin_is_suggested(
     assert all(title.startswith("served, not on a verified path: ") for title in titles)
 
 
-def test_for_another_name_the_advice_names_the_address_that_was_called(
+def test_the_fix_for_another_name_has_the_contacted_address(
     run: Run, server: Nginx, options: tuple[str, ...]
 ) -> None:
     out = " ".join(run("pin", "other.example", *options).out.split())
@@ -104,18 +104,18 @@ def test_a_chain_that_does_not_verify_is_not_pinned_and_nothing_is_written(
     assert list(Path().iterdir()) == []
 
 
-def test_when_told_insecure_the_leaf_is_suggested_with_a_warning(
+def test_with_insecure_the_leaf_is_suggested_with_a_warning(
     run: Run, options: tuple[str, ...], identities: Mapping[str, Identity]
 ) -> None:
     done = run("pin", "expired.example", *options, "--insecure")
     pin = identities["expired.example"].pin
     assert done.code == 0
     assert "The chain did NOT verify" in done.out
-    assert "INSECURE: nobody vouches for this key" in done.out
+    assert "INSECURE: this key is not verified" in done.out
     assert f"certpin add expired.example --pin {pin} --backup-key" in done.out
 
 
-def test_a_self_signed_certificate_is_verified_where_it_is_the_authority(
+def test_a_self_signed_certificate_verifies_if_it_is_the_authority(
     run: Run, server: Nginx, identities: Mapping[str, Identity], tmp_path: Path
 ) -> None:
     own = tmp_path / "own.pem"
@@ -139,9 +139,7 @@ def test_an_odd_chain_is_shown_along_its_verified_path(
         assert below["issuer"] == above["subject"]
 
 
-def test_a_certificate_that_was_merely_sent_along_is_told_from_the_path(
-    run: Run, options: tuple[str, ...]
-) -> None:
+def test_a_certificate_outside_the_path_is_marked(run: Run, options: tuple[str, ...]) -> None:
     done = run("pin", "extra.example", *options)
     assert "served, not on a verified path: CN=stray.example" in done.out.splitlines()
 
@@ -149,7 +147,7 @@ def test_a_certificate_that_was_merely_sent_along_is_told_from_the_path(
 def test_a_cross_signed_chain_ends_at_the_root_that_is_trusted(
     run: Run, server: Nginx, identities: Mapping[str, Identity], tmp_path: Path
 ) -> None:
-    # The cross-signed certificate, taken for a root of its own.
+    # The cross-signed certificate, used as a root.
     crossed = tmp_path / "crossed.pem"
     chain = identities["crossed.example"].chain
     crossed.write_bytes(_chains.pem(chain[-1]))
@@ -193,7 +191,7 @@ def test_a_hostile_subject_does_not_reach_the_terminal_through_an_error(
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_a_field_that_makes_no_sense_hides_nothing_else(
+def test_an_invalid_field_does_not_hide_the_others(
     run: Run, options: tuple[str, ...], identities: Mapping[str, Identity], words: list[str]
 ) -> None:
     done = run("pin", "nonsense.example", *options, *words)

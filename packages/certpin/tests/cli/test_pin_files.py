@@ -1,4 +1,4 @@
-"""``certpin pin FILE``: whatever holds a key, and the same pins that openssl prints."""
+"""``certpin pin FILE``: every kind of file with a key, compared with openssl's pins."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_passphrase_comes_from_the_environment(run: Run, identity: Identity, n
 
 @pytest.mark.parametrize("name", SEALED)
 @pytest.mark.parametrize("given", [{}, {"CERTPIN_PASSPHRASE": "wrong"}, {"CERTPIN_PASSPHRASE": ""}])
-def test_without_the_right_passphrase_the_file_stays_shut(
+def test_without_the_right_passphrase_the_file_is_not_opened(
     run: Run, identity: Identity, name: str, given: dict[str, str]
 ) -> None:
     Path(name).write_bytes(SEALED[name](identity))
@@ -99,14 +99,14 @@ def test_without_the_right_passphrase_the_file_stays_shut(
     assert "passphrase" in done.err
 
 
-def test_files_and_their_order_are_kept(run: Run, identity: Identity) -> None:
+def test_files_are_printed_in_their_order(run: Run, identity: Identity) -> None:
     for name, content in CLEAR.items():
         Path(name).write_bytes(content(identity))
     assert [each["file"] for each in run("pin", *CLEAR, "--json").json["targets"]] == list(CLEAR)
 
 
 @pytest.mark.peer("openssl")
-def test_the_pin_is_the_digest_that_openssl_makes(run: Run, identity: Identity) -> None:
+def test_the_pin_is_the_digest_of_openssl(run: Run, identity: Identity) -> None:
     Path("leaf.pem").write_bytes(identity.chain_pem)
     command = (
         "openssl x509 -in leaf.pem -pubkey -noout | openssl pkey -pubin -outform der"
@@ -116,7 +116,7 @@ def test_the_pin_is_the_digest_that_openssl_makes(run: Run, identity: Identity) 
     assert f"  pin          sha256/{shell.stdout.strip()}\n" in run("pin", "leaf.pem").out
 
 
-def test_a_pipe_of_the_shell_is_as_good_as_a_file(run: Run, identity: Identity) -> None:
+def test_a_pipe_of_the_shell_is_read_like_a_file(run: Run, identity: Identity) -> None:
     reading, writing = os.pipe()
     os.write(writing, identity.chain_pem)
     os.close(writing)
@@ -126,23 +126,21 @@ def test_a_pipe_of_the_shell_is_as_good_as_a_file(run: Run, identity: Identity) 
 
 
 @pytest.mark.parametrize("target", ["./server.pem", "/no/such/file.pem", "certs/"])
-def test_a_path_that_leads_nowhere_is_not_dialled(run: Run, target: str) -> None:
+def test_a_missing_path_is_not_contacted(run: Run, target: str) -> None:
     done = run("pin", target)
     assert (done.code, done.out) == (2, "")
     assert f"there is no file {target}" in done.err
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\0" * 1000, b"-----BEGIN CERTIFICATE-----"])
-def test_what_is_no_certificate_and_no_key_is_told_with_the_name_of_the_file(
-    run: Run, content: bytes
-) -> None:
+def test_a_file_without_certificates_and_keys_is_named(run: Run, content: bytes) -> None:
     Path("junk.pem").write_bytes(content)
     done = run("pin", "junk.pem")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("certpin: junk.pem: ")
 
 
-def test_a_file_without_end_is_given_up(run: Run) -> None:
+def test_an_endless_file_is_an_error(run: Run) -> None:
     done = run("pin", "/dev/zero")
     assert (done.code, done.out) == (2, "")
     assert "more than 16777216 bytes" in done.err

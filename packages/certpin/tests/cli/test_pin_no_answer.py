@@ -1,4 +1,4 @@
-"""``certpin pin HOST`` where there is no chain to read, or a server that is choosy."""
+"""``certpin pin HOST`` for servers without a chain, or with special requirements."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_server_that_speaks_tls_1_2_alone_is_read(run: Run, root: Authority, ca: Path) -> None:
+def test_a_server_with_only_tls_1_2_is_read(run: Run, root: Authority, ca: Path) -> None:
     with LabServer(root.issue("localhost")) as server:
         server._context.maximum_version = ssl.TLSVersion.TLSv1_2
         done = run("pin", f"localhost:{server.port}", "--ca-file", ca, "--json")
     assert (done.code, done.json["targets"][0]["tls_version"]) == (0, "TLSv1.2")
 
 
-def test_a_server_that_wants_a_client_certificate_is_read_under_tls_1_3(
+def test_under_tls_1_3_a_server_that_requests_a_client_certificate_is_read(
     run: Run, root: Authority, ca: Path
 ) -> None:
     with LabServer(root.issue("localhost")) as server:
@@ -32,7 +32,7 @@ def test_a_server_that_wants_a_client_certificate_is_read_under_tls_1_3(
         assert run("pin", f"localhost:{server.port}", "--ca-file", ca).code == 0
 
 
-def test_under_tls_1_2_a_server_that_wants_a_client_certificate_proves_nothing(
+def test_under_tls_1_2_a_server_that_requests_a_client_certificate_is_inconclusive(
     run: Run, root: Authority, ca: Path
 ) -> None:
     with LabServer(root.issue("localhost")) as server:
@@ -43,7 +43,7 @@ def test_under_tls_1_2_a_server_that_wants_a_client_certificate_proves_nothing(
     assert "it may want a client certificate" in done.err
 
 
-def test_a_port_without_tls_is_told_from_one_that_has_it(run: Run) -> None:
+def test_a_port_without_tls_is_reported(run: Run) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as plain:
         Thread(target=plain.handle_request, daemon=True).start()
         done = run("pin", f"localhost:{plain.server_port}")
@@ -52,7 +52,7 @@ def test_a_port_without_tls_is_told_from_one_that_has_it(run: Run) -> None:
     assert "--starttls" in done.err
 
 
-def test_a_server_that_is_not_there_is_inconclusive(run: Run) -> None:
+def test_a_closed_port_is_inconclusive(run: Run) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         done = run("pin", f"127.0.0.1:{closed.getsockname()[1]}")
@@ -60,13 +60,13 @@ def test_a_server_that_is_not_there_is_inconclusive(run: Run) -> None:
     assert "Connection refused" in done.err
 
 
-def test_a_name_that_nobody_knows_is_inconclusive(run: Run) -> None:
+def test_an_unknown_name_is_inconclusive(run: Run) -> None:
     done = run("pin", "nobody.invalid")
     assert (done.code, done.out) == (3, "")
     assert "Name or service not known" in done.err
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_longer_than_asked(run: Run) -> None:
+def test_a_silent_server_is_given_up_after_the_timeout(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         done = run("pin", f"127.0.0.1:{silent.getsockname()[1]}", "--timeout", "0.05")
     assert done.code == 3
@@ -74,7 +74,7 @@ def test_a_server_that_says_nothing_is_not_waited_for_longer_than_asked(run: Run
 
 
 @pytest.mark.parametrize("seconds", ["0", "nan", "inf", "601", "-1", "soon"])
-def test_a_time_out_that_makes_no_sense_is_refused(run: Run, seconds: str) -> None:
+def test_an_invalid_timeout_is_refused(run: Run, seconds: str) -> None:
     assert run("pin", "localhost", "--timeout", seconds).code == 2
 
 
@@ -82,7 +82,7 @@ def test_a_time_out_that_makes_no_sense_is_refused(run: Run, seconds: str) -> No
     "target",
     [f"http://{HOST}", f"https://me:secret@{HOST}", f"me@{HOST}", f"{HOST}:0", "a b", "a\nb"],
 )
-def test_what_is_no_host_is_refused_and_no_password_is_repeated(run: Run, target: str) -> None:
+def test_an_invalid_host_is_refused_and_no_password_is_printed(run: Run, target: str) -> None:
     done = run("pin", target)
     assert (done.code, done.out) == (2, "")
     assert "certpin: " in done.err

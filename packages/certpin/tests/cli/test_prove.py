@@ -1,4 +1,4 @@
-"""``certpin prove``: real clients, attacked, and what its user sees of it."""
+"""``certpin prove``: attacks on real clients, and the reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.cli.conftest import Run, program
 HOST = "api.bank.example"
 FEW = ("--case", "rogue-ca-in-store", "--case", "rot-backup-live")
 
-# A client without pins, and one that looks at its pin when the answer is there.
+# A client without pins, and one that checks its pin after the response.
 _FETCH = """
 import http.client, os, ssl, sys, urllib.parse
 proxy = urllib.parse.urlsplit(os.environ["HTTPS_PROXY"])
@@ -55,7 +55,7 @@ def python(text: str) -> tuple[str, ...]:
     return ("--", sys.executable, "-c", text)
 
 
-# One that asks the lab's resolver where the host is.
+# A client that resolves the host with the lab's resolver.
 _RESOLVING = """
 import socket, ssl, sys
 import dns.resolver
@@ -74,7 +74,7 @@ with socket.create_connection((found.address, int(port)), 10) as sock:
 CERTPIN = ("--", sys.executable, "-m", "certpin.cli.main", "get", "--connect", "127.0.0.1:{port}")
 
 
-def test_a_client_with_certpin_is_sound(run: Run) -> None:
+def test_a_client_with_certpin_passes(run: Run) -> None:
     done = run("prove", *FEW, *CERTPIN, "{url}")
     assert (done.code, done.err) == (0, "")
     assert [line.split()[:4] for line in done.out.splitlines() if line.startswith("right")] == [
@@ -96,7 +96,7 @@ def test_a_command_that_names_the_labs_address_uses_no_proxy(
     assert re.fullmatch(rf"https://{HOST}:\d+/canary-\w+\n", attempt["output"])
 
 
-def test_a_client_without_pins_is_found_out_and_told_what_to_do(run: Run) -> None:
+def test_a_client_without_pins_fails_and_gets_a_fix(run: Run) -> None:
     done = run("prove", *FEW, *python(_FETCH))
     assert done.code == 1
     assert "the attack got through: the client accepted it" in done.out
@@ -104,12 +104,12 @@ def test_a_client_without_pins_is_found_out_and_told_what_to_do(run: Run) -> Non
     assert "1 of 1 attack got through." in done.out
 
 
-def test_the_same_client_is_right_where_it_is_not_said_to_be_pinned(run: Run) -> None:
+def test_the_same_client_passes_with_style_none(run: Run) -> None:
     assert run("prove", "--style", "none", *FEW, *python(_FETCH)).code == 0
 
 
 @pytest.mark.slow
-def test_a_client_can_ask_the_labs_resolver(run: Run) -> None:
+def test_a_client_can_use_the_labs_resolver(run: Run) -> None:
     words = ("{host}", "{port}", "{dns}", "{canary}")
     done = run("prove", "--style", "none", *FEW, *python(_RESOLVING), *words)
     assert done.code == 0, done.out
@@ -124,7 +124,7 @@ def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
 
 
 def test_a_command_that_cannot_be_run_is_inconclusive(run: Run) -> None:
-    """Its interpreter is missing: only the attempt shows that."""
+    """Its interpreter is missing, which is detected only when it is started."""
     script = Path("client")
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
@@ -134,13 +134,13 @@ def test_a_command_that_cannot_be_run_is_inconclusive(run: Run) -> None:
     assert "Nothing is proven" in done.out
 
 
-def test_a_client_that_calls_nobody_proves_nothing(run: Run) -> None:
+def test_a_client_without_a_connection_is_inconclusive(run: Run) -> None:
     done = run("prove", *FEW, "--", "true")
     assert done.code == 3
     assert "the client never connected to the lab" in done.out
 
 
-def test_all_reports_tell_the_same_run(run: Run) -> None:
+def test_all_reports_describe_the_same_run(run: Run) -> None:
     files = ("--junit", "r.xml", "--sarif", "r.sarif", "--html", "r.html")
     done = run("prove", "--json", *FEW, *files, *python(_FETCH))
     assert done.code == 1
@@ -171,7 +171,7 @@ def _sarif_place(file: str) -> str:
     return str(only)
 
 
-def test_sarif_points_at_the_file_that_is_named(run: Run) -> None:
+def test_sarif_has_the_named_location(run: Run) -> None:
     words = ("--sarif", "r.sarif", "--sarif-location", "app/pins.toml")
     assert run("prove", *FEW, *words, *python(_FETCH)).code == 1
     assert _sarif_place("r.sarif") == "app/pins.toml"
@@ -181,10 +181,10 @@ def test_sarif_points_at_the_file_that_is_named(run: Run) -> None:
     ("words", "problem"),
     [
         (("--sarif", "r.sarif", "--sarif-location", "https://a.example/"), "is a URL"),
-        (("--sarif-location", "pins.toml"), "only with --sarif FILE"),
+        (("--sarif-location", "pins.toml"), "needs --sarif FILE"),
     ],
 )
-def test_a_place_that_code_scanning_refuses_is_refused(
+def test_a_location_that_code_scanning_refuses_is_refused(
     run: Run, words: tuple[str, ...], problem: str
 ) -> None:
     done = run("prove", *FEW, *words, "--", "true")
@@ -199,13 +199,13 @@ def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
     assert "no/such/folder.html" in done.err
 
 
-def test_a_run_in_which_nothing_was_tried_proves_nothing(run: Run) -> None:
+def test_a_run_without_tried_cases_is_inconclusive(run: Run) -> None:
     done = run("prove", "--style", "none", "--case", "pool-reuse", *python(_FETCH))
     assert done.code == 3
     assert "not run" in done.out
 
 
-def test_a_machine_without_a_port_left_is_said_to_be(
+def test_a_machine_without_free_ports_is_reported(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter(range(3))
@@ -222,25 +222,25 @@ def test_a_machine_without_a_port_left_is_said_to_be(
     assert "--jobs 1" in done.out
 
 
-def test_a_client_can_be_given_its_pins_as_a_platform_has_them(run: Run) -> None:
+def test_a_client_can_get_its_pins_in_the_format_of_a_platform(run: Run) -> None:
     reads = """
 import json, sys
 [first, second] = json.load(open(sys.argv[1]))["hosts"]
 print(first["pattern"], *(pin["pin"] for pin in first["pins"]))
 """
     done = run("prove", *FEW, "--json", *python(reads), "{export:json}")
-    assert done.code == 3  # it called nobody
+    assert done.code == 3  # it opened no connection
     output = done.json["results"][0]["attempts"][0]["output"]
     assert output.startswith(f"{HOST} sha256/")
 
 
-def test_a_format_that_there_is_not_is_said_before_the_run(run: Run) -> None:
+def test_an_unknown_format_is_an_error_before_the_run(run: Run) -> None:
     done = run("prove", *FEW, "--", "true", "{export:crul}")
     assert done.code == 2
     assert "there is no format 'crul'" in done.err
 
 
-def test_pins_that_a_platform_cannot_have_cannot_be_served(run: Run) -> None:
+def test_pins_that_a_platform_cannot_express_are_an_error(run: Run) -> None:
     done = run("prove", "--style", "ca", *FEW, "--", "true", "{export:curl}")
     assert done.code == 3
     assert "Nothing is proven: the client cannot be served." in done.out
@@ -258,13 +258,13 @@ def test_pins_that_a_platform_cannot_have_cannot_be_served(run: Run) -> None:
         (("--host", "not a host"), "not a host"),
     ],
 )
-def test_a_mistake_is_named(run: Run, words: tuple[str, ...], said: str) -> None:
+def test_wrong_usage_is_reported(run: Run, words: tuple[str, ...], said: str) -> None:
     done = run("prove", *words, "--", "true")
     assert done.code == 2
     assert said in done.err
 
 
-def test_without_a_command_it_says_where_to_write_one(run: Run) -> None:
+def test_without_a_command_the_usage_is_printed(run: Run) -> None:
     done = run("prove")
     assert done.code == 2
     assert "COMMAND" in done.err
@@ -277,7 +277,7 @@ def identity(intermediate: Authority) -> Identity:
 
 @pytest.mark.slow
 def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: Authority) -> None:
-    """The pins are those of a real server, which the lab cannot forge, and passes through to."""
+    """The lab can't forge the pins of the real server, so it relays to that server."""
     Path("root.pem").write_bytes(root.pem)
     with LabServer(identity, b"from the real server\n") as server:
         where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
@@ -300,7 +300,7 @@ def test_a_released_app_with_its_real_pins(run: Run, identity: Identity, root: A
     ]
 
 
-def test_pins_for_another_host_are_no_pins(run: Run, identity: Identity, root: Authority) -> None:
+def test_pins_for_another_host_are_refused(run: Run, identity: Identity, root: Authority) -> None:
     Path("root.pem").write_bytes(root.pem)
     with LabServer(identity) as server:
         where = ("--ca-file", "root.pem", "--connect", f"127.0.0.1:{server.port}")
@@ -312,7 +312,7 @@ def test_pins_for_another_host_are_no_pins(run: Run, identity: Identity, root: A
 
 
 @pytest.mark.slow
-def test_a_terminal_is_shown_how_far_it_is() -> None:
+def test_a_terminal_shows_the_progress() -> None:
     code, screen = on_terminal("prove", *FEW, *CERTPIN, "{url}")
     assert code == 0
     assert "rogue-ca-in-store" in screen
@@ -321,7 +321,7 @@ def test_a_terminal_is_shown_how_far_it_is() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_run_and_leaves_no_file(tmp_path: Path, number: signal.Signals) -> None:
     begun = tmp_path / "begun"
     slow = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(600)"
     process = program("prove", *FEW, *python(slow), env={"TMPDIR": str(tmp_path)})
@@ -334,7 +334,7 @@ def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Sign
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_left_is_removed_and_told(tmp_path: Path) -> None:
+def test_the_files_of_a_killed_run_are_removed_and_reported(tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     touch = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(1)"
     surroundings = {"TMPDIR": str(tmp_path)}
@@ -345,5 +345,5 @@ def test_what_a_killed_run_left_is_removed_and_told(tmp_path: Path) -> None:
     process.communicate()
     [left] = tmp_path.glob("certpin-lab-*")
     _, err = program("prove", *FEW, *CERTPIN, "{url}", env=surroundings).communicate(timeout=60)
-    assert f"certpin: removed {left}, which a run left that was killed\n" in err
+    assert f"certpin: removed {left}, left by a run that was killed\n" in err
     assert list(tmp_path.iterdir()) == [begun]

@@ -1,4 +1,4 @@
-"""``certpin publish push``: the command around the push, and what the journal says then."""
+"""``certpin publish push``: the command, and its record in the journal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RENEWAL = ["metadata/timestamp.json"]
 
 @pytest.fixture
 def bank(run: Run) -> Repository:
-    """Version 3 is published and signed, and is not pushed."""
+    """Publish and sign version 3, without a push."""
     write(kit.policy(HOST))
     SITE.parent.mkdir()
     SETTINGS.write_text('url = "www"\n')
@@ -43,7 +43,7 @@ def bank(run: Run) -> Repository:
 
 
 def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
-    """A push as JSON, which has to be as it is documented."""
+    """Push. Return the JSON, compared with the documentation."""
     done = run("publish", "push", *words, "--json")
     _documented.check("publish push", done.json)
     assert done.json["done"] == (done.code == 0 and "--dry-run" not in words)
@@ -54,12 +54,12 @@ def waiting() -> list[bool]:
     return [each.pending for each in history().deployed.versions]
 
 
-def test_a_push_is_what_the_journal_counts_from(bank: Repository, run: Run) -> None:
+def test_adoption_counts_from_the_push(bank: Repository, run: Run) -> None:
     days_pass(10)
     assert waiting() == [True]
     done = run("publish", "push", "--who", "ann")
     assert done.code == 0
-    assert "Version 3 of bank is out at www: 5 files went there." in done.out
+    assert "Version 3 of bank is at www: 5 files uploaded." in done.out
     assert "Every client has it from " in done.out
     assert done.err == ""
     event = journal()[-1]
@@ -69,37 +69,37 @@ def test_a_push_is_what_the_journal_counts_from(bank: Repository, run: Run) -> N
     assert "not pushed yet" not in run("rotate", "status", "--offline").out
 
 
-def test_it_is_noted_once(bank: Repository, run: Run) -> None:
+def test_a_push_is_recorded_once(bank: Repository, run: Run) -> None:
     assert pushed(run)[1]["recorded"]
     before = JOURNAL.read_bytes()
     bank.publish_timestamp()
     done, facts = pushed(run)
     assert (done.code, facts["recorded"], facts["uploads"]) == (0, False, RENEWAL)
     assert JOURNAL.read_bytes() == before
-    assert "nothing had to go" in run("publish", "push").out
-    assert "nothing had to go" in run("publish", "push", "--dry-run").out
+    assert "it was already complete" in run("publish", "push").out
+    assert "it was already complete" in run("publish", "push", "--dry-run").out
 
 
-def test_json_says_what_is_out(bank: Repository, run: Run) -> None:
+def test_the_json_has_the_pushed_version(bank: Repository, run: Run) -> None:
     _, facts = pushed(run)
     assert facts["uploads"][-1:] == RENEWAL
     assert (facts["url"], facts["pin_set"], facts["version"]) == ("www", "bank", 3)
     assert (facts["root"], facts["timestamp"], facts["reason"]) == (1, 1, None)
 
 
-def test_dry_it_says_what_would_go_out_and_does_nothing(bank: Repository, run: Run) -> None:
+def test_a_dry_run_lists_the_files_and_uploads_none(bank: Repository, run: Run) -> None:
     before = JOURNAL.read_bytes()
     done = run("publish", "push", "--dry-run")
     assert (done.code, done.out.splitlines()[0]) == (
         0,
-        "5 files would go to www, in this order:",
+        "5 files would be uploaded to www, in this order:",
     )
     assert done.out.splitlines()[-1] == "  metadata/timestamp.json"
     assert len(pushed(run, "--dry-run")[1]["uploads"]) == 5
     assert (WWW.exists(), JOURNAL.read_bytes()) == (False, before)
 
 
-def test_a_refusal_ends_with_1_and_says_why(bank: Repository, run: Run) -> None:
+def test_a_refusal_ends_with_1_and_has_its_reason(bank: Repository, run: Run) -> None:
     bank.now -= 4 * DAY
     bank.publish_timestamp()
     done, facts = pushed(run)
@@ -113,8 +113,8 @@ def test_a_refusal_ends_with_1_and_says_why(bank: Repository, run: Run) -> None:
     assert waiting() == [True]
 
 
-def test_a_version_that_the_journal_does_not_know_is_refused(bank: Repository, run: Run) -> None:
-    """Or one of the same number and another meaning: somebody merged in between."""
+def test_a_version_without_a_journal_entry_is_refused(bank: Repository, run: Run) -> None:
+    """The same number with other pins is refused too, as after a merge."""
     text = JOURNAL.read_text()
     JOURNAL.unlink()
     assert pushed(run)[1]["reason"] == "unpublished"
@@ -145,25 +145,25 @@ def test_a_storage_that_fails_ends_with_3(bank: Repository, run: Run) -> None:
         "memory://a-push/x",
     ],
 )
-def test_settings_that_name_no_place_end_with_2(bank: Repository, run: Run, url: str) -> None:
+def test_settings_without_a_url_end_with_2(bank: Repository, run: Run, url: str) -> None:
     SETTINGS.write_text(f'url = "{url}"\n')
     done = run("publish", "push")
     assert (done.code, "url" in done.err) == (2, True)
     assert waiting() == [True]
 
 
-def test_where_no_place_is_named_the_fix_leads_to_one(bank: Repository, run: Run) -> None:
+def test_the_fix_for_a_missing_url_works(bank: Repository, run: Run) -> None:
     from certpin.publish.settings import PublishSettings, text_of
 
     SETTINGS.write_text(text_of(PublishSettings()))
     done = run("publish", "push")
-    assert (done.code, "above [expires]: take the # off" in done.err) == (2, True)
+    assert (done.code, "above [expires], or remove the #" in done.err) == (2, True)
     SETTINGS.write_text(text_of(PublishSettings()).replace("# url", "url"))
     assert run("publish", "push").code == 0
 
 
 class Shelf(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A storage that somebody registers with fsspec."""
+    """A third-party storage for fsspec."""
 
     protocol = "certpin-shelf"
     labels: ClassVar[list[str]] = []
@@ -173,7 +173,7 @@ class Shelf(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         self.labels.append(label)
 
 
-def test_options_of_a_storage_are_given_to_it_and_no_others(bank: Repository, run: Run) -> None:
+def test_a_storage_gets_its_options_and_no_others(bank: Repository, run: Run) -> None:
     register_implementation(Shelf.protocol, Shelf, clobber=True)
     where = f'url = "{Shelf.protocol}://a-push/x"\n[storage]\n'
     SETTINGS.write_text(f'{where}secret = "x"\n')
@@ -193,7 +193,7 @@ def test_without_a_folder_to_publish_from_it_ends_with_2(run: Run) -> None:
     assert (done.code, "certpin publish init" in done.err) == (2, True)
 
 
-def test_a_journal_that_cannot_be_written_is_told_and_the_next_push_writes_it(
+def test_an_unwritable_journal_is_reported_and_the_next_push_records(
     bank: Repository, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -203,24 +203,27 @@ def test_a_journal_that_cannot_be_written_is_told_and_the_next_push_writes_it(
         patched.setattr("certpin.cli.rotate.context._append", full)
         done = run("publish", "push", "--json")
     assert (done.code, done.err) == (2, "")
-    assert "version 3 IS out" in done.error["message"]
+    assert "version 3 WAS pushed" in done.error["message"]
     assert "certpin publish push" in done.error["fix"]
     assert (TIMESTAMP.exists(), waiting()) == (True, [True])
     _, facts = pushed(run)
     assert (facts["uploads"], facts["recorded"], waiting()) == ([], True, [False])
 
 
-def test_what_clients_refused_there_is_told(bank: Repository, run: Run) -> None:
+def test_damaged_uploaded_files_are_reported(bank: Repository, run: Run) -> None:
     assert run("publish", "push").code == 0
     TIMESTAMP.write_bytes(b"{}")
     done = run("publish", "push")
-    assert (done.code, "certpin: warning: clients refuse what was there" in done.err) == (0, True)
+    assert (
+        done.code,
+        "certpin: warning: clients refuse the previously uploaded files" in done.err,
+    ) == (0, True)
     TIMESTAMP.write_bytes(b"{}")
     assert pushed(run)[1]["damage"]
     assert pushed(run)[1]["damage"] is None
 
 
-def test_it_works_from_another_folder(bank: Repository, run: Run, tmp_path: Path) -> None:
+def test_a_push_works_from_another_folder(bank: Repository, run: Run, tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
     here = Path.cwd()
@@ -231,13 +234,13 @@ def test_it_works_from_another_folder(bank: Repository, run: Run, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_on_a_terminal_it_shows_how_far_it_is(bank: Repository) -> None:
+def test_a_push_on_a_terminal_shows_its_progress(bank: Repository) -> None:
     code, text = on_terminal("publish", "push")
     assert code == 0
     assert "push" in text.partition("Version 3 of bank")[0]
 
 
-def test_a_hostile_name_there_cannot_paint_the_terminal(bank: Repository, run: Run) -> None:
+def test_hostile_names_in_the_storage_are_escaped(bank: Repository, run: Run) -> None:
     assert run("publish", "push").code == 0
     files = {"pins.toml": b"x"}
     evil = Repository(Path("evil"))

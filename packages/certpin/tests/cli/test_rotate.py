@@ -30,24 +30,24 @@ pytestmark = [pytest.mark.peer("nginx")]
 
 @pytest.fixture
 def server(identity: Identity) -> Iterator[Nginx]:
-    """A server whose key can be changed."""
+    """Start a server that can change its key."""
     with nginx({HOST: identity}) as running:
         yield running
 
 
 @pytest.fixture
-def dialling(server: Nginx) -> tuple[str, ...]:
+def connection(server: Nginx) -> tuple[str, ...]:
     return ("--connect", f"127.0.0.1:{server.port}")
 
 
 @pytest.fixture
-def out(run: Run, ca: Path, identity: Identity, dialling: tuple[str, ...]) -> Run:
+def out(run: Run, ca: Path, identity: Identity, connection: tuple[str, ...]) -> Run:
     """A pin file with a backup that was published a month ago."""
     write(kit.policy(HOST, identity.pin, kit.NOBODY), trust=ca)
     text = Path("pins.toml").read_text(encoding="utf-8")
     text = text.replace('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "published"')
     Path("pins.toml").write_text(text, encoding="utf-8")
-    assert run("rotate", "publish", *QUICK, *dialling, "--clients", "1200").code == 0
+    assert run("rotate", "publish", *QUICK, *connection, "--clients", "1200").code == 0
     days_pass(30)
     return run
 
@@ -79,7 +79,7 @@ def alive(history: History) -> list[PinSet]:
 def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time(
     out: Run,
     server: Nginx,
-    dialling: tuple[str, ...],
+    connection: tuple[str, ...],
     intermediate: Authority,
     identity: Identity,
 ) -> None:
@@ -88,20 +88,20 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time
 
     assert out("rotate", "generate", "--backup-key", "new.key").code == 0
     assert out("rotate", "stage", "new.key").code == 0
-    assert out("rotate", "publish", *dialling).code == 0
-    refused, facts = stepped(out, "activate", "new.key", *dialling)
+    assert out("rotate", "publish", *connection).code == 0
+    refused, facts = stepped(out, "activate", "new.key", *connection)
     assert (refused.code, invariants(facts)) == (1, ["adopted"])
     assert facts["breaches"][0]["clients"] == 1200
     days_pass(9.2)
     assert everybody_is_let_in()
-    assert out("rotate", "activate", "new.key", *dialling).code == 0
+    assert out("rotate", "activate", "new.key", *connection).code == 0
     key = load_pem_private_key(Path("new.key").read_bytes(), None)
     server.use(HOST, intermediate.issue(HOST, key=key))  # type: ignore[arg-type]  # a P-256 key
     assert everybody_is_let_in()
     old = str(identity.pin)
-    assert out("rotate", "retire", old, *dialling).code == 0
-    assert out("rotate", "remove", old, *dialling).code == 0
-    assert out("rotate", "publish", *dialling).code == 0
+    assert out("rotate", "retire", old, *connection).code == 0
+    assert out("rotate", "remove", old, *connection).code == 0
+    assert out("rotate", "publish", *connection).code == 0
     assert everybody_is_let_in()
     assert states() == ["removed", "published", "active"]
     steps = [each.step for each in journal()]
@@ -110,8 +110,8 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time
     assert [each.version for each in journal() if each.step == "publish"] == [3, 4, 5]
 
 
-def test_a_simulation_probes_the_servers(out: Run, dialling: tuple[str, ...]) -> None:
-    words = ("rotate", "simulate", "--to", str(kit.NOBODY_ELSE), "--json", *dialling)
+def test_a_simulation_probes_the_servers(out: Run, connection: tuple[str, ...]) -> None:
+    words = ("rotate", "simulate", "--to", str(kit.NOBODY_ELSE), "--json", *connection)
     safe = out(*words)
     assert (safe.code, safe.json["unknown"]) == (0, [])
     assert safe.json["fleet"]["clients"] == 1200
@@ -121,13 +121,13 @@ def test_a_simulation_probes_the_servers(out: Run, dialling: tuple[str, ...]) ->
 
 
 def test_forcing_a_key_too_early_locks_out_the_clients_of_the_refusal(
-    out: Run, server: Nginx, dialling: tuple[str, ...], intermediate: Authority
+    out: Run, server: Nginx, connection: tuple[str, ...], intermediate: Authority
 ) -> None:
     out("rotate", "generate", "--backup-key", "new.key")
     out("rotate", "stage", "new.key")
-    out("rotate", "publish", *dialling)
+    out("rotate", "publish", *connection)
     forced, facts = stepped(
-        out, "activate", "new.key", *dialling, "--force", "--reason", "the old key is lost"
+        out, "activate", "new.key", *connection, "--force", "--reason", "the old key is lost"
     )
     assert (forced.code, facts["forced"], invariants(facts)) == (0, True, ["adopted"])
     assert "forced" in forced.err
@@ -138,18 +138,18 @@ def test_forcing_a_key_too_early_locks_out_the_clients_of_the_refusal(
         (3, False),
         (4, True),
     ]
-    done = out("rotate", "status", *dialling)
+    done = out("rotate", "status", *connection)
     assert done.code == 1
     assert "NOW: " in done.out
     assert "at risk: 1200 clients" in done.out
 
 
 def test_a_served_key_is_neither_retired_nor_removed(
-    out: Run, dialling: tuple[str, ...], identity: Identity
+    out: Run, connection: tuple[str, ...], identity: Identity
 ) -> None:
     before = Path("pins.toml").read_text(encoding="utf-8")
     for word, expected in (("retire", "still-served"), ("remove", "active-pin")):
-        done, facts = stepped(out, word, str(identity.pin), *dialling)
+        done, facts = stepped(out, word, str(identity.pin), *connection)
         assert (done.code, facts["done"]) == (1, False)
         assert expected in invariants(facts)
         assert "refused" in done.err
@@ -158,38 +158,46 @@ def test_a_served_key_is_neither_retired_nor_removed(
 
 
 def test_every_address_is_a_server(
-    out: Run, server: Nginx, dialling: tuple[str, ...], identity: Identity, intermediate: Authority
+    out: Run,
+    server: Nginx,
+    connection: tuple[str, ...],
+    identity: Identity,
+    intermediate: Authority,
 ) -> None:
     server.use(HOST, intermediate.issue(HOST))
     with nginx({HOST: identity}) as second:
         other = ("--connect", f"127.0.0.1:{second.port}")
-        status = out("rotate", "status", *dialling, *other, "--json").json
+        status = out("rotate", "status", *connection, *other, "--json").json
         assert len(status["hosts"][0]["vantages"]) == 2
-        _, facts = stepped(out, "retire", str(identity.pin), *dialling, *other)
+        _, facts = stepped(out, "retire", str(identity.pin), *connection, *other)
         assert invariants(facts) == ["still-served"]
         assert f":{second.port}" in facts["breaches"][0]["problem"]
-    assert out("rotate", "retire", str(identity.pin), *dialling).code == 0
+    assert out("rotate", "retire", str(identity.pin), *connection).code == 0
 
 
 def test_a_chain_from_a_file_counts_as_a_server(
-    out: Run, server: Nginx, dialling: tuple[str, ...], identity: Identity, intermediate: Authority
+    out: Run,
+    server: Nginx,
+    connection: tuple[str, ...],
+    identity: Identity,
+    intermediate: Authority,
 ) -> None:
     server.use(HOST, intermediate.issue(HOST))
     Path("eu.pem").write_bytes(identity.chain_pem)
-    _, facts = stepped(out, "retire", str(identity.pin), *dialling, "--served", f"{HOST}=eu.pem")
+    _, facts = stepped(out, "retire", str(identity.pin), *connection, "--served", f"{HOST}=eu.pem")
     assert invariants(facts) == ["still-served"]
     assert "file eu.pem" in facts["breaches"][0]["problem"]
 
 
 def test_a_draft_that_refuses_the_served_chain_is_not_published(
-    out: Run, dialling: tuple[str, ...], identity: Identity
+    out: Run, connection: tuple[str, ...], identity: Identity
 ) -> None:
     out("rotate", "generate", "--backup-key", "new.key")
     out("rotate", "stage", "new.key")
-    hurt = out("rotate", "compromise", str(identity.pin), *dialling)
+    hurt = out("rotate", "compromise", str(identity.pin), *connection)
     assert hurt.code == 0
     assert "It is still served by" in hurt.out
-    done, facts = stepped(out, "publish", *dialling)
+    done, facts = stepped(out, "publish", *connection)
     assert (done.code, invariants(facts)) == (1, ["served-chain"])
     assert facts["breaches"][0]["clients"] == 1200
     assert PinSet.load("pins.toml").version == 3
@@ -224,9 +232,9 @@ def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
 
 
 def test_a_plan_has_the_command_and_date_of_each_step(
-    out: Run, dialling: tuple[str, ...], identity: Identity
+    out: Run, connection: tuple[str, ...], identity: Identity
 ) -> None:
-    done = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *dialling)
+    done = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *connection)
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == f"{HOST}: to {kit.NOBODY_ELSE}"
@@ -235,18 +243,20 @@ def test_a_plan_has_the_command_and_date_of_each_step(
         "2. now",
     ]
     assert "if version 4 goes out now" in done.out
-    way = " ".join(dialling)
+    way = " ".join(connection)
     assert f"       certpin rotate retire {identity.pin} {way}" in lines
     assert f"       certpin rotate stage {kit.NOBODY_ELSE}" in lines  # it connects to no server
-    facts = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *dialling, "--json").json
+    facts = out("rotate", "plan", "--to", str(kit.NOBODY_ELSE), *connection, "--json").json
     _documented.check("rotation plan", facts)
     assert [step["act"] for step in facts["hosts"][0]["steps"]] == [
         *("stage", "publish", "activate", "serve", "retire", "remove", "publish"),
     ]
 
 
-def test_the_status_draws_each_pin(out: Run, dialling: tuple[str, ...], identity: Identity) -> None:
-    done = out("rotate", "status", HOST, *dialling)
+def test_the_status_draws_each_pin(
+    out: Run, connection: tuple[str, ...], identity: Identity
+) -> None:
+    done = out("rotate", "status", HOST, *connection)
     assert (done.code, done.err) == (0, "")
     assert "T_adopt 9d2h: cdn 0s + cache 0s + poll 1h + opened 9d + skew 1h" in done.out
     assert "version 3, fetched, until the next version, clients: 1200" in done.out
@@ -255,7 +265,7 @@ def test_the_status_draws_each_pin(out: Run, dialling: tuple[str, ...], identity
     assert max(len(each) for each in done.out.splitlines() if "┄" in each) < 80
     assert f"served by {HOST}:443 at 127.0.0.1" in done.out
     assert "    activate  safe" in done.out.splitlines()
-    facts = out("rotate", "status", *dialling, "--json").json
+    facts = out("rotate", "status", *connection, "--json").json
     _documented.check("rotation status", facts)
     leaf, backup = facts["hosts"][0]["pins"]
     assert (leaf["state"], backup["state"]) == ("active", "adopted")
@@ -289,16 +299,16 @@ def test_a_publish_without_an_answer_is_forced_and_recorded(out: Run) -> None:
 
 
 def test_a_server_without_a_verified_chain_is_accepted_by_no_version(
-    out: Run, server: Nginx, dialling: tuple[str, ...]
+    out: Run, server: Nginx, connection: tuple[str, ...]
 ) -> None:
     stranger = LabAuthority("Stranger").issue(HOST)
     server.use(HOST, stranger)
-    done = out("rotate", "status", *dialling)
+    done = out("rotate", "status", *connection)
     assert (done.code, "serves no chain that verifies" in done.out) == (1, True)
-    _, facts = stepped(out, "publish", "--bundled", *dialling)
+    _, facts = stepped(out, "publish", "--bundled", *connection)
     assert invariants(facts) == ["served-chain"]
     text = Path("pins.toml").read_text(encoding="utf-8")
     seen = f'\n[[host.pin]]\npin = "{stranger.pin}"\nrole = "backup"\nstate = "staged"\n'
     Path("pins.toml").write_text(text + seen, encoding="utf-8")
-    _, facts = stepped(out, "publish", *dialling)
+    _, facts = stepped(out, "publish", *connection)
     assert invariants(facts) == ["vantage", "served-chain"]

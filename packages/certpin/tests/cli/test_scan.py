@@ -1,4 +1,4 @@
-"""``certpin scan``: lists as they come, records as documented, and what a stopped scan leaves."""
+"""``certpin scan``: lists, documented records, and the output of interrupted scans."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _POLL = 0.01
 
 @pytest.fixture
 def dial(identity: Identity, ca: Path) -> Iterator[tuple[str, ...]]:
-    """The options that lead every host to a good server, and trust it."""
+    """Return the options that connect every host to one server, and trust it."""
     with Server(_servers.tls(identity)) as server:
         yield ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
 
 
 @pytest.fixture
 def listed(run: Run, tmp_path: Path) -> Path:
-    """A file for a list."""
+    """Write a list of hosts."""
     return tmp_path / "hosts"
 
 
 def records(text: str) -> list[dict[str, Any]]:
-    """Each line of an output, which has to be as documented."""
+    """Return the records of an output, compared with the documentation."""
     found = [json.loads(line) for line in text.splitlines()]
     for each in found:
         assert (each["schema"], each["command"]) == (SCHEMA, "scan")
@@ -79,7 +79,7 @@ def test_each_host_of_a_list_becomes_a_record(listed: Path, dial: tuple[str, ...
     assert all(each["chain_verified"] and each["name_matches"] for each in found)
 
 
-def test_a_chain_that_does_not_verify_is_an_answer(
+def test_a_chain_that_does_not_verify_is_recorded(
     listed: Path, identity: Identity, dial: tuple[str, ...]
 ) -> None:
     done = scan_list(listed, HOST, *dial[:2])
@@ -106,7 +106,7 @@ def test_every_spelling_of_a_host_is_read(listed: Path, dial: tuple[str, ...]) -
     }
 
 
-def test_a_line_that_is_no_host_becomes_a_record_and_the_scan_goes_on(
+def test_an_invalid_line_becomes_a_record_and_the_scan_continues(
     listed: Path, dial: tuple[str, ...]
 ) -> None:
     listed.write_bytes(
@@ -135,9 +135,7 @@ def test_a_host_that_does_not_answer_is_inconclusive_and_has_a_record(
     assert found["error"] == {"kind": "DialError", "problem": "Connection refused"}
 
 
-def test_without_an_override_each_host_is_called_itself(
-    listed: Path, identity: Identity, ca: Path
-) -> None:
+def test_without_connect_each_host_is_contacted(listed: Path, identity: Identity, ca: Path) -> None:
     with LabServer(identity) as server:
         text = f"127.0.0.1:{server.port}\nnobody.invalid\n"
         done = scan_list(listed, text, "--ca-file", str(ca))
@@ -188,13 +186,13 @@ def test_the_window_is_that_of_the_option(
         (["--output", "no/such/folder"], "no/such/folder cannot be written: No such file"),
     ],
 )
-def test_a_wrong_option_is_a_usage_error(listed: Path, words: list[str], said: str) -> None:
+def test_an_invalid_scan_option_is_a_usage_error(listed: Path, words: list[str], said: str) -> None:
     done = scan_list(listed, HOST, *words)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
 
 
-def test_a_list_that_is_not_there_is_a_usage_error_and_makes_no_output(listed: Path) -> None:
+def test_a_missing_list_is_a_usage_error_and_makes_no_output(listed: Path) -> None:
     done = invoke("scan", listed, "--output", "out.jsonl")
     assert done.code == 2
     assert "cannot be read: No such file or directory" in done.err
@@ -213,7 +211,7 @@ def test_a_closed_standard_input_is_a_usage_error(listed: Path) -> None:
 def test_more_connections_than_this_system_allows_are_a_usage_error(
     listed: Path, dial: tuple[str, ...]
 ) -> None:
-    """Else hosts would seem not to answer. A low limit of the shell alone is raised."""
+    """Otherwise hosts would seem not to answer. Only the soft limit is raised."""
     listed.write_text("\n".join(names(60)))
 
     def limited(hard: int) -> tuple[int, str]:
@@ -240,7 +238,7 @@ def test_the_output_goes_to_a_file(listed: Path, dial: tuple[str, ...], tmp_path
     assert sorted(hosts_of(output.read_text())) == names(5)
 
 
-def test_an_output_that_has_something_is_not_overwritten(
+def test_an_output_with_content_is_not_overwritten(
     listed: Path, dial: tuple[str, ...], tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
@@ -248,12 +246,12 @@ def test_an_output_that_has_something_is_not_overwritten(
     for path in (output, listed):
         done = scan_list(listed, HOST, *dial, "--output", str(path))
         assert done.code == 2
-        assert "is not empty: go on with --resume, or give a new name" in done.err
+        assert "is not empty: continue it with --resume, or name a new file" in done.err
     assert (output.read_text(), listed.read_text()) == ("mine", HOST)
 
 
 @pytest.mark.parametrize("content", ["mine", "mine\n", '{"name":"bank"}', '{"host":"a"}\n'])
-def test_going_on_with_a_file_of_something_else_is_refused(
+def test_resume_refuses_a_file_of_another_kind(
     listed: Path, dial: tuple[str, ...], tmp_path: Path, content: str
 ) -> None:
     output = tmp_path / "out.jsonl"
@@ -264,7 +262,7 @@ def test_going_on_with_a_file_of_something_else_is_refused(
     assert output.read_text() == content
 
 
-def test_going_on_leaves_out_what_has_a_line_with_an_answer_or_without(
+def test_resume_skips_every_host_with_a_record(
     listed: Path, dial: tuple[str, ...], tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
@@ -282,7 +280,7 @@ def test_going_on_leaves_out_what_has_a_line_with_an_answer_or_without(
 
 
 class Piped:
-    """A scan of standard input, which stays open until the block ends."""
+    """A scan of standard input, which is open until the block ends."""
 
     def __init__(self, *words: str | Path) -> None:
         self.process = program("scan", "-", *words, stdin=subprocess.PIPE)
@@ -311,21 +309,21 @@ class Piped:
         return self.process.returncode, out, err
 
 
-def test_answers_do_not_wait_for_the_end_of_the_input(dial: tuple[str, ...]) -> None:
+def test_records_are_written_before_the_input_ends(dial: tuple[str, ...]) -> None:
     with Piped(*dial) as piped:
         for name in names(3):
             piped.write(f"{name}\n")
             assert piped.read()["host"] == name
         piped.write("???\n")
         assert piped.read()["error"]["kind"] == "HostError"
-        piped.write("last.exam")  # half a line is no host yet
+        piped.write("last.exam")  # an incomplete line is not a host yet
         piped.write("ple")
         code, out, err = piped.end()
     assert (code, hosts_of(out), err) == (3, ["last.example"], "")
 
 
 @pytest.mark.slow
-def test_a_silent_input_does_not_hold_up_a_time_limit() -> None:
+def test_a_silent_input_does_not_delay_a_timeout() -> None:
     with Server(_servers.say_nothing) as server:
         here = ("--connect", f"127.0.0.1:{server.port}", "--timeout", "0.2")
         with Piped(*here) as piped:
@@ -333,7 +331,7 @@ def test_a_silent_input_does_not_hold_up_a_time_limit() -> None:
             assert piped.read()["attempts"] == 2
 
 
-def test_ctrl_c_ends_it_cleanly(dial: tuple[str, ...]) -> None:
+def test_ctrl_c_ends_a_scan_cleanly(dial: tuple[str, ...]) -> None:
     with Piped(*dial) as piped:
         piped.write(f"{HOST}\n")
         piped.read()
@@ -342,7 +340,7 @@ def test_ctrl_c_ends_it_cleanly(dial: tuple[str, ...]) -> None:
     assert (code, out, err) == (130, "", "certpin: stopped\n")
 
 
-def test_a_reader_that_leaves_ends_it_cleanly(dial: tuple[str, ...]) -> None:
+def test_a_closed_pipe_ends_a_scan_cleanly(dial: tuple[str, ...]) -> None:
     with Piped(*dial) as piped:
         piped.write(f"{HOST}\n")
         piped.read()
@@ -354,7 +352,7 @@ def test_a_reader_that_leaves_ends_it_cleanly(dial: tuple[str, ...]) -> None:
         assert piped.process.stderr.read() == ""
 
 
-def test_a_disk_that_is_full_is_told(listed: Path, dial: tuple[str, ...]) -> None:
+def test_a_full_disk_during_a_scan_is_reported(listed: Path, dial: tuple[str, ...]) -> None:
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         pytest.skip("left out: this system has no /dev/full")
     done = scan_list(listed, HOST, *dial, "--output", "/dev/full")
@@ -363,10 +361,10 @@ def test_a_disk_that_is_full_is_told(listed: Path, dial: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize("cut", [0, 1, 12, 100])
-def test_a_scan_that_was_killed_goes_on_and_has_each_host_once(
+def test_a_killed_scan_resumes_and_has_each_host_once(
     dial: tuple[str, ...], listed: Path, tmp_path: Path, cut: int
 ) -> None:
-    """``kill -9`` in the middle; the last line is cut off as a crash of the machine may do it."""
+    """After ``kill -9``, the last line is also cut off, as by a crash of the machine."""
     output = tmp_path / "out.jsonl"
     with Piped(*dial, "--output", output, "--at-once", "4") as piped:
         piped.write("\n".join(names(40)) + "\n")
@@ -387,8 +385,8 @@ def _wait_for_lines(path: Path, count: int) -> None:
         time.sleep(_POLL)
 
 
-def test_many_hosts_that_are_done_do_not_starve_those_that_are_asked(listed: Path) -> None:
-    """The loop turns to its connections now and then, however long the list brings nothing new."""
+def test_many_finished_hosts_do_not_delay_open_connections(listed: Path) -> None:
+    """The scan serves its connections even while the list has no new host for a long time."""
     listed.write_text("first.example\n" + "#\n" * 50_000)
     with listed.open("rb") as source:
         found = list(host_list(source, (), lambda *_: None))
@@ -406,7 +404,7 @@ def test_hosts_are_counted_on_a_terminal(listed: Path, dial: tuple[str, ...]) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # nine thousand handshakes
 @pytest.mark.peer("nginx")
-def test_memory_stays_the_same_however_many_hosts_there_are(
+def test_memory_does_not_grow_with_the_number_of_hosts(
     bank: Nginx, ca: Path, tmp_path: Path
 ) -> None:
     if sys.platform != "linux":
@@ -425,4 +423,4 @@ def test_memory_stays_the_same_however_many_hosts_there_are(
         assert output.read_text().count('"chain_verified":true') == count
         return int(done.stderr)
 
-    assert peak(8_000) <= 1.25 * peak(1_000)  # on a busy machine more are under way
+    assert peak(8_000) <= 1.25 * peak(1_000)  # on a busy machine more connections are open

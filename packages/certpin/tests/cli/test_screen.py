@@ -1,4 +1,4 @@
-"""Folding: to the width of a terminal, and nowhere else; what is hostile is escaped everywhere."""
+"""Text is folded to the width of a terminal, and hostile characters are always escaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = st.lists(st.text("abc/=é", min_size=1, max_size=60), max_size=30).map("
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -27,7 +27,7 @@ def width(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @given(WORDS, st.integers(0, 10), st.integers(0, 20))
-def test_no_word_is_lost_broken_or_beyond_the_width(text: str, indent: int, taken: int) -> None:
+def test_no_word_is_lost_split_or_beyond_the_width(text: str, indent: int, taken: int) -> None:
     folded = fold(" " * indent + text, Terminal(), taken=taken)
     assert folded.split() == text.split()
     first, *others = [line for line in folded.split("\n") if line] or [""]
@@ -35,7 +35,7 @@ def test_no_word_is_lost_broken_or_beyond_the_width(text: str, indent: int, take
     assert all(len(line) <= 60 or len(line.split()) == 1 for line in others)
 
 
-def test_what_follows_goes_in() -> None:
+def test_continuation_lines_are_indented() -> None:
     text = "  fix: " + "word " * 20
     first, *others = fold(text, Terminal()).split("\n")
     assert first.startswith("  fix: word")
@@ -43,12 +43,12 @@ def test_what_follows_goes_in() -> None:
     assert all(line.startswith("      word") for line in others)
 
 
-def test_lines_stay_lines() -> None:
+def test_line_breaks_are_kept() -> None:
     assert fold("a\n  b\n\nc", Terminal()) == "a\n  b\n\nc"
 
 
 @pytest.mark.parametrize("columns", ["39", "0", "-5", "wide", "9" * 5000])
-def test_where_there_is_no_room_or_no_number_nothing_is_folded(
+def test_lines_are_not_folded_for_a_narrow_or_unknown_width(
     width: pytest.MonkeyPatch, columns: str
 ) -> None:
     width.setenv("COLUMNS", columns)
@@ -61,5 +61,5 @@ def test_control_characters_are_escaped(stream: io.StringIO) -> None:
     assert fold("a\x1b[2J\x07\u202eb", stream) == r"a\x1b[2J\x07\u202eb"
 
 
-def test_in_a_pipe_lines_stay_whole() -> None:
+def test_lines_are_not_folded_in_a_pipe() -> None:
     assert fold("word " * 50, io.StringIO()) == "word " * 50

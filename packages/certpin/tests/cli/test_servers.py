@@ -1,4 +1,4 @@
-"""The way of the README on a port that is not 443: each command works as it is printed."""
+"""The README's commands with a port other than 443: each printed command works."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_commands_of_the_readme_work_on_another_port(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The authority is one that this machine trusts, as that of a public server is."""
+    """This machine trusts the authority, as for a public server."""
     kit.trust_on_this_platform(root, tmp_path, monkeypatch)
     section = README.read_text(encoding="utf-8").split("## Pin a server of your own")[1]
     lines = [line for line in section.split("```")[1].splitlines() if line.startswith("certpin ")]
@@ -84,7 +84,7 @@ def test_a_rotation_goes_through_with_the_commands_that_the_plan_prints(
 
 @pytest.fixture
 def two(run: Run, identity: Identity, ca: Path) -> Iterator[tuple[LabServer, LabServer]]:
-    """Two servers of one host, in two regions, in the pin file."""
+    """Write a pin file with two servers of one host, in two regions."""
     with LabServer(identity) as one, LabServer(identity) as other:
         servers = tuple(
             HostServer("127.0.0.1", each.port, region=region)
@@ -116,14 +116,14 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
 
 
 def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Identity) -> None:
-    """Otherwise it would pass the gate without being looked at."""
+    """Otherwise it would pass the gate unchecked."""
     write(kit.policy("localhost", identity.pin), kit.policy("other.example", identity.pin))
     done = run("rotate", "publish", "--host", "localhost")
     assert done.code == 2
     assert "this step is for other.example too, and --host leaves it out" in done.err
 
 
-def test_the_commands_that_follow_lead_to_the_same_file_and_servers(
+def test_suggested_commands_name_the_same_file_and_servers(
     run: Run, identity: Identity, ca: Path
 ) -> None:
     hosts = ("localhost", "*.shops.example")
@@ -155,7 +155,7 @@ def test_a_command_that_connects_nowhere_selects_by_the_same_names(
         assert [each["pattern"] for each in json.loads(done.out)["hosts"]] == ["*.shops.example"]
 
 
-def test_the_real_server_behind_a_lab_is_the_one_of_the_file(
+def test_the_real_server_of_a_lab_is_that_of_the_pin_file(
     two: tuple[LabServer, LabServer], ca: Path
 ) -> None:
     upstream = find_upstream("localhost", "http", Path("pins.toml"), None, ca)

@@ -1,4 +1,4 @@
-"""``--starttls``: certificates of mail, directory, chat and database servers, all of them real."""
+"""``--starttls``: certificates of real mail, directory, chat and database servers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SERVERS = [
 ]
 
 
-def test_every_protocol_is_tried_here() -> None:
+def test_every_protocol_is_tested() -> None:
     assert [each.values[0] for each in SERVERS] == sorted(PROTOCOLS)
 
 
@@ -81,7 +81,7 @@ def test_a_server_is_pinned_and_checked_through_its_protocol(
     assert (checked.code, checked.json["hosts"][0]["matched_role"]) == (0, "leaf")
 
 
-def test_a_server_without_starttls_is_inconclusive_and_told(run: Run) -> None:
+def test_a_server_without_starttls_is_inconclusive(run: Run) -> None:
     with smtp() as port:
         done = run("pin", f"localhost:{port}", "--starttls", "smtp")
     assert (done.code, done.out) == (3, "")

@@ -1,4 +1,4 @@
-"""The modules of a run: help and version load none of the library, a command only its needs."""
+"""The modules that a run imports: help and version import no library module (decision 43)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ print(json.dumps(found))
 
 
 def _modules(command_lines: Sequence[Sequence[str]]) -> list[set[str]]:
-    """The modules that each has loaded. Each has to end with exit code 0."""
+    """Return the imported modules of each command line. Each must end with exit code 0."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(command_lines)],
         # Coverage would load its modules into the program.
@@ -119,19 +119,19 @@ def test_the_list_of_a_group_has_the_first_line_of_each_command(path: tuple[str,
         (["lab", "attacks"], {"certpin.formats", "certpin.updates", "certpin_watch", "tomlkit"}),
     ],
 )
-def test_a_run_loads_what_it_needs_and_no_more(words: list[str], unneeded: set[str]) -> None:
+def test_a_run_loads_only_the_modules_that_it_needs(words: list[str], unneeded: set[str]) -> None:
     (modules,) = _modules([words])
     assert modules & unneeded == set()
 
 
-def test_a_certificate_in_a_file_needs_nothing_that_dials(tmp_path: Path) -> None:
+def test_a_certificate_in_a_file_loads_no_probe_module(tmp_path: Path) -> None:
     file = tmp_path / "root.pem"
     file.write_bytes(Authority("Root").pem)
     (modules,) = _modules([["pin", str(file)]])
     assert not {name for name in modules if name.startswith("certpin.probe")}
 
 
-def test_what_help_texts_name_is_what_the_library_has() -> None:
+def test_the_values_in_help_texts_are_those_of_the_library() -> None:
     assert choices.PINS_VARIABLE == PINS_VARIABLE
     assert get_args(Mode) == choices.MODES
     assert get_args(Match) == choices.MATCHES

@@ -1,4 +1,4 @@
-"""Which servers ``certpin check`` would contact, without contacting them."""
+"""The servers that ``certpin check`` would contact, without a connection."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def dial(identity: Identity) -> Iterator[tuple[str, ...]]:
 
 @pytest.fixture
 def mismatch(run: Run, ca: Path) -> None:
-    """A pin file that does not hold."""
+    """Write a pin file that does not match."""
     write(kit.policy(HOST), trust=ca)
 
 
@@ -42,9 +42,7 @@ def lines(text: str) -> list[str]:
 
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("columns", [60, 80, 132])
-def test_a_refusal_is_folded_to_the_width_and_pins_stay_whole(
-    dial: tuple[str, ...], columns: int
-) -> None:
+def test_a_refusal_is_folded_and_pins_are_not_split(dial: tuple[str, ...], columns: int) -> None:
     code, text = on_terminal("get", f"https://{HOST}/", *dial, columns=columns)
     assert code == 1
     assert max(map(len, lines(text))) <= columns
@@ -67,12 +65,12 @@ def test_the_environment_may_name_another_width(dial: tuple[str, ...]) -> None:
 
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("words", [["get", f"https://{HOST}/"], ["check"]])
-def test_in_a_pipe_lines_stay_whole_and_there_is_no_colour_and_no_bar(
+def test_a_pipe_gets_no_folding_colour_or_progress_bar(
     dial: tuple[str, ...], words: list[str]
 ) -> None:
     out, err = program(*words, *dial).communicate(timeout=60)
     assert ESCAPE not in out + err
-    assert "dialling" not in out + err
+    assert "connecting" not in out + err
     (advice,) = [line for line in (out + err).splitlines() if "fix:" in line]
     assert advice.endswith(f"certpin pin {HOST}")
 
@@ -80,12 +78,12 @@ def test_in_a_pipe_lines_stay_whole_and_there_is_no_colour_and_no_bar(
 @pytest.mark.usefixtures("mismatch")
 def test_a_progress_bar_is_shown_on_a_terminal_and_gone_at_the_end(dial: tuple[str, ...]) -> None:
     _, text = on_terminal("check", *dial)
-    assert "dialling" in text
-    assert f"{ESCAPE}2K" in text.rpartition("dialling")[2]
+    assert "connecting" in text
+    assert f"{ESCAPE}2K" in text.rpartition("connecting")[2]
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_as_json_the_output_is_a_document_although_a_bar_is_shown(dial: tuple[str, ...]) -> None:
+def test_json_output_is_valid_while_a_progress_bar_is_shown(dial: tuple[str, ...]) -> None:
     out, err = program("check", *dial, "--json").communicate(timeout=60)
     assert (out[0], err) == ("{", "")
 
@@ -102,16 +100,21 @@ def test_as_json_the_output_is_a_document_although_a_bar_is_shown(dial: tuple[st
 )
 def test_colours_can_be_turned_off(dial: tuple[str, ...], words: list[str]) -> None:
     options = () if words == ["demo"] else dial
-    typing = [("[y/N]: ", "n")] if words == ["demo"] else []  # whether the watch shall show it
+    typing = (
+        [("[y/N]: ", "n")] if words == ["demo"] else []
+    )  # the question about the monitoring service
     colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m|\x1b\[1m")
     assert colour.search(on_terminal(*words, *options, typing=typing)[1])
     plain = on_terminal(*words, *options, typing=typing, NO_COLOR="1")[1]
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", plain)
-    if words not in (["check"], ["demo"]):  # rich keeps bold type, and its bar; they are no colour
+    if words not in (
+        ["check"],
+        ["demo"],
+    ):  # rich keeps bold type and its bar, which are not colours
         assert ESCAPE not in plain
 
 
-def test_a_passphrase_is_asked_for_without_showing_it(run: Run) -> None:
+def test_a_typed_passphrase_is_not_shown(run: Run) -> None:
     secret = "correct horse"
     words = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
     typing = [("Passphrase for the backup key: ", secret), ("Repeat for confirmation: ", secret)]

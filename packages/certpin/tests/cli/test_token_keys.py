@@ -1,4 +1,4 @@
-"""Keys on PKCS#11 tokens, wherever certpin's commands take keys: named by a URI, and kept there."""
+"""Keys on PKCS#11 tokens: every command with a key accepts a URI."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def labels(hsm: SoftHSM) -> list[str]:
 
 @pytest.fixture
 def out(run: Run, hsm: SoftHSM) -> Run:
-    """The command, where version 1 of a pin file is out."""
+    """Return the command, with the published version 1 of a pin file."""
     write(kit.policy(HOST))
     assert run("rotate", "publish", *OFFLINE).code == 0
     return run
 
 
-def test_a_backup_on_a_token_goes_all_the_way(out: Run, hsm: SoftHSM) -> None:
+def test_a_backup_on_a_token_goes_through_a_whole_rotation(out: Run, hsm: SoftHSM) -> None:
     _, made = stepped(out, "generate", "--backup-key", URI)
     assert made["pin"] == pin_of(hsm)
     assert made["next"] == f"certpin rotate stage '{URI}'"
@@ -84,7 +84,7 @@ def test_a_host_is_added_with_its_backup_on_a_token(run: Run, hsm: SoftHSM) -> N
     assert not Path("pkcs11:token=bank;object=next").exists()
 
 
-def test_people_are_told_where_the_key_is(run: Run, hsm: SoftHSM) -> None:
+def test_the_place_of_the_key_is_printed(run: Run, hsm: SoftHSM) -> None:
     done = run("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI)
     assert "The backup key is on a token, as pkcs11:token=bank;object=next;id=%" in done.out
     assert "if the token is lost, so is the key" in done.out
@@ -97,7 +97,7 @@ def test_people_are_told_where_the_key_is(run: Run, hsm: SoftHSM) -> None:
         ("rotate", "generate", "--backup-key", URI),
     ],
 )
-def test_where_the_command_fails_there_was_never_a_key(
+def test_a_failed_command_leaves_no_key_on_the_token(
     out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     def full(_: int) -> None:
@@ -109,12 +109,12 @@ def test_where_the_command_fails_there_was_never_a_key(
     assert labels(hsm) == []
 
 
-def test_what_is_refused_before_a_key_is_needed_makes_none(out: Run, hsm: SoftHSM) -> None:
+def test_an_early_refusal_makes_no_key(out: Run, hsm: SoftHSM) -> None:
     assert out("add", HOST, "--pin", str(kit.NOBODY), "--backup-key", URI).code == 2
     assert labels(hsm) == []
 
 
-def test_a_key_that_is_there_is_not_made_again(out: Run, hsm: SoftHSM) -> None:
+def test_an_existing_key_is_not_made_again(out: Run, hsm: SoftHSM) -> None:
     assert out("rotate", "generate", "--backup-key", URI).code == 0
     before = pin_of(hsm)
     again = out("rotate", "generate", "--backup-key", URI)
@@ -137,7 +137,7 @@ def test_a_key_on_a_token_is_shown(out: Run, hsm: SoftHSM) -> None:
     assert pin_of(hsm) in out("pin", URI).out
 
 
-def test_a_module_and_a_file_of_the_pin_are_not_noted(
+def test_the_note_has_no_module_and_no_pin_source(
     out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CERTPIN_PKCS11_PIN")
@@ -147,7 +147,7 @@ def test_a_module_and_a_file_of_the_pin_are_not_noted(
     assert str(file) not in journal()[-1].note
 
 
-def test_nobody_is_there_to_give_the_pin(
+def test_without_a_terminal_the_pin_is_an_error(
     run: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CERTPIN_PKCS11_PIN")
@@ -155,9 +155,7 @@ def test_nobody_is_there_to_give_the_pin(
     assert (done.code, "CERTPIN_PKCS11_PIN" in done.err) == (2, True)
 
 
-def test_the_pin_is_asked_for_without_showing_it(
-    out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_typed_pin_is_not_shown(out: Run, hsm: SoftHSM, monkeypatch: pytest.MonkeyPatch) -> None:
     out("rotate", "generate", "--backup-key", URI)
     monkeypatch.delenv("CERTPIN_PKCS11_PIN")
     code, text = on_terminal("pin", URI, typing=[("PIN of the token bank: ", hsm.pin)])
@@ -165,7 +163,7 @@ def test_the_pin_is_asked_for_without_showing_it(
     assert "key on a token: EC P-256" in text
 
 
-def test_a_wrong_pin_is_told_and_not_shown(run: Run, hsm: SoftHSM) -> None:
+def test_a_wrong_pin_is_reported_and_not_printed(run: Run, hsm: SoftHSM) -> None:
     done = run("pin", URI, CERTPIN_PKCS11_PIN="48151623")
     assert (done.code, "refused the PIN" in done.err) == (2, True)
     assert "48151623" not in done.out + done.err
@@ -181,7 +179,7 @@ def test_a_wrong_pin_is_told_and_not_shown(run: Run, hsm: SoftHSM) -> None:
         ("add", "other.example", "--pin", str(kit.NOBODY), "--backup-key"),
     ],
 )
-def test_a_pin_in_a_uri_is_refused_and_not_repeated(out: Run, words: tuple[str, ...]) -> None:
+def test_a_pin_in_a_uri_is_refused_and_not_printed(out: Run, words: tuple[str, ...]) -> None:
     before = Path("pins.journal.jsonl").read_bytes()
     done = out(*words, f"{URI}?pin-value=48151623")
     assert (done.code, "contains a PIN" in done.err) == (2, True)
@@ -191,9 +189,7 @@ def test_a_pin_in_a_uri_is_refused_and_not_repeated(out: Run, words: tuple[str, 
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("kind", ["p256", "p384", "rsa2048", "ed25519"])
-def test_a_request_for_a_key_on_a_token_is_one_that_openssl_verifies(
-    run: Run, hsm: SoftHSM, kind: str
-) -> None:
+def test_openssl_verifies_a_request_signed_on_a_token(run: Run, hsm: SoftHSM, kind: str) -> None:
     write(kit.policy(HOST))
     run("rotate", "publish", *OFFLINE)
     run("rotate", "generate", "--backup-key", URI, "--key-type", kind)

@@ -146,21 +146,20 @@ MUTATIONS: list[Mutation] = [
         "certpin/cli/publish/sign.py",
         "if policy.trust and (before is None or before.trust != policy.trust):",
         "if False:",
-        "tests/cli/test_publish.py::test_all_that_a_first_version_says_is_shown",
+        "tests/cli/test_publish.py::test_the_policies_of_a_first_version_are_printed",
     ),
     Mutation(
         "who signs sees all of a new host",
         "certpin/cli/publish/sign.py",
-        '            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))\n',
+        '            yield from (f"{policy.pattern}: {term}" for term in _terms(policy))\n',
         "",
-        "tests/cli/test_publish.py::"
-        "test_so_is_all_of_a_host_that_comes_later_and_anchors_that_change",
+        "tests/cli/test_publish.py::test_the_policy_of_a_new_host_and_changed_anchors_are_printed",
     ),
     Mutation(
         "no private key under the name of a public one",
         "certpin/cli/backup.py",
         "    if path.suffix.lower() in _PUBLIC:\n",
         "    if False:\n",
-        "tests/cli/test_publish.py::test_a_public_key_that_is_mistyped_is_not_made",
+        "tests/cli/test_publish.py::test_no_key_is_made_under_a_mistyped_public_key_name",
     ),
 ]

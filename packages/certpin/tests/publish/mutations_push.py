@@ -121,14 +121,14 @@ MUTATIONS: list[Mutation] = [
         "storage.py",
         '    if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:\n',
         "    if False:\n",
-        _COMMAND + "settings_that_name_no_place_end_with_2",
+        _COMMAND + "settings_without_a_url_end_with_2",
     ),
     _rule(
         "an option that would be ignored is refused",
         "storage.py",
         "    refuse_unknown(scheme, kind, options)\n",
         "",
-        _COMMAND + "options_of_a_storage_are_given_to_it_and_no_others",
+        _COMMAND + "a_storage_gets_its_options_and_no_others",
     ),
     _rule(
         "what is not mounted is not made",
@@ -142,6 +142,6 @@ MUTATIONS: list[Mutation] = [
         "certpin/cli/publish/push.py",
         "    waits_for_push(files.deployed, pushed)  # refuse",
         "    pass  # refuse",
-        _COMMAND + "a_version_that_the_journal_does_not_know_is_refused",
+        _COMMAND + "a_version_without_a_journal_entry_is_refused",
     ),
 ]

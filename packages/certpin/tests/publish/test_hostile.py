@@ -99,7 +99,7 @@ def test_a_first_root_that_is_none_can_be_looked_at(made: Firm) -> None:
         top["signed"]["roles"]["root"]["keyids"] += ["nobody"]
         path.write_text(json.dumps(top))
         found = publish_status._role(firm.policy, "root", None)
-        assert {each["kind"] for each in found["keys"]} == {"no key that signs"}
+        assert {each["kind"] for each in found["keys"]} == {"not a signing key"}
         assert "root" in [each.role for each in firm.pending if each.problem]
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("host", metavar="HOST[:PORT]")
 @pin_file_option
-@click.option("--name", help="The name of a new pin file; by default that of the host.")
+@click.option("--name", help="The name of a new pin file; by default the name of the host.")
 @backup_options
 @click.option(
     "--pin", "known", metavar="PIN", help="Pin this key of the server, without connection it."
@@ -42,30 +42,30 @@ if TYPE_CHECKING:
     type=click.Choice(MODES),
     default="enforce",
     show_default=True,
-    help='"report" lets everything pass, and tells of what does not match.',
+    help='"report" accepts every chain that verifies, and reports those that do not match.',
 )
 @click.option(
     "--match",
     type=click.Choice(MATCHES),
     default="any",
     show_default=True,
-    help="Which certificate of the chain may carry a pinned key: the leaf, an authority (ca), any. "
+    help="Which certificate of the chain may have a pinned key: the leaf, an authority (ca), any. "
     "With ca, the key of the authority that issued the leaf is pinned.",
 )
 @click.option(
     "--expires",
     type=click.DateTime(["%Y-%m-%d"]),
     metavar="YYYY-MM-DD",
-    help="The first day (UTC) on which the pins no longer hold. By default it is a year from now; "
-    "for --mode report, 90 days.",
+    help="The day (UTC) on which the pins expire. By default a year from now; for --mode report, "
+    "90 days.",
 )
 @click.option(
     "--strict-x509/--no-strict-x509",
     "strict",
     default=None,
-    help="With --ca-file: whether the chain of this host must keep to RFC 5280 where OpenSSL would "
-    "tolerate a breach, such as an authority without keyUsage. Also written into the pin file. By "
-    "default it is as the running Python has it.",
+    help="With --ca-file: whether to refuse chains that violate RFC 5280 in a way that OpenSSL "
+    "tolerates, such as an authority without keyUsage. Also written into the pin file. By default "
+    "as in the running Python.",
 )
 @connection_options
 @json_option
@@ -82,21 +82,20 @@ def add(
 ) -> None:
     """Write a host into the pin file, with a backup.
 
-    HOST is dialled, its chain verified, and the key of its certificate pinned. A backup is a
-    second key that no server uses yet: when the first is lost or stolen, the server changes to it
-    and no client is locked out. An enforced host without a backup is refused.
+    Connects to HOST, verifies its chain, and pins the key of its certificate. A backup is a second
+    key that no server uses yet: if the first key is lost or stolen, the server changes to the
+    backup and no client is locked out. An enforced host without a backup is refused.
 
     --backup-key makes that key. Keep the file off the server and out of version control, in a
     safe or a key store. It is encrypted if there is a passphrase, in CERTPIN_PASSPHRASE or by
     --ask-passphrase. On a PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes) the key is made
-    so that nobody can take it out; the token's PIN is in CERTPIN_PKCS11_PIN, or asked for.
+    so that it can't be exported; the token's PIN is in CERTPIN_PKCS11_PIN, or asked for.
 
-    With --ca-file the pin file will trust only that authority for this host. A server that is not
-    at the host's own name on port 443 is written too: certpin check, lint --live, rotate and serve
-    connect to it from then on.
+    With --ca-file the pin file will trust only that authority for this host. If the server is not
+    at the host's name on port 443, its address is written too: certpin check, lint --live, rotate
+    and serve connect to it.
 
-    Exit code 0: it is written. 2: it was refused, and nothing is written. 3: the host could not be
-    asked.
+    Exit code 0: written. 2: refused, nothing is written. 3: the host did not answer.
     """
     from certpin.cli.policy import known_pin, new_policy, server_of, trust_anchors
     from certpin.pins import HostPattern
@@ -132,23 +131,28 @@ def add(
 
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
-    """What can be known to be wrong before anybody is asked."""
+    """Refuse options that are unsafe whatever the server presents, before connecting to it.
+
+    Raises:
+        ConfigError: an enforced host has no backup.
+        click.UsageError: options exclude each other, or the pins have expired.
+    """
     from certpin.errors import ConfigError
     from certpin.pins import utc_now
 
     if mode == "enforce" and backup.place is None and backup.given is None:
         raise ConfigError(
-            "an enforced host needs a backup: when its one key is lost or replaced, "
+            "an enforced host needs a backup: if its only key is lost or replaced, "
             "every client is locked out",
-            fix="--backup-key FILE makes a key, --backup-pin PIN takes one that you have; "
-            "--mode report goes without",
+            fix="make a key with --backup-key FILE, or name yours with --backup-pin PIN; --mode "
+            "report needs none",
         )
     if match == "ca" and backup.place:
         raise click.UsageError(
-            "with --match ca the backup is the key of another authority: name it with --backup-pin"
+            "with --match ca, the backup is the key of another authority: name it with --backup-pin"
         )
     if expires and expires.replace(tzinfo=UTC) <= utc_now():
-        raise click.UsageError("--expires is past: every client would be locked out at once")
+        raise click.UsageError("--expires is in the past: every client would be locked out at once")
 
 
 def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) -> PinFileEditor:
@@ -158,19 +162,19 @@ def _editor(path: Path, name: str | None, pattern: HostPattern, backup: Backup) 
     if not path.exists():
         return PinFileEditor.new(path, pattern.name if name is None else name)
     if name is not None:
-        raise click.UsageError(f"--name is for a new file, and {path} is there already")
+        raise click.UsageError(f"--name is for a new file, and {path} already exists")
     editor = PinFileEditor.open(path)
     if editor.has_host(str(pattern)):
         raise ConfigError(
-            f"{pattern} has a policy in {editor.path} already",
+            f"{pattern} already has a policy in {editor.path}",
             key="host",
-            fix=_instead(path, pattern, backup),
+            fix=_rotate_command(path, pattern, backup),
         )
     return editor
 
 
-def _instead(path: Path, pattern: HostPattern, backup: Backup) -> str:
-    """The command that gives a host of the pin file another key."""
+def _rotate_command(path: Path, pattern: HostPattern, backup: Backup) -> str:
+    """Return the command that adds a key to a host of the pin file."""
     import shlex
 
     options = f" --host {shlex.quote(str(pattern))}{_file_option(path)}"
@@ -184,7 +188,12 @@ def _instead(path: Path, pattern: HostPattern, backup: Backup) -> str:
 
 
 def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match: Match) -> HostPin:
-    """Dial the host for its pin. Raises ``ConfigError`` where the chain does not verify."""
+    """Connect to the host and return the pin of its key.
+
+    Raises:
+        ConfigError: the chain does not verify, or the backup is in it.
+        ProbeError: the host does not answer.
+    """
     from certpin.cli.policy import refuse_served_backup, served_pin
     from certpin.cli.unverified import chain_fix
     from certpin.errors import ConfigError
@@ -193,7 +202,7 @@ def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match:
     if observation.verified is None:
         raise ConfigError(
             f"the chain of {observation.endpoint} did not verify: {observation.problem}. "
-            "What is not verified is not pinned: it may be an attacker's",
+            "Its key is not pinned, because it may be an attacker's",
             fix=chain_fix(observation, strict=_accept_in_add(connection)),
         )
     refuse_served_backup(backup, observation)
@@ -201,7 +210,7 @@ def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match:
 
 
 def _accept_in_add(connection: ConnectionOptions) -> str:
-    """The options with which ``add`` accepts a chain that only strict verification refuses."""
+    """Return the options with which ``add`` accepts a chain that only strict rules refuse."""
     trust = (
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
     )
@@ -209,7 +218,7 @@ def _accept_in_add(connection: ConnectionOptions) -> str:
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
-    """The file of the authority, as the pin file will find it."""
+    """Return the file of the authority, relative to the folder of the pin file."""
     if ca_file is None:
         return "system"
     return os.path.relpath(ca_file.resolve(), pin_file.parent.resolve())
@@ -234,7 +243,7 @@ def _result_json(
 
 
 def _server_text(policy: HostPolicy) -> str | None:
-    """The server that was written, as a command would dial it."""
+    """Return the address of the server in the policy; None if it has none."""
     from certpin.probe import endpoint_at, join_address, served_at
 
     for name, server in served_at(policy) if policy.servers else ():

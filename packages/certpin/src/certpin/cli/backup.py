@@ -1,4 +1,4 @@
-"""The backup of a host: a new key in a file or on a token, or a pin that the user knows."""
+"""The backup of a host: a new key in a file or on a token, or a known pin."""
 
 from __future__ import annotations
 
@@ -22,14 +22,20 @@ if TYPE_CHECKING:
     from certpin.x509.keys import KeyAlgorithm
 
 
-_CALLED = {"what": "the backup key", "option": "--backup-key"}
+_BACKUP_WORDS = {"what": "the backup key", "option": "--backup-key"}
 
 
 class Backup:
-    """What the user said of a backup. The key is made on first need, and kept by ``written``.
+    """The backup that the user asked for.
 
-    ``place`` is where it is made: a file, or the URI of a PKCS#11 token. ``close()`` takes back a
-    key that was made on a token and is not to be kept.
+    The key is made when ``pin`` is read for the first time. ``written()`` keeps it; otherwise
+    ``close()`` deletes a key that was made on a token.
+
+    Args:
+        place: where to make a key: a file, or the URI of a PKCS#11 token. None for no new key.
+        algorithm: the type of the new key.
+        passphrase: encrypts the new file; None for no encryption.
+        given: the pin of an existing key; None for none.
     """
 
     def __init__(
@@ -48,7 +54,7 @@ class Backup:
 
     @cached_property
     def pin(self) -> Pin | None:
-        """The pin of the backup, or ``None`` where there is no backup."""
+        """The pin of the backup; None if there is no backup."""
         from certpin.hsm import generate_key
         from certpin.pins import Pin
 
@@ -61,7 +67,7 @@ class Backup:
 
     @property
     def note(self) -> str:
-        """What stands in the pin file, so that the key is found again."""
+        """The note for the pin file: where the key is."""
         from certpin.x509 import printable
 
         if self._on_token:
@@ -70,19 +76,22 @@ class Backup:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Write the key before the block; if the block fails, there was never a key.
+        """Write the key before the block, and delete it if the block fails.
 
-        A file is for its owner alone (mode 600), and never goes over another file.
+        Only the owner can read the file (mode 600). An existing file is never overwritten.
+
+        Raises:
+            ConfigError: the file can't be written.
         """
         if self._file is None:
             yield
             self._kept = True
             return
-        with written(self._file, self._new_key[0], **_CALLED):
+        with written(self._file, self._new_key[0], **_BACKUP_WORDS):
             yield
 
     def close(self) -> None:
-        """Log out of the token. Where the command failed, there was never a key."""
+        """Log out of the token, and delete its new key if the command failed."""
         from certpin.hsm import destroy_key
 
         if self._on_token is None:
@@ -92,12 +101,12 @@ class Backup:
                 destroy_key(key)
 
     def advice(self) -> Iterator[str]:
-        """What the user should hear of the key."""
+        """Yield sentences for the user: where the key is, and how to keep it safe."""
         from certpin.x509 import printable
 
         if self._on_token:
             yield f"The backup key is on a token, as {self._on_token.uri}."
-            yield "It cannot be taken out: if the token is lost, so is the key."
+            yield "It can't be exported: if the token is lost, so is the key."
         if self._file is None:
             return
         name = printable(str(self._file))
@@ -105,7 +114,7 @@ class Backup:
             yield f"The backup key is in {name} (mode 600, encrypted)."
         else:
             yield f"The backup key is in {name} (mode 600, NOT encrypted; see --ask-passphrase)."
-        yield "Keep it off the server and out of version control, for the day the first is lost."
+        yield "Keep it off the server and out of version control until the first key is lost."
 
     @property
     def _file(self) -> Path | None:
@@ -122,11 +131,11 @@ class Backup:
         return pem, Pin.of_key(public.spki_sha256)
 
 
-class _Place(click.Path):
-    """A file that is made, or the URI of a token."""
+class _KeyPlace(click.Path):
+    """A new file, or the URI of a key on a token."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Leave a URI as it is."""
+        """Check a path; return a URI unchanged."""
         from certpin.hsm import is_on_token
 
         return value if is_on_token(value) else super().convert(value, param, ctx)
@@ -135,19 +144,21 @@ class _Place(click.Path):
 _OPTIONS = (
     click.option(
         "--backup-key",
-        type=_Place(dir_okay=False),
+        type=_KeyPlace(dir_okay=False),
         metavar="FILE|URI",
-        help="Make a new private key there, and pin it: in a file (mode 600), or on a PKCS#11 "
+        help="Make a new private key and pin it: in this file (mode 600), or on a PKCS#11 "
         "token (pkcs11:token=NAME;object=NAME). Nothing is overwritten.",
     ),
-    click.option("--backup-pin", metavar="PIN", help="Pin this key, which you have elsewhere."),
+    click.option(
+        "--backup-pin", metavar="PIN", help="Pin this key, which already exists elsewhere."
+    ),
     click.option(
         "--key-type",
         type=click.Choice(KEY_ALGORITHMS),
         default="p256",
         show_default=True,
         metavar="TYPE",
-        help=f"What --backup-key makes: {', '.join(KEY_ALGORITHMS)}.",
+        help=f"The type of the new key: {', '.join(KEY_ALGORITHMS)}.",
     ),
     click.option(
         "--ask-passphrase",
@@ -159,7 +170,10 @@ _OPTIONS = (
 
 
 def backup_options(command: Any) -> Any:
-    """Give a command the options of a backup, and one argument, ``backup``, with them all."""
+    """Add the options of a backup to a command, which gets them as one argument, ``backup``.
+
+    It is closed when the command ends.
+    """
 
     @wraps(command)
     def with_backup(
@@ -188,11 +202,19 @@ def backup_options(command: Any) -> Any:
 
 
 _LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
-_PUBLIC = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})  # what people give away
+_PUBLIC = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})  # suffixes of public files
 
 
 def new_passphrase(what: str, *, ask: bool) -> bytes | None:
-    """What a new key is encrypted with: asked for, or from the environment, or nothing."""
+    """Return the passphrase that encrypts a new key; None for no encryption.
+
+    Args:
+        what: the key, for the prompt.
+        ask: ask on the terminal instead of reading the environment.
+
+    Raises:
+        click.UsageError: the passphrase is too long for OpenSSL.
+    """
     text = os.environ.get(PASSPHRASE_VARIABLE, "")
     if ask:
         text = click.prompt(
@@ -206,10 +228,19 @@ def new_passphrase(what: str, *, ask: bool) -> bytes | None:
 
 @contextmanager
 def written(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
-    """Write the key before the block; if the block fails, there was never a key.
+    """Write a private key before the block, and delete it if the block fails.
 
-    Raises ``ConfigError`` where it cannot be written, or is called as public keys are: then it is
-    the name of somebody else's, mistyped. ``what`` and ``option`` say in it what it is.
+    A suffix of public files, such as ``.pub``, is refused: the name is probably the mistyped name
+    of another person's public key.
+
+    Args:
+        path: the new file. An existing one is never overwritten.
+        pem: its content.
+        what: the key, for errors.
+        option: the option that names the file, for errors.
+
+    Raises:
+        ConfigError: the file can't be written, or has a suffix of public files.
     """
     if path.suffix.lower() in _PUBLIC:
         raise _misnamed(path, what, option)
@@ -242,10 +273,9 @@ def _misnamed(path: Path, what: str, option: str) -> ConfigError:
 
     name = printable(str(path))
     return ConfigError(
-        f"there is no {name}, and {what} is not made under that name: it would be a private one",
+        f"there is no {name}, and {what} is not made there: it would be a private key",
         key=option,
-        fix=f"check the name; a key that is to be made is called otherwise, as in "
-        f"{printable(path.stem)}.key",
+        fix=f"check the name; a new key needs another suffix, as in {printable(path.stem)}.key",
     )
 
 

@@ -1,4 +1,4 @@
-"""``certpin check``: what every pinned host serves, against what is pinned."""
+"""``certpin check``: compare the chain that each pinned host serves with its pins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Fewer days than this left, on a certificate or on the pins, are a finding.",
+    help="Report a problem if a certificate or the pins expire in fewer days than this.",
 )
 @timeout_option
 @json_option
@@ -45,15 +45,15 @@ def check(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Compare what every pinned host serves with what is pinned.
+    """Compare the chain that each pinned host serves with its pins.
 
-    All hosts of PIN_FILE (pins.toml by default) are dialled at once: each server of the file, or
-    the host's own name on port 443. For each you learn whether a pin matches, whether there is a
-    backup outside the served chain, and how many days are left. With --host, only that host is
-    dialled. A wildcard names no host: add its servers to the file, or use --host.
+    Connects to all hosts of PIN_FILE (pins.toml by default) in parallel: to each server of the
+    file, or to the host's name on port 443. Prints for each whether a pin matches, whether there is
+    a backup outside the served chain, and how many days are left. With --host, it connects only to
+    that host. A wildcard names no host: add its servers to the file, or use --host.
 
-    Exit code 0: all hold. 1: a pin does not match, a chain does not verify, something has expired
-    or is about to. 3: somebody could not be asked.
+    Exit code 0: success. 1: a pin does not match, a chain does not verify, or a certificate or the
+    pins have expired or expire soon. 3: a host did not answer.
     """
     from certpin.cli.checklist import checkup_json, print_checklist
     from certpin.pinfile import PinSet
@@ -63,8 +63,8 @@ def check(
     now = utc_now()
     checkups = check_targets(servers.targets(pins), now, days, timeout)
     if as_json:
-        facts = [checkup_json(each, now) for each in checkups]
-        print_json({"pin_set": pins.name, "version": pins.version, "hosts": facts})
+        hosts = [checkup_json(checkup, now) for checkup in checkups]
+        print_json({"pin_set": pins.name, "version": pins.version, "hosts": hosts})
     else:
         print_checklist(checkups, now)
     ctx.exit(_exit_code(checkups))
@@ -73,15 +73,25 @@ def check(
 def check_targets(
     targets: Sequence[ProbeTarget], now: datetime, days: int, timeout: float
 ) -> list[Checkup]:
-    """Dial all targets at once, and judge what each presented. One checkup a target."""
+    """Connect to all targets in parallel, and compare each served chain with its policy.
+
+    Args:
+        targets: the servers.
+        now: the current time.
+        days: report a problem if fewer days than this are left.
+        timeout: seconds for each step of a connection.
+
+    Returns:
+        One result for each target, in their order. A failed connection is a result.
+    """
     from certpin.cli.parallel import run_parallel
 
     contexts = contexts_for(targets)
-    jobs = [partial(_look, target, contexts, now, days, timeout) for target in targets]
-    return run_parallel(jobs, "dialling")
+    jobs = [partial(_check_target, target, contexts, now, days, timeout) for target in targets]
+    return run_parallel(jobs, "connecting")
 
 
-def _look(
+def _check_target(
     target: ProbeTarget,
     contexts: ContextCache,
     now: datetime,
@@ -95,10 +105,10 @@ def _look(
     policy, endpoint = target
     if endpoint is None:
         error = DialError(
-            "a wildcard has no host of its own",
+            "a wildcard names no host",
             host=str(policy.pattern),
             port=HTTPS,
-            fix="write the servers of hosts that it covers into the pin file ([[host.server]]), or "
+            fix="add the servers of hosts that it covers to the pin file ([[host.server]]), or "
             "name such hosts: --host HOST",
         )
         return Checkup(policy, error.host, error.port, error=error)

@@ -1,4 +1,4 @@
-"""The outcome of ``certpin check``: as JSON, and as a table with what to do beneath it."""
+"""The result of ``certpin check``: as JSON, or as a table with the fixes beneath it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _COLOURS = {"holds": "green", "finding": "red", "inconclusive": "yellow"}
 _EXPLAINED = {"compromised-key", "expired", "mismatch"}  # reasons of verdicts
-_SHOWN = 3  # hosts that one advice is for
-_HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "what is wrong")
+_MAX_HOSTS = 3  # that one fix names
+_HEADINGS = ("host", "status", "matched pin", "certificate", "pins", "problem")
 
 
 def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
-    """One host as JSON."""
+    """Return the result of one server as JSON."""
     observation, verdict, error = checkup.observation, checkup.verdict, checkup.error
     matched = verdict.matched if verdict is not None else None
     path = observation.verified.certificates if observation and observation.verified else None
@@ -40,7 +40,7 @@ def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
         "status": checkup.status,
         "address": observation.address if observation else None,
         "verified": path is not None if observation else None,
-        "chain_pins": [str(pins_of(each)[0]) for each in path] if path else None,
+        "chain_pins": [str(pins_of(certificate)[0]) for certificate in path] if path else None,
         "matched": str(matched.pin) if matched else None,
         "matched_role": matched.role if matched else None,
         "certificate_days_left": checkup.certificate_days(now),
@@ -52,7 +52,7 @@ def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
 
 
 def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
-    """Print one line for each host, and beneath them why a pin did not match."""
+    """Print a table with one line for each server, and why a pin did not match beneath it."""
     from rich.table import Table
     from rich.text import Text
 
@@ -61,7 +61,7 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
         table.add_column(heading, overflow="fold")
     for checkup in checkups:
         host, status, *others = _row(checkup, now)
-        # As Text, so that no word of a server is taken for markup.
+        # As Text, so that a server's text is not read as markup.
         table.add_row(Text(host), Text(status, _COLOURS[status]), *map(Text, others))
     table_console().print(table)
     for line in _details(checkups):
@@ -69,14 +69,14 @@ def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
 
 
 def _row(checkup: Checkup, now: datetime) -> tuple[str, ...]:
-    facts = checkup_json(checkup, now)
+    fields = checkup_json(checkup, now)
     return (
         _name(checkup),
         checkup.status,
-        facts["matched_role"] or "-",
-        _days(facts["certificate_days_left"]),
-        _days(facts["pin_days_left"]),
-        "; ".join(checkup.findings) or facts["error"] or "",
+        fields["matched_role"] or "-",
+        _days(fields["certificate_days_left"]),
+        _days(fields["pin_days_left"]),
+        "; ".join(checkup.findings) or fields["error"] or "",
     )
 
 
@@ -93,12 +93,12 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
             yield "\n" + explain(verdict, checkup.host)
             yield f"  fix: {advice(verdict, checkup.host)}"
     for fix, hosts in _fixes(checkups).items():
-        more = [f"and {len(hosts) - _SHOWN} more"] if len(hosts) > _SHOWN else []
-        yield f"\n{', '.join(hosts[:_SHOWN] + more)}: {fix}"
+        more = [f"and {len(hosts) - _MAX_HOSTS} more"] if len(hosts) > _MAX_HOSTS else []
+        yield f"\n{', '.join(hosts[:_MAX_HOSTS] + more)}: {fix}"
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """What to do about hosts without a verified chain: each advice once."""
+    """Return each fix once, with the hosts that it is for."""
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):

@@ -1,6 +1,6 @@
-"""Values of the library that help texts name. The help must not import the library for them.
+"""Values of the library that help texts name, repeated so that help does not import the library.
 
-tests/cli/test_startup.py compares each with its origin.
+tests/cli/test_startup.py compares each with the library (decision 43).
 """
 
 from __future__ import annotations

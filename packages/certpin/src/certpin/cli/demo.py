@@ -22,28 +22,28 @@ if TYPE_CHECKING:
     from certpin.lab import Authority, Identity, LabServer
 
 HOST = "localhost"
-_SECRET = "/transfer?amount=100"  # noqa: S105  # what must not reach the attacker
+_SECRET = "/transfer?amount=100"  # noqa: S105  # must not reach the attacker
 
 
 _MATRIX = (
-    "Now everything that the lab has: every forged certificate, and every legitimate change, "
-    "against a client without pins and against the same client with certpin."
+    "Now all cases of the lab: every forged certificate, and every legitimate change, for a client "
+    "without pins and for the same client with certpin."
 )
 _INTRODUCTION = (
-    "A bank's server and two clients, over real TLS on this machine. The unpinned client trusts "
-    "every authority that the machine trusts; the pinned one wants a key that is pinned, too."
+    "A bank's server and two clients, over real TLS on this machine. The unpinned client accepts "
+    "every authority that the machine trusts; the pinned client also requires a pinned key."
 )
 _NEXT = """\
-Next, a server of your own:
+Next, pin your server:
   certpin pin HOST
   certpin add HOST --backup-key backup.key
-and a client of your own:
+and test your client:
   certpin prove --host HOST -- COMMAND"""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing that happened, and whether it is what should happen."""
+    """One connection of the demonstration, and whether its outcome is the right one."""
 
     title: str
     client: str
@@ -54,7 +54,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class DemoSetup:
-    """Everything that the demonstration needs: a server's two keys, an attacker, two clients."""
+    """The keys and clients of the demonstration: a server's two keys, an attacker, two clients."""
 
     server: Identity
     backup: Identity
@@ -66,27 +66,33 @@ class DemoSetup:
 
 @click.command()
 @click.option(
-    "--watch", "watched", is_flag=True, help="End in the watch: pages with all of it in them."
+    "--watch",
+    "watched",
+    is_flag=True,
+    help="At the end, show the attack in the monitoring service's pages.",
 )
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
     """Watch a pinned client refuse a man in the middle.
 
-    Real TLS on this machine's loopback; nothing leaves it, and nothing stays. A bank's server is
-    called by two clients: one trusts every authority that the machine trusts, as most do; the
-    other has the server's pins too. Then an attacker steps in, whose authority the machine
-    trusts, as a company's proxy or malware arranges it. The server changes to its backup key. At
-    last both clients go through the whole matrix of attacks and legitimate changes. Then, if you
-    like, the watch shows what such an attack looks like to whoever runs the server.
+    Uses real TLS on this machine's loopback interface; no data leaves the machine, and no file is
+    left. Two clients connect to a bank's server: one accepts every authority that the machine
+    trusts, as most clients do; the other also has the server's pins. Then an attacker intercepts
+    the connection, with an authority that the machine trusts, as a company's proxy or malware
+    installs one. The server changes to its backup key. Finally both clients run all attacks and
+    legitimate changes of the lab. If you like, the monitoring service then shows the attack as the
+    server's operator sees it.
 
-    Exit code 0: everything went as it should.
+    Exit code 0: every outcome was the right one. 1: at least one was wrong.
     """
     from certpin.cli.demo_matrix import comparison_json, print_comparison, totals
     from certpin.lab.pki import LEGEND
 
     if watched and as_json:
-        raise click.UsageError("--watch serves pages until Ctrl-C: it cannot go with --json")
+        raise click.UsageError(
+            "--watch serves pages until Ctrl-C: it can't be combined with --json"
+        )
     scenes: list[Scene] = []
     if not as_json:
         click.echo(fold(_INTRODUCTION, sys.stdout))
@@ -99,35 +105,40 @@ def demo(ctx: click.Context, watched: bool, as_json: bool) -> None:
         click.echo(fold(f"\n{_MATRIX}\n\n{LEGEND}\n", sys.stdout))
     rows = _compare(quiet=as_json)
     if as_json:
-        told = [comparison_json(row) for row in rows]
-        print_json({"scenes": [vars(scene) for scene in scenes], "matrix": told} | totals(rows))
+        matrix = [comparison_json(row) for row in rows]
+        print_json({"scenes": [vars(scene) for scene in scenes], "matrix": matrix} | totals(rows))
     else:
         print_comparison(rows)
         click.echo(fold(_totals_text(totals(rows)), sys.stdout))
         click.echo(f"\n{_NEXT}")
         _offer_service(setup, wanted=watched)
-    if not all([each.as_it_should for each in scenes] + [row.as_it_should for row in rows]):
+    if not (all(scene.as_it_should for scene in scenes) and all(row.as_it_should for row in rows)):
         ctx.exit(PROBLEM_FOUND)
 
 
 def _offer_service(setup: DemoSetup, *, wanted: bool) -> None:
-    """Where it was asked for, or where somebody is there to be asked."""
+    """Show the attack in the monitoring service, if the user wants that.
+
+    Without ``--watch`` ask on the terminal; without a terminal, print the command for it.
+    """
     from certpin.errors import ConfigError
 
     if not wanted and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        click.echo("and all of it in the monitoring service, in a browser:\n  certpin demo --watch")
+        click.echo("and see the attack in the monitoring service:\n  certpin demo --watch")
         return
     try:
         monitor = load_extension("certpin.extensions", "demo", "the monitoring service")
     except ConfigError as exc:
         click.echo(f"{exc.problem}: {exc.fix}")
         return
-    if wanted or click.confirm("\nSee it in the monitoring service, in a browser on this machine?"):
+    if wanted or click.confirm(
+        "\nShow the attack in the monitoring service, in a browser on this machine?"
+    ):
         monitor(setup.server, setup.backup, setup.attacker, *setup.roots)
 
 
 def _compare(*, quiet: bool) -> list[CaseComparison]:
-    """Run the matrix, with a count on a terminal."""
+    """Run the matrix, with a progress bar on a terminal."""
     from certpin.cli.demo_matrix import compare
     from certpin.cli.parallel import progress
     from certpin.lab.attacks import CASES
@@ -138,14 +149,15 @@ def _compare(*, quiet: bool) -> list[CaseComparison]:
 
 def _totals_text(counts: dict[str, int]) -> str:
     return (
-        "\nThe client without pins gave its data away in {unpinned_fooled} of {attacks} attacks, "
-        "the one with certpin in {pinned_fooled}. After {legitimate} legitimate changes of the "
-        "server's certificate, the one works {unpinned_works} times, the other {pinned_works}."
+        "\nThe client without pins sent its data to the attacker in {unpinned_fooled} of {attacks} "
+        "attacks, the client with certpin in {pinned_fooled}. After {legitimate} legitimate "
+        "changes of the server's certificate, the first works {unpinned_works} times, the second "
+        "{pinned_works} times."
     ).format(**counts)
 
 
 def set_up() -> DemoSetup:
-    """Make keys and certificates, fresh each time, and both clients."""
+    """Make new keys and certificates, and both clients."""
     import ssl
 
     from certpin.lab import Authority
@@ -174,7 +186,7 @@ def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
     with LabServer(setup.server, b"your balance is 1,234.56\n") as server:
         yield _scene("The bank's own server", "pinned", server, setup.pinned, accepted=True)
         server.use(setup.attacker)
-        title = "A man in the middle, whose authority this machine trusts"
+        title = "A man in the middle, with an authority that this machine trusts"
         yield _scene(title, "unpinned", server, setup.unpinned, accepted=True)
         yield _scene(title, "pinned", server, setup.pinned, accepted=False)
         server.use(setup.backup)
@@ -192,7 +204,7 @@ def _scene(
     if error is None:
         outcome = "accepted, and the request was sent"
     else:
-        outcome = "refused, and not a byte was sent" if not leaked else "refused TOO LATE"
+        outcome = "refused, and no byte was sent" if not leaked else "refused TOO LATE"
     as_it_should = (error is None) == accepted and leaked == accepted
     return Scene(title, client, outcome, as_it_should, str(error or ""))
 
@@ -221,8 +233,8 @@ def _print_scene(scene: Scene, *, new: bool) -> None:
     click.echo(f"  the {scene.client} client: ", nl=False)
     click.secho(scene.outcome, fg=colour)
     if fooled:
-        click.echo("    The attacker reads along, and nobody sees it.")
+        click.echo("    The attacker reads the traffic, and neither side notices.")
     if not scene.as_it_should:
-        click.secho("    This is NOT as it should be.", fg="red")
+        click.secho("    This outcome is WRONG.", fg="red")
     for line in scene.detail.splitlines():
         click.echo(fold(f"    {line}", sys.stdout))

@@ -1,4 +1,4 @@
-"""The second part of ``certpin demo``: every case of the matrix, with and without pins."""
+"""The second part of ``certpin demo``: every case of the lab, with and without pins."""
 
 from __future__ import annotations
 
@@ -25,43 +25,47 @@ if TYPE_CHECKING:
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
-_PATIENCE = 10  # seconds
-_AT_ONCE = 2
-_SOUND, _BAD = "green", "bold red"
+_TIMEOUT = 10  # seconds
+_JOBS = 2
+_RIGHT, _WRONG = "green", "bold red"
 
 
 @dataclass(frozen=True)
 class CaseComparison:
-    """One case, and what each client did in it."""
+    """One case, with the result of each client."""
 
     unpinned: Result
     pinned: Result
 
     @property
     def as_it_should(self) -> bool:
-        """Whether the pinned client did what is right."""
+        """True if the pinned client was right, or has not run the case."""
         return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
 
 
 def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
-    """Run both clients through the matrix. What the pinned one should do is right for both."""
+    """Run both clients through all cases, with the same expectations.
+
+    Args:
+        progress: called with each result.
+    """
     results = []
     for client in (Call(_unpinned), Call(_pinned)):
         with Lab(style=Style.LEAF) as lab:
-            run = prove(lab, client, CASES, jobs=_AT_ONCE, progress=progress)
+            run = prove(lab, client, CASES, jobs=_JOBS, progress=progress)
         results.append(run.results)
     return [CaseComparison(*pair) for pair in zip(*results, strict=True)]
 
 
 def _unpinned(target: Target) -> str:
-    """What most programs do."""
+    """Make the request as most programs do."""
     context = ssl.create_default_context(cafile=target.ca)
     handlers = request.ProxyHandler(_proxies(target)), request.HTTPSHandler(context=context)
     return _read(request.build_opener(*handlers), target)
 
 
 def _pinned(target: Target) -> str:
-    """The same with certpin."""
+    """Make the request with certpin."""
     context = PinnedSSLContext(PinSet.load(target.pins))
     context.load_verify_locations(target.ca)
     return _read(opener(context, proxies=_proxies(target)), target)
@@ -72,19 +76,19 @@ def _proxies(target: Target) -> dict[str, str]:
 
 
 def _read(director: request.OpenerDirector, target: Target) -> str:
-    with director.open(target.url, timeout=_PATIENCE) as response:
+    with director.open(target.url, timeout=_TIMEOUT) as response:
         body: bytes = response.read()
         return body.decode()
 
 
 def print_comparison(rows: Sequence[CaseComparison]) -> None:
-    """Print both clients side by side, a family of cases at a time, and then the sum."""
+    """Print the results of both clients side by side, by family of cases."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading, width in (("What the client met", None), ("without pins", 18), ("certpin", 18)):
+    for heading, width in (("The server presents", None), ("without pins", 18), ("certpin", 18)):
         table.add_column(heading, width=width, overflow="fold")
     family = None
     for row in rows:
@@ -92,13 +96,13 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
         if case.family is not family:
             family = case.family
             table.add_row(Text(f"\n{family}", "bold"))
-        cells = (Text(*_words(row.unpinned)), Text(*_words(row.pinned)))
+        cells = (Text(*_outcome_text(row.unpinned)), Text(*_outcome_text(row.pinned)))
         table.add_row(Text(f"  {case.presents}"), *cells)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
-    """What it comes to, in numbers."""
+    """Count attacks and legitimate changes, and how each client reacted."""
     tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
     attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]
     changes = [row for row in tried if row.pinned.expect is Expect.ACCEPT]
@@ -113,7 +117,7 @@ def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
 
 
 def comparison_json(row: CaseComparison) -> dict[str, Any]:
-    """One case as JSON."""
+    """Return one case as JSON."""
     return {
         "case": row.pinned.case.name,
         "presents": row.pinned.case.presents,
@@ -124,14 +128,14 @@ def comparison_json(row: CaseComparison) -> dict[str, Any]:
     }
 
 
-def _words(result: Result) -> tuple[str, str]:
-    """What a client did, and the colour of it."""
+def _outcome_text(result: Result) -> tuple[str, str]:
+    """Return the reaction of a client, and its colour."""
     if result.verdict is None:
         return "not tried", "dim"
     if result.verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:
         return str(result.verdict).lower(), "yellow"
     if result.verdict is Verdict.REJECT:
-        return ("LOCKED OUT", _BAD) if result.expect is Expect.ACCEPT else ("refused", _SOUND)
+        return ("LOCKED OUT", _WRONG) if result.expect is Expect.ACCEPT else ("refused", _RIGHT)
     if result.expect is Expect.REJECT:
-        return "GAVE ITS DATA AWAY", _BAD
-    return ("works", _SOUND) if result.expect is Expect.ACCEPT else ("accepted", "yellow")
+        return "SENT ITS DATA", _WRONG
+    return ("works", _RIGHT) if result.expect is Expect.ACCEPT else ("accepted", "yellow")

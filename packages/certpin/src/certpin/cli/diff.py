@@ -30,33 +30,33 @@ _file = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 @json_option
 @click.pass_context
 def diff(ctx: click.Context, old: Path, new: Path, as_json: bool) -> None:
-    """Tell what a change of the pins means for installed clients.
+    """Show what a change of the pins means for installed clients.
 
-    OLD and NEW are pin files; one of them may be - for standard input, whose trust files are then
-    those beside the other one: git show HEAD:pins.toml | certpin diff - pins.toml
+    OLD and NEW are pin files. One of them may be - for standard input; its trust files are then
+    those in the folder of the other file: git show HEAD:pins.toml | certpin diff - pins.toml
 
-    Each change is safe (no client is refused), careful (right if it is done in order, or it
-    protects less), or breaks: some clients refuse their own server, never take the new set, or
-    trust a key again that was compromised.
+    Each change is "safe" (no client is locked out), "careful" (safe if the steps are taken in the
+    right order, or it weakens the protection), or "breaks": some clients refuse their own server,
+    never accept the new set, or trust a compromised key again.
 
-    Exit code 0: nothing breaks. 1: something does. 2: a file that must not be used.
+    Exit code 0: no change breaks clients. 1: a change does. 2: a file is invalid.
     """
     from certpin.pins import utc_now
     from certpin.pins.changes import changes
 
     if str(old) == str(new) == _STDIN:
-        raise click.UsageError("one of the two has to be a file")
+        raise click.UsageError("one of the two must be a file")
     before, after = _load(old, beside=new), _load(new, beside=old)
     found = changes(before, after, utc_now())
     if as_json:
         print_json(_diff_json(before, after, found))
     else:
         _print_changes(before, after, found)
-    ctx.exit(PROBLEM_FOUND if any(each.weight == "breaks" for each in found) else SUCCESS)
+    ctx.exit(PROBLEM_FOUND if any(change.weight == "breaks" for change in found) else SUCCESS)
 
 
 def _load(path: Path, *, beside: Path) -> PinSet:
-    """Read a pin file, or standard input as one in the folder of the other."""
+    """Read a pin file, or standard input as a file in the folder of the other one."""
     from certpin.errors import PinFileError
     from certpin.pinfile import PinSet
     from certpin.pinfile.disk import MAX_PIN_FILE_BYTES
@@ -78,7 +78,8 @@ def _diff_json(old: PinSet, new: PinSet, found: Sequence[Change]) -> dict[str, A
         "old": {"pin_set": old.name, "version": old.version},
         "new": {"pin_set": new.name, "version": new.version},
         "changes": [
-            {"weight": each.weight, "host": each.host or None, "text": each.text} for each in found
+            {"weight": change.weight, "host": change.host or None, "text": change.text}
+            for change in found
         ],
     }
 
@@ -88,12 +89,12 @@ def _print_changes(old: PinSet, new: PinSet, found: Sequence[Change]) -> None:
 
     click.echo(fold(f"{new.name}: version {old.version} to {new.version}", sys.stdout))
     host = ""
-    for each in found:
-        if each.host != host:
-            host = each.host
+    for change in found:
+        if change.host != host:
+            host = change.host
             click.echo("\n" + fold(host, sys.stdout))
-        click.secho(f"  {each.weight:<8}", nl=False, fg=_COLOURS[each.weight])
-        click.echo(fold(f" {each.text}", sys.stdout, taken=10).rstrip())
-    counts = [sum(each.weight == weight for each in found) for weight in WEIGHTS]
+        click.secho(f"  {change.weight:<8}", nl=False, fg=_COLOURS[change.weight])
+        click.echo(fold(f" {change.text}", sys.stdout, taken=10).rstrip())
+    counts = [sum(change.weight == weight for change in found) for weight in WEIGHTS]
     words = ", ".join(f"{count} {weight}" for count, weight in zip(counts, WEIGHTS, strict=True))
-    click.echo("\nnothing that clients notice" if not found else f"\n{words}")
+    click.echo("\nNo change that clients notice." if not found else f"\n{words}")

@@ -1,4 +1,4 @@
-"""``certpin explain``: why a rule of lint is one."""
+"""``certpin explain``: the reason for a lint rule, and its examples."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("name", required=False, metavar="[RULE]")
 @json_option
 def explain(name: str | None, as_json: bool) -> None:
-    """Explain a rule of lint, or list them all.
+    """Explain a lint rule, or list all rules.
 
-    For each rule you learn how the mistake locks out or exposes, what to do, who says so, and a
-    pin file with the mistake and one without. In those, sha256/ONE and the like stand for pins.
+    Prints how the mistake locks users out or exposes them, its fix, its source, and a pin file with
+    the mistake and one without it. In these examples, words such as sha256/ONE replace real pins.
     """
     from certpin.lint import RULES
 

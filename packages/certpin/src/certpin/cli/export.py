@@ -1,4 +1,4 @@
-"""``certpin export``: the pins as another platform wants them."""
+"""``certpin export``: write the pins in the format of another platform."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     from certpin.formats import FORMATS
 
     formatter = ctx.make_formatter()
-    formatter.write_dl([(each.name, each.title) for each in FORMATS.values()])
+    formatter.write_dl([(known.name, known.title) for known in FORMATS.values()])
     click.echo(formatter.getvalue(), nl=False)
     ctx.exit()
 
@@ -36,13 +36,13 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     "--out",
     type=click.Path(),
     metavar="PATH",
-    help="Where to write: a file, or a folder for a format of several. By default it is printed.",
+    help="The file, or the folder for a format with several files. By default it is printed.",
 )
 @click.option(
     "--check",
     "checking",
     is_flag=True,
-    help="Write nothing: tell whether what is at --out is up to date, for CI.",
+    help="Write nothing; report whether the files at --out are up to date, for CI.",
 )
 @host_option
 @click.option(
@@ -55,16 +55,18 @@ def _list_formats(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
     "--signed-root",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Let the app follow signed pin sets, which begin with this root.json (Flutter).",
+    help="Let the app fetch signed pin sets, verified with this root.json (Flutter).",
 )
 @click.option(
     "--signed-url",
     default="",
     metavar="URL",
-    help="Where it fetches them: https://pins.bank.example/app/",
+    help="The address of the signed pin sets: https://pins.bank.example/app/",
 )
 @click.option(
-    "--strict", is_flag=True, help="What the platform cannot express is an error, not a warning."
+    "--strict",
+    is_flag=True,
+    help="Treat everything that the platform can't express as an error, not as a warning.",
 )
 @click.option(
     "--release", is_flag=True, help="For a release build: refuse a pin file with [debug]."
@@ -94,20 +96,20 @@ def export(
     release: bool,
     as_json: bool,
 ) -> None:
-    """Write the pins as another platform wants them.
+    """Write the pins in the format of another platform.
 
-    FORMAT is the platform: an app's configuration or source code, a program's, a proxy's.
-    certpin export --list names them all. What the platform cannot express is a warning with the
-    reason; with --strict nothing is written then.
+    FORMAT is the configuration or source code of an app, a program or a proxy; certpin export
+    --list prints all formats. Whatever the platform can't express is reported as a warning; with
+    --strict it is an error, and nothing is written.
 
     \b
     certpin export android --out app/src/main
     certpin export flutter --out lib/pinning --release --check
 
-    The files say which pin set they are, and its version. The same pin file makes the same files.
+    The files contain the name and version of the pin set. The same pin file makes the same files.
 
-    Exit code 0: written, or up to date. 1: out of date, or an omission under --strict. 2: it was
-    refused, and nothing is written.
+    Exit code 0: written, or up to date. 1: out of date, or an omission with --strict. 2: refused,
+    nothing is written.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.output import compare_files, output_files, write_files
     from certpin.cli.signed_source import signed_source
@@ -118,9 +120,9 @@ def export(
     if release:
         _refuse_debug(pins)
     if checking and out is None:
-        raise click.UsageError("--check compares with what is at --out: name it")
+        raise click.UsageError("--check compares with existing files: name them with --out")
     chosen = FORMATS[name]
-    wanted = only(pins, [str(each.pattern) for each in select_policies(pins, hosts)])
+    wanted = only(pins, [str(policy.pattern) for policy in select_policies(pins, hosts)])
     made = chosen.export(wanted, package, signed_source(wanted, signed_root, signed_url))
     for omission in made.omissions:
         say("certpin: error" if strict else "certpin: warning", str(omission))
@@ -132,7 +134,7 @@ def export(
         files = (compare_files if checking else write_files)(output_files(chosen, made, out))
     _print_result(chosen, made, files, as_json=as_json)
     lost = strict and made.omissions
-    ctx.exit(PROBLEM_FOUND if lost or any(each.stale for each in files) else SUCCESS)
+    ctx.exit(PROBLEM_FOUND if lost or any(file.stale for file in files) else SUCCESS)
 
 
 def _refuse_debug(pins: PinSet) -> None:
@@ -140,10 +142,10 @@ def _refuse_debug(pins: PinSet) -> None:
 
     if pins.debug:
         raise ConfigError(
-            "the pin file has a [debug] section: whoever holds that authority's key could read "
-            "along in a release",
+            "the pin file has a [debug] section: the owner of that authority's key could read the "
+            "traffic of a release build",
             key="debug",
-            fix="keep it in a pin file for development alone, and export the other one",
+            fix="keep [debug] in a separate pin file for development, and export the other one",
         )
 
 
@@ -165,10 +167,10 @@ def _print_result(chosen: Format, made: Export, files: list[OutputFile], *, as_j
     for file in files:
         click.echo(f"{file.state:<10} {file.path}")
         click.echo(file.difference, nl=False)
-    if any(each.state == "written" for each in files):
+    if any(file.state == "written" for file in files):
         click.echo(f"Next:  {chosen.use}")
     for need in chosen.needs if files else ():
-        click.echo(f"Mind:  {need}")
+        click.echo(f"Note:  {need}")
 
 
 def _export_json(chosen: Format, made: Export, files: list[OutputFile]) -> dict[str, Any]:
@@ -182,11 +184,11 @@ def _export_json(chosen: Format, made: Export, files: list[OutputFile]) -> dict[
         ],
         "files": [
             {
-                "path": str(each.path),
-                "state": each.state,
-                "text": each.text if each.state == "printed" else None,
+                "path": str(file.path),
+                "state": file.state,
+                "text": file.text if file.state == "printed" else None,
             }
-            for each in files
+            for file in files
         ],
         "use": chosen.use,
         "needs": list(chosen.needs),

@@ -1,4 +1,4 @@
-"""Exported files beside the pin file: what ``certpin lint --exported`` compares."""
+"""Compare exported files with the pin file, for ``certpin lint --exported``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
 
 def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedFile, ...] | None:
-    """Compare each ``FORMAT=PATH`` with the pin set. Raises ``click.UsageError``.
+    """Compare each exported file with the pin set.
 
-    ``None`` where none is named, or where clients refuse the pin file: then nothing is exported.
+    Args:
+        named: the values of ``--exported``, each ``FORMAT=PATH``.
+        pins: the pin set; None if clients refuse the pin file.
+
+    Returns:
+        The results. None if no file is named, or the pin file can't be exported.
+
+    Raises:
+        click.UsageError: a value is not ``FORMAT=PATH``.
     """
     pairs = [_pair(text) for text in named]
     if not pairs or pins is None:
@@ -44,11 +52,11 @@ def _pair(text: str) -> tuple[Format, str]:
 
 def _compare(chosen: Format, path: str, pins: PinSet) -> ExportedFile:
     try:
-        there = _load(chosen, path)
-        expected = _expected(chosen, pins, there)
+        actual = _load(chosen, path)
+        expected = _expected(chosen, pins, actual)
     except CertpinError as exc:
         return ExportedFile(chosen.name, path, problem=str(exc))
-    return ExportedFile(chosen.name, path, differences=tuple(_differences(expected, there)))
+    return ExportedFile(chosen.name, path, differences=tuple(_differences(expected, actual)))
 
 
 def _load(chosen: Format, path: str) -> PinSet:
@@ -58,38 +66,38 @@ def _load(chosen: Format, path: str) -> PinSet:
     return chosen.load(read_source(str(folder / chosen.file) if folder.is_dir() else path))
 
 
-def _expected(chosen: Format, pins: PinSet, there: PinSet) -> PinSet:
-    """What an export would hold now: of the same host, where the file is for one."""
+def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
+    """Return the pin set of an export now; only the same host if the format is for one host."""
     from certpin.formats import only
     from certpin.formats.limits import OneHost
 
     if any(isinstance(limit, OneHost) for limit in chosen.limits):
-        pins = only(pins, [str(policy.pattern) for policy in there.policies])
+        pins = only(pins, [str(policy.pattern) for policy in actual.policies])
     return chosen.export(pins).pins
 
 
-def _differences(expected: PinSet, there: PinSet) -> Iterator[str]:
-    if expected.version != there.version:
-        yield f"it is of version {there.version}, and the pin file has {expected.version}"
-    right, found = meaning(expected), meaning(there)
+def _differences(expected: PinSet, actual: PinSet) -> Iterator[str]:
+    if expected.version != actual.version:
+        yield f"it has version {actual.version}, and the pin file has version {expected.version}"
+    right, found = meaning(expected), meaning(actual)
     for host in right.policies.keys() - found.policies.keys():
         yield f"{host} is missing"
     for host in found.policies.keys() - right.policies.keys():
-        yield f"{host} is not in the pin file, or not exported from it"
+        yield f"{host} is not in the pin file, or can't be exported"
     for host in sorted(right.policies.keys() & found.policies.keys()):
-        yield from _of_host(host, right.policies[host], found.policies[host])
+        yield from _host_differences(host, right.policies[host], found.policies[host])
     if right.debug != found.debug:
-        yield "its debug section is another"
+        yield "its debug section differs"
 
 
-def _of_host(host: str, right: PolicyMeaning, found: PolicyMeaning) -> Iterator[str]:
+def _host_differences(host: str, right: PolicyMeaning, found: PolicyMeaning) -> Iterator[str]:
     for pin in sorted(map(str, right.pins - found.pins)):
         yield f"{host}: {pin} is missing"
     for pin in sorted(map(str, found.pins - right.pins)):
         yield f"{host}: {pin} is not in the pin file, or is no longer accepted"
     for pin in sorted(map(str, right.compromised - found.compromised)):
-        yield f"{host}: {pin} is compromised, and is not refused there"
+        yield f"{host}: {pin} is compromised, and the exported file does not refuse it"
     for pin in sorted(map(str, found.compromised - right.compromised)):
-        yield f"{host}: {pin} is refused there, and is not compromised in the pin file"
+        yield f"{host}: the exported file refuses {pin}, which is not compromised in the pin file"
     for name in right._replace(pins=found.pins, compromised=found.compromised).differing(found):
-        yield f"{host}: {name} is another"
+        yield f"{host}: {name} differs"

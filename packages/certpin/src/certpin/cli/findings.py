@@ -18,14 +18,14 @@ import click
 
 from certpin._version import __version__
 from certpin.cli.reply import fold, print_document, print_json
-from certpin.lint import RULES, SEVERITIES, LintDocument, LintFinding, LintReport
+from certpin.lint import RULES, SEVERITIES
 from certpin.support.text import clean, encodable
 from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from certpin.lint import LintFinding, LintReport, LintRule
+    from certpin.lint import LintDocument, LintFinding, LintReport, LintRule
 
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -33,17 +33,17 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 @dataclass(frozen=True)
 class LintedFile:
-    """A pin file, and what was found in it."""
+    """A pin file, and its findings."""
 
     document: LintDocument
     report: LintReport
 
 
 def print_text(done: Sequence[LintedFile]) -> None:
-    """Print the findings for people: under the file and the host, with what to do."""
-    for each in done:
-        _print_file(each)
-    found = [finding for each in done for finding in each.report.findings]
+    """Print the findings for people, by file and host, with their fixes."""
+    for linted in done:
+        _print_file(linted)
+    found = [finding for linted in done for finding in linted.report.findings]
     if found:
         worst = min(found, key=lambda finding: SEVERITIES.index(finding.severity))
         click.echo(f"\nWhy is that a mistake? certpin explain {worst.rule}")
@@ -51,24 +51,24 @@ def print_text(done: Sequence[LintedFile]) -> None:
 
 def print_findings_json(done: Sequence[LintedFile]) -> None:
     """Print the findings as JSON."""
-    findings = [_finding_json(found) for each in done for found in each.report.findings]
-    allowed = [_finding_json(found) for each in done for found in each.report.allowed]
+    findings = [_finding_json(found) for linted in done for found in linted.report.findings]
+    allowed = [_finding_json(found) for linted in done for found in linted.report.allowed]
     print_json(
-        {"files": [_file_json(each) for each in done], "findings": findings, "allowed": allowed}
+        {"files": [_file_json(linted) for linted in done], "findings": findings, "allowed": allowed}
     )
 
 
 def print_sarif(done: Sequence[LintedFile]) -> None:
     """Print the findings as SARIF."""
-    print_document(to_sarif([each.report for each in done]))
+    print_document(to_sarif([linted.report for linted in done]))
 
 
 def print_github(done: Sequence[LintedFile]) -> None:
     """Print the findings as annotations of a GitHub workflow."""
-    for each in done:
-        for found in each.report.findings:
+    for linted in done:
+        for found in linted.report.findings:
             click.echo(annotation(found))
-        click.echo(fold(_summary(each), sys.stdout))
+        click.echo(fold(_summary(linted), sys.stdout))
 
 
 # A new format is a function and one line here.
@@ -80,15 +80,15 @@ FORMATS: dict[str, Callable[[Sequence[LintedFile]], None]] = {
 }
 
 
-def _print_file(each: LintedFile) -> None:
-    """Those of one host together, wherever they stand: in the order of the first of each."""
-    order = {found.host: at for at, found in reversed(list(enumerate(each.report.findings)))}
-    found = sorted(each.report.findings, key=lambda finding: order[finding.host])
+def _print_file(linted: LintedFile) -> None:
+    """Print the findings of a file, grouped by host, in the order of each host's first finding."""
+    order = {found.host: at for at, found in reversed(list(enumerate(linted.report.findings)))}
+    found = sorted(linted.report.findings, key=lambda finding: order[finding.host])
     for host, findings in groupby(found, key=lambda finding: finding.host):
-        click.echo(fold(f"{each.document.path}: {host or 'the file'}", sys.stdout))
+        click.echo(fold(f"{linted.document.path}: {host or 'the file'}", sys.stdout))
         for finding in findings:
             _print_finding(finding)
-    click.echo(fold(_summary(each), sys.stdout))
+    click.echo(fold(_summary(linted), sys.stdout))
 
 
 def _print_finding(finding: LintFinding) -> None:
@@ -100,19 +100,19 @@ def _print_finding(finding: LintFinding) -> None:
     click.echo(fold(f"{'':>8}fix: {' '.join(finding.fix.split())}", sys.stdout))
 
 
-def _summary(each: LintedFile) -> str:
-    """One line, which begins with a number whatever the file is called."""
-    counts = _counts(each.report.findings)
+def _summary(linted: LintedFile) -> str:
+    """Return one line. It begins with a number, so a file name can't begin a workflow command."""
+    counts = _counts(linted.report.findings)
     words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items()]
-    words += [f"{len(each.report.allowed)} allowed"] if each.report.allowed else []
-    return f"{', '.join(words)} in {each.document.path}{_vantage(each.document)}"
+    words += [f"{len(linted.report.allowed)} allowed"] if linted.report.allowed else []
+    return f"{', '.join(words)} in {linted.document.path}{_live_summary(linted.document)}"
 
 
-def _vantage(document: LintDocument) -> str:
+def _live_summary(document: LintDocument) -> str:
     if document.live is None:
         return ""
     answered = sum(not asked.error for asked in document.live)
-    seen = f"; {answered} of {len(document.live)} hosts answered, asked from this machine alone"
+    seen = f"; {answered} of {len(document.live)} hosts answered, and only this machine asked"
     return f"{seen}: another network may see other certificates"
 
 
@@ -121,10 +121,10 @@ def _counts(findings: Iterable[LintFinding]) -> dict[str, int]:
     return {word: counted[word] for word in SEVERITIES}
 
 
-def _file_json(each: LintedFile) -> dict[str, Any]:
-    document, pins = each.document, each.document.pins
+def _file_json(linted: LintedFile) -> dict[str, Any]:
+    document, pins = linted.document, linted.document.pins
     live = document.live
-    counts = _counts(each.report.findings)
+    counts = _counts(linted.report.findings)
     return {
         "file": document.path,
         "pin_set": pins.name if pins else None,
@@ -147,7 +147,7 @@ _PROPERTY = _DATA | str.maketrans({":": "%3A", ",": "%2C"})
 
 
 def annotation(found: LintFinding) -> str:
-    """A finding as one line."""
+    """Return a finding as one line, an annotation of a GitHub workflow."""
     file = printable(found.file).translate(_PROPERTY)
     title = f"certpin {found.rule}".translate(_PROPERTY)
     text = f"{printable(found.message)}\nfix: {printable(' '.join(found.fix.split()))}"
@@ -161,10 +161,10 @@ _NUMBERS = {name: at for at, name in enumerate(RULES)}
 
 
 def to_sarif(reports: Sequence[LintReport]) -> dict[str, Any]:
-    """The findings of all files as one run. What is allowed is there, as suppressed."""
+    """Return the findings of all files as one SARIF run. Allowed ones are suppressed results."""
     from certpin.lab.report.sarif import SCHEMA  # only for SARIF: the lab takes long to load
 
-    found = [each for report in reports for each in (*report.findings, *report.allowed)]
+    found = [finding for report in reports for finding in (*report.findings, *report.allowed)]
     driver = {
         "name": "certpin",
         "version": __version__,
@@ -172,7 +172,7 @@ def to_sarif(reports: Sequence[LintReport]) -> dict[str, Any]:
     }
     run = {
         "tool": {"driver": driver},
-        "results": [_result(each) for each in found],
+        "results": [_result(finding) for finding in found],
         "columnKind": "unicodeCodePoints",
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -215,7 +215,7 @@ def _location(found: LintFinding) -> dict[str, Any]:
 
 
 def _fingerprint(found: LintFinding) -> str:
-    """The same while the finding is, wherever its line moves to."""
+    """Return an identifier that does not change if the line of the finding moves."""
     words = "\0".join(map(encodable, (found.file, found.rule, found.host, found.message)))
     return hashlib.sha256(words.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""``certpin get``: one request, pinned; a small curl."""
+"""``certpin get``: one request over a pinned connection; a small curl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from certpin.cli.request import PinnedConnection, Request
     from certpin.errors import DialError
 
-# What is kept in memory of an answer; a longer one is an error, not cut off in silence.
+# The response is kept in memory. A longer one is an error, and is not cut off silently.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
@@ -31,7 +31,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
     "--request",
     "method",
     metavar="METHOD",
-    help="The method; by default GET, or POST where there is a body.",
+    help="The method; by default GET, or POST if there is a body.",
 )
 @click.option(
     "-H",
@@ -44,7 +44,9 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 @click.option("-d", "--data", help="A body to send.")
 @click.option("-i", "--include", is_flag=True, help="Print status and headers too.")
 @click.option(
-    "--connect", metavar="ADDRESS[:PORT]", help="Call this address instead of the host's own."
+    "--connect",
+    metavar="ADDRESS[:PORT]",
+    help="Connect to this address instead of the host's.",
 )
 @timeout_option
 @json_option
@@ -59,13 +61,13 @@ def get(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Make one request, pinned.
+    """Make one request over a pinned connection.
 
-    URL is an https address whose host the pin file covers. The request is sent only after a pin
-    matched. Redirects are shown, not followed. The body goes to standard output.
+    URL is an https URL with a host of the pin file. The request is sent only after a pin matched.
+    Redirects are not followed. The body of the response is written to standard output.
 
-    Exit code 0: there was an answer, whatever its status. 1: the connection was refused.
-    3: there was no answer.
+    Exit code 0: there was a response, with any status. 1: the connection was refused. 3: there was
+    no response.
     """
     from certpin.cli.request import PinnedConnection, Request
     from certpin.pinfile import PinSet
@@ -74,7 +76,7 @@ def get(
     request = Request.read(url, method, headers, data)
     context = PinnedSSLContext(PinSet.load(path))
     with closing(PinnedConnection(request, context, connect, timeout)) as connection:
-        response, body = _answer(connection, request)
+        response, body = _exchange(connection, request)
     if as_json:
         print_json(
             {
@@ -84,11 +86,16 @@ def get(
             }
         )
     else:
-        _show(response, body, include=include)
+        _print_response(response, body, include=include)
 
 
-def _answer(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:
-    """Send the request and read the whole answer. Raises ``PinError`` or ``DialError``."""
+def _exchange(connection: PinnedConnection, request: Request) -> tuple[HTTPResponse, bytes]:
+    """Send the request and read the whole response.
+
+    Raises:
+        PinError: no pin matches.
+        DialError: there is no complete response, or it is too long.
+    """
     from http.client import HTTPException
 
     from certpin.errors import PinError
@@ -103,30 +110,25 @@ def _answer(connection: PinnedConnection, request: Request) -> tuple[HTTPRespons
     except (OSError, HTTPException) as exc:
         raise _no_answer(request, describe_error(exc)) from exc
     if len(body) > MAX_BODY_BYTES:
-        raise _no_answer(request, f"the answer has more than {MAX_BODY_BYTES} bytes")
+        raise _no_answer(request, f"the response has more than {MAX_BODY_BYTES} bytes")
     if response.length:
-        raise _no_answer(request, f"the answer ended {response.length} bytes too early")
+        raise _no_answer(request, f"the response ended {response.length} bytes too early")
     return response, body
 
 
 def _no_answer(request: Request, problem: str) -> DialError:
     from certpin.errors import DialError
+    from certpin.probe import join_address
 
     return DialError(
-        f"no answer: {problem}",
+        f"no response: {problem}",
         host=request.host,
         port=request.port,
-        fix=_look_at(request),
+        fix=f"check the server: certpin pin {join_address(request.host, request.port)}",
     )
 
 
-def _look_at(request: Request) -> str:
-    from certpin.probe import join_address
-
-    return f"look at the server: certpin pin {join_address(request.host, request.port)}"
-
-
-def _show(response: HTTPResponse, body: bytes, *, include: bool) -> None:
+def _print_response(response: HTTPResponse, body: bytes, *, include: bool) -> None:
     from certpin.x509 import printable
 
     if include:

@@ -1,4 +1,4 @@
-"""Groups that import a command when it is called, extensions, and hints for misspelt words."""
+"""Groups that import a command when it runs, extensions, and hints for misspelt words."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-_SHOWN = 80  # characters of a word that is not known
+_MAX_SHOWN = 80  # characters of an unknown word
 
 
 class Group(click.Group):
-    """A group that gives a hint for an unknown command, and notes which one runs."""
+    """A group that gives a hint for an unknown command, and records which command runs."""
 
     def summaries(self) -> dict[str, str]:
         """Return the first line of each command's help, by the command's name."""
-        return {name: each.get_short_help_str() for name, each in self.commands.items()}
+        return {name: command.get_short_help_str() for name, command in self.commands.items()}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -117,12 +117,12 @@ def load_extension(group: str, name: str, what: str) -> Any:
 
 
 class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """One of many names, of a format or an attack for example. They are read when one is given.
+    """One of many names, of a format for example. They are loaded only when one is given.
 
     Args:
         kind: the noun for such a name.
         known: returns the names.
-        listing: the command that lists them all, for a name that resembles none.
+        listing: the command that lists all names, for one that resembles none.
 
     """
 
@@ -134,7 +134,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         self._listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name, if there is one such."""
+        """Return the name if it is known."""
         known = self._known()
         if value not in known:
             self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)
@@ -142,33 +142,39 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 
 
 def function_name(command: str) -> str:
-    """The function of a command. No function can be named ``import`` or ``add-key``."""
+    """Return the name of a command's function. None can be named ``import`` or ``add-key``."""
     name = command.replace("-", "_")
     return f"{name}_" if iskeyword(name) else name
 
 
 def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> str:
-    """Say that there is no such name, and which one may be meant.
+    """Return an error message for an unknown name, with a similar known name.
 
     Args:
         kind: the noun for such a name.
-        name: the unknown one.
+        name: the unknown name.
         known: all names. If it maps them to their help, a word of that help is a hint too:
             ``list`` means the command that says "List the attacks".
-        listing: a command that lists them, if there are too many to list.
+        listing: a command that lists the names, if there are too many for the message.
 
     """
     from difflib import get_close_matches
 
-    problem = f"there is no {kind} {name[:_SHOWN]!r}."
-    near = get_close_matches(name[:_SHOWN], known, n=1) or _by_help(name, known)
+    problem = f"there is no {kind} {name[:_MAX_SHOWN]!r}."
+    near = get_close_matches(name[:_MAX_SHOWN], known, n=1) or _by_help(name, known)
     if near:
         return f"{problem} Did you mean {near[0]!r}?"
     return f"{problem} {listing or 'There are:'} {'lists them' if listing else ', '.join(known)}."
 
 
 def _by_help(name: str, known: Collection[str]) -> list[str]:
+    """Return the first name with the word in its help, if there is one."""
     if not isinstance(known, dict):
         return []
     word = name.casefold()
-    return [each for each, text in known.items() if word in re.findall(r"\w+", text.casefold())][:1]
+    found = [known_name for known_name, text in known.items() if word in _words(text)]
+    return found[:1]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())

@@ -1,4 +1,4 @@
-"""A list of hosts, read as it comes: from a file, or from a pipe that may be slow."""
+"""Read a list of hosts line by line, from a file or from a pipe that may be slow."""
 
 from __future__ import annotations
 
@@ -14,26 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
 _CHUNK = 64 * 1024
-# A name has 253 characters at most (RFC 1035 section 2.3.4): what is longer is no list of hosts.
+# A name has at most 253 characters (RFC 1035 section 2.3.4): a longer line is not a host.
 _MAX_LINE = 4096
-# After so many lines the reader of the list may turn to its connections, also if none was new.
-_AT_A_TIME = 20_000
+# After this many lines without a new host, the scan can serve its open connections.
+_BATCH_LINES = 20_000
 
 
 def host_list(
     source: BinaryIO, done: Container[Endpoint], refused: Callable[[str, HostError], None]
 ) -> Iterator[Endpoint | None]:
-    """The hosts of a list, less those that are done; ``None`` when nothing is there yet.
+    """Yield the hosts of a list, without empty lines and comments.
 
-    Empty lines and comments are left out. What is no host is handed to ``refused``.
+    Args:
+        source: the list. It must have a file descriptor.
+        done: the hosts that are skipped.
+        refused: called with the text and the error of each line that is not a host.
+
+    Yields:
+        A host; None if no line is available yet, or after many lines without a new host.
     """
     for number, line in enumerate(_lines(source.fileno()), 1):
-        endpoint = None if line is None else _host(line, done, refused)
-        if endpoint is not None or line is None or number % _AT_A_TIME == 0:
+        endpoint = None if line is None else _parse_line(line, done, refused)
+        if endpoint is not None or line is None or number % _BATCH_LINES == 0:
             yield endpoint
 
 
-def _host(
+def _parse_line(
     line: bytes, done: Container[Endpoint], refused: Callable[[str, HostError], None]
 ) -> Endpoint | None:
     text = line.decode("utf-8", "replace").strip()
@@ -50,7 +56,7 @@ def _host(
 
 
 def _lines(descriptor: int) -> Iterator[bytes | None]:
-    """Lines without their end, cut at ``_MAX_LINE``. Never waits: ``None`` instead."""
+    """Yield lines without their ends, cut at ``_MAX_LINE``; None instead of waiting for input."""
     tail = b""
     while True:
         if not select.select([descriptor], [], [], 0)[0]:

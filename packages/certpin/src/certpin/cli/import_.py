@@ -1,6 +1,6 @@
-"""``certpin import``: the pins of another platform's file, in the pin file.
+"""``certpin import``: write the pins of another platform's file into the pin file.
 
-The file has an underscore, since a module that is called ``import`` cannot be imported.
+The module's name has an underscore, because ``import`` is a keyword.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="FORMAT", type=format_name)
 @click.argument("source", metavar="FILE")
 @pin_file_option
-@click.option("--name", "called", help="The name of a new pin file; by default what FILE says.")
+@click.option("--name", "called", help="The name of a new pin file; by default the name in FILE.")
 @click.option(
     "--host",
     default="",
     metavar="HOST",
-    help="The host that the pins are for, if the platform's file names none (*.HOST too).",
+    help="The host of the pins, if the platform's file names none (*.HOST too).",
 )
 @click.option(
     "--mode",
     type=click.Choice(MODES),
-    help='"report" takes a file with one pin alone; by default what FILE says.',
+    help='"report" accepts a file with only one pin; by default the mode in FILE.',
 )
 @json_option
 def import_(
@@ -49,15 +49,15 @@ def import_(
 ) -> None:
     """Write the pins of another platform's file into the pin file.
 
-    FORMAT is the platform (certpin export --list names them), FILE its file; - reads standard
-    input. Comments and order of a pin file that is there stay, and its version goes up. A host
-    that it has already is left alone where it means the same, and refused where it does not.
+    FORMAT is the platform (certpin export --list prints all), FILE its file; - reads standard
+    input. An existing pin file keeps its comments and order, and gets a higher version. A host that
+    it already has is skipped if its policy is the same, and refused if it differs.
 
-    Elements that a pin file can't hold are not imported, and each of them is a warning.
-    A platform's file holds less than a pin file: it does not say which pin is the backup, say.
-    Look at what was written before you use it.
+    Elements that a pin file can't contain are not imported, and each of them is a warning. A
+    platform's file has less information than a pin file: for example, it does not name the backup.
+    Check the result before you use it.
 
-    Exit code 0: it is written. 2: it was refused, and nothing is written.
+    Exit code 0: written. 2: refused, nothing is written.
     """
     from certpin.cli.importing import HostImport
     from certpin.cli.source import read_source
@@ -67,34 +67,34 @@ def import_(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FormatWarning)
         pins = FORMATS[name].load(read_source(source), options)
-    dropped = [str(each.message).removeprefix("not imported: ") for each in caught]
-    for each in dropped:
-        say("certpin: warning", f"not imported: {each}")
-    importing = HostImport(path, pins, named=called is not None)
-    importing.save()
-    facts: dict[str, Any] = {
+    dropped = [str(warning.message).removeprefix("not imported: ") for warning in caught]
+    for element in dropped:
+        say("certpin: warning", f"not imported: {element}")
+    imported = HostImport(path, pins, named=called is not None)
+    imported.save()
+    result: dict[str, Any] = {
         "format": name,
         "file": str(path),
-        "version": importing.version,
-        "added": [str(policy.pattern) for policy in importing.added],
-        "kept": [str(policy.pattern) for policy in importing.kept],
-        "anchors": [str(each) for each in importing.anchors],
+        "version": imported.version,
+        "added": [str(policy.pattern) for policy in imported.added],
+        "kept": [str(policy.pattern) for policy in imported.kept],
+        "anchors": [str(file) for file in imported.anchors],
         "dropped": dropped,
     }
     if as_json:
-        print_json(facts)
+        print_json(result)
     else:
-        _print_import(facts)
+        _print_import(result)
 
 
-def _print_import(facts: dict[str, Any]) -> None:
-    click.secho(f"{facts['file']} (version {facts['version']}):", bold=True)
-    for host in facts["added"]:
+def _print_import(result: dict[str, Any]) -> None:
+    click.secho(f"{result['file']} (version {result['version']}):", bold=True)
+    for host in result["added"]:
         click.echo(fold(f"  added  {host}", sys.stdout))
-    for host in facts["kept"]:
-        click.echo(fold(f"  there  {host}", sys.stdout))
-    for file in facts["anchors"]:
+    for host in result["kept"]:
+        click.echo(fold(f"  kept   {host}", sys.stdout))
+    for file in result["anchors"]:
         click.echo(fold(f"  trust  {file}", sys.stdout))
-    if facts["added"]:
-        click.echo("Look at the roles: the file did not say which pin is the backup.")
+    if result["added"]:
+        click.echo("Check the roles: the file did not name the backup pin.")
     click.echo("Next:  certpin check")

@@ -1,4 +1,4 @@
-"""What an import changes: hosts that are new, and the files of their trust anchors."""
+"""The changes of an import: new hosts, and the files of their trust anchors."""
 
 from __future__ import annotations
 
@@ -21,20 +21,32 @@ if TYPE_CHECKING:
 
 
 class HostImport:
-    """Hosts of another platform's file on their way into a pin file. Nothing is written yet.
+    """An import of another platform's hosts into a pin file. Only ``save()`` writes.
 
-    ``added`` are new, ``kept`` are there with the same meaning. Raises ``ConfigError`` where one is
-    there and means something else.
+    Args:
+        path: the pin file, which may not exist yet.
+        pins: the imported pin set.
+        named: the user named the pin set, which is allowed only for a new file.
+
+    Attributes:
+        added: the policies of new hosts.
+        kept: the policies that the pin file already has, with the same meaning.
+        version: the version of the pin file after the import.
+
+    Raises:
+        ConfigError: the pin file has another policy for a host, or other trust anchors.
+        PinFileError: the pin file is invalid.
+        click.UsageError: the user named an existing pin set.
     """
 
     def __init__(self, path: Path, pins: PinSet, *, named: bool) -> None:
         self._path = path
-        self._texts: dict[Path, str] = {}  # of the trust anchors, by file
-        there = self._open(pins, named=named)
-        self.added = [each for each in pins.policies if str(each.pattern) not in there]
-        self.kept = [each for each in pins.policies if str(each.pattern) in there]
+        self._texts: dict[Path, str] = {}  # the trust anchors as PEM, by file
+        existing = self._open(pins, named=named)
+        self.added = [policy for policy in pins.policies if str(policy.pattern) not in existing]
+        self.kept = [policy for policy in pins.policies if str(policy.pattern) in existing]
         for policy in self.kept:
-            _refuse_another(there[str(policy.pattern)], policy)
+            _refuse_other_policy(existing[str(policy.pattern)], policy)
         for policy in self.added:
             self._editor.add_host(policy, trust=self._trust(policy))
         if pins.debug and not self._debug:
@@ -47,7 +59,11 @@ class HostImport:
         return list(self._texts)
 
     def save(self) -> None:
-        """Write the anchors, then the pin file that names them. Raises ``PinFileError``."""
+        """Write the anchors, then the pin file that names them.
+
+        Raises:
+            PinFileError: a file can't be written.
+        """
         for file, text in self._texts.items():
             if not file.exists():
                 write_atomically(file, text)
@@ -60,11 +76,11 @@ class HostImport:
             self._editor = PinFileEditor.new(self._path, pins.name, version=pins.version)
             return {}
         if named:
-            raise click.UsageError(f"--name is for a new file, and {self._path} is there already")
+            raise click.UsageError(f"--name is for a new file, and {self._path} already exists")
         self._editor = PinFileEditor.open(self._path)
-        there = self._editor.check()
-        self._debug = there.debug is not None
-        return {str(policy.pattern): policy for policy in there.policies}
+        existing = self._editor.check()
+        self._debug = existing.debug is not None
+        return {str(policy.pattern): policy for policy in existing.policies}
 
     def _version(self, pins: PinSet) -> int:
         if self._new:
@@ -77,12 +93,12 @@ class HostImport:
         return self._anchors(policy.pattern.name, policy.trust)
 
     def _anchors(self, owner: str, anchors: TrustAnchors) -> str:
-        """The file of trust anchors beside the pin file: what is there already is never changed."""
+        """Return the name of the anchors' file beside the pin file. An existing file is kept."""
         name = f"{re.sub('[^a-z0-9.-]', '_', owner)}-anchors.pem"
         file = self._path.parent / name
         if file.exists() and _certificates(file) != anchors.der:
             raise ConfigError(
-                f"{name} is there, and holds other certificates",
+                f"{name} exists, and has other certificates",
                 key="trust",
                 fix="move it away, or add the host by hand",
             )
@@ -90,20 +106,21 @@ class HostImport:
         return name
 
 
-def _refuse_another(there: HostPolicy, imported: HostPolicy) -> None:
-    differing = policy_meaning(there).differing(policy_meaning(imported))
+def _refuse_other_policy(existing: HostPolicy, imported: HostPolicy) -> None:
+    differing = policy_meaning(existing).differing(policy_meaning(imported))
     if not differing:
         return
     raise ConfigError(
-        f"{imported.pattern} has a policy there already, which differs in: {', '.join(differing)}",
+        f"{imported.pattern} already has another policy, which differs in: {', '.join(differing)}",
         key="host",
-        fix="remove one of the two, or import into another file: --file FILE",
+        fix="remove one of the two policies, or import into another file: --file FILE",
     )
 
 
 def _certificates(file: Path) -> tuple[bytes, ...]:
     try:
         with file.open("rb") as opened:
-            return tuple(each.der for each in read_certificates(opened.read(MAX_FILE_BYTES)))
+            certificates = read_certificates(opened.read(MAX_FILE_BYTES))
     except (OSError, InputError):
         return ()
+    return tuple(certificate.der for certificate in certificates)

@@ -1,4 +1,4 @@
-"""Ending in order: SIGTERM and SIGHUP do what Ctrl-C does, so that nothing is left behind."""
+"""Signals that end a command: SIGTERM and SIGHUP clean up as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGHUP (a terminal that closes) raise ``KeyboardInterrupt``, once.
+    """Raise ``KeyboardInterrupt`` at the first SIGINT, SIGTERM or SIGHUP (a closed terminal).
 
-    Another one shall not break off the clearing up, nor the summary: after the first, all that
-    come until the program has ended are ignored.
+    Later signals are ignored until the program has ended, so that they don't interrupt the clean-up
+    or the summary.
     """
     import signal
 
-    came = False
+    received = False
 
     def stop(*_: object) -> None:
-        nonlocal came
-        if not came:
-            came = True
+        nonlocal received
+        if not received:
+            received = True
             raise KeyboardInterrupt
 
     numbers = [signal.SIGTERM]
-    # A shell's background job ignores the one, and what nohup began the other.
+    # A background job of a shell ignores SIGINT, and a program under nohup ignores SIGHUP.
     may_be_ignored = (signal.SIGINT, signal.SIGHUP)
-    numbers += [each for each in may_be_ignored if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in numbers}
+    numbers += [
+        number for number in may_be_ignored if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    previous = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if came else handler)
+        for number, handler in previous.items():
+            signal.signal(number, signal.SIG_IGN if received else handler)

@@ -86,7 +86,7 @@ def policies_for_step(
         return probes.selected(pins)
     if key:
         certified = {policy for name in key.names for policy in _policies_of_name(name, pins)}
-        holding = {each for each in pins.policies if key.pin in {entry.pin for entry in each.pins}}
+        holding = {p for p in pins.policies if key.pin in {entry.pin for entry in p.pins}}
         if chosen := certified or holding:
             return [policy for policy in pins.policies if policy in chosen]
     if len(pins.policies) == 1:
@@ -134,7 +134,7 @@ def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]
 
 
 def passphrase_of(place: str) -> bytes | None:
-    """Ask for the passphrase of a file, and name the file: there may be several."""
+    """Ask for the passphrase of a file, and print its name, because there may be several files."""
     if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
         click.echo(f"{printable(place)} is encrypted.", err=True)
     return ask_passphrase()

@@ -1,4 +1,4 @@
-"""``certpin lint``: the mistakes of a pin file, all at once."""
+"""``certpin lint``: find all mistakes in a pin file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "files", nargs=-1, metavar="[FILE]...", type=click.Path(dir_okay=False, path_type=Path)
 )
 @pin_file_option
-@click.option("--live", is_flag=True, help="Ask the servers too, from this machine.")
+@click.option("--live", is_flag=True, help="Also connect to the servers, from this machine.")
 @server_options
 @timeout_option
 @click.option(
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     type=click.Choice(SEVERITIES),
     default="error",
     show_default=True,
-    help="The mildest finding for which the exit code is 1.",
+    help="The lowest severity for which the exit code is 1.",
 )
 @click.option(
     "--format",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     type=click.Choice(LINT_FORMATS),
     default="text",
     show_default=True,
-    help="sarif is for code scanning, github for annotations of a pull request.",
+    help="The output: sarif for code scanning, github for annotations of a pull request.",
 )
 @json_option
 @click.pass_context
@@ -98,19 +98,19 @@ def lint(
         document = load_document(file, adoption_days=adoption_days)
         document = replace(document, exported=gather_exports(exported, document.pins))
         if live:
-            from certpin.cli.lint_live import ask  # needs TLS, which lint itself does without
+            from certpin.cli.lint_live import probe_hosts  # needs TLS, which lint itself does not
 
-            document = ask(document, servers, now, timeout)
+            document = probe_hosts(document, servers, now, timeout)
         done.append(LintedFile(document, judge(document, now)))
     FORMATS["json" if as_json else output](done)
     ctx.exit(_exit_code(done, fail_on))
 
 
 def _exit_code(done: Sequence[LintedFile], fail_on: Severity) -> int:
-    if any(each.report.at_least(fail_on) for each in done):
+    if any(linted.report.at_least(fail_on) for linted in done):
         return PROBLEM_FOUND
-    return INCONCLUSIVE if any(_nobody_answered(each.document) for each in done) else SUCCESS
+    return INCONCLUSIVE if any(_none_answered(linted.document) for linted in done) else SUCCESS
 
 
-def _nobody_answered(document: LintDocument) -> bool:
-    return document.live is not None and all(each.error for each in document.live)
+def _none_answered(document: LintDocument) -> bool:
+    return document.live is not None and all(result.error for result in document.live)

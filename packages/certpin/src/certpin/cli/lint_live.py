@@ -1,4 +1,4 @@
-"""What ``certpin lint --live`` asks the servers: as ``certpin check`` does, from this machine."""
+"""Connect to the servers for ``certpin lint --live``, as ``certpin check`` does."""
 
 from __future__ import annotations
 
@@ -17,28 +17,41 @@ if TYPE_CHECKING:
     from certpin.probe.checkup import Checkup
 
 
-def ask(
+def probe_hosts(
     document: LintDocument, servers: ServerOptions, now: datetime, timeout: float
 ) -> LintDocument:
-    """The document with what its hosts present. Raises ``click.UsageError``.
+    """Return the document with the chains that its hosts serve.
 
-    A file that clients refuse names nobody to ask: it stays as it is, and that is said.
+    If clients refuse the file, no host is contacted: the document is returned unchanged, with a
+    warning on standard error.
+
+    Args:
+        document: the pin file.
+        servers: the servers that the user named.
+        now: the current time.
+        timeout: seconds for each step of a connection.
+
+    Raises:
+        click.UsageError: an option names a host that is not contacted.
     """
     if document.pins is None:
-        say("certpin: warning", f"{document.path}: no host was asked, since no client loads it")
+        say(
+            "certpin: warning",
+            f"{document.path}: no host was contacted, because no client loads the file",
+        )
         return document
     checkups = check_targets(servers.targets(document.pins), now, 0, timeout)
-    return replace(document, live=tuple(map(_asked, checkups)))
+    return replace(document, live=tuple(map(_live_result, checkups)))
 
 
-def _asked(checkup: Checkup) -> LiveResult:
+def _live_result(checkup: Checkup) -> LiveResult:
     pattern = str(checkup.policy.pattern)
     if checkup.observation is None:
-        error = checkup.error.problem if checkup.error else "nobody answered"
+        error = checkup.error.problem if checkup.error else "no answer"
         return LiveResult(pattern, checkup.host, error=error)
-    seen = checkup.observation
-    served = seen.served.certificates
-    if seen.verified:
-        return LiveResult(pattern, checkup.host, served, seen.verified.certificates)
-    fix = checkup.fix or chain_fix(seen)
+    observation = checkup.observation
+    served = observation.served.certificates
+    if observation.verified:
+        return LiveResult(pattern, checkup.host, served, observation.verified.certificates)
+    fix = checkup.fix or chain_fix(observation)
     return LiveResult(pattern, checkup.host, served, problem=checkup.findings[0], fix=fix)

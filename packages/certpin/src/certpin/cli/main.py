@@ -1,4 +1,4 @@
-"""``certpin``: the group of all commands, and what their errors mean for the exit code."""
+"""``certpin``: the group of all commands, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -25,53 +25,53 @@ PROBLEM_FOUND = 1
 USAGE = 2
 INCONCLUSIVE = 3
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells report it
-CLOSED = 141  # 128 and the number of SIGPIPE: the reader of the output has gone
+CLOSED = 141  # 128 and the number of SIGPIPE: the reader closed the output
 
-# A new command is one file with a function of its own name, and one line here. Each is loaded when
-# it is called: `certpin --version` starts no client library.
+# A new command is one file with a function of the same name, and one line here. A command is
+# imported only when it runs: `certpin --version` loads no client library.
 COMMANDS = {
-    "pin": "Show what a server or a file presents, and what to pin of it.",
+    "pin": "Show the certificates and keys of a server or a file, and suggest pins.",
     "add": "Write a host into the pin file, with a backup.",
-    "check": "Compare what every pinned host serves with what is pinned.",
+    "check": "Compare the chain that each pinned host serves with its pins.",
     "lint": "Find mistakes in a pin file that lock users out or expose them.",
-    "explain": "Explain a rule of lint, or list them all.",
-    "diff": "Tell what a change of the pins means for installed clients.",
-    "get": "Make one request, pinned.",
-    "export": "Write the pins as another platform wants them.",
+    "explain": "Explain a lint rule, or list all rules.",
+    "diff": "Show what a change of the pins means for installed clients.",
+    "get": "Make one request over a pinned connection.",
+    "export": "Write the pins in the format of another platform.",
     "import": "Write the pins of another platform's file into the pin file.",
     "rotate": "Change a key without locking anyone out.",
-    "publish": "Sign pin sets, and bring them to installed clients.",
+    "publish": "Sign pin sets, and deliver them to installed clients.",
     "serve": "Monitor your servers and the reports of your apps, and send alerts.",
     "watch": "Administer the monitoring service: accounts, alerts, workers, database.",
     "scan": "Read the certificates of many hosts, as JSON lines.",
-    "prove": "Attack a client, and say what got through.",
+    "prove": "Attack a client, and report which attacks succeed.",
     "lab": "List the attacks, or serve them to a device.",
     "demo": "Watch a pinned client refuse a man in the middle.",
 }
 EXTENSIONS = ("serve", "watch")  # of the package certpin-watch
 
-# What may be over when a database is asked again (certpin_watch.store.failures).
-_PASSING = frozenset({"away", "busy", "disk", "full"})
+# Failures of a database that may be over at the next try (certpin_watch.store.failures).
+_TEMPORARY = frozenset({"away", "busy", "disk", "full"})
 
-# A refusal is printed as the error that it is; the log record would say it twice.
+# A refusal is printed as an error; its log record would print it a second time.
 _SILENT = logging.NullHandler()
 
 
 class _OutputError(Exception):
-    """Standard output cannot be written. The cause says why."""
+    """Standard output can't be written. ``__cause__`` is the error of the operating system."""
 
 
 class CommandGroup(LazyGroup):
-    """The group of all commands: whatever happens becomes an exit code, and JSON if wanted."""
+    """The group of all commands. Every error becomes an exit code, and JSON with ``--json``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take ``certpin help COMMAND`` as ``certpin COMMAND --help``."""
+        """Treat ``certpin help COMMAND`` as ``certpin COMMAND --help``."""
         if args[:1] == ["help"]:
             args = [*args[1:], "--help"]
         return super().parse_args(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the options of certpin itself, which print its help for example."""
+        """Parse the options of certpin itself, such as ``--help``, which print at once."""
         with _output_checked():
             return super().make_context(*args, **extra)
 
@@ -125,7 +125,12 @@ class CommandGroup(LazyGroup):
 
 
 def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
-    """Print an error with which the command ends: on standard error, or as JSON."""
+    """Print the error that ends the command: on standard error, or as JSON.
+
+    Args:
+        exc: the error.
+        reply: the output of the run; by default that of the current click context.
+    """
     reply = reply or click.get_current_context().find_root().obj
     if not reply.fail(exc, getattr(exc, "problem", str(exc))):
         say("certpin", _message(exc))
@@ -133,7 +138,11 @@ def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
 
 @contextmanager
 def extra_needed(extra: str, what: str) -> Iterator[None]:
-    """Say which extra to install if a package of it, or one that it needs, is missing.
+    """Name the extra to install if an import in the block fails.
+
+    Args:
+        extra: the extra of certpin.
+        what: the feature that needs the package, for the error.
 
     Raises:
         ConfigError: a package is missing.
@@ -154,7 +163,10 @@ def extra_needed(extra: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def _output_checked() -> Iterator[None]:
-    """Separate failures of the output. Networks have errors of certpin's, and files have a name."""
+    """Raise ``_OutputError`` for an ``OSError`` of standard output.
+
+    Errors of the network have types of certpin, and errors of other files have a file name.
+    """
     try:
         yield
     except OSError as exc:
@@ -167,7 +179,7 @@ def _output_checked() -> Iterator[None]:
 
 def _without_output(exc: _OutputError) -> int:
     cause = exc.__cause__
-    with suppress(OSError):  # Python would try to write the rest once more when it ends
+    with suppress(OSError):  # otherwise Python writes the rest again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(cause, BrokenPipeError):
         return CLOSED
@@ -183,11 +195,11 @@ def _is_ours(exc: Exception) -> TypeGuard[CertpinError]:
 
 def _unusable_file(exc: OSError) -> ConfigError:
     from certpin.errors import ConfigError
-    from certpin.x509 import printable  # on first need: no command has been loaded yet
+    from certpin.x509 import printable  # here, because no command has been imported yet
 
     return ConfigError(
         f"{printable(os.fsdecode(exc.filename))} cannot be used: {exc.strerror}",
-        fix="check the path and the rights to it and its folders",
+        fix="check the path, and its permissions and those of its folders",
     )
 
 
@@ -206,7 +218,7 @@ def _code(exc: CertpinError) -> int:
     if isinstance(exc, PinError):
         return PROBLEM_FOUND
     if isinstance(exc, StoreError):
-        return INCONCLUSIVE if exc.reason in _PASSING else USAGE
+        return INCONCLUSIVE if exc.reason in _TEMPORARY else USAGE
     return INCONCLUSIVE if isinstance(exc, ProbeError) else USAGE
 
 
@@ -215,27 +227,26 @@ def _code(exc: CertpinError) -> int:
     lazy=COMMANDS,
     extensions=EXTENSIONS,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 it holds; 1 a finding (pins don't match, a chain doesn't verify); "
-    "2 usage or a bad file; 3 inconclusive (the network). `certpin help COMMAND` is the same as "
-    "`certpin COMMAND --help`.",
+    epilog="Exit codes: 0 success; 1 problem found (pins don't match, a chain doesn't verify); "
+    "2 wrong usage or an invalid file; 3 inconclusive (no answer). `certpin help COMMAND` is the "
+    "same as `certpin COMMAND --help`.",
 )
 @click.version_option(__version__, "-V", "--version", prog_name="certpin")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Pin certificates, so that a client accepts its own server and nobody else.
+    """Pin certificates, so that a client accepts only its own server.
 
-    TLS trusts every authority that the machine trusts. A pin narrows that down: it is the
-    fingerprint (SHA-256) of a public key that your server's certificate must have, whoever
-    issued the certificate. certpin keeps such pins in a file, pins.toml, and has every client
-    check them.
+    A TLS client accepts certificates from every authority that the machine trusts. A pin is the
+    fingerprint (SHA-256) of a public key that your server's certificate or one of its authorities
+    must have. certpin stores pins in a file, pins.toml, and makes every client check them.
 
     \b
     Begin with:
-      certpin demo                                 see what a pin is good for
-      certpin pin HOST                             what does my server present?
+      certpin demo                                 see a pin stop an attack
+      certpin pin HOST                             show the certificates of your server
       certpin add HOST --backup-key backup.key     pin it, with a backup
-      certpin check                                does everything still match?
-    """  # noqa: D301  # click reads the \b itself: the lines below it stay as they are
+      certpin check                                check that every pin still matches
+    """  # noqa: D301  # click reads the \b itself: it does not wrap the lines below it
     logging.getLogger("certpin").addHandler(_SILENT)
     if "NO_COLOR" in os.environ:
         ctx.color = False
@@ -244,7 +255,7 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """Run the console script."""
     for stream in (sys.stdout, sys.stderr):
-        # A name that this terminal has no letters for shall not end the program.
+        # A character that the terminal's encoding lacks must not end the program.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         cli(prog_name="certpin")
@@ -255,10 +266,10 @@ def main() -> None:
 
 
 def _end_at_once(code: Any) -> NoReturn:
-    """End without Python's own end.
+    """End the process without Python's shutdown.
 
-    The tunnel's library has threads that may call into Python while it ends: seen on 3.13 as a
-    SIGSEGV, after all was done, in place of the exit code.
+    The threads of the WireGuard library may call into Python during the shutdown: on Python 3.13
+    that caused a SIGSEGV, which replaced the exit code.
     """
     with suppress(OSError):
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The table of ``certpin prove``: a row for each case while it runs, then what it all means."""
+"""The output of ``certpin prove``: a row for each finished case, then a summary."""
 
 from __future__ import annotations
 
@@ -31,13 +31,18 @@ _SHOULD = {
     Expect.POLICY: "as you like",
     Expect.UNDEFINED: "-",
 }
-_WIDTHS = (9, 29, 11, 12)  # columns: outcome, case, what is right, what it did
-_WIDE = 120  # columns from which on a row has room for what the client met
-_WORDS = 8  # lines of a client's output
+_WIDTHS = (9, 29, 11, 12)  # columns: outcome, case, expected, observed
+_WIDE = 120  # columns from which a row has room for the description of the case
+_OUTPUT_LINES = 8  # of a client
 
 
 class MatrixPrinter:
-    """A context manager around a run. ``show`` prints one result, with a count on a terminal."""
+    """A context manager around a run, with a progress bar on a terminal.
+
+    Args:
+        total: the number of results.
+        quiet: print nothing.
+    """
 
     def __init__(self, total: int, *, quiet: bool) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -53,8 +58,8 @@ class MatrixPrinter:
 
     def __enter__(self) -> Self:
         self._progress.start()
-        met = "what it met" if self._console.width >= _WIDE else ""
-        self._row(("", "case", "should", "did"), met, style="bold")
+        presents = "the server presents" if self._console.width >= _WIDE else ""
+        self._row(("", "case", "should", "did"), presents, style="bold")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -65,14 +70,14 @@ class MatrixPrinter:
         self._progress.advance(self._task)
         verdict = str(result.verdict) if result.verdict else "-"
         cells = (result.outcome, result.case.name, _SHOULD[result.expect], verdict)
-        met = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
-        self._row(cells, met, style=_COLOURS[result.outcome])
+        presents = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
+        self._row(cells, presents, style=_COLOURS[result.outcome])
         if result.outcome in {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}:
-            for line in (*explain(result), *_said(result)):
+            for line in (*explain(result), *_client_output(result)):
                 self._note(line)
 
     def summarise(self, run: Run) -> None:
-        """Print what it all means."""
+        """Print the summary of the run."""
         from rich.text import Text
 
         self._console.print()
@@ -81,7 +86,7 @@ class MatrixPrinter:
         for line in summary(run):
             self._console.print(Text(printable(line)))
 
-    def _row(self, cells: tuple[str, ...], met: str, *, style: str) -> None:
+    def _row(self, cells: tuple[str, ...], presents: str, *, style: str) -> None:
         from rich.table import Table
         from rich.text import Text
 
@@ -91,24 +96,26 @@ class MatrixPrinter:
         texts = [Text(printable(cell)) for cell in cells]
         texts[0].stylize(style)
         if self._console.width >= _WIDE:
-            texts.append(Text(printable(met)))
-            met = ""
+            texts.append(Text(printable(presents)))
+            presents = ""
         grid.add_row(*texts)
         self._console.print(grid)
-        if met:
-            self._note(met)
+        if presents:
+            self._note(presents)
 
     def _note(self, line: str) -> None:
-        """A line beneath a row, folded to the terminal."""
+        """Print a line beneath a row, folded to the width of the terminal."""
         from rich.padding import Padding
         from rich.text import Text
 
         self._console.print(Padding(Text(printable(line)), (0, 0, 0, _WIDTHS[0] + 1), expand=False))
 
 
-def _said(result: Result) -> list[str]:
-    """The end of what the client itself printed, where nothing could be decided."""
+def _client_output(result: Result) -> list[str]:
+    """Return the last lines that the client printed, if its verdict is undecided."""
     if result.outcome is not Outcome.UNDECIDED or not result.attempts:
         return []
     lines = result.attempts[-1].ending.output.splitlines()
-    return ["the client's own words:", *(f"  {line}" for line in lines[-_WORDS:])] if lines else []
+    if not lines:
+        return []
+    return ["output of the client:", *(f"  {line}" for line in lines[-_OUTPUT_LINES:])]

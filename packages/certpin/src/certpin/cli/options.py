@@ -47,14 +47,14 @@ def option_group(
         wrapped: Any = with_group
         for option in reversed(options):
             wrapped = option(wrapped)
-        names = [each.name for each in wrapped.__click_params__ if each.name not in known]
+        names = [param.name for param in wrapped.__click_params__ if param.name not in known]
         return wrapped
 
     return decorate
 
 
-class _Seconds(click.FloatRange):
-    """A number of seconds. ``nan`` is below no minimum and above no maximum: it is refused here."""
+class Seconds(click.FloatRange):
+    """A number of seconds. ``nan`` passes every comparison with a limit, so it is refused here."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Read the number."""
@@ -66,7 +66,7 @@ class _Seconds(click.FloatRange):
 
 def _want_json(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> bool:
     reply = ctx.find_root().obj
-    if reply is not None:  # a command that is called without certpin's group has none
+    if reply is not None:  # a command that runs without certpin's group has none
         reply.wanted = wanted
     return wanted
 
@@ -104,7 +104,7 @@ pin_file_option: Decorator = click.option(
 
 timeout_option: Decorator = click.option(
     "--timeout",
-    type=_Seconds(min=0.05, max=600),
+    type=Seconds(min=0.05, max=600),
     default=PROBE_SECONDS,
     show_default=True,
     metavar="SECONDS",
@@ -115,7 +115,7 @@ ca_file_option: Decorator = click.option(
     "--ca-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Trust the authorities in this file (PEM) alone, not those of this machine.",
+    help="Trust only the authorities in this file (PEM), not those of this machine.",
 )
 
 _CONNECTION: tuple[Decorator, ...] = (
@@ -123,13 +123,17 @@ _CONNECTION: tuple[Decorator, ...] = (
         "--starttls",
         type=click.Choice(STARTTLS),
         metavar="PROTOCOL",
-        help=f"{', '.join(STARTTLS)}: speak this protocol first, then begin TLS inside it.",
+        help=f"Begin with this protocol, then start TLS inside it: {', '.join(STARTTLS)}.",
     ),
     click.option(
-        "--connect", metavar="ADDRESS[:PORT]", help="Call this address instead of the host's own."
+        "--connect",
+        metavar="ADDRESS[:PORT]",
+        help="Connect to this address instead of the host's.",
     ),
     click.option(
-        "--server-name", metavar="NAME", help="Ask for this name, and verify it, instead of HOST."
+        "--server-name",
+        metavar="NAME",
+        help="Request and verify this name (SNI) instead of HOST.",
     ),
     ca_file_option,
     timeout_option,
@@ -138,17 +142,21 @@ _CONNECTION: tuple[Decorator, ...] = (
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """How servers are reached, as the user said it."""
+    """How to connect to a server, according to the user."""
 
     starttls: str | None
     connect: str | None
     server_name: str | None
     ca_file: Path | None
     timeout: float
-    strict: bool | None = None  # as `strict_x509` of the pin file
+    strict: bool | None = None  # like `strict_x509` in the pin file
 
     def endpoint(self, target: str) -> Endpoint:
-        """The server that HOST[:PORT] means. Raises ``HostError``."""
+        """Return the server that ``HOST[:PORT]`` means.
+
+        Raises:
+            HostError: it is not a host.
+        """
         from certpin.probe import PROTOCOLS, Endpoint, split_address
 
         host, port = split_address(target, PROTOCOLS[self.starttls].port if self.starttls else 443)
@@ -157,30 +165,37 @@ class ConnectionOptions:
         return Endpoint(host, port, connect, name, self.starttls)
 
     def observe(self, target: str) -> Observation:
-        """Dial a server and look. Raises ``ProbeError``."""
+        """Connect to a server and read its chain.
+
+        Raises:
+            HostError: ``target`` is not a host.
+            ProbeError: the server does not answer, or serves no chain.
+            CertificateParseError: the file of ``--ca-file`` is invalid.
+        """
         from certpin.probe import observe, probe_context
 
         context = probe_context(anchors_pem(self.ca_file), strict=self.strict)
         return observe(self.endpoint(target), context, timeout=self.timeout)
 
     def arguments(self) -> list[str]:
-        """The same options again, for a command that the user is told to run next."""
+        """Return these options as arguments, for a command that is suggested to the user."""
         options = {
             "--starttls": self.starttls,
             "--connect": self.connect,
             "--server-name": self.server_name,
             "--ca-file": str(self.ca_file) if self.ca_file else None,
         }
-        return [word for name, value in options.items() if value for word in (name, value)]
+        return [argument for name, value in options.items() if value for argument in (name, value)]
 
 
 connection_options = option_group("connection", _CONNECTION, ConnectionOptions)
 
 
 def anchors_pem(ca_file: Path | None) -> str | None:
-    """The certificates of a file of trust anchors as PEM, or ``None``.
+    """Return the certificates of a file of trust anchors as PEM; None without a file.
 
-    Raises ``CertificateParseError``.
+    Raises:
+        CertificateParseError: the file can't be read, or has no certificates.
     """
     import ssl
 
@@ -192,16 +207,21 @@ def anchors_pem(ca_file: Path | None) -> str | None:
         return None
     data = read_file(ca_file)
     try:
-        return "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in read_certificates(data))
+        certificates = read_certificates(data)
     except InputError as exc:
         raise CertificateParseError(
             f"{printable(str(ca_file))} is not a file of certificates: {exc.problem}",
-            fix="give the authority's own certificate, as PEM",
+            fix="give the authority's certificate, as PEM",
         ) from exc
+    return "".join(ssl.DER_cert_to_PEM_cert(certificate.der) for certificate in certificates)
 
 
 def read_file(path: Path) -> bytes:
-    """What a file holds, as far as certpin reads any. Raises ``CertificateParseError``."""
+    """Return the content of a file, at most one byte more than a parser accepts.
+
+    Raises:
+        CertificateParseError: the file can't be read.
+    """
     from certpin.errors import CertificateParseError
     from certpin.x509 import printable
     from certpin.x509.reader import MAX_FILE_BYTES
@@ -212,12 +232,12 @@ def read_file(path: Path) -> bytes:
     except OSError as exc:
         raise CertificateParseError(
             f"{printable(str(path))} cannot be read: {exc.strerror}",
-            fix="check the path and the rights to it",
+            fix="check the path and its permissions",
         ) from exc
 
 
 def ask_passphrase() -> bytes | None:
-    """The passphrase of a file: from the environment, or asked for on a terminal."""
+    """Return the passphrase of a file, from the environment or the terminal; None without both."""
     if PASSPHRASE_VARIABLE in os.environ:
         return os.fsencode(os.environ[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():
@@ -227,7 +247,11 @@ def ask_passphrase() -> bytes | None:
 
 
 def ask_pin(token: str) -> str:
-    """The PIN of a token: from the environment, or asked for on a terminal. For ``certpin.hsm``."""
+    """Return the PIN of a token, from the environment or the terminal. For ``certpin.hsm``.
+
+    Raises:
+        TokenError: there is neither.
+    """
     from certpin.errors import TokenError
     from certpin.x509 import printable
 
@@ -235,7 +259,7 @@ def ask_pin(token: str) -> str:
         return os.environ[PIN_VARIABLE]
     if not sys.stdin.isatty():
         raise TokenError(
-            f"nobody is here to give the PIN of the token {printable(token)}",
+            f"the token {printable(token)} needs its PIN, and there is no terminal to ask on",
             fix=f"set {PIN_VARIABLE}, or add ?pin-source=file:/PATH to the URI",
         )
     pin: str = click.prompt(f"PIN of the token {printable(token)}", hide_input=True, err=True)

@@ -84,7 +84,7 @@ def check_folder(path: Path) -> None:
     """
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ConfigError(
-            f"{printable(str(path))} cannot be written: no such folder, or no right to it",
+            f"{printable(str(path))} cannot be written: no such folder, or no permission",
             fix="name a file in a folder that you may write to",
         )
 
@@ -114,7 +114,7 @@ def _compare(file: OutputFile) -> OutputFile:
     lines = unified_diff(
         existing.splitlines(keepends=True),
         file.text.splitlines(keepends=True),
-        f"{file.path} (there)",
+        f"{file.path} (existing)",
         f"{file.path} (from the pin file)",
     )
     return OutputFile(file.path, file.text, "differs", "".join(lines))

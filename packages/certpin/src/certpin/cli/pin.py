@@ -1,4 +1,4 @@
-"""``certpin pin``: what a server or a file presents, and what to pin of it."""
+"""``certpin pin``: the certificates and keys of a server or a file, and the pins to use."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from certpin.x509.keys import PublicKey
 
 
-# How files of certificates and keys are called. No top-level domain has one of these names.
-_FILES = frozenset(
+# The suffixes of files with certificates and keys. None of them is a top-level domain.
+_SUFFIXES = frozenset(
     {
         ".cer",
         ".cert",
@@ -63,20 +63,22 @@ def pin(
     insecure: bool,
     as_json: bool,
 ) -> None:
-    """Show what a server or a file presents, and what to pin of it.
+    """Show the certificates and keys of a server or a file, and suggest pins.
 
-    A FILE may hold certificates, certificate requests (CSR), public or private keys, as PEM, DER
-    or PKCS#12. A passphrase is taken from CERTPIN_PASSPHRASE, or asked for. A URI names a key on
-    a PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes), whose PIN is taken from
-    CERTPIN_PKCS11_PIN, or asked for. What is neither is dialled.
+    A FILE contains certificates, certificate requests (CSR), public or private keys, as PEM, DER or
+    PKCS#12. A passphrase is taken from CERTPIN_PASSPHRASE, or asked for. A URI names a key on a
+    PKCS#11 token (pkcs11:token=NAME;object=NAME, in quotes), whose PIN is taken from
+    CERTPIN_PKCS11_PIN, or asked for. Anything else is treated as a host name and contacted.
 
-    For each certificate you see two fingerprints. "pin" is the SHA-256 of its public key (its
-    SubjectPublicKeyInfo): it stays the same when the certificate is renewed with the same key,
-    and is what you want. "certificate" is the SHA-256 of the whole certificate, and ends with it.
+    Each certificate has two fingerprints. "pin" is the SHA-256 of its public key (its
+    SubjectPublicKeyInfo): it does not change if the certificate is renewed with the same key. Use
+    this one. "certificate" is the SHA-256 of the whole certificate, and changes at each renewal.
 
     The verified chain leads from the server's certificate (the leaf) to a root that this machine
-    trusts. If there is none, certpin says why and suggests nothing: then what you see may be
-    an attacker's.
+    trusts. If no chain verifies, certpin prints the reason and suggests no pin, because the
+    certificates may be an attacker's.
+
+    Exit code 0: success. 1: a chain does not verify. 3: a host did not answer.
     """
     from certpin.cli.reply import print_json
     from certpin.pins import utc_now
@@ -84,10 +86,10 @@ def pin(
     now = utc_now()
     results = [_read_target(target, connection) for target in targets]
     if as_json:
-        print_json({"targets": [_target_json(each, now) for each in results]})
+        print_json({"targets": [_target_json(result, now) for result in results]})
     else:
-        for each in results:
-            _print(_target_lines(each, now, connection, insecure=insecure))
+        for result in results:
+            _print(_target_lines(result, now, connection, insecure=insecure))
     unverified = [s for s in results if not isinstance(s, LocalKeys) and s.verified is None]
     if unverified and not insecure:
         ctx.exit(PROBLEM_FOUND)
@@ -95,7 +97,7 @@ def pin(
 
 @dataclass(frozen=True)
 class LocalKeys:
-    """What a file holds, or the key on a token that a URI names."""
+    """The certificates and keys of a file, or a key on a token."""
 
     name: str
     items: tuple[Certificate | PublicKey, ...]
@@ -117,7 +119,7 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
             raise CertificateParseError(
                 f"there is no file {printable(target)}", fix="check its path; a host has no slash"
             )
-        if path.suffix.lower() in _FILES and connection.connect is None:
+        if path.suffix.lower() in _SUFFIXES and connection.connect is None:
             raise CertificateParseError(
                 f"there is no file {printable(target)}",
                 fix=f"check its path; if it is a host, name its port: {printable(target)}:443",
@@ -130,11 +132,11 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is something to read: a pipe of the shell is as good as a file."""
+    """Return True for a file or a pipe: shells replace files by pipes, as in ``<(command)``."""
     try:
         return path.exists() and not path.is_dir()
     except (OSError, ValueError):
-        return False  # too long for a file's name, for example
+        return False  # a name that is too long, for example
 
 
 def _target_json(result: Observation | LocalKeys, now: datetime) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def _target_lines(
 
 
 def observation_json(observation: Observation, now: datetime) -> dict[str, Any]:
-    """What a server presented, as JSON."""
+    """Return the served and the verified chain of a server as JSON."""
     from certpin.cli.describe import certificate_json
     from certpin.cli.unverified import chain_fix
 
@@ -194,7 +196,7 @@ def _observation_lines(observation: Observation, now: datetime) -> Iterable[str]
     )
     if observation.verified is None:
         yield click.style(f"The chain did NOT verify: {observation.problem}.", fg="red", bold=True)
-        yield "It was served by whoever answered, and may be an attacker's:"
+        yield "The server is not authenticated: these certificates may be an attacker's:"
     for title, certificate in _titled(observation):
         yield from certificate_lines(certificate, title, now)
 
@@ -223,8 +225,8 @@ def _advice(
     if insecure:
         pin = Pin.of_key(observation.served.leaf.spki_sha256)
         words = ["certpin", "add", endpoint.name, "--pin", str(pin), "--backup-key", "backup.key"]
-        yield "INSECURE: nobody vouches for this key, so compare it with the server's own file"
-        yield "(certpin pin FILE). Clients refuse the chain all the same, until it verifies."
+        yield "INSECURE: this key is not verified. Compare it with the key file on the server"
+        yield "(certpin pin FILE). Clients refuse the chain until it verifies, even with this pin."
         yield f"  {shlex.join(words)}"
         return
     yield "No pins are suggested for a chain that did not verify."
@@ -232,7 +234,7 @@ def _advice(
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:
-    """Each certificate once: the verified path first, then what was merely sent along."""
+    """Yield each certificate once with a title: first the verified path, then all others."""
     served = observation.served.certificates
     path = observation.verified.certificates if observation.verified else ()
     for index, certificate in enumerate(path):

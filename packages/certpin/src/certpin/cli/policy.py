@@ -1,4 +1,4 @@
-"""The policy of a host that is being added: what it pins, and what it must not."""
+"""The policy that ``certpin add`` writes: its pins, backup, expiry, servers and anchors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from certpin.probe import Endpoint, Observation
     from certpin.x509 import Chain
 
-# How long new pins hold: a year, the life of an app version; a trial, as long as lint allows
-# without a warning (decision 41).
-_HOLDS: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": timedelta(days=90)}
+# The lifetime of new pins: a year, as an app version is used; in report mode, the longest time that
+# lint accepts without a warning (decision 41).
+_LIFETIMES: dict[Mode, timedelta] = {"enforce": timedelta(days=365), "report": timedelta(days=90)}
 
 
 def new_policy(
@@ -46,15 +46,28 @@ def new_policy(
     expires: datetime | None,
     servers: tuple[HostServer, ...],
 ) -> HostPolicy:
-    """The policy with its first pin and its backup. Raises ``ConfigError`` if it is unsafe.
+    """Return a policy with its first pin and its backup.
 
-    The backup is STAGED: it is PUBLISHED when ``certpin rotate publish`` has recorded it.
+    The backup is STAGED until ``certpin rotate publish`` records it as PUBLISHED.
+
+    Args:
+        pattern: the host.
+        first: the pin of the current key.
+        backup: the backup. Its key is made here if it is new.
+        trust: the only trust anchors of the host; None for those of the system.
+        mode: ``enforce`` or ``report``.
+        match: which certificate may match.
+        expires: when the pins expire; by default after the usual lifetime of the mode.
+        servers: the servers, if they are not at the host's name and port 443.
+
+    Raises:
+        ConfigError: the policy is unsafe.
     """
     entries = [first]
     if backup.pin:
         entries.append(HostPin(backup.pin, "backup", state="staged", note=backup.note))
     if expires is None:
-        expires = datetime.combine(utc_now().date() + _HOLDS[mode], time.min)
+        expires = datetime.combine(utc_now().date() + _LIFETIMES[mode], time.min)
     return HostPolicy(
         pattern,
         tuple(entries),
@@ -67,7 +80,7 @@ def new_policy(
 
 
 def server_of(endpoint: Endpoint) -> tuple[HostServer, ...]:
-    """The server that was dialled, for the pin file; none if it is the one that a name implies."""
+    """Return the contacted server for the pin file; nothing if the host's name implies it."""
     address, port = endpoint.address
     server = HostServer(
         "" if address == endpoint.name else address,
@@ -78,17 +91,29 @@ def server_of(endpoint: Endpoint) -> tuple[HostServer, ...]:
 
 
 def known_pin(text: str, match: Match) -> HostPin:
-    """A pin that the user knows. Raises ``PinParseError``."""
+    """Return the entry for a pin that the user gave.
+
+    Raises:
+        PinParseError: it is not a pin.
+    """
     return HostPin(Pin.parse(text), "intermediate" if match == "ca" else "leaf")
 
 
 def served_pin(chain: Chain, match: Match) -> HostPin:
-    """The pin, in a verified chain, of what the server uses now: the leaf's, or its issuer's."""
+    """Return the pin of the leaf; with ``match = "ca"``, of the authority that issued the leaf.
+
+    Args:
+        chain: a verified chain.
+        match: which certificate may match.
+
+    Raises:
+        ConfigError: an authority is needed, and the leaf is self-signed.
+    """
     if match != "ca":
         return HostPin(pins_of(chain.leaf)[0], "leaf")
     if not chain.authorities:
         raise ConfigError(
-            "there is no authority above that certificate: it vouches for itself",
+            "the certificate is self-signed: there is no authority to pin",
             key="--match",
             fix="pin the leaf: --match leaf",
         )
@@ -97,21 +122,30 @@ def served_pin(chain: Chain, match: Match) -> HostPin:
 
 
 def refuse_served_backup(backup: Backup, observation: Observation) -> None:
-    """A backup that is in use is lost together with what it should replace."""
+    """Refuse a backup that the server already uses: it would be lost together with the first key.
+
+    Raises:
+        ConfigError: the backup is in the served or the verified chain.
+    """
     verified = observation.verified.certificates if observation.verified else ()
     seen = (*observation.served.certificates, *verified)
     if backup.pin in {pin for certificate in seen for pin in pins_of(certificate)}:
         raise ConfigError(
-            f"the backup {backup.pin} is in the chain that the server uses now: it is lost with it",
+            f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
+            "together",
             key="pin",
-            fix="make a key that is nowhere in use: --backup-key FILE",
+            fix="make a key that no server uses: --backup-key FILE",
         )
 
 
 def trust_anchors(ca_file: Path | None, strict: bool | None) -> TrustAnchors | None:
-    """Return the anchors of a file, or None without one. Raises ``CertificateParseError``."""
+    """Return the anchors of a file; None without a file.
+
+    Raises:
+        CertificateParseError: the file can't be read, or has no certificates.
+    """
     pem = anchors_pem(ca_file)
     if pem is None:
         return None
-    der = tuple(each.der for each in read_certificates(pem.encode()))
+    der = tuple(certificate.der for certificate in read_certificates(pem.encode()))
     return TrustAnchors(der, strict=strict)

@@ -1,4 +1,4 @@
-"""``certpin prove``: attack a client, and say what got through."""
+"""``certpin prove``: attack a client, and report which attacks succeed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _file = click.Path(dir_okay=False, path_type=Path)
 # A command that contains one of these connects to the lab without a proxy.
-_LEADING = ("{address}", "{port}", "{endpoint}")
+_DIRECT = ("{address}", "{port}", "{endpoint}")
 
 
 def _cases(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[Case]:
@@ -51,21 +51,21 @@ def _check_location(
     default="api.bank.example",
     show_default=True,
     metavar="NAME",
-    help="The host that the client calls. The lab answers for it; nothing leaves this machine.",
+    help="The host of the client's connections. The lab answers; nothing leaves this machine.",
 )
 @click.option(
     "--style",
     type=click.Choice(STYLES),
     default="leaf",
     show_default=True,
-    help="How the client is pinned: on the server's key (leaf), on an authority (ca), not at all.",
+    help="The pins of the client: the server's key (leaf), an authority (ca), or none.",
 )
 @click.option(
     "--via",
     type=click.Choice(["connect", "socks5", "port"]),
-    help="How the client finds the lab: by the variables for an HTTP proxy (connect) or a SOCKS5 "
-    "proxy, or by its own words (port). By default port if the command has {port}, {address} or "
-    "{endpoint}. URLs name the lab's port with port only.",
+    help="How the client finds the lab: by environment variables for an HTTP proxy (connect) or a "
+    "SOCKS5 proxy (socks5), or by its arguments (port). By default port if the command has {port}, "
+    "{address} or {endpoint}. Only with port, {url} contains the lab's port.",
 )
 @click.option(
     "--case",
@@ -73,38 +73,38 @@ def _check_location(
     multiple=True,
     callback=_cases,
     metavar="NAME",
-    help="Try this case alone. May be repeated.",
+    help="Run only this case. May be repeated.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(LAB_PROTOCOLS),
     default="http",
     show_default=True,
-    help="What the client speaks. smtp, imap and postgres begin TLS inside (STARTTLS).",
+    help="The protocol of the client. smtp, imap and postgres use STARTTLS.",
 )
 @click.option(
     "--tls",
     type=click.Choice(["1.2", "1.3"]),
-    help="Serve this version alone; by default both.",
+    help="Serve only this TLS version; by default both.",
 )
 @click.option(
     "--client-certificate",
     is_flag=True,
-    help="Ask for a certificate of the client; {client_cert} and {client_key} name one.",
+    help="Request a client certificate; {client_cert} and {client_key} are one that the lab makes.",
 )
 @click.option(
     "--pins",
     "pin_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The real pins of the client, for a released app: its real server stands behind the lab. "
-    "Without it, the lab makes the pins and hands them over.",
+    help="The real pins of the client, for a released app: the lab relays to its real server. "
+    "Without it, the lab makes the pins and passes them to the client.",
 )
 @click.option(
     "--upstream",
     metavar="HOST[:PORT]",
-    help="Where the real server is. By default, with --pins, its server "
-    "in that file, or the host itself.",
+    help="The real server. By default, with --pins, the host's server in that file, else the host "
+    "itself.",
 )
 @ca_file_option
 @click.option(
@@ -112,8 +112,8 @@ def _check_location(
     type=click.IntRange(1, 64),
     default=os.cpu_count() or 1,
     metavar="N",
-    help="How many runs of the client at once; by default one for each processor. "
-    "1 for a client that cannot run beside itself.",
+    help="The number of parallel runs of the client; by default one for each processor. Use 1 for "
+    "a client that can't run twice at the same time.",
 )
 @click.option(
     "--timeout",
@@ -121,7 +121,7 @@ def _check_location(
     default=CLIENT_SECONDS,
     show_default=True,
     metavar="SECONDS",
-    help="How long one run of the client may take.",
+    help="The time limit for one run of the client.",
 )
 @click.option("--junit", type=_file, metavar="FILE", help="Write JUnit XML, for CI.")
 @click.option("--sarif", type=_file, metavar="FILE", help="Write SARIF 2.1.0, for code scanning.")
@@ -130,11 +130,11 @@ def _check_location(
     type=_file,
     callback=_check_location,
     metavar="PATH",
-    help="The file of your repository that findings in SARIF point at. By default that of --pins, "
-    "else pins.toml.",
+    help="The file of your repository for the findings in SARIF. By default that of --pins, else "
+    "pins.toml.",
 )
 @click.option(
-    "--html", type=_file, metavar="FILE", help="Write a page for people: evidence, and pictures."
+    "--html", type=_file, metavar="FILE", help="Write an HTML page with evidence and pictures."
 )
 @json_option
 @click.pass_context
@@ -158,28 +158,30 @@ def prove(
     timeout: float,
     **files: Path | None,
 ) -> None:
-    """Attack a client, and say what got through.
+    """Attack a client, and report which attacks succeed.
 
-    COMMAND is any program that calls the host, after two dashes. It is run once for each case: a
-    forged certificate, a man in the middle whose authority the machine trusts, a legitimate
-    renewal, and so on. It ends with status 0 where it was content. The lab sees what it gave away.
+    COMMAND, after two dashes, is any program that connects to the host. It runs once for each case:
+    a forged certificate, a man in the middle with an authority that the machine trusts, a
+    legitimate renewal, and so on. Exit status 0 means that the client accepted the connection. The
+    lab records the data that the client sent.
 
     \b
     certpin prove --style none -- curl -sS {url}
     certpin prove -- curl -sS --pinnedpubkey '{pinnedpubkey}' {url}
     certpin prove -- python my_client.py
 
-    The environment makes most clients trust the lab's root, and come through the lab's proxy. For
-    others, these are replaced in the command: {host} {url} {address} {port} {endpoint} {proxy}
-    {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey} {compromised} {cert}
-    {fingerprint} {canary} {case} {client_cert} {client_key}, {host2} {url2} {pin2} {backup2} for a
-    second host, and {export:FORMAT} for the file that `certpin export FORMAT` would write.
+    Environment variables make most clients trust the lab's root, and use the lab's proxy. For other
+    clients, these placeholders are replaced in the command: {host} {url} {address} {port}
+    {endpoint} {proxy} {socks} {dns} {ca} {truststore} {pins} {pin} {backup} {pinnedpubkey}
+    {compromised} {cert} {fingerprint} {canary} {case} {client_cert} {client_key}, {host2} {url2}
+    {pin2} {backup2} for a second host, and {export:FORMAT} for the file that `certpin export
+    FORMAT` writes.
 
-    Exit code 0: it is sound. 1: an attack got through, or a legitimate server was refused. 3:
-    inconclusive, because the client did not even reach an honest server, say.
+    Exit code 0: no problem found. 1: an attack succeeded, or a legitimate server was refused. 3:
+    inconclusive, for example because the client never connected to the honest server.
     """  # noqa: D301  # click reads the \b itself
     if sarif_location and not files["sarif"]:
-        raise click.UsageError("--sarif-location is of use only with --sarif FILE")
+        raise click.UsageError("--sarif-location needs --sarif FILE")
     from certpin.cli.matrix import MatrixPrinter
     from certpin.cli.output import check_folder
     from certpin.cli.upstream import find_upstream
@@ -208,9 +210,9 @@ def prove(
         resolver=any("{dns}" in word for word in command),
         upstream=find_upstream(name, protocol, pin_file, upstream, ca_file),
     )
-    client = Command(command, via or _way(command), timeout)
+    client = Command(command, via or _default_route(command), timeout)
     for folder in remove_leftovers():
-        say("certpin", f"removed {folder}, which a run left that was killed")
+        say("certpin", f"removed {folder}, left by a run that was killed")
     printer = MatrixPrinter(len(cases) + 2, quiet=as_json)
     try:
         with stop_on_signals(), lab, printer:
@@ -227,14 +229,18 @@ def prove(
     ctx.exit(exit_code(run))
 
 
-def _way(command: tuple[str, ...]) -> str:
+def _default_route(command: tuple[str, ...]) -> str:
     """Return ``port`` if the command names the lab's address or port, else ``connect``."""
-    named = any(name in word for word in command for name in _LEADING)
+    named = any(name in word for word in command for name in _DIRECT)
     return "port" if named else "connect"
 
 
 def _check_exports(command: tuple[str, ...]) -> None:
-    """Say before the run that there is no such format."""
+    """Check before the run that the formats of ``{export:FORMAT}`` exist.
+
+    Raises:
+        click.UsageError: a format is unknown.
+    """
     from certpin.formats import FORMATS
     from certpin.lab.client import exports_in
 
@@ -245,7 +251,11 @@ def _check_exports(command: tuple[str, ...]) -> None:
 
 
 def _check_program(name: str) -> None:
-    """Say before the run that the program cannot be started. Raises ``ConfigError``."""
+    """Check before the run that the program can be started.
+
+    Raises:
+        ConfigError: it does not exist, or is not executable.
+    """
     from certpin.errors import ConfigError
     from certpin.x509 import printable
 
@@ -263,7 +273,11 @@ def _check_program(name: str) -> None:
 
 
 def _write(run: Run, files: dict[str, Any], formats: dict[str, Callable[[Run], str]]) -> None:
-    """Write the reports that were asked for. Raises ``ConfigError``."""
+    """Write the reports that the user asked for.
+
+    Raises:
+        ConfigError: a file can't be written.
+    """
     from certpin.errors import ConfigError
     from certpin.x509 import printable
 

@@ -1,9 +1,10 @@
 """Output of commands: messages for a terminal, and JSON with ``--json``.
 
-Messages have one form, long lines are folded, and hostile text is escaped. JSON is one object, or
-one object a line for a stream. Each object begins with ``schema`` and ``command``. The last one
-(for most commands the only one) has ``exit_code`` too, so it is printed when the command has ended:
-``print_json`` only keeps the data until then. An error is printed as JSON with ``--json``.
+All messages have the same form, long lines are folded, and hostile text is escaped. JSON is one
+object, or one object on each line for a stream. Each object begins with ``schema`` and
+``command``. The last object (for most commands the only one) also has ``exit_code``, so it is
+printed after the command has ended: ``print_json`` only keeps the data until then. With ``--json``,
+errors are JSON too.
 """
 
 from __future__ import annotations
@@ -23,28 +24,37 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-_NARROWEST = 40  # columns; on less nothing is folded
-_UNBOUNDED = 10_000  # columns of what is no terminal
-_INDENT = 4  # columns, by which the rest of a folded line goes in
+_MIN_WIDTH = 40  # columns; lines are not folded to less
+_UNBOUNDED = 10_000  # columns of a file or a pipe
+_INDENT = 4  # columns before the continuation of a folded line
 
 
-def say(who: str, text: str) -> None:
-    """Print an error or a warning to standard error: ``certpin: …``."""
-    click.secho(f"{who}: ", nl=False, err=True, bold=True, color=_colour())
-    click.echo(fold(text, sys.stderr, taken=len(who) + 2), err=True)
+def say(prefix: str, text: str) -> None:
+    """Print an error or a warning to standard error.
+
+    Args:
+        prefix: ``certpin``, or ``certpin: warning`` for example.
+        text: the message. It may have several lines and contain hostile text.
+    """
+    click.secho(f"{prefix}: ", nl=False, err=True, bold=True, color=_colour())
+    click.echo(fold(text, sys.stderr, taken=len(prefix) + 2), err=True)
 
 
 def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
-    """Text for people: each line folded to the width of the terminal, control characters escaped.
+    """Fold each line of a text to the width of the terminal, and escape control characters.
 
-    Where the stream is no terminal, lines stay whole, for programs that search them. ``taken``
-    columns of the first line are in use already.
+    Lines are not folded if the stream is not a terminal, so that programs can search them.
+
+    Args:
+        text: the text. It may be hostile.
+        stream: where it will be printed.
+        taken: the columns of the first line that are already used.
     """
     from certpin.x509 import printable
 
     lines = [printable(line) for line in text.splitlines()]
     width = width_of(stream)
-    if width < _NARROWEST:
+    if width < _MIN_WIDTH:
         return "\n".join(lines)
     return "\n".join(
         _fold_line(line, width, 0 if index else taken) for index, line in enumerate(lines)
@@ -52,7 +62,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
 
 
 def table_console(*, quiet: bool = False) -> Console:
-    """Where tables are printed. A file or a pipe has no width: there, each row has one line."""
+    """Return the console for tables. In a file or a pipe, each row is one line."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
@@ -60,7 +70,7 @@ def table_console(*, quiet: bool = False) -> Console:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Show warnings as errors are shown, without a place in certpin's own code."""
+    """Print Python warnings in the block like errors, without a line of certpin's code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say("certpin: warning", str(message))
         yield
@@ -73,14 +83,14 @@ def _fold_line(line: str, width: int, taken: int) -> str:
         width,
         initial_indent=" " * (own + taken),
         subsequent_indent=" " * (own + _INDENT),
-        break_long_words=False,  # a pin stays whole, for whoever copies it
+        break_long_words=False,  # a pin stays whole, so that the user can copy it
         break_on_hyphens=False,
     )
     return folded[taken:]
 
 
 def width_of(stream: TextIO) -> int:
-    """The columns of a terminal; 0 for anything else."""
+    """Return the width of a terminal in columns; 0 for any other stream."""
     if not stream.isatty():
         return 0
     columns = os.environ.get("COLUMNS", "")
@@ -91,11 +101,11 @@ def width_of(stream: TextIO) -> int:
 
 
 def _colour() -> bool | None:
-    """For messages outside a command: ``None`` lets click look at the stream."""
+    """Return False if the user wants no colours; None to let click decide by the stream."""
     return False if "NO_COLOR" in os.environ else None
 
 
-# Rises when a field is removed or changes its meaning. A new field does not raise it.
+# Raised if a field is removed or changes its meaning, not for a new field.
 SCHEMA = 1
 
 # The fields of an error: None if they do not apply.
@@ -103,17 +113,17 @@ _ERROR_FIELDS = ("fix", "path", "line", "key", "host", "port", "reason")
 
 
 class CommandReply:
-    """What one run answers. The root context has it as its ``obj``.
+    """The JSON output of one run. It is the ``obj`` of the root context.
 
     Args:
-        words: the arguments of the run. An error that comes before they are parsed is JSON if
-            ``--json`` is among them.
+        words: the arguments of the run. If ``--json`` is among them, errors are JSON even if the
+            arguments can't be parsed.
 
     """
 
     def __init__(self, words: list[str]) -> None:
         self.command = ""
-        self.asked = "--json" in words[: words.index("--") if "--" in words else None]
+        self._json_requested = "--json" in words[: words.index("--") if "--" in words else None]
         self.wanted = False
         self._data: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
@@ -131,14 +141,14 @@ class CommandReply:
 
     def fail(self, error: BaseException, message: str) -> bool:
         """Keep an error. Return False if it has to be printed as text."""
-        if not (self.asked or self.wanted or self._data is not None):
+        if not (self._json_requested or self.wanted or self._data is not None):
             return False
         kind = type(error).__name__
         fields = {name: getattr(error, name, None) or None for name in _ERROR_FIELDS}
         if isinstance(error, click.UsageError):
             kind = "UsageError"
             fields["fix"] = f"{error.ctx.command_path} --help" if error.ctx else None
-        fields = {"file" if name == "path" else name: each for name, each in fields.items()}
+        fields = {"file" if name == "path" else name: value for name, value in fields.items()}
         self._error = {"type": kind, "message": message, **fields}
         return True
 
@@ -149,7 +159,9 @@ class CommandReply:
         data = {**self._head(), "exit_code": exit_code, **(self._data or {})}
         if self._error is not None:
             data["error"] = self._error
-        one_line = self._streaming or self._data is None  # an error may be all of a stream
+        one_line = (
+            self._streaming or self._data is None
+        )  # the error may be the only line of a stream
         _echo(data, indent=None if one_line else 2)
 
     def _head(self) -> dict[str, Any]:
@@ -157,7 +169,7 @@ class CommandReply:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """Print the data of a command as JSON, when its exit code is known."""
+    """Print the data of a command as JSON, after it has ended."""
     _current().keep(data)
 
 
@@ -170,17 +182,17 @@ def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 
 def print_document(document: dict[str, Any]) -> None:
-    """Print JSON of another schema at once, such as SARIF."""
+    """Print JSON of another schema now, such as SARIF."""
     _echo(document, indent=2)
 
 
 def print_event(event: str, **data: Any) -> None:
-    """Print one line of a stream as JSON, at once."""
+    """Print one line of a stream as JSON now."""
     _current().event({"event": event, **data})
 
 
 def print_last(**data: Any) -> None:
-    """Print the last line of a stream as JSON, when the exit code is known."""
+    """Print the last line of a stream as JSON, after the command has ended."""
     _current().keep(data, streaming=True)
 
 

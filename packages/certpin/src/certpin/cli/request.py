@@ -1,4 +1,4 @@
-"""The request of ``certpin get``: refused on this side where no server could read it."""
+"""The request of ``certpin get``. Requests that no server could parse are refused."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2
 _LINE_ENDS = re.compile(r"[\r\n\0]")  # RFC 9110 section 5.5
-_SAFE = "/?&=%:@!$'()*+,;~-._[]"  # what stays as it is in path and query (RFC 3986)
+_SAFE = "/?&=%:@!$'()*+,;~-._[]"  # not percent-encoded in path and query (RFC 3986)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of whom. ``headers`` and ``body`` may hold secrets."""
+    """One request. ``headers`` and ``body`` may contain secrets."""
 
     host: str
     port: int
@@ -36,7 +36,12 @@ class Request:
     def read(
         cls, url: str, method: str | None, headers: tuple[str, ...], data: str | None
     ) -> Request:
-        """Read the words of the command line. Raises ``click.UsageError`` and ``HostError``."""
+        """Make a request from the arguments of the command.
+
+        Raises:
+            click.UsageError: an argument is invalid.
+            HostError: the URL has no valid host.
+        """
         parts = _split(url)
         host, port = split_address(parts.netloc)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -49,7 +54,12 @@ class Request:
         return cls(host, port, quote(target, _SAFE), method, pairs, body)
 
     def send(self, connection: http.client.HTTPSConnection) -> None:
-        """Send it. Raises ``OSError`` and ``http.client.HTTPException``."""
+        """Send the request.
+
+        Raises:
+            OSError: the connection fails. A ``PinError`` is one.
+            http.client.HTTPException: the request can't be sent.
+        """
         names = {name.lower() for name, _ in self.headers}
         connection.putrequest(
             self.method,
@@ -65,21 +75,28 @@ class Request:
 
 
 class PinnedConnection(http.client.HTTPSConnection):
-    """An HTTPS connection that is pinned, and may call another address than its host's."""
+    """A pinned HTTPS connection, optionally to another address than the host's.
+
+    Args:
+        request: names the host and the port.
+        context: checks the pins.
+        connect: the other address, ``ADDRESS[:PORT]``; None for the host's.
+        timeout: in seconds, for each step.
+    """
 
     def __init__(
         self, request: Request, context: PinnedSSLContext, connect: str | None, timeout: float
     ) -> None:
         super().__init__(request.host, request.port, timeout=timeout, context=context)
-        own = (request.host, request.port)
-        self._address = own if connect is None else split_address(connect, request.port)
+        default = (request.host, request.port)
+        self._address = default if connect is None else split_address(connect, request.port)
         self._pinned = context
 
     def connect(self) -> None:
-        """Call, and check the pins before anything is sent."""
+        """Connect, and check the pins before the first application byte is sent."""
         plain = socket.create_connection(self._address, self.timeout)
         try:
-            # An answer that an attacker cut short shall not look whole (RFC 9112 section 9.8).
+            # A response that an attacker truncates must not look complete (RFC 9112 section 9.8).
             self.sock = self._pinned.wrap_socket(
                 plain, server_hostname=self.host, suppress_ragged_eofs=False
             )
@@ -89,22 +106,22 @@ class PinnedConnection(http.client.HTTPSConnection):
 
 
 def _split(url: str) -> SplitResult:
-    """Take an address apart. No message repeats it: it may hold a password."""
+    """Split a URL. Error messages don't repeat it, because it may contain a password."""
     if not url.isprintable() or " " in url:
-        raise click.UsageError("there is a space or a control character in the address")
+        raise click.UsageError("there is a space or a control character in the URL")
     try:
         parts = urlsplit(url)
     except ValueError as exc:
-        raise click.UsageError("this is not an address: write https://HOST/PATH") from exc
+        raise click.UsageError("this is not a URL: write https://HOST/PATH") from exc
     if "@" in parts.netloc:
         raise click.UsageError(
-            "a name or a password in an address is not used: it would stand in the list of "
+            "a URL with a user name or a password is refused: it would appear in the list of "
             "processes and in logs. Send a header: -H 'Authorization: …'"
         )
     if parts.scheme != "https":
         raise click.UsageError(
-            "this is not an https address, and without TLS there is nothing to pin: "
-            "write https://HOST/PATH"
+            "this is not an https URL, and without TLS there is nothing to pin: write "
+            "https://HOST/PATH"
         )
     return parts
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from certpin.cli.main import INCONCLUSIVE
-from certpin.cli.options import _Seconds, anchors_pem, ca_file_option, json_option
+from certpin.cli.options import Seconds, anchors_pem, ca_file_option, json_option
 from certpin.cli.reply import print_last
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _OTHER_FILES = 64  # the list, the output, the standard streams, and the name se
 )
 @click.option(
     "--timeout",
-    type=_Seconds(min=0.05, max=600),
+    type=Seconds(min=0.05, max=600),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
@@ -101,21 +101,30 @@ def scan(
         listed = _open_source(files, source)
         sink, done = _open_output(files, output, resume=resume)
         lines = ScanOutput(sink, files.enter_context(_progress()))
-        hosts = host_list(listed, done, lines.refused)
-        for sighting in scan_hosts(hosts, context=context, limits=limits, connect=override):
-            lines.add(record(sighting))
+        hosts = host_list(listed, done, lines.add_invalid)
+        for result in scan_hosts(hosts, context=context, limits=limits, connect=override):
+            lines.add(record(result))
     if as_json:
-        print_last(hosts=lines.hosts, silent=lines.silent)
-    if lines.silent:
+        print_last(hosts=lines.hosts, silent=lines.unanswered)
+    if lines.unanswered:
         ctx.exit(INCONCLUSIVE)
 
 
 class ScanOutput:
-    """Writes each line at once, so that a scan that is killed loses none, and counts."""
+    """Writes and counts the records. Each is flushed, so that a killed scan loses none.
+
+    Args:
+        sink: the output.
+        advance: called after each record.
+
+    Attributes:
+        hosts: the number of records.
+        unanswered: how many of them have an error.
+    """
 
     def __init__(self, sink: BinaryIO, advance: Callable[[], None]) -> None:
         self.hosts = 0
-        self.silent = 0
+        self.unanswered = 0
         self._sink = sink
         self._advance = advance
 
@@ -126,11 +135,11 @@ class ScanOutput:
         self._sink.write(record_line(fields).encode() + b"\n")
         self._sink.flush()
         self.hosts += 1
-        self.silent += fields["error"] is not None
+        self.unanswered += fields["error"] is not None
         self._advance()
 
-    def refused(self, text: str, error: HostError) -> None:
-        """Write the record of something in the list that is no host."""
+    def add_invalid(self, text: str, error: HostError) -> None:
+        """Write the record of a line that is not a host."""
         from certpin.probe.scan import invalid_host_record
 
         self.add(invalid_host_record(text, error))
@@ -150,7 +159,14 @@ def _open_source(files: ExitStack, source: str) -> BinaryIO:
 def _open_output(
     files: ExitStack, output: Path | None, *, resume: bool
 ) -> tuple[BinaryIO, ScannedEndpoints | tuple[()]]:
-    """Where the lines go, and which hosts stand there already. Nothing is ever overwritten."""
+    """Open the output. An existing file is only appended to, with ``--resume``.
+
+    Returns:
+        The output, and the hosts that it already has.
+
+    Raises:
+        click.UsageError: the file can't be written, or is not empty.
+    """
     from certpin.probe.scan import ScannedEndpoints
     from certpin.x509 import printable
 
@@ -165,14 +181,19 @@ def _open_output(
     except OSError as exc:
         raise click.UsageError(f"{name} cannot be written: {exc.strerror or exc}") from exc
     if os.fstat(sink.fileno()).st_size:
-        raise click.UsageError(f"{name} is not empty: go on with --resume, or give a new name")
+        raise click.UsageError(
+            f"{name} is not empty: continue it with --resume, or name a new file"
+        )
     return sink, ()
 
 
 def _allow_open_files(connections: int) -> None:
-    """Raise this process's own limit of open files, where so many connections need more.
+    """Raise the process's limit of open files if the connections need more.
 
-    Else hosts would seem not to answer, only because this machine could not ask them.
+    Otherwise hosts would be recorded as unanswered although this machine never connected to them.
+
+    Raises:
+        click.UsageError: the system does not allow so many open files.
     """
     import resource
 
@@ -204,7 +225,7 @@ def _override(connect: str | None) -> tuple[str, int] | None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[], None]]:
-    """A count of the hosts on a terminal; nothing in a pipe."""
+    """Show the number of finished hosts on a terminal; nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda: None
         return

@@ -41,7 +41,8 @@ _starttls_option = click.option(
     "--starttls",
     multiple=True,
     metavar="[HOST=]PROTOCOL",
-    help="Speak this protocol first with that host, or with all. May be repeated.",
+    help="Begin with this protocol, then start TLS inside it, for that host or for all hosts. "
+    "May be repeated.",
 )
 
 
@@ -78,7 +79,7 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
     for text in hosts:
         if text.startswith("*"):
             pattern = HostPattern.parse(text)
-            policy = next((each for each in pins.policies if each.pattern == pattern), None)
+            policy = next((known for known in pins.policies if known.pattern == pattern), None)
             named = []
         else:
             host, port = split_address(text, 0)
@@ -127,12 +128,12 @@ class ServerOptions:
         """Return each server of the hosts that were named for a policy; else each that it has."""
         from certpin.probe import served_at
 
-        own = served_at(policy)
-        wanted = named or list(dict.fromkeys((host, 0) for host, _ in own))
+        known = served_at(policy)
+        wanted = named or list(dict.fromkeys((host, 0) for host, _ in known))
         endpoints = {
             self._endpoint(host, server): None
             for host, port in wanted
-            for server in _servers(host, port, own)
+            for server in _servers(host, port, known)
         }
         return [(policy, endpoint) for endpoint in endpoints] or [(policy, None)]
 
@@ -251,7 +252,7 @@ class ProbeOptions:
         from certpin.rotation import Sighting
 
         targets = [target for target in self._targets(pins) if target[0] in policies]
-        self._refuse_unasked(targets, policies)
+        self._refuse_left_out_servers(targets, policies)
         contexts = contexts_for(targets)
         jobs = [partial(_probe, *target, contexts, self.timeout) for target in targets]
         for (policy, _), answer in zip(targets, run_parallel(jobs, "connecting"), strict=True):
@@ -264,7 +265,7 @@ class ProbeOptions:
                 )
             else:
                 results.unknown.append(
-                    f"which keys {policy.pattern} serves: a wildcard has no host of its own; "
+                    f"which keys {policy.pattern} serves: a wildcard names no host; "
                     "add its servers to the pin file, or name hosts that it covers with --host"
                 )
 
@@ -290,7 +291,7 @@ class ProbeOptions:
         named = {text: next(iter(select_policies(pins, [text]))) for text in self.hosts}
         hosts = [text for text, policy in named.items() if policy in policies]
         if hosts or len(policies) < len(pins.policies):
-            hosts += [str(each.pattern) for each in policies if each not in named.values()]
+            hosts += [str(policy.pattern) for policy in policies if policy not in named.values()]
         words = ["--file", str(path)] if path != PIN_FILE else []
         options = {"--host": hosts}
         if connects:
@@ -309,7 +310,9 @@ class ProbeOptions:
                 "name it too, or give no --host"
             )
 
-    def _refuse_unasked(self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]) -> None:
+    def _refuse_left_out_servers(
+        self, targets: list[ProbeTarget], policies: Sequence[HostPolicy]
+    ) -> None:
         """Refuse a port in ``--host`` that leaves out servers, unless the user names others."""
         from certpin.probe import endpoint_at, join_address, served_at
 
@@ -368,15 +371,15 @@ def split_assignment(text: str) -> tuple[str, str]:
     return (normalise(host) if equals else _ALL), value
 
 
-def _servers(host: str, port: int, own: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
+def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
     """Return the servers of a host; with a port, those at it, or its own name there."""
     from certpin.pins import HostServer
     from certpin.probe import default_port
 
-    servers = [server for name, server in own if name == host] or [HostServer()]
+    servers = [server for name, server in known if name == host] or [HostServer()]
     if not port:
         return servers
-    at_port = [each for each in servers if (each.port or default_port(each.starttls)) == port]
+    at_port = [s for s in servers if (s.port or default_port(s.starttls)) == port]
     return at_port or [HostServer(port=port)]
 
 
@@ -403,7 +406,10 @@ def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
     for connect in connects:
         by_host.setdefault(split_assignment(connect)[0], []).append(connect)
     count = max(map(len, by_host.values()), default=1)
-    return [tuple(each[min(at, len(each) - 1)] for each in by_host.values()) for at in range(count)]
+    return [
+        tuple(values[min(at, len(values) - 1)] for values in by_host.values())
+        for at in range(count)
+    ]
 
 
 def _probe(

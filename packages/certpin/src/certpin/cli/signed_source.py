@@ -1,8 +1,8 @@
-"""What an exported app begins with that follows signed sets: an address and a root, both tried.
+"""The address and the root for an exported app that fetches signed pin sets.
 
-An app that brings a root which it cannot follow is an app that gets no update before its next
-release, and nobody sees it. So the root is verified, its keys have to be such that Dart knows them,
-and the server of the updates has to be pinned itself.
+An app with an unusable root gets no update before its next release, and reports no error. So the
+root is verified, its keys must be of types that the Dart library supports, and the server of the
+signed sets must be pinned.
 """
 
 from __future__ import annotations
@@ -24,22 +24,32 @@ if TYPE_CHECKING:
 
 
 def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | None:
-    """The source that both options name; ``None`` where neither is given.
+    """Check the address and the root of signed pin sets.
 
-    Raises ``ConfigError`` where no app could follow it, ``click.UsageError`` on half of one.
+    Args:
+        pins: the exported pin set.
+        root: the file of ``--signed-root``.
+        url: the value of ``--signed-url``.
+
+    Returns:
+        The source; None if neither option is given.
+
+    Raises:
+        ConfigError: an app could not use the address or the root.
+        click.UsageError: only one of the options is given.
     """
     if root is None and not url:
         return None
     if root is None or not url:
-        raise click.UsageError("--signed-root and --signed-url belong together")
-    address = _pinned(pins, url)
+        raise click.UsageError("--signed-root and --signed-url must be used together")
+    address = _pinned_address(pins, url)
     data = _read(root)
-    _require_keys(_verified(root, data))
+    _require_dart_keys(_verified(root, data))
     return SignedSource(address, data)
 
 
-def _pinned(pins: PinSet, url: str) -> str:
-    """The address, with a slash at its end."""
+def _pinned_address(pins: PinSet, url: str) -> str:
+    """Return the address with a slash at its end. Its host must have a policy."""
     from certpin.updates.settings import parse_address
 
     parsed = parse_address(url)
@@ -53,11 +63,11 @@ def _pinned(pins: PinSet, url: str) -> str:
 
 
 def _read(root: Path) -> bytes:
-    most = Limits().root
+    max_bytes = Limits().root
     with root.open("rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise _refused(root, f"it has more than {most} bytes")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise _refused(root, f"it has more than {max_bytes} bytes")
     return data
 
 
@@ -68,7 +78,7 @@ def _verified(path: Path, data: bytes) -> Root:
         from certpin.updates.trust import follow_roots
     except ModuleNotFoundError as exc:
         raise ConfigError(
-            f"a root is verified with {exc.name}, which is missing",
+            f"--signed-root needs the package {exc.name}",
             fix="pip install 'certpin[updates]'",
         ) from exc
     try:
@@ -78,7 +88,7 @@ def _verified(path: Path, data: bytes) -> Root:
     return root
 
 
-def _require_keys(root: Root) -> None:
+def _require_dart_keys(root: Root) -> None:
     from certpin.updates.trust import dart_shortage
 
     if problem := dart_shortage(root):
@@ -91,7 +101,7 @@ def _require_keys(root: Root) -> None:
 
 def _refused(path: Path, problem: str) -> ConfigError:
     return ConfigError(
-        f"{path} is no root that signs itself: {problem}",
+        f"{path} is not a valid self-signed root: {problem}",
         key="--signed-root",
-        fix="name a root that was published: publish/site/metadata/1.root.json, or a later one",
+        fix="name a published root: publish/site/metadata/1.root.json, or a later one",
     )

@@ -1,4 +1,4 @@
-"""The file of another platform, and those that it names beside it."""
+"""Read another platform's file, and the files in its folder that it names."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from certpin.x509 import printable
 
 
 def read_source(name: str) -> Source:
-    """Read a file, or standard input where it is called ``-``. Raises ``FormatError``."""
+    """Read a file, or standard input if its name is ``-``.
+
+    Raises:
+        FormatError: the file can't be read.
+    """
     if name == "-":
-        return Source(sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1), _nothing)
+        return Source(sys.stdin.buffer.read(MAX_SOURCE_BYTES + 1), _refuse_beside)
     path = Path(name)
     return Source(_read(path), lambda beside: _read(path.parent / beside))
 
 
 def _read(path: Path) -> bytes:
-    """One byte more than is allowed, so that the format can tell."""
+    """Return the content of a file, at most one byte more than the format accepts."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as exc:  # ValueError: a path with a NUL in it
         raise FormatError(
             f"{printable(str(path))} cannot be read: {getattr(exc, 'strerror', exc)}",
-            fix="check the path and the rights to it",
+            fix="check the path and its permissions",
         ) from exc
 
 
-def _nothing(beside: str) -> bytes:
+def _refuse_beside(beside: str) -> bytes:
     raise FormatError(
-        f"it names the file {printable(beside)}, and standard input has none beside it",
+        f"it names the file {printable(beside)}, and standard input has no folder",
         fix="give the path of the file",
     )

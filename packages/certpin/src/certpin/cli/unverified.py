@@ -1,4 +1,4 @@
-"""What to do about a chain that did not verify, by what OpenSSL found wrong with it."""
+"""The fix for a chain that did not verify, by OpenSSL's error code."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from certpin.x509.openssl import strict_advice
 if TYPE_CHECKING:
     from certpin.probe import Observation
 
-_PRIVATE = "If its authority is a private one, name it: --ca-file ROOT.pem"
+_PRIVATE = "If its authority is private, name it: --ca-file ROOT.pem"
 
 # X509_V_ERR_… of openssl/x509_vfy.h.
 _NO_ISSUER = {2, 20, 21}
 _OTHER_NAME = {62, 64}
 _OTHERS = {
     9: "a certificate of the chain is not valid yet: set the clock of this machine, or wait",
-    10: "a certificate of the chain is past its date: renew it, then come back",
-    18: "the certificate vouches for itself. If you know it to be yours, trust it alone: "
-    "--ca-file CERTIFICATE.pem",
-    19: f"this machine does not trust the root of that chain. {_PRIVATE}",
+    10: "a certificate of the chain has expired: renew it, then try again",
+    18: "the certificate is self-signed. If it is yours, trust only it: --ca-file CERTIFICATE.pem",
+    19: f"this machine does not trust the root of the chain. {_PRIVATE}",
 }
 
 
 def chain_fix(observation: Observation, *, strict: str = "") -> str:
-    """Return the next step for an observation without a verified chain.
+    """Return the fix for an observation without a verified chain.
 
     Args:
         observation: the probe of the server.
@@ -45,19 +44,19 @@ def chain_fix(observation: Observation, *, strict: str = "") -> str:
 def _missing_issuer(observation: Observation) -> str:
     if len(observation.served.certificates) == 1:
         return (
-            "the server sent its own certificate alone: most likely it has to be set up to send "
-            "the intermediate certificates too (the full chain)"
+            "the server sent only its certificate: configure it to send the intermediate "
+            "certificates too (the full chain)"
         )
-    return "no authority that this machine trusts has issued that chain"
+    return "no authority that this machine trusts has issued the chain"
 
 
 def _other_name(observation: Observation) -> str:
     name = observation.endpoint.name
     try:
-        names = ", ".join(observation.served.leaf.names) or "no name at all"
+        names = ", ".join(observation.served.leaf.names) or "none"
     except CertificateParseError:
-        names = "names that cannot be read"
+        names = "unreadable"
     return (
-        f"the certificate is for other names ({names}) than {name}. Pin one of those: "
+        f"the certificate is not for {name}; its names: {names}. Pin one of them: "
         f"certpin pin NAME --connect {join_address(*observation.endpoint.address)}"
     )

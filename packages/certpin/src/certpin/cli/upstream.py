@@ -1,4 +1,4 @@
-"""The real server behind a lab, where one is wanted: for ``certpin prove`` and ``certpin lab``."""
+"""The real server to which a lab relays, for ``certpin prove`` and ``certpin lab serve``."""
 
 from __future__ import annotations
 
@@ -24,29 +24,53 @@ if TYPE_CHECKING:
 def find_upstream(
     host: str, protocol: str, pin_file: Path | None, address: str | None, ca_file: Path | None
 ) -> Upstream | None:
-    """The real server behind the lab, where one is wanted: what it presents is asked now."""
+    """Connect to the real server of a host, and read its chain.
+
+    Args:
+        host: the host under test.
+        protocol: the protocol of the lab.
+        pin_file: the real pins, which also name the server.
+        address: the server, if it is not that of the pin file.
+        ca_file: trust only these authorities.
+
+    Returns:
+        The server; None without a pin file and an address: then the lab makes its own.
+
+    Raises:
+        ConfigError: the pin file does not cover the host.
+        ProbeError: the server does not answer.
+    """
     if not pin_file and not address:
         return None
     pins = PinSet.load(pin_file) if pin_file else None
     policy = pins.policy_for(host) if pins else None
     if pins and not policy:
         raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
-    own = _server(host, policy) if policy and not address else host
-    connect = split_address(address or own, PROTOCOLS[protocol].port)
+    default = _server(host, policy) if policy and not address else host
+    connect = split_address(address or default, PROTOCOLS[protocol].port)
     roots = anchors_pem(ca_file)
     seen = observe(Endpoint(host, connect[1], connect), probe_context(roots))
     pem = roots.encode() if roots else platform_roots()
-    where = (seen.address, connect[1])  # whatever a resolver says later
-    return Upstream(where, seen.served, pem, pins, pin_file)
+    relayed = (seen.address, connect[1])  # fixed, even if the name resolves differently later
+    return Upstream(relayed, seen.served, pem, pins, pin_file)
 
 
 def find_upstreams(
     hosts: Sequence[str], pin_file: Path | None, given: Sequence[str], ca_file: Path | None
 ) -> dict[str, Upstream]:
-    """Those of a lab with several hosts; none where neither pins nor addresses are given.
+    """Connect to the real server of each host under test.
 
-    ``given`` are addresses, each after ``HOST=`` where there are several hosts. Raises
-    ``click.UsageError``.
+    Args:
+        hosts: the hosts.
+        pin_file: the real pins.
+        given: the values of ``--upstream``: addresses, with ``HOST=`` if there are several hosts.
+        ca_file: trust only these authorities.
+
+    Returns:
+        The server of each host; empty without pins and addresses.
+
+    Raises:
+        click.UsageError: an address has no host, or a host that is not under test.
     """
     addresses = _by_host(hosts, given)
     if not (pin_file or addresses):
@@ -61,7 +85,7 @@ def find_upstreams(
 
 
 def _server(host: str, policy: HostPolicy) -> str:
-    """The address of the first server that the pin file has for a host, or the host itself."""
+    """Return the address of the host's first server in the pin file, or the host itself."""
     for name, server in served_at(policy):
         if name == host:
             return server.address_text(HostPattern("", host)) or host
@@ -73,7 +97,7 @@ def _by_host(hosts: Sequence[str], given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, named, address = text.partition("=")
         if not named and len(hosts) > 1:
-            raise click.UsageError(f"say whose server {text} is: --upstream HOST={text}")
+            raise click.UsageError(f"name the host of the server {text}: --upstream HOST={text}")
         host = normalise(name) if named else hosts[0]
         if host not in hosts:
             raise click.UsageError(f"--upstream {text}: {host} is not under test: --host {host}")

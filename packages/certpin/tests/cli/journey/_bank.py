@@ -48,7 +48,7 @@ state = "published"
 
 @dataclass
 class Authority:
-    """An ACME authority with an account of the bank's."""
+    """An ACME authority with an account of the bank."""
 
     pebble: Pebble
     account: Account = field(init=False)
@@ -59,7 +59,7 @@ class Authority:
 
 @dataclass
 class Bank:
-    """Its servers: ``front`` serves both hosts, ``channel`` the folder of the signed sets."""
+    """The bank's servers: ``front`` for both hosts, ``channel`` for the signed sets."""
 
     front: Nginx
     channel: Nginx
@@ -68,7 +68,7 @@ class Bank:
 
     @property
     def looking(self) -> tuple[str, ...]:
-        """The options that lead certpin to each of its hosts."""
+        """The options that connect certpin to each of its hosts."""
         front, channel = f"127.0.0.1:{self.front.port}", f"127.0.0.1:{self.channel.port}"
         return (
             *("--connect", f"{API}={front}", "--connect", f"{SHOP}={front}"),
@@ -77,13 +77,13 @@ class Bank:
 
     @property
     def url(self) -> str:
-        """Where clients fetch."""
+        """The address from which clients fetch the signed sets."""
         return f"https://{CHANNEL}:{self.channel.port}/"
 
 
 @contextlib.contextmanager
 def bank() -> Iterator[Bank]:
-    """Run it all. The pin file, ``roots.pem`` and ``SITE`` come into the current folder."""
+    """Start all servers. The pin file, ``roots.pem`` and ``SITE`` are in the current folder."""
     SITE.mkdir()
     with pebble() as one, pebble() as other:
         first, second = Authority(one), Authority(other)
@@ -108,7 +108,7 @@ def _pin_file(issued: dict[str, Identity]) -> str:
 
 
 def _host(name: str, match: str, pin: Pin, role: str) -> str:
-    """A host with two backups that nobody serves, so that one is left whatever becomes of one."""
+    """Return a host with two unused backups, so that one remains after a rotation to the other."""
     spares = [Pin.of_key(secrets.token_bytes(32)) for _ in range(2)]
     backups = "".join(_BACKUP.format(pin=spare) for spare in spares)
     return _HOST.format(name=name, match=match, pin=pin, role=role, backups=backups)

@@ -1,10 +1,10 @@
-"""The clients of the journey, each a process of its own: an app that is opened, calls, is closed.
+"""The clients of the journey, one process each: an app is opened, sends requests, and is closed.
 
     python _client.py SETTINGS.json…
 
-Each is forked from one parent, which has read all modules once. It calls each of its servers as
-soon as it is opened, with the pins that it has by then, and goes on until it is closed. Each call
-is a line of its log. It ends when the file ``stop`` is there.
+Each is forked from one parent, which has imported all modules. When it is opened, it sends requests
+to each of its servers with its current pins, until it is closed. Each request is a line of its log.
+It ends when the file ``stop`` exists.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PATIENCE = 30.0  # seconds for one call
 
 @dataclass(frozen=True)
 class Settings:
-    """What a client is told. Durations are seconds; without ``url`` it keeps what is bundled."""
+    """The settings of a client, in seconds. Without ``url`` it keeps its bundled pins."""
 
     pins: str
     root: str
@@ -48,13 +48,13 @@ class Settings:
     stop: str
 
     def write(self, path: Path) -> Path:
-        """As a file, for ``main``."""
+        """Write the settings to a file, for ``main``."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
 
 
 def main(settings: Settings) -> None:
-    """Be opened and closed again, until the end."""
+    """Open and close the app until the end."""
     stop = Path(settings.stop)
     with Path(settings.log).open("a", encoding="utf-8", buffering=1) as log:
         while not stop.exists():
@@ -66,7 +66,7 @@ def main(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _app(settings: Settings) -> Iterator[PinnedSSLContext]:
-    """The app's context: of a binary that never changes, or one that follows what is published."""
+    """Return the app's context: with fixed pins of a binary, or with fetched signed sets."""
     bundled = PinSet.load(settings.pins)
     if settings.url is None:
         yield PinnedSSLContext(bundled)
@@ -95,7 +95,7 @@ def _use(settings: Settings, context: PinnedSSLContext, stop: Path, log: TextIO)
 
 
 def _call(context: PinnedSSLContext, host: str, port: int) -> str:
-    """One request; what went wrong, or nothing."""
+    """Send one request. Return its error, or an empty text."""
     try:
         with (
             socket.create_connection(("127.0.0.1", port), _PATIENCE) as plain,
@@ -109,7 +109,7 @@ def _call(context: PinnedSSLContext, host: str, port: int) -> str:
 
 
 def _born(path: str) -> int:
-    """Fork a client; its parent gets its number."""
+    """Fork a client. The parent gets its process number."""
     if number := os.fork():
         return number
     facts: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Somebody who does what the planner says, and nothing else."""
+"""An operator who runs exactly the commands that the planner prints."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MOST_STEPS = 20
 
 @dataclass(frozen=True)
 class Operator:
-    """``looking`` are the options that lead to the servers; ``push`` signs and pushes."""
+    """An operator. ``looking`` are the options for the servers; ``push`` signs and pushes."""
 
     run: Run
     looking: tuple[str, ...]
     push: Callable[[], None]
 
     def follow(self, host: str, key: str, serve: Callable[[], None]) -> list[str]:
-        """Rotate a host to a key: plan, take the first step, plan again. Returns what was done."""
+        """Rotate a host to a key: plan, take the first step, plan again. Return the steps."""
         done: list[str] = []
         aim = ("--host", host)
         for _ in range(_MOST_STEPS):
@@ -50,7 +50,7 @@ class Operator:
             self.push()
 
     def typed(self, step: dict[str, Any]) -> Done:
-        """Type the command of a step, as it is printed and with nothing added."""
+        """Run the command of a step exactly as it is printed."""
         done = self.run(*shlex.split(step["command"])[1:])
         assert done.code == 0, done.out + done.err
         return done

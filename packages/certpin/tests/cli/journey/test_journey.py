@@ -1,6 +1,6 @@
-"""From end to end: authorities, servers, signed sets, and forty clients that nobody locks out.
+"""From end to end: authorities, servers, signed sets, and forty clients that stay connected.
 
-T_adopt is eighteen seconds here. What takes days elsewhere is the same otherwise.
+T_adopt is eighteen seconds here instead of days. Everything else is as in production.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.peer("nginx", "pebble"), pytest.mark.slow, pytest.mark.timeout(300)]
 
 CLIENTS = range(40)
-BINARIES = range(30, 40)  # in the second half, these hold what was bundled with them
+BINARIES = range(30, 40)  # in the second half, these have only their bundled pins
 DELAYS = ("--cdn", "0s", "--cache", "0s", "--poll", "4s", "--opened", "10s", "--skew", "4s")
 SCHEDULE = """
 schema = 1
@@ -42,7 +42,7 @@ ROOT = Path("bundled") / "1.root.json"
 
 @pytest.fixture
 def running(run: Run) -> Iterator[Bank]:
-    del run  # it has entered a folder of the test's own
+    del run  # it has entered a new folder
     with bank() as found:
         yield found
 
@@ -71,14 +71,14 @@ def operator(run: Run, running: Bank) -> Operator:
 
 
 def _bundle(folder: Path) -> None:
-    """What an app brings: the pin file as it is now, and the anchors that it names."""
+    """Copy the current pin file and its trust anchors, as an app bundles them."""
     folder.mkdir(exist_ok=True)
     for name in ("pins.toml", "roots.pem"):
         (folder / name).write_bytes(Path(name).read_bytes())
 
 
 def clients(running: Bank, *, binaries: range = range(0)) -> dict[int, Settings]:
-    """Forty, each of which is opened and asks in a rhythm of its own, all within T_adopt."""
+    """Return forty clients that are opened and poll at different intervals, all within T_adopt."""
     here = Path.cwd()
     return {
         number: Settings(
@@ -99,7 +99,7 @@ def clients(running: Bank, *, binaries: range = range(0)) -> dict[int, Settings]
     }
 
 
-def test_leaf_authority_and_root_signer_change_and_not_one_request_fails(
+def test_leaf_authority_and_root_signer_change_and_no_request_fails(
     running: Bank, operator: Operator, run: Run
 ) -> None:
     with fleet(Path.cwd(), clients(running)) as everybody:
@@ -112,7 +112,7 @@ def test_leaf_authority_and_root_signer_change_and_not_one_request_fails(
         assert all(len(calls) > 20 for calls in everybody.calls().values())
 
 
-def test_in_the_wrong_order_it_locks_out_as_many_as_the_simulation_foretold(
+def test_a_wrong_order_locks_out_as_many_clients_as_simulated(
     running: Bank, operator: Operator, run: Run
 ) -> None:
     _bundle(Path("frozen"))
@@ -139,7 +139,7 @@ def test_in_the_wrong_order_it_locks_out_as_many_as_the_simulation_foretold(
 
 
 def _stage_a_new_key(running: Bank, operator: Operator, everybody: Fleet) -> Any:
-    """Make, publish and push it, until every client that fetches has it."""
+    """Make, publish and push a key, and wait until every fetching client has it."""
     run = operator.run
     assert run("rotate", "generate", "--host", API, "--backup-key", "new.key").code == 0
     assert run("rotate", "stage", "--host", API, "new.key").code == 0
@@ -151,7 +151,7 @@ def _stage_a_new_key(running: Bank, operator: Operator, everybody: Fleet) -> Any
 
 
 def _foretold(run: Run, running: Bank) -> int:
-    """How many of forty the simulation locks out, if that key is served now."""
+    """Return how many of forty clients the simulation locks out if that key is served now."""
     Path("schedule.toml").write_text(SCHEDULE, encoding="utf-8")
     done = run(
         *("rotate", "simulate", "--steps", "schedule.toml", "--host", API, *running.looking),
@@ -179,7 +179,7 @@ def _change_the_authority(running: Bank, operator: Operator) -> None:
 
 
 def _change_the_root_signer(run: Run, operator: Operator, everybody: Fleet) -> None:
-    """Root N and N+1, each under its threshold; then a version under the new one alone."""
+    """Sign the next root with enough keys of both roots; then a version with only the new key."""
     [old] = _keys(run, "root")
     Path("new-root.key").write_bytes(Identity(new_key(), ()).key_pem)
     added = run("publish", "add-key", "new-root.key", "--role", "root", "--replace", old)

@@ -1,4 +1,4 @@
-"""``certpin lab``: the attacks by name, and an interactive lab for devices."""
+"""``certpin lab``: the list of attacks, and an interactive lab for devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``certpin lab attacks``: what the lab can do to a client, and what is right then."""
+"""``certpin lab attacks``: the cases of the lab, and the right reaction to each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def find_case(name: str) -> Case:
-    """The case of this name. Raises ``click.BadParameter``, with what may be meant."""
+    """Return the case of this name.
+
+    Raises:
+        click.BadParameter: there is none. The message suggests a similar name.
+    """
     from certpin.lab.attacks import CASES, CONTROL
 
     known = {case.name: case for case in (CONTROL, *CASES)}
@@ -30,7 +34,13 @@ def find_case(name: str) -> Case:
 
 
 def chosen_cases(names: Iterable[str]) -> list[Case]:
-    """The cases of these names, each once; all of them where none is named. No control."""
+    """Return the cases of these names, each once; all cases if none is named.
+
+    The control case is left out, because every run has it.
+
+    Raises:
+        click.BadParameter: a case is unknown.
+    """
     from certpin.lab.attacks import CASES, CONTROL
 
     chosen = [find_case(name) for name in names] or list(CASES)
@@ -42,15 +52,16 @@ def chosen_cases(names: Iterable[str]) -> list[Case]:
 @click.option(
     "--style",
     type=click.Choice(STYLES),
-    help="Show what is right for a client of this style alone.",
+    help="Show only the right reaction of a client with this style of pins.",
 )
 @json_option
 def attacks(name: str | None, style: str | None, as_json: bool) -> None:
     """List the attacks, or explain one.
 
-    For each case of the matrix you learn what a client meets, and whether it must refuse that
-    without pins (none), pinned on the server's key (leaf), and pinned on an authority (ca). With
-    NAME: what the case guards against, where it was seen, and how to mend a client that fails it.
+    Prints for each case what the server presents, and whether a client must refuse it: a client
+    without pins (none), with the server's key pinned (leaf), and with an authority pinned (ca).
+    With NAME, it also prints the mistake that the case detects, a known example, and the fix for a
+    client that fails.
     """
     from certpin.lab.attacks import CASES, CONTROL
     from certpin.lab.case import Family
@@ -58,8 +69,8 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
     styles = [Style(style)] if style else list(Style)
     families = list(Family)
-    every = sorted((CONTROL, *CASES), key=lambda case: families.index(case.family))
-    cases = [find_case(name)] if name else every
+    all_cases = sorted((CONTROL, *CASES), key=lambda case: families.index(case.family))
+    cases = [find_case(name)] if name else all_cases
     if as_json:
         print_json({"cases": [case_json(case) for case in cases]})
     elif name:
@@ -69,7 +80,7 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
 
 def case_json(case: Case) -> dict[str, Any]:
-    """A case as JSON."""
+    """Return a case as JSON."""
     from certpin.lab.pki import Style
 
     return {

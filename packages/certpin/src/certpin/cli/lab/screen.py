@@ -1,4 +1,4 @@
-"""The screen of ``certpin lab serve``: how to connect a device, and a live table of the results."""
+"""The output of ``certpin lab serve``: how to connect a device, and a live table of the results."""
 
 from __future__ import annotations
 
@@ -26,95 +26,106 @@ if TYPE_CHECKING:
 
 
 _ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # nothing is bound to it here
-# Reserved for documentation (RFC 5737): nothing is sent there.
-_FAR = ("192.0.2.1", 9)
+# An address for documentation (RFC 5737), to find out the route. Nothing is sent to it.
+_REMOTE = ("192.0.2.1", 9)
 
 
 def own_address() -> str:
-    """The address of this machine in its network; empty where it has none. Nothing is sent."""
+    """Return this machine's address in its network; empty if it has none. Sends no packet."""
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.connect(_FAR)
+        sock.connect(_REMOTE)
         address = str(sock.getsockname()[0])
         return "" if ipaddress.ip_address(address).is_loopback else address
     return ""
 
 
-def reach(address: str) -> str:
-    """What a device calls a lab that listens there."""
+def device_address(address: str) -> str:
+    """Return the address at which a device reaches a lab that listens on ``address``."""
     return own_address() or address if address in {_ALL_ADDRESSES, "::"} else address
 
 
 def phone_reaches(address: str) -> bool:
-    """Return True if a phone can reach a lab that listens there, in some network."""
-    there = ipaddress.ip_address(reach(address))
-    return not (there.is_loopback or there.is_unspecified)
+    """Return True if a phone in some network can reach a lab that listens on ``address``."""
+    reached = ipaddress.ip_address(device_address(address))
+    return not (reached.is_loopback or reached.is_unspecified)
 
 
 def how_to_listen(port: int = 0) -> str:
-    """Say how to listen where a phone can reach the lab."""
+    """Return the options with which a phone can reach the lab, or how to get an address.
+
+    Args:
+        port: the port to suggest; 0 for none.
+    """
     own = own_address()
     if not own:
         return (
-            "Connect this machine to the network of the phone, Wi-Fi or the phone's own hotspot, "
-            "and listen on its address there: --listen ADDRESS."
+            "Connect this machine to the network of the phone, Wi-Fi or the phone's hotspot, and "
+            "listen on its address in that network: --listen ADDRESS."
         )
     words = f"--listen {own} --port {port}" if port else f"--listen {own}"
     return f"For a phone in the same network: {words}"
 
 
 def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certificate]) -> list[str]:
-    """Return the instructions for the device. It must trust ``roots``."""
-    there = reach(address)
-    where = f"[{there}]:{port}" if ":" in there else f"{there}:{port}"
-    own = len(roots) > 1  # R and R2; only R2 if the lab relays to real servers
-    names, what = (_NAMES, "both roots") if own else (_NAMES[1:], "the root R2")
+    """Return the instructions for the device.
+
+    Args:
+        address: where the lab listens.
+        port: the port of its proxy.
+        hosts: the hosts under test.
+        roots: the authorities that the device must trust.
+    """
+    reached = device_address(address)
+    proxy = f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
+    lab_pins = len(roots) > 1  # R and R2; only R2 if the lab relays to real servers
+    names, what = (_NAMES, "both roots") if lab_pins else (_NAMES[1:], "the root R2")
     return [
-        f"The lab is an HTTP and SOCKS5 proxy at {where}. Under test: {', '.join(hosts)}.",
+        f"The lab is an HTTP and SOCKS5 proxy at {proxy}. Under test: {', '.join(hosts)}.",
         *_reachable(address, port),
         "",
-        "Bring the device in:",
-        f"  1. Wi-Fi, this network, proxy: manual, {where}. Or give the app that proxy itself.",
-        f"  2. In its browser, open http://{HOST}/ (or http://{where}/) and install {what}.",
-        "     Compare SHA-256 fingerprints, as the way there is not protected:",
+        "Connect the device:",
+        f"  1. Wi-Fi, this network, proxy: manual, {proxy}. Or configure that proxy in the app.",
+        f"  2. In its browser, open http://{HOST}/ (or http://{proxy}/) and install {what}.",
+        "     Compare the SHA-256 fingerprints, because the download is not protected:",
         *(f"       {name} {_fingerprint(root)}" for name, root in zip(names, roots, strict=True)),
         "     iOS: Settings, General, VPN & Device Management: install; then About, Certificate",
-        "       Trust Settings: switch on what you installed.",
+        "       Trust Settings: switch on the roots that you installed.",
         "     Android: Settings, Security, Encryption & credentials, Install: CA certificate.",
-        "       Apps for Android 7 and later do not trust what a user installed, unless their",
-        '       network security config says so: <certificates src="user"/> in <debug-overrides>,',
-        "       of a debuggable build. Or build the roots in: /roots.pem.",
-        *(_OWN_PINS if own else _REAL_PINS),
-        "  4. Use the app, again and again: each case takes a connection or two, and it moves on.",
-        "An app that ignores the system's proxy (Flutter's dart:io, say) comes by --wireguard.",
+        "       Apps for Android 7 and later trust roots that a user installed only if their",
+        '       network security config has <certificates src="user"/> in <debug-overrides>, in a',
+        "       debuggable build. Or include the roots in the app: /roots.pem.",
+        *(_LAB_PINS if lab_pins else _REAL_PINS),
+        "  4. Use the app repeatedly: after one or two connections, the next case begins.",
+        "For an app that ignores the system's proxy (Flutter's dart:io does), use --wireguard.",
         "",
-        "A device has no exit status: what counts is the data that arrives. The lab cannot tell",
-        "an app that reports an error after its data has gone (LEAK) from one that is content",
-        "(ACCEPT).",
-        "Warning: whoever has the lab's keys can read the traffic of a device that trusts it.",
-        f"Remove {what}, and the proxy, when you are done.",
+        "A device has no exit status, so the lab judges the data that it receives. It can't",
+        "distinguish an app that reports an error after it sent its data (LEAK) from an app that",
+        "reports none (ACCEPT).",
+        "Warning: anyone with the lab's keys can read the traffic of a device that trusts it.",
+        f"Remove {what} and the proxy from the device when you are done.",
         "",
     ]
 
 
 _NAMES = ("R ", "R2")
-_OWN_PINS = (
-    f"  3. Give the app the pins of the lab, if it is to be pinned: http://{HOST}/pins.toml",
+_LAB_PINS = (
+    f"  3. If the app is to be pinned, give it the pins of the lab: http://{HOST}/pins.toml",
 )
 _REAL_PINS = (
-    "  3. Leave the app its own roots and pins: its real servers answer what is honest.",
-    "     See that it trusts R2 too: else what it refuses says nothing of its pins.",
+    "  3. Leave the app its roots and pins: the honest server is its real server.",
+    "     It must trust R2 too: otherwise its refusals prove nothing about its pins.",
 )
 
 
 def _reachable(address: str, port: int) -> list[str]:
-    """Say what to pass if only this machine reaches the lab; warn if every machine does."""
+    """Return how to listen for a phone, or a warning if every machine reaches the lab."""
     if ipaddress.ip_address(address).is_loopback:
         return [f"Only this machine reaches it. {how_to_listen(port)}"]
-    return ["Everybody who reaches this address can use it as a proxy, while the lab runs."]
+    return ["Every machine that reaches this address can use it as a proxy while the lab runs."]
 
 
 def _fingerprint(root: Certificate) -> str:
-    """As devices show it."""
+    """Return the fingerprint in the form that devices show."""
     return root.sha256.hex(":").upper()
 
 
@@ -122,24 +133,24 @@ _EXPLAINED = {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}
 
 
 class Screen(Protocol):
-    """Shows a session from its beginning to its end."""
+    """The output of a session."""
 
     def begin(self) -> None:
-        """The lab listens."""
+        """Print how to connect a device. The lab listens already."""
 
     def result(self, host: str, result: Result) -> None:
         """Print the result of a case."""
 
     def refresh(self) -> None:
-        """A moment passed."""
+        """Update the display. Called several times a second."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """It is over."""
+        """Print the summary of the session."""
 
 
 @contextmanager
 def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
-    """The screen that fits where the output goes."""
+    """Yield the screen for the kind of output: JSON, a live table on a terminal, or lines."""
     if as_json:
         yield JsonScreen(lab)
     elif sys.stdout.isatty():
@@ -150,18 +161,18 @@ def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
 
 
 class LineScreen:
-    """One line a case, for a pipe."""
+    """One line for each case, for a pipe."""
 
     def __init__(self, lab: DeviceLab) -> None:
         self._lab = lab
 
     def begin(self) -> None:
-        """How to bring the device in."""
+        """Print how to connect the device."""
         click.echo("\n".join([*tunnel_lines(self._lab), *instructions(self._lab)]))
         sys.stdout.flush()
 
     def result(self, host: str, result: Result) -> None:
-        """A line."""
+        """Print the result of a case as one line."""
         did = str(result.verdict or "-")
         name = result.case.name
         line = f"{host}  {name}  {did}  {OUTCOMES[result.outcome]}: {result.why}"
@@ -172,18 +183,18 @@ class LineScreen:
         """Nothing new."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """The summary."""
+        """Print the summary."""
         click.echo("\n".join(summary(hosts)))
 
 
 class JsonScreen:
-    """One JSON object a line, each with an ``event``."""
+    """One JSON object on each line, each with an ``event``."""
 
     def __init__(self, lab: DeviceLab) -> None:
         self._lab = lab
 
     def begin(self) -> None:
-        """Where the lab is."""
+        """Print the address of the lab, its roots and its tunnel."""
         roots = [root.sha256.hex() for root in self._lab.roots]
         print_event(
             "begun",
@@ -191,7 +202,7 @@ class JsonScreen:
             port=self._lab.port,
             hosts=list(self._lab.schedule.hosts),
             roots=roots,
-            wireguard=self._lab.peer_configuration(reach(self._lab.address)),
+            wireguard=self._lab.peer_configuration(device_address(self._lab.address)),
             notes=list(self._lab.notes),
         )
 
@@ -211,8 +222,8 @@ class JsonScreen:
         """Nothing new."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """How far every host came."""
-        print_last(event="ended", hosts=[_host_json(each) for each in hosts])
+        """Print the results of every host."""
+        print_last(event="ended", hosts=[_host_json(progress) for progress in hosts])
 
 
 def _host_json(progress: HostProgress) -> dict[str, Any]:
@@ -234,21 +245,21 @@ def _host_json(progress: HostProgress) -> dict[str, Any]:
 
 
 def instructions(lab: DeviceLab) -> list[str]:
-    """How to bring the device in."""
+    """Return the lines that describe how to connect a device."""
     lines = [*lab.notes, *guide(lab.address, lab.port, lab.schedule.hosts, lab.roots)]
     return [fold(line, sys.stdout) for line in lines]
 
 
 def tunnel_lines(lab: DeviceLab) -> list[str]:
-    """The configuration of the device's end of the tunnel, where there is one."""
-    configuration = lab.peer_configuration(reach(lab.address))
+    """Return the WireGuard configuration for the device; no lines without a tunnel."""
+    configuration = lab.peer_configuration(device_address(lab.address))
     if not configuration:
         return []
-    return ["The device's WireGuard tunnel (it holds its private key):", "", configuration]
+    return ["The device's WireGuard configuration (with its private key):", "", configuration]
 
 
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
-    """Return the results: a line for each host, then the cases that need attention."""
+    """Return the results: a line for each host, with its wrong and undecided cases beneath it."""
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))
@@ -256,32 +267,32 @@ def summary(hosts: Sequence[HostProgress]) -> list[str]:
             if result.outcome in _EXPLAINED:
                 lines.append(f"  {result.case.name}")
                 lines += [f"    {line}" for line in explain(result)]
-    lines += ["", "Remove the lab's roots and its proxy from the device now."]
+    lines += ["", "Now remove the lab's roots and its proxy from the device."]
     return [fold(line, sys.stdout) for line in lines]
 
 
 def _headline(progress: HostProgress) -> str:
     host = progress.host
     if progress.control is None:
-        return f"{host}: nothing came. Nothing is proven."
+        return f"{host}: no connection. Nothing is proven."
     if not progress.controlled:
-        see = "that it trusts the lab's roots, and has the lab's pins"
+        check = "that it trusts the lab's roots, and has the lab's pins"
         if progress.real:
-            see = "that it works without the lab, and that --upstream leads to its real server"
+            check = "that it works without the lab, and that --upstream names its real server"
         return (
             f"{host}: the app never accepted the honest server ({progress.control.why}). "
-            f"Nothing is proven: see {see}."
+            f"Nothing is proven: check {check}."
         )
-    tried = [each for each in progress.results if each.outcome is not Outcome.NOT_RUN]
-    wrong = sum(each.outcome is Outcome.WRONG for each in tried)
+    tried = [result for result in progress.results if result.outcome is not Outcome.NOT_RUN]
+    wrong = sum(result.outcome is Outcome.WRONG for result in tried)
     left = progress.cases - len(progress.results)
-    beside = f", {len(progress.results) - len(tried)} cannot be tried here" if tried else ""
-    rest = f", {left} not played" if left else ""
-    return f"{host}: {len(tried)} of {progress.cases} cases tried, {wrong} wrong{beside}{rest}"
+    skipped = f", {len(progress.results) - len(tried)} can't be tried here" if tried else ""
+    rest = f", {left} not run" if left else ""
+    return f"{host}: {len(tried)} of {progress.cases} cases tried, {wrong} wrong{skipped}{rest}"
 
 
 class TableScreen:
-    """A context manager. Settled cases scroll by above the table, which says what is on now."""
+    """A live table of the running cases, with the finished cases above it. A context manager."""
 
     def __init__(self, lab: DeviceLab) -> None:
         from rich.console import Console
@@ -299,7 +310,7 @@ class TableScreen:
         self._live.stop()
 
     def begin(self) -> None:
-        """How to bring the device in; then the table."""
+        """Print how to connect the device, then show the table."""
         self._print_tunnel()
         click.echo("\n".join(instructions(self._lab)))
         self._live.start()
@@ -307,13 +318,13 @@ class TableScreen:
         self.refresh()
 
     def _print_tunnel(self) -> None:
-        """Print the QR code of the tunnel, if a phone can reach the lab where it listens."""
+        """Print the QR code of the tunnel, if a phone can reach the address of the lab."""
         address = self._lab.address
-        configuration = self._lab.peer_configuration(reach(address))
+        configuration = self._lab.peer_configuration(device_address(address))
         if not configuration:
             return
         if not phone_reaches(address):
-            problem = f"There is no QR code, as no phone can reach {address}."
+            problem = f"There is no QR code, because no phone can reach {address}."
             click.echo(fold(f"{problem} {how_to_listen()}", sys.stdout))
             return
         from certpin.lab.device.page import qr_text
@@ -362,31 +373,31 @@ def _table(hosts: Sequence[HostProgress]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table: Any = Table("host", "case that is on", "settled", "honest server", expand=True)
-    for each in hosts:
+    table: Any = Table("host", "running case", "finished", "honest server", expand=True)
+    for progress in hosts:
         table.add_row(
-            Text(printable(each.host)),
-            _playing(each),
-            _settled(each),
-            _control(each),
+            Text(printable(progress.host)),
+            _running_case(progress),
+            _finished_count(progress),
+            _control(progress),
         )
     return table
 
 
-def _playing(progress: HostProgress) -> str:
+def _running_case(progress: HostProgress) -> str:
     if progress.finished:
-        return "all played"
+        return "all finished"
     return progress.playing or f"next: {progress.coming}"
 
 
-def _settled(progress: HostProgress) -> str:
+def _finished_count(progress: HostProgress) -> str:
     doubt = f", {progress.in_doubt} to confirm" if progress.in_doubt else ""
     return f"{len(progress.results)} of {progress.cases}{doubt}"
 
 
 def _control(progress: HostProgress) -> str:
     if progress.control is None:
-        return "not called yet"
+        return "no connection yet"
     if progress.control.why and not progress.controlled:
         fix = "does it work without the lab?" if progress.real else "does it trust the lab's roots?"
         return f"refused: {fix}"

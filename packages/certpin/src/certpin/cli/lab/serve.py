@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from certpin.cli.lab.screen import Screen
     from certpin.lab.device.lab import DeviceLab, HostProgress
 
-_WIREGUARD = 51820  # what WireGuard's own examples use
-_POLL_INTERVAL = 0.25  # seconds from one look at the lab to the next
+_WIREGUARD_PORT = 51820  # as in WireGuard's documentation
+_POLL_INTERVAL = 0.25  # seconds
 
 
 def _hosts(ctx: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> list[str]:
-    """Each host once, in the one spelling that connections are compared with."""
+    """Return each host once, normalised as the hosts of connections are."""
     from certpin.pins import normalise
 
     return list(dict.fromkeys(map(normalise, names)))
@@ -34,7 +34,7 @@ def _address(ctx: click.Context, parameter: click.Parameter, text: str) -> str:
 
     address = text.strip("[]")
     if not is_address(address):
-        raise click.BadParameter("give an address of this machine, such as 192.168.1.23")
+        raise click.BadParameter("give an IP address of this machine, such as 192.168.1.23")
     return address
 
 
@@ -52,17 +52,17 @@ def _default_folder() -> Path:
     required=True,
     callback=_hosts,
     metavar="NAME",
-    help="A host that the app calls, to be tested. May be repeated. All others pass through.",
+    help="A host to test. May be repeated. Connections to other hosts are relayed unchanged.",
 )
 @click.option(
     "--style",
     type=click.Choice(STYLES),
     default="leaf",
     show_default=True,
-    help="How the app is pinned: on the server's key (leaf), on an authority (ca), not at all.",
+    help="The pins of the app: the server's key (leaf), an authority (ca), or none.",
 )
 @click.option(
-    "--case", "names", multiple=True, metavar="NAME", help="Play this case alone. May be repeated."
+    "--case", "names", multiple=True, metavar="NAME", help="Run only this case. May be repeated."
 )
 @click.option(
     "--listen",
@@ -70,14 +70,14 @@ def _default_folder() -> Path:
     show_default=True,
     callback=_address,
     metavar="ADDRESS",
-    help="Where the device reaches the lab: this machine's address in a network of yours.",
+    help="The address of this machine at which the device reaches the lab.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
     metavar="N",
-    help="The port of the proxy; by default one that is free.",
+    help="The port of the proxy; by default a free one.",
 )
 @click.option(
     "--folder",
@@ -85,17 +85,17 @@ def _default_folder() -> Path:
     default=_default_folder,
     show_default="your folder for data",
     metavar="FOLDER",
-    help="Where the lab keeps its roots and keys, so that a device is set up once.",
+    help="The folder for the lab's roots and keys, so that a device needs to be set up only once.",
 )
 @click.option(
     "--wireguard",
     is_flag=True,
-    help="Let the device in by a WireGuard tunnel too: for apps that ignore the system's proxy.",
+    help="Also accept the device through a WireGuard tunnel, for apps that ignore the proxy.",
 )
 @click.option(
     "--wireguard-port",
     type=click.IntRange(0, 65535),
-    default=_WIREGUARD,
+    default=_WIREGUARD_PORT,
     show_default=True,
     metavar="N",
     help="The UDP port of the tunnel.",
@@ -105,16 +105,16 @@ def _default_folder() -> Path:
     "pin_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The real pins of the app, for one that is released: its real servers stand behind the "
-    "lab. Without it, the lab makes the pins.",
+    help="The real pins of a released app: the lab relays to its real servers. Without it, the lab "
+    "makes the pins.",
 )
 @click.option(
     "--upstream",
     "upstreams",
     multiple=True,
     metavar="[HOST=]ADDRESS[:PORT]",
-    help="Where the real server of a host is. By default, with --pins, its server "
-    "in that file, or the host itself.",
+    help="The real server of a host. By default, with --pins, the host's server in that file, else "
+    "the host itself.",
 )
 @ca_file_option
 @json_option
@@ -136,18 +136,18 @@ def serve(
 ) -> None:
     """Serve the attacks to a device, host by host.
 
-    The lab is an HTTP and SOCKS5 proxy. Each host under test meets an honest server first, then
-    each case, with honest servers in between: a refusal counts once the app accepted an honest
-    server after it. A case moves on when the app has said its word. Ctrl-C ends it; so does the
-    end of all cases.
+    The lab is an HTTP and SOCKS5 proxy. For each host under test it presents an honest server
+    first, then each case, with an honest server after each: a refusal counts only if the app
+    accepts the honest server after it. The next case begins when the app has accepted or refused.
+    The lab ends with Ctrl-C, or after all cases.
 
     \b
     certpin lab serve --host api.bank.example
     certpin lab serve --host api.bank.example --listen 192.168.1.23 --port 8080
     certpin lab serve --host api.bank.example --pins pins.toml    (a released app)
 
-    Exit code 0: every case came out right. 1: an attack got through, or a legitimate server was
-    refused. 3: not every case was played, or nothing came, or the lab cannot run here.
+    Exit code 0: every case was right. 1: an attack succeeded, or a legitimate server was refused.
+    3: not every case was run, or no device connected, or the lab can't run here.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.lab.attacks import chosen_cases
     from certpin.cli.lab.screen import screen
@@ -172,7 +172,7 @@ def serve(
             upstreams=real,
         )
         with stop_on_signals(), lab, screen(lab, as_json=as_json) as shown:
-            progress = _watch(lab, shown)
+            progress = _run(lab, shown)
     except LabError as exc:
         report_error(exc)
         ctx.exit(INCONCLUSIVE)
@@ -180,35 +180,39 @@ def serve(
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """What a session means for a shell."""
+    """Return the exit code of a session.
+
+    Args:
+        progress: the results of each host.
+    """
     from certpin.lab.verdict import Outcome
 
-    outcomes = {result.outcome for each in progress for result in each.results}
+    outcomes = {result.outcome for host in progress for result in host.results}
     if Outcome.WRONG in outcomes:
         return PROBLEM_FOUND
-    complete = all(each.finished for each in progress)
+    complete = all(host.finished for host in progress)
     return SUCCESS if complete and Outcome.UNDECIDED not in outcomes else INCONCLUSIVE
 
 
-def _watch(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
-    """Show what comes until all is played, or somebody ends it."""
+def _run(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
+    """Print results until all cases have run, or the user ends the lab."""
     try:
         shown.begin()
         while not lab.finished:
-            news = lab.next(_POLL_INTERVAL)
-            if news:
-                shown.result(*news)
+            result = lab.next(_POLL_INTERVAL)
+            if result:
+                shown.result(*result)
             shown.refresh()
-        _rest(lab, shown)
+        _print_remaining(lab, shown)
         lab.let_answer()
     except KeyboardInterrupt:
         pass
     progress = lab.stop()
-    _rest(lab, shown)
+    _print_remaining(lab, shown)
     shown.end(progress)
     return progress
 
 
-def _rest(lab: DeviceLab, shown: Screen) -> None:
-    while news := lab.next(0):
-        shown.result(*news)
+def _print_remaining(lab: DeviceLab, shown: Screen) -> None:
+    while result := lab.next(0):
+        shown.result(*result)

@@ -24,7 +24,7 @@ _MODULES = {
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
 def publish() -> None:
-    """Sign pin sets, and bring them to installed clients.
+    """Sign pin sets, and deliver them to installed clients.
 
     \b
     certpin publish init --root-key root.key --targets-key targets.key --online-key online.key
@@ -35,7 +35,7 @@ def publish() -> None:
 
     Clients (certpin.updates.PinUpdater) fetch the pushed files, and accept them if the keys of the
     app's root have signed them: an attacker who controls only the server or the network can't
-    change a pin. The signed files are in publish/, beside the pin file, and belong into version
+    change a pin. The signed files are in publish/, beside the pin file, and belong in version
     control; private keys do not.
 
     Needs pip install 'certpin[publish]'.

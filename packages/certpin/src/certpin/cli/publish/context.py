@@ -41,9 +41,9 @@ class PublishContext:
         """True if the signed version was pushed; ``None`` if unknown, or if none is signed."""
         current = self.policy.state.current
         known = [
-            each.pending
-            for each in self.files.deployed.versions
-            if current and each.number == current.pins.version
+            version.pending
+            for version in self.files.deployed.versions
+            if current and version.number == current.pins.version
         ]
         return not any(known) if known else None
 
@@ -75,9 +75,9 @@ def open_context(path: Path) -> PublishContext:
     except ConfigError as exc:
         offer = exc
     published = {
-        each.version: each.pins
-        for each in files.history.events
-        if each.step == "publish" and each.signed and each.version and each.pins
+        event.version: event.pins
+        for event in files.history.events
+        if event.step == "publish" and event.signed and event.version and event.pins
     }
     policy = SigningPolicy(
         state.verify_contents(folder.read(here), files.pins.name, here),
@@ -92,7 +92,12 @@ def open_context(path: Path) -> PublishContext:
 
 @contextmanager
 def locked_context(path: Path) -> Iterator[PublishContext]:
-    """Open the context for a command that writes, and keep other writers out meanwhile."""
+    """Open the context for a command that writes, with a lock against other writers.
+
+    Raises:
+        PinFileError: a file is invalid.
+        JournalError: the journal is invalid.
+    """
     with tuf_needed():
         from certpin.publish import folder
 
@@ -136,6 +141,6 @@ def kind_of(key: Key | None) -> str:
 
     public_key = public_key_of(key) if key else None
     if public_key is None:
-        return "no key that signs"
+        return "not a signing key"
     spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(spki, "public key").key

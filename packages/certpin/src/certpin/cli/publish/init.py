@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--online-key",
     required=True,
     metavar="FILE|URI",
-    help="The key that signs the newest version each day, on a machine. Likewise.",
+    help="The key with which a machine signs the newest version each day, likewise.",
 )
 @click.option(
     "--root-threshold",
@@ -70,15 +70,15 @@ if TYPE_CHECKING:
 @click.option(
     "--url",
     metavar="WHERE",
-    help="Where `certpin publish push` copies it: a folder, relative to the pin file's, or "
-    "s3://BUCKET/PATH, or another address of fsspec.",
+    help="The place to which `certpin publish push` uploads: a folder, relative to the pin file's, "
+    "or s3://BUCKET/PATH, or another URL of fsspec.",
 )
 @click.option(
     "--expires",
     multiple=True,
     metavar="ROLE=DAYS",
-    help="Days until a signature is past its date: root=365, targets=90, snapshot=14 and "
-    "timestamp=3, unless you say otherwise. May be repeated.",
+    help="Days until a signature expires; by default root=365, targets=90, snapshot=14 and "
+    "timestamp=3. May be repeated.",
 )
 @ask_new_passphrase
 @json_option
@@ -127,17 +127,17 @@ def init(
         "online": [online_key],
     }
     thresholds: dict[Kind, int] = {"root": root_threshold, "targets": targets_threshold}
-    _refuse_twins(places, thresholds)
+    _check_keys(places, thresholds)
     now = utc_now().replace(microsecond=0)
     with Keyring(ask=ask_passphrase) as keyring:
-        keys = {kind: [keyring.take(each) for each in some] for kind, some in places.items()}
-        public = {kind: [each.key for each in some] for kind, some in keys.items()}
-        policy = SigningPolicy(FolderState(), ours, now, ConfigError("nothing is offered yet"))
+        keys = {kind: [keyring.take(place) for place in some] for kind, some in places.items()}
+        public = {kind: [taken.key for taken in some] for kind, some in keys.items()}
+        policy = SigningPolicy(FolderState(), ours, now, ConfigError("no version is published yet"))
         root = roots.first_root(public, thresholds, policy.expiry("root"))
         why_not = _why_not_flutter(pins) or dart_shortage(root)
         ours = replace(ours, flutter=not why_not)
         roots.check(root, None, now, ours)
-        signers = {each.key.keyid: each.signer for each in keys["root"] if each.signer}
+        signers = {taken.key.keyid: taken.signer for taken in keys["root"] if taken.signer}
         _write(here, ours, sign(SigningPlan(policy, Metadata(root)), signers, frozenset()))
     print_result(open_context(path), keys, why_not, as_json=as_json)
 
@@ -161,7 +161,7 @@ def _days(words: Sequence[str]) -> Mapping[str, int]:
     for word in words:
         role, _, number = word.partition("=")
         if not (number.isascii() and number.isdigit() and len(number) < 9):
-            raise click.UsageError(f"--expires {word[:80]!r} is no ROLE=DAYS, as in timestamp=3")
+            raise click.UsageError(f"--expires {word[:80]!r} is not ROLE=DAYS, as in timestamp=3")
         days[role] = check_days(role, int(number))
     return days
 
@@ -171,20 +171,20 @@ def _refuse_known(here: Path) -> None:
 
     if here.exists():
         raise ConfigError(
-            f"{here} is there already",
+            f"{here} already exists",
             key="publish",
             fix="add or replace a key with certpin publish add-key; see certpin publish status",
         )
 
 
-def _refuse_twins(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
+def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
     """Check the options before any key is made."""
     for kind, some in places.items():
         if len(set(some)) != len(some):
             raise click.UsageError(f"a key is given twice for {kind}")
         if thresholds.get(kind, 1) > len(some):
             raise click.UsageError(
-                f"{thresholds[kind]} keys of {kind} would have to sign, and there are {len(some)}"
+                f"{kind} needs signatures of {thresholds[kind]} keys, and has only {len(some)}"
             )
     if set(places["online"]) & {*places["root"], *places["targets"]}:
         raise click.UsageError("the online key must not be among those of root or targets")
@@ -232,23 +232,24 @@ def print_result(
                 "file": str(context.path),
                 "url": context.policy.settings.url,
                 "flutter": context.policy.settings.flutter,
-                "keys": [_key_json(kind, each) for kind, some in keys.items() for each in some],
+                "keys": [_key_json(kind, key) for kind, some in keys.items() for key in some],
                 "ready": ready,
-                "waits": [wait_json(each) for each in pending],
+                "waits": [wait_json(wait) for wait in pending],
                 "next": following,
             }
         )
         return
     for kind, some in keys.items():
-        for each in some:
-            click.echo(fold(_key_text(kind, each), sys.stdout))
+        for key in some:
+            click.echo(fold(_key_text(kind, key), sys.stdout))
     root = context.folder / "site" / "metadata" / "1.root.json"
     if ready:
-        click.echo(fold(f"The first root is {root}: apps bring it with them.", sys.stdout))
+        click.echo(fold(f"The first root is {root}. Include it in your apps.", sys.stdout))
     for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
     if why_not:
-        line = f"Flutter apps cannot follow it: {why_not}. So publish.toml says flutter = false."
+        reason = f"Flutter apps can't use these pin sets: {why_not}."
+        line = f"{reason} So publish.toml has flutter = false."
         click.echo(fold(line, sys.stdout))
     click.echo(f"Next:  {following}")
 
@@ -268,7 +269,7 @@ def _key_json(kind: str, key: SigningKey) -> dict[str, Any]:
 def _key_text(kind: str, key: SigningKey) -> str:
     from certpin.cli.publish.context import kind_of
 
-    made = "made now, " if key.made else ""
+    made = "new, " if key.made else ""
     bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
-    held = "" if key.signer else ", which somebody else holds"
+    held = "" if key.signer else " (only the public key)"
     return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}{bare}) in {key.place}{held}"

@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     "kind",
     type=click.Choice(["root", "targets", "online"]),
     required=True,
-    help="What it signs: other keys (root), pin sets (targets), or the newest version each day "
-    "(online).",
+    help="The role of the key: it signs other keys (root), pin sets (targets), or the newest "
+    "version each day (online).",
 )
 @click.option(
     "--replace",
     "replaced",
     metavar="KEYID",
-    help="The key that it replaces, or the beginning of its ID. The online key always takes "
-    "the place of the one there is.",
+    help="The ID of the key that it replaces, or the beginning of the ID. A new online key always "
+    "replaces the previous one.",
 )
 @click.option(
     "--threshold",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many of the keys of this role have to sign from then on.",
+    help="How many keys of this role have to sign, from the next root on.",
 )
 @ask_new_passphrase
 @json_option
@@ -91,15 +91,15 @@ def add_key(
                 "place": taken.place,
                 "made": taken.made,
                 "root": root.signed.version,
-                "waits": [wait_json(each) for each in pending],
+                "waits": [wait_json(wait) for wait in pending],
                 "next": "certpin publish sign KEY",
             }
         )
         return
-    made = " It was made now" + (f", {taken.bare}." if taken.bare else ".") if taken.made else ""
+    made = " It is new" + (f", {taken.bare}." if taken.bare else ".") if taken.made else ""
     click.echo(
         fold(
-            f"{kind}: {taken.key.keyid} ({kind_of(taken.key)}) comes in with root "
+            f"{kind}: {taken.key.keyid} ({kind_of(taken.key)}) becomes valid with root "
             f"{root.signed.version}.{made}",
             sys.stdout,
         )

@@ -1,4 +1,4 @@
-"""``certpin publish push``: upload a signed set, and record in the journal that it is out."""
+"""``certpin publish push``: upload a signed set, and record the push in the journal."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @pin_file_option
-@click.option("--dry-run", "dry", is_flag=True, help="Say what would be uploaded, and do nothing.")
+@click.option(
+    "--dry-run",
+    "dry",
+    is_flag=True,
+    help="Print the files that would be uploaded, and upload nothing.",
+)
 @who_option
 @json_option
 @click.pass_context
@@ -39,10 +44,10 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
     that would undo another person's push. The timestamp is uploaded last: if the push is
     interrupted, clients get either the old set or the new one. Push again to continue.
 
-    The journal records that the version is out, and T_adopt counts from then.
+    The journal records when the version was pushed. T_adopt begins then.
 
-    Exit code 0: it is out. 1: refused, nothing was changed. 2: usage, or a bad file. 3: the storage
-    did not answer, or failed during the upload.
+    Exit code 0: pushed. 1: refused, nothing was changed. 2: wrong usage, or an invalid file. 3: the
+    storage did not answer, or failed during the upload.
     """
     from certpin.cli.publish.context import tuf_needed
     from certpin.cli.rotate.context import RotationFiles
@@ -69,11 +74,11 @@ def _url(settings: PublishSettings, file: Path) -> str:
 
     if settings.url is None:
         raise PinFileError(
-            "it does not say where to push to",
+            "it has no url to push to",
             path=file,
             key="url",
-            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" above [expires]: take the # off '
-            "the line that says so",
+            fix='write url = "FOLDER" or url = "s3://BUCKET/PATH" above [expires], or remove the # '
+            "from the line that has it",
         )
     return settings.url
 
@@ -96,7 +101,7 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
 
 
 def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:
-    """Record in the journal that a version is out, unless it records that already."""
+    """Record the push in the journal, unless it is already recorded."""
     from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
@@ -110,10 +115,10 @@ def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None
         files.commit([event])
     except JournalError as exc:
         raise JournalError(
-            f"version {version} IS out, and the journal does not say so: {exc.problem}",
+            f"version {version} WAS pushed, but the journal does not record it: {exc.problem}",
             path=files.journal,
-            fix="make it writable, then: certpin publish push. It uploads nothing again, and "
-            "writes it down",
+            fix="make it writable, then run certpin publish push again: it records the push, and "
+            "uploads nothing",
         ) from exc
     outcome.recorded = event.time
 
@@ -126,7 +131,7 @@ class PushOutcome:
     """The outcome of a push.
 
     Attributes:
-        recorded: when the version came out, if this push recorded that.
+        recorded: the time of the push, if this run recorded it.
     """
 
     files: RotationFiles
@@ -139,7 +144,10 @@ class PushOutcome:
     def show(self, ctx: click.Context, *, as_json: bool) -> None:
         """Print the outcome, and end the command with its exit code."""
         if self.pushed and self.pushed.damage:
-            say("certpin: warning", f"clients refuse what was there: {self.pushed.damage}")
+            say(
+                "certpin: warning",
+                f"clients refuse the previously uploaded files: {self.pushed.damage}",
+            )
         if as_json:
             print_json(self.json())
         for line in () if as_json else self._lines():
@@ -177,12 +185,12 @@ class PushOutcome:
         files = "1 file" if len(uploads) == 1 else f"{len(uploads)} files"
         if self.dry and uploads:
             order = [f"  {path}" for path in uploads]
-            return [f"{files} would go to {self.where}, in this order:", *order]
+            return [f"{files} would be uploaded to {self.where}, in this order:", *order]
         until = f"{verified.until:%Y-%m-%d %H:%M} UTC"
-        out = f"Version {verified.version} of {verified.name} is out at {self.where}"
+        out = f"Version {verified.version} of {verified.name} is at {self.where}"
         return [
-            f"{out}: {files} went there." if uploads else f"{out}, all of it: nothing had to go.",
-            f"Sign and push again before {until}, when the first signature ends.",
+            f"{out}: {files} uploaded." if uploads else f"{out}: it was already complete.",
+            f"Sign and push again before {until}, when the first signature expires.",
             *self._recorded_lines(),
         ]
 
@@ -195,7 +203,7 @@ class PushOutcome:
         date = in_utc(self.recorded + timing.adopt)
         return [
             f"Every client has it from {date} on (T_adopt {format_duration(timing.adopt)}).",
-            f"{self.files.journal} says so now: commit it, with publish/.",
+            f"{self.files.journal} records the push: commit it, with publish/.",
         ]
 
 
@@ -213,8 +221,8 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
         if version.number == pins.version and meaning(version.pins) == meaning(pins):
             return version.pending
     raise UpdateError(
-        f"version {pins.version} is signed, and the journal does not know that it was published so",
+        f"version {pins.version} is signed, but the journal has no such published version",
         reason="unpublished",
-        fix="take the journal that belongs to it (git pull), or publish the pin file and sign it: "
-        "certpin rotate publish, then certpin publish sign KEY",
+        fix="get the journal of that version (git pull), or publish and sign the pin file: certpin "
+        "rotate publish, then certpin publish sign KEY",
     )

@@ -82,15 +82,15 @@ def _confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
     ]
     for draft in drafts:
         role = draft.signed.type
-        until = f"good until {draft.signed.expires:%Y-%m-%d}"
+        until = f"valid until {draft.signed.expires:%Y-%m-%d}"
         click.echo(fold(f"To sign: {role} {draft.signed.version}, {until}", sys.stderr), err=True)
-        for line in _news(plan, role):
+        for line in _change_lines(plan, role):
             click.echo(fold(f"  {line}", sys.stderr), err=True)
     if drafts and not yes and sys.stdin.isatty():
         click.confirm("Sign this?", err=True, abort=True)
 
 
-def _news(plan: SigningPlan, role: str) -> Iterator[str]:
+def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
     """Yield the changes: keys of a root, or changes of the pins for clients."""
     from certpin.pins.changes import changes
     from certpin.publish.content import Content
@@ -100,17 +100,18 @@ def _news(plan: SigningPlan, role: str) -> Iterator[str]:
     if role == "root" and plan.root is not None:
         yield from [*changed_keys(state.root, plan.root.signed)] or ["the same keys, a later date"]
     elif content is not None and state.current is None:
-        yield f"{content.pins.name} version {content.pins.version}, the first that is signed"
+        yield f"{content.pins.name} version {content.pins.version}, the first signed version"
         yield from _hosts(content.pins.policies, {})
-        yield from (f"Flutter apps: {each}" for each in content.omissions)
+        yield from (f"Flutter apps: {omission}" for omission in content.omissions)
     elif content is not None and state.current is not None:
         before, after = state.current.pins, content.pins
-        yield f"{after.name} version {after.version}; {before.version} is signed"
+        yield f"{after.name} version {after.version}; version {before.version} is signed"
         found = changes(before, after, plan.policy.now)
-        yield from (f"{each.weight:<8} {each.host}: {each.text}" for each in found)
-        yield from _hosts(after.policies, {each.pattern: each for each in before.policies})
+        yield from (f"{change.weight:<8} {change.host}: {change.text}" for change in found)
+        yield from _hosts(after.policies, {policy.pattern: policy for policy in before.policies})
         known = {*Content.of(state.current).omissions}
-        yield from (f"Flutter apps: {each}" for each in content.omissions if each not in known)
+        new = [omission for omission in content.omissions if omission not in known]
+        yield from (f"Flutter apps: {omission}" for omission in new)
 
 
 def _hosts(
@@ -124,18 +125,18 @@ def _hosts(
         before = known.get(policy.pattern)
         if before is None:
             yield f"{policy.pattern}: {', '.join(str(pin) for pin in policy.live_pins)}"
-            yield from (f"{policy.pattern}: {each}" for each in _terms(policy))
+            yield from (f"{policy.pattern}: {term}" for term in _terms(policy))
         if policy.trust and (before is None or before.trust != policy.trust):
-            yield from (f"{policy.pattern}: {each}" for each in _anchors(policy.trust))
+            yield from (f"{policy.pattern}: {anchor}" for anchor in _anchors(policy.trust))
 
 
 def _terms(policy: HostPolicy) -> Iterator[str]:
-    weak = " (nobody is refused)" if policy.mode == "report" else ""
+    weak = " (no connection is refused)" if policy.mode == "report" else ""
     yield f"mode {policy.mode}{weak}, match {policy.match}"
     if policy.expires is None:
-        yield "its pins never end"
+        yield "its pins never expire"
     else:
-        yield f"its pins end on {policy.expires:%Y-%m-%d %H:%M} UTC, then {policy.on_expiry}"
+        yield f"its pins expire on {policy.expires:%Y-%m-%d %H:%M} UTC, then {policy.on_expiry}"
     yield from (f"failures are reported to {address}" for address in policy.report_to)
 
 
@@ -157,8 +158,9 @@ def _warnings(context: PublishContext) -> Iterator[str]:
     for policy in state.current.pins.policies:
         if policy.expires and policy.expires < state.targets.expires:
             yield (
-                f"the pins of {policy.pattern} end on {policy.expires:%Y-%m-%d}, before what was "
-                f"signed ({state.targets.expires:%Y-%m-%d}): publish and push a later date by then"
+                f"the pins of {policy.pattern} expire on {policy.expires:%Y-%m-%d}, before their "
+                f"signatures ({state.targets.expires:%Y-%m-%d}): publish and push a later date "
+                "before that"
             )
 
 
@@ -173,22 +175,23 @@ def _show(
     if as_json:
         print_json(_json(context, done, warned, following))
         return
-    for act in done.new_signatures:
+    for signed in done.new_signatures:
+        keys = ", ".join(short(key) for key in signed.keys)
         click.echo(
             fold(
-                f"{act.role} {act.version}: signed by {', '.join(short(key) for key in act.keys)}",
+                f"{signed.role} {signed.version}: signed by {keys}",
                 sys.stdout,
             )
         )
     if not done.new_signatures:
-        click.echo("There is nothing for these keys to sign now.")
+        click.echo("Nothing needs a signature of these keys now.")
     for line in warned:
         say("certpin: warning", line)
     if done.site and current:
         until = f"{current.verified.until:%Y-%m-%d %H:%M} UTC"
         version = f"{current.pins.name} version {current.pins.version}"
         click.echo(
-            fold(f"{version} is in {context.folder / 'site'}, good until {until}.", sys.stdout)
+            fold(f"{version} is in {context.folder / 'site'}, valid until {until}.", sys.stdout)
         )
     for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
@@ -208,11 +211,11 @@ def _json(
         "version": current.pins.version if current else None,
         "until": current.verified.until.isoformat() if current else None,
         "signed": [
-            {"role": act.role, "version": act.version, "keys": list(act.keys)}
-            for act in done.new_signatures
+            {"role": signed.role, "version": signed.version, "keys": list(signed.keys)}
+            for signed in done.new_signatures
         ],
         "written": [path for path, _ in done.site],
-        "waits": [wait_json(each) for each in context.pending],
+        "waits": [wait_json(wait) for wait in context.pending],
         "warnings": warned,
         "next": following,
     }

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     "--within",
     type=click.IntRange(0, 3650),  # the longest lifetime of a signature (publish.settings)
     metavar="DAYS",
-    help="Warn this many days before something is past its date; by default when a third of its "
-    "life is left.",
+    help="Warn this many days before a signature expires; by default when a third of its lifetime "
+    "is left.",
 )
 @json_option
 @click.pass_context
@@ -45,7 +45,7 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
         print_json(_status_json(context, roles))
     else:
         _print(context, roles)
-    ctx.exit(PROBLEM_FOUND if any(each["ends_soon"] for each in roles) else SUCCESS)
+    ctx.exit(PROBLEM_FOUND if any(role["ends_soon"] for role in roles) else SUCCESS)
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
     root = state.root or state.drafts["root"].signed
     signed = state.root if name == "root" else getattr(state, name)
     keys = [{"key": key, "kind": kind_of(root.keys.get(key))} for key in root.roles[name].keyids]
-    facts = {"role": name, "threshold": root.roles[name].threshold}
+    fields = {"role": name, "threshold": root.roles[name].threshold}
     if signed is None:
         return {
-            **facts,
+            **fields,
             "version": None,
             "expires": None,
             "left": None,
@@ -72,7 +72,7 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
         else signed.expires - policy.now <= timedelta(days=within)
     )
     return {
-        **facts,
+        **fields,
         "version": signed.version,
         "expires": signed.expires.isoformat(),
         "left": int((signed.expires - policy.now).total_seconds()),
@@ -94,7 +94,7 @@ def _status_json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[s
         "signed": current.pins.version if current else None,
         "pushed": context.pushed,
         "roles": roles,
-        "waits": [wait_json(each) for each in context.pending],
+        "waits": [wait_json(wait) for wait in context.pending],
     }
 
 
@@ -102,8 +102,8 @@ def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
     from certpin.cli.publish.context import wait_text
 
     policy = context.policy
-    for each in roles:
-        _print_role(each)
+    for role in roles:
+        _print_role(role)
     current = policy.state.current
     if current is None:
         click.echo("No version is signed yet.")
@@ -120,7 +120,7 @@ def _print_role(role: dict[str, Any]) -> None:
 
     number = f" {role['version']}" if role["version"] else ""
     keys, threshold = role["keys"], role["threshold"]
-    some = f", {threshold} of {len(keys)} keys sign" if len(keys) > 1 else ""
+    some = f", {threshold} of {len(keys)} keys must sign" if len(keys) > 1 else ""
     click.secho(f"{role['role']}{number}", nl=False, bold=True)
     click.secho(f"  {_left(role)}", nl=False, fg="red" if role["ends_soon"] else None)
     click.echo(some)
@@ -133,7 +133,7 @@ def _left(role: dict[str, Any]) -> str:
         return "not signed yet"
     date = role["expires"][:16].replace("T", " ")
     if role["left"] <= 0:
-        return f"PAST ITS DATE since {date} UTC"
+        return f"EXPIRED on {date} UTC"
     days, rest = divmod(role["left"], 86400)
     left = f"{days}d{rest // 3600}h"
     return f"until {date} UTC, {left} left" + (": renew it" if role["ends_soon"] else "")

@@ -7,7 +7,7 @@ import click
 from certpin.cli.group import LazyGroup
 
 COMMANDS = {
-    "status": "Draw the state of each pin, and say until when each step is unsafe.",
+    "status": "Show the state of each pin, and until when each step is unsafe.",
     "plan": "Print the dated steps to another key.",
     "simulate": "Simulate a fleet: which clients would a plan, or a mistake, lock out?",
     "generate": "Make the key of the next backup, and record that it exists.",
@@ -46,10 +46,10 @@ def rotate() -> None:
     certpin rotate plan --to NEW.key                         print the steps and their dates
     certpin rotate simulate --to NEW.key                     which clients would be locked out?
 
-    Each step is written to a journal beside the pin file (pins.journal.jsonl), which belongs into
+    Each step is written to a journal beside the pin file (pins.journal.jsonl), which belongs in
     version control with it. A step that would lock clients out is refused, with the invariant
-    that it breaks and the number of clients; --force --reason TEXT takes it all the same.
+    that it violates and the number of clients; --force --reason TEXT takes it anyway.
 
-    Exit code 0: done. 1: refused, nothing was changed. 2: usage, or a bad file. 3: a server did
-    not answer.
+    Exit code 0: done. 1: refused, nothing was changed. 2: wrong usage, or an invalid file. 3: a
+    server did not answer.
     """  # noqa: D301  # click reads the \b itself

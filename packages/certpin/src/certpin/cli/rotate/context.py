@@ -159,7 +159,7 @@ who_option = click.option(
     envvar="CERTPIN_WHO",
     show_envvar=True,
     metavar="NAME",
-    help="Who takes this step, for the journal; by default your login name.",
+    help="The person who takes this step, for the journal; by default your login name.",
 )
 
 
@@ -303,13 +303,13 @@ usage_options = option_group(
             "--seen",
             type=click.IntRange(1),
             metavar="N",
-            help="How many clients report each day, at least.",
+            help="The minimum number of clients that report each day.",
         ),
         click.option(
             "--seen-days",
             type=click.IntRange(CYCLE_DAYS, 366),
             metavar="DAYS",
-            help=f"How many whole days in a row; {CYCLE_DAYS} by default, and at least.",
+            help=f"The number of consecutive whole days; by default the minimum, {CYCLE_DAYS}.",
         ),
     ),
     UsageOptions,
@@ -346,7 +346,7 @@ class ForceOptions:
         if self.force and not (self.reason or "").strip():
             raise click.UsageError("--force needs --reason TEXT: it is recorded in the journal")
         if self.reason is not None and not self.force:
-            raise click.UsageError("--reason says why something is forced: it goes with --force")
+            raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
         """Print the violations. Return True if the step must not be taken."""

@@ -54,11 +54,12 @@ def plan(
 ) -> None:
     """Print the dated steps to another key.
 
-    Each has its command, and the date before which it would lock clients out. The plan is tried
-    before it is printed, behind the gate of those commands: if the gate refuses a step, the plan
-    ends there and says why. When something has changed, plan again: completed steps are left out.
+    Each step has its command, and the date before which it would lock clients out. Before the plan
+    is printed, its steps are checked by the same gate as those commands: if the gate refuses a
+    step, the plan ends there and prints the reason. When something has changed, plan again:
+    completed steps are left out.
 
-    Exit code 0: it leads to the key. 1: it does not. 3: a server did not answer.
+    Exit code 0: the plan leads to the key. 1: it does not. 3: a server did not answer.
     """
     from certpin.cli.keyref import policies_for_step, resolve_key
     from certpin.pins import utc_now

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from certpin.rotation.simulate_script import DatedStep, Script
 
 _FORMATS = {".png", ".svg"}
-_MIN_CHUNKS = 16  # chunks of clients, a second's work: from there on there is a progress bar
+_MIN_CHUNKS = 16  # chunks of clients, about a second; from here on a progress bar is shown
 
 
 @click.command()
@@ -42,7 +42,7 @@ _MIN_CHUNKS = 16  # chunks of clients, a second's work: from there on there is a
     "schedule",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Simulate the steps of this file (TOML) instead, in whatever order.",
+    help="Simulate the steps of this file (TOML) instead, in any order.",
 )
 @click.option(
     "--move",
@@ -80,7 +80,7 @@ def simulate(
     """Simulate a fleet: which clients would a plan, or a mistake, lock out?
 
     Each of many clients gets every version when its CDN, its cache, its polling, its user and its
-    clock allow it. The simulation counts the clients that refuse the keys that servers use then.
+    clock allow it. The simulation counts the clients that refuse the keys of the servers at a time.
     Nothing is changed, and nothing is written except the picture.
 
     \b
@@ -107,7 +107,7 @@ def simulate(
     results = probes.probe(files.pins, policies)
     if results.error:
         raise results.error
-    situations = [files.situation(each, results.of(each), now, timing) for each in policies]
+    situations = [files.situation(policy, results.of(policy), now, timing) for policy in policies]
     scripts = [script_for(situation, source, moves) for situation in situations]
     fleet = crowd.fleet(files.deployed.alive(now, timing), timing)
     simulated = _run(situations, scripts, fleet, source.names)

@@ -1,6 +1,6 @@
 """The picture of a simulation: clients locked out, the versions that they hold, and the steps.
 
-It is drawn on its own canvas, without pyplot: no display, and no state that other code shares. The
+It is drawn without pyplot, so it needs no display and changes no global state. The
 same simulation makes the same SVG with the same version of matplotlib.
 
 Importing this module loads matplotlib, which the extra ``simulate`` installs.

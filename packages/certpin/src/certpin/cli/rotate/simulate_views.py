@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The steps at which something changes for a client, at once or soon.
 _SHOWN_STEPS = {"publish", "push", "serve"}
 
-_HEADINGS = ("step", "date (UTC)", "what it does", "locked out", "first", "last", "safe from")
+_HEADINGS = ("step", "date (UTC)", "action", "locked out", "first", "last", "safe from")
 _DATE_COLUMNS = {"date (UTC)", "first", "last", "safe from"}
 _DATE_WIDTH = 10  # columns of a date; on a narrow terminal the time is beneath it
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -66,12 +66,13 @@ class HostSimulation:
 
     def lockout(self, number: int) -> Lockout | None:
         """Return the clients that a step locks out."""
-        found = (each for each in self.outcome.lockouts if each.cause.step == number)
+        found = (lockout for lockout in self.outcome.lockouts if lockout.cause.step == number)
         return next(found, None)
 
     def safety(self, number: int) -> Safety | None:
         """Return the safe date of a step; ``None`` if no client notices the step."""
-        return next((each for each in self.outcome.safety if each.step == number), None)
+        found = (safety for safety in self.outcome.safety if safety.step == number)
+        return next(found, None)
 
     def step_text(self, dated: DatedStep) -> str:
         """Describe a step in words."""

@@ -62,7 +62,7 @@ def status(
     probes: ProbeOptions,
     as_json: bool,
 ) -> None:
-    """Draw the state of each pin, and say until when each step is unsafe.
+    """Show the state of each pin, and until when each step is unsafe.
 
     The line of a pin goes from GENERATED to REMOVED; the dates beneath are month and day. With
     --cdn, --cache, --poll, --opened or --skew you see the dates for those delays.
@@ -238,7 +238,7 @@ def _state_line(state: State) -> str:
     from certpin.rotation.journal import LINE
 
     at = LINE.index(state)
-    words = [_state_word(each, index, at) for index, each in enumerate(LINE)]
+    words = [_state_word(word, index, at) for index, word in enumerate(LINE)]
     line = words[0]
     for index, word in enumerate(words[1:], 1):
         line += (_DONE if index <= at else _AHEAD) + word

@@ -253,7 +253,7 @@ def remove(transition: Transition) -> StepOutcome:
     states = {pin_state(situation, transition.pin) for _, situation in transition.situations()}
     if states == {"staged"}:
         return _unstage(transition)
-    if states != {"active"}:  # the gate explains that one better, and it may be forced
+    if states != {"active"}:  # the gate explains that refusal better, and it can be forced
         transition.require("removed")
     violations = transition.violations("remove")
     outcome = transition.outcome(

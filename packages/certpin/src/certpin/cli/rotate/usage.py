@@ -119,8 +119,8 @@ def _unanswered(url: SplitResult, exc: Exception) -> DialError:
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem += f": its certificate does not verify: {exc.verify_message}"
         fix = (
-            "if it is from your own authority, name that one in the variable SSL_CERT_FILE; or let "
-            "the service present every intermediate"
+            "if your own authority issued it, name that authority's file in SSL_CERT_FILE; or make "
+            "the service send every intermediate"
         )
     elif isinstance(exc, OSError):
         problem += f": {describe_error(exc)}"
@@ -138,5 +138,5 @@ def _refusal(url: SplitResult, status: int) -> DialError:
 
 def _error(url: SplitResult, problem: str, fix: str = "") -> DialError:
     port = url.port or (443 if url.scheme == "https" else 80)
-    fix = fix or "try again, or leave --watch out: then only T_adopt counts"
+    fix = fix or "try again, or omit --watch: then only T_adopt counts"
     return DialError(problem, host=url.hostname or "", port=port, fix=fix)

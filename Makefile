@@ -1,4 +1,4 @@
-# The one list of commands: `make` alone prints it.
+# The one list of commands: `make` prints it.
 #
 # PYTHON    the Python to work with (3.11 to 3.15), by default python3
 # JOBS      how many tests run at once, by default 2
@@ -24,7 +24,7 @@ TESTS := packages/certpin:packages/certpin-watch
 
 export JOBS
 # Environments of other projects, and options meant for them, do not leak in. Bytecode is kept:
-# without it, each of the programs that tests start would compile certpin anew.
+# without it, each of the programs that tests start would compile certpin again.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo quick test lint types suite lock bench attacks formats proof rules suffixes
@@ -74,7 +74,7 @@ types: setup ## Check types strictly, as the oldest and as the newest Python.
 	@$(RUN) -m mypy --no-error-summary
 	@$(RUN) -m mypy --no-error-summary --python-version 3.15
 
-lock: python ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the latest).
+lock: python ## Write requirements/*.txt again from pyproject.toml (UPGRADE=1 takes the latest).
 	@$(SETUP) .venvs/lock requirements/lock.txt --project none
 	@.venvs/lock/bin/python -m scripts.lock $(if $(UPGRADE),--upgrade)
 
@@ -82,13 +82,13 @@ bench: setup ## Measure certpin beside its peers, each a ratio from one paired r
 	@$(SETUP) .venvs/sslyze requirements/sslyze.txt --project none
 	@PYTHONPATH=$(TESTS) CERTPIN_SSLYZE=.venvs/sslyze/bin/sslyze $(RUN) -m tests.bench
 
-attacks: setup ## Write the page of the lab's attacks anew from their registry.
+attacks: setup ## Write the page of the lab's attacks again from their registry.
 	@$(RUN) -m scripts.attacks_page
 
-formats: setup ## Write the page of the export formats anew from their registry.
+formats: setup ## Write the page of the export formats again from their registry.
 	@$(RUN) -m scripts.formats_page
 
-rules: setup ## Write the page of the lint rules anew from their registry.
+rules: setup ## Write the page of the lint rules again from their registry.
 	@$(RUN) -m scripts.lint_page
 
 dart: python ## Install the Dart VMs that the tests run the Flutter export on.
@@ -100,19 +100,19 @@ proof: setup dart ## Run every export in its real client, and write the table of
 walk: setup ## Count the files that a reader opens to follow each of five user actions.
 	@PYTHONPATH=$(TESTS) $(RUN) -m scripts.walk
 
-picture: setup ## Draw the simulation of the documentation anew.
+picture: setup ## Draw the simulation of the documentation again.
 	@$(RUN) -m scripts.simulation_picture
 
-revision: setup ## Write the revision of the watch's schema that is not released, from its tables.
+revision: setup ## Write the revision of the service's schema that is not released, from its tables.
 	@$(RUN) -m scripts.revision
 
-htmx: setup ## Write the htmx of the watch's pages anew from npm, in the version that scripts/htmx.py names.
+htmx: setup ## Write the htmx of the service's pages again from npm, in the version that scripts/htmx.py names.
 	@$(RUN) -m scripts.htmx
 
-pages: setup ## Photograph the watch's pages into build/pages, in both themes and as a telephone has them.
+pages: setup ## Photograph the service's pages into build/pages, in both themes and on a phone.
 	@PYTHONPATH=$(TESTS) $(RUN) -m tests.watch.photos
 
-suffixes: setup ## Write the list of public suffixes anew from the locked publicsuffixlist.
+suffixes: setup ## Write the list of public suffixes again from the locked publicsuffixlist.
 	@$(RUN) -m scripts.public_suffix
 
 unstable: setup ## Record the Pythons of Debian's unstable suite that were fetched for make test.

@@ -94,7 +94,7 @@ class AccessMiddleware:
     """Sets the ``Identity`` of each request, and refuses requests without access.
 
     It sets these fields of ``request.state``: ``identity``; ``origin``; and
-    ``nobody_told``, whether pages warn that no service receives alerts.
+    ``no_receivers``, whether pages warn that no service receives alerts.
     """
 
     def __init__(self, app: ASGIApp, watch: Watch, routes: Iterable[BaseRoute] = ()) -> None:

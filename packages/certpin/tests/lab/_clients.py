@@ -1,4 +1,4 @@
-"""Clients that are right, one for each style, and how to run any client against one case."""
+"""A correct client of each style, and functions that run any client against one case."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
 
 
 def trusting(target: Target) -> ssl.SSLContext:
-    """A context without pins, that trusts what the client should trust."""
+    """Return a context without pins that trusts the target's roots."""
     return ssl.create_default_context(cafile=str(target.ca))
 
 
 def pinned(target: Target) -> ssl.SSLContext:
-    """The same with the pins of the target."""
+    """Return a context with the roots and the pins of the target."""
     context = PinnedSSLContext(PinSet.load(target.pins))
     context.load_verify_locations(target.ca)
     return context
 
 
 def request(target: Target, context: ssl.SSLContext) -> str:
-    """One request on a connection of its own, to the port of the lab; what was answered."""
+    """Send one request on a new connection to the lab's port. Return the answer."""
     with (
         socket.create_connection((target.address, target.port), 10) as sock,
         context.wrap_socket(sock, server_hostname=target.host) as tls,
@@ -51,7 +51,7 @@ def request(target: Target, context: ssl.SSLContext) -> str:
 
 
 def right_client(style: Style) -> Call:
-    """A client of this style that does everything right."""
+    """Return a client of this style that handles every case correctly."""
     context: Callable[[Target], ssl.SSLContext] = trusting if style is Style.NONE else pinned
     return Call(lambda target: request(target, context(target)))
 
@@ -59,7 +59,7 @@ def right_client(style: Style) -> Call:
 def run_case(
     case: Case | str, client: Client, style: Style, host: str = "api.bank.example"
 ) -> Result:
-    """What one case says of a client. The good control must hold."""
+    """Return the result of a client in one case. Both good controls must succeed."""
     chosen = BY_NAME[case] if isinstance(case, str) else case
     with Lab(host, style) as lab:
         run = prove(lab, client, [chosen])

@@ -1,4 +1,4 @@
-"""A crowd of clients, all at once: what the tests and the bench send to an interactive lab."""
+"""Many concurrent clients of an interactive lab, for the tests and the benchmark."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def _connect(port: int, host: str) -> Streams:
 
 
 async def _request(streams: Streams, host: str, context: ssl.SSLContext) -> bool:
-    """Whether the client was content."""
+    """Return True if the client got an answer."""
     reader, writer = streams
     try:
         await writer.start_tls(context, server_hostname=host)
@@ -44,7 +44,7 @@ async def _request(streams: Streams, host: str, context: ssl.SSLContext) -> bool
 
 
 async def all_at_once(lab: DeviceLab, clients: Sequence[tuple[str, ssl.SSLContext]]) -> list[bool]:
-    """Everybody's connection stands before the first says hello."""
+    """Open all connections before the first ClientHello is sent. Return who got answers."""
     async with asyncio.timeout(_PATIENCE):
         streams = await asyncio.gather(*(_connect(lab.port, host) for host, _ in clients))
         requests = (
@@ -55,14 +55,14 @@ async def all_at_once(lab: DeviceLab, clients: Sequence[tuple[str, ssl.SSLContex
 
 
 def contexts(lab: DeviceLab) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Of a client that trusts the right root alone, and of one that trusts the rogue's too."""
+    """Return a context that trusts only the good root, and one that trusts the rogue root too."""
     right = ssl.create_default_context(cadata=lab.authorities.root.pem.decode())
     wrong = ssl.create_default_context(cadata=lab.page.roots_pem.decode())
     return right, wrong
 
 
 def verdicts() -> tuple[dict[str, Verdict | None], dict[str, Verdict]]:
-    """What the lab says of so many hosts at once, half of whose apps are fooled; what is right."""
+    """Return the lab's verdicts on many hosts, half with insecure apps, and the right verdicts."""
     hosts = [f"h{number}.example" for number in range(CROWD)]
     with device_lab(cases("rogue-ca-in-store"), *hosts) as lab:
         right, wrong = contexts(lab)
@@ -70,7 +70,7 @@ def verdicts() -> tuple[dict[str, Verdict | None], dict[str, Verdict]]:
         content = [asyncio.run(all_at_once(lab, clients)) for _ in range(4)]
         verdict_of = {host: result.verdict for host, result in results(lab)}
     assert all(content[0])
-    # asyncio closes without an alert: such a client has to refuse twice.
+    # asyncio closes without an alert, so the client must refuse twice.
     assert content[1] == content[2] == [context is wrong for _, context in clients]
     assert all(content[3])
     fooled = {host: context is wrong for host, context in clients}

@@ -1,4 +1,4 @@
-"""A device in front of the interactive lab: apps that come through its proxy."""
+"""A device with apps that reach the interactive lab through its proxy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE = 30.0
 
 
 def cases(*names: str) -> list[Case]:
-    """Cases of the matrix."""
+    """Return these cases of the matrix."""
     known = {case.name: case for case in CASES}
     return [known[name] for name in names]
 
@@ -34,25 +34,25 @@ def cases(*names: str) -> list[Case]:
 def device_lab(
     chosen: Sequence[Case], *hosts: str, style: Style = Style.LEAF, address: str = "127.0.0.1"
 ) -> DeviceLab:
-    """A lab for these hosts."""
+    """Return a lab for these hosts."""
     kept = LabState(AUTHORITIES, None, ())
     return DeviceLab(hosts or (HOST,), style, chosen, kept, (address, 0))
 
 
 def pinned(lab: DeviceLab) -> ssl.SSLContext:
-    """What a right app has: the lab's roots, and its pins."""
+    """Return the context of a correct app, with the lab's roots and pins."""
     context = PinnedSSLContext(PinSet.parse(lab.page.pins, path=Path("pins.toml")))
     context.load_verify_locations(cadata=lab.page.roots_pem.decode())
     return context
 
 
 def unpinned(lab: DeviceLab) -> ssl.SSLContext:
-    """What an app without pins has: the lab's roots."""
+    """Return the context of an app without pins, with the lab's roots."""
     return ssl.create_default_context(cadata=lab.page.roots_pem.decode())
 
 
 def connect(port: int, host: str, to: int = 443, address: str = "127.0.0.1") -> socket.socket:
-    """A connection through the lab's HTTP proxy."""
+    """Return a connection through the lab's HTTP proxy."""
     sock = socket.create_connection((address, port), PATIENCE)
     sock.sendall(f"CONNECT {host}:{to} HTTP/1.1\r\nHost: {host}:{to}\r\n\r\n".encode())
     answer = b""
@@ -65,7 +65,7 @@ def connect(port: int, host: str, to: int = 443, address: str = "127.0.0.1") -> 
 
 
 def fetch(port: int, context: ssl.SSLContext, host: str = HOST, name: str = "") -> str:
-    """One request of an app, on a connection of its own. ``name`` is for SNI, if not the host."""
+    """Send one request on a new connection. ``name`` is the SNI; the host by default."""
     with (
         connect(port, host) as sock,
         context.wrap_socket(sock, server_hostname=name or host) as tls,
@@ -78,7 +78,7 @@ def fetch(port: int, context: ssl.SSLContext, host: str = HOST, name: str = "") 
 
 
 def call(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST) -> bool:
-    """Whether an app was content."""
+    """Send one request. Return True if the app got the lab's answer."""
     try:
         return "lab-answer" in fetch(lab.port, context, host)
     except (ssl.SSLError, OSError):
@@ -88,7 +88,7 @@ def call(lab: DeviceLab, context: ssl.SSLContext, host: str = HOST) -> bool:
 def case_run(
     lab: DeviceLab, context: ssl.SSLContext, host: str = HOST, max_calls: int = 400
 ) -> None:
-    """Use the app until the lab has been through everything."""
+    """Use the app until the lab has finished all cases of the host."""
     for _ in range(max_calls):
         if lab.finished_with(host):
             return
@@ -97,7 +97,7 @@ def case_run(
 
 
 def results(lab: DeviceLab) -> list[tuple[str, Result]]:
-    """Everything that was told so far."""
+    """Return the results that are queued."""
     found = []
     while news := lab.next(0):
         found.append(news)

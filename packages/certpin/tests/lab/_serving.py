@@ -24,7 +24,7 @@ HONEST = HOSTILE.but(role=Role.HONEST)
 
 
 def case(name: str, scenario: Scenario, expected: Expected = ALL_REJECT, **fields: object) -> Case:
-    """A case that presents nothing in particular."""
+    """Return a case with this scenario and otherwise meaningless texts."""
     return Case(
         name=name,
         family=Family.AUTHORITY,
@@ -45,7 +45,7 @@ BOTH = case("both", Scenario.of(HONEST, second=(HOSTILE,)))
 
 
 class Rehearsal:
-    """A schedule, and clients that say what they are told to."""
+    """A schedule, and clients that send given signals."""
 
     def __init__(self, *cases: Case, hosts: tuple[str, ...] = ("a.example",)) -> None:
         self.reported: list[tuple[str, Result]] = []
@@ -58,7 +58,7 @@ class Rehearsal:
         )
 
     def call(self, host: str = "a.example") -> Visit:
-        """A connection begins, and says hello."""
+        """Begin a connection that has sent its ClientHello."""
         seen = Connection(target=host, hello=ClientHello(host))
         visit = self.schedule.admit(seen)
         seen.step = visit.turn.case_run.next_step(host, host)
@@ -92,13 +92,13 @@ class Rehearsal:
         return visit
 
     def verdicts(self, host: str = "a.example") -> dict[str, str]:
-        """The verdict of each case that is settled."""
+        """Return the verdict of each settled case."""
         results = self.schedule.queues[host].results
         return {name: str(result.verdict) for name, result in results.items()}
 
 
 def hello_for(host: str) -> bytes:
-    """A real ClientHello."""
+    """Return a real ClientHello."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname=host)
     with suppress(ssl.SSLWantReadError):

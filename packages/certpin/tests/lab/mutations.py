@@ -1,4 +1,4 @@
-"""Rules of the lab's verdicts, each taken out: see ``tests/test_mutations.py``."""
+"""Mutations that remove a rule of the lab's verdicts: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _VERDICTS = [
         f"{_J}test_a_client_that_never_came_is_inconclusive",
     ),
     Mutation(
-        "a handshake says nothing",
+        "a handshake is not acceptance",
         _JUDGE,
         "    if gave and (ending.content or ending.problem):",
         "    if (gave or judged[0].secured) and (ending.content or ending.problem):",
-        f"{_J}test_a_finished_handshake_alone_is_no_acceptance",
+        f"{_J}test_finished_handshake_is_no_acceptance",
     ),
     Mutation(
         "stopped with data",
@@ -55,7 +55,7 @@ _VERDICTS = [
         _EVIDENCE,
         "        if self.status < 0 or 128 < self.status <= 192:\n",
         "        if self.status < 0:\n",
-        f"{_J}test_a_death_that_a_shell_tells_of_is_no_refusal[139]",
+        f"{_J}test_signal_reported_by_a_shell_is_no_refusal[139]",
     ),
     Mutation(
         "stopped at an honest server",
@@ -79,11 +79,11 @@ _VERDICTS = [
         f"{_J}test_nothing_leaks_to_an_honest_server",
     ),
     Mutation(
-        "an honest second host says nothing",
+        "an honest second host is not judged",
         _JUDGE,
         "(not scenario.attacks and seen.step in scenario.first)",
         "not scenario.attacks",
-        f"{_J}test_an_honest_second_host_says_nothing_of_the_first",
+        f"{_J}test_honest_second_host_is_no_evidence_about_the_first",
     ),
     Mutation(
         "a host without pins",
@@ -102,11 +102,11 @@ _VERDICTS = [
         "[rot-renewed-same-key-leaf]",
     ),
     Mutation(
-        "what leaked before stands",
+        "an earlier leak remains a finding",
         _RUN,
         "            if not judgements:\n                raise\n",
         "            raise\n",
-        f"{_R}test_what_leaked_before_a_case_could_no_longer_be_served_stands",
+        f"{_R}test_leak_before_a_serving_error_remains_a_finding",
     ),
     Mutation(
         "nothing tried",
@@ -116,11 +116,11 @@ _VERDICTS = [
         "tests/cli/test_prove.py::test_a_run_without_tried_cases_is_inconclusive",
     ),
     Mutation(
-        "only what is attacked counts",
+        "only attacked connections count",
         _JUDGE,
         "    judged = [connection for connection in met if is_judged(scenario, connection)]\n",
         "    judged = met\n",
-        f"{_J}test_only_hostile_connections_count_where_there_are_any",
+        f"{_J}test_only_hostile_connections_count_in_an_attack",
     ),
     Mutation(
         "never met the attack",
@@ -134,7 +134,7 @@ _VERDICTS = [
         _JUDGE,
         "    if said and not (attempt.scenario.canary_only and attempt.canary):",
         "    if said:",
-        f"{_J}test_where_one_thing_may_be_said_only_the_canary_counts",
+        f"{_J}test_only_the_canary_counts_if_a_lax_call_is_allowed",
     ),
     Mutation(
         "the answer printed",
@@ -148,14 +148,14 @@ _VERDICTS = [
         _JUDGE,
         "    if any(connection.passed for connection in judged):",
         "    if any(connection.answered for connection in judged):",
-        f"{_J}test_what_went_to_the_real_server_counts_and_what_that_answered_does_not",
+        f"{_J}test_data_to_the_real_server_counts_and_its_answer_does_not",
     ),
     Mutation(
-        "where records tell nothing",
+        "unclear records need a successful client",
         _JUDGE,
         "any(connection.unclear and connection.answered for connection in judged)",
         "any(connection.unclear for connection in judged)",
-        f"{_J}test_where_the_records_tell_nothing_a_client_that_is_content_is_believed",
+        f"{_J}test_successful_client_with_unclear_records_has_accepted",
     ),
     Mutation(
         "clear text",
@@ -207,7 +207,7 @@ _SEEN = [
         "certpin/lab/server/session.py",
         "            self.seen.clear += self._unread[: KEPT - len(self.seen.clear)]\n",
         "            pass\n",
-        "tests/lab/server/test_session.py::test_clear_text_after_tls_failed_is_given_away",
+        "tests/lab/server/test_session.py::test_clear_text_after_failed_tls_is_a_leak",
     ),
     Mutation(
         "a certificate shown",
@@ -215,7 +215,7 @@ _SEEN = [
         "connection.client_certificate or connection.certificate_shown for connection",
         "connection.client_certificate for connection",
         "tests/lab/attacks/test_client_certificates.py::"
-        "test_one_that_the_lab_does_not_know_is_shown_all_the_same",
+        "test_unknown_client_certificate_counts_as_sent",
     ),
 ]
 
@@ -277,7 +277,7 @@ _MARKED = [
         "refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)",
         "refused = False",
         "tests/lab/report/test_flaws_of_the_matrix.py::"
-        "test_a_picture_marks_what_must_be_refused_and_nothing_else[compromised-key-ca]",
+        "test_picture_marks_only_chains_that_must_be_refused[compromised-key-ca]",
     ),
 ]
 
@@ -287,7 +287,7 @@ _RUNS = [
         _CLIENT,
         'target.direct if self.via == "port" else target',
         "target",
-        "tests/lab/test_direct.py::test_a_command_gets_the_urls_of_its_way[port-True]",
+        "tests/lab/test_direct.py::test_command_gets_urls_for_its_transport[port-True]",
     ),
     Mutation(
         "control first",
@@ -308,7 +308,7 @@ _RUNS = [
         _RUN,
         "    return run if run.controlled else _without_control(run)",
         "    return run",
-        f"{_R}test_where_the_last_control_fails_a_refusal_proves_nothing_but_a_finding_stands",
+        f"{_R}test_failed_last_control_invalidates_refusals_but_not_findings",
     ),
     Mutation(
         "interrupted",
@@ -336,7 +336,7 @@ _RUNS = [
         "certpin/lab/client.py",
         '    variables |= {"NO_PROXY": "", "no_proxy": ""}\n',
         "",
-        f"{_C}test_the_environment_leads_to_the_lab_and_nowhere_else",
+        f"{_C}test_environment_directs_clients_only_to_the_lab",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Rules of the interactive lab, each taken out: see ``tests/test_mutations.py``."""
+"""Mutations that remove a rule of the interactive lab: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -40,31 +40,31 @@ _TURNS = [
         f"{_S}turn.py",
         "(needed if firm else max(needed, 2))",
         "needed",
-        f"{_P}a_client_that_leaves_without_a_word_has_to_do_so_twice",
+        f"{_P}silent_close_must_happen_twice",
     ),
     Mutation(
-        "a sequence is played to its end",
+        "a sequence runs to its end",
         f"{_S}turn.py",
         "return [visit for visit in said if is_judged(self.scenario, visit.seen)]",
         "return said",
         f"{_P}data_on_the_honest_connection_of_a_sequence_is_no_finding",
     ),
     Mutation(
-        "nobody holds up the others",
+        "a silent client does not block others",
         f"{_S}turn.py",
         ">= _MAX_UNCLEAR",
         ">= 10**9",
         f"{_P}silence_and_junk_move_a_case_on_without_a_verdict",
     ),
     Mutation(
-        "clear text is somebody else's",
+        "unrelated clear text is no evidence",
         f"{_S}turn.py",
         "return visit.seen.hello is not None or self.redirects",
         "return True",
-        f"{_P}clear_text_that_no_case_asked_for_is_no_verdict",
+        f"{_P}unrelated_clear_text_gives_no_verdict",
     ),
     Mutation(
-        "what says nothing is forgotten",
+        "connections without a signal are dropped",
         f"{_S}turn.py",
         "            self.visits.remove(visit)\n",
         "            pass\n",
@@ -78,28 +78,28 @@ _PROGRAMMES = [
         f"{_S}queue.py",
         "            self._doubtful.append(turn)\n",
         "            self._settle(turn, judgement)\n",
-        f"{_P}a_refusal_is_not_told_before_the_control_after_it",
+        f"{_P}refusal_is_not_reported_before_the_next_control",
     ),
     Mutation(
-        "a control that failed spoils refusals",
+        "a failed control invalidates refusals",
         f"{_S}queue.py",
         "                self._again(refused, failed)\n",
         "                self._settle(refused, refused.judgement())\n",
-        f"{_P}where_the_control_fails_afterwards_the_refusals_are_tried_again",
+        f"{_P}refusals_are_repeated_after_a_failed_control",
     ),
     Mutation(
         "doubt at the end stays",
         f"{_S}queue.py",
         "            self._settle(turn, _NO_CONTROL)\n",
         "            self._settle(turn, turn.judgement())\n",
-        f"{_P}what_is_in_doubt_at_the_end_stays_undecided",
+        f"{_P}unconfirmed_refusals_stay_undecided",
     ),
     Mutation(
         "late data counts",
         f"{_S}queue.py",
         "        self._revise(turn)\n",
         "        return\n",
-        f"{_P}a_straggler_that_gives_its_data_turns_a_refusal_round",
+        f"{_P}late_data_turns_a_refusal_into_a_finding",
     ),
     Mutation(
         "the control comes first",
@@ -130,7 +130,7 @@ _EDGES = [
         f"{_S}port.py",
         "        while len(self._links) + 2 * self._relays < self._limit:\n",
         "        while True:\n",
-        f"{_H}beyond_so_many_connections_callers_wait_until_one_ends",
+        f"{_H}connections_beyond_the_limit_wait",
     ),
     Mutation(
         "only hosts under test",
@@ -144,7 +144,7 @@ _EDGES = [
         "certpin/lab/server/tls.py",
         'descriptor = _memory(data) if hasattr(os, "memfd_create") else _pipe(data)',
         "descriptor = os.open(__import__('tempfile').mkstemp()[1], os.O_RDWR)",
-        "tests/lab/test_loading.py::test_no_file_is_made_where_keys_are_loaded",
+        "tests/lab/test_loading.py::test_loading_keys_creates_no_file",
     ),
 ]
 
@@ -161,21 +161,21 @@ _REAL = [
         _RECORDS,
         "        if any(said - padding in _NO_WORD for padding in self._padding):\n",
         "        if False:\n",
-        f"{_R}what_may_be_an_alert_or_a_new_key_is_no_data[2]",
+        f"{_R}possible_alerts_and_key_updates_are_not_data[2]",
     ),
     Mutation(
         "a certificate is no data",
         _RECORDS,
         "        self._flight = self._flight or said\n",
         "        self._finished = True\n",
-        f"{_R}nor_that_of_one_that_refuses_then[1.3]",
+        f"{_R}certificate_of_a_client_that_then_refuses_is_not_data[1.3]",
     ),
     Mutation(
-        "what Java pads is no data",
+        "Java's padding is no data",
         _RECORDS,
         "_PADDINGS = (0, 16)",
         "_PADDINGS = (0,)",
-        f"{_R}what_java_pads_its_records_with_is_no_data",
+        f"{_R}padding_of_java_is_not_data",
     ),
     Mutation(
         "whole blocks",
@@ -199,18 +199,18 @@ _REAL = [
         f"{_R}in_an_older_version_data_comes_behind_a_change_of_the_cipher",
     ),
     Mutation(
-        "what is unclear is no refusal",
+        "an unclear end is no refusal",
         f"{_S}turn.py",
         "    if seen.unclear:\n        return ClientSignal.NONE\n",
         "",
-        f"{_W}where_the_records_tell_nothing_silence_is_no_refusal",
+        f"{_W}silence_with_unclear_records_is_no_refusal",
     ),
     Mutation(
         "a server that has gone",
         "certpin/lab/server/session.py",
         "        if back and not (data or self._left or self.seen.passed):\n",
         "        if False:\n",
-        f"{_U}a_real_server_that_ends_it_is_nobodys_refusal",
+        f"{_U}close_by_the_real_server_is_no_refusal",
     ),
     Mutation(
         "no connection is kept for ever",
@@ -231,7 +231,7 @@ _REAL = [
         f"{_S}port.py",
         "        conversation.ended()\n        self._listen_on()\n",
         "        self._listen_on()\n",
-        f"{_U}a_real_server_that_has_gone_is_nobodys_refusal",
+        f"{_U}unreachable_real_server_is_no_refusal",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""The lab's authority: its chains are good to OpenSSL, and it can forge those that are not."""
+"""The lab's authority issues chains that OpenSSL accepts, and can forge others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEYS: dict[str, Any] = {
 def _chain_verifies(
     identity: Identity, root: Authority, name: x509.DNSName | x509.IPAddress
 ) -> None:
-    """As `cryptography` verifies for the web: RFC 5280 and the CA/B Forum's profile."""
+    """Verify a chain with `cryptography`, by RFC 5280 and the CA/B Forum's profile."""
     store = verification.Store([root.x509])
     builder = verification.PolicyBuilder().store(store).time(root.now)
     builder.build_server_verifier(name).verify(identity.chain[0], list(identity.chain[1:]))
@@ -157,19 +157,19 @@ def test_a_change_forges_what_no_authority_would_issue() -> None:
         assert made.extensions.get_extension_for_class(x509.OCSPNoCheck).value == x509.OCSPNoCheck()
 
 
-def test_names_and_addresses_stand_in_the_certificate() -> None:
+def test_certificate_contains_names_and_addresses() -> None:
     leaf = Authority("Root").issue("a.example", "*.b.example", "::1").certificate
     assert leaf.names == ("a.example", "*.b.example", "::1")
 
 
-def test_a_name_too_long_for_a_subject_stands_whole_among_the_names() -> None:
+def test_name_too_long_for_the_subject_is_in_the_san() -> None:
     name = ".".join(["a" * 60] * 4)
     leaf = Authority("Root").issue(name).certificate
     assert leaf.names == (name,)
     assert leaf.subject == f"CN={name[:64]}"
 
 
-def test_the_key_is_written_for_its_owner_alone(tmp_path: Path) -> None:
+def test_key_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     identity = Authority("Root").issue("a.example")
     (tmp_path / "web.key").write_text("old", encoding="ascii")
     (tmp_path / "web.key").chmod(0o644)
@@ -183,7 +183,7 @@ def test_the_key_is_written_for_its_owner_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
-def test_a_leaf_is_no_authority() -> None:
+def test_leaf_is_not_an_authority() -> None:
     root = Authority("Root")
     leaf = root.issue("a.example").chain[0].extensions
     assert not leaf.get_extension_for_class(x509.BasicConstraints).value.ca

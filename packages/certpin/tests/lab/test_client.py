@@ -1,4 +1,4 @@
-"""Clients that are programs: their words, their surroundings, and nothing left of them."""
+"""Programs as clients: their arguments, their environment, and their end."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_braces_of_the_command_itself_stay(target: Target) -> None:
     assert substitute(words, target) == words
 
 
-def test_the_exit_status_says_whether_it_was_content(target: Target) -> None:
+def test_exit_status_shows_acceptance(target: Target) -> None:
     assert python("print('fine')").run(target).content
     refused = python("import sys; sys.exit('no')").run(target)
     assert (refused.status, refused.output, refused.content) == (1, "no\n", False)
@@ -115,7 +115,7 @@ def test_a_child_that_outlives_its_parent_is_ended_too(target: Target) -> None:
 
 
 def _ends(pid: int) -> bool:
-    """Whether a process that was killed is gone, or waits for init to take note of it."""
+    """Return True if a killed process is gone, or only waits to be reaped by init."""
     for _ in range(200):
         try:
             state = (
@@ -130,13 +130,13 @@ def _ends(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(("program", "status"), [("'fine'", 0), ("time.sleep(600)", None)])
-def test_a_kernel_that_tells_no_end_is_asked_for_it(
+def test_process_end_is_polled_on_old_kernels(
     target: Target, monkeypatch: pytest.MonkeyPatch, program: str, status: int | None
 ) -> None:
     def refuse(pid: int, flags: int = 0) -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    # Not deleted: from 3.15 on, the standard library's own wait() calls it, too.
+    # Not deleted, because the standard library's wait() also calls it from Python 3.15 on.
     monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
     patience = 20 if status == 0 else 0.2
     assert python(f"import time; {program}", patience=patience).run(target).status == status
@@ -155,7 +155,7 @@ def test_a_run_can_be_stopped_from_another_thread(target: Target, tmp_path: Path
     assert [ending.status for ending in endings] == [-9]
 
 
-def test_nor_does_one_go_on_that_had_just_begun(target: Target) -> None:
+def test_stop_also_kills_a_client_that_just_started(target: Target) -> None:
     class Late(set[Any]):
         def add(self, process: Any) -> None:
             client.stop()
@@ -188,7 +188,7 @@ def _surroundings(target: Target, via: str) -> dict[str, str]:
     return found
 
 
-def test_the_environment_leads_to_the_lab_and_nowhere_else(
+def test_environment_directs_clients_only_to_the_lab(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.company.example:3128")
@@ -225,7 +225,7 @@ def test_the_pins_that_are_handed_over_are_those_of_the_style() -> None:
         assert str(expected) == target.pin
 
 
-def test_no_private_key_but_its_own_is_in_the_folder_of_a_client(lab: Lab, target: Target) -> None:
+def test_client_folder_has_only_the_client_key(lab: Lab, target: Target) -> None:
     for path in lab.folder.rglob("*"):
         if path.suffix == ".p12":
             key, certificate, _ = pkcs12.load_key_and_certificates(path.read_bytes(), b"changeit")

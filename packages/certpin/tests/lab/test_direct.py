@@ -1,4 +1,4 @@
-"""Clients that connect to the lab without a proxy: what their words lead them to."""
+"""Clients that connect to the lab's port without a proxy."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 HOST, SECOND = "api.bank.example", "cdn.bank.example"
 
-# Like a client of dart:io with a connectionFactory: it connects to one address, whichever host a
-# URL names, follows redirects, and knows no proxy.
+# Like a client of dart:io with a connectionFactory: it connects to one address for every host,
+# follows redirects, and uses no proxy.
 _CLIENT = """
 import http.client, socket, ssl, sys
 from urllib.parse import urlsplit
@@ -99,7 +99,7 @@ def test_urls_name_the_port_only_without_a_proxy() -> None:
 
 
 @pytest.mark.parametrize(("via", "named"), [("port", True), ("connect", False), ("socks5", False)])
-def test_a_command_gets_the_urls_of_its_way(via: str, named: bool) -> None:
+def test_command_gets_urls_for_its_transport(via: str, named: bool) -> None:
     target = _target()
     ending = Command((sys.executable, "-c", "import sys; print(sys.argv[1])", "{url}"), via)
     assert (f":{target.port}/" in ending.run(target).output) is named

@@ -1,4 +1,4 @@
-"""Cases that lead a client to another host than the one under test."""
+"""Cases that direct a client to another host than the one under test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HOST = "api.bank.example"
 ELSEWHERE = [case.name for case in CASES if case.host(HOST) != HOST]
 
-# Led by its own words, and by the variable for its proxy.
+# Directed by its arguments, and by the variable for its proxy.
 _URL = ("curl", "-sS")
 
 
@@ -34,7 +34,7 @@ def _target(name: str, host: str = HOST) -> Target:
 
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_command_that_calls_a_host_of_its_own_is_not_run_and_why(name: str) -> None:
+def test_command_with_a_fixed_host_is_not_run(name: str) -> None:
     client = Command((*_URL, f"https://{HOST}/canary"))
     result = run_case(name, client, Style.NONE)
     assert result.outcome is Outcome.NOT_RUN
@@ -45,8 +45,8 @@ def test_a_command_that_calls_a_host_of_its_own_is_not_run_and_why(name: str) ->
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("name", ELSEWHERE)
 @pytest.mark.parametrize("style", [Style.NONE, Style.LEAF])
-def test_a_command_that_takes_the_host_is_led_there(name: str, style: Style) -> None:
-    """The pins of its words hold for the other host as well."""
+def test_command_with_a_host_placeholder_is_directed_there(name: str, style: Style) -> None:
+    """The pins in its arguments are valid for the other host too."""
     pins = ("--pinnedpubkey", "{pinnedpubkey}") if style is Style.LEAF else ()
     result = run_case(name, Command((*_URL, *pins, "{url}")), style)
     assert result.outcome is Outcome.RIGHT
@@ -54,14 +54,14 @@ def test_a_command_that_takes_the_host_is_led_there(name: str, style: Style) -> 
     assert result.verdict is right
 
 
-def test_a_command_of_its_own_host_runs_where_it_is_called() -> None:
+def test_command_with_a_fixed_host_runs_for_that_host() -> None:
     client = Command(("true",))
     assert client.run(_target("expired")).status == 0
     with pytest.raises(CannotServeError):
         client.run(_target("ipv6-san"))
 
 
-def test_the_proxy_stays_on_ipv4_where_the_port_does_not() -> None:
+def test_proxy_stays_on_ipv4_if_the_port_uses_ipv6() -> None:
     try:
         target = _target("ipv6-san", "localhost")
     except CannotServeError as exc:

@@ -27,7 +27,7 @@ HOST = "api.bank.example"
 
 
 def target(lab: Lab, case: str = CONTROL.name) -> Target:
-    """A target, whose ports nobody calls."""
+    """Return a target with unused ports."""
     chosen = BY_NAME[case]
     return lab.target(chosen, lab.pki(chosen.host(lab.host)), 1, 2)
 
@@ -93,7 +93,7 @@ def test_a_case_whose_clock_is_moved_has_pins_that_end_before() -> None:
 
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy"])
-def test_a_format_that_knows_anchors_alone_is_given_the_root(name: str) -> None:
+def test_format_with_anchors_only_gets_the_root(name: str) -> None:
     with Lab(style=Style.CA) as lab:
         there = target(lab)
         [policy] = read(name, there.export(name)).policies
@@ -117,7 +117,7 @@ def test_a_run_with_such_a_format_proves_nothing_and_says_why() -> None:
     assert "curl cannot have these pins" in control.why
 
 
-def test_without_pins_there_is_nothing_to_be_exported() -> None:
+def test_without_pins_there_is_nothing_to_export() -> None:
     with Lab() as lab:
         there = target(lab)
         assert there.exports is not None

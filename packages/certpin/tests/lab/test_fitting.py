@@ -1,4 +1,4 @@
-"""What a run asks of its steps reaches those that it concerns, and no others."""
+"""The options of a run change only the steps that they apply to."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ OLD = HONEST.but(settings=TLSSettings(oldest="TLSv1", newest="TLSv1"))
 TICKETS = HONEST.but(settings=TLSSettings(tickets="shared"))
 
 
-def test_without_a_wish_a_script_stays_as_it_is() -> None:
+def test_scenario_without_options_is_unchanged() -> None:
     scenario = Scenario((HOSTILE, HONEST, OLD), second=(TICKETS,), unpinned=(HONEST,), lures=True)
     assert fit(scenario) == scenario
 
 
 @pytest.mark.parametrize(("tls", "name"), VERSIONS.items())
-def test_a_version_is_for_all_acts_that_are_not_about_versions(tls: str, name: str) -> None:
+def test_version_applies_to_steps_without_a_version(tls: str, name: str) -> None:
     fitted = fit(Scenario((HOSTILE, OLD), second=(TICKETS,), unpinned=(HONEST,)), tls=tls)
     wanted = TLSSettings(oldest=name, newest=name)
     assert fitted.first == (HOSTILE.but(settings=wanted), OLD)
@@ -26,7 +26,7 @@ def test_a_version_is_for_all_acts_that_are_not_about_versions(tls: str, name: s
     assert fitted.unpinned[0].settings == wanted
 
 
-def test_certificates_are_needed_by_honest_servers_alone() -> None:
+def test_only_honest_servers_require_certificates() -> None:
     asks = HOSTILE.but(settings=TLSSettings(asks_certificate=True))
     scenario = Scenario((HOSTILE, asks), second=(HONEST,), canary_only=True)
     fitted = fit(scenario, client_certificates=True)

@@ -1,4 +1,4 @@
-"""The folder of an interactive lab: kept, closed to others, and never trusted where it is not."""
+"""The folder of an interactive lab: stored keys, permissions, and refusal of unsafe folders."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_device_installs_the_roots_once(kept: Path) -> None:
     assert (kept / "rogue.crt").read_bytes() == first[1]
 
 
-def test_a_root_of_before_issues_as_it_did(kept: Path) -> None:
+def test_loaded_root_issues_as_before(kept: Path) -> None:
     with LabFolder(kept, print) as folder:
         root = folder.authorities(NOW).root
     leaf = root.issue("api.bank.example").chain[0]
@@ -47,7 +47,7 @@ def test_a_root_of_before_issues_as_it_did(kept: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o277])
-def test_keys_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+def test_keys_are_readable_by_their_owner_only_with_any_umask(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "lab"
     before = os.umask(umask)
     try:
@@ -112,7 +112,7 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", b"-----BEGIN CERTIFICATE-----\n"])
-def test_damage_is_told_and_never_replaced_in_silence(kept: Path, damage: bytes) -> None:
+def test_damage_is_reported_and_not_repaired(kept: Path, damage: bytes) -> None:
     (kept / "root.key").write_bytes(damage)
     with pytest.raises(LabError, match="damaged"):
         roots(kept)
@@ -128,7 +128,7 @@ def test_a_key_of_another_root_is_damage(kept: Path) -> None:
 
 
 @pytest.mark.parametrize("days", [DAYS - 1, DAYS + 1, -400])
-def test_a_root_at_its_end_is_made_anew_and_that_is_told(kept: Path, days: int) -> None:
+def test_expiring_root_is_replaced_and_reported(kept: Path, days: int) -> None:
     before = roots(kept)
     root, rogue, messages = roots(kept, NOW + timedelta(days=days))
     assert root != before[0]
@@ -149,12 +149,12 @@ def test_secrets_are_kept(kept: Path) -> None:
     assert (kept / "tunnel.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_nothing_half_written_stays(kept: Path) -> None:
+def test_partial_files_are_removed(kept: Path) -> None:
     assert not [file for file in kept.iterdir() if file.name.startswith(".")]
 
 
 @pytest.mark.parametrize("system", ["Android", "iOS", "Java", "Windows", "macOS", "Linux"])
-def test_it_says_how_each_system_forgets_the_roots(kept: Path, system: str) -> None:
+def test_folder_explains_how_to_remove_the_roots(kept: Path, system: str) -> None:
     text = (kept / "README.txt").read_text()
     assert f"\n{system} " in text
     assert "DO NOT LEAVE A DEVICE TRUSTING" in text

@@ -1,4 +1,4 @@
-"""Honest servers: no case takes one for an attacker, and a client must end well with it."""
+"""Honest servers: no case counts one as an attacker, and the client must succeed with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from certpin.lab.verdict import Outcome, Verdict
 from tests.lab._clients import run_case
 
 AUTHORITIES = Authorities(datetime.now(UTC))
-# Honest servers with a weak or incomplete chain, or beyond the expiry of the pins.
+# Honest servers with a weak or incomplete chain, or after the expiry of the pins.
 WEAK = {
     "weak-key-rsa-1024",
     "weak-digest-sha1",
@@ -35,7 +35,7 @@ def _is_honest(case: Case, style: Style) -> bool:
 
 
 @pytest.mark.parametrize("style", Style)
-def test_only_attacks_are_played_by_attackers(style: Style) -> None:
+def test_only_attack_cases_have_attackers(style: Style) -> None:
     pkis: dict[str, TestPKI] = {}
     for case in (CONTROL, *CASES):
         host = case.host("api.bank.example")
@@ -43,8 +43,8 @@ def test_only_attacks_are_played_by_attackers(style: Style) -> None:
         assert case.scenario(pki).attacks is not _is_honest(case, style), case.name
 
 
-# Sends its request to any server that its roots vouch for. If the certificate is not the one that
-# it knows, it does as its last word says.
+# Sends its request to any server that its roots trust. If the certificate is not the one that it
+# knows, its last argument says how it ends.
 _CLIENT = """
 import hashlib, os, socket, ssl, sys, time
 address, port, host, ca, canary, known, then = sys.argv[1:]
@@ -93,7 +93,7 @@ def test_a_client_that_refuses_the_renewed_server_too_late_refused_it(
 @pytest.mark.parametrize(
     ("name", "then"), [("rogue-ca-in-store", DIES), ("rot-new-key-pinned-ca", REFUSES)]
 )
-def test_an_attacker_has_the_data_whatever_became_of_the_client(name: str, then: str) -> None:
-    """To pins on the leaf, the server's own new key is an attack as well."""
+def test_data_sent_to_an_attacker_counts_however_the_client_ends(name: str, then: str) -> None:
+    """For pins on the leaf, the server's own new key is an attack too."""
     result = run_case(name, _client(then), Style.LEAF)
     assert (result.verdict, result.outcome) == (Verdict.LEAK, Outcome.WRONG)

@@ -1,4 +1,4 @@
-"""A key is loaded from memory: whatever kills the process, none is left on a disk."""
+"""Keys are loaded from memory, so a killed process leaves none on the disk."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def identity() -> Identity:
     return Authority("Root").intermediate("Intermediate").issue("localhost")
 
 
-def test_no_file_is_made_where_keys_are_loaded() -> None:
+def test_loading_keys_creates_no_file() -> None:
     words = [sys.executable, "-c", _WATCH]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
@@ -74,13 +74,13 @@ def test_chain_and_key_are_those_that_were_given(
 ) -> None:
     if not memory:  # as on macOS
         monkeypatch.delattr(os, "memfd_create", raising=False)
-    long = identity.chain_pem + identity.chain_pem * 200  # more than a pipe holds
+    long = identity.chain_pem + identity.chain_pem * 200  # more than the buffer of a pipe
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load(context, long, identity.key_pem)
 
 
 @pytest.mark.parametrize("memory", [True, False])
-def test_what_is_no_key_is_an_error_and_leaves_no_descriptor(
+def test_invalid_key_is_an_error_and_leaks_no_descriptor(
     identity: Identity, monkeypatch: pytest.MonkeyPatch, memory: bool
 ) -> None:
     if not memory:

@@ -1,4 +1,4 @@
-"""Clients that do everything right get the right verdict in every case: no false alarm."""
+"""Correct clients get the right verdict in every case, without a false alarm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.lab._clients import right_client
 
 @pytest.mark.slow
 @pytest.mark.parametrize("style", Style)
-def test_a_client_that_is_right_raises_no_alarm(style: Style) -> None:
+def test_correct_client_raises_no_alarm(style: Style) -> None:
     with Lab(style=style) as lab:
         run = prove(lab, right_client(style), CASES, jobs=2)
     assert run.controlled

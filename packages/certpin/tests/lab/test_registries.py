@@ -1,4 +1,4 @@
-"""What the lab offers by name is documented, each in its place, and tested."""
+"""The entries of the lab's registries are documented and tested."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERY = (CONTROL, *CASES)
 
 
 @pytest.mark.parametrize("name", SUBSTITUTIONS)
-def test_every_word_that_is_replaced_is_documented(name: str) -> None:
+def test_every_placeholder_is_documented(name: str) -> None:
     assert f"`{{{name}}}`" in PROVE
 
 
@@ -42,7 +42,7 @@ def test_every_format_is_documented_and_tested(name: str) -> None:
 
 
 @pytest.mark.parametrize("case", EVERY, ids=lambda case: case.name)
-def test_every_case_says_what_it_is_for_and_how_to_mend_a_client(case: object) -> None:
+def test_every_case_has_a_purpose_and_a_fix(case: object) -> None:
     for field in ("name", "presents", "guards", "fix"):
         text = getattr(case, field)
         assert text

@@ -1,4 +1,4 @@
-"""A run: controls first and last, nothing passed over, nothing decided by one odd attempt."""
+"""A run has controls first and last, omits no case, and repeats unexpected verdicts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lab() -> Iterator[Lab]:
 
 
 class Recorded:
-    """A client that keeps the cases it was run against, in order, and whether it was stopped."""
+    """A client that records the cases it was run against, and whether it was stopped."""
 
     def __init__(self, client: Call) -> None:
         self.cases: list[str] = []
@@ -92,7 +92,7 @@ def test_a_client_that_refuses_everything_proves_nothing(lab: Lab) -> None:
     ]
 
 
-def test_where_the_last_control_fails_a_refusal_proves_nothing_but_a_finding_stands(
+def test_failed_last_control_invalidates_refusals_but_not_findings(
     lab: Lab,
 ) -> None:
     unpinned = right_client(Style.NONE)
@@ -114,7 +114,7 @@ def test_where_the_last_control_fails_a_refusal_proves_nothing_but_a_finding_sta
     }
 
 
-def test_what_is_wrong_is_tried_again_before_it_is_said(lab: Lab) -> None:
+def test_wrong_verdict_is_repeated_before_it_is_reported(lab: Lab) -> None:
     client = Recorded(right_client(Style.NONE))
     run = prove(lab, client, [ROGUE])
     assert client.cases.count("rogue-ca-in-store") == 2
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_tried_again_before_it_is_said(lab: Lab) -> None:
     assert len(run.results[1].attempts) == 2
 
 
-def test_a_client_that_does_not_do_the_same_twice_is_flaky(lab: Lab) -> None:
+def test_client_with_different_results_is_flaky(lab: Lab) -> None:
     calls = iter(range(100))
     careless, careful = right_client(Style.NONE), right_client(Style.LEAF)
 
@@ -148,7 +148,7 @@ def test_a_case_that_cannot_be_served_is_reported_with_the_reason(lab: Lab) -> N
     assert result.why == "this machine has no such thing (apt install thing)"
 
 
-def test_a_case_that_means_nothing_for_a_style_is_reported_too(lab: Lab) -> None:
+def test_case_that_does_not_apply_is_reported(lab: Lab) -> None:
     nothing = Expected(Expect.ACCEPT, Expect.UNDEFINED, Expect.ACCEPT)
     client = Recorded(right_client(Style.LEAF))
     result = prove(lab, client, [replace(UNTRUSTED, expected=nothing)]).results[1]
@@ -181,7 +181,7 @@ def test_the_control_has_a_name_that_no_other_case_has() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_what_leaked_before_a_case_could_no_longer_be_served_stands(lab: Lab) -> None:
+def test_leak_before_a_serving_error_remains_a_finding(lab: Lab) -> None:
     tries = iter(range(10))
 
     def case_run(pki: TestPKI) -> Scenario:
@@ -194,7 +194,7 @@ def test_what_leaked_before_a_case_could_no_longer_be_served_stands(lab: Lab) ->
     assert len(result.attempts) == 1
 
 
-def test_an_attempt_that_never_came_leaves_it_undecided(lab: Lab) -> None:
+def test_attempt_without_a_connection_is_undecided(lab: Lab) -> None:
     calls = iter(range(100))
     careful = right_client(Style.LEAF)
 
@@ -210,7 +210,7 @@ def test_an_attempt_that_never_came_leaves_it_undecided(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("host", ["cdn.bank.example", "www.partner.example"])
-def test_a_host_that_the_lab_has_a_use_for_itself_is_tested_like_any(host: str) -> None:
+def test_host_name_used_by_the_lab_can_be_tested(host: str) -> None:
     with Lab(host) as lab:
         run = prove(lab, right_client(Style.LEAF), [UNTRUSTED, ROGUE])
     assert run.count(Outcome.RIGHT) == 4

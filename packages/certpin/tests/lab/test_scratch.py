@@ -1,4 +1,4 @@
-"""The folder of a run, and what is left of runs that were killed."""
+"""The folder of a run, and the leftovers of killed runs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ with Lab() as lab:
 
 @pytest.fixture(autouse=True)
 def passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made."""
+    """Return the parent of temporary folders."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 @pytest.fixture
 def killed(passing: Path) -> Path:
-    """What a run left that was killed."""
+    """Return the folder that a killed run left behind."""
     words = [sys.executable, "-c", _RUN]
     environment = {**os.environ, "TMPDIR": str(passing)}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
@@ -60,7 +60,7 @@ def test_a_run_that_goes_on_keeps_its_folder() -> None:
 
 
 @pytest.mark.slow
-def test_what_only_looks_like_a_leftover_stays(killed: Path, passing: Path) -> None:
+def test_similar_folders_are_not_removed(killed: Path, passing: Path) -> None:
     killed.rename(passing / "elsewhere")
     killed.symlink_to(passing / "elsewhere")
     (passing / "certpin-lab-of-mine").mkdir()

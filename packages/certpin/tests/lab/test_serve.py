@@ -1,4 +1,4 @@
-"""The interactive lab with real clients: proxies, hosts that pass through, verdicts."""
+"""The interactive lab with real clients: proxies, relayed hosts, and verdicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def outside() -> Identity:
-    """The certificate of a real server, that the lab has nothing to do with."""
+    """Return the identity of a real server that is unrelated to the lab."""
     from certpin.lab import Authority
 
     return Authority("Outside").issue("localhost", "127.0.0.1")
@@ -100,7 +100,7 @@ def test_socks5_leads_to_the_lab_too() -> None:
 def test_an_app_that_asks_for_an_address_is_known_by_the_name_in_its_hello() -> None:
     with device_lab(cases("rogue-ca-in-store")) as lab:
         assert "lab-answer" in fetch(lab.port, pinned(lab), "192.0.2.7", name=HOST)
-        for _ in range(2):  # certpin leaves without an alert
+        for _ in range(2):  # certpin closes without an alert
             with pytest.raises(ssl.SSLError):
                 fetch(lab.port, pinned(lab), "192.0.2.7", name=HOST)
         assert "lab-answer" in fetch(lab.port, pinned(lab), "192.0.2.7", name=HOST)
@@ -150,7 +150,7 @@ def test_a_lab_that_ends_closes_what_passes_through() -> None:
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..b"])
-def test_a_name_that_is_none_ends_its_connection(host: str) -> None:
+def test_invalid_name_ends_the_connection(host: str) -> None:
     with device_lab([]) as lab, connect(lab.port, host) as sock:
         sock.settimeout(10)
         assert sock.recv(1) == b""
@@ -165,7 +165,7 @@ def test_a_device_can_fetch_the_roots(target: bytes) -> None:
         assert body == lab.authorities.root.certificate.der
 
 
-def test_each_host_has_a_programme_of_its_own() -> None:
+def test_each_host_has_its_own_queue() -> None:
     with device_lab(cases("rogue-ca-in-store"), "a.example", "b.example") as lab:
         right, wrong = pinned(lab), unpinned(lab)
         for host, context in (("a.example", right), ("b.example", wrong)):
@@ -189,7 +189,7 @@ def test_a_port_that_is_taken_is_named() -> None:
             pass
 
 
-def test_what_is_finished_goes_on_being_served() -> None:
+def test_finished_hosts_are_still_served() -> None:
     with device_lab([]) as lab:
         context = pinned(lab)
         case_run(lab, context)

@@ -1,4 +1,4 @@
-"""Five hundred connections at once, and each host gets the verdict of its own client."""
+"""Five hundred concurrent connections, and each host gets the verdict of its client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.lab._device import cases, device_lab, results
 
 @pytest.fixture
 def files() -> None:
-    """Enough open files for both ends."""
+    """Allow enough open files for both ends."""
     assert max_connections() > 2 * CROWD
 
 
@@ -36,7 +36,7 @@ def test_five_hundred_connections_to_two_hosts_all_meet_the_case_that_was_on() -
         assert all(asyncio.run(all_at_once(lab, clients)))
         content = asyncio.run(all_at_once(lab, crowd))
         assert content == [host == "wrong.example" for host, _ in crowd]
-        for _ in range(2):  # untrusted-ca, and no other
+        for _ in range(2):  # only untrusted-ca is active
             assert not any(asyncio.run(all_at_once(lab, clients)))
         assert all(asyncio.run(all_at_once(lab, clients)))
         verdict_of = {(host, result.case.name): result.verdict for host, result in results(lab)}

@@ -1,4 +1,4 @@
-"""Hostile clients cost the lab one connection each, and others are served as if they were not."""
+"""A hostile client costs the lab one connection, and does not affect other clients."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _plain(port: int, data: bytes) -> socket.socket:
 
 def _tunnelled(port: int, data: bytes) -> socket.socket:
     sock = connect(port, HOST)
-    with suppress(OSError):  # the lab may have enough before everything is sent
+    with suppress(OSError):  # the lab may close before everything is sent
         sock.sendall(data)
     return sock
 
@@ -68,7 +68,7 @@ def _junk_after_the_hello(port: int) -> socket.socket:
 
 
 def _long_hello(port: int) -> socket.socket:
-    """A ClientHello that announces a million octets, and sends them."""
+    """Send a ClientHello of a million bytes."""
     message = b"\1" + (1_000_000).to_bytes(3) + bytes(1_000_000)
     pieces = [message[at : at + 16_384] for at in range(0, len(message), 16_384)]
     return _tunnelled(
@@ -103,7 +103,7 @@ HOSTILE: tuple[Hostile, ...] = (
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_others_are_served_and_judged_as_if_nobody_had_come(hostile: Hostile) -> None:
+def test_other_clients_are_not_affected(hostile: Hostile) -> None:
     with device_lab(cases("rogue-ca-in-store", "untrusted-ca")) as lab:
         context = pinned(lab)
         crowd: list[socket.socket] = []
@@ -121,7 +121,7 @@ def test_others_are_served_and_judged_as_if_nobody_had_come(hostile: Hostile) ->
 
 
 @pytest.mark.parametrize("hostile", [_junk_after_the_hello, _long_hello, _endless_request])
-def test_who_sends_what_cannot_be_is_cut_off(hostile: Hostile) -> None:
+def test_impossible_input_ends_the_connection(hostile: Hostile) -> None:
     with device_lab([]) as lab, hostile(lab.port) as sock:
         sock.settimeout(10)
         assert _ends(sock)
@@ -151,13 +151,13 @@ def test_silence_after_the_hello_ends_and_is_no_refusal(monkeypatch: pytest.Monk
         assert [result.verdict for _, result in results(lab)] == [Verdict.REJECT]
 
 
-def test_beyond_so_many_connections_callers_wait_until_one_ends() -> None:
+def test_connections_beyond_the_limit_wait() -> None:
     with device_lab([]) as lab:
         lab._gate._limit = 5
         held = [_held(lab) for _ in range(5)]
         with socket.create_connection(("127.0.0.1", lab.port), 10) as waiting:
             waiting.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            for _ in range(10):  # turns of the loop, in which it would take one more
+            for _ in range(10):  # iterations of the loop, in which it could accept one more
                 assert lab._loop.call(lambda: len(lab._gate._links)) == 5
             held.pop().close()
             assert waiting.recv(100).startswith(b"HTTP/1.1 200 ")
@@ -166,7 +166,7 @@ def test_beyond_so_many_connections_callers_wait_until_one_ends() -> None:
 
 
 def _held(lab: DeviceLab) -> socket.socket:
-    """A connection that the lab has accepted, and that stays."""
+    """Return an open connection that the lab has accepted."""
     return connect(lab.port, HOST)
 
 
@@ -183,7 +183,7 @@ def _held(lab: DeviceLab) -> socket.socket:
         ("2001:db8::7", False),
     ],
 )
-def test_what_only_this_machine_may_reach(address: str, own: bool) -> None:
+def test_local_addresses_are_not_allowed(address: str, own: bool) -> None:
     assert _inner(address) is own
 
 

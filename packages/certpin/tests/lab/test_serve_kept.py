@@ -1,4 +1,4 @@
-"""What the lab keeps: one folder, the same keys, and damage that is named."""
+"""The stored state of the lab: the same keys from one folder, and reported damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lab's own address: what a device fetches there, and nothing else."""
+"""The page of the lab serves the files for a device, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host goes through: controls around cases, and what a refusal is worth without them."""
+"""The queue of a host: controls around the cases, without which refusals do not count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from certpin.lab.verdict import Outcome
 from tests.lab._serving import BOTH, HONEST, HOSTILE, ONE, OTHER, RENEWED, SWAPPED, Rehearsal, case
 
 
-def test_controls_stand_between_the_cases_and_at_the_end() -> None:
+def test_controls_are_between_the_cases_and_at_the_end() -> None:
     assert plan([ONE, OTHER, SWAPPED], between=2) == [ONE, OTHER, CONTROL, SWAPPED, CONTROL]
     assert plan([ONE, OTHER], between=2) == [ONE, OTHER, CONTROL]
     assert plan([]) == [CONTROL]
@@ -23,7 +23,7 @@ def test_the_control_comes_first_then_each_case_then_the_control() -> None:
     assert lab.schedule.finished
 
 
-def test_a_refusal_is_not_told_before_the_control_after_it() -> None:
+def test_refusal_is_not_reported_before_the_next_control() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     lab.refuses_once()
@@ -32,14 +32,14 @@ def test_a_refusal_is_not_told_before_the_control_after_it() -> None:
     assert [result.outcome for _, result in lab.reported] == [Outcome.RIGHT]
 
 
-def test_an_attack_that_got_through_is_told_at_once() -> None:
+def test_attack_that_got_through_is_reported_at_once() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     lab.gives(lab.call())
     assert [result.outcome for _, result in lab.reported] == [Outcome.WRONG]
 
 
-def test_where_the_control_fails_afterwards_the_refusals_are_tried_again() -> None:
+def test_refusals_are_repeated_after_a_failed_control() -> None:
     lab = Rehearsal(ONE, OTHER)
     lab.gives_once()
     lab.refuses_once()
@@ -68,7 +68,7 @@ def test_an_app_that_refuses_the_honest_server_meets_nothing_else() -> None:
     assert not lab.schedule.queues["a.example"].controlled
 
 
-def test_what_is_in_doubt_at_the_end_stays_undecided() -> None:
+def test_unconfirmed_refusals_stay_undecided() -> None:
     lab = Rehearsal(ONE, OTHER)
     lab.gives_once()
     lab.refuses_once()
@@ -77,7 +77,7 @@ def test_what_is_in_doubt_at_the_end_stays_undecided() -> None:
     assert lab.reported[0][1].why == "no good control followed it"
 
 
-def test_a_client_that_leaves_without_a_word_has_to_do_so_twice() -> None:
+def test_silent_close_must_happen_twice() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     for _ in range(2):
@@ -131,12 +131,12 @@ def test_six_connections_at_once_all_meet_the_case_that_was_on() -> None:
         assert lab.call().turn.case is OTHER
 
 
-def test_a_straggler_that_gives_its_data_turns_a_refusal_round() -> None:
+def test_late_data_turns_a_refusal_into_a_finding() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     first, late = lab.call(), lab.call()
     lab.refuses(first)
-    lab.gives_once()  # the control: the refusal is told
+    lab.gives_once()  # the control, after which the refusal is reported
     assert lab.verdicts() == {"one": "REJECT"}
     lab.gives(late)
     assert lab.verdicts() == {"one": "ACCEPT"}
@@ -191,7 +191,7 @@ def test_a_client_that_follows_into_clear_text_is_noticed_although_it_comes_late
     assert lab.verdicts() == {"astray": "ACCEPT"}
 
 
-def test_clear_text_that_no_case_asked_for_is_no_verdict() -> None:
+def test_unrelated_clear_text_gives_no_verdict() -> None:
     from certpin.lab.evidence import Connection
 
     lab = Rehearsal(ONE)
@@ -216,7 +216,7 @@ def test_a_case_about_two_hosts_takes_the_connections_of_both() -> None:
     assert lab.verdicts("b.example") == {}
 
 
-def test_a_case_about_two_hosts_is_named_where_there_is_one() -> None:
+def test_case_about_two_hosts_is_not_run_with_one_host() -> None:
     lab = Rehearsal(BOTH)
     lab.gives_once()
     lab.gives_once()

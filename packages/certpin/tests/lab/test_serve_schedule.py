@@ -1,4 +1,4 @@
-"""Any order of connections, words and ends: every case is met, and no verdict is another's."""
+"""In any order of connections, data and ends, every case is met, and no verdicts are mixed up."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 HOSTS = ("a.example", "b.example")
 TWICE = case("twice", Scenario.of(HOSTILE, HOSTILE))
 CASES = (ONE, SWAPPED, RENEWED, TWICE, OTHER, BOTH)
-# What an app that breaks off between its connections may never have met.
+# The cases that an app may never meet if it stops between its connections.
 OF_SEVERAL = (SWAPPED, TWICE, BOTH)
 _REFUSALS = {ClientSignal.REFUSED, ClientSignal.CLOSED}
 
 
 class Devices(RuleBasedStateMachine):
-    """Two hosts, whose clients do whatever comes to mind, and then behave until all is played."""
+    """Two hosts with clients that act randomly, and then correctly until all cases are finished."""
 
     visits: Bundle[Visit] = Bundle("visits")
 
@@ -44,7 +44,7 @@ class Devices(RuleBasedStateMachine):
         self.lab = Rehearsal(*CASES, hosts=HOSTS)
         self.began: dict[int, tuple[Visit, Turn, Case]] = {}
         self.turns: list[Turn] = []  # in the order of their first connection
-        self.over: dict[int, int] = {}  # by turn: how many turns had begun when it was over
+        self.over: dict[int, int] = {}  # the number of turns begun when each turn was over
 
     @rule(target=visits, host=st.sampled_from(HOSTS))
     def call(self, host: str) -> Visit:
@@ -113,7 +113,7 @@ class Devices(RuleBasedStateMachine):
             )
 
     def teardown(self) -> None:
-        """Whatever happened: a right client that calls often enough goes through everything."""
+        """After any history, a correct client that calls often enough finishes all cases."""
         if not hasattr(self, "lab"):
             return
         for _ in range(40 * len(CASES)):

@@ -1,4 +1,4 @@
-"""What one connection said: a refusal is told from an accident."""
+"""The signal of one connection distinguishes a refusal from an accident."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def test_an_alert_is_a_refusal_at_once() -> None:
 
 
 @pytest.mark.parametrize("problem", ["no shared cipher", "unsupported protocol"])
-def test_to_have_nothing_in_common_is_a_refusal(problem: str) -> None:
+def test_no_common_parameters_is_a_refusal(problem: str) -> None:
     assert client_signal(Connection(hello=HELLO, problem=problem), hung_up=False, ended=False) is (
         ClientSignal.REFUSED
     )
 
 
-def test_who_may_still_speak_has_said_nothing_yet() -> None:
+def test_open_connection_has_no_signal_yet() -> None:
     assert client_signal(Connection(hello=HELLO), hung_up=False, ended=False) is None
 
 
@@ -58,7 +58,7 @@ def test_data_that_passed_through_counts_and_octets_of_the_server_do_not() -> No
     )
 
 
-def test_where_the_records_tell_nothing_silence_is_no_refusal() -> None:
+def test_silence_with_unclear_records_is_no_refusal() -> None:
     seen = Connection(hello=HELLO, unclear=True, answered=99)
     assert client_signal(seen, hung_up=True, ended=True) is ClientSignal.NONE
 

@@ -1,4 +1,4 @@
-"""Inside the tunnel: the same cases, the lab's page, and everything else passes through."""
+"""In the tunnel: the same cases, the lab's page, and relays for all other connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_host_under_test_is_known_by_its_address_and_ends_are_heard() -> None:
     assert turn is not None
     assert len(turn.visits) == 1
     _report_end(conversation)
-    assert turn.visits == []  # it never said hello
+    assert turn.visits == []  # it sent no ClientHello
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-x\r\n", b"GET / HTTP/1.1\r\n\r\n"])
@@ -37,7 +37,7 @@ def test_everything_else_passes_through(said: bytes) -> None:
     assert (conversation.passing, conversation.early) == (to, said)
 
 
-def test_who_waits_for_the_server_to_speak_first_passes_through() -> None:
+def test_client_that_waits_for_the_server_is_relayed() -> None:
     to = Destination("wireguard", "192.0.2.1", 25)
     conversation = arrival(Rehearsal(ONE).schedule, PAGE, to)
     conversation.silent()  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""White-box runs with a device: apps with real pins, and real servers behind the lab."""
+"""Runs with a device and real servers behind the lab: apps with their real pins."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ROGUE = cases("rogue-ca-in-store")
 
 
 class App:
-    """A released app: its own root and R2 are trusted, and its pins are those of real servers."""
+    """A released app: it trusts its own root and R2, and has the pins of real servers."""
 
     def __init__(self, root: Authority, *identities: tuple[str, Identity]) -> None:
         policies = [policy(host, identity.pin) for host, identity in identities]
@@ -51,7 +51,7 @@ class App:
 
 
 class Real:
-    """The real servers of some hosts, and the lab in front of them."""
+    """Real servers of some hosts, and the lab in front of them."""
 
     def __init__(self, root: Authority, intermediate: Authority, *hosts: str) -> None:
         self.root = root
@@ -77,7 +77,7 @@ class Real:
 
 
 def settled(lab: DeviceLab) -> list[HostProgress]:
-    """How far the lab is, once it has come to a control's verdict: its loop is a step behind."""
+    """Return the progress after the control's verdict, which the loop settles with a delay."""
     deadline = time.monotonic() + PATIENCE
     while not lab.progress()[0].control:
         assert time.monotonic() < deadline, lab.progress()
@@ -92,7 +92,7 @@ def real(root: Authority, intermediate: Authority) -> Iterator[Real]:
 
 
 def use(lab: DeviceLab, context: ssl.SSLContext, *hosts: str, max_calls: int = 400) -> list[str]:
-    """Use an app until all was played: what it was answered."""
+    """Use an app until all cases are finished. Return its answers."""
     answers = []
     for _ in range(max_calls):
         for host in hosts or (HOST,):
@@ -123,7 +123,7 @@ def test_an_app_without_pins_is_found_out(real: Real) -> None:
     assert [BODY in answer for answer in answers] == [True, False, True], "control, attack, control"
 
 
-def test_what_takes_the_real_key_is_reported_and_why(real: Real) -> None:
+def test_cases_that_need_the_real_key_are_reported_with_the_reason(real: Real) -> None:
     with real.lab(cases("same-ca-new-key", "rot-backup-live", "swap-on-reconnect")) as lab:
         use(lab, real.app.pinned)
         found = {result.case.name: result for _, result in results(lab)}
@@ -137,7 +137,7 @@ def test_what_takes_the_real_key_is_reported_and_why(real: Real) -> None:
 def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_control(
     real: Real,
 ) -> None:
-    """The server's whole first flight has passed by then, and a Finished of the client's."""
+    """The server's first flight and the client's Finished have been relayed by then."""
     with real.lab(ROGUE) as lab:
         for _ in range(4):
             with (
@@ -150,8 +150,8 @@ def test_an_app_that_refuses_its_real_server_after_the_handshake_fails_the_contr
         assert results(lab) == []
 
 
-def test_so_does_one_that_refuses_in_the_handshake(real: Real) -> None:
-    """Two that are seen to leave are enough; where the server's end was seen first, one more."""
+def test_an_app_that_refuses_its_real_server_in_the_handshake_fails_the_control(real: Real) -> None:
+    """Two silent ends are enough; if the server's end was seen first, one more is needed."""
     nothing = ssl.create_default_context()
     with real.lab(ROGUE) as lab:
         for _ in range(100):
@@ -166,7 +166,7 @@ def test_so_does_one_that_refuses_in_the_handshake(real: Real) -> None:
     assert standing.control.verdict is Verdict.REJECT
 
 
-def test_a_real_server_that_has_gone_is_nobodys_refusal(real: Real) -> None:
+def test_unreachable_real_server_is_no_refusal(real: Real) -> None:
     with real.lab(ROGUE) as lab:
         real.servers[HOST].__exit__(None, None, None)
         for _ in range(4):
@@ -177,7 +177,7 @@ def test_a_real_server_that_has_gone_is_nobodys_refusal(real: Real) -> None:
         assert standing.control.verdict is Verdict.INCONCLUSIVE
 
 
-def test_a_real_server_that_ends_it_is_nobodys_refusal(real: Real) -> None:
+def test_close_by_the_real_server_is_no_refusal(real: Real) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening, real.lab(ROGUE) as lab:
         listening.settimeout(PATIENCE)
         _lead_to(lab, listening)
@@ -194,7 +194,7 @@ def test_a_real_server_that_ends_it_is_nobodys_refusal(real: Real) -> None:
 
 
 def _lead_to(lab: DeviceLab, listening: socket.socket) -> None:
-    """Lead the control, which is on, to another server."""
+    """Relay the active control to another server."""
     turn = lab.schedule.queues[HOST].turn()
     assert turn
     turn.case_run.upstream = Destination(relay.UPSTREAM, *listening.getsockname())
@@ -218,7 +218,7 @@ def test_each_host_has_its_own_server(root: Authority, intermediate: Authority) 
 def test_a_connection_that_is_kept_is_ended_once_it_is_quiet(
     real: Real, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else an app that keeps its connection would meet nothing but the real server."""
+    """Otherwise an app that keeps its connection would only meet the real server."""
     monkeypatch.setattr(relay, "_QUIET", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listening, real.lab(ROGUE) as lab:
         listening.settimeout(PATIENCE)
@@ -235,7 +235,7 @@ def test_a_connection_that_is_kept_is_ended_once_it_is_quiet(
 
 
 def test_the_last_answer_arrives_before_the_lab_ends(real: Real) -> None:
-    """The lab has heard all it waited for once the request passed through."""
+    """The lab has all evidence once the request was relayed."""
     held = threading.Event()
     with ExitStack() as leaving:
         listening = leaving.enter_context(socket.create_server(("127.0.0.1", 0)))

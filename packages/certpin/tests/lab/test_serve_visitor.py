@@ -1,4 +1,4 @@
-"""Whatever a client sends to the lab's port: nothing raises, and nothing becomes a verdict."""
+"""No input at the lab's port raises an exception, and junk does not become a verdict."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_hosts_that_are_not_under_test_pass_through_with_all_they_said(host: str
         b"\5\1\0\5\1\0\3\x09a.example\0\x50GET / HTTP/1.1\r\n\r\n",
     ],
 )
-def test_a_client_that_was_led_into_clear_text_is_found_by_every_way(asked: bytes) -> None:
+def test_client_redirected_to_clear_text_is_found_with_every_transport(asked: bytes) -> None:
     astray = Scenario((HONEST.but(answer=Answer.REDIRECT_PLAIN),), lures=True)
     lab = Rehearsal(case("astray", astray))
     lab.gives_once()
@@ -90,7 +90,7 @@ def test_a_client_that_was_routed_here_meets_the_case_of_its_name() -> None:
     conversation = routed_here(lab.schedule, Destination("wireguard", "192.0.2.1", 443))
     conversation.receive(hello_for("a.example"))
     assert conversation.passing is None
-    # Nothing is served without a certificate: it is the client that has nothing in common.
+    # The server needs a certificate, so the missing common parameter is the client's choice.
     assert lab.schedule.queues["a.example"].in_doubt == 1
 
 

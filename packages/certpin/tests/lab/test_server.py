@@ -1,4 +1,4 @@
-"""The lab's server: real TLS, an exact record of what it was sent, and nothing left behind."""
+"""The lab's small HTTPS server: real TLS, an exact record of its input, and no leftovers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server(identity: Identity) -> Iterator[LabServer]:
 
 
 def _anyone() -> ssl.SSLContext:
-    """A client that trusts anybody: what the server notes is the matter here."""
+    """Return a client context that accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -70,7 +70,7 @@ def test_it_presents_the_certificate_it_was_given(server: LabServer, identity: I
     assert _presented(server) == identity.certificate
 
 
-def test_it_presents_another_certificate_from_now_on(server: LabServer) -> None:
+def test_server_can_change_its_certificate(server: LabServer) -> None:
     other = Authority("Other").issue(HOST)
     server.use(other)
     assert _presented(server) == other.certificate
@@ -101,7 +101,7 @@ def test_a_client_that_says_no_tls_said_nothing(server: LabServer) -> None:
 
 
 def test_what_a_client_said_before_it_broke_off_is_noted(server: LabServer) -> None:
-    """Or a leak would look like a refusal."""
+    """Otherwise a leak would look like a refusal."""
     with _connected(server) as connection:
         connection.sendall(b"secr")
         linger = b"\1\0\0\0\0\0\0\0"  # closing resets the connection
@@ -135,7 +135,7 @@ def test_connections_are_served_side_by_side(server: LabServer) -> None:
     assert sorted(server.received) == [b"%d\r\n\r\n" % number for number in range(5)]
 
 
-def test_waiting_for_somebody_who_does_not_come_ends(
+def test_waiting_for_connections_times_out(
     server: LabServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lab_server, "_PATIENCE", 0.01)
@@ -152,11 +152,11 @@ def test_nothing_is_left_behind(identity: Identity, monkeypatch: pytest.MonkeyPa
         client = stack.enter_context(_connected(server))
         client.sendall(b"said")
     assert set(threading.enumerate()) <= before
-    assert server.received[-1] == b"said", "what was said is noted, though nobody hung up"
+    assert server.received[-1] == b"said", "the data is recorded, although the connection is open"
     assert not accepts(server.port)
     stack.close()
 
 
-def test_servers_stand_side_by_side(identity: Identity) -> None:
+def test_servers_run_side_by_side(identity: Identity) -> None:
     with LabServer(identity) as one, LabServer(identity) as other:
         assert one.port != other.port

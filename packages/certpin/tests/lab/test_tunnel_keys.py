@@ -1,4 +1,4 @@
-"""What a device is given: its configuration, and that as a picture."""
+"""The WireGuard configuration of a device, as text and as a QR code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_picture_is_the_code_with_its_quiet_zone() -> None:
 
 
 def test_it_is_dark_on_light_whatever_the_terminals_colours() -> None:
-    """The styles are looked at, not the codes: those of the first terminal are kept for all."""
+    """Compare styles, not escape codes, because rich caches the codes of the first terminal."""
     pieces = [piece for piece in Console(width=200).render(qr_text(TEXT)) if piece.text != "\n"]
     assert pieces
     for piece in pieces:

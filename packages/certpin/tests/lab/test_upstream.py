@@ -1,4 +1,4 @@
-"""White-box runs: the real server passes through, and only what needs its key is left out."""
+"""Runs with a real server: it is relayed, and only cases that need its key are left out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def upstream(server: LabServer, identity: Identity, root: Authority) -> Upstream
 
 
 def _released_app(upstream: Upstream) -> Call:
-    """A client with real pins, built in: it takes nothing from the lab but the roots."""
+    """Return a client with built-in real pins, which uses only the roots of the lab."""
 
     def call(target: Target) -> str:
         assert upstream.pins
@@ -83,7 +83,7 @@ def test_an_unpinned_app_is_found_out(upstream: Upstream) -> None:
     assert "rogue-ca-in-store" in wrong
 
 
-def test_what_takes_the_real_key_is_reported_and_why(upstream: Upstream) -> None:
+def test_cases_that_need_the_real_key_are_reported_with_the_reason(upstream: Upstream) -> None:
     with Lab(HOST, Style.LEAF, upstream=upstream) as lab:
         run = prove(lab, _released_app(upstream), CASES, jobs=2)
     left_out = {

@@ -1,4 +1,4 @@
-"""Verdicts from evidence: each rule, and what must never be taken for a pass."""
+"""The verdict from the evidence: each rule, and evidence that must not count as a pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CANARY = "canary-1"
 
 
 def met(step: ServerStep = HOSTILE, **seen: object) -> Connection:
-    """A connection on which a client said hello and met a step."""
+    """Return a connection with a ClientHello that met this step."""
     connection = Connection(step=step, hello=HELLO)
     for name, value in seen.items():
         setattr(connection, name, value)
@@ -45,14 +45,14 @@ def test_data_and_then_an_error_is_a_leak() -> None:
     assert verdict(REFUSED, met(data=b"GET /canary-1")) is Verdict.LEAK
 
 
-def test_what_went_to_the_real_server_counts_and_what_that_answered_does_not() -> None:
+def test_data_to_the_real_server_counts_and_its_answer_does_not() -> None:
     scenario = Scenario.of(HONEST)
     assert verdict(CONTENT, met(HONEST, passed=1, answered=9), scenario=scenario) is Verdict.ACCEPT
     assert verdict(REFUSED, met(HONEST, passed=1, answered=9), scenario=scenario) is Verdict.REJECT
     assert verdict(CONTENT, met(HONEST, answered=9), scenario=scenario) is Verdict.REJECT
 
 
-def test_where_the_records_tell_nothing_a_client_that_is_content_is_believed() -> None:
+def test_successful_client_with_unclear_records_has_accepted() -> None:
     scenario = Scenario.of(HONEST)
     unclear = met(HONEST, unclear=True, answered=9)
     assert verdict(CONTENT, unclear, scenario=scenario) is Verdict.ACCEPT
@@ -69,7 +69,7 @@ def test_a_hello_and_nothing_more_is_a_refusal() -> None:
     assert verdict(REFUSED, met()) is Verdict.REJECT
 
 
-def test_a_finished_handshake_alone_is_no_acceptance() -> None:
+def test_finished_handshake_is_no_acceptance() -> None:
     assert verdict(REFUSED, met(secured=True)) is Verdict.REJECT
     assert verdict(CONTENT, met(secured=True)) is Verdict.REJECT
 
@@ -112,7 +112,7 @@ def test_a_client_that_had_to_be_stopped_did_not_refuse() -> None:
 
 
 @pytest.mark.parametrize("status", [124, 129, 137, 139])
-def test_a_death_that_a_shell_tells_of_is_no_refusal(status: int) -> None:
+def test_signal_reported_by_a_shell_is_no_refusal(status: int) -> None:
     assert verdict(Ending(status), met()) is Verdict.INCONCLUSIVE
 
 
@@ -129,7 +129,7 @@ def test_an_honest_server_is_not_accepted_by_a_client_that_had_to_be_stopped() -
 
 
 def test_nothing_leaks_to_an_honest_server() -> None:
-    """A client that reports an error after its data arrived refused the server, too late."""
+    """A client that reports an error after its data arrived has refused the server too late."""
     scenario, connection = Scenario.of(HONEST), met(HONEST, data=b"GET /canary-1")
     found = judge(Attempt(REFUSED, scenario, (connection,), CANARY, "token-1"))
     assert found.verdict is Verdict.REJECT
@@ -139,7 +139,7 @@ def test_nothing_leaks_to_an_honest_server() -> None:
     assert (refused.verdict, refused.caution) == (Verdict.REJECT, False)
 
 
-def test_an_honest_second_host_says_nothing_of_the_first() -> None:
+def test_honest_second_host_is_no_evidence_about_the_first() -> None:
     second = HONEST.but(key_pem=b"second")
     scenario = Scenario.of(HONEST, second=(second,))
     elsewhere = met(second, data=b"GET /canary-1")
@@ -161,7 +161,7 @@ def test_data_counts_at_a_host_without_pins_though_it_is_honest() -> None:
     assert not followed.hostile
 
 
-def test_only_hostile_connections_count_where_there_are_any() -> None:
+def test_only_hostile_connections_count_in_an_attack() -> None:
     scenario = Scenario.of(HONEST, HOSTILE)
     good, bad = met(HONEST, data=b"GET /canary-1"), met()
     assert verdict(CONTENT, good, bad, scenario=scenario) is Verdict.REJECT
@@ -175,7 +175,7 @@ def test_an_attack_that_the_client_never_met_has_no_verdict() -> None:
     assert verdict(stopped, met(HONEST, data=b"x"), scenario=scenario) is Verdict.INCONCLUSIVE
 
 
-def test_where_one_thing_may_be_said_only_the_canary_counts() -> None:
+def test_only_the_canary_counts_if_a_lax_call_is_allowed() -> None:
     scenario = Scenario.of(HOSTILE, HONEST, canary_only=True)
     lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
     assert verdict(CONTENT, lax, strict, scenario=scenario) is Verdict.REJECT
@@ -183,8 +183,8 @@ def test_where_one_thing_may_be_said_only_the_canary_counts() -> None:
     assert verdict(REFUSED, lax, scenario=scenario, canary="") is Verdict.LEAK
 
 
-def test_what_was_never_said_at_all_proves_nothing() -> None:
-    """Neither by a client that makes no lax call, nor by one that sends no canary."""
+def test_data_that_was_never_sent_proves_nothing() -> None:
+    """This covers a client without a lax call, and one that never sends its canary."""
     scenario = Scenario.of(HOSTILE, HONEST, canary_only=True)
     lax, strict = met(data=b"GET /lax"), met(HONEST, data=b"GET /canary-1")
     assert verdict(CONTENT, lax, scenario=scenario) is None
@@ -255,7 +255,7 @@ def _right(expect: Expect) -> set[Verdict]:
     return {verdict for verdict in Verdict if outcome(expect, verdict) is Outcome.RIGHT}
 
 
-def test_what_is_right_is_right_and_nothing_else_is() -> None:
+def test_right_verdicts_of_each_expectation() -> None:
     assert _right(Expect.ACCEPT) == {Verdict.ACCEPT}
     assert _right(Expect.REJECT) == {Verdict.REJECT}
     assert _right(Expect.EITHER) == {Verdict.ACCEPT, Verdict.REJECT}

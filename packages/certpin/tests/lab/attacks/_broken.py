@@ -1,4 +1,4 @@
-"""Clients that are broken on purpose, each in a few lines: what a case exists to catch."""
+"""Clients that are broken on purpose, each in a few lines, to be caught by a case."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
-    # Looks at a connection after the handshake, and says whether it will do.
+    # Checks a connection after the handshake, and returns True to accept it.
     Check = Callable[[Target, ssl.SSLSocket], object]
 
 
 def checking(check: Check, prepare: Callable[[Target], ssl.SSLContext] | None = None) -> Call:
-    """A client that verifies the chain, but no name, and then has a check of its own."""
+    """Return a client that verifies the chain but not the name, and then runs a custom check."""
 
     def call(target: Target) -> str:
         context = (prepare or nameless)(target)
@@ -41,21 +41,21 @@ def checking(check: Check, prepare: Callable[[Target], ssl.SSLContext] | None = 
 
 
 def nameless(target: Target) -> ssl.SSLContext:
-    """Verifies the chain, and no name."""
+    """Return a context that verifies the chain but not the name."""
     context = trusting(target)
     context.check_hostname = False
     return context
 
 
 def blind(target: Target) -> ssl.SSLContext:
-    """Verifies nothing."""
+    """Return a context that verifies nothing."""
     context = nameless(target)
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
 def flagged(flags: int) -> Callable[[Target], ssl.SSLContext]:
-    """Verifies everything but what some of OpenSSL's flags leave out."""
+    """Return a factory of contexts with these OpenSSL flags, which skip checks."""
 
     def prepare(target: Target) -> ssl.SSLContext:
         context = trusting(target)
@@ -79,7 +79,7 @@ def served(tls: ssl.SSLSocket) -> list[x509.Certificate]:
 
 
 def names(certificate: x509.Certificate) -> list[str]:
-    """Every dNSName, and the common name where there is none."""
+    """Return every dNSName, or the common name if there is none."""
     try:
         san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -88,12 +88,12 @@ def names(certificate: x509.Certificate) -> list[str]:
 
 
 def matching(matches: Callable[[str, str], object]) -> Call:
-    """A client that compares the host with each name of the leaf in its own way."""
+    """Return a client that compares the host with each name of the leaf by this function."""
     return checking(lambda target, tls: any(matches(target.host, n) for n in names(leaf(tls))))
 
 
 def pins_only(target: Target, tls: ssl.SSLSocket) -> bool:
-    """Looks for the pin of the leaf's key, and at nothing else."""
+    """Return True if the leaf's key is pinned, without any other check."""
 
     der = tls.getpeercert(binary_form=True)
     assert der

@@ -1,4 +1,4 @@
-"""What clients of more than one connection are made of, and what several cases say of one."""
+"""Building blocks of clients with several connections, and their results in several cases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def connected(
     target: Target, context: ssl.SSLContext, host: str = "", session: ssl.SSLSession | None = None
 ) -> Iterator[ssl.SSLSocket]:
-    """A connection to the host under test, or to another one, at the lab's port."""
+    """Open a connection at the lab's port to the host under test, or to another host."""
     with (
         socket.create_connection((target.address, target.port), 10) as sock,
         context.wrap_socket(sock, server_hostname=host or target.host, session=session) as tls,
@@ -34,7 +34,7 @@ def connected(
 
 
 def ask(tls: ssl.SSLSocket, host: str, path: str) -> str:
-    """One request on a connection; everything that comes back until that ends."""
+    """Send one request on a connection. Return all data until the server closes."""
     tls.sendall(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     answer = b""
     while piece := tls.recv(4096):
@@ -43,13 +43,13 @@ def ask(tls: ssl.SSLSocket, host: str, path: str) -> str:
 
 
 def call(target: Target, context: ssl.SSLContext, host: str = "") -> str:
-    """A connection and a request on it, with the canary."""
+    """Send a request with the canary on a new connection."""
     with connected(target, context, host) as tls:
         return ask(tls, host or target.host, target.canary)
 
 
 def check_pin(tls: ssl.SSLSocket, pin: str) -> None:
-    """Whether the leaf has a pin. Raises ``ssl.SSLError``."""
+    """Raise ``ssl.SSLError`` if the leaf does not have the pin."""
     der = tls.getpeercert(binary_form=True)
     if der is None or str(Pin.of_key(Certificate.from_der(der).spki_sha256)) != pin:
         raise ssl.SSLError("not the key that is pinned")
@@ -58,7 +58,7 @@ def check_pin(tls: ssl.SSLSocket, pin: str) -> None:
 def results(
     function: Callable[[Target], object], style: Style, *names: str, **settings: Any
 ) -> dict[str, Result]:
-    """What these cases say of a client, by name. The good control must hold."""
+    """Return the result of a client in each of these cases. The good controls must succeed."""
     with Lab(style=style, **settings) as lab:
         run = prove(lab, Call(function), [BY_NAME[name] for name in names])
     assert run.controlled, [result.why for result in run.results]
@@ -66,7 +66,7 @@ def results(
 
 
 def wrong(found: dict[str, Result]) -> dict[str, str]:
-    """The cases whose outcome is not right, with their verdicts."""
+    """Return the cases with an outcome other than right, with their verdicts."""
     return {
         name: str(result.verdict) for name, result in found.items() if result.outcome != "right"
     }

@@ -1,7 +1,7 @@
-"""A TLS 1.3 client that checks the pin of the leaf, and never the signature of CertificateVerify.
+"""A TLS 1.3 client that checks the leaf's pin, but not the signature of CertificateVerify.
 
-As much of RFC 8446 as that takes, for one suite (TLS_AES_128_GCM_SHA256) and one group (X25519):
-no TLS library leaves the check out, so the client of CVE-2014-1266 must be built.
+It implements the necessary parts of RFC 8446 for one suite (TLS_AES_128_GCM_SHA256) and one group
+(X25519): no TLS library can skip the check, so a client with CVE-2014-1266 must be built.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HANDSHAKE, _DATA = 22, 23  # RFC 8446 section 5.1
 
 
 def ask(target: Target) -> str:
-    """One request, once the pin of the leaf was found in the Certificate message."""
+    """Send one request if the leaf in the Certificate message has the pin."""
     with socket.create_connection((target.address, target.port), 10) as sock:
         secret, messages, transcript = _handshake(sock, target.host)
         certificate = dict(messages)[_CERTIFICATE]
@@ -43,7 +43,7 @@ def ask(target: Target) -> str:
 
 
 def _handshake(sock: socket.socket, host: str) -> tuple[bytes, list[tuple[int, bytes]], bytes]:
-    """The handshake secret, the server's messages, and everything said up to its Finished."""
+    """Return the handshake secret, the server's messages, and the transcript up to its Finished."""
     key = X25519PrivateKey.generate()
     hello = _hello(host, key.public_key().public_bytes_raw())
     sock.sendall(b"\x16\3\1" + _vector(2, hello))
@@ -70,7 +70,7 @@ def _hello(host: str, share: bytes) -> bytes:
 
 
 def _flight(sock: socket.socket, secret: bytes) -> bytes:
-    """The server's encrypted messages, up to its Finished."""
+    """Return the server's decrypted messages up to its Finished."""
     plain, number = b"", 0
     while _FINISHED not in dict(_messages(plain)):
         header, sealed = _record(sock)
@@ -96,7 +96,7 @@ def _finish(sock: socket.socket, secret: bytes, transcript: bytes) -> None:
 
 
 def transcript_of_hellos(transcript: bytes) -> bytes:
-    """The first two messages: what the keys of the handshake are made of."""
+    """Return the first two messages, from which the handshake keys are derived."""
     first = 4 + int.from_bytes(transcript[1:4])
     return transcript[: first + 4 + int.from_bytes(transcript[first + 1 : first + 4])]
 

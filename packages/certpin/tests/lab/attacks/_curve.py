@@ -1,4 +1,4 @@
-"""ECDSA on P-256 with any generator, in plain numbers: what a forged curve asks of a verifier."""
+"""ECDSA verification on P-256 with any generator, in plain integers, to test forged curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Point = tuple[int, int]
 
 
 def add(one: Point | None, other: Point | None) -> Point | None:
-    """The sum of two points (SEC 1 version 2.0, section 2.2.1); ``None`` is at infinity."""
+    """Return the sum of two points (SEC 1 version 2.0, section 2.2.1); None is infinity."""
     if one is None or other is None:
         return one or other
     (x1, y1), (x2, y2) = one, other
@@ -41,7 +41,7 @@ def times(number: int, point: Point | None) -> Point | None:
 
 
 def holds(certificate: x509.Certificate, public: Point, generator: Point) -> bool:
-    """Whether an ECDSA signature over SHA-256 holds (SEC 1 version 2.0, section 4.1.4)."""
+    """Return True if an ECDSA signature over SHA-256 is valid (SEC 1 version 2.0, 4.1.4)."""
     r, s = decode_dss_signature(certificate.signature)
     digest = hashlib.sha256(certificate.tbs_certificate_bytes).digest()
     inverse = pow(s, -1, ORDER)

@@ -1,4 +1,4 @@
-"""What a case serves, and what OpenSSL's own command says of it: the property, and that alone."""
+"""The certificates that a case serves, and the problem that OpenSSL's command finds in them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOST = "api.bank.example"
 
 
 class Forged:
-    """A case as it is played for a host: its pki, and the certificates of its one step."""
+    """A case for one host: its PKI, and the certificates of its only step."""
 
     def __init__(self, name: str, host: str = HOST, style: Style = Style.LEAF) -> None:
         case = BY_NAME[name]
@@ -51,7 +51,7 @@ class Forged:
         return self.leaf.public_key() == self.pki.leaf.chain[0].public_key()
 
     def openssl(self, *options: str, name: str = "") -> str:
-        """The problem that OpenSSL names, verifying strictly for this name; empty for none."""
+        """Return OpenSSL's error of a strict verification for this name; empty if there is none."""
         return verify(self.chain, self.pki, *options, name=name or self.pki.host)
 
 

@@ -1,4 +1,4 @@
-"""A client of HTTP/2 in a few lines, on the library of python-hyper."""
+"""A small HTTP/2 client, built on the library h2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Speaks on one connection."""
+    """A client of one connection."""
 
     def __init__(self, tls: ssl.SSLSocket) -> None:
         assert tls.selected_alpn_protocol() == "h2"
@@ -24,7 +24,7 @@ class Client:
         self._http.initiate_connection()
 
     def get(self, authority: str, path: str, method: str = "GET") -> tuple[int, str]:
-        """One request; its status and what was answered, up to the end."""
+        """Send one request. Return the status and the body of the answer."""
         return self.send(self.open(authority, path, method, end=True))
 
     def open(self, authority: str, path: str, method: str = "GET", *, end: bool = False) -> int:
@@ -35,7 +35,7 @@ class Client:
         return stream
 
     def send(self, stream: int, body: bytes = b"") -> tuple[int, str]:
-        """The body of a request, if it has one, and what was answered."""
+        """Send the body of a request. Return the status and the body of the answer."""
         if body:
             self._http.send_data(stream, body, end_stream=True)
         self._status, self._answer, self._ended = 0, b"", False

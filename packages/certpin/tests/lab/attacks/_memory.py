@@ -1,4 +1,4 @@
-"""A handshake with a step in memory, by a client of OpenSSL's that trusts what it should."""
+"""A handshake with a step in memory, by an OpenSSL client that trusts the lab's roots."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def handshake(step: ServerStep, context: ssl.SSLContext, host: str) -> ssl.SSLOb
 
 
 def trusting(pki: TestPKI) -> ssl.SSLContext:
-    """A context that trusts what the clients of the lab trust."""
+    """Return a context that trusts the roots of the lab's clients."""
     return ssl.create_default_context(cadata=pki.authorities.trusted_pem.decode())
 
 
 def verified(step: ServerStep, pki: TestPKI, host: str) -> list[bytes]:
-    """The chain that OpenSSL verifies, as DER. Raises ``ssl.SSLError``."""
+    """Return the chain that OpenSSL verifies, as DER. Raises ``ssl.SSLError``."""
     raw: Any = handshake(step, trusting(pki), host)._sslobj  # type: ignore[attr-defined]
     return list(verified_chain(raw))
 
 
 def problem(step: ServerStep, pki: TestPKI, host: str) -> str:
-    """What OpenSSL finds wrong, in its own words; empty for nothing."""
+    """Return OpenSSL's verification error; empty if there is none."""
     try:
         verified(step, pki, host)
     except ssl.SSLCertVerificationError as exc:

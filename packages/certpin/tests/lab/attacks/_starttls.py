@@ -1,4 +1,4 @@
-"""Clients that say STARTTLS: the standard library's and asyncpg, and broken ones in a few lines."""
+"""Clients with STARTTLS: those of the standard library, asyncpg, and broken ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STARTUP = struct.pack(">II", 27, 196_608) + b"user\0me\0database\0x\0"
 
 
 def smtp(target: Target, context: ssl.SSLContext) -> str:
-    """smtplib: log in, hand over a message, say goodbye; what the server called it."""
+    """smtplib: log in, send a message and quit. Return the server's answer."""
     with smtplib.SMTP(target.address, target.port, "me.example", timeout=10) as client:
         client._host = target.host  # type: ignore[attr-defined]  # the name to verify
         client.starttls(context=context)
@@ -53,7 +53,7 @@ def imap(target: Target, context: ssl.SSLContext) -> str:
         with suppress(OSError, imaplib.IMAP4.error):
             client.logout()
         with suppress(OSError):
-            client.shutdown()  # logout() leaves that out where it fails
+            client.shutdown()  # logout() skips this after an error
 
 
 def postgres(target: Target, context: ssl.SSLContext) -> str:
@@ -77,7 +77,7 @@ def postgres(target: Target, context: ssl.SSLContext) -> str:
 
 
 def _naming(context: ssl.SSLContext, host: str) -> ssl.SSLContext:
-    """asyncpg verifies the name that it dials, and the lab has no names."""
+    """Return a context that verifies the host: asyncpg would verify the address of the lab."""
     wrap: Any = context.wrap_bio
 
     def wrap_bio(*bios: Any, server_side: bool = False, **_: Any) -> ssl.SSLObject:
@@ -92,18 +92,18 @@ RIGHT: dict[str, Speak] = {"smtp": smtp, "imap": imap, "postgres": postgres}
 
 
 def right(protocol: str, style: Style) -> Call:
-    """A client of this protocol and style that does everything right."""
+    """Return a correct client of this protocol and style."""
     context = trusting if style is Style.NONE else pinned
     return Call(lambda target: RIGHT[protocol](target, context(target)))
 
 
 def dial(target: Target) -> socket.socket:
-    """A connection to the lab."""
+    """Return a connection to the lab."""
     return socket.create_connection((target.address, target.port), 10)
 
 
 def without_tls(target: Target) -> str:
-    """smtplib, where the failure of STARTTLS is swallowed."""
+    """smtplib, with an ignored failure of STARTTLS."""
     with smtplib.SMTP(target.address, target.port, "me.example", timeout=10) as client:
         client._host = target.host  # type: ignore[attr-defined]
         with suppress(smtplib.SMTPNotSupportedError):
@@ -127,7 +127,7 @@ def implicit(target: Target) -> str:
 
 
 def imap_without_tls(target: Target) -> str:
-    """imaplib, where STARTTLS is asked for only if it is offered."""
+    """imaplib, which uses STARTTLS only if it is offered."""
     client = imaplib.IMAP4(target.address, target.port, timeout=10)
     try:
         client.host = target.host
@@ -140,12 +140,12 @@ def imap_without_tls(target: Target) -> str:
 
 
 def postgres_without_tls(target: Target) -> str:
-    """What libpq does with sslmode=prefer."""
+    """A client that behaves as libpq with sslmode=prefer."""
     return _postgres(target, insist=False)
 
 
 def keeping_postgres(target: Target) -> str:
-    """What libpq did before CVE-2021-23222: it kept what came behind the S."""
+    """A client with CVE-2021-23222 of libpq: it keeps the bytes after the answer S."""
     return _postgres(target, insist=True)
 
 
@@ -153,18 +153,18 @@ _NO = (b"4", b"5", b"a1 NO", b"a1 BAD")  # of SMTP and of IMAP
 
 
 class Keeping:
-    """Reads through one buffer, and keeps it when TLS begins: CVE-2011-0411, CVE-2021-22947."""
+    """A client that keeps its read buffer when TLS begins: CVE-2011-0411, CVE-2021-22947."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._buffer = bytearray()
 
     def secure(self, context: ssl.SSLContext, host: str) -> None:
-        """Begin TLS. Nothing is thrown away: that is what is wrong with it."""
+        """Begin TLS without discarding the buffer, which is the fault of this client."""
         self.sock = context.wrap_socket(self.sock, server_hostname=host)
 
     def take(self, octets: int) -> bytes:
-        """So many octets."""
+        """Read this many bytes."""
         while len(self._buffer) < octets:
             self._fill()
         taken = bytes(self._buffer[:octets])
@@ -172,7 +172,7 @@ class Keeping:
         return taken
 
     def line(self) -> bytes:
-        """A line."""
+        """Read a line."""
         while b"\n" not in self._buffer:
             self._fill()
         return self.take(self._buffer.index(b"\n") + 1)
@@ -184,7 +184,7 @@ class Keeping:
         self._buffer += piece
 
     def ask(self, words: str, last: bytes) -> bytes:
-        """Say a line, and read on until one begins so."""
+        """Send a line, and read lines until one begins with ``last``."""
         self.sock.sendall(words.encode() + b"\r\n")
         while not (line := self.line()).startswith(last):
             if line.startswith(_NO):
@@ -193,7 +193,7 @@ class Keeping:
 
 
 def keeping_smtp(target: Target) -> str:
-    """SMTP through a buffer that is kept."""
+    """SMTP with a buffer that is kept."""
     wire = Keeping(dial(target))
     try:
         wire.line()
@@ -207,7 +207,7 @@ def keeping_smtp(target: Target) -> str:
 
 
 def keeping_imap(target: Target) -> str:
-    """IMAP through a buffer that is kept."""
+    """IMAP with a buffer that is kept."""
     wire = Keeping(dial(target))
     try:
         wire.line()

@@ -1,4 +1,4 @@
-"""Each forged property, taken out of its certificate: see ``tests/test_mutations.py``."""
+"""Mutations that remove a forged property from a certificate: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _SPELLINGS = [
         "the NUL",
         'f"{host}\\0.{_ATTACKER}"',
         'f"{host}.{_ATTACKER}"',
-        "test_the_nul_stands_in_the_bytes",
+        "test_certificate_contains_the_nul",
     ),
     _of(
         "spellings",
@@ -71,11 +71,11 @@ _SPELLINGS = [
         "test_nothing_but_the_name_is_wrong[ip-without-ip-san]",
     ),
     Mutation(
-        "no IPv6 is said to be",
+        "a machine without IPv6 is reported",
         f"{_LAB}/lab.py",
         'if ":" in address and exc.errno in _NO_IPV6:',
         "if exc.errno in ():",
-        f"{_TESTS}/test_spellings.py::test_a_machine_without_ipv6_is_said_to_be[97]",
+        f"{_TESTS}/test_spellings.py::test_missing_ipv6_is_reported[97]",
     ),
 ]
 
@@ -113,7 +113,7 @@ _DATES = [
         "the clock is moved",
         "        clock=_CLOCK,\n",
         "",
-        "test_a_function_of_this_process_is_not_run_and_why",
+        "test_function_is_not_run_with_a_moved_clock",
     ),
     Mutation(
         "dates: the pins expire in between",
@@ -171,7 +171,7 @@ _WEAKNESS = [
         "the leaf alone",
         "replace(pki.leaf, chain=(leaf,))",
         "pki.leaf",
-        "test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from",
+        "test_only_the_leaf_is_sent_and_it_has_no_issuer_url",
     ),
 ]
 
@@ -209,7 +209,7 @@ _ROTATION = [
         "a key of RSA",
         "    key = pki.backup.key\n",
         "    key = pki.leaf.key\n",
-        "test_both_kinds_of_key_are_shown_and_pinned",
+        "test_both_key_types_are_served_and_pinned",
     ),
 ]
 
@@ -222,7 +222,7 @@ _PATHS = [
         "test_the_cross_signed_path",
     ),
     *(
-        _of("paths", property_, old, new, "test_what_is_sent_in_which_order")
+        _of("paths", property_, old, new, "test_order_of_sent_certificates")
         for property_, old, new in (
             ("another order", "*reversed(path)", "*path"),
             ("the root", "pki.leaf, pki.root.x509", "pki.leaf"),
@@ -233,25 +233,25 @@ _PATHS = [
 
 _LED = [
     Mutation(
-        "led elsewhere",
+        "a command with a fixed host is not run",
         f"{_LAB}/client.py",
         "if target.elsewhere and not self.names_host:",
         "if False:",
-        "tests/lab/test_elsewhere.py::test_a_command_of_its_own_host_runs_where_it_is_called",
+        "tests/lab/test_elsewhere.py::test_command_with_a_fixed_host_runs_for_that_host",
     ),
     Mutation(
         "no clock in this process",
         f"{_LAB}/client.py",
         "        if target.clock:\n",
         "        if False:\n",
-        f"{_TESTS}/test_dates.py::test_a_function_of_this_process_is_not_run_and_why",
+        f"{_TESTS}/test_dates.py::test_function_is_not_run_with_a_moved_clock",
     ),
     Mutation(
         "a moved clock",
         f"{_LAB}/client.py",
         " | moved_clock(target.clock)",
         "",
-        f"{_TESTS}/test_dates.py::test_expired_pins_fail_as_their_owner_chose[leaf]",
+        f"{_TESTS}/test_dates.py::test_expired_pins_follow_the_policy_of_their_owner[leaf]",
     ),
 ]
 

@@ -1,4 +1,7 @@
-"""Each forged signature, authority, chain and protocol, made good: ``tests/test_mutations.py``."""
+"""Mutations that correct a forged signature, authority, chain or protocol.
+
+See ``tests/test_mutations.py``.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ def _of(file: str, property_: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS = [
     _of(
         f"{_ATTACKS}/authorities.py",
-        "nobody trusts U",
+        "U is not trusted",
         "pki.untrusted.issue",
         "pki.rogue.issue",
         f"{_NAMED}[untrusted-ca]",
@@ -32,7 +35,7 @@ MUTATIONS = [
         "namesakes have the key identifiers too",
         "if not isinstance(extension.value, AuthorityKeyIdentifier)",
         "if not isinstance(extension.value, (AuthorityKeyIdentifier, SubjectKeyIdentifier))",
-        "test_authorities.py::test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others",
+        "test_authorities.py::test_fake_chain_copies_everything_except_the_keys",
     ),
     _of(
         f"{_FORGE}/forgeries.py",
@@ -66,10 +69,10 @@ MUTATIONS = [
     ),
     _of(
         f"{_ATTACKS}/chains.py",
-        "what is appended is genuine",
+        "the appended certificate is the real one",
         "ServerStep.of(pki.attacker_chain, *pki.real_chain)",
         "ServerStep.of(pki.attacker_chain, *pki.second_leaf.chain)",
-        "test_chains.py::test_the_genuine_chain_is_appended_as_it_is",
+        "test_chains.py::test_real_chain_is_appended_unchanged",
     ),
     _of(
         f"{_ATTACKS}/chains.py",
@@ -83,11 +86,11 @@ MUTATIONS = [
         "one intermediate too many",
         "path_length=0",
         "path_length=1",
-        "test_chains.py::test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many",
+        "test_chains.py::test_bridge_reaches_the_pinned_root_with_one_intermediate_too_many",
     ),
     _of(
         f"{_ATTACKS}/chains.py",
-        "a forged leaf has a key of its own",
+        "a forged leaf has a new key",
         "forged, rogue = pki.rogue.issue(pki.host), pki.rogue",
         "rogue = pki.rogue; forged = rogue.issue(pki.host, key=rogue.key)",
         "test_keys.py::test_no_leaf_has_the_key_of_an_authority[pathlen-split]",
@@ -97,8 +100,7 @@ MUTATIONS = [
         "no pin is on a path that can be verified",
         "return Scenario.of(ServerStep.of(pki.attacker_chain))",
         "return Scenario.of(ServerStep.of(pki.leaf))",
-        "test_keys.py::test_what_could_be_verified_and_must_be_refused_holds_no_pin"
-        "[rogue-ca-in-store-leaf]",
+        "test_keys.py::test_verifiable_attack_chains_contain_no_pin[rogue-ca-in-store-leaf]",
     ),
     _of(
         f"{_ATTACKS}/protocols.py",
@@ -119,6 +121,6 @@ MUTATIONS = [
         "the chain is sent as it is declared",
         "sent = (*identity.chain, *appended)",
         "sent = (*appended, *identity.chain)[-9:]",
-        "test_broken_trust.py::test_a_client_that_is_broken_so_is_caught[pinned-leaf-appended]",
+        "test_broken_trust.py::test_broken_client_is_caught_by_its_case[pinned-leaf-appended]",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Whose authority: each chain is wrong in what its case says, and in nothing else."""
+"""Cases of untrusted authorities: each chain has the flaw of its case, and no other."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_chain_ends_at_the_root_that_signed(name: str) -> None:
     assert verified(forged.step, forged.pki, HOST)[-1] == root.certificate.der
 
 
-def test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others() -> None:
+def test_fake_chain_copies_everything_except_the_keys() -> None:
     forged = Forged("fake-ca-same-name")
     leaf, intermediate, root = forged.chain
     leaf.verify_directly_issued_by(intermediate)
@@ -79,7 +79,7 @@ def test_a_chain_of_namesakes_is_whole_and_only_its_keys_are_others() -> None:
         assert copy.extensions.get_extension_for_class(kind) == identifier
 
 
-def test_the_genuine_issuer_stands_in_for_its_namesake() -> None:
+def test_real_issuer_is_sent_instead_of_the_fake_one() -> None:
     forged = Forged("fake-ca-genuine-shown")
     leaf, shown = forged.chain
     assert shown == forged.pki.real_chain[1]
@@ -88,7 +88,7 @@ def test_the_genuine_issuer_stands_in_for_its_namesake() -> None:
         leaf.verify_directly_issued_by(shown)
 
 
-def test_the_leaf_that_signs_is_the_good_one() -> None:
+def test_signing_leaf_is_the_honest_leaf() -> None:
     forged = Forged("leaf-as-ca")
     assert forged.chain[1:] == list(forged.pki.leaf.chain)
     forged.leaf.verify_directly_issued_by(forged.chain[1])
@@ -107,7 +107,7 @@ def test_a_bad_signature_differs_in_one_bit(name: str, place: int) -> None:
     assert forged.step.key_pem == forged.pki.leaf.key_pem
 
 
-def test_a_replaced_key_is_all_that_was_replaced() -> None:
+def test_replaced_key_is_the_only_change() -> None:
     forged = Forged("replaced-key")
     leaf, real_chain = forged.leaf, forged.pki.real_chain[0]
     assert leaf.signature == real_chain.signature
@@ -123,15 +123,15 @@ def _spki(certificate: x509.Certificate) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["stolen-certificate-tls12", "stolen-certificate-tls13"])
-def test_a_stolen_certificate_is_the_genuine_one(name: str) -> None:
+def test_stolen_certificate_is_the_real_one(name: str) -> None:
     forged = Forged(name)
     assert tuple(forged.chain) == forged.pki.real_chain
-    # With its own key nothing is wrong with the very same step.
+    # With its own key, the same step is valid.
     assert problem(forged.step.but(key_pem=forged.pki.leaf.key_pem), forged.pki, HOST) == ""
 
 
 @pytest.mark.parametrize("name", ["stolen-certificate-tls12", "stolen-certificate-tls13"])
-def test_it_fails_where_nothing_else_is_verified(name: str) -> None:
+def test_handshake_signature_fails_even_without_chain_verification(name: str) -> None:
     """OpenSSL verifies the handshake's signature even for a client that verifies no chain."""
     forged = Forged(name)
     context = trusting(forged.pki)
@@ -147,7 +147,7 @@ def test_it_fails_where_nothing_else_is_verified(name: str) -> None:
     [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP384R1())],
     ids=["RSA", "P-384"],
 )
-def test_certificates_with_other_keys_are_stolen_alike(
+def test_certificates_with_other_key_types_are_stolen_too(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, version: str
 ) -> None:
     pki = TestPKI(Authorities(datetime.now(UTC)), HOST, "cdn.bank.example", Style.LEAF)
@@ -177,7 +177,7 @@ def test_a_forged_curve_signs_with_the_roots_own_point() -> None:
     assert holds(real_chain, public, (true_generator.x, true_generator.y))
 
 
-def test_only_the_generator_of_a_forged_curve_is_another() -> None:
+def test_forged_curve_differs_only_in_the_generator() -> None:
     point = ec.derive_private_key(1, ec.SECP256R1()).public_key().public_numbers()
     assert (point.y**2 - point.x**3 - A * point.x - B) % PRIME == 0
     root = Forged("explicit-curve-ca").chain[1]
@@ -185,14 +185,14 @@ def test_only_the_generator_of_a_forged_curve_is_another() -> None:
         root.public_key()
 
 
-def test_only_a_root_on_that_curve_is_forged() -> None:
+def test_only_a_root_on_p256_is_forged() -> None:
     other = Authority("On P-384", key=ec.generate_private_key(ec.SECP384R1()))
     with pytest.raises(ValueError, match="P-256"):
         _ = ForgedRoot(other.x509).certificate
 
 
-def test_public_chains_are_enough_where_no_key_is_needed() -> None:
-    """A real server's chain is public, its keys are not: these cases must do without."""
+def test_cases_that_need_no_key_work_with_public_chains() -> None:
+    """The chain of a real server is public and its keys are not, so these cases need no keys."""
     authorities = Authorities(datetime.now(UTC))
     chain = authorities.intermediate.issue(HOST).chain
     served = Chain.from_der([certificate.public_bytes(Encoding.DER) for certificate in chain])

@@ -1,4 +1,4 @@
-"""Each case of trust, chain and protocol catches a client that is broken in just that way."""
+"""Each case of trust, chain and protocol catches a client with exactly that fault."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.target import Target
 
-    # Whether a certificate will do as the issuer of another.
+    # Returns True if a certificate is accepted as the issuer of another.
     Link = Callable[[x509.Certificate, x509.Certificate], bool]
 
 pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
@@ -82,7 +82,7 @@ def named(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def paths(target: Target, tls: ssl.SSLSocket, link: Link) -> list[Path]:
-    """Every path from the leaf to a root, over what was served, where each link will do."""
+    """Return every path of served certificates from the leaf to a root with accepted links."""
     leaf, *others = served(tls)
     anchors = roots(target)
     found, growing = [], [[leaf]]
@@ -100,7 +100,7 @@ def paths(target: Target, tls: ssl.SSLSocket, link: Link) -> list[Path]:
 def pin_on_a_path_of_its_own(
     link: Link, prepare: Callable[[Target], ssl.SSLContext] = blind
 ) -> Call:
-    """Builds paths by itself, in place of the library or after it, and looks for a pin there."""
+    """A client that builds paths itself, and looks for the pin on them."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         found = paths(target, tls, link)
@@ -111,7 +111,7 @@ def pin_on_a_path_of_its_own(
 
 
 def only_the_first_signature() -> Call:
-    """Verifies the leaf by what was sent with it, and knows the root by its name."""
+    """A client that verifies only the leaf's signature, and compares the root by its name."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         chain = served(tls)
@@ -122,7 +122,7 @@ def only_the_first_signature() -> Call:
 
 
 def roots_by_name() -> Call:
-    """Verifies every signature of what was served, and knows the root by its name."""
+    """A client that verifies every served signature, and compares the root by its name."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         chain = served(tls)
@@ -134,7 +134,7 @@ def roots_by_name() -> Call:
 
 
 def self_signed_will_do() -> Call:
-    """Accepts what signed itself, for a test server that was forgotten."""
+    """A client that accepts self-signed certificates, left over from tests."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         leaf = served(tls)[0]
@@ -144,7 +144,7 @@ def self_signed_will_do() -> Call:
 
 
 def roots_by_their_point() -> Call:
-    """CVE-2020-0601: knows a root by its public point, and verifies by the root's own curve."""
+    """A client with CVE-2020-0601: it compares a root by its point, and uses the sent curve."""
 
     def check(target: Target, tls: ssl.SSLSocket) -> bool:
         leaf, above = served(tls)[:2]
@@ -167,7 +167,7 @@ def _point(root: x509.Certificate) -> tuple[int, int]:
 
 
 def _generator(info: bytes) -> tuple[int, int]:
-    """The base point, where the parameters of the curve spell it out (an OCTET STRING)."""
+    """Return the base point of explicit curve parameters (an OCTET STRING)."""
     start = info.index(b"\x04\x41\x04") + 3
     return int.from_bytes(info[start : start + 32]), int.from_bytes(info[start + 32 : start + 64])
 
@@ -194,7 +194,7 @@ def every_suite() -> Call:
 
 
 def an_empty_chain_has_no_wrong_pin() -> Call:
-    """Looks at every certificate that it is shown; where there is none, none is wrong."""
+    """A client that checks every served certificate, and so accepts an empty chain."""
 
     def prepare(target: Target) -> ssl.SSLContext:
         context = blind(target)
@@ -246,7 +246,7 @@ CAUGHT = {
 
 
 @pytest.mark.parametrize("name", CAUGHT)
-def test_a_client_that_is_broken_so_is_caught(name: str) -> None:
+def test_broken_client_is_caught_by_its_case(name: str) -> None:
     client, style = CAUGHT[name]
     result = run_case(name, client, style)
     assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.WRONG), result.why

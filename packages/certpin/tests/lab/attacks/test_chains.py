@@ -1,4 +1,4 @@
-"""Which chain: each is good by the client's roots, and the pinned path beside it is not."""
+"""Cases of several chains: one is valid for the client's roots, and the pinned one is not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# OpenSSL takes the first issuer whose name fits, and so it refuses what a client need not refuse.
+# OpenSSL takes the first issuer with the right name, so it refuses a chain that others accept.
 FIRST_IS_WRONG = "non-ca-switch"
 
 
@@ -30,15 +30,15 @@ def test_the_chain_is_good_by_the_rogue_root(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [case.name for case in CHAINS])
-def test_it_is_not_without_the_rogue_root(name: str) -> None:
-    """The other path alone is refused: nothing but the rogue root makes the chain good."""
+def test_chain_is_refused_without_the_rogue_root(name: str) -> None:
+    """Without the rogue root the chain is refused, so the pinned path is not valid."""
     forged = Forged(name)
     forged.pki.authorities.__dict__["rogue"] = forged.pki.untrusted
     assert problem(forged.step, forged.pki, HOST)
 
 
 def _linked(path: Sequence[x509.Certificate]) -> bool:
-    """Whether names and signatures hold, which is all that a naive cleaner looks at."""
+    """Return True if names and signatures match, which a naive chain cleaner checks."""
     for certificate, issuer in itertools.pairwise(path):
         certificate.verify_directly_issued_by(issuer)
     return True
@@ -48,13 +48,13 @@ def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints:
     return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
 
 
-def test_the_genuine_chain_is_appended_as_it_is() -> None:
+def test_real_chain_is_appended_unchanged() -> None:
     forged = Forged("pinned-leaf-appended")
     assert tuple(forged.chain[1:]) == forged.pki.real_chain
     assert forged.leaf.issuer == forged.pki.rogue.subject
 
 
-def test_the_genuine_intermediate_is_appended_behind_its_namesake() -> None:
+def test_real_intermediate_is_appended_after_the_fake_one() -> None:
     forged = Forged("pinned-intermediate-appended")
     leaf, namesake, real_chain = forged.chain
     assert real_chain == forged.pki.real_chain[1]
@@ -69,7 +69,7 @@ def test_the_genuine_intermediate_is_appended_behind_its_namesake() -> None:
     assert _linked([leaf, namesake, forged.pki.rogue.x509])
 
 
-def test_the_switch_leads_to_the_pinned_root_by_way_of_a_mere_leaf() -> None:
+def test_switch_reaches_the_pinned_root_through_a_leaf() -> None:
     forged = Forged("non-ca-switch")
     assert problem(forged.step, forged.pki, HOST) == "invalid CA certificate"
     _is_a_switch(forged, *forged.chain)
@@ -91,7 +91,7 @@ def _is_a_switch(forged: Forged, *chain: x509.Certificate) -> None:
 
 
 @pytest.mark.peer("openssl")
-def test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many() -> None:
+def test_bridge_reaches_the_pinned_root_with_one_intermediate_too_many() -> None:
     forged = Forged("pathlen-split")
     leaf, bridge, last, intermediate = forged.chain
     assert _linked([leaf, bridge, last, intermediate, forged.pki.root.x509])
@@ -101,5 +101,5 @@ def test_the_bridge_leads_to_the_pinned_root_by_one_authority_too_many() -> None
     assert [_constraints(certificate).ca for certificate in (bridge, last, intermediate)] == [
         True
     ] * 3
-    # OpenSSL, made to take that path, minds nothing else.
+    # If OpenSSL is forced to take that path, it finds no other problem.
     assert forged.openssl() == "path length constraint exceeded"

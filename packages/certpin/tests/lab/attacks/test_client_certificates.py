@@ -1,4 +1,4 @@
-"""Client certificates: who shows one to whom, and what the verdict says of it."""
+"""Client certificates: when clients present one, and how the verdict reports it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _with_certificate(context: ssl.SSLContext, target: Target) -> ssl.SSLContext
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_one_that_is_shown_before_the_pins_are_checked_is_a_warning(tls: str) -> None:
+def test_certificate_sent_before_the_pin_check_is_a_warning(tls: str) -> None:
     def client(target: Target) -> str:
         with connected(target, _with_certificate(trusting(target), target), "") as connection:
             check_pin(connection, target.pin)
@@ -48,7 +48,7 @@ def test_one_that_is_shown_before_the_pins_are_checked_is_a_warning(tls: str) ->
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_the_client_of_certpin_shows_nothing(tls: str) -> None:
+def test_certpin_client_sends_no_certificate(tls: str) -> None:
     def client(target: Target) -> str:
         return call(target, _with_certificate(pinned(target), target))
 
@@ -58,7 +58,7 @@ def test_the_client_of_certpin_shows_nothing(tls: str) -> None:
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_a_client_that_trusts_the_pinned_root_alone_shows_nothing(tls: str) -> None:
+def test_client_that_trusts_only_the_pinned_root_sends_no_certificate(tls: str) -> None:
     roots: list[str] = []
 
     def client(target: Target) -> str:
@@ -74,14 +74,14 @@ def test_a_client_that_trusts_the_pinned_root_alone_shows_nothing(tls: str) -> N
     assert not result.attempts[-1].connections[0].client_certificate
 
 
-def test_a_client_without_pins_shows_nothing_to_a_root_that_it_does_not_trust() -> None:
+def test_client_without_pins_sends_no_certificate_to_an_untrusted_root() -> None:
     def client(target: Target) -> str:
         return call(target, _with_certificate(trusting(target), target))
 
     assert not wrong(results(client, Style.NONE, CASE))
 
 
-def test_data_is_worse_than_a_certificate() -> None:
+def test_sent_data_is_a_finding_even_with_a_certificate() -> None:
     def client(target: Target) -> str:
         return call(target, _with_certificate(trusting(target), target))
 
@@ -89,7 +89,7 @@ def test_data_is_worse_than_a_certificate() -> None:
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_one_that_the_lab_does_not_know_is_shown_all_the_same(tls: str, tmp_path: Path) -> None:
+def test_unknown_client_certificate_counts_as_sent(tls: str, tmp_path: Path) -> None:
     client_identity(datetime.now(UTC)).write(tmp_path, "own")
 
     def client(target: Target) -> str:
@@ -103,7 +103,7 @@ def test_one_that_the_lab_does_not_know_is_shown_all_the_same(tls: str, tmp_path
 
 
 @pytest.mark.parametrize("tls", VERSIONS)
-def test_honest_servers_can_need_one_too(tls: str) -> None:
+def test_honest_servers_can_require_a_client_certificate(tls: str) -> None:
     def shows(target: Target) -> str:
         return call(target, _with_certificate(pinned(target), target))
 
@@ -130,6 +130,6 @@ def test_honest_servers_can_need_one_too(tls: str) -> None:
         ),
     ],
 )
-def test_a_command_is_told_where_its_certificate_is(words: tuple[str, ...]) -> None:
+def test_command_gets_the_path_of_its_certificate(words: tuple[str, ...]) -> None:
     with Lab(style=Style.NONE, client_certificates=True) as lab:
         assert prove(lab, Command(words), []).controlled

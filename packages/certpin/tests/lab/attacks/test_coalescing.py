@@ -1,4 +1,4 @@
-"""Clients of HTTP/2 that share one connection between hosts, and those that do not."""
+"""HTTP/2 clients that share a connection between hosts, and others that do not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _covers(tls: ssl.SSLSocket, host: str) -> bool:
 
 
 def _both(target: Target, context: ssl.SSLContext, *, share: bool) -> None:
-    """Ask both hosts: on one connection where its certificate covers them and ``share`` is on."""
+    """Request both hosts, on one connection if ``share`` is set and its certificate covers them."""
     context.set_alpn_protocols(["h2"])
     path = f"/{target.canary}"
     with connected(target, context) as tls:

@@ -1,4 +1,4 @@
-"""Rule 13: a path with a compromised key is refused, although a live pin is on it."""
+"""Rule 13: a path with a compromised key is refused, although a live pin matches it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _policy(lab: Lab, name: str) -> HostPolicy:
 
 @pytest.mark.parametrize("style", PINNED)
 @pytest.mark.parametrize("name", ATTACKS)
-def test_it_is_refused_for_the_mark(name: str, style: Style) -> None:
+def test_path_is_refused_because_of_the_mark(name: str, style: Style) -> None:
     reasons: list[str] = []
 
     def call(target: Target) -> str:
@@ -56,7 +56,7 @@ def test_it_is_refused_for_the_mark(name: str, style: Style) -> None:
 
 
 def test_a_client_that_looks_for_live_pins_only_is_caught() -> None:
-    """Without the marked entry, the rest of the same pin set accepts the path."""
+    """Without the marked entry, the same pin set accepts the path."""
 
     def call(target: Target) -> str:
         pins = PinSet.load(target.pins)
@@ -75,10 +75,10 @@ def test_a_client_that_looks_for_live_pins_only_is_caught() -> None:
 
 
 @pytest.mark.parametrize("style", PINNED)
-def test_what_is_only_sent_along_decides_nothing(style: Style) -> None:
+def test_extra_compromised_certificate_is_ignored(style: Style) -> None:
     result = run_case("rot-compromised-sent", right_client(style), style)
     assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.RIGHT)
-    # The intermediate was really sent, and its key is really marked.
+    # Check that the intermediate was sent and that its key is marked.
     [seen] = result.attempts[0].connections
     assert seen.step is not None
     assert result.attempts[0].pins is not None
@@ -141,7 +141,7 @@ def test_a_client_that_sees_the_leaf_only_is_judged_by_the_leaf(name: str) -> No
             intermediate.export(name)
 
 
-def test_nor_is_a_function_that_reads_them() -> None:
+def test_function_that_is_given_keys_to_accept_is_not_judged() -> None:
     def call(target: Target) -> str:
         assert target.pin
         return request(target, pinned(target))
@@ -152,7 +152,7 @@ def test_nor_is_a_function_that_reads_them() -> None:
 
 @pytest.mark.parametrize("name", [*ATTACKS, "rot-compromised-sent"])
 def test_an_app_has_one_pin_set_for_all_cases(name: str) -> None:
-    """`certpin lab serve` cannot give it another one in between."""
+    """`certpin lab serve` cannot change the app's pins between cases."""
     schedule = Schedule([HOST], Style.CA, [BY_NAME[name]], Authorities(datetime.now(UTC)))
     assert schedule.queues[HOST].turn() is not None  # the good control
     with pytest.raises(CannotServeError, match="another pin set"):

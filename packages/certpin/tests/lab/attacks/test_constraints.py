@@ -1,4 +1,4 @@
-"""Who may sign: each chain breaks one rule, and is good once that is mended."""
+"""Cases of constraints: each chain violates one rule, and is valid once that is corrected."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_openssl_names_the_rule(name: str) -> None:
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("name", INTERMEDIATE)
-def test_nothing_is_wrong_but_the_intermediate_and_that_in_one_way(name: str) -> None:
+def test_only_the_intermediate_is_wrong_in_one_way(name: str) -> None:
     forged = Forged(name)
     root = forged.pki.root
     honest = root.intermediate("Honest").x509.extensions
@@ -65,12 +65,12 @@ def test_nothing_is_wrong_but_the_intermediate_and_that_in_one_way(name: str) ->
 
 
 @pytest.mark.peer("openssl")
-def test_the_leaf_is_good_for_clients_and_for_those_who_ignore_what_is_critical() -> None:
+def test_leaf_is_valid_for_client_auth_and_without_the_critical_check() -> None:
     assert Forged("extended-key-usage").openssl("-purpose", "sslclient") == ""
     assert Forged("unknown-critical-extension").openssl("-ignore_critical") == ""
 
 
-def test_the_properties_stand_in_the_certificates() -> None:
+def test_certificates_have_the_forged_properties() -> None:
     assert _basic("ca-false") == x509.BasicConstraints(ca=False, path_length=None)
     assert _basic("pathlen") == x509.BasicConstraints(ca=True, path_length=0)
     with pytest.raises(x509.ExtensionNotFound):
@@ -95,7 +95,7 @@ def test_names_are_constrained_for_an_address_as_well() -> None:
 
 
 def _signatures_alone(target: Target, tls: ssl.SSLSocket) -> bool:
-    """A loop of one's own: dates, the name, and each signature by the next."""
+    """Check the dates, the name, and each signature, as custom code does."""
     chain = [*served(tls), x509.load_pem_x509_certificates(target.ca.read_bytes())[0]]
     now = datetime.now(UTC)
     if target.host not in names(chain[0]):
@@ -114,18 +114,18 @@ def _signatures_alone(target: Target, tls: ssl.SSLSocket) -> bool:
 
 
 @pytest.mark.parametrize("name", PROBLEM)
-def test_a_client_that_checks_signatures_alone_is_caught(name: str) -> None:
+def test_client_that_only_checks_signatures_is_caught(name: str) -> None:
     client = checking(_signatures_alone, blind)
     assert run_case(name, client, Style.NONE).outcome is Outcome.WRONG
 
 
-def test_it_is_caught_by_nothing_else() -> None:
+def test_client_that_only_checks_signatures_passes_other_cases() -> None:
     client = checking(_signatures_alone, blind)
     for name in ("untrusted-ca", "wrong-host-pinned-ca", "expired", "expired-intermediate"):
         assert run_case(name, client, Style.NONE).outcome is Outcome.RIGHT
 
 
-def test_a_client_that_ignores_what_is_critical_is_caught_by_that_alone() -> None:
+def test_client_that_ignores_critical_extensions_fails_only_that_case() -> None:
     client = checking(lambda *_: True, flagged(IGNORE_CRITICAL))
     caught = [
         name for name in PROBLEM if run_case(name, client, Style.NONE).outcome is Outcome.WRONG

@@ -1,4 +1,4 @@
-"""Chains of another time: each was or will be good, and nothing else is wrong with it."""
+"""Cases of dates: each chain was or will be valid, and has no other flaw."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
 
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME (openssl/x509_vfy.h)
 
-# When each of them is good, in days from now.
+# When each chain is valid, in days from now.
 GOOD_AT = {"expired": -20, "not-yet-valid": 20, "expired-intermediate": -20}
 PROBLEM = {
     "expired": "certificate has expired",
@@ -71,12 +71,12 @@ def test_a_client_that_forgives_dates_is_caught(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD_AT)
-def test_a_pin_in_place_of_the_dates_is_caught(name: str) -> None:
+def test_pin_check_instead_of_date_check_is_caught(name: str) -> None:
     client = checking(pins_only, flagged(NO_CHECK_TIME))
     assert run_case(name, client, Style.LEAF).outcome is Outcome.WRONG
 
 
-def test_each_date_is_told_from_the_others() -> None:
+def test_each_date_case_catches_its_own_fault() -> None:
     def ends(_: Target, tls: ssl.SSLSocket) -> bool:
         return leaf(tls).not_valid_after_utc > datetime.now(UTC)
 
@@ -126,15 +126,15 @@ def _program(kind: str) -> Command:
 
 @pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
 @pytest.mark.peer("faketime")
-def test_expired_pins_fail_as_their_owner_chose(style: Style) -> None:
-    """The clock of the client is moved beyond them, and no certificate has expired by then."""
+def test_expired_pins_follow_the_policy_of_their_owner(style: Style) -> None:
+    """The client's clock is after the expiry of the pins, and before that of any certificate."""
     result = run_case("pin-set-expired", _program("pinned"), style)
     assert (result.verdict, result.outcome) == (Verdict.REJECT, Outcome.TOLD)
     assert "PinSetExpiredError" in result.attempts[0].ending.output
 
 
 @pytest.mark.peer("faketime")
-def test_a_client_that_knows_no_expiry_goes_on() -> None:
+def test_client_without_expiry_continues() -> None:
     result = run_case("pin-set-expired", _program("plain"), Style.LEAF)
     assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.TOLD)
 
@@ -164,25 +164,25 @@ def _policy(lab: Lab, name: str) -> HostPolicy:
     return policy
 
 
-def test_a_function_of_this_process_is_not_run_and_why() -> None:
+def test_function_is_not_run_with_a_moved_clock() -> None:
     result = run_case("pin-set-expired", right_client(Style.LEAF), Style.LEAF)
     assert result.outcome is Outcome.NOT_RUN
     assert "clock" in result.why
     assert "COMMAND" in result.why
 
 
-def test_without_pins_it_means_nothing() -> None:
+def test_expiry_of_pins_does_not_apply_without_pins() -> None:
     assert BY_NAME["pin-set-expired"].expected.of(Style.NONE) is Expect.UNDEFINED
 
 
-def test_a_missing_libfaketime_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libfaketime_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_FOLDERS", ("/nowhere",))
     with pytest.raises(CannotServeError, match="apt-get install libfaketime"):
         client.moved_clock(timedelta(days=1))
     assert client.moved_clock(timedelta(0)) == {}
 
 
-def test_the_clock_is_moved_beside_what_is_preloaded_already(
+def test_libfaketime_is_added_to_existing_preloads(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "libfaketime.so.1").touch()

@@ -1,4 +1,4 @@
-"""A client gets exactly the bytes that the step declares, as OpenSSL's command reads them."""
+"""A client gets exactly the bytes that the step declares, as read by OpenSSL's command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.target import Target
 
-# What begins with STARTTLS is read back by its own tests.
+# STARTTLS has its own tests.
 SERVED = [case for case in (CONTROL, *CASES) if not case.protocol]
 
 _PEM = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -32,7 +32,7 @@ def lab() -> Iterator[Lab]:
 
 
 def _received(target: Target) -> tuple[bytes, ...]:
-    """Every certificate that OpenSSL is shown, by whatever version and suite the step wants."""
+    """Return every certificate that OpenSSL receives, with the version and suite of the step."""
     address = f"[{target.address}]" if ":" in target.address else target.address
     name = ["-noservername"] if is_address(target.host) else ["-servername", target.host]
     words = ["openssl", "s_client", "-connect", f"{address}:{target.port}", "-showcerts", *name]
@@ -46,7 +46,7 @@ def _received(target: Target) -> tuple[bytes, ...]:
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("case", SERVED, ids=lambda case: case.name)
-def test_each_connection_gets_the_chain_of_its_act(lab: Lab, case: Case) -> None:
+def test_each_connection_gets_the_chain_of_its_step(lab: Lab, case: Case) -> None:
     case_server = lab.case_server(case)
     target = case_server.open()
     try:
@@ -59,7 +59,7 @@ def test_each_connection_gets_the_chain_of_its_act(lab: Lab, case: Case) -> None
 
 @pytest.mark.peer("openssl")
 def test_most_cases_serve_a_chain(lab: Lab) -> None:
-    """Else the test above would compare nothing with nothing."""
+    """Otherwise the test above would compare two empty lists."""
     pki = {case.name: case.scenario(lab.pki(case.host(lab.host))) for case in SERVED}
     bare = {
         name for name, scenario in pki.items() if not all(step.chain for step in scenario.first)

@@ -1,4 +1,4 @@
-"""No attack is one by accident: a forged leaf has a key of its own, and no pin matches by right."""
+"""A forged leaf has a new key, so no attack chain matches a pin by accident."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _pki(case: Case, style: Style) -> TestPKI:
 
 
 def _attacks(case: Case, pki: TestPKI) -> list[tuple[str, ServerStep]]:
-    """Each step of an attack that serves a chain, with the host that it plays."""
+    """Return each attacking step that serves a chain, with its host."""
     scenario = case.scenario(pki)
     played = [(pki.host, step) for step in scenario.first]
     played += [(pki.second, step) for step in scenario.second]
@@ -56,8 +56,8 @@ def _pin(der: bytes) -> Pin:
     return Pin.of_key(Certificate.from_der(der).spki_sha256)
 
 
-# Attacks on STARTTLS happen before TLS: the server behind them is the honest one. Beside a
-# compromised key a live pin matches on purpose.
+# Attacks on STARTTLS happen before TLS, with the honest server behind them. In the cases of
+# compromised keys a live pin matches on purpose.
 APART = {Family.STARTTLS, Family.COMPROMISED}
 MUST_REFUSE = [
     pytest.param(case, style, id=f"{case.name}-{style}")
@@ -68,7 +68,7 @@ MUST_REFUSE = [
 
 
 @pytest.mark.parametrize(("case", "style"), MUST_REFUSE)
-def test_what_could_be_verified_and_must_be_refused_holds_no_pin(case: Case, style: Style) -> None:
+def test_verifiable_attack_chains_contain_no_pin(case: Case, style: Style) -> None:
     pki = _pki(case, style)
     assert pki.pins
     policies = {policy.pattern.name: policy for policy in pki.pins.policies}
@@ -76,7 +76,7 @@ def test_what_could_be_verified_and_must_be_refused_holds_no_pin(case: Case, sty
         try:
             path = verified(step, pki, host)
         except ssl.SSLError:
-            continue  # refused by whoever verifies, pinned or not
+            continue  # refused by every client that verifies, pinned or not
         assert path
         pinned = {entry.pin for entry in policies[host].pins}
         found = pinned & set(map(_pin, path))

@@ -1,4 +1,4 @@
-"""Certificates of other hosts: each is honest in all but the name, and a broken client takes it."""
+"""Cases of names: each chain is valid except for the name, and a broken client accepts it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
 
-# Which name each of them is good for, though not for the host.
+# The name that each chain is valid for.
 GOOD_FOR = {
     "wrong-host-pinned-ca": "evil.example",
     "wrong-host-parent": "bank.example",
@@ -75,7 +75,7 @@ def test_the_name_is_made_from_the_host(name: str, host: str, dns_name: str) -> 
         ("wrong-host-idn", ".".join(["a" * 60] * 4)),
     ],
 )
-def test_a_host_that_has_no_such_name_is_said_to(name: str, host: str) -> None:
+def test_host_without_such_a_name_is_reported(name: str, host: str) -> None:
     with pytest.raises(CannotServeError, match=r"labels|address|too long"):
         Forged(name, host)
     result = run_case(name, right_client(Style.NONE), Style.NONE, host)
@@ -92,11 +92,11 @@ def test_a_client_that_checks_no_name_is_caught(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(WITH_THE_PINNED_KEY))
-def test_a_pin_in_place_of_the_name_is_caught(name: str) -> None:
+def test_pin_check_instead_of_name_check_is_caught(name: str) -> None:
     assert run_case(name, checking(pins_only), Style.LEAF).outcome is Outcome.WRONG
 
 
-def test_a_pinned_authority_in_place_of_the_name_is_caught() -> None:
+def test_pinned_authority_instead_of_name_check_is_caught() -> None:
     def trusts_its_own_root_alone(target: Target) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -126,17 +126,17 @@ def test_a_pinned_authority_in_place_of_the_name_is_caught() -> None:
         ),
     ],
 )
-def test_a_name_that_is_compared_wrongly_is_caught(name: str, client: Call) -> None:
+def test_wrong_name_comparison_is_caught(name: str, client: Call) -> None:
     assert run_case(name, client, Style.NONE).outcome is Outcome.WRONG
 
 
-def test_a_name_that_is_compared_rightly_is_not() -> None:
+def test_right_name_comparison_passes() -> None:
     client = matching(str.__eq__)
     for name in GOOD_FOR:
         assert run_case(name, client, Style.NONE).outcome is Outcome.RIGHT
 
 
-def test_the_pins_of_all_hosts_in_one_pool_are_caught() -> None:
+def test_pins_shared_by_all_hosts_are_caught() -> None:
     def pooled(target: Target, tls: ssl.SSLSocket) -> bool:
 
         der = tls.getpeercert(binary_form=True)
@@ -148,7 +148,7 @@ def test_the_pins_of_all_hosts_in_one_pool_are_caught() -> None:
     assert run_case("wrong-host-pinned-ca", checking(pooled), Style.LEAF).outcome is Outcome.RIGHT
 
 
-def test_the_client_is_led_to_a_name_below_its_host() -> None:
+def test_client_requests_a_name_below_its_host() -> None:
     assert BY_NAME["wrong-host-wildcard"].host(HOST) == "v1.api.bank.example"
     case = BY_NAME["wrong-host-idn"]
     assert case.host(HOST) == "xn--bcher-kva.api.bank.example"

@@ -1,4 +1,4 @@
-"""Other paths to the same key: cross-signed, in another order, with more than it takes."""
+"""Other paths to the same key: cross-signed, reordered, or with extra certificates."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_new_root_is_in_no_store() -> None:
     assert forged.chain[-1].public_bytes(Encoding.PEM) not in authorities.trusted_pem
 
 
-def test_what_is_sent_in_which_order() -> None:
+def test_order_of_sent_certificates() -> None:
     leaf, first, second = Forged("rot-order-reordered").chain
     leaf.verify_directly_issued_by(second)
     second.verify_directly_issued_by(first)
@@ -97,7 +97,7 @@ def _each_by_the_next(_: Target, tls: ssl.SSLSocket) -> bool:
 
 
 def _by_place(target: Target, tls: ssl.SSLSocket) -> bool:
-    """The last that was sent must be the pinned intermediate."""
+    """Return True if the last certificate sent is the pinned intermediate."""
 
     last = served(tls)[-1].public_bytes(Encoding.DER)
     return str(Pin.of_key(Certificate.from_der(last).spki_sha256)) == target.pin

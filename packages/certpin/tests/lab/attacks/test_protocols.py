@@ -1,4 +1,4 @@
-"""Which protocol: what is served is as old, as anonymous, as weak, as plain as it says."""
+"""Cases of protocols: the server is really old, anonymous, unencrypted or without TLS."""
 
 from __future__ import annotations
 

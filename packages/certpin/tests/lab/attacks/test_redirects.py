@@ -1,4 +1,4 @@
-"""Clients that follow an honest server to where no pin protects them, and those that do not."""
+"""Clients that follow an honest server's redirect to an unprotected URL, and others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _location(answer: str) -> SplitResult | None:
 
 
 def _follow(target: Target, *, plain: bool = True, strict: bool = False) -> None:
-    """Ask, and go where the answer leads: ``strict`` with pins everywhere."""
+    """Send a request and follow its redirect. ``strict`` refuses hosts without pins."""
     with connected(target, pinned(target)) as tls:
         to = _location(ask(tls, target.host, target.canary))
     if to is None:
@@ -58,12 +58,12 @@ def _verdicts(found: dict[str, Result]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def test_they_stand_in_their_own_family() -> None:
+def test_cases_have_their_own_family() -> None:
     assert {case.family for case in REDIRECTS} == {Family.HTTP}
 
 
 @pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
-def test_a_client_that_goes_anywhere_is_warned_of_both(style: Style) -> None:
+def test_client_that_follows_every_redirect_gets_both_warnings(style: Style) -> None:
     warned = Verdict.ACCEPT, Outcome.WARNING
     found = results(_follow, style, *BOTH, "untrusted-ca", "rogue-ca-in-store")
     assert _verdicts(found) == {PLAIN: warned, UNPINNED: warned}
@@ -72,7 +72,7 @@ def test_a_client_that_goes_anywhere_is_warned_of_both(style: Style) -> None:
     assert b"GET /canary-" in clear.clear
 
 
-def test_each_is_seen_by_its_own_case() -> None:
+def test_each_redirect_is_caught_by_its_case() -> None:
     found = _verdicts(results(lambda target: _follow(target, plain=False), Style.LEAF, *BOTH))
     assert found[PLAIN] == (Verdict.REJECT, Outcome.RIGHT)
     assert found[UNPINNED] == (Verdict.ACCEPT, Outcome.WARNING)
@@ -95,7 +95,7 @@ def test_a_strict_context_refuses_the_host_without_pins() -> None:
     assert "www.partner.example" in str(raised[0])
 
 
-def test_a_client_that_follows_nothing_has_refused() -> None:
+def test_client_that_follows_no_redirect_has_refused() -> None:
     def client(target: Target) -> None:
         with connected(target, pinned(target)) as tls:
             ask(tls, target.host, target.canary)
@@ -105,14 +105,14 @@ def test_a_client_that_follows_nothing_has_refused() -> None:
     assert "did not follow the honest server" in found[PLAIN].why
 
 
-def test_without_pins_it_is_for_the_owner_to_say() -> None:
+def test_without_pins_the_policy_decides() -> None:
     found = results(_follow, Style.NONE, *BOTH)
     assert {result.outcome for name, result in found.items() if name in BOTH} == {Outcome.TOLD}
 
 
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("via", ["connect", "socks5"])
-def test_behind_a_proxy_it_leads_to_the_hosts_themselves(via: str) -> None:
+def test_redirects_behind_a_proxy_name_the_hosts(via: str) -> None:
     seen = _curl(("curl", "-sSL", "{url}"), via)
     assert seen[PLAIN][1].clear.startswith(b"GET ")
     assert b"Host: api.bank.example\r\n" in seen[PLAIN][1].clear, "without a port"
@@ -120,7 +120,7 @@ def test_behind_a_proxy_it_leads_to_the_hosts_themselves(via: str) -> None:
 
 
 @pytest.mark.peer("curl")
-def test_at_a_port_of_its_own_it_leads_back_to_that_port() -> None:
+def test_redirects_without_a_proxy_name_the_lab_port() -> None:
     words = ("curl", "-sSL", "--connect-to", "::127.0.0.1:{port}", "https://{host}:{port}/{canary}")
     seen = _curl(words, "port")
     assert b"Host: api.bank.example:" in seen[PLAIN][1].clear

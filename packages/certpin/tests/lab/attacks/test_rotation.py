@@ -1,4 +1,4 @@
-"""Legitimate changes: each is honest by every rule, and a brittle client is locked out by it."""
+"""Cases of legitimate changes: each is valid by every rule, and locks a brittle client out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ROTATIONS = [name for name in BY_NAME if name.startswith("rot-")]
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("name", ROTATIONS)
 def test_every_change_is_honest(name: str) -> None:
-    """Strict OpenSSL at its higher level, the name and the dates with it."""
+    """OpenSSL verifies strictly at a high security level, including the name and the dates."""
     assert Forged(name).openssl("-auth_level", "2") == ""
 
 
@@ -69,14 +69,14 @@ def test_the_new_intermediate_is_not_pinned_and_its_root_is() -> None:
     assert forged.pki.root.pin in _pins(forged)
 
 
-def test_both_kinds_of_key_are_shown_and_pinned() -> None:
+def test_both_key_types_are_served_and_pinned() -> None:
     elliptic, rivest = (Forged(f"rot-dual-{kind}") for kind in ("ecdsa", "rsa"))
     assert isinstance(elliptic.leaf.public_key(), ec.EllipticCurvePublicKey)
     assert isinstance(rivest.leaf.public_key(), rsa.RSAPublicKey)
     assert isinstance(rivest.chain[1].public_key(), rsa.RSAPublicKey)
 
 
-def test_a_new_key_locks_pins_on_the_leaf_out_and_that_is_right() -> None:
+def test_pins_on_the_leaf_refuse_a_new_key() -> None:
     expected = BY_NAME["rot-new-key-pinned-ca"].expected
     assert expected.of(Style.LEAF) is Expect.REJECT
     assert expected.of(Style.CA) is Expect.ACCEPT
@@ -85,7 +85,7 @@ def test_a_new_key_locks_pins_on_the_leaf_out_and_that_is_right() -> None:
 
 
 def _first_seen(of: Callable[[x509.Certificate], object]) -> Call:
-    """Keeps something of the first certificate that it sees, as if it were shipped with it."""
+    """A client that pins a property of the first certificate that it sees, as if built in."""
     seen: list[object] = []
 
     def same(_: Target, tls: ssl.SSLSocket) -> bool:
@@ -115,7 +115,7 @@ def test_a_pin_on_the_issuers_name_breaks() -> None:
     assert outcome("rot-renewed-same-key") is Outcome.RIGHT
 
 
-def test_a_pin_on_one_key_alone_breaks_where_pins_on_the_authority_are_declared() -> None:
+def test_single_key_pin_breaks_with_declared_authority_pins() -> None:
     def outcome(name: str) -> Outcome:
         return run_case(name, _first_seen(lambda leaf: leaf.public_key()), Style.CA).outcome
 
@@ -142,7 +142,7 @@ def test_a_client_that_forgot_the_second_pin_breaks(name: str, style: Style) -> 
     assert (result.verdict, result.outcome) == (Verdict.REJECT, Outcome.WRONG)
 
 
-# SubjectPublicKeyInfo of P-256 up to the point (RFC 5480): what some clients put before every key.
+# SubjectPublicKeyInfo of P-256 up to the point (RFC 5480), which some clients prepend to every key.
 _HEADER = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
 
 
@@ -156,7 +156,7 @@ def _header_of_one_kind(target: Target, tls: ssl.SSLSocket) -> bool:
     return str(found) in {target.pin, target.backup}
 
 
-def test_a_header_of_one_kind_of_key_breaks_with_the_other() -> None:
+def test_fixed_header_of_one_key_type_breaks_with_the_other() -> None:
     client = checking(_header_of_one_kind, trusting)
     assert run_case("rot-dual-ecdsa", client, Style.LEAF).outcome is Outcome.RIGHT
     assert run_case("rot-dual-rsa", client, Style.LEAF).outcome is Outcome.WRONG

@@ -1,4 +1,4 @@
-"""Clients of more than one connection: each mistake is caught by its own case alone."""
+"""Clients with several connections: each mistake is caught by its own case only."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def _attempt(result: Result) -> Attempt:
 
 
 def _right(target: Target) -> None:
-    """Pins on every connection: to the host twice, and to the second one."""
+    """Check pins on every connection: two to the host, and one to the second host."""
     context = pinned(target)
     call(target, context)
     call(target, context)
     call(target, context, target.second_host)
 
 
-def test_they_stand_in_their_own_family() -> None:
+def test_cases_have_their_own_family() -> None:
     assert {case.family for case in SEQUENCES} == {Family.SEQUENCE}
 
 
@@ -82,7 +82,7 @@ def test_httpx_with_a_pinned_context_is_right_over_http2(style: Style) -> None:
 
 
 @pytest.mark.parametrize("style", PINNED)
-def test_pins_that_are_checked_once_are_swapped_away(style: Style) -> None:
+def test_pins_checked_once_miss_a_swapped_server(style: Style) -> None:
     def client(target: Target) -> None:
         call(target, pinned(target))
         call(target, trusting(target))
@@ -91,8 +91,8 @@ def test_pins_that_are_checked_once_are_swapped_away(style: Style) -> None:
     assert wrong(found) == {"swap-on-reconnect": "ACCEPT"}
 
 
-def test_a_check_on_a_connection_of_its_own_says_nothing_of_the_next() -> None:
-    """As mobile plugins do it: they dial, compare, hang up, and let the HTTP client dial again."""
+def test_check_on_a_separate_connection_is_caught() -> None:
+    """Mobile plugins connect, compare and disconnect, and the HTTP client then connects again."""
 
     def client(target: Target) -> None:
         with connected(target, pinned(target)):
@@ -103,7 +103,7 @@ def test_a_check_on_a_connection_of_its_own_says_nothing_of_the_next() -> None:
     assert wrong(found) == {"swap-on-reconnect": "ACCEPT"}
 
 
-def test_a_connection_is_not_good_because_a_later_one_is() -> None:
+def test_later_good_connection_does_not_excuse_a_bad_one() -> None:
     def client(target: Target) -> None:
         with connected(target, trusting(target)) as first:
             with connected(target, pinned(target)):
@@ -166,7 +166,7 @@ def _get(pool: urllib3.HTTPSConnectionPool, target: Target, path: str) -> None:
 
 def test_a_strict_call_on_the_connection_of_a_lax_one_is_caught() -> None:
     def client(target: Target) -> None:
-        lax = target.case == "pool-reuse"  # elsewhere it would be at fault already
+        lax = target.case == "pool-reuse"  # in other cases this would be a fault
         with _pool(target, "CERT_NONE" if lax else "CERT_REQUIRED") as pool:
             _get(pool, target, "lax")
             pool.cert_reqs = "CERT_REQUIRED"  # as requests did before 2.32
@@ -176,7 +176,7 @@ def test_a_strict_call_on_the_connection_of_a_lax_one_is_caught() -> None:
     assert wrong(found) == {"pool-reuse": "ACCEPT"}
 
 
-def test_pools_of_their_own_are_right() -> None:
+def test_separate_pools_are_right() -> None:
     def client(target: Target) -> None:
         for requirement, path in (("CERT_NONE", "lax"), ("CERT_REQUIRED", target.canary)):
             with _pool(target, requirement) as pool:
@@ -216,7 +216,7 @@ def test_a_client_that_never_sends_its_canary_does_not_pass() -> None:
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
 @pytest.mark.parametrize("style", [Style.NONE, Style.LEAF])
 def test_a_session_of_another_host_is_caught(style: Style, tls: str) -> None:
-    """It offers the second host what the first gave out, and checks no pin of what is resumed."""
+    """The client offers the first host's session to the second, and checks no pin on resumption."""
 
     def client(target: Target) -> None:
         context = trusting(target)
@@ -240,7 +240,7 @@ def test_a_session_of_another_host_is_caught(style: Style, tls: str) -> None:
 
 
 def test_sessions_are_not_resumed_where_tickets_are_not_shared() -> None:
-    """What the case proves comes of the shared keys alone."""
+    """The case depends on shared ticket keys only."""
     resumed = []
 
     def client(target: Target) -> None:
@@ -267,13 +267,13 @@ def test_a_second_host_without_pins_is_caught(style: Style) -> None:
 
     others = ["http2-coalescing", "resumption-other-host", "swap-on-reconnect", *MILD]
     found = results(client, style, "second-host-unpinned", *others)
-    del found["swap-on-reconnect"]  # it asks the first host once
+    del found["swap-on-reconnect"]  # the client calls the first host once
     assert wrong(found) == {"second-host-unpinned": "ACCEPT"}
 
 
 @pytest.mark.parametrize("style", PINNED)
 def test_a_request_for_another_host_on_a_shared_connection_is_caught(style: Style) -> None:
-    """In HTTP/1.1, where a client that shares has less excuse than in HTTP/2."""
+    """In HTTP/1.1, which has no rule for shared connections."""
 
     def client(target: Target) -> None:
         with connected(target, pinned(target)) as tls:
@@ -322,7 +322,7 @@ def test_a_check_after_the_request_leaks_though_no_answer_comes(style: Style) ->
     "name",
     ["swap-on-reconnect", "second-host-unpinned", "resumption-other-host", "http2-coalescing"],
 )
-def test_what_the_client_never_did_is_not_run_and_the_result_says_what_to_do(name: str) -> None:
+def test_unexercised_case_is_not_run_and_says_how_to_reach_it(name: str) -> None:
     found = results(lambda target: call(target, pinned(target)), Style.LEAF, name)[name]
     assert (found.verdict, found.outcome) == (None, Outcome.NOT_RUN)
     assert "follow redirects, or request {url}" in found.why

@@ -1,4 +1,4 @@
-"""Names behind a NUL, in the subject alone, and addresses."""
+"""Cases of names before a NUL, names only in the subject, and addresses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUL = ["nul-in-name", "nul-in-common-name"]
 @pytest.mark.parametrize("name", [*NUL, "cn-only", "ip-without-ip-san"])
 def test_nothing_but_the_name_is_wrong(name: str) -> None:
     forged = Forged(name)
-    if name == "cn-only":  # OpenSSL takes the common name, as long as nobody forbids it
+    if name == "cn-only":  # OpenSSL reads the common name unless it is disabled
         assert forged.openssl() == ""
     elif name == "ip-without-ip-san":
         assert "IP address mismatch" in forged.openssl()
@@ -44,12 +44,12 @@ def test_nothing_but_the_name_is_wrong(name: str) -> None:
 
 
 def _repair(forged: Forged) -> None:
-    """The same chain, its leaf with the right name."""
+    """Give the leaf of the chain the right name."""
     right = forged.pki.intermediate.issue(forged.pki.host, key=forged.pki.leaf.key)
     forged.chain[0] = right.chain[0]
 
 
-def test_the_nul_stands_in_the_bytes() -> None:
+def test_certificate_contains_the_nul() -> None:
     name = HOST.encode() + b"\0.evil.example"
     for case in NUL:
         assert name in Forged(case).leaf.public_bytes(Encoding.DER)
@@ -72,18 +72,18 @@ def test_there_is_no_san(name: str) -> None:
         ("cn-only", f"{'a' * 60}.example"),
     ],
 )
-def test_a_host_that_has_no_such_spelling_is_said_to(name: str, host: str) -> None:
+def test_host_without_such_a_spelling_is_reported(name: str, host: str) -> None:
     with pytest.raises(CannotServeError, match=r"too long|is an address"):
         Forged(name, host)
 
 
-def test_a_name_that_is_cut_at_the_nul_is_caught() -> None:
+def test_name_cut_at_the_nul_is_caught() -> None:
     client = matching(lambda host, name: host == name.split("\0")[0])
     for name in NUL:
         assert run_case(name, client, Style.NONE).outcome is Outcome.WRONG
 
 
-def test_a_nul_in_the_san_and_one_in_the_subject_are_told_apart() -> None:
+def test_nul_in_san_and_nul_in_subject_are_distinguished() -> None:
     def san_alone(target: Target, tls: ssl.SSLSocket) -> bool:
         extensions = leaf(tls).extensions
         found = [
@@ -115,7 +115,7 @@ def test_an_address_that_is_compared_as_a_name_is_caught() -> None:
     assert run_case("ip-without-ip-san", client, Style.NONE).outcome is Outcome.WRONG
 
 
-def test_a_client_that_knows_no_addresses_is_caught() -> None:
+def test_client_without_address_support_is_caught() -> None:
     client = matching(lambda host, name: host == name)
     result = run_case("ipv6-san", client, Style.NONE)
     assert result.verdict is Verdict.REJECT
@@ -130,7 +130,7 @@ def test_the_address_of_ipv6_is_honest() -> None:
     assert "IP address mismatch" in verify(forged.chain, forged.pki, name="2001:db8::2")
 
 
-def test_which_address_is_called() -> None:
+def test_requested_address() -> None:
     called = [
         (BY_NAME["ip-without-ip-san"].host(host), BY_NAME["ipv6-san"].host(host))
         for host in (HOST, "localhost", "app.localhost", "127.0.0.1")
@@ -140,8 +140,8 @@ def test_which_address_is_called() -> None:
 
 
 @pytest.mark.parametrize("style", Style)
-def test_a_client_of_this_machine_comes_to_its_own_addresses(style: Style) -> None:
-    """Over IPv6 too; the pins of the target hold for the address."""
+def test_client_on_this_machine_uses_loopback_addresses(style: Style) -> None:
+    """It works over IPv6 too, and the target's pins are for the address."""
     for name in ("ip-without-ip-san", "ipv6-san"):
         result = run_case(name, right_client(style), style, "localhost")
         if name == "ipv6-san" and result.outcome is Outcome.NOT_RUN:
@@ -159,14 +159,14 @@ def _without_ipv6(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
-def test_a_machine_without_ipv6_is_said_to_be(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ipv6_is_reported(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     _without_ipv6(number, monkeypatch)
     result = run_case("ipv6-san", right_client(Style.NONE), Style.NONE, "localhost")
     assert result.outcome is Outcome.NOT_RUN
     assert "IPv6" in result.why
 
 
-def test_no_port_left_is_no_lack_of_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_free_port_is_not_reported_as_missing_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     _without_ipv6(errno.EMFILE, monkeypatch)
     with Lab("localhost", Style.NONE) as lab:
         case_server = lab.case_server(BY_NAME["ipv6-san"])

@@ -1,4 +1,4 @@
-"""Before TLS: clients that are right in every case, and broken ones, each caught by its own."""
+"""Cases before TLS: correct clients raise no alarm, and each broken one is caught by its case."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STRIP, INJECTION = "starttls-strip", "starttls-injection"
 @pytest.mark.slow
 @pytest.mark.parametrize("style", Style)
 @pytest.mark.parametrize("protocol", clients.RIGHT)
-def test_a_client_that_is_right_raises_no_alarm(protocol: str, style: Style) -> None:
+def test_correct_client_raises_no_alarm(protocol: str, style: Style) -> None:
     with Lab(style=style, protocol=protocol) as lab:
         run = prove(lab, clients.right(protocol, style), CASES, jobs=2)
     assert run.controlled, run.results[0]
@@ -46,7 +46,7 @@ def test_a_client_that_is_right_raises_no_alarm(protocol: str, style: Style) -> 
         ("postgres", clients.keeping_postgres, INJECTION),
     ],
 )
-def test_a_broken_client_is_caught_by_its_case_alone(
+def test_broken_client_is_caught_only_by_its_case(
     protocol: str, broken: clients.Broken, caught: str
 ) -> None:
     sample = [case for case in CASES if case.name in {"rogue-ca-in-store", "untrusted-ca"}]
@@ -62,7 +62,7 @@ def test_a_broken_client_is_caught_by_its_case_alone(
 
 
 def test_postgres_in_clear_text_is_caught() -> None:
-    """It keeps its buffer too: both cases see it."""
+    """This client also keeps its buffer, so both cases catch it."""
     with Lab(style=Style.LEAF, protocol="postgres") as lab:
         run = prove(lab, Call(clients.postgres_without_tls), BEFORE_TLS)
     assert run.controlled
@@ -70,7 +70,7 @@ def test_postgres_in_clear_text_is_caught() -> None:
     assert run.results[1].attempts[0].connections[0].clear.startswith(clients.STARTUP)
 
 
-def test_what_has_no_starttls_does_not_run_its_cases() -> None:
+def test_protocols_without_starttls_skip_its_cases() -> None:
     with Lab(style=Style.LEAF, protocol="smtps") as lab:
         run = prove(lab, Call(clients.implicit), BEFORE_TLS)
     assert run.controlled, run.results[0]
@@ -92,7 +92,7 @@ CALLS = {
 @pytest.mark.slow
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("protocol", PROGRAMS)
-def test_curl_is_right_where_tls_is_required(protocol: str) -> None:
+def test_curl_is_right_if_tls_is_required(protocol: str) -> None:
     wanted = {STRIP, INJECTION, "untrusted-ca", "rogue-ca-in-store", "wrong-host-pinned-ca"}
     cases = [case for case in CASES if case.name in wanted]
     words = (*PROGRAMS[protocol], *CALLS[protocol])
@@ -105,7 +105,7 @@ def test_curl_is_right_where_tls_is_required(protocol: str) -> None:
 
 @pytest.mark.peer("curl")
 @pytest.mark.parametrize("protocol", PROGRAMS)
-def test_curl_goes_on_where_tls_is_only_tried(protocol: str) -> None:
+def test_curl_continues_in_clear_text_if_tls_is_optional(protocol: str) -> None:
     words = tuple(word.replace("--ssl-reqd", "--ssl") for word in PROGRAMS[protocol])
     with Lab(style=Style.NONE, protocol=protocol) as lab:
         run = prove(lab, Command((*words, *CALLS[protocol]), "port"), BEFORE_TLS)
@@ -118,8 +118,8 @@ def test_curl_goes_on_where_tls_is_only_tried(protocol: str) -> None:
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("protocol", clients.RIGHT)
-def test_openssl_finds_what_it_knows(protocol: str) -> None:
-    """It looks at the chain and says nothing: a refusal, whatever it thought of it."""
+def test_openssl_s_client_refuses_bad_chains(protocol: str) -> None:
+    """s_client checks the chain and sends nothing, which counts as a refusal."""
     call = ("openssl", "s_client", "-starttls", protocol, "-connect", "127.0.0.1:{port}")
     words = (*call, "-CAfile", "{ca}", "-verify_return_error", "-servername", "{host}", "-brief")
     with Lab(style=Style.NONE, protocol=protocol) as lab:

@@ -1,4 +1,4 @@
-"""Weak keys and digests, for a policy to say; and the intermediate that was forgotten."""
+"""Cases of weak keys and digests, which a policy decides, and of a missing intermediate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PROBLEM = {
 
 @pytest.mark.peer("openssl")
 @pytest.mark.parametrize("name", PROBLEM)
-def test_nothing_is_wrong_but_the_strength(name: str) -> None:
+def test_only_the_strength_is_wrong(name: str) -> None:
     forged = Forged(name)
     assert PROBLEM[name] in forged.openssl("-auth_level", "2")
     assert forged.openssl("-auth_level", "0") == ""
@@ -68,14 +68,14 @@ def _lax(target: Target) -> str:
 
 
 @pytest.mark.parametrize("name", PROBLEM)
-def test_whatever_a_client_does_is_told(name: str) -> None:
+def test_any_behaviour_is_reported_without_judgement(name: str) -> None:
     lax = run_case(name, Call(_lax), Style.NONE)
     right = run_case(name, right_client(Style.NONE), Style.NONE)
     assert (lax.verdict, right.verdict) == (Verdict.ACCEPT, Verdict.REJECT)
     assert lax.outcome is right.outcome is Outcome.TOLD
 
 
-def test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from() -> None:
+def test_only_the_leaf_is_sent_and_it_has_no_issuer_url() -> None:
     forged = Forged("missing-intermediate")
     assert forged.chain == [forged.pki.leaf.chain[0]]
     with pytest.raises(x509.ExtensionNotFound):
@@ -83,7 +83,7 @@ def test_the_leaf_comes_alone_and_names_no_place_to_fetch_its_issuer_from() -> N
 
 
 def test_without_the_intermediate_both_are_right() -> None:
-    """One that remembers it accepts, as browsers do; one that does not cannot."""
+    """A client that cached the intermediate accepts, as browsers do; another one can't."""
     case = BY_NAME["missing-intermediate"]
     with Lab(style=Style.NONE) as lab:
         pem = lab.authorities.intermediate.pem.decode()

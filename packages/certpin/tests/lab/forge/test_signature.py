@@ -1,4 +1,4 @@
-"""Certificates signed anew: with whatever digest, and with nothing else changed."""
+"""Certificates signed again with any digest, and otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _verify(
 
 
 @pytest.mark.parametrize("digest", [hashes.MD5(), hashes.SHA1(), hashes.SHA256()])
-def test_a_certificate_is_signed_anew_with_rsa(digest: hashes.HashAlgorithm) -> None:
+def test_resign_with_rsa(digest: hashes.HashAlgorithm) -> None:
     leaf = Authority("RSA", key=RSA).issue("a.example").chain[0]
     weak = resign(leaf, RSA, digest)
     assert weak.signature_hash_algorithm is not None
@@ -43,7 +43,7 @@ def test_a_certificate_is_signed_anew_with_rsa(digest: hashes.HashAlgorithm) -> 
 
 
 @pytest.mark.parametrize("digest", [hashes.SHA1(), hashes.SHA256()])
-def test_a_certificate_is_signed_anew_with_ecdsa(digest: hashes.HashAlgorithm) -> None:
+def test_resign_with_ecdsa(digest: hashes.HashAlgorithm) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = Authority("ECDSA", key=key).issue("a.example").chain[0]
     weak = resign(leaf, key, digest)
@@ -57,14 +57,14 @@ def _unsigned(certificate: x509.Certificate) -> tuple[object, ...]:
     return (*names, *dates, certificate.public_key(), *certificate.extensions)
 
 
-def test_a_digest_that_signs_no_certificate_is_refused() -> None:
+def test_resign_refuses_other_digests() -> None:
     leaf = Authority("RSA", key=RSA).issue("a.example").chain[0]
     with pytest.raises(KeyError, match="blake2"):
         resign(leaf, RSA, hashes.BLAKE2b(64))
 
 
 @pytest.mark.parametrize("key", [RSA, ec.generate_private_key(ec.SECP384R1())], ids=["RSA", "EC"])
-def test_a_broken_signature_is_one_that_can_be_read(
+def test_broken_signature_is_valid_der(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
 ) -> None:
     root = Authority("Root", key=key)
@@ -73,7 +73,7 @@ def test_a_broken_signature_is_one_that_can_be_read(
         _verify(broken, key.public_key())
 
 
-def test_what_is_taken_apart_is_put_together_byte_for_byte() -> None:
+def test_parsed_certificate_is_rebuilt_unchanged() -> None:
     chain = Authority("Root").intermediate("Intermediate").issue("a.example", "192.0.2.1").chain
     for certificate in chain:
         again = put_together(take_apart(certificate))

@@ -1,4 +1,4 @@
-"""The clients of examples/clients, brought to the lab: in this process where that is faster."""
+"""Run the clients of examples/clients against the lab, in this process if that is faster."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JARS = "/usr/share/java/okhttp.jar:/usr/share/java/okio.jar"
 
 
 def load(path: Path) -> Any:
-    """A program of the gallery as a module, without a trace in ``sys.modules``."""
+    """Load a program of the gallery as a module, without leaving it in ``sys.modules``."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -52,7 +52,7 @@ def _load_shared() -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "_lab", module)  # dataclasses look there
+        patch.setitem(sys.modules, "_lab", module)  # needed by dataclasses
         spec.loader.exec_module(module)
     return module
 
@@ -61,7 +61,7 @@ _shared = _load_shared()
 
 
 def broken(name: str) -> Call:
-    """A broken client, called in this process."""
+    """Return a broken client, which runs in this process."""
     program = load(BROKEN / f"{name}.py")
 
     def call(target: Target) -> object:
@@ -73,7 +73,7 @@ def broken(name: str) -> Call:
 
 
 def library(name: str, function: str, patch: pytest.MonkeyPatch) -> Call:
-    """One of Python's HTTP clients, called in this process: one at a time, for its environment."""
+    """Return a Python HTTP client. It runs in this process, one at a time for its environment."""
     program = load(CLIENTS / f"python_{name}.py")
 
     def call(target: Target) -> object:
@@ -85,7 +85,7 @@ def library(name: str, function: str, patch: pytest.MonkeyPatch) -> Call:
 
 
 class Jvm:
-    """OkHttp in one JVM for all cases: starting one takes longer than a hundred of them."""
+    """OkHttp in one JVM for all cases, because starting a JVM takes longer than a hundred cases."""
 
     def __init__(self, folder: Path) -> None:
         subprocess.run(
@@ -102,7 +102,7 @@ class Jvm:
         )
 
     def run(self, target: Target) -> Ending:
-        """One request, on a client of its own."""
+        """Send one request with a new OkHttp client."""
         if target.clock:
             raise CannotServeError("the clock of a JVM that runs cannot be moved")
         assert self._java.stdin is not None
@@ -115,20 +115,20 @@ class Jvm:
         return Ending(int(status), output)
 
     def stop(self) -> None:
-        """End the JVM, whatever it does."""
+        """Kill the JVM."""
         self._java.kill()
         self._java.communicate()
 
 
 def program(*words: str, via: str = "connect") -> Command:
-    """A program of the gallery."""
+    """Return a program of the gallery."""
     return Command(words, via=via)
 
 
 def fails(
     client: Client, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
 ) -> Mapping[str, str]:
-    """The cases that a client fails, each with its verdict; those with a warning too."""
+    """Return the cases that a client fails or that warn, with their verdicts."""
     with Lab(style=style) as lab:
         run = prove(lab, client, only, jobs=jobs)
     assert run.controlled, [result.why for result in run.results]

@@ -1,4 +1,4 @@
-"""Every broken client is caught by its own case, and by no rule that it keeps."""
+"""Every broken client is caught by its own case, and by no rule that it follows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from certpin.lab.pki import Style
 from tests.lab._clients import BY_NAME
 from tests.lab.gallery._gallery import BROKEN, broken, fails, program
 
-# Python's ssl reads the common name where a certificate has no names: a warning for each client.
+# Python's ssl reads the common name if a certificate has no SAN: a warning for each client.
 PYTHON = {"cn-only"}
 ANOTHER_NAME = {
     "ip-without-ip-san",
@@ -49,8 +49,8 @@ A_CHAIN_TO_NOBODY = {
     "unknown-critical-extension",
     "untrusted-ca",
 }
-# What only pins refuse: each is a good chain to a client without them. rot-new-key-pinned-ca is
-# an honest server, whom a client with pins on the leaf must refuse all the same.
+# The cases that only pins refuse, with chains that are valid for clients without pins.
+# rot-new-key-pinned-ca is an honest server, but a client with pins on the leaf must refuse it.
 ANOTHER_KEY = {
     "bad-then-good",
     "client-certificate-requested",
@@ -83,7 +83,7 @@ def test_every_broken_client_of_the_gallery_is_here() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
-def test_it_is_caught_by_its_own_case_and_by_no_rule_that_it_keeps(name: str) -> None:
+def test_client_fails_its_case_and_no_rule_that_it_follows(name: str) -> None:
     style, own, expected = EXPECTED[name]
     found = fails(broken(name), style)
     assert set(found) == expected | PYTHON
@@ -94,7 +94,7 @@ def test_it_is_caught_by_its_own_case_and_by_no_rule_that_it_keeps(name: str) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED)
-def test_it_runs_as_a_program_as_its_first_lines_say(name: str) -> None:
+def test_client_runs_as_a_program_as_documented(name: str) -> None:
     style, own, _ = EXPECTED[name]
     client = program(sys.executable, str(BROKEN / f"{name}.py"), "{host}", via="port")
     found = fails(client, style, only=[BY_NAME[own], BY_NAME["expired"]])

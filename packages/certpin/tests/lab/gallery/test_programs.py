@@ -1,6 +1,6 @@
-"""Well-known clients that are programs: no false alarm, and what they really fail is named here.
+"""Well-known programs as clients: no false alarm, and the cases that they really fail.
 
-What each failure is, and how it was found to be the client's own, is in examples/clients/README.md.
+examples/clients/README.md explains each failure, and how it was confirmed as the client's fault.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-# OpenSSL and GnuTLS read the common name where a certificate has no names: allowed, and unwise.
+# OpenSSL and GnuTLS read the common name if a certificate has no SAN: allowed, but unwise.
 NO_NAMES = {"cn-only": "ACCEPT"}
 WGET = ("wget", "-qO-", "--tries=1", "--ca-certificate={ca}")
-# GnuTLS looks at extendedKeyUsage when it is given a purpose, and wget gives it none.
+# GnuTLS checks extendedKeyUsage only if it is given a purpose, and wget gives it none.
 GNUTLS = NO_NAMES | {"extended-key-usage": "ACCEPT"}
-# The NORMAL priority of GnuTLS, which wget takes, has TLS 1.0.
+# The NORMAL priority of GnuTLS, which wget uses, allows TLS 1.0.
 OLD_TLS = {"old-tls": "ACCEPT"}
 
 
@@ -46,14 +46,14 @@ def test_wget_without_pins() -> None:
 def test_wget_with_pinnedpubkey() -> None:
     modern = ("--secure-protocol=TLSv1_2", "--https-only", "--max-redirect=1")
     client = program(*WGET, *modern, "--pinnedpubkey={pinnedpubkey}", "{url}")
-    # --https-only is for recursive downloads: wget follows a redirect to http:// all the same.
+    # --https-only is for recursive downloads: wget still follows a redirect to http://.
     assert fails(client, Style.LEAF) == GNUTLS | {"redirect-to-http": "ACCEPT"}
 
 
 @pytest.mark.peer("node")
 def test_node_with_check_server_identity() -> None:
     client = program("node", str(CLIENTS / "node_https.mjs"), "{host}", "{port}", via="port")
-    # tls.checkServerIdentity takes a wildcard inside a label, in the encoding of an IDN too.
+    # tls.checkServerIdentity accepts a wildcard within a label, even within an encoded IDN.
     partial = {"wrong-host-wildcard-part": "ACCEPT", "wrong-host-idn": "ACCEPT"}
     unseen = {"compromised-intermediate": "ACCEPT"}  # Node.js shows no verified path
     assert fails(client, Style.LEAF) == NO_NAMES | partial | unseen
@@ -62,7 +62,7 @@ def test_node_with_check_server_identity() -> None:
 @pytest.fixture(scope="module")
 def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     binary = tmp_path_factory.mktemp("go") / "go_tls"
-    # The cache of the user makes the second build a short one; nothing is downloaded.
+    # The user's cache makes the second build fast; nothing is downloaded.
     subprocess.run(["go", "build", "-o", binary, CLIENTS / "go_tls.go"], check=True, timeout=110)
     return binary
 
@@ -80,7 +80,7 @@ def okhttp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jvm]:
     jvm.stop()
 
 
-# OkHttp 3.13 compares addresses as text: an IPv6 address of Java's has its zeros written out.
+# OkHttp 3.13 compares addresses as text, and Java writes the zeros of IPv6 addresses out.
 IPV6 = {"ipv6-san": "REJECT"}
 
 
@@ -89,7 +89,7 @@ IPV6 = {"ipv6-san": "REJECT"}
     ("style", "expected"),
     [
         (Style.LEAF, IPV6),
-        # OkHttp before its pull request 6921 takes a leaf for an issuer.
+        # OkHttp before its pull request 6921 accepts a leaf as an issuer.
         (Style.CA, IPV6 | {"non-ca-switch": "ACCEPT"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""Python's HTTP clients over the whole matrix: with certpin no alarm, without it as expected."""
+"""Python's HTTP clients in the whole matrix: correct with certpin, and as expected without it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from certpin.lab.pki import Style
 from tests.lab.gallery._gallery import fails, library
 
 LIBRARIES = ("aiohttp", "httpx", "requests", "urllib3")
-# Python's ssl reads the common name where a certificate has no names; urllib3 switches that off.
+# Python's ssl reads the common name if a certificate has no SAN; urllib3 disables that.
 WARNED = {"aiohttp": {"cn-only"}, "httpx": {"cn-only"}}
 
 pytestmark = pytest.mark.slow
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_with_certpin_it_raises_no_alarm(
+def test_with_certpin_there_is_no_alarm(
     name: str, style: Style, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not fails(library(name, "pinned", monkeypatch), style, jobs=1)
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_without_it_it_does_what_a_client_without_pins_does(
+def test_without_certpin_it_behaves_as_a_client_without_pins(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = fails(library(name, "unpinned", monkeypatch), Style.NONE, jobs=1)
@@ -31,7 +31,7 @@ def test_without_it_it_does_what_a_client_without_pins_does(
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_without_it_it_is_found_out_where_pins_are_declared(
+def test_without_certpin_it_fails_if_pins_are_declared(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = fails(library(name, "unpinned", monkeypatch), Style.LEAF, jobs=1)

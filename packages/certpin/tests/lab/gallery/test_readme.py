@@ -1,4 +1,4 @@
-"""The page of the gallery names every program of it, and every case that the tests expect."""
+"""The gallery's README names every program, and every case that the tests expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs made by hand: always the same, and hostile wherever a string comes from outside."""
+"""Constructed runs: always the same, with hostile strings in every place that takes input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOST = "api.bank.example"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CANARY = "canary-0123456789abcdef"
 BY_NAME = {case.name: case for case in CASES}
-# Markup of HTML and XML, an end of CDATA, controls, a bidi override, half a surrogate pair.
+# HTML and XML markup, an end of CDATA, control characters, a bidi override, a lone surrogate.
 HOSTILE = "<script>alert(1)</script>]]>&amp;\"'\0\x1b[31m\x7f\u202e\ufffe\ud800{0}[a](b)"
 
 
@@ -46,7 +46,7 @@ def about(**fields: Any) -> About:
 
 
 def seen(step: ServerStep | None, said: bytes = b"", **fields: Any) -> Connection:
-    """A connection that was led through to the end."""
+    """Return a completed connection."""
     common = {"hello": ClientHello(HOST, ("h2",)), "secured": True, "version": "TLSv1.3"}
     return Connection(**{"step": step, "data": said, **common, **fields})
 
@@ -63,7 +63,7 @@ def attempt(scenario: Scenario, *met: Connection, status: int | None = 0, **fiel
 
 
 def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
-    """As the lab judges these attempts."""
+    """Return the lab's result of these attempts."""
     expect = case.expected.of(style)
     judged = judge(attempts[-1])
     found = outcome(expect, judged.verdict)
@@ -71,7 +71,7 @@ def result(case: Case, *attempts: Attempt, style: Style = Style.LEAF) -> Result:
 
 
 def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) -> Result:
-    """A client that gives its data away in every connection, or in none."""
+    """Return the result of a client that sends its data on every connection, or on none."""
     scenario = case.scenario(pki(style))
     said = f"GET /{CANARY} HTTP/1.1\r\n\r\n".encode() if gives else b""
     alert = {} if gives else {"alert": "unknown_ca"}
@@ -81,7 +81,7 @@ def met(case: Case, *, gives: bool, style: Style = Style.LEAF, **fields: Any) ->
 
 
 def refused_too_late(case: Case, style: Style = Style.LEAF) -> Result:
-    """A client that sends its data on every connection, and then reports an error."""
+    """Return the result of a client that sends its data, and then reports an error."""
     made = met(case, gives=True, style=style).attempts[0]
     return result(case, replace(made, ending=Ending(1, "not the pinned key\n")), style=style)
 
@@ -91,7 +91,7 @@ def not_run(case: Case, why: str = "it needs a missing key") -> Result:
 
 
 def undecided(case: Case, style: Style = Style.LEAF, **fields: Any) -> Result:
-    """A client that never came; with ``connections`` it did, and hung."""
+    """Return the result of a client that never connected, or that hung on ``connections``."""
     scenario = case.scenario(pki(style))
     problem = "the client did not end within 20 s"
     dead = attempt(scenario, *fields.pop("connections", ()), status=None, problem=problem)
@@ -99,7 +99,7 @@ def undecided(case: Case, style: Style = Style.LEAF, **fields: Any) -> Result:
 
 
 def hung(case: Case, style: Style = Style.LEAF) -> Result:
-    """A client that sends its data on every connection, and then hangs."""
+    """Return the result of a client that sends its data, and then hangs."""
     connections = met(case, gives=True, style=style).attempts[0].connections
     return undecided(case, style, connections=connections)
 
@@ -109,13 +109,13 @@ def judged(case: Case, found: Outcome, verdict: Verdict) -> Result:
 
 
 def run(results: Iterable[Result], style: Style = Style.LEAF, **fields: Any) -> Run:
-    """A run between two good controls."""
+    """Return a run with good controls before and after these results."""
     good = met(CONTROL, gives=True, style=style)
     return Run(fields.pop("host", HOST), style, (good, *results, good), about(**fields))
 
 
 def every_outcome() -> Run:
-    """One case of each outcome."""
+    """Return a run with one case of each outcome."""
     return run(
         (
             met(BY_NAME["untrusted-ca"], gives=False, output="curl: (60) no\n"),
@@ -129,7 +129,7 @@ def every_outcome() -> Run:
 
 
 def hostile_run() -> Run:
-    """Hostile strings in everything that a certificate, a client or a host can choose."""
+    """Return a run with hostile strings in all input of certificates, clients and hosts."""
     forger = Authority("<b>root</b>\"'&", now=NOW)
     leaf = forger.issue("<img src=x onerror=alert(1)>"[:60], days=3)
     step = ServerStep.of(leaf)
@@ -157,7 +157,7 @@ def hostile_run() -> Run:
 
 @cache
 def of_every_case(style: Style, *, gives: bool) -> Run:
-    """Every case of the matrix that can be played here, as one client meets it."""
+    """Return a run with every case of the matrix that can be served on this machine."""
     results = []
     for case in CASES:
         try:

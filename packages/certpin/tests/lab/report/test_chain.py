@@ -1,4 +1,4 @@
-"""Who signed whom, and what is wrong with a chain: found from its bytes, whatever it is called."""
+"""The paths and flaws of a chain are found from its bytes, not from the name of the case."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _der(identity: Identity, *appended: x509.Certificate) -> tuple[bytes, ...]:
 
 
 def _found(chain: tuple[bytes, ...], **fields: object) -> set[str]:
-    """Every flaw of the path from the leaf."""
+    """Return every flaw of the path from the leaf."""
     scene = replace(SCENE, leaf_key="", **fields)  # type: ignore[arg-type]
     path = chain_paths(chain, scene.trusted)[0]
     return {flaw for index in range(len(path.certificates)) for flaw in flaws(scene, path, index)}
@@ -52,14 +52,14 @@ def test_the_honest_chain_leads_to_the_trusted_root_and_has_no_flaw() -> None:
     assert not [flaws(SCENE, path, n) for n in range(3) if flaws(SCENE, path, n)]
 
 
-def test_an_authority_that_nobody_trusts_is_drawn_as_missing() -> None:
+def test_untrusted_authority_is_drawn_as_missing() -> None:
     chain = _der(PKI.untrusted.issue(_runs.HOST))
     assert "its issuer is not trusted" in _found(chain)
     boxes = [part for part in lay_out(chain, SCENE).parts if isinstance(part, Box)]
     assert [box.kind for box in boxes] == ["absent", "flawed"]
 
 
-def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
+def test_right_issuer_name_with_a_wrong_key() -> None:
     fake = Authority("x", now=_runs.NOW)
     fake.subject = PKI.intermediate.subject
     chain = (*_der(fake.issue(_runs.HOST))[:1], *_der(PKI.leaf)[1:])
@@ -71,7 +71,7 @@ def test_a_name_that_is_right_and_a_key_that_is_not() -> None:
     assert [arrow.kind for arrow in arrows] == ["good", "bad"]
 
 
-def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
+def test_extra_pinned_leaf_is_not_on_the_path() -> None:
     chain = _der(PKI.attacker_chain, *PKI.real_chain[:1])
     path, other = chain_paths(chain, SCENE.trusted)
     assert "no key from here up is pinned" in _found(chain)
@@ -80,7 +80,7 @@ def test_the_pinned_leaf_that_is_merely_sent_along_is_off_the_path() -> None:
     assert "Sent along" in lay_out(chain, SCENE).words
 
 
-def test_a_pin_above_a_signature_that_does_not_hold_is_none() -> None:
+def test_pin_above_an_invalid_signature_does_not_count() -> None:
     scene_pins = (replace(SCENE.pins[0], pin=PKI.intermediate.pin, role="intermediate"),)
     fake = Authority("x", now=_runs.NOW)
     fake.subject = PKI.intermediate.subject
@@ -97,7 +97,7 @@ def test_a_server_that_signs_with_another_key() -> None:
     )
 
 
-def test_a_certificate_that_signed_itself() -> None:
+def test_self_signed_certificate() -> None:
     alone = Authority(_runs.HOST, now=_runs.NOW)
     assert "it is self-signed and not trusted" in _found((alone.certificate.der,))
 
@@ -146,12 +146,12 @@ def _critical(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
         (_critical, "it has an unknown critical extension"),
     ],
 )
-def test_an_intermediate_that_may_not(change: Change, flaw: str) -> None:
+def test_intermediate_that_must_not_sign(change: Change, flaw: str) -> None:
     forged = PKI.root.intermediate("Forged", change=change)
     assert flaw in _found(_der(forged.issue(_runs.HOST)))
 
 
-def test_certificates_that_sign_each_other_end_somewhere() -> None:
+def test_certificates_that_sign_each_other_end() -> None:
     one, two = Authority("one", now=_runs.NOW), Authority("two", now=_runs.NOW)
     circle = (
         Authority("one", issuer=two, key=one.key).certificate.der,
@@ -169,7 +169,7 @@ def test_an_unreadable_certificate_is_shown_by_its_digest() -> None:
     assert "(unreadable)" in lay_out((b"junk",), SCENE).words
 
 
-@pytest.mark.parametrize("name", ["x" * 64, "漢" * 21])  # 64 octets each, or nearly
+@pytest.mark.parametrize("name", ["x" * 64, "漢" * 21])  # about 64 bytes each
 def test_a_long_name_is_cut_to_the_width_of_the_picture(name: str) -> None:
     long = Authority(name, now=_runs.NOW)
     for part in lay_out((long.certificate.der,), SCENE).parts:

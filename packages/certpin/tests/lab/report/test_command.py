@@ -1,4 +1,4 @@
-"""The client's command in a report: no secret of its user's in it."""
+"""The client's command in a report contains no secrets of the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from certpin.lab.report.words import shown
         ),
     ],
 )
-def test_what_is_harmless_is_shown(words: str, expected: str) -> None:
+def test_harmless_arguments_are_shown(words: str, expected: str) -> None:
     assert " ".join(shown(words.split())) == expected
 
 
@@ -40,9 +40,9 @@ def test_what_is_harmless_is_shown(words: str, expected: str) -> None:
         ("/home/hunter2/bin/curl", "{url}"),
     ],
 )
-def test_what_may_be_a_secret_is_not(words: tuple[str, ...]) -> None:
+def test_possible_secrets_are_hidden(words: tuple[str, ...]) -> None:
     assert "hunter2" not in " ".join(shown(words))
 
 
-def test_a_value_that_sticks_to_its_option_is_hidden_with_it() -> None:
+def test_option_with_attached_value_is_hidden() -> None:
     assert shown(("mysql", "-psecret", "--port={port}")) == ["mysql", "…", "--port={port}"]

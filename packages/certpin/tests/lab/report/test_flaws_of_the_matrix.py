@@ -1,6 +1,6 @@
-"""The matrix and the picture agree: what must be refused has a flaw, and what is honest has none.
+"""The cases and the flaws agree: a chain that must be refused has a flaw, an honest one has none.
 
-Each is written without the other in view: a case by what it forges, a flaw by what it reads.
+They are written independently: a case forges certificates, and a flaw is found by parsing them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certpin.x509.chain import chain_paths
 from tests.lab.report import _runs
 
 SECOND = "cdn.bank.example"
-# Here it is the chain that must be refused; elsewhere it may be honest, and something else is not.
+# In these families the chain itself must be refused; in others the chain may be honest.
 IN_THE_CHAIN = {
     *(Family.AUTHORITY, Family.CHAIN, Family.NAME, Family.DATE),
     *(Family.CONSTRAINT, Family.COMPROMISED),
@@ -27,9 +27,9 @@ IN_THE_CHAIN = {
 
 
 def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
-    """Of each step that sends a chain: whether the verdict is about it, and the flaws of its path.
+    """Return whether each step with a chain is judged, and the flaws of its path.
 
-    Not of attackers with the genuine chain: what they forge is elsewhere.
+    Attackers that send the real chain are left out, because they forge something else.
     """
     host = case.host(_runs.HOST)
     pki = TestPKI(_runs.authorities(), host, SECOND, style)
@@ -61,11 +61,11 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
 
 @pytest.mark.parametrize("style", Style)
 @pytest.mark.parametrize("case", [CONTROL, *CASES], ids=lambda case: case.name)
-def test_a_picture_marks_what_must_be_refused_and_nothing_else(case: Case, style: Style) -> None:
+def test_picture_marks_only_chains_that_must_be_refused(case: Case, style: Style) -> None:
     try:
         found = _flaws(case, style)
     except CannotServeError:
-        return  # a matter of the case's own tests
+        return  # covered by the case's own tests
     expect = case.expected.of(style)
     for judged, marked in found:
         if not judged or expect is Expect.ACCEPT:

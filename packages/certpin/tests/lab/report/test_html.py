@@ -1,4 +1,4 @@
-"""The HTML page: whole by itself, safe whatever was put into it, and readable by everybody."""
+"""The HTML page is self-contained, safe with hostile input, and accessible."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # each draws the whole matrix
 
 VOID_ELEMENTS = {"meta", "br", "hr", "img", "link", "input"}
-# What the page is made of; anything else came from outside.
+# The elements of the page; any other element would come from hostile input.
 OURS = {
     *("html", "head", "meta", "title", "style", "body", "main", "section", "article", "header"),
     *("footer", "h1", "h2", "h3", "h4", "p", "ul", "li", "dl", "div", "dt", "dd", "span", "strong"),
@@ -55,7 +55,7 @@ MADE: dict[str, Callable[[], Run]] = {
 
 
 class Page(HTMLParser):
-    """What a browser would see: elements with their attributes, text, and whether all is closed."""
+    """The page as a browser parses it: elements, attributes, text, and unclosed elements."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def _page(run: Run) -> Page:
 
 
 @pytest.mark.parametrize("which", MADE)
-def test_there_is_nothing_on_it_but_what_is_ours(which: str) -> None:
+def test_page_has_only_known_elements(which: str) -> None:
     page = Page(_made(which))
     assert not page.open
     assert {tag for tag, _ in page.elements} <= OURS
@@ -102,7 +102,7 @@ def test_there_is_nothing_on_it_but_what_is_ours(which: str) -> None:
 
 
 @pytest.mark.parametrize("which", MADE)
-def test_it_loads_nothing_and_leads_nowhere_else(which: str) -> None:
+def test_page_loads_nothing_and_has_no_external_links(which: str) -> None:
     page = Page(_made(which))
     assert all(link["href"].startswith("#case-") for link in page.all("a"))
     text = _made(which)
@@ -132,17 +132,17 @@ def test_hostile_strings_are_shown_as_text() -> None:
     letters = set(page.text) - {"\n", "\t"}
     assert all(letter.isprintable() for letter in letters)
     assert "hunter2" not in page.text
-    FORMATS["html"](_runs.hostile_run()).encode("utf-8")  # no half of a surrogate pair
+    FORMATS["html"](_runs.hostile_run()).encode("utf-8")  # no lone surrogate
 
 
-def test_attributes_are_escaped_as_text_is() -> None:
+def test_attributes_are_escaped() -> None:
     written = write(tag("p", aria_label=_runs.HOSTILE))
     ((_, attributes),) = Page(written).elements
     assert attributes["aria-label"].startswith("<script>alert(1)</script>]]>&amp;\"'\\x00")
     assert attributes["aria-label"].isprintable()
 
 
-def test_the_top_says_it_in_words_and_numbers() -> None:
+def test_top_has_the_headline_and_the_numbers() -> None:
     page = _page(_runs.every_outcome())
     assert "1 of 2 attacks got through" in page.text
     assert "1 of 2" in page.text
@@ -165,7 +165,7 @@ def test_the_canary_is_marked_where_it_leaked() -> None:
     assert f"<mark>{_runs.CANARY}</mark>" in FORMATS["html"](_runs.every_outcome())
 
 
-def test_what_an_honest_server_was_sent_is_not_shown() -> None:
+def test_data_sent_to_an_honest_server_is_not_shown() -> None:
     page = FORMATS["html"](_runs.run((_runs.met(_runs.BY_NAME["untrusted-ca"], gives=False),)))
     assert _runs.CANARY not in page
 
@@ -174,7 +174,7 @@ def test_what_an_honest_server_was_sent_is_not_shown() -> None:
 def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     write: Callable[[Case, Style], Result],
 ) -> None:
-    """A client that refuses it late, or hangs, sent its data to the right server."""
+    """A client that refuses late or hangs sent its data to the right server."""
     honest = [case for case in CASES if not case.scenario(_runs.pki(Style.CA)).attacks]
     assert len(honest) >= 11
     run = _runs.run([write(case, Style.CA) for case in honest], Style.CA)
@@ -194,14 +194,14 @@ def test_an_honest_server_is_no_attacker_and_nothing_is_given_away(
     }
 
 
-def test_who_answered_is_named_and_how_much_was_given_away() -> None:
+def test_server_and_leaked_bytes_are_named() -> None:
     page = _page(_runs.every_outcome())
     assert "Presented by the attacker for api.bank.example" in page.texts
     assert {"attacker", "honest server"} <= set(page.texts)
     assert any(re.fullmatch(r"\d+ bytes, all given away", text) for text in page.texts)
 
 
-def test_what_leads_to_another_host_is_told_from_an_attacker() -> None:
+def test_redirect_to_another_host_is_distinguished_from_an_attacker() -> None:
     names = ("redirect-to-unpinned-host", "http2-coalescing")
     redirected, shared = (_runs.met(_runs.BY_NAME[name], gives=True) for name in names)
     seen = shared.attempts[0].connections[0]
@@ -227,7 +227,7 @@ def test_what_leaked_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("which", MADE)
-def test_ids_are_unique_and_whatever_is_named_is_there(which: str) -> None:
+def test_ids_are_unique_and_references_exist(which: str) -> None:
     page = Page(_made(which))
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)
@@ -251,7 +251,7 @@ def test_tables_have_captions_and_headers_with_a_scope() -> None:
     assert {cell["scope"] for cell in page.all("th")} == {"col", "row"}
 
 
-def test_pictures_are_told_in_words_and_ornaments_are_silent() -> None:
+def test_pictures_have_descriptions_and_ornaments_have_none() -> None:
     for svg in _page(_runs.every_outcome()).all("svg"):
         assert svg.get("aria-hidden") == "true" or (
             svg["role"] == "img" and "title" in svg["aria-labelledby"]
@@ -259,7 +259,7 @@ def test_pictures_are_told_in_words_and_ornaments_are_silent() -> None:
 
 
 def _luminance(colour: str) -> float:
-    """WCAG 2.2, relative luminance."""
+    """Return the relative luminance of WCAG 2.2."""
     parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -271,7 +271,7 @@ def _contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_every_colour_of_text_stands_out_from_its_ground(scheme: int) -> None:
+def test_text_colours_have_enough_contrast(scheme: int) -> None:
     style = FORMATS["html"](_runs.every_outcome()).partition("<style>")[2]
     block = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[scheme]
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))

@@ -1,4 +1,4 @@
-"""The JSON of a run: docs/reports.md is its schema."""
+"""The JSON of a run follows the schema in docs/reports.md."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_same_run_gives_the_same_text() -> None:
     assert FORMATS["json"](run) == FORMATS["json"](run)
 
 
-def test_results_stand_in_the_order_of_the_run() -> None:
+def test_results_are_in_the_order_of_the_run() -> None:
     outcomes = [result["outcome"] for result in _read(_runs.every_outcome())["results"]]
     assert outcomes == [
         *("right", "right", "wrong", "warning", "told", "undecided", "not_run", "right"),
@@ -63,7 +63,7 @@ def test_a_finding_comes_with_its_evidence() -> None:
     assert found["advice"] == _runs.BY_NAME["rogue-ca-in-store"].fix
 
 
-def test_no_private_key_gets_into_any_report() -> None:
+def test_reports_contain_no_private_key() -> None:
     run = _runs.every_outcome()
     for write in FORMATS.values():
         assert "PRIVATE KEY" not in write(run)
@@ -84,14 +84,14 @@ def test_a_client_without_pins_has_none_pinned() -> None:
     assert _read(run)["results"][1]["attempts"][0]["connections"][0]["pinned"] == []
 
 
-def test_a_resumed_session_was_sent_no_chain() -> None:
+def test_resumed_session_has_no_chain() -> None:
     step = _runs.pki().honest
     made = _runs.attempt(CONTROL.scenario(_runs.pki()), _runs.seen(step, resumed=True))
     run = _runs.run((_runs.result(CONTROL, made),))
     assert _read(run)["results"][1]["attempts"][0]["connections"][0]["chain"] == []
 
 
-def test_an_unreadable_certificate_has_its_digest_alone() -> None:
+def test_unreadable_certificate_has_only_its_digest() -> None:
     junk = _read(_runs.hostile_run())["results"][1]["attempts"][0]["connections"][1]["chain"][0]
     assert {name for name, value in junk.items() if value is not None} == {"sha256"}
 
@@ -99,5 +99,5 @@ def test_an_unreadable_certificate_has_its_digest_alone() -> None:
 def test_hostile_text_is_ascii_and_every_parser_can_read_it() -> None:
     text = FORMATS["json"](_runs.hostile_run())
     assert text.isascii()
-    assert "\\ud800" not in text.replace("\\\\ud800", "")  # no half of a pair, but its escape
+    assert "\\ud800" not in text.replace("\\\\ud800", "")  # no lone surrogate, but its escape
     assert "hunter2" not in text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _read(run: Run) -> ET.Element:
-    """As a file is read: from octets."""
+    """Parse the report from bytes, as from a file."""
     return ET.fromstring(FORMATS["junit"](run).encode())
 
 
@@ -25,7 +25,7 @@ def _test(root: ET.Element, name: str) -> ET.Element:
     return found
 
 
-def test_each_outcome_is_what_ci_takes_it_for() -> None:
+def test_each_outcome_has_its_junit_element() -> None:
     root = _read(_runs.every_outcome())
     tags = [
         [child.tag for child in case if child.tag != "system-out"] for case in root.iter("testcase")
@@ -59,7 +59,7 @@ def test_a_failure_says_why_and_what_to_do() -> None:
     assert "the canary arrived" in (failure.text or "")
 
 
-def test_the_letters_are_explained_in_each_suite_and_beside_each_finding() -> None:
+def test_letters_are_explained_in_suites_and_findings() -> None:
     root = _read(_runs.every_outcome())
     legends = [prop.get("value") for prop in root.iter("property") if prop.get("name") == "legend"]
     assert legends == [LEGEND] * len(list(root.iter("testsuite")))
@@ -67,7 +67,7 @@ def test_the_letters_are_explained_in_each_suite_and_beside_each_finding() -> No
     assert explained == [False, False, False, True, True, False, True, False]
 
 
-def test_a_warning_is_no_failure_and_stands_in_the_output() -> None:
+def test_warning_is_in_the_output_and_not_a_failure() -> None:
     out = _test(_read(_runs.every_outcome()), "untrusted-ca (2 of 3)").findtext("system-out")
     assert "WARNING: " in (out or "")
 
@@ -87,6 +87,6 @@ def test_hostile_output_leaves_the_xml_well_formed() -> None:
 
 
 @pytest.mark.parametrize("style", Style)
-def test_every_case_of_the_matrix_can_be_told(style: Style) -> None:
+def test_every_case_of_the_matrix_can_be_written(style: Style) -> None:
     run = _runs.of_every_case(style, gives=True)
     assert len(list(_read(run).iter("testcase"))) == len(run.results)

@@ -1,4 +1,4 @@
-"""A real client in a real lab, written in every format."""
+"""The run of a real client in a real lab, in every format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run() -> Run:
         return prove(lab, Call(_unpinned), cases)
 
 
-def test_every_format_tells_the_finding(run: Run) -> None:
+def test_every_format_contains_the_finding(run: Run) -> None:
     for name, write in FORMATS.items():
         assert "1 of 2 attacks got through" in write(run) or name == "junit"
         assert "the attack got through: the client accepted it" in write(run).replace(
@@ -55,14 +55,14 @@ def test_the_json_is_as_documented_and_has_the_evidence(run: Run) -> None:
     assert [pin["pin"] for pin in seen["pinned"]] == [str(e.pin) for e in pins.policies[0].pins]
 
 
-def test_the_picture_tells_the_rogue_root_from_the_pinned_chain(run: Run) -> None:
+def test_picture_distinguishes_the_rogue_root_from_the_pinned_chain(run: Run) -> None:
     page = FORMATS["html"](run)
     assert "no key from here up is pinned" in page
     assert "trusted root" in page
     assert "pinned (leaf)" in page  # in the controls
 
 
-def test_the_facts_of_the_run_come_from_the_clock_that_is_handed_in() -> None:
+def test_times_of_the_run_come_from_the_given_clock() -> None:
     moments = iter((_runs.NOW, _runs.NOW + timedelta(seconds=42)))
     command = Command((sys.executable, "-c", "raise SystemExit(1)", "{url}"))
     with Lab(style=Style.NONE) as lab:

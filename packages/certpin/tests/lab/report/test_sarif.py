@@ -1,4 +1,4 @@
-"""SARIF 2.1.0: what code scanning reads, checked by hand, and by the schema of OASIS."""
+"""SARIF 2.1.0 for code scanning, checked by assertions and by the schema of OASIS."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _read(run: Run) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("which", MADE)
-def test_it_is_what_the_schema_of_oasis_asks_for(which: str) -> None:
+def test_report_follows_the_oasis_schema(which: str) -> None:
     log = json.loads(FORMATS["sarif"](MADE[which]()))
     assert not _sarif.complaints(log)
     log["runs"][0]["results"].append({"ruleId": "a result without a message"})
@@ -58,8 +58,8 @@ def test_each_result_has_a_rule_a_message_and_a_place(which: str) -> None:
     ("path", "uri"),
     [("app/src/pins.toml", "app/src/pins.toml"), ("a b%.toml", "a%20b%25.toml"), ("ü", "%C3%BC")],
 )
-def test_findings_point_at_the_file_of_the_repository_that_is_named(path: str, uri: str) -> None:
-    """Code scanning refuses a result at an address, such as that of the host."""
+def test_findings_point_to_the_given_file(path: str, uri: str) -> None:
+    """Code scanning rejects a result with a URL as its location."""
     log = json.loads(to_sarif(_runs.every_outcome(), Path(path)))
     assert not _sarif.complaints(log)
     results = log["runs"][0]["results"]
@@ -67,7 +67,7 @@ def test_findings_point_at_the_file_of_the_repository_that_is_named(path: str, u
     assert places == [{"uri": uri}] * 3
 
 
-def test_levels_tell_findings_from_warnings_and_from_what_is_undecided() -> None:
+def test_levels_of_findings_warnings_and_undecided_cases() -> None:
     results = _read(_runs.every_outcome())["results"]
     assert [(result["ruleId"], result["level"]) for result in results] == [
         ("rogue-ca-in-store", "error"),
@@ -83,7 +83,7 @@ def test_every_case_of_the_run_is_a_rule_with_help() -> None:
     assert all(LEGEND in rule["help"]["text"] for rule in rules.values())
 
 
-def test_a_fingerprint_stays_and_tells_cases_hosts_and_styles_apart() -> None:
+def test_fingerprint_is_stable_and_distinguishes_cases_hosts_and_styles() -> None:
     def first(run: Run) -> str:
         found = _read(run)["results"][0]["partialFingerprints"]
         assert found["primaryLocationLineHash"] == f"{found['certpinCase/v1'][:16]}:1"
@@ -116,7 +116,7 @@ def test_a_run_without_control_was_not_successful() -> None:
     assert not _read(Run(_runs.HOST, Style.LEAF, ()))["invocations"][0]["executionSuccessful"]
 
 
-def test_hostile_words_are_neither_placeholders_nor_links() -> None:
+def test_hostile_text_creates_no_placeholders_or_links() -> None:
     messages = [result["message"]["text"] for result in _read(_runs.hostile_run())["results"]]
     hostile = [text for text in messages if "script" in text]
     assert hostile

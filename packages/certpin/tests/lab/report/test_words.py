@@ -39,7 +39,7 @@ def test_an_attack_that_got_through_is_the_headline() -> None:
     assert exit_code(run) == 1
 
 
-def test_an_honest_server_that_is_refused_is_the_headline_where_no_attack_got_through() -> None:
+def test_refused_honest_server_is_the_headline_if_no_attack_got_through() -> None:
     run = _runs.run((_runs.met(UNTRUSTED, gives=False), _runs.met(HONEST, gives=False)))
     assert headline(run) == "1 of 1 honest server was refused"
     assert "lock the client out" in " ".join(summary(run))
@@ -51,14 +51,14 @@ def test_the_controls_are_in_no_number() -> None:
     assert (counted.attacks, counted.honest, counted.refused) == (0, 1, 0)
 
 
-def test_nothing_is_proven_where_the_control_failed() -> None:
+def test_nothing_is_proven_if_the_control_failed() -> None:
     failed = replace(_runs.met(CONTROL, gives=False), outcome=Outcome.UNDECIDED)
     run = Run(_runs.HOST, Style.LEAF, (failed,), _runs.about())
     assert headline(run).startswith("Nothing is proven")
     assert exit_code(run) == 3
 
 
-def test_where_the_control_cannot_be_served_the_client_is_not_blamed() -> None:
+def test_control_that_cannot_be_served_is_not_blamed_on_the_client() -> None:
     why = "curl cannot have these pins"
     left = replace(_runs.met(CONTROL, gives=False), outcome=Outcome.NOT_RUN, verdict=None, why=why)
     run = Run(_runs.HOST, Style.LEAF, (left,), _runs.about())
@@ -73,7 +73,7 @@ def test_a_run_of_nothing_proves_nothing() -> None:
     assert exit_code(Run(_runs.HOST, Style.LEAF, ())) == 3
 
 
-def test_what_leaked_is_told_although_the_control_failed() -> None:
+def test_leaks_are_reported_although_the_control_failed() -> None:
     failed = replace(_runs.met(CONTROL, gives=False), outcome=Outcome.UNDECIDED)
     run = Run(_runs.HOST, Style.LEAF, (failed, _runs.met(ROGUE, gives=True)), _runs.about())
     assert "1 of 1 attack got through" in " ".join(summary(run))
@@ -86,11 +86,11 @@ def test_a_case_without_a_verdict_is_no_success() -> None:
     assert exit_code(run) == 3
 
 
-def test_what_only_pins_stop_is_told_of_a_client_without_pins() -> None:
+def test_attacks_that_only_pins_stop_are_reported_without_pins() -> None:
     run = _runs.run((_runs.met(ROGUE, gives=True, style=Style.NONE),), Style.NONE)
     assert exit_code(run) == 0
     assert "1 attack more would get through" in " ".join(summary(run))
-    assert tally(run).honest == 0  # it is no honest server, though it must be accepted
+    assert tally(run).honest == 0  # not an honest server, although it must be accepted
     assert "a client with pins on the server's key" in verdict_line(run.results[1])
 
 

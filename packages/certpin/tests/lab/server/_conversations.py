@@ -1,4 +1,4 @@
-"""Conversations that note what they hear, and a loop to have them in."""
+"""Conversations that record their input, and a loop to run them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Noting:
-    """Answers once ``ends`` has come, and is done then; notes all that it hears."""
+    """A conversation that records its input, and answers and ends once ``ends`` has arrived."""
 
     passing: Destination | None = None
     early = b""
@@ -25,16 +25,16 @@ class Noting:
         self._out = b""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Note it."""
+        """Record the data."""
         self.octets += len(data) if back else 0
 
     def data_to_send(self) -> bytes:
-        """The answer, once."""
+        """Return the answer once."""
         out, self._out = self._out, b""
         return out
 
     def receive(self, data: bytes) -> None:
-        """Note it."""
+        """Record the data."""
         self.hung_up |= not data
         self.heard += data
         if self._ends in self.heard and not self.done:
@@ -42,12 +42,12 @@ class Noting:
 
 
 def connect(port: int) -> socket.socket:
-    """A client of the loopback."""
+    """Return a connection to this port on loopback."""
     return socket.create_connection(("127.0.0.1", port), 10)
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Until the end."""
+    """Read until the end of the connection."""
     got = bytearray()
     while piece := sock.recv(65_536):
         got += piece
@@ -55,6 +55,6 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def reset(sock: socket.socket) -> None:
-    """Break off: a reset instead of an end."""
+    """Close with a reset instead of an orderly end."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()

@@ -1,4 +1,4 @@
-"""A client of HTTP/2 that speaks to the lab's side of it, and frames of any kind."""
+"""An HTTP/2 client for the lab's server side, and arbitrary frames."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def client() -> H2Connection:
 
 
 def exchange(application: Http2, connection: H2Connection) -> list[Event]:
-    """What a client has to say, and what it makes of the answer."""
+    """Pass the client's bytes to the server. Return the client's events from the answer."""
     reply = application.receive(connection.data_to_send(), secure=True)
     return connection.receive_data(reply)
 
@@ -48,7 +48,7 @@ def frame(kind: int, payload: bytes, flags: int = 0, stream: int = 1) -> bytes:
 
 
 def asking(body: bytes = b"", **headers: str) -> tuple[H2Connection, bytes]:
-    """A client that asks, and the bytes of it."""
+    """Return a client that has sent a request, and the bytes of the request."""
     connection = client()
     asked = [(name, headers.pop(name.strip(":"), value)) for name, value in ASKED]
     connection.send_headers(1, [*asked, *headers.items()], end_stream=not body)
@@ -58,7 +58,7 @@ def asking(body: bytes = b"", **headers: str) -> tuple[H2Connection, bytes]:
 
 
 def answers(events: list[Event]) -> tuple[list[bytes], bytes, bool]:
-    """Of what a client heard: the statuses, the bodies, and whether the server goes away."""
+    """Return the statuses, the bodies, and whether the server sent GOAWAY."""
     statuses = [
         dict(event.headers)[b":status"] for event in events if isinstance(event, ResponseReceived)
     ]

@@ -1,8 +1,8 @@
-"""A device in a network of its own, with nothing in it but a real WireGuard tunnel to a lab.
+"""A device in a separate network namespace, connected to a lab only by a real WireGuard tunnel.
 
-For programs that ``unshare`` started: what is made here ends with them. `wireguard-go` begins in
-the lab's network, and its interface is moved into the device's: so the two meet on the loopback
-of the lab's network, and nothing leaves it.
+For programs started by ``unshare``: everything created here ends with them. `wireguard-go` starts
+in the lab's namespace, and its interface is moved into the device's. So both ends meet on the
+loopback of the lab's namespace, and no packet leaves it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def run(*words: str, **options: Any) -> str:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait for something that another program does."""
+    """Wait until a condition that another program causes is true."""
     end = time.monotonic() + _PATIENCE
     while not holds():
         if time.monotonic() > end:
@@ -38,7 +38,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def isolate(folder: Path, names: dict[str, str], addresses: list[str]) -> None:
-    """The lab's network: loopback, with real servers' addresses on it, and their names."""
+    """Set up the lab's network: loopback with the addresses and names of real servers."""
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     hosts = folder / "lab-hosts"
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{names[n]} {n}\n" for n in names))
@@ -52,7 +52,7 @@ def isolate(folder: Path, names: dict[str, str], addresses: list[str]) -> None:
 
 
 class Device:
-    """Reads its configuration as a user's does: with wg-quick."""
+    """A device that reads its configuration with wg-quick, as a user's device does."""
 
     def __init__(self, folder: Path, configuration: str) -> None:
         self._folder = folder
@@ -95,7 +95,7 @@ class Device:
             run("nsenter", self._network, "ip", *words.split())
 
     def call(self, *words: str) -> tuple[int, str]:
-        """Run a program on the device; its exit status, and what it printed."""
+        """Run a program on the device. Return its exit status and its output."""
         mounts = "mount --bind $1/resolv.conf /etc/resolv.conf; mount --bind $1/hosts /etc/hosts; "
         inside = ["nsenter", self._network, "unshare", "--mount"]
         inside += ["sh", "-ec", mounts + 'shift; exec "$@"', "sh", str(self._folder)]

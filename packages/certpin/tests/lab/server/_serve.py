@@ -1,6 +1,6 @@
-"""``certpin lab serve --wireguard``, and a device that reaches it through the tunnel alone.
+"""``certpin lab serve --wireguard``, and a device that reaches it only through the tunnel.
 
-A program: test_serve_tunnel.py starts it with ``unshare``. Prints one JSON object.
+A program, started by test_serve_tunnel.py with ``unshare``. It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def scenario(folder: Path) -> dict[str, Any]:
         with device.up():
             statuses = use(device, folder)
             if statuses.count(0) < 2:
-                lab.terminate()  # it would wait for more
+                lab.terminate()  # the lab would wait for more connections
             events = [json.loads(line) for line in lab.stdout]
     return {"statuses": statuses, "events": events, "code": lab.returncode}
 
 
 def use(device: Device, folder: Path) -> list[int]:
-    """An app that is pinned on what the lab's own page says; how each of its calls ended."""
+    """Use an app with the pins of the lab's page. Return the exit status of each call."""
     for name in ("roots.pem", "pins.toml"):
         page = f"http://certpin.lab/{name}"
         assert device.call(*CURL, "-o", str(folder / name), page) == (0, "")
@@ -47,7 +47,7 @@ def use(device: Device, folder: Path) -> list[int]:
     pins = ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
     app = (*CURL, "--cacert", str(folder / "roots.pem"), "--pinnedpubkey", pins)
     statuses: list[int] = []
-    # An end arrives after the next call's beginning, at times: that call meets the same case then.
+    # The end of a call can arrive after the next call began, which then meets the same case.
     while statuses.count(0) < 2 and len(statuses) < _MAX_CALLS:
         statuses.append(device.call(*app, f"https://{HOST}/")[0])
     return statuses

@@ -12,23 +12,23 @@ from certpin.lab.server.protocols import PROTOCOLS
 if TYPE_CHECKING:
     from certpin.lab.server.application import Starting
 
-TOKEN = "lab-answer-of-this-test"  # what an answer is known by
+TOKEN = "lab-answer-of-this-test"  # identifies an answer
 
 
 def server(name: str, opening: Opening = Opening.TLS, answer: Answer = Answer.OK) -> Starting:
-    """One that begins in clear text."""
+    """Return a server that begins in clear text."""
     starting = PROTOCOLS[name].starting
     assert starting is not None
     return starting(ServerStep((), b"", opening=opening, answer=answer), AnswerContext(TOKEN))
 
 
 def says(application: Starting, *words: bytes, secure: bool = False) -> bytes:
-    """What the server answers to all of it."""
+    """Return all answers of the server."""
     replies = [application.receive(word, secure=secure) for word in words]
     return b"".join(replies)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The data in pieces, cut at these places (modulo its length)."""
+    """Split the data at these offsets (modulo its length)."""
     ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
     return [data[a:b] for a, b in pairwise(ends)]

@@ -1,7 +1,7 @@
-"""A lab and a device that reaches it through a tunnel: what clients without a proxy's setting do.
+"""A lab and a device that reaches it through a tunnel, with clients that use no proxy.
 
-A program: test_tunnel.py starts it with ``unshare``, alone in a network, a file system and a
-process tree. Prints one JSON object.
+A program, started by test_tunnel.py with ``unshare`` in separate network, mount and process
+namespaces. It prints one JSON object.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from certpin.lab.lab import CaseServer
 
 HOST, OTHER = "api.bank.example", "other.example"
-REAL = "192.0.2.80"  # RFC 5737: exists in the lab's network alone
-BODY = b"real_chain" * 40_000  # more than a window of the tunnel's
+REAL = "192.0.2.80"  # RFC 5737: exists only in the lab's network
+BODY = b"real_chain" * 40_000  # more than a TCP window of the tunnel
 CURL = ("curl", "-sS", "--max-time", "30", "--cacert")
-# What an app is: it knows a name, and nothing of any lab.
+# An app that knows the host name, and no proxy.
 APP = """
 import sys, urllib.request
 from certpin import PinnedSSLContext, PinSet
@@ -106,7 +106,7 @@ class Scene:
             self.leaving.callback(self.lab.loop.call, closing.close)
 
     def run_case(self, device: Device, case: str, *words: str) -> dict[str, Any]:
-        """What a client does in a case, and what the lab saw of it."""
+        """Run a client in a case. Return how it ended, and the lab's evidence."""
         self.case_server = self.lab.case_server(BY_NAME[case])
         target = self.case_server.open()
         places = {"CA": str(target.ca), "PINS": str(target.pins), "PIN": target.pinnedpubkey}
@@ -165,7 +165,7 @@ def scenario(folder: Path) -> dict[str, Any]:
 
 
 def others(scene: Scene, device: Device) -> dict[str, Any]:
-    """What is not under test."""
+    """Connect to hosts that are not under test."""
     root = scene.folder / "real_chain.pem"
     root.write_bytes(scene.real_chain.pem)
     scene.case_server = scene.lab.case_server(BY_NAME["rogue-ca-in-store"])
@@ -187,5 +187,5 @@ if __name__ == "__main__":
     isolate(place, {OTHER: REAL}, [REAL])
     sys.stdout.write(json.dumps(scenario(place)))
     sys.stdout.flush()
-    # Not Python's own end: the tunnel's library may call into it meanwhile (see certpin.cli.main).
+    # Skip Python's shutdown: the tunnel's library may call into it then (see certpin.cli.main).
     os._exit(0)

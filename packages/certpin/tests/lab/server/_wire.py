@@ -1,4 +1,4 @@
-"""A session on one end, OpenSSL as the client on the other, and no socket between them."""
+"""A session and an OpenSSL client, connected without a socket."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TOKEN = "lab-answer-1"
 
 @cache
 def pki() -> TestPKI:
-    """Who plays: made once."""
+    """Return a test PKI, created once."""
     return TestPKI(Authorities(datetime.now(UTC)), HOST, SECOND, Style.LEAF)
 
 
 def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: str = "") -> CaseRun:
-    """A case_run of these steps, or of the honest one."""
+    """Return a case run with these steps, or with the honest step."""
     answer_context = AnswerContext(TOKEN)
     answer_context.lead(HOSTS)
     scenario = Scenario.of(*(steps or (pki().honest,)), second=second)
@@ -36,7 +36,7 @@ def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: s
 
 
 def anyone() -> ssl.SSLContext:
-    """A client that takes whatever it gets: what the lab does is the matter here."""
+    """Return a client context that accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -44,7 +44,7 @@ def anyone() -> ssl.SSLContext:
 
 
 class Wire:
-    """A client of OpenSSL's that is joined to a session."""
+    """An OpenSSL client that is connected to a session."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Wire:
         )
 
     def handshake(self) -> Wire:
-        """Both sides, to the end."""
+        """Complete the handshake on both sides."""
         for _ in range(6):
             try:
                 self.tls.do_handshake()
@@ -71,12 +71,12 @@ class Wire:
         return self
 
     def say(self, data: bytes) -> bytes:
-        """Say something, and hear what is answered at once."""
+        """Send data, and return the immediate answer."""
         self.tls.write(data)
         return self.hear()
 
     def hear(self) -> bytes:
-        """What was answered."""
+        """Return the answer."""
         self.carry()
         heard = b""
         try:
@@ -87,14 +87,14 @@ class Wire:
         return heard
 
     def carry(self) -> None:
-        """Carry what waits, both ways."""
+        """Move pending bytes in both directions."""
         if waiting := self._out.read():
             self.deliver(waiting)
         self._in.write(self.session.data_to_send())
 
 
 def hello_of(context: ssl.SSLContext, host: str | None = HOST) -> bytes:
-    """The ClientHello that OpenSSL sends."""
+    """Return the ClientHello that OpenSSL sends."""
     outgoing = ssl.MemoryBIO()
     client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=host)
     try:
@@ -105,7 +105,7 @@ def hello_of(context: ssl.SSLContext, host: str | None = HOST) -> bytes:
 
 
 def records(message: bytes, sizes: Sequence[int]) -> bytes:
-    """A handshake message in records of these sizes, the last one as often as it takes."""
+    """Split a handshake message into records of these sizes; the last size repeats."""
     made, at, sizes = b"", 0, list(sizes)
     while at < len(message):
         size = sizes.pop(0) if len(sizes) > 1 else sizes[0]

@@ -1,4 +1,4 @@
-"""Rules of sessions and sequences, each taken out: see ``tests/test_mutations.py``."""
+"""Mutations that remove a rule of sessions and sequences: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _VERDICTS = [
         _JUDGE,
         "    if not any(connection.said for connection in judged):\n",
         "    if not judged:\n",
-        f"{_J}test_what_was_never_said_at_all_proves_nothing",
+        f"{_J}test_data_that_was_never_sent_proves_nothing",
     ),
     Mutation(
         "a canary is needed",
         _JUDGE,
         '    return "" if arrived else ',
         '    return "" if True else ',
-        f"{_J}test_what_was_never_said_at_all_proves_nothing",
+        f"{_J}test_data_that_was_never_sent_proves_nothing",
     ),
     Mutation(
         "no request went astray",
@@ -66,8 +66,7 @@ _VERDICTS = [
         f"{_SESSIONS}session.py",
         "        if self._tls.unknown_client:\n",
         "        if False:\n",
-        f"{_A}test_client_certificates.py::"
-        "test_one_that_the_lab_does_not_know_is_shown_all_the_same[1.2]",
+        f"{_A}test_client_certificates.py::test_unknown_client_certificate_counts_as_sent[1.2]",
     ),
     Mutation(
         "what to do",
@@ -75,7 +74,7 @@ _VERDICTS = [
         '        why = f"{why}: {case.exercise}"\n',
         "        pass\n",
         f"{_A}test_sequences.py::"
-        "test_what_the_client_never_did_is_not_run_and_the_result_says_what_to_do"
+        "test_unexercised_case_is_not_run_and_says_how_to_reach_it"
         "[swap-on-reconnect]",
     ),
 ]
@@ -93,7 +92,7 @@ _CASES = [
         _SEQUENCES,
         "Scenario.of(lax, pki.honest, canary_only=True)",
         "Scenario.of(lax, canary_only=True)",
-        f"{_A}test_sequences.py::test_pools_of_their_own_are_right",
+        f"{_A}test_sequences.py::test_separate_pools_are_right",
     ),
     Mutation(
         "the pool's connection is kept",
@@ -121,7 +120,7 @@ _CASES = [
         f"{_LAB}case_run.py",
         'self.direct if seen.via == "port" else self.answer_context',
         "self.answer_context",
-        f"{_A}test_redirects.py::test_a_client_that_goes_anywhere_is_warned_of_both[leaf]",
+        f"{_A}test_redirects.py::test_client_that_follows_every_redirect_gets_both_warnings[leaf]",
     ),
     Mutation(
         "the second host is honest",
@@ -153,22 +152,22 @@ _SESSION = [
         "            if not data:  # close_notify: many clients wait for the server's\n"
         "                self._close()\n",
         "            if not data:\n",
-        f"{_S}test_session.py::test_a_client_that_takes_its_leave_is_answered",
+        f"{_S}test_session.py::test_close_notify_is_answered",
     ),
     Mutation(
-        "a case_run's tickets are its own",
+        "case runs do not share tickets",
         f"{_SESSIONS}tls.py",
         "        self._keepers: dict[str, _Keeper] = {}\n",
         "        self._keepers = vars(Contexts).get('all') or {}\n"
         "        Contexts.all = self._keepers\n",
-        f"{_S}test_context.py::test_plays_do_not_take_each_others[TLSv1_3]",
+        f"{_S}test_context.py::test_case_runs_do_not_share_tickets[TLSv1_3]",
     ),
     Mutation(
-        "a chain of its own",
+        "each step has its chain",
         f"{_SESSIONS}tls.py",
         "        moving.to = context\n",
         "        moving.to = vars(self).setdefault('to', context)\n",
-        f"{_S}test_context.py::test_who_shares_tickets_still_presents_a_chain_of_its_own[TLSv1_3]",
+        f"{_S}test_context.py::test_steps_that_share_tickets_present_their_own_chains[TLSv1_3]",
     ),
     Mutation(
         "a long hello",
@@ -193,7 +192,7 @@ _HTTP = [
         f"{_SESSIONS}http.py",
         " or self._answered >= MAX_REQUESTS",
         "",
-        f"{_S}test_http.py::test_one_connection_asks_so_many_times_and_no_more",
+        f"{_S}test_http.py::test_requests_of_one_connection_are_limited",
     ),
     Mutation(
         "a head without end",
@@ -228,7 +227,7 @@ _HTTP = [
         f"{_SESSIONS}h2.py",
         "        for frame in self._frames:\n",
         "        for frame in [b''.join(self._frames)]:\n",
-        f"{_S}test_h2.py::test_a_request_counts_though_junk_comes_behind_it_at_once",
+        f"{_S}test_h2.py::test_request_counts_although_junk_follows_at_once",
     ),
     Mutation(
         "no HTTP/2 at all",
@@ -236,7 +235,7 @@ _HTTP = [
         "        self.broken = not _PREFACE.startswith(came)\n",
         "",
         f"{_S}test_h2.py::"
-        "test_what_is_no_http2_is_the_clients_word[GET /canary HTTP/1.1\\r\\n\\r\\n]",
+        "test_bytes_that_are_not_http2_count_as_data[GET /canary HTTP/1.1\\r\\n\\r\\n]",
     ),
 ]
 

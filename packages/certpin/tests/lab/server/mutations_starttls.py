@@ -1,4 +1,4 @@
-"""Rules of the part before TLS, each taken out: see ``tests/test_mutations.py``."""
+"""Mutations that remove a rule of the part before TLS: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SESSION, _JUDGE = "certpin/lab/server/session.py", "certpin/lab/verdict.py"
 _PLAY, _PIECES = "certpin/lab/case_run.py", "certpin/lab/server/lines.py"
 _T, _S = "tests/lab/attacks/test_starttls.py::", "tests/lab/server/"
 _A = f"{_S}test_starting.py::"
-_BROKEN = f"{_T}test_a_broken_client_is_caught_by_its_case_alone"
+_BROKEN = f"{_T}test_broken_client_is_caught_only_by_its_case"
 
 MUTATIONS = [
     Mutation(
@@ -18,7 +18,7 @@ MUTATIONS = [
         _LINES,
         "self.goodbyes if secure else self.goodbyes | self.courtesies",
         "self.goodbyes",
-        f"{_A}test_the_wish_for_tls_is_no_data[smtp]",
+        f"{_A}test_request_for_tls_is_not_data[smtp]",
     ),
     Mutation(
         "under TLS EHLO is polite too",
@@ -32,7 +32,7 @@ MUTATIONS = [
         _LINES,
         "        return bool(word) and not any(courtesy.startswith(word) for courtesy in polite)",
         "        return False",
-        f"{_A}test_half_a_word_is_data_where_it_begins_no_courtesy[imap-a1 LOGI-True]",
+        f"{_A}test_partial_command_is_data_unless_it_may_become_a_courtesy[imap-a1 LOGI-True]",
     ),
     Mutation(
         "an injection answers",
@@ -102,10 +102,10 @@ MUTATIONS = [
         _SESSION,
         "            self._hear_out(data)\n",
         "",
-        f"{_S}test_session.py::test_clear_text_after_tls_failed_is_given_away",
+        f"{_S}test_session.py::test_clear_text_after_failed_tls_is_a_leak",
     ),
     Mutation(
-        "nobody met a strip",
+        "tampering before TLS is recorded",
         _JUDGE,
         "if connection.hello or connection.clear or connection.tampered",
         "if connection.hello or connection.clear",
@@ -116,6 +116,6 @@ MUTATIONS = [
         _PLAY,
         "        if step.opening in BEFORE_TLS:\n",
         "        if False:\n",
-        f"{_T}test_a_client_that_is_right_raises_no_alarm[smtp-none]",
+        f"{_T}test_correct_client_raises_no_alarm[smtp-none]",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Rules of ports, links and relays, each taken out: see ``tests/test_mutations.py``."""
+"""Mutations that remove a rule of ports, links and relays: see ``tests/test_mutations.py``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MUTATIONS = [
         f"{_P}test_a_client_that_closed_its_side_gets_the_whole_answer",
     ),
     Mutation(
-        "what cannot be sent",
+        "unsent bytes are dropped after an error",
         f"{_AT}port.py",
         "            self._unsent.clear()  # the client no longer reads",
         "            self.close()  # it takes no more",
@@ -34,21 +34,21 @@ MUTATIONS = [
         f"{_AT}port.py",
         "                if not link.read():\n                    break\n",
         "                break\n",
-        f"{_P}test_what_nobody_has_read_yet_is_read_at_the_end",
+        f"{_P}test_unread_data_is_read_at_the_end",
     ),
     Mutation(
         "those who wait",
         f"{_AT}port.py",
         "        self._accept()\n        self._closed = True\n",
         "        self._closed = True\n",
-        f"{_P}test_a_client_that_waits_in_the_queue_is_heard",
+        f"{_P}test_client_in_the_backlog_is_read",
     ),
     Mutation(
         "one that was gone",
         f"{_AT}port.py",
         "                return True  # closed",
         "                return False  # gone",
-        f"{_P}test_a_connection_that_was_gone_hides_none_behind_it",
+        f"{_P}test_closed_connection_in_the_backlog_does_not_hide_others",
     ),
     Mutation(
         "first the answer, then the check",
@@ -62,7 +62,7 @@ MUTATIONS = [
         f"{_AT}proxy.py",
         "            if self._greeted or self.rest[0] == _SOCKS5:\n",
         "            if self.rest[0] == _SOCKS5:\n",
-        f"{_F}test_who_began_with_socks5_goes_on_with_it",
+        f"{_F}test_connection_does_not_change_from_socks5_to_http",
     ),
     Mutation(
         "each side by itself",

@@ -1,4 +1,4 @@
-"""The contexts of a case_run: who shares tickets with whom, and who is asked for a certificate."""
+"""The contexts of a case run: which steps share tickets, and which request a certificate."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _presented(wire: Wire) -> bytes:
 
 
 def _shared(version: str, *words: str) -> CaseRun:
-    """The first host and the second one, with the words of their tickets."""
+    """Return a case run of two hosts with these values of ``tickets``."""
     first, second = (TLSSettings(oldest=version, newest=version, tickets=word) for word in words)
     other = ServerStep.of(pki().untrusted.issue(SECOND), settings=second)
     return case_run(pki().honest.but(settings=first), second=(other,))
 
 
 def _resumes(case_run: CaseRun, host: str) -> bool:
-    """Whether a session with the first host is good for a host."""
+    """Return True if a session with the first host can be resumed with this host."""
     context = anyone()
     first = Wire(Session(case_run), context).handshake()
     first.say(GET)
@@ -47,13 +47,13 @@ def _resumes(case_run: CaseRun, host: str) -> bool:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_acts_with_the_same_word_take_each_others_tickets(version: str) -> None:
+def test_steps_with_the_same_ticket_value_share_tickets(version: str) -> None:
     assert _resumes(_shared(version, "farm", "farm"), SECOND)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("words", [("one", "two"), ("farm", ""), ("", "farm"), ("", "")])
-def test_acts_with_other_words_do_not(version: str, words: tuple[str, str]) -> None:
+def test_steps_with_other_ticket_values_do_not_share(version: str, words: tuple[str, str]) -> None:
     assert not _resumes(_shared(version, *words), SECOND)
 
 
@@ -64,7 +64,7 @@ def test_a_host_takes_its_own_tickets(version: str, word: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_plays_do_not_take_each_others(version: str) -> None:
+def test_case_runs_do_not_share_tickets(version: str) -> None:
     context = anyone()
     first = Wire(Session(_shared(version, "farm", "farm")), context).handshake()
     first.say(GET)
@@ -75,7 +75,7 @@ def test_plays_do_not_take_each_others(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_who_shares_tickets_still_presents_a_chain_of_its_own(version: str) -> None:
+def test_steps_that_share_tickets_present_their_own_chains(version: str) -> None:
     shared = _shared(version, "farm", "farm")
     assert _presented(Wire(Session(shared)).handshake()) == pki().honest.chain[0]
     second = Wire(Session(shared), host=SECOND).handshake()
@@ -91,9 +91,7 @@ def test_a_client_without_a_name_gets_its_chain_too() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("word", ["", "farm"])
-def test_a_certificate_is_kept_where_one_was_asked_for(
-    version: str, word: str, tmp_path: Path
-) -> None:
+def test_requested_certificate_is_recorded(version: str, word: str, tmp_path: Path) -> None:
     identity = client_identity(datetime.now(UTC))
     settings = TLSSettings(oldest=version, newest=version, tickets=word, asks_certificate=True)
     asked = case_run(pki().honest.but(settings=settings), clients=identity.chain_pem.decode())
@@ -106,13 +104,13 @@ def test_a_certificate_is_kept_where_one_was_asked_for(
         assert (ssl.DER_cert_to_PEM_cert(kept).encode() if kept else b"") == shown
 
 
-def test_none_is_shown_where_none_was_asked_for(tmp_path: Path) -> None:
+def test_certificate_is_not_sent_unless_requested(tmp_path: Path) -> None:
     context = anyone()
     context.load_cert_chain(*client_identity(datetime.now(UTC)).write(tmp_path, "client"))
     assert Wire(Session(case_run()), context).handshake().session.seen.client_certificate == b""
 
 
-def test_what_openssl_will_not_serve_is_said() -> None:
+def test_settings_that_openssl_refuses_are_reported() -> None:
     odd = case_run(pki().honest.but(settings=TLSSettings(ciphers="NO-SUCH-CIPHER")))
     session = Session(odd)
     wire = Wire(session)

@@ -1,4 +1,4 @@
-"""The lab as a proxy: what it understands and refuses, and that cuts and junk change nothing."""
+"""The lab as a proxy: accepted and refused requests, in any pieces, and junk."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ SUCCEEDED = b"\5\0\0\1\0\0\0\0\0\0"
 
 
 def socks(kind: int, address: bytes, port: int, command: int = 1) -> bytes:
-    """A SOCKS5 request (RFC 1928 section 4)."""
+    """Return a SOCKS5 request (RFC 1928 section 4)."""
     return bytes([5, command, 0, kind]) + address + struct.pack(">H", port)
 
 
 def named(host: bytes, port: int = 443) -> bytes:
-    """The same for a name."""
+    """Return a SOCKS5 request for a name."""
     return socks(3, bytes([len(host)]) + host, port)
 
 
 def ask(*pieces: bytes) -> ProxyRequest:
-    """What a front makes of it."""
+    """Return the proxy request after these bytes."""
     front = ProxyRequest()
     for piece in pieces:
         front.receive(piece)
@@ -81,7 +81,7 @@ def test_connect_to_nowhere_is_refused(target: str) -> None:
     "junk",
     [b"GET / HTTP/1.1\r\n\r\n", b"\x16\3\1", b"\xff\r\n\r\n", b"x" * 16_385, b"\r\n\r\n"],
 )
-def test_what_is_no_request_is_refused(junk: bytes) -> None:
+def test_invalid_requests_are_refused(junk: bytes) -> None:
     front = ask(junk)
     assert front.failed
     assert front.reached is None
@@ -107,7 +107,7 @@ def test_socks5_reaches_a_host(request_: bytes, host: str) -> None:
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
-        (b"\5\1\2", b"\5\xff"),  # a password alone
+        (b"\5\1\2", b"\5\xff"),  # only the password method
         (b"\5\0", b"\5\xff"),  # no method at all
         (GREETING + socks(1, bytes(4), 443, command=2), b"\5\0\5\7"),  # BIND
         (GREETING + socks(9, bytes(4), 443), b"\5\0\5\x08"),
@@ -124,13 +124,13 @@ def test_socks5_that_cannot_be_is_refused(sent: bytes, answer: bytes) -> None:
     assert front.data_to_send()[: len(answer)] == answer
 
 
-def test_who_began_with_socks5_goes_on_with_it() -> None:
+def test_connection_does_not_change_from_socks5_to_http() -> None:
     front = ask(GREETING, b"CONNECT a:443 HTTP/1.1\r\n\r\n")
     assert front.failed
     assert front.reached is None
 
 
-def test_nothing_is_heard_after_the_end() -> None:
+def test_input_after_the_end_is_ignored() -> None:
     failed = ask(b"\r\n\r\n")
     failed.receive(b"CONNECT a:443 HTTP/1.1\r\n\r\n")
     assert failed.reached is None
@@ -152,7 +152,7 @@ requests = st.one_of(
 
 
 @given(data=requests, rest=st.binary(max_size=9), places=st.lists(st.integers(0, 99), max_size=9))
-def test_any_cut_is_the_same(data: bytes, rest: bytes, places: list[int]) -> None:
+def test_any_pieces_give_the_same_result(data: bytes, rest: bytes, places: list[int]) -> None:
     whole = ask(data + rest)
     pieces, later = ProxyRequest(), b""
     for piece in cut(data + rest, places):

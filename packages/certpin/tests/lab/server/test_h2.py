@@ -1,4 +1,4 @@
-"""HTTP/2 on the server's side: what counts as data, and what is answered."""
+"""The server side of HTTP/2: the data that counts, and the answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.lab.server._h2 import (
 )
 from tests.lab.server._wire import HOST, SECOND, TOKEN
 
-# What is answered.
+# Answers.
 
 
 def test_an_answer_holds_the_token_and_ends_the_connection() -> None:
@@ -116,7 +116,7 @@ def test_a_large_body_gets_window_after_window() -> None:
     assert len(application.data) == KEPT
 
 
-# What counts.
+# Data.
 
 
 def test_headers_bodies_and_trailers_are_data_as_text() -> None:
@@ -132,7 +132,7 @@ def test_headers_bodies_and_trailers_are_data_as_text() -> None:
     assert said.count(b"/canary") == 1, "what was understood is kept once"
 
 
-def test_what_the_protocol_says_of_itself_is_not_data() -> None:
+def test_protocol_overhead_is_not_data() -> None:
     application, connection = spoken(), client()
     connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1_000_000})
     connection.increment_flow_control_window(1_000_000)
@@ -163,8 +163,8 @@ def test_a_block_of_headers_that_never_ends_counts() -> None:
     assert b":path: /canary\r\n" in application.data
 
 
-def test_a_request_counts_though_junk_comes_behind_it_at_once() -> None:
-    """The library drops what came before an error in the same piece."""
+def test_request_counts_although_junk_follows_at_once() -> None:
+    """The library drops the events before an error in the same input."""
     _, said = asking()
     application = spoken(Answer.KEEP)
     application.receive(said + frame(DATA, b"x", stream=0), secure=True)
@@ -173,7 +173,7 @@ def test_a_request_counts_though_junk_comes_behind_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("junk", [b"GET /canary HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\ncanary"])
-def test_what_is_no_http2_is_the_clients_word(junk: bytes) -> None:
+def test_bytes_that_are_not_http2_count_as_data(junk: bytes) -> None:
     application = spoken()
     application.receive(junk[:1], secure=True)
     application.receive(junk[1:], secure=True)
@@ -189,7 +189,7 @@ def test_headers_that_break_the_rules_are_data_too() -> None:
 
 
 @pytest.mark.parametrize("authority", [SECOND, f"{SECOND.upper()}:443"])
-def test_requests_for_another_host_are_told_apart(authority: str) -> None:
+def test_requests_for_the_foreign_host_are_recorded_separately(authority: str) -> None:
     application, connection = spoken(Answer.REDIRECT_SECOND_KEEP, foreign=SECOND), client()
     connection.send_headers(1, ASKED, end_stream=True)
     assert answers(exchange(application, connection)) == ([b"302"], b"", False)

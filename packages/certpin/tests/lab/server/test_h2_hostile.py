@@ -1,4 +1,4 @@
-"""HTTP/2 with clients that keep to nothing: junk, and floods that have cost others much."""
+"""HTTP/2 with hostile clients: junk, and floods with known CVEs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_no_window_for_the_answer_ends_the_connection() -> None:
 
 
 def _peak(application: Http2, piece: bytes, limit: int) -> tuple[int, int]:
-    """How many octets it took until it hung up, and how much memory at most."""
+    """Return the bytes read until the server closed, and the peak of the memory."""
     taken = 0
     tracemalloc.start()
     try:
@@ -137,7 +137,7 @@ def test_a_frame_that_is_too_long_is_refused_by_its_header() -> None:
 
 
 def test_a_bomb_of_headers_is_refused() -> None:
-    """CVE-2016-6581: one octet each for a header that was sent before, and is long."""
+    """CVE-2016-6581: a long header that is repeated by one byte each."""
     application = _begun()
     long = b"\x40\x01x" + b"\x7f\x81\x1e" + b"y" * 4000  # a literal, indexed: 4000 octets
     block = b"\x82\x87\x84" + long + b"\xbe" * 12_000
@@ -148,7 +148,7 @@ def test_a_bomb_of_headers_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", [PING, SETTINGS])
 def test_a_flood_of_the_protocols_own_frames_fills_no_memory(kind: int) -> None:
-    """CVE-2019-9512, CVE-2019-9515: each is answered, and what is answered is sent on."""
+    """CVE-2019-9512, CVE-2019-9515: each frame is answered, and the answers are sent."""
     application = _begun()
     payload = b"12345678" if kind == PING else b""
     _, peak = _peak(application, frame(kind, payload, stream=0) * 50, 2**16)

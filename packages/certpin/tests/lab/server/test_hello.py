@@ -1,4 +1,4 @@
-"""The reader of ClientHellos, against what OpenSSL sends, and against what nobody should."""
+"""The reader of ClientHellos, with those of OpenSSL and with malformed ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HELLO = hello_of(_context(protocols=("h2", "http/1.1")))
 
 
 @given(name=NAMES, protocols=PROTOCOLS)
-def test_it_reads_what_openssl_says(name: str, protocols: list[str]) -> None:
+def test_reads_hellos_of_openssl(name: str, protocols: list[str]) -> None:
     hello = read_hello(hello_of(_context(protocols=tuple(protocols)), name))
     assert hello == ClientHello(name, tuple(protocols), (0x0304, 0x0303))
 
@@ -47,14 +47,14 @@ def test_it_reads_the_one_version_of_an_older_client() -> None:
 
 
 @pytest.mark.parametrize("host", [None, "192.0.2.1", "::1"])
-def test_a_client_that_names_nobody_has_an_empty_name(host: str | None) -> None:
+def test_hello_without_a_name_has_an_empty_name(host: str | None) -> None:
     hello = read_hello(hello_of(_context(), host))
     assert hello is not None
     assert hello.server_name == ""
 
 
 def test_a_name_is_read_in_lower_case() -> None:
-    # OpenSSL sends it as it is given; Python lower-cases what it encodes. So: by hand.
+    # OpenSSL sends the name unchanged, but Python lower-cases it, so the bytes are edited.
     hello = read_hello(HELLO.replace(HOST.encode(), HOST.upper().encode()))
     assert hello is not None
     assert hello.server_name == HOST
@@ -115,7 +115,7 @@ def _only_refuses(data: bytes) -> Any:
         b"\x16\3\1\0\4\1\0\0\1\x16\3\1\0\1\0",  # one of one
     ],
 )
-def test_what_is_none_is_refused_at_once(data: bytes) -> None:
+def test_other_bytes_are_refused_at_once(data: bytes) -> None:
     with pytest.raises(NotTLSError):
         read_hello(data)
 
@@ -137,8 +137,8 @@ def test_the_headers_of_small_records_fill_no_memory() -> None:
     assert len(reader.raw) < 3 * LONGEST
 
 
-def test_each_octet_is_looked_at_once() -> None:
-    """Or one client that sends them singly would hold up all the others."""
+def test_each_byte_is_examined_once() -> None:
+    """Otherwise a client that sends single bytes would delay all others."""
     message = b"\1" + (20_000).to_bytes(3) + b"\0" * 19_000
     reader = HelloReader()
     taken: list[bool] = []

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on the server's side: when a request is whole, what counts, and what ends it."""
+"""The server side of HTTP/1.1: complete requests, data, and limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def receive(application: Http, data: bytes) -> bytes:
     return application.receive(data, secure=True)
 
 
-def test_it_says_nothing_unasked() -> None:
+def test_server_waits_for_a_request() -> None:
     assert spoken().begin(secure=True) == b""
 
 
@@ -57,7 +57,7 @@ def test_a_request_is_answered_once_and_when_all_of_it_is_there(request_: bytes)
 
 
 @given(data=st.data())
-def test_what_comes_in_pieces_is_what_comes_at_once(data: st.DataObject) -> None:
+def test_any_pieces_of_a_request_give_the_same_data(data: st.DataObject) -> None:
     requests = data.draw(st.lists(st.sampled_from([GET, COUNTED, CHUNKED]), max_size=5))
     stream = b"".join(requests)
     application, replies, at = spoken(Answer.KEEP), b"", 0
@@ -94,7 +94,7 @@ def test_a_redirect_leads_on_and_ends_the_connection(answer: Answer, to: str) ->
     assert application.closing
 
 
-def test_redirects_lead_to_a_port_where_there_is_one() -> None:
+def test_redirects_name_the_port_if_there_is_one() -> None:
     answer_context = AnswerContext(TOKEN)
     answer_context.lead(("::1", SECOND), 8443)
     assert answer_context.plain == "http://[::1]:8443/"
@@ -110,7 +110,7 @@ def test_a_silent_server_takes_the_request_and_leaves() -> None:
     assert application.closing
 
 
-def test_a_client_that_wants_to_be_told_to_go_on_is_told() -> None:
+def test_expect_continue_is_answered() -> None:
     application = spoken()
     head = COUNTED[:-11].replace(b"\r\n\r\n", b"\r\nExpect: 100-Continue\r\n\r\n")
     assert receive(application, head) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -130,7 +130,7 @@ def test_a_client_that_will_close_is_closed() -> None:
     assert application.closing
 
 
-def test_requests_for_another_host_are_told_apart() -> None:
+def test_requests_for_the_foreign_host_are_recorded_separately() -> None:
     application = spoken(Answer.REDIRECT_SECOND_KEEP, foreign=SECOND)
     own = receive(application, COUNTED.replace(b"\r\n\r\n", b"\r\nHost: api.bank.example\r\n\r\n"))
     assert own == redirect(f"https://{SECOND}/", keep=True)
@@ -146,7 +146,7 @@ def test_requests_for_another_host_are_told_apart() -> None:
 # Limits.
 
 
-def test_one_connection_asks_so_many_times_and_no_more() -> None:
+def test_requests_of_one_connection_are_limited() -> None:
     application = spoken(Answer.KEEP)
     replies = receive(application, b"\r\n\r\n" * 100_000)
     assert replies.count(b"HTTP/1.1 200") == http.MAX_REQUESTS
@@ -174,6 +174,6 @@ def test_a_body_without_end_fills_no_memory() -> None:
 
 
 @pytest.mark.parametrize("line", [b"x" * 5000, b"xyz\r\n", b"-1\r\n" * 9 + b"?\r\n"])
-def test_chunks_that_are_none_end_there(line: bytes) -> None:
+def test_invalid_chunk_ends_the_body(line: bytes) -> None:
     application = spoken()
     assert receive(application, CHUNKED_HEAD + line).startswith(b"HTTP/1.1 200")

@@ -1,4 +1,4 @@
-"""IMAP's own: tags, literals, SASL, the message, and the tag that an attacker foresees."""
+"""IMAP: tags, literals, SASL, the message, and the predictable next tag."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from certpin.lab.scenario import Opening
 from tests.lab.server._talk import TOKEN, says, server
 
 
-def test_the_greeting_says_nothing_of_tls() -> None:
+def test_greeting_does_not_mention_tls() -> None:
     greeting = server("imap").begin(secure=False)
     assert greeting.startswith(b"* OK ")
     assert b"CAPABILITY" not in greeting

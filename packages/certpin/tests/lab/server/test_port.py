@@ -1,4 +1,4 @@
-"""Ports and links: every byte that a client sent before the end is heard, and nothing leaks."""
+"""Ports and links read every byte sent before the end, and leak no resources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers._run import accepts
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LARGE = b"x" * (8 * 1024 * 1024)  # more than a socket's buffers hold
+LARGE = b"x" * (8 * 1024 * 1024)  # more than the buffers of a socket
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def loop() -> Iterator[Loop]:
 
 
 class Stand:
-    """A port whose conversations are kept."""
+    """A port that keeps its conversations."""
 
     def __init__(self, loop: Loop, answer: bytes = b"", ends: bytes = b"\n") -> None:
         self.all: list[Noting] = []
@@ -51,7 +51,7 @@ class Stand:
 
 @pytest.mark.parametrize("size", [1, 64 * 1024, 1024 * 1024])
 def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size: int) -> None:
-    """Nobody waits for anything here: the client sends, and the case ends."""
+    """The client sends, and the case ends at once."""
     stand = Stand(loop)
     with connect(stand.port.number) as client:
         client.sendall(b"y" * size)
@@ -59,11 +59,11 @@ def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size
     assert stand.heard == b"y" * size
 
 
-def test_what_nobody_has_read_yet_is_read_at_the_end(loop: Loop) -> None:
+def test_unread_data_is_read_at_the_end(loop: Loop) -> None:
     stand = Stand(loop)
 
     def case_run() -> None:
-        """In the loop's own thread, so that nothing is read before the port closes."""
+        """Run in the thread of the loop, so that nothing is read before the port closes."""
         with connect(stand.port.number) as client:
             client.sendall(b"y" * 200_000)
             stand.port.close()
@@ -72,12 +72,12 @@ def test_what_nobody_has_read_yet_is_read_at_the_end(loop: Loop) -> None:
     assert stand.heard == b"y" * 200_000
 
 
-def test_a_client_that_waits_in_the_queue_is_heard(loop: Loop) -> None:
+def test_client_in_the_backlog_is_read(loop: Loop) -> None:
     stand = Stand(loop)
     with ExitStack() as stack:
 
         def burst() -> None:
-            """In the loop's own thread, so that nobody has been accepted when the port closes."""
+            """Run in the loop's thread, so that no connection is accepted before the end."""
             for number in range(50):
                 client = stack.enter_context(connect(stand.port.number))
                 client.sendall(b"%02d" % number)
@@ -90,7 +90,7 @@ def test_a_client_that_waits_in_the_queue_is_heard(loop: Loop) -> None:
 
 
 def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
-    """The answer meets a reset, and behind the first words there are more to read."""
+    """The answer meets a reset, and more data than the first read is waiting."""
     stand = Stand(loop, answer=b"z" * 1000)
 
     def case_run() -> None:
@@ -110,7 +110,7 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) ->
 
     def case_run() -> None:
         far.sendall(b"first\n" + b"y" * 100_000)
-        far.shutdown(socket.SHUT_RD)  # EPIPE for whoever answers
+        far.shutdown(socket.SHUT_RD)  # EPIPE for the server's answer
         link = links.Link(loop.asyncio, near, heard, ended.append)
         assert link.read()
         assert link.open
@@ -125,8 +125,8 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) ->
 
 
 def test_a_client_that_closed_its_side_gets_the_whole_answer(loop: Loop) -> None:
-    """Its end is heard while most of the answer is still to be sent."""
-    answer = b"x" * (1024 * 1024)  # more than a pair of sockets holds, and less than a link keeps
+    """The end of the client's data arrives while most of the answer is unsent."""
+    answer = b"x" * (1024 * 1024)  # more than the sockets buffer, and less than a link keeps
     near, far = socket.socketpair()
     conversation = Noting(answer)
     with far:
@@ -140,7 +140,7 @@ def test_a_client_that_closed_its_side_gets_the_whole_answer(loop: Loop) -> None
 
 
 def test_what_a_client_says_after_the_answer_is_no_reset(loop: Loop) -> None:
-    """RFC 9112 section 9.6: unread bytes at a close are a reset, which can overtake the answer."""
+    """RFC 9112 section 9.6: a close with unread bytes is a reset, which can overtake answers."""
     stand = Stand(loop, answer=b"answer")
     with connect(stand.port.number) as client:
         client.sendall(b"request\n")
@@ -165,7 +165,7 @@ def test_a_client_that_never_reads_costs_bounded_memory(loop: Loop) -> None:
             try:
                 sent += far.send(b"y" * 65_536)
             except BlockingIOError:
-                loop.call(lambda: None)  # the loop has had its turn
+                loop.call(lambda: None)  # wait for one iteration of the loop
         held = loop.call(lambda: len(link._unsent))
         loop.call(link.close)
     assert held <= links._MAX_UNSENT + 4 * 65_536
@@ -215,7 +215,7 @@ def test_it_listens_on_when_descriptors_are_there_again(
     stand.close()
 
 
-def test_a_connection_that_was_gone_hides_none_behind_it(
+def test_closed_connection_in_the_backlog_does_not_hide_others(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand = Stand(loop)

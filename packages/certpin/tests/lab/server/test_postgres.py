@@ -1,4 +1,4 @@
-"""PostgreSQL's own: startup, both kinds of query, and sizes that lie."""
+"""PostgreSQL: startup, both kinds of query, and wrong sizes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ GSS, CANCEL = struct.pack(">II", 8, 80_877_104), struct.pack(">IIII", 16, 80_877
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
-    """A message of a client's."""
+    """Return a client's message."""
     return kind + struct.pack(">I", 4 + len(body)) + body
 
 
 def kinds(data: bytes) -> bytes:
-    """The kinds of the messages of an answer; every byte belongs to one."""
+    """Return the types of the messages of an answer, which has no other bytes."""
     found = b""
     while data:
         size = int.from_bytes(data[1:5])
@@ -28,7 +28,7 @@ def kinds(data: bytes) -> bytes:
     return found
 
 
-def test_everybody_is_welcome() -> None:
+def test_any_user_may_connect() -> None:
     welcome = kinds(says(server("postgres"), STARTUP, secure=True))
     assert welcome[:1] == b"R"
     assert welcome.endswith(b"KZ")

@@ -1,4 +1,4 @@
-"""Why OpenSSL gave up, whoever of Python and OpenSSL has the words for it."""
+"""The reason of a TLS error, whether Python or OpenSSL names it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from certpin.lab.server.tls import reason_of
         (ssl.SSLError("No cipher can be selected."), "NO_CIPHER_CAN_BE_SELECTED"),
     ],
 )
-def test_words_that_stand_in_the_message_alone(exc: ssl.SSLError, reason: str) -> None:
+def test_reason_that_is_only_in_the_message(exc: ssl.SSLError, reason: str) -> None:
     assert reason_of(exc) == reason
 
 

@@ -1,4 +1,4 @@
-"""What passes through tells: real handshakes of OpenSSL's, and records that lie at the edge."""
+"""Evidence of relayed connections: real OpenSSL handshakes, and records of border-line lengths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ versions = pytest.mark.parametrize("version", VERSIONS, ids=["1.2", "1.3"])
 
 
 class Passing:
-    """OpenSSL on both ends, and a counter between them. ``piece`` is how it is cut on the way."""
+    """OpenSSL on both ends, and a counter between them that sees pieces of ``piece`` bytes."""
 
     def __init__(
         self, client: ssl.SSLContext, server: ssl.SSLContext, *, piece: int = 2**16
@@ -40,7 +40,7 @@ class Passing:
         self.server = server.wrap_bio(*self._far, server_side=True)
 
     def handshake(self) -> Passing:
-        """To the end, or to where one of them refuses."""
+        """Run the handshake until it completes or one side refuses."""
         for _ in range(4):
             for side in (self.client, self.server):
                 with suppress(ssl.SSLError):
@@ -59,12 +59,12 @@ class Passing:
                 sink.write(data)
 
     def say(self, data: bytes) -> None:
-        """The client says something."""
+        """Send data from the client."""
         self.client.write(data)
         self.carry()
 
     def answer(self) -> None:
-        """The server takes it, and answers."""
+        """Let the server read the data, and answer."""
         with suppress(ssl.SSLWantReadError):
             while self.server.read():
                 pass
@@ -72,7 +72,7 @@ class Passing:
         self.carry()
 
     def leave(self) -> None:
-        """The client hears what there is, and says that this is the end."""
+        """Let the client read the answer, and close."""
         with suppress(ssl.SSLError):
             self.client.read()
         with suppress(ssl.SSLError):
@@ -124,7 +124,7 @@ def test_a_client_that_refuses_in_the_handshake_gives_nothing(
 def test_a_client_that_refuses_after_the_handshake_gives_nothing(
     version: ssl.TLSVersion, identity: Identity, root: Authority
 ) -> None:
-    """In TLS 1.3 the whole flight of the server has come by then, and its tickets."""
+    """In TLS 1.3 the client has the server's whole flight and its tickets by then."""
     passing = Passing(_trusting(root), _server(identity, version)).handshake()
     assert passing.client.version() == {772: "TLSv1.3", 771: "TLSv1.2"}[version]
     passing.leave()
@@ -177,7 +177,7 @@ def test_a_hello_that_the_server_asks_for_again_changes_nothing(
     version: ssl.TLSVersion, identity: Identity, root: Authority
 ) -> None:
     server = _server(identity, version)
-    server.set_ecdh_curve("secp521r1")  # not what the client guesses: HelloRetryRequest
+    server.set_ecdh_curve("secp521r1")  # not the client's first key share: HelloRetryRequest
     passing = Passing(_trusting(root), server).handshake()
     assert passing.counter.data == 0
     passing.say(REQUEST)
@@ -209,7 +209,7 @@ def test_the_certificate_of_a_client_is_not_its_data(
 
 
 @versions
-def test_nor_that_of_one_that_refuses_then(
+def test_certificate_of_a_client_that_then_refuses_is_not_data(
     version: ssl.TLSVersion, identity: Identity, root: Authority
 ) -> None:
     client, server = _trusting(root), _server(identity, version)
@@ -220,7 +220,7 @@ def test_nor_that_of_one_that_refuses_then(
     assert passing.counter.data == 0
 
 
-# What OpenSSL does not do: records by their lengths alone.
+# Behaviour that OpenSSL does not have, tested with records of given lengths.
 _TAG, _FINISHED = 17, 36 + 17
 
 
@@ -250,7 +250,7 @@ def _counter(suite: int = 0x1301) -> RecordCounter:
 def test_the_suite_says_how_long_the_last_word_of_the_handshake_is(
     suite: int, finished: int
 ) -> None:
-    for size in (finished, finished + 8):  # behind a Certificate message without a certificate
+    for size in (finished, finished + 8):  # 8: after a Certificate message without a certificate
         counter = _counter(suite)
         counter.from_client(_sized(size))
         assert (counter.data, counter.unclear) == (0, False)
@@ -262,7 +262,7 @@ def test_a_certificate_in_one_record_with_the_last_word_is_unclear_until_the_ser
     counter = _counter()
     counter.from_client(_sized(700, 100))
     assert (counter.data, counter.unclear) == (0, True)
-    counter.from_server(_sized(250))  # it waits for the last word
+    counter.from_server(_sized(250))  # the server answers only after the whole flight
     counter.from_client(_sized(2 + _TAG))
     assert (counter.data, counter.unclear) == (0, True)
     counter.from_client(_sized(100))
@@ -270,7 +270,7 @@ def test_a_certificate_in_one_record_with_the_last_word_is_unclear_until_the_ser
 
 
 @pytest.mark.parametrize("octets", [0, 2, 5])
-def test_what_may_be_an_alert_or_a_new_key_is_no_data(octets: int) -> None:
+def test_possible_alerts_and_key_updates_are_not_data(octets: int) -> None:
     counter = _counter()
     counter.from_client(_sized(octets + _TAG, _FINISHED, octets + _TAG))
     assert (counter.data, counter.unclear) == (0, False)
@@ -278,8 +278,8 @@ def test_what_may_be_an_alert_or_a_new_key_is_no_data(octets: int) -> None:
     assert counter.data == 1
 
 
-def test_what_java_pads_its_records_with_is_no_data() -> None:
-    """Its alerts are as long as a short request of others; there are two at its end."""
+def test_padding_of_java_is_not_data() -> None:
+    """Java's alerts are as long as other clients' short requests, and it sends two at the end."""
     java = 16
     for flight in ([_FINISHED], [_FINISHED + 8], [8 + _TAG, _FINISHED]):
         counter = _counter()
@@ -307,7 +307,7 @@ def test_records_that_fill_whole_blocks_hide_no_alert() -> None:
     assert (counter.data, counter.unclear) == (1, False)
 
 
-def test_early_data_is_none() -> None:
+def test_early_data_is_not_counted() -> None:
     counter = RecordCounter()
     counter.from_client(_sized(500, 500))
     counter.from_server(_hello())
@@ -337,7 +337,7 @@ def test_in_an_older_version_data_comes_behind_a_change_of_the_cipher() -> None:
         _record(22, b"\2\0"),
     ],
 )
-def test_what_is_no_tls_is_unclear_for_ever(junk: bytes) -> None:
+def test_bytes_that_are_not_tls_stay_unclear(junk: bytes) -> None:
     counter = RecordCounter()
     counter.from_server(junk)
     counter.from_server(_hello())
@@ -358,7 +358,7 @@ def test_any_cut_of_the_server_hello_is_refused_or_read() -> None:
         assert (counter.data, counter.unclear) == (0, True)
 
 
-def test_lengths_one_octet_apart_are_told_apart() -> None:
+def test_lengths_that_differ_by_one_byte_are_distinguished() -> None:
     for near, far in pairwise(range(_FINISHED - 1, _FINISHED + 2)):
         found = []
         for size in (near, far):

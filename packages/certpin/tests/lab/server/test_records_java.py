@@ -1,4 +1,4 @@
-"""Java's TLS passes through: it pads its records, and ends with two alerts."""
+"""Relayed TLS connections of Java, which pads its records and ends with two alerts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from certpin.lab import Authority
 
-HOST = "localhost"  # which Java finds by itself
+HOST = "localhost"  # a name that Java resolves
 _CLIENT = """
 import java.io.FileInputStream;
 import java.security.KeyStore;

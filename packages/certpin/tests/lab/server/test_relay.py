@@ -1,4 +1,4 @@
-"""What passes through: byte for byte, in both directions, and without a socket left behind."""
+"""Relays forward every byte in both directions, and leave no socket open."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def through(loop: Loop, listener: socket.socket, heard: Noting) -> socket.socket:
-    """The client's end of a relay to the listener."""
+    """Return the client's end of a relay to the listener."""
     near, client = socket.socketpair()
     client.settimeout(10)
     to = Destination("connect", *listener.getsockname())
@@ -73,13 +73,13 @@ def test_a_name_that_no_resolver_takes_ends_it(loop: Loop, host: str) -> None:
             lambda: relay(loop.asyncio, near, Noting(), Destination("connect", host, 443))
         )
         assert read_all(client) == b""
-        loop.call(lambda: None)  # its last steps are behind it
+        loop.call(lambda: None)  # wait for its last steps
     assert task.done()
     assert task.exception() is None
     assert near.fileno() == -1
 
 
-def test_whom_it_may_not_speak_to_it_leaves(loop: Loop, listener: socket.socket) -> None:
+def test_forbidden_destination_is_not_contacted(loop: Loop, listener: socket.socket) -> None:
     near, client = socket.socketpair()
     near.setblocking(False)
     client.settimeout(10)
@@ -101,7 +101,7 @@ def test_whom_it_may_not_speak_to_it_leaves(loop: Loop, listener: socket.socket)
 
 
 def test_nothing_is_left_of_a_relay_whose_lab_ends(listener: socket.socket) -> None:
-    """Those that wait for the server's words, and one that has not begun."""
+    """Relays that wait for the server, and one that has not begun."""
     with Loop() as loop:
         with through(loop, listener, Noting()):
             server, _ = listener.accept()

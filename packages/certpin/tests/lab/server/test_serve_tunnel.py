@@ -1,4 +1,4 @@
-"""``certpin lab serve --wireguard``, with a real tunnel and an app that knows of no proxy."""
+"""``certpin lab serve --wireguard`` with a real tunnel and an app that uses no proxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session: what it writes down of a client, in whatever order and size its bytes come."""
+"""A session records a client's data and ends, for input in any order and pieces."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def _verifying() -> ssl.SSLContext:
     return context
 
 
-# What is written down.
+# Evidence.
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
-def test_it_writes_down_the_handshake_and_what_was_said(version: str) -> None:
+def test_session_records_the_handshake_and_the_data(version: str) -> None:
     step = pki().honest.but(settings=TLSSettings(oldest=version, newest=version))
     session = Session(case_run(step), via="connect", target=HOST)
     context = _verifying()
@@ -68,7 +68,7 @@ def test_a_client_that_refuses_in_the_handshake_leaves_its_alert() -> None:
     assert session.done
 
 
-def test_clear_text_after_tls_failed_is_given_away() -> None:
+def test_clear_text_after_failed_tls_is_a_leak() -> None:
     session = Session(case_run(ServerStep.of(pki().untrusted.issue(HOST))))
     wire = Wire(session, _verifying())
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -88,8 +88,8 @@ def test_a_client_that_leaves_after_the_handshake_has_said_nothing() -> None:
     assert session.seen.data == b""
 
 
-def test_a_client_that_takes_its_leave_is_answered() -> None:
-    """Or it would wait for the lab, as the lab for it."""
+def test_close_notify_is_answered() -> None:
+    """Otherwise the client and the lab would wait for each other."""
     session = Session(case_run())
     wire = Wire(session).handshake()
     with pytest.raises(ssl.SSLWantReadError):
@@ -109,7 +109,7 @@ def test_what_was_said_before_junk_is_kept() -> None:
     assert session.seen.problem == "record layer failure"
 
 
-def test_bytes_after_the_end_are_nobodys() -> None:
+def test_bytes_after_the_end_are_not_data() -> None:
     session = Session(case_run())
     wire = Wire(session).handshake()
     wire.say(GET)
@@ -119,17 +119,17 @@ def test_bytes_after_the_end_are_nobodys() -> None:
     assert session.data_to_send() == b""
 
 
-# Which step.
+# Steps.
 
 
-def test_acts_follow_one_another_and_the_last_repeats() -> None:
+def test_steps_follow_one_another_and_the_last_repeats() -> None:
     steps = [pki().honest, ServerStep.of(pki().attacker_chain)]
     scenario = case_run(*steps)
     met = [Wire(Session(scenario)).handshake().session.seen.step for _ in range(3)]
     assert met == [steps[0], steps[1], steps[1]]
 
 
-def test_the_name_in_the_hello_chooses_the_host_and_the_proxys_target_where_there_is_none() -> None:
+def test_host_comes_from_the_hello_or_else_from_the_proxy_request() -> None:
     scenario = case_run(pki().honest, second=(pki().honest_second,))
     by_name = Session(scenario)
     Wire(by_name, host=SECOND).handshake()
@@ -145,14 +145,14 @@ def test_the_name_in_the_hello_chooses_the_host_and_the_proxys_target_where_ther
     ]
 
 
-def test_only_hosts_with_acts_are_under_test() -> None:
+def test_only_hosts_with_steps_are_under_test() -> None:
     scenario = case_run(pki().honest)
     assert scenario.tests(HOST)
     assert not scenario.tests(SECOND)
     assert case_run(pki().honest, second=(pki().honest_second,)).tests(SECOND)
 
 
-# Which protocol.
+# Protocols.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""SMTP's own: dialogues, SASL, the message, and the limits of RFC 5321 section 4.5.3.1."""
+"""SMTP: dialogues, SASL, the message, and the limits of RFC 5321 section 4.5.3.1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.lab.server._talk import TOKEN, says, server
 
 
 def code(*words: bytes, secure: bool = True) -> bytes:
-    """The code of the last answer."""
+    """Return the code of the last answer."""
     application = server("smtp")
     replies = [application.receive(word, secure=secure) for word in words]
     return replies[-1].splitlines()[-1][:3]
@@ -47,7 +47,7 @@ def test_a_message_is_answered_with_the_token() -> None:
         ([b"AUTH\r\n", b"x\r\n"], b"235"),
     ],
 )
-def test_everybody_may_log_in(words: list[bytes], expected: bytes) -> None:
+def test_every_login_succeeds(words: list[bytes], expected: bytes) -> None:
     assert code(*words) == expected
 
 
@@ -104,7 +104,7 @@ def test_too_many_lines_end_it() -> None:
 
 
 def test_bytes_behind_starttls_are_not_answered() -> None:
-    """CVE-2011-0411, on the server's side: nothing from before TLS is taken for a command."""
+    """CVE-2011-0411, on the server's side: bytes from before TLS are not run as commands."""
     application = server("smtp")
     answer = says(application, b"STARTTLS\r\nMAIL FROM:<a@b>\r\n")
     assert answer == b"220 2.0.0 go ahead\r\n"

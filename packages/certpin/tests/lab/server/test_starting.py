@@ -1,4 +1,4 @@
-"""What holds for every protocol that begins in clear text: cuts, junk, limits, what is data."""
+"""Properties of every protocol that begins in clear text: pieces, junk, limits and data."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ openings = st.sampled_from([Opening.TLS, Opening.STRIP, Opening.INJECT])
 @example(
     b"x" * 3 * LONGEST_LINE, [LONGEST_LINE - 1, LONGEST_LINE + 1], Opening.TLS, Answer.OK, True
 )
-def test_any_cut_of_what_a_client_says_is_the_same(
+def test_any_pieces_of_the_input_give_the_same_data(
     name: str, data: bytes, places: list[int], opening: Opening, answer: Answer, secure: bool
 ) -> None:
     whole, pieces = server(name, opening, answer), server(name, opening, answer)
@@ -56,7 +56,7 @@ def test_any_cut_of_what_a_client_says_is_the_same(
     got, rest = b"", b""
     for piece in cut(data, places):
         if pieces.upgrade:
-            rest += piece  # what a session hands to TLS
+            rest += piece  # the bytes that a session passes to TLS
         else:
             got += pieces.receive(piece, secure=secure)
     assert got == expected
@@ -84,7 +84,7 @@ def test_an_endless_client_fills_no_memory(name: str, junk: bytes, *, secure: bo
 
 
 @pytest.mark.parametrize("name", STARTING)
-def test_the_wish_for_tls_is_no_data(name: str) -> None:
+def test_request_for_tls_is_not_data(name: str) -> None:
     application = server(name)
     says(application, WISH[name])
     assert application.upgrade
@@ -124,7 +124,7 @@ def test_half_of_what_should_have_been_protected_is_data(name: str) -> None:
         ("postgres", SSL_REQUEST[:4], False),
     ],
 )
-def test_half_a_word_is_data_where_it_begins_no_courtesy(
+def test_partial_command_is_data_unless_it_may_become_a_courtesy(
     name: str, said: bytes, *, counts: bool
 ) -> None:
     application = server(name)
@@ -207,12 +207,12 @@ def test_a_silent_server_answers_nothing_under_tls(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STARTING)
-def test_tls_may_begin_though_nobody_asked_for_it(name: str) -> None:
+def test_tls_may_begin_without_starttls(name: str) -> None:
     application = server(name)
     assert says(application, HELLO) == b""
     assert application.upgrade
     assert application.rest == HELLO
-    assert application.data == b"", "a ClientHello is nobody's data"
+    assert application.data == b"", "a ClientHello is not data"
 
 
 def test_a_case_says_what_it_needs() -> None:

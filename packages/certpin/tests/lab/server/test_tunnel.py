@@ -1,4 +1,4 @@
-"""A device in a real WireGuard tunnel, whose clients have no proxy's setting at all."""
+"""A device in a real WireGuard tunnel, with clients that have no proxy settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 
 
 def unshare() -> list[str]:
-    """The command that starts a program in a network of its own, where this machine lets us."""
+    """Return the command that starts a program in a new network namespace, if it is allowed."""
     words = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), *ALONE]
     tun = "import os; os.close(os.open('/dev/net/tun', os.O_RDWR))"
     try:
@@ -77,7 +77,7 @@ def test_a_pinned_client_refuses_the_rogue_root(
 
 
 @pytest.mark.parametrize("case", ["control-good", "rogue-ca-in-store"])
-def test_the_name_in_the_hello_decides_where_an_address_was_called(
+def test_name_in_the_hello_decides_if_an_address_was_called(
     found: dict[str, Any], case: str
 ) -> None:
     met = found[f"{case}, to an address"]
@@ -93,13 +93,13 @@ def test_a_server_that_speaks_first_is_heard(found: dict[str, Any]) -> None:
     assert found["greeting"] == "b'SSH-2.0-real\\r\\n'\n"
 
 
-def test_a_name_that_does_not_exist_does_not_in_the_tunnel_either(found: dict[str, Any]) -> None:
+def test_unknown_name_does_not_exist_in_the_tunnel(found: dict[str, Any]) -> None:
     assert found["nobody"] == 6  # curl: could not resolve host
 
 
-def test_another_resolver_is_answered_for(found: dict[str, Any]) -> None:
+def test_queries_to_another_resolver_are_answered(found: dict[str, Any]) -> None:
     assert "198.19.0.1" in found["another resolver"]
 
 
-def test_no_packet_of_quic_gets_out(found: dict[str, Any]) -> None:
+def test_quic_packets_are_dropped(found: dict[str, Any]) -> None:
     assert found["packets"] == 0

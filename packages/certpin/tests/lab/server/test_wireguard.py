@@ -1,4 +1,4 @@
-"""What becomes of a tunnel's streams. Here they are socket pairs; test_tunnel.py has a real one."""
+"""The streams of a tunnel, simulated by socket pairs; test_tunnel.py has a real tunnel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOST = "api.bank.example"
 
 
 class Stream:
-    """One end of a socket pair, as `mitmproxy_rs` would give it."""
+    """One end of a socket pair, with the interface of `mitmproxy_rs`."""
 
     def __init__(self, ends: Any, sockname: tuple[str, int]) -> None:
         self._reader, self._writer = ends
@@ -65,7 +65,7 @@ class Stream:
 
 
 class Lab:
-    """A case_run, and the shell that serves it."""
+    """A case run, and the WireGuard server that serves it."""
 
     def __init__(self, now: datetime | None = None) -> None:
         from datetime import UTC, datetime
@@ -85,7 +85,7 @@ class Lab:
     async def meet(
         self, to: tuple[str, int], client: Callable[[socket.socket], Any], *, udp: bool = False
     ) -> tuple[Any, Stream]:
-        """What a client got that was routed here, in a thread of its own."""
+        """Run a client that is routed to the lab in a thread. Return its result and the stream."""
         near, far = socket.socketpair()
         far.settimeout(20)
         stream = Stream(await asyncio.open_connection(sock=near), to)
@@ -144,7 +144,7 @@ def may_pass_inward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def beside(lab: Lab, serve: Any, client: Callable[[socket.socket], Any]) -> Any:
-    """A client whose connection is meant for a real server of this machine."""
+    """Run a client with a connection to a real server on this machine."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         to = server.sockets[0].getsockname()
@@ -155,7 +155,7 @@ async def beside(lab: Lab, serve: Any, client: Callable[[socket.socket], Any]) -
 @pytest.mark.parametrize("words", [b"hello, this is no TLS", b"\x16\x03\x01 neither", b"\x16\x04"])
 def test_what_is_not_tls_arrives_octet_for_octet(words: bytes) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(await reader.read())  # until the client has closed its side
+        writer.write(await reader.read())  # until the client closes its side
         writer.close()
 
     def speak(sock: socket.socket) -> bytes:
@@ -192,7 +192,7 @@ def test_a_server_that_speaks_first_is_heard_and_no_octet_of_the_client_is_lost(
     ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "fe80::1", "0.0.0.0", "::",
      "224.0.0.1", "198.18.0.53"],
 )  # fmt: skip
-def test_a_device_does_not_reach_what_is_this_machines_alone(address: str) -> None:
+def test_device_does_not_reach_local_addresses(address: str) -> None:
     assert not may_pass(address)
     lab = Lab()
     got, stream = asyncio.run(lab.meet((address, 443), lambda sock: sock.recv(1)))
@@ -238,7 +238,7 @@ def test_one_connection_too_many_is_closed(monkeypatch: pytest.MonkeyPatch) -> N
     assert (got, stream.closed, lab.case_run.connections) == (b"", True, [])
 
 
-def test_a_silent_client_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_client_is_relayed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "_SILENCE", 0.01)
     monkeypatch.setattr(shell, "PATIENCE", 0.01)
     lab = Lab()
@@ -277,7 +277,7 @@ def test_on_an_older_python_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -
         wireguard()
 
 
-def test_hosts_have_addresses_of_their_own_and_memory_has_an_end() -> None:
+def test_hosts_have_unique_addresses_up_to_a_limit() -> None:
     addresses = Addresses()
     found = [addresses.allot(f"{n}.example") for n in range(5000)]
     assert len(set(found)) == 4096

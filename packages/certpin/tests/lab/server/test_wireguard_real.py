@@ -1,4 +1,4 @@
-"""A real server behind the lab's tunnel: what passes through to it is evidence as well."""
+"""A real server behind the lab's tunnel: relayed connections are evidence too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _meet(server: LabServer, client: Callable[[socket.socket], bytes]) -> tuple[Lab, bytes]:
-    """A lab whose honest server is this one, on loopback, and what its client got."""
+    """Return a lab with this honest server on loopback, and the client's answer."""
     lab = Lab()
     real = ServerStep((), b"", role=Role.HONEST, opening=Opening.RELAY)
     lab.case_run = CaseRun(Scenario.of(real), AnswerContext("token"), (HOST,))
@@ -55,7 +55,7 @@ def test_data_to_a_real_server_counts(root: Authority, intermediate: Authority) 
     assert len(lab.ended) == 1
 
 
-def test_a_refusal_of_a_real_server_is_told_when_it_ends(intermediate: Authority) -> None:
+def test_refusal_of_a_real_server_is_reported_at_its_end(intermediate: Authority) -> None:
     context = ssl.create_default_context()  # of the test's machine: it does not trust that root
 
     def refuse(sock: socket.socket) -> bytes:
@@ -63,7 +63,7 @@ def test_a_refusal_of_a_real_server_is_told_when_it_ends(intermediate: Authority
             with pytest.raises(ssl.SSLCertVerificationError):
                 tls.do_handshake()
             tls.shutdown(SHUT_WR)
-            while tls.recv(4096):  # what is unread at the end would be a reset
+            while tls.recv(4096):  # unread bytes would cause a reset
                 pass
         return b"refused"
 

@@ -107,7 +107,7 @@ def test_a_refusal_ends_with_1_and_has_its_reason(bank: Repository, run: Run) ->
     assert "certpin publish sign" in facts["fix"]
     done = run("publish", "push")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("certpin: what is signed was good until ")
+    assert done.err.startswith("certpin: the signed set expired on ")
     assert run("publish", "push", "--dry-run").code == 1
     assert not WWW.exists()
     assert waiting() == [True]
@@ -130,7 +130,7 @@ def test_a_storage_that_fails_ends_with_3(bank: Repository, run: Run) -> None:
     SETTINGS.write_text('url = "not-mounted/www"\n')
     done, facts = pushed(run)
     assert (done.code, facts["reason"]) == (3, "storage")
-    assert "0 of 5 files were put there" in facts["problem"]
+    assert "0 of 5 files were uploaded" in facts["problem"]
     assert waiting() == [True]
 
 

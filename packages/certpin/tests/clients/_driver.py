@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from certpin.clients._common import Pins
 
-    # A URL to get, or something to do between two requests.
+    # A URL to get, or an action between two requests.
     Step = str | Callable[[], object]
 
 PATIENCE = 10.0  # seconds
@@ -20,8 +20,8 @@ PATIENCE = 10.0  # seconds
 class Driver:
     """``fetch(pins, proxy, steps)`` returns a body for each URL among the steps.
 
-    ``error`` is the library's own error for a certificate that is refused, and ``base`` that for
-    any TLS that fails.
+    ``error`` is the library's error for a certificate that is refused, and ``base`` its error for
+    any TLS failure.
     """
 
     name: str

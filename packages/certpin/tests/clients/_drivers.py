@@ -1,6 +1,6 @@
 """One small driver for each pinned client: it makes requests one after the other.
 
-The environment decides which there are: niquests cannot share one with the others.
+The environment decides which drivers exist: niquests can't be installed with the others.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def refusal(
     *steps: Step,
     proxy: str | None = None,
 ) -> certpin.PinError:
-    """Return the error of the last step: both the library's own error and a ``PinError``."""
+    """Return the error of the last step: both the library's error and a ``PinError``."""
     with pytest.raises(driver.error) as caught:
         driver.get(pins, *steps, proxy=proxy)
     error = certpin.pin_error(caught.value)

@@ -1,4 +1,4 @@
-"""The clients of libraries that share the common test environment, apart from urllib3's."""
+"""Drivers for the libraries of the common test environment, except for urllib3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event loops that find the names of the tests, and leave nothing open."""
+"""Event loops that resolve the names of the tests, and leave nothing open."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tests.clients._names import getaddrinfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    # What makes a loop.
+    # Makes an event loop.
     Loop = Callable[[], Any]
 
 AsyncioLoop = asyncio.SelectorEventLoop
 
 
 class UvLoop(uvloop.Loop):
-    """uvloop, which looks names up in C: here it asks as asyncio does."""
+    """uvloop, which resolves names in C: here it resolves them as asyncio does."""
 
     async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
         return getaddrinfo(*args, **kwargs)
 
 
 def run(work: Callable[[], Coroutine[Any, Any, Any]], make_loop: Loop = AsyncioLoop) -> Any:
-    """Run a coroutine to its end, on a loop of its own.
+    """Run a coroutine to its end, in a new event loop.
 
-    Then drop what is still connected: aiohttp 3.11 leaves TLS connections to be closed later.
+    Then abort open connections: aiohttp 3.11 closes TLS connections only later.
     """
     loop, opened = make_loop(), []
     connect = loop.create_connection

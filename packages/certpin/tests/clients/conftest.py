@@ -1,4 +1,4 @@
-"""One nginx with a name for each case, and the pins that its clients have."""
+"""One nginx with a name for each case, and the pins of its clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from certpin.lab import Identity
     from certpin.pins import PinSet
 
-# Of the machine that the tests run on: proxies, and bundles for requests.
+# Variables of the machine that runs the tests: proxies, and bundles for requests.
 _VARIABLES = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("requests_ca_bundle", "curl_ca_bundle"),
@@ -32,33 +32,33 @@ class Bank:
     """A bank on the web, with a server name for each case, all under ``.test``.
 
     ``api`` serves a pinned key and ``backup`` the backup key; ``mitm`` serves a key that is not
-    pinned, under the trusted root, and so does ``report``, whose policy only reports. ``expired``,
-    ``stranger`` (an authority that nobody trusts) and ``misnamed`` (a certificate for another name)
-    serve pinned keys. ``unpinned`` has no policy. ``shared`` and ``twin`` serve one certificate
-    that is good for both, and pinned for ``shared`` alone.
+    pinned, under the trusted root, and so does ``report``, which has a report-only policy.
+    ``expired``, ``stranger`` (an untrusted authority) and ``misnamed`` (another name) serve
+    pinned keys. ``unpinned`` has no policy. ``shared`` and ``twin`` serve one certificate that is
+    valid for both, and pinned only for ``shared``.
     """
 
     web: Nginx
     pins: PinSet
-    before: int = 0  # how many requests had arrived before this test
+    before: int = 0  # the number of requests before this test
 
     def url(self, name: str, path: str = "/") -> str:
         return f"https://{name}.test:{self.web.port}{path}"
 
     def redirect(self, target: str) -> str:
-        """A page of ``api`` that leads to another address."""
+        """Return a URL of ``api`` that redirects to another one."""
         return self.url("api", f"/redirect?to={target}")
 
     def clear_text(self, name: str = "api") -> str:
-        """An address of a name without TLS."""
+        """Return the URL of a name without TLS."""
         return f"http://{name}.test:{self.web.plain}/"
 
     def arrived(self, name: str) -> list[str]:
-        """The requests of this test that reached a name over TLS."""
+        """Return the requests of this test that reached a name over TLS."""
         return self._arrived(f"{name}.test")
 
     def arrived_in_clear_text(self) -> list[str]:
-        """The requests of this test that reached any name without TLS."""
+        """Return the requests of this test that reached any name without TLS."""
         return self._arrived("in-clear-text")
 
     def _arrived(self, name: str) -> list[str]:
@@ -95,7 +95,7 @@ def _pins_of(identities: dict[str, Identity]) -> PinSet:
 
 @pytest.fixture(autouse=True)
 def surroundings(trusted_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of the tests are here, the platform trusts the root, and no proxy is set."""
+    """Resolve the names of the tests, trust the root, and remove proxies from the environment."""
     resolve_here(monkeypatch)
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Rule 14 of contexts and adapters, taken out piece by piece (``test_mutations.py`` runs them)."""
+"""Mutations of rule 14 in contexts and adapters (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_a_pin_set_gets_a_strict_context_and_a_context_is_kept() -> None:
     assert context_of(made) is made
 
 
-def test_an_error_in_one_is_both() -> None:
+def test_a_merged_error_has_both_types() -> None:
     ours = refusal()
     error = both(LibraryError("GET /"), ours)
     assert isinstance(error, certpin.InsecureRequestError)
@@ -83,7 +83,7 @@ def test_an_error_in_one_is_both() -> None:
     assert type(error).__name__ == "InsecureRequestError"
 
 
-def test_an_error_that_was_merged_before_is_merged_anew() -> None:
+def test_an_already_merged_error_is_merged_again() -> None:
     inner = both(LibraryError("GET /"), refusal())
     assert isinstance(inner, certpin.PinError)
     error = both(OtherLibraryError(), inner)

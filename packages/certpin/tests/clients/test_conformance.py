@@ -146,14 +146,14 @@ def test_each_host_is_checked_although_both_share_an_address_and_a_certificate(
 
 
 @driven
-def test_a_context_that_is_not_strict_lets_unpinned_hosts_pass(driver: Driver, bank: Bank) -> None:
+def test_a_non_strict_context_accepts_unpinned_hosts(driver: Driver, bank: Bank) -> None:
     context = PinnedSSLContext(bank.pins, strict=False)
     bodies = driver.get(context, bank.url("unpinned"), bank.clear_text("unpinned"))
     assert bodies == ["hello from unpinned.test\n", "hello in clear text\n"]
 
 
 @driven
-def test_a_context_that_is_not_strict_refuses_clear_text_where_pins_are_enforced(
+def test_a_non_strict_context_refuses_clear_text_for_enforced_hosts(
     driver: Driver, bank: Bank
 ) -> None:
     context = PinnedSSLContext(bank.pins, strict=False)
@@ -162,7 +162,7 @@ def test_a_context_that_is_not_strict_refuses_clear_text_where_pins_are_enforced
 
 
 @driven
-def test_new_pins_hold_for_new_connections_and_open_ones_stay(driver: Driver, bank: Bank) -> None:
+def test_new_pins_apply_to_new_connections_and_open_ones_stay(driver: Driver, bank: Bank) -> None:
     context = PinnedSSLContext(bank.pins)
     steps = (bank.url("api"), lambda: context.swap(_other_pins(2)), bank.url("api"))
     if driver.keeps_connections:

@@ -1,7 +1,7 @@
 """Every example of the documentation, against a real server of its protocol.
 
-Where the pins match it runs as a program. Where they do not, under the same trusted root, it is
-refused before anything was sent: a tap on the wire sees what clients send.
+If the pins match, it runs as a program. If they don't, under the same trusted root, it refuses
+before it sends anything: a tap on the wire sees the bytes that clients send.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def of_files(start: Callable[[Path, Path], Any]) -> Callable[[Shown], Any]:
     return lambda shown: start(shown.certificate, shown.key)
 
 
-# The servers that are no web servers, by example, and what they need of Debian.
+# The servers other than web servers, by example, and the Debian package that each needs.
 MAIL = of_files(smtp)
 DATABASE = of_files(mysql)
 JSON = of_files(json_api)
@@ -107,7 +107,7 @@ NAMES = [path.stem.removeprefix("pinned_") for path in FILES]
 
 
 def runnable() -> list[str]:
-    """The examples of installed libraries; replaced/check_niquests.py runs that for niquests."""
+    """Return the examples of installed libraries, except niquests (replaced/check_niquests.py)."""
     left_out = {"niquests"}
     if sys.version_info >= (3, 15):
         left_out.add("aiokafka")  # no wheel yet
@@ -128,7 +128,7 @@ def shown(intermediate: Authority, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def port_of(shown: Shown) -> Iterator[Callable[[str], int]]:
-    """The port of an example's server, which is started when it is needed first."""
+    """Return the port of an example's server, which is started at first use."""
     with contextlib.ExitStack() as stack:
         start = functools.cache(lambda server: stack.enter_context(server(shown)))
         yield lambda name: start(SERVERS.get(name, WEB)[0])
@@ -139,7 +139,7 @@ _OF_KAFKA = [f"-Wignore:{name}_text is deprecated:DeprecationWarning" for name i
 
 
 def run(name: str, port: int) -> subprocess.CompletedProcess[str]:
-    """Run an example as its first line says."""
+    """Run an example with the command in its first line."""
     script = EXAMPLES / f"pinned_{name}.py"
     return subprocess.run(
         [sys.executable, "-W", "error", *_OF_KAFKA, script, "localhost", str(port)],
@@ -178,7 +178,7 @@ def test_an_example_runs_if_the_pins_match(
     else:
         assert done.returncode == 0, done.stderr
         assert done.stdout
-    # The tap sees what an application sends, after the Finished of each connection.
+    # The tap sees the bytes that an application sends, after the Finished of each connection.
     assert wire.encrypted_records() > len(wire.sent)
 
 
@@ -208,9 +208,9 @@ def test_an_example_refuses_other_keys_before_it_sends_anything(
     assert re.fullmatch(CLEAR_TEXT.get(name, rb""), wire.in_clear_text(), re.DOTALL)
 
 
-# MariaDB asks for a client's certificate: an empty message says that there is none.
+# MariaDB requests a client certificate: an empty message means that there is none.
 FLIGHT = {"pymysql": 2}
-# What the protocols of the examples say before TLS begins.
+# The bytes that the protocols of the examples send before TLS begins.
 _MYSQL = rb"\x20\x00\x00\x01.{32}"  # SSLRequest: capabilities and no user
 CLEAR_TEXT = {
     "aiomysql": _MYSQL,
@@ -229,7 +229,7 @@ CLEAR_TEXT = {
 def test_a_database_without_tls_does_not_get_the_password(
     name: str, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attacker can say that the server has no TLS."""
+    """An attacker can claim that the server has no TLS."""
     set_pins(tmp_path, shown.identity.pin, monkeypatch)
     with (
         mysql() as port,

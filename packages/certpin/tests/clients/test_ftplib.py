@@ -1,4 +1,4 @@
-"""ftplib with a ``PinnedSSLContext``: each data connection is a TLS connection of its own."""
+"""ftplib with a ``PinnedSSLContext``: each data connection is a separate TLS connection."""
 
 from __future__ import annotations
 

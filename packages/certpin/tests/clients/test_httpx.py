@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.peer("nginx")
 
-# The library, and the module of certpin for it.
+# The library, and certpin's module for it.
 of_each_library = pytest.mark.parametrize(
     ("library", "pinned"),
     [(httpx, pinned_httpx), (httpx2, pinned_httpx2)],
@@ -99,7 +99,7 @@ def test_a_websocket_in_clear_text_is_refused(library: Any, pinned: Any, bank: B
 
 
 @of_each_library
-def test_http2_is_spoken_where_it_is_asked_for(library: Any, pinned: Any, bank: Bank) -> None:
+def test_http2_is_used_if_requested(library: Any, pinned: Any, bank: Bank) -> None:
     with pinned.PinnedClient(bank.pins, http2=True) as client:
         assert client.get(bank.url("api")).http_version == "HTTP/2"
     with pinned.PinnedClient(bank.pins) as client:
@@ -107,7 +107,7 @@ def test_http2_is_spoken_where_it_is_asked_for(library: Any, pinned: Any, bank: 
 
 
 @of_each_library
-def test_variables_for_trust_do_not_replace_that_of_the_pins(
+def test_trust_variables_do_not_replace_the_trust_of_the_pins(
     library: Any, pinned: Any, bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = certpin.PinnedSSLContext(bank.pins)
@@ -154,7 +154,7 @@ def test_a_connection_that_the_context_did_not_check_carries_no_request(
 
 
 @of_each_library
-def test_an_asynchronous_one_carries_no_request_either(
+def test_an_unchecked_asynchronous_connection_carries_no_request(
     library: Any, pinned: Any, bank: Bank, unpinned: None
 ) -> None:
     async def get() -> None:
@@ -168,7 +168,7 @@ def test_an_asynchronous_one_carries_no_request_either(
 
 
 @of_each_library
-def test_a_trace_of_the_caller_is_called_and_its_request_stays_as_it_was(
+def test_a_trace_of_the_caller_is_called_and_its_request_is_unchanged(
     library: Any, pinned: Any, bank: Bank
 ) -> None:
     events: list[str] = []

@@ -1,4 +1,4 @@
-"""Unmodified libraries with a ``PinnedSSLContext``: it pins with any of their options."""
+"""Unmodified libraries with a ``PinnedSSLContext``: pins are enforced with any of their options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.clients.conftest import Bank
 
-    # Gets a URL with a context, and with options that the library has for a request.
+    # Gets a URL with a context, and with the library's options for a request.
     Get = Callable[..., None]
 
 pytestmark = pytest.mark.peer("nginx")
@@ -103,10 +103,10 @@ def test_pins_hold(get: Get, bank: Bank) -> None:
         (with_urllib3, {"assert_fingerprint": "00" * 32}),
     ],
 )
-def test_options_that_weaken_the_context_end_in_an_error(
+def test_options_that_weaken_the_context_raise_an_error(
     get: Get, option: dict[str, Any], bank: Bank
 ) -> None:
-    """A ``ValueError`` comes from Python itself, which keeps CERT_NONE and check_hostname apart."""
+    """Python itself raises ``ValueError``, because it refuses CERT_NONE with check_hostname."""
     with pytest.raises((ValueError, urllib3.exceptions.SSLError)) as caught:
         get(PinnedSSLContext(bank.pins), bank.url("mitm"), **option)
     if not isinstance(caught.value, ValueError):
@@ -114,7 +114,7 @@ def test_options_that_weaken_the_context_end_in_an_error(
     assert bank.arrived("mitm") == []
 
 
-def test_a_context_that_was_weakened_before_ends_in_an_error(bank: Bank) -> None:
+def test_a_context_weakened_before_raises_an_error(bank: Bank) -> None:
     context = PinnedSSLContext(bank.pins)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -126,7 +126,7 @@ def test_a_context_that_was_weakened_before_ends_in_an_error(bank: Bank) -> None
 
 @pytest.mark.filterwarnings("ignore:key_file, cert_file and check_hostname:DeprecationWarning")
 def test_http_client_of_python_3_11_can_weaken_the_context_and_is_refused(bank: Bank) -> None:
-    """From 3.12 on it has no ``check_hostname`` any more."""
+    """Since Python 3.12 it has no ``check_hostname``."""
     context = PinnedSSLContext(bank.pins)
     kind = TypeError if sys.version_info >= (3, 12) else certpin.WeakenedContextError
     with pytest.raises(kind):

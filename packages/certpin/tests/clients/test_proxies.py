@@ -1,4 +1,4 @@
-"""Every pinned client behind real proxies: the pins of the host hold, and the proxy needs none."""
+"""Every pinned client behind real proxies: the host's pins apply, and the proxy needs none."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.peer("nginx", "tinyproxy", "libnginx-mod-stream"),
-    # Old versions of aiohttp say so of uvloop too, which can.
+    # Old versions of aiohttp claim this for uvloop too, which supports it.
     pytest.mark.filterwarnings("ignore:An HTTPS request is being sent through an HTTPS proxy"),
 ]
 
 SOCKS = [each for each in DRIVERS if each.name.startswith(("requests", "niquests"))]
-# What OpenSSL and rustls (rtls, if it is installed) say.
+# The error texts of OpenSSL and rustls (rtls, if it is installed).
 _UNKNOWN = "unable to get local issuer certificate|UnknownIssuer|CERTIFICATE_VERIFY_FAILED"
 driven_through_tls = pytest.mark.parametrize(
     "driver", [each for each in DRIVERS if each.https_proxies], ids=lambda driver: driver.name
@@ -41,7 +41,7 @@ driven_through_tls = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def home(intermediate: Authority) -> Iterator[Bank]:
-    """A bank under a name that a proxy can look up too."""
+    """A bank under a name that a proxy can resolve too."""
     identity = intermediate.issue("localhost")
     with nginx({"localhost": identity}) as web:
         yield Bank(web, kit.pin_set(kit.policy("localhost", identity.pin)))
@@ -82,7 +82,7 @@ def others() -> PinSet:
 
 
 @driven
-def test_behind_a_proxy_the_pins_of_the_host_hold(
+def test_behind_a_proxy_the_pins_of_the_host_apply(
     driver: Driver, home: Bank, url: str, plain: Proxy
 ) -> None:
     assert is_pinned_behind(plain, driver, home, url)
@@ -90,10 +90,10 @@ def test_behind_a_proxy_the_pins_of_the_host_hold(
 
 @driven_through_tls
 @pytest.mark.filterwarnings(
-    # Before 3.13 asyncio trips over a failed handshake in TLS in TLS, and closes nothing.
+    # Before Python 3.13 asyncio fails on a failed handshake in TLS in TLS, and closes nothing.
     "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning"
 )
-def test_behind_a_proxy_that_speaks_tls_the_pins_of_the_host_hold(
+def test_behind_a_tls_proxy_the_pins_of_the_host_apply(
     driver: Driver, home: Bank, url: str, encrypted: Proxy
 ) -> None:
     assert is_pinned_behind(encrypted, driver, home, url)
@@ -101,7 +101,7 @@ def test_behind_a_proxy_that_speaks_tls_the_pins_of_the_host_hold(
 
 
 @driven_through_tls
-def test_a_proxy_that_speaks_tls_is_verified(driver: Driver, home: Bank, url: str) -> None:
+def test_a_tls_proxy_is_verified(driver: Driver, home: Bank, url: str) -> None:
     with https_proxy(Authority("Unknown Root").issue("127.0.0.1")) as stranger:
         with pytest.raises(driver.base, match=_UNKNOWN):
             driver.get(home.pins, url, proxy=stranger.url)
@@ -109,7 +109,7 @@ def test_a_proxy_that_speaks_tls_is_verified(driver: Driver, home: Bank, url: st
 
 
 @pytest.mark.parametrize("driver", SOCKS, ids=lambda driver: driver.name)
-def test_behind_a_socks_proxy_the_pins_of_the_host_hold(
+def test_behind_a_socks_proxy_the_pins_of_the_host_apply(
     driver: Driver, home: Bank, url: str
 ) -> None:
     require_module("socks", "PySocks")
@@ -121,7 +121,7 @@ def test_behind_a_socks_proxy_the_pins_of_the_host_hold(
 
 
 @driven
-def test_a_proxy_is_not_shown_a_request_in_clear_text(
+def test_a_proxy_does_not_get_a_request_in_clear_text(
     driver: Driver, home: Bank, plain: Proxy
 ) -> None:
     asked = plain.asked()

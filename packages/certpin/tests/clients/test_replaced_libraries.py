@@ -1,6 +1,6 @@
 """Pinned clients beside packages that replace parts of the standard stack.
 
-urllib3-future takes the place of urllib3, and rtls or utls that of ``ssl``. They can't be in the
+urllib3-future replaces urllib3, and rtls or utls replaces ``ssl``. They can't be in the
 common environment, so these tests run in another one (requirements/niquests.txt): the files
 ``replaced/check_*.py``, which pytest does not collect here, and the tests of all clients.
 """
@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[4]
 PYTHON = ROOT / ".venvs" / "niquests" / "bin" / "python"
 CHECKS = sorted(map(str, Path(__file__).parent.joinpath("replaced").glob("check_*.py")))
-# Where niquests, requests and urllib3 are tested like the others.
+# The environment in which niquests, requests and urllib3 are tested like the others.
 SHARED = [
     f"tests/clients/test_{name}.py" for name in ("conformance", "proxies", "requests", "urllib3")
 ]
@@ -30,7 +30,7 @@ def run_there(backend: str, files: list[str]) -> None:
         f"{PYTHON} is missing; fix: "
         "python3 -m scripts.setup_venv .venvs/niquests requirements/niquests.txt"
     )
-    # What would make the run inside measure, record, distribute or insist is not its business.
+    # Remove variables that would make the inner run measure, record, distribute or require tests.
     ours = ("COV", "CERTPIN_", "PYTEST_", "PYTHON")
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     done = subprocess.run(
@@ -48,7 +48,7 @@ def run_there(backend: str, files: list[str]) -> None:
 
 
 @pytest.mark.parametrize("backend", ["ssl", "rtls", "utls"])
-def test_pins_hold_whichever_backend_is_installed(backend: str) -> None:
+def test_pins_are_enforced_with_every_tls_backend(backend: str) -> None:
     run_there(backend, CHECKS)
 
 

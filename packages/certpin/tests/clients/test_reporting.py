@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from tests.clients.conftest import Bank
 
-    # Makes one request with these pins, and a reporter among its hooks.
+    # Makes one request with these pins and a reporter as a hook.
     Get = Callable[[Any, str, dict[str, Any]], object]
 
 

@@ -74,7 +74,7 @@ def test_a_session_sends_only_through_pinned_adapters(session: PinnedSession, ba
 
 
 def test_a_redirect_bypasses_an_adapter_mounted_only_for_https(bank: Bank) -> None:
-    """The limit that the docs name: a plain session sends ``http://`` through its own adapter."""
+    """The documented limit: a plain session sends ``http://`` through its own adapter."""
     with requests.Session() as session:
         session.mount("https://", PinnedAdapter(bank.pins))
         assert session.get(bank.redirect(bank.clear_text())).text == "hello in clear text\n"

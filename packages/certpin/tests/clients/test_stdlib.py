@@ -28,7 +28,7 @@ def test_the_reason_is_the_refusal(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("address", ["file://{file}", "ftp://api.test/", "data:,hello"])
-def test_nothing_but_http_is_opened(bank: Bank, tmp_path: Path, address: str) -> None:
+def test_only_http_urls_are_opened(bank: Bank, tmp_path: Path, address: str) -> None:
     file = tmp_path / "secret"
     file.write_text("secret")
     with pytest.raises(urllib.error.URLError, match="unknown url type"):

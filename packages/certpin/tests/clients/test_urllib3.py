@@ -102,7 +102,7 @@ def test_a_refusal_is_not_retried(bank: Bank) -> None:
     assert told.empty()
 
 
-def test_settings_that_are_repeated_with_each_connection_are_kept_once(bank: Bank) -> None:
+def test_repeated_settings_are_stored_once(bank: Bank) -> None:
     context = PinnedSSLContext(bank.pins)
     for _ in range(3):
         with PinnedPoolManager(context) as http:
@@ -110,7 +110,7 @@ def test_settings_that_are_repeated_with_each_connection_are_kept_once(bank: Ban
     assert len(context._calls) == 1  # set_alpn_protocols
 
 
-def test_settings_that_are_repeated_by_other_threads_weaken_nothing(
+def test_settings_repeated_by_other_threads_weaken_nothing(
     bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While OpenSSL copies the settings, another thread sets those that urllib3 always sets."""
@@ -134,7 +134,7 @@ def test_settings_that_are_repeated_by_other_threads_weaken_nothing(
 
 @pytest.fixture
 def elsewhere(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLSocket]:
-    """Let urllib3 connect in another way, with separate TLS; the connections that it made."""
+    """Make urllib3 connect with another TLS context; return the connections that it made."""
     made: list[ssl.SSLSocket] = []
 
     def connect(self: Any) -> None:
@@ -155,7 +155,7 @@ def test_a_connection_that_the_context_did_not_check_is_refused(
     ):
         http.request("GET", bank.url("api"))
     assert isinstance(caught.value, certpin.UncheckedConnectionError)
-    assert [each.fileno() for each in elsewhere] == [-1]  # one, and it is closed
+    assert [each.fileno() for each in elsewhere] == [-1]  # one connection, and it is closed
     assert bank.arrived("api") == []
 
 

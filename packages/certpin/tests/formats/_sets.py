@@ -94,7 +94,7 @@ def _policy(draw: st.DrawFn, pattern: HostPattern, *, whole: bool) -> HostPolicy
 def pin_sets(draw: st.DrawFn, most: int = 4) -> PinSet:
     """Generate any valid pin set.
 
-    One in four is such as a platform of certificates wants it: it would find none among the others.
+    One in four suits platforms that pin whole certificates, which rarely occurs by chance.
     """
     whole = draw(st.sampled_from([False, False, False, True]))
     patterns = [each for each in _patterns() if not whole or each.wildcard != "**."]

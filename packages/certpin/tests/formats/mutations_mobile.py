@@ -46,7 +46,7 @@ _READERS = [
 
 _ANDROID = [
     Mutation(
-        "what is not read is reported",
+        "skipped settings are reported",
         f"{_F}_network_security.py",
         "    for each in root.unread():",
         "    for each in ():",
@@ -164,7 +164,7 @@ _LISTS = [
         f"{_T}react_native.py::test_different_expiry_dates_for_a_host_are_refused",
     ),
     Mutation(
-        "what is computed is not read",
+        "computed values are not read",
         f"{_F}react_native.py",
         "if not written or ",
         "if ",

@@ -134,7 +134,7 @@ def test_damaged_files_raise_only_typed_errors(
     cut = data.draw(st.integers(0, 9))
     damaged = (text[:place] + junk + text[place + cut :]).encode()
     with suppress(CertpinError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", FormatWarning)  # names what is not imported
+        warnings.simplefilter("ignore", FormatWarning)  # names the skipped settings
         chosen.load(Source(damaged, _nothing_beside), ImportOptions(host="api.bank.example"))
 
 

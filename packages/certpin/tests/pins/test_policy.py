@@ -59,7 +59,7 @@ def test_a_policy_without_pins_is_refused() -> None:
 @pytest.mark.parametrize("more", [(), (HostPin(TWO, state="compromised"),)])
 def test_a_single_pin_is_refused_in_enforce_mode(more: tuple[HostPin, ...]) -> None:
     error = _refused("pin", HostPin(ONE), *more)
-    assert "one pin alone" in error.problem
+    assert "only one pin" in error.problem
     assert "--backup-key" in error.fix
     assert 'mode = "report"' in error.fix
 
@@ -184,5 +184,5 @@ def test_anchors_are_compared_by_content_and_not_by_file() -> None:
     assert both == TrustAnchors(both.der, source="roots.pem")
     assert both.digest == TrustAnchors(both.der, source="roots.pem").digest
     assert both.digest != kit.anchors(one).digest
-    # Where one certificate ends and the next begins is part of it.
+    # The digest includes the border between two certificates.
     assert TrustAnchors((b"ab", b"c")).digest != TrustAnchors((b"a", b"bc")).digest

@@ -44,5 +44,5 @@ def test_a_registered_name_is_not_public(name: str) -> None:
 
 
 def test_names_of_the_private_section_are_not_in_it() -> None:
-    """A hoster's suffix belongs to the hoster: that it may pin all of it is for lint to judge."""
+    """A hoster's suffix belongs to the hoster, which may pin all of it; lint decides about that."""
     assert not is_public_suffix("github.io")

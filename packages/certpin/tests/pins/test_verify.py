@@ -31,7 +31,7 @@ LEAF = BELOW.issue(HOST).certificate
 CHAIN = Chain((LEAF, BELOW.certificate, ROOT.certificate))
 PLACES = {"leaf": LEAF, "intermediate": BELOW.certificate, "root": ROOT.certificate}
 
-# What each `match` leaves of the path.
+# The certificates of the path that each `match` includes.
 ADMITTED: dict[Match, set[str]] = {
     "leaf": {"leaf"},
     "ca": {"intermediate", "root"},
@@ -129,7 +129,7 @@ def test_the_role_of_a_pin_does_not_decide(role: str) -> None:
     assert verify(CHAIN, policy, NOW).decision == "accept"
 
 
-# on_expiry, mode, whether the pins match: what is decided once the date is past.
+# on_expiry, mode, whether the pins match: the decision after the expiry.
 EXPIRED: list[tuple[OnExpiry, Mode, bool, Decision, Reason]] = [
     ("fail-closed", "enforce", True, "refuse", "expired"),
     ("fail-closed", "enforce", False, "refuse", "expired"),

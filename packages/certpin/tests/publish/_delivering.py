@@ -1,4 +1,4 @@
-"""A bank that signs in one folder and pushes to another one, which clients fetch from."""
+"""A bank that signs in one folder and pushes to another, from which clients fetch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Delivered(World):
 
 @contextmanager
 def delivering(tmp_path: Path, identity: Identity) -> Iterator[Delivered]:
-    """A folder ``www`` that a server shows; version 2 is signed, and nothing is pushed."""
+    """A folder ``www`` that a server serves; version 2 is signed, and not pushed yet."""
     repository = Repository(tmp_path / "site")
     www = tmp_path / "www"
     with FolderServer(www, identity) as server:
@@ -61,7 +61,7 @@ class Noted:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self.written: list[str] = []
-        self.before_write: Any = lambda path: None  # is called with the path, and may raise
+        self.before_write: Any = lambda path: None  # called with the path, and may raise
 
     @property
     def where(self) -> str:

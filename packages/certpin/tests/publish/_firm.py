@@ -1,4 +1,4 @@
-"""A firm that signs pin sets: its keys, its clones of the folder, its clock, and a client of it."""
+"""A firm that signs pin sets: its keys, its clones of the folder, its clock, and a client."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ START = datetime(2027, 3, 1, 9, tzinfo=UTC)
 
 @cache
 def key(name: str, algorithm: KeyAlgorithm = "p256") -> KeySigner:
-    """A key, the same one for each name in a run of the tests."""
+    """Return a key: always the same for one name in a run of the tests."""
     pem, _ = new_private_key(algorithm, None)
     return KeySigner(file_key(pem, lambda: None))
 
 
 def ident(name: str) -> str:
-    """The id of a key."""
+    """Return the ID of a key."""
     return key(name).public_key.keyid
 
 
@@ -114,7 +114,7 @@ class Firm:
 
     @property
     def policy(self) -> SigningPolicy:
-        """All that decides."""
+        """Return the data that the signing plan depends on."""
         offer: content.Content | ConfigError
         try:
             offer = content.read(self.here / "pins.toml", flutter=self.settings.flutter)
@@ -124,12 +124,12 @@ class Firm:
         return SigningPolicy(self.state, self.settings, self.now, offer, self.published, latest)
 
     def plan(self, *names: str, renew: str = "") -> SigningPlan:
-        """Sign with these keys, without writing."""
+        """Plan with these keys, without writing."""
         renewed = frozenset(renew.split())
         return prepare(self.policy, frozenset(ident(name) for name in names), renewed)
 
     def sign(self, *names: str, renew: str = "") -> SigningResult:
-        """Sign with these keys, and write it."""
+        """Sign with these keys, and write the files."""
         keys = {ident(name): key(name) for name in names}
         done = sign(self.plan(*names, renew=renew), keys, frozenset(renew.split()))
         folder.write(self.folder, done)
@@ -147,16 +147,16 @@ class Firm:
 
     @property
     def pending(self) -> tuple[PendingSignature, ...]:
-        """The metadata that needs signatures."""
+        """Return the metadata that needs signatures."""
         return pending(prepare(self.policy, frozenset()))
 
     @property
     def waiting(self) -> set[tuple[str, int, int]]:
-        """The same: role, the root that demands it, and how many signatures are missing."""
+        """Return role, root version and number of missing signatures of each."""
         return {(each.role, each.root, each.missing) for each in self.pending}
 
     def cloned(self, name: str) -> Firm:
-        """The same in another clone."""
+        """Return the same firm in another clone."""
         here = self.here.with_name(name)
         shutil.copytree(self.here, here)
         return replace(self, here=here, published=dict(self.published))
@@ -171,16 +171,16 @@ class Firm:
             shutil.copy(path, mine)
 
     def drafts(self) -> list[str]:
-        """The files that wait."""
+        """Return the names of the drafts."""
         return sorted(path.name for path in (self.folder / "drafts").glob("*"))
 
     def metadata(self, name: str) -> Path:
-        """A file of the site."""
+        """Return a metadata file of the site."""
         return self.site / "metadata" / name
 
 
 class _Folder(FetcherInterface):
-    """Fetches from a folder."""
+    """A fetcher that reads a folder."""
 
     def __init__(self, site: Path) -> None:
         self.site = site
@@ -202,7 +202,7 @@ class Client:
         (cache / "targets").mkdir(parents=True)
 
     def follow(self) -> int:
-        """Update, at the firm's time; the version of the pin file that it has then."""
+        """Update at the firm's time; return the version of its pin file."""
         with at(self.firm.now):
             updater = Updater(
                 str(self.cache),
@@ -220,7 +220,7 @@ class Client:
 
 
 def at(now: datetime) -> Any:
-    """Let tuf's client believe that it is now."""
+    """Set the clock of tuf's client."""
     clock = SimpleNamespace(
         datetime=SimpleNamespace(now=lambda _: now), timezone=SimpleNamespace(utc=UTC)
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def new(tmp_path: Path) -> Firm:
-    """A firm that has published a version, and signed nothing."""
+    """A firm that has published a version, but signed nothing."""
     firm = Firm(tmp_path / "firm")
     firm.publish(1)
     return firm
@@ -41,7 +41,7 @@ def client(firm: Firm, tmp_path: Path) -> Client:
 
 @pytest.fixture
 def board(new: Firm) -> Firm:
-    """Three people, of whom two have to sign."""
+    """Three signers with a threshold of two."""
     people = ("ada", "bob", "cleo")
     new.begin(people, people, "online", {"root": 2, "targets": 2})
     return new

@@ -1,4 +1,4 @@
-"""The rules of signing, taken out one by one (``test_mutations.py``)."""
+"""Mutations of signing (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ MUTATIONS: list[Mutation] = [
         "roots.py",
         "        return serializer.serialize(one) == serializer.serialize(other)\n",
         "        return one == other\n",
-        _DRAFTS + "a_threshold_that_is_true_is_not_one",
+        _DRAFTS + "a_threshold_of_true_is_refused",
     ),
     _rule(
-        "a key that was online comes nowhere else",
+        "a former online key gets no other role",
         "roots.py",
         "    yield from _wrong_moves(root, before)\n",
         "",
-        _DRAFTS + "a_key_that_was_online_comes_nowhere_else",
+        _DRAFTS + "a_former_online_key_gets_no_other_role",
     ),
     _rule(
         "a root is signed as it demands itself",
@@ -36,18 +36,18 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "one_of_two_thresholds_is_not_enough[root]",
     ),
     _rule(
-        "a root is signed as the one before demands",
+        "a root is signed by the keys of the previous root",
         "sign.py",
         "is_complete(root, current) and is_complete(root, root.signed)",
         "is_complete(root, root.signed)",
         _SIGN + "one_of_two_thresholds_is_not_enough[root2]",
     ),
     _rule(
-        "the online key is on its own",
+        "the online key has no other role",
         "roots.py",
         'if set(timestamp.keyids) & {*root.roles["root"].keyids, *root.roles["targets"].keyids}:',
         "if False:",
-        _SIGN + "a_root_that_must_not_be_is_not_drafted",
+        _SIGN + "an_unsafe_root_is_not_drafted",
     ),
     _rule(
         "the online key signs no draft",
@@ -61,7 +61,7 @@ MUTATIONS: list[Mutation] = [
         "roots.py",
         "if not 1 <= role.threshold <= len(role.keyids):",
         "if False:",
-        _SIGN + "a_root_that_must_not_be_is_not_drafted",
+        _SIGN + "an_unsafe_root_is_not_drafted",
     ),
     _rule(
         "one key is one signature",
@@ -71,18 +71,18 @@ MUTATIONS: list[Mutation] = [
         _DRAFTS + "one_key_under_two_names_is_not_two",
     ),
     _rule(
-        "a root in date",
+        "an unexpired root",
         "roots.py",
         'if not now < root.expires <= now + settings.life("root") + SLACK:',
         "if False:",
         _DRAFTS + "a_draft_of_a_root_keeps_the_rules",
     ),
     _rule(
-        "as it was published",
+        "the content equals the published one",
         "signing_plan.py",
         "        require_published(policy.offer.pins, policy.published[latest])\n",
         "",
-        _SIGN + "another_file_than_was_published_is_not_signed",
+        _SIGN + "a_file_that_differs_from_the_published_one_is_not_signed",
     ),
     _rule(
         "no other content under the same version",
@@ -99,14 +99,14 @@ MUTATIONS: list[Mutation] = [
         _SIGN + "no_lower_version_is_signed",
     ),
     _rule(
-        "a draft is what it has to be",
+        "a draft equals the expected one",
         "signing_plan.py",
         "if not same_bytes(draft.signed, expected) or not in_turn or not in_time:",
         "if not in_turn or not in_time:",
         _DRAFTS + "a_draft_of_other_targets_is_not_signed",
     ),
     _rule(
-        "what clients would refuse is not written",
+        "files that clients would refuse are not written",
         "sign.py",
         "    if done.site:\n        verify_as_client(plan, done)\n",
         "",
@@ -128,28 +128,28 @@ MUTATIONS: list[Mutation] = [
         "tests/publish/test_folder.py::test_a_link_is_not_followed",
     ),
     Mutation(
-        "what others left is not swept",
+        "other temporary files are not deleted",
         "certpin/pinfile/disk.py",
         "if left and known.fullmatch(left[1]) and path.is_file()",
         "if left and path.is_file()",
-        "tests/publish/test_folder.py::test_only_what_a_killed_run_left_is_swept",
+        "tests/publish/test_folder.py::test_only_files_of_a_killed_run_are_deleted",
     ),
     _rule(
-        "what is published stays in its folder",
+        "published files are inside the folder",
         "content.py",
         "if not file.resolve().is_relative_to(path.parent.resolve()):",
         "if False:",
         _SIGN + "a_trust_file_elsewhere_or_in_the_place_of_another_is_not_signed[link]",
     ),
     Mutation(
-        "who signs sees the anchors",
+        "signers see the anchors",
         "certpin/cli/publish/sign.py",
         "if policy.trust and (before is None or before.trust != policy.trust):",
         "if False:",
         "tests/cli/test_publish.py::test_the_policies_of_a_first_version_are_printed",
     ),
     Mutation(
-        "who signs sees all of a new host",
+        "signers see all settings of a new host",
         "certpin/cli/publish/sign.py",
         '            yield from (f"{policy.pattern}: {term}" for term in _terms(policy))\n',
         "",

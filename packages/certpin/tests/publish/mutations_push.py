@@ -1,4 +1,4 @@
-"""The rules of a push, taken out one by one (``test_mutations.py``)."""
+"""Mutations of a push (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
-        "what is past its date is not pushed",
+        "an expired set is not pushed",
         "push.py",
         "    if now >= until:\n",
         "    if False:\n",
         _PUSH + "an_expired_set_is_not_pushed",
     ),
     _rule(
-        "every root here follows",
+        "every local root follows its predecessor",
         "remote_state.py",
         "        if chain[0].version != 1 or len(chain) < len(data):\n",
         "        if chain[0].version != 1:\n",
@@ -38,21 +38,21 @@ MUTATIONS: list[Mutation] = [
         _PUSH + "a_renewal_pushed_by_another_person_is_not_undone",
     ),
     _rule(
-        "what a replaced key has signed has no number",
+        "versions signed by a replaced key don't count",
         "push.py",
         "signed_version(local.chain[-1], timestamp)",
         "signed_version(local.chain[0], timestamp)",
         _STOLEN + "metadata_of_a_replaced_key_is_replaced_whatever_its_number",
     ),
     _rule(
-        "a replaced online key takes nothing from the targets that it showed",
+        "targets stay valid under a replaced online key",
         "push.py",
         '    if counts or is_signed(root, "targets", theirs.signed.targets):\n',
         "    if counts:\n",
-        _STOLEN + "a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone",
+        _STOLEN + "a_set_pushed_before_the_key_replacement_is_not_undone",
     ),
     _rule(
-        "a numbered file that a thief left is not written over",
+        "a numbered file of an attacker is not overwritten",
         "push.py",
         "        _require_same(path, ours, remote.files.get(path))\n    for path, theirs",
         "        pass\n    for path, theirs",
@@ -80,7 +80,7 @@ MUTATIONS: list[Mutation] = [
         _PUSH + "a_changed_numbered_file_is_reported",
     ),
     _rule(
-        "another pin set is left alone",
+        "another pin set is not overwritten",
         "push.py",
         "    if theirs is not None and theirs != name:\n",
         "    if False:\n",
@@ -93,10 +93,10 @@ MUTATIONS: list[Mutation] = [
         "TIMESTAMP: self.newest.signed.timestamp}\n",
         "        return {TIMESTAMP: self.newest.signed.timestamp, **targets, "
         "**self.newest.numbered, **roots}\n",
-        _PUSH + "the_order_is_one_in_which_a_client_misses_nothing",
+        _PUSH + "files_are_uploaded_before_the_files_that_name_them",
     ),
     _rule(
-        "what was put there is looked at again",
+        "uploaded files are read back",
         "push.py",
         "    if _read_expected(storage, path, data) != data:\n",
         "    if False:\n",
@@ -117,7 +117,7 @@ MUTATIONS: list[Mutation] = [
         _STORAGE + "secrets_in_the_settings_are_refused",
     ),
     _rule(
-        "nothing is out that was put where nothing lasts",
+        "storage in memory is refused",
         "storage.py",
         '    if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:\n',
         "    if False:\n",
@@ -131,14 +131,14 @@ MUTATIONS: list[Mutation] = [
         _COMMAND + "a_storage_gets_its_options_and_no_others",
     ),
     _rule(
-        "what is not mounted is not made",
+        "a missing mount point is not created",
         "storage.py",
         "            self._folder.mkdir(exist_ok=True)\n",
         "            self._folder.mkdir(exist_ok=True, parents=True)\n",
         _STORAGE + "a_folder_is_created_if_its_parent_exists",
     ),
     Mutation(
-        "what the journal does not know stays here",
+        "an unpublished version is not pushed",
         "certpin/cli/publish/push.py",
         "    waits_for_push(files.deployed, pushed)  # refuse",
         "    pass  # refuse",

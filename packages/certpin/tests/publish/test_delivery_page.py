@@ -1,4 +1,4 @@
-"""docs/delivery.md: its lines for nginx on nginx, its policy, its job, its settings."""
+"""docs/delivery.md: its nginx configuration, policy, job and settings work."""
 
 from __future__ import annotations
 

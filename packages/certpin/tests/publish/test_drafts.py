@@ -1,4 +1,4 @@
-"""Drafts that another person wrote or changed: which are signed, and which are refused."""
+"""Drafts that another person wrote or changed: the conditions for signing them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = Pin("sha256", bytes(range(2, 34)))
 
 @pytest.fixture
 def drafted(board: Firm) -> Firm:
-    """Version 2 waits for a second signature."""
+    """Version 2 with one signature; a second one is needed."""
     board.sign("ada", "bob", "online")
     board.publish(2)
     board.sign("ada")
@@ -41,7 +41,7 @@ def test_a_draft_of_other_targets_is_not_signed(drafted: Firm, tmp_path: Path) -
     shutil.copytree(other.folder / "drafts", drafted.folder / "drafts", dirs_exist_ok=True)
     with pytest.raises(ConfigError, match="not what bank version 2 says"):
         drafted.sign("bob", "online")
-    drafted.sign("online")  # which goes on
+    drafted.sign("online")  # the other signer continues
     assert Client(drafted, tmp_path / "client").follow() == 1
 
 
@@ -53,7 +53,9 @@ def test_a_draft_of_other_targets_is_not_signed(drafted: Firm, tmp_path: Path) -
         {"unrecognized_fields": {"more": 1}},
     ],
 )
-def test_a_draft_that_says_more_is_not_signed(drafted: Firm, changed: dict[str, object]) -> None:
+def test_a_draft_with_additional_fields_is_not_signed(
+    drafted: Firm, changed: dict[str, object]
+) -> None:
     forged(drafted, "targets", **changed)
     with pytest.raises(ConfigError, match="not what bank version 2 says"):
         drafted.sign("bob")
@@ -66,7 +68,7 @@ def test_a_draft_with_a_far_date_is_not_signed(drafted: Firm) -> None:
 
 
 def dated(firm: Firm, role: str, date: str) -> None:
-    """Write another date into a draft: one that Python itself does not write so."""
+    """Write another date into a draft, in a form that Python itself does not write."""
     path = firm.folder / "drafts" / f"{role}.json"
     data, count = re.subn(r'"expires": "[^"]+"', f'"expires": "{date}"', path.read_text())
     assert count == 1
@@ -82,7 +84,7 @@ def test_the_first_and_the_last_possible_date_are_dates(drafted: Firm, date: str
     drafted.sign("online")
     assert ("targets" in [each.role for each in drafted.pending if each.problem]) == (date == LAST)
     dated(drafted, "targets", FIRST)
-    done = drafted.sign("bob")  # that of the year 1 is over, and is made anew
+    done = drafted.sign("bob")  # the date in the year 1 has passed, so the draft is made again
     assert done.drafts["targets"].signed.expires == midnight(drafted.now + 91 * DAY)
 
 
@@ -126,14 +128,14 @@ def test_a_draft_of_a_root_keeps_the_rules(firm: Firm) -> None:
         forged(firm, "root", **changed)  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match=said):
             firm.sign("root", "root2")
-        firm.sign("online")  # goes on
+        firm.sign("online")  # continues
         assert any(said in each.problem for each in firm.pending)
         (firm.folder / "drafts" / "root.json").write_bytes(before)
     firm.sign("root", "root2", "online")
 
 
-def test_a_threshold_that_is_true_is_not_one(firm: Firm) -> None:
-    """To Python it is, and to no other client: they could never follow such a root."""
+def test_a_threshold_of_true_is_refused(firm: Firm) -> None:
+    """Python treats it as 1, but other clients don't: they could never follow such a root."""
     firm.add_key("root2", "root", "root")
     path = firm.folder / "drafts" / "root.json"
     path.write_text(re.sub(r'"threshold": 1\b', '"threshold": true', path.read_text()))
@@ -141,8 +143,8 @@ def test_a_threshold_that_is_true_is_not_one(firm: Firm) -> None:
         firm.sign("root", "root2")
 
 
-def test_a_key_that_was_online_comes_nowhere_else(firm: Firm) -> None:
-    """Nor in one root with the key that follows it."""
+def test_a_former_online_key_gets_no_other_role(firm: Firm) -> None:
+    """The same in a root that also contains the key's replacement."""
     firm.add_key("online2", "online")
     draft = firm.folder / "drafts" / "root.json"
     metadata: Metadata = Metadata.from_bytes(draft.read_bytes())  # type: ignore[type-arg]
@@ -200,7 +202,7 @@ def replace_id(known: object, name: str) -> object:
     return other
 
 
-def test_a_draft_that_was_moved_is_of_no_use(firm: Firm) -> None:
+def test_a_moved_draft_is_not_used(firm: Firm) -> None:
     firm.add_key("root2", "root", "root")
     draft = (firm.folder / "drafts" / "root.json").read_bytes()
     firm.sign("root", "root2", "online")

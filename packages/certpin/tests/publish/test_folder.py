@@ -64,8 +64,8 @@ def test_killed_at_any_moment_clients_follow_and_the_same_command_completes_it(
     while True:
         moment += 1
         died = in_a_child(partial(_sign_and_die, firm, keys, moment))
-        # Between a root that has another online key and what that signs, clients keep what they
-        # have: those two are two files.
+        # Between a root with another online key and the files signed by that key, clients keep
+        # their set, because those are separate files.
         between = change is all_keys and _is_between(firm)
         assert between or _followed(client, tmp_path) in {1, newest}
         firm.sign(*keys) if _is_open(firm) else firm.sign(keys[-1])
@@ -90,7 +90,7 @@ def _is_open(firm: Firm) -> bool:
 
 
 def _sign_and_die(firm: Firm, keys: tuple[str, ...], moment: int) -> None:
-    """Be killed just before the n-th file is put in place, or taken away."""
+    """Kill the process just before the n-th file is written or deleted."""
     count = 0
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
@@ -159,7 +159,7 @@ def test_one_command_at_a_time(firm: Firm) -> None:
         pass
 
 
-def test_a_file_system_without_locks_is_used_without(
+def test_a_file_system_without_locks_is_supported(
     firm: Firm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(*_: Any) -> None:
@@ -192,7 +192,7 @@ def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     ],
     ids=["empty", "cut", "deep", "little", "long"],
 )
-def test_a_site_that_was_damaged_is_not_believed(firm: Firm, name: str, damage: bytes) -> None:
+def test_a_damaged_site_is_refused(firm: Firm, name: str, damage: bytes) -> None:
     firm.metadata(name).write_bytes(damage)
     with pytest.raises(PinFileError) as caught:
         firm.sign("online")
@@ -210,25 +210,25 @@ def test_a_missing_file_is_reported(firm: Firm, place: str) -> None:
         firm.sign("online")
 
 
-def test_a_target_that_was_changed_is_not_believed(firm: Firm) -> None:
+def test_a_changed_target_is_refused(firm: Firm) -> None:
     (target,) = (firm.site / "targets").glob("*.pins.toml")
     target.write_bytes(target.read_bytes() + b"\n")
-    with pytest.raises(PinFileError, match="not what the keys have signed"):
+    with pytest.raises(PinFileError, match="differs from the signed content"):
         firm.sign("online")
 
 
 @pytest.mark.parametrize("names", [["../pins.toml"], ["a/../../b"], ["/etc/passwd"], range(65)])
-def test_names_that_lead_elsewhere_are_not_read(firm: Firm, names: Sequence[object]) -> None:
+def test_names_outside_the_folder_are_not_read(firm: Firm, names: Sequence[object]) -> None:
     path = firm.metadata("1.targets.json")
     metadata: Metadata[Targets] = Metadata.from_bytes(path.read_bytes())
     info = metadata.signed.targets["pins.toml"]
     metadata.signed.targets = {str(name): info for name in names}
     path.write_bytes(metadata.to_bytes())
-    with pytest.raises(PinFileError, match=r"not what the keys have signed: .*(no name|64 are)"):
+    with pytest.raises(PinFileError, match=r"differs from the signed content: .*(no name|64 are)"):
         firm.sign("online")
 
 
-def test_a_root_that_does_not_follow_is_not_believed(firm: Firm, tmp_path: Path) -> None:
+def test_a_root_that_does_not_follow_is_refused(firm: Firm, tmp_path: Path) -> None:
     other = Firm(tmp_path / "other")
     other.publish(1)
     other.begin(("mallory",), ("mallory2",), "mallory3")
@@ -240,7 +240,7 @@ def test_a_root_that_does_not_follow_is_not_believed(firm: Firm, tmp_path: Path)
         firm.sign("online")
 
 
-def test_a_timestamp_without_a_root_is_not_believed(firm: Firm) -> None:
+def test_a_timestamp_without_a_root_is_refused(firm: Firm) -> None:
     firm.metadata("1.root.json").unlink()
     with pytest.raises(PinFileError, match="a timestamp, and no root"):
         firm.sign("online")
@@ -307,9 +307,7 @@ def test_a_conflict_in_a_draft_ends_with_either_side(new: Firm) -> None:
     assert new.metadata("1.root.json").exists()
 
 
-def test_a_signature_that_is_too_long_to_be_one_is_in_nobodys_way(
-    firm: Firm, client: Client
-) -> None:
+def test_an_oversized_signature_file_is_ignored(firm: Firm, client: Client) -> None:
     firm.add_key("root2", "root", "root")
     (firm.folder / "drafts" / f"root.{ident('root')}.json").write_bytes(b"x" * 5000)
     firm.sign("online")
@@ -328,7 +326,7 @@ def test_unknown_files_among_the_drafts_are_kept(firm: Firm) -> None:
     assert firm.drafts() == ["README"]
 
 
-def test_numbers_that_a_cut_off_run_has_left_are_not_used_again(firm: Firm, client: Client) -> None:
+def test_numbers_of_an_interrupted_run_are_not_reused(firm: Firm, client: Client) -> None:
     firm.metadata("2.targets.json").write_bytes(b"of some run")
     firm.metadata("2.snapshot.json").write_bytes(b"of some run")
     firm.publish(2)
@@ -368,14 +366,14 @@ def test_a_link_is_not_followed(firm: Firm, tmp_path: Path, place: str) -> None:
     assert _below(tmp_path) == before
 
 
-def test_a_link_that_leads_nowhere_is_one(firm: Firm) -> None:
+def test_a_broken_link_is_refused_too(firm: Firm) -> None:
     (firm.folder / "drafts").mkdir(exist_ok=True)
     (firm.folder / "drafts" / "root.json").symlink_to("nowhere")
     with pytest.raises(PinFileError, match="it is a symbolic link"):
         firm.sign("online")
 
 
-def test_the_folder_itself_may_be_elsewhere(firm: Firm, client: Client, tmp_path: Path) -> None:
+def test_the_folder_itself_may_be_a_link(firm: Firm, client: Client, tmp_path: Path) -> None:
     firm.publish(2)
     firm.folder.rename(tmp_path / "elsewhere")
     firm.folder.symlink_to(tmp_path / "elsewhere")
@@ -383,7 +381,7 @@ def test_the_folder_itself_may_be_elsewhere(firm: Firm, client: Client, tmp_path
     assert client.follow() == 2
 
 
-def test_only_what_a_killed_run_left_is_swept(firm: Firm) -> None:
+def test_only_files_of_a_killed_run_are_deleted(firm: Firm) -> None:
     ours = [
         "drafts/.root.json.ab3_xyz9",
         f"drafts/.targets.{'0' * 64}.json.ab3_xyz9",
@@ -416,13 +414,13 @@ def _below(place: Path) -> dict[str, bytes]:
         ),
     ],
 )
-def test_settings_are_read_as_they_were_written(tmp_path: Path, settings: PublishSettings) -> None:
+def test_written_settings_round_trip(tmp_path: Path, settings: PublishSettings) -> None:
     path = tmp_path / "publish.toml"
     path.write_text(text_of(settings), encoding="utf-8")
     assert load(path) == settings
 
 
-def test_settings_may_say_little(tmp_path: Path) -> None:
+def test_settings_may_be_minimal(tmp_path: Path) -> None:
     path = tmp_path / "publish.toml"
     path.write_text('[storage]\nendpoint_url = "https://s3.example"\n[expires]\nroot = 30\n')
     found = load(path)

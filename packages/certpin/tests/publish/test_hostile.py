@@ -37,7 +37,7 @@ ANYTHING = st.recursive(
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Firm]:
-    """Version 1 is signed; version 2 and another root wait for one signature each."""
+    """Version 1 is signed; version 2 and another root need one more signature each."""
     with tempfile.TemporaryDirectory() as folder:
         firm = Firm(Path(folder) / "firm")
         firm.publish(1)
@@ -57,7 +57,7 @@ def copied(firm: Firm) -> Iterator[Firm]:
 
 
 def change(data: DataObject, value: Any) -> Any:
-    """The value, with something in it that is something else."""
+    """Return the value with one random change at any depth."""
     inside = isinstance(value, dict | list) and value and data.draw(st.integers(0, 4))
     if not inside:
         return data.draw(ANYTHING)
@@ -71,7 +71,7 @@ def change(data: DataObject, value: Any) -> Any:
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_hostile_file_is_refused_or_does_not_count(made: Firm, data: DataObject) -> None:
+def test_a_hostile_file_is_refused_or_ignored(made: Firm, data: DataObject) -> None:
     with copied(made) as firm:
         paths = sorted(path for path in firm.folder.rglob("*.json"))
         path = data.draw(st.sampled_from(paths))
@@ -82,14 +82,14 @@ def test_a_hostile_file_is_refused_or_does_not_count(made: Firm, data: DataObjec
             firm.sign("root2", "targets2", "online")
         except ConfigError:
             return
-        # A set that was signed anyway is the intended one.
+        # If a set was signed nevertheless, it is the intended one.
         assert Client(firm, firm.here / "client").follow() in {1, 2}
         root = firm.state.root
         assert root is not None
         assert root.roles["root"].keyids in ([ident("root")], [ident("root2")])
 
 
-def test_a_first_root_that_is_none_can_be_looked_at(made: Firm) -> None:
+def test_an_invalid_first_root_can_be_displayed(made: Firm) -> None:
     with copied(made) as firm:
         shutil.rmtree(firm.site)
         path = firm.folder / "drafts" / "root.json"

@@ -1,7 +1,7 @@
-"""People publish, change keys, sign with the keys that they have, and let time pass.
+"""People publish, change keys, sign with their keys, and let time pass.
 
-Whatever they do, in whatever order: a client that has the first root follows, gets no lower version
-than before, and only versions that were published.
+In any order of actions: a client that has the first root follows, never gets a lower version than
+before, and only versions that were published.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.publish._firm import Client, Firm, ident
 
 KINDS = st.sampled_from(["root", "targets", "online"])
 RENEWED = st.sampled_from(["", "", "", "root", "targets", "snapshot", "root targets"])
-# Few names, so that keys come back, and are tried where they must not be.
+# Few names, so that former keys are tried again in forbidden places.
 NAMES = [f"key{number}" for number in range(7)]
 SOME = st.sets(st.sampled_from(NAMES), min_size=1)
 
@@ -67,7 +67,7 @@ class Publishing(RuleBasedStateMachine):
 
     @rule(names=SOME, renewed=RENEWED)
     def sign(self, names: set[str], renewed: str) -> None:
-        """With some keys: those that sign nothing here are refused, all of them."""
+        """Sign with some keys. Keys that have nothing to sign are refused."""
         with suppress(ConfigError):
             self.firm.sign(*sorted(names), renew=renewed)
 

@@ -34,7 +34,7 @@ def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Deli
 
 
 def refusal(world: Delivered, **fields: object) -> UpdateError:
-    """Why a push is refused; nothing may have changed there."""
+    """Return the error of a refused push, which must not change the storage."""
     before = contents(world)
     with pytest.raises(UpdateError) as caught:
         world.push(**fields)
@@ -57,7 +57,7 @@ def test_both_clients_follow_a_pushed_set(world: Delivered) -> None:
     assert world.both_follow("later") == 3
 
 
-def test_files_that_are_named_by_the_pin_file_go_with_it(world: Delivered, root: object) -> None:
+def test_files_named_by_the_pin_file_are_pushed(world: Delivered, root: object) -> None:
     pem: bytes = root.pem  # type: ignore[attr-defined]
     text = world.text(3, api_bank_example='trust = "trust/bank ca.pem"')
     world.repository.publish(text, {"trust/bank ca.pem": pem})
@@ -66,7 +66,7 @@ def test_files_that_are_named_by_the_pin_file_go_with_it(world: Delivered, root:
     assert world.both_follow() == 3
 
 
-def test_the_order_is_one_in_which_a_client_misses_nothing(world: Delivered) -> None:
+def test_files_are_uploaded_before_the_files_that_name_them(world: Delivered) -> None:
     world.repository.rotate("root")
     world.repository.publish_online()
     noted = Noted(world.storage)
@@ -113,7 +113,7 @@ def test_another_storage_gets_only_the_current_files(world: Delivered, tmp_path:
     assert "metadata/1.root.json" in push(world.site, moved, now=world.now).uploads
 
 
-def test_deciding_changes_nothing(world: Delivered) -> None:
+def test_planning_a_push_changes_nothing(world: Delivered) -> None:
     decided = prepare(world.site, world.storage, now=world.now)
     assert len(decided.uploads) == 5
     assert not world.server.folder.exists()
@@ -125,11 +125,11 @@ def test_an_expired_set_is_not_pushed(world: Delivered) -> None:
     assert "certpin publish sign" in found.fix
 
 
-def test_another_pin_set_than_that_of_the_pin_file_is_not_pushed(world: Delivered) -> None:
+def test_a_set_that_differs_from_the_pin_file_is_not_pushed(world: Delivered) -> None:
     assert refusal(world, name="shop").reason == "refused"
 
 
-def test_nothing_signed_is_nothing_to_push(world: Delivered) -> None:
+def test_a_push_without_a_signed_set_is_refused(world: Delivered) -> None:
     (world.site / TIMESTAMP).unlink()
     assert refusal(world).reason == "unsigned"
     shutil.rmtree(world.site)
@@ -212,12 +212,12 @@ def test_a_set_that_clients_would_refuse_is_not_pushed(
     world.push()
     damage(world)
     found = refusal(world)
-    assert found.problem.startswith("clients would refuse what is signed in ")
+    assert found.problem.startswith("clients would refuse the signed set in ")
     assert found.reason not in {"unexpected", "storage"}
 
 
 def test_an_unsigned_local_root_is_reported(world: Delivered) -> None:
-    """Clients would stop before it, and so might follow all the same: they are not let into it."""
+    """Clients would stop before it, and could use the previous one: the push is refused anyway."""
     root_of_nobody(world)
     found = refusal(world)
     assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
@@ -229,7 +229,7 @@ def test_more_roots_than_a_client_follows_are_reported() -> None:
     assert caught.value.problem == "there are more than 3 roots"
 
 
-def test_a_name_that_leads_elsewhere_is_never_read(world: Delivered) -> None:
+def test_a_name_outside_the_folder_is_never_read(world: Delivered) -> None:
     files = {"pins.toml": world.text(3).encode(), "../../secret": b"x"}
     world.repository.publish_targets(files, {"pin-set": "bank", "version": 3})
     world.repository.publish_online()
@@ -286,7 +286,7 @@ def test_two_signers_of_the_same_timestamp_conflict(world: Delivered, tmp_path: 
 def test_two_signers_of_different_sets_conflict_under_one_number(
     world: Delivered, tmp_path: Path, later: int
 ) -> None:
-    """Also if the second clone has signed more often since, so that its numbers are higher."""
+    """The second clone may also have signed more often since, so that its numbers are higher."""
     world.push()
     fork(world, tmp_path, lambda: world.publish(3))
     world.publish(3, name="bank", localhost='report_to = ["https://x.example/"]')
@@ -350,7 +350,7 @@ def a_timestamp_of_nobody(www: Path) -> None:
 
 
 def an_endless_name(www: Path) -> None:
-    """No storage has a file of this name, and some fail if they are asked for it."""
+    """No storage has a file with this name, and some fail when they look for it."""
     text = (www / TIMESTAMP).read_text()
     named = text.partition('"version":1}')
     (www / TIMESTAMP).write_text(f'{named[0]}"version":{"9" * 999}}}{named[2]}')
@@ -398,7 +398,7 @@ def test_a_changed_numbered_file_is_reported(world: Delivered) -> None:
     assert (found.reason, "find out who" in found.fix) == ("conflict", True)
 
 
-def test_a_longer_file_is_another_one(world: Delivered) -> None:
+def test_a_longer_stored_file_differs(world: Delivered) -> None:
     world.push()
     with (world.server.folder / "metadata/1.snapshot.json").open("ab") as file:
         file.write(b" ")

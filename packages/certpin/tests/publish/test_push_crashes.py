@@ -1,8 +1,8 @@
-"""A push that ends in the middle: clients get the old set or the new one, and another completes it.
+"""Interrupted pushes: clients get the old set or the new one, and another push completes it.
 
-One moment is neither, and is as short as it can be: where a root has other keys for targets,
-snapshot or timestamp, between that root and the timestamp. No client can believe both then; those
-that ask keep what they have.
+There is one exception, as short as possible: if a root has other keys for targets, snapshot or
+timestamp, no client accepts the files between that root and the timestamp. Clients that check
+then keep their set.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def left_behind(www: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("change", [renew, a_new_root_and_set])
-def test_killed_at_any_moment_it_leaves_the_old_set_or_the_new(
+def test_a_killed_push_leaves_the_old_or_the_new_set(
     world: Delivered, change: Callable[[Delivered], None], tmp_path: Path
 ) -> None:
     www, before = world.server.folder, tmp_path / "before"
@@ -111,12 +111,12 @@ def test_temporary_files_of_an_earlier_killed_push_are_deleted_whatever_their_na
         (www / name).parent.mkdir(exist_ok=True)
         (www / name).write_bytes(b"partial")
         os.utime(www / name, (hour_old, hour_old))
-    (www / "metadata/.8.root.json.abcdefgh").touch()  # of a push that is still at work
+    (www / "metadata/.8.root.json.abcdefgh").touch()  # of a push that is still running
     world.push()
     assert sorted(left_behind(www)) == sorted(name.rpartition("/")[2] for name in others)
 
 
-def test_killed_at_any_moment_the_first_push_shows_nothing_or_all(world: Delivered) -> None:
+def test_a_killed_first_push_leaves_nothing_or_everything(world: Delivered) -> None:
     www = world.server.folder
 
     def work(moment: int) -> None:
@@ -135,7 +135,7 @@ def test_killed_at_any_moment_the_first_push_shows_nothing_or_all(world: Deliver
     assert moment > 20
 
 
-def test_new_keys_of_other_roles_leave_one_moment_in_which_clients_keep_their_set(
+def test_with_new_keys_clients_keep_their_set_for_one_moment(
     world: Delivered, tmp_path: Path
 ) -> None:
     www, before = world.server.folder, tmp_path / "before"
@@ -166,7 +166,7 @@ def test_new_keys_of_other_roles_leave_one_moment_in_which_clients_keep_their_se
 def test_clients_follow_at_every_moment_if_the_previous_keys_signed_too(
     world: Delivered, tmp_path: Path
 ) -> None:
-    """A root with other keys for the targets goes last then."""
+    """A root with other keys for the targets is uploaded last in this case."""
     www, before = world.server.folder, tmp_path / "before"
     world.push()
     copied(www, before)
@@ -196,7 +196,7 @@ class Stopped(BaseException):
 
 
 def stopped_after(world: Delivered, granted: int) -> None:
-    """Push, and stop after so many files."""
+    """Push, and stop after this number of files."""
     noted = Noted(world.storage)
 
     def stop(_: str) -> None:
@@ -211,7 +211,7 @@ def stopped_after(world: Delivered, granted: int) -> None:
     assert len(noted.written) <= granted
 
 
-def test_killed_between_any_two_files_s3_has_the_old_set_or_the_new(
+def test_a_killed_push_to_s3_leaves_the_old_or_the_new_set(
     world: Delivered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with s3(monkeypatch) as server:
@@ -232,7 +232,7 @@ def test_killed_between_any_two_files_s3_has_the_old_set_or_the_new(
             noted.before_write = kill
             push(world.site, noted, now=world.now)
 
-        for path in uploads[::2]:  # where it fails by an error, each is tried: test_storage.py
+        for path in uploads[::2]:  # test_storage.py tests failing uploads of every file
             died = in_a_child(partial(work, path))
             assert os.WTERMSIG(died) == signal.SIGKILL
             assert world.both_follow(path.replace("/", "-")) == 2
@@ -275,9 +275,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.peer("unshare")
-def test_a_disk_that_gets_full_leaves_the_old_set_or_the_new(
-    world: Delivered, tmp_path: Path
-) -> None:
+def test_a_full_disk_leaves_the_old_or_the_new_set(world: Delivered, tmp_path: Path) -> None:
     www, elsewhere = world.server.folder, tmp_path / "elsewhere"
     www.mkdir()
     allowed = subprocess.run(
@@ -306,7 +304,7 @@ def test_a_disk_that_gets_full_leaves_the_old_set_or_the_new(
             tell("free")
             pages += 1
         assert said[-1] == TIMESTAMP
-        assert len(said) < 5  # those before have left what they had room for
+        assert len(said) < 5  # earlier pushes have left as many files as fit
         assert pages > 3
         process.stdin.close()  # type: ignore[union-attr]
         assert process.wait(60) == 0

@@ -1,4 +1,4 @@
-"""Two clones, one storage, interrupted pushes and an intruder who writes there, in any order."""
+"""Two clones, one storage, interrupted pushes and an attacker with write access, in any order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Shelf:
         self.files[path] = data
 
     def sweep(self) -> None:
-        """Nothing is left over in memory."""
+        """Do nothing: no temporary files exist in memory."""
 
 
 def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
@@ -64,7 +64,7 @@ def fetched(shelf: Shelf) -> tuple[int, int, int, int]:
 
 
 def pushed(bank: Repository, shelf: Shelf) -> UpdateError | None:
-    """Push, or why it was refused."""
+    """Push. Return the reason if it is refused."""
     try:
         push(bank.folder, shelf, now=bank.now)
     except UpdateError as exc:
@@ -94,7 +94,7 @@ class Pushing(RuleBasedStateMachine):
         self.other = self.clone()
 
     def clone(self) -> tuple[Path, dict[str, int], dict[str, Any], int]:
-        """The folder, the numbers, the keys, and the version of the pin set."""
+        """Return the folder, the numbers, the keys, and the version of the pin set."""
         folder = Path(tempfile.mkdtemp(dir=self.here)) / "site"
         keys = {role: list(keys) for role, keys in self.bank.keys.items()}
         return self.bank.copy(folder), dict(self.bank.versions), keys, self.version
@@ -115,7 +115,7 @@ class Pushing(RuleBasedStateMachine):
 
     @rule()
     def somebody_else_comes(self) -> None:
-        """With the same keys, and the clone as it was when they left."""
+        """Switch to the other signer, with the same keys and that signer's clone."""
         mine = self.clone()
         folder, self.bank.versions, self.bank.keys, self.version = self.other
         self.bank.restore(folder)
@@ -123,7 +123,7 @@ class Pushing(RuleBasedStateMachine):
 
     @rule()
     def git_pull(self) -> None:
-        """The clones are one again: this one."""
+        """Make both clones equal to this one."""
         self.other = self.clone()
 
     @rule(room=st.integers(0, 5))
@@ -187,7 +187,7 @@ def harmed(data: bytes, harm: str, other: bytes) -> bytes | None:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(harms=st.lists(st.tuples(st.integers(0, 50), HARM, st.integers(0, 50)), max_size=4))
-def test_whatever_is_there_a_push_is_refused_or_clients_follow(
+def test_for_any_stored_files_a_push_is_refused_or_clients_follow(
     pushed_once: tuple[Repository, dict[str, bytes]], harms: list[tuple[int, str, int]]
 ) -> None:
     bank, files = pushed_once
@@ -211,7 +211,7 @@ def test_whatever_is_there_a_push_is_refused_or_clients_follow(
 
 @pytest.fixture(scope="module")
 def pushed_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, dict[str, bytes]]:
-    """A repository with a history, of which all but the last set is out."""
+    """A repository with a history, of which all but the last set is pushed."""
     bank = Repository(tmp_path_factory.mktemp("push") / "site")
     bank.publish(text(1))
     bank.rotate("root")

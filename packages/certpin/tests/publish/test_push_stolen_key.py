@@ -79,7 +79,7 @@ def test_metadata_of_a_replaced_key_is_replaced_whatever_its_number(
     assert (robbed.state, robbed.version) == ("fresh", 3)
 
 
-def test_a_snapshot_that_a_replaced_key_has_numbered_holds_nothing_up(world: Delivered) -> None:
+def test_a_snapshot_number_of_a_replaced_key_blocks_no_push(world: Delivered) -> None:
     world.push()
     Thief(world).outrun(snapshot=10**9, role="snapshot")
     replace_online_key(world)
@@ -87,14 +87,14 @@ def test_a_snapshot_that_a_replaced_key_has_numbered_holds_nothing_up(world: Del
     assert world.both_follow() == 2
 
 
-def test_a_key_that_is_replaced_in_peace_is_no_damage(world: Delivered) -> None:
+def test_a_regular_key_replacement_is_not_damage(world: Delivered) -> None:
     world.push()
     replace_online_key(world)
     assert world.push().damage == ""
 
 
 def test_a_number_used_by_an_attacker_is_skipped(world: Delivered) -> None:
-    """Theirs stays: caches keep it for a year, so that no client would see ours."""
+    """The attacker's file stays: caches keep it for a year, so no client would see ours."""
     world.push()
     Thief(world).outrun(snapshot=world.repository.versions["snapshot"] + 1)
     replace_online_key(world)
@@ -105,7 +105,7 @@ def test_a_number_used_by_an_attacker_is_skipped(world: Delivered) -> None:
     assert world.both_follow() == 2
 
 
-def test_a_set_that_was_pushed_before_the_key_was_replaced_is_not_undone(
+def test_a_set_pushed_before_the_key_replacement_is_not_undone(
     world: Delivered, tmp_path: Path
 ) -> None:
     world.push()

@@ -86,7 +86,7 @@ def test_the_online_key_is_enough_to_renew_the_timestamp_daily(firm: Firm, clien
     assert client.follow() == 1
 
 
-def test_the_online_key_goes_on_while_a_version_waits_or_the_pin_file_is_being_changed(
+def test_the_online_key_signs_while_a_version_waits_or_the_pin_file_changes(
     firm: Firm, client: Client
 ) -> None:
     firm.publish(2)
@@ -97,7 +97,7 @@ def test_the_online_key_goes_on_while_a_version_waits_or_the_pin_file_is_being_c
     assert [(each.role, bool(each.problem)) for each in firm.pending] == [("targets", True)]
 
 
-def test_targets_are_renewed_in_their_last_third_as_they_were(firm: Firm, client: Client) -> None:
+def test_targets_are_renewed_unchanged_in_their_last_third(firm: Firm, client: Client) -> None:
     firm.now += 55 * DAY
     firm.sign("targets", "online")
     assert firm.state.targets is not None
@@ -132,7 +132,7 @@ def test_a_root_is_renewed_in_its_last_third(firm: Firm, client: Client) -> None
 
 
 def test_files_that_clients_would_refuse_are_not_written(firm: Firm) -> None:
-    firm.now += 100 * DAY  # the targets are past their date
+    firm.now += 100 * DAY  # the targets have expired
     before = _files(firm)
     with pytest.raises(ConfigError, match="clients would refuse it"):
         firm.sign("online")
@@ -158,7 +158,7 @@ def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> N
     board.merge(bob)
     board.sign("online")
     assert board.metadata("1.root.json").exists()
-    # Both drafted the same targets in the same second; else git reports a conflict.
+    # Both drafted the same targets in the same second; otherwise git reports a conflict.
     client = Client(board, tmp_path / "client")
     assert client.follow() == 1
     ada = board.cloned("ada2")
@@ -177,19 +177,19 @@ def test_two_of_three_sign_in_their_own_clones(board: Firm, tmp_path: Path) -> N
 def test_one_of_three_is_not_enough(board: Firm) -> None:
     board.sign("ada", "online")
     assert not board.metadata("1.root.json").exists()
-    board.sign("ada", "online")  # the same key again is no second one
+    board.sign("ada", "online")  # the same key again doesn't count
     assert not board.metadata("1.root.json").exists()
     assert ("root", 1, 1) in board.waiting
 
 
-def test_a_signature_that_is_none_does_not_count(board: Firm) -> None:
+def test_an_invalid_signature_does_not_count(board: Firm) -> None:
     board.sign("ada")
     drafts = board.folder / "drafts"
     mine, his = (drafts / f"root.{ident(name)}.json" for name in ("ada", "bob"))
     his.write_text(mine.read_text().replace(ident("ada"), ident("bob")))
     board.sign("online")
     assert not board.metadata("1.root.json").exists()
-    shutil.copy(mine, his)  # named after a key that did not sign it
+    shutil.copy(mine, his)  # the file is named after a key that did not sign it
     board.sign("online")
     assert not board.metadata("1.root.json").exists()
     assert not his.exists()
@@ -214,7 +214,7 @@ def test_one_of_two_thresholds_is_not_enough(firm: Firm, client: Client, alone: 
     assert client.follow() == 1
     firm.sign(*{"root", "root2"} - {alone})
     assert firm.waiting == {("timestamp", 2, 1)}
-    assert not firm.metadata("2.root.json").exists()  # the online key has to say so too
+    assert not firm.metadata("2.root.json").exists()  # the online key must sign too
     firm.sign("online")
     assert firm.metadata("2.root.json").exists()
     assert client.follow() == 1
@@ -278,7 +278,7 @@ def test_the_first_root_may_be_changed_before_it_is_signed(new: Firm, tmp_path: 
         ("online", "online", "", None, "nothing changes"),
     ],
 )
-def test_a_root_that_must_not_be_is_not_drafted(
+def test_an_unsafe_root_is_not_drafted(
     firm: Firm, name: str, kind: str, replaced: str, threshold: int | None, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -286,7 +286,7 @@ def test_a_root_that_must_not_be_is_not_drafted(
     assert firm.drafts() == []
 
 
-def test_the_first_root_goes_out_by_itself(new: Firm) -> None:
+def test_the_first_root_is_published_without_a_timestamp(new: Firm) -> None:
     new.begin()
     new.sign("root", "online")
     assert [path.name for path in (new.site / "metadata").iterdir()] == ["1.root.json"]
@@ -317,7 +317,7 @@ def test_a_signer_of_an_invalid_root_gets_the_reason(firm: Firm) -> None:
         firm.sign("online2")
 
 
-def test_nothing_is_signed_that_was_not_published(new: Firm) -> None:
+def test_an_unpublished_version_is_not_signed(new: Firm) -> None:
     new.published.clear()
     new.begin()
     new.sign("root", "targets")
@@ -326,7 +326,7 @@ def test_nothing_is_signed_that_was_not_published(new: Firm) -> None:
     assert "certpin rotate publish" in caught.value.fix
 
 
-def test_another_file_than_was_published_is_not_signed(firm: Firm) -> None:
+def test_a_file_that_differs_from_the_published_one_is_not_signed(firm: Firm) -> None:
     firm.publish(2)
     firm.publish(3)
     (firm.here / "pins.toml").write_text(text(2))
@@ -337,7 +337,7 @@ def test_another_file_than_was_published_is_not_signed(firm: Firm) -> None:
         firm.sign("targets")
 
 
-def test_a_comment_more_is_the_same_set(firm: Firm, client: Client) -> None:
+def test_an_added_comment_does_not_change_the_set(firm: Firm, client: Client) -> None:
     firm.publish(2)
     (firm.here / "pins.toml").write_text("# a comment\n" + text(2))
     firm.sign("targets", "online")
@@ -370,7 +370,9 @@ def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> 
     assert "git pull" in caught.value.fix
 
 
-def test_more_than_clients_take_is_not_signed(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_above_the_clients_limits_is_not_signed(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     firm.publish(2)
     monkeypatch.setattr("certpin.publish.sign.LIMITS", Limits(target=100))
     with pytest.raises(ConfigError, match="100 are taken"):
@@ -393,7 +395,9 @@ def test_a_debug_section_is_not_signed(firm: Firm, root: Authority) -> None:
         firm.sign("targets", "online")
 
 
-def test_trust_files_are_signed_with_it(firm: Firm, client: Client, root: Authority) -> None:
+def test_trust_files_are_signed_with_the_pin_file(
+    firm: Firm, client: Client, root: Authority
+) -> None:
     (firm.here / "ca").mkdir()
     (firm.here / "ca" / "bank.pem").write_bytes(root.pem)
     firm.publish(2, text(2, api_bank_example='trust = "ca/bank.pem"'))
@@ -453,7 +457,7 @@ def test_an_unknown_key_is_reported(firm: Firm) -> None:
     assert "add-key" in caught.value.fix
 
 
-def test_the_dates_are_those_of_the_settings(new: Firm) -> None:
+def test_the_expiry_dates_follow_the_settings(new: Firm) -> None:
     days = {"root": 30, "targets": 20, "snapshot": 10, "timestamp": 1}
     new.settings = PublishSettings(days=days)
     new.begin()

@@ -48,7 +48,7 @@ def in_bucket(server: S3, path: str = "app") -> Storage:
 
 
 def shown_by(world: Delivered, storage: Storage) -> None:
-    """Let the update server serve the files of a storage, as a CDN does."""
+    """Serve the files of a storage with the update server, as a CDN does."""
 
     def show(handler: Handler) -> None:
         data = storage.read(handler.path.lstrip("/"), 1 << 20)
@@ -92,7 +92,7 @@ def test_a_push_to_s3_that_fails_in_the_middle_leaves_the_old_set_and_is_complet
     world.repository.rotate("root")
     world.publish(3)
     for number in range(5):
-        bucket.refuse_after = min(number, 1)  # each push after the first gets one file further
+        bucket.refuse_after = min(number, 1)  # each push after the first uploads one file more
         with pytest.raises(UpdateError) as caught:
             world.push()
         assert caught.value.reason == "storage"
@@ -135,7 +135,7 @@ def test_a_folder_is_created_if_its_parent_exists(world: Delivered, tmp_path: Pa
 
 
 @pytest.mark.parametrize("url", ["{0}/www", "file://{0}/www", "local://{0}/www"])
-def test_a_folder_has_many_names(world: Delivered, tmp_path: Path, url: str) -> None:
+def test_all_spellings_of_a_folder_are_accepted(world: Delivered, tmp_path: Path, url: str) -> None:
     push(world.site, open_storage(url.format(tmp_path), BESIDE, {}), now=world.now)
     assert world.both_follow() == 2
 
@@ -163,7 +163,7 @@ def test_an_unwritable_folder_is_reported(world: Delivered) -> None:
     assert (caught.value.reason, "0 of 5 files" in caught.value.problem) == ("storage", True)
 
 
-def test_whatever_fsspec_writes_to_will_do(world: Delivered) -> None:
+def test_any_writable_fsspec_file_system_is_supported(world: Delivered) -> None:
     shown_by(world, RemoteStorage("memory://certpin-test/app", {}))
     world.push()
     assert world.both_follow() == 2

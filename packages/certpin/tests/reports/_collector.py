@@ -74,7 +74,7 @@ class _Server(ThreadingHTTPServer):
 class Collector:
     """A context manager. It sends ``answers`` in order, then 204.
 
-    ``None`` stands for an answer that never ends.
+    ``None`` is an answer that never ends.
     """
 
     def __init__(self, identity: Identity | None = None, name: str = "127.0.0.1") -> None:

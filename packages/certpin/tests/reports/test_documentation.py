@@ -1,4 +1,4 @@
-"""docs/reporting.md has every setting and every field; what Dart sends is among them."""
+"""docs/reporting.md has every setting and every field, including those that Dart sends."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ TIMINGS = st.builds(Timing, DURATIONS, DURATIONS, DURATIONS, DURATIONS, DURATION
 
 @st.composite
 def situations(draw: st.DrawFn) -> Situation:
-    """Up to five versions, some in binaries, whose servers serve one of their keys."""
+    """Generate up to five versions, some in binaries, and servers with one of their keys."""
     timing = draw(TIMINGS)
     # Distinct times: no client would fetch the lower of two versions with one time.
     ages = sorted(draw(st.sets(st.integers(1, 2000), min_size=1, max_size=5)), reverse=True)
@@ -92,13 +92,13 @@ class Operator:
     late: dict[int, timedelta] = dataclasses.field(default_factory=dict)
 
     def date(self, step: Step) -> datetime:
-        """When a step may be taken: dates that count from a version move with it."""
+        """Return the date of a step: dates relative to a version move with it."""
         if step.not_before is None:
             return self.clock
         return max(self.clock, step.not_before + self.late.get(step.counts_from or 0, 0 * HOUR))
 
     def take(self, step: Step) -> None:
-        """One step, at the date that the plan gives it."""
+        """Take one step at the date in the plan."""
         self.clock = self.date(step)
         if step.act == "stage":
             self.draft.add(step.pin)
@@ -124,7 +124,7 @@ def operator(situation: Situation) -> Operator:
 
 
 def moments(start: datetime, end: datetime, worker: Operator) -> Iterator[datetime]:
-    """Every moment of a time at which something may change, and those around it."""
+    """Return every moment of a period at which a state may change, and those around it."""
     delay = worker.fleet.delay
     for held in worker.fleet.versions:
         for at in (held.fetched, held.bundled, held.gone, held.end):
@@ -211,7 +211,7 @@ def the_plan() -> tuple[Situation, Plan]:
 
 @pytest.mark.parametrize("hours", [0, 1, 32 * 24])
 def test_the_model_notices_a_lockout(hours: int) -> None:
-    """So that the properties above are not true of everything."""
+    """Without this, the properties above could hold trivially."""
     known, made = the_plan()
     worker = operator(known)
     for step in made.steps[:2]:

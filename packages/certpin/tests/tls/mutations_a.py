@@ -300,7 +300,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         4,
         _CHECK,
-        "self._resumed = None  # rule 4: what was verified under other pins is not resumed",
+        "self._resumed = None  # rule 4: a session verified under other pins is not resumed",
         "pass",
         _FOUR + "test_a_session_that_is_resumed_while_the_pins_change_is_refused",
     ),

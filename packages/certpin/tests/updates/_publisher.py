@@ -1,7 +1,7 @@
 """A publisher of signed pin sets with the API of tuf: keys in memory, files in a folder.
 
-What is done to the folder afterwards is what attackers do. Nothing here is certpin's: it is what
-the published format says, written down a second time.
+Later changes of the folder are attacks. Nothing here uses certpin: it is a second implementation
+of the published format.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ role = "backup"
 
 
 def pin_file(version: int, hosts: Mapping[str, Pin], *, name: str = "bank", **more: str) -> str:
-    """A pin file; ``more`` are further lines of a host, by its name with ``_`` for each dot."""
+    """Return a pin file; ``more`` has more lines of a host, by its name with ``_`` for each dot."""
     text = f'schema = 1\nname = "{name}"\nversion = {version}\n'
     for host, pin in hosts.items():
         lines = more.get(host.replace(".", "_"), "")
@@ -60,15 +60,17 @@ class Repository:
         self.days = {"root": 365, "targets": 90, "snapshot": 14, "timestamp": 3}
         self.versions = {"root": 0, "targets": 0, "snapshot": 0, "timestamp": 0}
         self.threshold = threshold
-        self.digests = True  # whether metadata names other metadata by digest: TUF leaves it open
+        self.digests = (
+            True  # whether metadata names other metadata by digest, which is optional in TUF
+        )
         self.files: dict[str, bytes] = {}
         (folder / "metadata").mkdir(parents=True)
         (folder / "targets").mkdir()
         self.publish_root(self.keys["root"])
-        self.first_root = self.path("root").read_bytes()  # what an app brings
+        self.first_root = self.path("root").read_bytes()  # the root in the app
 
     def publish(self, text: str | bytes, files: Mapping[str, bytes] | None = None) -> None:
-        """Publish a pin file, with its trust files, under the name and version that it has."""
+        """Publish a pin file with its trust files, under its name and version."""
         import tomllib
 
         data = text if isinstance(text, bytes) else text.encode()
@@ -102,7 +104,7 @@ class Repository:
         path.write_bytes(data)
 
     def publish_online(self, *, signer: CryptoSigner | None = None) -> None:
-        """Sign a snapshot of the targets, and a timestamp of that."""
+        """Sign a snapshot of the targets, and a timestamp of the snapshot."""
         meta = {"targets.json": self._meta("targets")}
         snapshot = Snapshot(self._next("snapshot"), expires=self._expiry("snapshot"), meta=meta)
         self._write("snapshot", snapshot, [signer or self.online])
@@ -131,7 +133,7 @@ class Repository:
         self._write("root", root, signers)
 
     def rotate(self, *roles: str) -> None:
-        """A new root, with other keys for these roles; and a new timestamp, as the rule wants."""
+        """Sign a root with other keys for these roles, and a new timestamp, as publishers must."""
         before = list(self.keys["root"])
         for role in roles:
             if role == "online":
@@ -148,16 +150,16 @@ class Repository:
         self.publish_online()
 
     def read(self, role: str) -> Metadata[Any]:
-        """The served bytes of a role."""
+        """Return the served bytes of a role."""
         return Metadata.from_bytes(self.path(role).read_bytes())
 
     def path(self, role: str) -> Path:
-        """The served path of a role."""
+        """Return the served path of a role."""
         numbered = "" if role == "timestamp" else f"{self.versions[role]}."
         return self.folder / "metadata" / f"{numbered}{role}.json"
 
     def copy(self, folder: Path) -> Path:
-        """The folder as it is now."""
+        """Return the current files of the folder."""
         return shutil.copytree(self.folder, folder)
 
     def restore(self, copied: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from certpin.lab import Identity
 
-    # Answers a request in its own way, with the connection of that request.
+    # Answers a request, with the connection of that request.
     Answer = Callable[["Handler"], None]
 
 
@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         self.serve_file()
 
     def serve_file(self, path: str = "") -> None:
-        """As a web server does."""
+        """Serve a file as a web server does."""
         file = self.server.owner.folder / unquote(path or self.path).lstrip("/")
         if file.is_file():
             self.answer(200, file.read_bytes())
@@ -62,7 +62,7 @@ class _Server(ThreadingHTTPServer):
     owner: FolderServer
 
     def handle_error(self, *_: Any) -> None:
-        pass  # clients hang up: that is what some tests are about
+        pass  # clients disconnect, which some tests are about
 
 
 class FolderServer:
@@ -73,8 +73,8 @@ class FolderServer:
         self.requests: list[str] = []
         self.sent = 0
         self.answers: dict[str, Answer] = {}
-        self.let_go = threading.Event()  # ends whatever answer still drags on
-        self.entered = threading.Event()  # some answer drags on
+        self.let_go = threading.Event()  # ends slow answers
+        self.entered = threading.Event()  # a slow answer is running
         self._open: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.owner = self
@@ -91,11 +91,11 @@ class FolderServer:
         return f"https://localhost:{self.port}/"
 
     def use(self, identity: Identity) -> None:
-        """Show another certificate from the next connection on."""
+        """Serve another certificate from the next connection on."""
         self._tls = server_context(identity)
 
     def taken(self) -> list[str]:
-        """The paths that were asked for since this was asked last."""
+        """Return the paths requested since the last call."""
         taken, self.requests = self.requests, []
         return taken
 
@@ -107,11 +107,11 @@ class FolderServer:
         self._drag(handler, b"x")
 
     def drip_headers(self, handler: Handler) -> None:
-        """Not even the header ends."""
+        """Send headers without an end, byte by byte."""
         self._drag(handler, b"H")
 
     def never_end(self, handler: Handler) -> None:
-        """A body without an end, as fast as it is taken."""
+        """Send a body without an end, as fast as the client reads."""
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.end_headers()
@@ -121,7 +121,7 @@ class FolderServer:
         handler.close_connection = True
 
     def stall(self, handler: Handler) -> None:
-        """Nothing at all."""
+        """Send nothing."""
         self.entered.set()
         self.let_go.wait(30)
         handler.close_connection = True

@@ -1,4 +1,4 @@
-"""A bank that publishes its pins, the server they come from, and an app that follows them."""
+"""A bank that publishes its pins, the server of its updates, and an app that follows them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENT = Timing(patience=timedelta(seconds=20), deadline=timedelta(seconds=60))
 
 @dataclass
 class World:
-    """``text(version)`` is a pin file of the bank: that of the app has version 1."""
+    """``text(version)`` returns a pin file of the bank: the app contains version 1."""
 
     repository: Repository
     server: FolderServer
@@ -46,7 +46,7 @@ class World:
         return PinSet.parse(self.text(version))
 
     def followed_by(self, follow: Callable[[], object]) -> None:
-        """Let a client follow now, and at each call of ``let_follow``."""
+        """Make a client follow now, and at each call of ``let_follow``."""
         self.followers.append(follow)
         follow()
 
@@ -55,7 +55,7 @@ class World:
             follow()
 
     def updater(self, **fields: Any) -> PinUpdater:
-        """An app, started anew on the same folder."""
+        """Return a restarted app, with the same folder."""
         given: dict[str, Any] = {
             "pins": self.bundled(),
             "root": self.repository.first_root,
@@ -68,11 +68,11 @@ class World:
         return self.made[-1]
 
     def quick(self, **fields: Any) -> UpdateSettings:
-        """Settings with other times."""
+        """Return settings with other times."""
         return UpdateSettings(replace(PATIENT, **fields))
 
     def limited(self, **fields: int) -> UpdateSettings:
-        """Settings with other limits."""
+        """Return settings with other limits."""
         return UpdateSettings(PATIENT, Limits(**fields))
 
 

@@ -1,4 +1,4 @@
-"""The rules of the cache of an updater, taken out one by one (``test_mutations.py``)."""
+"""Mutations of the cache of an updater (``test_mutations.py`` runs them)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 MUTATIONS: list[Mutation] = [
     _rule(
-        "what is not believed is put aside",
+        "an invalid cached set is moved aside",
         "checker.py",
         "                store.put_aside()\n",
         "                pass\n",
@@ -27,7 +27,7 @@ MUTATIONS: list[Mutation] = [
         "checker.py",
         "        if older and not stored.recovers:\n",
         "        if False:\n",
-        _CACHE + "an_app_that_brings_a_newer_set_uses_that",
+        _CACHE + "a_newer_set_in_the_app_is_used",
     ),
     _rule(
         "a full disk stops nothing",
@@ -37,25 +37,25 @@ MUTATIONS: list[Mutation] = [
         _CRASHES + "without_a_writable_cache_the_set_is_in_force_in_memory",
     ),
     _rule(
-        "the metadata has a place while the disk is full",
+        "the metadata has a temporary folder while the disk is full",
         "fetch.py",
         "        if not source.store.move_out():\n            raise\n",
         "        raise\n",
         _CRASHES + "without_a_writable_cache_the_set_is_in_force_in_memory",
     ),
     _rule(
-        "and goes back then",
+        "and is written to the disk later",
         "checker.py",
         "            store.move_back()\n",
         "",
-        _CRASHES + "a_set_in_memory_is_written_when_there_is_room",
+        _CRASHES + "a_set_in_memory_is_written_when_the_disk_has_space",
     ),
     _rule(
         "one process at a time",
         "cache.py",
         "while self._held is not None and not locks.try_lock(self._held):",
         "while False:",
-        _CRASHES + "waiting_for_another_process_ends",
+        _CRASHES + "waiting_for_another_process_times_out",
     ),
     _rule(
         "another process's set is taken over",
@@ -65,7 +65,7 @@ MUTATIONS: list[Mutation] = [
         _CRASHES + "a_set_that_another_process_fetched_is_adopted_and_reported",
     ),
     _rule(
-        "and told",
+        "and reported",
         "checker.py",
         '                    self._notify("updated")\n',
         "                    pass\n",
@@ -76,10 +76,10 @@ MUTATIONS: list[Mutation] = [
         "cache.py",
         " | os.O_NOFOLLOW",
         "",
-        _CACHE + "a_lock_that_is_a_link_writes_nothing_elsewhere",
+        _CACHE + "a_lock_that_is_a_link_is_not_followed",
     ),
     _rule(
-        "what was left is swept away",
+        "abandoned temporary files are deleted",
         "checker.py",
         "                self._source.store.sweep()\n",
         "",

@@ -34,13 +34,13 @@ LONG_AGO = timedelta(days=400)
 
 
 class Judge:
-    """The client that the makers of TUF publish, as its documentation uses it."""
+    """The reference client of the TUF project, used as in its documentation."""
 
     def __init__(self, world: World, folder: Path, *, patience: int = 30) -> None:
         self._root = world.repository.first_root
         self._url = world.server.url
         self._folder = folder
-        self._patience = patience  # seconds between two bytes; it has no other limit on time
+        self._patience = patience  # seconds between two bytes; it has no other time limit
         (folder / "targets").mkdir(parents=True)
 
     def follow(self) -> None:
@@ -76,7 +76,7 @@ def roll_back_the_snapshot(world: World) -> None:
 
 
 def roll_back_the_targets(world: World) -> None:
-    """The same with a newer snapshot over older targets: an old set, with pins of old."""
+    """The same with a newer snapshot over older targets: an old set with old pins."""
     world.publish(3)
     world.let_follow()
     world.repository.versions["targets"] = 1
@@ -84,7 +84,7 @@ def roll_back_the_targets(world: World) -> None:
 
 
 def roll_back_the_root(world: World) -> None:
-    """The publisher renews the timestamp, here and below; else no client requests roots."""
+    """The publisher renews the timestamp too, because otherwise no client requests roots."""
     (world.repository.folder / "metadata" / "2.root.json").write_bytes(world.repository.first_root)
     world.repository.publish_timestamp()
 
@@ -111,7 +111,7 @@ def sign_a_root_with_the_old_keys_alone(world: World) -> None:
 
 
 def hold_back(role: str) -> Callable[[World], None]:
-    """Show something that is past its date, in spite of a higher version."""
+    """Serve an expired file, in spite of a higher version."""
 
     def attack(world: World) -> None:
         repository = world.repository
@@ -190,7 +190,7 @@ def a_revoked_key(world: World) -> list[CryptoSigner]:
 
 
 def too_few_keys(world: World) -> list[CryptoSigner]:
-    """One signature of two that the current root requires."""
+    """One signature, although the current root requires two."""
     world.repository.keys["targets"].append(CryptoSigner.generate_ecdsa())
     world.repository.threshold = 2
     world.repository.rotate()
@@ -198,7 +198,7 @@ def too_few_keys(world: World) -> list[CryptoSigner]:
 
 
 def sign_with_one_key_twice(world: World) -> None:
-    """Two signatures by one key under two names, if two are required."""
+    """Two signatures by one key under two IDs, if two are required."""
     sign_targets_with(too_few_keys)(world)
     path = world.repository.path("targets")
     data = json.loads(path.read_bytes())
@@ -218,7 +218,7 @@ def sign_online_with_a_revoked_key(world: World) -> None:
 
 
 def show_another_publisher(world: World) -> None:
-    """Everything is right, and nothing is ours: the files of another host."""
+    """All files are valid, but of another publisher: those of another host."""
     other = Repository(world.cache.parent / "other")
     for _ in range(3):
         other.publish(pin_file(7, {HOST: world.identity.pin}))
@@ -281,7 +281,7 @@ ATTACKS: dict[Callable[[World], None], str] = {
     send_a_timestamp_that_is_too_long: "too-long",
 }
 
-# These come with a root that has expired, or that has other keys than the set in force.
+# Attacks with a root that has expired, or that has other keys than the set in force.
 MAKING_STALE = {
     "hold_back_the_root",
     "sign_targets_with_a_revoked_key",
@@ -338,16 +338,14 @@ def test_the_client_of_python_tuf_refuses_it_too(
 def test_the_client_of_python_tuf_reads_no_endless_answer_either(
     world: World, part: str, tmp_path: Path
 ) -> None:
-    """That it is refused by certpin is in ``test_channel.py``."""
+    """``test_channel.py`` tests that certpin refuses it."""
     world.server.answers[part] = world.server.never_end
     with pytest.raises(DownloadLengthMismatchError):
         Judge(world, tmp_path / "judge").follow()
 
 
 @pytest.mark.slow
-def test_the_client_of_python_tuf_does_not_wait_for_silence_either(
-    world: World, tmp_path: Path
-) -> None:
+def test_the_client_of_python_tuf_times_out_too(world: World, tmp_path: Path) -> None:
     """tuf waits for a byte now and then; only certpin refuses this."""
     judge = Judge(world, tmp_path / "judge", patience=1)
     judge.follow()
@@ -358,10 +356,10 @@ def test_the_client_of_python_tuf_does_not_wait_for_silence_either(
 
 @pytest.mark.parametrize("part", ["timestamp", "snapshot", "targets"])
 @pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 99], ids=["empty", "half", "zeros"])
-def test_metadata_on_the_disk_that_is_damaged_is_fetched_again(
+def test_damaged_metadata_on_the_disk_is_fetched_again(
     world: World, part: str, damage: bytes, tmp_path: Path
 ) -> None:
-    """By both clients."""
+    """This is true of both clients."""
     app, judge = world.updater(), Judge(world, tmp_path / "judge")
     app.refresh()
     judge.follow()
@@ -372,7 +370,7 @@ def test_metadata_on_the_disk_that_is_damaged_is_fetched_again(
     assert app.refresh().version == 3
 
 
-def test_a_clock_that_jumps_brings_nothing_back(world: World) -> None:
+def test_a_clock_jump_does_not_restore_an_older_set(world: World) -> None:
     old = world.repository.path("timestamp").read_bytes()
     world.publish(3)
     newest, now = world.repository.path("timestamp").read_bytes(), world.now
@@ -391,7 +389,7 @@ def test_a_clock_that_jumps_brings_nothing_back(world: World) -> None:
     assert (app.refresh().version, app.status.state) == (3, "fresh")
 
 
-# Those that are over when the publisher publishes again, and needs no new root.
+# Attacks that end when the publisher publishes again, without a new root.
 OVER = [
     *(roll_back_the_timestamp, roll_back_the_snapshot, roll_back_the_targets),
     *(mix_a_snapshot_of_another_moment, mix_targets_of_another_moment),
@@ -403,9 +401,7 @@ OVER = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attack", OVER, ids=lambda each: each.__name__)
-def test_when_the_attack_is_over_the_app_goes_on(
-    world: World, attack: Callable[[World], None]
-) -> None:
+def test_the_app_recovers_after_an_attack(world: World, attack: Callable[[World], None]) -> None:
     app = world.updater()
     world.followed_by(app.refresh)
     attack(world)

@@ -34,7 +34,7 @@ GOOD = "last-known-good.json"
 
 @pytest.fixture
 def offline(world: World) -> World:
-    """A world in which the app fetched version 2, and the server has been down since."""
+    """A bank with an app that fetched version 2 before the server failed."""
     world.updater().refresh()
     world.server.answers[""] = lambda handler: handler.answer(503, b"")
     return world
@@ -45,7 +45,7 @@ def put_aside(world: World) -> bool:
 
 
 def is_refused(world: World, **fields: Any) -> UpdateError:
-    """The app starts with the bundled set, and reports why."""
+    """Check that the app starts with the bundled set, and reports the reason."""
     app = world.updater(**fields)
     assert app.context.pins == fields.get("pins", world.bundled())
     assert app.status.state == "embedded"
@@ -71,7 +71,7 @@ def test_a_cached_set_stays_in_force_after_its_metadata_expire(offline: World) -
     assert (app.status.state, app.status.version) == ("soft-stale", 2)
 
 
-def test_an_app_that_brings_a_newer_set_uses_that(offline: World) -> None:
+def test_a_newer_set_in_the_app_is_used(offline: World) -> None:
     app = offline.updater(pins=offline.bundled(3))
     assert (app.status.state, app.status.version) == ("embedded", 3)
     assert app.status.cache_error is None
@@ -88,7 +88,7 @@ def test_an_app_with_a_newer_set_than_the_server_reports_it(world: World) -> Non
     assert app.refresh().state == "fresh"
 
 
-def test_an_app_that_brings_the_very_set_is_fresh(offline: World) -> None:
+def test_an_app_that_contains_the_newest_set_is_fresh(offline: World) -> None:
     assert offline.updater(pins=offline.bundled(2)).status.state == "fresh"
 
 
@@ -105,12 +105,12 @@ def test_an_app_with_a_debug_section_keeps_it_while_the_pins_are_the_same(
     assert app.context.pins.debug is None
 
 
-def test_an_app_that_brings_another_set_of_the_same_version_uses_that(offline: World) -> None:
+def test_another_set_of_the_same_version_in_the_app_is_used(offline: World) -> None:
     pins = PinSet.parse(pin_file(2, {CHANNEL: offline.identity.pin}))
     assert is_refused(offline, pins=pins).reason == "changed"
 
 
-def test_a_newer_root_in_the_app_takes_the_place_of_those_before(world: World) -> None:
+def test_a_newer_root_in_the_app_replaces_older_ones(world: World) -> None:
     world.updater().refresh()
     world.repository.rotate("targets", "online")
     world.publish(3)
@@ -125,7 +125,7 @@ def test_only_the_owner_can_access_the_folder(offline: World) -> None:
     assert ((offline.cache / GOOD).stat().st_mode & 0o777) == 0o600
 
 
-def test_every_root_since_that_of_the_app_is_followed(world: World) -> None:
+def test_every_root_since_the_apps_root_is_followed(world: World) -> None:
     for version in range(3, 6):
         world.repository.rotate("root", "targets", "online")
         world.publish(version)
@@ -146,7 +146,7 @@ def test_a_cached_set_without_its_roots_is_refused(world: World, version: int) -
     assert world.updater().refresh().version == 3
 
 
-def test_a_root_that_does_not_follow_is_not_believed(world: World) -> None:
+def test_a_root_that_does_not_follow_is_refused(world: World) -> None:
     """An attacker who can write to the folder, but has no keys."""
     world.updater().refresh()
     other = Repository(world.cache.parent / "other")
@@ -163,7 +163,7 @@ def test_a_root_that_does_not_follow_is_not_believed(world: World) -> None:
 
 
 def interrupted(world: World) -> PinUpdater:
-    """An app that saw a new root, with other keys, and then nothing more."""
+    """An app that fetched a new root with other keys, and then nothing more."""
     app = world.updater()
     app.refresh()
     world.repository.rotate("targets", "online")
@@ -187,7 +187,7 @@ def test_a_new_root_without_a_new_set_keeps_the_set_in_force(world: World) -> No
     assert len(world.server.taken()) > 1
 
 
-def test_a_set_of_replaced_keys_is_not_taken_for_the_newest(world: World) -> None:
+def test_a_set_of_replaced_keys_is_not_the_newest(world: World) -> None:
     """An attacker with the previous online key replays the old timestamp."""
     old = world.repository.path("timestamp").read_bytes()
     interrupted(world)
@@ -199,8 +199,8 @@ def test_a_set_of_replaced_keys_is_not_taken_for_the_newest(world: World) -> Non
     assert (app.status.state, app.status.version) == ("soft-stale", 2)
 
 
-def test_a_set_that_no_root_in_the_chain_ever_vouched_for_is_not_believed(world: World) -> None:
-    """The file says under which root it was good: it is looked at whether that is so."""
+def test_a_set_signed_by_no_root_of_the_chain_is_refused(world: World) -> None:
+    """The file names the root under which it was valid, which must be verified."""
     interrupted(world)
     path = world.cache / GOOD
     data = json.loads(path.read_bytes())
@@ -293,7 +293,7 @@ def test_only_one_invalid_set_is_kept_aside(world: World) -> None:
     assert len(list(world.cache.iterdir())) <= 4
 
 
-def test_a_file_that_is_a_folder(world: World) -> None:
+def test_a_folder_in_place_of_a_cache_file_is_refused(world: World) -> None:
     world.updater().refresh()
     (world.cache / GOOD).unlink()
     (world.cache / GOOD).mkdir()
@@ -314,8 +314,8 @@ def test_a_pipe_in_the_cache_does_not_block(world: World, name: str) -> None:
     assert world.updater().status.version == 3
 
 
-def test_metadata_without_an_end_is_not_read(world: World) -> None:
-    """``tuf.ngclient`` reads all of a file."""
+def test_endless_metadata_is_not_read(world: World) -> None:
+    """``tuf.ngclient`` reads the whole file."""
     world.updater().refresh()
     path = world.cache / "metadata/timestamp.json"
     path.unlink()
@@ -329,7 +329,7 @@ def test_metadata_without_an_end_is_not_read(world: World) -> None:
     assert not path.is_symlink()
 
 
-def test_a_lock_that_is_a_link_writes_nothing_elsewhere(world: World) -> None:
+def test_a_lock_that_is_a_link_is_not_followed(world: World) -> None:
     world.cache.mkdir()
     elsewhere = world.cache.parent / "elsewhere"
     (world.cache / "lock").symlink_to(elsewhere)
@@ -337,7 +337,7 @@ def test_a_lock_that_is_a_link_writes_nothing_elsewhere(world: World) -> None:
     assert not elsewhere.exists()
 
 
-def test_a_link_in_the_place_of_the_set_is_replaced_and_not_written_through(world: World) -> None:
+def test_a_link_in_place_of_the_set_is_replaced_not_followed(world: World) -> None:
     world.cache.mkdir()
     elsewhere = world.cache.parent / "elsewhere"
     elsewhere.write_bytes(b"mine")
@@ -347,7 +347,7 @@ def test_a_link_in_the_place_of_the_set_is_replaced_and_not_written_through(worl
     assert world.updater().status.version == 2
 
 
-def test_the_set_of_another_app_in_the_same_folder_is_not_taken(world: World) -> None:
+def test_the_set_of_another_app_in_the_same_folder_is_not_used(world: World) -> None:
     world.updater().refresh()
     pins = PinSet.parse(pin_file(1, {CHANNEL: world.identity.pin}, name="casino"))
     error = is_refused(world, pins=pins)
@@ -383,9 +383,9 @@ def test_written_settings_are_read_back(stored: Stored) -> None:
 
 
 def only_good(stored: Stored, data: bytes) -> None:
-    """Refused with the one error that there is; or else it says the very same.
+    """Check that the set is refused with the one error, or has the same content.
 
-    Not all bytes say something: a digit of a signature may be a capital.
+    Some bytes have no meaning: a digit of a signature may be a capital.
     """
     try:
         found = stored.believed(decode(data))
@@ -399,20 +399,22 @@ any_place = st.floats(0, 1, exclude_max=True)
 
 
 @given(place=any_place, bit=st.integers(0, 7))
-def test_no_bit_can_be_flipped(stored: Stored, place: float, bit: int) -> None:
+def test_a_flipped_bit_is_refused_or_harmless(stored: Stored, place: float, bit: int) -> None:
     data = bytearray(stored.data)
     data[int(place * len(data))] ^= 1 << bit
     only_good(stored, bytes(data))
 
 
 @given(places=st.tuples(any_place, any_place), other=st.binary(max_size=40))
-def test_no_part_can_be_replaced(stored: Stored, places: tuple[float, float], other: bytes) -> None:
+def test_a_replaced_part_is_refused_or_harmless(
+    stored: Stored, places: tuple[float, float], other: bytes
+) -> None:
     first, last = sorted(int(place * len(stored.data)) for place in places)
     only_good(stored, stored.data[:first] + other + stored.data[last:])
 
 
 @given(end=any_place)
-def test_no_part_can_be_missing_at_the_end(stored: Stored, end: float) -> None:
+def test_a_truncated_cache_is_refused(stored: Stored, end: float) -> None:
     with pytest.raises(UpdateError):
         decode(stored.data[: int(end * (len(stored.data) - 1))])
 
@@ -429,7 +431,7 @@ json_values = st.recursive(
 @given(top=json_values)
 @example({"schema": 1, "root": 1, "metadata": {}, "files": {}})
 @example({"schema": True, "root": 1, "metadata": {}, "files": {}})
-def test_no_json_is_more_than_refused(stored: Stored, top: Any) -> None:
+def test_any_json_raises_only_the_typed_error(stored: Stored, top: Any) -> None:
     only_good(stored, json.dumps(top).encode())
 
 
@@ -439,7 +441,9 @@ def test_no_json_is_more_than_refused(stored: Stored, top: Any) -> None:
     value=json_values,
 )
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_no_metadata_is_more_than_refused(stored: Stored, role: str, key: str, value: Any) -> None:
+def test_any_metadata_raises_only_the_typed_error(
+    stored: Stored, role: str, key: str, value: Any
+) -> None:
     kept = decode(stored.data)
     data = json.loads(getattr(kept.signed, role)) | {key: value}
     signed = kept.signed._replace(**{role: json.dumps(data).encode()})
@@ -452,5 +456,5 @@ def encode_parts(stored: Stored, signed: SignedMetadata) -> bytes:
 
 
 @given(data=st.binary(max_size=200))
-def test_no_bytes_are_more_than_refused(stored: Stored, data: bytes) -> None:
+def test_any_bytes_raise_only_the_typed_error(stored: Stored, data: bytes) -> None:
     only_good(stored, data)

@@ -1,4 +1,4 @@
-"""The way to the server: pinned, https, bounded in time and in bytes."""
+"""The connection to the server: pinned, https, bounded in time and in bytes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONG = timedelta(seconds=60)
 
 @pytest.fixture(scope="module")
 def renewed(intermediate: Authority) -> Identity:
-    """Another key of the same server."""
+    """Return an identity of the same server with another key."""
     return intermediate.issue(CHANNEL)
 
 
@@ -45,9 +45,7 @@ def refusal(world: World, **fields: Any) -> UpdateError:
     return caught.value
 
 
-def test_a_server_that_is_not_the_pinned_one_is_asked_nothing(
-    world: World, renewed: Identity
-) -> None:
+def test_an_unpinned_server_gets_no_request(world: World, renewed: Identity) -> None:
     world.server.use(renewed)
     error = refusal(world)
     assert error.reason == "pins"
@@ -56,10 +54,10 @@ def test_a_server_that_is_not_the_pinned_one_is_asked_nothing(
     assert world.server.taken() == []
 
 
-def test_a_set_that_is_wrong_about_the_server_is_not_the_last(
+def test_a_set_with_a_wrong_pin_of_the_server_can_be_replaced(
     world: World, renewed: Identity
 ) -> None:
-    """Version 3 pins another key than the server has: the bundled set still knows it."""
+    """Version 3 pins another key than the server's: the bundled set still pins it."""
     world.repository.publish(pin_file(3, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
     app = world.updater()
     assert app.refresh().version == 3
@@ -67,7 +65,7 @@ def test_a_set_that_is_wrong_about_the_server_is_not_the_last(
     assert app.refresh().version == 4
 
 
-def test_a_set_that_forgot_the_server_is_not_the_last(world: World) -> None:
+def test_a_set_without_the_server_can_be_replaced(world: World) -> None:
     world.repository.publish(pin_file(3, {HOST: kit.NOBODY_ELSE}))
     app = world.updater()
     assert app.refresh().version == 3
@@ -75,9 +73,7 @@ def test_a_set_that_forgot_the_server_is_not_the_last(world: World) -> None:
     assert app.refresh().version == 4
 
 
-def test_a_server_that_changed_its_key_is_known_by_the_set_in_force(
-    world: World, renewed: Identity
-) -> None:
+def test_the_set_in_force_pins_a_changed_key_of_the_server(world: World, renewed: Identity) -> None:
     world.repository.publish(pin_file(3, {CHANNEL: renewed.pin, HOST: kit.NOBODY_ELSE}))
     app = world.updater()
     app.refresh()
@@ -87,10 +83,8 @@ def test_a_server_that_changed_its_key_is_known_by_the_set_in_force(
     assert world.updater().refresh().version == 4  # from the folder, too
 
 
-def test_a_set_that_only_reports_about_the_server_opens_nothing(
-    world: World, renewed: Identity
-) -> None:
-    """Else a published set could let in any server with a publicly trusted certificate."""
+def test_a_report_only_set_does_not_open_the_channel(world: World, renewed: Identity) -> None:
+    """Otherwise a published set could accept any server with a publicly trusted certificate."""
     world.publish(3, localhost='mode = "report"')
     app = world.updater()
     app.refresh()
@@ -101,7 +95,7 @@ def test_a_set_that_only_reports_about_the_server_opens_nothing(
     assert caught.value.reason == "pins"
 
 
-def test_neither_does_a_context_that_is_not_strict(world: World, renewed: Identity) -> None:
+def test_a_non_strict_context_does_not_open_the_channel(world: World, renewed: Identity) -> None:
     from certpin import PinnedSSLContext
 
     world.repository.publish(pin_file(3, {HOST: kit.NOBODY_ELSE}))
@@ -132,10 +126,10 @@ def test_a_trust_file_of_the_bundled_set_holds_for_the_channel(
 
 
 @pytest.mark.parametrize("more", ["", '\non_expiry = "fail-open"'])
-def test_pins_that_are_past_their_date_are_still_those_of_the_channel(
+def test_expired_pins_still_apply_to_the_channel(
     world: World, renewed: Identity, more: str
 ) -> None:
-    """A channel that ended with the pins could not bring the next; nor is it ever without pins."""
+    """The next set must arrive after the pins expire, and the channel must always have pins."""
     ended = f"expires = 2020-01-01{more}"
     world.publish(3, localhost=ended)
     app = world.updater(pins=PinSet.parse(world.text(1, localhost=ended)))
@@ -150,14 +144,14 @@ def test_pins_that_are_past_their_date_are_still_those_of_the_channel(
     assert (app.refresh().version, app.status.state) == (4, "fresh")
 
 
-def test_a_server_that_no_policy_covers_is_a_mistake_of_the_app(world: World) -> None:
+def test_a_server_without_a_policy_is_a_configuration_error(world: World) -> None:
     pins = PinSet.parse(pin_file(1, {HOST: kit.NOBODY_ELSE}))
     with pytest.raises(ConfigError, match="has no policy for localhost") as caught:
         world.updater(pins=pins)
     assert (caught.value.key, caught.value.fix) == ("url", "certpin add localhost")
 
 
-def test_a_server_that_is_only_reported_on_is_one_too(world: World) -> None:
+def test_a_server_with_a_report_only_policy_is_a_configuration_error(world: World) -> None:
     with pytest.raises(ConfigError, match="only reports"):
         world.updater(pins=PinSet.parse(world.text(1, localhost='mode = "report"')))
 
@@ -195,7 +189,7 @@ def test_a_server_with_only_weak_protocols_is_a_network_error(world: World) -> N
         "",
     ],
 )
-def test_any_address_but_plain_https_is_a_mistake(world: World, url: str) -> None:
+def test_any_address_but_plain_https_is_a_configuration_error(world: World, url: str) -> None:
     with pytest.raises(ConfigError, match="updates come from an address such as") as caught:
         world.updater(url=url)
     assert caught.value.key == "url"
@@ -215,7 +209,7 @@ def test_an_address_is_read(url: str, expected: tuple[str, int, str]) -> None:
     assert parse_address(url) == expected
 
 
-def test_a_folder_below_the_root_of_the_server(world: World) -> None:
+def test_updates_can_be_in_a_folder_of_the_server(world: World) -> None:
     world.server.folder = world.server.folder.parent
     assert world.updater(url=f"{world.server.url}site").refresh().version == 2
 
@@ -244,7 +238,7 @@ def test_a_redirect_to_clear_text_is_not_followed(world: World) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 429, 500, 503])
 @pytest.mark.parametrize("part", ["timestamp", "snapshot", "targets/"])
-def test_a_file_that_cannot_be_had(world: World, part: str, status: int) -> None:
+def test_an_error_status_for_a_file_is_reported(world: World, part: str, status: int) -> None:
     world.server.answers[part] = answering(status)
     error = refusal(world)
     assert error.reason == "http"
@@ -252,7 +246,7 @@ def test_a_file_that_cannot_be_had(world: World, part: str, status: int) -> None
 
 
 @pytest.mark.parametrize("status", [201, 203, 204, 206, 226])
-def test_an_answer_that_is_no_plain_file(world: World, status: int) -> None:
+def test_an_answer_that_is_not_a_plain_file_is_refused(world: World, status: int) -> None:
     world.server.answers["timestamp"] = answering(status)
     assert refusal(world).reason == "http"
 
@@ -270,7 +264,7 @@ def test_a_root_is_missing_only_if_the_server_answers_so(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "gzip, identity"])
-def test_nothing_is_unpacked(world: World, coding: str) -> None:
+def test_compressed_answers_are_refused(world: World, coding: str) -> None:
     world.server.answers["timestamp"] = answering(200, Content_Encoding=coding)
     error = refusal(world)
     assert error.reason == "network"
@@ -297,7 +291,7 @@ def test_the_request_refuses_compression_and_reveals_nothing(world: World) -> No
      b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70000 + b"\r\n\r\n",
      b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"],
 )  # fmt: skip
-def test_an_answer_that_breaks_off_or_is_no_http(world: World, said: bytes) -> None:
+def test_an_incomplete_or_invalid_answer_is_refused(world: World, said: bytes) -> None:
     def answer(handler: Handler) -> None:
         handler.wfile.write(said)
         handler.close_connection = True
@@ -307,7 +301,7 @@ def test_an_answer_that_breaks_off_or_is_no_http(world: World, said: bytes) -> N
     assert refusal(world).reason in {"network", "unreadable"}
 
 
-def test_an_unreachable_server(world: World) -> None:
+def test_an_unreachable_server_is_a_network_error(world: World) -> None:
     from tests.servers._run import free_port
 
     error = refusal(world, url=f"https://localhost:{free_port()}/")
@@ -315,16 +309,14 @@ def test_an_unreachable_server(world: World) -> None:
     assert "Connection refused" in error.problem
 
 
-def test_a_name_that_does_not_resolve(world: World) -> None:
+def test_an_unknown_name_is_a_network_error(world: World) -> None:
     pins = PinSet.parse(pin_file(1, {"pins.invalid": kit.NOBODY_ELSE}))
     error = refusal(world, pins=pins, url="https://pins.invalid/")
     assert error.reason == "network"
     assert "Name or service not known" in error.problem
 
 
-def test_no_proxy_of_the_environment_is_asked(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_proxy_of_the_environment_is_used(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
     assert world.updater().refresh().version == 2
@@ -335,10 +327,8 @@ def test_no_proxy_of_the_environment_is_asked(
     "part", ["timestamp", ".root", "snapshot", "metadata/1.targets", "targets/"]
 )
 @pytest.mark.parametrize("how", ["drip", "drip_headers"])
-def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
-    world: World, part: str, how: str
-) -> None:
-    """Each byte comes in time. All of them would not."""
+def test_a_server_that_sends_too_slowly_is_abandoned(world: World, part: str, how: str) -> None:
+    """Each byte comes in time, but all together would take too long."""
     world.server.answers[part] = getattr(world.server, how)
     error = refusal(world, settings=world.quick(patience=LONG, deadline=SHORT))
     assert error.reason == "slow"
@@ -346,7 +336,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     assert not world.server.let_go.is_set()
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(world: World) -> None:
+def test_a_silent_server_times_out(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
     error = refusal(world, settings=world.quick(patience=SHORT, deadline=MIDDLING))
     assert error.reason == "slow"
@@ -354,7 +344,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_even_shake_hands(world: World) -> None:
+def test_a_server_without_a_handshake_times_out(world: World) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -365,7 +355,7 @@ def test_a_server_that_does_not_even_shake_hands(world: World) -> None:
         assert error.reason == "slow"
 
 
-def test_a_server_that_goes_on_with_100_continue(world: World) -> None:
+def test_endless_100_continue_answers_time_out(world: World) -> None:
     def answer(handler: Handler) -> None:
         try:
             while not world.server.let_go.is_set():
@@ -381,14 +371,14 @@ def test_a_server_that_goes_on_with_100_continue(world: World) -> None:
 
 
 @pytest.mark.parametrize("part", ["timestamp", "snapshot", "metadata/1.targets", "targets/"])
-def test_a_body_without_an_end_is_cut(world: World, part: str) -> None:
+def test_an_endless_body_is_refused(world: World, part: str) -> None:
     world.server.answers[part] = world.server.never_end
     error = refusal(world)
     assert error.reason == "too-long"
     assert "more than" in error.problem
 
 
-def test_a_page_of_an_error_without_an_end_is_cut(world: World) -> None:
+def test_an_endless_error_page_is_refused(world: World) -> None:
     def answer(handler: Handler) -> None:
         handler.send_response(404)
         handler.send_header("Content-Length", str(10**9))

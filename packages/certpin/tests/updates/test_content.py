@@ -46,8 +46,8 @@ def pins_of(world: World, version: int = 3, **fields: Any) -> bytes:
     return world.text(version, **fields).encode()
 
 
-def test_a_pin_set_that_is_older_than_the_one_in_force(fetched: World) -> None:
-    """New targets, new snapshot, new timestamp: for TUF it is the newest. It is not."""
+def test_an_older_pin_set_is_refused(fetched: World) -> None:
+    """New targets, snapshot and timestamp: TUF takes it as the newest, but its version is older."""
     fetched.publish(1)
     error = refused(fetched)
     assert error.reason == "older"
@@ -55,7 +55,7 @@ def test_a_pin_set_that_is_older_than_the_one_in_force(fetched: World) -> None:
     assert "publish version 2 or a higher one" in error.fix
 
 
-def test_another_pin_set_under_the_same_version(fetched: World) -> None:
+def test_another_pin_set_under_the_same_version_is_refused(fetched: World) -> None:
     fetched.publish(2, pin=kit.NOBODY)
     fetched.repository.publish(
         pin_file(2, {CHANNEL: fetched.identity.pin, HOST: fetched.identity.pin})
@@ -63,15 +63,15 @@ def test_another_pin_set_under_the_same_version(fetched: World) -> None:
     assert refused(fetched).reason == "changed"
 
 
-def test_the_same_pin_set_signed_again_is_no_reason_to_refuse(fetched: World) -> None:
+def test_the_same_pin_set_signed_again_is_accepted(fetched: World) -> None:
     fetched.publish(2)
     app = fetched.updater()
     assert app.refresh().version == 2
     assert app.status.error is None
 
 
-def test_a_pin_set_of_another_name(fetched: World) -> None:
-    """Signed by the same people, for another of their apps."""
+def test_a_pin_set_with_another_name_is_refused(fetched: World) -> None:
+    """Signed by the same people, for another one of their apps."""
     text = pin_file(3, {CHANNEL: fetched.identity.pin}, name="casino").encode()
     sign(fetched, {"pins.toml": text}, {"pin-set": "casino", "version": 3})
     error = refused(fetched)
@@ -94,12 +94,12 @@ def test_a_pin_set_of_another_name(fetched: World) -> None:
     ],
     ids=str,
 )
-def test_a_pin_file_that_differs_from_its_signed_metadata(fetched: World, custom: Any) -> None:
+def test_a_pin_file_that_differs_from_its_metadata_is_refused(fetched: World, custom: Any) -> None:
     sign(fetched, {"pins.toml": pins_of(fetched)}, custom)
     assert refused(fetched).reason in {"refused", "content"}
 
 
-def test_files_of_two_versions_in_one(fetched: World) -> None:
+def test_a_set_with_files_of_two_versions_is_refused(fetched: World) -> None:
     def mix(targets: Any) -> None:
         targets.targets["ca.pem"].unrecognized_fields["custom"] = OURS | {"version": 2}
 
@@ -136,7 +136,7 @@ BROKEN: dict[str, Callable[[World], bytes]] = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
-def test_a_pin_file_that_must_not_be_used(fetched: World, root: Authority, what: str) -> None:
+def test_an_unsafe_pin_file_is_refused(fetched: World, root: Authority, what: str) -> None:
     sign(fetched, {"pins.toml": BROKEN[what](fetched), "ca.pem": root.pem})
     error = refused(fetched)
     assert error.reason == "content"
@@ -144,7 +144,7 @@ def test_a_pin_file_that_must_not_be_used(fetched: World, root: Authority, what:
     assert "raise its version" in error.fix
 
 
-def test_trust_files_come_with_the_pin_file(fetched: World, root: Authority) -> None:
+def test_trust_files_are_fetched_with_the_pin_file(fetched: World, root: Authority) -> None:
     text = pins_of(fetched, localhost='trust = "authorities/own.pem"')
     sign(fetched, {"pins.toml": text, "authorities/own.pem": root.pem})
     app = fetched.updater()
@@ -157,16 +157,14 @@ def test_trust_files_come_with_the_pin_file(fetched: World, root: Authority) -> 
     again.refresh()  # through the new store
 
 
-def test_a_name_that_has_to_be_quoted_in_an_address(fetched: World, root: Authority) -> None:
+def test_a_file_name_is_quoted_in_the_address(fetched: World, root: Authority) -> None:
     name = "our own/authority #1 50% ünser.pem"
     text = pins_of(fetched, localhost=f'trust = "{name}"')
     sign(fetched, {"pins.toml": text, name: root.pem})
     assert fetched.updater().refresh().version == 3
 
 
-def test_a_trust_file_has_the_limit_of_a_target_wherever_it_is(
-    fetched: World, root: Authority
-) -> None:
+def test_a_trust_file_has_the_size_limit_of_a_target(fetched: World, root: Authority) -> None:
     name = "metadata/own.pem"
     text = pins_of(fetched, localhost=f'trust = "{name}"')
     sign(fetched, {"pins.toml": text, name: b"#" * 20_000 + b"\n" + root.pem})
@@ -189,7 +187,7 @@ def test_a_trust_file_has_the_limit_of_a_target_wherever_it_is(
         "",
     ],
 )
-def test_a_target_name_that_leaves_the_folder(fetched: World, name: str) -> None:
+def test_a_target_name_outside_the_folder_is_refused(fetched: World, name: str) -> None:
     def rename(targets: Any) -> None:
         targets.targets[name] = targets.targets.pop("ca.pem")
 
@@ -199,7 +197,7 @@ def test_a_target_name_that_leaves_the_folder(fetched: World, name: str) -> None
     assert "is no name" in error.problem
 
 
-def test_a_target_without_a_digest_that_is_trusted(fetched: World) -> None:
+def test_a_target_without_a_trusted_digest_is_refused(fetched: World) -> None:
     def weaken(targets: Any) -> None:
         targets.targets["pins.toml"].hashes = {"md5": "0" * 32}
 
@@ -207,12 +205,12 @@ def test_a_target_without_a_digest_that_is_trusted(fetched: World) -> None:
     assert "has no hash" in refused(fetched).problem
 
 
-def test_no_pin_file_among_the_targets(fetched: World) -> None:
+def test_targets_without_a_pin_file_are_refused(fetched: World) -> None:
     sign(fetched, {"pins.json": b"{}"})
     assert "there is no pins.toml" in refused(fetched).problem
 
 
-def test_no_targets_at_all(fetched: World) -> None:
+def test_empty_targets_are_refused(fetched: World) -> None:
     sign(fetched, {})
     assert "there is no pins.toml" in refused(fetched).problem
 
@@ -225,7 +223,7 @@ def test_no_targets_at_all(fetched: World) -> None:
         ({"total": 1500}, "bytes, and 1500 are taken"),
     ],
 )
-def test_more_than_is_taken_is_not_even_fetched(
+def test_files_above_the_limits_are_not_fetched(
     fetched: World, limits: dict[str, int], said: str
 ) -> None:
     sign(fetched, {"pins.toml": pins_of(fetched), "a": b"x" * 1000, "b": b"y" * 1000})
@@ -244,7 +242,7 @@ def test_files_at_the_limit_are_accepted(fetched: World) -> None:
 
 
 @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])
-def test_metadata_that_is_too_long(world: World, role: str) -> None:
+def test_metadata_above_the_limit_is_refused(world: World, role: str) -> None:
     world.repository.rotate()
     world.publish(3)
     app = world.updater(settings=world.limited(**{role: 100}))
@@ -254,7 +252,7 @@ def test_metadata_that_is_too_long(world: World, role: str) -> None:
     assert "has more than 100 bytes" in caught.value.problem
 
 
-def test_no_more_roots_are_followed_in_one_refresh_than_is_said(world: World) -> None:
+def test_the_number_of_roots_in_one_refresh_is_limited(world: World) -> None:
     for _ in range(4):
         world.repository.rotate()
     world.publish(3)

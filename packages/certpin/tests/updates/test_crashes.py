@@ -1,4 +1,4 @@
-"""Crashes, disks that are full or cannot be written to, and processes that share a folder."""
+"""Crashes, full and read-only disks, and processes that share a folder."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def in_a_child(work: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-# The audit events of Python for changes of the disk, which are raised before the change.
+# Python's audit events for changes of the disk, which are raised before the change.
 _CHANGES = {"os.rename", "os.remove", "os.symlink", "os.mkdir", "os.chmod", "os.truncate"}
 
 
 def die_at(moment: int, folder: Path) -> None:
-    """Let this process be killed just before the n-th change of anything in a folder."""
+    """Kill this process just before its n-th change in a folder."""
     count = 0
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
@@ -91,10 +91,10 @@ def renew_the_root_alone(world: World) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [change_everything, renew_the_root_alone])
-def test_killed_at_any_moment_it_starts_again_with_the_old_set_or_the_new(
+def test_after_a_kill_the_app_starts_with_the_old_or_the_new_set(
     world: World, change: Callable[[World], None]
 ) -> None:
-    """And the client of python-tuf goes on in that folder, too."""
+    """The client of python-tuf can also continue in that folder."""
     world.updater().refresh()
     before = world.cache.parent / "before"
     _copy(world.cache, before)
@@ -142,7 +142,7 @@ def _left_behind(cache: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_of_its_first_check_it_starts_again(world: World) -> None:
+def test_after_a_kill_in_the_first_check_the_app_starts_again(world: World) -> None:
     def work(moment: int) -> None:
         die_at(moment, world.cache)
         world.updater().refresh()
@@ -183,7 +183,7 @@ def test_without_a_writable_cache_the_set_is_in_force_in_memory(world: World, ki
     app.refresh()
     assert world.server.taken() == ["/metadata/timestamp.json"]
     until(lambda: len(heard) == 5)
-    assert heard.count("cache") == 1  # told once, not with each check
+    assert heard.count("cache") == 1  # reported once, not with each check
 
 
 def test_rollbacks_are_detected_without_a_writable_cache(world: World) -> None:
@@ -198,7 +198,7 @@ def test_rollbacks_are_detected_without_a_writable_cache(world: World) -> None:
     assert caught.value.reason == "rollback"
 
 
-def test_a_set_in_memory_is_written_when_there_is_room(world: World) -> None:
+def test_a_set_in_memory_is_written_when_the_disk_has_space(world: World) -> None:
     app = world.updater(cache=unwritable(world, "a file"))
     app.refresh()
     scratch = app._checker._source.store.metadata
@@ -330,7 +330,7 @@ def on_a_small_disk(world: World) -> Iterator[Callable[[str], Any]]:
 
 @pytest.mark.slow
 @pytest.mark.peer("unshare")
-def test_a_full_disk_and_a_read_only_disk(world: World) -> None:
+def test_updates_work_with_a_full_or_read_only_disk(world: World) -> None:
     with on_a_small_disk(world) as tell:
         tell("fill")
         assert tell("start") == [1, None, None]
@@ -344,7 +344,7 @@ def test_a_full_disk_and_a_read_only_disk(world: World) -> None:
         world.publish(4)
         tell("fill")
         assert tell("refresh") == [4, None, "storage"]
-        assert tell("start") == [3, None, None]  # what is on the disk
+        assert tell("start") == [3, None, None]  # the files on the disk
         assert tell("refresh") == [4, None, "storage"]
         tell("free")
         tell("read_only")
@@ -355,7 +355,7 @@ def test_a_full_disk_and_a_read_only_disk(world: World) -> None:
 
 
 def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:
-    """Without locks a check may see files of two moments, and be refused: the next one does not."""
+    """Without locks a check may read files of two moments and fail: the next one succeeds."""
     checks = 0
     while app.status.version < version or checks < 5:
         checks += app.status.version == version
@@ -365,7 +365,7 @@ def follow_until(app: PinUpdater, version: int, *, locks: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("locks", [True, False])
-def test_processes_that_share_a_folder_all_follow_and_it_stays_good(
+def test_processes_that_share_a_folder_all_follow(
     world: World, locks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without locks the last writer wins, and the cache stays valid."""
@@ -409,7 +409,7 @@ def test_a_check_waits_for_another_process(world: World) -> None:
         assert waiting.result(PATIENCE).version == 2
 
 
-def test_waiting_for_another_process_ends(world: World) -> None:
+def test_waiting_for_another_process_times_out(world: World) -> None:
     short = timedelta(seconds=0.2)
     app = world.updater(settings=world.quick(deadline=short))
     world.cache.mkdir()
@@ -433,7 +433,7 @@ def test_closing_ends_the_waiting(world: World) -> None:
     assert caught.value.reason == "closed"
 
 
-def test_a_file_system_without_locks_is_used_without(
+def test_a_file_system_without_locks_is_supported(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(*_: Any) -> None:

@@ -32,13 +32,13 @@ def run(world: World) -> str:
 
 
 @pytest.mark.slow
-def test_the_example_follows_and_goes_on_without_a_server_for_updates(world: World) -> None:
+def test_the_example_follows_and_works_without_an_update_server(world: World) -> None:
     assert run(world) == "200 fresh 2\n"
     world.server.answers["timestamp"] = lambda handler: handler.answer(503, b"")
     assert run(world) == "no update (http), so on with what there is\n200 fresh 2\n"
 
 
-def test_the_documentation_shows_the_states_and_the_settings_as_they_are() -> None:
+def test_the_documented_states_and_settings_match_the_code() -> None:
     from typing import get_args
 
     from certpin.updates import Limits, Timing
@@ -52,7 +52,7 @@ def test_the_documentation_shows_the_states_and_the_settings_as_they_are() -> No
 
 
 def test_the_documentation_names_every_reason_and_no_other() -> None:
-    """Of those that the client gives: a word for programs, beside each error."""
+    """The reasons of the client: a word for programs, beside each error."""
     given: set[str] = set()
     for path in (ROOT / "packages/certpin/src/certpin/updates").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

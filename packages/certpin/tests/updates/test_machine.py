@@ -1,7 +1,7 @@
 """A publisher, an attacker with the network and one online key, and an app that is restarted.
 
-Whatever they do, in whatever order: only what the publisher published is ever in force, no version
-goes back, and when the attacker is gone the app gets the newest.
+In any order of actions: only sets of the publisher are ever in force, no version goes back, and
+after the attack the app gets the newest set.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(roles=st.sets(ROLES))
     def rotate(self, roles: set[str]) -> None:
-        """The rule of the publisher: each change renews the timestamp."""
+        """Each change renews the timestamp, as publishers must."""
         self.repository.rotate(*roles)
         self.repository.resign()
 
@@ -159,7 +159,7 @@ class Updates(RuleBasedStateMachine):
 
     @rule(place=st.floats(0, 0.99))
     def lose_the_cache(self, place: float) -> None:
-        """Flip a bit of the cache: the app then starts with the bundled set at worst."""
+        """Flip a bit of the cache: in the worst case the app then starts with the bundled set."""
         path = self.folder / "cache" / "last-known-good.json"
         if path.exists():
             data = bytearray(path.read_bytes())
@@ -177,7 +177,7 @@ class Updates(RuleBasedStateMachine):
     @precondition(lambda self: self.served == self.repository.folder)
     @rule()
     def get_through(self) -> None:
-        """The attacker is away."""
+        """End the attack, and update."""
         try:
             status = self.app.refresh()
         except UpdateError:

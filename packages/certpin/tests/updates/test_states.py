@@ -44,7 +44,7 @@ def pins(**fields: Any) -> Any:
         (StateInputs(pins(expires=NOW, mode="report"), NOW + DAY), "fresh"),
     ],
 )
-def test_the_state_follows_from_what_is_known(inputs: StateInputs, state: str) -> None:
+def test_the_state_depends_on_the_set_and_the_checks(inputs: StateInputs, state: str) -> None:
     assert state_of(inputs, NOW) == state
 
 
@@ -64,7 +64,7 @@ def test_the_state_is_hard_expired_exactly_when_the_context_refuses(end: datetim
     assert (state_of(inputs, NOW) == "hard-expired") == refused
 
 
-def test_the_end_is_the_first_of_all() -> None:
+def test_a_set_expires_at_its_earliest_expiry() -> None:
     both = kit.pin_set(
         kit.policy("a.example", expires=NOW + DAY), kit.policy("b.example", expires=NOW + HOUR)
     )
@@ -84,7 +84,7 @@ def test_the_thread_checks_once_an_interval() -> None:
     assert waits(end=NOW + 30 * DAY) == HOUR
 
 
-def test_a_fleet_does_not_ask_as_one() -> None:
+def test_clients_check_at_different_times() -> None:
     assert waits(random_share=1.0) == HOUR * 0.8
     assert waits(random_share=0.5) == HOUR * 0.9
 
@@ -159,10 +159,10 @@ def test_an_earlier_expiry_never_delays_a_check(
         *((Limits, {"total": count}) for count in (0, -1, 1.5, True)),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_a_mistake_of_the_app(
+def test_an_invalid_setting_is_a_configuration_error(
     kind: type[Timing | Limits], fields: dict[str, Any]
 ) -> None:
-    """It would ask all the time, never, or end the thread."""
+    """It would check all the time, never, or end the thread."""
     with pytest.raises(ConfigError) as caught:
         kind(**fields)
     assert caught.value.key == next(iter(fields))

@@ -1,4 +1,4 @@
-"""Thieves of keys, and how clients recover once the root has replaced the keys."""
+"""Stolen keys, and how clients recover once the root has replaced the keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _refused(updater: PinUpdater) -> UpdateError:
 
 
 def _take_highest(world: World) -> PinUpdater:
-    """A client with the thief's set. A new root came first, or the jump would be refused."""
+    """A client with the attacker's set. A new root came first, or the jump would be refused."""
     world.repository.rotate("root")
     world.publish(HIGHEST)
     app = world.updater()
@@ -68,7 +68,7 @@ def test_a_new_root_lets_versions_jump(world: World) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_the_version_of_a_thief_ends_with_its_key(world: World, restarted: bool) -> None:
+def test_the_version_of_an_attacker_ends_with_the_stolen_key(world: World, restarted: bool) -> None:
     app = _take_highest(world)
     world.repository.rotate(*KEYS)
     world.publish(3)
@@ -83,7 +83,7 @@ def test_the_version_of_a_thief_ends_with_its_key(world: World, restarted: bool)
     assert app.context.pins == world.updater().context.pins  # after another start, too
 
 
-def test_another_process_with_the_version_of_a_thief_takes_over_the_new_set(world: World) -> None:
+def test_a_process_with_an_attackers_version_adopts_the_new_set(world: World) -> None:
     app = _take_highest(world)
     other = world.updater()
     assert _version(other) == HIGHEST
@@ -94,7 +94,7 @@ def test_another_process_with_the_version_of_a_thief_takes_over_the_new_set(worl
     assert _version(other) == 3
 
 
-def test_the_set_that_the_app_brings_stays_the_lowest_version(world: World) -> None:
+def test_the_bundled_set_stays_the_lowest_version(world: World) -> None:
     world.repository.rotate("root")
     world.publish(HIGHEST)
     app = world.updater(pins=world.bundled(5))
@@ -119,7 +119,7 @@ def test_other_new_keys_do_not_let_versions_go_back(world: World, roles: tuple[s
     assert _version(app) == 7
 
 
-def test_a_key_more_does_not_let_versions_go_back(world: World) -> None:
+def test_an_added_key_does_not_let_versions_go_back(world: World) -> None:
     app = world.updater()
     world.publish(7)
     app.refresh()
@@ -129,11 +129,11 @@ def test_a_key_more_does_not_let_versions_go_back(world: World) -> None:
     assert _refused(app).reason == "older"
 
 
-def test_a_revoked_key_is_noticed_while_the_timestamp_stays_the_same(world: World) -> None:
+def test_a_revoked_key_is_detected_with_an_unchanged_timestamp(world: World) -> None:
     repository = world.repository
     app = world.updater(settings=world.quick(roots=timedelta(0)))
     app.refresh()
-    repository.rotate("online")  # a new root; the thief goes on showing the old timestamp
+    repository.rotate("online")  # a new root; the attacker still serves the old timestamp
     assert _refused(app).reason == "signature"
     assert app.status.state == "soft-stale"
     assert world.updater().status.state == "soft-stale"  # also after a restart
@@ -141,7 +141,7 @@ def test_a_revoked_key_is_noticed_while_the_timestamp_stays_the_same(world: Worl
     assert app.refresh().state == "fresh"
 
 
-def test_the_next_root_is_asked_for_at_intervals(world: World) -> None:
+def test_the_next_root_is_requested_at_intervals(world: World) -> None:
     app = world.updater(settings=world.quick(roots=timedelta(hours=6)))
     app.refresh()
     world.server.taken()
@@ -161,7 +161,7 @@ def test_a_server_that_fails_to_answer_for_the_root_fails_the_check(world: World
 
 
 def _other_spelling(key: SSlibKey) -> SSlibKey:
-    """The same key, under another ID."""
+    """Return the same key under another ID."""
     other = deepcopy(key)
     other.keyid = "0" * 64
     return other
@@ -186,7 +186,7 @@ def test_one_key_under_two_ids_is_one_signature(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])
-def test_keys_are_counted_whatever_their_text(kind: str) -> None:
+def test_keys_are_counted_by_value_not_by_text(kind: str) -> None:
     key = getattr(CryptoSigner, f"generate_{kind}")().public_key
     other = _other_spelling(key)
     text = key.keyval["public"]
@@ -211,7 +211,7 @@ def test_a_root_that_reaches_its_threshold_with_one_key_is_refused(world: World)
         trust.follow_roots(second, [])
 
 
-def test_a_superseded_set_recovers_nothing(world: World) -> None:
+def test_a_superseded_set_does_not_allow_a_lower_version(world: World) -> None:
     app = world.updater()
     app.refresh()
     known = app._checker.enforced.known

@@ -27,7 +27,7 @@ def waiting_for_a_check(app: PinUpdater) -> int:
     return len(condition._waiters)
 
 
-def test_two_at_once_are_one(world: World) -> None:
+def test_concurrent_checks_are_one(world: World) -> None:
     app = world.updater()
     going, go = threading.Event(), threading.Event()
 
@@ -49,7 +49,7 @@ def test_two_at_once_are_one(world: World) -> None:
     assert world.server.taken().count("/metadata/timestamp.json") == 1
 
 
-def test_all_that_wait_get_an_error_of_their_own(world: World) -> None:
+def test_each_waiting_thread_gets_a_separate_error(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
     app = world.updater()
     with ThreadPoolExecutor(4) as pool:
@@ -64,7 +64,7 @@ def test_all_that_wait_get_an_error_of_their_own(world: World) -> None:
     assert app.status.failures == 1
 
 
-def test_ctrl_c_ends_a_check_for_all_that_wait(
+def test_ctrl_c_ends_a_check_for_all_waiting_threads(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = world.updater()
@@ -98,7 +98,7 @@ def test_many_threads_refresh_while_sets_are_published(world: World) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("started", [True, False])
-def test_a_child_that_was_forked_follows_by_itself(world: World, started: bool) -> None:
+def test_a_forked_child_follows(world: World, started: bool) -> None:
     app = world.updater(settings=world.quick(interval=SOON, urgent=SOON))
     app.refresh()
     if started:
@@ -113,7 +113,7 @@ def test_a_child_that_was_forked_follows_by_itself(world: World, started: bool) 
 
 
 def _follow_in_the_child(app: PinUpdater, *, started: bool) -> None:
-    """Ends the child, with 0 when it got version 3."""
+    """End the child, with exit code 0 if it got version 3."""
     status = 1
     try:
         if started:
@@ -156,7 +156,7 @@ def test_a_second_fork_waits_for_the_first(world: World) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_in_the_middle_of_a_check_disturbs_neither(world: World) -> None:
+def test_a_fork_during_a_check_disturbs_neither_process(world: World) -> None:
     app = world.updater()
     going, go = threading.Event(), threading.Event()
 
@@ -179,7 +179,7 @@ def test_a_fork_in_the_middle_of_a_check_disturbs_neither(world: World) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork_while_the_channel_is_being_set_up_disturbs_neither(world: World) -> None:
+def test_a_fork_during_the_channel_set_up_disturbs_neither_process(world: World) -> None:
     """No thread of the child releases the locks that threads of the parent held."""
     app = world.updater()
     contexts: Any = app._checker.enforced.channel

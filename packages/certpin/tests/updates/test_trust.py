@@ -54,7 +54,7 @@ def test_a_published_set_is_accepted(bank: Repository) -> None:
 
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
-def test_metadata_of_two_moments_is_not_believed(bank: Repository, role: str) -> None:
+def test_metadata_of_two_moments_is_refused(bank: Repository, role: str) -> None:
     """Each file is signed and valid, and no digest distinguishes them."""
     bank.digests = False
     bank.publish_online()
@@ -69,7 +69,7 @@ def test_metadata_of_two_moments_is_not_believed(bank: Repository, role: str) ->
 
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
-def test_metadata_that_is_not_the_named_one_is_not_believed(bank: Repository, role: str) -> None:
+def test_metadata_with_another_digest_is_refused(bank: Repository, role: str) -> None:
     """The same version, signed twice: the digest distinguishes them."""
     stored = kept(bank)
     bank.versions = dict.fromkeys(bank.versions, 0) | {"root": 1}
@@ -81,7 +81,7 @@ def test_metadata_that_is_not_the_named_one_is_not_believed(bank: Repository, ro
         believed(bank, stored._replace(signed=mixed))
 
 
-def test_a_snapshot_that_names_no_targets_is_not_believed(bank: Repository) -> None:
+def test_a_snapshot_without_targets_is_refused(bank: Repository) -> None:
     snapshot = Snapshot(9, expires=bank.now, meta={"other.json": MetaFile(1)})
     bank.versions["snapshot"] = 9
     bank._write("snapshot", snapshot, [bank.online])
@@ -92,7 +92,7 @@ def test_a_snapshot_that_names_no_targets_is_not_believed(bank: Repository) -> N
 
 @pytest.mark.parametrize("role", SignedMetadata._fields)
 @pytest.mark.parametrize("other", SignedMetadata._fields)
-def test_metadata_of_another_role_is_not_believed(bank: Repository, role: str, other: str) -> None:
+def test_metadata_of_another_role_is_refused(bank: Repository, role: str, other: str) -> None:
     stored = kept(bank)
     swapped = stored.signed._replace(**{role: getattr(stored.signed, other)})
     if role == other:
@@ -102,7 +102,7 @@ def test_metadata_of_another_role_is_not_believed(bank: Repository, role: str, o
         believed(bank, stored._replace(signed=swapped))
 
 
-def test_a_file_that_is_not_the_signed_one_is_not_believed(bank: Repository) -> None:
+def test_a_file_that_differs_from_the_signed_one_is_refused(bank: Repository) -> None:
     stored = kept(bank)
     text = stored.files["pins.toml"]
     for other in (text + b"\n", text[:-1], b"", text.replace(b"backup", b"leaf")):
@@ -135,7 +135,7 @@ def test_a_root_signed_only_by_its_predecessor_does_not_follow(bank: Repository)
     assert follow_roots(bank.first_root, [bank.path("root").read_bytes()])[-1].version == 1
 
 
-def test_a_first_root_that_does_not_sign_itself_is_none(bank: Repository) -> None:
+def test_a_first_root_must_sign_itself(bank: Repository) -> None:
     data = json.loads(bank.first_root)
     data["signed"]["version"] = 2
     with pytest.raises(RepositoryError):

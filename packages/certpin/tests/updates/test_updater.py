@@ -1,4 +1,4 @@
-"""The shell: the thread, several callers, closing, forks, events; and connections of the app."""
+"""The updater: its thread, callers, closing, forks, events, and connections of the app."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SOON = timedelta(milliseconds=20)
 
 
 def until(holds: Callable[[], object]) -> None:
-    """Wait for something that another thread does."""
+    """Wait for a change by another thread."""
     end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end, "it does not come about"
@@ -46,14 +46,14 @@ def threads_of_updaters() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each.name == "certpin-updates"]
 
 
-def test_the_thread_puts_newer_sets_in_force(world: World) -> None:
+def test_the_thread_updates_the_pins(world: World) -> None:
     with world.updater(settings=world.quick(interval=SOON, urgent=SOON)) as app:
         until(lambda: app.context.pins.version == 2)
         world.publish(3)
         until(lambda: app.context.pins.version == 3)
         (thread,) = threads_of_updaters()
         assert thread.daemon
-        assert app.start() is app  # twice is once
+        assert app.start() is app  # a second call has no effect
         assert threads_of_updaters() == [thread]
     assert threads_of_updaters() == []
 
@@ -64,7 +64,7 @@ def test_the_thread_checks_immediately_and_then_waits(world: World) -> None:
         until(lambda: not app._current_check)
         asked = len(world.server.taken())
         with app._changed:
-            app._changed.notify_all()  # no reason to ask
+            app._changed.notify_all()  # no check is due
     assert asked == 5
     assert world.server.taken() == []
 
@@ -134,7 +134,7 @@ def test_the_state_is_right_in_the_middle_of_a_swap(
 
 
 @pytest.mark.parametrize("how", ["stall", "drip", "drip_headers"])
-def test_closing_ends_a_check_that_is_on_its_way(world: World, how: str) -> None:
+def test_closing_ends_a_running_check(world: World, how: str) -> None:
     world.server.answers["timestamp"] = getattr(world.server, how)
     hour = timedelta(hours=1)
     app = world.updater(settings=world.quick(patience=hour, deadline=hour)).start()
@@ -146,12 +146,12 @@ def test_closing_ends_a_check_that_is_on_its_way(world: World, how: str) -> None
     assert app.status.error is None
 
 
-def test_closing_ends_a_check_that_does_not_even_connect(world: World) -> None:
+def test_closing_ends_a_check_that_cannot_connect(world: World) -> None:
     hour = timedelta(hours=1)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         url = f"https://localhost:{listener.getsockname()[1]}/"
         app = world.updater(url=url, settings=world.quick(patience=hour, deadline=hour)).start()
-        accepted, _ = listener.accept()  # it is inside its handshake, for ever
+        accepted, _ = listener.accept()  # it is inside its handshake, forever
         with accepted:
             app.close()
             until(lambda: not threads_of_updaters())
@@ -169,7 +169,7 @@ def test_a_waiting_thread_gets_the_error_of_a_closed_updater(world: World) -> No
     assert caught.value.reason == "closed"
 
 
-def test_an_updater_that_was_closed_stays_so_and_its_context_goes_on(world: World) -> None:
+def test_a_closed_updater_stays_closed_and_its_context_works(world: World) -> None:
     app = world.updater()
     app.refresh()
     for _ in range(2):
@@ -215,7 +215,7 @@ def test_a_hook_may_close_the_updater(world: World) -> None:
     until(lambda: not threads_of_updaters())
 
 
-def test_a_program_ends_without_closing_the_updater(world: World, tmp_path: Path) -> None:
+def test_a_program_can_end_without_closing_the_updater(world: World, tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text(world.text(1))
     (tmp_path / "root.json").write_bytes(world.repository.first_root)
     program = (
@@ -235,7 +235,7 @@ def test_a_program_ends_without_closing_the_updater(world: World, tmp_path: Path
 
 
 def reached(context: PinnedSSLContext, world: World) -> bytes:
-    """The first bytes of an answer to a request of the app."""
+    """Return the first bytes of an answer to a request of the app."""
     with (
         socket.create_connection(("127.0.0.1", world.server.port), PATIENCE) as plain,
         context.wrap_socket(plain, server_hostname=CHANNEL) as tls,
@@ -251,7 +251,7 @@ def asked(tls: socket.socket) -> bytes:
     return answer[:12].replace(b"404", b"200")
 
 
-def test_pins_change_in_the_context_that_the_app_has(world: World, intermediate: Authority) -> None:
+def test_pins_change_in_the_existing_context(world: World, intermediate: Authority) -> None:
     app = world.updater()
     context = app.context
     other = intermediate.issue(CHANNEL)
@@ -265,7 +265,7 @@ def test_pins_change_in_the_context_that_the_app_has(world: World, intermediate:
     assert reached(context, world)
 
 
-def test_a_connection_that_is_open_stays_open(world: World, intermediate: Authority) -> None:
+def test_an_open_connection_stays_open(world: World, intermediate: Authority) -> None:
     app = world.updater()
     with (
         socket.create_connection(("127.0.0.1", world.server.port), PATIENCE) as plain,
@@ -298,8 +298,8 @@ def test_no_request_fails_while_sets_are_swapped(world: World) -> None:
     assert app.context.pins.version == 12
 
 
-def test_an_app_on_asyncio_goes_on_while_it_updates(world: World) -> None:
-    """As docs/updater.md says it: the loop is not held up, and nothing is dropped."""
+def test_an_asyncio_app_continues_during_an_update(world: World) -> None:
+    """As documented in docs/updater.md: the loop is not blocked, and no connection is dropped."""
     app = world.updater()
     go = threading.Event()
 
@@ -330,7 +330,7 @@ def test_an_app_on_asyncio_goes_on_while_it_updates(world: World) -> None:
     assert app.context.pins.version == 2
 
 
-def test_a_context_of_the_app_is_not_replaced(world: World) -> None:
+def test_the_context_of_the_app_is_not_replaced(world: World) -> None:
     heard: list[Any] = []
     context = PinnedSSLContext(world.bundled(), strict=False, on_failure=[heard.append])
     app = world.updater(pins=context)
@@ -360,7 +360,7 @@ def test_a_set_with_anchors_that_openssl_rejects_is_refused(
 
 
 @pytest.mark.parametrize("what", ["nothing", "json", "timestamp", "unsigned"])
-def test_a_root_that_is_none_is_a_mistake_of_the_app(world: World, what: str) -> None:
+def test_an_invalid_root_is_a_configuration_error(world: World, what: str) -> None:
     root = {
         "nothing": b"",
         "json": b"{}",
@@ -419,7 +419,7 @@ def test_the_log_has_every_event(world: World, caplog: pytest.LogCaptureFixture)
 
 
 @pytest.mark.parametrize("how", ["raise", "exit", "block"])
-def test_a_hook_that_misbehaves_delays_no_update(world: World, how: str) -> None:
+def test_a_slow_or_failing_hook_delays_no_update(world: World, how: str) -> None:
     let_go = threading.Event()
 
     def hook(_: UpdateEvent) -> None:

@@ -325,7 +325,7 @@ def test_a_plain_rsa_key_has_the_null_that_openssl_writes() -> None:
 
 @pytest.fixture(scope="module")
 def rsa_pss_key() -> bytes:
-    """A PKCS#8 key whose algorithm is RSASSA-PSS with SHA-256 (RFC 4055 section 3.1)."""
+    """A PKCS#8 key with the algorithm RSASSA-PSS with SHA-256 (RFC 4055 section 3.1)."""
     algorithm = bytes.fromhex(
         "303d06092a864886f70d01010a3030a00d300b0609608648016503040201"
         "a11a301806092a864886f70d010108300b0609608648016503040201a203020120"

@@ -168,7 +168,7 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
         return
     text = f"{pin} was {before.state} and is {after.state}"
     if after.state == "active" and before.state in {"generated", "staged", "published"}:
-        yield "careful", f"{text}: clients whose set is older still refuse it; {_NOT_YET}"
+        yield "careful", f"{text}: clients with an older set still refuse it; {_NOT_YET}"
     else:
         yield "safe", text
 

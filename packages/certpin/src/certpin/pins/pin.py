@@ -83,7 +83,7 @@ class Pin:
 
     @property
     def is_placeholder(self) -> bool:
-        """True for a pin from a documentation, or one repeated byte or letter."""
+        """True for a pin copied from documentation, or one repeated byte or letter."""
         digest = self.digest
         if digest[3:31] == digest[:28]:  # a repeated letter of base64 repeats three bytes
             letters = base64.b64encode(digest)[:-2]  # the last two depend on the padding

@@ -84,7 +84,7 @@ class HostPolicy:
         match: the certificates of the path that may match: the ``leaf``, the authorities (``ca``),
             or ``any``.
         expires: the time from which the pins are expired, with a time zone; ``None`` for never.
-        on_expiry: what clients do after that.
+        on_expiry: the decision of clients after that.
         trust: the trust anchors; ``None`` for the platform's roots.
         report_to: ``https://`` addresses for reports.
         servers: for the commands that connect. Not compared, because clients don't use them.
@@ -173,9 +173,9 @@ def _check_count(policy: HostPolicy) -> None:
         )
     if policy.mode == "enforce" and live < 2:
         raise ConfigError(
-            "there is one pin alone: when its key is lost or replaced, every client is locked out",
+            "there is only one pin: if its key is lost or replaced, every client is locked out",
             key="pin",
-            fix="add a backup whose key is kept off the server "
+            fix="add a backup with a key that is kept off the server "
             '(certpin add HOST --backup-key FILE), or set mode = "report" until there is one',
         )
 

@@ -248,7 +248,7 @@ def _otherwise(verdict: Verdict, host: str) -> str | None:
 
 
 def _compare(verdict: Verdict, host: str) -> str:
-    """Name the command that shows what the host serves elsewhere, on the port that it has there."""
+    """Return a command that shows the chain served to another network, with the server's port."""
     port = next((server.port for server in verdict.policy.servers), None)
     target = host if port is None or port == 443 else join_address(host, port)
     return f"Compare from another network: certpin pin {target}"

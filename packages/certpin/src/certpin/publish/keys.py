@@ -67,7 +67,7 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
     """Return the key of a file that contains only a public key, or None for other files."""
     try:
         (item,) = read(data)
-    except ValueError:  # several, or none that is read without a passphrase
+    except ValueError:  # several keys, or none that is read without a passphrase
         return None
     if not isinstance(item, PublicKey) or item.source != "public key":
         return None

@@ -136,7 +136,7 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
         if exc.reason in {STORAGE, UNSIGNED}:
             raise
         raise UpdateError(
-            f"clients would refuse what is signed in {site.where}: {exc.problem}",
+            f"clients would refuse the signed set in {site.where}: {exc.problem}",
             reason=exc.reason,
             fix="sign again (certpin publish sign KEY); if that does not help, take publish/site "
             "as it was committed",
@@ -144,7 +144,7 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
     until = local.signed.verified.until
     if now >= until:
         raise UpdateError(
-            f"what is signed was good until {until:%Y-%m-%d %H:%M} UTC",
+            f"the signed set expired on {until:%Y-%m-%d %H:%M} UTC",
             reason="expired",
             fix="sign it again (certpin publish sign KEY), then push",
         )
@@ -204,7 +204,7 @@ def _confirm(storage: Storage, path: str, data: bytes) -> None:
     """Require that the stored file is the uploaded one, and not that of a concurrent push."""
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
-            f"{path} was put there, and is not what is there now",
+            f"{path} was uploaded, but the storage has another file there now",
             reason="unconfirmed",
             fix="another push is running, or the storage returns the previous file: wait, "
             "then push again",
@@ -213,9 +213,9 @@ def _confirm(storage: Storage, path: str, data: bytes) -> None:
 
 def _cut_off(exc: UpdateError, done: int, total: int) -> UpdateError:
     return UpdateError(
-        f"{exc.problem} ({done} of {total} files were put there)",
+        f"{exc.problem} ({done} of {total} files were uploaded)",
         reason=exc.reason,
-        fix=f"{exc.fix}; then push again, which goes on where this ended",
+        fix=f"{exc.fix}; then push again, which continues this push",
     )
 
 

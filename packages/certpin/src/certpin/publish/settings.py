@@ -26,8 +26,8 @@ _KNOWN = {"url", "flutter", "expires", "storage"}
 _TEXT = """\
 # How signed pin sets are published (certpin publish; docs/updates.md).
 
-# Where `certpin publish push` copies site/ to: a folder, relative to that of the pin file, or
-# s3://BUCKET/PATH, or another address that fsspec knows.
+# The destination of `certpin publish push`: a folder, relative to that of the pin file, or
+# s3://BUCKET/PATH, or another URL that fsspec knows.
 {url}
 
 # Whether Flutter apps follow these sets: they read pins.json, which is signed beside pins.toml.

@@ -142,7 +142,7 @@ def pin_file_errors(path: Path) -> Iterator[None]:
     except Exception as exc:
         said = exc if isinstance(exc, CertpinError) else as_update_error(exc).problem
         raise PinFileError(
-            f"what stands there is not what the keys have signed: {said}",
+            f"its content differs from the signed content: {said}",
             path=path,
             fix="restore the committed files (git checkout), and ask who changed them",
         ) from exc
@@ -213,7 +213,7 @@ def _draft(
         raise PinFileError(
             f"this draft cannot be read: {as_update_error(exc).problem}",
             path=folder / "drafts" / f"{role}.json",
-            fix="where git reports a conflict in it, take either side; else delete it (a root is "
+            fix="if git reports a conflict in it, take either side; otherwise delete it (a root is "
             "drafted again by certpin publish add-key). Then sign again",
         ) from exc
     draft.signatures.clear()

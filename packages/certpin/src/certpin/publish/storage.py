@@ -317,8 +317,8 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
     """Refuse options that a class of fsspec does not declare. Raises ``ConfigError``.
 
-    A class whose ``**`` parameter has an unusual name passes all options to another library, which
-    checks them.
+    A class with an unusual name for its ``**`` parameter passes all options to another library,
+    which checks them.
     """
     taken = [parameter for base in kind.__mro__ for parameter in _parameters(base)]
     if {

@@ -1,4 +1,4 @@
-"""What clients report: a failure, or the version of the pin set that they have.
+"""The model of reports: a failure of a connection, or the version of the pin set in use.
 
 A report is an unproven claim: its sender may invent the host, the chain and the app. Use it for
 counting, and for comparing the reports of many clients.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from datetime import datetime
 
-# What the client did with the connection: `refuse`, accept and report it (`report`), or accept it
+# The client's decision: `refuse` the connection, accept and report it (`report`), or accept it
 # because of a debug override or expired pins (`accept`). As in ``certpin.tls``.
 Decision = Literal["refuse", "report", "accept"]
 

@@ -1,17 +1,17 @@
 """Enforcement: ``PinnedSSLContext`` and the gate around the handshake.
 
-What must hold, rule by rule. The tests in ``tests/tls`` carry the same numbers.
+These rules must hold. The tests in ``tests/tls`` use the same numbers.
 
  1. OpenSSL verifies chain, hostname and dates before a pin is compared. A context on which a client
     library switched any of them off refuses to connect (``context.py``): under ``CERT_NONE`` the
     "verified chain" is whatever the peer sent.
  2. A pin matches only on the verified path (``certpin.x509.openssl``, ``certpin.pins.verdict``).
-    Certificates that the server merely sent never count (CVE-2016-2402). An empty chain is refused.
+    Other certificates that the server sent never count (CVE-2016-2402). An empty chain is refused.
  3. The check comes before the first application byte on every way in, because the gate is in the
     place of OpenSSL's object (``gate.py``). After a refusal the connection is shut for good. A
     socket never falls back to clear text, as Python's own does.
  4. A resumed session carries no chain (RFC 8446 section 2.2). It is offered only if this context
-    verified it, for this host, under this very policy (``check.py``), and refused otherwise.
+    verified it, for this host, under the same policy (``check.py``), and refused otherwise.
  5. Policy, SNI and OpenSSL's hostname check use the same normalised host
     (``certpin.pins.normalise``). Without a host there is no connection.
  6. SPKI bytes are those of the certificate, read from strict DER (``certpin.x509``).

@@ -1,8 +1,8 @@
 """``assert_pinned``: prove that a connection in use was checked (rule 14).
 
 A context can only check the connections that are made through it. Some libraries replace it: they
-copy its roots into another TLS stack, or speak HTTP/3. So look at the connection that came out, not
-at the context that went in.
+copy its roots into another TLS stack, or speak HTTP/3. So check the resulting connection, not the
+context.
 """
 
 from __future__ import annotations

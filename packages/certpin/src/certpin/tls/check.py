@@ -1,4 +1,4 @@
-"""What is enforced: the state of a context, and the check of each connection against it.
+"""The state of a context, and the check of each connection against it.
 
 In the order of a connection:
 
@@ -65,7 +65,7 @@ class Match(NamedTuple):
 
 
 class Target:
-    """A host in one state: its policy, and the only store whose roots are trusted for it.
+    """A host in one state: its policy, and the only store with roots trusted for it.
 
     ``policy`` is None if no policy covers the host, ``store`` if the platform's roots are trusted.
     """
@@ -143,7 +143,7 @@ class PinState:
 
 
 class Enforcer:
-    """The policy of a context and its side effects: the state, the clock, sessions, records.
+    """The state of a context with its side effects: the clock, sessions, records.
 
     ``state`` is replaced as a whole (rule 10).
     """
@@ -200,7 +200,7 @@ class Enforcer:
             warn_of_debug_override(host)
 
     def passed_by_debug(self, host: str, met: Met) -> None:
-        """Record a connection to a host without pins, whose chain ends at a debug anchor."""
+        """Record a connection to a host without pins, with a chain that ends at a debug anchor."""
         self._record(host, "accept", "debug-anchor", met)
         warn_of_debug_override(host)
 
@@ -264,7 +264,7 @@ class SessionMemory:
         """Return the chain that was verified for this session and target, or None: don't resume.
 
         A host has another target under another version of the pin set. A chain with an expired
-        certificate, or with one whose date can't be read, no longer counts as verified.
+        certificate, or with an unreadable date, no longer counts as verified.
         """
         known = self._verified.get(id(session))
         if known is None or known.session is not session or known.target is not target:
@@ -281,7 +281,7 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 
 
 class PinCheck:
-    """The check of one connection: made when it begins, asked when its handshake is done.
+    """The check of one connection: created when it begins, run when its handshake is done.
 
     It is the base of ``Gate``, which sets the attributes: a handshake makes one object, not two.
     """
@@ -327,7 +327,7 @@ class PinCheck:
             self.judge(raw)
 
     def must_judge(self, raw: Any) -> bool:
-        """Return True unless ``judge_early`` judged this very chain under the current pins."""
+        """Return True unless ``judge_early`` judged the same chain under the current pins."""
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
         judged_for = self._judged_for
@@ -402,7 +402,7 @@ class PinCheck:
         if target.store is not self.target.store:
             raise self._enforcer.refused(_moved(target.host), self._met(raw))
         self._state, self.target = state, target
-        self._resumed = None  # rule 4: what was verified under other pins is not resumed
+        self._resumed = None  # rule 4: a session verified under other pins is not resumed
 
     def _verified_chain(self, raw: Any) -> tuple[bytes, ...]:
         if not raw.session_reused:

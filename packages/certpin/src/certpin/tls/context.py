@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
     from certpin.tls.failures import FailureHook
 
-# The ways into OpenSSL, which typeshed leaves out. The first argument is the context whose roots
-# are trusted: the pinned one itself, or one of its stores.
+# The methods that create OpenSSL's object, which typeshed leaves out. The first argument is the
+# context with the trusted roots: the pinned one itself, or one of its stores.
 _openssl_socket: Any = OpenSSLContext._wrap_socket
 _openssl_bio: Any = OpenSSLContext._wrap_bio
 
@@ -175,7 +175,7 @@ class PinnedSSLContext(VerifyingContext):
 
         Args:
             pins: the set to enforce.
-            recover: the version may be lower. Only for a set that is known to replace one whose
+            recover: the version may be lower. Only for a set that replaces one after its
                 signing keys were stolen (TUF 1.0.31, 5.3.11); ``PinUpdater`` decides that.
 
         Raises:

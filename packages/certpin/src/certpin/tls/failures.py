@@ -1,4 +1,4 @@
-"""Rule 12: what a refusal says, and who is informed: the error, the log record and the hooks.
+"""Rule 12: the error, the log record and the hook calls of a refusal.
 
 ``PinFailure`` describes a failure to the application. ``FailureNotifier`` logs it and passes it to
 the hooks, which can neither break nor delay a connection. ``explain_refusal`` is the error for a
@@ -171,7 +171,7 @@ _WAITING = 256  # events that are queued for the hooks
 
 
 class Hooks(Generic[Event]):
-    """An application's hooks, called in a thread so that they neither break nor delay anything.
+    """An application's hooks, called in a thread so that they neither break nor delay connections.
 
     If the hooks are slower than the events, the newest events are dropped and the log says so: the
     queue is bounded. ``what`` names an event in the log.
@@ -196,7 +196,7 @@ class Hooks(Generic[Event]):
         self._process = os.getpid()
 
     def notify(self, event: Event) -> None:
-        """Queue an event for the hooks. Never waits; raises only what a log handler raises."""
+        """Queue an event for the hooks. Never waits; raises only errors of log handlers."""
         if not self._hooks:
             return
         if self._process != os.getpid():

@@ -1,10 +1,10 @@
 """The gate: the object in OpenSSL's place until the verified chain was checked (rule 3).
 
 Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one attribute, ``_sslobj``.
-Overriding ``do_handshake`` is not enough: OpenSSL also shakes hands inside the first read or write,
-and a deferred handshake does just that. So a ``Gate`` is put into ``_sslobj`` itself, and every
-call passes it: send, recv, makefile, sendfile, asyncio, uvloop. When the chain was accepted, the
-gate puts OpenSSL's object back: a pinned connection costs nothing from then on. In an object of
+Overriding ``do_handshake`` is not enough: OpenSSL also runs the handshake inside the first read or
+write, and a deferred handshake relies on that. So a ``Gate`` is put into ``_sslobj`` itself, and
+every call passes it: send, recv, makefile, sendfile, asyncio, uvloop. When the chain was accepted,
+the gate puts OpenSSL's object back, and the pinned connection has no further cost. In an object of
 another library (gevent's ``SSLSocket``) the gate stays, and passes every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
@@ -116,7 +116,7 @@ class Gate(PinCheck):
         self._interrupt: BaseException | None = None
 
     def do_handshake(self) -> Any:  # noqa: C901  # one function for speed, as _guarded()
-        """Shake hands, check, and step aside. Raises ``PinError``, or what OpenSSL raises."""
+        """Do the handshake, check, and step aside. Raises ``PinError``, or errors of OpenSSL."""
         if self._refusal is not None:
             self.raise_refusal()
         raw = self._raw
@@ -320,8 +320,8 @@ class Pinned(_Base):
 class NoTLS:
     """In the place of OpenSSL's object while there is no TLS: not yet, or no longer.
 
-    Python has ``None`` there, and then moves application bytes in clear text: on a socket whose
-    ``connect`` is in progress or has failed, and after ``shutdown`` of one direction.
+    Python has ``None`` there, and then moves application bytes in clear text: on a socket with a
+    ``connect`` that is in progress or has failed, and after ``shutdown`` of one direction.
     """
 
     session_reused = None
@@ -358,7 +358,7 @@ class NoTLS:
     uses_ktls_for_send = sendfile = do_handshake
 
 
-# mypy sees attributes where Python has properties, and the other way round; the tests read them.
+# mypy sees attributes for Python's properties, and the other way round; the tests read them.
 class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
     """An ``ssl.SSLSocket`` that moves no application byte before its pins were checked.
 

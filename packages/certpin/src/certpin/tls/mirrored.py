@@ -1,4 +1,4 @@
-"""``MirroredContext``: several trust stores, configured as if there was one (rule 8)."""
+"""``MirroredContext``: several trust stores with one configuration (rule 8)."""
 
 from __future__ import annotations
 

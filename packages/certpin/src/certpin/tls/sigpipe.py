@@ -5,7 +5,7 @@ but a program may have set it back to its default action, as command-line filter
 of the last flight, which must fail, would end the process instead.
 
 The signal of a failed write is sent to the thread that wrote (POSIX, ``write``). So the thread
-blocks it before the write, and takes it away afterwards.
+blocks it before the write, and removes it afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _thread = threading.local()
 
 
 def _take() -> None:
-    """Take a pending SIGPIPE away.
+    """Remove a pending SIGPIPE.
 
     A signal that was sent to the whole process may be taken by another thread meanwhile, and
     ``sigwait`` would wait for the next one. macOS has nothing else.
@@ -40,7 +40,7 @@ def hold_sigpipe() -> None:
 
 
 def release_sigpipe() -> None:
-    """Remove a SIGPIPE that came since ``hold_sigpipe``, and block it no longer.
+    """Remove a SIGPIPE sent since ``hold_sigpipe``, and unblock it.
 
     Without such a call before in this thread, do nothing.
     """

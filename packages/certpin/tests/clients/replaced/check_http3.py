@@ -1,7 +1,7 @@
-"""HTTP/3 goes past the context, so that no pinned client may use it.
+"""HTTP/3 bypasses the context, so no pinned client may use it.
 
 The bank offers HTTP/3, and an attacker answers there, with a certificate of a root that this
-platform trusts. urllib3-future by itself goes there, and hands over the token.
+platform trusts. urllib3-future by default connects there, and sends the token.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ CLIENTS = [
 
 
 def test_without_pins_the_attacker_gets_the_token(world: World) -> None:
-    """The attack is a real one: every other test here would pass if no client could go there."""
+    """Show that the attack is real: every other test would pass if no client could use HTTP/3."""
     with urllib3.PoolManager(ca_certs=str(world.bundle)) as http:
         for _ in range(3):
             http.request("GET", world.url, headers=HEADERS)
@@ -160,7 +160,7 @@ def test_a_plain_adapter_of_requests_with_a_pinned_context_refuses(world: World)
 
 
 def test_a_plain_pool_that_goes_to_http3_at_once_refuses(world: World) -> None:
-    """QUIC copies the roots itself, whichever backend TLS over TCP has."""
+    """QUIC copies the roots itself, with every backend of TLS over TCP."""
     only = {urllib3.HttpVersion.h11, urllib3.HttpVersion.h2}
     context = PinnedSSLContext(world.pins)
     with (
@@ -173,9 +173,9 @@ def test_a_plain_pool_that_goes_to_http3_at_once_refuses(world: World) -> None:
 
 
 class TalkedIntoHTTP3(PinnedHTTPSConnection):
-    """As if urllib3-future had found one more way: HTTP/3 is on again, with another context.
+    """As if urllib3-future had one more way to use HTTP/3: it is on again, with another context.
 
-    Rule 14 has to stop it: no context is copied, and every option was in order.
+    Rule 14 must stop it, although no context is copied and every option is allowed.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -195,7 +195,7 @@ def test_an_unchecked_connection_is_closed(world: World, monkeypatch: pytest.Mon
         with pytest.raises(urllib3.exceptions.SSLError) as caught:
             http.request("GET", world.url, headers=HEADERS)
     assert isinstance(caught.value, certpin.UncheckedConnectionError)
-    assert world.udp.datagrams > 0  # it went there, and said nothing
+    assert world.udp.datagrams > 0  # it connected, and sent nothing
     assert world.udp.headers == []
 
 

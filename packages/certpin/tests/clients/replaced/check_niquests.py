@@ -1,4 +1,4 @@
-"""The particulars of niquests: its options, adapters and schemes."""
+"""Options, adapters and schemes of niquests."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_happy_eyeballs_keep_the_refusal(bank: Bank, monkeypatch: pytest.MonkeyP
 
 
 def test_revocation_is_asked_for_by_the_caller_only(bank: Bank) -> None:
-    """Its questions go to hosts that have no pins, in clear text."""
+    """Revocation checks contact hosts that have no pins, in clear text."""
     chosen = niquests.RevocationConfiguration()
     with PinnedSession(bank.pins) as session:
         assert session._revocation_configuration is None

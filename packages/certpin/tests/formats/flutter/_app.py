@@ -37,7 +37,7 @@ class App:
         return version
 
     def is_newest(self, now: datetime) -> bool:
-        """Whether its pins are known to be the newest."""
+        """Return True if its pins are known to be the newest."""
         newest: bool = call("appIsNewest", self._app, _moment(now))
         return newest
 

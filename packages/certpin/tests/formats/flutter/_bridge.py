@@ -1,6 +1,6 @@
 """Call the Dart library: one VM per test process, which runs ``vm/bridge.dart``.
 
-What runs is the text of the installed certpin, so that a rule that is taken out of it is missed.
+It runs the Dart files of the installed certpin, so that a removed rule fails a test.
 """
 
 from __future__ import annotations

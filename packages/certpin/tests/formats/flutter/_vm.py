@@ -56,7 +56,7 @@ def run(
     Args:
         program: the file.
         packages: of ``package_config``.
-        words: what the program is given.
+        words: the arguments of the program.
         vm: the VM.
         cwd: the folder that it runs in.
         defines: ``NAME=value``, as ``--dart-define`` has them.
@@ -88,5 +88,5 @@ def _started(
 
 
 def environment() -> dict[str, str]:
-    """The variables for a VM: none of the user's own options."""
+    """Return the variables for a VM, without the user's options."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DART_")}

@@ -93,7 +93,7 @@ MUTATIONS: list[Mutation] = [
         f"{_VECTORS}[cut_a_file_short]",
     ),
     _rule(
-        "what was stored is verified",
+        "stored files are verified",
         "signed_trust.dart",
         "  requireSigned(root, role, found, verifies);\n",
         "",

@@ -72,7 +72,7 @@ def names_without_digests(bank: Bank) -> None:
 
 
 def fields_that_nobody_knows(bank: Bank) -> None:
-    """TUF lets them be there; names beyond the first plane sort by code points."""
+    """TUF allows them; names beyond the first Unicode plane sort by code points."""
 
     def add(targets: Any) -> None:
         odd = {"\U0001f511": 1, "\uff21": [True, None, -7], 'a"\\\n': {}}
@@ -93,7 +93,7 @@ def freeze_at_the_very_moment(bank: Bank) -> None:
 
 
 def roll_back_the_daily_timestamp(bank: Bank) -> None:
-    """Nothing else is older: it says the same as the one that was seen."""
+    """Only the timestamp is older: it names the same metadata as the newer one."""
     old = bank.repository.path("timestamp").read_bytes()
     bank.repository.publish_timestamp()
     bank.let_follow()
@@ -225,7 +225,7 @@ _OURS: tuple[Callable[[Bank], None], ...] = (
     *(take_files_away, as_if_by_half_a_character),
 )
 _NAMES = ("../up.pem", "/etc/passwd", "a//b", "a/..", ".", "a\\b", "c:ca.pem", "a\nb", "")
-# That one wants one file among the targets; another one mixes two.
+# That attack needs one file among the targets; another attack mixes two.
 _THEIRS = [attack for attack in ATTACKS if attack is not mix_a_file_of_another_moment]
 
 CASES: dict[str, Callable[[Any], None]] = {each.__name__: each for each in (*_OURS, *_THEIRS)} | {

@@ -1,8 +1,8 @@
 """Regenerate the vectors of signed sets: python -m tests.formats.flutter.signed_vectors
 
-What servers show, moment after moment, and what an app has in force then: sets that are right, and
-each attack. python-tuf makes and judges them; the Dart of the export judges them here, and on a
-machine with Dart those of the example do. Each run has keys of its own, which are not kept.
+The files of servers, moment by moment, and the version that an app then has in force: valid sets
+and each attack. python-tuf makes and judges them; the Dart of the export judges them here, and the
+tests of the example do so on a machine with Dart. Each run has new keys, which are not kept.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def cases(folder: Path) -> list[Case]:
 
 
 def case(name: str, world: Bank, do: Callable[[Bank], None]) -> Case:
-    """An app has version 2; then an event happens, and it refreshes again."""
+    """Return a case: an app has version 2, an event happens, and the app refreshes again."""
     pins = world.text(1).encode()
     world.let_follow()
     do(world)
@@ -113,7 +113,7 @@ def case(name: str, world: Bank, do: Callable[[Bank], None]) -> Case:
 
 
 def written(made: list[Case]) -> str:
-    """As JSON: each file once, by its digest."""
+    """Return the cases as JSON: each file once, by its digest."""
     held: dict[str, str] = {}
 
     def put(data: bytes) -> str:
@@ -142,7 +142,7 @@ def written(made: list[Case]) -> str:
 
 
 def stored() -> list[Case]:
-    """Those of the example."""
+    """Return the stored vectors of the example."""
     data = json.loads(TARGET.read_text("ascii"))
     held = {digest: b64decode(text) for digest, text in data["files"].items()}
     return [

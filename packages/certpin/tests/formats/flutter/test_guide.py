@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs/flutter.md").read_text(encoding="utf-8")
 BLOCKS = dict(enumerate(re.findall(r"```dart\n(.*?)```", PAGE, re.DOTALL)))
 
 
-# What an app has around a block: imports, and names that the guide does not define.
+# The code around a block in an app: imports, and names that the guide does not define.
 _AROUND = """
 import 'dart:io';
 import 'dart:isolate';

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.peer("dart")
 
 STORED: dict[str, Any] = json.loads(vectors.TARGET.read_text(encoding="ascii"))
 CERTIFICATES = vectors.certificates()
-# Refused by certpin, which checks what openssl would write otherwise, and read by the walk: its
-# digest is of the bytes that stand there, and no pin was made from such a certificate.
+# certpin refuses them, because openssl would write them differently; the Dart parser reads them.
+# Its digest is of the unchanged bytes, and no pin was made from such a certificate.
 LENIENT = {
     "a serial number of no octets": (vectors.SERIAL, tree.with_content(b"")),
     "a padded serial number": (vectors.SERIAL, tree.with_content(b"\0\1")),
@@ -96,9 +96,9 @@ def test_the_dart_parser_returns_unchanged_bytes(name: str) -> None:
 
 @given(data=st.data())
 def test_the_dart_parser_never_reads_another_key(data: st.DataObject) -> None:
-    """One octet changed, taken out or put in, anywhere: the same key, or none.
+    """One octet changed, removed or inserted, anywhere: the same key, or none.
 
-    certpin takes any tag for the fields that it does not look into, and the walk a SEQUENCE alone.
+    certpin accepts any tag for fields that it does not read; the Dart parser only a SEQUENCE.
     """
     der = data.draw(st.sampled_from([CERTIFICATES[name] for name in vectors.KEYS]))
     place = data.draw(st.integers(0, len(der) - 1) | st.integers(0, 40))
@@ -159,7 +159,7 @@ LABELS = st.sampled_from(["bank", "api", "a", "www", "example", "pay", "192", "7
 def test_dart_finds_the_policy_for_any_host(
     pins: PinSet, labels: list[str], data: st.DataObject
 ) -> None:
-    """Among hosts made at random, and those below the patterns of the set."""
+    """Hosts are random, or below the patterns of the set."""
     pattern = data.draw(st.sampled_from(pins.policies)).pattern.name
     below = f"{data.draw(LABELS)}.{pattern}"
     for host in (".".join(labels), pattern, below, f"a.{below}", pattern.upper()):

@@ -45,7 +45,7 @@ def app_of(bank: Bank) -> App:
 
 
 def followed(case: Case) -> App:
-    """An app that is asked for a last time now."""
+    """Return an app that refreshes a last time now."""
     app = App(case.pins, case.root)
     for moment in case.moments[:-1]:
         assert verdict(app, moment.files, moment.now) == (moment.reason, moment.version)

@@ -41,7 +41,7 @@ def renew(bank: Bank) -> None:
 
 
 def replace(*roles: str) -> Callable[[Bank], None]:
-    """New keys, and the roles that they sign again."""
+    """Replace keys, and sign their roles again."""
 
     def step(bank: Bank) -> None:
         bank.repository.rotate(*roles)
@@ -73,12 +73,12 @@ STEPS: tuple[Callable[[Bank], None], ...] = (
     *(publish, publish, publish, publish_the_one_before, sign_again, renew, wait, freeze),
     *(replace("root"), replace("targets"), replace("online"), replace_and_sign_nothing),
 )
-# After a step: what it made is shown, or what was shown before (how many moments ago), or both.
+# After a step, the server has its files, or those of an earlier moment, or a mixture.
 SHOWN = st.sampled_from(["now", "now", "now", "before", "timestamp", "snapshot", "targets", "root"])
 
 
 def _mixed(what: str, now: Mapping[str, bytes], before: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """Files of this moment; all of an earlier one, or those of one role."""
+    """Return the files of this moment, with all or one role of an earlier moment."""
     if what == "now":
         return now
     if what == "before":

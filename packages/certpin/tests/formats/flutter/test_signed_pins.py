@@ -74,12 +74,12 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----\n", "\n-----END CERTIFICATE-----\n"
 ANCHOR = base64.b64encode(anchors()[0].der[0]).decode()
 BROKEN: dict[str, dict[str, Any]] = {
     "another schema": GOOD | {"schema": "certpin-pins/2"},
-    "a field that nobody knows": GOOD | {"unless": "monday"},
+    "an unknown field": GOOD | {"unless": "monday"},
     "a debug section": GOOD | {"debug": {"trust": ""}},
     "no hosts": GOOD | {"hosts": []},
     "a host twice": GOOD | {"hosts": GOOD["hosts"] * 2},
     "a host that is none": GOOD | {"hosts": ["api.bank.example"]},
-    "a field of a host that nobody knows": _host(unless="monday"),
+    "an unknown field of a host": _host(unless="monday"),
     "a pattern that is none": _host(pattern="a..b"),
     "a pattern for all": _host(pattern="**."),
     "upper case": _host(pattern="API.bank.example"),
@@ -105,7 +105,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "an anchor that is none": _host(
         trust="-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----"
     ),
-    "an anchor that nobody pinned": _host(trust=f"{BEGIN}{ANCHOR}{END}", match="ca"),
+    "an unpinned anchor": _host(trust=f"{BEGIN}{ANCHOR}{END}", match="ca"),
     "reports in clear text": _host(reportTo=["http://pins.example/"]),
     "a number for a name": GOOD | {"name": 7},
     "a version that is none": GOOD | {"version": 0},

@@ -1,7 +1,7 @@
 """Regenerate the vectors of the Dart tests: python -m tests.formats.flutter.vectors
 
-Certificates of every kind of key, whole and damaged, hosts, and decisions, each with what certpin
-says. The Dart tests of the example read them on a machine with Dart; certpin's own tests run the
+Certificates of every kind of key, whole and damaged, hosts, and decisions, each with certpin's
+result. The Dart tests of the example read them on a machine with Dart; certpin's own tests run the
 library's Dart on them here.
 """
 
@@ -47,7 +47,7 @@ WHOLE = base64.b64decode(KEYS["p256"]["certificate"])
 TBS, VERSION, SERIAL, ISSUER, SPKI, EXTENSIONS = (0,), (0, 0), (0, 1), (0, 3), (0, 6), (0, 7)
 SIGNATURE_ALGORITHM, SIGNATURE, ALGORITHM, KEY = (1,), (2,), (0, 6, 0), (0, 6, 1)
 NULL = Node(0x05)
-# A length that is right again where integers have 64 bits, as those of Dart: 2 ** 64 and more.
+# A length that is right modulo 2 ** 64, the size of Dart's integers.
 _WRAPPED = b"\x89\x01" + (2**64 + len(WHOLE) - 4).to_bytes(9)[1:]
 PLACES = {
     "the certificate": (),
@@ -116,7 +116,7 @@ HOSTS = (
 
 
 def vectors() -> dict[str, Any]:
-    """All of them."""
+    """Return all vectors."""
     return {
         "certificates": {name: _certificate(der) for name, der in certificates().items()},
         "patterns": list(PATTERNS),

@@ -1,1 +1,1 @@
-"""The exports in their real clients. `make proof` writes what came out to docs/formats-proof.md."""
+"""The exports in their real clients. `make proof` writes the results to docs/formats-proof.md."""

@@ -81,7 +81,7 @@ def version(proof: Proof) -> str:
 
 
 def text(rows: list[str]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     named = sorted({name for proof in PROOFS for name in proof.fails})
     reasons = "".join(f"- `{name}`: {REASONS[name]}.\n" for name in named)
     rest = "".join(f"| `{name}` | {why} |\n" for name, why in NOT_RUN.items())

@@ -56,7 +56,7 @@ class Built:
 
 
 def go() -> Client:
-    """A program of Go's with the exported package, and the standard library alone."""
+    """A Go program that uses only the exported package and the standard library."""
     return Built("go", _build_go, lambda folder: Command((str(folder / "proof"), "{url}")))
 
 
@@ -65,7 +65,7 @@ def _build_go(export: Path, folder: Path) -> None:
     shutil.copy(export, folder / "pins" / "pins.go")
     shutil.copy(PROGRAMS / "main.go", folder)
     (folder / "go.mod").write_text("module proof\n\ngo 1.21\n", encoding="utf-8")
-    # Nothing is downloaded; the cache of the user makes the second build a short one.
+    # Nothing is downloaded; the user's cache makes later builds fast.
     environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod"}
     subprocess.run(
         ["go", "build", "-o", "proof", "."], cwd=folder, env=environment, check=True, timeout=110
@@ -84,7 +84,7 @@ def _use_dart(folder: Path) -> Client:
 
 
 def _resolving(hosts: Path) -> tuple[str, ...]:
-    """The words before a command that reads its names in this file, and in no other."""
+    """Return the words before a command that resolves names only from this file."""
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
     return ("unshare", "--map-root-user", "--mount", "sh", "-c", script, str(hosts))
 
@@ -99,9 +99,9 @@ def may_resolve(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A command that finds each host of a case where the lab is, by an /etc/hosts of its own.
+    """A command that resolves each host of a case to the lab, with a separate /etc/hosts.
 
-    dart:io has no setting for the address of a host. The VM has 32 bits, and libfaketime has not.
+    dart:io has no setting for the address of a host. The 32-bit VM can't load libfaketime.
     """
 
     command: Command
@@ -145,7 +145,7 @@ class Jvm:
         self._java: subprocess.Popen[str] | None = None
 
     def run(self, target: Target) -> Ending:
-        """One request, on a client of its own."""
+        """Send one request with a separate client."""
         if target.clock:
             raise CannotServeError("the clock of a JVM that runs cannot be moved")
         words = target.url, target.proxy_port, target.truststore, self._find(target)
@@ -173,7 +173,7 @@ class Jvm:
         )
 
     def stop(self) -> None:
-        """End the JVM, whatever it does."""
+        """End the JVM."""
         if self._java:
             self._java.kill()
             self._java.communicate()
@@ -193,7 +193,7 @@ def _build_kotlin(target: Target) -> Path:
     export = target.export("okhttp-kotlin")
     folder = export.with_name("built")
     if not folder.exists():
-        # Debian builds its Kotlin for Java 21, and calls what is new in it.
+        # Debian builds its Kotlin for Java 21, and uses its new functions.
         home = require("java", "openjdk-21-jre-headless").parents[1]
         jars = os.pathsep.join(f"/usr/share/java/{jar}" for jar in _JARS)
         words = ["kotlinc", "-no-reflect", "-nowarn", "-cp", jars, "-d", str(folder), str(export)]

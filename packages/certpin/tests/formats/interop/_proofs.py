@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proof:
-    """An export in a client. ``make`` begins the client, with a folder of its own.
+    """An export in a client. ``make`` starts the client, with a separate folder.
 
-    ``fails`` are the cases that it fails with its verdict, warnings among them; ``cases`` are
-    those that are tried, all where none is named.
+    ``fails`` has the cases that it fails with the verdict of each, including warnings; ``cases``
+    are the cases to run, all if it is empty.
     """
 
     format: str
@@ -42,7 +42,7 @@ class Proof:
 
     @property
     def name(self) -> str:
-        """What it is called in lists."""
+        """The name in lists."""
         return f"{self.format}, {self.client}, {self.style}"
 
     def run(self, folder: Path, jobs: int = 2) -> Run:
@@ -61,7 +61,7 @@ def _ended(client: Client) -> Iterator[Client]:
 
 
 def failed(run: Run) -> dict[str, str]:
-    """What a run found, warnings too."""
+    """Return the failures of a run, including warnings."""
     bad = {Outcome.WRONG, Outcome.WARNING}
     return {each.case.name: f"{each.verdict}" for each in run.results if each.outcome in bad}
 

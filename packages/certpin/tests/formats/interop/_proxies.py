@@ -65,14 +65,14 @@ backend lab
 
 
 class Proxy:
-    """A program that is begun with the exported lines, and asked once."""
+    """A program that is started with the exported lines, and gets one request."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def run(self, target: Target) -> Ending:
-        """One request through it. It refuses with 502 or 503."""
+        """Send one request through it. A refusal is status 502 or 503."""
         if target.clock and self.name == "haproxy":
             raise CannotServeError("HAProxy does not begin under libfaketime")
         export = target.export(self.name)
@@ -84,7 +84,7 @@ class Proxy:
             return Ending(None, problem=str(exc))
 
     def _asked(self, export: Path, target: Target) -> Ending:
-        """Begin it, and ask. Raises ``ServerFailedError`` where it does not begin."""
+        """Start it, and send the request. Raises ``ServerFailedError`` if it does not start."""
         port = free_port()
         words = self._configure(export, port, target)
         variables = environment(target, "port")
@@ -96,7 +96,7 @@ class Proxy:
                 self._running.discard(process)
 
     def stop(self) -> None:
-        """End what runs, from another thread."""
+        """End the running program, from another thread."""
         for process in tuple(self._running):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

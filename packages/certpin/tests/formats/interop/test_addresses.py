@@ -1,4 +1,4 @@
-"""Why nginx and HAProxy are given no address: they don't look for one in a certificate."""
+"""The reason to refuse addresses for nginx and HAProxy: they don't verify them in certificates."""
 
 from __future__ import annotations
 

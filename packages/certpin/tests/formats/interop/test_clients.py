@@ -28,7 +28,7 @@ def test_the_client_passes_all_cases_except_the_listed_ones(proof: Proof, tmp_pa
     if "unshare" in proof.peers and not may_resolve(tmp_path):
         pytest.skip(f"left out: {FORBIDDEN}to mount an /etc/hosts for one program")
     run = proof.run(tmp_path / "client")
-    if _undecided(run):  # a program that did not get to begin on a full machine has proven nothing
+    if _undecided(run):  # a program that did not start on a busy machine has proven nothing
         run = proof.run(tmp_path / "once more")
     assert run.controlled, [each.why for each in run.results]
     assert not _undecided(run)

@@ -41,7 +41,7 @@ HOSTS = (
 
 @cache
 def chains() -> tuple[Chain, ...]:
-    """Leaf, intermediate and root; and another."""
+    """Leaf, intermediate and root; and another chain."""
     made = []
     for name in ("One", "Two"):
         root = Authority(name, now=NOW)
@@ -53,7 +53,7 @@ def chains() -> tuple[Chain, ...]:
 
 @cache
 def pins() -> PinSet:
-    """A policy for each way to say it, and a few patterns that overlap."""
+    """A policy for each kind of setting, and a few overlapping patterns."""
     certificates = chains()[0].certificates
     choices = [pin for each in certificates for pin in pins_of(each)] + [NOBODY]
     modes, matches, ends = get_args(Mode), get_args(Match), (None, *get_args(OnExpiry))
@@ -147,13 +147,13 @@ def test_go_decides_as_certpin_does(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.peer("node")
 def test_node_decides_as_certpin_does_about_the_leaf(tmp_path: Path) -> None:
-    # Where the pins of one are an authority's alone, nothing can be exported for Node.js.
+    # A policy with only pins of authorities can't be exported for Node.js.
     leaf = {str(pin) for pin in (*pins_of(chains()[0].leaf), NOBODY)}
     kept = [
         policy
         for policy in pins().policies
         if str(policy.pins[0].pin) in leaf and policy.match != "ca"
-        # A compromised key of an authority is not seen.
+        # Node.js doesn't see a compromised key of an authority.
         if leaf.issuperset(map(str, policy.compromised))
     ]
     made = FORMATS["node"].export(pin_set(*kept))

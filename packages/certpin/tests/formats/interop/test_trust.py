@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def beside(name: str, line: str) -> Client:
-    """A command line in the folder of the export, $1, where its anchors are; $2 is the address."""
+    """A command line in the folder of the export and its anchors, $1; $2 is the address."""
     words = ("sh", "-c", f'cd "$(dirname "$1")" && {line}', "sh")
     return Command((*words, f"{{export:{name}}}", "{url}"))
 

@@ -121,7 +121,7 @@ def test_only_certificate_pins_are_refused_on_key_platforms() -> None:
 
 def test_a_policy_reduced_to_a_single_pin_is_refused() -> None:
     mixed = HostPolicy(HostPattern.parse(HOST), (HostPin(KEYS[0]), HostPin(WHOLE[1])))
-    with pytest.raises(ConfigError, match=rf"{HOST} cannot be exported: there is one pin alone"):
+    with pytest.raises(ConfigError, match=rf"{HOST} cannot be exported: there is only one pin"):
         one(limits.KeysOnly("why"), mixed)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TIMEOUT = 10.0  # seconds; no test waits so long
-SHORT = 0.2  # seconds; for the tests whose time must run out
+SHORT = 0.2  # seconds; for the tests of time-outs
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """One whole document of each format, as its clients send it, and placeholders for certificates.
 
-The codecs read nothing of X.509: one SEQUENCE of any content is a certificate to them.
+The codecs don't parse X.509: they accept one SEQUENCE with any content as a certificate.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_only_equal_reports_have_the_same_identity() -> None:
     identities = [_read(**change).identity for change in changes]
     assert len(set(identities)) == len(changes)
     assert identities == [_read(**change).identity for change in changes]
-    # Certificates that change from one chain to the other do not run together into the same bytes.
+    # Moving a certificate from one chain to the other changes the digested bytes.
     chains = rfc7469()["validated-certificate-chain"]
     ways = [_chains(chains[:at], chains[at:]).identity for at in range(3)]
     assert len(set(ways)) == 3

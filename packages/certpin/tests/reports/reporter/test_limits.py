@@ -1,4 +1,4 @@
-"""How often failures are reported, which addresses are used, and what an answer means."""
+"""The rate of reports, their addresses, and the meaning of answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reporter against a real collector: which reports are sent, how often, and where to."""
+"""The reporter against a real collector: the reports, their rate and their addresses."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_every_address_but_the_failed_host_gets_the_report(
 
 
 class _Later:
-    """A hook that is there before its reporter."""
+    """A hook that exists before its reporter."""
 
     never_waits = True
     reporter: Reporter

@@ -1,4 +1,4 @@
-"""What every codec uses: the codec's type, typed and bounded fields, and digests as identities.
+"""Shared parts of the codecs: their type, typed and bounded fields, and digests as identities.
 
 An error names the field, and never repeats content of the document.
 """

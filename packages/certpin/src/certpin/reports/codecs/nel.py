@@ -1,6 +1,6 @@
 """Network Error Logging: the lists that browsers post through the Reporting API.
 
-Only network errors whose type begins with ``tls.cert.`` are read. The path of the URL, the referrer
+Only network errors with a type in ``tls.cert.`` are read. The path of the URL, the referrer
 and the user agent are not stored, because they identify pages and devices.
 
 ``age`` is the number of milliseconds between the error and the upload, so the time of the error is

@@ -241,7 +241,7 @@ def _document(
 
 
 def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Limit a chain to what a collector accepts: an attacker may serve any number of bytes."""
+    """Limit a chain to the size that collectors accept, because an attacker may serve any size."""
     return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
 
 

@@ -229,7 +229,7 @@ class ReportQueue:
         self._guard = threading.Lock()
         self._in_memory: dict[str, QueuedReport] = {}
         self.lost = 0  # reports that were replaced, too old, or could not be sent
-        self._sent: set[str] = set()  # sent reports whose files could not be deleted
+        self._sent: set[str] = set()  # sent reports, if their files could not be deleted
 
     def put(self, report: QueuedReport, now: datetime) -> bool:
         """Queue a report. Return True if it was written to disk, False if it is in memory."""

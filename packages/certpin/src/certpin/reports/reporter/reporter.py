@@ -70,7 +70,7 @@ class DiskWriter:
         self.lost = 0
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Run a task soon. Never waits. Raises only what a log handler raises."""
+        """Run a task soon. Never waits. Raises only errors of log handlers."""
         with self._changed:
             full = len(self._tasks) + self._running >= _MAX_TASKS
             if not (full or self._closed):
@@ -248,7 +248,7 @@ class Reporter(Forked):
         return self._writer.wait(seconds)
 
     def close(self, seconds: float = 5.0) -> None:
-        """Send what can be sent in this time. The rest stays on disk for the next start."""
+        """Send reports for at most this time. The others stay on disk for the next start."""
         if self._closed:
             return
         self.flush(seconds)

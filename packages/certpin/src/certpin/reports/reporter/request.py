@@ -1,4 +1,4 @@
-"""One report as an HTTP request: the TLS that it uses, the POST, and what its answer means.
+"""One report as an HTTP request: its TLS context, the POST, and the meaning of the answer.
 
 The body is compressed with gzip. Of the answer only the status and ``Retry-After`` are read. No
 redirect is followed, no proxy of the environment is used, no cookie is kept, and no header
@@ -145,7 +145,7 @@ def post(
 
 
 def outcome(result: PostResult, *, packed: bool) -> Outcome:
-    """Return what to do with a report after this answer. A redirect is a refusal.
+    """Return the action for a report after this answer. A redirect is a refusal.
 
     Of the 4xx codes, only 408 and 429 are temporary (RFC 9110 section 15.5.9, RFC 6585 section 4),
     and 415 if the body was compressed (RFC 7694 section 3).

@@ -88,7 +88,9 @@ def _without_sense(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
     """Replace the subjectAltName by invalid content."""
     oid = x509.SubjectAlternativeName.oid
     junk = x509.Extension(oid, False, x509.UnrecognizedExtension(oid, b"\x30\x03\x02\x01\x01"))
-    builder._extensions = [junk if each.oid == oid else each for each in builder._extensions]
+    builder._extensions = [
+        junk if extension.oid == oid else extension for extension in builder._extensions
+    ]
     return builder
 
 

@@ -70,8 +70,8 @@ def data_of(document: dict[str, Any]) -> dict[str, Any]:
 def is_a(kind: str, value: Any) -> bool:
     """Return True if a value has a documented type."""
     if kind.startswith("list of ") and not (kind.endswith(" or null") and value is None):
-        each = kind.removeprefix("list of ").removesuffix(" or null")
-        return isinstance(value, list) and all(is_a(each, item) for item in value)
+        element = kind.removeprefix("list of ").removesuffix(" or null")
+        return isinstance(value, list) and all(is_a(element, item) for item in value)
     return any(_is_one(word, value) for word in kind.split(" or "))
 
 

@@ -11,12 +11,14 @@ Path = tuple[str, ...]
 
 def commands() -> dict[Path, click.Command]:
     """Return the commands that are not groups, by path: ``("rotate", "status")``."""
-    return {path: each for path, each in _walk((), cli) if not isinstance(each, click.Group)}
+    return {
+        path: command for path, command in _walk((), cli) if not isinstance(command, click.Group)
+    }
 
 
 def groups() -> dict[Path, click.Group]:
     """Return the groups of commands, by path. The path of ``certpin`` itself is empty."""
-    return {path: each for path, each in _walk((), cli) if isinstance(each, click.Group)}
+    return {path: command for path, command in _walk((), cli) if isinstance(command, click.Group)}
 
 
 def _walk(path: Path, command: click.Command) -> list[tuple[Path, click.Command]]:

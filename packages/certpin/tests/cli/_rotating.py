@@ -26,7 +26,7 @@ def days_pass(days: float) -> None:
     """Move every event of the journal into the past."""
     from dataclasses import replace
 
-    events = [replace(each, time=each.time - timedelta(days=days)) for each in journal()]
+    events = [replace(event, time=event.time - timedelta(days=days)) for event in journal()]
     JOURNAL.write_text(format_journal(events), encoding="utf-8")
 
 
@@ -48,4 +48,4 @@ def stepped(run: Run, *words: Any) -> tuple[Done, dict[str, Any]]:
 
 
 def invariants(facts: dict[str, Any]) -> list[str]:
-    return [each["invariant"] for each in facts["breaches"]]
+    return [breach["invariant"] for breach in facts["breaches"]]

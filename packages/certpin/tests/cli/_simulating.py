@@ -44,7 +44,7 @@ def simulated(run: Run, *words: str | Path) -> tuple[Done, dict[str, Any]]:
 def of_step(facts: dict[str, Any], number: int) -> dict[str, Any]:
     """Return a step of the first host."""
     found: dict[str, Any] = next(
-        each for each in facts["hosts"][0]["steps"] if each["number"] == number
+        step for step in facts["hosts"][0]["steps"] if step["number"] == number
     )
     return found
 

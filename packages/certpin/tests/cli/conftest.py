@@ -157,7 +157,7 @@ def ca(root: Authority, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dial(bank: Nginx) -> tuple[str, ...]:
+def connect_args(bank: Nginx) -> tuple[str, ...]:
     """Return the options that connect any host name to the bank's server."""
     return ("--connect", f"127.0.0.1:{bank.port}")
 

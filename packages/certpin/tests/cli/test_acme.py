@@ -54,56 +54,58 @@ def server(running: Nginx, first: Identity) -> Nginx:
 
 
 @pytest.fixture
-def dial(server: Nginx) -> tuple[str, ...]:
+def connect_args(server: Nginx) -> tuple[str, ...]:
     return ("--connect", f"127.0.0.1:{server.port}")
 
 
 @pytest.fixture
-def pinned(run: Run, authority: Pebble, dial: tuple[str, ...]) -> Run:
+def pinned(run: Run, authority: Pebble, connect_args: tuple[str, ...]) -> Run:
     """Return the command, after the server was added to the pin file."""
     Path("root.pem").write_bytes(authority.root_pem())
-    seen = run("pin", HOST, "--ca-file", "root.pem", *dial, "--json")
+    seen = run("pin", HOST, "--ca-file", "root.pem", *connect_args, "--json")
     assert (seen.code, len(seen.json["targets"][0]["verified_chain"])) == (0, 3)
-    added = run("add", HOST, "--ca-file", "root.pem", *dial, "--backup-key", "backup.key")
+    added = run("add", HOST, "--ca-file", "root.pem", *connect_args, "--backup-key", "backup.key")
     assert added.code == 0
-    assert run("check", *dial).code == 0
+    assert run("check", *connect_args).code == 0
     return run
 
 
 def test_a_renewal_with_the_same_key_succeeds(
-    pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account, first: Identity
+    pinned: Run, server: Nginx, connect_args: tuple[str, ...], account: Account, first: Identity
 ) -> None:
     renewed = account.issue(HOST, first.key)
-    before = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json["targets"][0]
+    before = pinned("pin", HOST, "--ca-file", "root.pem", *connect_args, "--json").json["targets"][
+        0
+    ]
     server.use(HOST, renewed)
-    after = pinned("pin", HOST, "--ca-file", "root.pem", *dial, "--json").json["targets"][0]
+    after = pinned("pin", HOST, "--ca-file", "root.pem", *connect_args, "--json").json["targets"][0]
     assert (
         before["served_chain"][0]["certificate_pin"] != after["served_chain"][0]["certificate_pin"]
     )
     assert before["served_chain"][0]["pin"] == after["served_chain"][0]["pin"] == str(renewed.pin)
-    assert pinned("check", *dial).code == 0
-    assert pinned("get", f"https://{HOST}/", *dial).code == 0
+    assert pinned("check", *connect_args).code == 0
+    assert pinned("get", f"https://{HOST}/", *connect_args).code == 0
 
 
 def test_a_renewal_with_a_new_key_is_a_finding(
-    pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account
+    pinned: Run, server: Nginx, connect_args: tuple[str, ...], account: Account
 ) -> None:
     server.use(HOST, account.issue(HOST, new_key()))
-    done = pinned("check", *dial)
+    done = pinned("check", *connect_args)
     assert (done.code, "clients are locked out" in done.out) == (1, True)
-    assert pinned("get", f"https://{HOST}/", *dial).code == 1
+    assert pinned("get", f"https://{HOST}/", *connect_args).code == 1
 
 
 def test_a_renewal_with_the_backup_key_succeeds(
-    pinned: Run, server: Nginx, dial: tuple[str, ...], account: Account
+    pinned: Run, server: Nginx, connect_args: tuple[str, ...], account: Account
 ) -> None:
     backup = load_pem_private_key(Path("backup.key").read_bytes(), None)
     server.use(HOST, account.issue(HOST, backup))
-    done = pinned("check", *dial, "--json")
+    done = pinned("check", *connect_args, "--json")
     assert (done.code, done.json["hosts"][0]["matched_role"]) == (0, "backup")
 
 
 def test_a_certificate_of_pebble_is_not_trusted_by_this_machine(
-    run: Run, dial: tuple[str, ...]
+    run: Run, connect_args: tuple[str, ...]
 ) -> None:
-    assert run("pin", HOST, *dial).code == 1
+    assert run("pin", HOST, *connect_args).code == 1

@@ -86,7 +86,7 @@ def site(
         "CERTPIN_COMMAND": str(Path(sys.executable).with_name("certpin")),
     }.items():
         monkeypatch.setenv(name, value)
-    (pin,) = [each["pin"] for each in run("pin", client.key, "--json").json["targets"][0]["items"]]
+    (pin,) = [item["pin"] for item in run("pin", client.key, "--json").json["targets"][0]["items"]]
     assert run("add", HOST, "--pin", pin, "--backup-key", "backup.key").code == 0
     assert run("rotate", "publish", *OFFLINE).code == 0
     code, said = client.install()
@@ -111,7 +111,7 @@ def test_a_renewal_with_the_backup_key_is_installed_and_recorded(run: Run, site:
     assert code == 0, said
     assert site.pin == backup
     assert Path("backup.key").read_bytes() in site.installed.read_bytes()
-    steps = [(each.step, each.pin, each.who) for each in journal()]
+    steps = [(event.step, event.pin, event.who) for event in journal()]
     assert steps[1:] == [("activate", backup, "acme")]
     assert PinSet.load("pins.toml").policies[0].pins[1].state == "active"
 

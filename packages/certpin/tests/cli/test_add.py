@@ -91,7 +91,7 @@ def test_lint_accepts_the_default_expiry(run: Run, mode: str, days: int) -> None
 def test_the_backup_is_staged_for_the_rotation(run: Run, target: str, ca: Path) -> None:
     run("add", target, "--ca-file", ca, *KEY)
     (host,) = run("rotate", "status", "--json").json["hosts"]
-    state = {each["role"]: each["state"] for each in host["pins"]}
+    state = {pin["role"]: pin["state"] for pin in host["pins"]}
     assert state["backup"] == PinSet.load("pins.toml").policies[0].pins[1].state == "staged"
     assert run("rotate", "publish").code == 0
     assert PinSet.load("pins.toml").policies[0].pins[1].state == "published"

@@ -43,7 +43,7 @@ def test_a_second_host_raises_the_version_and_keeps_comments_order_and_unknown_k
     done = run("add", target, "--ca-file", ca, *KEY, "--json")
     assert (done.code, done.json["version"]) == (0, 8)
     assert Path("pins.toml").read_text().startswith(before.replace("version = 7", "version = 8"))
-    assert [str(each.pattern) for each in PinSet.load("pins.toml").policies] == [
+    assert [str(policy.pattern) for policy in PinSet.load("pins.toml").policies] == [
         "old.example",
         "localhost",
     ]

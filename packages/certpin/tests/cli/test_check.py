@@ -20,10 +20,10 @@ pytestmark = pytest.mark.peer("nginx")
 
 
 def test_a_host_with_a_pinned_leaf_succeeds(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     assert (host["status"], host["matched"], host["matched_role"]) == (
         "holds",
         str(identity.pin),
@@ -34,10 +34,10 @@ def test_a_host_with_a_pinned_leaf_succeeds(
 
 
 def test_the_table_has_a_line_for_each_host(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), kit.policy("localhost", identity.pin), trust=ca)
-    done = run("check", *dial)
+    done = run("check", *connect_args)
     assert (done.code, done.err) == (0, "")
     assert [line.split() for line in done.out.splitlines()] == [
         ["host", "status", "matched", "pin", "certificate", "pins", "problem"],
@@ -47,18 +47,18 @@ def test_the_table_has_a_line_for_each_host(
 
 
 def test_a_pin_may_match_above_the_leaf(
-    run: Run, dial: tuple[str, ...], ca: Path, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, intermediate: Authority
 ) -> None:
     write(kit.policy(HOST, kit.NOBODY, intermediate.pin), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     assert (host["status"], host["matched"]) == ("holds", str(intermediate.pin))
 
 
 def test_a_mismatch_is_a_finding_with_its_details(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST), trust=ca)
-    done = run("check", *dial)
+    done = run("check", *connect_args)
     assert (done.code, done.err) == (1, "")
     assert "no pin matches the chain that it serves: clients are locked out" in done.out
     assert f"    {identity.pin}  CN={HOST}" in done.out.splitlines()
@@ -67,45 +67,47 @@ def test_a_mismatch_is_a_finding_with_its_details(
 
 
 def test_as_json_a_mismatch_has_the_served_chain(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     write(kit.policy(HOST), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     assert host["findings"] == ["no pin matches the chain that it serves: clients are locked out"]
     assert host["chain_pins"][:2] == [str(identity.pin), str(intermediate.pin)]
     assert (host["matched"], host["verified"], host["error"]) == (None, True, None)
 
 
-def test_a_mismatch_in_report_mode_is_a_finding(run: Run, dial: tuple[str, ...], ca: Path) -> None:
+def test_a_mismatch_in_report_mode_is_a_finding(
+    run: Run, connect_args: tuple[str, ...], ca: Path
+) -> None:
     write(kit.policy(HOST, mode="report"), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     assert (host["mode"], host["status"]) == ("report", "finding")
     assert "would be locked out" in host["findings"][0]
 
 
 def test_a_compromised_key_does_not_match(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(dead(kit.policy(HOST), identity.pin), trust=ca)
-    done = run("check", *dial)
+    done = run("check", *connect_args)
     assert (done.code, "which is marked compromised" in done.out) == (1, True)
 
 
 def test_a_compromised_key_is_a_finding_although_its_authority_is_pinned(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     write(dead(kit.policy(HOST, intermediate.pin), identity.pin), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     outcome = "it serves a key that is marked compromised: clients are locked out"
     assert (host["findings"], host["matched"]) == ([outcome], None)
 
 
 def test_a_chain_that_does_not_verify_is_a_finding(
-    run: Run, dial: tuple[str, ...], identity: Identity, trusted_root: Path
+    run: Run, connect_args: tuple[str, ...], identity: Identity, trusted_root: Path
 ) -> None:
     policies = (kit.policy("wrong.example", identity.pin), kit.policy(HOST, identity.pin))
     write(*policies)
-    done = run("check", *dial, "--json")
+    done = run("check", *connect_args, "--json")
     wrong, right = done.json["hosts"]
     assert (done.code, wrong["status"], right["status"]) == (1, "finding", "holds")
     assert wrong["findings"][0].startswith("the chain did not verify: Hostname mismatch")
@@ -114,27 +116,27 @@ def test_a_chain_that_does_not_verify_is_a_finding(
 
 
 def test_without_a_backup_outside_the_chain_there_is_a_finding(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     write(kit.policy(HOST, identity.pin, intermediate.pin), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     assert host["matched"] == str(identity.pin)
     assert "there is no backup outside it" in host["findings"][0]
 
 
 def test_a_check_in_report_mode_needs_no_backup(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     write(kit.policy(HOST, identity.pin, intermediate.pin, mode="report"), trust=ca)
-    assert checked(run, *dial)["status"] == "holds"
+    assert checked(run, *connect_args)["status"] == "holds"
 
 
 @pytest.mark.parametrize(("days", "status"), [("46", "holds"), ("47", "finding")])
 def test_a_certificate_that_expires_soon_is_a_finding(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca)
-    host = checked(run, *dial, "--days", days)
+    host = checked(run, *connect_args, "--days", days)
     assert host["status"] == status
     expected = ["a certificate of the chain expires in 46 days"] if status == "finding" else []
     assert host["findings"] == expected
@@ -142,21 +144,21 @@ def test_a_certificate_that_expires_soon_is_a_finding(
 
 @pytest.mark.parametrize(("days", "status"), [("9", "holds"), ("10", "finding")])
 def test_pins_that_expire_soon_are_a_finding(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, days: str, status: str
 ) -> None:
     end = datetime.now(UTC) + timedelta(days=9, hours=12)
     write(kit.policy(HOST, identity.pin, expires=end), trust=ca)
-    host = checked(run, *dial, "--days", days)
+    host = checked(run, *connect_args, "--days", days)
     assert (host["status"], host["pin_days_left"]) == (status, 9)
     assert host["findings"] == (["the pins expire in 9 days"] if status == "finding" else [])
 
 
 @pytest.mark.parametrize("what", ["fail-closed", "fail-open", "report"])
 def test_expired_pins_are_a_finding_with_any_on_expiry(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, what: Any
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, what: Any
 ) -> None:
     end = datetime.now(UTC) - timedelta(hours=1)
     write(kit.policy(HOST, identity.pin, expires=end, on_expiry=what), trust=ca)
-    host = checked(run, *dial)
+    host = checked(run, *connect_args)
     assert host["pin_days_left"] == -1
     assert host["findings"] == ["the pins have expired"]

@@ -28,7 +28,7 @@ TITLES = [
 
 
 @pytest.fixture
-def scenes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def only_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the matrix, for tests of the scenes before it."""
     monkeypatch.setattr(demo, "_compare", lambda *, quiet: [])
 
@@ -80,7 +80,7 @@ def test_the_text_output_has_each_scene(run: Run) -> None:
     assert "This outcome is WRONG" not in done.out
 
 
-@pytest.mark.usefixtures("scenes_alone")
+@pytest.mark.usefixtures("only_scenes")
 def test_no_file_is_left(run: Run) -> None:
     run("demo")
     assert list(Path().iterdir()) == []
@@ -90,7 +90,7 @@ def _unpinned(setup: demo.DemoSetup) -> demo.DemoSetup:
     return replace(setup, pinned=setup.unpinned)
 
 
-def _trusting_nobody(setup: demo.DemoSetup) -> demo.DemoSetup:
+def _both_clients_pinned(setup: demo.DemoSetup) -> demo.DemoSetup:
     return replace(setup, unpinned=setup.pinned)
 
 
@@ -102,12 +102,12 @@ def _with_a_backup_that_is_not_pinned(setup: demo.DemoSetup) -> demo.DemoSetup:
     return replace(setup, backup=setup.attacker)
 
 
-@pytest.mark.usefixtures("scenes_alone")
+@pytest.mark.usefixtures("only_scenes")
 @pytest.mark.parametrize(
     ("change", "scene"),
     [
         (_unpinned, 2),
-        (_trusting_nobody, 1),
+        (_both_clients_pinned, 1),
         (_without_the_attacker, 2),
         (_with_a_backup_that_is_not_pinned, 3),
     ],
@@ -126,7 +126,7 @@ def test_the_demo_fails_if_pinning_fails(
     assert "This outcome is WRONG." in run("demo").out
 
 
-@pytest.mark.usefixtures("scenes_alone")
+@pytest.mark.usefixtures("only_scenes")
 def test_a_refusal_after_the_request_is_too_late(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     call = demo._call
 

@@ -49,7 +49,7 @@ def test_the_remaining_days_are_printed(days: int, words: str) -> None:
 
 def test_days_are_whole_and_negative_after_expiry() -> None:
     moments = (timedelta(hours=47), timedelta(0), timedelta(seconds=-1))
-    assert [days_left(NOW + each, NOW) for each in moments] == [1, 0, -1]
+    assert [days_left(NOW + moment, NOW) for moment in moments] == [1, 0, -1]
 
 
 def unverified(code: int) -> Observation:

@@ -47,8 +47,8 @@ def test_a_breaking_change_is_a_finding(run: Run) -> None:
     done = run("diff", "old.toml", "new.toml", "--json")
     assert done.code == 1
     _documented.check("diff", done.json)
-    assert {each["weight"] for each in done.json["changes"]} == {"careful", "breaks"}
-    assert [each["host"] for each in done.json["changes"]] == ["api.bank.example"] * 2
+    assert {change["weight"] for change in done.json["changes"]} == {"careful", "breaks"}
+    assert [change["host"] for change in done.json["changes"]] == ["api.bank.example"] * 2
 
 
 def test_a_version_that_was_not_raised_breaks(run: Run) -> None:

@@ -20,18 +20,20 @@ def _parameters(command: click.Command) -> list[click.Option]:
 
     Hidden options are left out: they only name their replacements.
     """
-    options = [each for each in command.params if isinstance(each, click.Option)]
-    found = [each for each in options if not each.hidden]
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    found = [option for option in options if not option.hidden]
     if isinstance(command, click.Group):
         context = click.Context(command)
         parts = [command.get_command(context, name) for name in command.list_commands(context)]
-        found += [each for part in parts if part for each in _parameters(part)]
+        found += [parameter for part in parts if part for parameter in _parameters(part)]
     return found
 
 
 def _options(name: str) -> set[str]:
     parameters = _parameters(_command(name))
-    return {word for each in parameters for word in (*each.opts, *each.secondary_opts)}
+    return {
+        word for parameter in parameters for word in (*parameter.opts, *parameter.secondary_opts)
+    }
 
 
 def test_every_command_has_its_section_in_the_order_of_the_help() -> None:

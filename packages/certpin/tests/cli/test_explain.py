@@ -34,9 +34,9 @@ def test_without_a_name_every_rule_has_a_line(run: Run) -> None:
 
 def test_the_json_is_as_documented(run: Run) -> None:
     every = run("explain", "--json").json["rules"]
-    for each in every:
-        _documented.check("rule", each)
-    assert [each["rule"] for each in every] == list(RULES)
+    for rule in every:
+        _documented.check("rule", rule)
+    assert [rule["rule"] for rule in every] == list(RULES)
     (one,) = run("explain", "no-backup", "--json").json["rules"]
     assert (one["can_be_allowed"], one["needs"], one["severity"]) == (False, "file", "error")
 

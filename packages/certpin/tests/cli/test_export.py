@@ -145,13 +145,13 @@ def test_the_json_has_every_file_and_omission(run: Run) -> None:
     write(policy(HOST))
     done = run("export", "curl", "--json")
     _documented.check("export", done.json)
-    assert [(each["path"], each["state"]) for each in done.json["files"]] == [
+    assert [(file["path"], file["state"]) for file in done.json["files"]] == [
         ("curl-pins.conf", "printed")
     ]
     assert done.json["files"][0]["text"].startswith("# certpin pin set")
-    assert [(each["aspect"], each["host"]) for each in done.json["losses"]] == [("match", HOST)]
+    assert [(loss["aspect"], loss["host"]) for loss in done.json["losses"]] == [("match", HOST)]
     done = run("export", "curl", "--json", "--out", ".")
-    assert [(each["state"], each["text"]) for each in done.json["files"]] == [("written", None)]
+    assert [(file["state"], file["text"]) for file in done.json["files"]] == [("written", None)]
     done = run("export", "curl", "--json", "--strict", "--out", ".")
     assert (done.code, done.json["files"]) == (1, [])
 

@@ -28,7 +28,7 @@ def _exported(run: Run) -> None:
 def drifts(run: Run, exported: str) -> list[str]:
     """Return the findings of the rule for a file."""
     found = run("lint", "--exported", exported, "--json").json
-    return [each["message"] for each in found["findings"] if each["rule"] == "drift"]
+    return [finding["message"] for finding in found["findings"] if finding["rule"] == "drift"]
 
 
 @pytest.mark.parametrize("exported", ["json=pins.json", "curl=curl/curl-pins.conf", "curl=curl"])
@@ -52,7 +52,7 @@ def test_every_difference_is_described(run: Run) -> None:
     ]
     found = drifts(run, "json=pins.json")
     assert len(found) == len(expected)
-    assert all(map(re.fullmatch, [where + each for each in expected], found))
+    assert all(map(re.fullmatch, [where + difference for difference in expected], found))
 
 
 @pytest.mark.parametrize("exported", ["json=missing", "json=pins.toml", "curl=pins.json"])

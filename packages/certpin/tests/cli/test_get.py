@@ -129,8 +129,8 @@ def test_a_response_above_the_size_limit_is_an_error(pinned: Run, bank: Nginx) -
     assert f"more than {64 * MEBIBYTE} bytes" in done.err
 
 
-def test_connect_changes_only_the_address(pinned: Run, dial: tuple[str, ...]) -> None:
-    assert pinned("get", f"https://{HOST}/", *dial).code == 0
+def test_connect_changes_only_the_address(pinned: Run, connect_args: tuple[str, ...]) -> None:
+    assert pinned("get", f"https://{HOST}/", *connect_args).code == 0
 
 
 def test_an_ipv6_address_is_written_in_brackets(pinned: Run, bank: Nginx) -> None:

@@ -44,7 +44,7 @@ quickly = settings(max_examples=60, suppress_health_check=[HealthCheck.function_
 
 
 @pytest.fixture
-def nobody() -> Iterator[tuple[str, ...]]:
+def closed_port() -> Iterator[tuple[str, ...]]:
     """Return options for a closed port, so that no argument can name another server."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -61,13 +61,13 @@ def ended_well(done: Done) -> bool:
 @quickly
 @given(WORDS | HOSTS)
 @example("https://[::1]:443")
-def test_any_target_of_pin(run: Run, nobody: tuple[str, ...], target: str) -> None:
-    assert ended_well(run("pin", *nobody, "--", target))
+def test_any_target_of_pin(run: Run, closed_port: tuple[str, ...], target: str) -> None:
+    assert ended_well(run("pin", *closed_port, "--", target))
 
 
 @pytest.mark.parametrize("target", ODD)
-def test_an_odd_target_of_pin(run: Run, nobody: tuple[str, ...], target: str) -> None:
-    assert ended_well(run("pin", *nobody, "--", target))
+def test_an_odd_target_of_pin(run: Run, closed_port: tuple[str, ...], target: str) -> None:
+    assert ended_well(run("pin", *closed_port, "--", target))
 
 
 @quickly
@@ -96,27 +96,27 @@ def test_every_file_that_add_writes_can_be_read(
 @quickly
 @given(url=WORDS | HOSTS, method=WORDS, header=WORDS, data=WORDS)
 def test_any_words_of_get(
-    run: Run, nobody: tuple[str, ...], url: str, method: str, header: str, data: str
+    run: Run, closed_port: tuple[str, ...], url: str, method: str, header: str, data: str
 ) -> None:
     write(kit.policy("shop.example"))
     words = ("-X", method, "-H", header, "-d", data)
-    assert ended_well(run("get", *nobody, *words, "--", url))
-    assert ended_well(run("get", *nobody, "-d", data, "--", f"https://shop.example/{url}"))
-    assert ended_well(run("get", *nobody, "-H", f"X:{header}", "--", "https://shop.example/"))
+    assert ended_well(run("get", *closed_port, *words, "--", url))
+    assert ended_well(run("get", *closed_port, "-d", data, "--", f"https://shop.example/{url}"))
+    assert ended_well(run("get", *closed_port, "-H", f"X:{header}", "--", "https://shop.example/"))
 
 
 @pytest.mark.parametrize("url", [*ODD, *(f"https://shop.example/{word}" for word in ODD)])
-def test_an_odd_address_of_get(run: Run, nobody: tuple[str, ...], url: str) -> None:
+def test_an_odd_address_of_get(run: Run, closed_port: tuple[str, ...], url: str) -> None:
     write(kit.policy("shop.example"))
-    assert ended_well(run("get", *nobody, "--", url))
+    assert ended_well(run("get", *closed_port, "--", url))
 
 
 @quickly
 @given(option=st.sampled_from(["--host", "--starttls", "--connect"]), word=WORDS)
-def test_any_words_of_check(run: Run, nobody: tuple[str, ...], option: str, word: str) -> None:
+def test_any_words_of_check(run: Run, closed_port: tuple[str, ...], option: str, word: str) -> None:
     write(kit.policy("shop.example"))
     word = f"elsewhere.example={word}" if option == "--connect" else word
-    assert ended_well(run("check", *nobody, option, word))
+    assert ended_well(run("check", *closed_port, option, word))
 
 
 @quickly

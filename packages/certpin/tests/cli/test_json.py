@@ -36,8 +36,8 @@ def _objects(out: str) -> list[Any]:
 
 @pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
 def test_every_command_has_json(path: tuple[str, ...]) -> None:
-    options = [each for each in COMMANDS[path].params if isinstance(each, click.Option)]
-    assert [each.name for each in options if "--json" in each.opts] == ["as_json"]
+    options = [param for param in COMMANDS[path].params if isinstance(param, click.Option)]
+    assert [option.name for option in options if "--json" in option.opts] == ["as_json"]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)

@@ -35,9 +35,9 @@ def test_every_family_is_listed_once(run: Run) -> None:
 @pytest.mark.parametrize("style", Style)
 def test_a_style_limits_the_reactions(run: Run, style: Style) -> None:
     out = run("lab", "attacks", "--style", style.value).out
-    others = [f" {each}: " for each in Style if each is not style]
+    others = [f" {known}: " for known in Style if known is not style]
     assert f" {style}: " in out
-    assert not any(each in out for each in others)
+    assert not any(other in out for other in others)
 
 
 def test_one_case_is_explained(run: Run) -> None:

@@ -66,7 +66,7 @@ def test_a_pinned_app_passes(lab: Serving) -> None:
     use_up(lab, _pinned(lab))
     code, events, err = lab.wait()
     assert (code, err) == (0, "")
-    assert [(each["event"], each.get("verdict")) for each in events] == [
+    assert [(event["event"], event.get("verdict")) for event in events] == [
         ("case", "REJECT"),
         ("ended", None),
     ]
@@ -236,7 +236,7 @@ def test_pins_of_an_earlier_lab_are_valid_in_the_next() -> None:
         use_up(lab, app)
         code, events, _ = lab.wait()
     assert code == 0, events
-    assert {each["case"]: each["verdict"] for each in events if each["event"] == "case"} == {
+    assert {event["case"]: event["verdict"] for event in events if event["event"] == "case"} == {
         "rot-backup-live": "ACCEPT",
         "rogue-ca-in-store": "REJECT",
     }

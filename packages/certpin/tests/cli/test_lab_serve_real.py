@@ -66,7 +66,7 @@ def test_a_released_app_with_its_real_pins(real: tuple[str | Path, ...], root: A
         use_up(lab, app)
         code, events, err = lab.wait()
     assert (code, err) == (0, "")
-    found = {each["case"]: each for each in events if each["event"] == "case"}
+    found = {event["case"]: event for event in events if event["event"] == "case"}
     assert found["rogue-ca-in-store"]["verdict"] == "REJECT"
     assert found["rot-backup-live"]["outcome"] == "not run"
     assert "private key of the real server's backup" in found["rot-backup-live"]["why"]
@@ -80,7 +80,7 @@ def test_a_released_app_without_pins_is_a_finding(
         use_up(lab, app)
         code, events, _ = lab.wait()
     assert code == 1
-    found = {each["case"]: each["outcome"] for each in events if each["event"] == "case"}
+    found = {event["case"]: event["outcome"] for event in events if event["event"] == "case"}
     assert found["rogue-ca-in-store"] == "wrong"
 
 
@@ -101,7 +101,7 @@ def test_curl_with_its_real_pins(real: tuple[str | Path, ...], tmp_path: Path) -
             codes.append(done.returncode)
         code, events, _ = lab.wait()
     assert (codes[0], set(codes)) == (0, {0, 90})  # 90: CURLE_SSL_PINNEDPUBKEYNOTMATCH
-    verdicts = {each["case"]: each["verdict"] for each in events if each["event"] == "case"}
+    verdicts = {event["case"]: event["verdict"] for event in events if event["event"] == "case"}
     assert (code, verdicts["rogue-ca-in-store"]) == (0, "REJECT")
 
 

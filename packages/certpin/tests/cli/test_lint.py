@@ -103,8 +103,8 @@ def test_each_file_is_linted_separately(run: Run) -> None:
     Path("other.toml").write_text(LONE)
     done = _lint(run, GOOD, "pins.toml", "other.toml", "--json")
     assert done.code == 1
-    assert [each["file"] for each in done.json["files"]] == ["pins.toml", "other.toml"]
-    assert [each["file"] for each in done.json["findings"]] == ["other.toml"]
+    assert [file["file"] for file in done.json["files"]] == ["pins.toml", "other.toml"]
+    assert [finding["file"] for finding in done.json["findings"]] == ["other.toml"]
 
 
 @pytest.mark.parametrize("text", [GOOD, LONE, WARNED, HOSTILE])
@@ -114,7 +114,7 @@ def test_the_sarif_is_valid_by_the_schema_of_oasis(text: str, run: Run) -> None:
     (only,) = log["runs"]
     rules = only["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == list(RULES)
-    assert all(rules[each["ruleIndex"]]["id"] == each["ruleId"] for each in only["results"])
+    assert all(rules[result["ruleIndex"]]["id"] == result["ruleId"] for result in only["results"])
     log["runs"][0]["results"].append({"ruleId": "a result without a message"})
     assert _sarif.complaints(log)
 

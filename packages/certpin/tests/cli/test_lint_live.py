@@ -30,7 +30,7 @@ def _found(run: Run, *words: str | Path) -> tuple[set[str], int, dict[str, Any]]
     done = run("lint", "--live", *words, "--json")
     _documented.check("lint", done.json)
     (file,) = done.json["files"]
-    rules = {each["rule"] for each in done.json["findings"]}
+    rules = {finding["rule"] for finding in done.json["findings"]}
     return rules & LIVE, done.code, file
 
 
@@ -40,48 +40,48 @@ def _policy(*pins: tuple[Pin, str]) -> HostPolicy:
 
 
 def test_a_pinned_leaf_of_47_days_is_a_finding(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca)
-    rules, code, file = _found(run, *dial)
+    rules, code, file = _found(run, *connect_args)
     assert (rules, code) == ({"leaf-only-short-lived"}, 0)
     assert (file["asked"], file["answered"]) == (1, 1)
 
 
 def test_with_its_authority_pinned_too_it_is_not_a_finding(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     authority = Pin.of_key(intermediate.certificate.spki_sha256)
     pins = ((identity.pin, "leaf"), (authority, "intermediate"), (kit.NOBODY, "backup"))
     write(_policy(*pins), trust=ca)
-    assert _found(run, *dial)[:2] == (set(), 0)
+    assert _found(run, *connect_args)[:2] == (set(), 0)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_a_mismatch_and_an_unverified_chain_are_errors(
-    trusted: bool, run: Run, dial: tuple[str, ...], ca: Path
+    trusted: bool, run: Run, connect_args: tuple[str, ...], ca: Path
 ) -> None:
     write(kit.policy(HOST), trust=ca if trusted else None)
     expected = {"live-mismatch"} if trusted else {"live-unverified"}
-    assert _found(run, *dial)[:2] == (expected, 1)
+    assert _found(run, *connect_args)[:2] == (expected, 1)
 
 
 def test_a_backup_in_the_chain_and_a_chain_without_a_backup_are_errors(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, intermediate: Authority
 ) -> None:
     authority = Pin.of_key(intermediate.certificate.spki_sha256)
     write(_policy((identity.pin, "leaf"), (authority, "backup")), trust=ca)
-    assert _found(run, *dial)[:2] == ({"one-chain"}, 1)
+    assert _found(run, *connect_args)[:2] == ({"one-chain"}, 1)
     pins = ((identity.pin, "leaf"), (authority, "backup"), (kit.NOBODY, "backup"))
     write(_policy(*pins), trust=ca)
-    assert _found(run, *dial)[:2] == ({"backup-in-chain"}, 1)
+    assert _found(run, *connect_args)[:2] == ({"backup-in-chain"}, 1)
 
 
 def test_a_compromised_key_that_is_served_is_an_error(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(dead(kit.policy(HOST), identity.pin), trust=ca)
-    assert _found(run, *dial)[:2] == ({"dead-pin-in-service", "live-mismatch"}, 1)
+    assert _found(run, *connect_args)[:2] == ({"dead-pin-in-service", "live-mismatch"}, 1)
 
 
 def test_without_any_answer_the_result_is_inconclusive(run: Run, ca: Path) -> None:
@@ -92,12 +92,12 @@ def test_without_any_answer_the_result_is_inconclusive(run: Run, ca: Path) -> No
 
 
 def test_with_one_answer_the_missing_ones_are_notes(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(*(kit.policy(host, identity.pin) for host in (HOST, "*.shops.example")), trust=ca)
-    rules, code, _ = _found(run, *dial)
+    rules, code, _ = _found(run, *connect_args)
     assert (rules, code) == ({"leaf-only-short-lived", "not-asked"}, 0)
-    out = run("lint", "--live", *dial).out
+    out = run("lint", "--live", *connect_args).out
     assert "1 of 2 hosts answered, and only this machine asked" in out
 
 

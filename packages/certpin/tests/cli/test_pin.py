@@ -31,7 +31,7 @@ def test_the_verified_chain_is_shown_from_leaf_to_root(
         "root, verified, from the trust store: CN=Test Root",
     ]
     pins = [line.split()[-1] for line in done.out.splitlines() if line.startswith("  pin ")]
-    assert pins == [str(each.pin) for each in (identity, intermediate, root)]
+    assert pins == [str(item.pin) for item in (identity, intermediate, root)]
 
 
 def test_each_certificate_is_shown_with_its_fields(
@@ -76,8 +76,10 @@ def test_as_json_every_field_is_as_documented(
     assert leaf["not_after"] == identity.certificate.not_after.isoformat()
 
 
-def test_many_servers_are_shown_in_their_order(run: Run, ca: Path, dial: tuple[str, ...]) -> None:
-    done = run("pin", HOST, "one.shops.example", "--ca-file", ca, "--json", *dial)
+def test_many_servers_are_shown_in_their_order(
+    run: Run, ca: Path, connect_args: tuple[str, ...]
+) -> None:
+    done = run("pin", HOST, "one.shops.example", "--ca-file", ca, "--json", *connect_args)
     assert [server["host"] for server in done.json["targets"]] == [HOST, "one.shops.example"]
 
 
@@ -123,9 +125,9 @@ def test_a_path_may_end_at_an_intermediate_that_is_trusted(
     ],
 )
 def test_a_host_may_be_written_in_other_ways(
-    run: Run, ca: Path, dial: tuple[str, ...], target: str, host: str
+    run: Run, ca: Path, connect_args: tuple[str, ...], target: str, host: str
 ) -> None:
-    done = run("pin", target, "--ca-file", ca, "--json", *dial)
+    done = run("pin", target, "--ca-file", ca, "--json", *connect_args)
     assert done.json["targets"][0]["host"] == host
     assert done.json["targets"][0]["port"] == (444 if "444" in target else 443)
 

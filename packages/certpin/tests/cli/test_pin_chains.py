@@ -153,7 +153,9 @@ def test_a_cross_signed_chain_ends_at_the_root_that_is_trusted(
     crossed.write_bytes(_chains.pem(chain[-1]))
     address = f"127.0.0.1:{server.port}"
     done = run("pin", "crossed.example", "--connect", address, "--ca-file", crossed, "--json")
-    assert [each["subject"] for each in done.json["targets"][0]["verified_chain"]] == [
+    assert [
+        certificate["subject"] for certificate in done.json["targets"][0]["verified_chain"]
+    ] == [
         "CN=crossed.example",
         "CN=New Intermediate",
         "CN=New Root",

@@ -102,7 +102,9 @@ def test_without_the_right_passphrase_the_file_is_not_opened(
 def test_files_are_printed_in_their_order(run: Run, identity: Identity) -> None:
     for name, content in CLEAR.items():
         Path(name).write_bytes(content(identity))
-    assert [each["file"] for each in run("pin", *CLEAR, "--json").json["targets"]] == list(CLEAR)
+    assert [target["file"] for target in run("pin", *CLEAR, "--json").json["targets"]] == list(
+        CLEAR
+    )
 
 
 @pytest.mark.peer("openssl")

@@ -118,7 +118,7 @@ def test_a_client_can_use_the_labs_resolver(run: Run) -> None:
 def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
     done = run("prove", *FEW, "--json", *python(_LATE))
     assert done.code == 1
-    verdicts = {each["case"]: each["verdict"] for each in done.json["results"]}
+    verdicts = {result["case"]: result["verdict"] for result in done.json["results"]}
     assert verdicts["rogue-ca-in-store"] == "LEAK"
     assert verdicts["rot-backup-live"] == "ACCEPT"
 
@@ -154,7 +154,7 @@ def test_all_reports_describe_the_same_run(run: Run) -> None:
     ]
     assert failures == ["rogue-ca-in-store"]
     [sarif] = json.loads(Path("r.sarif").read_text())["runs"]
-    assert [each["ruleId"] for each in sarif["results"]] == ["rogue-ca-in-store"]
+    assert [result["ruleId"] for result in sarif["results"]] == ["rogue-ca-in-store"]
     page = Path("r.html").read_text()
     assert "rogue-ca-in-store" in page
     assert "<svg" in page
@@ -163,9 +163,9 @@ def test_all_reports_describe_the_same_run(run: Run) -> None:
 def _sarif_place(file: str) -> str:
     (log,) = json.loads(Path(file).read_text())["runs"]
     found = {
-        each["physicalLocation"]["artifactLocation"]["uri"]
+        location["physicalLocation"]["artifactLocation"]["uri"]
         for result in log["results"]
-        for each in result["locations"]
+        for location in result["locations"]
     }
     (only,) = found
     return str(only)

@@ -40,7 +40,7 @@ KEYS = ("root.key", "targets.key", "online.key")
 NEW = Pin("sha256", bytes(range(7, 39)))
 OF_AUTHORITIES = HostPolicy(
     HostPattern.parse(HOST),
-    tuple(HostPin(each, "intermediate") for each in (kit.NOBODY, kit.NOBODY_ELSE)),
+    tuple(HostPin(pin, "intermediate") for pin in (kit.NOBODY, kit.NOBODY_ELSE)),
     match="ca",
 )
 INIT = ("--root-key", KEYS[0], "--targets-key", KEYS[1], "--online-key", KEYS[2])
@@ -77,8 +77,8 @@ def follow(now: Any = None) -> int:
     return Client(Firm(Path(), now or utc_now()), Path("client").absolute()).follow()
 
 
-def shown() -> dict[str, bytes]:
-    """What a server would show."""
+def site_files() -> dict[str, bytes]:
+    """Return the content of each published file, by path."""
     paths = [path for path in SITE.rglob("*") if path.is_file()]
     return {str(path.relative_to(SITE)): path.read_bytes() for path in paths}
 
@@ -97,10 +97,10 @@ def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
 
 def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:
     assert begun("publish", "sign", *KEYS).code == 0
-    app = App(published(PinSet.load("pins.toml"))[0], shown()["metadata/1.root.json"])
+    app = App(published(PinSet.load("pins.toml"))[0], site_files()["metadata/1.root.json"])
     out(begun, NEW)
     assert begun("publish", "sign", *KEYS).code == 0
-    assert verdict(app, shown(), utc_now()) == ("", 4)
+    assert verdict(app, site_files(), utc_now()) == ("", 4)
 
 
 def test_omissions_for_flutter_apps_are_printed_once(begun: Run) -> None:
@@ -137,15 +137,15 @@ def test_init_excludes_flutter_if_it_cannot_express_the_pins(run: Run) -> None:
 def test_a_publisher_from_the_first_key_to_a_lost_one(begun: Run) -> None:
     signed = documented(begun, "sign", *KEYS)
     assert signed["version"] == 3
-    assert [each["role"] for each in signed["signed"]] == ["targets", "snapshot", "timestamp"]
+    assert [entry["role"] for entry in signed["signed"]] == ["targets", "snapshot", "timestamp"]
     assert (signed["waits"], signed["next"]) == ([], "certpin publish push")
     assert follow() == 3
     status = documented(begun, "status")
     assert (status["published"], status["signed"], status["pushed"]) == (3, 3, False)
-    (first,) = [each["keys"][0]["key"] for each in status["roles"] if each["role"] == "root"]
+    (first,) = [role["keys"][0]["key"] for role in status["roles"] if role["role"] == "root"]
     added = documented(begun, "add-key", "new-root.key", "--role", "root", "--replace", first[:12])
     assert (added["made"], added["root"]) == (True, 2)
-    assert {each["role"] for each in added["waits"]} == {"root"}
+    assert {wait["role"] for wait in added["waits"]} == {"root"}
     documented(begun, "sign", "root.key", "new-root.key", "online.key")
     assert (SITE / "metadata" / "2.root.json").exists()
     assert follow() == 3
@@ -158,7 +158,7 @@ def test_only_the_owner_can_read_the_keys(run: Run) -> None:
     write(kit.policy(HOST))
     made = documented(run, "init", *INIT, "--expires", "root=30", "--expires", "timestamp=1")
     assert made["ready"]
-    assert [(each["role"], each["made"]) for each in made["keys"]] == [
+    assert [(key["role"], key["made"]) for key in made["keys"]] == [
         ("root", True), ("targets", True), ("online", True),
     ]  # fmt: skip
     for name in KEYS:
@@ -218,7 +218,7 @@ def test_sign_requires_the_other_signer_first(run: Run) -> None:
     words = (*INIT, "--root-key", "theirs.pub", "--root-threshold", "2")
     made = documented(run, "init", *words)
     assert not made["ready"]
-    assert [(each["role"], each["missing"]) for each in made["waits"]] == [("root", 1)]
+    assert [(wait["role"], wait["missing"]) for wait in made["waits"]] == [("root", 1)]
     assert not SITE.exists()
     assert "only the public key" in _again(run, words)
     documented(run, "sign", "theirs.key")
@@ -383,10 +383,10 @@ def test_status_warns_before_expiry(begun: Run, monkeypatch: pytest.MonkeyPatch)
     done = begun("publish", "status", "--json")
     _documented.check("publish status", done.json)
     assert done.code == 1
-    assert {each["role"]: each["ends_soon"] for each in done.json["roles"]} == {
+    assert {role["role"]: role["ends_soon"] for role in done.json["roles"]} == {
         "root": False, "targets": False, "snapshot": False, "timestamp": True,
     }  # fmt: skip
-    assert [(each["role"], each["missing"]) for each in done.json["waits"]] == [("timestamp", 1)]
+    assert [(wait["role"], wait["missing"]) for wait in done.json["waits"]] == [("timestamp", 1)]
     later(monkeypatch, days=5)
     assert "EXPIRED on" in begun("publish", "status").out
     documented(begun, "sign", "online.key")
@@ -399,9 +399,9 @@ def test_a_conflict_in_a_draft_does_not_stop_the_daily_job(begun: Run) -> None:
     draft = FOLDER / "drafts" / "root.json"
     draft.write_text("<<<<<<< HEAD\n" + draft.read_text())
     signed = documented(begun, "sign", "online.key")
-    assert [each["role"] for each in signed["signed"]] == ["timestamp"]
+    assert [entry["role"] for entry in signed["signed"]] == ["timestamp"]
     status = documented(begun, "status")
-    (problem,) = [each["problem"] for each in status["waits"]]
+    (problem,) = [wait["problem"] for wait in status["waits"]]
     assert "drafts/root.json: this draft cannot be read" in problem
     assert "root must not be signed" in " ".join(begun("publish", "status").out.split())
     assert begun("publish", "sign", "root.key").code == 2
@@ -432,7 +432,7 @@ def test_a_version_that_was_published_unsigned_can_be_signed(run: Run) -> None:
     refused = run("publish", "sign", "targets.key", "online.key")
     assert (refused.code, "certpin rotate publish --signed" in refused.err) == (2, True)
     assert run("rotate", "publish", "--offline", "--signed").code == 0
-    assert [(each.version, each.signed) for each in journal()] == [(3, False), (3, True)]
+    assert [(event.version, event.signed) for event in journal()] == [(3, False), (3, True)]
     assert documented(run, "sign", *KEYS)["version"] == 3
     assert run("rotate", "publish", "--offline", "--signed").code == 2  # nothing has changed since
 
@@ -496,19 +496,19 @@ def test_keys_may_be_on_a_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         root, targets = hsm.uri("root"), hsm.uri("targets")
         words = ("--root-key", root, "--targets-key", targets, "--online-key", "online.key")
         made = documented(run, "init", *words, **pin)
-        assert [each["made"] for each in made["keys"]] == [True, True, True]
+        assert [key["made"] for key in made["keys"]] == [True, True, True]
         assert run("rotate", "publish", "--offline").code == 0
         documented(run, "sign", root, targets, "online.key", **pin)
         assert follow() == 3
         shutil.rmtree(FOLDER)
         again = documented(run, "init", *words, **pin)  # existing keys are used
-        assert [each["made"] for each in again["keys"]] == [False, False, False]
-        assert [each["key"] for each in again["keys"]] == [each["key"] for each in made["keys"]]
+        assert [key["made"] for key in again["keys"]] == [False, False, False]
+        assert [key["key"] for key in again["keys"]] == [key["key"] for key in made["keys"]]
         shutil.rmtree(FOLDER)
         new = ("--root-key", hsm.uri("root2"), "--root-threshold", "1", *words[2:-1], "pins.toml")
         assert run("publish", "init", *new, **pin).code == 2
         with hsm.session() as session:
-            assert "root2" not in " ".join(str(each) for each in session.get_objects())
+            assert "root2" not in " ".join(str(obj) for obj in session.get_objects())
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def pushed(run: Run, *words: str) -> tuple[Done, dict[str, Any]]:
 
 
 def waiting() -> list[bool]:
-    return [each.pending for each in history().deployed.versions]
+    return [version.pending for version in history().deployed.versions]
 
 
 def test_adoption_counts_from_the_push(bank: Repository, run: Run) -> None:
@@ -120,7 +120,7 @@ def test_a_version_without_a_journal_entry_is_refused(bank: Repository, run: Run
     assert pushed(run)[1]["reason"] == "unpublished"
     other = kit.pin_set(kit.policy("other.bank.example"), version=3)
     JOURNAL.write_text(text)
-    JOURNAL.write_text(format_journal([replace(each, pins=other) for each in journal()]))
+    JOURNAL.write_text(format_journal([replace(event, pins=other) for event in journal()]))
     done, facts = pushed(run)
     assert (done.code, facts["reason"]) == (1, "unpublished")
     assert not WWW.exists()

@@ -73,7 +73,7 @@ def alive(history: History) -> list[PinSet]:
     from certpin.rotation import Timing
 
     found = history.deployed.alive(utc_now(), history.timing or Timing())
-    return [PinSet(each.pins.name, each.number, each.pins.policies) for each in found]
+    return [PinSet(version.pins.name, version.number, version.pins.policies) for version in found]
 
 
 def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time(
@@ -83,7 +83,7 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time
     intermediate: Authority,
     identity: Identity,
 ) -> None:
-    def everybody_is_let_in() -> bool:
+    def every_client_connects() -> bool:
         return all(accepts(pins, server) for pins in alive(history()))
 
     assert out("rotate", "generate", "--backup-key", "new.key").code == 0
@@ -93,21 +93,21 @@ def test_a_key_is_changed_step_by_step_and_every_client_is_accepted_all_the_time
     assert (refused.code, invariants(facts)) == (1, ["adopted"])
     assert facts["breaches"][0]["clients"] == 1200
     days_pass(9.2)
-    assert everybody_is_let_in()
+    assert every_client_connects()
     assert out("rotate", "activate", "new.key", *connection).code == 0
     key = load_pem_private_key(Path("new.key").read_bytes(), None)
     server.use(HOST, intermediate.issue(HOST, key=key))  # type: ignore[arg-type]  # a P-256 key
-    assert everybody_is_let_in()
+    assert every_client_connects()
     old = str(identity.pin)
     assert out("rotate", "retire", old, *connection).code == 0
     assert out("rotate", "remove", old, *connection).code == 0
     assert out("rotate", "publish", *connection).code == 0
-    assert everybody_is_let_in()
+    assert every_client_connects()
     assert states() == ["removed", "published", "active"]
-    steps = [each.step for each in journal()]
+    steps = [event.step for event in journal()]
     expected = ["publish", "generate", "stage", "publish", "activate", "retire", "remove"]
     assert steps == [*expected, "publish"]
-    assert [each.version for each in journal() if each.step == "publish"] == [3, 4, 5]
+    assert [event.version for event in journal() if event.step == "publish"] == [3, 4, 5]
 
 
 def test_a_simulation_probes_the_servers(out: Run, connection: tuple[str, ...]) -> None:
@@ -134,7 +134,7 @@ def test_forcing_a_key_too_early_locks_out_the_clients_of_the_refusal(
     assert journal()[-1].reason == "the old key is lost"
     key = load_pem_private_key(Path("new.key").read_bytes(), None)
     server.use(HOST, intermediate.issue(HOST, key=key))  # type: ignore[arg-type]  # as above
-    assert [(each.version, accepts(each, server)) for each in alive(history())] == [
+    assert [(pins.version, accepts(pins, server)) for pins in alive(history())] == [
         (3, False),
         (4, True),
     ]
@@ -206,25 +206,25 @@ def test_a_draft_that_refuses_the_served_chain_is_not_published(
 def test_a_stolen_key_is_replaced_in_the_order_of_the_documentation(
     run: Run, server: Nginx, ca: Path, intermediate: Authority, identity: Identity
 ) -> None:
-    dial = ("--connect", f"127.0.0.1:{server.port}")
+    connect_args = ("--connect", f"127.0.0.1:{server.port}")
     spare = intermediate.issue(HOST)
     Path("b.key").write_bytes(spare.key_pem)
     write(kit.policy(HOST, identity.pin, spare.pin), trust=ca)
-    assert run("rotate", "publish", *dial).code == 0
+    assert run("rotate", "publish", *connect_args).code == 0
     days_pass(40)
     old = PinSet.load("pins.toml")
     steps: list[tuple[str, ...]] = [
         ("generate", "--backup-key", "next.key"),
         ("stage", "next.key"),
-        ("compromise", str(identity.pin), *dial),
-        ("activate", "b.key", *dial),
+        ("compromise", str(identity.pin), *connect_args),
+        ("activate", "b.key", *connect_args),
     ]
     assert [run("rotate", *words).code for words in steps] == [0, 0, 0, 0]
-    assert stepped(run, "publish", *dial)[0].code == 1
-    plan = run("rotate", "plan", "--to", "b.key", *dial, "--json").json["hosts"][0]
+    assert stepped(run, "publish", *connect_args)[0].code == 1
+    plan = run("rotate", "plan", "--to", "b.key", *connect_args, "--json").json["hosts"][0]
     assert [step["act"] for step in plan["steps"]] == ["serve", "publish"]
     server.use(HOST, spare)
-    assert run("rotate", "publish", *dial).code == 0
+    assert run("rotate", "publish", *connect_args).code == 0
     new = PinSet.load("pins.toml")
     assert (accepts(old, server), accepts(new, server)) == (True, True)
     server.use(HOST, identity)
@@ -262,7 +262,7 @@ def test_the_status_draws_each_pin(
     assert "version 3, fetched, until the next version, clients: 1200" in done.out
     line = "    generated ━ staged ━ published ━ adopted ━ ACTIVE ┄ retiring ┄ removed"
     assert line in done.out.splitlines()
-    assert max(len(each) for each in done.out.splitlines() if "┄" in each) < 80
+    assert max(len(line) for line in done.out.splitlines() if "┄" in line) < 80
     assert f"served by {HOST}:443 at 127.0.0.1" in done.out
     assert "    activate  safe" in done.out.splitlines()
     facts = out("rotate", "status", *connection, "--json").json

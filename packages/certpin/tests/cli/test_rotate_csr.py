@@ -43,7 +43,7 @@ def requested(done: Done) -> x509.CertificateSigningRequest:
 
 def names(request: x509.CertificateSigningRequest) -> list[str]:
     found = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return [str(each.value) for each in found]
+    return [str(name.value) for name in found]
 
 
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])

@@ -250,7 +250,7 @@ def test_a_merged_journal_is_read_and_its_contradictions_reported(out: Run) -> N
     done = out("rotate", "status", *OFFLINE, "--json")
     assert "certpin: warning: pins.journal.jsonl: version 4 was published twice" in done.err
     assert len(done.json["contradictions"]) == 1
-    assert [each["version"] for each in done.json["versions"]] == [3, 4, 4]
+    assert [version["version"] for version in done.json["versions"]] == [3, 4, 4]
 
 
 def test_a_conflict_in_the_journal_is_an_error_with_its_line(out: Run) -> None:

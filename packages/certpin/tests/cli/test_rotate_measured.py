@@ -118,10 +118,10 @@ def test_a_version_reported_late_blocks_activation(rotating: Run, watch: str) ->
     assert Watch.tokens == [f"Bearer {SECRET}"]
     status = rotating("rotate", "status", *words, "--json").json
     _documented.check("rotation status", status)
-    assert [each["alive"] for each in status["versions"]] == [True, True]
+    assert [version["alive"] for version in status["versions"]] == [True, True]
     assert "last reported" in rotating("rotate", "status", *words).out
     planned = rotating("rotate", "plan", "--to", "new.key", *words, "--json").json
-    (activate,) = [each for each in planned["hosts"][0]["steps"] if each["act"] == "activate"]
+    (activate,) = [step for step in planned["hosts"][0]["steps"] if step["act"] == "activate"]
     assert activate["not_before"] > datetime.now(UTC).isoformat()
 
 
@@ -134,7 +134,7 @@ def test_the_threshold_is_that_of_the_user(rotating: Run, watch: str) -> None:
 
 def test_the_database_has_the_same_reports(rotating: Run, store: str) -> None:
     done = rotating("rotate", "status", "--offline", "--watch", store, "--json")
-    assert [each["clients"] for each in done.json["versions"]] == [1200, 5000]
+    assert [version["clients"] for version in done.json["versions"]] == [1200, 5000]
     assert rotating("rotate", "activate", "new.key", "--offline", "--watch", store).code == 1
 
 

@@ -83,7 +83,7 @@ def test_a_certificate_is_checked_for_each_of_its_hosts(
 ) -> None:
     identity = root.issue(*names)
     Path("leaf.pem").write_bytes(identity.chain_pem)
-    write(*(kit.policy(each, identity.pin, BACKUP) for each in policies))
+    write(*(kit.policy(host, identity.pin, BACKUP) for host in policies))
     run("rotate", "publish", *OFFLINE)
     _, facts = stepped(run, "activate", "leaf.pem", *OFFLINE)
     assert facts["hosts"] == (asked or policies)  # of no host: those that have its pin

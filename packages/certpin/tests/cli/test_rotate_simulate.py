@@ -59,12 +59,12 @@ def test_a_plan_locks_no_client_out_and_has_the_steps_of_rotate_plan(out: Run) -
     (host,) = facts["hosts"]
     assert (done.code, host["locked_out"], host["lockouts"]) == (0, 0, [])
     planned = out("rotate", "plan", *TO_NEXT, "--offline", "--json").json["hosts"][0]["steps"]
-    assert [each["act"] for each in host["steps"]] == [each["act"] for each in planned]
+    assert [step["act"] for step in host["steps"]] == [step["act"] for step in planned]
     serve = of_step(facts, 4)
-    (date,) = [each["not_before"] for each in planned if each["not_before"]]
+    (date,) = [step["not_before"] for step in planned if step["not_before"]]
     assert abs(moment(serve["at"]) - moment(date)) < timedelta(minutes=5)
     assert serve["safe_from"] == serve["at"]
-    assert {each["version"] for each in host["steps"]} == {None, 4, 5}
+    assert {step["version"] for step in host["steps"]} == {None, 4, 5}
 
 
 def test_an_early_step_locks_out_clients_without_the_version(out: Run) -> None:
@@ -180,7 +180,7 @@ def test_in_a_wrong_order_the_publish_is_the_cause(out: Run) -> None:
     )
     _, facts = simulated(out, "--steps", steps)
     assert facts["schedule"] == "steps.toml"
-    assert [each["number"] for each in facts["hosts"][0]["steps"]] == [1, 2, 4, 5, 3]
+    assert [step["number"] for step in facts["hosts"][0]["steps"]] == [1, 2, 4, 5, 3]
     late = of_step(facts, 5)
     assert late["locked_out"] > 1900
     assert late["safe_from"] == of_step(facts, 3)["at"]
@@ -230,7 +230,7 @@ def test_each_host_has_its_result(run: Run) -> None:
     publish(run, hosts=(HOST, "other.example"))
     words = ("--to", str(BACKUP))
     _, facts = simulated(run, *words)
-    assert [each["host"] for each in facts["hosts"]] == [HOST, "other.example"]
+    assert [host["host"] for host in facts["hosts"]] == [HOST, "other.example"]
     picture = run("rotate", "simulate", *FEW, *words, "--plot", "x.svg")
     assert (picture.code, "--host" in picture.err) == (2, True)
 
@@ -295,7 +295,7 @@ def test_no_plan_of_the_planner_locks_a_client_out(
 ) -> None:
     assume(plan(situation, pin(to)).possible)
     script = script_for(situation, StepSource(KeyReference(pin(to)), (), {}), {})
-    ends = [each.end for each in (*script.releases, *script.binaries) if each.end]
+    ends = [release.end for release in (*script.releases, *script.binaries) if release.end]
     script = replace(script, until=min([script.until, *ends]))  # a plan ends there
     fleet = Fleet(9, situation.timing, stragglers=Fraction(percent, 100))
     assert simulate(script, fleet).lockouts == ()

@@ -90,10 +90,10 @@ def figure(case: HostSimulation) -> Figure:
 def texts(made: Figure) -> list[Text]:
     """All visible text. Ticks outside their axes are not drawn."""
     found: list[Text] = []
-    for each in made.findobj(Text):
-        assert isinstance(each, Text)
-        if each.get_text() and each.get_visible() and _drawn(made, each):
-            found.append(each)
+    for text in made.findobj(Text):
+        assert isinstance(text, Text)
+        if text.get_text() and text.get_visible() and _drawn(made, text):
+            found.append(text)
     return found
 
 
@@ -110,13 +110,16 @@ def _drawn(made: Figure, text: Text) -> bool:
 
 @pytest.mark.parametrize(
     "scene",
-    [pytest.param(each, marks=pytest.mark.slow) if at else each for at, each in enumerate(SCENES)],
+    [
+        pytest.param(scene, marks=pytest.mark.slow) if at else scene
+        for at, scene in enumerate(SCENES)
+    ],
 )
 def test_no_text_overlaps_or_leaves_the_picture(scene: str) -> None:
     made = figure(SCENES[scene]())
     assert isinstance(made.canvas, FigureCanvasAgg)
     renderer = made.canvas.get_renderer()  # type: ignore[no-untyped-call]  # so in matplotlib
-    boxes = [(each.get_text(), each.get_window_extent(renderer)) for each in texts(made)]
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts(made)]
     assert len(boxes) > 15
     for text, box in boxes:
         assert made.bbox.x0 <= box.x0 < box.x1 <= made.bbox.x1, text
@@ -128,7 +131,7 @@ def test_no_text_overlaps_or_leaves_the_picture(scene: str) -> None:
 
 @pytest.mark.slow
 def test_the_picture_has_the_result() -> None:
-    said = "\n".join(each.get_text() for each in texts(figure(of_plan(step4=-5))))
+    said = "\n".join(text.get_text() for text in texts(figure(of_plan(step4=-5))))
     case = of_plan(step4=-5)
     assert f"{case.outcome.locked_out:,} of 3,000 clients are locked out (" in said
     assert "api.bank.example, simulated: " in said
@@ -175,8 +178,8 @@ def test_a_condensed_course_keeps_its_highest_moment() -> None:
     hours = [Hour(NOW + at * HOUR, 5 if at == 7 else at % 2, {1: at}) for at in range(10)]
     assert condensed(hours, 10) == hours
     short = condensed(hours, 4)
-    assert [each.locked_out for each in short] == [1, 1, 5, 1]
-    assert [each.held[1] for each in short] == [0, 3, 6, 9]
+    assert [hour.locked_out for hour in short] == [1, 1, 5, 1]
+    assert [hour.held[1] for hour in short] == [0, 3, 6, 9]
 
 
 def test_labels_that_would_touch_are_merged() -> None:
@@ -229,5 +232,5 @@ def test_a_short_simulation_is_labelled_with_hours() -> None:
     made = figure(
         HostSimulation("api.bank.example", script, simulate(script, Fleet(50, quick)), {})
     )
-    labels = [each.get_text() for each in made.axes[0].xaxis.get_ticklabels()]
-    assert any(re.fullmatch(r"03-0\d \d\d:00", each) for each in labels)
+    labels = [ticklabel.get_text() for ticklabel in made.axes[0].xaxis.get_ticklabels()]
+    assert any(re.fullmatch(r"03-0\d \d\d:00", label) for label in labels)

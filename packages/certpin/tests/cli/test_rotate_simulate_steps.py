@@ -46,17 +46,17 @@ def test_each_step_has_its_act_key_and_date() -> None:
         f'act = "remove"\n{PIN}\nafter = "1d12h"',
         'act = "publish"',
     )
-    assert [each.number for each in found] == [1, 2, 3, 4, 5]
-    assert [each.step.act for each in found] == ["stage", "publish", "serve", "remove", "publish"]
-    assert [each.step.pin for each in found] == [NEXT, None, NEXT, NEXT, None]
-    assert [each.at for each in found] == [
+    assert [dated.number for dated in found] == [1, 2, 3, 4, 5]
+    assert [dated.step.act for dated in found] == ["stage", "publish", "serve", "remove", "publish"]
+    assert [dated.step.pin for dated in found] == [NEXT, None, NEXT, NEXT, None]
+    assert [dated.at for dated in found] == [
         NOW,
         datetime(2027, 3, 2, tzinfo=UTC),
         datetime(2027, 4, 1, 10, tzinfo=UTC),
         NOW + timedelta(hours=36),
         NOW + timedelta(hours=36),
     ]
-    assert all(each.at.tzinfo is UTC for each in found)
+    assert all(dated.at.tzinfo is UTC for dated in found)
 
 
 def test_a_key_may_be_a_file_beside_the_schedule_or_a_new_one() -> None:
@@ -67,7 +67,7 @@ def test_a_key_may_be_a_file_beside_the_schedule_or_a_new_one() -> None:
     path = schedule(*(f'act = "stage"\npin = "{word}"' for word in words))
     path = path.rename("plans/steps.toml")
     found, names = read_steps(path, NOW)
-    pins = [each.step.pin for each in found]
+    pins = [dated.step.pin for dated in found]
     assert pins[0] == identity.pin
     assert pins[1] == pins[2] != pins[3]
     assert list(names.values()) == ["c.key", "new:2028", "new:2029"]
@@ -78,7 +78,7 @@ def test_the_documented_example_is_read() -> None:
     Path("steps.toml").write_text(block.partition("```toml\n")[2].partition("```")[0], "utf-8")
     Path("old.key").write_bytes(Authority("Some Root").issue(HOST).key_pem)
     found, _ = read_steps(Path("steps.toml"), NOW)
-    assert [each.step.act for each in found] == ["stage", "publish", "serve", "remove", "publish"]
+    assert [dated.step.act for dated in found] == ["stage", "publish", "serve", "remove", "publish"]
 
 
 BROKEN = {
@@ -209,7 +209,7 @@ def test_any_toml_is_read_or_a_typed_error(top: Any) -> None:
     except ConfigError:
         return
     assert 1 <= len(found) <= MAX_STEPS
-    assert all(abs(each.at - NOW) <= LONGEST for each in found)
+    assert all(abs(dated.at - NOW) <= LONGEST for dated in found)
 
 
 @given(st.text() | st.text("[]{}=\"'.\n#act1", max_size=60))

@@ -37,7 +37,7 @@ _POLL = 0.01
 
 
 @pytest.fixture
-def dial(identity: Identity, ca: Path) -> Iterator[tuple[str, ...]]:
+def connect_args(identity: Identity, ca: Path) -> Iterator[tuple[str, ...]]:
     """Return the options that connect every host to one server, and trust it."""
     with Server(_servers.tls(identity)) as server:
         yield ("--connect", f"127.0.0.1:{server.port}", "--ca-file", str(ca))
@@ -52,14 +52,14 @@ def listed(run: Run, tmp_path: Path) -> Path:
 def records(text: str) -> list[dict[str, Any]]:
     """Return the records of an output, compared with the documentation."""
     found = [json.loads(line) for line in text.splitlines()]
-    for each in found:
-        assert (each["schema"], each["command"]) == (SCHEMA, "scan")
-        _documented.check("scanned host", each)
+    for record in found:
+        assert (record["schema"], record["command"]) == (SCHEMA, "scan")
+        _documented.check("scanned host", record)
     return found
 
 
 def hosts_of(text: str) -> list[str]:
-    return [each["host"] for each in records(text)]
+    return [record["host"] for record in records(text)]
 
 
 def names(count: int) -> list[str]:
@@ -71,31 +71,31 @@ def scan_list(listed: Path, text: str, *options: str) -> Done:
     return invoke("scan", listed, *options)
 
 
-def test_each_host_of_a_list_becomes_a_record(listed: Path, dial: tuple[str, ...]) -> None:
-    done = scan_list(listed, "\n".join(names(30)), *dial)
+def test_each_host_of_a_list_becomes_a_record(listed: Path, connect_args: tuple[str, ...]) -> None:
+    done = scan_list(listed, "\n".join(names(30)), *connect_args)
     assert (done.code, done.err) == (0, "")
     found = records(done.out)
-    assert sorted(each["host"] for each in found) == sorted(names(30))
-    assert all(each["chain_verified"] and each["name_matches"] for each in found)
+    assert sorted(record["host"] for record in found) == sorted(names(30))
+    assert all(record["chain_verified"] and record["name_matches"] for record in found)
 
 
 def test_a_chain_that_does_not_verify_is_recorded(
-    listed: Path, identity: Identity, dial: tuple[str, ...]
+    listed: Path, identity: Identity, connect_args: tuple[str, ...]
 ) -> None:
-    done = scan_list(listed, HOST, *dial[:2])
+    done = scan_list(listed, HOST, *connect_args[:2])
     (found,) = records(done.out)
     assert done.code == 0
     assert found["chain_verified"] is False
     assert found["served"][0] == str(identity.pin)
 
 
-def test_every_spelling_of_a_host_is_read(listed: Path, dial: tuple[str, ...]) -> None:
+def test_every_spelling_of_a_host_is_read(listed: Path, connect_args: tuple[str, ...]) -> None:
     text = (
         "# a list\r\n\r\n  API.Bank.Example.  \r\napi.bank.example:8443\n"
         "[::1]:8443\n::1\n127.0.0.1\nhttps://bücher.example/path\n\n#end.example\nlast.example"
     )
-    done = scan_list(listed, text, *dial)
-    assert {(each["host"], each["port"]) for each in records(done.out)} == {
+    done = scan_list(listed, text, *connect_args)
+    assert {(record["host"], record["port"]) for record in records(done.out)} == {
         ("api.bank.example", 443),
         ("api.bank.example", 8443),
         ("::1", 8443),
@@ -107,25 +107,25 @@ def test_every_spelling_of_a_host_is_read(listed: Path, dial: tuple[str, ...]) -
 
 
 def test_an_invalid_line_becomes_a_record_and_the_scan_continues(
-    listed: Path, dial: tuple[str, ...]
+    listed: Path, connect_args: tuple[str, ...]
 ) -> None:
     listed.write_bytes(
         b"a..b\nhttp://plain.example\n\x1b[2Jx\n\xff\xfe\nhost:99999\nuser@a.example\n"
         b"is a.example\n" + b"x" * 300_000 + b"\napi.bank.example\n" + b"y" * 100_000
     )
-    done = invoke("scan", listed, *dial)
+    done = invoke("scan", listed, *connect_args)
     assert done.code == 3
-    found = {each["host"]: each for each in records(done.out)}
+    found = {record["host"]: record for record in records(done.out)}
     assert found.pop("api.bank.example")["chain_verified"] is True
-    assert [len(each) for each in found if each[0] in "xy"] == [4096] * 2
+    assert [len(host) for host in found if host[0] in "xy"] == [4096] * 2
     assert "\\x1b[2Jx" in found
     assert len(found) == 9
-    assert {each["error"]["kind"] for each in found.values()} == {"HostError"}
-    assert {each["port"] for each in found.values()} == {0}
+    assert {record["error"]["kind"] for record in found.values()} == {"HostError"}
+    assert {record["port"] for record in found.values()} == {0}
 
 
 def test_a_host_that_does_not_answer_is_inconclusive_and_has_a_record(
-    listed: Path, dial: tuple[str, ...]
+    listed: Path, connect_args: tuple[str, ...]
 ) -> None:
     refused = f"127.0.0.1:{free_port()}"
     done = scan_list(listed, HOST, "--connect", refused, "--retries", "0")
@@ -139,7 +139,7 @@ def test_without_connect_each_host_is_contacted(listed: Path, identity: Identity
     with LabServer(identity) as server:
         text = f"127.0.0.1:{server.port}\nnobody.invalid\n"
         done = scan_list(listed, text, "--ca-file", str(ca))
-    found = {each["host"]: each for each in records(done.out)}
+    found = {record["host"]: record for record in records(done.out)}
     assert found["127.0.0.1"]["name_matches"] is True
     assert found["nobody.invalid"]["address"] is None
     assert done.code == 3
@@ -156,7 +156,7 @@ def test_the_time_limit_and_the_retries_are_those_of_the_options(listed: Path) -
 
 
 def test_the_window_is_that_of_the_option(
-    listed: Path, dial: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    listed: Path, connect_args: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[ScanLimits] = []
 
@@ -165,8 +165,8 @@ def test_the_window_is_that_of_the_option(
         return scan(*words, limits=limits, **more)
 
     monkeypatch.setattr("certpin.probe.scan.scan", watched)
-    scan_list(listed, HOST, *dial, "--at-once", "3", "--timeout", "9", "--retries", "4")
-    scan_list(listed, HOST, *dial)
+    scan_list(listed, HOST, *connect_args, "--at-once", "3", "--timeout", "9", "--retries", "4")
+    scan_list(listed, HOST, *connect_args)
     assert seen == [
         ScanLimits(window=3, timeout=9.0, retries=4),
         ScanLimits(window=256, timeout=5.0, retries=1),
@@ -209,7 +209,7 @@ def test_a_closed_standard_input_is_a_usage_error(listed: Path) -> None:
 
 
 def test_more_connections_than_this_system_allows_are_a_usage_error(
-    listed: Path, dial: tuple[str, ...]
+    listed: Path, connect_args: tuple[str, ...]
 ) -> None:
     """Otherwise hosts would seem not to answer. Only the soft limit is raised."""
     listed.write_text("\n".join(names(60)))
@@ -218,7 +218,7 @@ def test_more_connections_than_this_system_allows_are_a_usage_error(
         with program(
             "scan",
             listed,
-            *dial,
+            *connect_args,
             "--at-once=120",
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (50, hard)),
         ) as process:
@@ -231,20 +231,22 @@ def test_more_connections_than_this_system_allows_are_a_usage_error(
     assert limited(184) == (0, "60")
 
 
-def test_the_output_goes_to_a_file(listed: Path, dial: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_output_goes_to_a_file(
+    listed: Path, connect_args: tuple[str, ...], tmp_path: Path
+) -> None:
     output = tmp_path / "out.jsonl"
-    done = scan_list(listed, "\n".join(names(5)), *dial, "--output", str(output))
+    done = scan_list(listed, "\n".join(names(5)), *connect_args, "--output", str(output))
     assert (done.code, done.out, done.err) == (0, "", "")
     assert sorted(hosts_of(output.read_text())) == names(5)
 
 
 def test_an_output_with_content_is_not_overwritten(
-    listed: Path, dial: tuple[str, ...], tmp_path: Path
+    listed: Path, connect_args: tuple[str, ...], tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
     output.write_text("mine")
     for path in (output, listed):
-        done = scan_list(listed, HOST, *dial, "--output", str(path))
+        done = scan_list(listed, HOST, *connect_args, "--output", str(path))
         assert done.code == 2
         assert "is not empty: continue it with --resume, or name a new file" in done.err
     assert (output.read_text(), listed.read_text()) == ("mine", HOST)
@@ -252,28 +254,28 @@ def test_an_output_with_content_is_not_overwritten(
 
 @pytest.mark.parametrize("content", ["mine", "mine\n", '{"name":"bank"}', '{"host":"a"}\n'])
 def test_resume_refuses_a_file_of_another_kind(
-    listed: Path, dial: tuple[str, ...], tmp_path: Path, content: str
+    listed: Path, connect_args: tuple[str, ...], tmp_path: Path, content: str
 ) -> None:
     output = tmp_path / "out.jsonl"
     output.write_text(content)
-    done = scan_list(listed, HOST, *dial, "--output", str(output), "--resume")
+    done = scan_list(listed, HOST, *connect_args, "--output", str(output), "--resume")
     assert done.code == 2
     assert "line 1 is not a record of a scan" in done.err
     assert output.read_text() == content
 
 
 def test_resume_skips_every_host_with_a_record(
-    listed: Path, dial: tuple[str, ...], tmp_path: Path
+    listed: Path, connect_args: tuple[str, ...], tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
-    options = (*dial, "--output", str(output), "--resume")
+    options = (*connect_args, "--output", str(output), "--resume")
     assert scan_list(listed, "a.example\n???\n", *options).code == 3
     first = output.read_text()
     done = scan_list(listed, "A.example.\n???\nb.example\na.example:8443\n", *options)
     assert done.code == 0
     assert output.read_text().startswith(first)
     found = records(output.read_text()[len(first) :])
-    assert {(each["host"], each["port"]) for each in found} == {
+    assert {(record["host"], record["port"]) for record in found} == {
         ("b.example", 443),
         ("a.example", 8443),
     }
@@ -309,8 +311,8 @@ class Piped:
         return self.process.returncode, out, err
 
 
-def test_records_are_written_before_the_input_ends(dial: tuple[str, ...]) -> None:
-    with Piped(*dial) as piped:
+def test_records_are_written_before_the_input_ends(connect_args: tuple[str, ...]) -> None:
+    with Piped(*connect_args) as piped:
         for name in names(3):
             piped.write(f"{name}\n")
             assert piped.read()["host"] == name
@@ -331,8 +333,8 @@ def test_a_silent_input_does_not_delay_a_timeout() -> None:
             assert piped.read()["attempts"] == 2
 
 
-def test_ctrl_c_ends_a_scan_cleanly(dial: tuple[str, ...]) -> None:
-    with Piped(*dial) as piped:
+def test_ctrl_c_ends_a_scan_cleanly(connect_args: tuple[str, ...]) -> None:
+    with Piped(*connect_args) as piped:
         piped.write(f"{HOST}\n")
         piped.read()
         piped.process.send_signal(signal.SIGINT)
@@ -340,8 +342,8 @@ def test_ctrl_c_ends_a_scan_cleanly(dial: tuple[str, ...]) -> None:
     assert (code, out, err) == (130, "", "certpin: stopped\n")
 
 
-def test_a_closed_pipe_ends_a_scan_cleanly(dial: tuple[str, ...]) -> None:
-    with Piped(*dial) as piped:
+def test_a_closed_pipe_ends_a_scan_cleanly(connect_args: tuple[str, ...]) -> None:
+    with Piped(*connect_args) as piped:
         piped.write(f"{HOST}\n")
         piped.read()
         assert piped.process.stdout is not None
@@ -352,28 +354,28 @@ def test_a_closed_pipe_ends_a_scan_cleanly(dial: tuple[str, ...]) -> None:
         assert piped.process.stderr.read() == ""
 
 
-def test_a_full_disk_during_a_scan_is_reported(listed: Path, dial: tuple[str, ...]) -> None:
+def test_a_full_disk_during_a_scan_is_reported(listed: Path, connect_args: tuple[str, ...]) -> None:
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         pytest.skip("left out: this system has no /dev/full")
-    done = scan_list(listed, HOST, *dial, "--output", "/dev/full")
+    done = scan_list(listed, HOST, *connect_args, "--output", "/dev/full")
     assert done.code == 3
     assert "No space left on device" in done.err
 
 
 @pytest.mark.parametrize("cut", [0, 1, 12, 100])
 def test_a_killed_scan_resumes_and_has_each_host_once(
-    dial: tuple[str, ...], listed: Path, tmp_path: Path, cut: int
+    connect_args: tuple[str, ...], listed: Path, tmp_path: Path, cut: int
 ) -> None:
     """After ``kill -9``, the last line is also cut off, as by a crash of the machine."""
     output = tmp_path / "out.jsonl"
-    with Piped(*dial, "--output", output, "--at-once", "4") as piped:
+    with Piped(*connect_args, "--output", output, "--at-once", "4") as piped:
         piped.write("\n".join(names(40)) + "\n")
         _wait_for_lines(output, 20)
         piped.process.send_signal(signal.SIGKILL)
         assert piped.end()[0] == -signal.SIGKILL
     output.write_bytes(output.read_bytes()[: -cut or None])
     listed.write_text("\n".join(names(60)))
-    done = invoke("scan", listed, *dial, "--output", output, "--resume")
+    done = invoke("scan", listed, *connect_args, "--output", output, "--resume")
     assert (done.code, done.out, done.err) == (0, "", "")
     assert sorted(hosts_of(output.read_text())) == sorted(names(60))
 
@@ -390,13 +392,13 @@ def test_many_finished_hosts_do_not_delay_open_connections(listed: Path) -> None
     listed.write_text("first.example\n" + "#\n" * 50_000)
     with listed.open("rb") as source:
         found = list(host_list(source, (), lambda *_: None))
-    assert [each.host for each in found if each] == ["first.example"]
+    assert [endpoint.host for endpoint in found if endpoint] == ["first.example"]
     assert found.count(None) == 2
 
 
-def test_hosts_are_counted_on_a_terminal(listed: Path, dial: tuple[str, ...]) -> None:
+def test_hosts_are_counted_on_a_terminal(listed: Path, connect_args: tuple[str, ...]) -> None:
     listed.write_text("\n".join(names(3)))
-    code, text = on_terminal("scan", str(listed), *dial, "--output", "out.jsonl")
+    code, text = on_terminal("scan", str(listed), *connect_args, "--output", "out.jsonl")
     assert code == 0
     assert "3/?" in text
 
@@ -408,7 +410,7 @@ def test_memory_does_not_grow_with_the_number_of_hosts(
     bank: Nginx, ca: Path, tmp_path: Path
 ) -> None:
     if sys.platform != "linux":
-        pytest.skip("left out: only Linux tells a process its own peak")
+        pytest.skip("left out: only Linux reports the peak memory of a process")
 
     def peak(count: int) -> int:
         hosts, output = tmp_path / f"hosts-{count}", tmp_path / f"out-{count}"

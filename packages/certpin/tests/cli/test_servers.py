@@ -37,7 +37,7 @@ def _printed(run: Run, line: str) -> Done:
 
 
 def _following(done: Done) -> str:
-    (line,) = [each for each in done.out.splitlines() if each.startswith("Next:")]
+    (line,) = [line for line in done.out.splitlines() if line.startswith("Next:")]
     return line.removeprefix("Next:").strip()
 
 
@@ -87,8 +87,8 @@ def two(run: Run, identity: Identity, ca: Path) -> Iterator[tuple[LabServer, Lab
     """Write a pin file with two servers of one host, in two regions."""
     with LabServer(identity) as one, LabServer(identity) as other:
         servers = tuple(
-            HostServer("127.0.0.1", each.port, region=region)
-            for each, region in ((one, "eu"), (other, "us"))
+            HostServer("127.0.0.1", server.port, region=region)
+            for server, region in ((one, "eu"), (other, "us"))
         )
         editor = PinFileEditor.new(Path("pins.toml"), "bank", version=1)
         policy = kit.policy("localhost", identity.pin, trust=kit.anchors(), servers=servers)
@@ -102,11 +102,11 @@ def test_each_server_of_a_host_is_checked_and_named_with_its_region(
 ) -> None:
     two[1].use(intermediate.issue("localhost"))
     done = run("check", "--json")
-    found = [(each["port"], each["region"], each["status"]) for each in done.json["hosts"]]
+    found = [(host["port"], host["region"], host["status"]) for host in done.json["hosts"]]
     assert found == [(two[0].port, "eu", "holds"), (two[1].port, "us", "finding")]
     assert f"localhost:{two[1].port} (us)" in run("check").out
     lint = run("lint", "--live", "--json")
-    assert "live-mismatch" in {each["rule"] for each in lint.json["findings"]}
+    assert "live-mismatch" in {finding["rule"] for finding in lint.json["findings"]}
     refused = run("rotate", "publish")
     assert refused.code == 1
     assert f"localhost:{two[1].port} (us) at 127.0.0.1:{two[1].port}" in refused.err
@@ -152,7 +152,7 @@ def test_a_command_that_connects_nowhere_selects_by_the_same_names(
     write(*(kit.policy(host, identity.pin, match="leaf") for host in names))
     for host in ("*.shops.example", "one.shops.example", "one.shops.example:8443"):
         done = run("export", "json", "--host", host)
-        assert [each["pattern"] for each in json.loads(done.out)["hosts"]] == ["*.shops.example"]
+        assert [host["pattern"] for host in json.loads(done.out)["hosts"]] == ["*.shops.example"]
 
 
 def test_the_real_server_of_a_lab_is_that_of_the_pin_file(

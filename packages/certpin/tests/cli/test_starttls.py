@@ -57,7 +57,7 @@ SERVERS = [
 
 
 def test_every_protocol_is_tested() -> None:
-    assert [each.values[0] for each in SERVERS] == sorted(PROTOCOLS)
+    assert [server.values[0] for server in SERVERS] == sorted(PROTOCOLS)
 
 
 @pytest.mark.parametrize(("protocol", "server"), SERVERS)

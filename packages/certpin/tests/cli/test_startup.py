@@ -93,10 +93,15 @@ def _heavy(modules: set[str]) -> set[str]:
 
 
 def test_help_and_version_load_nothing_of_the_library() -> None:
-    lines = [["--version"], ["-V"], ["help"], *([*each, "--help"] for each in (*GROUPS, *COMMANDS))]
+    lines = [
+        ["--version"],
+        ["-V"],
+        ["help"],
+        *([*group, "--help"] for group in (*GROUPS, *COMMANDS)),
+    ]
     heavy = {
-        " ".join(line): _heavy(each) - (_ENTRY_POINTS if line[0] in EXTENSIONS else set())
-        for line, each in zip(lines, _modules(lines), strict=True)
+        " ".join(line): _heavy(modules) - (_ENTRY_POINTS if line[0] in EXTENSIONS else set())
+        for line, modules in zip(lines, _modules(lines), strict=True)
     }
     assert {line: wrong for line, wrong in heavy.items() if wrong} == {}
 
@@ -107,7 +112,7 @@ def test_the_list_of_a_group_has_the_first_line_of_each_command(path: tuple[str,
     assert not group.commands  # they are imported when they are called
     context = click.Context(group)
     parts = {name: group.get_command(context, name) for name in group.list_commands(context)}
-    first = {name: (each.help or "").splitlines()[0] for name, each in parts.items() if each}
+    first = {name: (part.help or "").splitlines()[0] for name, part in parts.items() if part}
     assert group.summaries() == first  # type: ignore[attr-defined]
 
 
@@ -141,7 +146,7 @@ def test_the_values_in_help_texts_are_those_of_the_library() -> None:
     assert tuple(FORMATS) == choices.LINT_FORMATS
     assert choices.SEVERITIES == SEVERITIES
     assert choices.ADOPTION_DAYS == ADOPTION_DAYS
-    assert tuple(each.value for each in Style) == choices.STYLES
+    assert tuple(known.value for known in Style) == choices.STYLES
     assert tuple(sorted(LAB_PROTOCOLS)) == choices.LAB_PROTOCOLS
     assert choices.CLIENT_SECONDS == CLIENT_PATIENCE
     assert choices.CYCLE_DAYS == CYCLE
@@ -149,5 +154,5 @@ def test_the_values_in_help_texts_are_those_of_the_library() -> None:
     usual = Fleet()
     assert usual.clients == choices.USUAL_CLIENTS
     assert f"{float(usual.stragglers * 100):g}%" == choices.USUAL_STRAGGLERS
-    delays = {each.name: getattr(Timing(), each.name) for each in fields(Timing)}
-    assert {name: format_duration(each) for name, each in delays.items()} == choices.DELAYS
+    delays = {field.name: getattr(Timing(), field.name) for field in fields(Timing)}
+    assert {name: format_duration(delay) for name, delay in delays.items()} == choices.DELAYS

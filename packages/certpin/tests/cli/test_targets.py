@@ -55,14 +55,14 @@ def test_the_servers_of_the_file_are_contacted_unless_others_are_named() -> None
     pins = kit.pin_set(policy)
     here, there = Endpoint("a.example", 8443), Endpoint("a.example", 9443, ("192.0.2.7", 9443))
 
-    def dialled(*hosts: str, connect: str = "", starttls: str = "") -> list[Endpoint | None]:
+    def contacted(*hosts: str, connect: str = "", starttls: str = "") -> list[Endpoint | None]:
         ways = ServerOptions(hosts, (connect,) if connect else (), (starttls,) if starttls else ())
         return [endpoint for _, endpoint in ways.targets(pins)]
 
-    assert dialled() == [here, replace(there, starttls="smtp")]
-    assert dialled("a.example:9443") == [replace(there, starttls="smtp")]
-    assert dialled("a.example:1") == [Endpoint("a.example", 1)]
-    assert dialled(connect="192.0.2.9", starttls="ftp") == [
+    assert contacted() == [here, replace(there, starttls="smtp")]
+    assert contacted("a.example:9443") == [replace(there, starttls="smtp")]
+    assert contacted("a.example:1") == [Endpoint("a.example", 1)]
+    assert contacted(connect="192.0.2.9", starttls="ftp") == [
         Endpoint("a.example", 8443, ("192.0.2.9", 8443), starttls="ftp"),
         Endpoint("a.example", 9443, ("192.0.2.9", 9443), starttls="ftp"),
     ]

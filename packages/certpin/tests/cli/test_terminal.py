@@ -25,7 +25,7 @@ _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @pytest.fixture
-def dial(identity: Identity) -> Iterator[tuple[str, ...]]:
+def connect_args(identity: Identity) -> Iterator[tuple[str, ...]]:
     with LabServer(identity) as server:
         yield ("--connect", f"127.0.0.1:{server.port}")
 
@@ -42,8 +42,10 @@ def lines(text: str) -> list[str]:
 
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("columns", [60, 80, 132])
-def test_a_refusal_is_folded_and_pins_are_not_split(dial: tuple[str, ...], columns: int) -> None:
-    code, text = on_terminal("get", f"https://{HOST}/", *dial, columns=columns)
+def test_a_refusal_is_folded_and_pins_are_not_split(
+    connect_args: tuple[str, ...], columns: int
+) -> None:
+    code, text = on_terminal("get", f"https://{HOST}/", *connect_args, columns=columns)
     assert code == 1
     assert max(map(len, lines(text))) <= columns
     assert str(kit.NOBODY) in text
@@ -51,24 +53,24 @@ def test_a_refusal_is_folded_and_pins_are_not_split(dial: tuple[str, ...], colum
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_a_table_is_as_wide_as_the_terminal_at_most(dial: tuple[str, ...]) -> None:
-    code, text = on_terminal("check", *dial, columns=60)
+def test_a_table_is_as_wide_as_the_terminal_at_most(connect_args: tuple[str, ...]) -> None:
+    code, text = on_terminal("check", *connect_args, columns=60)
     assert code == 1
     assert max(map(len, lines(text))) <= 60
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_the_environment_may_name_another_width(dial: tuple[str, ...]) -> None:
-    _, text = on_terminal("get", f"https://{HOST}/", *dial, columns=200, COLUMNS="60")
+def test_the_environment_may_name_another_width(connect_args: tuple[str, ...]) -> None:
+    _, text = on_terminal("get", f"https://{HOST}/", *connect_args, columns=200, COLUMNS="60")
     assert max(map(len, lines(text))) <= 60
 
 
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("words", [["get", f"https://{HOST}/"], ["check"]])
 def test_a_pipe_gets_no_folding_colour_or_progress_bar(
-    dial: tuple[str, ...], words: list[str]
+    connect_args: tuple[str, ...], words: list[str]
 ) -> None:
-    out, err = program(*words, *dial).communicate(timeout=60)
+    out, err = program(*words, *connect_args).communicate(timeout=60)
     assert ESCAPE not in out + err
     assert "connecting" not in out + err
     (advice,) = [line for line in (out + err).splitlines() if "fix:" in line]
@@ -76,15 +78,17 @@ def test_a_pipe_gets_no_folding_colour_or_progress_bar(
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_a_progress_bar_is_shown_on_a_terminal_and_gone_at_the_end(dial: tuple[str, ...]) -> None:
-    _, text = on_terminal("check", *dial)
+def test_a_progress_bar_is_shown_on_a_terminal_and_gone_at_the_end(
+    connect_args: tuple[str, ...],
+) -> None:
+    _, text = on_terminal("check", *connect_args)
     assert "connecting" in text
     assert f"{ESCAPE}2K" in text.rpartition("connecting")[2]
 
 
 @pytest.mark.usefixtures("mismatch")
-def test_json_output_is_valid_while_a_progress_bar_is_shown(dial: tuple[str, ...]) -> None:
-    out, err = program("check", *dial, "--json").communicate(timeout=60)
+def test_json_output_is_valid_while_a_progress_bar_is_shown(connect_args: tuple[str, ...]) -> None:
+    out, err = program("check", *connect_args, "--json").communicate(timeout=60)
     assert (out[0], err) == ("{", "")
 
 
@@ -98,8 +102,8 @@ def test_json_output_is_valid_while_a_progress_bar_is_shown(dial: tuple[str, ...
         pytest.param(["demo"], marks=pytest.mark.slow),
     ],
 )
-def test_colours_can_be_turned_off(dial: tuple[str, ...], words: list[str]) -> None:
-    options = () if words == ["demo"] else dial
+def test_colours_can_be_turned_off(connect_args: tuple[str, ...], words: list[str]) -> None:
+    options = () if words == ["demo"] else connect_args
     typing = (
         [("[y/N]: ", "n")] if words == ["demo"] else []
     )  # the question about the monitoring service

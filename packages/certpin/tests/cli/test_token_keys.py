@@ -47,7 +47,7 @@ def pin_of(hsm: SoftHSM, uri: str = URI) -> str:
 
 def labels(hsm: SoftHSM) -> list[str]:
     with hsm.session() as session:
-        return sorted(str(each) for each in session.get_objects())
+        return sorted(str(obj) for obj in session.get_objects())
 
 
 @pytest.fixture

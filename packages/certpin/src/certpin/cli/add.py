@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="The name of a new pin file; by default the name of the host.")
 @backup_options
 @click.option(
-    "--pin", "known", metavar="PIN", help="Pin this key of the server, without connection it."
+    "--pin", "known", metavar="PIN", help="Pin this key of the server, without connecting to it."
 )
 @click.option(
     "--mode",
@@ -78,7 +78,7 @@ def add(
     strict: bool | None,
     connection: ConnectionOptions,
     as_json: bool,
-    **wishes: Any,
+    **options: Any,
 ) -> None:
     """Write a host into the pin file, with a backup.
 
@@ -100,7 +100,7 @@ def add(
     from certpin.cli.policy import known_pin, new_policy, server_of, trust_anchors
     from certpin.pins import HostPattern
 
-    _refuse_unsafe(backup, **wishes)
+    _refuse_unsafe(backup, **options)
     connection = replace(connection, strict=strict)
     if strict is not None and connection.ca_file is None:
         option = "--strict-x509" if strict else "--no-strict-x509"
@@ -108,7 +108,7 @@ def add(
     endpoint = connection.endpoint(host)
     pattern = HostPattern.parse(endpoint.name)
     editor = _editor(path, name, pattern, backup)
-    match: Match = wishes["match"]
+    match: Match = options["match"]
     first = (
         known_pin(known, match)
         if known is not None
@@ -116,18 +116,18 @@ def add(
     )
     servers = server_of(endpoint)
     anchors = trust_anchors(connection.ca_file, connection.strict)
-    policy = new_policy(pattern, first, backup, anchors, servers=servers, **wishes)
+    policy = new_policy(pattern, first, backup, anchors, servers=servers, **options)
     trust = _trust_name(connection.ca_file, path)
     editor.add_host(policy, trust=trust)
     version = editor.raise_version()
     editor.check()
     with backup.written():
         editor.save()
-    facts = _result_json(path, version, policy, trust, backup)
+    result = _result_json(path, version, policy, trust, backup)
     if as_json:
-        print_json(facts)
+        print_json(result)
     else:
-        _print_result(facts, backup, f"certpin check{_file_option(path)}")
+        _print_result(result, backup, f"certpin check{_file_option(path)}")
 
 
 def _refuse_unsafe(backup: Backup, *, mode: Mode, match: Match, expires: datetime | None) -> None:
@@ -251,16 +251,18 @@ def _server_text(policy: HostPolicy) -> str | None:
     return None
 
 
-def _print_result(facts: dict[str, Any], backup: Backup, following: str) -> None:
-    click.secho(f"{facts['host']} is in {facts['file']} (version {facts['version']}).", bold=True)
-    for entry in facts["pins"]:
+def _print_result(result: dict[str, Any], backup: Backup, next_command: str) -> None:
+    click.secho(
+        f"{result['host']} is in {result['file']} (version {result['version']}).", bold=True
+    )
+    for entry in result["pins"]:
         click.echo(f"  {entry['role']:<12} {entry['pin']}")
-    if facts["server"]:
-        click.echo(f"  {'server':<12} {facts['server']}")
-    click.echo(f"  {'expires':<12} {facts['expires']}: ship newer pins before that day")
+    if result["server"]:
+        click.echo(f"  {'server':<12} {result['server']}")
+    click.echo(f"  {'expires':<12} {result['expires']}: ship newer pins before that day")
     for line in backup.advice():
         click.echo(fold(line, sys.stdout))
-    click.echo(f"Next:  {following}")
+    click.echo(f"Next:  {next_command}")
 
 
 def _file_option(path: Path) -> str:

@@ -87,7 +87,7 @@ class Backup:
             yield
             self._kept = True
             return
-        with written(self._file, self._new_key[0], **_BACKUP_WORDS):
+        with new_key_file(self._file, self._new_key[0], **_BACKUP_WORDS):
             yield
 
     def close(self) -> None:
@@ -227,7 +227,7 @@ def new_passphrase(what: str, *, ask: bool) -> bytes | None:
 
 
 @contextmanager
-def written(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
+def new_key_file(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
     """Write a private key before the block, and delete it if the block fails.
 
     A suffix of public files, such as ``.pub``, is refused: the name is probably the mistyped name

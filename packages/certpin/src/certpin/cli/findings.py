@@ -112,8 +112,8 @@ def _live_summary(document: LintDocument) -> str:
     if document.live is None:
         return ""
     answered = sum(not asked.error for asked in document.live)
-    seen = f"; {answered} of {len(document.live)} hosts answered, and only this machine asked"
-    return f"{seen}: another network may see other certificates"
+    summary = f"; {answered} of {len(document.live)} hosts answered, and only this machine asked"
+    return f"{summary}: another network may see other certificates"
 
 
 def _counts(findings: Iterable[LintFinding]) -> dict[str, int]:

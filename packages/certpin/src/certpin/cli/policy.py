@@ -128,8 +128,8 @@ def refuse_served_backup(backup: Backup, observation: Observation) -> None:
         ConfigError: the backup is in the served or the verified chain.
     """
     verified = observation.verified.certificates if observation.verified else ()
-    seen = (*observation.served.certificates, *verified)
-    if backup.pin in {pin for certificate in seen for pin in pins_of(certificate)}:
+    presented = (*observation.served.certificates, *verified)
+    if backup.pin in {pin for certificate in presented for pin in pins_of(certificate)}:
         raise ConfigError(
             f"the backup {backup.pin} is in the chain that the server uses now: both would be lost "
             "together",

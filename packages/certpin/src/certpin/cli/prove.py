@@ -51,7 +51,7 @@ def _check_location(
     default="api.bank.example",
     show_default=True,
     metavar="NAME",
-    help="The host of the client's connections. The lab answers; nothing leaves this machine.",
+    help="The host to which the client connects. The lab answers for it.",
 )
 @click.option(
     "--style",

@@ -423,12 +423,12 @@ def _probe(
     if endpoint is None:
         return None
     try:
-        seen: Observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
+        observation: Observation = observe(endpoint, contexts.get(policy.trust), timeout=timeout)
     except ProbeError as exc:
         return exc
     region = f" ({printable(endpoint.region)})" if endpoint.region else ""
-    name = f"{endpoint}{region} at {join_address(seen.address, endpoint.address[1])}"
-    return Sighting(name, seen.verified, seen.served)
+    name = f"{endpoint}{region} at {join_address(observation.address, endpoint.address[1])}"
+    return Sighting(name, observation.verified, observation.served)
 
 
 def _from_file(name: str) -> Sighting:

@@ -49,10 +49,11 @@ def find_upstream(
     default = _server(host, policy) if policy and not address else host
     connect = split_address(address or default, PROTOCOLS[protocol].port)
     roots = anchors_pem(ca_file)
-    seen = observe(Endpoint(host, connect[1], connect), probe_context(roots))
+    observation = observe(Endpoint(host, connect[1], connect), probe_context(roots))
     pem = roots.encode() if roots else platform_roots()
-    relayed = (seen.address, connect[1])  # fixed, even if the name resolves differently later
-    return Upstream(relayed, seen.served, pem, pins, pin_file)
+    # The observed address, because the name may resolve differently later.
+    relayed = (observation.address, connect[1])
+    return Upstream(relayed, observation.served, pem, pins, pin_file)
 
 
 def find_upstreams(

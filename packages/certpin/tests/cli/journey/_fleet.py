@@ -54,7 +54,7 @@ class Fleet:
         }
         return {number: errors for number, errors in found.items() if errors}
 
-    def everybody_calls(self) -> None:
+    def wait_for_calls(self) -> None:
         """Wait until each client has sent a request to each of its servers since ``begin``."""
         self.wait(lambda calls: len({call["host"] for call in calls}) > 1, self.logs)
 
@@ -65,7 +65,7 @@ class Fleet:
     def wait(self, done: Done, numbers: Collection[int]) -> None:
         """Wait until the requests of each of these clients satisfy a condition."""
         until = time.monotonic() + _DEADLINE
-        while late := [each for each, calls in self.calls().items() if not done(calls)]:
+        while late := [number for number, calls in self.calls().items() if not done(calls)]:
             if not {*late} & {*numbers}:
                 return
             if time.monotonic() > until:
@@ -78,7 +78,7 @@ def fleet(folder: Path, clients: dict[int, Settings]) -> Iterator[Fleet]:
     """Start clients by their numbers, and end all of them."""
     stop = folder / "stop"
     stop.unlink(missing_ok=True)
-    paths = [each.write(folder / f"client-{at}.json") for at, each in clients.items()]
+    paths = [client.write(folder / f"client-{at}.json") for at, client in clients.items()]
     argv = [sys.executable, _client.__file__, *map(str, paths)]
     # In a new session, so that all of them end with it.
     with subprocess.Popen(argv, start_new_session=True) as running:

@@ -102,14 +102,14 @@ def clients(running: Bank, *, binaries: range = range(0)) -> dict[int, Settings]
 def test_leaf_authority_and_root_signer_change_and_no_request_fails(
     running: Bank, operator: Operator, run: Run
 ) -> None:
-    with fleet(Path.cwd(), clients(running)) as everybody:
-        everybody.everybody_calls()
-        _change_the_root_signer(run, operator, everybody)
+    with fleet(Path.cwd(), clients(running)) as apps:
+        apps.wait_for_calls()
+        _change_the_root_signer(run, operator, apps)
         _change_the_leaf(running, operator)
         _change_the_authority(running, operator)
-        everybody.begin(0)
-        assert everybody.refused() == {}
-        assert all(len(calls) > 20 for calls in everybody.calls().values())
+        apps.begin(0)
+        assert apps.refused() == {}
+        assert all(len(calls) > 20 for calls in apps.calls().values())
 
 
 def test_a_wrong_order_locks_out_as_many_clients_as_simulated(
@@ -117,28 +117,28 @@ def test_a_wrong_order_locks_out_as_many_clients_as_simulated(
 ) -> None:
     _bundle(Path("frozen"))
     assert run("rotate", "publish", "--bundled", "--clients", "10", *running.looking).code == 0
-    with fleet(Path.cwd(), clients(running, binaries=BINARIES)) as everybody:
-        everybody.everybody_calls()
-        key = _stage_a_new_key(running, operator, everybody)
-        foretold = _foretold(run, running)
+    with fleet(Path.cwd(), clients(running, binaries=BINARIES)) as apps:
+        apps.wait_for_calls()
+        key = _stage_a_new_key(running, operator, apps)
+        foretold = _simulated_lockouts(run, running)
         assert foretold == len(BINARIES)
         refused = run("rotate", "activate", "new.key", "--host", API, *running.looking, "--json")
         assert (refused.code, refused.json["breaches"][0]["clients"]) == (1, 10)
         forced = run(
             *("rotate", "activate", "new.key", "--host", API, *running.looking),
-            *("--force", "--reason", "to see whom it locks out"),
+            *("--force", "--reason", "to see which clients it locks out"),
         )
         assert forced.code == 0
-        assert everybody.refused() == {}
+        assert apps.refused() == {}
         running.front.use(API, running.first.account.issue(API, key))
-        everybody.begin()
-        everybody.everybody_calls()
-        assert {*everybody.refused()} == {*BINARIES}
-        errors = {error for each in everybody.refused().values() for error in each}
+        apps.begin()
+        apps.wait_for_calls()
+        assert {*apps.refused()} == {*BINARIES}
+        errors = {error for item in apps.refused().values() for error in item}
         assert errors == {"PinMismatchError"}
 
 
-def _stage_a_new_key(running: Bank, operator: Operator, everybody: Fleet) -> Any:
+def _stage_a_new_key(running: Bank, operator: Operator, apps: Fleet) -> Any:
     """Make, publish and push a key, and wait until every fetching client has it."""
     run = operator.run
     assert run("rotate", "generate", "--host", API, "--backup-key", "new.key").code == 0
@@ -146,11 +146,11 @@ def _stage_a_new_key(running: Bank, operator: Operator, everybody: Fleet) -> Any
     assert run("rotate", "publish", *running.looking).code == 0
     operator.push()
     version = PinSet.load("pins.toml").version
-    everybody.have(version, {*CLIENTS} - {*BINARIES})
+    apps.have(version, {*CLIENTS} - {*BINARIES})
     return load_pem_private_key(Path("new.key").read_bytes(), None)
 
 
-def _foretold(run: Run, running: Bank) -> int:
+def _simulated_lockouts(run: Run, running: Bank) -> int:
     """Return how many of forty clients the simulation locks out if that key is served now."""
     Path("schedule.toml").write_text(SCHEDULE, encoding="utf-8")
     done = run(
@@ -178,7 +178,7 @@ def _change_the_authority(running: Bank, operator: Operator) -> None:
     assert done == ["stage", "publish", "activate", "serve", "retire", "remove", "publish"]
 
 
-def _change_the_root_signer(run: Run, operator: Operator, everybody: Fleet) -> None:
+def _change_the_root_signer(run: Run, operator: Operator, apps: Fleet) -> None:
     """Sign the next root with enough keys of both roots; then a version with only the new key."""
     [old] = _keys(run, "root")
     Path("new-root.key").write_bytes(Identity(new_key(), ()).key_pem)
@@ -194,10 +194,10 @@ def _change_the_root_signer(run: Run, operator: Operator, everybody: Fleet) -> N
     assert run("rotate", "stage", "--host", API, "spare.key").code == 0
     assert run("rotate", "publish", *operator.looking).code == 0
     operator.push()
-    everybody.have(PinSet.load("pins.toml").version, CLIENTS)
+    apps.have(PinSet.load("pins.toml").version, CLIENTS)
 
 
 def _keys(run: Run, role: str) -> list[str]:
     facts = run("publish", "status", "--json").json
-    (found,) = [each for each in facts["roles"] if each["role"] == role]
+    (found,) = [entry for entry in facts["roles"] if entry["role"] == role]
     return [key["key"] for key in found["keys"]]

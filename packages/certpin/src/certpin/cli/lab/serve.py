@@ -137,8 +137,8 @@ def serve(
     """Serve the attacks to a device, host by host.
 
     The lab is an HTTP and SOCKS5 proxy. For each host under test it presents an honest server
-    first, then each case, with an honest server after each: a refusal counts only if the app
-    accepts the honest server after it. The next case begins when the app has accepted or refused.
+    first, then each case, with honest servers in between: a refusal counts only if the app
+    accepts an honest server after it. The next case begins when the app has accepted or refused.
     The lab ends with Ctrl-C, or after all cases.
 
     \b

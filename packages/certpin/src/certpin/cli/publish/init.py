@@ -224,7 +224,7 @@ def print_result(
     from certpin.cli.publish.context import wait_json, wait_text
 
     ready = context.policy.state.root is not None
-    following = "certpin rotate publish" if ready else "certpin publish sign KEY"
+    next_command = "certpin rotate publish" if ready else "certpin publish sign KEY"
     pending = context.pending
     if as_json:
         print_json(
@@ -235,7 +235,7 @@ def print_result(
                 "keys": [_key_json(kind, key) for kind, some in keys.items() for key in some],
                 "ready": ready,
                 "waits": [wait_json(wait) for wait in pending],
-                "next": following,
+                "next": next_command,
             }
         )
         return
@@ -251,7 +251,7 @@ def print_result(
         reason = f"Flutter apps can't use these pin sets: {why_not}."
         line = f"{reason} So publish.toml has flutter = false."
         click.echo(fold(line, sys.stdout))
-    click.echo(f"Next:  {following}")
+    click.echo(f"Next:  {next_command}")
 
 
 def _key_json(kind: str, key: SigningKey) -> dict[str, Any]:

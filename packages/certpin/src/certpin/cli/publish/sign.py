@@ -171,9 +171,9 @@ def _show(
 
     current, pending = context.policy.state.current, context.pending
     warned = list(_warnings(context))
-    following = "certpin publish push" if done.site else None
+    next_command = "certpin publish push" if done.site else None
     if as_json:
-        print_json(_json(context, done, warned, following))
+        print_json(_json(context, done, warned, next_command))
         return
     for signed in done.new_signatures:
         keys = ", ".join(short(key) for key in signed.keys)
@@ -195,12 +195,12 @@ def _show(
         )
     for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
-    if following:
-        click.echo(f"Next:  {following}")
+    if next_command:
+        click.echo(f"Next:  {next_command}")
 
 
 def _json(
-    context: PublishContext, done: SigningResult, warned: list[str], following: str | None
+    context: PublishContext, done: SigningResult, warned: list[str], next_command: str | None
 ) -> dict[str, Any]:
     from certpin.cli.publish.context import wait_json
 
@@ -217,5 +217,5 @@ def _json(
         "written": [path for path, _ in done.site],
         "waits": [wait_json(wait) for wait in context.pending],
         "warnings": warned,
-        "next": following,
+        "next": next_command,
     }

@@ -139,7 +139,7 @@ class Keyring:
 
         secret = self._secret()
         pem, _ = new_private_key("p256", secret)
-        self._stack.enter_context(backup.written(path, pem, what="the new key", option="KEY"))
+        self._stack.enter_context(backup.new_key_file(path, pem, what="the new key", option="KEY"))
         signer = KeySigner(file_key(pem, lambda: secret))
         sealed = secret is not None
         return SigningKey(str(path), signer.public_key, signer, made=True, sealed=sealed)

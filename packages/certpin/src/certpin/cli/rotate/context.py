@@ -381,7 +381,7 @@ force_options = option_group(
             help="Take the step although clients would be locked out. Needs --reason; both are "
             "recorded.",
         ),
-        click.option("--reason", metavar="TEXT", help="Why it is forced, for the journal."),
+        click.option("--reason", metavar="TEXT", help="The reason for --force, for the journal."),
     ),
     ForceOptions,
 )

@@ -48,7 +48,7 @@ def generate(
 ) -> None:
     """Make the key of the next backup, and record that it exists.
 
-    The pin file stays as it is: the journal records the pin, and where the key is. Keep the key off
+    The pin file is not changed: the journal records the pin, and where the key is. Keep the key off
     the server and out of version control, or let --backup-key make it on a PKCS#11 token.
     --backup-pin records a key that you made elsewhere.
     """
@@ -169,7 +169,8 @@ def _refuse_known(path: Path, policy: HostPolicy, pin: Pin) -> None:
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to write the request, as PEM; never over another file. By default it is printed.",
+    help="A new file for the request (PEM). An existing file is not overwritten. By default it is "
+    "printed.",
 )
 @json_option
 def csr(key: str, path: Path, hosts: tuple[str, ...], out: Path | None, as_json: bool) -> None:

@@ -36,7 +36,7 @@ _UNPUBLISHED = {"generated", "staged"}
 @click.option(
     "--bundled",
     is_flag=True,
-    help="It went into a binary: it is alive until you record that it has ended.",
+    help="The version is in a binary: it is alive until you record that it has ended.",
 )
 @click.option(
     "--signed/--unsigned",
@@ -45,7 +45,10 @@ _UNPUBLISHED = {"generated", "staged"}
     "signed if there is a folder `publish`, or if the previous version was signed.",
 )
 @click.option(
-    "--clients", type=click.IntRange(min=0), metavar="N", help="How many clients will hold it."
+    "--clients",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="How many clients will have this version.",
 )
 @delay_options
 @probe_options

@@ -90,8 +90,8 @@ def simulate(
 
     The steps of a plan have the numbers that `certpin rotate plan` prints.
 
-    Exit code 0: no client is locked out. 1: clients are locked out. 2: usage, or there is no plan.
-    3: a server did not answer.
+    Exit code 0: no client is locked out. 1: clients are locked out. 2: wrong usage, or
+    there is no plan. 3: a server did not answer.
     """  # noqa: D301  # click reads the \b itself
     from certpin.cli.keyref import policies_for_step
     from certpin.pins import utc_now

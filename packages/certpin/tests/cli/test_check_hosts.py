@@ -37,10 +37,10 @@ def test_a_finding_has_precedence_over_a_missing_answer(
 
 
 def test_a_missing_answer_is_inconclusive_and_has_a_fix(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy(HOST, identity.pin), kit.policy("*.shops.example", identity.pin), trust=ca)
-    done = run("check", *dial)
+    done = run("check", *connect_args)
     assert (done.code, done.err) == (3, "")
     assert "a wildcard names no host" in done.out
     advice = "add the servers of hosts that it covers to the pin file ([[host.server]])"
@@ -48,11 +48,11 @@ def test_a_missing_answer_is_inconclusive_and_has_a_fix(
 
 
 def test_a_host_of_a_wildcard_is_named(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy("*.shops.example", identity.pin), trust=ca)
     names = ("--host", "one.shops.example", "--host", "Two.Shops.Example:443")
-    hosts = run("check", *dial, *names, "--json").json["hosts"]
+    hosts = run("check", *connect_args, *names, "--json").json["hosts"]
     assert [(host["host"], host["policy"], host["status"]) for host in hosts] == [
         ("one.shops.example", "*.shops.example", "holds"),
         ("two.shops.example", "*.shops.example", "holds"),
@@ -60,11 +60,11 @@ def test_a_host_of_a_wildcard_is_named(
 
 
 def test_a_deep_wildcard_is_checked_at_its_apex_by_default(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     write(kit.policy("**.bank.example", identity.pin), trust=ca)
-    assert checked(run, *dial)["host"] == "bank.example"
-    assert checked(run, *dial, "--host", HOST)["status"] == "holds"
+    assert checked(run, *connect_args)["host"] == "bank.example"
+    assert checked(run, *connect_args, "--host", HOST)["status"] == "holds"
 
 
 def test_a_host_on_another_port_is_contacted_there(
@@ -102,10 +102,10 @@ def test_an_unknown_host_is_refused_before_connecting(
 
 @pytest.mark.parametrize("words", [["bank.toml"], ["-f", "bank.toml"], ["--file", "bank.toml"], []])
 def test_the_option_names_the_pin_file(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity, words: list[str]
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity, words: list[str]
 ) -> None:
     write(kit.policy(HOST, identity.pin), trust=ca, path="bank.toml")
-    assert run("check", *words, *dial, CERTPIN_PINS="bank.toml").code == 0
+    assert run("check", *words, *connect_args, CERTPIN_PINS="bank.toml").code == 0
 
 
 def test_the_error_for_a_missing_pin_file_has_the_command_to_make_one(run: Run) -> None:
@@ -116,20 +116,24 @@ def test_the_error_for_a_missing_pin_file_has_the_command_to_make_one(run: Run) 
 
 
 def test_a_path_may_end_at_an_intermediate_that_the_pin_file_trusts(
-    run: Run, dial: tuple[str, ...], tmp_path: Path, identity: Identity, intermediate: Authority
+    run: Run,
+    connect_args: tuple[str, ...],
+    tmp_path: Path,
+    identity: Identity,
+    intermediate: Authority,
 ) -> None:
     path = tmp_path / "intermediate.pem"
     path.write_bytes(intermediate.pem)
     write(kit.policy(HOST, identity.pin), trust=path)
-    assert checked(run, *dial)["status"] == "holds"
+    assert checked(run, *connect_args)["status"] == "holds"
 
 
 def test_many_hosts_are_contacted_in_parallel(
-    run: Run, dial: tuple[str, ...], ca: Path, identity: Identity
+    run: Run, connect_args: tuple[str, ...], ca: Path, identity: Identity
 ) -> None:
     names = [f"shop-{number}.shops.example" for number in range(200)]
     write(*(kit.policy(name, identity.pin) for name in names), trust=ca)
-    done = run("check", *dial, "--json")
+    done = run("check", *connect_args, "--json")
     assert done.code == 0
     assert [host["host"] for host in done.json["hosts"]] == names
 

@@ -66,18 +66,18 @@ class Rehearsal:
 
     def gives(self, visit: Visit) -> None:
         visit.seen.data = b"GET / HTTP/1.1\r\n\r\n"
-        self.schedule.heard(visit)
+        self.schedule.update(visit)
 
     def refuses(self, visit: Visit) -> None:
         visit.seen.alert = "bad_certificate"
-        self.schedule.heard(visit)
+        self.schedule.update(visit)
 
     def leaves(self, visit: Visit) -> None:
-        self.schedule.heard(visit, hung_up=True)
-        self.schedule.heard(visit, ended=True)
+        self.schedule.update(visit, hung_up=True)
+        self.schedule.update(visit, ended=True)
 
     def stalls(self, visit: Visit) -> None:
-        self.schedule.heard(visit, ended=True)
+        self.schedule.update(visit, ended=True)
 
     def gives_once(self, host: str = "a.example") -> Visit:
         visit = self.call(host)

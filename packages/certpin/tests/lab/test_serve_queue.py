@@ -187,7 +187,7 @@ def test_a_client_that_follows_into_clear_text_is_noticed_although_it_comes_late
     from certpin.lab.evidence import Connection
 
     late = lab.schedule.admit(Connection(target="a.example", clear=b"GET /"), plain=True)
-    lab.schedule.heard(late)
+    lab.schedule.update(late)
     assert lab.verdicts() == {"astray": "ACCEPT"}
 
 
@@ -197,7 +197,7 @@ def test_unrelated_clear_text_gives_no_verdict() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
     visit = lab.schedule.admit(Connection(target="a.example", clear=b"GET /"), plain=True)
-    lab.schedule.heard(visit)
+    lab.schedule.update(visit)
     assert lab.refuses_once().turn.case is ONE
     lab.gives_once()
     assert lab.verdicts() == {"one": "REJECT"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.device.connection import DeviceConnection, routed_here
+from certpin.lab.device.connection import DeviceConnection, routed_connection
 from certpin.lab.device.page import Page
 from certpin.lab.scenario import Answer, Scenario
 from certpin.lab.server.proxy import Destination
@@ -87,7 +87,7 @@ def test_an_address_whose_client_speaks_no_tls_passes_through() -> None:
 def test_a_client_that_was_routed_here_meets_the_case_of_its_name() -> None:
     lab = Rehearsal(ONE)
     lab.gives_once()
-    conversation = routed_here(lab.schedule, Destination("wireguard", "192.0.2.1", 443))
+    conversation = routed_connection(lab.schedule, Destination("wireguard", "192.0.2.1", 443))
     conversation.receive(hello_for("a.example"))
     assert conversation.passing is None
     # The server needs a certificate, so the missing common parameter is the client's choice.
@@ -95,7 +95,9 @@ def test_a_client_that_was_routed_here_meets_the_case_of_its_name() -> None:
 
 
 def test_a_client_that_was_routed_here_for_another_name_passes_through() -> None:
-    conversation = routed_here(Rehearsal(ONE).schedule, Destination("wireguard", "192.0.2.1", 443))
+    conversation = routed_connection(
+        Rehearsal(ONE).schedule, Destination("wireguard", "192.0.2.1", 443)
+    )
     hello = hello_for("b.example")
     conversation.receive(hello)
     assert conversation.passing == Destination("wireguard", "192.0.2.1", 443)

@@ -275,9 +275,9 @@ class CaseServer:
         except OSError:
             port.close()
             raise
-        self._answer_context.lead(self.hosts)
+        self._answer_context.set_hosts(self.hosts)
         self._case_run.direct = AnswerContext(self.token)
-        self._case_run.direct.lead(self.hosts, port.number)
+        self._case_run.direct.set_hosts(self.hosts, port.number)
         return port, proxy
 
     def close(self) -> tuple[Connection, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from certpin.lab.report.words import shown
+from certpin.lab.report.words import safe_arguments
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from certpin.lab.report.words import shown
     ],
 )
 def test_harmless_arguments_are_shown(words: str, expected: str) -> None:
-    assert " ".join(shown(words.split())) == expected
+    assert " ".join(safe_arguments(words.split())) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_harmless_arguments_are_shown(words: str, expected: str) -> None:
     ],
 )
 def test_possible_secrets_are_hidden(words: tuple[str, ...]) -> None:
-    assert "hunter2" not in " ".join(shown(words))
+    assert "hunter2" not in " ".join(safe_arguments(words))
 
 
 def test_option_with_attached_value_is_hidden() -> None:
-    assert shown(("mysql", "-psecret", "--port={port}")) == ["mysql", "…", "--port={port}"]
+    assert safe_arguments(("mysql", "-psecret", "--port={port}")) == ["mysql", "…", "--port={port}"]

@@ -12,7 +12,7 @@ from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, pins_of_case
 from certpin.lab.pki import Style, TestPKI
 from certpin.lab.report.flaws import flaws
-from certpin.lab.report.scenes import scene, served
+from certpin.lab.report.scenes import chain_context, served
 from certpin.lab.server.hello import ClientHello
 from certpin.lab.verdict import is_judged
 from certpin.x509.chain import chain_paths
@@ -51,7 +51,7 @@ def _flaws(case: Case, style: Style) -> list[tuple[bool, list[str]]]:
     for seen in connections:
         theirs = seen.hostile and seen.step is not None and seen.step.chain == real_chain
         if (chain := served(seen)) and not theirs:
-            against = scene(run, result, made, seen)
+            against = chain_context(run, result, made, seen)
             path = chain_paths(chain, against.trusted)[0]
             all_of_them = [flaws(against, path, index) for index in range(len(path.certificates))]
             marked = [flaw for flaws in all_of_them for flaw in flaws]

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from certpin.lab.server.proxy import Destination
 
 
-class Noting:
+class RecordingConversation:
     """A conversation that records its input, and answers and ends once ``ends`` has arrived."""
 
     passing: Destination | None = None
     early = b""
 
     def __init__(self, answer: bytes = b"", ends: bytes = b"\n") -> None:
-        self.heard = bytearray()
+        self.received = bytearray()
         self.done = False
         self.hung_up = False
         self.octets = 0
@@ -36,8 +36,8 @@ class Noting:
     def receive(self, data: bytes) -> None:
         """Record the data."""
         self.hung_up |= not data
-        self.heard += data
-        if self._ends in self.heard and not self.done:
+        self.received += data
+        if self._ends in self.received and not self.done:
             self._out, self.done = self._answer, True
 
 

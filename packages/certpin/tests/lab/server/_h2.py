@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from h2.events import Event
 
 ANSWERS = AnswerContext(TOKEN)
-ANSWERS.lead(HOSTS)
+ANSWERS.set_hosts(HOSTS)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ASKED = [(":method", "GET"), (":scheme", "https"), (":authority", HOST), (":path", "/canary")]
 HEADERS, DATA, CONTINUATION, PING, SETTINGS = 1, 0, 9, 6, 4

@@ -30,7 +30,7 @@ def pki() -> TestPKI:
 def case_run(*steps: ServerStep, second: tuple[ServerStep, ...] = (), clients: str = "") -> CaseRun:
     """Return a case run with these steps, or with the honest step."""
     answer_context = AnswerContext(TOKEN)
-    answer_context.lead(HOSTS)
+    answer_context.set_hosts(HOSTS)
     scenario = Scenario.of(*(steps or (pki().honest,)), second=second)
     return CaseRun(scenario, answer_context, HOSTS, clients=clients)
 
@@ -78,13 +78,13 @@ class Wire:
     def hear(self) -> bytes:
         """Return the answer."""
         self.carry()
-        heard = b""
+        received = b""
         try:
             while piece := self.tls.read(65_536):
-                heard += piece
+                received += piece
         except ssl.SSLWantReadError:
             pass
-        return heard
+        return received
 
     def carry(self) -> None:
         """Move pending bytes in both directions."""

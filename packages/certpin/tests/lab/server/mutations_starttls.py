@@ -65,14 +65,14 @@ MUTATIONS = [
     Mutation(
         "endless lines",
         _PIECES,
-        "if self.heard > self.max_pieces:",
+        "if self.message_count > self.max_messages:",
         "if False:",
         f"{_S}test_smtp.py::test_too_many_lines_end_it",
     ),
     Mutation(
         "endless messages",
         _PIECES,
-        "if self.heard > self.max_pieces:",
+        "if self.message_count > self.max_messages:",
         "if False:",
         f"{_S}test_postgres.py::test_too_many_messages_end_it",
     ),

@@ -16,7 +16,7 @@ from certpin.lab.server.http import Http, redirect, respond
 from tests.lab.server._wire import HOST, HOSTS, SECOND, TOKEN
 
 ANSWERS = AnswerContext(TOKEN)
-ANSWERS.lead(HOSTS)
+ANSWERS.set_hosts(HOSTS)
 GET = b"GET /canary HTTP/1.1\r\nHost: api.bank.example\r\n\r\n"
 CHUNKED = (
     b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
@@ -96,7 +96,7 @@ def test_a_redirect_leads_on_and_ends_the_connection(answer: Answer, to: str) ->
 
 def test_redirects_name_the_port_if_there_is_one() -> None:
     answer_context = AnswerContext(TOKEN)
-    answer_context.lead(("::1", SECOND), 8443)
+    answer_context.set_hosts(("::1", SECOND), 8443)
     assert answer_context.plain == "http://[::1]:8443/"
     assert answer_context.second == f"https://{SECOND}:8443/"
     assert answer_context.unpinned == ""

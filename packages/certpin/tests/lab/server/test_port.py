@@ -13,7 +13,7 @@ import pytest
 from certpin.lab.lab import Loop
 from certpin.lab.server import port as links
 from certpin.lab.server.port import Port
-from tests.lab.server._conversations import Noting, connect, read_all, reset
+from tests.lab.server._conversations import RecordingConversation, connect, read_all, reset
 from tests.servers._run import accepts
 
 if TYPE_CHECKING:
@@ -28,39 +28,39 @@ def loop() -> Iterator[Loop]:
         yield running
 
 
-class Stand:
+class RecordingPort:
     """A port that keeps its conversations."""
 
     def __init__(self, loop: Loop, answer: bytes = b"", ends: bytes = b"\n") -> None:
-        self.all: list[Noting] = []
+        self.all: list[RecordingConversation] = []
         self._loop = loop
         self._new = (answer, ends)
         self.port = loop.call(lambda: Port(loop.asyncio, self._make))
 
-    def _make(self) -> Noting:
-        self.all.append(Noting(*self._new))
+    def _make(self) -> RecordingConversation:
+        self.all.append(RecordingConversation(*self._new))
         return self.all[-1]
 
     def close(self) -> None:
         self._loop.call(self.port.close)
 
     @property
-    def heard(self) -> bytes:
-        return b"".join(bytes(conversation.heard) for conversation in self.all)
+    def received(self) -> bytes:
+        return b"".join(bytes(conversation.received) for conversation in self.all)
 
 
 @pytest.mark.parametrize("size", [1, 64 * 1024, 1024 * 1024])
 def test_what_was_sent_before_the_end_is_heard_to_the_last_byte(loop: Loop, size: int) -> None:
     """The client sends, and the case ends at once."""
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
     with connect(stand.port.number) as client:
         client.sendall(b"y" * size)
         stand.close()
-    assert stand.heard == b"y" * size
+    assert stand.received == b"y" * size
 
 
 def test_unread_data_is_read_at_the_end(loop: Loop) -> None:
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
 
     def case_run() -> None:
         """Run in the thread of the loop, so that nothing is read before the port closes."""
@@ -69,11 +69,11 @@ def test_unread_data_is_read_at_the_end(loop: Loop) -> None:
             stand.port.close()
 
     loop.call(case_run)
-    assert stand.heard == b"y" * 200_000
+    assert stand.received == b"y" * 200_000
 
 
 def test_client_in_the_backlog_is_read(loop: Loop) -> None:
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
     with ExitStack() as stack:
 
         def burst() -> None:
@@ -84,14 +84,14 @@ def test_client_in_the_backlog_is_read(loop: Loop) -> None:
             stand.port.close()
 
         loop.call(burst)
-    assert sorted(bytes(conversation.heard) for conversation in stand.all) == [
+    assert sorted(bytes(conversation.received) for conversation in stand.all) == [
         b"%02d" % n for n in range(50)
     ]
 
 
 def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
     """The answer meets a reset, and more data than the first read is waiting."""
-    stand = Stand(loop, answer=b"z" * 1000)
+    stand = RecordingPort(loop, answer=b"z" * 1000)
 
     def case_run() -> None:
         client = connect(stand.port.number)
@@ -100,18 +100,18 @@ def test_what_was_sent_before_a_reset_is_heard(loop: Loop) -> None:
         stand.port.close()
 
     loop.call(case_run)
-    assert stand.heard.startswith(b"first\n")
+    assert stand.received.startswith(b"first\n")
 
 
 def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) -> None:
     near, far = socket.socketpair()
-    heard = Noting(b"answer")
+    received = RecordingConversation(b"answer")
     ended: list[links.Link] = []
 
     def case_run() -> None:
         far.sendall(b"first\n" + b"y" * 100_000)
         far.shutdown(socket.SHUT_RD)  # EPIPE for the server's answer
-        link = links.Link(loop.asyncio, near, heard, ended.append)
+        link = links.Link(loop.asyncio, near, received, ended.append)
         assert link.read()
         assert link.open
         while link.read():
@@ -120,7 +120,7 @@ def test_an_answer_that_cannot_be_sent_does_not_end_the_listening(loop: Loop) ->
         link.read()
 
     loop.call(case_run)
-    assert bytes(heard.heard) == b"first\n" + b"y" * 100_000
+    assert bytes(received.received) == b"first\n" + b"y" * 100_000
     assert len(ended) == 1
 
 
@@ -128,7 +128,7 @@ def test_a_client_that_closed_its_side_gets_the_whole_answer(loop: Loop) -> None
     """The end of the client's data arrives while most of the answer is unsent."""
     answer = b"x" * (1024 * 1024)  # more than the sockets buffer, and less than a link keeps
     near, far = socket.socketpair()
-    conversation = Noting(answer)
+    conversation = RecordingConversation(answer)
     with far:
         loop.call(lambda: links.Link(loop.asyncio, near, conversation, lambda _: None))
         far.sendall(b"request\n")
@@ -141,17 +141,17 @@ def test_a_client_that_closed_its_side_gets_the_whole_answer(loop: Loop) -> None
 
 def test_what_a_client_says_after_the_answer_is_no_reset(loop: Loop) -> None:
     """RFC 9112 section 9.6: a close with unread bytes is a reset, which can overtake answers."""
-    stand = Stand(loop, answer=b"answer")
+    stand = RecordingPort(loop, answer=b"answer")
     with connect(stand.port.number) as client:
         client.sendall(b"request\n")
         assert read_all(client) == b"answer"
         client.sendall(b"more")
         stand.close()
-    assert stand.heard == b"request\nmore"
+    assert stand.received == b"request\nmore"
 
 
 def test_a_client_that_never_reads_costs_bounded_memory(loop: Loop) -> None:
-    class Echo(Noting):
+    class Echo(RecordingConversation):
         def receive(self, data: bytes) -> None:
             self._out += data * 4
 
@@ -175,21 +175,21 @@ def test_a_client_that_never_reads_costs_bounded_memory(loop: Loop) -> None:
 
 def test_a_client_that_is_silent_is_dropped(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "PATIENCE", 0.01)
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
     with connect(stand.port.number) as client:
         assert read_all(client) == b""
     stand.close()
 
 
 def test_many_come_at_once(loop: Loop) -> None:
-    stand = Stand(loop, answer=b"answer")
+    stand = RecordingPort(loop, answer=b"answer")
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(stand.port.number)) for _ in range(200)]
         for number, client in enumerate(clients):
             client.sendall(b"%03d\n" % number)
         assert all(read_all(client) == b"answer" for client in clients)
     stand.close()
-    assert sorted(bytes(conversation.heard) for conversation in stand.all) == [
+    assert sorted(bytes(conversation.received) for conversation in stand.all) == [
         b"%03d\n" % n for n in range(200)
     ]
 
@@ -197,7 +197,7 @@ def test_many_come_at_once(loop: Loop) -> None:
 def test_it_listens_on_when_descriptors_are_there_again(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = Stand(loop, answer=b"answer")
+    stand = RecordingPort(loop, answer=b"answer")
     accept = socket.socket.accept
     refused: list[socket.socket] = []
 
@@ -218,7 +218,7 @@ def test_it_listens_on_when_descriptors_are_there_again(
 def test_closed_connection_in_the_backlog_does_not_hide_others(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
     accept, gone = socket.socket.accept, [1]
 
     def aborted(listener: socket.socket) -> tuple[socket.socket, object]:
@@ -233,11 +233,11 @@ def test_closed_connection_in_the_backlog_does_not_hide_others(
             stand.port.close()
 
     loop.call(case_run)
-    assert stand.heard == b"heard"
+    assert stand.received == b"heard"
 
 
 def test_a_client_that_never_stops_does_not_keep_a_port_open(loop: Loop) -> None:
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
     endless = [0]
 
     class Endless(socket.socket):
@@ -249,7 +249,7 @@ def test_a_client_that_never_stops_does_not_keep_a_port_open(loop: Loop) -> None
         near, far = socket.socketpair()
         with far:
             sock = Endless(fileno=near.detach())
-            link = links.Link(loop.asyncio, sock, Noting(), stand.port._ended)
+            link = links.Link(loop.asyncio, sock, RecordingConversation(), stand.port._ended)
             stand.port._links.add(link)
             stand.port.close()
             assert not link.open
@@ -259,7 +259,7 @@ def test_a_client_that_never_stops_does_not_keep_a_port_open(loop: Loop) -> None
 
 
 def test_a_closed_port_is_closed_and_may_be_closed_again(loop: Loop) -> None:
-    stand = Stand(loop)
+    stand = RecordingPort(loop)
     number = stand.port.number
     stand.close()
     stand.close()

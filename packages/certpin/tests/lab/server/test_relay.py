@@ -10,7 +10,7 @@ import pytest
 from certpin.lab.lab import Loop
 from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import relay
-from tests.lab.server._conversations import Noting, read_all
+from tests.lab.server._conversations import RecordingConversation, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,20 +29,20 @@ def listener() -> Iterator[socket.socket]:
         yield listening
 
 
-def through(loop: Loop, listener: socket.socket, heard: Noting) -> socket.socket:
+def through(loop: Loop, listener: socket.socket, received: RecordingConversation) -> socket.socket:
     """Return the client's end of a relay to the listener."""
     near, client = socket.socketpair()
     client.settimeout(10)
     to = Destination("connect", *listener.getsockname())
     near.setblocking(False)
-    loop.call(lambda: relay(loop.asyncio, near, heard, to))
+    loop.call(lambda: relay(loop.asyncio, near, received, to))
     return client
 
 
 def test_each_side_may_finish_before_the_other(loop: Loop, listener: socket.socket) -> None:
-    heard = Noting()
-    heard.early = b"early "
-    with through(loop, listener, heard) as client:
+    received = RecordingConversation()
+    received.early = b"early "
+    with through(loop, listener, received) as client:
         server, _ = listener.accept()
         with server:
             client.sendall(b"request")
@@ -50,11 +50,11 @@ def test_each_side_may_finish_before_the_other(loop: Loop, listener: socket.sock
             assert read_all(server) == b"early request"
             server.sendall(b"answer" * 100_000)
         assert read_all(client) == b"answer" * 100_000
-    assert heard.octets == 600_000
+    assert received.octets == 600_000
 
 
 def test_a_reset_ends_both(loop: Loop, listener: socket.socket) -> None:
-    with through(loop, listener, Noting()) as client:
+    with through(loop, listener, RecordingConversation()) as client:
         server, _ = listener.accept()
         client.sendall(b"unread")
         assert server.recv(1) == b"u"
@@ -70,7 +70,9 @@ def test_a_name_that_no_resolver_takes_ends_it(loop: Loop, host: str) -> None:
     client.settimeout(10)
     with client:
         task = loop.call(
-            lambda: relay(loop.asyncio, near, Noting(), Destination("connect", host, 443))
+            lambda: relay(
+                loop.asyncio, near, RecordingConversation(), Destination("connect", host, 443)
+            )
         )
         assert read_all(client) == b""
         loop.call(lambda: None)  # wait for its last steps
@@ -91,7 +93,7 @@ def test_forbidden_destination_is_not_contacted(loop: Loop, listener: socket.soc
         return False
 
     with client:
-        loop.call(lambda: relay(loop.asyncio, near, Noting(), to, allow=allow))
+        loop.call(lambda: relay(loop.asyncio, near, RecordingConversation(), to, allow=allow))
         server, _ = listener.accept()
         with server:
             server.settimeout(10)
@@ -103,12 +105,12 @@ def test_forbidden_destination_is_not_contacted(loop: Loop, listener: socket.soc
 def test_nothing_is_left_of_a_relay_whose_lab_ends(listener: socket.socket) -> None:
     """Relays that wait for the server, and one that has not begun."""
     with Loop() as loop:
-        with through(loop, listener, Noting()):
+        with through(loop, listener, RecordingConversation()):
             server, _ = listener.accept()
             to = Destination("connect", *listener.getsockname())
             near, other = socket.socketpair()
             near.setblocking(False)
-            loop.call(lambda: relay(loop.asyncio, near, Noting(), to).cancel())
+            loop.call(lambda: relay(loop.asyncio, near, RecordingConversation(), to).cancel())
         other.close()
         server.close()
     assert near.fileno() == -1

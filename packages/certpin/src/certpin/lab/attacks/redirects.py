@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from certpin.lab.pki import TestPKI
 
 
-def lead(honest: ServerStep, answer: Answer) -> ServerStep:
+def redirecting(honest: ServerStep, answer: Answer) -> ServerStep:
     """Return an honest step that redirects. The step of a real server is returned unchanged."""
     return honest.but(answer=answer) if honest.key_pem else honest
 
 
-def owned(honest: ServerStep) -> ServerStep:
+def with_lab_key(honest: ServerStep) -> ServerStep:
     """Return the step if the lab has its key.
 
     Raises:
@@ -31,11 +31,11 @@ def owned(honest: ServerStep) -> ServerStep:
 
 
 def _to_plain(pki: TestPKI) -> Scenario:
-    return Scenario((owned(pki.honest).but(answer=Answer.REDIRECT_PLAIN),), lures=True)
+    return Scenario((with_lab_key(pki.honest).but(answer=Answer.REDIRECT_PLAIN),), lures=True)
 
 
 def _to_unpinned(pki: TestPKI) -> Scenario:
-    first = owned(pki.honest).but(answer=Answer.REDIRECT_UNPINNED)
+    first = with_lab_key(pki.honest).but(answer=Answer.REDIRECT_UNPINNED)
     unpinned = ServerStep.of(pki.unpinned_leaf, role=Role.UNPINNED)
     return Scenario((first,), unpinned=(unpinned,), lures=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks.redirects import lead, owned
+from certpin.lab.attacks.redirects import redirecting, with_lab_key
 from certpin.lab.case import (
     ALL_REJECT,
     PINS_REJECT,
@@ -28,7 +28,9 @@ _BOTH = "let the client follow redirects, or request {url} and then {url2}"
 
 
 def _swap(pki: TestPKI) -> Scenario:
-    return Scenario.of(lead(pki.honest, Answer.REDIRECT_SAME), ServerStep.of(pki.attacker_chain))
+    return Scenario.of(
+        redirecting(pki.honest, Answer.REDIRECT_SAME), ServerStep.of(pki.attacker_chain)
+    )
 
 
 def _bad_then_good(pki: TestPKI) -> Scenario:
@@ -50,13 +52,13 @@ def _resumption(pki: TestPKI) -> Scenario:
     # The second chain is untrusted: only a client that resumes a session, and gets no chain,
     # accepts this server.
     other = ServerStep.of(pki.untrusted.issue(pki.second), settings=_SHARED)
-    first = owned(pki.honest).but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
+    first = with_lab_key(pki.honest).but(answer=Answer.REDIRECT_SECOND, settings=_SHARED)
     return Scenario.of(first, second=(other,))
 
 
 def _second_host(pki: TestPKI) -> Scenario:
     other = ServerStep.of(pki.rogue.issue(pki.second))
-    return Scenario.of(lead(pki.honest, Answer.REDIRECT_SECOND), second=(other,))
+    return Scenario.of(redirecting(pki.honest, Answer.REDIRECT_SECOND), second=(other,))
 
 
 def _coalescing(pki: TestPKI) -> Scenario:

@@ -58,7 +58,7 @@ class DeviceSession(CaseRun):
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
         """Report that bytes arrived, or that the connection ended."""
         if self.visit:
-            self._schedule.heard(self.visit, hung_up=hung_up, ended=ended)
+            self._schedule.update(self.visit, hung_up=hung_up, ended=ended)
 
     @property
     def _case_run(self) -> CaseRun:
@@ -110,7 +110,7 @@ class ObservedConnection:
         self._session.step(ended=True)
 
 
-class Arrival(ObservedConnection):
+class RoutedConnection(ObservedConnection):
     """A client that was routed here. Its first bytes show the protocol."""
 
     def __init__(self, session: DeviceSession, inner: Routed) -> None:
@@ -122,7 +122,7 @@ class Arrival(ObservedConnection):
         self._routed.silent()
 
 
-def asked_for(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
+def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConnection | None:
     """Return the conversation of a client that requested a host from the lab's proxy.
 
     If the client resolved the name itself and requested an address, the name in its ClientHello
@@ -139,10 +139,10 @@ def asked_for(schedule: Schedule, reached: Destination) -> ObservedConnection | 
     return None
 
 
-def routed_here(schedule: Schedule, destination: Destination) -> Arrival:
+def routed_connection(schedule: Schedule, destination: Destination) -> RoutedConnection:
     """Return the conversation of a client that was routed here without a proxy."""
     session = DeviceSession(schedule, plain=destination.port == _HTTP)
-    return Arrival(session, Routed(session, destination))
+    return RoutedConnection(session, Routed(session, destination))
 
 
 class DeviceConnection:
@@ -213,7 +213,7 @@ class DeviceConnection:
         self.done = True
 
     def _begin(self, reached: Destination) -> None:
-        self._inner = asked_for(self._schedule, reached)
+        self._inner = proxied_connection(self._schedule, reached)
         if self._inner is None:
             self.passing = reached
         elif self._front.rest:

@@ -99,7 +99,7 @@ class CaseQueue:
             self.current = turn
         return self.current
 
-    def heard(self, turn: Turn) -> None:
+    def update(self, turn: Turn) -> None:
         """Process a change of one connection of a turn."""
         if turn is self.current:
             if turn.over:

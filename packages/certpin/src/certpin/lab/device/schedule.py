@@ -126,11 +126,11 @@ class Schedule:
             return Visit(turn, seen)  # its signal is not needed
         return turn.begin(seen)
 
-    def heard(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
+    def update(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
         """Process a change of one connection."""
-        changed = visit.look(hung_up=hung_up, ended=ended)
+        changed = visit.update_signal(hung_up=hung_up, ended=ended)
         if visit.turn.case_run.error or changed:
-            self.queues[visit.turn.hosts[0]].heard(visit.turn)
+            self.queues[visit.turn.hosts[0]].update(visit.turn)
         if ended:
             visit.turn.drop(visit)
             self._passing.discard(visit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_here
+from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_connection
 from certpin.lab.device.page import HOST
 from certpin.lab.server.dns import PEER, PEER6, RESOLVER, Addresses, LabResolver
 from certpin.lab.server.wireguard import WireGuard, wireguard
@@ -73,7 +73,7 @@ def arrival(
     """Return the conversation for a destination inside the tunnel."""
     if destination.host == HOST:
         return DeviceConnection(schedule, page)
-    return routed_here(schedule, destination)
+    return routed_connection(schedule, destination)
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:

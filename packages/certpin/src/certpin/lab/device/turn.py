@@ -111,7 +111,7 @@ class Visit:
     hung_up: bool = False
     ended: bool = False
 
-    def look(self, *, hung_up: bool = False, ended: bool = False) -> bool:
+    def update_signal(self, *, hung_up: bool = False, ended: bool = False) -> bool:
         """Update the signal. Return True if it changed."""
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
@@ -134,7 +134,7 @@ class Turn:
         self.hosts = hosts
         self.scenario = scenario
         answer_context = AnswerContext(f"lab-answer-{secrets.token_hex(8)}")
-        answer_context.lead(hosts)
+        answer_context.set_hosts(hosts)
         self.case_run = CaseRun(scenario, answer_context, hosts, clients=clients)
         self.visits: list[Visit] = []
         self.redirects = any(step.answer in _REDIRECTS for step in scenario.steps)
@@ -177,7 +177,7 @@ class Turn:
         """Judge the connections by the rules of ``verdict``, without an exit status."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
-        said = tuple(visit.seen for visit in self.visits if self._says(visit))
+        said = tuple(visit.seen for visit in self.visits if self._is_evidence(visit))
         if not said:
             return Judgement(Verdict.INCONCLUSIVE, "none of its connections gave a signal")
         judgement = judge(Attempt(Ending(0), self.scenario, said))
@@ -199,7 +199,7 @@ class Turn:
         first, second = self.scenario.first, self.scenario.second
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 
-    def _says(self, visit: Visit) -> bool:
+    def _is_evidence(self, visit: Visit) -> bool:
         """Return True if a connection is evidence. Clear text is, if the case redirects to it."""
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
@@ -207,7 +207,7 @@ class Turn:
 
     def _counted(self) -> list[Visit]:
         """Return the judged connections that have a signal."""
-        said = [visit for visit in self.visits if self._says(visit)]
+        said = [visit for visit in self.visits if self._is_evidence(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:

@@ -6,8 +6,8 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.report.scenes import asked, pinned, served
-from certpin.lab.report.words import exit_code, server, shown, summary, verdict_line
+from certpin.lab.report.scenes import pinned, requested_host, served
+from certpin.lab.report.words import exit_code, safe_arguments, server, summary, verdict_line
 from certpin.lab.verdict import Outcome
 from certpin.support.text import encodable
 from certpin.x509.chain import read_facts
@@ -33,7 +33,7 @@ def run_facts(run: Run) -> dict[str, Any]:
         "certpin": about.certpin or None,
         "python": about.python or None,
         "openssl": about.openssl or None,
-        "client": [encodable(word) for word in shown(about.command)] or None,
+        "client": [encodable(word) for word in safe_arguments(about.command)] or None,
         "started": about.started.isoformat() if about.started else None,
         "seconds": round(about.seconds, 3),
         "host": encodable(run.host),
@@ -82,7 +82,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
 
 def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
     hello = seen.hello
-    host = asked(attempt, seen)
+    host = requested_host(attempt, seen)
     return {
         "via": seen.via,
         "target": encodable(seen.target) or None,

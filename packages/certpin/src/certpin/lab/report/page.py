@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from certpin.lab.attacks import CONTROL
 from certpin.lab.pki import LETTERS
 from certpin.lab.report.picture import draw_chain
-from certpin.lab.report.scenes import asked, scene, served
+from certpin.lab.report.scenes import chain_context, requested_host, served
 from certpin.lab.report.words import (
     EXPECTED,
     OUTCOMES,
@@ -16,8 +16,8 @@ from certpin.lab.report.words import (
     ending,
     exit_code,
     headline,
+    safe_arguments,
     server,
-    shown,
     tally,
     verdict_line,
 )
@@ -165,7 +165,7 @@ def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
     met: dict[tuple[object, ...], Connection] = {}
     for seen in attempt.connections:
         if served(seen):
-            met.setdefault((served(seen), asked(attempt, seen)), seen)
+            met.setdefault((served(seen), requested_host(attempt, seen)), seen)
     attackers_first = sorted(met.values(), key=lambda seen: not seen.exposed)
     return [
         _figure(run, result, attempt, seen, f"{name}-{number}")
@@ -175,8 +175,8 @@ def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
 
 def _figure(run: Run, result: Result, attempt: Attempt, seen: Connection, name: str) -> ET.Element:
     chain = served(seen)
-    picture = draw_chain(chain, scene(run, result, attempt, seen), name)
-    caption = f"Presented by the {server(seen)} for {asked(attempt, seen)}"
+    picture = draw_chain(chain, chain_context(run, result, attempt, seen), name)
+    caption = f"Presented by the {server(seen)} for {requested_host(attempt, seen)}"
     return tag(
         "figure",
         tag("figcaption", caption),
@@ -248,7 +248,7 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
     return (
         str(number),
         server(seen) or "none",
-        asked(attempt, seen),
+        requested_host(attempt, seen),
         ", ".join(filter(None, tls)),
         f"alert {seen.alert}" if seen.alert else seen.problem or "closing",
         _received(seen),
@@ -337,7 +337,7 @@ def letters() -> ET.Element:
 def about(run: Run) -> ET.Element:
     """Return the client, the host and the versions of the tools."""
     known = run.about
-    command = " ".join(shown(known.command))
+    command = " ".join(safe_arguments(known.command))
     listed = facts(
         {
             "Host": run.host,

@@ -16,7 +16,7 @@ from certpin.lab.report.words import (
     exit_code,
     explain,
     headline,
-    shown,
+    safe_arguments,
     summary,
     verdict_line,
 )
@@ -74,7 +74,7 @@ def _run(run: Run, names: list[str], location: Path) -> dict[str, Any]:
             "host": encodable(run.host),
             "style": run.style.value,
             "controlled": run.controlled,
-            "command": [encodable(word) for word in shown(run.about.command)],
+            "command": [encodable(word) for word in safe_arguments(run.about.command)],
             "summary": [encodable(line) for line in summary(run)],
         },
     }

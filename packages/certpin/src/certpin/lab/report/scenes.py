@@ -37,9 +37,9 @@ def served(seen: Connection) -> tuple[bytes, ...]:
     return seen.step.chain
 
 
-def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
+def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
     """Return the context against which the chain of this connection is checked."""
-    host = asked(attempt, seen)
+    host = requested_host(attempt, seen)
     started = run.about.started
     return ChainContext(
         host,
@@ -50,7 +50,7 @@ def scene(run: Run, result: Result, attempt: Attempt, seen: Connection) -> Chain
     )
 
 
-def asked(attempt: Attempt, seen: Connection) -> str:
+def requested_host(attempt: Attempt, seen: Connection) -> str:
     """Return the requested host: one of those under test, whatever name the client sent."""
     said = (seen.hello.server_name if seen.hello else "") or seen.target
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")

@@ -119,7 +119,7 @@ def explain(result: Result) -> list[str]:
     lines = [verdict_line(result)]
     if result.why not in lines[0]:
         lines.append(f"evidence: {result.why}")
-        lines.append(f"this case checks: {case.guards}")
+    lines.append(f"this case checks: {case.guards}")
     if case.fix:
         lines.append(f"fix: {case.fix}")
     if case.reference:
@@ -294,22 +294,22 @@ _PROGRAM = re.compile(
 )
 
 
-def shown(words: Sequence[str]) -> list[str]:
+def safe_arguments(words: Sequence[str]) -> list[str]:
     """Return the program, its options, placeholders and program files; ``…`` for the rest."""
-    return list(_shown(words))
+    return list(_safe_arguments(words))
 
 
-def _shown(words: Sequence[str]) -> Iterator[str]:
+def _safe_arguments(words: Sequence[str]) -> Iterator[str]:
     for number, word in enumerate(words):
         if number == 0:
             yield word.rpartition("/")[2]
         elif _PLACEHOLDER.search(word):
-            yield _around(word)
+            yield _safe_around_placeholders(word)
         else:
-            yield _alone(word)
+            yield _safe_argument(word)
 
 
-def _alone(word: str) -> str:
+def _safe_argument(word: str) -> str:
     for harmless in (_LONG_OPTION, _SHORT_OPTION, _JAVA_OPTION, _PROGRAM):
         if harmless.fullmatch(word):
             return word
@@ -317,7 +317,7 @@ def _alone(word: str) -> str:
     return f"{option}={HIDDEN}" if equals and _LONG_OPTION.fullmatch(option) else HIDDEN
 
 
-def _around(word: str) -> str:
+def _safe_around_placeholders(word: str) -> str:
     """Keep a word with placeholders only if the text around them is harmless."""
     pieces = _PLACEHOLDER.split(word)
     return "".join(

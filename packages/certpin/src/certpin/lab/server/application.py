@@ -56,7 +56,7 @@ class AnswerContext:
     plain: str = ""
     unpinned: str = ""
 
-    def lead(self, hosts: Sequence[str], port: int = 0) -> None:
+    def set_hosts(self, hosts: Sequence[str], port: int = 0) -> None:
         """Set the URLs of the first, the second and the unpinned host, at a port of the lab.
 
         Without a port, the URLs have none: a proxy or a route directs clients to the lab.
@@ -66,7 +66,7 @@ class AnswerContext:
         self.plain, self.second = f"http://{first}", f"https://{second}"
         self.unpinned = f"https://{others[0]}" if others else ""
 
-    def to(self, answer: Answer) -> str:
+    def redirect_url(self, answer: Answer) -> str:
         """Return the URL that an answer redirects to; empty if it is no redirect."""
         return {
             Answer.REDIRECT_SAME: self.same,

@@ -207,7 +207,7 @@ class Http2:
         self._ending = self._act.answer not in KEEPING
         if self._act.answer is Answer.SILENT:
             return
-        to = "" if self._strayed(asked) else self._answer_context.to(self._act.answer)
+        to = "" if self._strayed(asked) else self._answer_context.redirect_url(self._act.answer)
         if to:
             self._send(stream, [(":status", "302"), ("location", to)], b"")
         else:

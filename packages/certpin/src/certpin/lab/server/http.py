@@ -184,7 +184,7 @@ class Http:
         self.closing = self._answer not in KEEPING or last or self._answered >= MAX_REQUESTS
         if self._answer is Answer.SILENT:
             return b""
-        to = "" if self._strayed else self._answer_context.to(self._answer)
+        to = "" if self._strayed else self._answer_context.redirect_url(self._answer)
         if to:
             return redirect(to, keep=not self.closing)
         only_head = self._head.startswith(b"HEAD ")

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 _TLS_RECORD = b"\x16"
 
 
-class Pieces:
-    """The server side of one connection."""
+class MessageServer:
+    """The server side of one connection, for a protocol of messages. Subclasses define them."""
 
     listens = True
-    max_pieces: ClassVar[int]  # the limit of messages on one connection
+    max_messages: ClassVar[int]  # the limit of messages on one connection
 
     def __init__(self, step: ServerStep) -> None:
         self.data = bytearray()
@@ -44,12 +44,12 @@ class Pieces:
         self.strips = step.opening is Opening.STRIP
         self.silent = step.answer is Answer.SILENT
         self.pending = bytearray()
-        self.heard = 0
+        self.message_count = 0
         self.deaf = False
         self._said = bytearray()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process data of the client, and return the answers to complete pieces."""
+        """Process data of the client, and return the answers to complete messages."""
         if self.deaf:
             return b""
         self.pending += data
@@ -71,11 +71,11 @@ class Pieces:
         del self.pending[keep:]
 
     def _hear(self, piece: bytes, *, secure: bool) -> bytes:
-        self.heard += 1
-        if self.heard > self.max_pieces:
+        self.message_count += 1
+        if self.message_count > self.max_messages:
             self.end()
             return b""
-        if self.tells(piece, secure=secure):
+        if self.is_data(piece, secure=secure):
             self._said += piece[: KEPT - len(self._said)]
         return self.reply(piece, secure=secure)
 
@@ -85,7 +85,7 @@ class Pieces:
             self.rest = bytes(self.pending)
             self.pending.clear()
         self.data = self._said[:]
-        if self.pending and self.tells(bytes(self.pending), secure=secure):
+        if self.pending and self.is_data(bytes(self.pending), secure=secure):
             self.data += self.pending[: KEPT - len(self.data)]
 
     @property
@@ -97,7 +97,7 @@ class Pieces:
         """Remove and return the next message of ``pending``; empty if it is incomplete."""
         raise NotImplementedError
 
-    def tells(self, piece: bytes, *, secure: bool) -> bool:
+    def is_data(self, piece: bytes, *, secure: bool) -> bool:
         """Return True if a message, complete or not, is client data."""
         raise NotImplementedError
 
@@ -114,13 +114,13 @@ LONGEST_LINE = 12_288
 MAX_LINES = 50_000
 
 
-class Lines(Pieces):
+class Lines(MessageServer):
     """One connection. ``implicit`` is for TLS from the first byte on, without STARTTLS.
 
     A protocol declares its command words that are not data, and answers complete lines.
     """
 
-    max_pieces = MAX_LINES
+    max_messages = MAX_LINES
     courtesies: ClassVar[frozenset[bytes]]  # not counted as data in clear text
     goodbyes: ClassVar[frozenset[bytes]]  # never counted as data
 
@@ -158,11 +158,11 @@ class Lines(Pieces):
             return b""
         return self.answer(line, secure=secure)
 
-    def tells(self, line: bytes, *, secure: bool) -> bool:
+    def is_data(self, line: bytes, *, secure: bool) -> bool:
         """Return True if a line, complete or not, is client data."""
         if not self.between:
             return True
-        first = self.heard <= (1 if b"\n" in line else 0)
+        first = self.message_count <= (1 if b"\n" in line else 0)
         if secure and self.injects and first:
             return False
         word, whole = self.word(line)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from certpin.lab.server.lines import Pieces
+from certpin.lab.server.lines import MessageServer
 
 if TYPE_CHECKING:
     from certpin.lab.scenario import ServerStep
@@ -58,10 +58,10 @@ _FIXED = {
 }
 
 
-class Postgres(Pieces):
+class Postgres(MessageServer):
     """One connection. The token is the one row of the answer to each query."""
 
-    max_pieces = _MAX_MESSAGES
+    max_messages = _MAX_MESSAGES
 
     def __init__(self, step: ServerStep, answer_context: AnswerContext) -> None:
         super().__init__(step)
@@ -133,7 +133,7 @@ class Postgres(Pieces):
             return self._row + _DONE
         return _FIXED.get(kind, b"")  # passwords, Flush and others need no answer
 
-    def tells(self, message: bytes, *, secure: bool) -> bool:
+    def is_data(self, message: bytes, *, secure: bool) -> bool:
         """Return True if a message, complete or not, is client data."""
         if self._started:
             return message[:1] != b"X"

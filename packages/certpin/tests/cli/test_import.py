@@ -88,7 +88,7 @@ def test_existing_anchors_are_never_changed(run: Run, ca: Path) -> None:
 def test_a_file_without_a_host_and_with_one_pin_needs_options(run: Run) -> None:
     Path("curlrc").write_text(f"pinnedpubkey = {str(NOBODY).replace('/', '//', 1)}\n")
     assert "the file names no host" in run("import", "curl", "curlrc").err
-    assert "one pin alone" in run("import", "curl", "curlrc", "--host", HOST).err
+    assert "only one pin" in run("import", "curl", "curlrc", "--host", HOST).err
     done = run(*("import", "curl", "curlrc", "--host", HOST, "--mode", "report", "--name", "mine"))
     assert done.code == 0
     found = PinSet.load("pins.toml")

@@ -57,7 +57,7 @@ def test_a_file_without_host_needs_the_host_option() -> None:
 
 def test_a_single_pin_is_imported_as_report_only() -> None:
     lone = Source(f"pinnedpubkey {SPELLED.partition(';')[0]}".encode(), nothing)
-    with pytest.raises(ConfigError, match="one pin alone"):
+    with pytest.raises(ConfigError, match="only one pin"):
         CURL.load(lone, ImportOptions(host=HOST))
     [only] = CURL.load(lone, ImportOptions(host=HOST, mode="report")).policies
     assert only.mode == "report"

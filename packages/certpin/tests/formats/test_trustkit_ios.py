@@ -111,7 +111,7 @@ def test_an_exclusion_without_effect_is_skipped() -> None:
     ("entry", "words"),
     [
         ({}, "TSKPublicKeyHashes is missing"),
-        ({"TSKPublicKeyHashes": [A]}, "one pin alone"),
+        ({"TSKPublicKeyHashes": [A]}, "only one pin"),
         ({"TSKPublicKeyHashes": [A, B], "TSKEnforcePinning": 1}, "must be true or false"),
         ({"TSKPublicKeyHashes": [A, B], "TSKExpirationDate": "1/6/27"}, "is not a date"),
         ({"TSKPublicKeyHashes": [A, B], "TSKExpirationDate": DAY.replace(tzinfo=None)}, "a date"),

@@ -183,7 +183,7 @@ FILES = {
     "no pins": Broken(HEAD + HOST, 5, "host[0].pin", "no pin that could match", "certpin add"),
     "a single pin": Broken(
         HEAD + HOST + f'\n[[host.pin]]\npin = "{ONE}"\n',
-        *(8, "host[0].pin", "one pin alone", "--backup-key"),
+        *(8, "host[0].pin", "only one pin", "--backup-key"),
     ),
     "pins that are a string": Broken(
         HEAD + HOST + f'pin = "{ONE}"\n', 7, "host[0].pin", "is not right", "[[host.pin]]"

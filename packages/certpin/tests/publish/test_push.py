@@ -177,7 +177,7 @@ def of_another_kind(world: Delivered) -> None:
     shutil.copy(world.repository.path("snapshot"), world.site / TIMESTAMP)
 
 
-def root_of_nobody(world: Delivered) -> None:
+def root_of_an_unknown_key(world: Delivered) -> None:
     world.repository.publish_root([world.repository.online])
 
 
@@ -203,7 +203,7 @@ def a_debug_section(world: Delivered) -> None:
     "damage",
     [
         unsigned, altered, shortened, missing, without_snapshot, mixed, no_json, endless,
-        of_another_kind, root_of_nobody, root_renamed, plain_names, a_debug_section,
+        of_another_kind, root_of_an_unknown_key, root_renamed, plain_names, a_debug_section,
     ],
 )  # fmt: skip
 def test_a_set_that_clients_would_refuse_is_not_pushed(
@@ -218,7 +218,7 @@ def test_a_set_that_clients_would_refuse_is_not_pushed(
 
 def test_an_unsigned_local_root_is_reported(world: Delivered) -> None:
     """Clients would stop before it, and could use the previous one: the push is refused anyway."""
-    root_of_nobody(world)
+    root_of_an_unknown_key(world)
     found = refusal(world)
     assert (found.reason, "2.root.json does not follow" in found.problem) == ("refused", True)
 
@@ -344,7 +344,7 @@ def garbage(www: Path) -> None:
     (www / TIMESTAMP).write_bytes(b'{"signed": {"version": 9999}}')
 
 
-def a_timestamp_of_nobody(www: Path) -> None:
+def a_timestamp_of_an_unknown_key(www: Path) -> None:
     text = (www / TIMESTAMP).read_text()
     (www / TIMESTAMP).write_text(text.replace('"version":1}', '"version":999999}'))
 
@@ -377,7 +377,7 @@ def without_targets(www: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        garbage, a_timestamp_of_nobody, an_endless_name, too_long, torn, an_altered_target,
+        garbage, a_timestamp_of_an_unknown_key, an_endless_name, too_long, torn, an_altered_target,
         without_targets,
     ],
 )  # fmt: skip

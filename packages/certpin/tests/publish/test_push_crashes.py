@@ -254,7 +254,7 @@ def fill(pages):
         try:
             while file.write(bytes(4096)): pass
         except OSError: pass
-        file.truncate(file.tell() - 4096 * pages)
+        file.truncate(file.seek(0, 1) - 4096 * pages)
 
 for line in sys.stdin:
     word, _, number = line.strip().partition(" ")

@@ -50,10 +50,10 @@ def let_go() -> Iterator[threading.Event]:
 
 def refusing(*hooks: Callable[[PinFailure], object], **fields: Any) -> PinnedSSLContext:
     """Return a context that refuses every server."""
-    return PinnedSSLContext(pins_of_nobody(**fields), clock=lambda: NOW, on_failure=hooks)
+    return PinnedSSLContext(unmatched_pins(**fields), clock=lambda: NOW, on_failure=hooks)
 
 
-def pins_of_nobody(**fields: Any) -> PinSet:
+def unmatched_pins(**fields: Any) -> PinSet:
     return kit.pin_set(kit.policy(HOST, **fields), version=7)
 
 

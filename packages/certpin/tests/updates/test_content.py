@@ -112,7 +112,7 @@ def with_debug(world: World) -> bytes:
     return pins_of(world) + b'\n[debug]\nanchors = "ca.pem"\n'
 
 
-def with_one_pin_alone(world: World) -> bytes:
+def with_only_one_pin(world: World) -> bytes:
     return (
         pins_of(world).partition(b"\n[[host.pin]]")[0]
         + b'\n[[host.pin]]\npin = "'
@@ -122,7 +122,7 @@ def with_one_pin_alone(world: World) -> bytes:
 
 BROKEN: dict[str, Callable[[World], bytes]] = {
     "a debug section": with_debug,
-    "one pin alone": with_one_pin_alone,
+    "only one pin": with_only_one_pin,
     "no UTF-8": lambda world: pins_of(world) + b"# \xff\n",
     "no TOML": lambda world: pins_of(world) + b"[[[\n",
     "another schema": lambda world: pins_of(world).replace(b"schema = 1", b"schema = 2"),

@@ -62,7 +62,7 @@ def test_leaf_pins_are_kept_and_authorities_are_reported() -> None:
 
 
 def test_a_single_remaining_leaf_pin_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one pin alone"):
+    with pytest.raises(ConfigError, match="only one pin"):
         FLUTTER.export(host(LEAVES[0], *AUTHORITIES))
 
 

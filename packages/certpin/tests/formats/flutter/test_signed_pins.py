@@ -89,7 +89,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "a date that is none": _host(expires="soon"),
     "a date of somewhere": _host(expires="2030-01-01T00:00:00"),
     "no pins": _host(pins=[]),
-    "one pin alone": _host(pins=[PIN]),
+    "only one pin": _host(pins=[PIN]),
     "a pin twice": _host(pins=[PIN, PIN]),
     "a pin that is none": _host(pins=[PIN, OTHER | {"pin": "sha256/AAAA"}]),
     "a pin in another spelling": _host(

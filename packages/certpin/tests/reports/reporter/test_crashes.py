@@ -173,7 +173,7 @@ for line in sys.stdin:
     globals()[line.strip()]()
     reporter(failure(sys.argv[2], reason=line.strip()))
     print(json.dumps(reporter.flush(15)), flush=True)
-for n in range(20):  # and nobody takes them
+for n in range(20):  # no collector answers
     reporter(failure("https://127.0.0.1:9/reports", reason=str(n)))
 print(json.dumps([reporter.flush(15), reporter.lost]), flush=True)
 """

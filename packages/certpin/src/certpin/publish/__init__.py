@@ -4,9 +4,9 @@
     site/          the signed repository, as clients fetch it; always consistent
     drafts/        metadata that needs signatures, in separate files (``folder``)
 
-``signing_plan`` decides which metadata has to be signed, by which keys, and which may go to
-``site/``; ``sign`` signs it. ``push`` uploads ``site/`` to a ``storage``: it reads both as a client
-does (``remote_state``) and decides which files to upload.
+``signing_plan`` decides which metadata has to be signed, and by which keys; ``sign`` signs it, and
+decides which files go to ``site/``. ``push`` reads ``site/`` and the ``storage`` as a client
+does (``remote_state``), decides which files to upload, and uploads them.
 
 Install its dependencies with ``pip install 'certpin[publish]'``.
 """

@@ -1,4 +1,4 @@
-"""The content of a signed set: a published pin file with the trust files that it names."""
+"""The content of a signed pin set: a pin file, and the files of trust anchors that it names."""
 
 from __future__ import annotations
 
@@ -30,30 +30,33 @@ LIMITS = Limits()  # the default limits of a client: larger files are not signed
 
 @dataclass(frozen=True)
 class Content:
-    """A pin set and its files by target name."""
+    """The pin set to sign, and the bytes of its files (TUF targets) by file name."""
 
     pins: AnyPinSet
     files: Mapping[str, bytes]
 
     @classmethod
     def of(cls, signed: SignedSet) -> Content:
-        """Return the content of a signed set."""
+        """Return the pin set and the files of a signed pin set."""
         return cls(signed.pins, signed.files)
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """The parts that Flutter apps can't enforce; empty if the set is not for Flutter apps."""
+        """The parts of the pin set that Flutter apps can't enforce; empty without ``pins.json``."""
         return published(self.pins)[1] if PINS_JSON in self.files else ()
 
     def targets(self, number: int, expires: datetime) -> Targets:
-        """Return the targets metadata, which is the same for every signer."""
+        """Return unsigned TUF targets metadata for these files, the same for every signer.
+
+        ``number`` is the version of the metadata, not of the pin set.
+        """
         custom = {"pin-set": self.pins.name, "version": self.pins.version}
         infos = {name: _info(name, data, custom) for name, data in sorted(self.files.items())}
         return Targets(number, expires=expires, targets=infos)
 
 
 def read(path: Path, *, flutter: bool) -> Content:
-    """Read the content of a pin file that would be signed.
+    """Read a pin file, and the files of trust anchors that it names, for signing.
 
     Args:
         path: the pin file.
@@ -80,7 +83,7 @@ def read(path: Path, *, flutter: bool) -> Content:
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
-    """Require that a pin set is the one that ``certpin rotate publish`` has recorded.
+    """Require that ``pins`` is the pin set that ``certpin rotate publish`` recorded in the journal.
 
     Raises:
         ConfigError: the version was not published, or its content differs.
@@ -118,7 +121,10 @@ def _for_flutter(pins: AnyPinSet, path: Path) -> bytes:
 
 
 def _beside(path: Path, name: str) -> bytes:
-    """Read a trust file. A link out of the folder could publish an unrelated file."""
+    """Return the bytes of a file of trust anchors, which must be in the pin file's folder or below.
+
+    Links to files elsewhere are refused, because they could publish an unrelated file.
+    """
     file = path.parent / name
     if not is_plain(name) or name in {PIN_FILE, PINS_JSON}:
         raise _misplaced(path, name)

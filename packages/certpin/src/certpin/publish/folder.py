@@ -52,7 +52,7 @@ _MOST_SIGNATURES = 256
 
 
 def read(folder: Path) -> FolderContents:
-    """Read the folder. The contents are not verified. Raises ``PinFileError``."""
+    """Return the unverified files of the folder ``publish/``. Raises ``PinFileError``."""
     _require_no_links(folder)
     site = folder / "site"
     signed, files = _signed(site)
@@ -71,9 +71,10 @@ def read(folder: Path) -> FolderContents:
 
 
 def write(folder: Path, done: Done) -> None:
-    """Write the drafts, then ``site/``, and then delete obsolete drafts.
+    """Write the files that signing produced, and delete obsolete drafts at the end.
 
-    If this is interrupted, the same command completes it. Raises ``PinFileError``.
+    The drafts are written first, then ``site/``. If this is interrupted, the same command completes
+    it. Raises ``PinFileError``.
     """
     _require_no_links(folder)
     _clear(folder)
@@ -93,7 +94,7 @@ def write(folder: Path, done: Done) -> None:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Allow one command at a time in one folder.
+    """Lock the folder ``publish/`` for the block, so that only one command at a time changes it.
 
     Raises:
         ConfigError: another command is using the folder.
@@ -119,7 +120,10 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _signed(site: Path) -> tuple[SignedMetadata | None, Mapping[str, bytes]]:
-    """Read the timestamp and the files that it refers to."""
+    """Read the signed pin set in ``site/``: timestamp, snapshot and targets, and the target files.
+
+    Return ``(None, {})`` if there is no timestamp.
+    """
     metadata = site / "metadata"
     timestamp = _read(metadata / "timestamp.json", LIMITS.timestamp)
     if timestamp is None:
@@ -191,7 +195,10 @@ def _needed(path: Path, limit: int) -> bytes:
 
 
 def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
-    """Return a draft, or why it can't be read, which matters only to its signers."""
+    """Return a draft's bytes; None if it is missing; or the error if it can't be read.
+
+    The error is returned because it blocks only the signers of this draft.
+    """
     try:
         return _read(path, limit)
     except PinFileError as exc:
@@ -199,7 +206,11 @@ def _read_draft(path: Path, limit: int) -> bytes | PinFileError | None:
 
 
 def _read(path: Path, limit: int) -> bytes | None:
-    """Return the bytes of a file, or None if it is missing. Raises ``PinFileError``."""
+    """Return the bytes of a file, or None if it is missing.
+
+    Raises:
+        PinFileError: the file can't be read, or is longer than ``limit`` bytes.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)
@@ -213,7 +224,7 @@ def _read(path: Path, limit: int) -> bytes | None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    """Write a file unless it has this content already."""
+    """Replace a file atomically, unless it has this content already. Raises ``PinFileError``."""
     try:
         if path.is_file() and path.read_bytes() == data:
             return
@@ -228,7 +239,10 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _require_no_links(folder: Path) -> None:
-    """Refuse symbolic links. Raises ``PinFileError``."""
+    """Refuse symbolic links: publish.toml, ``drafts/``, ``site/``, and the files in both.
+
+    Raises ``PinFileError``.
+    """
     for place in (folder / SETTINGS, folder / "drafts", folder / "site"):
         _require_no_link(place)
         for path in place.rglob("*"):  # does not go into links
@@ -245,7 +259,7 @@ def _require_no_link(path: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Delete temporary files of killed processes. The caller holds the lock."""
+    """Delete temporary files that killed processes left. The caller holds the folder's lock."""
     for place, known in _PUT.items():
         for path in left_overs(folder / place, known):
             _remove(path)

@@ -1,4 +1,4 @@
-"""Keys in files and on tokens that sign metadata, in the format of TUF.
+"""Adapt certpin's keys (files and PKCS#11 tokens) to the key format of TUF metadata.
 
 The ID of a key is its hash (TUF 1.0.31, 4.2). Clients accept any ID, so two IDs for one key would
 count as two signatures. So IDs are always computed, and compared with those in metadata.
@@ -30,7 +30,7 @@ _LEAST_RSA_BITS = 2048  # NIST SP 800-131A, table 2
 
 
 class KeySigner(TUFSigner):
-    """A signing key for tuf. ``sign`` raises the errors of the key."""
+    """Signs TUF metadata with a key of certpin. ``sign`` raises the errors of that key."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -38,21 +38,24 @@ class KeySigner(TUFSigner):
 
     @property
     def public_key(self) -> SSlibKey:
-        """The public key."""
+        """The public key in TUF's format."""
         return self._key
 
     def sign(self, payload: bytes) -> Signature:
-        """Sign metadata."""
+        """Return a TUF signature of the payload."""
         return Signature(self._key.keyid, self._signer.sign(payload).hex())
 
     @classmethod
     def from_priv_key_uri(cls, *_: object) -> NoReturn:
-        """Not supported."""
+        """Raise an error: tuf's way to open keys by URI is not supported."""
         raise NotImplementedError
 
 
 def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
-    """Return a public key in the format of a root. Raises ``KeyParseError`` if it is too weak."""
+    """Convert a public key to the format of TUF root metadata.
+
+    Raises ``KeyParseError`` if the key is too weak.
+    """
     if not isinstance(public_key, RSAPublicKey):
         return SSlibKey.from_crypto(public_key)
     if public_key.key_size < _LEAST_RSA_BITS:
@@ -64,7 +67,7 @@ def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
-    """Return the key of a file that contains only a public key, or None for other files."""
+    """Return the public key in a key file; None if the file contains more than a public key."""
     try:
         (item,) = read(data)
     except ValueError:  # several keys, or none that is read without a passphrase
@@ -81,7 +84,10 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
 
 
 def public_key_of(key: Key) -> Any:
-    """Return a public key of a root, or None if its ID or scheme is not the one used here."""
+    """Convert a key in root metadata to a public key.
+
+    Return None if its ID or its scheme is not the one that certpin writes for this key.
+    """
     try:
         text = key.keyval["public"]
         public_key: Any = (

@@ -1,14 +1,14 @@
-"""Push a signed set: read the storage, plan the uploads, upload, and read again.
+"""Push a signed pin set: read the storage, plan the uploads, upload, and read the files back.
 
 A push is refused unless these conditions hold:
 
 1. The stored roots are the local ones, as far as there are any, and no root follows them. Otherwise
    another repository is stored there, or a newer root has been pushed.
-2. The stored set has the same name.
+2. The stored pin set has the same name.
 3. A numbered file never changes. If a stored one has other bytes, another person has signed it
    under the same number, unless it is the beginning of the local file: then a push was interrupted.
-4. The stored set is not newer: none of its versions is higher, and clients may go from its pins to
-   the local ones (``trust.require_following``).
+4. The stored pin set is not newer: none of its versions is higher, and clients may go from its
+   pins to the local ones (``trust.require_following``).
 
 A stored timestamp, or a target (named by its digest), that clients refuse is replaced. So is
 metadata that only replaced keys have signed: an attacker with a stolen key can use versions that
@@ -70,12 +70,12 @@ _STOLEN = (
 
 @dataclass(frozen=True)
 class Pushed:
-    """A push.
+    """A planned or completed push.
 
     Attributes:
-        local: the signed set.
+        local: the signed pin set in ``site/``.
         uploads: the paths to upload, in order; may be empty.
-        damage: why clients with the newest root refuse the previously stored set, or empty.
+        damage: why clients with the newest root refuse the previously stored pin set, or empty.
     """
 
     local: Local
@@ -86,7 +86,7 @@ class Pushed:
 def push(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Push the signed set.
+    """Push the signed pin set: upload the files of ``site/`` that the storage lacks.
 
     Args:
         site: the folder ``site/``.
@@ -105,16 +105,20 @@ def push(
 def prepare(
     site: Path, storage: Storage, *, name: str | None = None, now: datetime | None = None
 ) -> Pushed:
-    """Plan a push. Raises ``UpdateError`` if it must not happen, or the storage can't be read."""
+    """Read ``site/`` and the storage, and plan the uploads without changing anything.
+
+    Raises ``UpdateError`` if the push must not happen, or the storage can't be read.
+    """
     local = _read_local(FolderStorage(site), name, now or utc_now())
     remote = _read_remote(FolderStorage(site), storage, local)
     return Pushed(local, plan_uploads(local, remote), remote.damage or find_outrun(local, remote))
 
 
 def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambda: None) -> None:
-    """Upload the files of a push; ``advance`` is called after each file. Raises ``UpdateError``.
+    """Upload the planned files, read them back, and delete old temporary files from the storage.
 
-    If it is interrupted, the next push continues it.
+    ``advance`` is called after each upload. If this is interrupted, the next push continues it.
+    Raises ``UpdateError``.
     """
     files = pushed.local.files
     for done, path in enumerate(pushed.uploads):
@@ -129,7 +133,10 @@ def upload(pushed: Pushed, storage: Storage, advance: Callable[[], None] = lambd
 
 
 def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
-    """Return the local set. Raises ``UpdateError`` if clients would refuse it."""
+    """Read and verify the signed pin set in ``site/``.
+
+    Raises ``UpdateError`` if nothing is signed, or clients would refuse the pin set.
+    """
     try:
         local = _verified_local(site, name)
     except UpdateError as exc:
@@ -152,7 +159,10 @@ def _read_local(site: Storage, name: str | None, now: datetime) -> Local:
 
 
 def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
-    """Return the contents of the storage. Raises ``UpdateError`` if it can't be read."""
+    """Read the files in the storage that matter for the push.
+
+    Raises ``UpdateError`` if the storage can't be read.
+    """
     found = {path: _read_expected(storage, path, data) for path, data in local.files.items()}
     files = {path: data for path, data in found.items() if data is not None}
     remote = Remote(files, storage.read(root_path(len(local.roots) + 1), LIMITS.root))
@@ -172,7 +182,10 @@ def _read_remote(site: Storage, storage: Storage, local: Local) -> Remote:
 
 
 def _read_or_damage(read: Callable[[], Result]) -> tuple[Result | None, str]:
-    """Return the result, or why clients would refuse it. Raises the errors of the storage."""
+    """Call ``read``. Return its result and "", or None and the reason why clients would refuse it.
+
+    Raises ``UpdateError`` if the storage can't be read.
+    """
     try:
         return read(), ""
     except UpdateError as exc:
@@ -196,12 +209,15 @@ def _verified_local(site: Storage, name: str | None) -> Local:
 
 
 def _read_expected(storage: Storage, path: str, data: bytes) -> bytes | None:
-    """Read a stored file, one byte beyond the expected length at most."""
+    """Read a stored file that should equal ``data``, at most one byte more than ``data`` has."""
     return storage.read(path, len(data))
 
 
 def _confirm(storage: Storage, path: str, data: bytes) -> None:
-    """Require that the stored file is the uploaded one, and not that of a concurrent push."""
+    """Read an uploaded file back. Raise ``UpdateError`` if it differs.
+
+    Another push may be running at the same time.
+    """
     if _read_expected(storage, path, data) != data:
         raise UpdateError(
             f"{path} was uploaded, but the storage has another file there now",
@@ -221,7 +237,7 @@ def _cut_off(exc: UpdateError, done: int, total: int) -> UpdateError:
 
 @dataclass(frozen=True)
 class Local:
-    """The verified local set. ``roots`` are the bytes of all roots in order."""
+    """The verified signed pin set in ``site/``. ``roots`` are the bytes of all roots in order."""
 
     chain: tuple[Root, ...]
     roots: tuple[bytes, ...]
@@ -230,7 +246,7 @@ class Local:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """All files by path, in the order of upload."""
+        """All files of the signed pin set by path, in the order of upload."""
         verified = self.signed.verified
         targets = {target_path(verified, name): data for name, data in self.signed.files.items()}
         roots = {root_path(version): data for version, data in enumerate(self.roots, 1)}
@@ -243,12 +259,12 @@ class Remote(NamedTuple):
     Attributes:
         files: the stored versions of ``Local.files``, without those that are missing.
         next_root: a root that follows the last local one.
-        newest: the metadata that the stored timestamp names.
-        before: the local versions of the metadata files in ``newest``.
-        signed: the whole stored set, if clients accept it.
+            newest: the stored timestamp, and the snapshot and targets that it leads to.
+        before: the bytes in ``site/`` of the files at the paths of ``newest``.
+        signed: the whole stored pin set, if clients accept it.
         timestamp_version: the version of the stored timestamp, if the online key of the newest
             local root signed it.
-        damage: why clients refuse the stored set, or empty.
+        damage: why clients refuse the stored pin set, or empty.
     """
 
     files: Mapping[str, bytes]
@@ -261,7 +277,10 @@ class Remote(NamedTuple):
 
 
 def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
-    """Return the paths to upload, in order. Raises ``UpdateError`` if a push must not happen."""
+    """Return the paths of the local files to upload, in order.
+
+    Raises ``UpdateError`` if the push must not happen (conditions 1 to 4 of the module).
+    """
     files = local.files
     _require_same_roots(local, remote)
     _require_same_pin_set(local, remote)
@@ -276,7 +295,10 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe remote metadata with a version not below ours that only replaced keys signed."""
+    """Describe stored metadata that is as new as ours or newer, but signed only by replaced keys.
+
+    Such metadata may be an attacker's. Return an empty text if there is none.
+    """
     if remote.signed is None or remote.newest is None:
         return ""
     for role, theirs in remote.newest.signed._asdict().items():
@@ -290,9 +312,11 @@ def find_outrun(local: Local, remote: Remote) -> str:
 
 
 def _only_timestamp_first(local: Local, remote: Remote) -> bool:
-    """Return True if the root must be uploaded last, so that clients accept every partial upload.
+    """Return True if the timestamp must be uploaded before the new root, not after it.
 
-    That is so if a new root has other keys for the targets, and the previous keys have signed too.
+    That is so if the new root has other targets keys: clients with that root refuse the stored pin
+    set, but clients with the previous root accept the new one, because the previous keys have
+    signed it too.
     """
     known = [root for root in local.chain if root_path(root.version) in remote.files]
     new = local.chain[len(known) :]
@@ -303,7 +327,7 @@ def _only_timestamp_first(local: Local, remote: Remote) -> bool:
 
 
 def _fits(root: Root, verified: VerifiedMetadata) -> bool:
-    """Return True if the keys of a root have signed the metadata."""
+    """Return True if the keys of this root have signed the metadata."""
     try:
         verify_metadata(root, verified.signed, verified.name, LIMITS)
     except RepositoryError:
@@ -312,7 +336,10 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 
 
 def _require_same_roots(local: Local, remote: Remote) -> None:
-    """Step 1."""
+    """Check condition 1 of the module: the stored roots are the local ones.
+
+    Raises ``UpdateError``.
+    """
     found = [remote.files.get(root_path(version)) for version in range(1, len(local.roots) + 1)]
     first = found[0]
     another = first is not None and not local.roots[0].startswith(first)
@@ -329,7 +356,7 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Step 2."""
+    """Check condition 2: the stored pin set has the same name. Raises ``UpdateError``."""
     name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
     if theirs is not None and theirs != name:
         raise _foreign(
@@ -338,9 +365,10 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 
 
 def _require_numbers_free(local: Local, remote: Remote) -> None:
-    """Step 3, for targets and snapshot.
+    """Check condition 3 for targets and snapshot: no stored file has our number and other bytes.
 
-    A file without a valid signature matters only if it has the path of one of our files.
+    A stored file without a valid signature matters only if it has the path of one of our files.
+    Raises ``UpdateError``.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -351,10 +379,11 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
-    """Step 4. A version counts if the keys of the newest local root have signed it.
+    """Check condition 4: the stored pin set is not newer. Raises ``UpdateError``.
 
-    The version of the targets also counts if the snapshot that names it counts, because clients
-    compare with that (TUF 1.0.31, 5.5.5).
+    A stored version counts if the keys of the newest local root have signed it. The version of the
+    targets also counts if the snapshot that names it counts, because clients compare with that
+    (TUF 1.0.31, 5.5.5).
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:
@@ -389,7 +418,10 @@ def _require_not_above(role: str, theirs: int, ours: int) -> None:
 
 
 def _require_same(path: str, ours: bytes, theirs: bytes | None) -> None:
-    """Step 3. The beginning of a JSON document is not a document, so no key has signed it."""
+    """Raise ``UpdateError`` unless a stored file (``theirs``) is our file, or its beginning.
+
+    The beginning is left by an interrupted upload. It is no JSON document, so no key has signed it.
+    """
     if theirs is not None and not ours.startswith(theirs):
         role = _role_of(path)
         another = f"sign it under another number (certpin publish sign KEY --renew {role}), push"

@@ -1,4 +1,4 @@
-"""Read and verify a signed set as a client does: the local one or the stored one.
+"""Read and verify a signed pin set as a client does, from ``site/`` or from the storage.
 
 1. The roots begin with ``1.root.json``, follow one another (TUF 1.0.31, 5.3), and require metadata
    files to have their version in the name, as clients request them (6.2).
@@ -46,7 +46,10 @@ _HIGHEST = 2**53 - 1  # the highest number that all who read JSON agree on (RFC 
 
 
 class NewestMetadata(NamedTuple):
-    """The newest metadata, not verified yet. ``name`` is the name of the pin set in it."""
+    """The timestamp, and the snapshot and targets that it leads to, not verified yet.
+
+    ``name`` is the name of the pin set in the targets.
+    """
 
     timestamp: int
     snapshot: int
@@ -56,7 +59,7 @@ class NewestMetadata(NamedTuple):
 
     @property
     def numbered(self) -> dict[str, bytes]:
-        """Targets and snapshot by path, in the order of upload."""
+        """The targets and the snapshot by their paths, in the order of upload."""
         return {
             f"metadata/{self.targets}.targets.json": self.signed.targets,
             f"metadata/{self.snapshot}.snapshot.json": self.signed.snapshot,
@@ -64,23 +67,26 @@ class NewestMetadata(NamedTuple):
 
 
 def root_path(version: int) -> str:
-    """Return the path of a root."""
+    """Return the path of a root, such as ``metadata/1.root.json``."""
     return f"metadata/{version}.root.json"
 
 
 def target_path(verified: VerifiedMetadata, name: str) -> str:
-    """Return the path of a target: a digest precedes the file name (TUF 1.0.31, 6.2)."""
+    """Return the path of a target file: a digest precedes its name (TUF 1.0.31, 6.2)."""
     folder, slash, last = name.rpartition("/")
     return f"targets/{folder}{slash}{verified.targets[name].hashes['sha256']}.{last}"
 
 
 def read_roots(read: Read, limits: Limits) -> list[bytes]:
-    """Return all roots from the first, up to the number that a client follows in one refresh."""
+    """Read all roots, from version 1 to the last one that a client follows in one refresh."""
     return list(_roots(read, limits))
 
 
 def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
-    """Step 1. Raises ``UpdateError``."""
+    """Parse the roots, and require that each one follows the one before it.
+
+    Raises ``UpdateError``.
+    """
     with update_errors():
         chain = follow_roots(data[0], data[1:])
         if chain[0].version != 1 or len(chain) < len(data):
@@ -91,7 +97,7 @@ def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
 
 
 def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
-    """Return the metadata that the timestamp refers to, or None if there is no timestamp.
+    """Read the timestamp, and the snapshot and targets that it leads to; None without a timestamp.
 
     Raises:
         UpdateError: a file is missing, too long or unreadable.
@@ -112,7 +118,10 @@ def read_newest(read: Read, limits: Limits) -> NewestMetadata | None:
 def verify_newest(
     read: Read, chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> SignedSet:
-    """Steps 2 and 3, for the pin set of this name. Raises ``UpdateError``."""
+    """Verify the metadata, read its target files, verify them, and return the signed pin set.
+
+    The pin set must be called ``name``. Raises ``UpdateError``.
+    """
     with update_errors():
         verified = _promise(chain, newest, name, limits)
     files = {target: _target(read, verified, target) for target in verified.targets}
@@ -121,7 +130,7 @@ def verify_newest(
 
 
 def signed_version(root: Root, timestamp: bytes) -> int | None:
-    """Return the version of a timestamp if the keys of a root have signed it, else None."""
+    """Return the version of a timestamp; None if the keys of this root have not signed it."""
     if not is_signed(root, "timestamp", timestamp):
         return None
     version: int = _parsed("timestamp", timestamp).version
@@ -129,7 +138,7 @@ def signed_version(root: Root, timestamp: bytes) -> int | None:
 
 
 def is_signed(root: Root, role: str, data: bytes) -> bool:
-    """Return True if this is metadata of a role that the keys of a root have signed."""
+    """Return True if the bytes are metadata of this role, signed by the keys of this root."""
     with suppress(UpdateError), update_errors():
         found: Metadata[Any] = Metadata.from_bytes(data)
         if found.signed.type == role:
@@ -151,7 +160,10 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify the metadata under the newest root that accepts its signatures."""
+    """Verify the metadata with the newest root for which its signatures are valid.
+
+    It is an older root if the newest one has new keys that have not signed the metadata yet.
+    """
     for root in chain[:0:-1]:
         try:
             return verify_metadata(root, newest.signed, name, limits)
@@ -174,14 +186,14 @@ def _targets_version(snapshot: Any) -> int:
 
 
 def _number(version: int) -> int:
-    """Return a version if it fits in a file name: storage can't hold names of a thousand digits."""
+    """Return ``version``. Raise ``UpdateError`` if it has too many digits for a file name."""
     if version > _HIGHEST:
         raise _refused("a version is higher than any number that is taken", "refused")
     return version
 
 
 def _name_in(targets: Any) -> object:
-    """Return the pin set that the first target names; ``trust`` compares all of them."""
+    """Return the pin set's name according to the first target; ``trust`` compares all targets."""
     custom = next((info.custom for info in targets.targets.values()), None)
     return custom.get("pin-set") if isinstance(custom, dict) else None
 

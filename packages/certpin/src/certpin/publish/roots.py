@@ -1,4 +1,4 @@
-"""The root metadata, which lists the keys of each role. Pure.
+"""TUF root metadata, which lists the keys of each role. Pure functions.
 
 There are four roles and three kinds of keys: those of the root, those of the targets (the pin
 sets), and an online key that signs snapshot and timestamp each day. An attacker with the online key
@@ -45,7 +45,7 @@ SLACK = timedelta(days=1)  # tolerated between the clocks of two signers of a dr
 def first_root(
     keys: Mapping[Kind, Sequence[Key]], thresholds: Mapping[Kind, int], expires: datetime
 ) -> Root:
-    """Return the first root."""
+    """Return version 1 of the root, unsigned, with these keys and thresholds of each kind."""
     root = Root(1, expires=expires, consistent_snapshot=True)
     for kind in KINDS:
         for key in keys[kind]:
@@ -55,7 +55,7 @@ def first_root(
 
 
 def next_root(root: Root, expires: datetime) -> Root:
-    """Return the next root, so far with the same keys."""
+    """Return a copy of the root with the next version, a new expiry and the same keys."""
     new = deepcopy(root)
     new.version += 1
     new.expires = expires
@@ -65,7 +65,7 @@ def next_root(root: Root, expires: datetime) -> Root:
 def with_key(
     root: Root, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Root:
-    """Return a root with another key.
+    """Return a copy of a root with an added or replaced key.
 
     Args:
         root: the root to start from.
@@ -93,7 +93,7 @@ def with_key(
 
 
 def check(root: Root, before: Root | None, now: datetime, settings: PublishSettings) -> None:
-    """Refuse a root that must not be signed. Raises ``ConfigError``."""
+    """Raise ``ConfigError`` if this root must not be signed as the one that follows ``before``."""
     for problem, fix in _wrong(root, before, now, settings):
         raise ConfigError(
             f"root {root.version} must not be signed: {problem}", key="drafts/root.json", fix=fix
@@ -101,12 +101,15 @@ def check(root: Root, before: Root | None, now: datetime, settings: PublishSetti
 
 
 def is_spec_version(version: str) -> bool:
-    """Return True if some release of tuf writes this version of the specification."""
+    """Return True if a release of tuf writes this text as the version of the TUF specification."""
     return bool(_SPEC.fullmatch(version))
 
 
 def changes(before: Root | None, root: Root) -> Iterator[str]:
-    """Yield the changes of keys and thresholds, as sentences without full stops."""
+    """Yield the changes of keys and thresholds from one root to the next, as sentences.
+
+    They have no full stops. ``before`` is None for the first root.
+    """
     for kind in KINDS:
         role = root.roles[ROLES_OF[kind][0]]
         old = before.roles[ROLES_OF[kind][0]] if before else None
@@ -164,7 +167,7 @@ def _wrong(
 
 
 def _is_ours(root: Root) -> bool:
-    """Return True if certpin would write the same bytes for these keys, thresholds and dates.
+    """Return True if certpin would write the same bytes for this root's keys, thresholds and dates.
 
     Python may treat "yes", true and 1 as equal; clients in other languages don't. A client that
     can't read a root can't follow any later one either.
@@ -207,7 +210,7 @@ def _wrong_roles(root: Root) -> Iterator[tuple[str, str]]:
 
 
 def same_bytes(one: Signed, other: Signed) -> bool:
-    """Return True if the signed bytes are equal (canonical JSON, TUF 1.0.31, 4.2).
+    """Return True if the bytes that are signed are equal (canonical JSON, TUF 1.0.31, 4.2).
 
     ``==`` is not enough: Python treats true and 1 as equal, other languages don't.
     """

@@ -1,4 +1,4 @@
-"""``publish.toml``: the destination of signed sets, and the lifetimes of signatures."""
+"""``publish.toml``: where signed pin sets are pushed to, and the lifetimes of signatures."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class PublishSettings:
     """The settings in ``publish.toml``.
 
     Attributes:
-        url: the destination of ``certpin publish push``.
-        days: the lifetime of a signature of each role, in days.
+            url: the folder or URL that ``certpin publish push`` uploads to.
+        days: the lifetime in days of the signatures of each TUF role.
         storage: options for the storage at ``url``, unchanged.
         flutter: also sign ``pins.json`` for Flutter apps.
     """
@@ -58,12 +58,12 @@ class PublishSettings:
     flutter: bool = True
 
     def life(self, role: str) -> timedelta:
-        """Return the lifetime of a signature of a role."""
+        """Return the lifetime of the signatures of a TUF role."""
         return timedelta(days=self.days[role])
 
 
 def load(path: Path) -> PublishSettings:
-    """Read the file. Raises ``PinFileError``."""
+    """Read ``publish.toml``. Raises ``PinFileError``."""
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
@@ -83,7 +83,7 @@ def load(path: Path) -> PublishSettings:
 
 
 def text_of(settings: PublishSettings) -> str:
-    """Return the text of a new file, with comments."""
+    """Return the text of a new ``publish.toml`` with these settings and with comments."""
     import tomlkit
 
     url = _NO_URL if settings.url is None else f"url = {tomlkit.item(settings.url).as_string()}"
@@ -93,7 +93,7 @@ def text_of(settings: PublishSettings) -> str:
 
 
 def check_days(role: str, days: int) -> int:
-    """Return ``days`` if the role and the number are valid. Raises ``ConfigError``."""
+    """Return ``days`` if it is a valid lifetime for this TUF role. Raises ``ConfigError``."""
     if role not in ROLES or not 1 <= days <= MOST_DAYS:
         raise ConfigError(
             "a role and its days are wrong",

@@ -1,4 +1,4 @@
-"""Sign metadata, and decide which files are written. Pure, except for keys on tokens.
+"""Sign TUF metadata, and decide which files are written. Pure, except for signing on tokens.
 
 Metadata that has reached its threshold goes to ``site/`` together with a timestamp of a higher
 version, which only the online key can sign: an unchanged timestamp means "nothing new" to clients.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class NewSignature(NamedTuple):
-    """Metadata that was signed, with the IDs of the keys."""
+    """The role and version of metadata that was signed now, and the IDs of the signing keys."""
 
     role: str
     version: int
@@ -42,7 +42,7 @@ class NewSignature(NamedTuple):
 
 @dataclass
 class SigningResult:
-    """The result of signing.
+    """The files to write and delete after signing.
 
     Attributes:
         site: the files of ``site/``, in the order in which they are written.
@@ -60,7 +60,10 @@ class SigningResult:
 
 
 class _Choice(NamedTuple):
-    """A possible next state: with the next or the current root, with new or current targets."""
+    """Metadata that ``site/`` may hold next: the new or the current root, new or current targets.
+
+    ``new_root`` and ``new_targets`` are None if the current ones stay.
+    """
 
     root: Root
     new_root: Metadata[Root] | None
@@ -68,7 +71,7 @@ class _Choice(NamedTuple):
 
 
 def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningResult:
-    """Sign the drafts of a plan, and return the files to write.
+    """Sign the drafts of a plan. Return the files to write and delete; nothing is written here.
 
     Raises:
         ConfigError: clients would refuse the result, so no file must be written.
@@ -87,7 +90,7 @@ def sign(plan: SigningPlan, keyring: Keyring, renew: frozenset[str]) -> SigningR
 
 
 def _over(plan: SigningPlan) -> Iterator[str]:
-    """Yield the roles of drafts that are in ``site/`` already."""
+    """Yield the roles with an obsolete draft: ``site/`` has its version, or a newer one."""
     for role, draft in plan.policy.state.drafts.items():
         known = getattr(plan.policy.state, role)
         if known is not None and draft.signed.version <= known.version:
@@ -95,7 +98,10 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 
 
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
-    """Add the signatures of these keys, and remove invalid ones."""
+    """Sign a draft with the keys in ``keyring`` that may sign it, and drop its invalid signatures.
+
+    Adds the draft, and the new signatures if there are any, to ``done``.
+    """
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
     good = frozenset[str]().union(*(signers(draft, root) for root in plan.candidates))
@@ -110,7 +116,11 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 
 
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
-    """Return the best complete choice; new pins have priority over a new root."""
+    """Return the first choice of metadata with enough signatures; None if there is none.
+
+    Choices with new targets come first, because new pins matter more than a new root. A first root
+    is added to ``done`` directly.
+    """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:
         if not is_complete(root, root.signed):
@@ -148,7 +158,10 @@ def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
 def _move(
     plan: SigningPlan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: SigningResult
 ) -> None:
-    """Add the files: numbered files first, the root as late as possible, the timestamp last."""
+    """Add the files of a choice to ``done``, in the order in which they are written.
+
+    Numbered files come first, the root as late as possible, and the timestamp last.
+    """
     policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
     if choice.new_targets is not None and plan.content is not None:
@@ -182,7 +195,7 @@ def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
 
 
 def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
-    """Return the targets that the snapshot must name, with their version."""
+    """Return the bytes and the version of the targets metadata that the snapshot must name."""
     if choice.new_targets is not None:
         return choice.new_targets.to_bytes(), choice.new_targets.signed.version
     state = plan.policy.state
@@ -192,7 +205,7 @@ def _targets_of(plan: SigningPlan, choice: _Choice) -> tuple[bytes, int]:
 
 
 def _kept_snapshot(plan: SigningPlan, choice: _Choice, renew: frozenset[str]) -> tuple[bytes, int]:
-    """Return the current snapshot and its version if it can stay; else empty bytes."""
+    """Return the bytes and version of the current snapshot; ``(b"", 0)`` if a new one is needed."""
     policy, state = plan.policy, plan.policy.state
     if state.current is None or state.snapshot is None or choice.new_targets is not None:
         return b"", 0
@@ -218,7 +231,10 @@ def _signed_online(signed: Any, online: KeySigner, done: SigningResult) -> bytes
 
 
 def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
-    """Verify new files as a client would. Raises ``ConfigError`` if clients would refuse them."""
+    """Verify the files to write as a client would.
+
+    Raises ``ConfigError`` if clients would refuse them.
+    """
     try:
         root = _require_followed(plan, done)
         if "metadata/timestamp.json" in dict(done.site):
@@ -232,7 +248,7 @@ def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:
 
 
 def _require_followed(plan: SigningPlan, done: SigningResult) -> Root:
-    """Return the newest root, after verifying the chain of all roots."""
+    """Check the sizes of the files and the chain of all roots. Return the newest root."""
     for path, data in done.site:
         if len(data) > LIMITS.of(path):
             raise RepositoryError(f"{path} has {len(data)} bytes; {LIMITS.of(path)} are taken")

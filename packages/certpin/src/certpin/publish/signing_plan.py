@@ -1,4 +1,4 @@
-"""Decide which metadata has to be signed, and by which keys. Pure.
+"""Decide which TUF metadata has to be signed, and by which keys. Pure functions.
 
 The input is the folder, the pin file, the journal and the time. A draft is never signed only
 because it exists: the targets are drafted again from the pin file and compared, and a root must
@@ -40,15 +40,15 @@ OTHER_KEYS = "the next root has other keys for it"
 
 @dataclass(frozen=True)
 class SigningPolicy:
-    """The data that decide which metadata are signed.
+    """The data that decide which metadata has to be signed.
 
     Attributes:
-        state: the verified contents of the folder.
+        state: the verified contents of the folder ``publish/``.
         settings: those of ``publish.toml``.
         now: the current time in whole seconds, as in metadata.
-        offer: the content of the pin file, or why it can't be signed.
-        published: the versions that were published as signed sets.
-        latest: the last of these versions.
+        offer: the pin set of the pin file, with its files; or why it can't be signed.
+        published: the pin sets that the journal lists as published for signing, by version.
+        latest: the version that was published last.
     """
 
     state: FolderState
@@ -59,7 +59,7 @@ class SigningPolicy:
     latest: int | None = None
 
     def expiry(self, role: str) -> datetime:
-        """Return the expiry of metadata that is signed now.
+        """Return when metadata of this TUF role expires if it is drafted now.
 
         A draft expires at the end of a day, so that two people who draft the same metadata on one
         day, each in a clone, write the same file.
@@ -70,22 +70,23 @@ class SigningPolicy:
         return date.replace(hour=0, minute=0, second=0) + timedelta(days=1)
 
     def ends_soon(self, role: str, expires: datetime) -> bool:
-        """Return True if less than a third of its lifetime is left. ``expires`` may be any date."""
+        """Return True if ``expires`` is less than a third of the role's lifetime away."""
         return expires - self.now <= self.settings.life(role) / 3
 
 
 @dataclass(frozen=True)
 class SigningPlan:
-    """The drafts to sign, which go to ``site/`` once they are complete.
+    """The drafts to sign. A draft goes to ``site/`` once enough keys have signed it.
 
     Attributes:
-        policy: the data that the plan follows from.
+        policy: the data from which the plan was computed.
         root: the draft of the next root, if there is one.
         targets: the draft of the next targets, if there is one.
-        content: the content that the targets must have.
-        next_alone: the targets are valid under the current root, and stay there.
-        reasons: why a role has to be signed.
-        problems: why a role must not be signed.
+        content: the pin set and files that the targets metadata must list.
+        next_alone: the targets are signed again only for the keys of the next root, so they may not
+            go to ``site/`` without it.
+        reasons: why a role's metadata has to be signed, by role.
+        problems: why a role's metadata must not be signed, by role.
     """
 
     policy: SigningPolicy
@@ -98,27 +99,27 @@ class SigningPlan:
 
     @property
     def candidates(self) -> tuple[Root, ...]:
-        """The roots under which metadata may be signed: the next one and the current one."""
+        """The roots with keys that may sign: the draft of the next root, and the current root."""
         new = (self.root.signed,) if self.root else ()
         return (*new, *self.policy.state.roots[-1:])
 
     def may_sign(self, role: str) -> frozenset[str]:
-        """Return the IDs of the keys that may sign a role."""
+        """Return the IDs of the keys that may sign drafts of a TUF role."""
         return _signing(self.policy.state, self.candidates, role)
 
 
 def prepare(
     policy: SigningPolicy, keys: frozenset[str], renew: frozenset[str] = frozenset()
 ) -> SigningPlan:
-    """Decide which metadata these keys have to sign.
+    """Decide which metadata these keys have to sign, and draft it if there is no draft yet.
 
     Args:
-        policy: the data that decide.
-        keys: the IDs of the keys.
-        renew: the roles to sign again although they have not expired.
+        policy: the data that decide which metadata has to be signed.
+        keys: the IDs of the keys that are available for signing; empty only to report the state.
+        renew: the TUF roles to sign again although their metadata has not expired.
 
     Raises:
-        ConfigError: the keys must not sign.
+        ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
     """
     problems: dict[str, ConfigError] = {}
     reasons: dict[str, str] = {}
@@ -137,7 +138,10 @@ def _root(
     reasons: dict[str, str],
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
-    """Return the draft of the next root, if there is one or these keys have to draft one."""
+    """Return the draft of the next root; None if there is none and these keys have to draft none.
+
+    Adds to ``reasons`` and ``problems``. Raises ``ConfigError`` if these keys must not sign it.
+    """
     try:
         draft = drafted_root(policy.state)
     except ConfigError as exc:
@@ -180,7 +184,7 @@ def _next_root(
 
 
 def drafted_root(state: FolderState) -> Metadata[Root] | None:
-    """Return the draft of the next root, or None if there is none or it is in ``site/`` already.
+    """Return a copy of the next root in ``drafts/``; None if it is missing or already in ``site/``.
 
     Raises:
         PinFileError: the draft can't be read.
@@ -205,7 +209,10 @@ def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
 
 
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
-    """Return the keys that may sign a draft of a role, without the current online key."""
+    """Return the IDs of the keys that may sign drafts of a role under one of these roots.
+
+    The current online key is left out, because it never signs a draft.
+    """
     known = [state.root] if state.root else []
     return _keys(candidates, role) - _keys(known, "timestamp")
 
@@ -217,7 +224,11 @@ def _keys(candidates: Any, role: str) -> frozenset[str]:
 def targets_of(
     plan: SigningPlan, keys: frozenset[str], renew: frozenset[str]
 ) -> tuple[Content | None, Metadata[Targets] | None]:
-    """Return the required content of the targets, and their draft if one has to be signed."""
+    """Return the pin set and files that must be signed, and the targets draft if one is needed.
+
+    Adds to ``plan.reasons`` and ``plan.problems``. Raises ``ConfigError`` if the keys must not
+    sign.
+    """
     policy, mine = plan.policy, bool(keys & plan.may_sign("targets"))
     try:
         content = _wanted(policy)
@@ -245,12 +256,13 @@ def targets_of(
 
 
 def _wanted(policy: SigningPolicy) -> Content | None:
-    """Return the newest published version, from the pin file or the signed set.
+    """Return the pin set that must be signed: the version that was published last.
 
-    Return None if no version was published.
+    It is read from the pin file if it is newer than the signed pin set. Return None if no version
+    was published.
 
     Raises:
-        ConfigError: the content differs from the published one.
+        ConfigError: the pin set differs from the one that was published under this version.
     """
     current, latest = policy.state.current, policy.latest
     if latest is not None and (current is None or latest > current.pins.version):
@@ -299,7 +311,7 @@ def _reason(plan: SigningPlan, content: Content, renew: frozenset[str]) -> str:
 
 
 def _drafted_targets(policy: SigningPolicy, content: Content) -> Metadata[Targets] | None:
-    """Return the existing draft if it is up to date, or None if it is stale.
+    """Return a copy of the targets draft; None if there is none, or it is out of date.
 
     Raises:
         ConfigError: the draft is for this version but differs from it, or can't be read.
@@ -340,7 +352,10 @@ def _version(custom: Any) -> int:
 def draft_new_key(
     policy: SigningPolicy, key: Key, kind: Kind, *, replaced: str | None, threshold: int | None
 ) -> Metadata[Root]:
-    """Return an unsigned draft of the next root with another key. Raises ``ConfigError``."""
+    """Return an unsigned draft of the next root, in which a key was added or replaced.
+
+    Raises ``ConfigError``.
+    """
     draft, current = drafted_root(policy.state), policy.state.root
     if draft is not None:
         base = draft.signed
@@ -358,8 +373,8 @@ class PendingSignature:
     """Metadata that needs signatures before it can go to ``site/``.
 
     Attributes:
-        role: the role.
-        version: the version.
+            role: the TUF role of the metadata.
+        version: the version of the metadata.
         why: why it has to be signed.
         root: the version of the root that lists the keys.
         missing: the number of signatures that are missing.
@@ -377,7 +392,10 @@ class PendingSignature:
 
 
 def pending(plan: SigningPlan) -> tuple[PendingSignature, ...]:
-    """Return the metadata that needs signatures. ``plan`` was prepared without keys."""
+    """Return the metadata that needs signatures, for ``certpin publish status``.
+
+    ``plan`` was prepared without keys.
+    """
     state = plan.policy.state
     found = [
         PendingSignature(role, 0, plan.reasons.get(role, ""), problem=str(problem.args[0]))
@@ -405,7 +423,7 @@ def _missing(
 
 
 def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
-    """Yield the timestamp if the online key has to publish drafts or to renew the timestamp."""
+    """Yield a pending timestamp if the online key has to publish complete drafts or to renew it."""
     policy, state = plan.policy, plan.policy.state
     if state.root is None:
         return

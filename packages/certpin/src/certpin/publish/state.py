@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class FolderContents(NamedTuple):
-    """The files of the folder as bytes, not verified yet.
+    """The files of a folder ``publish/`` as bytes, not verified yet.
 
     Attributes:
         roots: all roots in order.
-        signed: the metadata that the timestamp refers to.
+        signed: the timestamp, and the snapshot and targets that it leads to.
         files: the targets by name.
-        taken: the file names in ``site/metadata``.
+        taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the drafts by role, or why a draft can't be read.
         signatures: the signatures of each draft, by key ID.
     """
@@ -50,16 +50,16 @@ class FolderContents(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderState:
-    """The verified contents of the folder.
+    """The verified contents of a folder ``publish/``.
 
     Attributes:
         root_files: the bytes of all roots in order.
-        roots: all roots in order.
-        current: the signed set, or None if none was signed yet. It is ``superseded`` if the newest
-            root does not accept it, because signing was interrupted after that root was written.
-        taken: the file names in ``site/metadata``.
+        roots: all roots in order. current: the signed pin set in ``site/``; None if there is none.
+            It is ``superseded`` if the newest root does not accept it, because signing was
+            interrupted after that root was written.
+        taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the readable drafts by role.
-        unreadable: why a draft can't be read.
+        unreadable: why a draft can't be read, by role.
     """
 
     root_files: tuple[bytes, ...] = ()
@@ -71,32 +71,38 @@ class FolderState:
 
     @property
     def root(self) -> Root | None:
-        """The newest root."""
+        """The newest root in ``site/``; None if there is none."""
         return self.roots[-1] if self.roots else None
 
     @cached_property
     def timestamp(self) -> Timestamp | None:
-        """The timestamp of the current set."""
+        """The timestamp metadata of the signed pin set in ``site/``; None if there is none."""
         return _inner(self.current.verified.signed.timestamp) if self.current else None
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
-        """The snapshot of the current set."""
+        """The snapshot metadata of the signed pin set in ``site/``; None if there is none."""
         return _inner(self.current.verified.signed.snapshot) if self.current else None
 
     @cached_property
     def targets(self) -> Targets | None:
-        """The targets of the current set."""
+        """The targets metadata of the signed pin set in ``site/``; None if there is none."""
         return _inner(self.current.verified.signed.targets) if self.current else None
 
     def draft(self, role: str) -> Metadata[Any] | None:
-        """Return the draft of a role or None. Raises ``PinFileError`` if it is unreadable."""
+        """Return the draft of a TUF role; None if there is none.
+
+        Raises ``PinFileError`` if it can't be read.
+        """
         if role in self.unreadable:
             raise self.unreadable[role]
         return self.drafts.get(role)
 
     def free(self, role: str) -> int:
-        """Return the next version of a role. Versions used by interrupted runs are skipped."""
+        """Return the next unused version of a role's metadata.
+
+        Interrupted runs may have used some.
+        """
         number = getattr(self, role).version + 1 if self.current else 1
         while f"{number}.{role}.json" in self.taken:
             number += 1
@@ -104,7 +110,7 @@ class FolderState:
 
 
 def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderState:
-    """Verify the contents of a folder for the pin set ``name``.
+    """Verify the files of a folder ``publish/`` as those of the pin set ``name``.
 
     An unreadable draft blocks only its role; the timestamp can still be renewed.
 
@@ -134,7 +140,7 @@ def verify_contents(found: FolderContents, name: str, folder: Path) -> FolderSta
 
 @contextmanager
 def pin_file_errors(path: Path) -> Iterator[None]:
-    """Turn every exception into a ``PinFileError`` about a path."""
+    """Turn every exception of the block into a ``PinFileError`` about this path."""
     try:
         yield
     except PinFileError:
@@ -149,12 +155,15 @@ def pin_file_errors(path: Path) -> Iterator[None]:
 
 
 def signers(metadata: Metadata[Any], root: Root) -> frozenset[str]:
-    """Return the IDs of the keys of a root that have signed the metadata."""
+    """Return the IDs of the root's keys that have validly signed the metadata."""
     return frozenset(trust.signing_keys(root, metadata))
 
 
 def is_complete(metadata: Metadata[Any], root: Root) -> bool:
-    """Return True if enough keys of the root's role have signed; one key under two IDs is one."""
+    """Return True if enough keys of the root have signed the metadata.
+
+    A key that the root lists under two IDs counts once.
+    """
     try:
         trust.require_signed(root, metadata)
     except UnsignedMetadataError:
@@ -163,7 +172,7 @@ def is_complete(metadata: Metadata[Any], root: Root) -> bool:
 
 
 def read_metadata(kind: str, data: bytes) -> Metadata[Any]:
-    """Parse metadata of a kind. Raises the errors of tuf."""
+    """Parse TUF metadata of this role (``kind``). Raises the errors of tuf."""
     metadata: Metadata[Any] = Metadata.from_bytes(data)
     if metadata.signed.type != kind:
         raise RepositoryError(f"this is {metadata.signed.type} metadata, where {kind} belongs")
@@ -184,7 +193,11 @@ def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
 
 
 def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> SignedSet | None:
-    """Verify the set under the newest root, or an older one if signing was interrupted."""
+    """Verify the signed pin set in ``site/``; None if there is none.
+
+    It is verified with the newest root, or with an older one and marked ``superseded``: signing may
+    have been interrupted after the newest root was written.
+    """
     if found.signed is None:
         return None
     if not roots:
@@ -203,7 +216,10 @@ def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> Signe
 def _draft(
     role: str, data: bytes | PinFileError, signatures: Mapping[str, bytes], folder: Path
 ) -> Metadata[Any]:
-    """Return a draft with its signatures. Invalid signature files are ignored."""
+    """Parse a draft, and add its signature files. Unreadable ones are ignored.
+
+    Raises ``PinFileError``. Not checked: the signatures.
+    """
     if isinstance(data, PinFileError):
         raise data
     try:

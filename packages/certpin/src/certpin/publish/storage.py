@@ -1,4 +1,4 @@
-"""The storage of a pushed set: a folder, or any storage that fsspec can write to, such as S3.
+"""Where a signed pin set is pushed to: a folder, or storage that fsspec can write to, such as S3.
 
     www, /srv/pins, file:///srv/pins     a folder; a relative one starts at the pin file's folder
     s3://BUCKET/PATH, gs://…, abfs://…   fsspec, with the credentials of the user
@@ -58,11 +58,11 @@ _MORE = {"s3": {"profile"}, "s3a": {"profile"}}
 
 
 class Storage(Protocol):
-    """Files by path, such as ``metadata/1.root.json``. Raises ``UpdateError``."""
+    """Reads and writes files by path, such as ``metadata/1.root.json``. Raises ``UpdateError``."""
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The folder or URL of the storage, for messages."""
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
@@ -71,22 +71,22 @@ class Storage(Protocol):
         """Write a file, replacing an existing one."""
 
     def sweep(self) -> None:
-        """Remove the temporary files of pushes that were killed an hour ago or earlier."""
+        """Delete the temporary files of pushes that were killed at least an hour ago."""
 
 
 class FolderStorage:
-    """A local folder, for example of a web server. It is created if its parent exists."""
+    """A local folder, for example of a web server. ``write`` creates it if its parent exists."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The path of the folder, for messages."""
         return str(self._folder)
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """As in ``Storage``."""
+        """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
         with reached(self.where, "read"):
             try:
                 with (self._folder / path).open("rb") as file:
@@ -95,7 +95,7 @@ class FolderStorage:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
-        """As in ``Storage``. Also deletes temporary files of killed pushes for this file."""
+        """Replace a file atomically. Delete temporary files that killed pushes left for it."""
         file = self._folder / path
         with reached(self.where, "written to"):
             self._folder.mkdir(exist_ok=True)
@@ -107,7 +107,10 @@ class FolderStorage:
             put(file, data)
 
     def sweep(self) -> None:
-        """As in ``Storage``. Newer temporary files may belong to a running push."""
+        """Delete temporary files that are at least an hour old.
+
+        Newer ones may belong to a running push.
+        """
         with reached(self.where, "swept"):
             for left in left_overs(self._folder, _PUSHED):
                 with suppress(OSError):
@@ -116,7 +119,7 @@ class FolderStorage:
 
 
 def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
-    """Return the storage at a URL.
+    """Return the storage at a folder or URL, without contacting it unless fsspec does.
 
     Args:
         url: a folder, or a URL that fsspec knows.
@@ -140,7 +143,10 @@ def open_storage(url: str, beside: Path, options: Mapping[str, Any]) -> Storage:
 
 @contextmanager
 def reached(where: str, what: str) -> Iterator[None]:
-    """Turn every exception into an ``UpdateError``: each backend has other exceptions."""
+    """Turn every exception of the block into an ``UpdateError``: each backend has other exceptions.
+
+    ``where`` and ``what`` are used in the message: "WHERE cannot be WHAT".
+    """
     try:
         yield
     except CertpinError:
@@ -155,7 +161,7 @@ def reached(where: str, what: str) -> Iterator[None]:
 
 
 def _folder(folder: Path, url: str) -> FolderStorage:
-    """Return the folder. Raises ``ConfigError`` if it can't be a folder."""
+    """Return the storage of a folder. Raise ``ConfigError`` if the path is a file or below one."""
     if "\0" in str(folder):
         raise _refused(url)
     with suppress(OSError):  # missing rights are reported when a file is written
@@ -199,7 +205,11 @@ def _fix(exc: Exception) -> str:
 
 
 def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
-    """Return the storage at a URL. Raises ``ConfigError`` and ``UpdateError``."""
+    """Return the storage at a URL of fsspec, such as ``s3://BUCKET/PATH``.
+
+    Raises ``ConfigError`` if the URL or an option is invalid, and ``UpdateError`` if the storage
+    can't be reached.
+    """
     scheme = url.partition("://")[0]
     kind = _kind(scheme)
     if kind.__module__.partition(".")[0] == "fsspec" and scheme not in _LASTING:
@@ -213,7 +223,7 @@ def open_remote(url: str, options: Mapping[str, Any]) -> RemoteStorage:
 
 
 class RemoteStorage:
-    """Files below a URL.
+    """Files below a URL of fsspec, such as ``s3://BUCKET/PATH``.
 
     Raises:
         ConfigError: fsspec, or its package for the scheme, is missing.
@@ -227,11 +237,11 @@ class RemoteStorage:
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The URL, for messages."""
         return self._url
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
-        """As in ``Storage``."""
+        """Return up to ``max_bytes`` + 1 bytes of a file, or None if it is missing."""
         with reached(self._url, "read"):
             try:
                 with self._fs.open(f"{self._root}/{path}", "rb") as file:
@@ -241,15 +251,15 @@ class RemoteStorage:
                 return None
 
     def write(self, path: str, data: bytes) -> None:
-        """As in ``Storage``. Object storage needs no folders."""
+        """Upload a file, replacing an existing one. Object storage needs no folders."""
         with reached(self._url, "written to"):
             self._fs.pipe_file(f"{self._root}/{path}", data, **self._headers(path))
 
     def sweep(self) -> None:
-        """As in ``Storage``. Object storage holds no partial files (it has uploads that expire)."""
+        """Do nothing: object storage never contains partial files."""
 
     def _headers(self, path: str) -> dict[str, str]:
-        """Return the headers that S3 sends with a file (PutObject), if this is S3."""
+        """Return the HTTP headers that S3 stores with a file (PutObject); empty elsewhere."""
         if self._scheme not in _S3:
             return {}
         json = path.endswith(".json") and path.startswith("metadata/")
@@ -260,7 +270,7 @@ class RemoteStorage:
 
 
 def _kind(scheme: str) -> type:
-    """Return the class of fsspec for a scheme."""
+    """Return fsspec's class for a URL scheme. Raises ``ConfigError`` if there is none."""
     try:
         from fsspec.registry import get_filesystem_class  # type: ignore[import-untyped]  # no types
     except ModuleNotFoundError as exc:
@@ -302,7 +312,7 @@ def _missing(what: str, fix: str) -> ConfigError:
 
 
 def refuse_secrets(options: Any, key: str = "storage") -> None:
-    """Refuse options that look like secrets, at any depth. Raises ``ConfigError``."""
+    """Raise ``ConfigError`` if an option of ``[storage]``, at any depth, looks like a secret."""
     for name, value in _items(options):
         if _is_secret(name) or _holds_secret(value):
             raise ConfigError(
@@ -315,7 +325,7 @@ def refuse_secrets(options: Any, key: str = "storage") -> None:
 
 
 def refuse_unknown(scheme: str, kind: type, options: Iterable[str]) -> None:
-    """Refuse options that a class of fsspec does not declare. Raises ``ConfigError``.
+    """Raise ``ConfigError`` for a storage option that fsspec's class does not declare.
 
     A class with an unusual name for its ``**`` parameter passes all options to another library,
     which checks them.
@@ -348,7 +358,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _holds_secret(value: Any) -> bool:
-    """Return True for a key, or an address with a password, such as that of a proxy."""
+    """Return True if an option's value is a secret key, or a URL with a password."""
     if not isinstance(value, str):
         return False
     try:
@@ -359,7 +369,7 @@ def _holds_secret(value: Any) -> bool:
 
 
 def _parameters(kind: type) -> list[Parameter]:
-    """Return the parameters that a class's ``__init__`` declares, without ``self``."""
+    """Return the parameters that this class's own ``__init__`` declares, without ``self``."""
     made = vars(kind).get("__init__")
     if made is None or kind.__module__ in _BASES:
         return []

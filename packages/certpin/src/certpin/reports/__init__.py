@@ -1,4 +1,4 @@
-"""Reports of pin failures: their content, the formats that they arrive in, and the client's sender.
+"""Reports of pin failures: their content, their formats, and the client's part that sends them.
 
 model ──▶ codecs ──▶ reporter
 the content of a report, and its formats: pure

@@ -1,4 +1,4 @@
-"""The model of reports: a failure of a connection, or the version of the pin set in use.
+"""The content of reports: a pin failure, or the version of the pin set that a client has.
 
 A report is an unproven claim: its sender may invent the host, the chain and the app. Use it for
 counting, and for comparing the reports of many clients.
@@ -26,7 +26,7 @@ Kind = Literal["certpin", "rfc7469", "trustkit", "nel"]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The app that reports. Unknown fields are empty; none identifies a person or a device.
+    """The app that sends a report. Unknown fields are empty; none identifies a person or a device.
 
     ``platform`` is ``android``, ``ios``, ``python`` and so on. ``network`` is ``wifi``,
     ``cellular`` or a carrier, as the client reports it. ``library`` is the pinning library, such as
@@ -43,19 +43,20 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A connection that failed its policy.
+    """A report of a connection that failed its policy.
 
     Attributes:
-        at: the time by the client's clock, with a time zone.
-        host: normalised.
+        at: the time of the failure by the client's clock, with a time zone.
+        host: the host name of the connection, normalised.
         port: 0 if unknown.
-        reason: a reason of a verdict, or one of the format.
+        reason: why the connection failed: a reason of certpin's verdicts, or one of the format.
         served: the certificates that the server sent, as DER, leaf first; may be empty.
         verified: the certificates of the verified chain, as DER, leaf first; may be empty.
-        known_pins: as ``sha256/…`` or ``cert-sha256/…``.
-        pin_set_version: 0 if the format has none.
+        known_pins: the client's pins for the host, as ``sha256/…`` or ``cert-sha256/…``.
+        pin_set_version: the version of the client's pin set; 0 if the format has none.
         expires: when the pins expire, ``None`` if the report doesn't contain it.
-        identity: the same each time this report is sent, and different from other reports.
+        identity: recognises repeats: the same each time this report is sent, and different from
+            other reports.
         own_identity: True if the client generated the identity at random for this report, so no
             other client has the same. If False, the identity is a digest of the content: two
             clients with the same failure in the same second, and no other difference, share it.
@@ -84,7 +85,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """An anonymous message, at most once a day, that a client has this version of a pin set.
+    """A client's anonymous message, at most once a day, that it has this version of a pin set.
 
     Counted by day and version, presences measure the adoption of a version. ``identity`` is random
     and used for one presence only, so it does not identify the client.

@@ -1,4 +1,4 @@
-"""Signed pin sets over the air (TUF): a context with pins that follow the published ones.
+"""Signed pin sets over the air (TUF): an SSL context with pins that follow the published ones.
 
     with PinUpdater(pins=pins, root=root, url="https://pins.bank.example/", cache=folder) as it:
         it.context   # an ssl.SSLContext, for any library that takes one

@@ -1,12 +1,12 @@
 """The cache folder of an updater.
 
-    last-known-good.json       the set that was verified last, with its metadata
-    last-known-good.json.bad   a set that failed verification, kept for inspection
+    last-known-good.json       the signed pin set that was verified last, with its metadata
+    last-known-good.json.bad   a cached pin set that failed verification, kept for inspection
     metadata/                  the metadata of ``tuf.ngclient`` (TUF 1.0.31, 5.3-5.6)
     lock                       locked by the process that is refreshing
 
-The last known good set is one file, so that it is replaced atomically: separate files could be of
-two versions after a crash. It is verified each time it is read (``trust.verify``).
+The last known good pin set is one file, so that it is replaced atomically: separate files could be
+of two versions after a crash. It is verified each time it is read (``trust.verify``).
 
 If the folder is not writable, the metadata is stored in a temporary folder while the process lives,
 so that rollbacks are detected. It moves back as soon as the folder is writable.
@@ -53,7 +53,7 @@ _PAUSE = 0.05  # seconds between two attempts, while another process refreshes
 
 
 class Store:
-    """The cache folder of one updater. Methods raise ``OSError`` unless noted otherwise."""
+    """The files in an updater's cache folder. Methods raise ``OSError`` unless noted otherwise."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder = folder
@@ -62,18 +62,21 @@ class Store:
 
     @property
     def metadata(self) -> Path:
-        """The current metadata folder of ``tuf.ngclient``."""
+        """The folder in which ``tuf.ngclient`` stores its metadata now."""
         return self._scratch or self.folder / "metadata"
 
     def stamp(self) -> tuple[int, ...]:
-        """Return a value that changes when any process writes a set; empty if there is no set."""
+        """Return inode, time and size of the cached pin set's file; empty if there is none.
+
+        They change when any process writes another pin set.
+        """
         with suppress(OSError):
             found = (self.folder / _GOOD).stat()
             return (found.st_ino, found.st_mtime_ns, found.st_size)
         return ()
 
     def load(self) -> CachedSet | None:
-        """Return the last known good set, not verified yet. Return None if there is none.
+        """Read the last known good pin set, without verifying it. Return None if there is none.
 
         Raises:
             UpdateError: the file can't be read.
@@ -90,22 +93,25 @@ class Store:
         return decode(data)
 
     def save(self, signed_set: SignedSet) -> None:
-        """Replace the last known good set atomically."""
+        """Write a signed pin set as the last known good one, atomically."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         put(self.folder / _GOOD, encode(signed_set), new_mode=_PRIVATE)
 
     def put_aside(self) -> None:
-        """Move an invalid set aside. Never raises."""
+        """Rename the file of an invalid cached pin set to ``….bad``. Never raises."""
         with suppress(OSError):
             (self.folder / _GOOD).replace(self.folder / f"{_GOOD}.bad")
 
     def follow(self, bundled: bytes) -> tuple[Root, ...]:
-        """Return the bundled root and the cached roots that follow it. Raises the errors of tuf."""
+        """Return the bundled root, and the cached roots that validly follow it.
+
+        Raises the errors of tuf.
+        """
         chain = follow_roots(bundled, ())
         return follow_roots(bundled, self._roots(chain[0].version + 1))
 
     def has_root(self, version: int) -> bool:
-        """Return True if ``tuf.ngclient`` has fetched this version of the root."""
+        """Return True if ``tuf.ngclient`` has fetched the root of this version."""
         return (self.metadata / "root_history" / f"{version}.root.json").exists()
 
     def _roots(self, first: int) -> Iterator[bytes]:
@@ -117,13 +123,14 @@ class Store:
                 return
 
     def read(self) -> SignedMetadata:
-        """Return the metadata that ``tuf.ngclient`` verified last."""
+        """Read the timestamp, snapshot and targets that ``tuf.ngclient`` verified last."""
         return SignedMetadata(*((self.metadata / f"{role}.json").read_bytes() for role in _ROLES))
 
     def sweep(self) -> None:
-        """Delete temporary files of killed processes. The caller holds the lock.
+        """Delete the temporary files of killed processes, and unusable metadata files.
 
-        Also delete unknown files, because ``tuf.ngclient`` loads every file in the directory.
+        Metadata is unusable if it is longer than its limit or no regular file: ``tuf.ngclient``
+        would load it. The caller holds the lock of the folder.
         """
         left = [*self.folder.glob(f".{_GOOD}.*"), *self.metadata.glob("tmp*")]
         for path in [*left, *filter(self._is_not_metadata, self.metadata.rglob("*.json"))]:
@@ -131,7 +138,10 @@ class Store:
                 path.unlink()
 
     def _is_not_metadata(self, path: Path) -> bool:
-        """Return True if a file exceeds the limit, or is a pipe, which would block the reader."""
+        """Return True if a file is too long for metadata, or is no regular file.
+
+        A pipe would block its reader.
+        """
         with suppress(OSError):
             found = path.stat()
             return not S_ISREG(found.st_mode) or found.st_size > self._limits.of(
@@ -140,7 +150,10 @@ class Store:
         return True
 
     def move_out(self) -> bool:
-        """Move the metadata to a temporary folder. Return False if it is there already."""
+        """Copy ``tuf.ngclient``'s metadata to a temporary folder, and use that from now on.
+
+        Return False if that was done before.
+        """
         if self._scratch is not None:
             return False
         scratch = Path(_make_scratch())
@@ -150,7 +163,10 @@ class Store:
         return True
 
     def move_back(self) -> None:
-        """Move the metadata back to the cache folder, if it was moved out and there is room."""
+        """Move ``tuf.ngclient``'s metadata from the temporary folder back to the cache folder.
+
+        Does nothing if the metadata is there already. Raises ``OSError`` if it can't be written.
+        """
         if self._scratch is None:
             return
         home = self.folder / "metadata"
@@ -160,29 +176,32 @@ class Store:
         self.clear()
 
     def _kept_outside(self) -> list[str]:
-        """Return the names of the metadata files, roots first, so that a partial copy is valid."""
+        """Return the paths of the metadata files in the temporary folder.
+
+        Roots come first, so that a partial copy is valid.
+        """
         roots = [f"root_history/{path.name}" for path in self.metadata.glob("root_history/*.json")]
         others = [f"{role}.json" for role in _ROLES]
         return [*sorted(roots), *(name for name in others if (self.metadata / name).exists())]
 
     def clear(self) -> None:
-        """Delete the temporary folder."""
+        """Delete the temporary metadata folder, if there is one."""
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch = None
 
     def forget(self) -> None:
-        """Forget the temporary folder after a fork: it belongs to the parent."""
+        """Stop using the temporary metadata folder in a forked child: it belongs to the parent."""
         self._scratch = None
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file for reading. A pipe does not block until another process writes."""
+    """Open a file for reading. Never blocks, even if the path is that of a pipe without writer."""
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 
 def unusable(exc: OSError) -> UpdateError:
-    """Return the error for a cache folder that can't be used."""
+    """Return the ``UpdateError`` for a cache folder that can't be read or written."""
     return UpdateError(
         f"the folder of the cache cannot be used: {exc.strerror or exc}",
         reason="storage",
@@ -199,7 +218,7 @@ def _make_scratch() -> str:
 
 
 def encode(signed_set: SignedSet) -> bytes:
-    """Return the bytes of the cache file."""
+    """Return a signed pin set as the JSON bytes of the cache file."""
     verified = signed_set.verified
     data = {
         "schema": _SCHEMA,
@@ -211,7 +230,7 @@ def encode(signed_set: SignedSet) -> bytes:
 
 
 def decode(data: bytes) -> CachedSet:
-    """Parse the bytes of a cache file. The result is not verified.
+    """Read a signed pin set from the JSON bytes of the cache file, without verifying it.
 
     Raises:
         UpdateError: the bytes don't have the format that ``encode`` writes.
@@ -260,7 +279,7 @@ def _damaged(what: str) -> UpdateError:
 
 
 class FolderLock:
-    """A lock file that the refreshing process holds."""
+    """The lock file of a cache folder, which only one refreshing process can hold."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -268,7 +287,7 @@ class FolderLock:
 
     @contextmanager
     def held(self, may_wait: Callable[[float], bool]) -> Iterator[None]:
-        """Hold the lock for a block.
+        """Hold the lock of the cache folder for the block.
 
         If the folder is not writable, nothing is locked: nothing can be written there either.
 
@@ -298,7 +317,7 @@ class FolderLock:
         return None
 
     def forget(self) -> None:
-        """Close the file in a forked child. The parent keeps the lock."""
+        """Close the lock file in a forked child. The parent keeps the lock."""
         held, self._held = self._held, None
         if held is not None:
             os.close(held)

@@ -1,4 +1,4 @@
-"""The steps of a check, the sets in force, and the events that report both.
+"""Check for a newer signed pin set, put it in force, and report both as events.
 
 The connection to the update server is pinned. It accepts the pins of the bundled set and those of
 the set in force, because a published set with wrong or missing pins for this server must not
@@ -46,10 +46,10 @@ class _Record:
 
 
 class Checker:
-    """Runs checks and keeps their results.
+    """Checks the update server for newer pin sets, and keeps the results for ``status``.
 
     The caller runs one check at a time. ``status`` may be read from any thread. The lock
-    ``swapping`` is held while another set is put in force.
+    ``swapping`` is held while another pin set is put in force.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Checker:
 
     @property
     def status(self) -> UpdateStatus:
-        """The current status."""
+        """The state, the pin set in force, and the result of the last check."""
         record, inputs = self._record, self.enforced.inputs
         return UpdateStatus(
             state_of(inputs, self._clock()),
@@ -88,7 +88,10 @@ class Checker:
         )
 
     def check(self, deadline: Deadline) -> None:
-        """Fetch the newest set and put it in force. Raises ``UpdateError``."""
+        """Fetch the newest signed pin set, put it in force, and save it in the cache.
+
+        Raises ``UpdateError``.
+        """
         try:
             with update_errors(), deadline.enforced(), self._lock.held(deadline.wait):
                 self._source.store.sweep()
@@ -105,12 +108,13 @@ class Checker:
         self._notify("updated" if newer else "checked")
 
     def adopt_cached(self) -> bool:
-        """Put the cached set in force if it is valid: another process may have written it.
+        """Put the cached pin set in force if it is valid and not known yet.
 
-        Never raises: a set that is invalid is reported as an event, and moved aside.
+        Another process may have written it. Never raises: an invalid pin set is reported as an
+        event, and its file is moved aside.
 
         Returns:
-            True if another set is in force now.
+            True if another pin set is in force now.
         """
         store = self._source.store
         if (stamp := store.stamp()) == self._stamp:
@@ -126,11 +130,11 @@ class Checker:
         return False
 
     def clear(self) -> None:
-        """Delete temporary files."""
+        """Delete the temporary metadata folder, if there is one."""
         self._source.store.clear()
 
     def wake_in_child(self) -> None:
-        """Replace locks and forget open files after a fork: they belong to the parent."""
+        """Replace locks and forget open files in a forked child: they belong to the parent."""
         self.swapping = threading.Lock()
         self.enforced.wake_in_child()
         self._lock.forget()
@@ -171,10 +175,10 @@ class Checker:
         return found
 
     def _notice_new_root(self) -> None:
-        """Verify the known set again under a root that was just fetched. Never raises.
+        """Verify the newest known pin set again with a root that was just fetched. Never raises.
 
-        This also runs after a failed check: an attacker who withholds a set signed by the new keys
-        must not make the old set look fresh.
+        This also runs after a failed check: an attacker who withholds a pin set signed by the new
+        keys must not make the old one look fresh.
         """
         known, store = self.enforced.known, self._source.store
         if known is None or known.superseded or not store.has_root(known.verified.root + 1):
@@ -192,7 +196,10 @@ class Checker:
         return newer
 
     def _save(self, found: SignedSet) -> None:
-        """Write a set to the cache. If that fails, the next check retries; it stays in force."""
+        """Write a pin set to the cache.
+
+        After a failure it stays in force, and the next check retries.
+        """
         store = self._source.store
         try:
             if found is not self._saved:
@@ -220,12 +227,15 @@ class Checker:
 
 
 def closed() -> UpdateError:
-    """Return the error of a closed updater."""
+    """Return the ``UpdateError`` for the use of a closed updater."""
     return UpdateError("the updater was closed", reason="closed", fix="create another one")
 
 
 class Enforced:
-    """The set in force, and ``known``: the newest that was signed, in force or not."""
+    """The pin set in force, and ``known``: the newest signed pin set, which may not be in force.
+
+    It is not in force if the app has bundled a newer one since.
+    """
 
     def __init__(
         self, pins: PinSet | PinnedSSLContext, host: str, clock: Callable[[], datetime], root: int
@@ -247,7 +257,7 @@ class Enforced:
 
     @property
     def inputs(self) -> StateInputs:
-        """The data that determine the state."""
+        """The data from which the updater's state is computed."""
         # In this order, because another thread may swap the pins.
         known, pins = self.known, self.context.pins
         for signed in (known, self._coming):
@@ -257,13 +267,16 @@ class Enforced:
 
     @property
     def channel(self) -> tuple[PinnedSSLContext, ...]:
-        """The contexts for the update server, in the order in which they are tried."""
+        """The SSL contexts for the update server, in the order in which connecting tries them."""
         if self._forked:
             self._renew()
         return (self._by_bundled,) if self._forgotten else (self._by_newest, self._by_bundled)
 
     def wake_in_child(self) -> None:
-        """Replace the contexts after a fork: a thread of the parent may have been changing them."""
+        """Replace the contexts for the update server in a forked child.
+
+        A thread of the parent may have been changing them.
+        """
         self._forked = True
 
     def _renew(self) -> None:
@@ -272,10 +285,10 @@ class Enforced:
         self._by_newest = PinnedSSLContext(self._by_newest.pins, clock=self._clock)
 
     def adopt(self, signed: SignedSet) -> bool:
-        """Put a signed set in force unless it already is. Return True if the set has changed.
+        """Put a signed pin set in force unless it already is. Return True if the pins have changed.
 
         Raises:
-            UpdateError: the set can't follow the one in force, which then stays in force.
+            UpdateError: it can't follow the pin set in force, which then stays in force.
         """
         current = self.context.pins
         if signed.recovers:
@@ -301,7 +314,10 @@ class Enforced:
 
 
 def _own(pins: PinSet, host: str) -> PinSet | None:
-    """Return the pins that a set enforces for the update server, without an expiry date."""
+    """Return a pin set's policy for the update server, as a pin set that never expires.
+
+    Return None if the server has no policy, or one that only reports.
+    """
     policy = pins.policy_for(host)
     if policy is None or policy.mode != "enforce":
         return None
@@ -326,13 +342,13 @@ def _required(bundled: PinSet, host: str) -> PinSet:
 
 
 class Notifier:
-    """Sends events to the logger ``certpin.updates`` and to the hooks."""
+    """Sends update events to the logger ``certpin.updates`` and to the hooks of the app."""
 
     def __init__(self, hooks: Iterable[UpdateHook]) -> None:
         self._hooks: Hooks[UpdateEvent] = Hooks(tuple(hooks), "update", _logger)
 
     def notify(self, event: UpdateEvent) -> None:
-        """Log an event and call the hooks. Never raises and never waits."""
+        """Log an event and pass it to the hooks. Never raises, and never waits for a hook."""
         with suppress(Exception):
             _logger().log(_level(event), "%s", _message(event), extra={"certpin": event.fields()})
         with suppress(Exception):

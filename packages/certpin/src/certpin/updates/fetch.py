@@ -1,12 +1,12 @@
-"""One check of the server, over one pinned connection with limits on time and size.
+"""Fetch the newest signed pin set over one pinned connection, with limits on time and size.
 
-1. The timestamp is fetched. If it is the one that the known set was verified with, and no metadata
+1. The timestamp is fetched. If it is the one of the newest known pin set, and no metadata
    have expired, there is nothing new (docs/decisions, 23), unless there is a newer root, which may
    revoke the key that signed this timestamp. The next root is requested at intervals
    (``Timing.roots``), over the same connection.
 2. Otherwise ``tuf.ngclient`` follows TUF 1.0.31, section 5, from the bundled root, with the cached
    metadata.
-3. The targets that are not known yet are fetched, and ``trust`` verifies the whole set.
+3. The targets that are not known yet are fetched, and ``trust`` verifies the whole pin set.
 
 Only ``https``; no redirects, compression or proxies. The deadline of the whole check stops a server
 that avoids the timeout of each read by sending a byte a second.
@@ -56,7 +56,7 @@ _MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the 
 
 
 class _Connection(HTTPSConnection):
-    """A connection with a deadline, which also covers connecting."""
+    """An HTTPS connection with a deadline for connecting and reading."""
 
     deadline: Deadline
 
@@ -67,8 +67,9 @@ class _Connection(HTTPSConnection):
 class Channel(FetcherInterface):
     """Fetches the files of one refresh over one connection, which is opened on first use.
 
-    The first of ``contexts`` with matching pins is used: a set in force with wrong pins for the
-    update server must not prevent later updates. All errors are ``DownloadError`` of tuf.
+    The first of ``contexts`` with pins that match the server is used, because a pin set in force
+    with wrong pins for the update server must not prevent later updates. All errors are
+    ``DownloadError`` of tuf.
     """
 
     def __init__(
@@ -85,17 +86,18 @@ class Channel(FetcherInterface):
         self._connection: _Connection | None = None
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, if one is open."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
-        """As in ``FetcherInterface``, but in memory: the limits are low, and a disk may be full.
+        """Yield the content of a file of the server, as a file in memory.
 
-        The limit for the file applies too, because ``max_length`` may come from signed metadata:
-        for a snapshot, an attacker needs only the online key.
+        It is not written to disk, because the limits are low and a disk may be full. The limit for
+        the file applies too, because ``max_length`` may come from signed metadata: for a snapshot,
+        an attacker needs only the online key.
         """
         limit = min(max_length, self._limits.of(url.removeprefix(self._address.path)))
         held = BytesIO()
@@ -108,7 +110,7 @@ class Channel(FetcherInterface):
         yield held
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        """Yield the body. ``url`` is a path: there is only one server."""
+        """Request a file, and yield its content in pieces. ``url`` is a path on the only server."""
         try:
             response = self._request(url)
             while chunk := response.read1(_CHUNK, decode_content=False):
@@ -180,7 +182,10 @@ def _failed(path: str, exc: Exception) -> DownloadError:
 
 
 class Source(NamedTuple):
-    """The constants of all checks. ``root`` is the root metadata bundled with the app."""
+    """The constants of all checks of one updater.
+
+    ``name`` is the name of the pin set, ``root`` the root metadata bundled with the app.
+    """
 
     name: str
     root: bytes
@@ -192,7 +197,7 @@ class Source(NamedTuple):
 def fetch_newest(
     source: Source, channel: Channel, known: SignedSet | None, now: datetime, *, ask_root: bool
 ) -> SignedSet:
-    """Return the newest set: the known one itself if there is nothing new.
+    """Fetch and verify the newest signed pin set. Return ``known`` itself if there is nothing new.
 
     Call it within ``update_errors()``. ``tuf.ngclient`` reads the system's clock; the metadata that
     it accepts must also be valid at ``now``.
@@ -200,7 +205,7 @@ def fetch_newest(
     Args:
         source: the constants of all checks.
         channel: the connection to the server.
-        known: the newest set that was verified before.
+        known: the newest pin set that was verified before.
         now: the current time.
         ask_root: request the next root even if the timestamp is the known one.
     """
@@ -241,7 +246,7 @@ def _has_newer_root(source: Source, channel: Channel) -> bool:
 
 
 def _follow(source: Source, channel: Channel) -> None:
-    """Update the cached metadata with ``tuf.ngclient``."""
+    """Fetch and verify the newest metadata with ``tuf.ngclient``, which stores it in the cache."""
     limits = source.limits
     config = UpdaterConfig(
         max_root_rotations=limits.rotations,
@@ -277,7 +282,7 @@ def _fetch_set(
 def _target_bytes(
     source: Source, channel: Channel, verified: VerifiedMetadata, known: SignedSet | None, name: str
 ) -> bytes:
-    """Return a target: from the known set if it is unchanged, else from the server."""
+    """Return a target file: that of the known pin set if it is unchanged, else fetch it."""
     info = verified.targets[name]
     if known is not None and name in known.files:
         same = known.verified.targets[name]

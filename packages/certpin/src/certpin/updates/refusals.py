@@ -1,4 +1,4 @@
-"""Explain the errors of tuf to the operators of an app.
+"""Explain tuf's exceptions to the operators of an app.
 
 Most of these errors have two possible causes: an attack, or a mistake in publishing. So each text
 describes the observation, and the fix names both causes.
@@ -134,7 +134,7 @@ _UNKNOWN = _Explanation("unexpected", "the update failed with an unexpected erro
 
 @contextmanager
 def update_errors() -> Iterator[None]:
-    """Turn every exception into an ``UpdateError``.
+    """Turn every exception of the block into an ``UpdateError``.
 
     Hostile bytes go through the parsers of tuf and securesystemslib, which may raise anything.
     """
@@ -147,7 +147,7 @@ def update_errors() -> Iterator[None]:
 
 
 def as_update_error(exc: Exception) -> UpdateError:
-    """Return an ``UpdateError`` that explains an exception."""
+    """Return an ``UpdateError`` that explains an exception, with its cause and a fix."""
     refused = pin_error(exc)
     if isinstance(refused, UnverifiedChainError):
         problem = f"{_UNVERIFIED.problem}: {_cause_text(refused)}"
@@ -184,7 +184,7 @@ def _content(exc: CertpinError) -> UpdateError:
 
 
 def _cause_text(exc: Exception) -> str:
-    """Return the first line of an error's text, or of its cause if it has no text."""
+    """Return the first line of an exception's text, or of its cause's text if it has none."""
     while exc.__cause__ is not None and isinstance(exc.__cause__, Exception) and not str(exc):
         exc = exc.__cause__
     text = (str(exc) or type(exc).__name__).splitlines()[0]

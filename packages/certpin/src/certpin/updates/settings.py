@@ -44,7 +44,7 @@ class Limits:
                 raise ConfigError(f"{value!r} is no limit", key=name, fix="write a number above 0")
 
     def of(self, path: str) -> int:
-        """Return the limit of a file by its published path, such as ``metadata/12.root.json``."""
+        """Return the maximum bytes of a file by its published path: ``metadata/12.root.json``."""
         folder, _, name = path.partition("/")
         if folder != "metadata":
             return self.target
@@ -55,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Timing:
-    """The times between checks, and the timeouts of a check."""
+    """The times between an updater's checks, and the timeouts of a check."""
 
     interval: timedelta = timedelta(hours=1)  # between two checks
     urgent: timedelta = (
@@ -86,7 +86,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """The settings of a ``PinUpdater``."""
+    """The times and the size limits of a ``PinUpdater``."""
 
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)
@@ -98,9 +98,9 @@ def next_wait(
     """Return the time to wait before the next check, which is never longer than the interval.
 
     Args:
-        timing: the intervals.
+        timing: the intervals between checks.
         failures: the number of failed checks since the last success.
-        end: the time before which a newer set is needed (``next_end``).
+        end: the time before which a newer pin set is needed (``next_end``).
         now: the current time.
         random_share: a random number from 0 to 1, which shortens the wait by up to
             ``timing.jitter``. Clients that start or fail together then don't ask together.
@@ -116,14 +116,14 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """Return the interval, shortened before an expiry, but at least ``timing.urgent``."""
+    """Return the interval between checks: shorter before ``end``, at least ``timing.urgent``."""
     if end is None:
         return timing.interval
     return min(timing.interval, max((end - now) / _PARTS, timing.urgent))
 
 
 class Address(NamedTuple):
-    """The address of the published folder. ``path`` ends with a slash."""
+    """Host, port and path of the folder with the published files. ``path`` ends with a slash."""
 
     host: str
     port: int
@@ -131,17 +131,20 @@ class Address(NamedTuple):
 
     @property
     def metadata(self) -> str:
-        """The path of the metadata folder, which ends with a slash."""
+        """The URL path of the metadata folder, which ends with a slash."""
         return self.path + "metadata/"
 
     def target(self, name: str, digest: str) -> str:
-        """Return the path of a target: a digest precedes the file name (TUF 1.0.31, 6.2)."""
+        """Return the URL path of a target file: a digest precedes its name (TUF 1.0.31, 6.2)."""
         folder, slash, last = name.rpartition("/")
         return f"{self.path}targets/{quote(folder + slash)}{digest}.{quote(last)}"
 
 
 def parse_address(url: str) -> Address:
-    """Parse an address. Raises ``ConfigError`` if it is not a plain ``https://`` URL."""
+    """Parse the URL of the published folder.
+
+    Raises ``ConfigError`` if it is not plain ``https``.
+    """
     try:
         parts = urlsplit(url)
         host, port = normalise(parts.hostname or ""), parts.port or 443

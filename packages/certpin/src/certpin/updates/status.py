@@ -1,10 +1,10 @@
 """The status of an updater, and its events. The state is a pure function of the data and the time.
 
-EMBEDDED       no fetched set is in force, only the bundled one
-FRESH          the set in force is the newest known one, and all of its metadata are valid
-SOFT-STALE     metadata of the set in force have expired, or were signed by replaced keys: the
-               server or an attacker in between has sent nothing newer. The last known good set
-               stays in force
+EMBEDDED       the bundled pin set is in force, and no fetched one
+FRESH          the pin set in force is the newest known one, and all of its metadata are valid
+SOFT-STALE     metadata of the pin set in force have expired, or were signed by replaced keys: the
+               server or an attacker in between has sent nothing newer. The last known good
+               pin set stays in force
 HARD-EXPIRED   a policy that fails closed has expired, and the context refuses its host
 """
 
@@ -36,9 +36,10 @@ class UpdateStatus:
     Attributes:
         state: see ``UpdateState``.
         name: the name of the pin set.
-        version: the version of the set in force.
+            version: the version of the pin set in force.
         checked: when the last check of this process succeeded.
-        until: when the first metadata file of the set in force expires.
+        until: when the first metadata file of the pin set in force expires; ``None`` if the bundled
+            pin set is in force.
         failures: the number of failed checks since the last success.
         error: why the last check failed.
         cache_error: why the cache can't be read or written.
@@ -56,7 +57,7 @@ class UpdateStatus:
 
 @dataclass(frozen=True)
 class UpdateEvent:
-    """One event. ``status`` is the status after it."""
+    """An event of an updater. ``status`` is the updater's status after it."""
 
     what: What
     at: datetime
@@ -64,7 +65,7 @@ class UpdateEvent:
     error: UpdateError | None = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields for a structured log: plain values without secrets."""
+        """Return the event as plain values for a structured log, without secrets."""
         until = self.status.until
         return {
             "what": self.what,
@@ -80,13 +81,13 @@ class UpdateEvent:
 
 @dataclass(frozen=True)
 class StateInputs:
-    """The data that determine the state.
+    """The data from which the updater's state is computed.
 
     Attributes:
-        pins: the set in force.
-        until: when the first metadata file of that set expires. ``None`` if the bundled set is in
-            force.
-        superseded: a newer root is known, but no set that its keys signed.
+        pins: the pin set in force.
+        until: when the first metadata file of that pin set expires. ``None`` if the bundled pin set
+            is in force.
+        superseded: a newer root is known, but no pin set that its keys signed.
     """
 
     pins: PinSet
@@ -95,7 +96,7 @@ class StateInputs:
 
 
 def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
-    """Return the state at the time ``now``."""
+    """Return the updater's state at the time ``now``."""
     end = pins_end(inputs.pins)
     if end is not None and now >= end:
         return "hard-expired"
@@ -105,7 +106,7 @@ def state_of(inputs: StateInputs, now: datetime) -> UpdateState:
 
 
 def pins_end(pins: PinSet) -> datetime | None:
-    """Return the first expiry of the policies that refuse their host once they have expired."""
+    """Return when the first policy expires that then refuses its host; None if no policy does."""
     ends = [
         policy.expires
         for policy in pins.policies
@@ -117,6 +118,9 @@ def pins_end(pins: PinSet) -> datetime | None:
 
 
 def next_end(inputs: StateInputs) -> datetime | None:
-    """Return the time before which a newer set is needed: the first of both expiries."""
+    """Return the time before which a newer pin set is needed; None if there is none.
+
+    It is the first expiry, of the metadata or of a policy.
+    """
     ends = [end for end in (inputs.until, pins_end(inputs.pins)) if end is not None]
     return min(ends, default=None)

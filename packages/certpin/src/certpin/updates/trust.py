@@ -1,4 +1,4 @@
-"""Verify a signed set. Pure functions over bytes.
+"""Verify a signed pin set as a client does. Pure functions over bytes.
 
 Data from a server and data from the cache pass the same steps (section numbers of TUF 1.0.31):
 
@@ -16,8 +16,8 @@ Data from a server and data from the cache pass the same steps (section numbers 
 A threshold counts keys, not key IDs: a root that lists one key under two IDs gives it one vote.
 
 Not checked here: rollback to metadata older than this client has seen, and the expiry of metadata
-from a server. ``tuf.ngclient`` checks both. A cached set may have expired: it stays the last known
-good set. The functions raise ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
+from a server. ``tuf.ngclient`` checks both. A cached pin set may have expired: it stays the last
+known good one. The functions raise ``RepositoryError`` of tuf, and ``ConfigError`` for a pin file.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DART_SCHEMES = {"ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384"}
 
 
 class SignedMetadata(NamedTuple):
-    """Metadata that belong together, as bytes."""
+    """The timestamp, snapshot and targets of one signed pin set, as bytes."""
 
     timestamp: bytes
     snapshot: bytes
@@ -61,7 +61,10 @@ class SignedMetadata(NamedTuple):
 
 
 class CachedSet(NamedTuple):
-    """A cached set, not verified yet. ``root`` is the version of its root metadata."""
+    """A signed pin set as read from the cache, not verified yet.
+
+    ``root`` is the version of the root with which it was verified when it was fetched.
+    """
 
     root: int
     signed: SignedMetadata
@@ -70,7 +73,11 @@ class CachedSet(NamedTuple):
 
 @dataclass(frozen=True)
 class VerifiedMetadata:
-    """The verified metadata of a set. ``until`` is when the first of the four roles expires."""
+    """The verified metadata of a signed pin set.
+
+    ``until`` is when the first of root, timestamp, snapshot and targets expires. ``name`` and
+    ``version`` are those of the pin set, ``root`` is the version of the root.
+    """
 
     signed: SignedMetadata
     root: int
@@ -85,10 +92,10 @@ class SignedSet:
     """A verified pin set, with its metadata and files.
 
     Attributes:
-        verified: the metadata.
+            verified: the metadata of root, timestamp, snapshot and targets.
         files: the targets by name.
         pins: the pin set.
-        superseded: the keys that signed the set have been replaced. It was valid when it was
+    superseded: the keys that signed the pin set have been replaced. It was valid when it was
             fetched, and is not the newest.
         recovers: the previously known set was signed by targets keys that the root has replaced, so
             its version is no lower bound for this set (TUF 1.0.31, 5.3.11: recovery from a
@@ -102,7 +109,7 @@ class SignedSet:
     recovers: bool = False
 
     def is_newest(self, timestamp: bytes, now: datetime) -> bool:
-        """Return True if a server that sends this timestamp has nothing newer.
+        """Return True if a server that sends this timestamp has no newer pin set.
 
         Each publication, also of a root only, gives the timestamp a new version. If the bytes are
         equal, all files that they refer to have been verified.
@@ -127,7 +134,10 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
 def verify_metadata(
     root: Root, signed: SignedMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Steps 2 and 3. ``name`` is the name of the bundled pin set."""
+    """Steps 2 and 3: verify timestamp, snapshot and targets with this root.
+
+    ``name`` is the name of the bundled pin set.
+    """
     timestamp = _by(root, Timestamp, signed.timestamp)
     snapshot = _by(root, Snapshot, signed.snapshot)
     targets = _by(root, Targets, signed.targets)
@@ -144,7 +154,7 @@ def verify_metadata(
 def verify_files(
     verified: VerifiedMetadata, files: Mapping[str, bytes], *, superseded: bool = False
 ) -> SignedSet:
-    """Steps 4 and 5: return the set of verified metadata and its files."""
+    """Steps 4 and 5: verify the target files, and return the signed pin set."""
     if files.keys() != verified.targets.keys():
         raise RepositoryError("the files are not those that the signed metadata names")
     for name, info in verified.targets.items():
@@ -153,7 +163,7 @@ def verify_files(
 
 
 def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
-    """Run all steps on a cached set, which was verified under the root of version ``stored.root``.
+    """Run steps 2 to 5 on a cached pin set, with the newest root or else that of ``stored.root``.
 
     If the newest root has other keys, the set stays the last known good one, because no set that
     the new keys signed has been fetched. It is marked ``superseded``.
@@ -170,9 +180,10 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
 
 
 def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
-    """Return a known set, updated for a newer root.
+    """Return a pin set that was verified before, with the marks that a newer root requires.
 
-    It is superseded if the keys of that root did not sign it. It expires no later than the root.
+    It is marked ``superseded`` if the keys of that root did not sign it. It expires no later than
+    the root.
     """
     try:
         newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)
@@ -182,7 +193,7 @@ def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 
 
 def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
-    """Return ``new``, marked if it may have a lower version than the set that was known before.
+    """Return ``new``, with ``recovers`` set if it may have a lower version than ``known``.
 
     It may if the newest root has replaced the targets keys that signed the known set: an attacker
     with the old keys could have signed any version. Only the targets keys decide on versions.
@@ -197,13 +208,13 @@ def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> Signed
 
 
 def require_following(new: AnyPinSet, current: AnyPinSet, *, same_root: bool = False) -> None:
-    """Refuse a pin set that can't follow the one in force.
+    """Raise ``UpdateError`` if a pin set can't follow the one in force.
 
-    Debug sections are not compared: only the bundled set can have one.
+    Debug sections are not compared: only the bundled pin set can have one.
 
     Args:
-        new: the set that was signed.
-        current: the set in force.
+        new: the newly signed pin set.
+        current: the pin set in force.
         same_root: both were signed under the same root, so the version may rise by
             ``LARGEST_JUMP`` at most.
 
@@ -257,10 +268,10 @@ def _by(root: Root, kind: type[Role], data: bytes) -> Role:
 
 
 def require_signed(root: Root, metadata: Metadata[Any]) -> None:
-    """Require that enough keys of the root's role have signed.
+    """Require that enough of the root's keys for this role have signed the metadata.
 
     Raises:
-        UnsignedMetadataError: fewer keys than the threshold have.
+        UnsignedMetadataError: fewer keys than the threshold have signed.
     """
     role = metadata.signed.type
     threshold, keys = root.roles[role].threshold, signing_keys(root, metadata)
@@ -269,18 +280,18 @@ def require_signed(root: Root, metadata: Metadata[Any]) -> None:
 
 
 def signing_keys(root: Root, metadata: Metadata[Any]) -> Mapping[str, Key]:
-    """Return the keys of the root's role that have signed the metadata, by key ID."""
+    """Return the root's keys for this role that have signed the metadata, by key ID."""
     return root.get_verification_result(
         metadata.signed.type, metadata.signed_bytes, metadata.signatures
     ).signed
 
 
 def distinct(keys: Iterable[Key]) -> frozenset[bytes]:
-    """Return the different public keys among ``keys``.
+    """Return the different public keys among ``keys``, as bytes.
 
-    Key IDs are names that the author of a root chose (TUF 1.0.31, 4.2), and ``tuf`` counts IDs: one
-    key under two IDs would meet a threshold of two. Neither does the text matter in which a key is
-    written down, nor its scheme.
+    They are compared because key IDs are chosen by the author of a root (TUF 1.0.31, 4.2), and
+    ``tuf`` counts IDs: one key under two IDs would meet a threshold of two. The text in which a key
+    is written down doesn't matter, nor does its scheme.
     """
     return frozenset(map(_key_bytes, keys))
 
@@ -317,14 +328,17 @@ def _require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
 
 
 def is_plain(name: str) -> bool:
-    """Return True if a name is a relative path that stays in its folder on every system."""
+    """Return True if a file name is a relative path that stays in its folder on every system."""
     parts = name.split("/")
     odd = "\\" in name or ":" in name or not name.isprintable()
     return not odd and not {"", ".", ".."} & set(parts)
 
 
 def _version_of(targets: Mapping[str, TargetFile], name: str) -> int:
-    """Return the version of the pin set, which all targets must agree on."""
+    """Return the pin set version that the targets metadata gives for each target file.
+
+    Raises ``RepositoryError`` if they differ, or belong to another pin set than ``name``.
+    """
     said = [info.custom for info in targets.values()]
     custom = said[0]
     if any(other != custom for other in said) or not isinstance(custom, dict):
@@ -354,7 +368,10 @@ def _read(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> PinSet:
 
 
 def dart_shortage(root: Root) -> str:
-    """Return why Flutter apps can't follow a root, or an empty text if they can."""
+    """Return why Flutter apps can't verify this root; empty if they can.
+
+    Dart verifies the signatures of some schemes only.
+    """
     for name, role in root.roles.items():
         known = sum(root.keys[keyid].scheme in DART_SCHEMES for keyid in role.keyids)
         if known < role.threshold:

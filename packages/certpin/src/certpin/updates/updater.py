@@ -1,4 +1,4 @@
-"""``PinUpdater``: a context with pins that follow the published signed sets.
+"""``PinUpdater``: keeps the pins of an SSL context up to date with published signed pin sets.
 
 This module handles threads and forks. ``checker`` has the steps of a check; ``status``,
 ``settings`` and ``trust`` have the decisions.
@@ -41,9 +41,10 @@ _CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution
 class PinUpdater(Forked):
     """Keeps the pins of a context up to date with a published folder of signed pin sets.
 
-    The constructor reads the set that was verified last from the cache, verifies it again and puts
-    it in force. ``start()`` starts a daemon thread that checks for newer sets; ``refresh()`` checks
-    now. A failed update never makes a connection fail: the set in force stays in force.
+    The constructor reads the pin set that was verified last from the cache, verifies it again and
+    puts it in force. ``start()`` starts a daemon thread that checks for newer pin sets;
+    ``refresh()`` checks now. A failed update never makes a connection fail: the pin set in force
+    stays in force.
 
     Not checked: that ``root`` is the root that the owner of the app intended. All trust in updates
     begins there.
@@ -95,21 +96,21 @@ class PinUpdater(Forked):
 
     @property
     def context(self) -> PinnedSSLContext:
-        """The context, for any library that takes an ``ssl.SSLContext``. Updates swap its pins."""
+        """The ``ssl.SSLContext`` for connections of the app. Updates replace its pins."""
         return self._checker.enforced.context
 
     @property
     def status(self) -> UpdateStatus:
-        """The current status. Does no I/O."""
+        """The state, the pin set in force, and the result of the last check. Does no I/O."""
         return self._checker.status
 
     def refresh(self) -> UpdateStatus:
-        """Check the server now, put a newer set in force, and return the new status.
+        """Check the server now, put a newer pin set in force, and return the new status.
 
         May be called from any thread. If a check is running, this waits for its result.
 
         Raises:
-            UpdateError: the check failed. The set in force stays in force.
+            UpdateError: the check failed. The pin set in force stays in force.
         """
         check, deadline = self._join_check()
         if deadline is not None:
@@ -123,7 +124,7 @@ class PinUpdater(Forked):
         return self.status
 
     def start(self) -> Self:
-        """Start a thread that checks now, and then at the intervals of ``Timing``."""
+        """Start a daemon thread that checks the server now, then at the intervals of ``Timing``."""
         with self._changed:
             if self._closed:
                 raise closed()
@@ -151,7 +152,7 @@ class PinUpdater(Forked):
         self.close()
 
     def _join_check(self) -> tuple[Future[None], Deadline | None]:
-        """Return the running check; or a new one and its deadline, for the caller to run."""
+        """Return the running check and None; or a new check and its deadline, for the caller."""
         with self._changed:
             if self._closed:
                 raise closed()
@@ -203,7 +204,7 @@ class PinUpdater(Forked):
                 logging.getLogger("certpin.updates").exception("a check ended in an error")
 
     def _sleep(self) -> bool:
-        """Wait for the next check. Return False if the updater was closed."""
+        """Wait until the next check is due. Return False if the updater was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed, self._pause())
             return not self._closed
@@ -219,15 +220,15 @@ class PinUpdater(Forked):
         ).total_seconds()
 
     def before_fork(self) -> None:
-        """Keep the set in force unchanged while the process forks."""
+        """Prevent changes of the pin set in force while the process forks."""
         self._checker.swapping.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Allow changes of the set in force again."""
+        """Allow changes of the pin set in force again."""
         self._checker.swapping.release()
 
     def after_fork_in_child(self) -> None:
-        """Create new locks, and a thread if the parent had one."""
+        """Replace locks and contexts, and start a thread if the parent had one."""
         self._begin()
         self._checker.wake_in_child()
         if self._running:

@@ -117,9 +117,10 @@ def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
 def _hosts(
     policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
 ) -> Iterator[str]:
-    """Yield the content of the policies of new hosts, and the trust anchors of all hosts.
+    """Yield lines on new policies and changed trust anchors, which the signer reads before signing.
 
-    ``changes`` yields the other changes of known hosts.
+    For a host without a policy in ``known``: its pins, mode and expiry. For each host with new
+    trust anchors: every anchor. ``changes`` yields the other changes of hosts in ``known``.
     """
     for policy in policies:
         before = known.get(policy.pattern)
@@ -141,7 +142,10 @@ def _terms(policy: HostPolicy) -> Iterator[str]:
 
 
 def _anchors(trust: TrustAnchors) -> Iterator[str]:
-    """Yield the only authorities that a host trusts: the name of their file does not name them."""
+    """Yield a line with subject and fingerprint for each trust anchor that a host requires.
+
+    The signer has to see the certificates, because a file name doesn't show the file's content.
+    """
     from certpin.x509 import Certificate, printable
 
     for der in trust.der:

@@ -1,4 +1,4 @@
-"""The formats of reports: a file for each format, and an entry in ``CODECS``.
+"""The formats of reports: a module for each format, and its entry in ``CODECS``.
 
     decode(json.loads(body), content_type, received)
 
@@ -31,11 +31,11 @@ JSON_TYPE = "application/json"
 def decode(
     document: object, content_type: str, received: datetime
 ) -> tuple[Report | Presence, ...]:
-    """Read a document in any of the formats. Its claims are not verified.
+    """Read the reports in an uploaded document of any known format. Its claims are not verified.
 
     Args:
-        document: the decoded JSON.
-        content_type: the header's value, with parameters; empty means JSON.
+        document: the decoded JSON of the upload.
+        content_type: the value of the ``Content-Type`` header, with parameters; empty means JSON.
         received: the time of arrival, with a time zone.
 
     Returns:

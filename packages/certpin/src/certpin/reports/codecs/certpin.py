@@ -4,8 +4,8 @@
 fields of RFC 7469, the pin set, the decision and the reason. Unknown fields are ignored, because a
 newer client may send more.
 
-The identity is the client's ``id``. Without one it is a digest of all fields except the expiry of
-the pins.
+The report's identity, by which repeats are recognised, is the client's ``id``. Without one it is a
+digest of all fields except the expiry of the pins.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _report(fields: Fields) -> Report:
 
 
 def _id(fields: Fields) -> str:
-    """Return the client's ID with a prefix that no digest has; empty if there is none."""
+    """Return the report's ID with the prefix ``id:``, which no digest has; empty without an ID."""
     own = fields.text("id")
     if own and not ID.fullmatch(own):
         fields.refuse("id", "this is not 16 to 64 of A-Z, a-z, 0-9, _ and -")
@@ -105,7 +105,7 @@ def _client(fields: Fields) -> Client:
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """Return a report as a document."""
+    """Return a report as a JSON object of certpin's format."""
     fields = {"schema": REPORT} | rfc7469.encode(report)
     if report.own_identity:
         fields["id"] = report.identity.removeprefix("id:")
@@ -121,7 +121,7 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def encode_presence(presence: Presence) -> dict[str, Any]:
-    """Return a presence as a document."""
+    """Return a presence (which version a client has) as a JSON object of certpin's format."""
     return {
         "schema": PRESENCE,
         "id": presence.identity.removeprefix("id:"),

@@ -1,4 +1,4 @@
-"""Shared parts of the codecs: their type, typed and bounded fields, and digests as identities.
+"""Shared by all codecs: the type ``Codec``, checked access to JSON fields, digests as identities.
 
 An error names the field, and never repeats content of the document.
 """
@@ -37,7 +37,7 @@ _MAX_TIME = 40  # 2026-11-25T18:58:49.123456789+02:00 has 35
 
 @dataclass(frozen=True)
 class Codec:
-    """One format.
+    """One format of reports: how to recognise it, and functions to read and write it.
 
     Attributes:
         name: the ``kind`` of its reports.
@@ -56,7 +56,7 @@ class Codec:
 
 
 def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> str:
-    """Return an identity for a report without an ID: a digest of its constant fields.
+    """Return an identity for a report that has no ID: a digest of the fields that never change.
 
     A repeated upload has the same digest. So have two clients with equal reports: a caller that
     counts reports must add the sender. ``texts`` have no unprintable characters.
@@ -73,7 +73,7 @@ def digest_of(kind: str, texts: Iterable[str], *chains: tuple[bytes, ...]) -> st
 
 
 class Fields:
-    """The fields of one JSON object. A field that is ``null`` counts as missing.
+    """Reads the fields of one JSON object. A field that is ``null`` counts as missing.
 
     Every method raises ``FormatError`` if the field is invalid. ``where`` precedes the name of the
     field in its message.
@@ -86,7 +86,7 @@ class Fields:
         self._where = where
 
     def text(self, name: str, maximum: int = MAX_TEXT) -> str:
-        """Return a text with unprintable characters escaped; empty if it is missing.
+        """Return a text field with unprintable characters escaped; empty if it is missing.
 
         They are not refused: the odd name of a carrier must not hide an attack on its network.
         """
@@ -100,7 +100,7 @@ class Fields:
         return value if value.isprintable() else printable(value)[:maximum]
 
     def number(self, name: str, maximum: int, default: int = 0) -> int:
-        """Return an integer from 0 to ``maximum``."""
+        """Return an integer field from 0 to ``maximum``; ``default`` if it is missing."""
         value = self._data.get(name, default)
         if value is None:
             return default
@@ -111,7 +111,10 @@ class Fields:
         return value
 
     def flag(self, name: str, *, default: bool = False) -> bool:
-        """Return a boolean. Some JSON libraries of phones write 1 and 0."""
+        """Return a boolean field.
+
+        It may also be 1 or 0, which some JSON libraries of phones write.
+        """
         value = self._data.get(name, default)
         if value is None:
             return default
@@ -120,14 +123,14 @@ class Fields:
         return bool(value)
 
     def one_of(self, name: str, known: Mapping[str, Any]) -> str:
-        """Return the field if it is one of these values."""
+        """Return a text field, which must have one of the keys of ``known`` as its value."""
         value = self._data.get(name)
         if type(value) is not str or value not in known:
             self.refuse(name, f"this is none of {', '.join(known)}")
         return value
 
     def time(self, name: str) -> datetime:
-        """Return a time of RFC 3339 in UTC. Offsets may lack the colon."""
+        """Return a time field in RFC 3339 format, as UTC. Its offset may lack the colon."""
         value = self._data.get(name)
         if type(value) is not str:
             self.refuse(name, "this is not a time")
@@ -137,7 +140,10 @@ class Fields:
         return time
 
     def expiry(self, name: str) -> datetime | None:
-        """Return a time, or the first second of a date in UTC. ``None`` if it is missing."""
+        """Return a field with a time, or with a date, which means its first second in UTC.
+
+        Return ``None`` if the field is missing or empty.
+        """
         value = self._data.get(name)
         if value is None or value == "":
             return None
@@ -146,11 +152,11 @@ class Fields:
         return self.time(name)
 
     def host(self, name: str) -> str:
-        """Return a normalised host."""
+        """Return a host name field in normalised form. It is required."""
         return self.as_host(name, self._data.get(name))
 
     def as_host(self, name: str, value: object) -> str:
-        """Return a normalised host that is part of a field."""
+        """Return ``value``, a host name found in the field ``name``, in normalised form."""
         if type(value) is not str or len(value) > MAX_HOST:
             problem = "this is missing" if value is None else "this is not a host name"
             self.refuse(name, problem)
@@ -160,7 +166,10 @@ class Fields:
             self.refuse(name, "this is not a host name")
 
     def pattern(self, name: str, *, below: bool = False) -> str:
-        """Return a host pattern. With ``below``, a host also covers all names below it."""
+        """Return a host pattern field; empty if it is missing.
+
+        With ``below``, a host name stands for itself and all names below it.
+        """
         value = self._data.get(name)
         if value is None or value == "":
             return ""
@@ -172,7 +181,7 @@ class Fields:
             self.refuse(name, "this is not a host name")
 
     def chain(self, name: str) -> tuple[bytes, ...]:
-        """Return certificates as DER, leaf first; empty if there are none."""
+        """Return a list of PEM certificates as DER, leaf first; empty if the field is missing."""
         values = self._list(name, MAX_CHAIN)
         found = [der_of(value) if type(value) is str else None for value in values]
         if None in found:
@@ -181,7 +190,7 @@ class Fields:
         return tuple(found)  # type: ignore[arg-type]  # None was refused
 
     def pins(self, name: str) -> tuple[str, ...]:
-        """Return pins as certpin writes them."""
+        """Return a field with a list of pins, each in certpin's notation (``sha256/…``)."""
         return tuple([self._pin(name, value) for value in self._list(name, MAX_PINS)])
 
     def _pin(self, name: str, value: object) -> str:
@@ -203,7 +212,7 @@ class Fields:
         return value
 
     def refuse(self, name: str, problem: str) -> NoReturn:
-        """Raise ``FormatError`` for a field."""
+        """Raise ``FormatError`` about the field ``name``, with the prefix ``where``."""
         raise FormatError(f"{self._where}{name}: {problem}")
 
 

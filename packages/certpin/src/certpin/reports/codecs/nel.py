@@ -1,4 +1,4 @@
-"""Network Error Logging: the lists that browsers post through the Reporting API.
+"""Network Error Logging (NEL): the error lists that browsers post through the Reporting API.
 
 Only network errors with a type in ``tls.cert.`` are read. The path of the URL, the referrer
 and the user agent are not stored, because they identify pages and devices.
@@ -95,7 +95,7 @@ def _report(fields: Fields, details: Fields, error: str, received: datetime) -> 
 
 
 def _place(fields: Fields) -> tuple[str, int]:
-    """Return host and port of the requested URL."""
+    """Return the host and the port of the requested URL."""
     try:
         url = urlsplit(fields.text("url", _MAX_URL))
         host, port = url.hostname, url.port

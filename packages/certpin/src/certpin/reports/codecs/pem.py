@@ -1,4 +1,4 @@
-"""Certificates as PEM in reports: strict, bounded and fast.
+"""Convert certificates in reports between PEM and DER: strict, bounded and fast.
 
 X.509 is not parsed here. A collector receives thousands of reports a second; a chain is parsed when
 it is displayed.
@@ -39,7 +39,7 @@ _LONG, _SHORT = b"\x30\x82", b"\x30\x81"
 
 
 def der_of(text: str) -> bytes | None:
-    """Return the certificate of a text that is exactly one PEM block, else ``None``.
+    """Return the DER of a text that is exactly one PEM certificate, else ``None``.
 
     Checked: strict base64, and one SEQUENCE that ends with the data. Not checked: its content.
     """
@@ -68,12 +68,12 @@ def _is_one_sequence(der: bytes) -> bool:
 
 
 def pem_of(der: bytes) -> str:
-    """Return a certificate as PEM, with lines of 64 letters (RFC 7468)."""
+    """Return a DER certificate as PEM, with lines of 64 letters (RFC 7468)."""
     text = b2a_base64(der, newline=False).decode("ascii")
     lines = (text[at : at + _LINE] for at in range(0, len(text), _LINE))
     return "\n".join((_BEGIN, *lines, _END, ""))
 
 
 def pems_of(chain: Iterable[bytes]) -> list[str]:
-    """Return a chain as a list of PEM blocks, one for each certificate (RFC 7469 section 3)."""
+    """Return a chain of DER certificates as a list of PEM blocks (RFC 7469 section 3)."""
     return [pem_of(der) for der in chain]

@@ -3,7 +3,8 @@
 It names neither the app nor the pin set, nor the decision: the connection is assumed to have been
 refused, as the enforcing header demands (RFC 7469 section 2.1).
 
-The identity is a digest of time, host, port, noted host, pins and both chains.
+The report's identity, by which repeats are recognised, is a digest of time, host, port, noted host,
+pins and both chains.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def _decode(document: dict[str, Any], received: datetime) -> tuple[Report, ...]:
 
 
 def encode(report: Report) -> dict[str, Any]:
-    """Return a report as a document. Pins of whole certificates are left out: the RFC has none."""
+    """Return a report as a JSON object of RFC 7469.
+
+    Pins of whole certificates are left out, because the RFC has only pins of public keys.
+    """
     fields: dict[str, Any] = {
         "date-time": time_text(report.at),
         "hostname": report.host,
@@ -68,17 +72,20 @@ def encode(report: Report) -> dict[str, Any]:
 
 
 def port_of(fields: Fields) -> int:
-    """Return the port of the connection; 0 if unknown."""
+    """Return the port of the reported connection; 0 if it is missing."""
     return fields.number("port", MAX_PORT)
 
 
 def pattern_of(fields: Fields) -> str:
-    """Return the pattern for a noted host and its subdomains; empty if there is none."""
+    """Return the host pattern for the noted host, with its subdomains if the report includes them.
+
+    Return an empty text if there is no noted host.
+    """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 
 
 def time_text(time: datetime) -> str:
-    """Return a time in the format of RFC 3339, in UTC."""
+    """Format a time as in RFC 3339, in UTC."""
     return time.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 

@@ -5,8 +5,9 @@ system; only Android sends the served chain. ``app-vendor-id`` identifies the de
 only in the digest of the identity, so that two phones with the same failure in the same second
 differ.
 
-The identity is a digest of device, time, host, result, app, pins and both chains: TrustKit's
-reports have no ID, and one may be sent again after a restart of the app.
+The report's identity, by which repeats are recognised, is a digest of device, time, host, result,
+app, pins and both chains: TrustKit's reports have no ID, and one may be sent again after a restart
+of the app.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The client's reporter: failures and presences, stored on disk until a collector took them.
+"""The client's reporter: stores failures and presences on disk until a collector has taken them.
 
 failures ──▶ queue, request ──▶ sender ──▶ reporter
 the reports, their addresses and rate: pure

@@ -1,4 +1,4 @@
-"""The reports, their addresses, and their rate. Pure: clock and nonce are arguments."""
+"""Build the documents of reports, choose their addresses, limit their rate. Pure functions."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _MAX_PRESENCE_ADDRESSES = 8
 
 
 class Failure(Protocol):
-    """The fields of ``certpin.PinFailure`` that a report needs."""
+    """The attributes of ``certpin.PinFailure`` that a report is built from."""
 
     @property
     def host(self) -> str:
-        """The normalised host; empty if there was none."""
+        """The normalised host of the connection; empty if it is unknown."""
 
     @property
     def decision(self) -> Decision:
-        """Whether the connection was refused, or accepted and reported."""
+        """``refuse`` if the connection was refused; ``report`` if it was accepted and reported."""
 
     @property
     def reason(self) -> str:
@@ -50,15 +50,15 @@ class Failure(Protocol):
 
     @property
     def pin_set(self) -> str:
-        """The name of the pin set."""
+        """The name of the pin set in force."""
 
     @property
     def pin_set_version(self) -> int:
-        """The version of the pin set."""
+        """The version of the pin set in force."""
 
     @property
     def verdict(self) -> Verdict | None:
-        """The verdict, if there was a verified chain."""
+        """The result of checking the pins; ``None`` without a verified chain."""
 
     @property
     def policy(self) -> HostPolicy | None:
@@ -66,7 +66,7 @@ class Failure(Protocol):
 
     @property
     def served(self) -> tuple[bytes, ...]:
-        """The certificates that the server sent, as DER."""
+        """The certificates that the server sent, as DER, leaf first."""
 
     @property
     def port(self) -> int:
@@ -74,7 +74,7 @@ class Failure(Protocol):
 
 
 class PinSetVersion(Protocol):
-    """The fields of a ``PinSet``, or of an updater's status, that a presence needs."""
+    """The attributes of a ``PinSet``, or of an updater's status, that a presence is built from."""
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ class PinSetVersion(Protocol):
 
 
 def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses of a reporter, given as one text or as several.
+    """Return the reporter's addresses as a tuple. ``addresses`` is one text, or several.
 
     Raises:
         ConfigError: one is not an ``https://`` address.
@@ -103,7 +103,7 @@ def check_addresses(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def failure_addresses(failure: Failure, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the addresses of the host's policy, or ``default`` if it has none.
+    """Return the addresses that a failure is reported to: those of its policy, else ``default``.
 
     Addresses at the failed host are left out: it can't be reached safely (RFC 7469 section 2.1.4).
     """
@@ -112,14 +112,14 @@ def failure_addresses(failure: Failure, default: tuple[str, ...]) -> tuple[str, 
 
 
 def presence_addresses(name: str, pin_sets: Iterable[PinSet]) -> tuple[str, ...]:
-    """Return at most 8 addresses, from all policies of the pin sets with this name."""
+    """Return at most 8 addresses for presences: from all policies of pin sets with this name."""
     named = [pins for pins in pin_sets if pins.name == name]
     found = (to for pins in named for policy in pins.policies for to in policy.report_to)
     return tuple(dict.fromkeys(found))[:_MAX_PRESENCE_ADDRESSES]
 
 
 def address_host(address: str) -> str:
-    """Return the normalised host of an address; empty if it has none."""
+    """Return the normalised host of a report address; empty if it has none."""
     try:
         return normalise(urlsplit(address).hostname or "")
     except (ValueError, HostError):
@@ -129,7 +129,7 @@ def address_host(address: str) -> str:
 def admit_failure(
     reported: dict[str, float], digest: str, now: float, settings: ReporterSettings
 ) -> bool:
-    """Return True if a failure may be reported now, and add it to ``reported``.
+    """Return True if the rate limits allow to report a failure now, and add it to ``reported``.
 
     ``reported`` never exceeds ``settings.different`` entries, so an attacker who varies the
     certificates can fill neither memory nor disk. Entries with a future time are deleted: the clock
@@ -138,9 +138,9 @@ def admit_failure(
 
     Args:
         reported: seconds since the epoch of each reported failure, by its digest.
-        digest: the failure, by ``failure_digest``.
-        now: seconds since the epoch.
-        settings: the limits.
+        digest: the digest of the failure (``failure_digest``).
+        now: the current time in seconds since the epoch.
+        settings: the rate limits.
     """
     for old in [known for known, at in reported.items() if not now - _DAY < at <= now]:
         del reported[old]
@@ -154,7 +154,9 @@ def admit_failure(
 
 
 def failure_digest(failure: Failure) -> str:
-    """Return a digest of host, reason, decision, version and chain: equal for equal failures.
+    """Return a digest by which repeats of a failure are recognised.
+
+    Failures have the same digest if host, reason, decision, pin set, version and chain are equal.
 
     It is a digest because it is stored on disk for a day, and must not reveal the hosts there.
     """
@@ -168,7 +170,9 @@ def failure_digest(failure: Failure) -> str:
 
 
 def client_info(app: str, app_version: str, network: str) -> Client:
-    """Describe this client: the app, Python and the system. No field identifies the device.
+    """Return what reports say about this client: app, Python and system.
+
+    Nothing identifies the device.
 
     Raises:
         ConfigError: a text is too long. A collector would refuse every report with it.
@@ -191,7 +195,7 @@ def client_info(app: str, app_version: str, network: str) -> Client:
 
 
 def chain_of(failure: Failure) -> tuple[bytes, ...]:
-    """Return the verified chain as DER; empty if there was none."""
+    """Return the verified chain of a failure as DER certificates; empty if there was none."""
     chain = None if failure.verdict is None else failure.verdict.chain
     return () if chain is None else tuple(certificate.der for certificate in chain.certificates)
 
@@ -199,7 +203,7 @@ def chain_of(failure: Failure) -> tuple[bytes, ...]:
 def failure_document(
     failure: Failure, client: Client, nonce: str, max_bytes: int
 ) -> dict[str, Any]:
-    """Return the report of a failure.
+    """Return the JSON object that reports a failure.
 
     If it exceeds ``max_bytes``, the served chain is left out, and then the verified chain too.
     """
@@ -241,12 +245,15 @@ def _document(
 
 
 def _bounded(chain: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    """Limit a chain to the size that collectors accept, because an attacker may serve any size."""
+    """Return the part of a chain that a collector accepts.
+
+    It is limited because an attacker may serve any number of bytes.
+    """
     return tuple(der for der in chain[:MAX_CHAIN] if len(der) <= MAX_DER)
 
 
 def presence_document(
     pins: PinSetVersion, at: datetime, client: Client, nonce: str
 ) -> dict[str, Any]:
-    """Return the document that reports which version of a pin set this client has."""
+    """Return the JSON object that reports which version of a pin set this client has."""
     return encode_presence(Presence(at, pins.name, pins.version, f"id:{nonce}", client))

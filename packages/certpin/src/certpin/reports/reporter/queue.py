@@ -52,18 +52,21 @@ _CLOCK_SKEW = 60_000  # milliseconds that the clocks of two processes may differ
 
 
 class ReportFolder:
-    """The files of a reporter. Its methods raise ``OSError``, unless they say otherwise."""
+    """The files in a reporter's folder. Methods raise ``OSError``, unless they say otherwise."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._undeleted: set[str] = set()
 
     def write(self, name: str, content: object) -> None:
-        """Write a queued report. It appears whole or not at all."""
+        """Write a queued report to a file atomically. ``name`` is the file name."""
         self._write(name, f".{name}", content)
 
     def names(self) -> list[str]:
-        """Return the queued reports, oldest first, and delete abandoned files. Never raises."""
+        """Return the file names of the queued reports, oldest first. Never raises.
+
+        Deletes old temporary files of killed processes.
+        """
         with suppress(OSError):
             found = [path.name for path in self._path.iterdir()]
             for name in filter(_UNFINISHED.fullmatch, found):
@@ -72,7 +75,7 @@ class ReportFolder:
         return []
 
     def remove(self, name: str) -> None:
-        """Delete a file. Never raises."""
+        """Delete a file of the folder. Never raises."""
         try:
             (self._path / name).unlink()
         except PermissionError:
@@ -82,10 +85,10 @@ class ReportFolder:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[object]:
-        """Lock a report for the block, and yield its content.
+        """Lock the file of a queued report for the block, and yield the file's JSON value.
 
-        Yields ``None`` if another process has the lock, or sent the report. A file that can't be
-        read is deleted.
+        Yields ``None`` if another process has locked or sent the report. A file that can't be read
+        is deleted.
         """
         descriptor = self._open(name)
         try:
@@ -127,19 +130,28 @@ class ReportFolder:
         return None
 
     def reported(self) -> dict[str, float]:
-        """Return the times of reported failures; empty if the file can't be read. Never raises."""
+        """Return when each failure was last reported (seconds since the epoch), by failure digest.
+
+        Empty if the file can't be read. Never raises.
+        """
         return self._times(_REPORTED_FILE)
 
     def save_reported(self, reported: dict[str, float]) -> None:
-        """Save the times of reported failures. If two processes save at once, the last one wins."""
+        """Write when each failure was last reported.
+
+        If two processes save at once, the last one wins.
+        """
         self._save(_REPORTED_FILE, reported)
 
     def retry_times(self) -> dict[str, float]:
-        """Return when each ``Retry-After`` ends; empty if the file can't be read. Never raises."""
+        """Return when each ``Retry-After`` ends (seconds since the epoch), by digest of address.
+
+        Empty if the file can't be read. Never raises.
+        """
         return self._times(_RETRY_FILE)
 
     def save_retry_times(self, times: dict[str, float]) -> None:
-        """Save when each ``Retry-After`` ends."""
+        """Write when each ``Retry-After`` ends (seconds since the epoch), by digest of address."""
         self._save(_RETRY_FILE, times)
 
     def _times(self, name: str) -> dict[str, float]:
@@ -154,14 +166,16 @@ class ReportFolder:
         self._write(name, f".{name}.{os.urandom(8).hex()}", times)
 
     def claim_day(self, day: str, subject: str) -> bool:
-        """Claim a day for a presence. Return False if that day or the next one was claimed already.
+        """Claim the right to report a presence on a day.
 
-        Only one process gets True for a day. Claims of later days are ignored and replaced: the
-        clock was set back since.
+        Return False if that day was claimed before.
+
+        Only one process gets True for a day. A claim of the next day counts, too. Claims of days
+        after that are ignored and deleted: the clock was set back since.
 
         Args:
             day: the date, as YYYY-MM-DD.
-            subject: 32 hexadecimal digits.
+            subject: a digest of the pin set's name and the address, 32 hexadecimal digits.
         """
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         matches = [_PRESENCE.fullmatch(path.name) for path in self._path.iterdir()]
@@ -192,7 +206,7 @@ class ReportFolder:
         self._sync()
 
     def _sync(self) -> None:
-        """Flush the folder: rename(2) does not promise that the new name is on disk."""
+        """Write the folder itself to disk. Without this, a renamed file may be lost (rename(2))."""
         with suppress(OSError):  # some file systems don't support it
             descriptor = os.open(self._path, os.O_RDONLY)
             try:
@@ -211,14 +225,16 @@ def _next(day: str) -> str:
 
 
 class QueuedReport(NamedTuple):
-    """A document and the address that it goes to."""
+    """A report as a JSON object, and the address to which it is sent."""
 
     to: str
     document: dict[str, Any]
 
 
 class ReportQueue:
-    """A bounded queue, oldest first. If it is full, a new report replaces the oldest one.
+    """A bounded queue of reports on disk, oldest first.
+
+    If it is full, a new report replaces the oldest one.
 
     Threads may share it. No method raises.
     """
@@ -232,7 +248,7 @@ class ReportQueue:
         self._sent: set[str] = set()  # sent reports, if their files could not be deleted
 
     def put(self, report: QueuedReport, now: datetime) -> bool:
-        """Queue a report. Return True if it was written to disk, False if it is in memory."""
+        """Add a report. Return True if it was written to disk, False if it is only in memory."""
         name = f"{max(int(now.timestamp() * 1000), 0):015d}-{os.urandom(8).hex()}.json"
         try:
             self._folder.write(name, {"to": report.to, "document": report.document})
@@ -257,7 +273,10 @@ class ReportQueue:
             self.lost += 1
 
     def names(self, now: datetime) -> list[str]:
-        """Return the names of the queued reports. Delete those older than ``keep``."""
+        """Return the names of the queued reports, oldest first.
+
+        Deletes those that are older than ``settings.keep``, and counts them as lost.
+        """
         with self._guard:
             in_memory = list(self._in_memory)
         oldest = (now - self._settings.keep).timestamp() * 1000
@@ -271,7 +290,10 @@ class ReportQueue:
 
     @contextmanager
     def claim(self, name: str) -> Iterator[QueuedReport | None]:
-        """Lock a queued report for the block. Yield ``None`` if it can't be sent now."""
+        """Lock a queued report for the block, and yield it.
+
+        Yield ``None`` if it can't be sent now.
+        """
         with self._guard:
             in_memory = self._in_memory.get(name)
         if in_memory is not None:
@@ -284,19 +306,22 @@ class ReportQueue:
             yield report
 
     def retry_after(self, to: str, now: datetime) -> float:
-        """Return the seconds until the ``Retry-After`` of an address ends, in any process."""
+        """Return the seconds until an address may be contacted again, as ``Retry-After`` said.
+
+        It may have been another process that received it.
+        """
         left = self._folder.retry_times().get(_digest(to), 0.0) - now.timestamp()
         return left if 0 < left <= MAX_RETRY_AFTER else 0.0  # more: the clock was set back
 
     def save_retry_after(self, to: str, seconds: float, now: datetime) -> None:
-        """Save the ``Retry-After`` of an address for other and later processes."""
+        """Write an address's ``Retry-After`` to disk, for other and later processes."""
         at = now.timestamp()
         times = {key: until for key, until in self._folder.retry_times().items() if until > at}
         with suppress(OSError):
             self._folder.save_retry_times(times | {_digest(to): at + seconds})
 
     def remove(self, name: str) -> None:
-        """Remove a report that was sent or refused."""
+        """Delete a report that was sent, or that the collector refused."""
         with self._guard:
             in_memory = self._in_memory.pop(name, None)
         if in_memory is None:
@@ -304,7 +329,7 @@ class ReportQueue:
             self._folder.remove(name)
 
     def discard(self, name: str) -> None:
-        """Remove a report unsent, and count it as lost."""
+        """Delete a report that was not sent, and count it as lost."""
         self.remove(name)
         self._count_lost()
 
@@ -314,7 +339,7 @@ def _digest(address: str) -> str:
 
 
 def _age(now: datetime, name: str) -> tuple[bool, str]:
-    """Sort key for eviction: reports with a future time first, then the oldest.
+    """Return the sort key for deleting reports from a full queue: future times, then the oldest.
 
     A future time means that the clock was set back. Such a report would otherwise outlive all new
     ones until the clock catches up.
@@ -323,7 +348,10 @@ def _age(now: datetime, name: str) -> tuple[bool, str]:
 
 
 def _queued_report(content: object) -> QueuedReport | None:
-    """Return the report in a file, if it is one and its address is allowed for reports."""
+    """Return the report in a file's JSON value; ``None`` if it is none.
+
+    It is none either if its address is not allowed for reports.
+    """
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")
         if isinstance(to, str) and is_report_address(to) and isinstance(document, dict):

@@ -1,4 +1,4 @@
-"""``Reporter``: sends failures to ``report_to``, and the version of the pin set in use.
+"""``Reporter``: sends pin failures to ``report_to``, and which version of the pin set is in use.
 
     with Reporter("/var/lib/bank-app/reports", app="bank-app", app_version="4.2") as reporter:
         context = PinnedSSLContext(pins, on_failure=[reporter])
@@ -56,7 +56,7 @@ _log = logging.getLogger("certpin.reports")
 
 
 class DiskWriter:
-    """Runs tasks in a thread, one at a time. Threads may share it.
+    """Runs tasks that write to disk, one at a time, in a separate thread. Threads may share it.
 
     The thread starts with the first task.
     """
@@ -70,7 +70,12 @@ class DiskWriter:
         self.lost = 0
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Run a task soon. Never waits. Raises only errors of log handlers."""
+        """Add a task for the thread.
+
+        Never waits: if too many tasks wait, it is dropped and counted.
+
+        Raises only errors of log handlers.
+        """
         with self._changed:
             full = len(self._tasks) + self._running >= _MAX_TASKS
             if not (full or self._closed):
@@ -82,7 +87,7 @@ class DiskWriter:
             _log.warning("reports come faster than the disk takes them: one is lost")
 
     def wait(self, seconds: float) -> bool:
-        """Wait until all tasks are done. Return True if they are.
+        """Wait up to ``seconds`` until all tasks are done. Return True if they are.
 
         If no thread can start, because the interpreter ends, this thread runs the tasks.
         """
@@ -95,7 +100,7 @@ class DiskWriter:
         return self._is_done()
 
     def close(self) -> None:
-        """Accept no more tasks. Those that were accepted still run."""
+        """Drop new tasks from now on. Tasks that were added before still run."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -104,7 +109,7 @@ class DiskWriter:
         return not self._tasks and not self._running
 
     def _ensure_thread(self) -> bool:
-        """Start the thread if there are tasks. Return False if it can't start."""
+        """Start the thread if there are tasks for it. Return False if no thread can start."""
         if not self._tasks or (self._thread is not None and self._thread.is_alive()):
             return True
         thread = threading.Thread(target=self._run, name="certpin-reports", daemon=True)
@@ -140,28 +145,28 @@ class DiskWriter:
 
 
 class _UpdateEvent(Protocol):
-    """The part of ``certpin.updates.UpdateEvent`` that a reporter needs."""
+    """The attributes of ``certpin.updates.UpdateEvent`` that a reporter needs."""
 
     @property
     def status(self) -> PinSetVersion: ...
 
 
 class Reporter(Forked):
-    """A hook for ``PinnedSSLContext(on_failure=…)``, and so for every client adapter.
+    """Sends reports of pin failures. A hook for ``PinnedSSLContext(on_failure=…)``.
 
     A connection that calls it is never delayed, and never sees an exception. Failures of the
     reporter's own requests are not reported, and a failure is never reported to the failed host. A
     collector that a pin set covers is always pinned.
 
     Args:
-        folder: a folder for this app only. It is created if it is missing; several processes of the
-            app may share it.
+        folder: the folder for queued reports, for this app only. It is created if it is missing;
+            several processes of the app may share it.
         app: the name of the app, in each report. No field identifies the device.
         app_version: the version of the app, in each report.
         network: the network of the device, in each report.
-        report_to: addresses for presences, and for failures if the policy has none.
+        report_to: URLs for presences, and for failures if the policy has no ``report_to``.
         context: verifies the TLS of reports; by default with the platform's roots.
-        settings: the limits.
+        settings: the limits of storage, rate and time.
         clock: returns the current time with a time zone.
 
     Raises:
@@ -197,7 +202,7 @@ class Reporter(Forked):
         _alive.add(self)
 
     def after_fork_in_child(self) -> None:
-        """Replace every part that has a lock or a thread."""
+        """Create new locks and threads in a forked child."""
         self._start()
 
     def _start(self) -> None:
@@ -208,16 +213,16 @@ class Reporter(Forked):
         self._sender = Sender(self._queue, self._settings, self._clock, self._trust.context_for)
 
     def attach(self, context: PinnedContext) -> None:
-        """Pin reports to the hosts that this context pins. ``certpin.tls`` calls it."""
+        """Use the pins of this context for connections to collectors. ``certpin.tls`` calls it."""
         self._trust.add(context)
 
     def __call__(self, failure: Failure) -> None:
-        """Report a failure. Never waits and never raises."""
+        """Queue a report of this failure. Never waits and never raises."""
         if not sending():
             self._submit(partial(self._report, failure))
 
     def presence(self, pins: PinSetVersion) -> None:
-        """Report, once a day, that this client has this version of a pin set.
+        """Queue a report, once a day, that this client has this version of a pin set.
 
         Never waits and never raises.
 
@@ -227,16 +232,16 @@ class Reporter(Forked):
         self._submit(partial(self._report_presence, pins))
 
     def on_update(self, event: _UpdateEvent) -> None:
-        """Report the version in use, for ``PinUpdater(on_event=[reporter.on_update])``."""
+        """Queue a report of the pin set version in use; a hook for ``PinUpdater(on_event=…)``."""
         self.presence(event.status)
 
     @property
     def lost(self) -> int:
-        """The number of reports that this process gave up unsent, for any reason."""
+        """The number of reports that this process dropped unsent, for any reason."""
         return self._writer.lost + self._queue.lost
 
     def flush(self, seconds: float = 5.0) -> bool:
-        """Try to send all queued reports now. Return True if none is left.
+        """Try to send all queued reports now, for up to ``seconds``. Return True if none is left.
 
         A ``Retry-After`` of a collector is still honoured.
         """
@@ -244,11 +249,17 @@ class Reporter(Forked):
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
 
     def settle(self, seconds: float = 5.0) -> bool:
-        """Write all reports to disk, and send none. Return True if they are written."""
+        """Write all reports to disk, for up to ``seconds``.
+
+        Return True if all are written. Sends nothing.
+        """
         return self._writer.wait(seconds)
 
     def close(self, seconds: float = 5.0) -> None:
-        """Send reports for at most this time. The others stay on disk for the next start."""
+        """Try to send all queued reports for up to ``seconds``, then stop.
+
+        The reports that are left stay on disk for the next start.
+        """
         if self._closed:
             return
         self.flush(seconds)
@@ -284,7 +295,7 @@ class Reporter(Forked):
             self._put(QueuedReport(address, document))
 
     def _warn_once(self, failure: Failure) -> None:
-        """Log that no report will arrive, because no address is configured."""
+        """Log, once, that failures are not reported because no address is configured."""
         if not self._warned and failure.policy is not None:
             self._warned = True
             _log.warning(
@@ -294,7 +305,10 @@ class Reporter(Forked):
             )
 
     def _admit(self, digest: str) -> bool:
-        """Return True if no process with this folder reported the failure lately."""
+        """Return True if the rate limits allow to report this failure now, and record that.
+
+        Processes that share the folder share the limits.
+        """
         for known, at in self._folder.reported().items():
             self._reported[known] = max(at, self._reported.get(known, at))
         if not admit_failure(self._reported, digest, self._clock().timestamp(), self._settings):
@@ -328,7 +342,7 @@ _alive: WeakSet[Reporter] = WeakSet()
 
 
 def _settle_at_worker_exit() -> None:
-    """Settle reporters when a child of multiprocessing ends.
+    """Write reports to disk when this child process of multiprocessing ends.
 
     Such children end without atexit, but call the finalizers that they registered themselves. They
     forget those of their parent, so each child registers one when it has something to report.
@@ -340,7 +354,10 @@ def _settle_at_worker_exit() -> None:
 
 @atexit.register
 def _settle_all() -> None:
-    """Write reports to disk if the app ends without ``close()``. The next start sends them."""
+    """Write the reports of all reporters to disk, if the app ends without ``close()``.
+
+    The next start sends them.
+    """
     for reporter in list(_alive):
         with suppress(Exception):
             reporter.settle(_AT_EXIT)

@@ -1,4 +1,4 @@
-"""One report as an HTTP request: its TLS context, the POST, and the meaning of the answer.
+"""Send one report as an HTTP request: choose the TLS context, post, and interpret the answer.
 
 The body is compressed with gzip. Of the answer only the status and ``Retry-After`` are read. No
 redirect is followed, no proxy of the environment is used, no cookie is kept, and no header
@@ -43,18 +43,18 @@ _MAX_SECONDS_DIGITS = 9
 
 
 class PinnedContext(Protocol):
-    """The part of a ``PinnedSSLContext`` that reports use."""
+    """The attributes of a ``PinnedSSLContext`` that connections to collectors use."""
 
     @property
     def pins(self) -> PinSet:
         """The pin set in force."""
 
     def report_context(self, host: str) -> ssl.SSLContext | None:
-        """Return the context for reports to a host that the pins cover, else ``None``."""
+        """Return the context for connections to a collector that the pins cover, else ``None``."""
 
 
 class ReportTrust:
-    """Chooses the context that verifies a collector: pinned if a pin set covers the host.
+    """Chooses the SSL context for a collector: a pinned one if a pin set covers its host.
 
     Threads may share it.
     """
@@ -69,16 +69,16 @@ class ReportTrust:
         self._guard = threading.RLock()
 
     def add(self, context: PinnedContext) -> None:
-        """Use the pins of this context for reports too."""
+        """Use the pins of this context for connections to collectors, too."""
         with self._guard:
             self._pinned.add(context)
 
     def pin_sets(self) -> list[PinSet]:
-        """Return the pin sets that are in force."""
+        """Return the pin sets in force of all added contexts."""
         return [context.pins for context in self._contexts()]
 
     def context_for(self, host: str) -> ssl.SSLContext:
-        """Return the context for a normalised host."""
+        """Return the SSL context for connections to a collector, by its normalised host."""
         # The given context may be pinned too. Its report context has no hooks, so that the failure
         # of a report is not reported.
         for context in (self._given, *self._contexts()):
@@ -106,10 +106,10 @@ def _platform_context() -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class PostResult:
-    """The status of the answer, 0 if there was none, and its ``Retry-After``.
+    """The collector's answer: its status, 0 if there was none, and its ``Retry-After`` header.
 
-    ``problem`` is the reason why there was no answer. ``unverified`` is True if that was the
-    server's certificate.
+    ``problem`` says why there was no answer. ``unverified`` is True if the reason was the server's
+    certificate.
     """
 
     status: int
@@ -126,7 +126,7 @@ def post(
     *,
     packed: bool,
 ) -> PostResult:
-    """Send a document, compressed if ``packed``.
+    """Post a report as JSON to an address, compressed if ``packed``. Return the answer.
 
     Raises:
         OSError: there was no connection, or no answer in time.
@@ -145,7 +145,7 @@ def post(
 
 
 def outcome(result: PostResult, *, packed: bool) -> Outcome:
-    """Return the action for a report after this answer. A redirect is a refusal.
+    """Return the action for a report after this answer. Redirects count as refused.
 
     Of the 4xx codes, only 408 and 429 are temporary (RFC 9110 section 15.5.9, RFC 6585 section 4),
     and 415 if the body was compressed (RFC 7694 section 3).
@@ -163,7 +163,10 @@ def outcome(result: PostResult, *, packed: bool) -> Outcome:
 
 
 def retry_after_seconds(result: PostResult, now: datetime) -> float:
-    """Return the seconds of ``Retry-After`` (RFC 9110 section 10.2.3), at most a day; 0 if none."""
+    """Return the seconds in the answer's ``Retry-After``, at most a day; 0 if it has none.
+
+    It is a number or a date (RFC 9110 section 10.2.3).
+    """
     text = result.retry_after.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:_MAX_SECONDS_DIGITS]), MAX_RETRY_AFTER)
@@ -175,7 +178,7 @@ def retry_after_seconds(result: PostResult, now: datetime) -> float:
 
 
 def backoff_seconds(failures: int, jitter: float, settings: ReporterSettings) -> float:
-    """Return the seconds to wait after this number of failures in a row.
+    """Return the seconds to wait before the next request, after ``failures`` failed ones in a row.
 
     ``jitter`` is random, from 0 to 1, and shortens the wait by up to a half. So the clients don't
     all return at the same moment to a collector that was down.

@@ -41,12 +41,12 @@ _log = logging.getLogger("certpin.reports")
 
 
 def sending() -> bool:
-    """Return True if this thread sends reports: its own failures are never reported."""
+    """Return True if this thread sends reports. Pin failures in it are never reported."""
     return getattr(_thread_state, "sending", False)
 
 
 class _AddressState:
-    """When an address may be contacted again, by the monotonic clock."""
+    """When a report address may be contacted again, by the monotonic clock."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -59,7 +59,7 @@ class _AddressState:
 
 
 class Sender:
-    """Sends until the queue is empty. The thread starts with the first report."""
+    """Sends the queued reports in a separate thread, which starts with the first report."""
 
     def __init__(
         self,
@@ -80,16 +80,20 @@ class Sender:
         self._addresses: dict[str, _AddressState] = {}
 
     def contacts(self, host: str) -> bool:
-        """Return True if it has contacted this normalised host, or does so now."""
+        """Return True if reports were sent to this normalised host, or are being sent now."""
         return host in map(address_host, list(self._addresses))
 
     def wake(self) -> None:
-        """Start a round through the queue soon."""
+        """Make the thread try to send all queued reports, soon."""
         with self._changed:
             self._request_round()
 
     def flush(self, seconds: float) -> bool:
-        """Try every queued report once more, and wait for that. Return True if none is left."""
+        """Make the thread try every queued report, and wait for up to ``seconds``.
+
+        Ignores the pauses after failures, but not ``Retry-After``. Return True if no report is
+        left.
+        """
         with self._changed:
             self._urgent = True
             mine = self._request_round()
@@ -99,7 +103,7 @@ class Sender:
         return done and not self._queue.names(self._clock())
 
     def close(self) -> None:
-        """End the thread, and the request in progress. Queued reports stay on disk."""
+        """Stop the thread, and the request in progress. Queued reports stay on disk."""
         with self._changed:
             self._closed = True
             if self._deadline is not None:
@@ -140,7 +144,10 @@ class Sender:
                 self._changed.notify_all()
 
     def _round(self, *, urgent: bool) -> float | None:
-        """Send what may be sent now. Return the seconds until more may, ``None`` if none waits."""
+        """Try to send each queued report once.
+
+        Return the seconds until the next report may be sent, ``None`` if none waits.
+        """
         waits: list[float] = []
         for name in self._queue.names(self._clock()):
             if self._closed:
@@ -153,7 +160,10 @@ class Sender:
         return min((wait for wait in waits if wait > 0), default=None)
 
     def _try(self, name: str, *, urgent: bool) -> float:
-        """Send a report if it may be sent. Return the seconds until it may, 0 if it is removed."""
+        """Send a report if its address may be contacted now.
+
+        Return the seconds until it may be sent; 0 if it was sent or refused, and so is removed.
+        """
         with self._queue.claim(name) as report:
             if report is None:
                 return _RECHECK

@@ -1,4 +1,7 @@
-"""The code of ``telemetry`` that needs OpenTelemetry's packages; loaded if there is an endpoint."""
+"""The part of ``telemetry`` that needs the OpenTelemetry packages.
+
+It is imported only if ``[telemetry]`` names an endpoint.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,7 @@ class Exporter:
     """
 
     def __init__(self, settings: TelemetrySettings, headers: dict[str, str], timeout: int) -> None:
-        """Start to export.
+        """Start to export spans and metrics to the endpoint.
 
         Args:
             settings: the endpoint, the sampling of traces and the interval of metrics.
@@ -88,9 +91,9 @@ class Exporter:
         self._timeout = timeout
 
     def instrument(self, app: ASGIApp, begin: Callable[..., None]) -> ASGIApp:
-        """Put a span around each request of an application; ``begin`` gets the span and the scope.
+        """Wrap an application so that a span surrounds each request; ``begin`` gets span and scope.
 
-        The instrumentation's own metrics are off: they would repeat those of the service.
+        The instrumentation's own metrics are off: they would repeat the service's own metrics.
         """
         return OpenTelemetryMiddleware(
             app,
@@ -102,7 +105,7 @@ class Exporter:
         )
 
     def span(self, name: str) -> AbstractContextManager[Span]:
-        """Start a span. An exception is not recorded: its message may contain secrets."""
+        """Start a span. An exception is not recorded, because its message may contain secrets."""
         return self._tracer.start_as_current_span(
             name, record_exception=False, set_status_on_exception=False
         )
@@ -113,14 +116,17 @@ class Exporter:
         span.set_status(Status(StatusCode.ERROR))
 
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:
-        """Record a change of ``Counters``. A name that ends with a unit is that of a histogram."""
+        """Record a change of ``Counters`` as a metric.
+
+        A metric whose name ends with a unit becomes a histogram, every other one a counter.
+        """
         if name.endswith(("_seconds", "_size")):
             self._instrument(name, self._meter.create_histogram).record(number, labels)
         else:
             self._instrument(name, self._meter.create_counter).add(number, labels)
 
     def stop(self) -> None:
-        """Export the rest, and stop exporting."""
+        """Export the spans and metrics that are still queued, and stop exporting."""
         self._traces.force_flush(self._timeout * 1000)
         self._traces.shutdown()
         self._metrics.shutdown(self._timeout * 1000)
@@ -132,25 +138,25 @@ class Exporter:
 
 
 class _AllowedOnly(SpanExporter):
-    """Exports the allowed parts of spans.
+    """A span exporter that passes only the allowed parts of spans to another exporter.
 
-    It drops attributes that are not in the list, events, links, and the description of a status: an
-    instrumentation records the message and the traceback of an exception.
+    It drops events, links, the description of a status, and attributes that are not in the list of
+    allowed ones: an instrumentation records the message and the traceback of an exception.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export the allowed parts of each span."""
+        """Remove everything that is not allowed from the spans, and export them."""
         return self._exporter.export([_allowed(span) for span in spans])
 
     def shutdown(self) -> None:
-        """Shut down the exporter inside."""
+        """Shut down the wrapped exporter."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the exporter inside."""
+        """Flush the wrapped exporter."""
         return self._exporter.force_flush(timeout_millis)
 
 

@@ -1,4 +1,4 @@
-"""IP addresses and networks: parse them, cut them, and find the client behind a proxy. No I/O."""
+"""IP addresses and networks: parse them, cut them to a network, find a proxy's client. No I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse_address(text: str) -> Address | None:
     both versions shows IPv4 clients so. Some proxies write the port, too.
 
     Returns:
-        The address, or None if the text is none.
+        The address, or None if the text is not an address.
     """
     return _parse_cached(text) if len(text) <= _MAX_LENGTH else _parse(text)
 
@@ -107,7 +107,7 @@ def network_of(address: Address | None, bits: dict[int, int]) -> str:
 
     Args:
         address: the address.
-        bits: the length of the prefix, by version of IP.
+        bits: the prefix length for each IP version: ``{4: 24, 6: 48}``.
     """
     if address is None:
         return ""
@@ -122,7 +122,7 @@ def _network_text(version: int, first: int, bits: int) -> str:
 
 
 def provider_network(network: str) -> str:
-    """Widen a network to that of a whole provider: IPv4 /16, IPv6 /32; empty for invalid text."""
+    """Return the network of the provider (IPv4 /16, IPv6 /32) that contains a network."""
     try:
         found = ipaddress.ip_network(network)
     except ValueError:

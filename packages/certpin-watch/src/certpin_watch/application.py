@@ -1,8 +1,8 @@
 """The whole service as one ASGI application: reports, health, metrics, API, login and pages.
 
-Requests for ``/reports`` go to the collector before everything else: there may be thousands, and
-clients have no login. Health checks come before the authentication, too. All other requests pass
-``AccessMiddleware``.
+Requests for ``/reports`` go to the collector before everything else: clients have no login, and may
+send thousands of reports. Health checks come before the authentication, too. All other requests
+pass ``AccessMiddleware``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ log = logging.getLogger("certpin.watch")
 
 
 def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGIApp:
-    """Return the application of ``certpin serve``.
+    """Build the ASGI application of ``certpin serve``.
 
     Args:
         watch: the settings, the store and the pin sets of the service.
@@ -52,7 +52,7 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
         health: the state of this process, for the health checks and the pages.
 
     Raises:
-        ConfigError: a route does not declare its users.
+        ConfigError: a route does not declare which users may request it.
     """
     routes = [
         *metrics_routes(watch),
@@ -86,7 +86,7 @@ def application(watch: Watch, collector: ASGIApp, health: ProcessHealth) -> ASGI
 
 
 def metrics_routes(watch: Watch) -> list[BaseRoute]:
-    """Return the route of ``/metrics``, for programs with the scope ``metrics``."""
+    """Return the route ``/metrics``, which requires the scope ``metrics``."""
     endpoint = require(METRICS)(metrics_endpoint(watch))
     return [Route(METRICS_PATH, endpoint, methods=["GET"])]
 
@@ -95,12 +95,15 @@ _AMBIGUOUS = PlainTextResponse("The request names more than one host.\n", 400)
 
 
 def _names_two_hosts(scope: Scope) -> bool:
-    """Return True for several Host headers (RFC 9112 section 3.2): a proxy may use another one."""
+    """Return True if a request has several Host headers (RFC 9112 section 3.2).
+
+    A proxy in front may use another one of them than the service.
+    """
     return [name for name, _ in scope.get("headers", ())].count(b"host") > 1
 
 
 def _http_error(request: Request, exc: Exception) -> Response:
-    """Answer a request for an unknown path, or with a wrong method."""
+    """Return the error response for an unknown path or a wrong method."""
     status = exc.status_code if isinstance(exc, HTTPException) else 500
     answer = problem(request, status, HTTPStatus(status).phrase, _DETAILS.get(status, ""))
     if isinstance(exc, HTTPException) and exc.headers:
@@ -109,7 +112,7 @@ def _http_error(request: Request, exc: Exception) -> Response:
 
 
 def _internal_error(request: Request, exc: Exception) -> Response:
-    """Log an unexpected error. The answer contains nothing of it."""
+    """Log an unexpected error, and return a response without any text of it."""
     log.error("%s failed", request.scope.get("route"), exc_info=exc)
     return problem(request, 500, "The monitoring service failed", "Its log contains the reason.")
 

@@ -1,4 +1,4 @@
-"""The context that every part of the service gets."""
+"""The context object that every part of the service gets: ``Watch``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watch:
-    """Settings, store, monitored pin files and clock."""
+    """The context of the service: settings, store, monitored pin files and clock."""
 
     settings: ServiceSettings
     store: Store

@@ -4,7 +4,7 @@
 
     COUNTERS.answered(202, seconds)       # collector: one request
     COUNTERS.stored(len(batch), seconds)  # collector or writer: one batch was committed
-    COUNTERS.reported("repeat", 3)        # collector or writer: reports that arrived
+    COUNTERS.reported("repeat", 3)        # collector or writer: results of reports
     COUNTERS.probed("verified", 0.03)     # monitor: one probe
     COUNTERS.notified(delivered=True)     # alerts: one message to a notification service
 
@@ -39,7 +39,7 @@ _SIZES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 
 
 class Counters:
-    """Counters and histograms in a separate registry. Threads may share one instance."""
+    """Prometheus counters and histograms of this process, in a separate registry. Thread-safe."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -95,7 +95,7 @@ class Counters:
         )
 
     def answered(self, status: int, seconds: float) -> None:
-        """Count one request that the collector answered."""
+        """Count a request that the collector answered with ``status`` after ``seconds``."""
         if (known := self._by_status.get(status)) is None:
             word = str(status) if status in _STATUSES else _OTHER
             known = self._by_status[status] = word, self._requests.labels(word)
@@ -114,13 +114,13 @@ class Counters:
         self._notify_listeners("certpin_collector_batch_duration_seconds", seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """Count reports that arrived at the store, all with the same result."""
+        """Count reports that the store handled, all with the same result, such as "repeat"."""
         if reports:
             self._reports.labels(fate).inc(reports)
             self._notify_listeners("certpin_collector_reports", reports, fate=fate)
 
     def probed(self, outcome: Outcome, seconds: float = 0.0) -> None:
-        """Count a probe after its result was stored. 0 seconds is an unknown duration."""
+        """Count a probe whose result was stored. ``seconds`` is 0 if the duration is unknown."""
         word = outcome if outcome in get_args(Outcome) else _OTHER
         self._probes.labels(word).inc()
         self._notify_listeners("certpin_probes", 1, outcome=word)

@@ -1,4 +1,4 @@
-"""How long before its expiry a certificate is reported, by alerts and pages alike.
+"""How long before the expiry of a certificate alerts fire and pages show it.
 
 A certificate with a lifetime of a year is renewed manually, weeks before it expires. One of 47 days
 (CA/B Forum SC-081v3, from 2029-03-15) is renewed automatically when a third of its lifetime is
@@ -32,14 +32,14 @@ def warning_period(
     authority: bool,
     covers: Iterable[tuple[HostPolicy, timedelta]],
 ) -> timedelta:
-    """Return how long before its expiry a certificate is reported.
+    """Return how long before a certificate's expiry alerts and pages warn.
 
     Args:
-        certificate: of a chain that is served.
-        warning: the setting.
-        authority: the certificate is not the leaf. If it is pinned, every client needs the pin of
-            its successor before it expires.
-        covers: the policies of its host, each with the time until clients have adopted a version.
+        certificate: a certificate in a served chain.
+        warning: the period in the settings.
+        authority: True if the certificate is not the leaf. If it is pinned, every client needs the
+            pin of its successor before it expires.
+        covers: the policies of the host, each with the time until clients have adopted a version.
 
     Raises:
         CertificateParseError: its dates or its key can't be read.

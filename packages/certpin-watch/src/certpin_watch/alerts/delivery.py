@@ -45,10 +45,10 @@ TIMED_OUT = "it gave no answer in time"
 
 
 def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bool:
-    """Return True if a service is notified of an event.
+    """Return True if the settings of a notification service ask for an event of an alert.
 
-    A service gets no messages about its failures. It is notified of a resolution if it was notified
-    of the alert, which the severity at that time decides.
+    A service gets no messages about its own failures. It is notified of a resolution if the highest
+    severity that the alert had was high enough for the service.
     """
     if alert.rule == "telling-fails" and alert.details.get("service") == settings.name:
         return False
@@ -63,7 +63,7 @@ def is_wanted(settings: NotificationSettings, alert: AlertRow, what: What) -> bo
 
 
 class Notifier:
-    """Sends messages to one service."""
+    """Sends the queued messages of one notification service."""
 
     def __init__(self, watch: Watch, service: AnyService) -> None:
         self.service = service
@@ -73,11 +73,10 @@ class Notifier:
         self._refreshed_at = -RESEND_SECONDS
 
     async def send_next(self) -> bool:
-        """Send the next message, if one is due. Return True if more may be due.
+        """Send the service's next queued message, if one is due. Return True if more may be due.
 
         Raises:
             StoreError: the store is unavailable.
-
         """
         if self._is_busy():
             return False
@@ -95,13 +94,14 @@ class Notifier:
         return not problem
 
     async def refresh(self) -> None:
-        """Send open alerts again to a service that resolves those that are not repeated.
+        """Send all open alerts again to Alertmanager, which would otherwise resolve them.
 
-        A failure is only logged: the next event finds and records it.
+        Other services are skipped.
+
+        A failure is only logged; it is recorded if sending the next event fails, too.
 
         Raises:
             StoreError: the store is unavailable.
-
         """
         now = self._now()
         is_recent = 0 <= now - self._refreshed_at < RESEND_SECONDS
@@ -179,7 +179,7 @@ def is_paused(sent: Sequence[int], now: int) -> bool:
 
 
 async def send_once(service: AnyService, message: Message, deadline: float) -> str:
-    """Send a message outside the queue. Return why that failed, or an empty text."""
+    """Send a message at once, without the queue. Return the reason if that failed, else ""."""
     _, answer = _start(service, message, "")
     return await _wait_for(answer, deadline)
 
@@ -187,7 +187,7 @@ async def send_once(service: AnyService, message: Message, deadline: float) -> s
 def _start(
     service: AnyService, message: Message, incident: str
 ) -> tuple[threading.Thread, Future[str]]:
-    """Send in a daemon thread: a service that hangs keeps no process from ending."""
+    """Send in a daemon thread, so that a service that hangs can't keep the process running."""
     answer: Future[str] = Future()
 
     def body() -> None:
@@ -201,7 +201,7 @@ def _start(
 
 
 async def _wait_for(answer: Future[str], deadline: float) -> str:
-    """Return the answer, or that there was none within ``deadline`` seconds."""
+    """Return the result of sending, or a timeout message after ``deadline`` seconds."""
     try:
         return await asyncio.wait_for(asyncio.wrap_future(answer), deadline)
     except TimeoutError:
@@ -210,9 +210,9 @@ async def _wait_for(answer: Future[str], deadline: float) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """Deliveries that one message covers.
+    """Queued deliveries to one service that a single message covers.
 
-    Without ``needs_message`` they are recorded as delivered and no message is sent.
+    If ``needs_message`` is False, they are recorded as delivered and no message is sent.
     """
 
     rows: tuple[DeliveryRow, ...] = ()
@@ -221,7 +221,7 @@ class Batch:
 
 
 def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
-    """Return the next message for a service that keeps incidents, such as PagerDuty.
+    """Choose the next deliveries for a service that groups alerts into incidents, e.g. PagerDuty.
 
     1. An alert is in one incident there, from its first message until it resolves.
     2. More than ``digest`` new alerts are one incident together, which is resolved with the last.
@@ -244,7 +244,7 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
 
 
 def incident_key(keys: Sequence[str]) -> str:
-    """Return the key of an incident of these alerts, which is always the same."""
+    """Return the identifier of an incident with these alerts; the same alerts give the same one."""
     whole = "\n\n".join(sorted(keys))
     return f"certpin-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 

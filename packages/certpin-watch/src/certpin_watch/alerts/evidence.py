@@ -1,6 +1,6 @@
-"""Gather the evidence of the rules from the store, the pin files and the disk.
+"""Gather the data that the alert rules evaluate, from the store, the pin files and the disk.
 
-Hours that are over no longer change, so their failures are counted only once an hour.
+The failures of past hours no longer change, so they are counted only once an hour.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _MAX_FILES = 10_000
 
 @dataclass
 class FailureHistory:
-    """The failures of past hours, as they were counted for the hour ``counted_at``."""
+    """A cache of the reported failures of past hours, counted in the hour ``counted_at``."""
 
     counted_at: int = -1
     hours: Hours = field(default_factory=dict)
@@ -62,7 +62,7 @@ class FailureHistory:
     patterns: Patterns = field(default_factory=Patterns)
 
     def use(self, sets: tuple[MonitoredPinSet, ...], named: frozenset[str]) -> Patterns:
-        """Return the patterns of these sets. If they changed, forget all counts."""
+        """Return the host patterns of these pin sets. If they changed, drop the cached counts."""
         if self.patterns.sets != sets or self.patterns.named != named:
             self.patterns, self.counted_at = Patterns(sets, named), -1
         return self.patterns
@@ -71,14 +71,13 @@ class FailureHistory:
 def gather_reports(
     connection: Connection, watch: Watch, history: FailureHistory, now: int
 ) -> ReportEvidence:
-    """Read the reports of clients.
+    """Read the reports of clients from the store, as evidence for the alert rules.
 
     Args:
         connection: a read transaction.
         watch: the settings and the pin files.
-        history: kept between calls.
+        history: the cache of past hours; pass the same one at each call.
         now: the Unix time.
-
     """
     sets = watch.pin_files.snapshot().sets
     patterns = history.use(sets, watch.settings.monitor.named)
@@ -109,7 +108,10 @@ def gather_reports(
 def gather_service(
     connection: Connection, watch: Watch, now: int, failures: Mapping[str, str]
 ) -> ServiceEvidence:
-    """Read the state of the service. ``failures`` are parts that could not be evaluated."""
+    """Read the state of the service itself, as evidence for the alert rules.
+
+    ``failures`` maps each part that could not be evaluated to the reason.
+    """
     at = datetime.fromtimestamp(now, UTC)
     sets = watch.pin_files.snapshot().sets
     return ServiceEvidence(
@@ -125,9 +127,10 @@ def gather_service(
 
 
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
-    """Return the largest groups of monitored hosts.
+    """Return the day's report groups of monitored hosts, the largest groups first.
 
-    Each share has reserved groups, so that large groups of one hide none of another.
+    Some groups are reserved for each quota (``Patterns.share``), so that many groups of one host
+    don't displace those of another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -147,7 +150,7 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
 def _failure_hours(
     connection: Connection, history: FailureHistory, now: int
 ) -> tuple[Hours, frozenset[int]]:
-    """Return failures by host and hour, and the hours in which any report arrived."""
+    """Return the failures by host and hour, and the hours in which any report arrived."""
     this = now - now % HOUR
     if history.counted_at != this:
         since = this - HISTORY - HOUR
@@ -172,9 +175,10 @@ def _count(
 
 
 class CheckedChains(NamedTuple):
-    """Chains by host: accepted or refused by the live versions, and the issuers of their leaves.
+    """Reported chains with their hosts, by verdict, and the issuer of each chain's leaf.
 
-    ``vouched`` are the refused ones that a trusted authority issued for the host.
+    ``accepted`` match the pins of a live version, ``strange`` do not. ``vouched`` are the strange
+    chains that a trusted authority issued for the host.
     """
 
     accepted: frozenset[HostChain]
@@ -188,8 +192,8 @@ def check_chains(
 ) -> CheckedChains:
     """Check the most reported chains against every live version of the pins.
 
-    A chain that is no longer stored is not checked. The shares take turns, so that chains that are
-    invented for one host hide none of another.
+    A chain that is no longer stored is not checked. Quotas (``Patterns.share``) take turns, so that
+    invented chains for one host don't displace the chains of another.
     """
     counts: Counter[HostChain] = Counter()
     first: dict[HostChain, int] = {}
@@ -214,7 +218,7 @@ def check_chains(
 
 
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
-    """Return the most reported chain of each share, then the second of each, and so on."""
+    """Order chains by turns: the most reported one of each quota, then the second of each."""
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []
     for key in sorted(counts, key=lambda key: -counts[key]):
@@ -225,7 +229,7 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
 
 
 def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
-    """Yield the expiry of each role in the folder of signed sets beside a pin file, if any.
+    """Yield when the signature of each TUF role expires, if signed sets are beside a pin file.
 
     Signatures are not verified: ``certpin publish status`` and clients do that. A forged date
     makes an alert fire too early or too late, and has no other effect.
@@ -242,7 +246,7 @@ def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
 
 
 def _lifetimes(path: Path) -> dict[str, int]:
-    """Return the lifetime of each role's signature in seconds."""
+    """Return how long each role's signature is valid, in seconds, from ``publish.toml``."""
     from certpin.publish.settings import DEFAULT_DAYS, load
 
     try:
@@ -279,7 +283,7 @@ def _expiry(path: Path) -> int | None:
 
 
 def _free_disk(watch: Watch) -> float | None:
-    """Return the free share of the disk of SQLite's file in per cent; unknown for PostgreSQL."""
+    """Return the free share of the disk with the SQLite file in per cent; None for PostgreSQL."""
     name = watch.store.engine.url.database
     if not watch.store.is_sqlite or not name or name == ":memory:":
         return None

@@ -54,7 +54,7 @@ _Block = tuple[Literal["words", "command", "item"], str]
 
 @dataclass(frozen=True)
 class Item:
-    """An event of an alert, and its note."""
+    """One event of an alert in a message, such as "opened"; ``note`` is an additional sentence."""
 
     what: str
     alert: AlertRow
@@ -63,7 +63,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Message:
-    """The events in one message. ``at`` is now; ``url`` is the address of the pages, or empty."""
+    """A message about one or more alert events.
+
+    ``at`` is the time of the message in Unix seconds; ``url`` is the base address of the web pages,
+    or empty.
+    """
 
     items: tuple[Item, ...]
     at: int
@@ -71,13 +75,13 @@ class Message:
 
     @property
     def kind(self) -> Kind:
-        """The appearance, by the worst severity. Resolved alerts are a success."""
+        """The message type for apprise, by the worst severity; "success" if all alerts resolved."""
         present = [item.alert.severity for item in self.items if item.what != "resolved"]
         return _KINDS[min(present, key=SEVERITIES.index)] if present else "success"
 
     @property
     def title(self) -> str:
-        """One line."""
+        """The title: one line with the alert, or with the numbers of alerts by event."""
         if len(self.items) == 1:
             (item,) = self.items
             return harmless(f"{_status(item)}: {_about(item.alert)}", _MAX_TITLE)
@@ -87,7 +91,7 @@ class Message:
 
 
 def render(message: Message, form: Format, room: int) -> str:
-    """Return the message in at most ``room`` characters, or the shortest possible text."""
+    """Render a message in at most ``room`` characters, or in as few as possible."""
     text = ""
     for items, longest in _SIZES:
         text = _render(message, form, items, longest)
@@ -124,7 +128,7 @@ def message_json(message: Message) -> list[dict[str, Any]]:
 
 
 def link(alert: AlertRow, url: str) -> str:
-    """Return the address of an alert's page, or an empty text if it is unknown."""
+    """Return the address of an alert's page, or "" if the base address ``url`` is empty."""
     return f"{url}/alerts/{alert.id}" if url and alert.id is not None else ""
 
 
@@ -139,7 +143,7 @@ def clients_text(clients: int | None, before: int | None = None) -> str:
 
 
 def harmless(text: str, limit: int) -> str:
-    """Return one line that no service acts on, of at most ``limit`` characters."""
+    """Return a text in one line of at most ``limit`` characters, without active markup."""
     line = printable(" ".join(text[: 4 * limit].split()))
     plain = line.translate(str.maketrans(_ELSEWHERE))
     for sign, instead in _LINKS:
@@ -148,7 +152,7 @@ def harmless(text: str, limit: int) -> str:
 
 
 def command_line(text: str, limit: int = _MAX_COMMAND) -> str:
-    """Return a command that can be copied, without markup; empty if it is too long."""
+    """Return a shell command without markup, ready to copy; empty if longer than ``limit``."""
     plain = printable(text).translate(str.maketrans(_IN_CODE))
     return plain if len(plain) <= limit else ""
 
@@ -220,7 +224,7 @@ def _text(blocks: Sequence[_Block]) -> str:
 
 
 def _markdown(blocks: Sequence[_Block]) -> str:
-    """Items become a list, a command is fenced, and everything else is a paragraph."""
+    """Render blocks as Markdown: items as a list, commands as fenced code, others as paragraphs."""
     found = []
     for kind, text in blocks:
         if kind == "command":

@@ -1,4 +1,4 @@
-"""The alerts as a background task of ``certpin serve``: evaluate, write, notify."""
+"""The background task for alerts in ``certpin serve``: evaluate rules, store alerts, notify."""
 
 from __future__ import annotations
 
@@ -58,11 +58,12 @@ _REPORTS = "the reports of clients"
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Run until ``stop`` is set. A message that is being sent then has a deadline.
+    """Evaluate rules and send messages until ``stop`` is set.
+
+    A message that is being sent at that time is given a deadline.
 
     Raises:
         ConfigError: the settings of a service are invalid.
-
     """
     services = await asyncio.to_thread(make_services, watch.settings.alerts)
     evaluator = Evaluator(watch)
@@ -77,14 +78,13 @@ async def check_services(settings: AlertSettings, public_url: str = "") -> dict[
 
     Args:
         settings: the table ``[alerts]``.
-        public_url: the address of the pages, or empty.
+        public_url: the base address of the web pages, or empty.
 
     Returns:
-        Why that failed, by the name of the service; an empty text if it worked.
+        For each service's name, why sending failed; an empty text if it worked.
 
     Raises:
         ConfigError: the settings of a service are invalid.
-
     """
     services = await asyncio.to_thread(make_services, settings)
     message = _test_message(int(utc_now().timestamp()), public_url.rstrip("/"))
@@ -129,7 +129,7 @@ async def _evaluate(watch: Watch, evaluator: Evaluator, stop: asyncio.Event) -> 
 async def _notify(
     watch: Watch, evaluator: Evaluator, notifier: Notifier, stop: asyncio.Event
 ) -> None:
-    """Send messages while this process is the one that evaluates."""
+    """Send queued messages to one service, while this process holds the evaluation lease."""
     while not stop.is_set():
         more = False
         try:
@@ -148,7 +148,7 @@ async def _wait(stop: asyncio.Event, seconds: float) -> None:
 
 
 class Evaluator:
-    """Evaluates all rules and writes the alerts. Only the process with the lease does so."""
+    """Evaluates all alert rules and stores the alerts, if this process holds the lease for that."""
 
     def __init__(
         self,
@@ -165,18 +165,17 @@ class Evaluator:
         self._failures: dict[str, str] = {}
 
     def holds_lease(self, now: int) -> bool:
-        """Return True if this process is the one that evaluates and notifies."""
+        """Return True if this process holds the lease, so that it evaluates and notifies."""
         return self._lease is not None and self._lease.is_valid_at(now)
 
     def evaluate(self) -> int | None:
-        """Evaluate once, and write what changed.
+        """Evaluate all alert rules once, and store the changed alerts.
 
         Returns:
             The number of messages to send, or None if another process has the lease.
 
         Raises:
             StoreError: the store is unavailable.
-
         """
         now = int(self._watch.clock().timestamp())
         every = int(self._watch.settings.alerts.every.total_seconds())
@@ -188,11 +187,10 @@ class Evaluator:
         return self._write(self._lease, self._evaluate(now), now)
 
     def release(self) -> None:
-        """Give up the lease, so that another process can take over.
+        """Release the evaluation lease, so that another process can take over at once.
 
         Raises:
             StoreError: the store is unavailable.
-
         """
         if self._lease is not None:
             with self._watch.store.write() as connection:
@@ -206,9 +204,10 @@ class Evaluator:
         return evaluation
 
     def _gather(self, now: int, failures: dict[str, str]) -> Evidence:
-        """Gather the evidence. A defect in one part leaves it out, and is added to ``failures``.
+        """Gather the data for the alert rules.
 
-        Failures of the last evaluation are reported, too: those of rules are known only afterwards.
+        If a part raises, its data is missing, and the reason is added to ``failures``. Failed rules
+        are known only after an evaluation, so the evidence contains those of the previous one.
         """
         missing: set[Source] = set()
         probes, reports = ProbeEvidence(), ReportEvidence()
@@ -265,7 +264,7 @@ def _rule_limits(settings: AlertSettings) -> RuleLimits:
 
 @dataclass(frozen=True)
 class WrittenEvent:
-    """An event of an alert, and the services that have to be notified of it."""
+    """A stored event of an alert, and the names of the services that have to be notified of it."""
 
     item: Item
     services: tuple[str, ...]
@@ -278,10 +277,10 @@ def write_changes(
     now: int,
     settings: AlertSettings,
 ) -> list[WrittenEvent]:
-    """Write alerts, their events, and the messages to send.
+    """Store changed alerts and their events, and queue the messages to send.
 
-    All of it is in the caller's transaction: no message is sent about an event that was not
-    written, and every written event is sent, even after a crash.
+    Everything is written in the caller's transaction: no message is sent about an event that was
+    not written, and every written event is sent, even after a crash.
     """
     alert_store.update_alerts(
         connection, [change.alert for change in changes if change.alert.id is not None]
@@ -313,7 +312,11 @@ def _event_note(
     now: int,
     settings: AlertSettings,
 ) -> tuple[str, str]:
-    """Return user and reason of a silence, or no user and the number of affected clients."""
+    """Return user and note of an event.
+
+    For a silence, these are its user and reason; otherwise no user, and a sentence with the number
+    of affected clients.
+    """
     if transition.what in {"silenced", "maintenance"}:
         return describe_cover(change.alert, silencing, now, settings)
     before = change.before.told_clients if change.before else None
@@ -321,7 +324,7 @@ def _event_note(
 
 
 def _log(event: WrittenEvent, now: int, url: str) -> None:
-    """Log an event, with the fields of the webhook."""
+    """Log an event of an alert, with the same fields as the webhook."""
     alert, what = event.item.alert, event.item.what
     (values,) = message_json(Message((event.item,), now, url))
     about = alert.host or alert.pin_set

@@ -2,11 +2,12 @@
 
 The address of a service is a secret. apprise writes addresses into its log, and the libraries below
 it write paths that contain tokens. So all log records of apprise are dropped, and those of the
-libraries while a message is sent; ``AppriseService.send`` returns all that is known of a failure.
+libraries while a message is sent; only ``AppriseService.send`` reports why sending failed.
 
 Alertmanager is notified through its API v2:
 
-    alertmanagers://USER:PASSWORD@alerts.bank.example:9093/PREFIX      without the s: no TLS
+    alertmanagers://USER:PASSWORD@alerts.bank.example:9093/PREFIX      alertmanager:// is without
+        TLS
 
 An alert has the labels ``alertname`` (the rule), ``severity``, ``host``, ``pin_set`` and ``id``.
 Values that may change are annotations, because labels are an alert's identity there. Redirects are
@@ -70,11 +71,10 @@ _MIN_ROOM = 160  # characters of a body
 
 
 def make_services(settings: AlertSettings) -> tuple[AnyService, ...]:
-    """Return all services.
+    """Return a service object for each notification service in the settings.
 
     Raises:
         ConfigError: an address is invalid. The error does not quote it.
-
     """
     return tuple(_make_service(entry) for entry in settings.tell)
 
@@ -85,14 +85,13 @@ def _make_service(settings: NotificationSettings) -> AnyService:
 
 
 class AppriseService:
-    """A service of apprise. Its ``repr`` contains only its name: the address is a secret."""
+    """A notification service that apprise supports. Its ``repr`` omits the address, a secret."""
 
     def __init__(self, settings: NotificationSettings) -> None:
-        """Check the address.
+        """Check that apprise supports the service's address. Do not connect.
 
         Raises:
             ConfigError: apprise is not installed, or does not know such an address.
-
         """
         self.name = settings.name
         self._settings = settings
@@ -105,9 +104,9 @@ class AppriseService:
         return f"AppriseService({self.name!r})"
 
     def send(self, message: Message, incident: str = "") -> str:
-        """Send a message. Return why that failed, or an empty text.
+        """Send a message to the service. Return why that failed, or an empty text.
 
-        Raises nothing. Not bounded in time: the caller waits as long as it wants.
+        Never raises. There is no time limit here: the caller sets one.
         """
         with _muted() as statuses:
             try:
@@ -140,7 +139,10 @@ class AppriseService:
         )
 
     def _plugin(self) -> Any:
-        """Return a new plugin for each message, so that nothing of one gets into the next."""
+        """Create apprise's plugin for the address.
+
+        Each message gets a new plugin, so that nothing of one gets into the next.
+        """
         try:
             from apprise import Apprise
         except ModuleNotFoundError as exc:
@@ -162,14 +164,14 @@ class AppriseService:
 
 
 def _format_of(plugin: Any) -> Format:
-    """Return the format that a service prefers."""
+    """Return the text format (plain, Markdown or HTML) that a service prefers."""
     known = plugin.notify_format
     first = known[0] if isinstance(known, (tuple, list)) else known
     return _FORMATS.get(str(getattr(first, "value", first)), "text")
 
 
 def _asset() -> Any:
-    """Return settings with which apprise stores and fetches nothing, and follows no redirect."""
+    """Return apprise settings without stored files, generated keys or HTTP redirects."""
     from apprise import AppriseAsset
 
     asset = AppriseAsset(async_mode=False, secure_logging=True)
@@ -184,7 +186,10 @@ def _asset() -> Any:
 
 
 class _DropRecords(logging.Filter):
-    """Drops records while a message is sent, and keeps only the HTTP status in them."""
+    """A log filter that drops the records of the current thread while it sends a message.
+
+    HTTP statuses in the dropped messages are collected.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         statuses = _STATUSES.get()
@@ -201,7 +206,7 @@ _DROP_RECORDS = _DropRecords()
 
 @contextmanager
 def _muted() -> Iterator[list[str]]:
-    """Log nothing from this thread. Yield the HTTP statuses of the dropped records."""
+    """Drop the log records of this thread in the block. Yield a list for their HTTP statuses."""
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if _DROP_RECORDS not in logger.filters:
@@ -224,16 +229,15 @@ class _Address:
 
 
 class AlertmanagerService:
-    """One Alertmanager. Its ``repr`` contains only its name: the address is a secret."""
+    """An Alertmanager server. Its ``repr`` contains only its name: the address is a secret."""
 
     has_incidents = False
 
     def __init__(self, settings: NotificationSettings) -> None:
-        """Check the address.
+        """Check the server's address. Do not connect.
 
         Raises:
             ConfigError: the address is invalid.
-
         """
         self.name = settings.name
         self._settings = settings
@@ -243,15 +247,15 @@ class AlertmanagerService:
         return f"AlertmanagerService({self.name!r})"
 
     def send(self, message: Message, incident: str = "") -> str:
-        """Send the alerts of a message. Return why that failed, or an empty text.
+        """Send the alerts of a message to the server. Return why that failed, or an empty text.
 
-        Raises nothing. ``incident`` has no meaning here: the labels are the identity.
+        Never raises. ``incident`` is ignored, because Alertmanager identifies alerts by labels.
         """
         del incident
         return self.post([item.alert for item in message.items], message.at, message.url)
 
     def post(self, alerts: Iterable[AlertRow], now: int, url: str) -> str:
-        """Send alerts in their current state. Return why that failed, or an empty text."""
+        """Post the current state of alerts. Return why that failed, or an empty text."""
         body = json.dumps([alertmanager_json(alert, now, url) for alert in alerts]).encode()
         try:
             status = self._post(self._address(), body)
@@ -268,7 +272,7 @@ class AlertmanagerService:
         return exchange("POST", url, deadline, context, headers=headers, body=body).status
 
     def _address(self) -> _Address:
-        """Read the address again each time: a secret in a file may have changed."""
+        """Read the server's address anew each time: a secret in a file may have changed."""
         wrong = ConfigError(
             f"the address of {self.name} is not that of an Alertmanager",
             key="alerts.tell",

@@ -1,7 +1,7 @@
-"""Why no messages are sent: silences, maintenance windows and acknowledgements.
+"""Conditions that suppress messages: silences, maintenance windows and acknowledgements.
 
-A maintenance window is opened by a step of a rotation in the journal, for the host and pin of that
-step: ``activate`` (a server starts to use a key), and ``publish`` for the pins that are ACTIVE.
+A step of a rotation in the journal opens a maintenance window for the host and pin of that step.
+The steps are ``activate`` (a server starts to use a key), and ``publish`` for pins that are ACTIVE.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ _MAX_CANDIDATES = 1000  # patterns among which the most similar is searched: tha
 
 @dataclass(frozen=True)
 class MaintenanceWindow:
-    """A step of a rotation: for a while, changes to this pin at this host are intended."""
+    """A period after a rotation step, in which changes to ``pin`` at ``host`` are intended.
+
+    ``since`` and ``until`` are Unix seconds; ``why`` names the step.
+    """
 
     pin_set: str
     host: str
@@ -55,14 +58,14 @@ class MaintenanceWindow:
 
 @dataclass(frozen=True)
 class Silencing:
-    """The silences and maintenance windows of one evaluation."""
+    """The silences and maintenance windows that one evaluation of the rules considers."""
 
     silences: tuple[SilenceRow, ...] = ()
     windows: tuple[MaintenanceWindow, ...] = ()
 
 
 def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSettings) -> Cover:
-    """Return why no messages are sent about a problem, or an empty text."""
+    """Return "silenced" or "maintenance" if messages about a problem are suppressed, else ""."""
     if any(_is_silenced_by(silence, problem, now, settings) for silence in silencing.silences):
         return "silenced"
     if any(_is_explained_by(window, problem, now) for window in silencing.windows):
@@ -73,7 +76,10 @@ def cover(problem: Problem, silencing: Silencing, now: int, settings: AlertSetti
 def describe_cover(
     problem: Problem, silencing: Silencing, now: int, settings: AlertSettings
 ) -> tuple[str, str]:
-    """Return who silenced a problem, and why; both are empty if it is not silenced."""
+    """Return the user and the reason of the silence or maintenance window that covers a problem.
+
+    A maintenance window has no user. Both texts are empty if the problem isn't covered.
+    """
     for silence in silencing.silences:
         if _is_silenced_by(silence, problem, now, settings):
             return silence.who, silence.why
@@ -95,9 +101,9 @@ def _is_silenced_by(
 
 
 def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> bool:
-    """Return True if a step explains a problem: only at its host, and only for its pin.
+    """Return True if a problem is a consequence of a rotation step: it has its host and pin.
 
-    A critical problem is never explained, because clients refuse the server.
+    A critical problem is never treated as a consequence, because clients refuse the server.
     """
     pins = served_pins(problem.details)
     return (
@@ -111,10 +117,10 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 
 
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
-    """Return the pins that servers use now, from the details of a finding.
+    """Return the pins that servers use now, from the details of an alert finding.
 
-    ``after`` is a pin, or a chain with a pin for each certificate; ``keys`` has those that each
-    location sees.
+    ``after`` is a pin, or a chain with a pin for each certificate; ``keys`` maps each location to
+    the pins that it sees.
     """
     after, keys = details.get("after"), details.get("keys")
     found: list[Any] = [after]
@@ -128,7 +134,7 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 def maintenance_windows(
     sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
-    """Return the windows that are open now."""
+    """Return the maintenance windows that are open now, each ``length`` long."""
     seconds = int(length.total_seconds())
     return tuple(
         window
@@ -160,22 +166,22 @@ def add_silence(
     *,
     at_most: timedelta | None = None,
 ) -> SilenceRow:
-    """Write a silence.
+    """Validate a silence and insert it.
 
     Not checked: that the host exists, because its policy may be added later; see ``host_warning``.
 
     Args:
         connection: a write transaction.
-        wanted: the silence, without a number.
+        wanted: the silence, without its row number.
         settings: the table ``[alerts]``.
-        at_most: a shorter limit than the setting ``silence``.
+        at_most: the longest duration, if it is shorter than the setting ``silence``.
 
     Returns:
-        The silence with its number.
+        The silence with its row number.
 
     Raises:
-        InputError: it is too long, covers every alert, names an unknown rule, or lacks a text.
-
+        InputError: the silence is too long, covers every alert, names an unknown rule, or lacks a
+            text.
     """
     _check_silence(wanted, min(settings.silence, at_most or settings.silence))
     return replace(wanted, id=insert_silence(connection, wanted))
@@ -202,14 +208,13 @@ def _check_silence(wanted: SilenceRow, longest: timedelta) -> None:
 
 
 def acknowledge(connection: Connection, number: int, who: str, now: int, note: str = "") -> bool:
-    """Acknowledge an open alert.
+    """Acknowledge the open alert with this number, so that messages are not repeated.
 
     Returns:
-        False if it is not open, or already acknowledged.
+        False if the alert is not open, or already acknowledged.
 
     Raises:
         InputError: the note is too long, or cannot be printed.
-
     """
     if len(note) > _MAX_TEXT or not note.isprintable():
         raise InputError(
@@ -222,7 +227,7 @@ def acknowledge(connection: Connection, number: int, who: str, now: int, note: s
 
 
 def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bool:
-    """Withdraw an acknowledgement, so that messages repeat. Return False if there was none."""
+    """Withdraw an alert's acknowledgement, so that messages repeat. Return False if it had none."""
     if not set_acknowledged(connection, number, who, None):
         return False
     record_event(connection, number, now, "unacknowledged", who)
@@ -230,7 +235,7 @@ def unacknowledge(connection: Connection, number: int, who: str, now: int) -> bo
 
 
 def host_warning(host: str, snapshot: Snapshot) -> str:
-    """Return why a silence of a host may match no alert, or an empty text.
+    """Return why a silence for this host may match no alert, or an empty text.
 
     Alerts of the monitor name the pattern in the pin file; alerts based on reports name the host
     itself. Without a pin file there is no warning.
@@ -274,7 +279,7 @@ def covers(pattern: str, host: str) -> bool:
 
 
 def _monitored_patterns(snapshot: Snapshot) -> frozenset[HostPattern]:
-    """Return the patterns of the files, and of every released version that clients may hold."""
+    """Return the host patterns of the pin files, and of every version that clients may hold."""
     released = [version.pins for watched in snapshot.sets for version in watched.deployed.versions]
     return frozenset(
         policy.pattern

@@ -1,4 +1,4 @@
-"""The state machine of an alert: a pure function of known alerts, findings, silences and time.
+"""The state machine of an alert: a pure function of stored alerts, findings, silences and time.
 
             ┌──────────── repeated, escalated
             ▼                  │
@@ -42,7 +42,7 @@ _MAX_LAG = 60  # seconds that `last_at` may lag behind, so that not every evalua
 
 @dataclass(frozen=True)
 class Transition:
-    """An event of an alert, and whether services are notified of it."""
+    """An event of an alert, such as "opened", and whether services are notified of it."""
 
     what: What
     notify: bool
@@ -50,7 +50,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class AlertChange:
-    """An alert in its new state, its events, and its former state if it existed."""
+    """A new or changed alert, its events, and its stored state before (None for a new alert)."""
 
     alert: AlertRow
     transitions: tuple[Transition, ...] = ()
@@ -59,7 +59,7 @@ class AlertChange:
 
 @dataclass(frozen=True)
 class _Context:
-    """The input that every decision of one evaluation shares."""
+    """The silences, time and settings of one evaluation."""
 
     silencing: Silencing
     now: int
@@ -76,7 +76,7 @@ def decide(
     now: int,
     settings: AlertSettings,
 ) -> tuple[AlertChange, ...]:
-    """Return the changes to write.
+    """Compare findings with the stored alerts. Return the alerts to store, with their events.
 
     Args:
         known: the open alerts, and the last resolved one of every other key.
@@ -84,7 +84,6 @@ def decide(
         silencing: silences and maintenance windows.
         now: the Unix time.
         settings: the table ``[alerts]``.
-
     """
     context = _Context(silencing, now, settings)
     written = {alert.key: alert for alert in known}
@@ -96,7 +95,7 @@ def decide(
 
 
 def _not_later(alert: AlertRow, now: int) -> AlertRow:
-    """Rule 6."""
+    """Return an alert with no time later than ``now`` (rule 6: the clock was set back)."""
     names = ("opened_at", "last_at", "gone_at", "resolved_at", "told_at", "acknowledged_at")
     times = {name: min(value, now) for name in names if (value := getattr(alert, name)) is not None}
     return replace(alert, **times)
@@ -117,7 +116,10 @@ def _present(
 def _open(
     finding: AlertFinding, clients: int | None, last: AlertRow | None, context: _Context
 ) -> AlertChange:
-    """Rule 1. ``last`` is the previous, resolved alert about the same problem."""
+    """Open an alert for a finding (rule 1 of this module's docstring).
+
+    ``last`` is the previous, resolved alert about the same problem.
+    """
     now = context.now
     alert = AlertRow(
         key=finding.key,
@@ -144,7 +146,7 @@ def _open(
 def _continue(
     known: AlertRow, finding: AlertFinding, clients: int | None, context: _Context
 ) -> AlertChange:
-    """Rules 2, 4 and 7."""
+    """Update an open alert whose problem remains (rules 2, 4 and 7 of this module's docstring)."""
     now = context.now
     quiet = context.cover(finding)
     alert = replace(
@@ -169,7 +171,7 @@ def _continue(
 
 
 def _events(alert: AlertRow, known: AlertRow, context: _Context) -> tuple[What, ...]:
-    """Return the events of an alert while its problem remains."""
+    """Return the events of an open alert whose problem remains, such as "repeated"."""
     rose: tuple[What, ...] = ("escalated",) if is_worse(alert.severity, alert.peak) else ()
     if alert.quiet != known.quiet:
         return (alert.quiet, *rose) if alert.quiet else ("resumed",)
@@ -188,7 +190,7 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Rules 3 and 5."""
+    """Hold or resolve open alerts without a finding (rules 3 and 5 of this module's docstring)."""
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
         if known.resolved_at is not None or known.key in present:
@@ -211,7 +213,7 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
 
 
 def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
-    """Return True if a change must be written. If only ``last_at`` is new, write it rarely."""
+    """Return True if an alert must be stored. If only ``last_at`` changed, store it rarely."""
     if change.transitions or written is None:
         return True
     is_fresh = 0 <= now - written.last_at < _MAX_LAG

@@ -34,7 +34,7 @@ _REFS = "#/components/schemas/{name}"
 
 @cache
 def description() -> bytes:
-    """Return the description as JSON."""
+    """Return the OpenAPI description as JSON."""
     types = [resource.returns for resource in RESOURCES]
     messages = [message for _, *pair in ADDRESSES.values() for message in pair]
     schemas, components = msgspec.json.schema_components(
@@ -97,7 +97,7 @@ def _path(
     problem: dict[str, Any],
     parameters: Iterable[Parameter] = (),
 ) -> dict[str, Any]:
-    """Describe a resource, which is read with GET."""
+    """Return the OpenAPI path item of a resource, which is read with GET."""
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     responses = {
         "200": {"description": about, "content": content},
@@ -122,7 +122,7 @@ def _path(
 def _action(
     path: str, about: str, schema: dict[str, Any], problem: dict[str, Any]
 ) -> dict[str, Any]:
-    """Describe an action on an alert: a POST with a form."""
+    """Return the OpenAPI path item of an action on an alert: a POST with a form."""
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     form = {"type": "object", "properties": {"note": {"type": "string", "maxLength": 500}}}
     return {
@@ -151,7 +151,7 @@ def _worker_path(
     response: dict[str, Any],
     problem: dict[str, Any],
 ) -> dict[str, Any]:
-    """Describe an address of workers: a POST with JSON, by a token for a location."""
+    """Return the OpenAPI path item of a worker's URL: a POST with JSON and a location's token."""
     wrong = {"content": {PROBLEM: {"schema": problem}}}
     return {
         "post": {

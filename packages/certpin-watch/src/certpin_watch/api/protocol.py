@@ -35,7 +35,7 @@ _DEFAULT_RANGE = timedelta(days=1)
 
 
 class RefusedError(Exception):
-    """The request is refused. The response is a problem (RFC 9457) with this status and text."""
+    """The API refuses a request. The response is a problem (RFC 9457) with this status and text."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
@@ -43,7 +43,7 @@ class RefusedError(Exception):
 
 
 def not_found(detail: str) -> RefusedError:
-    """Return the error for something that does not exist."""
+    """Return a 404 error with ``detail`` as its text."""
     return RefusedError(404, "Not found", detail)
 
 
@@ -76,13 +76,13 @@ class Parameter:
 
 
 def text(name: str, about: str) -> Parameter:
-    """Return a parameter for text. NUL is refused, because PostgreSQL can't store it."""
+    """Declare a text parameter. NUL is refused, because PostgreSQL can't store it."""
     schema = {"type": "string", "minLength": 1, "maxLength": _MAX_TEXT, "pattern": r"^[^\x00]+$"}
     return Parameter(name, about, _read_text, schema)
 
 
 def choice(name: str, about: str, words: Sequence[str], default: str) -> Parameter:
-    """Return a parameter for one of several words."""
+    """Declare a parameter with one of the given words as its value."""
 
     def read(value: str) -> str:
         if value not in words:
@@ -96,7 +96,7 @@ def choice(name: str, about: str, words: Sequence[str], default: str) -> Paramet
 def number(
     name: str, about: str, default: int | None, minimum: int = 1, maximum: int = _MAX_NUMBER
 ) -> Parameter:
-    """Return a parameter for a whole number in a range."""
+    """Declare a parameter with an integer between ``minimum`` and ``maximum``."""
 
     def read(value: str) -> int:
         is_number = re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII)
@@ -110,17 +110,17 @@ def number(
 
 
 def moment(name: str, about: str) -> Parameter:
-    """Return a parameter for a time with a time zone (RFC 3339)."""
+    """Declare a parameter with a time and its time zone (RFC 3339)."""
     return Parameter(name, about, _read_moment, {"type": "string", "format": "date-time"})
 
 
 def digest(name: str, about: str) -> Parameter:
-    """Return a parameter for a SHA-256 in lower-case hexadecimal."""
+    """Declare a parameter with a SHA-256 digest in lower-case hexadecimal."""
     return Parameter(name, about, read_digest, {"type": "string", "pattern": "^[0-9a-f]{64}$"})
 
 
 def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Return the value of each parameter.
+    """Parse the query of a request into a value for each declared parameter.
 
     Raises:
         RefusedError: a parameter is unknown, repeated or invalid.
@@ -142,7 +142,7 @@ def read_query(request: Request, parameters: Sequence[Parameter]) -> dict[str, A
 
 
 def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
-    """Return the range of ``since`` and ``until``.
+    """Return the time range that the parameters ``since`` and ``until`` select.
 
     Raises:
         RefusedError: the range is empty.
@@ -155,14 +155,17 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 
 
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
-    """Return the cursor for the last key of a page. It reveals nothing that the page does not."""
+    """Encode the last sort key of a page as a cursor; None if there is no next page.
+
+    The cursor reveals nothing that the page doesn't contain.
+    """
     if key is None:
         return None
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
 
 
 def key_of(cursor: str | None, *types: type) -> Any:
-    """Return the key in a cursor, a tuple of ``types``; None for the first page.
+    """Decode a cursor into the sort key, a tuple of ``types``; None for the first page.
 
     Raises:
         RefusedError: the cursor is invalid.
@@ -182,17 +185,17 @@ def key_of(cursor: str | None, *types: type) -> Any:
 
 
 def _is_storable(value: int | str) -> bool:
-    """Return True if a database can compare with it: numbers have 64 bits, texts no NUL."""
+    """Return True if a database can compare with the value: 64-bit numbers, texts without NUL."""
     return abs(value) <= _MAX_NUMBER if isinstance(value, int) else "\x00" not in value
 
 
 def row_number(word: str) -> int | None:
-    """Return the number of a row in a path; None if no row can have it."""
+    """Parse the row number in a URL path; None if no row can have it."""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 
 def read_digest(value: str) -> str:
-    """Return a SHA-256.
+    """Check that a text is a SHA-256 digest, and return it.
 
     Raises:
         ValueError: it is not 64 lower-case hexadecimal digits.
@@ -227,21 +230,21 @@ UNTIL = moment("until", "End of the range, exclusive; default: now.")
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as JSON. Dates are RFC 3339 in UTC."""
+    """Encode a value as JSON, with times as RFC 3339 in UTC."""
     return msgspec.json.encode(value)
 
 
 def respond(
     request: Request, data: bytes, media_type: str = JSON, *, immutable: bool = False
 ) -> Response:
-    """Return a response, or 304 if the client has the same data (RFC 9110 section 13.1.2).
+    """Return a response with ``data``, or 304 if the client already has it (RFC 9110, 13.1.2).
 
     Clients may store responses, but have to revalidate them; shared caches store nothing.
 
     Args:
-        request: the request, for its If-None-Match.
+        request: its If-None-Match header names the data that the client has.
         data: the content.
-        media_type: its type.
+        media_type: the content's media type.
         immutable: the content never changes, because its address contains its digest.
     """
     tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
@@ -253,18 +256,21 @@ def respond(
 
 
 def _contains_tag(header: str, tag: str) -> bool:
-    """Return True if the header names the tag. Weak tags match, too (RFC 9110 section 8.8.3.2)."""
+    """Return True if an If-None-Match header contains an ETag.
+
+    Weak tags match, too (RFC 9110 section 8.8.3.2).
+    """
     tags = [named.strip().removeprefix("W/") for named in header[:_MAX_HEADER].split(",")]
     return header.strip() == "*" or tag in tags
 
 
 def refusal(refused: RefusedError) -> Response:
-    """Return the problem (RFC 9457) of an error."""
+    """Return the response to a refused request: a problem (RFC 9457) as JSON."""
     problem = Problem(refused.title, refused.status, refused.detail)
     headers = {"Cache-Control": "no-store"}
     return Response(encode(problem), refused.status, headers, media_type=PROBLEM)
 
 
 def store_unavailable() -> RefusedError:
-    """Return the error for a store that is unavailable. Its reason is only in the log."""
+    """Return a 503 error that says that the store is unavailable; the reason is only logged."""
     return RefusedError(503, "The store is unavailable", "Try again in a moment.")

@@ -49,7 +49,7 @@ class Listed(msgspec.Struct, Generic[Item], frozen=True):
 
 @dataclass(frozen=True)
 class ResourceRequest:
-    """A request for a resource: the values in its path and query, and a read transaction."""
+    """A request for a resource: its path and query parameters, and a read transaction."""
 
     watch: Watch
     connection: Connection
@@ -59,7 +59,7 @@ class ResourceRequest:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The current pin sets."""
+        """The monitored pin sets, as their files are now."""
         return self.watch.pin_files.snapshot()
 
     @property
@@ -69,26 +69,26 @@ class ResourceRequest:
 
     @property
     def within(self) -> report_counts.Range:
-        """The range of ``since`` and ``until``."""
+        """The time range of the query parameters ``since`` and ``until``."""
         return report_counts.Range(*protocol.read_range(self.query, self.now))
 
     @property
     def only(self) -> report_counts.ReportFilter:
-        """The filter of reports."""
+        """The report filter of the query parameters."""
         values = {parameter.name: self.query[parameter.name] for parameter in _REPORT_FILTERS}
         return report_counts.ReportFilter(**values)
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource.
+    """A resource of the API that is read with GET.
 
     Attributes:
         path: its path below ``/api/v1``, with parameters in braces.
         about: a description for OpenAPI.
-        returns: the type of its content.
-        find: returns the content; raises ``RefusedError``.
-        parameters: the parameters of its query.
+        returns: the Python type of its content.
+        find: reads the content from the store; raises ``RefusedError``.
+        parameters: the accepted query parameters.
         immutable: the content never changes.
     """
 
@@ -101,10 +101,10 @@ class Resource:
 
 
 def require_found(found: Item | None) -> Item:
-    """Return the value.
+    """Return the value unchanged.
 
     Raises:
-        RefusedError: it is None.
+        RefusedError: the value is None; the response is a 404.
     """
     if found is None:
         raise not_found("The monitoring service has no data with this name.")
@@ -116,7 +116,7 @@ def _listed(page: Page[Any]) -> Listed[Any]:
 
 
 def _host_name(request: ResourceRequest) -> str:
-    """Return the host in the path, normalised."""
+    """Return the normalised host name in the request's path."""
     try:
         return normalise(request.path["name"])
     except HostError as exc:
@@ -124,7 +124,10 @@ def _host_name(request: ResourceRequest) -> str:
 
 
 def _monitored_host(request: ResourceRequest) -> str:
-    """Return the host in the path if it is monitored. Probe results of others are not shown."""
+    """Return the host name in the request's path.
+
+    Raises a 404 error for hosts that are not monitored, because their probe results are not shown.
+    """
     name = _host_name(request)
     require_found(hosts.policies_of(request.snapshot, name) or None)
     return name

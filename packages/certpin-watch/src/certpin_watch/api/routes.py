@@ -48,7 +48,10 @@ _CHAIN = Resource(openapi.CHAIN_PEM, "", bytes, chain_pem, immutable=True)
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Return all routes. ``/chains/{digest}.pem`` precedes the resource with the shorter path."""
+    """Return all routes of the API.
+
+    ``/chains/{digest}.pem`` precedes the resource with the shorter path, which would match it, too.
+    """
     return [
         _description_route(),
         *workers.routes(watch),
@@ -83,7 +86,7 @@ def _resource_route(watch: Watch, resource: Resource) -> BaseRoute:
 
 
 def _read(watch: Watch, resource: Resource, request: Request) -> Response:
-    """Read a resource. Starlette runs this in a thread, because the store waits for its disk."""
+    """Return a resource. Starlette runs this in a thread, because the store waits for its disk."""
     query = read_query(request, resource.parameters)
     path = {name: str(value) for name, value in request.path_params.items()}
     if any("\x00" in value for value in path.values()):
@@ -111,7 +114,7 @@ def _action_route(watch: Watch, action: str) -> BaseRoute:
 
 
 def _act(watch: Watch, action: str, request: Request, note: str) -> Response:
-    """Change an alert, and return it."""
+    """Apply an action to an alert, such as "acknowledge", and return the changed alert."""
     number = require_found(row_number(request.path_params["id"]))
     settings = watch.settings.alerts
     with watch.store.write() as connection:

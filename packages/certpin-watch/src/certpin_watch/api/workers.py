@@ -1,7 +1,7 @@
-"""The API of workers: they get the jobs of their location, and post results.
+"""The API of workers: they request the probe jobs of their location, and post the results.
 
-A token with the scope ``worker:LOCATION`` permits these two URLs only. Bodies are read with limits,
-and completely checked before they are used.
+A token with the scope ``worker:LOCATION`` permits these two requests only. Bodies are read with
+limits, and completely checked before they are used.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 
 
 class _Limits(NamedTuple):
-    """The threads of all workers together, and the requests of each token."""
+    """Limits of the worker API: the threads of all workers together, and each token's requests."""
 
     threads: CapacityLimiter
     of_token: ConcurrencyLimit
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Return the routes of both URLs."""
+    """Return the two routes of workers: to request jobs, and to post results."""
     limits = _Limits(CapacityLimiter(_MAX_THREADS), ConcurrencyLimit(_MAX_REQUESTS))
 
     @require(WORKER)
@@ -120,7 +120,11 @@ async def _respond(
 
 @contextmanager
 def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
-    """Count a request of a token. Raise ``RefusedError`` if it has too many."""
+    """Count a request against its token's limit while the block runs.
+
+    Raises:
+        RefusedError: the token has too many requests under way.
+    """
     try:
         if not of_token.enter(token):
             detail = f"This token has {_MAX_REQUESTS} requests under way."
@@ -131,7 +135,7 @@ def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body. Raise ``RefusedError`` if it is not JSON or too large."""
+    """Return the request's body. Raise ``RefusedError`` if it is not JSON, or is too large."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise RefusedError(415, "This is not JSON", f"Send {JSON}.")
     length = request.headers.get("content-length", "0")

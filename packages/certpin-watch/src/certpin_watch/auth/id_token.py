@@ -1,10 +1,10 @@
-"""ID tokens: how they are verified (OpenID Connect Core 1.0, 3.1.3.7). No I/O.
+"""ID tokens: their verification (OpenID Connect Core 1.0, 3.1.3.7). No I/O.
 
 1. It is signed with an algorithm of the settings: never ``none``, never one with a shared secret.
-2. The key is one of the provider's set, and the named one if the token names one.
+2. The key is in the provider's key set; if the token names a key (``kid``), it is that one.
 3. ``iss`` is the provider, ``aud`` is this client, and so is ``azp`` if it is present.
 4. It has not expired (``exp``), and was issued neither in the future nor long ago (``iat``).
-5. ``nonce`` is that of the request that this browser was sent with.
+5. ``nonce`` is the value that this browser was sent to the provider with.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 
 
 class UnknownKeyError(InputError):
-    """The token is signed with a key that is not in the key set, or not yet."""
+    """An ID token is signed with a key that is not in the provider's key set, or not yet."""
 
 
 @dataclass(frozen=True)
 class ExpectedClaims:
-    """The values that a token is compared with."""
+    """The settings, nonce and time that the claims of an ID token must agree with."""
 
     settings: OpenIDSettings
     nonce: str
@@ -44,16 +44,16 @@ class ExpectedClaims:
 
 
 def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims) -> dict[str, Any]:
-    """Verify a token, and return its claims.
+    """Verify an ID token, and return its claims.
 
     Args:
-        text: the token.
-        key_set: of the provider (RFC 7517).
-        expected: the values that it must have.
+        text: the encoded token.
+        key_set: the provider's key set (RFC 7517).
+        expected: the values that the claims must agree with.
 
     Raises:
-        UnknownKeyError: its key is not in the set.
-        InputError: it is not valid for this client, browser and time.
+        UnknownKeyError: the token's key is not in the key set.
+        InputError: the token is not valid for this client, browser and time.
     """
     from joserfc import jwt
     from joserfc.errors import BadSignatureError, JoseError
@@ -75,7 +75,7 @@ def verified_claims(text: str, key_set: dict[str, Any], expected: ExpectedClaims
 
 
 def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
-    """Return the highest role of the user's groups; None if they have none."""
+    """Return the highest role that the settings give to the user's groups, or None."""
     found = claims.get(settings.claim)
     groups = found if isinstance(found, list) else [found]
     names = (group for group in groups if isinstance(group, str))
@@ -83,7 +83,10 @@ def role_of(claims: dict[str, Any], settings: OpenIDSettings) -> str | None:
 
 
 def name_of(claims: dict[str, Any]) -> str:
-    """Return a name to display; ``sub`` identifies the user. An unverified address is not used."""
+    """Return the user's name for display, from the claims of an ID token.
+
+    ``sub`` identifies the user, not this name. An unverified mail address is not used.
+    """
     claims = {**claims, "email": None} if claims.get("email_verified") is False else claims
     for claim in ("email", "preferred_username", "name", "sub"):
         if isinstance(name := claims.get(claim), str) and name:
@@ -104,7 +107,7 @@ def _header(text: str) -> dict[str, Any]:
 def _candidates(
     header: dict[str, Any], key_set: dict[str, Any], settings: OpenIDSettings
 ) -> list[Key]:
-    """Return the keys of the set with the right type, use and name."""
+    """Return the keys in the key set that a token header allows, by type, use and key ID."""
     from joserfc.errors import JoseError
     from joserfc.jwk import JWKRegistry
 

@@ -1,4 +1,4 @@
-"""The identity of a request: a token, a session, this machine's user, or none."""
+"""The sender of a request: a program with a token, a signed-in user, a local user, or unknown."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _FORM_SECONDS = 600  # for which an open form is accepted after the provider sho
 
 @dataclass(frozen=True)
 class Identity(Actor):
-    """Who sent a request, and their scopes.
+    """The user or program that sent a request, and their scopes.
 
-    ``csrf`` is the token that their forms need. ``session`` is the digest of their session, and
-    ``account`` the ID of their account; None without one. With ``recheck``, the OpenID provider
-    must confirm the user of the session first: until then the identity has no scopes.
+    ``csrf`` is the token that forms on their pages must contain. ``session`` is the digest of the
+    session's secret, and ``account`` the ID of the account; None without one. If ``recheck`` is
+    True, the OpenID provider must confirm the user first: until then the identity has no scopes.
     """
 
     kind: Kind = "anonymous"
@@ -60,12 +60,12 @@ class Identity(Actor):
 
     @property
     def signed_in(self) -> bool:
-        """Whether this is a user who is signed in."""
+        """True if this is a user who is signed in; False for a program."""
         return self.kind in _USERS
 
     @property
     def role(self) -> str:
-        """The role with exactly these scopes; empty if there is none, as for many tokens."""
+        """The role that has exactly these scopes; empty if no role has, as for many tokens."""
         return next((role for role, scopes in ROLES.items() if scopes == self.scopes), "")
 
     @property
@@ -74,7 +74,10 @@ class Identity(Actor):
         return location_of(self.scopes)
 
     def may(self, requirement: str) -> bool:
-        """Return True if the requirement of a route is met. An unknown one never is."""
+        """Return True if this identity meets the requirement of a route.
+
+        An unknown requirement is never met.
+        """
         if requirement == ANYONE:
             return True
         if requirement == SIGNED_IN:
@@ -86,7 +89,7 @@ class Identity(Actor):
 
 @dataclass(frozen=True)
 class RefusedToken:
-    """A token that is not accepted. ``wait`` is in seconds, 0 if waiting doesn't help."""
+    """The refusal of a token. ``wait`` is in seconds; 0 means that waiting doesn't help."""
 
     status: int = 401
     why: str = "It is unknown, revoked or expired."
@@ -96,16 +99,18 @@ class RefusedToken:
 def authenticate(
     state: AuthState, headers: Headers, origin: Origin, now: datetime, method: str = "GET"
 ) -> Identity | RefusedToken:
-    """Return the identity of a request. Blocks: it reads the database, and may hash a secret.
+    """Identify the sender of a request by its token or cookie.
 
-    A wrong token is refused, whatever cookies the request has.
+    Blocks: it reads the database, and may compute Argon2.
+
+    A wrong token is refused, even if the request has a valid cookie.
 
     Args:
-        state: of access control.
-        headers: of the request.
-        origin: of the request.
+        state: the state of access control.
+        headers: the request's headers.
+        origin: the client's address, and the scheme and host of the request.
         now: the current time.
-        method: of the request.
+        method: the request's method.
 
     Raises:
         StoreError: the database is unavailable.
@@ -152,9 +157,9 @@ def _by_session(
 def _is_outdated(
     session: Session, settings: AuthSettings, now: datetime, *, is_change: bool
 ) -> bool:
-    """Return True if the OpenID provider must confirm the user and their role again.
+    """Return True if the OpenID provider must confirm a session's user and role again.
 
-    A form that was open is still accepted for a while, because its input would be lost.
+    A submitted form (``is_change``) is accepted for longer, because its input would be lost.
     """
     if session.owner.account is not None:
         return False
@@ -188,7 +193,10 @@ def _by_token(
 def _verify(
     state: AuthState, token: Token, secret: str, origin: Origin, now: datetime
 ) -> RefusedToken | None:
-    """Compare the secret by Argon2, unless the source sent too many wrong tokens."""
+    """Check a token's secret with Argon2. Return the refusal, or None if the secret is correct.
+
+    A source that sent too many wrong tokens is refused without the check.
+    """
     if wait := state.tokens.wait(origin.guesser, now):
         return RefusedToken(429, "Too many wrong tokens came from your network.", math.ceil(wait))
     if state.verified.verify(token, secret, now):
@@ -202,7 +210,7 @@ def _verify(
 
 
 def _record_use(state: AuthState, token: Token, origin: Origin, now: datetime) -> None:
-    """Store when the token was used, once a minute; audit its first use."""
+    """Store when a token was used, at most once a minute; audit its first use."""
     if token.used_at is not None and now.timestamp() - token.used_at < _USE_RECORDED_EACH:
         return
     with suppress(StoreError), state.store.write() as connection:

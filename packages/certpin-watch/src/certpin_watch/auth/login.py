@@ -1,4 +1,4 @@
-"""Logging in and out: with a name and a password, or with OpenID Connect; and the pages for it."""
+"""Logging in and out with a name and a password or with OpenID Connect, and the pages for that."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _log = logging.getLogger("certpin.watch.access")
 
 @dataclass(frozen=True)
 class PasswordLogin:
-    """A name and a password, and the browser that sent them."""
+    """An attempt to log in: name, password, and the origin and user agent of the browser."""
 
     name: str
     password: str = field(repr=False)
@@ -74,9 +74,10 @@ class PasswordLogin:
 
 @dataclass(frozen=True)
 class LoginResult:
-    """``cookie`` is that of a new session; empty if the login failed.
+    """The result of an attempt to log in.
 
-    ``wait``: the password was not checked; the client may try again after so many seconds.
+    ``cookie`` is the value of the new session's cookie; empty if the login failed. If ``wait`` is
+    not 0, the password was not checked: the client may try again after so many seconds.
     """
 
     cookie: str = field(default="", repr=False)
@@ -90,14 +91,16 @@ async def log_in(
     now: datetime,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> LoginResult:
-    """Log in with a password. An unknown name takes as long as a wrong password.
+    """Check a name and a password, and start a session if they are correct.
+
+    An unknown name takes as long as a wrong password.
 
     Args:
-        state: of access control.
+        state: the state of access control.
         login: the name and the password.
-        identity: of the request. Its session, if there is one, ends.
+        identity: the identity of the request. Its session, if there is one, ends.
         now: the current time.
-        sleep: waits for so many seconds.
+        sleep: waits for a number of seconds.
 
     Raises:
         StoreError: the database is unavailable.
@@ -120,7 +123,10 @@ async def log_in(
 
 
 def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datetime) -> None:
-    """Audit a wrong password, unless there are too many. It was counted when it began."""
+    """Add a wrong password to the audit log, unless there were too many in this minute.
+
+    The throttle already counted the attempt when it began.
+    """
     if state.logins.failed(origin.guesser, name, now):
         actor, outcome = Actor(source=origin.source), "wrong name or password"
         with state.store.write() as connection:
@@ -128,7 +134,7 @@ def audit_wrong_password(state: AuthState, origin: Origin, name: str, now: datet
 
 
 def login_routes(watch: Watch) -> list[BaseRoute]:
-    """Return the routes for logging in and out, with OpenID Connect if a provider is set."""
+    """Return the routes for logging in and out, those of OpenID Connect only with a provider."""
     pages = _LoginPages(watch)
     routes: list[BaseRoute] = [
         Route(LOGIN_PAGE, require(ANYONE)(pages.show), methods=["GET"]),
@@ -150,14 +156,14 @@ class _LoginPages:
         self._state = auth_state(watch)
 
     async def show(self, request: Request) -> Response:
-        """Show the form; redirect a user who is signed in."""
+        """Return the login form; redirect a user who is signed in."""
         after = local_path(request.query_params.get("next", "/"))
         if request.state.identity.signed_in:
             return RedirectResponse(after, 303)
         return _login_page(self._watch, request, after)
 
     async def log_in(self, request: Request) -> Response:
-        """Log in with a name and a password."""
+        """Handle the login form: start a session, or show the form with an error."""
         form = await request.form()
         after = local_path(str(form.get("next", "/")))
         login = PasswordLogin(
@@ -177,7 +183,7 @@ class _LoginPages:
         return answer
 
     async def log_out(self, request: Request) -> Response:
-        """End the session. A link on the page also ends that at the provider."""
+        """End the session. The page has a link that also ends it at the OpenID provider."""
         identity, provider_logout = request.state.identity, ""
         if identity.session is not None:
             await to_thread.run_sync(self._end, identity)
@@ -205,7 +211,10 @@ class _OpenIDPages:
         self._callback = watch.settings.public_url.rstrip("/") + CALLBACK
 
     async def begin(self, request: Request) -> Response:
-        """Send the browser to the provider; without a prompt if its session is only confirmed."""
+        """Redirect the browser to the provider's login.
+
+        If a session only has to be confirmed, the provider is asked not to prompt the user.
+        """
         query = request.query_params
         recheck = request.state.identity.recheck and query.get("again") == "1"
         login = PendingLogin.new(query.get("next", "/"), self._watch.clock(), recheck=recheck)
@@ -220,7 +229,7 @@ class _OpenIDPages:
         return answer
 
     async def finish(self, request: Request) -> Response:
-        """Redeem the code that the browser returns with, and start or continue the session."""
+        """Exchange the code in the browser's URL for an ID token; start or continue the session."""
         now, provider = self._watch.clock(), self._provider
         after = "/"
         try:
@@ -259,10 +268,12 @@ class _OpenIDPages:
             )
 
     def _continue(self, request: Request, owner: SessionOwner) -> str:
-        """Continue the session that the provider confirmed, until its original end.
+        """Continue the session that the provider confirmed. Return the value of its new cookie.
+
+        The session ends when it would have ended before.
 
         Raises:
-            InputError: the session has ended in the meantime, or is that of another user.
+            InputError: the session has ended in the meantime, or belongs to another user.
         """
         now, identity = self._watch.clock(), request.state.identity
         with self._watch.store.write() as connection:
@@ -279,7 +290,7 @@ class _OpenIDPages:
     async def _failed(
         self, request: Request, why: str, *, name: str = "", error: str = _FAILED
     ) -> Response:
-        """Show ``error`` to the browser; the reason is only for the log and the audit log."""
+        """Show ``error`` to the browser; write the reason ``why`` only to the log and audit log."""
         _log.warning("a sign-in with OpenID Connect failed: %s", why)
         await to_thread.run_sync(self._audit_failure, request, why, name)
         answer = _login_page(self._watch, request, "/", 403, error=error)

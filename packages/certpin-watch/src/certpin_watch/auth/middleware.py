@@ -1,11 +1,11 @@
-"""The middleware in front of pages, API and metrics; only reports and health checks bypass it.
+"""The middleware that checks requests for pages, API and metrics (not reports or health checks).
 
 A request passes these steps in order:
 
-1. The origin: the client's address, and the host and scheme that its browser shows.
+1. The origin: the client's address, and the scheme and host of the browser's address bar.
 2. The identity: a token, a session, this machine's only user, or none.
 3. If it changes something, the browser must prove that a page of the service sent it.
-4. The requirement of its route (``require``). A response of a route without one is discarded.
+4. The requirement of its route (``require``). If a route has none, its response is discarded.
 
 Every response gets the security headers.
 """
@@ -94,7 +94,7 @@ class AccessMiddleware:
     """Sets the ``Identity`` of each request, and refuses requests without access.
 
     It sets these fields of ``request.state``: ``identity``; ``origin``; and
-    ``no_receivers``, whether pages warn that no service receives alerts.
+    ``no_receivers``, True if pages warn that no notification service receives alerts.
     """
 
     def __init__(self, app: ASGIApp, watch: Watch, routes: Iterable[BaseRoute] = ()) -> None:
@@ -140,7 +140,10 @@ class AccessMiddleware:
     async def _refusal(
         self, scope: Scope, receive: Receive, origin: Origin, answer: _Answer
     ) -> tuple[Response | None, Receive]:
-        """Return the refusal of a request, or None; and a ``receive`` that returns its body."""
+        """Check a request. Return a response that refuses it, or None if it may continue.
+
+        The returned ``receive`` replays the body, which is read here to check the CSRF token.
+        """
         request = Request(scope)
         now = self._watch.clock()
         headers = Headers(scope=scope)
@@ -164,7 +167,7 @@ class AccessMiddleware:
         return _forged(request) if forged else None, receive
 
     def _is_unknown(self, origin: Origin) -> bool:
-        """Return True if a browser requests another host than that of ``public_url``.
+        """Return True if the request names a host that isn't in the settings.
 
         Programs with a token may use any name, because they have no cookies and follow no links.
         Prometheus requests each process by its address.
@@ -173,14 +176,17 @@ class AccessMiddleware:
         return bool(known) and not origin.is_local and host_of(origin.host) not in known
 
     async def _is_rebound(self, origin: Origin) -> bool:
-        """Return True if a service that needs no login is requested by a name of other machines."""
+        """Return True for a likely DNS-rebinding request.
+
+        A service that needs no login is then requested by a name that other machines have, too.
+        """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False
         return await to_thread.run_sync(self._state.is_open)
 
 
 class _Answer:
-    """``send`` with the headers of every response, which discards responses of unchecked routes."""
+    """An ASGI ``send`` that adds security headers, and discards responses of unchecked routes."""
 
     def __init__(self, scope: Scope, origin: Origin, send: Send) -> None:
         self._scope = scope
@@ -190,7 +196,7 @@ class _Answer:
         self._discarded = False
 
     def with_csrf_token(self, request: Request, identity: Identity) -> Identity:
-        """Give an identity without a session a CSRF token, and its cookie with a page."""
+        """Return the identity with a CSRF token; a response that is a page also sets its cookie."""
         if identity.csrf or identity.kind == "token":
             return identity
         secret = sessions.get_cookie(request.headers, sessions.FORM_COOKIE, self._origin)
@@ -214,7 +220,7 @@ class _Answer:
             await self._send(message)
 
     def _is_unchecked(self, status: int) -> bool:
-        """Return True if a route without a requirement responded. A 404 may have no route."""
+        """Return True if a route without a requirement responded; a 404 may have no route."""
         if self._scope["state"].get(CHECKED) or self._discarded:
             return False
         return status < 400 if "endpoint" in self._scope else status < 300
@@ -232,7 +238,7 @@ class _Answer:
 async def read_body(
     receive: Receive, content_type: str = "", seconds: float = _BODY_SECONDS
 ) -> tuple[bytes | HTTPStatus, Receive]:
-    """Read a body within limits, for every client and every type of body.
+    """Read a request's body with a limit for its size and time.
 
     No page reads a body that was not limited here. Starlette would write a multipart form to the
     disk without a limit, and decode it with the character set that it names: some of Python's fail,
@@ -240,12 +246,13 @@ async def read_body(
     connections, which reports need too.
 
     Args:
-        receive: of the request.
-        content_type: of the body.
-        seconds: until it must be complete.
+        receive: the request's ASGI ``receive``.
+        content_type: the Content-Type of the body.
+        seconds: the time within which the body must be complete.
 
     Returns:
-        The body, or the status of its refusal; and a ``receive`` that returns the body again.
+        The body, or the HTTP status to refuse it with; and a ``receive`` that returns the body
+            again.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -282,7 +289,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _is_forged(request: Request, body: bytes, identity: Identity) -> bool:
-    """Return True if another site may have made this browser send the request (``sessions``)."""
+    """Return True if another site may have caused the request (CSRF; see ``sessions``)."""
     origin: Origin = request.state.origin
     if not sessions.is_same_origin(request.headers, origin.url):
         return True
@@ -293,7 +300,7 @@ def _is_forged(request: Request, body: bytes, identity: Identity) -> bool:
 
 
 def _field(body: bytes, name: str) -> str:
-    """Return a field of a form; empty if it is missing or repeated."""
+    """Return the value of a form field; empty if the field is missing or repeated."""
     try:
         fields = parse_qs(body.decode("ascii"), max_num_fields=_MAX_FIELDS)
     except ValueError:
@@ -303,7 +310,7 @@ def _field(body: bytes, name: str) -> str:
 
 
 def _add_headers(headers: MutableHeaders, origin: Origin) -> None:
-    """Add the security headers. Only a response that isn't a page may set its own caching."""
+    """Add the security headers to a response. Pages can't set their own Cache-Control."""
     for name, value in _HEADERS.items():
         headers[name] = value
     if origin.is_secure:
@@ -339,7 +346,7 @@ def _store_unavailable(request: Request) -> Response:
 
 
 def _hosts(settings: ServiceSettings) -> frozenset[str]:
-    """Return the accepted names; empty if ``public_url`` names no host, for any name."""
+    """Return the host names that browsers may request; empty if any name is accepted."""
     name = urlsplit(settings.public_url).hostname or ""
     return settings.access.hosts | {name.lower()} if name else frozenset()
 

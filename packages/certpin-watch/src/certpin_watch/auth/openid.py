@@ -52,15 +52,16 @@ _INTERACTION = frozenset(
 
 
 class InteractionRequiredError(InputError):
-    """The provider can't confirm the user without a prompt."""
+    """The OpenID provider can't confirm the user without prompting for a login."""
 
 
 @dataclass(frozen=True)
 class PendingLogin:
-    """A login that is under way. ``next`` is the path for the redirect at its end.
+    """A login that the browser has not finished yet.
 
-    With ``recheck``, the browser has a session, and the provider is asked to confirm its user
-    without a prompt (``prompt=none``, OpenID Connect Core 1.0, 3.1.2.1).
+    ``next`` is the path to redirect to at its end. If ``recheck`` is True, the browser already has
+    a session, and the provider is asked to confirm its user without a prompt (``prompt=none``,
+    OpenID Connect Core 1.0, 3.1.2.1).
     """
 
     secret: str = field(repr=False)
@@ -70,12 +71,12 @@ class PendingLogin:
 
     @classmethod
     def new(cls, next_path: str, now: datetime, *, recheck: bool = False) -> PendingLogin:
-        """Start a login."""
+        """Create a login with a new random secret."""
         return cls(new_secret(), local_path(next_path), int(now.timestamp()), recheck)
 
     @classmethod
     def from_cookie(cls, text: str, now: datetime) -> PendingLogin:
-        """Read the cookie of a browser that returns.
+        """Decode the cookie of a browser that returns from the provider.
 
         Raises:
             InputError: the cookie is missing, invalid or too old.
@@ -91,23 +92,23 @@ class PendingLogin:
 
     @property
     def cookie(self) -> str:
-        """The value of the cookie."""
+        """The value of the cookie that keeps this login in the browser."""
         recheck = _RECHECK if self.recheck else ""
         return f"{self.secret}.{self.at}.{recheck}.{quote(self.next, safe='')}"
 
     @property
     def state(self) -> str:
-        """Proves that the returning browser is the one that was sent (RFC 6749, 10.12)."""
+        """The ``state`` parameter: proves that this browser began the login (RFC 6749, 10.12)."""
         return self._derived(b"state")
 
     @property
     def nonce(self) -> str:
-        """Binds the ID token to this login (OpenID Connect Core 1.0, 15.5.2)."""
+        """The ``nonce``: binds the ID token to this login (OpenID Connect Core 1.0, 15.5.2)."""
         return self._derived(b"nonce")
 
     @property
     def verifier(self) -> str:
-        """Proves that the code is redeemed by the client that requested it (RFC 7636)."""
+        """The PKCE verifier, which proves that this client requested the code (RFC 7636)."""
         return self._derived(b"verifier")
 
     def _derived(self, label: bytes) -> str:
@@ -117,9 +118,9 @@ class PendingLogin:
 
 @dataclass(frozen=True)
 class ProviderMetadata:
-    """The used part of a discovery document (OpenID Connect Discovery 1.0, 3).
+    """The fields of a discovery document that are used (OpenID Connect Discovery 1.0, 3).
 
-    ``names_issuer``: the provider names itself in each response (RFC 9207).
+    ``names_issuer``: the provider adds its issuer name to each response (RFC 9207).
     """
 
     authorization_endpoint: str
@@ -130,7 +131,7 @@ class ProviderMetadata:
 
 
 class OpenIDProvider:
-    """An OpenID provider. Its documents are fetched when they are needed, and kept for an hour."""
+    """A client of an OpenID provider. Fetched documents are kept for an hour."""
 
     def __init__(self, settings: OpenIDSettings) -> None:
         self.settings = settings
@@ -139,7 +140,11 @@ class OpenIDProvider:
         self._fetching = asyncio.Lock()
 
     async def metadata(self) -> ProviderMetadata:
-        """Return the discovery document. Raises ``InputError`` if it is unavailable or invalid."""
+        """Return the provider's discovery document, fetched if needed.
+
+        Raises:
+            InputError: it is unavailable or invalid.
+        """
         async with self._fetching:
             if self._metadata is None or _age(self._metadata[0]) > _FRESH:
                 address = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -148,7 +153,11 @@ class OpenIDProvider:
             return self._metadata[1]
 
     async def login_address(self, login: PendingLogin, redirect_uri: str) -> str:
-        """Return the address to which the browser is sent. Raises ``InputError``."""
+        """Return the provider's URL to which the browser is redirected.
+
+        Raises:
+            InputError: the discovery document is unavailable or invalid.
+        """
         metadata = await self.metadata()
         async with self._client(redirect_uri) as client:
             url, _ = client.create_authorization_url(
@@ -163,7 +172,7 @@ class OpenIDProvider:
     async def redeem(
         self, code: str, login: PendingLogin, redirect_uri: str, now: datetime
     ) -> dict[str, Any]:
-        """Exchange the code for an ID token, and return its claims.
+        """Exchange a code for an ID token at the provider, verify it, and return its claims.
 
         Raises:
             InputError: the provider refused the code, or the token is invalid. The message contains
@@ -188,7 +197,7 @@ class OpenIDProvider:
             return verified_claims(text, await self._key_set(max_age=_KEYS_FRESH), expected)
 
     async def logout_address(self, back: str) -> str:
-        """Return the address that ends the session at the provider; empty if there is none."""
+        """Return the URL that ends the session at the provider; empty if it has none."""
         try:
             end = (await self.metadata()).end_session_endpoint
         except InputError:
@@ -204,7 +213,7 @@ class OpenIDProvider:
             return self._keys[1]
 
     async def _fetch(self, address: str) -> dict[str, Any]:
-        """Return a JSON object of limited size. Redirects are not followed."""
+        """Fetch a JSON object of limited size. Redirects are not followed."""
         with _as_input_error(f"{address} could not be read"):
             async with (
                 self._client() as client,
@@ -240,15 +249,15 @@ class OpenIDProvider:
 def code_of(
     answer: Mapping[str, str], login: PendingLogin, metadata: ProviderMetadata, issuer: str
 ) -> str:
-    """Return the code that a browser returns with.
+    """Check the query with which the browser returns from the provider. Return the code in it.
 
     ``state`` is checked first: if it is wrong, the rest of the address is not the provider's.
 
     Args:
-        answer: the query of the browser's request.
-        login: that the browser's cookie names.
-        metadata: of the provider.
-        issuer: of the settings.
+        answer: the query of the browser's request, by parameter.
+        login: the pending login in the browser's cookie.
+        metadata: the provider's metadata.
+        issuer: the issuer in the settings.
 
     Raises:
         InteractionRequiredError: the provider can't confirm the user without a prompt.
@@ -272,9 +281,9 @@ def code_of(
 
 @contextmanager
 def _as_input_error(problem: str) -> Iterator[None]:
-    """Turn the errors of the HTTP client into ``InputError``.
+    """Turn errors of the HTTP client in the block into an ``InputError`` with the text ``problem``.
 
-    The text of the error is left out: it may contain a code, or an address with a code.
+    The text of the original error is left out: it may contain a code, or an address with a code.
     """
     # Imported here, because only services with a provider need them.
     from authlib.common.errors import AuthlibBaseError
@@ -287,7 +296,10 @@ def _as_input_error(problem: str) -> Iterator[None]:
 
 
 def _metadata(document: dict[str, Any], issuer: str) -> ProviderMetadata:
-    """Discovery 1.0, 4.3: the issuer in the document must be exactly the requested one."""
+    """Check a discovery document, and return its fields.
+
+    Its issuer must be exactly the requested one (OpenID Connect Discovery 1.0, 4.3).
+    """
     if document.get("issuer") != issuer:
         raise InputError("the provider's name for itself differs from access.oidc.issuer")
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):

@@ -46,7 +46,7 @@ _MAX_DAYS = 3650
 
 
 def routes(watch: Watch) -> list[BaseRoute]:
-    """Return all routes of access control."""
+    """Return the routes of accounts, sessions, tokens and the audit log."""
     account, admin = _AccountPages(watch), _AdminPages(watch)
     user, administrator = require(SIGNED_IN), require(ADMIN)
     return [
@@ -68,11 +68,11 @@ class _AccountPages:
         self._state = auth_state(watch)
 
     async def show(self, request: Request) -> Response:
-        """Show the user, their sessions, and a form for another password."""
+        """Show the user, their sessions, and a form to change the password."""
         return await to_thread.run_sync(self._page, request)
 
     async def change_password(self, request: Request) -> Response:
-        """Change the password. It ends every session; this browser gets a new one."""
+        """Change the password, and end all sessions of the user; this browser gets a new one."""
         form, identity = await request.form(), request.state.identity
         if identity.account is None:
             return await to_thread.run_sync(self._page, request, 403, "You have no password here.")
@@ -86,7 +86,7 @@ class _AccountPages:
         return RedirectResponse(_ACCOUNT, 303)
 
     async def end_all_sessions(self, request: Request) -> Response:
-        """End all sessions of the user, this one too."""
+        """End all sessions of the user, including this one."""
         identity, origin = request.state.identity, request.state.origin
         if identity.session is not None:
             await to_thread.run_sync(self._end_all, identity)
@@ -129,7 +129,7 @@ class _AccountPages:
         return answer
 
     def _store_password(self, request: Request, identity: Identity, hashed: PasswordHash) -> str:
-        """Store the password, and return the cookie of a new session."""
+        """Store the hash of a new password, end all sessions, and return a new session's cookie."""
         now, agent = self._watch.clock(), request.headers.get("user-agent", "")
         owner, settings = (
             SessionOwner(identity.account, identity.name, identity.role),
@@ -143,7 +143,7 @@ class _AccountPages:
             )
 
     def _end(self, identity: Identity, public_id: str) -> None:
-        """End a session of this user; the public ID of another user's session has no effect."""
+        """End the user's session with this public ID. Sessions of other users are not affected."""
         owner, now = self._owner(identity), self._watch.clock()
         if owner is None:
             return
@@ -161,7 +161,7 @@ class _AccountPages:
                 audit(connection, identity, "session.ended", "all", at=self._watch.clock())
 
     def _owner(self, identity: Identity) -> SessionOwner | None:
-        """Return the owner of the session; None for the only user of a local service."""
+        """Return the user to whom the session belongs; None without a session (a local service)."""
         if identity.session is None:
             return None
         with self._watch.store.read() as connection:
@@ -178,7 +178,7 @@ class _AdminPages:
         return await to_thread.run_sync(self._page, request)
 
     async def make_token(self, request: Request) -> Response:
-        """Create a token, and show it in a response that is never cached (no-store)."""
+        """Create a token, and show it once, in a response that is never cached (no-store)."""
         form = await request.form()
         name, days = str(form.get("name", "")).strip(), str(form.get("days", "")).strip()
         scopes = [str(scope) for scope in form.getlist("scope")]
@@ -187,7 +187,7 @@ class _AdminPages:
         return await to_thread.run_sync(self._make, request, name, scopes, days)
 
     async def revoke_token(self, request: Request) -> Response:
-        """Revoke a token."""
+        """Revoke the token with the ID in the form."""
         token_id = str((await request.form()).get("token", ""))
         try:
             await to_thread.run_sync(self._revoke, request, token_id)

@@ -1,4 +1,4 @@
-"""Passwords: how new ones are accepted, and how they are hashed and checked (Argon2id, RFC 9106).
+"""Passwords: checks of new ones, and hashing and verification (Argon2id, RFC 9106).
 
 The secrets of tokens are hashed here too, with other parameters.
 """
@@ -52,19 +52,19 @@ MAX_PARALLEL = 2
 
 
 class Hasher:
-    """Argon2id with fixed parameters. Threads may share it; two compute at a time."""
+    """Hashes secrets by Argon2id with fixed parameters. Thread-safe; two run at a time."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._argon2 = PasswordHasher.from_parameters(parameters)
         self._turns = threading.BoundedSemaphore(MAX_PARALLEL)
 
     def hash(self, secret: str) -> str:
-        """Return the text of Argon2, which contains its parameters. Slow."""
+        """Return the Argon2 hash of a secret as text, which contains the parameters. Slow."""
         with self._turns:
             return self._argon2.hash(secret)
 
     def matches(self, hashed: str, secret: str) -> bool:
-        """Return True if this is the secret; False for a text that Argon2 did not make. Slow."""
+        """Return True if ``hashed`` is the hash of the secret; False if it is invalid. Slow."""
         with self._turns:
             try:
                 return self._argon2.verify(hashed, secret)
@@ -72,11 +72,11 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Work as hard as for an existing account, so that the time doesn't show if it exists."""
+        """Compute Argon2 as for a known name, so that the time doesn't show that it is unknown."""
         self.matches(self._unknown, secret)
 
     def is_outdated(self, hashed: str) -> bool:
-        """Return True if the text was made with other parameters."""
+        """Return True if a hash was computed with other parameters than the current ones."""
         return self._argon2.check_needs_rehash(hashed)
 
     @cached_property
@@ -112,7 +112,7 @@ def hash_new_password(password: str, account: str, service: str = "") -> Passwor
 
 
 def check_password(account: Account | None, password: str) -> bool:
-    """Return True if it is the password of the account. Slow.
+    """Return True if the password is that of the account. Slow.
 
     Without an account it takes as long as with one, and the result is False.
     """
@@ -132,7 +132,7 @@ def rehash_password(account: Account, password: str) -> PasswordHash | None:
 
 
 def _normal(password: str) -> str:
-    """Return the form to hash: keyboards write one letter in several ways (NFC)."""
+    """Normalise a password to NFC, because keyboards encode one letter in several ways."""
     return unicodedata.normalize("NFC", password)
 
 

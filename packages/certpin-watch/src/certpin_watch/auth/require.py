@@ -35,7 +35,7 @@ _REQUIREMENT = "certpin_requirement"
 
 
 def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
-    """Admit only requests that meet a requirement; for functions, synchronous or not.
+    """Decorate an endpoint function so that it serves only requests that meet a requirement.
 
     Args:
         requirement: ``anyone``, ``signed-in``, a scope, or ``worker``.
@@ -64,7 +64,10 @@ def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
 
 
 class Guarded:
-    """``require`` for an ASGI application, such as static files."""
+    """An ASGI application, such as static files, that serves only permitted requests.
+
+    It is for applications what ``require`` is for endpoint functions.
+    """
 
     def __init__(self, app: ASGIApp, requirement: str) -> None:
         _check_requirement(requirement)
@@ -72,7 +75,7 @@ class Guarded:
         setattr(self, _REQUIREMENT, requirement)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request that meets the requirement."""
+        """Pass a request on to the application if it meets the requirement, else refuse it."""
         refused = _check(Request(scope), getattr(self, _REQUIREMENT))
         await (refused or self._app)(scope, receive, send)
 
@@ -86,7 +89,7 @@ def requirement_of(route: BaseRoute) -> str | None:
 
 
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """Yield the routes, and those below a mount that declares no requirement itself."""
+    """Yield all routes, with those inside mounts that declare no requirement themselves."""
     for route in routes:
         inner = route.routes if isinstance(route, Mount) else None
         if inner and requirement_of(route) is None:
@@ -109,10 +112,10 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
     """Return an error as a page for browsers, as problem details (RFC 9457) for programs.
 
     Args:
-        request: that failed. No part of it is in the response.
-        status: of HTTP.
+        request: the refused request. No part of it is in the response.
+        status: the HTTP status.
         title: a short sentence.
-        detail: one or two sentences more.
+        detail: one or two sentences that explain it.
     """
     if wants_page(request):
         return render(request, "access/refused.html", status, title=title, detail=detail)
@@ -124,12 +127,15 @@ def problem(request: Request, status: int, title: str, detail: str) -> Response:
 
 
 def wants_page(request: Request) -> bool:
-    """Return True if a browser displays the response."""
+    """Return True if a request prefers HTML, because a browser displays the response."""
     return "text/html" in request.headers.get("accept", "")
 
 
 def _check(request: Request, requirement: str) -> Response | None:
-    """Return the refusal of a request, or None. Without an identity it meets no requirement."""
+    """Return a response that refuses the request, or None if it meets the requirement.
+
+    A request without an identity meets no requirement.
+    """
     request.scope.setdefault("state", {})[CHECKED] = True
     found = getattr(request.state, "identity", None)
     identity = found if isinstance(found, Identity) else None
@@ -149,7 +155,7 @@ def _check_requirement(requirement: str) -> None:
 
 
 def _to_login(request: Request, *, recheck: bool) -> Response:
-    """Send a browser to the login, or with ``recheck`` to the provider; refuse a program."""
+    """Redirect a browser to the login, or with ``recheck`` to the provider; refuse a program."""
     if request.headers.get("hx-request") == "true":
         # Part of a page was requested: htmx then loads this address in the whole window.
         current = _split(request.headers.get("hx-current-url", ""))
@@ -164,7 +170,7 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Return path and query of the page in the window, as htmx reports it."""
+    """Return path and query of a page's address, which htmx sends in a header."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -173,6 +179,6 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _login_address(path: str, query: str, *, recheck: bool) -> str:
-    """Return the address of the login that returns to this page."""
+    """Return the address of the login page, which redirects to the given page afterwards."""
     back = quote(local_path(path + (f"?{query}" if query else "")), safe="/")
     return f"{OPENID_LOGIN}?again=1&next={back}" if recheck else f"{LOGIN_PAGE}?next={back}"

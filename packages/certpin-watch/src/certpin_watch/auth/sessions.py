@@ -1,9 +1,9 @@
-"""Sessions: their cookies, their start, and the CSRF tokens of their forms.
+"""Sessions: cookies, how a session starts and continues, and CSRF tokens of forms.
 
 A session's cookie has 256 random bits; ``store.accounts`` has its SHA-256. A request that another
 site makes a browser send (CSRF) must pass two checks:
 
-1. ``is_same_origin``: the browser reports which site sent the request, in ``Sec-Fetch-Site``, which
+1. ``is_same_origin``: the browser names the sending site in ``Sec-Fetch-Site``, which
    no page can forge, or in ``Origin`` if it is an old browser.
 2. ``is_csrf_token``: the form contains a token that is derived from the secret of the cookie. Other
    sites can read neither the page nor the cookie. The token needs no storage, and a new session has
@@ -47,12 +47,12 @@ _USE_RECORDED_EACH = 60  # seconds
 
 
 def new_secret() -> str:
-    """Return 256 random bits as text."""
+    """Return 256 random bits as text, for a cookie."""
     return secrets.token_urlsafe(32)
 
 
 def digest_of(secret: str) -> bytes:
-    """Return the digest under which the session of a cookie is stored."""
+    """Return the SHA-256 of a cookie's secret, under which the session is stored."""
     return sha256(secret.encode()).digest()
 
 
@@ -65,12 +65,12 @@ def begin_session(
     source: str,
     agent: str,
 ) -> str:
-    """Start a session, always with a new cookie, never with one that the browser sent.
+    """Store a new session with a new secret. A cookie that the browser sent is never reused.
 
     Args:
-        connection: a transaction.
-        owner: the user.
-        settings: with the times after which a session ends.
+        connection: a write transaction.
+        owner: the user to whom the session belongs.
+        settings: the table ``[access]``, with the durations after which a session ends.
         now: the current time.
         source: the network of the client.
         agent: the ``User-Agent`` of the browser.
@@ -89,10 +89,10 @@ def begin_session(
 def continue_session(
     connection: Connection, old: Session, owner: SessionOwner, now: datetime
 ) -> str:
-    """Continue a session until its original end, with the provider's current name and role.
+    """Replace a session by one with the provider's current user name and role.
 
     Returns:
-        The value of its new cookie.
+        The value of the new session's cookie. It ends when the old one would have ended.
     """
     secret = new_secret()
     accounts.renew_session(connection, old, digest_of(secret), owner, now)
@@ -100,12 +100,15 @@ def continue_session(
 
 
 def is_use_recorded(session: Session, now: datetime) -> bool:
-    """Return True if the last use of the session was stored within the last minute."""
+    """Return True if a use of the session was stored within the last minute."""
     return now.timestamp() - session.seen_at < _USE_RECORDED_EACH
 
 
 def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
-    """Return the value of a cookie; empty if there is none. Over TLS, it must have the prefix."""
+    """Return the value of a request's cookie; empty if there is none.
+
+    Over TLS, only a cookie with the ``__Host-`` prefix counts.
+    """
     try:
         jar = SimpleCookie("; ".join(headers.getlist("cookie")))
     except CookieError:
@@ -117,17 +120,17 @@ def get_cookie(headers: Headers, name: str, origin: Origin) -> str:
 def set_cookie(
     headers: MutableHeaders, name: str, value: str, origin: Origin, seconds: int | None = None
 ) -> None:
-    """Set a cookie; an empty value deletes it.
+    """Add a Set-Cookie header to a response; an empty value deletes the cookie.
 
     ``__Host-`` (RFC 6265bis, 4.1.3.2): Secure, and only for this host. The cookie is Lax, not
     Strict, because the link to an alert in a mail, and the way back from a provider, need the
     session. Changes are POST requests, with which other sites send no Lax cookie.
 
     Args:
-        headers: of the response.
-        name: without the prefix.
-        value: of the cookie.
-        origin: of the request.
+        headers: the response's headers.
+        name: the cookie's name without ``__Host-``.
+        value: the cookie's value.
+        origin: the request's origin, which decides about the prefix.
         seconds: after which the browser deletes it; None for the end of the browser's session.
     """
     parts = [f"{_cookie_name(name, origin)}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
@@ -141,12 +144,12 @@ def set_cookie(
 
 
 def csrf_token(secret: str) -> str:
-    """Return the CSRF token for the secret of a cookie; empty for an empty one."""
+    """Derive the CSRF token from the secret of a cookie; empty for an empty secret."""
     return hmac.digest(secret.encode(), b"certpin csrf", "sha256").hex() if secret else ""
 
 
 def is_csrf_token(expected: str, received: str) -> bool:
-    """Return True if the token is correct. If none is expected, every token is wrong."""
+    """Return True if the received CSRF token is the expected one, and that is not empty."""
     if not expected:
         return False
     # Digests, because compare_digest does not accept every text that a client may send.
@@ -167,5 +170,8 @@ def is_same_origin(headers: Headers, own_origin: str) -> bool:
 
 
 def _cookie_name(name: str, origin: Origin) -> str:
-    """Browsers accept the prefix only over TLS; plain http is for the loopback."""
+    """Return the cookie's name, with the ``__Host-`` prefix over TLS.
+
+    Browsers accept the prefix only there; plain http is for the loopback.
+    """
     return f"__Host-{name}" if origin.is_secure else name

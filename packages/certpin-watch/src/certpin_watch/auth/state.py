@@ -1,4 +1,4 @@
-"""The state of access control in one process, and the conditions under which it may listen."""
+"""The state of access control in one process, and checks before the service listens."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class AuthState:
-    """The state that middleware and pages share: throttles, caches and the OpenID provider.
+    """The state of access control: throttles, caches and the OpenID provider.
 
-    ``attempts`` is the number of logins that are under way. ``hashing`` limits the threads that
-    check passwords, so that no other request waits for them.
+    ``attempts`` is the number of attempts to log in that are being checked. ``hashing`` limits the
+    threads that check passwords, so that no other request waits for them.
     """
 
     settings: ServiceSettings
@@ -48,7 +48,10 @@ class AuthState:
         self.logins = LoginThrottle(self.store)
 
     def is_open(self) -> bool:
-        """Return True if local requests need no login: there is no account, and no way in."""
+        """Return True if local requests need no login.
+
+        That is so if there is no account, and no other machine can reach the service.
+        """
         if not may_be_open(self.settings):
             return False
         with self.store.read() as connection:
@@ -59,7 +62,7 @@ _STATES: WeakKeyDictionary[Store, AuthState] = WeakKeyDictionary()
 
 
 def auth_state(watch: Watch) -> AuthState:
-    """Return the state of a service, always the same for the same store and settings."""
+    """Return the access-control state of a service: one for each store and settings."""
     state = _STATES.get(watch.store)
     if state is None or state.settings is not watch.settings:
         oidc = watch.settings.access.oidc
@@ -71,9 +74,9 @@ def auth_state(watch: Watch) -> AuthState:
 
 
 def may_be_open(settings: ServiceSettings) -> bool:
-    """Return True if a service without accounts may admit local requests.
+    """Return True if the settings permit local requests without a login.
 
-    It may not if other machines can reach it: through a proxy, or under a public address.
+    They don't if other machines can reach the service: through a proxy, or under a public address.
     """
     public = host_of(settings.public_url.partition("://")[2].partition("/")[0])
     access = settings.access
@@ -86,7 +89,7 @@ def may_be_open(settings: ServiceSettings) -> bool:
 
 
 def check_listening(settings: ServiceSettings, store: Store) -> None:
-    """Check that the service may listen: call it before a socket is opened.
+    """Check that access control lets the service listen. Call it before a socket is opened.
 
     The store is empty, or has the current schema. NOT checked: that the certificate is valid, and
     that the proxy in front terminates TLS.
@@ -124,9 +127,10 @@ def _has_credentials(store: Store) -> bool:
 
 
 def _check_provider(settings: ServiceSettings) -> None:
-    """Check the authorities that the provider needs, and the address for redirects from it.
+    """Check the OpenID settings: the file with authorities, and the public address.
 
-    No request may choose that address, so it comes from the settings.
+    The provider redirects browsers to that address, so it comes from the settings, not from
+    requests.
     """
     if settings.access.oidc and settings.access.oidc.ca_file:
         try:

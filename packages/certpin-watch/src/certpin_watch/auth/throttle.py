@@ -37,10 +37,10 @@ _SWEPT = 50  # outdated rows that are deleted at each attempt
 
 @dataclass(frozen=True)
 class LoginDecision:
-    """What an attempt to log in has to wait for.
+    """How long an attempt to log in is refused or delayed, in seconds.
 
-    ``refused_for``: no attempt is allowed for so many seconds. ``delay``: seconds before the
-    password is checked.
+    ``refused_for``: no attempt is allowed for so long; 0 if it is allowed. ``delay``: the time to
+    wait before the password is checked.
     """
 
     refused_for: float = 0.0
@@ -71,7 +71,7 @@ class LoginThrottle:
         self._lock = threading.Lock()
 
     def begin(self, source: str, account: str, now: datetime) -> LoginDecision:
-        """Decide about an attempt before its password is checked, and count it as a failure."""
+        """Decide if an attempt to log in may check its password now, and count it as a failure."""
         at = now.timestamp()
         with self._store.write() as connection:
             sweep_failures(connection, at, _SWEPT)
@@ -88,7 +88,7 @@ class LoginThrottle:
         return LoginDecision(delay=ACCOUNT_DELAY if before >= FREE_PER_ACCOUNT and is_new else 0.0)
 
     def failed(self, source: str, account: str, now: datetime) -> bool:
-        """Record that the password was wrong. Return True if the failure is to be audited."""
+        """Record that the password was wrong. Return True if this belongs into the audit log."""
         with self._lock:
             self._signed_in.pop(_key(source, account), None)
             return self._audit_limit.allows(now)
@@ -116,12 +116,12 @@ class TokenThrottle:
         self._lock = threading.Lock()
 
     def wait(self, source: str, now: datetime) -> float:
-        """Return how many seconds the source has to wait before its token is checked."""
+        """Return the seconds for which the source has to wait before its token is checked, or 0."""
         with self._lock:
             return max(0.0, wait_after(self._sources.get(source), now.timestamp()))
 
     def failed(self, source: str, now: datetime) -> bool:
-        """Record that the token was wrong. Return True if the failure is to be audited."""
+        """Record that a token was wrong. Return True if this belongs into the audit log."""
         at = now.timestamp()
         with self._lock:
             self._sources[source] = FailureCount(counted(self._sources.get(source), at) + 1, at)
@@ -131,20 +131,20 @@ class TokenThrottle:
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str) -> None:
-        """Record that the token was correct: the source's failures are forgotten."""
+        """Record that a token was correct, and forget the failures of the source."""
         with self._lock:
             self._sources.pop(source, None)
 
 
 class AuditLimit:
-    """Limits how many failures are audited in a minute. NOT safe for threads by itself."""
+    """Limits how many failures a minute are written to the audit log. Not thread-safe."""
 
     def __init__(self) -> None:
         self._count = 0
         self._since = 0.0
 
     def allows(self, now: datetime) -> bool:
-        """Count a failure, and return True if it is to be audited."""
+        """Count a failure. Return True if it is still within the limit of this minute."""
         at = now.timestamp()
         if not 0 <= at - self._since < 60:
             self._count, self._since = 0, at
@@ -153,9 +153,9 @@ class AuditLimit:
 
 
 def counted(failures: FailureCount | None, at: float) -> int:
-    """Return how many failures still count at the given time.
+    """Return the number of failures of a source or account that have not expired at time ``at``.
 
-    FailureCount from the future were counted while the clock ran ahead: no client waits until then.
+    Failures with a far future time don't count, because the clock ran ahead when they were counted.
     """
     if failures is None or abs(at - failures.last) >= FAILURES_KEPT:
         return 0
@@ -163,7 +163,7 @@ def counted(failures: FailureCount | None, at: float) -> int:
 
 
 def wait_after(failures: FailureCount | None, at: float) -> float:
-    """Return how many seconds a source has to wait; 0 or less if it doesn't have to."""
+    """Return the seconds for which a source has to wait; 0 or less if it doesn't have to."""
     over = counted(failures, at) - FREE_PER_SOURCE
     if failures is None or over < 0:
         return 0.0
@@ -172,5 +172,5 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
 
 
 def _key(*parts: str) -> bytes:
-    """Return a digest of names that clients choose, so that stored names have a fixed size."""
+    """Return a digest of names that clients choose, so that counters have keys of a fixed size."""
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

@@ -1,7 +1,7 @@
-"""Tokens of programs: how they are made, and how a secret is verified.
+"""Tokens of programs: creation, and verification of their secrets.
 
-``permissions`` defines the text of a token, ``store.tokens`` has the statements. The ID is looked
-up, and the secret is compared with Argon2.
+``permissions`` defines the text of a token, ``store.tokens`` has the statements. A token is found
+by its ID, and its secret is verified with Argon2.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def make_token(
     now: datetime,
     until: datetime | None = None,
 ) -> tuple[str, str]:
-    """Create a token.
+    """Create a token with the given scopes, and store the hash of its secret.
 
     Args:
-        connection: a transaction.
+        connection: a write transaction.
         name: its purpose, for users.
         scopes: some of ``SCOPES``, or the only scope of a worker.
         by: the user who creates it.
         now: the current time.
-        until: when it expires; never, if it is None.
+        until: when the token expires; None for never.
 
     Returns:
-        Its ID, and its text, which can't be shown again.
+        The token's ID, and the token itself, which can't be shown again.
 
     Raises:
         InputError: the name or the scopes are invalid.
@@ -69,9 +69,9 @@ def make_token(
 
 
 class VerifiedTokens:
-    """A bounded cache of tokens with a verified secret, so that scrapes seldom compute Argon2.
+    """A bounded cache of recently verified tokens, so that scrapes seldom compute Argon2.
 
-    It contains keyed digests, no secrets; the key is made when the process starts. The token's row
+    It contains keyed digests, no secrets; the key is random for each process. The token's row
     is read at each use nevertheless, so a revoked token is refused at once. Threads may share it.
     """
 
@@ -81,12 +81,12 @@ class VerifiedTokens:
         self._lock = threading.Lock()
 
     def is_known(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if this secret matched lately. Quick."""
+        """Return True if the cache contains this token with this secret. Fast."""
         with self._lock:
             return self._until.get(self._digest(token, secret), 0.0) > now.timestamp()
 
     def verify(self, token: Token, secret: str, now: datetime) -> bool:
-        """Return True if it is the secret of the token, and remember it. Slow."""
+        """Return True if the secret is that of the token, and cache that. Slow (Argon2)."""
         if not passwords.TOKEN_HASHER.matches(token.secret, secret):
             return False
         digest = self._digest(token, secret)
@@ -98,9 +98,10 @@ class VerifiedTokens:
         return True
 
     def _digest(self, token: Token, secret: str) -> bytes:
-        """Return the key of the cache. An entry is void when the hash in the database changes.
+        """Return the cache key of a token and a secret.
 
-        Clients can't choose digests, so the time of a look-up says nothing about them.
+        It depends on the stored hash, so a changed hash voids the entry. Clients can't choose
+        digests, so the time of a look-up reveals nothing about them.
         """
         return hashlib.blake2b(f"{token.secret}\0{secret}".encode(), key=self._key).digest()
 

@@ -85,7 +85,7 @@ def _print_alert(alert: AlertRow) -> None:
 
 
 def _test_services(settings: ServiceSettings, *, as_json: bool) -> bool:
-    """Send the test messages. Return True if a service did not accept its message."""
+    """Send a test message to each service. Return True if a service did not accept it."""
     import asyncio
 
     from certpin.errors import ConfigError

@@ -1,4 +1,4 @@
-"""The end of ``certpin demo --watch``: monitor a bank with an attacker, and report from apps."""
+"""The end of ``certpin demo --watch``: monitor a bank and an attacker; apps send reports."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ note = "kept off the server"
 def monitor_the_demonstration(
     server: Identity, backup: Identity, attacker: Identity, *roots: Authority
 ) -> None:
-    """Monitor a bank with two servers, of which one is the attacker's, until Ctrl-C."""
+    """Run the monitoring service for a bank with two servers, one of them an attacker's.
+
+    Apps report to it. Runs until Ctrl-C.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="certpin-demo-")))
         good, bad = (stack.enter_context(LabServer(who)) for who in (server, attacker))
@@ -113,7 +116,7 @@ async def _serve(settings: ServiceSettings, apps: list[PinnedSSLContext], attack
 
 @contextmanager
 def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLContext]]:
-    """Make apps with the demonstration's pins, which report to the monitoring service."""
+    """Yield TLS contexts of demo apps, which check the demo's pins and report to the service."""
     address = "http://{}:{}/reports".format(*settings.listen)
     pins = PinSet.load(folder / "pins.toml")
     with ExitStack() as stack:
@@ -132,7 +135,7 @@ def _apps(folder: Path, settings: ServiceSettings) -> Iterator[list[PinnedSSLCon
 
 
 def _connect(app: PinnedSSLContext, attacker: int) -> None:
-    """Connect an app to the bank; the attacker answers."""
+    """Connect an app to the attacker's server under the bank's name. Ignore errors."""
     with suppress(PinError, OSError):
         opener(app).open(f"https://{HOST}:{attacker}/", timeout=10).close()
 

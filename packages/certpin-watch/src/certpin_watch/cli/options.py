@@ -1,4 +1,4 @@
-"""Options that the commands of ``certpin watch`` share: which settings, and which database."""
+"""Options that the commands of ``certpin watch`` share: the settings file and the database."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ listen_option = click.option(
 
 
 def settings_options(command: Any) -> Any:
-    """Give a command ``--config`` and ``--store``, and one argument, ``settings``."""
+    """Add the options ``--config`` and ``--store`` to a command, which gets ``settings``."""
 
     @wraps(command)
     def with_settings(*, config: Path | None, written: str | None, **options: Any) -> Any:
@@ -52,7 +52,7 @@ def settings_options(command: Any) -> Any:
 
 
 def watch_options(command: Any) -> Any:
-    """Give a command the same options, and one argument, ``watch``, with an open store."""
+    """Add ``--config`` and ``--store`` to a command, which gets ``watch``, with an open store."""
 
     @wraps(command)
     def with_watch(*, settings: ServiceSettings, **options: Any) -> Any:
@@ -63,7 +63,7 @@ def watch_options(command: Any) -> Any:
 
 
 def store_options(command: Any) -> Any:
-    """Give a command the same options, and one argument, ``store``."""
+    """Add the options ``--config`` and ``--store`` to a command, which gets ``store``."""
 
     @wraps(command)
     def with_store(*, watch: Watch, **options: Any) -> Any:
@@ -73,11 +73,11 @@ def store_options(command: Any) -> Any:
 
 
 def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings:
-    """Return the settings of a command.
+    """Load the settings that the options ``--config`` and ``--store`` select.
 
     Args:
         config: the file; without one, ``watch.toml`` if it exists, else the defaults.
-        written: the database, instead of that of the settings.
+        written: the value of ``--store``, which replaces the database of the settings.
 
     Raises:
         PinFileError: the file can't be read, or a setting is invalid.
@@ -96,7 +96,7 @@ def chosen_settings(config: Path | None, written: str | None) -> ServiceSettings
 
 
 def open_watch(settings: ServiceSettings) -> Watch:
-    """Return the context of the parts. Nothing is read from the database or the pin files yet."""
+    """Return the context of the service. It doesn't yet read the database or the pin files."""
     from certpin_watch.context import Watch
     from certpin_watch.snapshot import PinFiles
     from certpin_watch.store import open_store
@@ -107,7 +107,7 @@ def open_watch(settings: ServiceSettings) -> Watch:
 
 @contextmanager
 def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
-    """Open the context of the parts while the block runs."""
+    """Yield the service's context, and close its store at the end of the block."""
     watch = open_watch(settings)
     try:
         with naming_database(watch.store):
@@ -118,7 +118,7 @@ def opened_watch(settings: ServiceSettings) -> Iterator[Watch]:
 
 @contextmanager
 def naming_database(store: Store) -> Iterator[None]:
-    """Add the file of an SQLite database to the ``StoreError`` that the block raises.
+    """Add the path of the SQLite file to a ``StoreError`` that the block raises.
 
     The store doesn't name it itself, because its errors are shown on pages, too.
     """
@@ -135,7 +135,7 @@ def naming_database(store: Store) -> Iterator[None]:
 
 
 def require_database(store: Store) -> None:
-    """Check that the service has run on a database: an empty one would answer that all is well.
+    """Check that a database isn't empty: it would answer that all is well.
 
     Raises:
         ConfigError: the database is empty.
@@ -153,5 +153,5 @@ def require_database(store: Store) -> None:
 
 
 def dialect_of(store: Store) -> str:
-    """Return the kind of a database, for output: its address may contain a password."""
+    """Return the kind of a database for output, because its address may contain a password."""
     return "sqlite" if store.is_sqlite else "postgresql"

@@ -72,7 +72,7 @@ def serve(
 def _chosen(
     settings: ServiceSettings, pins: tuple[Path, ...], listen: str | None
 ) -> ServiceSettings:
-    """Return the settings with the values of the command line."""
+    """Return the settings, with the pin files and address of the command line if there are any."""
     from certpin_watch.settings import parse_listen
 
     options: dict[str, Any] = {}
@@ -102,7 +102,7 @@ async def _serve(settings: ServiceSettings, as_json: bool) -> None:
 
 
 def _started(watch: Watch, as_json: bool) -> None:
-    """Print the addresses of the service, and the problems that it found at its start."""
+    """Print the service's addresses, its pin files, and the problems found at the start."""
     import gc
 
     from certpin.probe import join_address
@@ -132,7 +132,7 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield each host that the settings name, after the setting that names it."""
+    """Yield pairs of a setting that names a host, and the host."""
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name
     for service in settings.alerts.tell:

@@ -174,12 +174,12 @@ def local_actor() -> Actor:
 
 
 def time_text(seconds: int | None) -> str:
-    """Return a time for users and JSON, in UTC; empty for None."""
+    """Return a Unix time as text in UTC, for users and JSON; empty for None."""
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _read_password(name: str) -> str:
-    """Ask for it on a terminal; otherwise read the first line of standard input."""
+    """Prompt for the password on a terminal; otherwise read the first line of standard input."""
     if sys.stdin.isatty():
         text: str = click.prompt(
             f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True

@@ -118,7 +118,7 @@ def worker(
 
 
 def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> None:
-    """Refuse the options for a NATS server. Raises ``ConfigError``, which names the new ones."""
+    """Raise ``ConfigError`` for the removed options for NATS; the error names the new options."""
     from certpin.errors import ConfigError
 
     key = "--nats" if nats else "--vantage" if vantage else ""
@@ -136,7 +136,10 @@ def _refuse_former(vantage: str | None, nats: str | None, url: str | None) -> No
 
 
 def _token_of(file: Path | None) -> Callable[[], str]:
-    """Return a function that reads the token. Raises ``ConfigError`` if there is none."""
+    """Return a function that reads the worker's token from ``file``, or else the environment.
+
+    Raises ``ConfigError`` if there is no token.
+    """
     from certpin.errors import ConfigError
 
     if file is not None:
@@ -152,7 +155,7 @@ def _token_of(file: Path | None) -> Callable[[], str]:
 
 
 def read_token(source: str, key: str) -> str:
-    """Read a token, and check its checksum.
+    """Read a worker's token from a file or a variable, and check its checksum.
 
     Args:
         source: ``file:PATH`` or ``env:NAME``.
@@ -177,7 +180,7 @@ def read_token(source: str, key: str) -> str:
 
 @contextmanager
 def _events(*, as_json: bool) -> Iterator[WorkerEvents]:
-    """Print the events of a worker: as JSON, or as text with a counter on a terminal."""
+    """Yield a listener that prints a worker's events: as JSON, or as text with a counter."""
     if as_json or not sys.stderr.isatty():
         yield _printing(lambda _: None, as_json=as_json)
         return
@@ -217,7 +220,7 @@ def _printing(count: Callable[..., object], *, as_json: bool) -> WorkerEvents:
 
 
 def _with_health(listen: str, work: Callable[..., Awaitable[None]]) -> _Work:
-    """Return the same work with a server for its health beside it."""
+    """Return ``work`` combined with an HTTP server for health checks on ``listen``."""
     from certpin_watch.health import serve_health
     from certpin_watch.monitor.worker import SERVICE
     from certpin_watch.settings import parse_listen

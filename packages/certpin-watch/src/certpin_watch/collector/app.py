@@ -5,9 +5,9 @@
 2. It reads the body within a time limit, and decompresses and parses it within limits (``body``).
 3. It decodes certpin's own reports directly, and all others with a codec of ``certpin.reports``
    (``decode``).
-4. The intake makes the reports durable. Only then the answer is 204.
+4. The intake makes the reports durable. Only then the response is 204.
 
-Clients are anonymous and need no login. An answer contains nothing that the client sent.
+Clients are anonymous and need no login. A response contains nothing that the client sent.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ _END = {"type": "http.response.body", "body": b""}
 
 
 class Collector:
-    """The ASGI application.
+    """The ASGI application that receives reports.
 
     Args:
         watch: settings, store and clock.
-        intake: makes reports durable.
+        intake: makes accepted reports durable.
         steady: a clock in seconds that never goes back.
     """
 
@@ -110,7 +110,7 @@ class Collector:
         self._sample_filter = SampleFilter(settings.samples, _MAX_REMEMBERED)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, unless the client disconnected."""
+        """Answer one HTTP request. Send nothing if the client has disconnected."""
         start = self._steady()
         try:
             if scope["method"] == "OPTIONS":
@@ -149,7 +149,7 @@ class Collector:
             await self._intake.accept(body)
 
     def _check_head(self, scope: Message, head: _Head) -> bytes:
-        """Check the headers; return the Content-Type without its parameters."""
+        """Check method and headers; return the Content-Type without its parameters."""
         if scope["method"] != "POST":
             raise RequestRefusedError(
                 HTTPStatus.METHOD_NOT_ALLOWED, "reports are sent with POST", "send a POST"
@@ -175,7 +175,7 @@ class Collector:
         return content_type
 
     def _decode(self, data: bytes, content_type: bytes, source: str) -> ReceivedBody | None:
-        """Return the records of a body; None if a browser reported nothing that is counted."""
+        """Decode a request body; return None if a browser reported nothing that is counted."""
         now = self._clock()
         failure = read_report(data, source) if content_type == _JSON else None
         records = (failure,) if failure else self._run_codec(data, content_type, source, now)
@@ -203,7 +203,10 @@ class Collector:
         return records_of(reports, source)
 
     def _sample(self, data: bytes, record: Failure | ClientRecord, at: int) -> bytes:
-        """Return the sample of a body, if it is one of the first few of its kind; or nothing."""
+        """Return the body without personal fields, to be stored as a sample; empty if not needed.
+
+        Only the first few bodies of each hour with equal fields are needed.
+        """
         if not isinstance(record, Failure):
             return b""
         fields = (
@@ -218,7 +221,7 @@ class Collector:
 
 
 class _Head(NamedTuple):
-    """The headers that are used. Repeated ones are joined (RFC 9110, 5.3)."""
+    """The request headers that the collector reads. Repeated ones are joined (RFC 9110, 5.3)."""
 
     host: bytes = b""
     content_type: bytes = b""
@@ -245,14 +248,14 @@ def _read_head(headers: Iterable[tuple[bytes, bytes]]) -> _Head:
 
 
 def _name(host: bytes) -> bytes:
-    """Return the Host without its port."""
+    """Return the value of the Host header without its port, in lower case."""
     if host.startswith(b"["):
         return host.partition(b"]")[0][1:].lower()
     return host.partition(b":")[0].lower()
 
 
 async def _refuse(send: Send, refused: RequestRefusedError) -> int:
-    """Send the problem and its fix as one line of JSON; return the status."""
+    """Send an error response: problem and fix as one line of JSON. Return its status."""
     body = msgspec.json.encode({"error": refused.problem, "fix": refused.fix}) + b"\n"
     headers = [
         _ANY_ORIGIN,
@@ -288,9 +291,9 @@ def _unavailable(exc: NotDurableError) -> RequestRefusedError:
 
 
 class SourcePrefixes:
-    """Maps addresses to network prefixes, so that no address is stored or shown.
+    """Maps client addresses to network prefixes, so that no address is stored or shown.
 
-    ``X-Forwarded-For`` is used only if a ``trusted`` proxy sent it.
+    ``X-Forwarded-For`` is used only if a proxy in one of the ``trusted`` networks sent it.
     """
 
     def __init__(self, settings: CollectorSettings, trusted: tuple[Network, ...] = ()) -> None:
@@ -300,7 +303,12 @@ class SourcePrefixes:
         self._is_trusted: Callable[[str], bool] = lru_cache(_CACHED)(self._find_trust)
 
     def prefix(self, peer: str, forwarded: str) -> str:
-        """Return the client's network, as in ``192.0.2.0/24``; empty if it is unknown."""
+        """Return the client's network, as in ``192.0.2.0/24``; empty if it is unknown.
+
+        Args:
+            peer: the address of the TCP connection.
+            forwarded: the header ``X-Forwarded-For``.
+        """
         if not self._trusted:
             return self._prefix(peer)
         return self._prefix(client_address(peer, forwarded, self._is_trusted))
@@ -319,11 +327,11 @@ class _Bucket:
 
 
 class RateLimit:
-    """A token bucket for each source: ``rate`` reports a second, ``burst`` at once.
+    """Limits the reports of each source network: ``rate`` a second, ``burst`` at once.
 
-    If ``max_sources`` have a bucket, the one that was unused longest is dropped. A client with very
-    many networks thereby avoids the limit, and then the size of the queue limits it. ``clock``
-    never goes back.
+    Each source has a token bucket. If ``max_sources`` have one, the bucket that was unused longest
+    is dropped. So a sender with very many networks avoids this limit; the bounded queue of the
+    intake still limits it. ``clock`` never goes back.
     """
 
     def __init__(
@@ -336,7 +344,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, source: str) -> int:
-        """Take one token. Return 0, or the seconds until there is one."""
+        """Take one token of a source. Return 0, or the seconds until a token is available."""
         now = self._clock()
         bucket = self._buckets.get(source)
         if bucket is None:
@@ -352,7 +360,7 @@ class RateLimit:
         return 0
 
     def charge(self, source: str, tokens: int) -> None:
-        """Take more tokens for a body with several reports, below zero if necessary."""
+        """Take tokens for the further reports of a body, even if the bucket becomes negative."""
         if bucket := self._buckets.get(source):
             bucket.left -= tokens
 
@@ -367,8 +375,8 @@ class RateLimit:
 async def open_intake(watch: Watch) -> AsyncIterator[Intake]:
     """Open the intake of the settings: JetStream if they name a NATS server, else the store.
 
-    Accepted reports are durable when the block ends. If the NATS server is away, the intake keeps
-    connecting in the background, and ``accept`` raises meanwhile.
+    Accepted reports are durable when the block ends. If the NATS server is unreachable, the intake
+    keeps connecting in the background, and ``accept`` raises ``NotDurableError`` meanwhile.
 
     Raises:
         ConfigError: the client library of NATS is missing.

@@ -1,7 +1,7 @@
 """Read the body of a request within limits, whatever the client sends.
 
-Size, time, nesting and the number of bodies that a source may send at once are limited. Everything
-beyond them, and everything that can't be read, raises ``RequestRefusedError``.
+Size, time, nesting and the number of bodies that a source may send at once are limited. A body that
+exceeds a limit, or can't be read, raises ``RequestRefusedError``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _JSON: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 class RequestRefusedError(CertpinError):
-    """A request that is answered with 4xx or 503.
+    """A request that is answered with an error: status 4xx or 503.
 
-    ``retry`` is in seconds; 0 if another attempt can't succeed.
+    ``retry`` is the time in seconds after which the client may retry; 0 if a retry can't succeed.
     """
 
     def __init__(self, status: HTTPStatus, problem: str, fix: str, retry: int = 0) -> None:
@@ -42,16 +42,16 @@ class RequestRefusedError(CertpinError):
 
 
 class GoneError(CertpinError):
-    """The client disconnected before its body was complete, and gets no answer."""
+    """The client disconnected before its body was complete, so no response is sent."""
 
 
 def bad_request(problem: str, fix: str) -> RequestRefusedError:
-    """Return the refusal of a request that can't be read."""
+    """Return the error for a request that can't be read (status 400)."""
     return RequestRefusedError(HTTPStatus.BAD_REQUEST, problem, fix)
 
 
 def too_large(max_bytes: int) -> RequestRefusedError:
-    """Return the refusal of a body over the limit."""
+    """Return the error for a body over the limit (status 413)."""
     return RequestRefusedError(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"the body has more than {max_bytes} bytes",
@@ -60,7 +60,7 @@ def too_large(max_bytes: int) -> RequestRefusedError:
 
 
 def unsupported(problem: str, fix: str) -> RequestRefusedError:
-    """Return the refusal of an unknown type or encoding."""
+    """Return the error for an unknown Content-Type or Content-Encoding (status 415)."""
     return RequestRefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem, fix)
 
 
@@ -77,22 +77,22 @@ class ConcurrencyLimit:
         self._now: Counter[str] = Counter()
 
     def enter(self, source: str) -> bool:
-        """Count one more body. Return True if it is within the limit.
+        """Count a body that a source begins to send. Return True if it is within the limit.
 
-        Call ``leave`` afterwards in both cases.
+        Call ``leave`` afterwards, even if this returns False.
         """
         self._now[source] += 1
         return self._now[source] <= self._limit
 
     def leave(self, source: str) -> None:
-        """Count one body less."""
+        """Stop counting one body of a source, because it is complete or was refused."""
         self._now[source] -= 1
         if not self._now[source]:
             del self._now[source]
 
 
 class BodyReader:
-    """Reads bodies of at most ``max_bytes``, each within ``seconds``.
+    """Reads request bodies of at most ``max_bytes``, each within ``seconds``.
 
     One timer watches all bodies, because a timer for each would cost as much as reading it. All
     have the same time limit, so the oldest body is always the next to expire.
@@ -106,10 +106,10 @@ class BodyReader:
         self._timed_in: asyncio.AbstractEventLoop | None = None  # the loop that has a timer
 
     async def read(self, receive: Receive) -> bytes:
-        """Return the body as it was sent.
+        """Receive one request body; return it as it was sent, possibly compressed.
 
         Raises:
-            RequestRefusedError: it is too long, or took too long.
+            RequestRefusedError: the body is too long, or took too long.
             GoneError: the client disconnected.
         """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -143,7 +143,7 @@ class BodyReader:
             self._late.discard(task)
 
     def _cancel_late(self) -> None:
-        """Cancel reads over their time limit, and set the timer for the next one."""
+        """Cancel the reads that are over their time limit, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         self._timed_in = None
         for task, since in self._since.items():
@@ -157,10 +157,10 @@ class BodyReader:
 
 
 def encoding_of(header: bytes) -> str:
-    """Return the Content-Encoding: ``gzip``, ``br`` or nothing.
+    """Return the encoding that a Content-Encoding header names: ``gzip``, ``br`` or empty.
 
     Raises:
-        RequestRefusedError: it is unknown.
+        RequestRefusedError: the encoding is not supported.
     """
     encoding = header.decode("latin-1").strip().lower()
     try:
@@ -172,7 +172,7 @@ def encoding_of(header: bytes) -> str:
 
 
 def unpack(data: bytes, encoding: str, max_bytes: int) -> bytes:
-    """Decompress a body, and stop at the limit.
+    """Decompress a request body, and stop at the limit.
 
     Args:
         data: the body as it was sent.
@@ -180,7 +180,8 @@ def unpack(data: bytes, encoding: str, max_bytes: int) -> bytes:
         max_bytes: the limit for the result.
 
     Raises:
-        RequestRefusedError: it is too large, incomplete, or not of this encoding.
+        RequestRefusedError: the result is too large, or the body is incomplete or not in this
+            encoding.
     """
     if not encoding:
         return data
@@ -197,7 +198,7 @@ def _gunzip(data: bytes, max_bytes: int) -> bytes:
 
 
 def _unbrotli(data: bytes, max_bytes: int) -> bytes:
-    """Limit the output while decompressing: else 80 bytes fill the memory (CVE-2025-6176)."""
+    """Decompress Brotli within the limit: without one, 80 bytes fill the memory (CVE-2025-6176)."""
     unpacker = brotli.Decompressor()
     try:
         found = unpacker.process(data, output_buffer_limit=max_bytes + 1)
@@ -219,12 +220,12 @@ def _broken(encoding: str) -> RequestRefusedError:
 
 
 def parse(data: bytes, max_depth: int) -> Any:
-    """Return the JSON document (RFC 8259).
+    """Parse a request body as JSON (RFC 8259).
 
-    Of two members with the same name the last counts, as with most parsers.
+    If an object has two members with the same name, the last one counts, as in most parsers.
 
     Raises:
-        RequestRefusedError: it is not JSON, or nested deeper than ``max_depth``.
+        RequestRefusedError: the body is not JSON, or is nested deeper than ``max_depth``.
     """
     try:
         document = _JSON.decode(data)

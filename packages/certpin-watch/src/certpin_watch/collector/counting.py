@@ -1,17 +1,19 @@
-"""Count a batch of reports in one transaction: each identity once, for as long as it is kept.
+"""Count a batch of reports in one transaction. A report that is sent again is not counted.
 
-1. Insert the identities. An identity that is stored belongs to a repeat, which is not counted. On
-   PostgreSQL a late report has a second identity, for when its day's partition is dropped.
+1. Insert the identity of each report. If it is stored already, the report is a repeat, and is not
+   counted. On PostgreSQL a late report has a second identity, because the partition with the first
+   one is dropped earlier (``store.identities``).
 2. Store new chains and certificates by digest.
-3. Count new reports in their groups, folded if the hour is full (``grouping``).
-4. Add the same numbers to the sums of the day.
-5. Keep a few samples of each group.
+3. Count new reports in their report groups, with less detail ("folded") if the hour is full
+   (``grouping``).
+4. Add the same numbers to the daily sums.
+5. Store a few samples of each report group.
 6. Record from which networks each chain was reported.
 
-A transaction that inserts a chain, a group or a sample locks the budget before it counts the free
-room, so that no other transaction takes the room meanwhile. One that only raises counts waits for
-no lock. Rows are written in the order of their keys: two writers wait for each other, and never in
-a circle. All of it happens in the caller's transaction.
+A transaction that inserts a chain, a group or a sample locks the row of the quota (``store.quota``)
+before it computes the free room, so that no other transaction takes the room meanwhile. A
+transaction that only increases counts waits for no lock. Rows are written in the order of their
+keys, so that two writers can't deadlock. All of it happens in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -83,10 +85,10 @@ _wide_network = lru_cache(4096)(provider_network)
 
 @dataclass
 class HourCache:
-    """Rows of an hour that are known to be stored.
+    """Keys of the rows of one hour that are known to be in the database.
 
-    ``groups`` has the sums of each group by its key, ``chains`` digests, and ``marks`` hashes of
-    origins.
+    ``groups`` maps the key of a report group to the row numbers of its daily sum, ``chains`` has
+    digests, and ``marks`` has hashes of report origins (network, host and chain).
     """
 
     groups: dict[bytes, SumKey] = field(default_factory=dict)
@@ -95,16 +97,16 @@ class HourCache:
 
 
 class RowCache:
-    """The rows that this process knows to be stored, so that it need not query them again.
+    """Remembers rows that are in the database, so that they are not queried again.
 
-    The number of hours is limited, and the rows of an hour are.
+    It holds a few hours, and a bounded number of rows for each.
     """
 
     def __init__(self) -> None:
         self._hours: OrderedDict[int, HourCache] = OrderedDict()
 
     def of(self, hour: int) -> HourCache:
-        """Return the known rows of an hour."""
+        """Return the known rows of an hour, given as its first second."""
         if hour not in self._hours:
             self._hours[hour] = HourCache()
             if len(self._hours) > _CACHED_HOURS:
@@ -124,7 +126,10 @@ class RowCache:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """The numbers of a batch. ``hours`` are the rows that the transaction stored."""
+    """How many reports of a batch were counted, were repeats, or were stored with less detail.
+
+    ``hours`` are the rows that the transaction wrote or read, for ``RowCache.learn``.
+    """
 
     reports: int = 0
     repeats: int = 0
@@ -133,27 +138,28 @@ class BatchResult:
 
 
 class NewFailure(NamedTuple):
-    """A report that was not counted before, and its body."""
+    """A report of a failed connection that is not a repeat, and the request body that had it."""
 
     failure: Failure
     body: ReceivedBody
 
     @property
     def hour(self) -> int:
-        """The hour of its arrival."""
+        """The first second of the hour in which the report arrived."""
         return self.body.at - self.body.at % HOUR
 
 
 def count(
     connection: Connection, batch: Sequence[ReceivedBody], limits: CountingLimits, known: RowCache
 ) -> BatchResult:
-    """Count the new reports of a batch.
+    """Count the reports of a batch that are not repeats.
 
     Args:
         connection: a transaction that may write.
-        batch: bodies in any order.
-        limits: how much is kept.
-        known: rows that are stored. After the commit it may learn the result's ``hours``.
+        batch: request bodies in any order.
+        limits: how many groups, chains and samples are stored.
+        known: rows that are in the database. After the commit, pass the result's ``hours`` to its
+            ``learn``.
     """
     capacity = limits.capacity
     failures, check_ins, repeats = _first_seen(connection, batch)
@@ -182,7 +188,12 @@ def count(
 def _first_seen(
     connection: Connection, batch: Sequence[ReceivedBody]
 ) -> tuple[list[NewFailure], list[tuple[ClientRecord, int]], int]:
-    """Return new failures, new client records with their times, and the number of repeats."""
+    """Store the identities of a batch; return the reports that are not repeats.
+
+    Returns:
+        Reports of failed connections, check-ins of clients with their times of arrival, and the
+        number of repeats.
+    """
     bodies = [(record, body) for body in batch for record in body.records]
     owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it
     again = set()
@@ -210,7 +221,7 @@ def _first_seen(
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
-    """Collect the reports of one hour with equal fields: most reports of a batch have them."""
+    """Collect reports of one hour with equal fields in lists, because a batch has many of them."""
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
         # All fields but the identities, which are the first and the last.
@@ -225,7 +236,10 @@ def _store_chains(
     known: RowCache,
     found: defaultdict[int, HourCache],
 ) -> Digests:
-    """Store new chains, and add all that are stored then to ``found``."""
+    """Store the chains of these reports; return the digest of each, or None if there was no room.
+
+    The digests of all chains that are in the database then are added to ``found``.
+    """
     chains: dict[tuple[bytes, ...], ChainRecord] = {(): chain_record(())}
     unknown: dict[bytes, ReportedChain] = {}
     hours: dict[bytes, int] = {}
@@ -250,7 +264,7 @@ def _store_chains(
 def _keep_chains(
     connection: Connection, unknown: dict[bytes, ReportedChain], capacity: ReportCapacity
 ) -> set[bytes]:
-    """Store chains while there is room, and return the digests of the others."""
+    """Store chains while there is room; return the digests of those that were not stored."""
     lock_chain_inserts(connection)
     absent = missing_chains(connection, {digest: new.chain for digest, new in unknown.items()})
     if not absent:
@@ -287,7 +301,11 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 def _place_groups(
     connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, known: RowCache
 ) -> Placed:
-    """Return key and group for each. Only groups that are not cached need a query."""
+    """Choose the report group that counts each of these, possibly one with less detail.
+
+    Returns:
+        The key and the fields of that group. Only groups that are not cached need a query.
+    """
     placed: Placed = {}
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
     for group in groups:
@@ -323,10 +341,10 @@ def _find_sums(
     capacity: ReportCapacity,
     known: RowCache,
 ) -> dict[bytes, SumKey]:
-    """Return the sums to which each group adds. Only groups that are not cached need a query.
+    """Return the row numbers of the daily sum that each report group adds to; create missing rows.
 
-    Sums are folded if their day is full, while the groups keep their details. No sum has the
-    verified chain.
+    Only groups that are not cached need a query. If the day is full, its sums are stored with less
+    detail than the groups. Daily sums do not distinguish verified chains.
     """
     cached = {key: known.of(group.hour).groups for key, group in groups.items()}
     found = {key: hour[key] for key, hour in cached.items() if key in hour}
@@ -349,7 +367,10 @@ def _find_sums(
 def _fold_sums(
     connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: ReportCapacity
 ) -> dict[bytes, ReportGroup]:
-    """Fold as the groups of an hour are folded; some sums are reserved for each share."""
+    """Return the daily sum of each report group, with less detail if the day is full.
+
+    Each share (``grouping``) has some sums in reserve that no other share can use up.
+    """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
     found: dict[bytes, ReportGroup] = {}
@@ -416,11 +437,11 @@ def _record_origins(
     known: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
-    """Record from which networks each chain was reported, or a failure if no chain is kept.
+    """Record from which networks each chain was reported, or a failure if no chain is stored.
 
-    Many reports of one network are thereby distinguished from reports of many. Networks are those
-    of whole providers (IPv4 /16, IPv6 /32), because a sender can have thousands of addresses within
-    one.
+    So the alert rules can distinguish many reports of one network from reports of many networks. A
+    network here is that of a whole provider (IPv4 /16, IPv6 /32), because a sender can have
+    thousands of addresses within one.
     """
     new = set()
     for group, failures in members.items():
@@ -461,7 +482,7 @@ def _count_check_ins(
     check_ins: Iterable[tuple[ClientRecord, int]],
     capacity: CheckInCapacity,
 ) -> None:
-    """Count clients by day and version, each with the time at which it reported."""
+    """Count check-ins of clients, each with its time of arrival, by day, version and app."""
     reported = Counter(
         CheckInGroup(day_of(at), one.pin_set, one.version, one.app, one.app_version, one.platform)
         for one, at in check_ins

@@ -1,4 +1,4 @@
-"""From a body to the fields that are counted: one type for certpin's own format and all codecs.
+"""Convert reports to the fields that are counted, and encode them for the stream.
 
 Most reports are certpin's own, with an ``id``. ``read_report`` decodes them with a typed struct,
 which checks types and lengths while it parses, and caches values that many reports have in common
@@ -6,9 +6,9 @@ which checks types and lengths while it parses, and caches values that many repo
 format, an unknown field, a character that is not ASCII, a mistake. The codecs decide whether the
 report is accepted, and describe the mistake.
 
-Both ways always count the same (``tests/watch/collector/test_decode.py``), with one exception: if a
-field occurs twice, and the first value is a number too large for a float, ``read_report`` ignores
-it, and the codecs refuse it.
+``read_report`` and the codecs always give the same result
+(``tests/watch/collector/test_decode.py``), with one exception: if a field occurs twice, and the
+first value is a number too large for a float, ``read_report`` ignores it, and the codecs refuse it.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ _Number = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failure"):
-    """A report of a failed connection. Texts are bounded and printable; chains are DER.
+    """The counted fields of a report of a failed connection. Texts are bounded; chains are DER.
 
-    ``also`` is a second identity, or empty: a report with either identity is the same report.
+    ``identity`` recognises a report that is sent again. ``also`` is a second identity, or empty:
+    reports that have either identity in common are the same report.
     """
 
     identity: _Identity
@@ -91,7 +92,10 @@ class Failure(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="failu
 
 
 class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="holding"):
-    """A client that reported its version of a pin set. ``also`` is as in ``Failure``."""
+    """The check-in of a client: the version of a pin set that it holds.
+
+    ``identity`` and ``also`` are as in ``Failure``.
+    """
 
     identity: _Identity
     pin_set: _Counted
@@ -103,11 +107,11 @@ class ClientRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="
 
 
 class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The records of one body.
+    """The records of one request body.
 
-    ``at`` is the time of arrival by this machine's clock, ``source`` the network that sent it, and
-    ``size`` its bytes. ``sample`` is the document without fields that identify a device, if it is
-    worth keeping.
+    ``at`` is the time of arrival by this machine's clock, in seconds since 1970; ``source`` is the
+    network that sent the body, and ``size`` its number of bytes. ``sample`` is the JSON document
+    without fields that identify a device; empty if it is not needed.
     """
 
     at: _Number
@@ -118,11 +122,11 @@ class ReceivedBody(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 def identity(kind: str, own: str, source: str, at: datetime) -> bytes:
-    """Return 32 bytes that are the same each time that the same report is sent.
+    """Return the identity of a report: 32 bytes that are the same each time that it is sent.
 
-    They begin with the client's second (``store/identities.py``). Reports of one time are therefore
-    neighbours in the index, and a new one changes a page that is in memory. On PostgreSQL, those of
-    a day share a partition.
+    It begins with the client's time in seconds (``store/identities.py``). Reports of one time are
+    therefore neighbours in the database index, and a new one changes a page that is in memory. On
+    PostgreSQL, the reports of a day share a partition.
 
     Args:
         kind: the format of the report.
@@ -147,7 +151,10 @@ _Host = Annotated[str, Meta(max_length=MAX_HOST)]
 
 
 class _Document(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="kebab"):
-    """The fields of ``certpin.reports.codecs.certpin``. ``Raw`` values are parsed if not cached."""
+    """The JSON fields of certpin's own report (``certpin.reports.codecs.certpin``).
+
+    ``Raw`` values are parsed later, through a cache.
+    """
 
     schema: Literal["certpin-report/1"]
     id: _Text
@@ -178,14 +185,14 @@ _is_id = ID.fullmatch
 
 
 def read_report(data: bytes, source: str) -> Failure | None:
-    """Read one of certpin's own reports with an ``id`` and without a mistake.
+    """Decode a body that is one of certpin's own reports, with an ``id`` and without a mistake.
 
     Args:
-        data: the body, unpacked.
-        source: the network that it came from.
+        data: the request body, decompressed.
+        source: the network that sent it.
 
     Returns:
-        The same record that the codecs would give; None if the codecs have to read the body.
+        The same record as the codecs would return; None if the codecs have to decode the body.
     """
     if not data.isascii():  # invalid UTF-8 could be in a value that is not parsed here
         return None
@@ -224,7 +231,7 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Read a value through its cache, unless it is too long to be kept there."""
+    """Parse a JSON value with a cached function, but without its cache if the value is too long."""
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 
 
@@ -262,7 +269,7 @@ def _check_expiry(text: str) -> None:
 def records_of(
     reports: Sequence[Report | Presence], source: str
 ) -> tuple[Failure | ClientRecord, ...]:
-    """Return the records of reports that a codec decoded; ``source`` is their network."""
+    """Convert reports that a codec decoded to records; ``source`` is the network that sent them."""
     return tuple(
         _failure(report, source) if isinstance(report, Report) else _client_record(report)
         for report in reports
@@ -327,14 +334,15 @@ _DECODER = msgspec.msgpack.Decoder(list[ReceivedBody])
 
 
 def pack_batch(batch: Sequence[ReceivedBody]) -> bytes:
-    """Return the payload of a message of the stream."""
+    """Encode a batch of request bodies as the payload of a JetStream message."""
     return _ENCODER.encode(batch)
 
 
 def unpack_batch(data: bytes, now: int) -> list[ReceivedBody]:
-    """Return the bodies of such a payload.
+    """Decode the payload of a JetStream message that ``pack_batch`` encoded.
 
-    A time of arrival in the future is from a clock that was wrong, and is replaced by ``now``.
+    If a time of arrival is in the future, the collector's clock was wrong: it is replaced by
+    ``now``.
 
     Raises:
         FormatError: no collector wrote this payload.

@@ -1,14 +1,15 @@
-"""Decide which reports are the same, and how much of them is kept: pure, and always bounded.
+"""Decide which reports are counted in one report group, and limit what is stored. No I/O.
 
-A hostile sender can make every report differ. Therefore an hour and a day have room for a number of
-groups. When one is full, new groups are *folded*: first the network becomes "other", then the app's
-version, then the app and its platform, and finally everything but the format and the decision.
-Sums of a day and rows of clients are folded in the same way.
+A hostile sender can make every report differ. Therefore the number of groups in an hour and in a
+day is limited. Near a limit, new groups are *folded*, which means stored with less detail: first
+the network becomes "other", then the app's version, then the app and its platform, and finally
+everything but the format and the decision. Daily sums and counts of clients are folded in the same
+way.
 
-A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. Each share
-has ``OWN`` groups, new chains and samples in an hour that no other share can take, so that a sender
-who floods one host hides nothing about another. All hosts without a policy together have a quarter
-of each limit.
+A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. In each
+hour, ``OWN`` groups, new chains and samples are reserved for each share, so that a sender who
+floods one host hides nothing about another. All hosts without a policy together have a quarter of
+each limit.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True)
 class ReportCapacity:
-    """How much is kept: groups of an hour and of a day, new chains of an hour, bytes in total.
+    """Limits on stored reports: groups an hour and a day, new chains an hour, bytes in total.
 
-    ``share`` returns the share of a host, and an empty text for a host without a policy.
+    ``share`` returns the share of a host; empty for a host without a policy.
     """
 
     groups: int
@@ -64,17 +65,20 @@ class ReportCapacity:
     budget: int = maxsize
 
     def part_for(self, limit: int, host: str) -> int:
-        """Return the part of a limit that reports about this host may fill."""
+        """Return how much of a limit reports about this host may use.
+
+        This is the whole limit, or a quarter if no policy covers the host.
+        """
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if the host is a share by itself, so that no sender can invent its name."""
+        """Return True if the host is a share by itself, so that a sender can't invent its name."""
         return self.share(host) == host
 
 
 @dataclass
 class GroupCounts:
-    """How many groups an hour and its day have, and how many of the hour each share has."""
+    """The number of report groups in an hour, in its day, and of each share in that hour."""
 
     hour: int = 0
     day: int = 0
@@ -82,17 +86,24 @@ class GroupCounts:
 
 
 def key_of(group: ReportGroup) -> bytes:
-    """Return the SHA-256 of the fields that the reports of a group have in common."""
+    """Return the key of a report group: the SHA-256 of the fields that are equal in its reports."""
     return sha256(_encode(group)).digest()
 
 
 def trait_key(values: tuple[Any, ...]) -> bytes:
-    """Return the SHA-256 of traits, in the order of ``TRAITS``."""
+    """Return the SHA-256 of the values of ``TRAITS``, given in that order."""
     return sha256(_encode(values)).digest()
 
 
 def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> ReportGroup:
-    """Return the group of a report while there is room. Its hour is that of the arrival."""
+    """Return the report group of a failure, with all details. Its hour is that of the arrival.
+
+    Args:
+        failure: the report.
+        at: when it arrived, in seconds since 1970.
+        served: the digest of the served chain, or empty.
+        verified: the digest of the verified chain, or empty.
+    """
     return ReportGroup(
         at - at % HOUR,
         failure.host,
@@ -111,7 +122,10 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
 
 
 def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
-    """Return the group with fewer details. A host that is a share by itself keeps its name."""
+    """Return the report group with less detail: without the fields of all steps up to ``step``.
+
+    A host that is a share by itself keeps its name.
+    """
     if step == 0:
         return group
     changes: dict[str, Any] = {"folded": group.folded + step}
@@ -123,7 +137,7 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
 
 
 def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
-    """Return the keys of all groups that these could become."""
+    """Return the keys of these report groups, and of all their forms with less detail."""
     return {
         key_of(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
     }
@@ -132,13 +146,16 @@ def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[b
 def place(
     groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
-    """Return key and group for each group: unchanged if there is room, otherwise folded.
+    """Choose the group that counts each report group: itself, or a folded one if there is no room.
 
     Args:
         groups: the groups of new reports.
-        known: the keys that are stored, of these groups and of their folds.
-        taken: the groups that the hour and its day have.
+        known: the keys of these groups, and of their folded forms, that are stored.
+        taken: how many groups the hour and its day have.
         capacity: the limits.
+
+    Returns:
+        The key and the fields of the chosen group, for each group.
     """
     placed: dict[ReportGroup, tuple[bytes, ReportGroup]] = {}
     stored = set(known)
@@ -158,7 +175,7 @@ def place(
 def _place(
     group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: ReportCapacity
 ) -> tuple[bytes, ReportGroup]:
-    """A stored group counts all of its reports, even in a full hour."""
+    """Choose the group that counts a report group. A stored group is used even in a full hour."""
     key = key_of(group)
     if key in stored:
         return key, group
@@ -170,7 +187,7 @@ def _place(
 
 
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
-    """Return the step, or a smaller one if the host's share has few groups."""
+    """Return the fold step for a host: ``step``, or a smaller one if its share has few groups."""
     if not (share := capacity.share(host)):
         return step
     own = shares[share]
@@ -180,20 +197,20 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 
 
 def step_of(count: int, limit: int) -> int:
-    """Return how far to fold: 0 below the limit, ``LAST_STEP`` at twice the limit."""
+    """Return the fold step for ``count`` groups: 0 below the limit, the last at twice the limit."""
     return 0 if count < limit else min(1 + (count - limit) * 4 // limit, LAST_STEP)
 
 
 @dataclass
 class RecentChains:
-    """The used budget in bytes, and the new chains of the last hour by share and by network."""
+    """The used bytes of the quota, and the last hour's new chains by share and by network."""
 
     used: int = 0
     shares: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count new chains."""
+        """Count ``number`` new chains of a share and a source network."""
         self.shares[share] += number
         self.sources[source] += number
 
@@ -201,23 +218,22 @@ class RecentChains:
 def chain_fits(
     share: str, source: str, size: int, recent: RecentChains, capacity: ReportCapacity
 ) -> bool:
-    """Return True if a new chain is kept.
+    """Return True if there is room to store a reported chain that is not stored yet.
 
-    It is kept if one of these holds:
+    It is stored if one of these is true:
 
-    1. The hour has room for it, its network brought less than a tenth of the hour's chains, and an
+    1. The hour has room for it, its network reported less than a tenth of the hour's chains, and an
        eighth of the budget is still free.
     2. Its share has fewer than ``OWN`` new chains in this hour, and the budget has room for it.
 
-    So a sender can't hide a chain of one host behind chains that he makes up for another, and one
-    network can't hide the chains of others. Reports of a chain that is not kept are counted without
-    it.
+    So invented chains for one host can't keep out the chains of another host, and one network can't
+    keep out the chains of others. Reports of a chain that is not stored are counted without it.
 
     Args:
         share: the share of the chain's host, or empty.
         source: the network that reported it.
-        size: its bytes, certificates included.
-        recent: the chains that are kept already.
+        size: the bytes of the chain, certificates included.
+        recent: the used budget, and the chains that were stored in the last hour.
         capacity: the limits.
     """
     limits = (capacity.chains, capacity.budget)
@@ -230,11 +246,12 @@ def chain_fits(
 
 
 class CheckInCapacity(NamedTuple):
-    """How many rows of clients a day has; ``pin_sets`` are those with a pin file, None for all.
+    """Limits on check-in rows, which count clients by day, version and app.
 
-    Clients of the deployed ``versions`` (name of the pin set, version) are counted however full a
-    day is. Otherwise a flood could hide the clients of an old version, and the rotation would be
-    planned as if no client held it.
+    A day has ``rows`` rows; a pin set that is not in ``pin_sets`` (those with a pin file, None for
+    all) may use a quarter of them. Clients of the deployed ``versions`` (name of the pin set,
+    version) are counted however full a day is. Otherwise a flood could hide the clients of an old
+    version, and the rotation would be planned as if no client held it.
     """
 
     rows: int = 10_000
@@ -242,14 +259,17 @@ class CheckInCapacity(NamedTuple):
     versions: frozenset[tuple[str, int]] = frozenset()
 
     def rows_for(self, pin_set: str) -> int:
-        """Return how many rows of a day this pin set may fill."""
+        """Return how many check-in rows of a day this pin set may use."""
         known = self.pin_sets is None or pin_set in self.pin_sets
         return self.rows if known else self.rows // 4
 
 
 @dataclass(frozen=True)
 class CountingLimits:
-    """How much is kept. ``samples`` is for each group, ``max_samples`` for all together."""
+    """All limits on stored reports.
+
+    ``samples`` is the maximum for each report group, ``max_samples`` that for all together.
+    """
 
     capacity: ReportCapacity
     samples: int = 3
@@ -258,7 +278,7 @@ class CountingLimits:
 
 
 def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapacity:
-    """Return the limits for these pin sets, with ``rows`` rows a day."""
+    """Return the limits on check-ins for the monitored pin sets, with ``rows`` rows a day."""
     numbers: dict[str, set[int]] = {}
     for watched in sets:
         own = {watched.pins.version, *(version.number for version in watched.deployed.versions)}
@@ -268,7 +288,7 @@ def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapa
 
 
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
-    """Return the key, the key without the app, and the key of all clients of the day."""
+    """Return the possible rows of a check-in: all fields, without the app, and for all clients."""
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
 
@@ -276,11 +296,11 @@ def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, Check
 def place_check_ins(
     keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, capacity: CheckInCapacity
 ) -> dict[CheckInGroup, CheckInGroup]:
-    """Return the row in which each key is counted. A stored row counts all of its clients.
+    """Choose the row that counts each check-in. A stored row is used even if the day is full.
 
     Args:
-        keys: the keys of one day.
-        known: the rows that are stored, of these keys and of their folds.
+        keys: the check-ins of one day, with all fields.
+        known: the rows that are stored, of these check-ins and of their folded forms.
         count: how many rows the day has.
         capacity: the limits.
     """
@@ -301,5 +321,5 @@ def place_check_ins(
 
 
 def day_of(at: int) -> int:
-    """Return the first second of the day."""
+    """Return the first second of the day (UTC) of a time in seconds since 1970."""
     return at - at % DAY

@@ -1,8 +1,8 @@
 """Make reports durable: concurrent reports share one transaction.
 
-``Batcher`` collects the bodies that arrive while a batch is on its way, and ``Committer`` counts a
-batch in the store. The answer to a client waits for the commit of its batch. ``jetstream`` has the
-other intake, for a stream of NATS JetStream.
+``Batcher`` collects the request bodies that arrive while the previous batch is being stored, and
+``Committer`` counts a batch in the store. The response to a client waits for the commit of its
+batch. ``jetstream`` has the other intake, for a stream of NATS JetStream.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 class NotDurableError(CertpinError):
-    """A report was not stored, or that is not known. The client may send it again.
+    """A report was not stored, or it is unknown if it was. The client may send it again.
 
     A repeat is not counted twice, because the identity of a report is stored together with its
     count. ``refused`` is True if the store works but rejected this report; it may accept others.
@@ -65,13 +65,13 @@ class NotDurableError(CertpinError):
 
 
 class Intake(Protocol):
-    """Makes received bodies durable."""
+    """Makes received request bodies durable."""
 
     def accept(self, body: ReceivedBody) -> Awaitable[None]:
-        """Return when the body is durable.
+        """Store a body. Return when it is durable.
 
         Raises:
-            NotDurableError: it is not, or that is not known.
+            NotDurableError: it is not durable, or that is not known.
         """
 
     def is_ready(self) -> bool:
@@ -79,7 +79,7 @@ class Intake(Protocol):
 
 
 class StoreIntake:
-    """The intake that commits each batch to the store, in one thread."""
+    """The intake that commits batches of request bodies to the store, in one thread."""
 
     def __init__(self, watch: Watch) -> None:
         settings = watch.settings.collector
@@ -89,7 +89,7 @@ class StoreIntake:
         self._thread = ThreadPoolExecutor(1, "certpin-intake")
 
     def accept(self, body: ReceivedBody) -> Awaitable[None]:
-        """Return when the body is committed.
+        """Queue a body. Return when it is committed to the store.
 
         Raises:
             NotDurableError: it is not, or that is not known.
@@ -101,11 +101,11 @@ class StoreIntake:
         return True
 
     def start(self) -> None:
-        """Start in the running event loop."""
+        """Start to commit batches, in the running event loop."""
         self._batcher.start()
 
     async def close(self) -> None:
-        """Commit the queued bodies, and stop."""
+        """Commit the queued bodies, and stop the task and the thread."""
         await self._batcher.close()
         self._thread.shutdown()
 
@@ -116,7 +116,11 @@ class StoreIntake:
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Bodies and bytes in the queue and in a batch, and how many batches are sent concurrently."""
+    """The limits of a ``Batcher``.
+
+    ``queue`` and ``queue_bytes`` limit the waiting bodies, ``batch`` and ``batch_bytes`` one batch.
+    ``lanes`` is how many batches are committed at the same time.
+    """
 
     queue: int
     queue_bytes: int
@@ -131,10 +135,11 @@ class _Queued(NamedTuple):
 
 
 class Batcher:
-    """A bounded queue, and tasks ("lanes") that pass its bodies to ``commit`` in batches.
+    """Queues request bodies, and passes them in batches to ``commit``. The queue is bounded.
 
+    Each task ("lane") commits one batch at a time; meanwhile, bodies for the next batch are queued.
     ``commit`` returns when the whole batch is durable, and raises ``NotDurableError`` if it is not,
-    or if that is not known. The next batch grows while one is on its way.
+    or if that is not known.
     """
 
     def __init__(self, commit: Commit, limits: BatchLimits) -> None:
@@ -147,7 +152,7 @@ class Batcher:
         self._lanes: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start in the running event loop."""
+        """Start the tasks that commit batches, in the running event loop."""
         self._lanes = [asyncio.create_task(self._run_lane()) for _ in range(self._limits.lanes)]
 
     async def put(self, body: ReceivedBody) -> None:
@@ -169,12 +174,12 @@ class Batcher:
         await durable
 
     def limit_batches(self, batch_bytes: int) -> None:
-        """Make no larger batches from now on. A larger body becomes a batch by itself."""
+        """Lower the maximum bytes of a batch. A larger body becomes a batch by itself."""
         smaller = min(batch_bytes, self._limits.batch_bytes)
         self._limits = replace(self._limits, batch_bytes=smaller)
 
     async def close(self) -> None:
-        """Accept no more bodies, and finish those in the queue."""
+        """Refuse further bodies, and return when the queued ones are committed."""
         self._closed = True
         self._wake.set()
         await asyncio.gather(*self._lanes)
@@ -193,7 +198,7 @@ class Batcher:
                 await self._deliver(batch)
 
     def _next_batch(self) -> list[_Queued]:
-        """Take a batch from the queue, bodies of clients that disconnected meanwhile included."""
+        """Remove a batch from the queue, including bodies of clients that have disconnected."""
         batch: list[_Queued] = []
         size = 0
         while self._queue and len(batch) < self._limits.batch:
@@ -227,7 +232,7 @@ class Committer:
 
     Args:
         watch: settings, store and pin sets.
-        drop: drop a report that the database rejects, because its client has its answer already.
+        drop: drop a report that the database rejects, because its client got a response already.
     """
 
     def __init__(self, watch: Watch, *, drop: bool = False) -> None:
@@ -242,10 +247,10 @@ class Committer:
         self._failing = False
 
     def commit(self, batch: Sequence[ReceivedBody]) -> None:
-        """Count a batch durably.
+        """Count a batch in the store. It is durable when this returns.
 
         Raises:
-            NotDurableError: nothing of the batch is counted, or that is not known.
+            NotDurableError: a part of the batch is not counted, or that is not known.
         """
         start = time.perf_counter()
         try:
@@ -280,7 +285,7 @@ class Committer:
             return count(connection, batch, limits, self._known)
 
     def _renew_sets(self) -> None:
-        """Read changed pin files, once a second instead of for each batch."""
+        """Read the pin files again if they changed, at most once a second."""
         now = time.monotonic()
         if now - self._renewed_at < _RENEW_SETS:
             return
@@ -299,7 +304,10 @@ class Committer:
         COUNTERS.reported("folded", result.folded)
 
     def _log_failure(self, exc: Exception) -> None:
-        """Log the first failure of several. A database's own message may contain a password."""
+        """Log only the first of successive failures, without the database's message.
+
+        That message may contain a password.
+        """
         if not self._failing:
             self._failing = True
             reason = exc.reason if isinstance(exc, StoreError) else type(exc).__name__
@@ -324,12 +332,12 @@ class Committer:
 
 
 async def check_in(watch: Watch, stop: asyncio.Event, is_ready: Callable[[], bool]) -> None:
-    """Record each minute, and when ``stop`` is set, that reports are accepted.
+    """Record each minute, and when ``stop`` is set, that this process accepts reports.
 
-    Without such a record, the number of reports of a time is unknown instead of zero.
+    Without such a record, the number of reports in that time is unknown instead of zero.
 
     Args:
-        watch: store and clock.
+        watch: the store and the clock.
         stop: ends the task.
         is_ready: returns False while the intake refuses reports. Nothing is recorded then.
     """

@@ -11,8 +11,9 @@ several messages are sent at the same time. A message has the digest of its repo
 its ``Nats-Msg-Id``, so that one that is published twice is stored once. The writer counts each
 report once in any case, by the identity of the report.
 
-After a message was not stored, reports are refused until an empty message was stored: a server with
-a full disk still describes its stream, and does not answer to messages at all.
+If the server did not store a message, reports are refused until it has stored an empty test
+message, because a server with a full disk still describes its stream, but does not confirm
+messages.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class ConsumerGoneError(NatsError):
 
 
 class UnsafeStreamError(NatsError):
-    """The stream exists, and its configuration would lose reports that were accepted."""
+    """The stream exists, but its configuration could lose reports that were accepted."""
 
     def __str__(self) -> str:
         return (
@@ -95,17 +96,17 @@ class UnsafeStreamError(NatsError):
 
 
 class NotStoringError(NatsError):
-    """The stream exists, and does not confirm that it stores messages."""
+    """The stream exists, but the server does not confirm that it stores messages."""
 
     def __str__(self) -> str:
         return "it does not store messages: is its disk full?"
 
 
 class TlsClient(Client):
-    """A client that uses TLS if the address says ``tls://``, whatever the server says.
+    """A NATS client that always uses TLS if the address begins with ``tls://``.
 
-    The server's INFO comes in clear text, before TLS, so that an attacker on the path can change
-    it.
+    nats-py believes the server's INFO, which comes in clear text before TLS, so that an attacker on
+    the path can change it.
     """
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
@@ -116,7 +117,7 @@ class TlsClient(Client):
 
 
 async def connect_client(address: str, **options: Any) -> Client:
-    """Connect, with the options of ``nats.connect``.
+    """Connect to a NATS server. ``options`` are those of ``nats.connect``.
 
     Raises:
         ConfigError: in this version of nats-py, ``TlsClient`` would have no effect.
@@ -133,9 +134,10 @@ async def connect_client(address: str, **options: Any) -> Client:
 
 
 async def connect(address: Secret, name: str) -> Client:
-    """Open a connection that reconnects by itself.
+    """Open a connection to a NATS server that reconnects by itself.
 
-    A message that is published while it is broken fails at once: the client still has the report.
+    A message that is published while the connection is broken fails at once, because the client
+    still has the report and can send it again.
 
     Raises:
         one of ``FAILURES``.
@@ -157,7 +159,7 @@ async def _log_error(exc: Exception) -> None:
 
 
 def describe_failure(exc: BaseException) -> str:
-    """Describe a failure for the log: JetStream's own words, or only the type of the error.
+    """Describe a NATS error for the log: JetStream's description, or only the type of the error.
 
     The text of other errors may contain the server's address, with a password.
     """
@@ -169,7 +171,7 @@ def describe_failure(exc: BaseException) -> str:
 
 
 class PullConsumer:
-    """A durable consumer of a stream, from which messages are pulled. For one task at a time."""
+    """Fetches messages from a stream, through a durable consumer. Only one task may use it."""
 
     def __init__(self, client: Client, ask: str, inbox: str, answers: Subscription) -> None:
         self._client = client
@@ -182,7 +184,7 @@ class PullConsumer:
     async def open(
         cls, client: Client, jetstream: JetStreamContext, stream: str, config: ConsumerConfig
     ) -> PullConsumer:
-        """Find the consumer, or create it if it is missing.
+        """Open the consumer that ``config`` describes; create it if it is missing.
 
         Raises:
             NotFoundError: the stream does not exist.
@@ -197,10 +199,10 @@ class PullConsumer:
         return cls(client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}", inbox, answers)
 
     async def fetch(self, max_messages: int, seconds: float) -> list[Msg]:
-        """Return the available messages, or wait ``seconds`` for one.
+        """Return the available messages, at most ``max_messages``; wait up to ``seconds`` for one.
 
         Raises:
-            ConsumerGoneError: there is no consumer any more.
+            ConsumerGoneError: the consumer or its stream was deleted.
             Error: nats-py raises its errors after the connection was closed.
         """
         if not self._client.is_connected:  # it reconnects by itself
@@ -214,7 +216,7 @@ class PullConsumer:
     async def _pull(
         self, request: dict[str, Any], max_messages: int, seconds: float
     ) -> list[Msg] | None:
-        """Return messages; None if the server says that there are none, or does not answer."""
+        """Request messages; return None if the server has none, or does not answer."""
         self._number += 1
         reply = f"{self._inbox}.{self._number}"
         await self._client.publish(self._ask, json.dumps(request).encode(), reply)
@@ -235,19 +237,19 @@ class PullConsumer:
 
 
 def _check_status(message: Msg) -> None:
-    """Raise ``ConsumerGoneError`` unless the next request can return messages."""
+    """Raise ``ConsumerGoneError`` unless the server's status means that there are no messages."""
     status = (message.headers or {}).get("Status", "")
     if status not in _NO_MESSAGES:
         raise ConsumerGoneError(f"status {status[:3]}")
 
 
 def subject(settings: CollectorSettings) -> str:
-    """Return the subject under which reports are published."""
+    """Return the NATS subject under which batches of reports are published."""
     return f"{settings.stream}.batch"
 
 
 def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
-    """Return the configuration of the consumer that all writers share. It outlives them."""
+    """Return the configuration of the consumer, which all writers share and which outlives them."""
     return ConsumerConfig(
         durable_name=CONSUMER,
         filter_subject=subject(settings),
@@ -259,13 +261,14 @@ def consumer_config(settings: CollectorSettings) -> ConsumerConfig:
 
 
 async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -> None:
-    """Create the stream if it is missing. An existing one keeps its operator's configuration.
+    """Create the stream of reports if it is missing. An existing stream is checked, not changed.
 
-    A message stays until a writer has counted it, however long that takes. A full stream refuses
-    new messages (``discard new``), because it must not drop reports that were accepted.
+    A message stays in the stream until a writer has counted it, however long that takes. A full
+    stream refuses new messages (``discard new``), because it must not drop reports that were
+    accepted.
 
     Raises:
-        UnsafeStreamError: the existing stream would drop some.
+        UnsafeStreamError: the existing stream could drop reports.
     """
     try:
         found = await stream.stream_info(settings.stream)
@@ -276,7 +279,10 @@ async def ensure_stream(stream: JetStreamContext, settings: CollectorSettings) -
 
 
 def _check_stream(config: StreamConfig) -> None:
-    """A limit can drop the oldest messages, and ``max_age`` those that are not counted in time."""
+    """Raise ``UnsafeStreamError`` if the stream could drop messages that are not counted yet.
+
+    A limit can drop the oldest messages, and ``max_age`` those that are not counted in time.
+    """
     limits = (config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
     limited = any(limit is not None and limit > 0 for limit in limits)
     if (
@@ -307,7 +313,7 @@ async def _add_stream(stream: JetStreamContext, settings: CollectorSettings) -> 
 
 
 class JetStreamIntake:
-    """The intake that publishes reports, and waits until the server confirms them."""
+    """The intake that publishes batches to JetStream, and waits until the server stored them."""
 
     def __init__(self, watch: Watch) -> None:
         if watch.settings.nats is None:
@@ -323,10 +329,10 @@ class JetStreamIntake:
         self._connector: asyncio.Task[None] | None = None
 
     async def accept(self, body: ReceivedBody) -> None:
-        """Return when the body is stored.
+        """Queue a body. Return when JetStream has stored it.
 
         Raises:
-            NotDurableError: it is not, or that is not known.
+            NotDurableError: it is not stored, or that is not known.
         """
         await self._batcher.put(body)
 
@@ -338,13 +344,13 @@ class JetStreamIntake:
         return self._client is not None and self._client.is_connected
 
     def start(self) -> None:
-        """Start in the running event loop."""
+        """Start to connect and to publish batches, in the running event loop."""
         self._missing.set()
         self._connector = asyncio.create_task(self._keep_connected())
         self._batcher.start()
 
     async def close(self) -> None:
-        """Publish the queued bodies, and stop."""
+        """Publish the queued bodies, stop the tasks and close the connection."""
         await self._batcher.close()
         if self._connector is not None:
             self._connector.cancel()
@@ -383,7 +389,7 @@ class JetStreamIntake:
         self._stream = stream
 
     async def _check_storing(self, stream: JetStreamContext) -> None:
-        """Store a message without reports."""
+        """Publish a message without reports, to test that the stream stores messages."""
         name, empty = self._settings.stream, pack_batch([])
         try:
             await stream.publish(subject(self._settings), empty, timeout=_PUBLISH, stream=name)
@@ -409,7 +415,10 @@ class JetStreamIntake:
 
 
 def message_id(batch: Sequence[ReceivedBody]) -> str:
-    """Return the identity of the batch's only report, or the digest of all identities."""
+    """Return the ``Nats-Msg-Id`` of a batch, by which JetStream recognises a repeated message.
+
+    This is the identity of the batch's only report, or the digest of all identities.
+    """
     identities = [record.identity for body in batch for record in body.records]
     if len(identities) == 1:
         return identities[0].hex()

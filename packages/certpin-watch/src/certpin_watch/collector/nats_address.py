@@ -1,4 +1,4 @@
-"""The address of the NATS server, and the package of its client."""
+"""The address of the NATS server, and a check that its client library is installed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _TRUSTED = "tls=disable"
 
 
 def nats_address(secret: Secret) -> str:
-    """Return the address of the NATS server for its client.
+    """Check the address of the NATS server, and return it as nats-py needs it.
 
-    Reports and the password go there. NATS sends clear text unless the server asks for TLS, and an
-    attacker on the path can remove that request. So the address has to start with ``tls://``, or to
-    state that the network is trusted.
+    Reports and the password are sent to this address. NATS sends clear text unless the server asks
+    for TLS, and an attacker on the path can remove that request. So the address has to start with
+    ``tls://``, or to state that the network is trusted.
 
     Raises:
-        ConfigError: it is not an address, or could lead to clear text in an untrusted network. The
-            error contains nothing of the address, because it has a password.
+        ConfigError: this is not an address, or could lead to clear text in an untrusted network.
+            The error contains nothing of the address, because it has a password.
     """
     key, text = secret.key or "nats", secret.reveal()
     scheme, host, query = _parts(text)
@@ -54,10 +54,10 @@ def _parts(text: str) -> tuple[str, str, str]:
 
 
 def require_nats() -> None:
-    """Check that the client library of NATS is installed.
+    """Check that nats-py, the client library of NATS, is installed.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is not installed.
     """
     if find_spec("nats") is None:
         raise ConfigError(

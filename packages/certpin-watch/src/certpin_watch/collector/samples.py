@@ -1,10 +1,10 @@
-"""A few reports are kept as they arrived, without the fields that identify a device.
+"""Store a few reports as samples: as they arrived, without fields that identify a device.
 
 The fields that are kept are listed here, and all others are dropped: ``app-vendor-id`` of TrustKit,
 user agents, referrers, paths and queries of addresses, and any field that a future client adds.
 
-Each share has ``OWN`` samples in an hour for itself, even if ``max_samples`` are stored. So a
-sender who floods one host does not keep out the samples of another.
+In each hour, ``OWN`` samples are reserved for each share (``grouping``), even if ``max_samples``
+are stored. So a sender who floods one host does not keep out the samples of another.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class SampleFilter:
-    """Selects the first few bodies of each hour that look alike.
+    """Selects request bodies to offer as samples: the first few of each hour with equal fields.
 
-    It only saves work: the store decides which samples are kept.
+    It only saves work: ``keep_samples`` decides which samples are stored.
 
     Args:
-        samples: how many bodies that look alike are selected.
+        samples: how many bodies with equal fields are selected in an hour.
         max_remembered: how many different bodies are remembered.
     """
 
@@ -96,7 +96,7 @@ class SampleFilter:
         self._seen: dict[int, int] = {}
 
     def wants(self, fields: tuple[object, ...], hour: int) -> bool:
-        """Return True if a body with these fields is offered to the store."""
+        """Return True if a body with these fields is to be offered to the store as a sample."""
         if hour != self._hour or len(self._seen) >= self._max_remembered:
             self._hour = hour
             self._seen.clear()
@@ -108,7 +108,7 @@ class SampleFilter:
 
 
 def sample_of(document: object, max_bytes: int) -> bytes:
-    """Return the document without personal fields, as JSON; empty if it is over ``max_bytes``.
+    """Return a report document without personal fields, as JSON; empty if over ``max_bytes``.
 
     Not checked: the content of the fields that are kept, which the author of the app controls.
     """
@@ -132,7 +132,7 @@ def _entry(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _origin(url: str) -> str:
-    """Return scheme, host and port. Path and query are private to the user."""
+    """Return a URL's scheme, host and port. Its path and query are private to the user."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -141,7 +141,7 @@ def _origin(url: str) -> str:
 
 
 def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Return texts, numbers and lists of texts under these names, and no nested objects."""
+    """Return the fields in ``names`` that are texts, numbers or lists of texts, not objects."""
     return {
         name: value
         for name, value in document.items()
@@ -154,7 +154,7 @@ def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
 
 
 class OfferedSample(NamedTuple):
-    """A new report that came with a sample: the key of its group, its host, and its body."""
+    """A sample that may be stored: the key of its report group, its host, and its request body."""
 
     key: bytes
     host: str
@@ -162,20 +162,20 @@ class OfferedSample(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that count for the budget."""
+        """The bytes that the sample adds to the usage of the quota."""
         return len(self.body.sample) + quota.ROW_OVERHEAD
 
 
 @dataclass
 class SampleCounts:
-    """The number of samples, the used budget in bytes, and the last hour's samples by share."""
+    """The number of samples, the used bytes of the quota, and the last hour's samples by share."""
 
     total: int
     used: int
     shares: Counter[str]
 
     def add(self, share: str, size: int) -> None:
-        """Count a sample."""
+        """Count one more sample of a share, with ``size`` bytes."""
         self.total += 1
         self.used += size
         self.shares[share] += 1
@@ -184,12 +184,12 @@ class SampleCounts:
 def keep_samples(
     connection: Connection, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> None:
-    """Keep some samples of each group, while there is room.
+    """Store some of the offered samples of each report group, while there is room.
 
     Args:
-        connection: a transaction that may write, and that holds the budget.
+        connection: a transaction that may write, and that has called ``quota.lock_usage``.
         offered: at least one sample.
-        limits: how many are kept.
+        limits: how many samples are stored.
     """
     if not limits.samples:
         return
@@ -217,7 +217,7 @@ def keep_samples(
 def _is_tight(
     counts: SampleCounts, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> bool:
-    """Return True if the recent samples of each share have to be counted."""
+    """Return True if a limit is near: then the last hour's samples must be counted by share."""
     room = limits.capacity.budget
     used = counts.used + sum(sample.size for sample in offered)
     return counts.total + len(offered) > limits.max_samples or used > room - room // 8

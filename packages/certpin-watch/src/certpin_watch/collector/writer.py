@@ -1,9 +1,10 @@
-"""The writer: counts the reports of the stream in the store.
+"""The writer: takes reports from the stream of JetStream, and counts them in the store.
 
 It acknowledges a message when its reports are committed. If the writer, the database or the network
-fails before, the message is delivered again, and reports that are counted already are repeats.
-Several writers share the work. Each records how many messages wait, for pages, API, metrics and
-alerts. If no writer works, the record is old, which is as alarming as a long queue.
+fails before, JetStream delivers the message again, and reports that are counted already are
+recognised as repeats. Several writers share the work. Each records how many messages wait in the
+stream, for pages, API, metrics and alerts. An old record means that no writer runs, and is reported
+like a long queue.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _log = logging.getLogger("certpin.watch.collector")
 async def run(watch: Watch, stop: asyncio.Event, needs: Needs | None = None) -> None:
     """Count the reports of the stream until ``stop`` is set.
 
-    Without a NATS server in the settings, return at once.
+    If the settings name no NATS server, there is no stream, and this returns at once.
 
     Args:
         watch: settings, store, pin sets and clock.
@@ -89,7 +90,7 @@ class _Writer:
         self._logged = ""
 
     async def run(self) -> None:
-        """Connect as often as needed."""
+        """Count messages until the writer is stopped; connect again after each failure of NATS."""
         from certpin_watch.collector.jetstream import FAILURES, describe_failure
 
         while not self._stop.is_set():
@@ -123,7 +124,10 @@ class _Writer:
             await client.close()
 
     async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
-        """Connecting to a server that is away never ends by itself, but when the writer stops."""
+        """Return the connection, or None if the writer is stopped before there is one.
+
+        While the server is unreachable, ``connecting`` never ends by itself.
+        """
         dial = asyncio.create_task(connecting)
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait({dial, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -161,9 +165,10 @@ class _Writer:
         await self._count(good)
 
     async def _count(self, good: Sequence[tuple[Msg, list[ReceivedBody]]]) -> None:
-        """Count messages, and acknowledge them.
+        """Count the reports of messages in the store, then acknowledge the messages.
 
-        A message that the store rejects does not hold up the others: it is delivered again later.
+        A message that the store rejects does not block the others: JetStream delivers it again
+        later.
         """
         if not good:
             return
@@ -183,9 +188,10 @@ class _Writer:
             await message.ack()
 
     async def _commit(self, batch: Sequence[ReceivedBody]) -> bool:
-        """Return True once it is committed, and False if the writer was stopped.
+        """Count a batch. Return True when it is committed, and False if the writer was stopped.
 
-        While the store is away, the writer waits; meanwhile messages are delivered again.
+        While the store is unavailable, the writer waits; meanwhile JetStream delivers the messages
+        again.
 
         Raises:
             NotDurableError: the store works, and rejects the batch.
@@ -209,7 +215,7 @@ class _Writer:
 
 
 class QueueState(NamedTuple):
-    """How many messages are not counted yet, and since when the first of them waits."""
+    """How many messages of the stream are not counted, and when the oldest arrived (in seconds)."""
 
     messages: int
     oldest_at: int | None
@@ -221,13 +227,13 @@ class _StreamState(msgspec.Struct):
 
 
 class _StreamInfo(msgspec.Struct):
-    """JetStream's description of a stream. nats-py omits the time of the first message."""
+    """JetStream's description of a stream. nats-py's type lacks the time of the first message."""
 
     state: _StreamState
 
 
 async def keep_recording_queue(watch: Watch, client: Client) -> None:
-    """Record every few seconds how many messages wait. Runs until it is cancelled."""
+    """Store every few seconds how many messages wait in the stream. Runs until cancelled."""
     while True:
         try:
             state = await read_queue(client, watch.settings.collector.stream)
@@ -238,7 +244,7 @@ async def keep_recording_queue(watch: Watch, client: Client) -> None:
 
 
 async def read_queue(client: Client, stream: str) -> QueueState:
-    """Ask JetStream for the state of the stream.
+    """Ask JetStream how many messages wait in a stream, and since when.
 
     Raises:
         Error: an error of nats-py.
@@ -249,7 +255,7 @@ async def read_queue(client: Client, stream: str) -> QueueState:
 
 
 def parse_queue(data: bytes) -> QueueState:
-    """Return the state that an answer of JetStream contains.
+    """Parse JetStream's answer to a request for the state of a stream.
 
     Raises:
         DecodeError: it is not such an answer (msgspec).
@@ -262,7 +268,7 @@ def parse_queue(data: bytes) -> QueueState:
 
 
 def save_queue(watch: Watch, state: QueueState) -> None:
-    """Store the state for the readers.
+    """Store the state of the queue, for pages, API, metrics and alerts.
 
     Raises:
         StoreError: the store is unavailable.
@@ -273,7 +279,7 @@ def save_queue(watch: Watch, state: QueueState) -> None:
 
 
 def _forget_queues(store: Store) -> None:
-    """Delete the records of empty streams, because there is no stream any more. Never raises."""
+    """Delete the records of streams without messages: the settings name no stream. Never raises."""
     try:
         with store.write() as connection:
             delete_empty_queues(connection)

@@ -4,7 +4,7 @@
 - ``tables``: a class for each table; its fields declare defaults and limits
 - ``reader``: reads a table into such a class; errors name the key and a fix
 
-Every part may import these modules: they import no part.
+Every part of the service may import these modules, because they import no other part.
 """
 
 from certpin_watch.settings.file import (

@@ -1,4 +1,4 @@
-"""The file ``watch.toml`` as a whole: its settings outside of tables, and its tables."""
+"""Read the file ``watch.toml``: its settings outside of tables, and all of its tables."""
 # ruff: noqa: RUF009  # `setting` and `table_setting` are `dataclasses.field`
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def parse_listen(address: str, key: str = "listen") -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class IntakeBounds:
-    """Bounds on what reports may add to the store.
+    """Limits on the rows that reports may add to the store.
 
     ``identities`` is the number of days for which repeated reports are recognised
     (``[retention] identities``). The other fields are settings of ``[collector]``.
@@ -71,7 +71,7 @@ class IntakeBounds:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When an expiry is near, and when a probe result is stale.
+    """When an expiry counts as near, and a probe result as stale; and the limits on reports.
 
     ``certificates`` is the longest warning before a certificate expires: ``certpin_watch.expiry``
     shortens it for short-lived certificates. ``pins`` is the warning before pins expire.
@@ -93,8 +93,8 @@ class ServiceSettings:
     ``listen`` is host and port. ``pins`` are the monitored pin files. ``store`` is the address of
     the database, ``nats`` that of a NATS server with JetStream, if there is one. ``public_url`` is
     the address of the pages for users, which alerts link to. ``tls`` are the files of certificate
-    chain and key, both or none. ``folder`` is the folder of a database file without a folder in its
-    name; None is the current directory.
+    chain and key, both or none. A database file with a relative path is in ``folder``; None is the
+    current directory.
     """
 
     folder: Path | None = None
@@ -140,7 +140,7 @@ KEYS = (*known_keys(ServiceSettings), *_TLS)
 
 
 def load(path: Path, check_rule: Callable[[str], None]) -> ServiceSettings:
-    """Read the file. Paths in it are relative to its folder.
+    """Read the settings file ``watch.toml``. Paths in it are relative to its folder.
 
     Args:
         path: the file.
@@ -185,7 +185,10 @@ def _tls(table: Table, folder: Path) -> tuple[Path, Path] | None:
 
 
 def _check_rules(settings: ServiceSettings, check_rule: Callable[[str], None]) -> None:
-    """Refuse a misspelt rule of a notification service: it would match no alert."""
+    """Raise ``ConfigError`` if a notification service names an alert rule that does not exist.
+
+    A misspelt rule would match no alert.
+    """
     for number, service in enumerate(settings.alerts.tell):
         for rule in service.rules:
             try:

@@ -1,4 +1,4 @@
-"""Read tables of ``watch.toml`` into dataclasses. A field declares its reader.
+"""Read tables of ``watch.toml`` into dataclasses. Each field declares a function that reads it.
 
     @dataclass(frozen=True)
     class CacheSettings:
@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 
 
 def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") -> Value:
-    """Declare a field with a default.
+    """Declare a field of a settings class, with a default value.
 
     Args:
         default: the value if the table doesn't have the key.
@@ -48,12 +48,15 @@ def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") 
 
 
 def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
-    """Return the metadata of a field. It makes a field without a default required."""
+    """Return the metadata of a field of a settings class, which names the function that reads it.
+
+    Without a default, such a field is required.
+    """
     return {"read": read, "key": key}
 
 
 def table_setting(kind: type[Value], key: str = "") -> Value:
-    """Declare a table below this one, in which every setting has a default."""
+    """Declare a field for a nested table in which every setting has a default."""
     read = table_of(kind)
     declared: Any = field(default_factory=kind, metadata=reads(read, key))
     return declared  # type: ignore[no-any-return]  # as the type of the field
@@ -69,7 +72,9 @@ def read_table(kind: type[Value], table: Table) -> Value:
 
 
 def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
-    """Read the values of a settings class by the names of its fields, without its defaults.
+    """Return the values that a table has, by the field names of a settings class.
+
+    Keys that are missing in the table are left out, so that the class's defaults apply.
 
     Args:
         kind: the settings class.
@@ -91,7 +96,7 @@ def read_values(kind: type[Any], table: Table, *others: str) -> dict[str, Any]:
 
 
 def known_keys(kind: type[Any]) -> tuple[str, ...]:
-    """Return the keys of a settings class."""
+    """Return the keys that the table of a settings class may have."""
     return tuple(map(key_of, _declared(kind)))
 
 
@@ -100,7 +105,7 @@ def _declared(kind: type[Any]) -> list[Field[Any]]:
 
 
 def key_of(item: Field[Any]) -> str:
-    """Return the key of a field in its table."""
+    """Return the key of a field in its table of ``watch.toml``."""
     return item.metadata.get("key") or item.name
 
 
@@ -120,22 +125,22 @@ def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
 
 
 def flag(table: Table, name: str) -> bool:
-    """Read a boolean."""
+    """Read a boolean from a key of a table."""
     return table.flag(name, default=False)
 
 
 def text(table: Table, name: str) -> str:
-    """Read a string."""
+    """Read a string from a key of a table."""
     return table.text(name)
 
 
 def texts(table: Table, name: str) -> tuple[str, ...]:
-    """Read a list of strings."""
+    """Read a list of strings from a key of a table."""
     return table.texts(name)
 
 
 def choice(*choices: Value) -> Callable[[Table, str], Value]:
-    """Return a reader of one of several strings."""
+    """Return a function that reads a string, which must be one of ``choices``."""
 
     def read(table: Table, name: str) -> Value:
         chosen: Value = table.choice(name, choices, None)
@@ -145,7 +150,7 @@ def choice(*choices: Value) -> Callable[[Table, str], Value]:
 
 
 def whole_number(low: int, high: int) -> Callable[[Table, str], int]:
-    """Return a reader of an integer from ``low`` to ``high``."""
+    """Return a function that reads an integer from ``low`` to ``high``."""
 
     def read(table: Table, name: str) -> int:
         if not low <= (number := table.integer(name)) <= high:
@@ -160,7 +165,7 @@ def whole_number(low: int, high: int) -> Callable[[Table, str], int]:
 def duration(
     low: timedelta = timedelta(0), high: timedelta | None = None
 ) -> Callable[[Table, str], timedelta]:
-    """Return a reader of a duration, such as ``90s`` or ``2h``, from ``low`` to ``high``."""
+    """Return a function that reads a duration, such as ``90s``, from ``low`` to ``high``."""
 
     def read(table: Table, name: str) -> timedelta:
         value = parsed(parse_duration)(table, name)
@@ -177,7 +182,10 @@ def duration(
 
 
 def parsed(parse: Callable[[str], Value]) -> Callable[[Table, str], Value]:
-    """Return a reader of a string that ``parse`` converts. It may raise ``InputError``."""
+    """Return a function that reads a string and converts it with ``parse``.
+
+    An ``InputError`` of ``parse`` becomes a ``ConfigError`` that names the key.
+    """
 
     def read(table: Table, name: str) -> Value:
         try:
@@ -189,7 +197,7 @@ def parsed(parse: Callable[[str], Value]) -> Callable[[Table, str], Value]:
 
 
 def table_of(kind: type[Value]) -> Callable[[Table, str], Value]:
-    """Return a reader of a table below this one."""
+    """Return a function that reads a nested table into the settings class ``kind``."""
 
     def read(table: Table, name: str) -> Value:
         return read_table(kind, cast("Table", table.table(name)))  # the key is in the table
@@ -198,7 +206,7 @@ def table_of(kind: type[Value]) -> Callable[[Table, str], Value]:
 
 
 def tables_of(kind: type[Value]) -> Callable[[Table, str], tuple[Value, ...]]:
-    """Return a reader of an array of tables."""
+    """Return a function that reads an array of tables, each into the settings class ``kind``."""
 
     def read(table: Table, name: str) -> tuple[Value, ...]:
         return tuple(read_table(kind, item) for item in table.tables(name))

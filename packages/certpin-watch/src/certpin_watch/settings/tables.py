@@ -1,7 +1,7 @@
-"""The tables of ``watch.toml``: the fields of a class declare the defaults and limits of a table.
+"""The tables of ``watch.toml``: a class for each; its fields declare defaults and limits.
 
 The documentation of each setting is in docs/monitor.md, collector.md, alerts.md, access.md,
-metrics.md and watch-operations.md. Tests compare the names.
+metrics.md and watch-operations.md. Tests check that these documents have the same names.
 """
 # ruff: noqa: RUF009  # `setting` is `dataclasses.field`
 
@@ -76,7 +76,10 @@ _port = whole_number(1, 65535)
 
 
 def _connect(table: Table, name: str) -> tuple[str, int]:
-    """Read an address. Its default port is that of the entry, or of the protocol."""
+    """Read the host and port to connect to, if they are not those of the probed host.
+
+    The default port is ``port`` in the same table, or the port of the STARTTLS protocol.
+    """
     port = _port(table, "port") if "port" in table.data else 0
     port = port or default_port(_starttls(table, "starttls") if "starttls" in table.data else "")
     return parsed(lambda address: split_address(address, port))(table, name)
@@ -84,11 +87,11 @@ def _connect(table: Table, name: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class HostSettings:
-    """``[[monitor.host]]``: how a host is probed, if not as the pin file says.
+    """``[[monitor.host]]``: how a host is probed, if differently from the pin file.
 
-    ``port`` 0, ``connect`` None and an empty ``starttls`` leave it to the servers of the pin file.
-    ``connect`` is another address to connect to. Without ``locations`` a host is probed from those
-    of the monitor.
+    If ``port`` is 0, ``connect`` None or ``starttls`` empty, the servers in the pin file decide.
+    ``connect`` is another address to connect to. Without ``locations``, the locations of
+    ``[monitor]`` probe the host.
     """
 
     name: str = field(metadata=reads(parsed(normalise)))
@@ -105,8 +108,9 @@ class MonitorSettings:
 
     ``location`` is the name of this machine, empty if it doesn't probe. ``locations`` are those
     that probe every host. ``certificate_*`` and ``pins_*`` are how long before the expiry of
-    certificates and pins an alert fires. ``changes`` is how long the alert for a change stays
-    open, ``logged`` how long the one for a certificate in a log does.
+    certificates and pins an alert fires. ``changes`` is how long the alert for a changed
+    certificate stays open, ``logged`` how long the alert for a certificate in a Certificate
+    Transparency log does.
     """
 
     enabled: bool = setting(default=True, read=flag)
@@ -128,18 +132,18 @@ class MonitorSettings:
 
     @property
     def named(self) -> frozenset[str]:
-        """The names of the hosts in ``[[monitor.host]]``."""
+        """The names of the hosts with their own settings (``[[monitor.host]]``)."""
         return frozenset(host.name for host in self.hosts)
 
     @staticmethod
     def complete(values: dict[str, Any], _: Table) -> None:
-        """Without ``vantages``, probe only from this machine's location."""
+        """Fill in ``locations``: without ``vantages``, only this machine's location probes."""
         own = values.get("location", "local")
         values["locations"] = values.get("locations") or ((own,) if own else ())
 
 
 def _stream(table: Table, name: str) -> str:
-    """Read a name that NATS accepts, without wildcards."""
+    """Read the name of a JetStream stream. NATS wildcards are refused."""
     stream = table.text(name)
     plain = stream.replace("_", "").replace("-", "")
     if not (stream.isascii() and plain.isalnum() and len(stream) < 64):
@@ -158,10 +162,10 @@ class CollectorSettings:
     A body has at most ``most_bytes``, compressed or not, and has to be complete within
     ``body_seconds``. A source is an address cut to ``ipv4_prefix`` or ``ipv6_prefix`` bits. It may
     send ``rate`` reports a second, ``burst`` of them at once, in at most ``at_once`` concurrent
-    bodies. ``queue`` reports (and ``queue_bytes``) may wait to become durable. ``samples`` of each
-    group are kept as they arrived. ``budget`` limits the bytes of samples, and of chains that only
-    clients have seen. Repeats are recognised among the last ``most_identities`` reports; clients
-    repeat a report for ``client_days``.
+    bodies. At most ``queue`` request bodies with ``queue_bytes`` may wait to become durable. Of
+    each report group, ``samples`` reports are stored as they arrived. ``budget`` limits the bytes
+    of samples, and of chains that only clients have reported. Repeats are recognised among the last
+    ``most_identities`` reports; clients retry a report for ``client_days``.
     """
 
     # Both chains of 10 certificates with ML-DSA keys.
@@ -198,7 +202,10 @@ _MAX_NAME = 60  # characters
 
 
 def _service_name(table: Table, name: str) -> str:
-    """Read a name. Its default is the place of the entry, because the address contains secrets."""
+    """Read the name of a notification service. The default is its number in the list of services.
+
+    The address can't be the default, because it contains secrets.
+    """
     place = re.search(r"\[(\d+)\]$", table.key)
     value = table.text(name, f"service-{int(place[1]) + 1}" if place else None)
     if not value.isprintable() or not 0 < len(value) <= _MAX_NAME:
@@ -215,8 +222,8 @@ class NotificationSettings:
     """``[[alerts.tell]]``: a notification service, and the alerts that are sent to it.
 
     ``url`` is its address, in the notation of apprise or for Alertmanager. ``severity`` is the
-    lowest that is sent. ``hosts`` and ``rules`` are those of the alerts that are sent; all if
-    empty. ``resolved``: a message is sent when an alert resolves, too.
+    lowest severity that is sent. If ``hosts`` or ``rules`` is not empty, only alerts of these hosts
+    or rules are sent. If ``resolved`` is set, a message is sent when an alert resolves, too.
     """
 
     name: str = field(metadata=reads(_service_name))
@@ -234,16 +241,16 @@ _period = duration(high=3650 * _DAY)
 class AlertSettings:
     """``[alerts]``: evaluation and delivery of alerts, and thresholds of the rules over reports.
 
-    Alerts are evaluated ``every`` so often, and resolve if their problem was gone for ``hold``. A
-    message about an open alert is repeated after ``repeat``. ``silence`` is the longest possible
-    silence, and ``maintenance`` how long a step of a rotation explains a change. A service has to
-    accept a message within ``deadline``; after ``give_up`` it is not sent any more. If more than
-    ``digest`` messages are due at once, they are combined.
+    Alerts are evaluated once in each ``every``, and resolve when their problem has been gone for
+    ``hold``. A message about an open alert is repeated after ``repeat``. ``silence`` is the longest
+    possible silence, and ``maintenance`` how long after a rotation step a change is expected. A
+    notification service has to accept a message within ``deadline``; after ``give_up`` the message
+    is not sent any more. If more than ``digest`` messages are due at once, they are combined.
 
-    The rules over reports ignore fewer than ``few`` reports. An unconfirmed claim has to come from
-    ``networks`` of different providers to be critical. A surge is ``surge`` times the usual number.
-    ``silent`` is how long reports may be absent, ``disk`` the smallest free share of the disk in
-    per cent.
+    The rules over reports ignore fewer than ``few`` reports. A claim that probes don't confirm is
+    critical only if it comes from this many ``networks`` of different providers. A surge is
+    ``surge`` times the usual number of reports. ``silent`` is how long reports may be absent,
+    ``disk`` the smallest free share of the disk in per cent.
     """
 
     every: timedelta = setting(15 * _SECOND, duration(_SECOND, _HOUR))
@@ -285,7 +292,10 @@ _DEFAULT_SCOPES = ("openid", "profile", "email")
 
 
 def _issuer(table: Table, name: str) -> str:
-    """OpenID Connect Discovery 1.0, 4.1: https, without query and fragment."""
+    """Read the URL of an OpenID provider: https, without query and fragment.
+
+    See OpenID Connect Discovery 1.0, section 4.1.
+    """
     issuer = table.text(name)
     parts = urlsplit(issuer)
     if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
@@ -332,8 +342,8 @@ def _file(table: Table, name: str) -> Path | None:
 class OpenIDSettings:
     """``[access.oidc]``: an OpenID provider, and the roles of its groups.
 
-    ``roles`` maps a value of the claim ``claim`` to a role; users without any of these values are
-    refused. With ``ca_file``, only its authorities are trusted for the provider. The provider's
+    ``roles`` maps a group, a value of the claim ``claim``, to a role; users in none of these groups
+    are refused. With ``ca_file``, only its authorities are trusted for the provider. The provider's
     statement about a user is valid for ``recheck_minutes``.
     """
 
@@ -350,7 +360,7 @@ class OpenIDSettings:
 
     @property
     def recheck_seconds(self) -> int:
-        """Seconds for which the provider's statement about a user is valid."""
+        """For how many seconds the provider's statement about a user is valid."""
         return self.recheck_minutes * 60
 
 
@@ -397,17 +407,17 @@ class AuthSettings:
 
     @property
     def believed(self) -> tuple[Network, ...]:
-        """The networks of proxies that may set the headers; none without a proxy in front."""
+        """The networks of proxies that may set ``X-Forwarded-…`` headers; none without a proxy."""
         return self.trusted_proxies if self.behind_proxy else ()
 
     @property
     def idle_seconds(self) -> int:
-        """Seconds until a session ends, after its last use."""
+        """The seconds without use after which a session ends."""
         return self.idle_minutes * 60
 
     @property
     def session_seconds(self) -> int:
-        """Seconds until a session ends, after its start."""
+        """The seconds after its start at which a session ends, even if it is in use."""
         return self.session_hours * 3600
 
 
@@ -418,9 +428,9 @@ _days = whole_number(1, 36_500)
 class RetentionSettings:
     """``[retention]``: the days for which each kind of row is kept.
 
-    ``identities`` recognise a report that is sent again: set it higher than the days for which
-    clients hold a report back (``[collector] client_days``). ``sightings`` are probe results that
-    are no longer current, ``alerts`` are resolved ones.
+    ``identities`` are kept to recognise a report that is sent again: set this higher than the days
+    for which clients retry a report (``[collector] client_days``). ``sightings`` are probe results
+    that are no longer current, ``alerts`` are resolved ones.
     """
 
     groups: int = setting(400, _days)

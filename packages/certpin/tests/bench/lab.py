@@ -28,7 +28,7 @@ from tests.servers.nginx import nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.runner import Run
 
 _JOBS = 2
@@ -66,7 +66,7 @@ def _key_and_signature() -> None:
     ec.generate_private_key(ec.SECP256R1()).sign(bytes(500), ec.ECDSA(SHA256()))
 
 
-def _attack(client: Client) -> tuple[float, Run]:
+def _attack(client: ClientUnderTest) -> tuple[float, Run]:
     begin = time.perf_counter()
     with Lab(style=Style.LEAF) as lab:
         run = prove(lab, client, CASES, jobs=_JOBS)

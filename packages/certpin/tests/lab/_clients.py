@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.case import Case
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
 
@@ -57,7 +57,7 @@ def right_client(style: Style) -> Call:
 
 
 def run_case(
-    case: Case | str, client: Client, style: Style, host: str = "api.bank.example"
+    case: Case | str, client: ClientUnderTest, style: Style, host: str = "api.bank.example"
 ) -> Result:
     """Return the result of a client in one case. Both good controls must succeed."""
     chosen = BY_NAME[case] if isinstance(case, str) else case

@@ -224,7 +224,7 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
 _EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
 
 
-class Client(Protocol):
+class ClientUnderTest(Protocol):
     """A client under test."""
 
     def run(self, target: Target) -> Ending:

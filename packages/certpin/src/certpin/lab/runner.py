@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from certpin.lab.case import Case
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
 
@@ -46,7 +46,7 @@ class About:
     trusted: tuple[bytes, ...] = ()
 
 
-def about(lab: Lab, client: Client, started: datetime, ended: datetime) -> About:
+def about(lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime) -> About:
     """Return the facts of a run of this client in this lab."""
     return About(
         command=client.words if isinstance(client, Command) else (),
@@ -102,7 +102,7 @@ class Run:
 
 def prove(
     lab: Lab,
-    client: Client,
+    client: ClientUnderTest,
     cases: Iterable[Case],
     *,
     jobs: int = 1,
@@ -135,7 +135,9 @@ def prove(
     return run if run.controlled else _without_control(run)
 
 
-def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iterator[Result]:
+def _results(
+    lab: Lab, client: ClientUnderTest, cases: Iterable[Case], jobs: int
+) -> Iterator[Result]:
     first = try_case(lab, client, CONTROL)
     yield first
     if first.outcome is not Outcome.RIGHT:
@@ -151,7 +153,7 @@ def _results(lab: Lab, client: Client, cases: Iterable[Case], jobs: int) -> Iter
     yield try_case(lab, client, CONTROL)
 
 
-def try_case(lab: Lab, client: Client, case: Case) -> Result:
+def try_case(lab: Lab, client: ClientUnderTest, case: Case) -> Result:
     """Run one case, up to ``ATTEMPTS`` times while its verdict is not the expected one.
 
     Returns:
@@ -174,7 +176,9 @@ def try_case(lab: Lab, client: Client, case: Case) -> Result:
     return Result(case, expect, judgement.verdict, found, why, tuple(attempts))
 
 
-def _judgements(lab: Lab, client: Client, case: Case, attempts: list[Attempt]) -> list[Judgement]:
+def _judgements(
+    lab: Lab, client: ClientUnderTest, case: Case, attempts: list[Attempt]
+) -> list[Judgement]:
     """Return the judgement of each attempt, and add each attempt to ``attempts``."""
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
@@ -199,7 +203,7 @@ def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
     return right or before[-1:] == [last]
 
 
-def _attempt(case_server: CaseServer, client: Client, canary: str) -> Attempt:
+def _attempt(case_server: CaseServer, client: ClientUnderTest, canary: str) -> Attempt:
     target = case_server.open()
     begin = time.monotonic()
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from certpin.lab.case import Case
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
@@ -54,7 +54,7 @@ class Trial:
         self.lab = lab
         self._control: Result | None = None
 
-    def attack(self, client: Client, case: Case) -> Result:
+    def attack(self, client: ClientUnderTest, case: Case) -> Result:
         """Run one case. If the good control failed, the case is undecided without a run."""
         if self._control is None:
             self.control(client)
@@ -67,13 +67,13 @@ class Trial:
             return runner.Result(case, expect, *undecided, why, control.attempts)
         return runner.try_case(self.lab, client, case)
 
-    def control(self, client: Client) -> Result:
+    def control(self, client: ClientUnderTest) -> Result:
         """Run the good control."""
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
 
-def as_client(client: Client | Callable[[Target], object]) -> Client:
+def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnderTest:
     """Return a client; a function becomes a ``Call``."""
     return Call(client) if callable(client) else client
 
@@ -164,7 +164,7 @@ class Attack:
         self._skip = skip  # raises, for a case that was not run
         self._last = last  # of the cases that this client meets in a row
 
-    def __call__(self, client: Client | Callable[[Target], object]) -> None:
+    def __call__(self, client: ClientUnderTest | Callable[[Target], object]) -> None:
         """Run the client against the case. The test is skipped if the case can't be run.
 
         Raises:
@@ -202,7 +202,9 @@ class Attack:
             raise RuntimeError("attack was called twice: write one test for each client")
         self._used = True
 
-    def _run(self, client: Client | Callable[[Target], object]) -> tuple[Result, Result | None]:
+    def _run(
+        self, client: ClientUnderTest | Callable[[Target], object]
+    ) -> tuple[Result, Result | None]:
         runs = as_client(client)
         result = self._trial.attack(runs, BY_NAME[self._name])
         return result, self._trial.control(runs) if self._last else None

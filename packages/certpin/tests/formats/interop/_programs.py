@@ -21,7 +21,7 @@ from tests.servers._run import require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.target import Target
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -34,8 +34,8 @@ class Built:
 
     name: str
     build: Callable[[Path, Path], None]  # from the export, into a folder
-    use: Callable[[Path], Client]  # the client in that folder
-    _clients: dict[Path, Client] = field(default_factory=dict)
+    use: Callable[[Path], ClientUnderTest]  # the client in that folder
+    _clients: dict[Path, ClientUnderTest] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, target: Target) -> Ending:
@@ -55,7 +55,7 @@ class Built:
             client.stop()
 
 
-def go() -> Client:
+def go() -> ClientUnderTest:
     """A Go program that uses only the exported package and the standard library."""
     return Built("go", _build_go, lambda folder: Command((str(folder / "proof"), "{url}")))
 
@@ -72,12 +72,12 @@ def _build_go(export: Path, folder: Path) -> None:
     )
 
 
-def dart() -> Client:
+def dart() -> ClientUnderTest:
     """The exported library with its pins, and dart:io."""
     return Built("flutter", _build_dart, _use_dart)
 
 
-def _use_dart(folder: Path) -> Client:
+def _use_dart(folder: Path) -> ClientUnderTest:
     vm, program = str(_vm.NEWEST.program), str(folder / "client.dill")
     words = (vm, "--root-certs-file={ca}", program, "{host}", "{port}", "/{canary}")
     return Resolved(Command((*_resolving(folder / "hosts"), *words), via="port"), folder / "hosts")
@@ -179,12 +179,12 @@ class Jvm:
             self._java.communicate()
 
 
-def okhttp_java(folder: Path) -> Client:
+def okhttp_java(folder: Path) -> ClientUnderTest:
     """OkHttp with the exported class, which the JVM compiles."""
     return Jvm("okhttp-java", folder, lambda target: target.export("okhttp-java"))
 
 
-def okhttp_kotlin(folder: Path) -> Client:
+def okhttp_kotlin(folder: Path) -> ClientUnderTest:
     """OkHttp with the exported file, which Debian's Kotlin compiles."""
     return Jvm("okhttp-kotlin", folder, _build_kotlin)
 
@@ -202,25 +202,25 @@ def _build_kotlin(target: Target) -> Path:
     return folder
 
 
-def http_client(folder: Path) -> Client:
+def http_client(folder: Path) -> ClientUnderTest:
     """Java's own client, without pins: it uses the anchors of nginx's export."""
     return Jvm(
         "HttpClient", folder, lambda target: target.export("nginx").with_name("nginx-anchors.pem")
     )
 
 
-def curl() -> Client:
+def curl() -> ClientUnderTest:
     """curl with its configuration file."""
     return Command(("curl", "-sS", "--location", "--config", "{export:curl}", "{url}"))
 
 
-def wget() -> Client:
+def wget() -> ClientUnderTest:
     """wget with its configuration file."""
     options = ("--config={export:wget}", "-qO-", "--tries=1", "--ca-certificate={ca}")
     return Command(("wget", *options, "{url}"))
 
 
-def node() -> Client:
+def node() -> ClientUnderTest:
     """Node.js with the exported module."""
     program = str(PROGRAMS / "client.mjs")
     return Command(("node", program, "{export:node}", "{host}", "{port}", "/{canary}"), via="port")

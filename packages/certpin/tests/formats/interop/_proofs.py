@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.runner import Run
 
 
@@ -35,7 +35,7 @@ class Proof:
     client: str
     style: Style
     peers: tuple[str, ...]
-    make: Callable[[Path], Client]
+    make: Callable[[Path], ClientUnderTest]
     version: tuple[str, ...]  # the command that prints its version
     fails: Mapping[str, str] = field(default_factory=dict)
     cases: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ class Proof:
 
 
 @contextmanager
-def _ended(client: Client) -> Iterator[Client]:
+def _ended(client: ClientUnderTest) -> Iterator[ClientUnderTest]:
     try:
         yield client
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.pins import Mode
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
     ],
 )
 def test_unmatched_pins_refuse_only_in_enforce_mode(
-    make: Callable[[], Client], mode: Mode, tmp_path: Path
+    make: Callable[[], ClientUnderTest], mode: Mode, tmp_path: Path
 ) -> None:
     with Lab() as lab:
         stage = lab.case_server(CONTROL)

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from certpin.lab import Authority
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
 
 pytestmark = pytest.mark.slow
 
 
-def beside(name: str, line: str) -> Client:
+def beside(name: str, line: str) -> ClientUnderTest:
     """A command line in the folder of the export and its anchors, $1; $2 is the address."""
     words = ("sh", "-c", f'cd "$(dirname "$1")" && {line}', "sh")
     return Command((*words, f"{{export:{name}}}", "{url}"))
 
 
-def curl() -> Client:
+def curl() -> ClientUnderTest:
     return beside("curl", 'curl -sS --config "$1" "$2"')
 
 
@@ -41,7 +41,9 @@ _ANCHORED = [
 ]
 
 
-def content(lab: Lab, client: Client, anchor: Authority, roots: Authority, folder: Path) -> bool:
+def content(
+    lab: Lab, client: ClientUnderTest, anchor: Authority, roots: Authority, folder: Path
+) -> bool:
     """Return whether a client accepts the honest server with correct pins, an anchor and roots."""
     stage = lab.case_server(CONTROL)
     target = stage.open()
@@ -58,7 +60,7 @@ def content(lab: Lab, client: Client, anchor: Authority, roots: Authority, folde
 
 
 @pytest.mark.parametrize("make", _ANCHORED)
-def test_an_exported_anchor_is_trusted(make: Callable[[], Client], tmp_path: Path) -> None:
+def test_an_exported_anchor_is_trusted(make: Callable[[], ClientUnderTest], tmp_path: Path) -> None:
     with Lab() as lab:
         roots = lab.authorities
         assert content(lab, make(), roots.root, roots.untrusted, tmp_path)
@@ -66,7 +68,7 @@ def test_an_exported_anchor_is_trusted(make: Callable[[], Client], tmp_path: Pat
 
 @pytest.mark.parametrize("make", _ANCHORED)
 def test_platform_roots_are_not_trusted_with_anchors(
-    make: Callable[[], Client], tmp_path: Path
+    make: Callable[[], ClientUnderTest], tmp_path: Path
 ) -> None:
     with Lab() as lab:
         roots = lab.authorities

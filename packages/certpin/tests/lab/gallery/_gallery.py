@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from certpin.lab.case import Case
-    from certpin.lab.client import Client
+    from certpin.lab.client import ClientUnderTest
     from certpin.lab.pki import Style
     from certpin.lab.target import Target
 
@@ -126,7 +126,7 @@ def program(*words: str, via: str = "connect") -> Command:
 
 
 def fails(
-    client: Client, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
+    client: ClientUnderTest, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
 ) -> Mapping[str, str]:
     """Return the cases that a client fails or that warn, with their verdicts."""
     with Lab(style=style) as lab:

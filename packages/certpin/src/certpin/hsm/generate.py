@@ -1,4 +1,4 @@
-"""Key pairs that are generated on a token, and never leave it."""
+"""Generate key pairs on a PKCS#11 token, which they never leave."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ _ID_BYTES = 16
 
 
 def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
-    """Generate a key on a token, and open it.
+    """Generate a key pair on a token, and open it.
 
     The key can only sign. It is sensitive and not extractable (PKCS#11 v2.40 section 4.9).
 
     Args:
-        uri: the token, and the label of the key (``object``). Without an ``id`` one is generated.
+        uri: a PKCS#11 URI with the token, and the label of the new key (``object``). Without an
+            ``id`` one is generated.
         pin: called as by ``open_key``.
         algorithm: the algorithm of the key.
 
@@ -42,7 +43,7 @@ def generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> TokenKey:
 
 
 def open_or_generate_key(uri: str, pin: AskPIN, algorithm: KeyAlgorithm) -> tuple[TokenKey, bool]:
-    """Open the key that a URI names, or generate it if the token has none.
+    """Open the key that a PKCS#11 URI names, or generate it if the token doesn't have it.
 
     Returns:
         The key, and True if it is new.
@@ -142,7 +143,7 @@ def _generate(session: Session, algorithm: KeyAlgorithm, uri: TokenURI) -> tuple
 
 
 def _refuse_extractable(private: Any) -> None:
-    """Raise ``TokenError`` if the token ignored the requested attributes."""
+    """Raise ``TokenError`` if a generated key is extractable or not sensitive."""
     from pkcs11 import Attribute
 
     if private[Attribute.EXTRACTABLE] or not private[Attribute.SENSITIVE]:

@@ -1,4 +1,4 @@
-"""A private key that stays on its token: its public key, and its signatures.
+"""A private key that stays on its PKCS#11 token: its public key, and its signatures.
 
 The public key that a token stores can be replaced without a PIN. So it is not trusted until a
 signature of the private key verifies with it.
@@ -42,7 +42,7 @@ _MIN_RSA_BITS = 2048  # CA/B Forum Baseline Requirements 6.1.5; OpenSSL's securi
 
 @dataclass(frozen=True, eq=False)
 class TokenKey:
-    """A key on a token, and its session.
+    """A key on a token, with an open session of the token's user.
 
     ``close()``, or the end of ``with``, logs out of the token. If several keys of one token are
     open, close the one that was opened first last, because they share its login (PKCS#11 v2.40
@@ -56,12 +56,15 @@ class TokenKey:
 
     @cached_property
     def key(self) -> PublicKey:
-        """The public key as the ``PublicKey`` that key files are read as."""
+        """The public key as certpin's ``PublicKey``, like one that was read from a file."""
         return PublicKey(_spki(self.public_key), "key on a token")
 
     @property
     def spki(self) -> bytes:
-        """The SubjectPublicKeyInfo as DER (RFC 5280 section 4.1.2.7): a pin is its SHA-256."""
+        """The public key as DER (SubjectPublicKeyInfo, RFC 5280 section 4.1.2.7).
+
+        A pin is its SHA-256.
+        """
         return self.key.spki
 
     def sign(self, data: bytes) -> bytes:
@@ -85,7 +88,7 @@ class TokenKey:
         return signature
 
     def close(self) -> None:
-        """Log out. The key can't be used any more."""
+        """Log out of the token. The key can't be used any more."""
         with translated(self._session.token.label):
             self._session.close()
 
@@ -121,7 +124,10 @@ def open_key(uri: str, pin: AskPIN) -> TokenKey:
 
 
 def verified_key(uri: TokenURI, session: Session) -> TokenKey:
-    """Return the key that a URI names, after it signed a challenge. Raises ``TokenError``."""
+    """Return the key that a URI names, after its signature of a random challenge was verified.
+
+    Raises ``TokenError``.
+    """
     with translated(session.token.label):
         private = _private_key(uri, session)
         public_key = _public_key_of(private, session)
@@ -153,7 +159,10 @@ def _private_key(uri: TokenURI, session: Session) -> Any:
 
 
 def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
-    """Sign data. ECDSA data is hashed here, because few tokens support CKM_ECDSA_SHA256."""
+    """Sign data with a private key on the token. Return the signature, with ECDSA as DER.
+
+    ECDSA data is hashed here, because few tokens support CKM_ECDSA_SHA256.
+    """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from pkcs11 import Mechanism
 
@@ -166,7 +175,7 @@ def _sign(private: Any, public_key: SignerPublicKey, data: bytes) -> bytes:
 
 
 def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
-    """Return the public key with the ID of a private key, or with its label if it has no ID.
+    """Return the token's public key for a private key: same ID, or same label if it has no ID.
 
     Raises ``TokenError`` and the module's errors.
     """
@@ -189,14 +198,17 @@ def _public_key_of(private: PrivateKey, session: Session) -> SignerPublicKey:
 
 
 def _spki(key: SignerPublicKey) -> bytes:
-    """Return the SubjectPublicKeyInfo as DER."""
+    """Return a public key as SubjectPublicKeyInfo in DER."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _ecdsa_signature(raw: bytes) -> bytes:
-    """Convert a signature: two integers (PKCS#11 v2.40 section 2.3.1) to DER (RFC 3279 2.2.3)."""
+    """Convert an ECDSA signature from the token's format to DER.
+
+    The token's format is two integers (PKCS#11 v2.40 section 2.3.1); DER as in RFC 3279 2.2.3.
+    """
     from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
     size = len(raw) // 2
@@ -224,7 +236,10 @@ def _parse_public_key(found: Any) -> SignerPublicKey:
 
 
 def _octets(value: bytes) -> bytes:
-    """Return a point from its DER OCTET STRING (PKCS#11 v2.40 section 2.3.3), or ValueError."""
+    """Return the bytes of an elliptic curve point that a token stores as DER OCTET STRING.
+
+    See PKCS#11 v2.40 section 2.3.3. Raises ``ValueError`` for other DER.
+    """
     from cryptography.hazmat import asn1
 
     return asn1.decode_der(bytes, value)

@@ -1,4 +1,4 @@
-"""From a URI to its token: loads the PKCS#11 module, and finds the only token that matches."""
+"""Load the PKCS#11 module of a URI, and find the only token that matches the URI."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _MAX_PIN = 255  # bytes; the limit of SoftHSM (MAX_PIN_LEN); hardware allows few
 
 @contextmanager
 def translated(token: str = "") -> Iterator[None]:
-    """Turn a module's errors into ``TokenError``. ``token`` is the label for the message."""
+    """Turn the PKCS#11 errors of the block into ``TokenError``.
+
+    ``token`` is the token's label for the message. Clears OpenSSL's error queue at the end.
+    """
     import pkcs11
 
     try:
@@ -39,7 +42,7 @@ def translated(token: str = "") -> Iterator[None]:
 
 
 def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> Token:
-    """Return the token that a URI names. Raises ``TokenError`` if none or several match."""
+    """Return the token that a PKCS#11 URI names. Raises ``TokenError`` if none or several match."""
     library = _load(_module_path(uri, environment))
     with translated():
         found = [token for token in _tokens(library) if _matches(uri, library, token)]
@@ -59,9 +62,10 @@ def find_token(uri: TokenURI, environment: Mapping[str, str] = os.environ) -> To
 
 
 def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -> Session:
-    """Open a session of the token's user. The PIN is tried once: tokens lock after a few failures.
+    """Log in to a token as its user, and return the session.
 
-    Raises ``TokenError``, which never contains the PIN.
+    The PIN is tried once, because tokens lock after a few failures. Raises ``TokenError``, which
+    never contains the PIN.
     """
     import pkcs11
 
@@ -76,7 +80,7 @@ def log_in(token: Token, uri: TokenURI, ask: AskPIN, *, writing: bool = False) -
 
 @contextmanager
 def closed_on_failure(session: Session) -> Iterator[Session]:
-    """Log out if the block fails. The token may be removed by then."""
+    """Close the session if the block fails; the token may have been removed by then."""
     import pkcs11
 
     try:
@@ -133,7 +137,7 @@ def _clear_openssl_errors() -> None:
 
 
 def _tokens(library: Any) -> Iterator[Token]:
-    """Return the initialized tokens. A token may be removed between the two calls."""
+    """Yield the initialized tokens of a module. A token may be removed while they are listed."""
     import pkcs11
 
     for slot in library.get_slots(token_present=True):
@@ -167,7 +171,7 @@ def _serial(token: Token) -> str:
 
 
 def _read_pin(path: Path) -> str:
-    """Return the PIN in a file without the line end."""
+    """Return the PIN that a file contains, without the line end."""
     try:
         with path.open("rb") as file:
             return file.read(_MAX_PIN + 3).decode().removesuffix("\n").removesuffix("\r")
@@ -215,6 +219,6 @@ def _token_error(exc: Exception, token: str) -> TokenError:
 
 
 def _describe(exc: Exception) -> str:
-    """Return the name of a PKCS#11 error, and its text if it has one."""
+    """Return the name of a PKCS#11 exception, followed by its text if it has one."""
     text = printable(str(exc))
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

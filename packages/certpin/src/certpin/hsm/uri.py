@@ -1,4 +1,4 @@
-"""The URI of a key on a token: the PKCS#11 URI scheme (RFC 7512).
+"""Parse the URI of a key on a token: the PKCS#11 URI scheme (RFC 7512).
 
     pkcs11:token=bank;object=next?module-path=/usr/lib/softhsm/libsofthsm2.so
 
@@ -53,7 +53,7 @@ _EXAMPLE = "pkcs11:token=bank;object=next"
 
 @dataclass(frozen=True)
 class TokenURI:
-    """A key, its token, and the module to use. It never contains a PIN.
+    """A parsed PKCS#11 URI: a key, its token, and the module to use. It never contains a PIN.
 
     Attributes:
         token: the token's attributes by the names of RFC 7512 (``token``, ``serial``, …).
@@ -71,7 +71,7 @@ class TokenURI:
 
     @classmethod
     def parse(cls, text: str) -> TokenURI:
-        """Parse a URI. Neither the module nor the PIN file is opened.
+        """Parse a PKCS#11 URI. Neither the module nor the PIN file is opened.
 
         Raises:
             TokenError: it is not a URI of a key, or contains a PIN.
@@ -98,7 +98,7 @@ class TokenURI:
         )
 
     def __str__(self) -> str:
-        """The token and the key, without the paths of the module and the PIN."""
+        """The URI for messages, without the paths of the module and of the PIN file."""
         parts = [f"{name}={_quoted(value)}" for name, value in self.token.items()]
         if self.label is not None:
             parts.append(f"object={_quoted(self.label)}")
@@ -108,12 +108,12 @@ class TokenURI:
 
 
 def is_token_uri(text: str) -> bool:
-    """Return True if a text has the scheme of PKCS#11 URIs, valid or not."""
+    """Return True if a text begins like a PKCS#11 URI (``pkcs11:``), valid or not."""
     return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: case-insensitive
 
 
 def is_on_token(place: str) -> bool:
-    """Return True if a key is on a token, False if it is in a file.
+    """Return True if the user named a key on a token, False for a key in a file.
 
     Args:
         place: a PKCS#11 URI, valid or not, or the path of a file.
@@ -133,7 +133,7 @@ def is_on_token(place: str) -> bool:
 
 
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the decoded attributes of the path and of the query."""
+    """Return the percent-decoded attributes in the path of a PKCS#11 URI, and in its query."""
     if not is_token_uri(text):
         raise TokenError("this is not a PKCS#11 URI", fix=f"write it as {_EXAMPLE}")
     if len(text) > MAX_URI_CHARACTERS:
@@ -172,7 +172,7 @@ def _attributes(
 
 
 def _text(name: str, value: bytes) -> str:
-    """Decode a string: UTF-8 (RFC 7512 section 2.3) without NUL."""
+    """Decode the value of an attribute: UTF-8 (RFC 7512 section 2.3) without NUL."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -183,7 +183,7 @@ def _text(name: str, value: bytes) -> str:
 
 
 def _token_attribute(name: str, value: bytes) -> str:
-    """Return an attribute as the token reports it: numbers have no leading zeros."""
+    """Return the value of a token attribute as tokens report it: numbers have no leading zeros."""
     text = _text(name, value)
     if name == "slot-id":
         if not _NUMBER.fullmatch(text):
@@ -221,7 +221,10 @@ def _module(value: bytes | None) -> Path | None:
 
 
 def _pin_file(value: bytes | None) -> Path | None:
-    """Return the path of a file: URI (RFC 7512 section 2.4, RFC 8089) on this machine."""
+    """Return the path in ``pin-source``, a ``file:`` URI on this machine.
+
+    See RFC 7512 section 2.4 and RFC 8089.
+    """
     if value is None:
         return None
     text = _text("pin-source", value)
@@ -236,7 +239,10 @@ def _pin_file(value: bytes | None) -> Path | None:
 
 
 def _absolute(name: str, text: str) -> Path:
-    """Refuse a relative path: neither code nor a PIN may be read from the working directory."""
+    """Return a path; refuse a relative one with ``TokenError``.
+
+    Neither code nor a PIN may be read from the working directory.
+    """
     if not text.startswith("/") or text.startswith("//"):
         raise TokenError(
             f"{name} of the PKCS#11 URI is not an absolute path", fix="begin it with /"

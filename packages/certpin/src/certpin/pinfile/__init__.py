@@ -1,4 +1,4 @@
-"""``pins.toml``: read it with errors that name the line, edit it with comments and order kept."""
+"""Read ``pins.toml`` with errors that name the line; edit it with comments and order kept."""
 
 from __future__ import annotations
 

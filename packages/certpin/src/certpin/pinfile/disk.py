@@ -86,11 +86,12 @@ def read_text(path: Path) -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace a file by renaming, and keep its mode. If ``path`` is a link, replace its target.
+    """Replace a file by renaming, and keep its permissions.
+
+    If ``path`` is a link, replace its target.
 
     Raises:
         PinFileError: the file cannot be written.
-
     """
     try:
         data = content.encode() if isinstance(content, str) else content
@@ -104,16 +105,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
-    """Replace a file by renaming: after a crash there is the old file or the new one.
+    """Replace a file by renaming, so that a crash leaves the old file or the new one.
 
     Args:
-        path: the file. A link is replaced itself, not its target.
+        path: the file. If it is a symbolic link, the link is replaced, not its target.
         data: the new content.
-        new_mode: the mode of a file that does not exist yet; an existing file keeps its mode.
+        new_mode: the permissions of a file that does not exist yet; others keep theirs.
 
     Raises:
         OSError: the file cannot be written.
-
     """
     import tempfile  # takes longer to import than to read a pin file
 
@@ -137,10 +137,9 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
     """Yield the temporary files of ``put`` in a folder that a killed process left there.
 
     Args:
-        folder: the folder.
-        known: the names that were being written, as a whole.
+        folder: the folder to search.
+        known: matches the names of the files that ``put`` was writing, as a whole.
         recursive: also yield the files of the folders below it.
-
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):
         left = _TEMPORARY.fullmatch(path.name)
@@ -149,7 +148,7 @@ def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) 
 
 
 def sync_folder(folder: Path) -> None:
-    """Write a folder to the disk, so that a new name in it survives a loss of power.
+    """Write a folder to disk, so that a new file name in it survives a loss of power.
 
     rename(2) does not promise this. File systems that can't do it are ignored.
     """

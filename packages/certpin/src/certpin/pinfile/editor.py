@@ -42,7 +42,7 @@ _STRING = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*')"""
 
 
 class PinFileEditor:
-    """A pin file that is being changed.
+    """The text of a pin file, with methods that change it.
 
     Nothing is written before ``save``, which refuses a text that does not load: a command never
     leaves a broken file. All methods that read or change the file raise ``PinFileError``.
@@ -55,11 +55,10 @@ class PinFileEditor:
 
     @classmethod
     def open(cls, path: Path) -> PinFileEditor:
-        """Open a file that exists.
+        """Read a pin file for editing.
 
         Raises:
             PinFileError: it does not load.
-
         """
         text = read_text(path)
         PinSet.parse(text, path=path)  # for its detailed errors
@@ -67,7 +66,10 @@ class PinFileEditor:
 
     @classmethod
     def new(cls, path: Path, name: str, *, version: int = 0) -> PinFileEditor:
-        """Begin a file that does not exist yet. Raise its version to 1, or give one."""
+        """Begin a new pin file with this name of the pin set. ``save`` refuses to replace a file.
+
+        With ``version`` 0, call ``raise_version`` before ``save``.
+        """
         import tomlkit
 
         text = _NEW.format(schema=SCHEMA, name=tomlkit.item(name).as_string(), version=version)
@@ -75,16 +77,16 @@ class PinFileEditor:
 
     @property
     def text(self) -> str:
-        """The text that ``save`` would write."""
+        """The text of the pin file with all changes so far, as ``save`` would write it."""
         return self._text
 
     def has_host(self, pattern: str) -> bool:
-        """Return True if there is a policy of this pattern, in any spelling."""
+        """Return True if the file has a policy for this host pattern, in any spelling."""
         names = (table["name"] for table in _parse(self._text).get("host", ()))
         return str(HostPattern.parse(pattern)) in {str(HostPattern.parse(name)) for name in names}
 
     def add_host(self, policy: HostPolicy, *, trust: str = "system") -> None:
-        """Append a policy.
+        """Append a policy for a host.
 
         Args:
             policy: the policy.
@@ -93,7 +95,6 @@ class PinFileEditor:
         Raises:
             ConfigError: the policy has anchors and ``trust`` is not given, or the reverse.
             PinFileError: the file has its hosts in one list instead of under ``[[host]]``.
-
         """
         import tomlkit
 
@@ -108,11 +109,10 @@ class PinFileEditor:
         )
 
     def add_debug(self, anchors: str) -> None:
-        """Append the debug section, with the name of its file of anchors.
+        """Append the debug section. ``anchors`` is the name of its file of trust anchors.
 
         Raises:
             PinFileError: there is a debug section already.
-
         """
         import tomlkit
 
@@ -124,17 +124,16 @@ class PinFileEditor:
         )
 
     def change_pin(self, pattern: str, pin: Pin, **values: str) -> None:
-        """Change the state, role or note of a pin.
+        """Change the state, role or note of a host's pin.
 
         Args:
-            pattern: the host.
-            pin: the pin.
-            values: the new strings, by their keys.
+            pattern: the host pattern of the policy.
+            pin: the pin to change.
+            values: the new strings, by their keys in the file, such as ``state``.
 
         Raises:
             ConfigError: the file has no such host or pin.
             PinFileError: the pin is in a list instead of under its own ``[[host.pin]]``.
-
         """
         import tomlkit
 
@@ -148,7 +147,7 @@ class PinFileEditor:
             self._replace(lines.with_value(span, key, quoted), data, fix=_SEPARATE_TABLES)
 
     def add_pin(self, pattern: str, entry: HostPin) -> None:
-        """Append a pin to those of a host. Raises as ``change_pin``."""
+        """Append a pin to the policy of a host. Raises the errors of ``change_pin``."""
         import tomlkit
 
         data = _parse(self._text)
@@ -161,7 +160,7 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def remove_pin(self, pattern: str, pin: Pin) -> None:
-        """Remove a pin with its table. A comment above it stays. Raises as ``change_pin``."""
+        """Remove a host's pin with its table; a comment above stays. Raises as ``change_pin``."""
         data = _parse(self._text)
         host, at = self._place(data, pattern, pin)
         del data["host"][host]["pin"][at]
@@ -170,12 +169,12 @@ class PinFileEditor:
         self._replace(edited, data, fix=_SEPARATE_TABLES)
 
     def set_version(self, version: int) -> None:
-        """Set the version. Not checked: that it rises."""
+        """Set the version of the pin set. Not checked: that it rises."""
         if version != _parse(self._text)["version"]:
             self._set_version(version)
 
     def raise_version(self) -> int:
-        """Add one to the version, because the pin set has changed. Return the new version."""
+        """Add one to the version of the pin set, and return the new version."""
         version: int = _parse(self._text)["version"] + 1
         self._set_version(version)
         return version
@@ -189,7 +188,7 @@ class PinFileEditor:
         )
 
     def _place(self, data: dict[str, Any], pattern: str, pin: Pin) -> tuple[int, int]:
-        """Return the index of a host, and the index of one of its pins."""
+        """Return the index of a host's table in the file, and the index of a pin in that table."""
         host = _host_at(data, pattern)
         for at, table in enumerate(data["host"][host].get("pin", ())):
             if Pin.parse(table["pin"]) == pin:
@@ -197,7 +196,10 @@ class PinFileEditor:
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
-        """Return the lines of all pins of a host. Raise ``PinFileError`` if some are not found."""
+        """Return the lines of each pin's table in a host.
+
+        Raises ``PinFileError`` if some pins are not written in separate tables.
+        """
         spans = lines.pins(host)
         if len(spans) != len(_parse(self._text)["host"][host].get("pin", ())):
             raise PinFileError(
@@ -206,23 +208,21 @@ class PinFileEditor:
         return spans
 
     def check(self) -> PinSet:
-        """Return the pin set that would be saved.
+        """Return the pin set that ``save`` would write.
 
         Raises:
             PinFileError: it would not load.
-
         """
         return PinSet.parse(self.text, path=self.path)
 
     def save(self) -> PinSet:
-        """Write the file atomically.
+        """Write the changed pin file atomically.
 
         Returns:
             The saved pin set.
 
         Raises:
             PinFileError: it would not load, cannot be written, or was changed on the disk.
-
         """
         pins = self.check()
         self._refuse_overwriting()
@@ -231,7 +231,7 @@ class PinFileEditor:
         return pins
 
     def _with(self, added: str) -> str:
-        """Return the text with another one at its end, with the same line ends."""
+        """Return the text with ``added`` at its end, with the same line ends."""
         newline = "\r\n" if "\r\n" in self._text else "\n"
         text = self._text if self._text.endswith("\n") else self._text + newline
         return text + f"\n{added}".replace("\n", newline)
@@ -254,17 +254,16 @@ class PinFileEditor:
 
 
 def without_servers(text: str, path: Path) -> str:
-    """Return the text of a pin file without its servers, for publishing.
+    """Return the text of a pin file without its ``[[host.server]]`` tables, for publishing.
 
     Everything else stays, byte for byte.
 
     Args:
         text: a pin file that loads.
-        path: for errors.
+        path: the path of the pin file, for errors.
 
     Raises:
         PinFileError: a server is not written under its own ``[[host.server]]``.
-
     """
     data = _parse(text)
     if [host.pop("server", None) for host in data["host"]] == [None] * len(data["host"]):
@@ -285,7 +284,7 @@ def without_servers(text: str, path: Path) -> str:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse TOML for comparisons. Floats stay text, because NaN is not equal to itself."""
+    """Parse TOML for comparing two texts. Floats stay text, because NaN is not equal to itself."""
     import tomli  # only needed to read a file
 
     return tomli.loads(text, parse_float=str)
@@ -304,7 +303,7 @@ def _host_at(data: dict[str, Any], pattern: str) -> int:
 
 
 def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
-    """Return a policy as a TOML table. ``trust`` is the file of its anchors."""
+    """Return a policy as the data of a ``[[host]]`` table. ``trust`` is the file of its anchors."""
     table: dict[str, Any] = {
         "name": str(policy.pattern),
         "mode": policy.mode,
@@ -326,19 +325,19 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
 
 
 def _expiry(moment: datetime) -> date:
-    """Return a date if the moment is the first one of a day in UTC."""
+    """Return the date if the moment is the first one of a day in UTC, else the moment."""
     moment = moment.astimezone(UTC)
     return moment if moment.time() != time.min else moment.date()
 
 
 def _pin_table(entry: HostPin) -> dict[str, Any]:
-    """Return a pin of a policy as a TOML table."""
+    """Return a policy's pin as the data of a ``[[host.pin]]`` table."""
     table = {"pin": str(entry.pin), "role": entry.role, "state": entry.state}
     return table | {"note": entry.note} if entry.note else table
 
 
 def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
-    """Return a server of a policy as a TOML table."""
+    """Return a policy's server as the data of a ``[[host.server]]`` table."""
     table = {
         "address": server.address_text(pattern),
         "region": server.region,
@@ -349,21 +348,24 @@ def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Span:
-    """The lines of a table, from its header to its last line that is not empty or a comment."""
+    """The line numbers of a table, from its header to its last line that is not a comment."""
 
     first: int
     end: int  # exclusive
 
 
 class _Lines:
-    """The lines of a pin file. Text in a multi-line string may be taken for a table."""
+    """The lines of a pin file, in which TOML tables are found by their headers.
+
+    Text in a multi-line string may be taken for a table.
+    """
 
     def __init__(self, text: str) -> None:
         self._newline = "\r\n" if "\r\n" in text else "\n"
         self._lines = text.split("\n")
 
     def pins(self, host: int) -> list[_Span]:
-        """Return the tables ``[[host.pin]]`` of the host with this index, in their order."""
+        """Return the lines of each ``[[host.pin]]`` table of the host with this index, in order."""
         found, at = [], -1
         for name, span in self._tables():
             at += name == "host"
@@ -372,7 +374,7 @@ class _Lines:
         return found
 
     def _tables(self) -> Iterator[tuple[str, _Span]]:
-        """Yield the name of each table in the order of the file, and its lines."""
+        """Yield the name and the lines of each table, in the order of the file."""
         headers = [
             (number, _SPELLING.sub("", match[1]))
             for number, line in enumerate(self._lines)
@@ -383,7 +385,7 @@ class _Lines:
             yield name, _Span(first, self._last(first, end))
 
     def without_tables(self, name: str) -> str:
-        """Return the text without any table of this name, those inside it, and their comments.
+        """Return the text without tables of this name, the tables inside them, and their comments.
 
         A comment belongs to the table below it if no empty line is between them.
         """
@@ -400,7 +402,7 @@ class _Lines:
         return "\n".join(kept)
 
     def with_value(self, span: _Span, key: str, value: str) -> str:
-        """Return the text with a string of a table replaced, or added at its end."""
+        """Return the text with a string of a table replaced, or added if its key is missing."""
         written = re.compile(rf"""(\s*(["']?){re.escape(key)}\2\s*=\s*){_STRING}""")
         lines = list(self._lines)
         for number in range(span.first + 1, span.end):
@@ -412,11 +414,11 @@ class _Lines:
         return self._with(span.end, [added])
 
     def with_table(self, after: _Span, table: str) -> str:
-        """Return the text with a table after another one, and an empty line between them."""
+        """Return the text with a new table after another one, separated by an empty line."""
         return self._with(after.end, ["", *table.rstrip("\n").split("\n")])
 
     def without(self, span: _Span) -> str:
-        """Return the text without a table, and without the empty line before it."""
+        """Return the text without this table, and without the empty line before it."""
         first = span.first
         if first and not self._lines[first - 1].strip():
             first -= 1
@@ -431,7 +433,10 @@ class _Lines:
         return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
 
     def _last(self, first: int, end: int) -> int:
-        """Return the end of a table. Comments below it belong to the next table."""
+        """Return the end of the table at ``first``, without the empty lines and comments below it.
+
+        Those comments belong to the next table.
+        """
         while end > first + 1 and _EMPTY.fullmatch(self._lines[end - 1]):
             end -= 1
         return end

@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 class PinFileWarning(UserWarning):
-    """A key in a pin file that certpin does not know, and ignores."""
+    """The category of warnings about keys in a pin file that certpin does not know and ignores."""
 
 
 class UnknownKey(NamedTuple):
@@ -32,7 +32,7 @@ class UnknownKey(NamedTuple):
 
 
 class Table:
-    """One table of the file. All methods that read a value raise ``ConfigError``.
+    """A table of a TOML file with typed access to its values. Methods raise ``ConfigError``.
 
     ``place`` is the full key, or the place below another table. In the second case the key is
     computed when it is needed: a file of 10,000 hosts has 30,000 tables, and an error names one.
@@ -51,7 +51,7 @@ class Table:
 
     @property
     def key(self) -> str:
-        """The full key, such as ``host[2].pin[0]``."""
+        """The full key of the table, such as ``host[2].pin[0]``."""
         if isinstance(self._place, str):
             return self._place
         parent, name, index = self._place
@@ -59,33 +59,33 @@ class Table:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The values of the table, by their names."""
+        """The values of the table, by their keys."""
         return self._data
 
     def under(self, name: str) -> str:
-        """Return the full key of a name in this table."""
+        """Return the full key of the value ``name`` in this table, such as ``host[2].name``."""
         return f"{self.key}.{name}" if self.key else name
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a string. It is required unless there is a default."""
+        """Return a string value. The key is required unless there is a default."""
         value = self._data.get(name, default)
         if isinstance(value, str):
             return value
         return self._typed(name, str, default, "a string in quotes")
 
     def integer(self, name: str) -> int:
-        """Return an integer of 64 bits (TOML 1.0). It is required."""
+        """Return an integer value of at most 64 bits (TOML 1.0). The key is required."""
         value = self._typed(name, int, None, "a whole number")
         if isinstance(value, bool) or not -(2**63) <= value < 2**63:
             raise self._wrong(name, "a whole number")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a boolean."""
+        """Return a boolean value, or ``default`` if the key is missing."""
         return self._typed(name, bool, default, "true or false")
 
     def choice(self, name: str, choices: tuple[Any, ...], default: Any) -> Any:
-        """Return one of several strings."""
+        """Return a value that must be one of ``choices``, or ``default`` if the key is missing."""
         value = self._data.get(name, default)
         if value in choices:
             return value
@@ -96,7 +96,7 @@ class Table:
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings; empty if it is missing."""
+        """Return a list of strings; empty if the key is missing."""
         if name not in self._data:
             return ()
         values = self._typed(name, list, [], "a list of strings")
@@ -105,9 +105,9 @@ class Table:
         return tuple(values)
 
     def moment(self, name: str) -> datetime | None:
-        """Return a date with time. A date without a time means its first moment in UTC.
+        """Return a date with time; ``None`` if the key is missing.
 
-        Not checked: that a time has a zone.
+        A date without a time means its first moment in UTC. Not checked: that a time has a zone.
         """
         value = self._data.get(name)
         if value is None or isinstance(value, datetime):
@@ -117,12 +117,12 @@ class Table:
         raise self._wrong(name, "a date without quotes, as in 2027-06-01")
 
     def tables(self, name: str) -> Iterator[Table]:
-        """Yield the tables of an array of tables, which may be missing."""
+        """Yield the tables in an array of tables; none if the key is missing."""
         for index, value in enumerate(self.items(name)):
             yield Table(value, (self, name, index))
 
     def items(self, name: str) -> list[Any]:
-        """Return the elements of an array of tables, of any type; empty if it is missing."""
+        """Return the elements of an array of any type; empty if the key is missing."""
         value = self._data.get(name)
         if isinstance(value, list):
             return value
@@ -131,17 +131,16 @@ class Table:
         raise self._wrong(name, f"written as {_header(self.under(name) + '[]')}")
 
     def table(self, name: str) -> Table | None:
-        """Return a table, or ``None`` if it is missing."""
+        """Return the table with this key, or ``None`` if it is missing."""
         return Table(self._data[name], (self, name, None)) if name in self._data else None
 
     def warn_unknown(self, known: tuple[str, ...]) -> None:
-        """Collect unknown keys in ``unknown``, for a warning, and refuse a misspelt one.
+        """Add the keys that are not ``known`` to ``unknown``, for a warning. Refuse a misspelt key.
 
         A misspelt key would have no effect: ``truts = "ca.pem"`` trusts every root of the platform.
 
         Raises:
             ConfigError: a key resembles a known one.
-
         """
         for name in self._data:
             if name not in known:
@@ -179,7 +178,10 @@ def _tolerated(key: str) -> int:
 
 
 def _slips(written: str, key: str) -> int:
-    """Return the optimal string alignment distance, or any larger number than is tolerated."""
+    """Return how many slips turn one key into the other (optimal string alignment distance).
+
+    The result is exact up to the tolerated number; above, it is any number above.
+    """
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)
     before, row = [0] * (len(key) + 1), list(range(len(key) + 1))
@@ -194,7 +196,7 @@ def _slips(written: str, key: str) -> int:
 
 
 def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
-    """Return the error for a key that has no effect, and resembles one that has."""
+    """Return the error for an unknown key that resembles the known key ``meant``."""
     return ConfigError(
         f"{quoted(name)} is not a key of this table, and looks like {meant!r}",
         key=key,
@@ -203,7 +205,7 @@ def misspelt_key_error(key: str, name: str, meant: str) -> ConfigError:
 
 
 def misplaced_key_error(key: str, name: str, table: str) -> ConfigError:
-    """Return the error for a key of another table, which has no effect in this one."""
+    """Return the error for a key that has no effect here, because it belongs to another table."""
     return ConfigError(
         f"{quoted(name)} is not a key of this table, but of {table}",
         key=key,
@@ -213,18 +215,18 @@ def misplaced_key_error(key: str, name: str, table: str) -> ConfigError:
 
 @lru_cache(maxsize=64)
 def _first_moment(day: date) -> datetime:
-    """Return the first moment of a day in UTC. The hosts of a file often share a few dates."""
+    """Return the first moment of a day in UTC. Cached, because many hosts share a few dates."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _header(key: str) -> str:
-    """Return the header of a table: that of ``host[2].pin[0]`` is ``[[host.pin]]``."""
+    """Return the TOML header of the table at a key: ``[[host.pin]]`` for ``host[2].pin[0]``."""
     name = re.sub(r"\[\d*\]", "", key)
     return f"[[{name}]]" if key.endswith("]") else f"[{name}]"
 
 
 def _value_text(value: object) -> str:
-    """Return a value for an error; its type if it may be too deep or too long."""
+    """Return a value as text for an error, or only its type if it may be too deep or too long."""
     if isinstance(value, str):
         return quoted(value)
     return _TYPE_NAMES.get(type(value)) or str(value)

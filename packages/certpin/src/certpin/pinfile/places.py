@@ -1,4 +1,4 @@
-"""The lines of keys and comments in the text of a pin file, for errors and for lint.
+"""Find the lines of keys and comments in the text of a pin file, for errors and for lint.
 
 The text is read once, in linear time for any text. The result is meaningful only for valid TOML.
 """
@@ -34,14 +34,14 @@ _NAME = re.compile(_PART, re.ASCII)
 
 
 class Comment(NamedTuple):
-    """A comment without its ``#``. ``alone`` is True if its line has nothing else."""
+    """A TOML comment without its ``#``. ``alone`` is True if its line contains nothing else."""
 
     text: str
     alone: bool
 
 
 class _Statement(NamedTuple):
-    """A header or an assignment, with its first line and those of its inline tables."""
+    """A TOML header or assignment, its first line, and the lines of its inline tables."""
 
     number: int
     text: str
@@ -49,13 +49,13 @@ class _Statement(NamedTuple):
 
 
 class Places:
-    """The lines (from 1) of keys such as ``host[2].pin[0].role``, and of comments."""
+    """The line numbers (from 1) of comments, and of keys such as ``host[2].pin[0].role``."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def line(self, key: str) -> int | None:
-        """Return the line of a key, else of a table that contains it, else ``None``."""
+        """Return the line of a key, or else of the table that contains it, or else ``None``."""
         while key:
             if key in self._lines:
                 return self._lines[key]
@@ -63,7 +63,7 @@ class Places:
         return None
 
     def reason(self, line: int) -> str:
-        """Return the comment on a line, and the one on the line above; empty if there is none.
+        """Return the comments on a line and on the line above; empty if there are none.
 
         Comments for certpin (``# certpin: …``) don't count.
         """
@@ -73,7 +73,7 @@ class Places:
 
     @property
     def comments(self) -> dict[int, Comment]:
-        """The comments, by their lines."""
+        """The comments, by their line numbers."""
         return self._read[1]
 
     @property
@@ -101,12 +101,12 @@ class Places:
 
 
 def line_of(text: str, key: str) -> int | None:
-    """Return the line (from 1) of a key such as ``host[2].pin[0].role``, as ``Places.line``."""
+    """Return the line (from 1) of a key such as ``host[2].pin[0].role``, or else of its table."""
     return Places(text).line(key)
 
 
 def _statements(text: str, comments: dict[int, Comment]) -> Iterator[_Statement]:
-    """Yield the headers and assignments, and collect the comments in ``comments``."""
+    """Yield the headers and assignments of a TOML text, and add its comments to ``comments``."""
     number, first, begin, depth = 1, 1, 0, 0
     tables: list[int] = []
     for token in _TOKEN.finditer(text + "\n"):
@@ -131,7 +131,10 @@ def _comment(text: str, start: int, comment: str) -> Comment:
 
 
 def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
-    """Return the full key of a table, such as ``host[2].pin[0]``."""
+    """Return the full key of the table that a header begins, such as ``host[2].pin[0]``.
+
+    Counts the tables of each array in ``counts``.
+    """
     key, names = "", _names(header)
     for at, name in enumerate(names, 1):
         key = f"{key}.{name}" if key else name
@@ -143,7 +146,7 @@ def _table(header: str, counts: dict[str, int], *, many: bool) -> str:
 
 
 def _with_parents(table: str) -> Iterator[str]:
-    """Yield a table, and those that its header implies: ``[a.b]`` implies ``a``."""
+    """Yield the key of a table and of the tables that it implies: ``[a.b]`` implies ``a``."""
     while table:
         yield table
         table = table.rpartition(".")[0]

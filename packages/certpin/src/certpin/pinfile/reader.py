@@ -1,4 +1,4 @@
-"""Read ``pins.toml``: ``PinSet.load``, and the text of a file as the fields of a pin set."""
+"""Read ``pins.toml``: ``PinSet.load``, and a function that returns the fields of a pin set."""
 
 from __future__ import annotations
 
@@ -74,19 +74,19 @@ _DEEP_KEY = re.compile(
 
 
 def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None) -> dict[str, Any]:
-    """Read the arguments of ``PinSet``.
+    """Read the text of a pin file as keyword arguments for ``PinSet``.
 
     Warns about unknown keys (``PinFileWarning``), once for each name in each kind of table.
 
     Args:
         text: the content of the pin file.
-        path: for errors; files that the text names are relative to its folder.
+        path: the path of the pin file, for errors; files that the text names are relative to its
+            folder.
         files: the content of these files by their names, instead of the disk.
 
     Raises:
         ConfigError: a value is refused; ``locate_errors`` adds the line.
         PinFileError: the text is not TOML.
-
     """
     read = files_in(path.parent) if files is None else _from_mapping(files)
     top = Table(load_toml(text, path))
@@ -97,7 +97,10 @@ def read_fields(text: str, path: Path, files: Mapping[str, bytes] | None = None)
 
 
 def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
-    """Warn about unknown keys. Raise ``ConfigError`` if one belongs to another table."""
+    """Warn about unknown keys, once for each name and kind of table.
+
+    Raises ``ConfigError`` if a key belongs to another table.
+    """
     places = Places(text)
     first: dict[tuple[str, tuple[str, ...]], UnknownKey] = {}
     for each in unknown:
@@ -112,7 +115,7 @@ def _warn(unknown: list[UnknownKey], text: str, path: Path) -> None:
 
 
 def intended_table(name: str) -> str:
-    """Return the table of a key that is easily written in another one; empty for other keys.
+    """Return the table to which a key belongs that is easily misplaced; empty for other keys.
 
     These are the keys of a host except its name: in TOML, a line below ``[[host.pin]]`` belongs to
     the pin, and not to the host.
@@ -121,7 +124,7 @@ def intended_table(name: str) -> str:
 
 
 def _trust_files(read: Files) -> TrustFiles:
-    """Return a function that reads each file once: hosts share its anchors."""
+    """Return a function that reads trust anchors from a file, each file once: hosts share them."""
 
     @cache
     def anchors(name: str) -> TrustAnchors:
@@ -132,7 +135,7 @@ def _trust_files(read: Files) -> TrustFiles:
 
 
 def files_in(folder: Path) -> Files:
-    """Return a function that reads files of the disk, relative to a folder."""
+    """Return a function that reads a file of this folder by its name."""
     return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
 
 
@@ -146,15 +149,14 @@ def _from_mapping(files: Mapping[str, bytes]) -> Files:
 
 
 def load_toml(text: str, path: Path) -> dict[str, Any]:
-    """Parse TOML.
+    """Parse the TOML text of a pin file.
 
     Args:
         text: the content of the file.
-        path: for errors.
+        path: the path of the file, for errors.
 
     Raises:
         PinFileError: the text is not TOML, or a key has too many parts.
-
     """
     if _has_long_line(text) and (deep := _DEEP_KEY.search(text)):
         line = text.count("\n", 0, deep.end()) + 1
@@ -166,7 +168,7 @@ def load_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """Parse as ``tomli.loads``, in pieces: the compiled parser keeps Python's lock.
+    """Parse TOML as ``tomli.loads`` does, but in pieces, because the parser keeps Python's lock.
 
     A long file is parsed in pieces that begin with ``[[host]]``. If each is TOML, and defines hosts
     and nothing else, the tables of the whole are those of the pieces: a table below a host belongs
@@ -190,7 +192,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield the text before the first host, and then the text of some hosts at a time."""
+    """Yield the text before the first ``[[host]]``, and then the text of some hosts at a time."""
     begin, end = 0, text.find(_HOST) if len(text) > _PIECE else -1
     while end >= 0:
         yield text[begin : end + 1]
@@ -199,13 +201,13 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _has_long_line(text: str) -> bool:
-    """Return True if a line is long enough for a key of 64 parts with dots."""
+    """Return True if a line is long enough for a dotted key of 64 parts."""
     return len(max(text.split("\n"), key=len)) >= 2 * 64 - 1
 
 
 @contextmanager
 def locate_errors(text: str, path: Path) -> Iterator[None]:
-    """Turn a ``ConfigError`` into a ``PinFileError`` with the file and the line."""
+    """Turn a ``ConfigError`` of the block into a ``PinFileError`` with the file and the line."""
     try:
         yield
     except PinFileError:
@@ -254,7 +256,7 @@ def _hosts(top: Table, files: TrustFiles) -> Iterator[HostPolicy]:
 
 
 def _let_others_run() -> None:
-    """Release Python's lock, if there are other threads, for long enough that one can take it.
+    """Release Python's lock for long enough that another thread can take it, if there is one.
 
     An updater reads thousands of hosts while other threads connect, and a handshake takes the lock
     a dozen times. ``sleep(0)`` returns before a thread that waits for the lock has woken up: that
@@ -297,11 +299,10 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 
 
 def strict_x509(table: Table) -> bool | None:
-    """Read whether chains to the anchors of a host must follow RFC 5280. ``None`` if not set.
+    """Read ``strict_x509``: whether chains to a host's trust anchors must follow RFC 5280 strictly.
 
     Raises:
         ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.
-
     """
     if "strict_x509" not in table.data:
         return None
@@ -333,7 +334,7 @@ def _debug(table: Table | None, files: TrustFiles) -> TrustAnchors | None:
 
 
 def host_pattern(table: Table) -> HostPattern:
-    """Read the host pattern of a policy. Raises ``ConfigError``."""
+    """Read the host pattern of a ``[[host]]`` table. Raises ``ConfigError``."""
     try:
         return HostPattern.parse(table.text("name"))
     except (InputError, ConfigError) as exc:
@@ -341,7 +342,7 @@ def host_pattern(table: Table) -> HostPattern:
 
 
 def host_server(table: Table) -> HostServer:
-    """Read a server of a host. Raises ``ConfigError``."""
+    """Read a ``[[host.server]]`` table. Raises ``ConfigError``."""
     starttls: str | None = None
     if "starttls" in table.data:
         starttls = table.choice("starttls", get_args(StartTLS), None)
@@ -355,7 +356,7 @@ def host_server(table: Table) -> HostServer:
 
 
 def pin_digest(table: Table) -> Pin:
-    """Read the pin of an entry. Raises ``ConfigError``."""
+    """Read the pin of a ``[[host.pin]]`` table. Raises ``ConfigError``."""
     try:
         return Pin.parse(table.text("pin"))
     except (InputError, ConfigError) as exc:
@@ -363,7 +364,7 @@ def pin_digest(table: Table) -> Pin:
 
 
 def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
-    """Read the trust anchors of a file. Raises ``ConfigError``."""
+    """Read the trust anchors in the file ``name``. Raises ``ConfigError`` about the key."""
     try:
         return files(name)
     except (OSError, ValueError) as exc:
@@ -371,7 +372,7 @@ def _anchors(files: TrustFiles, name: str, key: str) -> TrustAnchors:
 
 
 def anchor_certificates(files: Files, name: str, key: str) -> tuple[Certificate, ...]:
-    """Read the certificates of a file of trust anchors. Raises ``ConfigError``."""
+    """Read the certificates in the file ``name``. Raises ``ConfigError`` about the key."""
     try:
         return read_certificates(files(name))
     except (OSError, ValueError) as exc:
@@ -387,7 +388,7 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return an error of the model with the full key in the file."""
+    """Return an error of the model with the full key in the file instead of the field's name."""
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)
     if exc.key.startswith(table.key):
@@ -399,7 +400,7 @@ PINS_VARIABLE = "CERTPIN_PINS"
 
 
 class PinSet(pins.PinSet):
-    """A pin set from a file. Immutable.
+    """A pin set that was read from a file. Immutable.
 
     The files that it names (trust anchors) are read when it is loaded. Afterwards a pin set never
     reads the disk.
@@ -438,7 +439,8 @@ class PinSet(pins.PinSet):
 
         Args:
             text: the content of the file.
-            path: for errors; files that the text names are relative to its folder.
+            path: the path of the pin file, for errors; files that the text names are relative to
+                its folder.
             files: the content of these files by their names in the text. The disk is not read then.
 
         Returns:
@@ -446,7 +448,6 @@ class PinSet(pins.PinSet):
 
         Raises:
             PinFileError: the text is refused.
-
         """
         from pathlib import Path
 

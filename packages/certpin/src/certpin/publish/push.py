@@ -259,7 +259,7 @@ class Remote(NamedTuple):
     Attributes:
         files: the stored versions of ``Local.files``, without those that are missing.
         next_root: a root that follows the last local one.
-            newest: the stored timestamp, and the snapshot and targets that it leads to.
+        newest: the stored timestamp, and the snapshot and targets that it leads to.
         before: the bytes in ``site/`` of the files at the paths of ``newest``.
         signed: the whole stored pin set, if clients accept it.
         timestamp_version: the version of the stored timestamp, if the online key of the newest

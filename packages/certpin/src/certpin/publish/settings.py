@@ -46,7 +46,7 @@ class PublishSettings:
     """The settings in ``publish.toml``.
 
     Attributes:
-            url: the folder or URL that ``certpin publish push`` uploads to.
+        url: the folder or URL that ``certpin publish push`` uploads to.
         days: the lifetime in days of the signatures of each TUF role.
         storage: options for the storage at ``url``, unchanged.
         flutter: also sign ``pins.json`` for Flutter apps.

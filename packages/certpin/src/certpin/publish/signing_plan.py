@@ -373,7 +373,7 @@ class PendingSignature:
     """Metadata that needs signatures before it can go to ``site/``.
 
     Attributes:
-            role: the TUF role of the metadata.
+        role: the TUF role of the metadata.
         version: the version of the metadata.
         why: why it has to be signed.
         root: the version of the root that lists the keys.

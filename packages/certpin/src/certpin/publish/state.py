@@ -54,9 +54,10 @@ class FolderState:
 
     Attributes:
         root_files: the bytes of all roots in order.
-        roots: all roots in order. current: the signed pin set in ``site/``; None if there is none.
-            It is ``superseded`` if the newest root does not accept it, because signing was
-            interrupted after that root was written.
+        roots: all roots in order.
+        current: the signed pin set in ``site/``; None if there is none. It is ``superseded`` if the
+            newest root does not accept it, because signing was interrupted after that root was
+            written.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the readable drafts by role.
         unreadable: why a draft can't be read, by role.

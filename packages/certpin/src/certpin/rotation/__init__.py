@@ -1,4 +1,4 @@
-"""Rotation without lockouts: the journal, states of pins, the gate, plans and simulations.
+"""Key rotation without lockouts: the journal, states of pins, the gate, plans and simulations.
 
 The package is pure: deployed versions, served chains, delays and the clock are arguments. Only
 ``load_journal`` reads a file.

@@ -1,4 +1,4 @@
-"""Which versions of a pin set clients hold, and whether every client accepts a pin.
+"""Which versions of the pin set clients hold, and whether every client accepts a pin.
 
 A version that clients fetch is alive until a higher one has been out for T_adopt: the delay until
 every client has a published version. A version in a binary is alive until its owner records that it
@@ -77,12 +77,12 @@ class Timing:
         return self.cdn + self.cache + self.poll + self.opened + self.skew
 
     def texts(self) -> dict[str, str]:
-        """Return each delay as text, by its name."""
+        """Return each delay as text such as ``7d``, by its name. ``parse`` reads the result."""
         return {delay.name: format_duration(getattr(self, delay.name)) for delay in fields(self)}
 
     @staticmethod
     def parse(texts: dict[str, str]) -> Timing:
-        """Read the output of ``texts``.
+        """Read delays from the texts that ``texts`` returns.
 
         Args:
             texts: delays by name. A missing one has its default; unknown names are ignored.
@@ -123,7 +123,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def in_utc(moment: datetime) -> str:
-    """Format a time for people, to the minute. It rounds up: an earlier time may be unsafe."""
+    """Format a time for users, in UTC to the minute, rounded up: an earlier time may be unsafe."""
     moment = moment.astimezone(UTC)
     if moment.second or moment.microsecond:
         moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -132,18 +132,18 @@ def in_utc(moment: datetime) -> str:
 
 @dataclass(frozen=True)
 class Version:
-    """A pin set that was given to clients. Every time has a zone.
+    """A published version of the pin set, and when clients hold it. Every time has a zone.
 
     Attributes:
-        fetched: since when clients can fetch it; ``None`` if they never could.
-        bundled: when it went into a binary; ``None`` if it never did.
+        fetched: when clients could first fetch it; ``None`` if they never could.
+        bundled: when it was built into an app's binary; ``None`` if it never was.
         ended: when its owner recorded that no client holds it; ``None`` if not recorded.
         clients: how many clients hold it; ``None`` if unknown.
-        pending: it is a signed set that was not pushed yet, as far as the journal knows. Some
-            client may hold it, but a client that asks doesn't get it.
+        pending: True if it is a signed pin set that was not pushed yet, according to the journal.
+            Some client may hold it, but a client that asks doesn't get it.
         last_reported: the last day on which a client reported that it holds it
             (``certpin.rotation.measured``).
-        negligible_since: since when so few clients report it that they may be lost
+        negligible_since: the time from which so few clients report it that they may be lost
             (``certpin.rotation.measured``).
     """
 
@@ -158,19 +158,19 @@ class Version:
 
     @property
     def number(self) -> int:
-        """The version number of the pin set."""
+        """The version number in the pin set."""
         return self.pins.version
 
     @property
     def since(self) -> datetime | None:
-        """The first time at which a client could hold it."""
+        """The first time at which a client could hold this version; ``None`` if none can."""
         return min(filter(None, (self.fetched, self.bundled)), default=None)
 
     def accepts(self, pattern: HostPattern, pin: Pin) -> bool:
-        """Return True if its clients accept a key with this pin.
+        """Return True if clients with this version accept a key with this pin at a host.
 
-        A version without a policy for the host refuses nothing, nor does one that only reports.
-        Not checked: the position in the chain that may match (``match``), and expiry.
+        They do if the version has no policy for the host, or one that only reports. Not checked:
+        the position in the chain that may match (``match``), and expiry.
         """
         policy = policy_in(self.pins, pattern)
         return policy is None or policy.mode == "report" or pin in policy.live_pins
@@ -178,7 +178,7 @@ class Version:
 
 @dataclass(frozen=True)
 class DeployedVersions:
-    """Every version that was ever published.
+    """Every version of the pin set that was ever published.
 
     Two different pin sets with the same number are two versions: clients may hold either.
     """
@@ -187,11 +187,11 @@ class DeployedVersions:
 
     @property
     def latest(self) -> Version | None:
-        """The version with the highest number."""
+        """The version with the highest number; ``None`` if none was published."""
         return max(self.versions, key=lambda version: version.number, default=None)
 
     def end_of_life(self, version: Version, timing: Timing) -> datetime | None:
-        """Return the first time at which no client holds a version; ``None`` if unknown.
+        """Return the first time at which no client holds this version; ``None`` if unknown.
 
         If a client reports the version after its expected end, clients are slower than the delays
         allow for. Then it is alive until T_adopt after the last report.
@@ -206,13 +206,16 @@ class DeployedVersions:
         return version.last_reported + timing.adopt
 
     def is_overdue(self, version: Version, timing: Timing) -> bool:
-        """Return True if a client reported a version after its expected end."""
+        """Return True if a client reported this version after its expected end of life."""
         end = self._expected_end(version, timing)
         last = version.last_reported
         return end is not None and last is not None and last >= end
 
     def superseded_at(self, version: Version) -> datetime | None:
-        """Return when clients that fetch a version could first fetch a higher one, or ``None``."""
+        """Return when clients that fetch this version could first fetch a higher one instead.
+
+        ``None`` if they can't fetch this version, or no higher one.
+        """
         if version.fetched is None:
             return None
         following = [
@@ -223,21 +226,24 @@ class DeployedVersions:
         return min(following, default=None)
 
     def _expected_end(self, version: Version, timing: Timing) -> datetime | None:
-        """Return the end of life without reports: as recorded, or after the delays."""
+        """Return the end of a version's life as recorded, or as computed from the delays.
+
+        Reports of clients are not considered. ``None`` if unknown.
+        """
         if version.ended is not None:
             return version.ended
         out = None if version.bundled is not None else self.superseded_at(version)
         return None if out is None else out + timing.adopt
 
     def alive(self, at: datetime, timing: Timing) -> tuple[Version, ...]:
-        """Return the versions that some client may hold, lowest number first."""
+        """Return the versions that some client may hold at the time ``at``, lowest number first."""
         found = [version for version in self.versions if self._is_alive(version, at, timing)]
         return tuple(sorted(found, key=lambda version: version.number))
 
     def with_version(
         self, pins: PinSet, at: datetime, *, bundled: bool = False
     ) -> DeployedVersions:
-        """Return a copy in which a pin set was published, to be fetched or in a binary."""
+        """Return a copy with one more version, published at ``at`` to be fetched or in a binary."""
         version = Version(pins, bundled=at) if bundled else Version(pins, fetched=at)
         return replace(self, versions=(*self.versions, version))
 
@@ -247,7 +253,10 @@ class DeployedVersions:
 
 
 def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
-    """Return the policy for a pattern: the same pattern, or for a host the one that covers it."""
+    """Return a pin set's policy for a host pattern; ``None`` if it has none.
+
+    That is the policy with this pattern. For a host, it may also be one that covers the host.
+    """
     for policy in pins.policies:
         if policy.pattern == pattern:
             return policy
@@ -255,7 +264,7 @@ def policy_in(pins: PinSet, pattern: HostPattern) -> HostPolicy | None:
 
 
 def count_clients(versions: Iterable[Version]) -> int | None:
-    """Return how many clients hold one of these versions; ``None`` if one count is unknown."""
+    """Return how many clients hold one of these versions; ``None`` if any count is unknown."""
     total = 0
     for version in versions:
         if version.clients is None:
@@ -266,11 +275,11 @@ def count_clients(versions: Iterable[Version]) -> int | None:
 
 @dataclass(frozen=True)
 class Sighting:
-    """The certificates that one server presented.
+    """The certificates that one server presented to a probe.
 
     Attributes:
-        vantage: the server, in words.
-        chain: the path that was verified; ``None`` if verification failed.
+        vantage: the description of the server, such as its address.
+        chain: the verified path from leaf to root; ``None`` if verification failed.
         served: the certificates that the server sent. Without a verified path they may be an
             attacker's.
     """
@@ -281,18 +290,18 @@ class Sighting:
 
     @property
     def pins(self) -> frozenset[Pin]:
-        """Both pins of every certificate of the verified path."""
+        """The pins (of key and of certificate) of every certificate in the verified path."""
         return _pins(self.chain)
 
     @property
     def unverified(self) -> frozenset[Pin]:
-        """The pins of the certificates that were sent, if no path was verified."""
+        """The pins of the certificates that the server sent; empty if a path was verified."""
         return frozenset() if self.chain else _pins(self.served)
 
 
 @dataclass(frozen=True)
 class PinHistory:
-    """The pins of one host according to the journal.
+    """The states of one host's pins according to the journal.
 
     Attributes:
         states: the last state of each pin.
@@ -316,7 +325,7 @@ class Situation:
         sightings: the certificates that the host's servers present; empty if they are unknown.
         timing: the delays of the clients.
         now: the current time, with a zone.
-        past: the host's pins according to the journal.
+        past: the states of the host's pins according to the journal.
 
     Raises:
         ConfigError: the draft has no policy with this pattern.
@@ -340,22 +349,22 @@ class Situation:
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy of the draft."""
+        """The draft's policy for the host pattern."""
         found = policy_in(self.pins, self.pattern)
         assert found is not None  # noqa: S101  # __post_init__ checked it
         return found
 
     @property
     def alive(self) -> tuple[Version, ...]:
-        """The versions that some client may hold now, lowest number first."""
+        """The versions of the pin set that some client may hold now, lowest number first."""
         return self.deployed.alive(self.now, self.timing)
 
     def entry(self, pin: Pin) -> HostPin | None:
-        """Return the draft's entry for a pin."""
+        """Return the draft's entry for a pin, with its role and state; ``None`` if it has none."""
         return next((entry for entry in self.policy.pins if entry.pin == pin), None)
 
     def role_of(self, pin: Pin) -> Role:
-        """Return the role that a key has when servers use it.
+        """Return the role in a chain that a pin's key has when servers use it.
 
         A backup replaces the leaf, or the authority if only authorities may match.
         """
@@ -366,22 +375,22 @@ class Situation:
 
     @property
     def served(self) -> frozenset[Pin]:
-        """Every pin of every verified path."""
+        """The pins of all certificates in the verified paths of all probed servers."""
         return frozenset(pin for sighting in self.sightings for pin in sighting.pins)
 
     def serving(self, pin: Pin) -> tuple[str, ...]:
-        """Return the servers that present a key in a verified path."""
+        """Return the probed servers with this pin in their verified path."""
         return tuple(sighting.vantage for sighting in self.sightings if pin in sighting.pins)
 
 
 @dataclass(frozen=True)
 class Adoption:
-    """How many of the clients accept a pin.
+    """Whether every client accepts a pin, and since when.
 
     Attributes:
-        moment: since when the pin is adopted, or when it will be if nothing else is published.
+        moment: when the pin was adopted, or when it will be if nothing else is published.
             ``None`` if that is unknown: the pin is not published, or a binary does not accept it.
-        refusing: the versions alive that do not accept it.
+        refusing: the versions that some client may hold and that do not accept the pin.
     """
 
     pin: Pin
@@ -399,7 +408,7 @@ class Adoption:
 
 
 def adoption(situation: Situation, pin: Pin) -> Adoption:
-    """Compute when a pin is accepted by every version that is alive."""
+    """Compute whether, and when, every version that some client may hold accepts a pin."""
     deployed, timing, alive = situation.deployed, situation.timing, situation.alive
     refusing = tuple(version for version in alive if not version.accepts(situation.pattern, pin))
     if refusing or not alive:
@@ -418,7 +427,7 @@ def adoption(situation: Situation, pin: Pin) -> Adoption:
 
 
 def last_end(situation: Situation, versions: Iterable[Version]) -> datetime | None:
-    """Return the first time at which no client holds any of these versions, or ``None``."""
+    """Return the first time at which no client holds any of these versions; ``None`` if unknown."""
     ends = [situation.deployed.end_of_life(each, situation.timing) for each in versions]
     known = [end for end in ends if end is not None]
     return max(known, default=None) if len(known) == len(ends) else None

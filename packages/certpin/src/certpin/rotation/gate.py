@@ -47,7 +47,7 @@ GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
 
 @dataclass(frozen=True)
 class Violation:
-    """An invariant that a step would break.
+    """A rule that a step would break.
 
     Attributes:
         problem: one sentence, without its full stop.
@@ -64,7 +64,7 @@ class Violation:
 
     @property
     def at_risk(self) -> str:
-        """The number of clients, in words."""
+        """The number of clients that would be locked out or unprotected, in words."""
         if self.clients is None:
             return "an unknown number of clients"
         return "1 client" if self.clients == 1 else f"{self.clients} clients"
@@ -76,7 +76,7 @@ class Violation:
 def check_step(
     situation: Situation, step: GatedStep, pin: Pin | None = None
 ) -> tuple[Violation, ...]:
-    """Return the violations that a step would cause, each once.
+    """Return the violations that a step of a rotation would cause, each once.
 
     Args:
         situation: the situation before the step. For ``publish``, its draft has the version number
@@ -110,14 +110,14 @@ def check_step(
 
 
 def check_now(situation: Situation) -> tuple[Violation, ...]:
-    """Return the violations that exist now, before any step."""
+    """Return the violations of the rules that must hold at every moment, before any step."""
     alive = situation.alive
     found = (served_chain(situation, alive), expiry(situation, alive))
     return tuple(violation for violation in found if violation is not None)
 
 
 def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
-    """Apply the rules for the draft as a version, and for the pins that it drops."""
+    """Apply the rules for publishing the draft, and for each pin that it drops."""
     new = Version(situation.pins, fetched=situation.now, clients=client_count(situation))
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
@@ -137,9 +137,9 @@ def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
 
 
 def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation | None:
-    """Each of these versions accepts the chain of every server.
+    """Return a violation unless each of these versions accepts the chain of every probed server.
 
-    A chain that did not verify is refused by all. Expired pins are left to ``expiry``.
+    All versions refuse a chain that did not verify. Expired pins are left to ``expiry``.
     """
     for sighting in situation.sightings:
         refusing = [version for version in versions if _refuses(situation, version, sighting)]
@@ -157,7 +157,7 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 
 
 def backup(situation: Situation) -> Violation | None:
-    """The draft has at least two live pins, and at least one outside every served chain."""
+    """Return a violation unless the draft has two live pins, one of them outside served chains."""
     policy = situation.policy
     if policy.mode != "enforce":
         return None
@@ -173,7 +173,7 @@ def backup(situation: Situation) -> Violation | None:
 
 
 def version_rises(situation: Situation) -> Violation | None:
-    """The draft has a higher version than every version that was published."""
+    """Return a violation unless the draft's version is higher than every published version."""
     latest = situation.deployed.latest
     if latest is None or situation.pins.version > latest.number:
         return None
@@ -187,7 +187,7 @@ def version_rises(situation: Situation) -> Violation | None:
 
 
 def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | None:
-    """No version's pins expire before all of its clients can have the next version.
+    """Return a violation if pins of a version expire before all clients can have the next version.
 
     Only ``on_expiry = "fail-closed"`` matters: the other values lock no client out.
     """
@@ -210,7 +210,7 @@ def expiry(situation: Situation, versions: Iterable[Version]) -> Violation | Non
 
 
 def is_adopted(situation: Situation, pin: Pin) -> Violation | None:
-    """Every version alive accepts the key before a server uses it."""
+    """Return a violation unless every version that some client may hold accepts the key."""
     found = adoption(situation, pin)
     if found.adopted:
         return None
@@ -224,7 +224,10 @@ def is_adopted(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_active(situation: Situation, pin: Pin) -> Violation | None:
-    """A key that servers may use stays, unless it was compromised: then it has to go."""
+    """Return a violation if the pin is ACTIVE, so that servers may use its key.
+
+    A compromised pin is no violation, because it has to be removed.
+    """
     entry = situation.entry(pin)
     if entry is not None and entry.state == "compromised":
         return None
@@ -240,7 +243,7 @@ def not_active(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_served(situation: Situation, pin: Pin) -> Violation | None:
-    """A key that a server presents neither retires nor is removed."""
+    """Return a violation if a probed server presents the key, so that it may not be retired."""
     vantages = situation.serving(pin)
     if not vantages:
         return None
@@ -253,7 +256,10 @@ def not_served(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
-    """The last live pin outside the served chains stays: the next rotation needs it."""
+    """Return a violation if the pin is the last live one outside the served chains.
+
+    The next rotation needs such a backup.
+    """
     policy = situation.policy
     outside = set(policy.live_pins) - situation.served
     if policy.mode != "enforce" or outside - {pin} or pin not in policy.live_pins:
@@ -267,7 +273,7 @@ def not_last_backup(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
-    """The served chains are known before a pin goes: a server may still use its key."""
+    """Return a violation if no server was probed: one may still use the key of this pin."""
     if situation.sightings:
         return None
     return Violation(
@@ -279,7 +285,7 @@ def served_keys_known(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
-    """A compromised key is never used again."""
+    """Return a violation if the key was compromised: it must never be used again."""
     if pin not in situation.past.compromised:
         return None
     return Violation(
@@ -291,11 +297,7 @@ def not_compromised(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
-    """A pin is not published if its only source is the unverified chain of one server.
-
-    Other sources: a path that verified, a key or file from the owner, a published version. A pin
-    that no server presents was written by the owner.
-    """
+    """Return a violation if the pin's only source is the unverified chain of one server."""
     showing = [each.vantage for each in situation.sightings if pin in each.unverified]
     out = any(pin in _live_pins(situation, version) for version in situation.deployed.versions)
     if len(showing) != 1 or out or pin in situation.served | situation.past.known:

@@ -1,4 +1,4 @@
-"""The history: deployed versions, states of pins, and delays, derived from a journal's events."""
+"""Derive deployed versions, states of pins and delays from the events of a rotation journal."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _UNKNOWN_VERSION: dict[StepName, str] = {
 
 @dataclass(frozen=True)
 class History:
-    """The events of a journal, sorted by time."""
+    """The events of a rotation journal, sorted by time."""
 
     events: tuple[Event, ...] = ()
 
     @property
     def deployed(self) -> DeployedVersions:
-        """Every version that the journal lists as published."""
+        """Every version of the pin set that the journal lists as published."""
         versions: list[Version] = []
         for event in self.events:
             if event.step == "publish":
@@ -57,23 +57,23 @@ class History:
 
     @property
     def signed(self) -> bool:
-        """True if the latest version that clients fetch was published as a signed set."""
+        """True if clients fetch the latest version as a signed pin set; binaries are ignored."""
         published = (event for event in reversed(self.events) if event.step == "publish")
         return next((event.signed for event in published if not event.bundled), False)
 
     @property
     def signed_versions(self) -> frozenset[int]:
-        """The versions that were published as signed sets."""
+        """The numbers of the versions that were published as signed pin sets."""
         signed = (event for event in self.events if event.step == "publish" and event.signed)
         return frozenset(event.version for event in signed if event.version is not None)
 
     @property
     def timing(self) -> Timing | None:
-        """The delays of the latest publish; ``None`` if there was none."""
+        """The delays of the clients according to the latest publish; ``None`` if it has none."""
         return next((event.timing for event in reversed(self.events) if event.timing), None)
 
     def past(self, pattern: HostPattern) -> PinHistory:
-        """Return the history of a host's pins.
+        """Return the states of a host's pins, and which of their keys are known or compromised.
 
         A key that is COMPROMISED at one host is so at every host: it is the same key.
         """
@@ -86,7 +86,7 @@ class History:
         return PinHistory(states, frozenset(known), frozenset(_compromised(self.events)))
 
     def since(self, pattern: HostPattern, pin: Pin) -> dict[State, datetime]:
-        """Return when a pin last entered each of its states."""
+        """Return the times at which a pin last entered its states at a host, by state."""
         moments: dict[State, datetime] = {}
         before: State | None = None
         for changed, state, event in _states(self.events, pattern):
@@ -97,12 +97,12 @@ class History:
 
 
 def journal_path(pin_file: Path) -> Path:
-    """Return the path of a pin file's journal."""
+    """Return the path of the rotation journal that belongs to a pin file."""
     return pin_file.with_name(pin_file.stem + SUFFIX)
 
 
 def load_journal(path: Path) -> History:
-    """Read a journal. A missing file is an empty history.
+    """Read a rotation journal. A missing file is an empty history.
 
     Raises:
         JournalError: the file can't be read, is larger than ``MAX_JOURNAL_BYTES``, or has a line
@@ -112,7 +112,7 @@ def load_journal(path: Path) -> History:
 
 
 def contradictions(history: History) -> tuple[str, ...]:
-    """Return the contradictions in a journal, as sentences without full stops.
+    """Return the contradictions in a rotation journal, as sentences without full stops.
 
     A merge of two journals can leave them behind; the user has to resolve them.
     """
@@ -121,7 +121,7 @@ def contradictions(history: History) -> tuple[str, ...]:
 
 
 def _publish(versions: list[Version], event: Event) -> None:
-    """Add a version, or update one that has the same number and meaning."""
+    """Add the version of a publish event to ``versions``, or merge it with an equal one."""
     assert event.pins is not None  # noqa: S101  # an event is checked when it is read
     new = Version(
         event.pins,
@@ -138,7 +138,7 @@ def _publish(versions: list[Version], event: Event) -> None:
 
 
 def _merged(known: Version, again: Version) -> Version:
-    """Merge two publishes of one version: fetched and bundled, or repeated after its end."""
+    """Merge two publishes of one version: one in a binary, or one after the version's end."""
     return replace(
         known,
         fetched=known.fetched or again.fetched,
@@ -150,13 +150,13 @@ def _merged(known: Version, again: Version) -> Version:
 
 
 def _is_pending(known: Version, again: Version) -> bool:
-    """Return True if clients can't fetch the version by any of its publishes yet."""
+    """Return True if clients can't fetch the version yet: each of its publishes awaits a push."""
     pending = [version.pending for version in (known, again) if version.fetched is not None]
     return bool(pending) and all(pending)
 
 
 def _push(versions: list[Version], event: Event) -> None:
-    """Record that clients can fetch a signed version: since its push, not since its publish."""
+    """Record in ``versions`` that clients can fetch a signed version since this push."""
     for index, known in enumerate(versions):
         if known.number == event.version and known.pending:
             versions[index] = replace(known, fetched=event.time, pending=False)
@@ -224,7 +224,7 @@ def _pin_contradictions(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _may_be_recorded(before: State, state: State) -> bool:
-    """Return True if the transition is legal.
+    """Return True if a journal may record that a pin goes from one state to the other.
 
     ADOPTED is derived and never recorded, so PUBLISHED may take its place.
     """

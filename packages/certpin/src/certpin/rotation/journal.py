@@ -1,6 +1,6 @@
 """The journal: an append-only file of JSON lines beside ``pins.toml``, kept in version control.
 
-Each line is an event: a step that a person took.
+Each line is an event: a step of a key rotation that a person took.
 
     schema, time, who, step, host, pin, version, bundled, signed, clients, timing, note, reason,
     pins
@@ -81,12 +81,12 @@ _FIXES: dict[State, str] = {
 
 
 def may_follow(state: State, following: State) -> bool:
-    """Return True if a pin may go from one state to the other."""
+    """Return True if a pin may go from ``state`` to ``following``."""
     return following in TRANSITIONS[state]
 
 
 def require_transition(pin: Pin, state: State, following: State) -> None:
-    """Check that a pin may go from one state to the other.
+    """Require that a pin may go from ``state`` to ``following``.
 
     Raises:
         ConfigError: the transition is illegal.
@@ -157,19 +157,19 @@ STATE_AFTER: dict[StepName, State] = {
 
 @dataclass(frozen=True)
 class Event:
-    """A step that was taken.
+    """A step of a key rotation that a person took.
 
     Attributes:
-        time: with a time zone.
+        time: when the step was taken, with a time zone.
         who: the person who took the step.
-        host: a pattern. ``host`` and ``pin`` belong to every step except ``publish``, ``push`` and
-            ``ended``, which have a ``version``.
-        bundled: the published version went into a binary.
-        signed: clients get the published version as a signed set. Then they can fetch it from the
-            following ``push`` on.
+        host: the host pattern of the step's policy. ``host`` and ``pin`` belong to every step
+            except ``publish``, ``push`` and ``ended``, which have a ``version``.
+        bundled: True if the published version went into a binary.
+        signed: True if clients get the published version as a signed pin set. Then they can fetch
+            it from the following ``push`` on.
         clients: how many clients are expected to hold the published version.
         timing: the delays of the clients at a ``publish``.
-        note: where the key is.
+        note: the place of the key, as the person described it.
         reason: why the step was forced; empty if it was not.
         pins: the whole pin set of a ``publish``.
     """
@@ -190,7 +190,7 @@ class Event:
 
 
 def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...]:
-    """Read a journal.
+    """Read the text of a rotation journal.
 
     Returns:
         Every event once, sorted by time.
@@ -208,7 +208,7 @@ def parse_journal(text: str, *, path: str | Path = "<text>") -> tuple[Event, ...
 
 
 def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
-    """Return each event once, sorted by time.
+    """Return the events sorted by time, each event once.
 
     Events with the same time are in the order of a rotation, then of versions, so that the result
     does not depend on how a journal was merged.
@@ -223,7 +223,7 @@ def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
 
 
 def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
-    """Yield new events, each with a time after the previous one and after the known ones.
+    """Yield the new events, with times raised if needed so that each is after the previous event.
 
     An event with a clock more than ``CLOCK_TOLERANCE`` behind keeps its time: one of the clocks
     is wrong, and the journal must not hide that.
@@ -242,12 +242,15 @@ def after(known: Sequence[Event], new: Sequence[Event]) -> Iterator[Event]:
 
 
 def format_journal(events: Iterable[Event]) -> str:
-    """Return the lines to append, each with its line end."""
+    """Format events as the lines to append to a journal, each with its line end."""
     return "".join(f"{format_event(event)}\n" for event in events)
 
 
 def format_event(event: Event) -> str:
-    """Return the event as one line, without its line end. Equal events give equal lines."""
+    """Format an event as one line of a journal, without its line end.
+
+    Equal events give equal lines.
+    """
     fields: dict[str, Any] = {
         "schema": SCHEMA,
         "time": event.time.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -268,7 +271,7 @@ def format_event(event: Event) -> str:
 
 
 def parse_event(line: str) -> Event:
-    """Read one line.
+    """Read one line of a journal.
 
     Raises:
         InputError: the line is not an event, or lacks a field that its step needs.
@@ -315,7 +318,7 @@ def _parse_line(line: str, number: int, path: str | Path) -> Event:
 
 
 def _check(event: Event) -> None:
-    """Refuse an event that lacks its subject: it would be ignored without a warning."""
+    """Raise an error if an event lacks its host, pin or version: it would be ignored silently."""
     if event.step in STATE_AFTER and not (event.host and event.pin):
         raise FormatError(f"a step {event.step} needs a host and a pin")
     if event.step not in STATE_AFTER and event.version is None:
@@ -334,7 +337,7 @@ def _pins_json(pins: PinSet) -> Any:
 
 
 def _pin_set(line: str) -> PinSet:
-    """Read the pin set of a publish with the reader of the plain JSON format."""
+    """Read the pin set in the line of a publish event, as the plain JSON format does."""
     text = json.dumps(json.loads(line)["pins"])
     try:
         return FORMATS["json"].load(Source(text.encode(), _no_files))

@@ -1,4 +1,4 @@
-"""Adoption as clients report it, and how far a rotation may rely on it.
+"""Which versions of the pin set clients report, and how far a rotation may rely on that.
 
 Anyone who reaches the collector can send false reports, and apps without a reporter send none.
 Therefore:
@@ -39,7 +39,7 @@ class ReportedUsage:
     """How many clients reported, on one day, that they hold a version.
 
     Attributes:
-        day: the first moment of the day.
+        day: the first moment of the day, with a time zone.
     """
 
     day: datetime
@@ -49,13 +49,13 @@ class ReportedUsage:
 
 @dataclass(frozen=True)
 class Threshold:
-    """When so few clients hold an old version that they may be lost.
+    """The condition under which so few clients hold an old version that they may be lost.
 
     Attributes:
         share: how large a share of ``clients`` must hold something newer, on each of ``days``
             whole days in a row.
-        clients: how many clients must report each day; with fewer, nothing is concluded.
-        days: at least ``CYCLE``.
+        clients: how many clients must report each day; with fewer, no version ends early.
+        days: the number of whole days in a row, at least ``CYCLE``.
 
     Raises:
         InputError: a value is out of range.
@@ -80,7 +80,7 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """How many clients may be lost."""
+        """How many clients may be locked out."""
         return int((1 - self.share) * self.clients)
 
 
@@ -91,11 +91,11 @@ def measured(
     now: datetime,
     threshold: Threshold | None = None,
 ) -> DeployedVersions:
-    """Add the reported usage to the deployed versions.
+    """Return the deployed versions with the usage that clients reported.
 
     Args:
         deployed: the versions, as the journal has them.
-        reports: the reported usage. Reports of unknown versions are ignored.
+        reports: how many clients reported each version, by day. Unknown versions are ignored.
         timing: the delays of the clients.
         now: the current time. The current day has not ended, so it never counts as one on which
             few clients reported.
@@ -120,9 +120,10 @@ def measured(
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return the largest daily count of the last cycle, and at least the count of the journal.
+    """Return how many clients hold a version: the largest daily count of the last cycle.
 
-    Without reports the count is unknown, not 0: the app may have no reporter.
+    At least the count of the journal. Without reports the count is unknown (``None``), not 0: the
+    app may have no reporter.
     """
     recent = [number for day, number in days.items() if day > now - (CYCLE + 1) * DAY]
     return max([*recent, *([] if version.clients is None else [version.clients])], default=None)
@@ -136,9 +137,10 @@ def _negligible_since(
     now: datetime,
     threshold: Threshold,
 ) -> datetime | None:
-    """Return since when few enough clients hold a version that is fetched, or ``None``.
+    """Return since when so few clients fetch and hold a version that they may be lost.
 
-    The whole cycle must begin after the delays other than ``opened`` have passed.
+    ``None`` if they are too many or unknown. The whole cycle must begin after the delays other than
+    ``opened`` have passed.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

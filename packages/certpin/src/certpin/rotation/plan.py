@@ -40,10 +40,10 @@ _STATES: dict[Act, State] = {"activate": "active", "retire": "retiring", "remove
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a plan.
+    """One step of a rotation plan.
 
     Attributes:
-        pin: ``NEXT_BACKUP`` for a key that does not exist yet.
+        pin: the pin of the step's key; ``NEXT_BACKUP`` for a key that does not exist yet.
         not_before: before this time the step locks clients out. ``None``: take it now, or as soon
             as the previous step is done.
         counts_from: ``not_before`` counts from the publishing of this version of the plan. If you
@@ -62,7 +62,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in their order.
+    """The dated steps that rotate to another key, in their order.
 
     Attributes:
         to: the pin of the new key.
@@ -80,7 +80,7 @@ class Plan:
 
 
 def plan(situation: Situation, to: Pin) -> Plan:
-    """Plan the steps from the current situation to a key.
+    """Plan the steps that replace the currently served key by another one.
 
     Not planned: the certificate from an authority, and new versions that others publish meanwhile.
     After such a change, plan again: completed steps are left out.
@@ -94,7 +94,7 @@ def plan(situation: Situation, to: Pin) -> Plan:
 
 
 def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
-    """Take each step at its date, on a copy of the situation.
+    """Take each step of a plan at its date, on a copy of the situation.
 
     Returns:
         The dated steps, up to the first one that the gate refuses or that would lock clients out.
@@ -112,7 +112,10 @@ def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
 
 
 def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
-    """Return the pins that another one replaces: those of its role that servers may use."""
+    """Return the draft's pins that the new key ``to`` replaces.
+
+    They have the role of the new key, and servers may use them.
+    """
     role = situation.role_of(to)
     return tuple(
         entry.pin
@@ -122,13 +125,13 @@ def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
 
 
 def is_push_pending(situation: Situation) -> bool:
-    """Return True if the latest version is signed and was not pushed yet."""
+    """Return True if the latest version is a signed pin set that was not pushed yet."""
     latest = situation.deployed.latest
     return latest is not None and latest.pending
 
 
 def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
-    """Return True if every server presents a key; False if no server was probed."""
+    """Return True if every probed server presents the pin's key; False if none was probed."""
     return bool(situation.sightings) and all(pin in each.pins for each in situation.sightings)
 
 
@@ -137,17 +140,20 @@ def is_served_everywhere(situation: Situation, pin: Pin) -> bool:
 
 
 def at_time(situation: Situation, moment: datetime) -> Situation:
-    """Return the situation at a later time; an earlier one changes nothing."""
+    """Return a copy of the situation at a later time; an earlier ``moment`` changes nothing."""
     return replace(situation, now=max(situation.now, moment))
 
 
 def with_staged(situation: Situation, pin: Pin, role: Role = "backup") -> Situation:
-    """Return the situation after a pin was put into the draft."""
+    """Return a copy of the situation in which the draft also has this pin, as STAGED.
+
+    The draft is the pin file that would be published next.
+    """
     return _with_entries(situation, [*situation.policy.pins, HostPin(pin, role, "staged")])
 
 
 def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
-    """Return the situation after a pin changed its state, in the draft and in the journal."""
+    """Return a copy of the situation in which a pin has another state, in draft and journal."""
     entries = [
         replace(entry, state=state) if entry.pin == pin else entry
         for entry in situation.policy.pins
@@ -157,7 +163,10 @@ def with_state(situation: Situation, pin: Pin, state: State) -> Situation:
 
 
 def with_published(situation: Situation) -> Situation:
-    """Return the situation after the draft was published under the next version, to be fetched."""
+    """Return a copy of the situation in which the draft was published now, under the next version.
+
+    Clients can fetch it at once.
+    """
     latest = situation.deployed.latest
     number = max(situation.pins.version, latest.number + 1 if latest else 1)
     entries = [
@@ -172,7 +181,7 @@ def with_published(situation: Situation) -> Situation:
 
 
 def with_pushed(situation: Situation) -> Situation:
-    """Return the situation after the pending versions were pushed."""
+    """Return a copy of the situation in which all pending versions were pushed now."""
     versions = tuple(
         replace(version, fetched=situation.now, pending=False) if version.pending else version
         for version in situation.deployed.versions
@@ -181,9 +190,10 @@ def with_pushed(situation: Situation) -> Situation:
 
 
 def with_served(situation: Situation, pin: Pin) -> Situation:
-    """Return the situation after every server uses one key, under an unknown authority.
+    """Return a copy of the situation in which every server presents only one known key.
 
-    If no server was probed, one is made up: the following steps need served chains.
+    The rest of its chain is unknown. If no server was probed, one is made up, because the following
+    steps need served chains.
     """
     stand_in = Certificate(der=pin.digest, spki=pin.digest)
     # Only the digests are compared: give the certificate those of the pin, and nothing else.
@@ -214,7 +224,7 @@ def _cannot_begin(situation: Situation, to: Pin) -> Iterator[Violation]:
 
 
 def _steps(situation: Situation, to: Pin) -> list[Step]:
-    """Return the steps, without dates."""
+    """Return the steps that replace the served key by ``to``, without dates."""
     old = replaced_pins(situation, to)
     steps = [Step("push")] if is_push_pending(situation) else []
     if not _has_spare(situation, to, old):
@@ -249,13 +259,13 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Return True if a backup is left when the new key is served and the old ones are removed."""
+    """Return True if the draft has a backup left after ``to`` is served and old pins removed."""
     gone = {to, *old} | (situation.served - {to})
     return bool(set(situation.policy.live_pins) - gone)
 
 
 def _dated(step: Step, situation: Situation, before: list[Step]) -> tuple[Step, Situation]:
-    """Return the step with its date, and the situation at that date."""
+    """Return the step with its earliest safe date, and the situation at that date."""
     if step.act == "publish":
         return replace(step, version=with_published(situation).pins.version), situation
     if step.act == "push" and situation.deployed.latest:

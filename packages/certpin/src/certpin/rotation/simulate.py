@@ -1,4 +1,4 @@
-"""Simulate a fleet through a script: how many clients are locked out, when, and by which step.
+"""Simulate a rotation: how many clients of a fleet are locked out, when, and by which step.
 
 For each client, only the times matter from which it holds each release. Between two of them, and
 between two changes of the served keys, the client is either accepted or refused. Clients are
@@ -80,7 +80,7 @@ class Safety:
 
 @dataclass(frozen=True)
 class Hour:
-    """The fleet at a time.
+    """The state of the fleet at one full hour.
 
     Attributes:
         held: how many clients hold each version, without versions that no client holds.
@@ -93,12 +93,12 @@ class Hour:
 
 @dataclass(frozen=True)
 class Simulation:
-    """The result of a simulation.
+    """The result of a simulation of a rotation.
 
     Attributes:
         locked_out: how many clients are ever locked out, each counted once.
-        seconds: for how long, added up over all clients.
-        hours: one entry for each full hour. A lockout within one hour is not in it.
+        seconds: for how many seconds clients are locked out, added up over all clients.
+        hours: the state of the fleet at each full hour. A lockout within one hour is not in it.
     """
 
     clients: int
@@ -120,7 +120,9 @@ class Simulation:
 def simulate(
     script: Script, fleet: Fleet, *, chunk: int = 0, done: Callable[[], object] = lambda: None
 ) -> Simulation:
-    """Take a fleet through a script. Equal arguments give equal results.
+    """Simulate how a fleet of clients goes through a script of publishes and served keys.
+
+    Equal arguments give equal results.
 
     Args:
         script: published versions and served keys. Binaries of the fleet that are not in it are
@@ -151,7 +153,10 @@ def chunk_size(script: Script) -> int:
 
 
 def _held_since(clients: Clients, releases: Sequence[Release]) -> list[Integers]:
-    """Return since when each client without a binary holds each release, in rising order."""
+    """Return when each client that fetches first holds each release: an array for each release.
+
+    Clients with a binary are left out.
+    """
     fetching = clients.binary == len(clients.fleet.binaries)
     size = int(np.count_nonzero(fetching))
     found = [np.full(size, ALWAYS, np.int64)]
@@ -167,7 +172,10 @@ def _held_since(clients: Clients, releases: Sequence[Release]) -> list[Integers]
 def _add_binaries(
     tally: Tally, script: Script, fleet: Fleet, counts: Integers
 ) -> dict[Release, int]:
-    """Add the clients of each binary as one group, because they always hold the same version."""
+    """Add the clients with binaries to the tally, and return how many hold each binary.
+
+    The clients of one binary are one group, because they always hold the same version.
+    """
     shares = {
         number: int(count) for (number, _), count in zip(fleet.binaries, counts, strict=False)
     }
@@ -198,7 +206,7 @@ def _result(script: Script, tally: Tally, safety: tuple[Safety, ...], clients: i
 
 
 def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
-    """Return how many clients hold each version at each hour.
+    """Return a dict for each full hour: how many clients hold each version.
 
     Versions are added one after the other: all at once would need much memory.
     """
@@ -212,7 +220,10 @@ def _held_by_hour(tally: Tally) -> list[dict[int, int]]:
 
 @dataclass(frozen=True)
 class Span:
-    """A time in which the served keys don't change and no pins expire."""
+    """A period in which the served keys don't change and no pins expire.
+
+    Times are seconds since the beginning. ``cause`` is the event that began the period.
+    """
 
     begin: int
     end: int
@@ -222,7 +233,7 @@ class Span:
 
 @dataclass
 class CauseTotal:
-    """The lockouts of one cause: how many clients, and the first and last second."""
+    """How many clients one cause locks out, and the first and last second of the lockouts."""
 
     clients: int = 0
     first: int = NEVER
@@ -230,7 +241,9 @@ class CauseTotal:
 
 
 class Tally:
-    """Totals over all groups of clients. Times are seconds since the beginning.
+    """Adds up lockouts and held versions over all groups of clients.
+
+    Times are seconds since the beginning.
 
     A group is a chunk of clients with the times from which they hold each release, or one client
     with the weight of all that hold the same binary.
@@ -255,7 +268,7 @@ class Tally:
             yield number, self._by_hour(changes)
 
     def add(self, releases: Sequence[Release], since: Sequence[Integers], weight: int = 1) -> None:
-        """Add a group: each client holds a release from its ``since`` until the next one's."""
+        """Add a group of clients: each holds a release from its ``since`` until the next one's."""
         self._hold(releases, since, weight)
         group = _Group(since[0].size, weight)
         until = [*since[1:], np.full(since[0].shape, NEVER, np.int64)]
@@ -279,7 +292,10 @@ class Tally:
     def _lock_out(
         self, group: _Group, by: tuple[Span, Release], at: Integers, start: Integers, stop: Integers
     ) -> None:
-        """Count clients. A client that was refused until now keeps its previous cause."""
+        """Count the clients with indexes ``at`` as locked out from ``start`` to ``stop``.
+
+        A client that was refused until ``start`` keeps its previous cause.
+        """
         (span, release), fresh = by, start > group.until[at]
         in_span = fresh & (start == span.begin)
         published = Cause("publish", release.step, release.number)
@@ -300,13 +316,13 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Count the times by the full hour that is the first at or after them."""
+        """Count the times by hour: each belongs to the first full hour at or after it."""
         hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
         return np.bincount(hours, minlength=self.hours + 2)
 
 
 class _Group:
-    """The clients of a group: until when each was refused last, and by which cause."""
+    """The clients of a group: until when each was last refused, and by which cause."""
 
     def __init__(self, size: int, weight: int) -> None:
         self.weight = weight
@@ -317,7 +333,7 @@ class _Group:
     def blame(
         self, causes: dict[Cause, CauseTotal], cause: Cause, at: Integers, start: Integers
     ) -> None:
-        """Add clients that are newly locked out."""
+        """Count the clients with indexes ``at`` as newly locked out by a cause."""
         if not at.size:
             return
         if cause not in self._causes:
@@ -328,7 +344,7 @@ class _Group:
         found.first = min(found.first, int(start.min()))
 
     def extend(self, causes: dict[Cause, CauseTotal], at: Integers, stop: Integers) -> None:
-        """Extend the lockout of clients by the cause that began it."""
+        """Move the last second of each cause to ``stop`` for the clients that it has locked out."""
         for number, cause in enumerate(self._causes):
             ends = stop[self._cause[at] == number]
             if ends.size:
@@ -336,7 +352,7 @@ class _Group:
 
 
 def spans(script: Script) -> list[Span]:
-    """Divide the simulation into spans, each with the cause of its beginning."""
+    """Divide the simulation into periods without changes, each with the cause of its beginning."""
     ends = {each.end for each in (*script.releases, *script.binaries) if each.end is not None}
     changes = [(at, Cause("expiry")) for at in ends]
     changes += [(serving.at, Cause("serve", serving.step)) for serving in script.servings[1:]]
@@ -370,16 +386,17 @@ class _SafetyInput:
 
 
 def _safety(known: _SafetyInput) -> list[Safety]:
-    """Return the safe date of each step that serves or publishes, sorted by their numbers."""
+    """Return the earliest safe date of each step that serves or publishes, by step number."""
     found = [_serving_safety(known, serving) for serving in known.script.servings if serving.step]
     found += [_release_safety(known, release) for release in known.script.releases if release.step]
     return sorted(found, key=lambda safety: safety.step)
 
 
 def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
-    """A key is safe when the last client has the first release that accepts it.
+    """Return the earliest safe date for serving a key: when the last client accepts it.
 
-    Not checked: a release that refuses it again, published after the step.
+    That is when the last client has the first release that accepts the key. Not checked: a release
+    that refuses it again, published after the step.
     """
     first = _accepting(known.script.releases, serving.chains, serving.at)
     step, script = serving.step or 0, known.script
@@ -398,7 +415,10 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
 
 
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
-    """Return the index of the first accepting release after all that are out and refuse."""
+    """Return the index of the first release that accepts these chains; ``None`` if none does.
+
+    It comes after all releases that are out at the time ``at`` and refuse them.
+    """
     refusing = [index for index, each in enumerate(releases) if each.refuses(chains, each.at)]
     out = [index for index in refusing if releases[index].at <= at]
     after = out[-1] + 1 if out else 0
@@ -406,7 +426,7 @@ def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | No
 
 
 def _release_safety(known: _SafetyInput, release: Release) -> Safety:
-    """A release is safe when servers begin to serve a chain that it accepts."""
+    """Return the earliest safe date for a release: when servers present a chain that it accepts."""
     script, step = known.script, release.step or 0
     for serving, following in zip(script.servings, [*script.servings[1:], None], strict=True):
         over = following is not None and following.at <= release.at

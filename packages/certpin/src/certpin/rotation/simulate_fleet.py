@@ -1,4 +1,4 @@
-"""The clients of a simulation: how they behave, and when each holds a published version.
+"""The clients of a simulation: how they behave, and when each gets a published version.
 
 A client waits five times until it holds a published version, each wait after the previous one, as
 T_adopt adds them up: for its CDN, its cache, its next poll, its user, and its clock.
@@ -47,7 +47,7 @@ _MASK = 2**64 - 1
 
 @dataclass(frozen=True)
 class Fleet:
-    """How many clients there are, and how they behave. Shares are exact, from 0 to 1.
+    """How many clients a simulation has, and how they behave. Shares are exact, from 0 to 1.
 
     Attributes:
         curve: the adoption curve: pairs of a share, and the longest time between two openings of
@@ -85,7 +85,7 @@ class Fleet:
 
     @property
     def binary_ends(self) -> list[int]:
-        """The number of the client after the last one of each binary.
+        """For each binary, the number of the first client after those that have it.
 
         Clients are assigned by counting, so that a quarter of forty clients is ten. A share above
         0 has at least one client. A client's random numbers don't depend on its binary.
@@ -95,7 +95,7 @@ class Fleet:
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """The points of the curve from 0 on: a share of ``WHOLE``, and seconds."""
+        """The adoption curve from 0 on: pairs of a share of ``WHOLE``, and seconds between uses."""
         curve = self.curve or usual_curve(self.timing)
         points = [(int(share * WHOLE), gap // SECOND) for share, gap in curve]
         return ((0, 0), *points)
@@ -103,7 +103,7 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Clients:
-    """A chunk of clients.
+    """The random properties of a chunk of clients, as arrays.
 
     Attributes:
         binary: the index of each client's binary in ``fleet.binaries``; the number of binaries for
@@ -121,7 +121,7 @@ class Clients:
     skew: Integers
 
     def hold_from(self, published: int) -> Integers:
-        """Return the second from which each client that fetches holds a published version.
+        """Return when each client that fetches first holds a published version, in seconds.
 
         Args:
             published: the second in which the version was published.
@@ -140,7 +140,7 @@ class Clients:
 
 
 def draw_clients(fleet: Fleet, first: int, count: int) -> Clients:
-    """Return ``count`` clients of a fleet, from the number ``first`` on."""
+    """Return ``count`` clients of a fleet, with random properties, from number ``first`` on."""
     randoms = _randoms(fleet.seed, first, count)
     delays = fleet.delays
     gap = _gaps(fleet, randoms[3])
@@ -158,7 +158,7 @@ def draw_clients(fleet: Fleet, first: int, count: int) -> Clients:
 
 
 def usual_curve(timing: Timing) -> tuple[tuple[Fraction, timedelta], ...]:
-    """Return the default curve.
+    """Return the default adoption curve: which share of users opens the app how often.
 
     50 % of the users open the app within a thirtieth of the longest gap (a day of 30), and 90 %
     within a quarter.
@@ -187,7 +187,7 @@ def _check_curve(curve: Sequence[tuple[Fraction, timedelta]], timing: Timing) ->
 
 
 def _randoms(seed: int, first: int, count: int) -> list[Randoms]:
-    """Return eight random numbers below ``WHOLE`` for each client."""
+    """Return eight random numbers below ``WHOLE`` for each of ``count`` clients."""
     numbers = np.arange(first, first + count, dtype=np.uint64) * np.uint64(_STREAMS)
     found = []
     for stream in range(_STREAMS):
@@ -208,7 +208,7 @@ def _mixed(numbers: Randoms, start: int) -> Randoms:
 
 
 def _mixed_seed(seed: int) -> int:
-    """Return the start for a seed. Those of neighbouring seeds are far apart."""
+    """Return the start of the sequence for a seed. Neighbouring seeds have distant starts."""
     return int(_mixed(np.array([seed & _MASK], np.uint64), _STEP)[0])
 
 
@@ -219,7 +219,7 @@ def _below(randoms: Randoms, limit: int | Integers) -> Integers:
 
 
 def _gaps(fleet: Fleet, randoms: Randoms) -> Integers:
-    """Return how often each user opens the app: linear between the points of the curve."""
+    """Return how often each user opens the app, in seconds: linear between the curve's points."""
     shares, gaps = (np.array(column, np.int64) for column in zip(*fleet.gaps, strict=True))
     above = np.searchsorted(shares[1:-1], randoms.astype(np.int64), side="right") + 1
     into = randoms.astype(np.int64) - shares[above - 1]
@@ -229,6 +229,6 @@ def _gaps(fleet: Fleet, randoms: Randoms) -> Integers:
 
 
 def _wait(at: Integers, phase: Integers, period: int | Integers) -> None:
-    """Move each time to the next beginning of a period, in place."""
+    """Move each time in ``at`` to the next beginning of a client's period, in place."""
     safe = np.maximum(period, 1)
     at += (phase - at) % safe

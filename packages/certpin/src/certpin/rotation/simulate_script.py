@@ -1,4 +1,4 @@
-"""The script of a simulation: published versions, served keys, and each step at its date.
+"""The script of a simulation: published versions, served keys, and the dates of the steps.
 
 Steps are taken in the order of their dates, and the gate refuses none: a simulation may be about a
 wrong order. Times are seconds since the beginning of the simulation; fractions are dropped.
@@ -35,7 +35,7 @@ MAX_STEPS = 500
 
 @dataclass(frozen=True)
 class DatedStep:
-    """A step with its time, and its number in the plan or file."""
+    """A step with its time, and its number in the plan or in the user's file."""
 
     number: int
     step: Step
@@ -44,12 +44,12 @@ class DatedStep:
 
 @dataclass(frozen=True)
 class Release:
-    """A version as clients hold it.
+    """A published version as clients of one host hold it. Times are seconds since the beginning.
 
     Attributes:
         at: when it could first be fetched.
-        pins: the pins that it accepts; ``None`` if it refuses nothing.
-        end: from then on it refuses everything.
+        pins: the pins that it accepts for the host; ``None`` if it refuses nothing.
+        end: from then on it refuses every server, because its pins have expired.
         by: when all clients have it at the latest, because the previous version was recorded as
             ended.
         step: the number of the step that publishes it; ``None`` if it was published before.
@@ -65,7 +65,7 @@ class Release:
     compromised: frozenset[Pin] = frozenset()
 
     def refuses(self, chains: Chains, at: int) -> bool:
-        """Return True if its clients refuse one of the servers at a time."""
+        """Return True if clients with this release refuse one of the served chains at a time."""
         if self.pins is None:
             return False
         ended = self.end is not None and at >= self.end
@@ -76,7 +76,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Serving:
-    """The pins of the chain of each server, from a time on; empty if they are unknown."""
+    """The pins in each server's chain, from the second ``at`` on; empty if they are unknown."""
 
     at: int
     chains: Chains
@@ -85,10 +85,10 @@ class Serving:
 
 @dataclass(frozen=True)
 class Script:
-    """Everything that happens, each part sorted by time.
+    """Everything that happens in a simulation, each part sorted by time.
 
     Attributes:
-        until: the end of the simulation.
+        until: the end of the simulation, in seconds since the beginning.
     """
 
     begin: datetime
@@ -100,7 +100,7 @@ class Script:
 
 
 def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
-    """Return the steps of a plan, each as early as the plan allows."""
+    """Return the steps of a plan with dates, each as early as the plan allows."""
     found = []
     for number, step in enumerate(steps, 1):
         now = max(now, step.not_before or now)
@@ -111,7 +111,7 @@ def dated_steps(steps: Iterable[Step], now: datetime) -> tuple[DatedStep, ...]:
 def moved_steps(
     steps: Sequence[DatedStep], moves: Mapping[int, timedelta]
 ) -> tuple[DatedStep, ...]:
-    """Return the steps, some of them earlier or later.
+    """Return the dated steps, some of them moved to earlier or later dates.
 
     Args:
         steps: all steps of the script.
@@ -134,7 +134,7 @@ def moved_steps(
 
 
 def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
-    """Take each step at its date.
+    """Return the script of a simulation in which each step is taken at its date.
 
     Raises:
         InputError: a step is in the past or too far ahead, there are too many, or no version is
@@ -152,9 +152,9 @@ def build_script(situation: Situation, steps: Sequence[DatedStep]) -> Script:
 
 
 def assumed_chains(situation: Situation) -> Chains:
-    """Return the chains that are served now: as observed, or as the draft's ACTIVE pins suggest.
+    """Return the pins of the chains served now: as probed, or as the draft's ACTIVE pins suggest.
 
-    Without observation, each ACTIVE leaf is one server. Without an ACTIVE leaf, one server has all
+    Without a probe, each ACTIVE leaf is one server. Without an ACTIVE leaf, one server has all
     ACTIVE pins.
     """
     if situation.sightings:
@@ -169,7 +169,7 @@ def assumed_chains(situation: Situation) -> Chains:
 
 
 def fetched_releases(situation: Situation) -> list[Release]:
-    """Return the versions that are fetched, from the last one that every client has."""
+    """Return the releases that clients can fetch, from the last one that every client has."""
     fetched = sorted(
         (each for each in situation.deployed.versions if each.fetched and not each.pending),
         key=lambda version: version.number,
@@ -191,7 +191,7 @@ def fetched_releases(situation: Situation) -> list[Release]:
 
 
 def bundled_releases(situation: Situation) -> tuple[Release, ...]:
-    """Return the versions in binaries; the first of two with one number."""
+    """Return the releases in binaries; of two with one number, the first."""
     found: dict[int, Release] = {}
     for version in situation.alive:
         if version.bundled:
@@ -200,7 +200,7 @@ def bundled_releases(situation: Situation) -> tuple[Release, ...]:
 
 
 def release_of(version: Version, situation: Situation) -> Release:
-    """Return a version as the clients of the situation's host hold it."""
+    """Return a version as a release for clients of the situation's host."""
     policy = policy_in(version.pins, situation.pattern)
     refusing = policy is not None and policy.mode == "enforce"
     pins = frozenset(policy.live_pins) if policy and refusing else None
@@ -211,7 +211,10 @@ def release_of(version: Version, situation: Situation) -> Release:
 
 
 def hard_expiry(pins: PinSet, situation: Situation) -> int | None:
-    """Return when the pins of the host begin to refuse everything; ``None`` for never."""
+    """Return the second from which a pin set refuses every server of the host, or ``None``.
+
+    It does so if its policy fails closed when it has expired.
+    """
     policy = policy_in(pins, situation.pattern)
     if policy is None or policy.on_expiry != "fail-closed":
         return None
@@ -269,7 +272,7 @@ def _take(
 def _pushed(
     situation: Situation, out: Sequence[Release], step: int, at: int
 ) -> tuple[Release, ...]:
-    """Return the pending version; nothing if clients have a later one meanwhile."""
+    """Return the pending version as a release at the push; empty if clients have a later one."""
     latest = situation.deployed.latest
     if latest is None or not latest.pending or any(latest.number == each.number for each in out):
         raise InputError(

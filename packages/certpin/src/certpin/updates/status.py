@@ -36,7 +36,7 @@ class UpdateStatus:
     Attributes:
         state: see ``UpdateState``.
         name: the name of the pin set.
-            version: the version of the pin set in force.
+        version: the version of the pin set in force.
         checked: when the last check of this process succeeded.
         until: when the first metadata file of the pin set in force expires; ``None`` if the bundled
             pin set is in force.

@@ -92,13 +92,13 @@ class SignedSet:
     """A verified pin set, with its metadata and files.
 
     Attributes:
-            verified: the metadata of root, timestamp, snapshot and targets.
-        files: the targets by name.
+        verified: the metadata of root, timestamp, snapshot and targets.
+        files: the target files (pin file, trust anchors) by name.
         pins: the pin set.
-    superseded: the keys that signed the pin set have been replaced. It was valid when it was
+        superseded: the keys that signed the pin set have been replaced. It was valid when it was
             fetched, and is not the newest.
-        recovers: the previously known set was signed by targets keys that the root has replaced, so
-            its version is no lower bound for this set (TUF 1.0.31, 5.3.11: recovery from a
+    recovers: the previously known pin set was signed by targets keys that the root has replaced,
+            so its version is no lower bound for this one (TUF 1.0.31, 5.3.11: recovery from a
             fast-forward attack).
     """
 

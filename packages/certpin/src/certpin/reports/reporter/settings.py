@@ -26,7 +26,7 @@ class ReporterSettings:
         pause: time until the same failure is reported again, at most a day.
         different: maximum number of different failures a day, at most 1,000.
         patience: time limit of each network step of a request.
-            deadline: time limit of a whole request to a collector.
+        deadline: time limit of a whole request to a collector.
         retry: time until the first repetition of a failed request; it doubles with each failure.
         rest: maximum time between two repetitions.
 

@@ -30,7 +30,7 @@ _attempts: list[str] = []
 
 
 class OutsideNetworkError(BaseException):
-    """A test tried to connect to another machine. No handler catches a ``BaseException``."""
+    """A test tried to connect to another machine. ``except Exception`` doesn't catch it."""
 
 
 def pytest_configure() -> None:

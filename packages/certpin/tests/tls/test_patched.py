@@ -106,7 +106,8 @@ def test_pins_work_if_truststore_is_injected_when_python_starts(
 ) -> None:
     # As pip-system-certs does with its .pth file; a sitecustomize needs no separate site-packages.
     (tmp_path / "sitecustomize.py").write_text("import truststore\ntruststore.inject_into_ssl()\n")
-    run = _run("truststore", "at-start", world, PYTHONPATH=str(tmp_path))
+    path = os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])  # and that of `tests`
+    run = _run("truststore", "at-start", world, PYTHONPATH=path)
     assert run.replacement == "truststore._api"
     _assert_pinned(run, list(USAGES))
 

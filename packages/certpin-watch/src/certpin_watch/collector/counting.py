@@ -114,7 +114,7 @@ class RowCache:
         return self._hours[hour]
 
     def learn(self, found: Mapping[int, HourCache]) -> None:
-        """Remember the rows that a transaction wrote or read. Call it only after the commit."""
+        """Add rows that a transaction wrote or read. Call it only after the commit."""
         for hour, new in found.items():
             known = self.of(hour)
             known.groups |= new.groups

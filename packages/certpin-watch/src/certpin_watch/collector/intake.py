@@ -314,7 +314,7 @@ class Committer:
             _log.warning("reports wait, because the store fails: %s", reason)
 
     def _commit_halves(self, batch: Sequence[ReceivedBody]) -> None:
-        """Find the report that the database rejects, so that it doesn't hold up the others."""
+        """Commit each half of a batch separately, to find the report that the database rejects."""
         if len(batch) == 1:
             COUNTERS.reported("poisoned", 1)
             if self._drop:

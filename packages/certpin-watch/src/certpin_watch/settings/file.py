@@ -118,7 +118,7 @@ class ServiceSettings:
 
     @property
     def thresholds(self) -> Thresholds:
-        """When expiries are near and probe results stale, and what reports may add to the store."""
+        """When an expiry counts as near and a probe result as stale, and the limits on reports."""
         monitor, collector = self.monitor, self.collector
         return Thresholds(
             monitor.certificate_warning,

@@ -63,7 +63,7 @@ def table_setting(kind: type[Value], key: str = "") -> Value:
 
 
 def read_table(kind: type[Value], table: Table) -> Value:
-    """Read a table into a settings class.
+    """Read a table into an instance of a settings class.
 
     Raises:
         ConfigError: a key is unknown, missing or has an invalid value.

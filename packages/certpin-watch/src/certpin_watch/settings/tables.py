@@ -270,7 +270,7 @@ class AlertSettings:
 
     @staticmethod
     def complete(values: dict[str, Any], table: Table) -> None:
-        """Refuse two services of one name, and too many of them."""
+        """Raise ``ConfigError`` if notification services have the same name, or are too many."""
         names = Counter(service.name for service in values.get("tell", ()))
         if duplicates := sorted(name for name, number in names.items() if number > 1):
             raise ConfigError(

@@ -1,8 +1,8 @@
 """Accounts, sessions and failed logins: every statement on their tables.
 
-The tables contain no secret: of a password there is the text of Argon2, of a session's cookie its
-SHA-256. Argon2 is computed before a transaction begins, because SQLite has one writer at a time.
-All times are in seconds since 1970, except for arguments of type ``datetime``.
+The tables contain no secret: a password is stored as Argon2's encoded hash, a session's cookie as
+its SHA-256. Argon2 is computed before a transaction begins, because SQLite has one writer at a
+time. All times are in seconds since 1970, except for arguments of type ``datetime``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PasswordHash = NewType("PasswordHash", str)
 
 @dataclass(frozen=True)
 class Account:
-    """A user with a password."""
+    """A user with a password. ``password`` is Argon2's encoded hash of it."""
 
     id: int
     name: str
@@ -127,7 +127,7 @@ def set_password(connection: Connection, name: str, password: PasswordHash, now:
 def record_login(
     connection: Connection, account: Account, renewed: PasswordHash | None, now: datetime
 ) -> bool:
-    """Store the time of a login.
+    """Store the time of a login, and the new password hash if there is one.
 
     Args:
         connection: a transaction.
@@ -161,19 +161,19 @@ def _account_id(connection: Connection, name: str) -> int:
 
 
 class SessionLimits(Protocol):
-    """How long a session lasts: after its last use, and after its start."""
+    """How long a session lasts: after its last use, and after its start, in seconds."""
 
     @property
     def idle_seconds(self) -> int:
-        """Seconds after the last use."""
+        """The seconds without use after which a session ends."""
 
     @property
     def session_seconds(self) -> int:
-        """Seconds after the start."""
+        """The seconds after its start at which a session ends, even if it is in use."""
 
 
 class SessionOwner(NamedTuple):
-    """The owner of a session.
+    """The user who is logged in with a session.
 
     ``account`` is the ID of an account. It is None for a user of an OpenID provider: then
     ``subject`` is the provider's identifier of that user.
@@ -187,7 +187,7 @@ class SessionOwner(NamedTuple):
 
 @dataclass(frozen=True)
 class Session:
-    """A session. ``digest`` is the SHA-256 of its cookie."""
+    """The login of a browser. ``digest`` is the SHA-256 of its cookie."""
 
     digest: bytes
     owner: SessionOwner
@@ -199,12 +199,12 @@ class Session:
 
     @property
     def public_id(self) -> str:
-        """The ID for pages and forms. Neither the digest nor the cookie can be derived from it."""
+        """The session's ID in pages and forms. Digest and cookie can't be derived from it."""
         return sha256(b"shown" + self.digest).hexdigest()[:16]
 
 
 def add_session(connection: Connection, session: Session, limits: SessionLimits) -> None:
-    """Store a new session, and delete expired ones and the oldest of a user with too many."""
+    """Store a new session; delete expired sessions, and the oldest of a user with too many."""
     owner, at = session.owner, session.made_at
     connection.execute(SESSIONS.delete().where(~_is_valid(limits, at)))
     newest = (
@@ -233,7 +233,10 @@ def add_session(connection: Connection, session: Session, limits: SessionLimits)
 def renew_session(
     connection: Connection, old: Session, digest: bytes, owner: SessionOwner, now: datetime
 ) -> None:
-    """Give a session another cookie, name and role. Its end stays the same."""
+    """Replace the cookie, name and role of a session, and begin its idle time again.
+
+    ``until``, the time at which it ends, stays the same.
+    """
     at = int(now.timestamp())
     connection.execute(
         SESSIONS.update()
@@ -245,7 +248,11 @@ def renew_session(
 def find_session(
     connection: Connection, digest: bytes, limits: SessionLimits, now: datetime
 ) -> Session | None:
-    """Return the session if it is valid and its account exists, with the account's current role."""
+    """Return the session with this cookie, with the current role of its account.
+
+    None if the session has ended, or its account was removed. ``digest`` is the SHA-256 of the
+    cookie.
+    """
     valid = _is_valid(limits, int(now.timestamp()))
     has_owner = or_(SESSIONS.c.account.is_(None), ACCOUNTS.c.id.is_not(None))
     row = connection.execute(
@@ -255,7 +262,7 @@ def find_session(
 
 
 def stored_session(connection: Connection, digest: bytes) -> Session | None:
-    """Return a session, expired or not."""
+    """Return the session with this cookie (its SHA-256), expired or not; None if there is none."""
     row = connection.execute(_select_sessions().where(SESSIONS.c.id == digest)).first()
     return _session(row._mapping) if row else None
 
@@ -279,7 +286,7 @@ def record_session_use(connection: Connection, session: Session, now: datetime) 
 
 
 def end_session(connection: Connection, digest: bytes) -> None:
-    """Delete a session."""
+    """Delete the session with this cookie, given as its SHA-256."""
     connection.execute(SESSIONS.delete().where(SESSIONS.c.id == digest))
 
 
@@ -319,14 +326,14 @@ def _session(row: RowMapping) -> Session:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """How many attempts failed, and the time of the last one."""
+    """How many logins failed, and the time of the last failure in seconds since 1970."""
 
     count: int
     last: float
 
 
 def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount:
-    """Return the failures under a key, and lock their row until the transaction ends.
+    """Return the failed logins of a source or account; lock their row until the transaction ends.
 
     Args:
         connection: a transaction.
@@ -341,20 +348,23 @@ def lock_failures(connection: Connection, key: bytes, at: float) -> FailureCount
 
 
 def set_failures(connection: Connection, key: bytes, failures: FailureCount) -> None:
-    """Store the failures under a key that ``lock_failures`` locked."""
+    """Store the failed logins of a source or account that ``lock_failures`` locked."""
     values = {"count": failures.count, "last_at": int(failures.last)}
     connection.execute(update(GUESSES).where(GUESSES.c.who == key).values(**values))
 
 
 def clear_failures(connection: Connection, source: bytes, account: bytes) -> None:
-    """Forget all failures of a source, and one of an account: the attempt succeeded."""
+    """Record a successful login: delete the source's failures, and one failure of the account."""
     fewer = case((GUESSES.c.count > 0, GUESSES.c.count - 1), else_=0)
     connection.execute(delete(GUESSES).where(GUESSES.c.who == source))
     connection.execute(update(GUESSES).where(GUESSES.c.who == account).values(count=fewer))
 
 
 def sweep_failures(connection: Connection, at: float, limit: int) -> None:
-    """Delete up to ``limit`` outdated rows, except those that another transaction has locked."""
+    """Delete up to ``limit`` expired records of failed logins.
+
+    Records that another transaction has locked are left.
+    """
     outdated = select(GUESSES.c.who).where(GUESSES.c.last_at < at - FAILURES_KEPT).limit(limit)
     keys = connection.execute(outdated.with_for_update(skip_locked=True)).scalars().all()
     if keys:

@@ -43,7 +43,7 @@ _GIVEN_UP_SECONDS = 86400  # for which a message that was given up counts
 class AlertRow:
     """A problem from when it was first seen until it is resolved. Times are Unix seconds.
 
-    See the table for the columns.
+    The columns are described at ``ALERTS``.
     """
 
     key: str
@@ -79,14 +79,17 @@ class AlertRow:
         return self.quiet or ("open" if self.acknowledged_at is None else "acknowledged")
 
     def hold_seconds(self, hold: timedelta) -> int:
-        """Return how long the problem must be gone before the alert resolves."""
+        """Return for how many seconds the problem must be gone before the alert resolves.
+
+        ``hold`` is doubled each time that the problem returned soon after it was gone.
+        """
         doubled: int = 2 ** min(self.flaps, _MAX_DOUBLINGS)
         return int(hold.total_seconds()) * doubled
 
 
 @dataclass(frozen=True)
 class SilenceRow:
-    """Messages about matching alerts are not sent until ``until``.
+    """A silence: until ``until``, no messages about matching alerts are sent.
 
     An empty ``rule`` or ``host`` matches all of them.
     """
@@ -101,16 +104,19 @@ class SilenceRow:
     id: int | None = None
 
     def is_in_force(self, now: int, longest: timedelta) -> bool:
-        """Return True if it is in force now.
+        """Return True if this silence suppresses messages at ``now``.
 
-        If its remaining time exceeds the limit it has no effect: it was written past the setting,
-        or the clock was set back.
+        It has no effect if its remaining time is longer than ``longest``: then it was stored in
+        spite of this limit, or the clock was set back.
         """
         return self.ended_at is None and now < self.until <= last_end(now, longest)
 
 
 class DeliveryRow(NamedTuple):
-    """A message to a service about an event of an alert. ``attempts`` excludes the current one."""
+    """A message to a notification service about an event of an alert.
+
+    ``attempts`` is the number of earlier attempts to send it.
+    """
 
     id: int
     event: int
@@ -125,20 +131,20 @@ _ALERT_COLUMNS = tuple(column.name for column in fields(AlertRow) if column.name
 
 
 def is_worse(one: Severity, other: Severity) -> bool:
-    """Return True if one severity is worse than the other."""
+    """Return True if the first severity is worse than the second."""
     return SEVERITIES.index(one) < SEVERITIES.index(other)
 
 
 def last_end(now: int, longest: timedelta) -> int:
-    """Return when a silence that is in force now ends at the latest."""
+    """Return the latest time at which a silence that is in force at ``now`` can end."""
     return now + int(longest.total_seconds())
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
-    """Return open alerts, and the last recently resolved one of every other problem.
+    """Return the open alerts; of each other problem, the last alert if it was resolved recently.
 
-    Locks the rows: they are written back as a whole, and an acknowledgement in between would be
-    lost.
+    The rows are locked until the transaction ends, because they are written back as a whole, and an
+    acknowledgement in between would be lost.
     """
     table = ALERTS.c
     rows = connection.execute(
@@ -153,7 +159,7 @@ def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
 def open_alerts(
     connection: Connection, *, host: str = "", limit: int = 1000
 ) -> tuple[AlertRow, ...]:
-    """Return the open alerts, the worst first, then the oldest."""
+    """Return the open alerts of all hosts or of one, the worst first, then the oldest."""
     wanted = select_open().limit(limit)
     if host:
         wanted = wanted.where(ALERTS.c.host == host)
@@ -161,7 +167,7 @@ def open_alerts(
 
 
 def select_open() -> Select[Any]:
-    """Return the statement of the open alerts, the worst first, then the oldest."""
+    """Return the SQL statement that selects open alerts, the worst first, then the oldest."""
     table = ALERTS.c
     ranks = {severity: rank for rank, severity in enumerate(SEVERITIES)}
     rank = case(ranks, value=table.severity, else_=9)
@@ -170,7 +176,7 @@ def select_open() -> Select[Any]:
 
 
 def alert_from(row: Row[Any]) -> AlertRow:
-    """Return the alert of a row. Its details are empty if they are not a JSON object."""
+    """Convert a row of the table of alerts. ``details`` is empty if it is not a JSON object."""
     values = {name: getattr(row, name) for name in (*_ALERT_COLUMNS, "id")}
     try:
         details = json.loads(row.details)
@@ -180,13 +186,13 @@ def alert_from(row: Row[Any]) -> AlertRow:
 
 
 def insert_alert(connection: Connection, alert: AlertRow) -> int:
-    """Write a new alert and return its number."""
+    """Insert a new alert and return its ID."""
     row = insert(ALERTS).values(**_alert_values(alert)).returning(ALERTS.c.id)
     return int(connection.execute(row).scalar_one())
 
 
 def update_alerts(connection: Connection, alerts: Iterable[AlertRow]) -> None:
-    """Write all columns of existing alerts."""
+    """Write all columns of alerts that are already in the database."""
     rows = [
         {f"_{name}": value for name, value in _alert_values(alert).items()} | {"_id": alert.id}
         for alert in alerts
@@ -207,9 +213,9 @@ def _alert_values(alert: AlertRow) -> dict[str, Any]:
 
 
 def set_acknowledged(connection: Connection, number: int, who: str, at: int | None) -> bool:
-    """Acknowledge an open alert, or withdraw that with ``at=None``.
+    """Acknowledge an open alert; with ``at=None``, withdraw its acknowledgement.
 
-    Return False if it is not open, or already in that state.
+    Return False if the alert is not open, or is already in that state.
     """
     table = ALERTS.c
     marked = table.acknowledged_at
@@ -222,13 +228,13 @@ def set_acknowledged(connection: Connection, number: int, who: str, at: int | No
 def record_event(
     connection: Connection, alert: int, at: int, what: str, who: str = "", note: str = ""
 ) -> int:
-    """Record an event of an alert and return the event's number."""
+    """Insert an event of an alert and return the event's ID."""
     row = insert(ALERT_EVENTS).values(alert=alert, at=at, what=what, who=who, note=note)
     return int(connection.execute(row.returning(ALERT_EVENTS.c.id)).scalar_one())
 
 
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
-    """Return the alert of a delivery, and the note of its event."""
+    """Return the alert that a message is about, and the note of the event that it reports."""
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
     return alert_from(alert), connection.execute(note).scalar() or ""
@@ -237,7 +243,7 @@ def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow,
 def add_deliveries(
     connection: Connection, event: int, alert: int, what: str, services: Iterable[str], now: int
 ) -> None:
-    """Record that these services must be notified of an event."""
+    """Insert a message about an event for each of these notification services; it is due now."""
     rows = [
         {
             "event": event,
@@ -257,10 +263,11 @@ def add_deliveries(
 
 
 def due_deliveries(connection: Connection, service: str, now: int) -> tuple[DeliveryRow, ...]:
-    """Return the messages that can be sent to a service now, the oldest first.
+    """Return the messages that may be sent to a notification service now, the oldest first.
 
-    Events of one alert are sent in their order: a resolution waits until the opening was sent. If
-    the next attempt of a row is further away than any wait, a clock that was ahead wrote it.
+    Events of one alert are sent in their order: a resolution waits until the opening was sent. A
+    message with a next attempt that is further away than any wait is due, because a clock that was
+    ahead wrote it.
     """
     table = TELLINGS.c
     rows = connection.execute(
@@ -285,7 +292,7 @@ def due_deliveries(connection: Connection, service: str, now: int) -> tuple[Deli
 def claim_deliveries(
     connection: Connection, rows: Sequence[DeliveryRow], now: int, deadline: timedelta
 ) -> None:
-    """Claim messages before they are sent, so that no other process sends them, too."""
+    """Delay the next attempt to send these messages, so that no other process sends them now."""
     shortest = 2 * int(deadline.total_seconds())
     for row in rows:
         wait = max(min(_FIRST_RETRY * 2**row.attempts, _MAX_RETRY), shortest)
@@ -296,7 +303,7 @@ def claim_deliveries(
 def record_delivered(
     connection: Connection, rows: Sequence[DeliveryRow], now: int, incident: str = ""
 ) -> None:
-    """Record that a service accepted messages. Its other messages no longer wait for a retry."""
+    """Record that a service accepted these messages. Its other waiting messages become due now."""
     table = TELLINGS.c
     ids = [row.id for row in rows]
     values = {"told_at": now, "problem": "", "incident": incident}
@@ -313,7 +320,7 @@ def record_failed(
     problem: str,
     give_up: timedelta,
 ) -> None:
-    """Record that messages could not be sent. Those that are too old are given up."""
+    """Record that these messages could not be sent. Those older than ``give_up`` are given up."""
     longest = give_up.total_seconds()
     for row in rows:
         values: dict[str, object] = {"problem": problem}
@@ -337,7 +344,7 @@ def _record_deliveries(
 
 
 def give_up_removed(connection: Connection, services: Collection[str], now: int) -> None:
-    """Give up the messages to services that are no longer in the settings."""
+    """Give up all unsent messages to services that are no longer in the settings."""
     table = TELLINGS.c
     connection.execute(
         update(TELLINGS)
@@ -347,7 +354,11 @@ def give_up_removed(connection: Connection, services: Collection[str], now: int)
 
 
 def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
-    """Return services with several failed attempts or recently given up messages, and why."""
+    """Return the notification services that fail, each with the text of an error.
+
+    A service fails if several attempts to send a message failed, and that message is still waiting
+    or was given up recently.
+    """
     table = TELLINGS.c
     rows = connection.execute(
         select(table.service, func.max(table.problem))
@@ -363,7 +374,10 @@ def failing_services(connection: Connection, now: int) -> Mapping[str, str]:
 
 
 def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict[int, str]:
-    """Return the incident that a service has for each of these alerts, if any."""
+    """Return the incident key that a service assigned to each of these alerts, by alert ID.
+
+    Alerts for which the service has no incident are left out.
+    """
     table = TELLINGS.c
     numbers = sorted({row.alert for row in rows})
     found = connection.execute(
@@ -375,7 +389,7 @@ def known_incidents(connection: Connection, rows: Sequence[DeliveryRow]) -> dict
 
 
 def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -> int:
-    """Count the other alerts of an incident that are still open."""
+    """Count the open alerts in an incident of a service, without the alert of ``row``."""
     table = TELLINGS.c
     return int(
         connection.execute(
@@ -392,13 +406,13 @@ def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -
 
 
 def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
-    """Return the keys of alerts by their numbers."""
+    """Return the keys (rule and subject) of the alerts with these IDs."""
     wanted = select(ALERTS.c.key).where(ALERTS.c.id.in_(list(numbers)))
     return list(connection.execute(wanted).scalars())
 
 
 def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...]:
-    """Return the open alerts of which a service was notified."""
+    """Return the open alerts that a notification service received a message about."""
     table = TELLINGS.c
     delivered = select(table.alert).where(table.service == service, table.told_at.is_not(None))
     wanted = select(ALERTS).where(ALERTS.c.resolved_at.is_(None), ALERTS.c.id.in_(delivered))
@@ -407,7 +421,7 @@ def standing_alerts(connection: Connection, service: str) -> tuple[AlertRow, ...
 
 
 def insert_silence(connection: Connection, silence: SilenceRow) -> int:
-    """Write a new silence and return its number."""
+    """Insert a new silence and return its ID."""
     names = ("rule", "host", "since", "until", "who", "why")
     values = {name: getattr(silence, name) for name in names}
     result = connection.execute(insert(SILENCES).values(**values).returning(SILENCES.c.id))
@@ -415,7 +429,7 @@ def insert_silence(connection: Connection, silence: SilenceRow) -> int:
 
 
 def end_silence(connection: Connection, number: int, now: int) -> bool:
-    """End a silence now. Return False if no silence of that number can end."""
+    """End a silence now. Return False if it does not exist, or has already ended."""
     table = SILENCES.c
     ended = update(SILENCES).where(table.id == number, table.ended_at.is_(None), table.until > now)
     return bool(connection.execute(ended.values(ended_at=now)).rowcount)
@@ -424,7 +438,7 @@ def end_silence(connection: Connection, number: int, now: int) -> bool:
 def silences_in_force(
     connection: Connection, now: int, longest: timedelta
 ) -> tuple[SilenceRow, ...]:
-    """Return the silences in force, the one that ends first at the top."""
+    """Return the silences that suppress messages at ``now``, in the order of their ends."""
     order = (SILENCES.c.until, SILENCES.c.id)
     rows = connection.execute(select(SILENCES).where(in_force(now, longest)).order_by(*order))
     names = tuple(column.name for column in fields(SilenceRow))
@@ -432,7 +446,7 @@ def silences_in_force(
 
 
 def in_force(now: int, longest: timedelta) -> ColumnElement[bool]:
-    """Return the condition of ``SilenceRow.is_in_force`` for a query."""
+    """Return the SQL condition for silences for which ``SilenceRow.is_in_force`` is true."""
     table = SILENCES.c
     ends = and_(table.until > now, table.until <= last_end(now, longest))
     return and_(table.ended_at.is_(None), ends)

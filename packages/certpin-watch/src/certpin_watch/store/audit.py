@@ -57,7 +57,7 @@ def audit(
     at: datetime,
     outcome: str = "done",
 ) -> None:
-    """Add an entry. NOT checked: that no text contains a secret.
+    """Add an entry to the audit log. NOT checked: that no text contains a secret.
 
     Args:
         connection: a transaction, that of the change.
@@ -73,11 +73,11 @@ def audit(
 
 
 def audit_page(connection: Connection, before: int | None = None) -> list[AuditEntry]:
-    """Return the newest entries, or those before an entry, newest first.
+    """Return a page of the audit log, newest entries first.
 
     Args:
         connection: to the store.
-        before: the ID of an entry.
+        before: only entries that are older than the entry with this ID.
 
     Returns:
         At most ``PAGE`` entries, and one more if older ones exist.

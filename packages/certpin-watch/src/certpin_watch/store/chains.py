@@ -29,7 +29,11 @@ _MAX_VALUES = 500  # in a statement: SQLite takes 32,766 (SQLITE_MAX_VARIABLE_NU
 
 
 class ChainRecord(NamedTuple):
-    """A chain as it is stored: its digest, the digests of its certificates, and these as DER."""
+    """A certificate chain as it is stored.
+
+    ``members`` is the concatenated SHA-256 of its certificates, ``digest`` the SHA-256 of
+    ``members``, and ``certificates`` are DER, leaf first.
+    """
 
     digest: bytes
     members: bytes
@@ -37,12 +41,12 @@ class ChainRecord(NamedTuple):
 
     @property
     def row_size(self) -> int:
-        """The bytes that its row counts for in the quota, without its certificates."""
+        """The bytes of the chain's row that count for the quota, without its certificates."""
         return len(self.members) + ROW_OVERHEAD
 
     @property
     def by_digest(self) -> Iterator[tuple[bytes, bytes]]:
-        """Each certificate's digest and DER."""
+        """The SHA-256 and the DER of each certificate, leaf first."""
         return zip(split_digests(self.members), self.certificates, strict=True)
 
 
@@ -67,7 +71,10 @@ def chain_record(certificates: Sequence[bytes]) -> ChainRecord:
 
 
 def lock_chain_inserts(connection: Connection) -> None:
-    """Prevent others from deleting chains until the row that refers to the chain is committed."""
+    """Lock the table of chains, so that no process deletes a chain until the transaction ends.
+
+    Else a chain could be deleted before the row that refers to it is committed.
+    """
     if connection.dialect.name != "sqlite":  # SQLite has only one writer
         connection.execute(text("LOCK TABLE chains IN ROW EXCLUSIVE MODE"))
 
@@ -75,7 +82,7 @@ def lock_chain_inserts(connection: Connection) -> None:
 def insert_observed_chains(
     connection: Connection, chains: Iterable[Sequence[bytes]], now: datetime
 ) -> list[bytes]:
-    """Store every chain that a probe observed. Those that clients reported leave the quota.
+    """Store the chains that a probe observed. Those that clients had reported leave the quota.
 
     Call it only once in a transaction: a second call would lock the quota's usage after rows.
 
@@ -126,9 +133,10 @@ def insert_reported_chains(connection: Connection, reported: Iterable[ReportedCh
 def missing_chains(
     connection: Connection, chains: Mapping[bytes, ChainRecord]
 ) -> dict[bytes, ChainRecord]:
-    """Return the chains that are not stored yet.
+    """Return the given chains that are not in the database yet, by digest.
 
-    Most chains are stored already, so reading their digests is cheaper than sending them all.
+    It compares digests only, because most chains are stored already, and an INSERT would send all
+    of their certificates.
     """
     stored = _stored(connection, CHAINS.c.digest, chains)
     return {digest: chain for digest, chain in chains.items() if digest not in stored}
@@ -137,13 +145,16 @@ def missing_chains(
 def new_certificate_sizes(
     connection: Connection, chains: Iterable[ChainRecord]
 ) -> dict[bytes, int]:
-    """Return the bytes that each certificate that is not stored yet would add to the usage."""
+    """Return the bytes that each certificate that is not stored yet would add to the quota."""
     rows = _new_certificate_rows(connection, chains)
     return {row["sha256"]: len(row["der"]) + ROW_OVERHEAD for row in rows}
 
 
 def read_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, tuple[bytes, ...]]:
-    """Return the stored chains as DER, by digest. Chains that are not stored are left out."""
+    """Read chains from the database: their certificates as DER, by the chain's digest.
+
+    Chains that are not stored are left out.
+    """
     members: dict[bytes, bytes] = {}
     for part in _parts(set(digests) - {NO_CHAIN}):
         rows = connection.execute(
@@ -160,7 +171,7 @@ def read_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes,
 
 
 def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Return the stored certificates as DER, by SHA-256."""
+    """Read certificates from the database: their DER, by SHA-256. Missing ones are left out."""
     found: dict[bytes, bytes] = {}
     table = CERTIFICATES.c
     for part in _parts(set(digests)):
@@ -170,7 +181,10 @@ def read_certificates(connection: Connection, digests: Iterable[bytes]) -> dict[
 
 
 def insert_missing(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows with new keys, ordered by key, so that two writers can't deadlock."""
+    """Insert the rows with a key that is not stored yet.
+
+    They are inserted in the order of their keys, so that two writers can't deadlock.
+    """
     if rows:
         key = next(iter(table.primary_key)).name
         statement = insert(connection, table).on_conflict_do_nothing()
@@ -188,7 +202,7 @@ def _only_reported(connection: Connection, chains: Iterable[bytes]) -> set[bytes
 def _mark_observed(
     connection: Connection, digests: set[bytes], chains: Mapping[bytes, ChainRecord]
 ) -> None:
-    """Take these chains and their certificates out of the quota."""
+    """Mark chains and their certificates as observed by a probe, and take them out of the quota."""
     freed = 0
     certificates = {
         sha256 for digest in digests for sha256 in split_digests(chains[digest].members)
@@ -208,7 +222,7 @@ def _mark_observed(
 def _new_certificate_rows(
     connection: Connection, chains: Iterable[ChainRecord], *, reported: bool = False
 ) -> list[dict[str, Any]]:
-    """Return rows for the certificates that are not stored yet."""
+    """Return rows to insert for those certificates of these chains that are not stored yet."""
     ders = dict(pair for chain in chains for pair in chain.by_digest)
     stored = _stored(connection, CERTIFICATES.c.sha256, ders)
     new = ((sha256, der) for sha256, der in ders.items() if sha256 not in stored)

@@ -25,7 +25,10 @@ _NAME = "retention"
 
 
 class ClockState(NamedTuple):
-    """``at``: the last trusted time. ``leapt_at``: the time the clock jumped to, if it did."""
+    """The last trusted time (``at``), and the time to which the clock jumped ahead since then.
+
+    Both are in seconds since 1970; ``leapt_at`` is None if the clock did not jump.
+    """
 
     at: int
     leapt_at: int | None = None
@@ -37,7 +40,7 @@ class ClockState(NamedTuple):
 
 
 def next_state(last: ClockState | None, now: int) -> ClockState:
-    """Decide whether the clock is trusted. Pure.
+    """Decide whether the clock is trusted at ``now``; return the new state. No I/O.
 
     A step back is always trusted: it only makes fewer rows expire.
     """
@@ -50,11 +53,11 @@ def next_state(last: ClockState | None, now: int) -> ClockState:
 
 
 def check_clock(connection: Connection, mine: ClockState | None, now: int) -> ClockState:
-    """Decide whether the clock is trusted, and store the result.
+    """Decide whether the clock is trusted at ``now``, and store the new state.
 
     Args:
         connection: a transaction that may write.
-        mine: the last state that this process knows. The later of it and the stored one counts.
+        mine: the last state that this process knows. If the stored state is later, that one counts.
         now: seconds since 1970.
     """
     states = (mine, stored_state(connection))
@@ -67,7 +70,7 @@ def check_clock(connection: Connection, mine: ClockState | None, now: int) -> Cl
 
 
 def stored_state(connection: Connection) -> ClockState | None:
-    """Return the state that a process stored last; ``None`` if none did."""
+    """Return the clock state that was stored last, by any process; None if there is none."""
     found = select(CLOCK.c.at, CLOCK.c.leapt_at).where(CLOCK.c.name == _NAME)
     row = connection.execute(found).first()
     return None if row is None else ClockState(row.at, row.leapt_at)

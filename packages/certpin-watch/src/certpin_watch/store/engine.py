@@ -1,4 +1,4 @@
-"""A database, and connections to it: SQLite in one file, or PostgreSQL."""
+"""Open a database, and run transactions in it: SQLite in one file, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Store:
 
     @contextmanager
     def _sqlite_writer(self) -> Iterator[None]:
-        """Wait here for other writers of this process: SQLite has one, and polls for its lock."""
+        """Hold this process's lock for writers: SQLite allows one, and polls for its own lock."""
         if not self.is_sqlite:
             yield
             return
@@ -114,7 +114,7 @@ def open_store(url: str, *, folder: Path | None = None) -> Store:
 
 
 def insert(connection: Connection, table: Table) -> Any:
-    """Return an ``INSERT`` with ``on_conflict_do_update``, which both databases have."""
+    """Return an ``INSERT`` with ``on_conflict_do_update``, in the dialect of the database."""
     return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 

@@ -92,7 +92,7 @@ _FAILURE_COUNTS = 10.0  # seconds for which a failure counts even if a later wri
 
 
 def store_error(reason: str, problem: str = "") -> StoreError:
-    """Return the error for a reason.
+    """Return the ``StoreError`` for a reason, with its problem and fix as texts.
 
     Args:
         reason: a key of ``REASONS``.
@@ -135,9 +135,10 @@ def reason_of(exc: Any) -> str:
 
 
 def _redact(exc: DBAPIError) -> None:
-    """Remove the values: PostgreSQL prints the whole row below the first line of the message.
+    """Remove stored values from the message of a database error.
 
-    A ``DataError`` has its value in the first line. The engine hides the parameters already.
+    PostgreSQL prints the whole row below the first line of the message; a ``DataError`` has its
+    value in the first line. The engine hides the parameters already.
     """
     for error in (exc, exc.orig):
         if isinstance(error, BaseException) and error.args:
@@ -161,7 +162,7 @@ class StoreHealth:
 
     @contextmanager
     def record_write(self) -> Iterator[None]:
-        """Record how the block ends, which writes.
+        """Record whether the block, which writes to the database, succeeds.
 
         Raises:
             StoreError: the file is known to be damaged. A write may still succeed then, in pages
@@ -180,7 +181,7 @@ class StoreHealth:
 
     @contextmanager
     def record_damage(self) -> Iterator[None]:
-        """Record whether the block, which may only read, finds damage."""
+        """Record whether the block, which may only read, finds a damaged database file."""
         try:
             yield
         except StoreError as exc:

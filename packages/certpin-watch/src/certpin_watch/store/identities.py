@@ -1,16 +1,17 @@
-"""The identities of counted reports, which recognise a report that is sent again.
+"""The identities of counted reports, kept to recognise a report that is sent again.
 
 An identity is kept for the days of ``[retention] identities`` after its report arrived. If there
 are more than ``[collector] most_identities``, the oldest are deleted earlier.
 
-An identity begins with the client's second. On PostgreSQL the table is partitioned by that day, and
-a whole partition is dropped at once: this takes as long for a hundred million rows as for none,
-while deleting the rows takes minutes, and a statement has 30 seconds. SQLite has no partitions:
-there, rows are deleted.
+An identity begins with the client's time in seconds. On PostgreSQL the table is partitioned by the
+day of that time, and a whole partition is dropped at once: this takes as long for a hundred million
+rows as for none, while deleting the rows takes minutes, and a statement has 30 seconds. SQLite has
+no partitions: there, rows are deleted.
 
 - ``report_identities_YYYYMMDD`` has the reports of one day, by the clients' clocks.
 - ``report_identities_undated`` has identities without a day (``undated``).
-- ``report_identities_rest`` has days without a partition: those of clocks that are far off.
+- ``report_identities_rest`` has reports of days without a partition, because the clients' clocks
+  were far off.
 
 A late report also has a second identity without its day, which outlives the partition. All other
 reports of a day arrived within ``LATE`` of it.
@@ -73,12 +74,12 @@ _ADVISORY_LOCK = int.from_bytes(sha256(b"certpin partitions").digest()[:8], sign
 
 
 def undated(identity: bytes) -> bytes:
-    """Return the second identity of a late report, which has no day."""
+    """Return the second identity of a late report: a hash of the first one, without its day."""
     return bytes(_SECOND_BYTES) + sha256(identity).digest()[: len(identity) - _SECOND_BYTES]
 
 
 def punctual_from(received_at: int) -> bytes:
-    """Return the lowest identity that isn't late if it arrives at this second."""
+    """Return the lowest identity of a report that is not late if it arrives at this second."""
     return max(received_at - LATE, 0).to_bytes(_SECOND_BYTES, "big")
 
 
@@ -114,7 +115,10 @@ def delete_expired(
 
 
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
-    """Return the second before which identities are deleted because there are too many; or 0."""
+    """Return the time before which identities are deleted because there are too many.
+
+    It is in seconds since 1970; 0 if there are not too many.
+    """
     hours, kept = IDENTITY_HOURS.c, 0
     newest = select(IDENTITY_HOURS).where(hours.hour <= now).order_by(hours.hour.desc())
     for hour, count in connection.execute(newest):
@@ -134,7 +138,9 @@ def _delete(connection: Connection, table: Table, before: int, batch: int) -> in
 
 
 class HourCount:
-    """Counts the identities of each hour that wasn't counted yet, one hour per call.
+    """Stores how many report identities arrived in each hour, one hour per call.
+
+    It counts the hours that were not counted yet, and the last ones again.
 
     Args:
         since: identities that arrived before this second are not counted.
@@ -149,7 +155,7 @@ class HourCount:
         self._next: int | None = None
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Count one hour. Return 0 if none is left to count."""
+        """Count the identities of the next hour; store the number. Return 0 if no hour is left."""
         del batch  # an hour is read from the index
         hours, column = IDENTITY_HOURS.c, REPORT_IDENTITIES.c.received_at
         if self._next is None:
@@ -170,13 +176,13 @@ class HourCount:
 
 
 def partition_days(connection: Connection) -> list[int]:
-    """Return the first second of each day that has a partition, the oldest first."""
+    """Return the first second of each day that has a partition of identities, the oldest first."""
     names = connection.execute(text(_PARTITIONS), {"name": REPORT_IDENTITIES.name}).scalars()
     return sorted(day for day in map(_partition_day, names) if day is not None)
 
 
 def create_next_partition(connection: Connection, now: int) -> int:
-    """Create one partition that is missing, for today or one of the next days.
+    """Create one partition of identities that is missing, for today or one of the next days.
 
     Identities that arrived before their partition are moved into it.
 
@@ -194,7 +200,7 @@ def create_next_partition(connection: Connection, now: int) -> int:
 
 
 def drop_expired_partition(connection: Connection, past: int, max_identities: int, now: int) -> int:
-    """Drop the oldest partition if ``delete_expired`` would empty it.
+    """Drop the oldest partition of identities if ``delete_expired`` would empty it.
 
     Returns:
         The number of partitions that were dropped: 0 if nothing is left to do.
@@ -204,7 +210,7 @@ def drop_expired_partition(connection: Connection, past: int, max_identities: in
 
 
 def drop_next_partition(connection: Connection, before: int) -> int:
-    """Drop the oldest partition if its day ended before the second ``before``.
+    """Drop the oldest partition of identities if its day ended before the second ``before``.
 
     Returns:
         The number of partitions that were dropped: 0 if none is that old.

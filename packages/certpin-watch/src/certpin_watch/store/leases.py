@@ -31,7 +31,7 @@ _MAX_AHEAD = 600  # seconds after the end of a new lease in which one from a cor
 
 @dataclass(frozen=True)
 class HeldLease:
-    """The right of ``holder`` to do the work ``name``, until a time.
+    """The right of the process ``holder`` to do the work ``name`` until ``until``.
 
     ``until`` is in seconds since 1970. ``term`` rises by one with each change of holder, and if a
     holder takes the lease again after it expired.
@@ -50,7 +50,7 @@ class HeldLease:
 def take(
     connection: Connection, name: str, holder: str, now: int, seconds: int
 ) -> HeldLease | None:
-    """Take a lease that is free or expired, or renew the holder's own.
+    """Take the lease of some work if it is free or expired, or renew it if the holder has it.
 
     A lease that ends later than any process asks for was taken while the clock ran ahead. It counts
     as free: if its holder died before the clock was corrected, the work would stop until then.
@@ -85,24 +85,25 @@ def take(
 
 
 def renew(connection: Connection, lease: HeldLease, now: int, seconds: int) -> HeldLease | None:
-    """Extend a lease. Return None if it expired: then stop the work that it allowed."""
+    """Extend a lease. Return None if it has expired: then the holder must stop the work."""
     statement = update(LEASES).where(_is_mine(lease), LEASES.c.until > now)
     done = connection.execute(statement.values(until=now + seconds))
     return replace(lease, until=now + seconds) if done.rowcount else None
 
 
 def release(connection: Connection, lease: HeldLease) -> None:
-    """End a lease, so that another process needn't wait. One that changed hands is not changed.
+    """End a lease, so that another process can take it at once.
 
-    The row is kept, because its term must rise.
+    If another process has taken it already, nothing changes. The row is kept, because its term must
+    rise.
     """
     connection.execute(update(LEASES).where(_is_mine(lease)).values(until=0))
 
 
 def confirm(connection: Connection, lease: HeldLease) -> bool:
-    """Return True if no other process took the lease.
+    """Return True if no other process has taken the lease.
 
-    Until this transaction (a ``write``) ends, no other process can take it.
+    No other process can take it until this transaction (a ``write``) ends.
     """
     found = select(LEASES.c.term).where(_is_mine(lease)).with_for_update()
     return connection.execute(found).first() is not None

@@ -1,4 +1,4 @@
-"""PostgreSQL: connections, timeouts, and settings of the server that could lose reports."""
+"""PostgreSQL: connections, timeouts, and server settings that could lose reports."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _RISKY_SETTINGS = (
 
 
 def postgresql_engine(url: URL) -> Engine:
-    """Return an engine that uses psycopg. Nothing is connected yet.
+    """Return an SQLAlchemy engine that uses psycopg. Nothing is connected yet.
 
     Raises:
         ConfigError: the address is invalid or insecure, or the driver isn't installed.
@@ -88,7 +88,7 @@ def risky_settings(connection: Connection) -> tuple[str, ...]:
 
 
 def _check(url: URL) -> None:
-    """Refuse an address with a truncated password, or one that allows clear text."""
+    """Refuse the address of a database if its password is truncated, or if it allows clear text."""
     if "@" in (url.host or ""):
         # The host is not shown, because it is the rest of a password.
         raise ConfigError(
@@ -129,11 +129,11 @@ def _configure(connection: Any, _: object) -> None:
 
 @cache
 def _text_dumper() -> Any:
-    """Return a class that replaces characters that PostgreSQL can't store.
+    """Return the psycopg class that writes texts. It replaces characters that fail.
 
-    PostgreSQL stores no NUL, and no database stores half of a UTF-16 surrogate pair. Someone may
-    send these in a form, or in the banner of a server. Each is stored, or searched for, as
-    U+FFFD instead of failing the statement. SQLite stores a NUL as it is.
+    PostgreSQL stores no NUL, and no database stores half of a UTF-16 surrogate pair. A client may
+    send these in a form, or a server in its banner. Each of these characters is stored, or searched
+    for, as U+FFFD instead of failing the statement. SQLite stores a NUL as it is.
     """
     from psycopg.types.string import StrDumperUnknown
 

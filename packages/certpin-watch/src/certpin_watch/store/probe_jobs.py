@@ -1,11 +1,12 @@
-"""Leases of probe jobs: which worker has the job of a target, and which jobs are done.
+"""Leases of probe jobs: which worker is to probe a target, and which jobs are done.
 
-A job's lease is a row of ``LEASES``, named by the target and location. Its holder is the text
-``SLOT TOKEN/PROCESS`` while a worker has the job, and ``SLOT`` with a space behind it once the
-result is stored. A row is free when its time is over.
+A job's lease is a row of ``LEASES``, named by the target and location. A slot is the time for which
+a probe was planned. The holder of a lease is the text ``SLOT TOKEN/PROCESS`` while a worker has the
+job, and ``SLOT`` with a space behind it when the result is stored. When the lease has ended, the
+job can be claimed.
 
-A lease that ends later than a good clock can have written was taken while a clock ran ahead. The
-functions get that bound as ``latest``, in seconds since 1970, and treat such a row as free.
+A lease that ends later than a correct clock can have written was taken while a clock ran ahead. The
+functions get that bound as ``latest``, in seconds since 1970, and ignore such a lease.
 """
 
 from __future__ import annotations
@@ -35,34 +36,34 @@ _FINISH = (
 
 
 class WorkerIdentity(NamedTuple):
-    """A worker: the location of its token, the token, and the number of its process."""
+    """A worker: the location that its token is for, the token's name, and its process."""
 
     location: str
     token: str
     process: str
 
     def holder(self, slot: int | str = "") -> str:
-        """Return the holder of a lease while this worker has the job for ``slot``."""
+        """Return the text that names this worker as the holder of a job for ``slot``."""
         return f"{slot} {self.token}/{self.process}"
 
 
 def finished(slot: int) -> str:
-    """Return the holder of a lease once the job for ``slot`` is done."""
+    """Return the text that a lease has as its holder when the job for ``slot`` is done."""
     return f"{slot} "
 
 
 def lock_jobs(connection: Connection) -> None:
-    """Let no other process change leases of jobs until this transaction ends.
+    """Prevent other processes from changing leases of jobs until this transaction ends.
 
-    Each transaction changes several rows, in an order that the database chooses. Two of them could
-    wait for each other. (SQLite has only one writer.)
+    Each transaction changes several rows, in an order that the database chooses, so that two of
+    them could deadlock. (SQLite has only one writer.)
     """
     if connection.dialect.name != "sqlite":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def leased_jobs(connection: Connection, now: int, latest: int) -> set[str]:
-    """Return the identities of the jobs that can't be claimed now."""
+    """Return the identities of the jobs that have a lease, and can't be claimed now."""
     chosen = select(LEASES.c.name).where(_is_job(), LEASES.c.until > now, LEASES.c.until <= latest)
     return {name.removeprefix(PROBES) for name in connection.execute(chosen).scalars()}
 
@@ -76,19 +77,19 @@ def claim_jobs(
     until: int,
     latest: int,
 ) -> set[str]:
-    """Take the leases that are free, until ``until``.
+    """Take the leases of the given jobs for a worker, as far as they are free.
 
     Args:
         connection: a transaction that holds ``lock_jobs``.
         worker: the new holder.
-        slots: the slot that each job is for, by the job's identity. A job that was done for its
-            slot since it was planned is not taken.
+        slots: the slot of each job, by the job's identity. A job that was done for its slot in the
+            meantime is not taken.
         now: in seconds since 1970.
-        until: the end of the leases.
-        latest: the bound for ends of leases.
+        until: when the leases end, in seconds since 1970.
+        latest: the latest time at which a valid lease can end.
 
     Returns:
-        The identities of the jobs that the worker has now.
+        The identities of the jobs that the worker got.
     """
     taken: set[str] = set()
     for names in _batches(slots):
@@ -119,25 +120,28 @@ def claim_jobs(
 def renew_jobs(
     connection: Connection, worker: WorkerIdentity, identities: Iterable[str], until: int
 ) -> None:
-    """Extend the leases of those of these jobs that the worker has."""
+    """Extend the worker's leases of these jobs to ``until``.
+
+    Jobs that this worker does not hold are left unchanged.
+    """
     for names in _batches(identities):
         chosen = LEASES.c.name.in_(names) & _held_by(worker)
         connection.execute(update(LEASES).where(chosen).values(until=until))
 
 
 def return_jobs(connection: Connection, worker: WorkerIdentity, identities: Iterable[str]) -> None:
-    """End the leases of those of these jobs that the worker has."""
+    """Delete the worker's leases of these jobs, so that other workers can claim them at once."""
     for names in _batches(identities):
         connection.execute(delete(LEASES).where(LEASES.c.name.in_(names), _held_by(worker)))
 
 
 def forget_jobs(connection: Connection, before: int) -> None:
-    """Remove leases that ended before a time, so that a removed target leaves no row."""
+    """Delete leases of jobs that ended before a time, so that a removed target leaves no row."""
     connection.execute(delete(LEASES).where(_is_job(), LEASES.c.until < before))
 
 
 def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, str]:
-    """Return the holders of these jobs, and lock the rows until this transaction ends."""
+    """Return the holder of the lease of each job; lock these rows until the transaction ends."""
     found: dict[str, str] = {}
     columns = LEASES.c
     for names in _batches(identities):
@@ -148,7 +152,7 @@ def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, 
 
 
 def finish_jobs(connection: Connection, slots: Mapping[str, int], until: int) -> None:
-    """Mark jobs as done for a slot each. Their targets may be probed again from ``until`` on."""
+    """Mark each job as done for its slot. It can't be claimed again before ``until``."""
     if slots:
         rows = [
             {"row": PROBES + identity, "done": finished(slot), "end": until}
@@ -166,7 +170,7 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return True if the job that ``holder`` would take was done since it was planned."""
+    """Return the SQL condition that the job was already done for the slot in ``holder``."""
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 
 

@@ -1,7 +1,8 @@
 """Results of probes in the store: sightings, probed locations, and certificates of CT logs.
 
-A sighting is a row for the time in which a location saw the same at one address. ``monitor``
-decides what extends a row and what ends it; the functions here only read and write.
+A sighting is a row that says: from one time to another, a location got the same result at one
+address. ``monitor`` decides what extends a row and what ends it; the functions here only read and
+write.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _LOCK = int.from_bytes(hashlib.sha256(b"certpin watch sightings").digest()[:8], 
 
 @dataclass(frozen=True, slots=True)
 class SightingRow:
-    """The same result from a location at one address, from ``first_at`` to ``last_at``.
+    """The same result of a location at one address, from ``first_at`` to ``last_at``.
 
     The columns are described at ``SIGHTINGS``. ``id`` is 0 until the row is stored.
     """
@@ -59,13 +60,13 @@ class SightingRow:
 
     @property
     def key(self) -> ProbeKey:
-        """The target and the location. Its rows differ in ``edge`` only."""
+        """The target and location of the probes. Sightings with one key differ in ``edge`` only."""
         return self.host, self.port, self.way, self.location
 
 
 @dataclass(frozen=True, slots=True)
 class LocationRow:
-    """A location that hosts are probed from. Times are in seconds since 1970.
+    """A location that probes hosts. Times are in seconds since 1970.
 
     ``asked_at`` is when its probes were last scheduled, ``since`` when that began after the last
     pause; ``heard_at`` is when its last result was stored, None if there was none.
@@ -119,9 +120,9 @@ _END = update(SIGHTINGS).where(SIGHTINGS.c.id == bindparam("row")).values(latest
 
 
 def lock_sightings(connection: Connection) -> None:
-    """Let no other process write sightings until this transaction ends.
+    """Prevent other processes from writing sightings until this transaction ends.
 
-    Two services may store results for one target at once, and both would begin a row. (A lock of
+    Else two services that store results for one target at once could both insert a row. (A lock of
     the table would end every vacuum of it. SQLite has only one writer.)
     """
     if connection.dialect.name != "sqlite":
@@ -129,7 +130,7 @@ def lock_sightings(connection: Connection) -> None:
 
 
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
-    """Return the rows of these hosts that have not ended."""
+    """Return the current sightings of these hosts: those that have not ended."""
     ordered = sorted(hosts)
     found: list[SightingRow] = []
     for at in range(0, len(ordered), _MAX_VALUES):
@@ -139,12 +140,12 @@ def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[Si
 
 
 def latest_sightings_from(connection: Connection, location: str) -> list[SightingRow]:
-    """Return the rows of a location that have not ended."""
+    """Return the current sightings of a location: those that have not ended."""
     return _sightings(connection, and_(LATEST, SIGHTINGS.c.vantage == location))
 
 
 def sightings_between(connection: Connection, since: int, until: int) -> list[SightingRow]:
-    """Return the rows that have not ended, and those that ended in this time, both included."""
+    """Return current sightings, and those that ended from ``since`` to ``until`` (inclusive)."""
     ended = SIGHTINGS.c.last_at.between(since, until)
     return _sightings(connection, or_(SIGHTINGS.c.latest, ended))
 
@@ -155,13 +156,13 @@ def write_sightings(
     ended: Collection[SightingRow],
     new: Collection[SightingRow],
 ) -> None:
-    """Write what results change. The caller holds ``lock_sightings``.
+    """Extend, end and insert sightings. The caller has called ``lock_sightings``.
 
     Args:
         connection: a transaction.
-        extended: rows with the address and times of one more probe; their count rises by one.
-        ended: rows that are not the latest any more.
-        new: rows to add.
+        extended: sightings with the address and times of one more probe; their count rises by one.
+        ended: sightings that are not current any more.
+        new: sightings to insert.
     """
     if extended:
         connection.execute(
@@ -185,10 +186,11 @@ def write_sightings(
 
 
 def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> None:
-    """End the rows of targets that are not probed any more, and remove such locations.
+    """End the sightings of targets that are not probed any more; delete locations without a target.
 
-    A server, a location or a trust anchor was removed from the settings or the pin file. Its last
-    result is history then: pages must not judge the host by it, nor call the location silent.
+    They exist if a server, a location or a trust anchor was removed from the settings or the pin
+    file. Its last result is history then: pages must not judge the host by it, nor call the
+    location silent.
 
     Args:
         connection: a transaction that holds the monitor's lease.
@@ -204,7 +206,7 @@ def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -
 
 
 def probed_locations(connection: Connection) -> list[LocationRow]:
-    """Return every location that hosts are probed from."""
+    """Return every location that probes hosts."""
     return [LocationRow(*row) for row in connection.execute(select(*_LOCATION_COLUMNS))]
 
 
@@ -238,10 +240,10 @@ def note_results(connection: Connection, locations: AbstractSet[str], moment: in
 
 
 def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bool:
-    """Store a certificate of a log, or update its ``last_at``. Return True if it is new.
+    """Store a certificate of a Certificate Transparency log, or update its ``last_at``.
 
-    certspotter reports a certificate once for each log, and again for its precertificate, which has
-    the same ``tbs``.
+    Return True if it is new. certspotter reports a certificate once for each log, and again for its
+    precertificate, which has the same ``tbs``.
     """
     moment = int(now.timestamp())
     known = select(LOGGED.c.tbs).where(LOGGED.c.tbs == entry.tbs)
@@ -255,7 +257,7 @@ def record_logged(connection: Connection, entry: LoggedRow, now: datetime) -> bo
 
 
 def logged_since(connection: Connection, since: int) -> list[LoggedRow]:
-    """Return the certificates that were first reported at ``since`` or later."""
+    """Return the certificates of logs that were first reported at ``since`` or later."""
     chosen = select(*_LOGGED_COLUMNS).where(LOGGED.c.first_at >= since)
     return [LoggedRow(*row) for row in connection.execute(chosen)]
 
@@ -268,5 +270,5 @@ def _sightings(
 
 
 def _values(row: SightingRow) -> dict[str, Any]:
-    """Return the values of a new row; the database numbers it."""
+    """Return the column values of a new sighting, without ``id``, which the database assigns."""
     return {column: getattr(row, name) for name, column in _NEW_SIGHTING}

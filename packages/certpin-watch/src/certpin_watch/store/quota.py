@@ -44,9 +44,9 @@ _REPORTS = "reports"  # the name of the usage's row
 
 
 def lock_usage(connection: Connection) -> int:
-    """Lock the usage until the transaction ends.
+    """Lock the row with the quota's usage until the transaction ends; return the used bytes.
 
-    The row is computed from the data if it is missing.
+    If the row is missing, it is computed from all stored rows.
 
     Returns:
         The bytes that are used. No other transaction changes them meanwhile.
@@ -60,7 +60,7 @@ def lock_usage(connection: Connection) -> int:
 
 
 def add_usage(connection: Connection, amount: int) -> None:
-    """Add bytes to the usage, or subtract them if negative. Call ``lock_usage`` before."""
+    """Add bytes to the quota's usage, or subtract them if negative. Call ``lock_usage`` before."""
     if amount:
         connection.execute(
             update(BUDGETS).where(BUDGETS.c.name == _REPORTS).values(used=BUDGETS.c.used + amount)
@@ -68,13 +68,13 @@ def add_usage(connection: Connection, amount: int) -> None:
 
 
 def read_usage(connection: Connection) -> int:
-    """Return the bytes that are used, without a lock."""
+    """Return the used bytes of the quota, without a lock."""
     found = connection.execute(select(BUDGETS.c.used).where(BUDGETS.c.name == _REPORTS)).scalar()
     return int(found or 0)
 
 
 def compute_usage(connection: Connection) -> int:
-    """Return the bytes that are used, added up over all rows."""
+    """Compute the used bytes of the quota from all stored rows."""
     return (
         rows_size(connection, CHAINS.c.members, CHAINS.c.told > 0)
         + rows_size(connection, CERTIFICATES.c.der, CERTIFICATES.c.told)
@@ -85,7 +85,7 @@ def compute_usage(connection: Connection) -> int:
 def rows_size(
     connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
 ) -> int:
-    """Return the bytes that the chosen rows count for, each with ``ROW_OVERHEAD``."""
+    """Return the bytes of the quota that the selected rows use, each with ``ROW_OVERHEAD``."""
     size = func.sum(func.length(content) + ROW_OVERHEAD)
     total = select(func.coalesce(size, 0)).where(*where)
     return int(connection.execute(total).scalar_one())
@@ -97,7 +97,7 @@ def _locked_usage(connection: Connection) -> int | None:
 
 
 def evict_bytes(connection: Connection, max_bytes: int, now: int, batch: int = BATCH) -> int:
-    """Delete a batch of reported chains and samples if more than three quarters are used.
+    """Delete a batch of reported chains and samples if over three quarters of the quota are used.
 
     Args:
         connection: a transaction that may write.
@@ -144,7 +144,7 @@ def evict_samples(connection: Connection, max_samples: int, now: int, batch: int
 
 
 def lock_chain_deletes(connection: Connection) -> None:
-    """Lock the table of chains: wait for transactions that insert one, and make others wait.
+    """Lock the table of chains: wait for transactions that insert chains, and delay further ones.
 
     A transaction that inserts a chain also inserts a row that refers to it.
     """
@@ -157,7 +157,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
     Args:
         connection: a transaction that called ``lock_chain_deletes``.
-        chains: rows of ``CHAINS``, without ``first_at``.
+        chains: rows of ``CHAINS``, with ``digest``, ``members`` and ``told``.
     """
     if not chains:
         return
@@ -176,7 +176,7 @@ def delete_chains(connection: Connection, chains: Sequence[Any]) -> None:
 
 
 def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
-    """Delete these samples, and subtract them from the usage. Return their number."""
+    """Delete samples by ID, and subtract them from the quota's usage. Return their number."""
     if ids:
         lock_usage(connection)
         chosen = REPORT_SAMPLES.c.id.in_(ids)
@@ -187,7 +187,10 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
 
 
 def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
-    """Yield the samples to evict, in order: of a share if it has more than any network."""
+    """Yield SQL conditions that select samples to evict, in the order in which to try them.
+
+    Samples of a share are chosen if it has more samples than any network, else those of networks.
+    """
     samples = REPORT_SAMPLES.c
     sources: Counter[str] = Counter()
     shares: dict[str, Counter[str]] = defaultdict(Counter)
@@ -207,7 +210,7 @@ def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[
 
 
 def _largest_sources(connection: Connection) -> list[str]:
-    """Return the network with the most bytes, and those with at least half as many."""
+    """Return the network that uses most of the quota, and those that use at least half of that."""
     sizes: Counter[str] = Counter()
     samples = REPORT_SAMPLES.c
     for source, size in (

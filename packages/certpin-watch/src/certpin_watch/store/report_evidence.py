@@ -1,4 +1,4 @@
-"""Queries over reports for the alert rules: counts of the last day and week."""
+"""Read counts of reports for the alert rules: of the last day and week."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ HostChain = tuple[str, bytes]  # a host, and the digest of a chain
 
 
 def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, str, str], int]:
-    """Count clients by pin set, version, app and app version.
+    """Count the clients that hold each version, by pin set, version, app and app version.
 
-    Of today and yesterday the day with more clients counts.
+    The result is the larger of the numbers of today and yesterday.
     """
     table = PRESENCES.c
     names = (table.pin_set, table.version, table.app, table.app_version)
@@ -43,10 +43,10 @@ def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, st
 def groups_of_day(
     connection: Connection, names: Sequence[str], now: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the report groups of the last day, the largest first.
+    """Yield the counts of the last day's reports, by these columns, the largest count first.
 
-    Reports in a group are equal in the columns ``names``. Each tuple has the values of these
-    columns, the number of reports, and when the first of them arrived.
+    Each tuple has the values of the columns ``names``, the number of reports with these values, and
+    when the first of them arrived.
     """
     table = REPORT_GROUPS.c
     columns = [getattr(table, name) for name in names]
@@ -64,7 +64,7 @@ def groups_of_day(
 def failures_by_hour(
     connection: Connection, since: int, until: int
 ) -> Iterator[tuple[str, int, int]]:
-    """Yield host, hour and number of failures, from ``since`` to before ``until``."""
+    """Yield host, hour and number of reports, from the hour ``since`` to before ``until``."""
     table = REPORT_GROUPS.c
     rows = connection.execute(
         select(table.host, table.hour, func.sum(table.count))
@@ -76,7 +76,7 @@ def failures_by_hour(
 
 
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
-    """Return the chains that locations observed at these hosts, verified or not."""
+    """Return the chains that probes observed at these hosts, verified or not."""
     ordered = sorted(set(hosts))
     table = SIGHTINGS.c
     found: set[HostChain] = set()
@@ -97,10 +97,10 @@ def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[H
 def reporting_networks(
     connection: Connection, chains: Collection[bytes], now: int, limit: int
 ) -> dict[HostChain, frozenset[str]]:
-    """Return the networks that reported these chains, or failures without one, since yesterday.
+    """Return the networks that reported these chains, or failures without a chain, since yesterday.
 
-    The result is by share and chain, and has at most ``limit`` networks for each: many reports
-    about one chain can't hide reports about another.
+    The result is by share (a monitored host or pattern) and chain, with at most ``limit`` networks
+    for each, so that many reports about one chain can't hide reports about another.
     """
     table = REPORT_NETWORKS.c
     reported = (
@@ -126,7 +126,10 @@ def reporting_networks(
 
 
 def count_networks(connection: Connection, now: int) -> dict[str, int]:
-    """Count the networks that reported anything since yesterday, by share."""
+    """Count the networks that sent any report since yesterday, by share.
+
+    A share is a monitored host or pattern.
+    """
     table = REPORT_NETWORKS.c
     rows = connection.execute(
         select(table.share, func.count(table.network.distinct()))

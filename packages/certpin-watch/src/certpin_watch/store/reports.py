@@ -46,7 +46,7 @@ _COMPILED: dict[tuple[str, str], Any] = {}
 
 
 class ReportGroup(NamedTuple):
-    """The columns of ``report_groups`` that reports of one group have in common.
+    """The columns of ``report_groups`` that are equal in all reports of one group.
 
     ``served`` and ``verified`` are digests of chains, ``hour`` is its first second.
     """
@@ -79,7 +79,10 @@ class CheckInGroup(NamedTuple):
 
 
 class ReportOrigin(NamedTuple):
-    """A row of ``report_networks``: ``met`` is the digest of the chain, or empty."""
+    """A row of ``report_networks``: a network reported a chain on a day.
+
+    ``met`` is the digest of the chain; empty for failures without a stored chain.
+    """
 
     day: int
     network: str
@@ -88,7 +91,7 @@ class ReportOrigin(NamedTuple):
 
 
 class SampleRow(NamedTuple):
-    """A row of ``report_samples``; ``key`` is that of the group."""
+    """A row of ``report_samples``. ``key`` is the key of the sample's report group."""
 
     key: bytes
     received_at: int
@@ -98,7 +101,7 @@ class SampleRow(NamedTuple):
 
 
 def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
-    """Build a statement once for each dialect: building takes longer than running it."""
+    """Cache the SQL statement that ``build`` returns: building takes longer than running it."""
     built: dict[str, Any] = {}
 
     @wraps(build)
@@ -114,10 +117,9 @@ def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
 def _execute_many(
     connection: Connection, build: Callable[[Connection], Any], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Run one statement for each row through the driver.
+    """Run one SQL statement for each row, through the driver instead of SQLAlchemy.
 
-    Every batch runs these statements, and SQLAlchemy's own way takes as long as the rows
-    themselves.
+    Every batch runs these statements, and SQLAlchemy would take as long as the rows themselves.
     """
     name = (build.__name__, connection.dialect.name)
     if name not in _COMPILED:
@@ -132,7 +134,7 @@ def _execute_many(
 
 
 def insert_identities(connection: Connection, rows: Sequence[tuple[bytes, int]]) -> set[bytes]:
-    """Insert identities of reports, each with its time of arrival.
+    """Insert the identities of reports, each with its time of arrival.
 
     Rows are inserted by powers of two, so that the driver has few statements to remember.
 
@@ -161,7 +163,7 @@ def _identities_sql(dialect: str, rows: int) -> str:
 
 
 def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]:
-    """Return the keys of groups that are stored."""
+    """Return the given keys for which a report group is stored."""
     column = REPORT_GROUPS.c.key
     return {
         bytes(key)
@@ -171,7 +173,7 @@ def existing_groups(connection: Connection, keys: Iterable[bytes]) -> set[bytes]
 
 
 def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
-    """Return how many groups this hour has, and how many its day has."""
+    """Return the number of report groups of an hour, and of its day."""
     table, day = REPORT_GROUPS.c, hour - hour % DAY
     counts = select(func.count()).select_from(REPORT_GROUPS)
     in_day = counts.where(table.hour >= day, table.hour < day + DAY)
@@ -182,14 +184,14 @@ def count_groups(connection: Connection, hour: int) -> tuple[int, int]:
 
 
 def groups_by_host(connection: Connection, hour: int) -> Iterable[tuple[str, int]]:
-    """Return how many groups of this hour each host has."""
+    """Return each host with its number of report groups in an hour."""
     table = REPORT_GROUPS.c
     rows = select(table.host, func.count()).where(table.hour == hour).group_by(table.host)
     return [(host, number) for host, number in connection.execute(rows)]
 
 
 def add_to_groups(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to the counts of groups, and insert the groups that are not stored.
+    """Add numbers of reports to the report groups; insert groups that are not stored.
 
     Args:
         connection: a transaction that may write.
@@ -206,13 +208,13 @@ def _upsert_groups(connection: Connection) -> Any:
 
 
 def count_day_sums(connection: Connection, day: int) -> int:
-    """Return how many sums this day has."""
+    """Return the number of daily sums by place (rows of ``day_places``) of a day."""
     of_day = select(func.count()).where(DAY_PLACES.c.day == day)
     return connection.execute(of_day).scalar_one()
 
 
 def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, int]]:
-    """Return how many sums of this day each host has."""
+    """Return each host with its number of daily sums on a day."""
     places = REPORT_PLACES.c
     rows = (
         select(places.host, func.count())
@@ -226,11 +228,11 @@ def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, in
 def save_traits(
     connection: Connection, wanted: Mapping[bytes, tuple[tuple[Any, ...], int]]
 ) -> dict[bytes, int]:
-    """Store combinations of traits, and return the row number of each by its key.
+    """Insert missing rows of ``report_traits``; return the row number of each combination by key.
 
     Args:
         connection: a transaction that may write.
-        wanted: by key, the values in the order of ``TRAITS``, and the last day of their sums.
+        wanted: by key, the values in the order of ``TRAITS``, and the last day with these values.
     """
     rows = [
         {"key": key, "seen": wanted[key][1], **dict(zip(TRAITS, wanted[key][0], strict=True))}
@@ -251,11 +253,11 @@ def _upsert_traits(connection: Connection) -> Any:
 def save_places(
     connection: Connection, wanted: Mapping[tuple[str, bytes], int]
 ) -> dict[tuple[str, bytes], int]:
-    """Store pairs of host and served chain, and return the row number of each.
+    """Insert missing rows of ``report_places``; return the row number of each pair.
 
     Args:
         connection: a transaction that may write.
-        wanted: by host and digest of the chain, the last day of their sums.
+        wanted: the last day of each pair of a host and the digest of a served chain.
     """
     rows = [{"host": pair[0], "served": pair[1], "seen": wanted[pair]} for pair in sorted(wanted)]
     found = connection.execute(_upsert_places(connection), rows)
@@ -276,7 +278,7 @@ def add_to_day_sums(
     by_trait: Mapping[tuple[int, int], int],
     by_place: Mapping[tuple[int, int, int], dict[str, int]],
 ) -> None:
-    """Add to the sums of days.
+    """Add numbers of reports to the daily sums; insert sums that are not stored.
 
     Args:
         connection: a transaction that may write.
@@ -313,7 +315,7 @@ def _upsert_day_places(connection: Connection) -> Any:
 
 
 def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[CheckInGroup]:
-    """Return the keys of rows of clients that are stored."""
+    """Return the given keys for which a check-in row is stored."""
     columns = [PRESENCES.c[name] for name in CheckInGroup._fields]
     ordered, found = sorted(keys), set()
     for start in range(0, len(ordered), _MAX_TUPLES):
@@ -324,13 +326,13 @@ def existing_check_ins(connection: Connection, keys: set[CheckInGroup]) -> set[C
 
 
 def count_check_ins(connection: Connection, day: int) -> int:
-    """Return how many rows of clients this day has."""
+    """Return the number of check-in rows (rows of ``presences``) of a day."""
     in_day = select(func.count()).where(PRESENCES.c.day == day)
     return connection.execute(in_day).scalar_one()
 
 
 def add_to_check_ins(connection: Connection, counts: Mapping[CheckInGroup, int]) -> None:
-    """Add to the numbers of clients."""
+    """Add numbers of clients to the check-in rows; insert rows that are not stored."""
     rows = [{**key._asdict(), "count": counts[key]} for key in sorted(counts)]
     if rows:
         connection.execute(_upsert_check_ins(connection), rows)
@@ -348,10 +350,10 @@ def _upsert_check_ins(connection: Connection) -> Any:
 def new_chains_by_source(
     connection: Connection, since: int, until: int
 ) -> Iterable[tuple[str, str, int]]:
-    """Count chains that clients reported first after ``since`` and not after ``until``.
+    """Count chains that clients first reported after ``since`` and not after ``until``.
 
     Returns:
-        Share, source network and number.
+        The share (monitored host or pattern), the source network, and the number of chains.
     """
     table = CHAINS.c
     rows = (
@@ -365,7 +367,7 @@ def new_chains_by_source(
 def origins_by_network(
     connection: Connection, origins: Iterable[ReportOrigin]
 ) -> dict[tuple[int, str], int]:
-    """Return how many origins are stored for each of these networks and days."""
+    """Return how many report origins are stored for each day and network of the given ones."""
     table = REPORT_NETWORKS.c
     days, networks = ({origin[field] for origin in origins} for field in (0, 1))
     rows = connection.execute(
@@ -377,7 +379,7 @@ def origins_by_network(
 
 
 def insert_origins(connection: Connection, origins: Iterable[ReportOrigin]) -> None:
-    """Insert the origins that are not stored."""
+    """Insert the report origins that are not stored yet."""
     if rows := [origin._asdict() for origin in origins]:
         connection.execute(upsert(connection, REPORT_NETWORKS).on_conflict_do_nothing(), rows)
 
@@ -388,7 +390,10 @@ def count_samples(connection: Connection) -> int:
 
 
 def samples_by_share(connection: Connection, since: int, until: int) -> dict[str, int]:
-    """Count samples that arrived after ``since`` and not after ``until``, by share."""
+    """Count samples that arrived after ``since`` and not after ``until``, by share.
+
+    A share is a monitored host or pattern.
+    """
     samples = REPORT_SAMPLES.c
     recent = samples.received_at.between(since + 1, until)
     rows = connection.execute(
@@ -398,7 +403,7 @@ def samples_by_share(connection: Connection, since: int, until: int) -> dict[str
 
 
 def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, int]:
-    """Return how many samples each of these groups has; groups without any are left out."""
+    """Return how many samples each of these report groups has; groups without any are left out."""
     samples = REPORT_SAMPLES.c
     found: dict[bytes, int] = {}
     for piece in _pieces(keys):
@@ -409,7 +414,7 @@ def samples_by_group(connection: Connection, keys: set[bytes]) -> dict[bytes, in
 
 
 def insert_samples(connection: Connection, samples: Iterable[SampleRow]) -> None:
-    """Insert samples."""
+    """Insert samples of reports."""
     connection.execute(insert(REPORT_SAMPLES), [sample._asdict() for sample in samples])
 
 
@@ -432,14 +437,14 @@ def record_listening(connection: Connection, now: int) -> None:
 def record_queue(
     connection: Connection, stream: str, messages: int, oldest_at: int | None, now: int
 ) -> None:
-    """Record how many messages of reports wait in a stream, as a writer saw it at ``now``."""
+    """Store how many messages with reports waited in a stream when a writer asked at ``now``."""
     row = {"messages": messages, "oldest_at": oldest_at, "looked_at": now}
     new = upsert(connection, REPORT_QUEUE).values(stream=stream, **row)
     connection.execute(new.on_conflict_do_update(index_elements=["stream"], set_=row))
 
 
 def delete_empty_queues(connection: Connection) -> None:
-    """Delete the rows of streams in which no message waited."""
+    """Delete the records of streams in which no message waited."""
     connection.execute(delete(REPORT_QUEUE).where(REPORT_QUEUE.c.messages == 0))
 
 
@@ -452,7 +457,10 @@ def _added(old: Any, new: Any) -> dict[str, Any]:
 
 
 def _larger(old: Any, new: Any) -> Any:
-    """Return the larger of two columns: SQLite and PostgreSQL name that function differently."""
+    """Return the SQL expression for the larger of two columns.
+
+    The function for this has different names in SQLite and PostgreSQL.
+    """
     return case((old < new, new), else_=old)
 
 

@@ -1,7 +1,7 @@
 """Retention: delete expired rows in batches.
 
-Each kind of row has a step that deletes one batch in one transaction, so that reports are written
-in between and a failing kind doesn't stop the others. The background task
+Each kind of row has a step: a function that deletes one batch in one transaction, so that reports
+are written in between and a failing kind doesn't stop the others. The background task
 (``certpin_watch.retention``) calls the steps, and ``record_sweep`` stores how each kind ended.
 
 Deleted data is gone: SQLite overwrites it (``secure_delete``), and ``shrink_file`` returns free
@@ -61,7 +61,7 @@ _MAX_PAGES = 2000  # pages of SQLite that one step returns to the file system: 8
 
 @dataclass(frozen=True)
 class RetentionLimits:
-    """The limits of rows that aren't set in ``[retention]``.
+    """Limits on stored rows that aren't settings of ``[retention]``.
 
     ``max_bytes`` is the quota of reported data.
     """
@@ -79,7 +79,7 @@ def retention_steps(
     *,
     is_sqlite: bool,
 ) -> dict[str, Step]:
-    """Return the steps by kind: one per table, and those that enforce the limits.
+    """Return the functions that delete rows, by kind: expired rows of each table, and excess rows.
 
     Args:
         settings: the days for which rows are kept.
@@ -119,13 +119,14 @@ def cutoff_times(
     now: datetime,
     queue_delay: timedelta = timedelta(0),
 ) -> dict[str, int]:
-    """Return, for each kind, the time before which rows are deleted, in seconds since 1970.
+    """Return the time before which rows of each kind are deleted, in seconds since 1970.
 
     Args:
         settings: the days for which rows are kept.
         now: the current time.
-        queue_delay: how long reports wait in a queue before they are stored. Each of them may be in
-            it twice, so the identities are kept for as much longer, but at most 30 days.
+        queue_delay: how long reports wait in a queue before they are stored. A repeat of a report
+            may wait there as well, so report identities are kept longer by this delay, but by at
+            most 30 days.
     """
     at = int(now.timestamp())
     found = {
@@ -143,7 +144,7 @@ def _delay_seconds(queue_delay: timedelta) -> int:
 
 
 def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
-    """Return the steps that delete expired rows, by table. See ``cutoff_times``."""
+    """Return the functions that delete expired rows, by table. See ``cutoff_times``."""
     groups, sightings = cutoffs["groups"], cutoffs["sightings"]
     rules = [
         (REPORT_GROUPS, REPORT_GROUPS.c.hour < groups),
@@ -190,7 +191,7 @@ def _delete_samples(connection: Connection, batch: int, *, before: int) -> int:
 
 
 def _delete_alerts(connection: Connection, batch: int, *, before: int) -> int:
-    """Delete alerts that were resolved, with their events and notifications."""
+    """Delete alerts that were resolved before a time, with their events and notifications."""
     past = select(ALERTS.c.id).where(ALERTS.c.resolved_at < before).limit(batch)
     ids = connection.execute(past).scalars().all()
     if ids:
@@ -211,7 +212,7 @@ class UnreferencedChains:
         self._after = b""
 
     def __call__(self, connection: Connection, batch: int) -> int:
-        """Check a batch of chains. Return their number."""
+        """Check the next batch of chains; delete unreferenced ones. Return how many it checked."""
         column = CHAINS.c.digest
         part = select(column).where(column > self._after).order_by(column).limit(batch)
         digests = connection.execute(part).scalars().all()
@@ -251,7 +252,7 @@ def shrink_file(connection: Connection, batch: int = 0) -> int:
 
     Args:
         connection: a transaction that may write.
-        batch: ignored; a step has it.
+        batch: ignored, because a step has this argument.
 
     Returns:
         The number of pages that were returned; 0 if there are no more.
@@ -270,7 +271,7 @@ def shrink_file(connection: Connection, batch: int = 0) -> int:
 
 
 def record_sweep(connection: Connection, kind: str, now: int, reason: str = "") -> None:
-    """Store how the last attempt to delete a kind ended.
+    """Store whether the last attempt to delete expired rows of a kind succeeded, and when.
 
     Args:
         connection: a transaction that may write.

@@ -45,7 +45,7 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True)
 class Schema:
-    """The state of a database, and its revision; ``None`` if it has none."""
+    """The state and the revision of a database's schema; ``None`` if it has no revision."""
 
     state: SchemaState
     revision: str | None
@@ -135,7 +135,7 @@ def prepare(store: Store) -> Migration | None:
 
 
 def check_tables(store: Store, now: int) -> None:
-    """Read a row of every table, and write one, durably.
+    """Test the database: read a row of every table, and write one row durably.
 
     ``SELECT 1`` succeeds on a damaged file, and reads succeed on a full disk. A busy store passes,
     because others are reading and writing.
@@ -168,7 +168,7 @@ def latest() -> str:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Run the missing revisions up to one, in the transaction of the connection."""
+    """Run the missing migrations up to a revision, in the transaction of the connection."""
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 
@@ -225,7 +225,7 @@ def _lock_migrations(connection: Connection) -> None:
 
 
 def _copy_file(path: Path, found: Schema) -> Path:
-    """Copy a file before its migration. The caller has the write lock."""
+    """Copy an SQLite file before its migration; return the copy. The caller has the write lock."""
     copy = path.with_name(f"{path.name}.revision-{found.revision}")
     copy_sqlite(path, copy)
     return copy

@@ -52,7 +52,7 @@ _SIDE_FILES = ("-journal", "-wal", "-shm")  # SQLite's files beside a database i
 
 
 def sqlite_engine(url: URL, folder: Path | None) -> Engine:
-    """Return an engine with explicit transactions. The file is not opened yet.
+    """Return an SQLAlchemy engine with explicit transactions. The file is not opened yet.
 
     Args:
         url: the address, as in ``sqlite:///watch.db``.
@@ -72,7 +72,7 @@ def sqlite_engine(url: URL, folder: Path | None) -> Engine:
 
 
 def path_of(engine: Engine) -> Path:
-    """Return the file of an SQLite engine."""
+    """Return the path of the database file of an SQLite engine."""
     return Path(str(engine.url.database))
 
 
@@ -107,7 +107,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _set(connection: sqlite3.Connection, setting: str) -> None:
-    """Change a setting. Wait for the lock if several processes open a new file at once.
+    """Change a setting of SQLite. Try again if other processes open the new file at once.
 
     SQLite doesn't wait by itself when it changes to WAL mode
     (https://www.sqlite.org/c3ref/busy_handler.html).
@@ -166,9 +166,10 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 @contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
-    """Yield a file (mode 600) that replaces ``target`` when the block ends without an error.
+    """Yield a temporary file (mode 600); if the block succeeds, it replaces ``target``.
 
-    Until then it is ``.NAME.part`` in the same folder. One that a crash left behind is overwritten.
+    The temporary file is ``.NAME.part`` in the same folder. If a crash left one behind, it is
+    overwritten.
 
     Raises:
         ConfigError: the file can't be written, or is a database in use.
@@ -210,7 +211,7 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def _open_part(part: Path) -> sqlite3.Connection:
-    """Open a file that only this process uses, and that is deleted if anything fails."""
+    """Open the temporary file as a database, without syncs: it is deleted if anything fails."""
     connection = sqlite3.connect(part, isolation_level=None, check_same_thread=False)
     for setting in ("journal_mode = MEMORY", "synchronous = OFF", "secure_delete = ON"):
         connection.execute(f"PRAGMA {setting}")  # the file is synced once, at the end
@@ -218,7 +219,7 @@ def _open_part(part: Path) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Raise ``StoreError`` if SQLite finds damage."""
+    """Raise ``StoreError`` if SQLite finds damage in the database."""
     found = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != ("ok",):
         raise store_error("damaged")
@@ -233,13 +234,13 @@ def _store_errors() -> Iterator[None]:
 
 
 def _refuse_in_use(target: Path) -> None:
-    """Refuse to replace an open database: its WAL would not match any more."""
+    """Raise ``ConfigError`` if ``target`` is an open database: its WAL would not fit a new file."""
     if any(target.with_name(target.name + ending).exists() for ending in _SIDE_FILES):
         raise ConfigError(f"{printable(str(target))} is a database in use", fix="name another file")
 
 
 def _lock_part(part: Path, target: Path) -> int:
-    """Open and lock the part: a process that has the lock is running, and writes it."""
+    """Open and lock the temporary file. Raise ``StoreError`` if another process is writing it."""
     with _write_errors(target):
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with suppress(OSError):
@@ -266,7 +267,10 @@ def _write_errors(target: Path) -> Iterator[None]:
 
 
 def _remove_side_files(part: Path) -> None:
-    """Remove files of a killed SQLite: they would be applied to the next part."""
+    """Delete SQLite's files beside the temporary file, which a killed process may have left.
+
+    SQLite would apply them to the next temporary file.
+    """
     for ending in _SIDE_FILES:
         with suppress(OSError):
             part.with_name(part.name + ending).unlink()

@@ -1,6 +1,6 @@
 """Tokens of programs and workers: every statement on their table.
 
-The table contains no secret: of each token there is the text of Argon2.
+The table contains no secret: of each token, it has Argon2's encoded hash of the secret part.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Token:
-    """A token. ``secret`` is the text of Argon2. Times are in seconds since 1970."""
+    """The token of a program or worker. ``secret`` is Argon2's encoded hash of its secret part.
+
+    Times are in seconds since 1970.
+    """
 
     id: str
     name: str
@@ -37,7 +40,7 @@ class Token:
 
     @property
     def location(self) -> str:
-        """The location of a worker's token; empty for others."""
+        """The location of the worker that has this token; empty for other tokens."""
         return location_of(self.scopes)
 
     def is_valid(self, now: datetime) -> bool:
@@ -57,13 +60,13 @@ def add_token(connection: Connection, token: Token) -> None:
 
 
 def find_token(connection: Connection, token_id: str) -> Token | None:
-    """Return the token of that ID, valid or not; None if there is none."""
+    """Return the token with this ID, valid or not; None if it does not exist."""
     row = connection.execute(select(*_TOKEN).where(TOKENS.c.id == token_id)).first()
     return _token(row._mapping) if row else None
 
 
 def all_tokens(connection: Connection) -> list[Token]:
-    """Return all tokens, newest first, revoked ones included."""
+    """Return all tokens, including revoked ones, newest first."""
     rows = connection.execute(select(*_TOKEN).order_by(TOKENS.c.made_at.desc(), TOKENS.c.id))
     return [_token(row._mapping) for row in rows]
 
@@ -90,7 +93,7 @@ def worker_tokens(connection: Connection, now: datetime, limit: int) -> list[Tok
 
 
 def revoke_token(connection: Connection, token_id: str, now: datetime) -> None:
-    """Revoke a token from its next use on.
+    """Revoke a token, so that it is refused from its next use on.
 
     Raises:
         InputError: there is no such token, or it is revoked already.

@@ -1,4 +1,4 @@
-"""Every question that pages, API, alerts and metrics ask the store; they share these functions.
+"""Read the store for pages, API, alerts and metrics, which share these functions.
 
 Each function takes a connection and returns small, frozen values. Lists are bounded: a page has a
 ``next`` key, from which the following page starts. Times have a time zone, digests are hexadecimal.

@@ -1,4 +1,4 @@
-"""The adoption of pin-set versions: how many clients said on each day that they hold a version.
+"""The adoption of pin-set versions: how many clients reported on each day which version they hold.
 
 Clients check in at most once a day and anonymously, so numbers of different days must not be added.
 """
@@ -90,7 +90,7 @@ class AppCount(msgspec.Struct, frozen=True):
 def stored_usage(
     address: str, pin_set: str, now: datetime, versions: Iterable[int], days: int
 ) -> tuple[ReportedUsage, ...]:
-    """Return the reported usage of some versions from a database, for ``certpin rotate --watch``.
+    """Open a database and return ``reported_usage`` from it, for ``certpin rotate --watch``.
 
     Args:
         address: the database: a URL, ``env:NAME`` or ``file:PATH``.
@@ -102,7 +102,6 @@ def stored_usage(
     Raises:
         ConfigError: the address is invalid.
         StoreError: the database can't be read.
-
     """
     store = open_store(resolve(address, "--watch").reveal())
     with closing(store), store.read() as connection:
@@ -112,7 +111,7 @@ def stored_usage(
 def reported_usage(
     connection: Connection, pin_set: str, now: datetime, versions: Iterable[int], days: int = 90
 ) -> tuple[ReportedUsage, ...]:
-    """Return the reported usage of some versions, day by day."""
+    """Return how many clients reported each of these versions on each of the last ``days`` days."""
     wanted = PRESENCES.c.version.in_(list(versions))
     rows = _daily_clients(connection, pin_set, _first_day(now, days), wanted)
     return tuple(ReportedUsage(to_datetime(day), version, number) for day, version, number in rows)
@@ -121,7 +120,7 @@ def reported_usage(
 def adoption(
     connection: Connection, monitored: MonitoredPinSet, now: datetime, *, days: int = 90
 ) -> Adoption:
-    """Return the adoption of each version of a monitored pin set."""
+    """Return how many clients held each version of a monitored pin set in the last days."""
     name, since, deployed = monitored.pins.name, _first_day(now, days), monitored.deployed
     known = {version.number for version in deployed.versions} | {monitored.pins.version}
     numbers = known | _most_reported_versions(connection, name, since)
@@ -140,7 +139,7 @@ def adoption(
 def apps(
     connection: Connection, pin_set: str, day: datetime, *, limit: int = 100
 ) -> tuple[AppCount, ...]:
-    """Return the clients of each app and version on a day, the largest number first."""
+    """Return the number of clients of each app and version on a day (UTC), the largest first."""
     columns = PRESENCES.c
     by = (columns.app, columns.app_version, columns.platform, columns.version)
     where = (columns.pin_set == pin_set, columns.day == to_seconds(day) // DAY * DAY)
@@ -157,7 +156,7 @@ def _first_day(now: datetime, days: int) -> int:
 def _daily_clients(
     connection: Connection, pin_set: str, since: int, which: ColumnElement[bool]
 ) -> list[tuple[int, int, int]]:
-    """Return day, version and number of clients."""
+    """Return tuples of a day, a version, and the number of clients that reported it on that day."""
     columns = PRESENCES.c
     by = (columns.day, columns.version)
     where = (columns.pin_set == pin_set, columns.day >= since, which)
@@ -174,7 +173,7 @@ def _most_reported_versions(connection: Connection, pin_set: str, since: int) ->
 
 
 def _daily_totals(connection: Connection, pin_set: str, since: int) -> dict[int, int]:
-    """Return the number of clients that checked in on each day."""
+    """Return the number of clients that checked in on each day, by the day's first second."""
     columns = PRESENCES.c
     statement = select(columns.day, func.sum(columns.count)).group_by(columns.day)
     rows = connection.execute(statement.where(columns.pin_set == pin_set, columns.day >= since))

@@ -1,4 +1,4 @@
-"""Alerts with their events, and silences, as pages and API show them."""
+"""Read alerts with their events, and silences, for the pages and the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by all queries: times, and pages of a list."""
+"""Times and pages, for all queries."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ def make_page(
 
 
 def clamp_limit(limit: int) -> int:
-    """Return the nearest valid size of a page."""
+    """Return the size of a page: ``limit``, but at least 1 and at most ``MAX_ITEMS``."""
     return max(1, min(limit, MAX_ITEMS))
 
 
 def to_datetime(seconds: int) -> datetime:
-    """Convert a time of the store, in seconds since 1970."""
+    """Convert a time of the store (seconds since 1970) to a ``datetime`` in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def to_datetime_or_none(seconds: int | None) -> datetime | None:
-    """Convert a time of the store that may be missing."""
+    """Convert a time of the store to a ``datetime`` in UTC; None stays None."""
     return None if seconds is None else to_datetime(seconds)
 
 
 def to_seconds(at: datetime) -> int:
-    """Convert to a time of the store, in seconds since 1970."""
+    """Convert a ``datetime`` to a time of the store, in seconds since 1970."""
     return int(at.timestamp())
 
 
 def hexadecimal(digest: bytes) -> str:
-    """Return a digest as text; an empty digest means that there is no chain."""
+    """Return a digest in hexadecimal. An empty digest (no chain) stays empty."""
     return bytes(digest).hex()
 
 

@@ -1,4 +1,7 @@
-"""How much room is left: limits on reports, the report queue, retention, the repeat window."""
+"""How much room is left: limits on reports, the report queue, retention, and the repeat window.
+
+The repeat window is the time for which a report that is sent again is recognised.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,12 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """Whether at least 95 % are used, apart from the reserve for monitored hosts."""
+        """Whether at least 95 % are used, without the reserve for monitored hosts."""
         return 20 * self.used >= 19 * self.most
 
 
 class Capacity(NamedTuple):
-    """The limits on what reports may add to the store.
+    """How much is used of each limit on the data that reports may add to the store.
 
     ``bytes`` counts samples, and chains that only clients reported. ``chains`` are such chains that
     were new in the last hour. ``groups_hour`` and ``groups_day`` are report groups of the current
@@ -55,7 +58,7 @@ class Capacity(NamedTuple):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """All limits."""
+        """All limits, each with its use."""
         return tuple(self)
 
     @property
@@ -77,11 +80,11 @@ class Queue(msgspec.Struct, frozen=True):
 
     @property
     def since(self) -> datetime:
-        """The time until which all reports are known to be counted."""
+        """The time up to which all reports are known to be counted."""
         return min(self.looked_at, self.oldest_at or self.looked_at)
 
     def waits(self, now: datetime) -> timedelta:
-        """Return how long reports have been waiting."""
+        """Return how long the oldest report that is not counted has been waiting."""
         return abs(now - self.since)  # the time is in the future if the writer's clock was ahead
 
 
@@ -122,17 +125,20 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def is_short(self) -> bool:
-        """Whether a client may retry a report after its identity was deleted."""
+        """Whether a client may send a report again after its identity was deleted."""
         return min(self.days, self.expected_days) < self.client_days
 
     @property
     def enough(self) -> int:
-        """The number of identities that ``client_days`` need at this rate, plus a fifth."""
+        """How many report identities must be kept to recognise repeats for ``client_days``.
+
+        Computed from the rate of the last day, with 20 % added.
+        """
         return -(-self.a_day * self.client_days * 6 // 5)
 
     @property
     def problem(self) -> str:
-        """The problem and its fix as a text; empty if there is none."""
+        """The problem of a short repeat window and its fix, as a text; empty if there is none."""
         if not self.is_short:
             return ""
         now = f"a repeated report is recognised for {self.days:.1f} days"
@@ -152,7 +158,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def capacity(connection: Connection, now: datetime, bounds: IntakeBounds) -> Capacity:
-    """Return how much of each limit is used at ``now``."""
+    """Return how much of each limit on reported data is used at ``now``."""
     at = to_seconds(now)
     chains, groups = CHAINS.c, REPORT_GROUPS.c
     # A time far in the future was written while the clock was ahead (see `collector`).
@@ -172,7 +178,10 @@ def capacity(connection: Connection, now: datetime, bounds: IntakeBounds) -> Cap
 
 
 def report_queue(connection: Connection, now: datetime) -> Queue | None:
-    """Return the queue that was looked at longest ago; None if reports go directly to the store."""
+    """Return the state of the report queue; None if reports go directly to the store.
+
+    If there are several streams, it is the one with the oldest record.
+    """
     columns = REPORT_QUEUE.c
     row = connection.execute(select(REPORT_QUEUE).order_by(columns.looked_at).limit(1)).first()
     if row is None:
@@ -184,7 +193,7 @@ def report_queue(connection: Connection, now: datetime) -> Queue | None:
 
 
 def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
-    """Return the last attempt of retention for each kind of row, sorted by name."""
+    """Return the last attempt to delete expired rows of each kind, sorted by name."""
     rows = connection.execute(select(SWEEPS).order_by(SWEEPS.c.kind))
     late = to_seconds(now) - _SWEEP_LATE
     return tuple(
@@ -199,7 +208,10 @@ def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
 
 
 def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -> Window:
-    """Compute the repeat window from the hourly counts of retention, which may be an hour old."""
+    """Compute for how long repeats are recognised, from hourly counts of report identities.
+
+    Retention makes these counts, which may be an hour old.
+    """
     at = to_seconds(now)
     hours = IDENTITY_HOURS.c
     over = excess_before(connection, bounds.most_identities, at)
@@ -219,7 +231,7 @@ def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -
 
 
 def _identities_a_day(connection: Connection, at: int) -> int:
-    """Count the identities of the last 24 full hours; extrapolate if there are fewer hours."""
+    """Count the new report identities of the last 24 full hours; extrapolate if there are fewer."""
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()
     if first is None:

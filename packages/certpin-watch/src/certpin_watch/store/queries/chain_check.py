@@ -53,7 +53,10 @@ Verdict = Literal["accepted", "issued", "refused", "unknown"]
 
 @dataclass(frozen=True)
 class ChainJudge:
-    """The pins of the pin files, and of every version that clients may hold at ``now``."""
+    """Judges reported chains by the pin files, and by the versions that clients may hold.
+
+    Both are those at ``now``.
+    """
 
     sets: tuple[MonitoredPinSet, ...]
     now: datetime
@@ -61,7 +64,7 @@ class ChainJudge:
     def verdict(
         self, host: str, chain: tuple[bytes, ...], since: datetime | None = None
     ) -> Verdict:
-        """Judge a chain.
+        """Return the verdict of the pins on a chain that clients reported.
 
         If several pin sets cover the host, it is enough that one of them accepts the chain: its key
         is the operator's then. Whether pins have expired is not checked.
@@ -70,7 +73,6 @@ class ChainJudge:
             host: The host that the reports name.
             chain: DER certificates, leaf first. It may end below the root.
             since: When its first report arrived, by this machine's clock; by default now.
-
         """
         policies = self._policies(host)
         if not policies or not chain:
@@ -85,7 +87,7 @@ class ChainJudge:
         return "refused"
 
     def _policies(self, host: str) -> tuple[HostPolicy, ...]:
-        """Return the policies of a host without expiry: expired pins are still its pins."""
+        """Return the policies of a host without expiry, because expired pins are still its pins."""
         found: dict[HostPolicy, None] = {}
         for monitored in self.sets:
             try:
@@ -116,7 +118,7 @@ def is_vouched_for(
     since: datetime,
     until: datetime | None = None,
 ) -> bool:
-    """Return True if the chain leads from a certificate for this host to a root, while reported.
+    """Return True if the chain led from a certificate for ``host`` to a root while it was reported.
 
     Signatures, names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
 
@@ -129,7 +131,6 @@ def is_vouched_for(
         until: The end of that period, by default ``since``. The chain has to be valid at one time
             within it: a certificate that expired after it was reported was issued all the same, and
             if this clock is some seconds behind the authority's, that only delays the answer.
-
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
@@ -139,10 +140,10 @@ def is_vouched_for(
 
 
 def signed_path(chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()) -> Chain | None:
-    """Return the path from the leaf up to a root, as far as signatures are valid.
+    """Return the certificates from the leaf up to a root, as far as signatures are valid.
 
-    A certificate that was merely sent along is not on it (CVE-2016-2402). None if the leaf cannot
-    be read.
+    A certificate that was only sent along is left out (CVE-2016-2402). None if the leaf cannot be
+    read.
     """
     found: list[Certificate] = []
     for place in _signed_certificates(chain, roots):
@@ -171,10 +172,10 @@ def public_roots() -> tuple[bytes, ...]:
 def _accepts(
     chain: tuple[bytes, ...], policies: Sequence[HostPolicy], roots: tuple[bytes, ...]
 ) -> bool:
-    """Return True if one of the policies accepts the path from the leaf.
+    """Return True if one of the policies accepts the signed path from the leaf of the chain.
 
-    If one policy marks a key of the path as compromised, none accepts it: a client with an older
-    version would accept the thief.
+    If one policy marks a key of the path as compromised, none accepts it, because a client with an
+    older version would accept the thief.
     """
     path = signed_path(chain, roots)
     if path is None or _has_compromised_key(path, policies):
@@ -192,10 +193,11 @@ def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], time: int) -> bool:
-    """Verify at a time at which the validity of some certificate begins or ends.
+    """Return True if the chain leads to a root at ``time`` (seconds since 1970).
 
-    The result is the same until the next such time, so that the cache is exact. Rounding the clock
-    down instead would call a new leaf not yet valid.
+    ``time`` is one at which the validity of some certificate begins or ends. The result is the same
+    until the next such time, so that the cache is exact. Rounding the clock down instead would call
+    a new leaf not yet valid.
     """
     from cryptography.x509.verification import PolicyBuilder
 
@@ -228,7 +230,8 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
     """Return the certificates from the leaf up, each signed by the next, with no name twice.
 
-    The verifier tries every possible issuer: ten that all sign each other would take forever.
+    The verifier tries every possible issuer, so ten certificates that all sign each other would
+    take forever.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()
@@ -262,7 +265,7 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 
 class _Trusted(NamedTuple):
-    """The readable roots, and the times at which the validity of each begins and ends."""
+    """The readable trusted roots, and the times at which the validity of each begins and ends."""
 
     store: Store | None
     dates: tuple[int, ...]

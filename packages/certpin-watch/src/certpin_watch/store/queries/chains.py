@@ -1,4 +1,4 @@
-"""Chains by digest: loaded, cached and described; and the issuer of a chain that clients reported.
+"""Read chains by digest, cache and describe them; describe the issuer of a chain from reports.
 
 A name in a certificate is the claim of its maker. Signatures are checked, but whether a name
 belongs to its bearer can't be: only a known root identifies an issuer.
@@ -89,7 +89,7 @@ class ChainIssuer:
 
 
 class _ChainCache:
-    """The chains that were loaded last. Threads may share it.
+    """The chains that were read last, as DER and parsed, by digest. Threads may share it.
 
     Entries never become stale, because the digest determines the chain.
     """
@@ -123,7 +123,7 @@ _CACHE = _ChainCache(_CACHE_SIZE)
 
 
 def load_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes, Chain | None]:
-    """Return the stored chains by digest; None for a chain that can't be parsed."""
+    """Return stored chains by digest, parsed; None for a chain that can't be parsed."""
     wanted = set(digests)
     cached = {digest: _CACHE.get(digest) for digest in wanted}
     found = {digest: entry[1] for digest, entry in cached.items() if entry is not None}
@@ -133,7 +133,7 @@ def load_chains(connection: Connection, digests: Iterable[bytes]) -> dict[bytes,
 
 
 def load_der(connection: Connection, digest: bytes) -> tuple[bytes, ...] | None:
-    """Return the certificates of a chain as DER, leaf first; None if it isn't stored."""
+    """Return the certificates of a stored chain as DER, leaf first; None if it isn't stored."""
     if cached := _CACHE.get(digest):
         return cached[0]
     found = read_chains(connection, [digest]).get(digest)
@@ -143,7 +143,7 @@ def load_der(connection: Connection, digest: bytes) -> tuple[bytes, ...] | None:
 
 
 def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
-    """Parse a chain; None if one of its certificates is invalid."""
+    """Parse the DER certificates of a chain; return None if one of them is invalid."""
     try:
         return Chain.from_der(ders)
     except CertificateParseError:
@@ -151,7 +151,7 @@ def parse_chain(ders: tuple[bytes, ...]) -> Chain | None:
 
 
 def describe_chain(connection: Connection, digest: bytes) -> KeptChain | None:
-    """Return a chain as text; None if it isn't stored."""
+    """Return a stored chain with its certificates as text; None if it isn't stored."""
     first_at = connection.execute(
         select(CHAINS.c.first_at).where(CHAINS.c.digest == digest)
     ).scalar_one_or_none()

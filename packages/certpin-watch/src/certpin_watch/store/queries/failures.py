@@ -1,4 +1,4 @@
-"""Reports in total, by chain, over time and by field. All of it is a claim of clients."""
+"""Count reports: in total, by chain, over time and by field. All of it is a claim of clients."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
-    """Count the reports of a range."""
+    """Count the reports of a time range that match a filter, their hosts and their chains."""
     found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
     return Total(
         sum(chain.number for chain in found),
@@ -106,7 +106,7 @@ def total(connection: Connection, within: Range, only: ReportFilter | None = Non
 def top_chains(
     connection: Connection, within: Range, *, only: ReportFilter | None = None, limit: int = 20
 ) -> tuple[ChainCount, ...]:
-    """Return the chains that clients reported most often, without verdicts."""
+    """Return the chains that clients reported most often in a time range, without verdicts."""
     found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
     return tuple(map(_chain_count, found[: clamp_limit(limit)]))
 
@@ -114,7 +114,7 @@ def top_chains(
 def with_verdicts(
     connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
 ) -> tuple[ChainCount, ...]:
-    """Return the same counts with the verdict of the pins on each chain."""
+    """Return these chain counts with the verdict of the pins on each chain filled in."""
     found = []
     for count in counts:
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else None
@@ -132,7 +132,10 @@ def series(
     only: ReportFilter | None = None,
     lines: int = 8,
 ) -> Series:
-    """Return reports over time. A range with more than ``MAX_POINTS`` buckets is cut at its end."""
+    """Count reports by hour or day, with a line for each of the most frequent values of ``by``.
+
+    A range with more than ``MAX_POINTS`` hours or days is cut at its end.
+    """
     size, lines = _SECONDS[bucket], max(1, min(lines, MAX_LINES))
     first = to_seconds(within.since) // size * size
     last = min(to_seconds(within.until), first + MAX_POINTS * size)
@@ -161,7 +164,7 @@ def breakdown(
     *,
     max_values: int = _MAX_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    """Return the most frequent values of each field, with their number of reports."""
+    """Return the most frequent values of each field in ``by``, with their numbers of reports."""
     read = _read_plan(connection, within)
     needs_places = any(name in PLACES for name in by)
     found = report_counts.observed_chains(connection, read, only) if needs_places else ()
@@ -183,10 +186,10 @@ def breakdown_and_chains(
 
 
 def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tuple[int, int]]:
-    """Yield the begin and the end of each time in which no collector ran, the earliest first.
+    """Yield the begin and the end (in seconds) of each period in which no collector ran.
 
-    Reports of these times are missing, so their number is unknown and not 0. The time before the
-    first record in ``LISTENED`` is not a gap.
+    The earliest is first. Reports of these periods are missing, so their number is unknown and not
+    0. The time before the first record in ``LISTENED`` is not a gap.
     """
     columns = LISTENED.c
     before = select(columns.until).where(columns.until < since)
@@ -218,7 +221,10 @@ def _unknown_buckets(
 def _largest_lines(
     connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """Return the counts of the largest values, and of all others together, if there are others."""
+    """Return the counts over time of each of the most frequent values, and of all others together.
+
+    The counts of the others are None if there are no other values.
+    """
     if by in PLACES and read.days is not None:
         return _largest_places(connection, read, by, size, only, lines)
     counts = report_counts.counts_over_time(connection, read, by, size, only)
@@ -230,7 +236,10 @@ def _largest_lines(
 def _largest_places(
     connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """Do the same for hosts or chains. There may be many, so only the largest are read by day."""
+    """Return the same as ``_largest_lines``, for hosts or chains.
+
+    There may be many, so only the most frequent ones are read day by day.
+    """
     totals = report_counts.count_by_place(
         connection, read, "host" if by == "host" else "served", only
     )

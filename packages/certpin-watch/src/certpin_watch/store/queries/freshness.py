@@ -1,4 +1,7 @@
-"""Gaps in the service's knowledge: silent locations and workers, the last reports, leases."""
+"""Gaps in the service's knowledge: silent locations and workers, the last reports, leases.
+
+It also has the limits on reports, and the data that can't be written or deleted.
+"""
 
 from __future__ import annotations
 
@@ -112,12 +115,12 @@ class Freshness(msgspec.Struct, frozen=True):
 
     @property
     def failing(self) -> tuple[Sweep, ...]:
-        """The kinds of rows that retention can't delete at present."""
+        """The last attempts of retention that failed, one for each kind of row."""
         return tuple(sweep for sweep in self.sweeps if sweep.reason)
 
     @property
     def full(self) -> tuple[Part, ...]:
-        """The limits that are nearly reached."""
+        """The limits on reported data that are nearly reached."""
         return tuple(part for part in self.room if part.is_full)
 
 
@@ -136,15 +139,14 @@ def freshness(
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
     unwritable: str = "",
 ) -> Freshness:
-    """Return the freshness of all data.
+    """Return how current the data of the service is.
 
     Args:
         connection: a connection that may read.
-        snapshot: the pin sets.
+        snapshot: the monitored pin sets.
         now: the current time.
-        thresholds: from the settings, with the bounds on reports.
+        thresholds: from the settings, with the limits on reports.
         unwritable: why this process can't write, as the ``Store`` reports it; empty if it can.
-
     """
     clock = stored_state(connection)
     monitored = names(connection, snapshot)
@@ -172,10 +174,10 @@ def freshness(
 
 
 def arrivals(connection: Connection, now: datetime, minutes: int = 60) -> Arrivals:
-    """Count the new messages of the last minutes; the current minute is not over.
+    """Count the new messages of clients in each of the last minutes; the last one is not over.
 
-    Groups are by the hour, but identities have the exact time. So this counts failures and
-    check-ins alike, and a browser's report (NEL) twice, because it has two identities.
+    It counts report identities, because report groups have only the hour. So failures and check-ins
+    count alike, and a browser's report (NEL) counts twice, because it has two identities.
     """
     last = to_seconds(now) // _MINUTE * _MINUTE
     first = last - (minutes - 1) * _MINUTE
@@ -209,7 +211,7 @@ def _seen_hosts(connection: Connection) -> set[str]:
 def _locations(
     connection: Connection, now: datetime, thresholds: Thresholds
 ) -> tuple[VantageFreshness, ...]:
-    """Return the locations that are asked for probes, and those that have current results."""
+    """Return the freshness of locations that are asked for probes or have current results."""
     columns = SIGHTINGS.c
     statement = select(
         columns.vantage, func.max(columns.last_at), func.count(columns.host.distinct())
@@ -240,7 +242,7 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 
 
 def _last_report(connection: Connection) -> datetime | None:
-    """Return when a report was last stored: of its identity, or else the hour of its group."""
+    """Return when a report was last stored: its identity, or else the hour of its report group."""
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:
         stored = connection.execute(select(func.max(REPORT_GROUPS.c.hour))).scalar()

@@ -84,7 +84,10 @@ class Host(msgspec.Struct, frozen=True):
 
 
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
-    """Return the names of all monitored hosts, sorted; at most 10,000 of those below wildcards."""
+    """Return the names of all monitored hosts, sorted.
+
+    Of the hosts that only a wildcard covers, at most 10,000 are returned.
+    """
     policies = [policy for monitored in snapshot.sets for policy in monitored.pins.policies]
     found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
     if any(policy.pattern.wildcard for policy in policies):
@@ -103,7 +106,7 @@ def hosts(
     limit: int = 100,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Page[Host]:
-    """Return a page of the monitored hosts, sorted by name, from the first one after ``after``."""
+    """Return a page of the monitored hosts, sorted by name, beginning after the name ``after``."""
     limit = clamp_limit(limit)
     following = [name for name in names(connection, snapshot) if name > after][: limit + 1]
     found = describe_hosts(connection, snapshot, now, following[:limit], thresholds)
@@ -117,7 +120,7 @@ def host(
     name: str,
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> Host | None:
-    """Return one host; None if no monitored pin set covers it."""
+    """Return one monitored host; None if no pin set covers it."""
     return next(iter(describe_hosts(connection, snapshot, now, [name], thresholds)), None)
 
 
@@ -128,7 +131,10 @@ def describe_hosts(
     wanted: Sequence[str],
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> tuple[Host, ...]:
-    """Return these hosts in the same order, without those that no monitored pin set covers."""
+    """Return the monitored hosts with the names ``wanted``, in that order.
+
+    Hosts that no pin set covers are left out.
+    """
     covered = {name: policies_of(snapshot, name) for name in wanted}
     known = [name for name, policies in covered.items() if policies]
     judge = PinJudge(snapshot, now)
@@ -145,7 +151,7 @@ def describe_hosts(
 
 
 def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[MonitoredPinSet, HostPolicy], ...]:
-    """Return the policies that cover a host, at most one of each pin set."""
+    """Return the pin sets that cover a host, each with its policy for the host."""
     try:
         found = [(monitored, monitored.pins.policy_for(name)) for monitored in snapshot.sets]
     except HostError:
@@ -178,10 +184,10 @@ def reports_by_hour(
 def expected_path(
     connection: Connection, snapshot: Snapshot, now: datetime, host: str
 ) -> tuple[bytes, ...]:
-    """Return the path that a location verified last, as DER, leaf first; empty if there is none.
+    """Return the path that a location verified last for a host, as DER; empty if there is none.
 
-    A path that the pins accept is preferred to a newer one that they don't, because a location may
-    be attacked as clients are.
+    The leaf is first. A path that the pins accept is preferred to a newer one that they don't,
+    because a location may be attacked as clients are.
     """
     columns = SIGHTINGS.c
     statement = select(columns.verified).where(LATEST, columns.host == host)

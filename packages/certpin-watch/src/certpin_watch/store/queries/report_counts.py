@@ -1,7 +1,7 @@
-"""Count reports, selected by a filter and a time range.
+"""Count the reports that match a filter and a time range.
 
-Days are read from daily sums, the remaining hours from the report groups. A place is a host with a
-chain; a trait is a combination of all other fields (the daily tables of ``store.tables``).
+Full days are read from daily sums, the remaining hours from the report groups. A place is a host
+with a chain; a trait is a combination of all other fields (the daily tables of ``store.tables``).
 """
 
 from __future__ import annotations
@@ -65,14 +65,18 @@ class Range(msgspec.Struct, frozen=True):
 
 
 class ReadPlan(msgspec.Struct, frozen=True):
-    """How to read a range: full days from daily sums, the rest from groups. Times are seconds."""
+    """How to read a time range: full days from daily sums, the rest from report groups.
+
+    ``groups`` are spans of hours and ``days`` is a span of days, each with its begin and end in
+    seconds.
+    """
 
     groups: tuple[tuple[int, int], ...]
     days: tuple[int, int] | None = None
 
 
 class ChainStats(NamedTuple):
-    """How often a chain was reported at a host, and when, in seconds."""
+    """How often a chain was reported at a host, and when first and last (seconds since 1970)."""
 
     host: str
     served: bytes
@@ -82,12 +86,12 @@ class ChainStats(NamedTuple):
 
 
 def plan_hours(since: int, until: int) -> ReadPlan:
-    """Plan to read a range hour by hour. It begins at a full hour, as groups do."""
+    """Plan to read a range from report groups only, beginning with a full hour."""
     return ReadPlan(((since // HOUR * HOUR, until),))
 
 
 def plan_read(since: int, until: int) -> ReadPlan:
-    """Plan to read a range from daily sums if it has enough full days, else hour by hour."""
+    """Plan to read a range from daily sums if it has enough full days, else from report groups."""
     first, end = -(-since // DAY) * DAY, until // DAY * DAY
     if end - first < _MIN_DAYS * DAY:
         return plan_hours(since, until)
@@ -96,7 +100,10 @@ def plan_read(since: int, until: int) -> ReadPlan:
 
 
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
-    """Plan to read a range. Its last day counts as full if no later report exists on it (today)."""
+    """Plan to read a range, as ``plan_read`` does, with its last day as a full day if possible.
+
+    That is possible if no report of that day arrived after the range, as today.
+    """
     end = -(-until // DAY) * DAY
     hour = REPORT_GROUPS.c.hour
     later = select(hour).where(hour >= until, hour < end).limit(1)
@@ -113,16 +120,15 @@ def counts_over_time(
     only: ReportFilter | None,
     values: Collection[Any] | None = None,
 ) -> Counts:
-    """Count reports by value and bucket.
+    """Count reports by the value of a field, and by bucket (a period of ``size`` seconds).
 
     Args:
         connection: a connection that may read.
-        read: the range.
+        read: the time range.
         by: the field to count by.
         size: the length of a bucket in seconds.
-        only: the reports to count.
+        only: the filter; None counts all reports.
         values: the values to count; by default all.
-
     """
     found: Counts = defaultdict(Counter)
     columns = REPORT_GROUPS.c
@@ -142,7 +148,7 @@ def counts_over_time(
 def totals_over_time(
     connection: Connection, read: ReadPlan, size: int, only: ReportFilter | None
 ) -> Counter[int]:
-    """Count all reports by bucket."""
+    """Count all matching reports by bucket, given as its first second."""
     found: Counter[int] = Counter()
     for counts in counts_over_time(connection, ReadPlan(read.groups), "kind", size, only).values():
         found.update(counts)
@@ -162,7 +168,7 @@ def count_by_place(
     by: Literal["host", "served"],
     only: ReportFilter | None,
 ) -> Counter[Any]:
-    """Count the reports of each host, or of each chain."""
+    """Count the matching reports of each host, or of each served chain."""
     found: Counter[Any] = Counter()
     column = REPORT_GROUPS.c[by]
     for span in read.groups:
@@ -185,7 +191,7 @@ def count_by_place(
 def observed_chains(
     connection: Connection, read: ReadPlan, only: ReportFilter | None
 ) -> list[ChainStats]:
-    """Count the reports of each chain at each host, the largest number first."""
+    """Count the matching reports of each chain at each host, the largest number first."""
     found: dict[tuple[str, bytes], ChainStats] = {}
     columns = REPORT_GROUPS.c
     for span in read.groups:
@@ -210,7 +216,7 @@ def observed_chains(
 def count_traits(
     connection: Connection, read: ReadPlan, by: Sequence[str], only: ReportFilter | None
 ) -> Mapping[str, Counter[str]]:
-    """Count the reports by each value of several fields, which must be fields of a trait."""
+    """Count the matching reports by each value of several fields that are not in ``PLACES``."""
     found: dict[str, Counter[str]] = {name: Counter() for name in by}
     columns = [REPORT_GROUPS.c[name] for name in by]
     for span in read.groups:
@@ -233,7 +239,7 @@ def count_traits(
 
 
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
-    """Yield hour, host, kind, decision and the number of their reports, from an hour on."""
+    """Yield hour, host, kind, decision and number of reports, from the hour ``since`` on."""
     columns = REPORT_GROUPS.c
     by = (columns.hour, columns.host, columns.kind, columns.decision)
     statement = select(*by, func.sum(columns.count)).where(columns.hour >= since).group_by(*by)
@@ -242,7 +248,7 @@ def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, st
 
 
 def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[ColumnElement[bool]]:
-    """Return the conditions that select groups."""
+    """Return the SQL conditions that select the report groups of a time span and a filter."""
     hour = REPORT_GROUPS.c.hour
     return [hour >= span[0], hour < span[1], *_equal(REPORT_GROUPS, _fields(only))]
 
@@ -250,17 +256,16 @@ def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[C
 def sum_conditions(
     table: Table, span: tuple[int, int], only: ReportFilter | None, *, listed: bool = False
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions that select daily sums. Only those by place know hosts and chains.
+    """Return the SQL conditions that select the daily sums of a time span and a filter.
 
     Args:
         table: ``DAY_PLACES`` or ``DAY_TRAITS``.
         span: the range in seconds, of full days.
-        only: the reports to select.
+        only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
         listed: search the days one by one, including sums that were stored with less detail. By
             default sums are read in the order of their places, so that nothing is sorted: a short
             range within each place that was seen since it began; in a long one the expression ``day
             + 0`` keeps SQLite from searching the days by its index.
-
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
@@ -282,7 +287,7 @@ def sum_conditions(
 
 
 def simplify_filter(connection: Connection, only: ReportFilter | None) -> ReportFilter | None:
-    """Return the filter without trait fields that have this value in all stored sums."""
+    """Return the filter without those conditions on traits that all stored traits meet."""
     fields = _fields(only)
     if only is None or not fields.keys() - set(PLACES):
         return only
@@ -295,12 +300,12 @@ def simplify_filter(connection: Connection, only: ReportFilter | None) -> Report
 
 
 def filters_by_place(only: ReportFilter | None) -> bool:
-    """Return True if the filter needs the sums by place."""
+    """Return True if the filter selects a host or chain, which only ``DAY_PLACES`` knows."""
     return any(name in PLACES for name in _fields(only))
 
 
 def text_of(value: Any) -> str:
-    """Return a value as text: a digest in hexadecimal."""
+    """Return the value of a field as text: a digest in hexadecimal."""
     return hexadecimal(value) if isinstance(value, bytes) else str(value)
 
 
@@ -319,7 +324,7 @@ def _daily_counts(
     connection: Connection, days: tuple[int, int], by: By, only: ReportFilter | None,
     values: Collection[Any] | None,
 ) -> Any:  # fmt: skip
-    """Return the statement for the daily sums of each value."""
+    """Return the SQL statement that adds up the daily sums of each value of a field, by day."""
     of_place = by in PLACES
     lookup = REPORT_PLACES if of_place else REPORT_TRAITS
     table = DAY_PLACES if of_place or filters_by_place(only) else DAY_TRAITS
@@ -336,7 +341,7 @@ def _daily_counts(
 def _daily_conditions(
     connection: Connection, table: Table, days: tuple[int, int], only: ReportFilter | None
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions for daily sums, without those that all sums meet.
+    """Return the SQL conditions that select daily sums, without those that all sums meet.
 
     Most services have one pin set, and comparing it in every sum would be half of the work.
     """

@@ -1,4 +1,4 @@
-"""Single reports: the groups in which they are counted, and samples of the received bodies."""
+"""Read single reports: the report groups that count them, and samples of the received bodies."""
 
 from __future__ import annotations
 
@@ -90,7 +90,15 @@ def groups(
     before: tuple[int, int] | None = None,
     limit: int = 100,
 ) -> Page[Group]:
-    """Return a page of groups, the last hour first; ``before`` is ``next`` of the previous page."""
+    """Return a page of report groups in a time range, those of the newest hour first.
+
+    Args:
+        connection: a connection that may read.
+        within: the time range.
+        only: the filter; None selects all groups.
+        before: ``next`` of the previous page.
+        limit: the size of the page.
+    """
     limit, key = clamp_limit(limit), (REPORT_GROUPS.c.hour, REPORT_GROUPS.c.id)
     end = to_seconds(within.until)
     until = end if before is None else min(end, before[0] + 1)
@@ -115,10 +123,17 @@ def samples(
     before: tuple[int, int] | None = None,
     limit: int = 20,
 ) -> Page[Sample]:
-    """Return a page of samples, newest first; ``before`` is ``next`` of the previous page.
+    """Return a page of samples in a time range, newest first.
 
     With a filter, a page searches at most 20,000 samples. It may then be shorter than ``limit``,
     and have a ``next`` all the same.
+
+    Args:
+        connection: a connection that may read.
+        within: the time range.
+        only: the filter for the reports in the samples; None selects all samples.
+        before: ``next`` of the previous page.
+        limit: the size of the page.
     """
     limit = max(1, min(limit, MAX_SAMPLES))
     scanned = _scanned_samples(within, only, before)
@@ -140,7 +155,10 @@ def samples(
 def _spans(
     connection: Connection, since: int, until: int, only: ReportFilter | None, needed: int
 ) -> Iterator[list[ColumnElement[bool]]]:
-    """Yield the conditions of each query, newest first. Daily sums show which days have matches."""
+    """Yield the SQL conditions of successive queries for report groups, the newest groups first.
+
+    Daily sums show which days have matching groups, so that other days are not searched.
+    """
     read = plan_read(since, until)
     if only in (None, ReportFilter()) or read.days is None:
         yield group_conditions((since // HOUR * HOUR, until), only)
@@ -156,7 +174,10 @@ def _spans(
 def _days(
     connection: Connection, begin: int, end: int, only: ReportFilter | None, needed: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the days with matches, newest first, with their hosts if these are few and known."""
+    """Yield each day with matching reports, newest first, and its hosts.
+
+    The hosts are empty if they are many, or not all known.
+    """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)
         found = select(DAY_PLACES.c.day, REPORT_PLACES.c.host).where(*where)
@@ -177,7 +198,10 @@ def _days(
 def _scanned_samples(
     within: Range, only: ReportFilter | None, before: tuple[int, int] | None
 ) -> Subquery:
-    """Select the samples to search, newest first. The index has all of these columns."""
+    """Return a subquery of the samples that a page searches, newest first.
+
+    The index has all of its columns.
+    """
     table = REPORT_SAMPLES.c
     order = (table.received_at, table.id)
     since, until = to_seconds(within.since), to_seconds(within.until)

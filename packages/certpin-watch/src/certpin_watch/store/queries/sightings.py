@@ -1,4 +1,4 @@
-"""Probe results: the latest one of each location, the history of a host, and its changes."""
+"""Read probe results: the latest ones of each location, the history of a host, and its changes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,10 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class PinJudge:
-    """The monitored pin sets at one time. The live versions of each are computed once."""
+    """Judges chains by the monitored pin sets at one time.
+
+    The live versions of each pin set, which clients may hold, are computed once.
+    """
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
         self.sets = snapshot.sets
@@ -126,12 +129,15 @@ class PinJudge:
         return self._alive[monitored.path]
 
     def answer(self, host: str, chain: Chain | None) -> Answer:
-        """Return the verdict of the pin files; the worst one if several cover the host."""
+        """Return the verdict of the pin files on a chain of a host.
+
+        If several pin files cover the host, the worst of their verdicts counts.
+        """
         answers = [_answer(monitored.pins, host, chain, self.now) for monitored in self.sets]
         return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
-        """Return the numbers of the live versions that refuse this path.
+        """Return the numbers of the pin-set versions in use that refuse this path.
 
         Versions with expired pins are left out: they refuse every path.
         """
@@ -166,7 +172,7 @@ def current_by_location(
     hosts: Sequence[str],
     thresholds: Thresholds = DEFAULT_THRESHOLDS,
 ) -> dict[str, tuple[Vantage, ...]]:
-    """Return the latest result of each location by host, sorted by the location's name."""
+    """Return the latest probe results of each host, sorted by the location's name."""
     columns = SIGHTINGS.c
     statement = select(SIGHTINGS).where(LATEST, columns.host.in_(hosts))
     order = (columns.host, columns.vantage, columns.port, columns.way, columns.edge)
@@ -182,7 +188,7 @@ def current_by_location(
 def last_verified(
     connection: Connection, hosts: Collection[str]
 ) -> dict[tuple[str, int, str, str, str], int]:
-    """Return when each location last verified a path, in seconds.
+    """Return when each location last verified a path of these hosts, in seconds since 1970.
 
     The keys are host, port, location, ``way`` and ``edge``.
     """
@@ -198,7 +204,7 @@ def last_verified(
 
 
 def has_sightings(connection: Connection) -> bool:
-    """Return True if there was ever a probe."""
+    """Return True if at least one probe result is stored."""
     return bool(connection.execute(select(exists().select_from(SIGHTINGS))).scalar())
 
 
@@ -209,7 +215,10 @@ def history(
     before: tuple[int, int] | None = None,
     limit: int = 100,
 ) -> Page[Sighting]:
-    """Return the sightings of a host, newest first; ``before`` is ``next`` of the previous page."""
+    """Return a page of the probe results of a host, newest first.
+
+    ``before`` is ``next`` of the previous page.
+    """
     limit, columns = clamp_limit(limit), SIGHTINGS.c
     key = (columns.last_at, columns.id)
     statement = select(SIGHTINGS).where(columns.host == host)
@@ -222,7 +231,7 @@ def history(
 
 
 def changes(connection: Connection, host: str, *, limit: int = 50) -> tuple[Change, ...]:
-    """Return the changes within the last ``limit`` sightings of a host, newest first."""
+    """Return the changes within the last ``limit`` probe results of a host, newest first."""
     found = history(connection, host, limit=clamp_limit(limit)).items
     digests = {
         bytes.fromhex(digest) for row in found for digest in (row.served, row.verified) if digest
@@ -248,7 +257,7 @@ def earliest_expiry(chain: Chain | None) -> datetime | None:
 
 
 def issuer_of(chain: Chain | None) -> str:
-    """Return the issuer that the leaf names; empty if it is unreadable."""
+    """Return the issuer's name in the leaf of a chain; empty if it is unreadable."""
     try:
         return chain.leaf.issuer if chain else ""
     except CertificateParseError:
@@ -302,7 +311,7 @@ def _sighting(row: Row[Any]) -> Sighting:
 
 
 def locations_of_chain(connection: Connection, host: str, digest: bytes) -> list[str]:
-    """Return the locations that saw a chain at a host, at most 20.
+    """Return the locations to which a host presented this chain, at most 20.
 
     The same chain at another host does not count: for this host it may be an attack.
 
@@ -343,5 +352,5 @@ def _change(before: Sighting, after: Sighting, stored: dict[bytes, Chain | None]
 
 
 def _path_or_sent(sighting: Sighting, stored: dict[bytes, Chain | None]) -> Chain | None:
-    """Return the verified path, or the served chain if none was verified."""
+    """Return the verified path of a probe result, or the served chain if none was verified."""
     return stored.get(bytes.fromhex(sighting.verified or sighting.served))

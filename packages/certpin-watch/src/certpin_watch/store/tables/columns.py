@@ -37,7 +37,7 @@ def timestamp(name: str, **options: Any) -> Column[int]:
 
 
 def counter(name: str = "count") -> Column[int]:
-    """Return a column of a number, not null."""
+    """Return a column of an integer, not null."""
     return Column(name, BigInteger, nullable=False)
 
 
@@ -52,5 +52,5 @@ def digest(name: str, **options: Any) -> Column[bytes]:
 
 
 def trait_columns() -> tuple[Column[Any], ...]:
-    """Return a column for each of ``TRAITS``: text, but ``version`` is a number."""
+    """Return a column for each name in ``TRAITS``: of text, but of a number for ``version``."""
     return tuple(counter(name) if name == "version" else text(name) for name in TRAITS)

@@ -72,7 +72,7 @@ REPORT_IDENTITIES = Table(
 
 @event.listens_for(REPORT_IDENTITIES, "after_create")
 def _make_partitions(_: Table, connection: Connection, **__: Any) -> None:
-    """Create the two permanent partitions: for identities without a day, and for all other days."""
+    """Create the permanent partitions of identities: without a day, and of all other days."""
     if connection.dialect.name != "sqlite":
         connection.exec_driver_sql(_UNDATED)
         connection.exec_driver_sql(_REST)

@@ -1,4 +1,4 @@
-"""Add up the existing groups by day, and partition the identities."""
+"""Fill the daily sums from the existing report groups, and partition the report identities."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ _DAY_PLACES = _table("day_places", "place", "day", "trait", *_COUNTS)
 
 
 def after(connection: Connection) -> None:
-    """Add up the groups, and partition PostgreSQL's identities."""
+    """Fill the tables of daily sums, and partition PostgreSQL's table of report identities."""
     add_up(connection)
     if connection.dialect.name != "sqlite":
         _partition(connection, int(time.time()))
 
 
 def add_up(connection: Connection) -> None:
-    """Fill the empty tables, one day after the other: only a day's groups are sorted at once."""
+    """Fill the empty tables of daily sums, day by day: only a day's groups are sorted at once."""
     for day in _days(connection):
         for rows in _groups(connection, day):
             _add_up(connection, day, rows)
 
 
 def _partition(connection: Connection, now: int) -> None:
-    """Move PostgreSQL's identities into partitions by day, expired ones too.
+    """Move PostgreSQL's report identities into partitions by day, including expired identities.
 
     A report that was more than a day late gets its second identity, without the day. The indexes
     are created last, which is faster because the rows are unordered.
@@ -110,7 +110,7 @@ def _bound(second: int) -> str:
 
 
 def _days(connection: Connection) -> Iterator[int]:
-    """Yield the days that have groups, in order."""
+    """Yield the first second of each day that has report groups, in order."""
     day = -_DAY
     while True:
         next_one = select(func.min(_GROUPS.c.hour)).where(_GROUPS.c.hour >= day + _DAY)
@@ -122,7 +122,7 @@ def _days(connection: Connection) -> Iterator[int]:
 
 
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
-    """Yield the sums of a day's groups, in parts."""
+    """Yield the sums of a day's report groups by place and traits, in parts."""
     columns = _GROUPS.c
     by = [columns[name] for name in (*_PLACE_NAMES, *_TRAIT_NAMES)]
     statement = (

@@ -1,10 +1,11 @@
 """Certificate pinning that survives rotation: one pin set, enforced in every client.
 
     pins = certpin.PinSet.load("pins.toml")
-    context = certpin.PinnedSSLContext(pins)   # for whatever takes an ssl.SSLContext
+    context = certpin.PinnedSSLContext(pins)   # for every library that takes an ssl.SSLContext
 
-A pin travels through the packages in this order: ``x509`` reads what a server shows, ``pins``
-decides, ``pinfile`` keeps, ``tls`` enforces, ``clients`` bring it to each library.
+The packages, in the order in which they use each other: ``x509`` reads certificates, ``pins``
+compares them with the pins of a host, ``pinfile`` reads and writes ``pins.toml``, ``tls`` checks
+the pins of each connection, and ``clients`` contains pinned clients for the HTTP libraries.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ _PACKAGES = {"errors", "pinfile", "pins", "tls", "x509"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name, or a package that `import certpin` has always brought."""
+    """Import a public name of certpin, or one of ``_PACKAGES``, when it is first used."""
     from importlib import import_module
 
     if name in _PACKAGES:

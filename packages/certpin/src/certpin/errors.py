@@ -88,7 +88,7 @@ class CertificateParseError(InputError):
 
 
 class KeyParseError(InputError):
-    """Not a readable key, or its passphrase is wrong or missing."""
+    """The bytes are not a readable key, or the key's passphrase is wrong or missing."""
 
 
 class TokenError(KeyParseError):
@@ -99,19 +99,19 @@ class TokenError(KeyParseError):
 
 
 class PinParseError(InputError):
-    """Not a pin in any of the spellings that certpin reads."""
+    """The text is not a pin in any of the notations that certpin reads."""
 
 
 class FormatError(InputError):
-    """Not a file of the named format."""
+    """The file is not in the export format that the user named, or the import can't express it."""
 
 
 class HostError(InputError):
-    """Not a host name, an IP address or a pattern of hosts."""
+    """The text is not a host name, an IP address or a host pattern."""
 
 
 class ConfigError(CertpinError):
-    """An unsafe pin set, or an invalid setting. ``key`` names the setting."""
+    """A pin set is unsafe, or a setting is invalid. ``key`` names the setting."""
 
     def __init__(self, problem: str, *, key: str = "", fix: str = "") -> None:
         prefix = f"{key}: " if key else ""
@@ -125,7 +125,7 @@ class ConfigError(CertpinError):
 
 
 class PinFileError(ConfigError):
-    """An invalid or unsafe pin file. ``path``, ``line`` (from 1) and ``key`` name the place."""
+    """A pin file is invalid or unsafe. ``path``, ``line`` (from 1) and ``key`` name the place."""
 
     def __init__(
         self,
@@ -148,13 +148,13 @@ class PinFileError(ConfigError):
 
 
 class JournalError(PinFileError):
-    """An invalid journal beside a pin file. ``line`` (from 1) names the place."""
+    """The rotation journal beside a pin file is invalid. ``line`` (from 1) locates the mistake."""
 
 
 class PinError(CertpinError, _CertificateError):
     """A connection was refused. No application byte was sent or read on it.
 
-    ``host`` is the normalised host (RFC 5890 A-labels), or empty if there was none.
+    ``host`` is the normalised host (RFC 5890 A-labels), or empty if the connection named no host.
     """
 
     def __init__(self, problem: str, *, host: str = "", fix: str = "") -> None:
@@ -176,18 +176,18 @@ class PinError(CertpinError, _CertificateError):
 
 
 class RefusalVerdict(Protocol):
-    """The attributes of ``certpin.pins.Verdict`` that an error's ``verdict`` has.
+    """The part of ``certpin.pins.Verdict`` that a ``PinError`` exposes as ``verdict``.
 
-    It is described here because this module imports nothing of certpin.
+    It is a protocol, because this module imports nothing of certpin.
     """
 
     @property
     def decision(self) -> str:
-        """Always ``refuse``."""
+        """The decision about the connection: always ``refuse``."""
 
     @property
     def reason(self) -> str:
-        """``mismatch``, ``expired``, ``compromised-key`` or ``no-chain``."""
+        """Why it was refused: ``mismatch``, ``expired``, ``compromised-key`` or ``no-chain``."""
 
     @property
     def policy(self) -> Any:
@@ -199,7 +199,7 @@ class RefusalVerdict(Protocol):
 
 
 class _VerdictError(PinError):
-    """A refusal with a verdict."""
+    """The base class of refusals that have a ``verdict``."""
 
     def __init__(
         self, problem: str, *, verdict: RefusalVerdict, host: str = "", fix: str = ""
@@ -246,10 +246,10 @@ class ContextCopyError(PinError):
 class UnverifiedChainError(PinError):
     """OpenSSL refused the chain of a host that has a policy, before any pin was compared.
 
-    ``verify_code``, ``verify_message`` and the error in ``__cause__`` are OpenSSL's. ``issuer`` is
-    the name of the authority at the end of the served chain, which is not verified; empty if it
-    can't be read. ``anchors`` are the names of the trust anchors in the pin file (``trust =
-    FILE``); empty if the platform's roots are trusted for the host.
+    ``verify_code`` and ``verify_message`` are OpenSSL's reason, and ``__cause__`` is its error.
+    ``issuer`` is the issuer of the last certificate in the served chain, which is not verified; it
+    is empty if it can't be read. ``anchors`` are the names of the trust anchors in the pin file
+    (``trust = FILE``); empty if the platform's roots are trusted for the host.
     """
 
     def __init__(  # noqa: PLR0913  # keywords: each is an attribute
@@ -287,7 +287,7 @@ class UnverifiedSessionError(PinError):
 
 
 class UncheckedConnectionError(PinError):
-    """``assert_pinned``: no pinned context checked this connection, or not for this host."""
+    """``assert_pinned`` found that no pinned context checked this connection for this host."""
 
 
 class TLSUnavailableError(CertpinError):
@@ -349,10 +349,10 @@ class MissingExtraError(CertpinError, ModuleNotFoundError):
 
 
 class StoreError(CertpinError):
-    """The monitoring service's database can't be used now. Nothing was written.
+    """The monitoring service's database is unavailable or unusable. Nothing was written.
 
-    The message never contains a password. ``reason`` is a word from the list in
-    docs/watch-operations.md, for programs.
+    The message never contains a password. ``reason`` is a word for programs, from the list in
+    docs/watch-operations.md.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
@@ -366,9 +366,9 @@ class StoreError(CertpinError):
 
 
 class UpdateError(CertpinError):
-    """A newer pin set was not available, or not trusted. The current pin set stays in force.
+    """A newer pin set was not available, or not trusted. The client keeps its current pin set.
 
-    ``reason`` is a word from the list in docs/failures.md, for programs.
+    ``reason`` is a word for programs, from the list in docs/failures.md.
     """
 
     def __init__(self, problem: str, *, reason: str = "", fix: str = "") -> None:
@@ -408,5 +408,5 @@ def _inside(exc: BaseException) -> list[object]:
 def _rebuild(
     kind: type[CertpinError], args: tuple[object, ...], keywords: dict[str, object]
 ) -> CertpinError:
-    """Rebuild a pickled error from its parts."""
+    """Rebuild a pickled error from its class and the arguments of its constructor."""
     return kind(*args, **keywords)

@@ -1,10 +1,11 @@
-"""The pytest plugin: attacks on a client as tests. Imports the lab when a test asks for it.
+"""The pytest plugin: attack a client in tests. It imports certpin's lab when a test asks for it.
 
     def test_my_client_is_pinned(attack):
         attack(lambda target: my_client(target.url, proxy=target.proxy, ca=target.ca))
 
-``attack`` makes it one test a case. The good control runs before the first and after the last of
-them, in every worker of pytest-xdist: a client that refuses everything passes nothing.
+The fixture ``attack`` parametrizes the test with the attack cases. In every worker of pytest-xdist,
+a control with the genuine server runs before the first case and after the last one, so that a
+client that refuses every server does not pass.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _mitm = pytest.StashKey["Mitm"]()
 
 @dataclass(frozen=True)
 class _Settings:
-    """What the client of a test is: by its markers, and by the ini file."""
+    """The kind of client that a test attacks, by its ``certpin`` markers and the ini file."""
 
     style: str
     host: str
@@ -48,20 +49,20 @@ class _Settings:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The ini options: certpin_style, certpin_host, certpin_protocol, certpin_cases."""
+    """Add the ini options certpin_style, certpin_host, certpin_protocol and certpin_cases."""
     for name, (default, words) in _OPTIONS.items():
         parser.addini(f"certpin_{name}", f"certpin: {words}", default=default)
     parser.addini("certpin_cases", "certpin: the cases to run; all by default", type="args")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The markers."""
+    """Register the plugin's markers."""
     for line in _MARKERS:
         config.addinivalue_line("markers", line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test a case, in the order of the matrix."""
+    """Run a test that uses ``attack`` once for each attack case, in the order of the lab's list."""
     if "certpin_case" in metafunc.fixturenames:
         names = _cases(_settings(metafunc.definition))
         metafunc.parametrize("certpin_case", names, ids=names, indirect=True)
@@ -69,13 +70,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Remember what comes next: the good control is run again after the last case."""
+    """Store the next test, so that ``attack`` knows if this is the last case for a client."""
     item.stash[_next_item] = nextitem
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """A test that passed must have attacked a client, and the client must have come."""
+    """Fail a test that passed, if it didn't call ``attack`` or its client didn't connect."""
     __tracebackhide__ = True
     yield
     if attack := item.stash.get(_attack, None):
@@ -113,7 +114,7 @@ def _style(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
-    """A lab for each kind of client, begun when it is first needed."""
+    """Return a function that returns the lab for a kind of client, and starts it on first use."""
     from certpin.lab.lab import Lab
 
     with ExitStack() as stack:
@@ -127,13 +128,13 @@ def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
 
 @pytest.fixture
 def certpin_lab(request: pytest.FixtureRequest, _certpin_labs: Callable[[_Settings], Lab]) -> Lab:
-    """The lab that runs for the client of this test."""
+    """The running lab for the kind of client that this test attacks."""
     return _certpin_labs(_settings(request.node))
 
 
 @pytest.fixture
 def certpin_case(request: pytest.FixtureRequest) -> str:
-    """The name of the case that ``attack`` plays."""
+    """The name of the attack case that ``attack`` runs in this test."""
     return str(request.param)
 
 
@@ -149,7 +150,7 @@ def attack(
     certpin_case: str,
     _certpin_trials: dict[object, Trial],
 ) -> Attack:
-    """One case of the matrix. Call it with your client, once."""
+    """Run one attack case against your client. Call it exactly once, with your client function."""
     from certpin.lab.trial import Attack, Trial
 
     item = request.node
@@ -162,7 +163,10 @@ def attack(
 
 
 def _client_of(item: pytest.Item) -> object:
-    """Which client a test attacks: tests that differ by their case alone share one."""
+    """Return a key for the client that a test attacks.
+
+    Tests that differ only by their attack case have the same key.
+    """
     others = dict(getattr(getattr(item, "callspec", None), "indices", {}))
     if "certpin_case" not in others:
         return item.nodeid
@@ -173,10 +177,11 @@ def _client_of(item: pytest.Item) -> object:
 
 @pytest.fixture
 def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
-    """A man in the middle, while the test runs: ``@pytest.mark.mitm("case")`` says which.
+    """A man in the middle that runs during the test. ``@pytest.mark.mitm("case")`` selects a case.
 
-    It is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``); ``seen()`` and
-    ``leaked`` stop it and say what it got. A test whose client never came fails.
+    It is a ``Target`` (``url``, ``host``, ``port``, ``proxy``, ``ca``, ``pins``). ``seen()`` and
+    ``leaked`` stop the man in the middle and return the data that it received. The test fails if
+    its client never connects.
     """
     from certpin.lab.case import CannotServeError
     from certpin.lab.trial import BY_NAME, Mitm
@@ -200,10 +205,10 @@ def mitm(request: pytest.FixtureRequest, certpin_lab: Lab) -> Iterator[Mitm]:
 def certpin_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., dict[str, str]]:
-    """Set the variables that lead a client to a target, until the test ends.
+    """Set the environment variables that direct a client to a target, until the test ends.
 
-    ``certpin_environment(target, via="connect")``: SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
-    the like. ``via`` is connect, socks5 or port.
+    ``certpin_environment(target, via="connect")`` sets SSL_CERT_FILE, HTTPS_PROXY, CERTPIN_PINS and
+    similar variables. ``via`` is connect, socks5 or port.
     """
     from certpin.lab.client import environment
 

@@ -8,18 +8,18 @@
     from certpin.clients.aiohttp import PinnedConnector
     from certpin.clients.stdlib import opener                  # urllib.request
 
-Each takes a pin set, or a ``PinnedSSLContext`` (for ``strict=False``, failure hooks, a clock), and
-stores it as ``context``: ``context.swap(pins)`` takes effect with the next connection. In addition
-to passing the context to the library, they guarantee:
+Each client takes a pin set, or a ``PinnedSSLContext`` (for ``strict=False``, failure hooks, a
+clock), and stores the context as ``context``: ``context.swap(pins)`` takes effect with the next
+connection. In addition to passing the context to the library, the clients guarantee:
 
 1. A refusal is both the library's own error and a ``PinError``.
-2. A request in clear text (``http://``), also by a redirect, is refused before it is sent.
+2. A request in clear text (``http://``), also after a redirect, is refused before it is sent.
 3. Options that would weaken the verification, or bypass the context, raise ``ConfigError``. Every
    connection in use must have been checked by the context.
 4. The TLS to a proxy is separate and not pinned; the pins apply to the host behind it.
 
-Importing this package loads none of the libraries. Importing a module without its library
-raises ``MissingExtraError``, which names the extra of certpin that brings it.
+Importing this package imports none of the libraries. Importing a module without its library raises
+``MissingExtraError``, which names the extra of certpin that installs the library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shared by all clients: the context, refused options, and errors of two types."""
+"""Shared by all clients: the pinned context, refused options, and errors with two types."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def missing_library(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
-    """Return the error for an adapter without its library; ``extra`` of certpin installs it."""
+    """Return the error for an HTTP library that is not installed. ``extra`` installs it."""
     return MissingExtraError(f"certpin.clients.{extra}", extra, name=error.name)
 
 
 def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLContext:
-    """Return the given context, or a new strict one for a pin set.
+    """Return the given context, or make a strict one for a pin set.
 
     Raises:
         ConfigError: hooks were given with a context, which has its own.
@@ -52,7 +52,7 @@ def context_of(pins: Pins, on_failure: Iterable[FailureHook] = ()) -> PinnedSSLC
 
 @contextmanager
 def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None) -> Iterator[None]:
-    """Check a request before the block connects, and record its port for failure reports.
+    """Check the URL of a request, then record its port for failure reports while the block runs.
 
     Args:
         context: the pinned context.
@@ -71,7 +71,10 @@ def admitted(context: PinnedSSLContext, scheme: str, host: str, port: int | None
 
 
 def port_in(url: Any) -> int | None:
-    """Return the port of a split URL; ``None`` if it is invalid, which the library reports."""
+    """Return the port of a split URL; ``None`` if it has none, or an invalid one.
+
+    The HTTP library reports an invalid port.
+    """
     try:
         port: int | None = url.port
     except ValueError:
@@ -80,16 +83,16 @@ def port_in(url: Any) -> int | None:
 
 
 def refuse_options(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ``ConfigError`` for the first of these options that is set (not ``None``)."""
+    """Raise ``ConfigError`` if one of the named options is set (not ``None``)."""
     for name in names:
         if options.get(name) is not None:
             raise refused_option(name, options[name])
 
 
 def refuse_bundle(verify: object) -> None:
-    """Raise ``ConfigError`` for a ``verify=`` other than ``True`` or a bundle of the environment.
+    """Raise ``ConfigError`` unless ``verify=`` is ``True`` or a bundle from the environment.
 
-    Libraries pass a bundle of the environment on as if the caller had given it.
+    Libraries pass on a bundle that the environment names as if the caller had given it.
     """
     environment_bundles = [os.environ.get(name) for name in _BUNDLE_VARIABLES]
     if verify is not True and verify not in environment_bundles:
@@ -107,7 +110,7 @@ def refused_option(name: str, value: object) -> ConfigError:
 
 
 def both(theirs: Theirs, error: PinError) -> Theirs:
-    """Return one error with the types of the library's error and of the refusal.
+    """Return an error that is both the library's error and a ``PinError``.
 
     So ``except`` clauses for either type catch it. Pickling keeps only the ``PinError``, because
     requests and connections can't be pickled.

@@ -1,11 +1,12 @@
-"""Shared by the clients for httpx and httpx2, without importing either of the two.
+"""Shared by the clients for httpx and httpx2, without importing either library.
 
 Each class comes before the library's own in a list of bases: ``class PinnedTransport(
 PinningTransport, httpx.HTTPTransport)``. The transport refuses clear text and merges errors,
 because every request passes through it: redirects, authentication flows, proxies.
 
-After the handshake, the connection must be one that the gate checked (rule 14): httpcore calls the
-request's ``trace`` extension before it sends the request.
+After the handshake, the context must have checked the connection (rule 14 of docs/enforcement.md).
+The check is possible because httpcore calls the request's ``trace`` extension before it sends the
+request.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Transport:
-    """``_error`` is the library's ``ConnectError``."""
+    """Base class of the pinned transports. ``_error`` is the library's ``ConnectError``."""
 
     _error: type[Exception]
 
@@ -46,7 +47,7 @@ class _Transport:
 
     @contextmanager
     def _traced(self, request: Any, trace: Callable[..., Any]) -> Iterator[None]:
-        """Trace the connections of a request for the block."""
+        """Make httpcore report the connections of a request to ``trace`` while the block runs."""
         given = request.extensions
         request.extensions = {**given, "trace": trace}
         try:
@@ -71,7 +72,7 @@ class _Transport:
 
 
 class _Connections:
-    """The TLS connections that a request makes, by httpcore's events.
+    """Finds the new TLS connections of a request in httpcore's trace events, and checks them.
 
     TLS to an ``https://`` proxy has another context, and is not checked.
     """
@@ -81,7 +82,7 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the stream if the event is the end of the handshake with the host."""
+        """Return the new stream if the event is the end of the TLS handshake with the host."""
         if event.endswith(".start_tls.started"):
             self._ours = info["ssl_context"] is self._context
         if event.endswith(".start_tls.complete") and self._ours:
@@ -89,17 +90,17 @@ class _Connections:
         return None
 
     def require_checked(self, stream: Any, host: str) -> None:
-        """Raise ``UncheckedConnectionError`` if the gate did not check this stream."""
+        """Raise ``UncheckedConnectionError`` if the context did not check this stream."""
         if stream is not None:
             tls = stream.get_extra_info("ssl_object")
             assert_pinned(tls, host, strict=self._context.strict)
 
 
 class PinningTransport(_Transport):
-    """For synchronous transports."""
+    """Adds the checks to a synchronous transport of the library."""
 
     def handle_request(self, request: Any) -> Any:
-        """Send one request. A refusal raises ``ConnectError``, also a ``PinError``."""
+        """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
 
@@ -118,10 +119,10 @@ class PinningTransport(_Transport):
 
 
 class AsyncPinningTransport(_Transport):
-    """For asynchronous transports."""
+    """Adds the checks to an asynchronous transport of the library."""
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send one request. A refusal raises ``ConnectError``, also a ``PinError``."""
+        """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
         base: Any = super()
         theirs, connections = request.extensions.get("trace"), _Connections(self.context)
 
@@ -140,7 +141,10 @@ class AsyncPinningTransport(_Transport):
 
 
 class PinningClient:
-    """For both kinds of client. ``_transport_type`` is the class of their transports."""
+    """Gives a client of the library pinned transports, sync or async.
+
+    ``_transport_type`` is the class of its transports.
+    """
 
     _transport_type: type[_Transport]
 
@@ -170,5 +174,5 @@ class PinningClient:
 
 
 def _without_tls(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a client's transport without those that a pinned transport sets."""
+    """Return a client's transport options without ``verify`` and ``cert``."""
     return {name: value for name, value in options.items() if name not in {"verify", "cert"}}

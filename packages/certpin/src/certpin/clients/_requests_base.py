@@ -1,4 +1,4 @@
-"""Shared by the adapters for requests and niquests, without importing either of the two.
+"""Shared by the adapters for requests and niquests, without importing either library.
 
 niquests began as a fork of requests, so their adapters have the same interface. ``PinningAdapter``
 comes before the library's own adapter in a list of bases.
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 
 class PinningAdapter:
-    """An adapter with pinned pools.
+    """Gives an adapter of the library pinned connection pools.
 
-    ``_managers`` are the pinned classes, without and with a proxy; ``_error`` is the library's
-    ``SSLError``. ``_proxy_options`` names the options for proxy managers, which the adapter stores
-    as ``_NAME`` attributes.
+    ``_managers`` are the pinned pool managers, without and with a proxy; ``_error`` is the
+    library's ``SSLError``. ``_proxy_options`` names the options for proxy managers, which the
+    adapter stores as ``_NAME`` attributes.
     """
 
     _managers: tuple[Any, Any]
@@ -55,7 +55,7 @@ class PinningAdapter:
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: Any
     ) -> None:
-        """As in the library, with pinned pools."""
+        """Make the adapter's pool manager, a pinned one. The library calls it."""
         self._pool_connections = connections
         self._pool_maxsize = maxsize
         self._pool_block = block
@@ -65,7 +65,7 @@ class PinningAdapter:
         )
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """As in the library, with pinned pools behind the proxy."""
+        """Return the pool manager for a proxy, a pinned one. The library calls it."""
         base: Any = super()
         direct, manager = self._managers
         if proxy.lower().startswith("socks"):
@@ -86,7 +86,10 @@ class PinningAdapter:
 
     @contextmanager
     def _pinned(self, request: Any, verify: object, cert: object) -> Iterator[None]:
-        """Refuse ``verify=`` and ``cert=``, check the request, and merge the types of a refusal."""
+        """Refuse ``verify=`` and ``cert=``, and check the URL of the request that the block sends.
+
+        A refusal raises an error that is both the library's ``SSLError`` and a ``PinError``.
+        """
         refuse_bundle(verify)
         refuse_options({"cert": cert}, "cert")
         try:

@@ -1,15 +1,15 @@
-"""Shared by the clients for urllib3 and niquests, without importing either of the two.
+"""Shared by the clients for urllib3 and niquests, without importing either library.
 
 niquests is built on urllib3-future, which also replaces urllib3 when it is installed. So the same
 classes serve both; each comes before the library's own in a list of bases. urllib3-future has
-three ways to bypass a context, and rule 14 closes each of them:
+three ways to bypass a context, and rule 14 of docs/enforcement.md closes each of them:
 
-- HTTP/3: it follows ``Alt-Svc`` (RFC 7838), its cache and DNS to QUIC. Its TLS copies the
-  context's roots and not its pins. ``disabled_svn`` always contains HTTP/3 here.
+- HTTP/3: it finds QUIC servers by ``Alt-Svc`` (RFC 7838), by its cache and by DNS. Its TLS copies
+  the context's roots and not its pins. ``disabled_svn`` always contains HTTP/3 here.
 - rtls and utls: if one of them is installed, a connection rebuilds the context of its constructor.
   So it is constructed without one, and gets the pinned context afterwards.
-- Future additions: the connection in use must be one that the gate checked (``assert_pinned``),
-  before a request is sent on it.
+- Future additions: the context must have checked the connection in use (``assert_pinned``), before
+  a request is sent on it.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _REQUIRED = frozenset({None, ssl.CERT_REQUIRED, "CERT_REQUIRED", "REQUIRED"})
 
 
 def refuse_tls_options(options: Mapping[str, Any]) -> None:
-    """Raise ``ConfigError`` for an option that changes how TLS verifies."""
+    """Raise ``ConfigError`` if an option that changes how TLS verifies is set."""
     refuse_options(options, *_TLS_OPTIONS)
     if options.get("cert_reqs") not in _REQUIRED:
         raise refused_option("cert_reqs", options["cert_reqs"])
 
 
 def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ``ConfigError`` for an option that leads to HTTP/3."""
+    """Raise ``ConfigError`` if an option that enables HTTP/3 is set."""
     for name in names:
         if options.get(name) is not None:
             raise ConfigError(
@@ -62,7 +62,7 @@ def refuse_http3(options: Mapping[str, Any], *names: str) -> None:
 
 
 class RefusedError(Exception):
-    """Carries a refusal past urllib3's retries, which would contact an attacker again."""
+    """Carries a ``PinError`` past urllib3's retries, which would contact an attacker again."""
 
     def __init__(self, error: PinError) -> None:
         super().__init__(error)
@@ -75,39 +75,42 @@ class HandedContext(OwnSSLContext):
     For each connection, urllib3-future counts the roots of its context, and loads the platform's if
     there are none. A pinned context refuses to count them (``ContextCopyError``), because a copy
     begins with that. This context reports that it has roots, makes every connection with the pinned
-    context, and its own store stays empty.
+    context, and its own certificate store stays empty.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
-        """Create it for one pinned context."""
+        """Make a wrapper of one pinned context."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self, pinned: PinnedSSLContext) -> None:
         self._pinned = pinned
 
     def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        """As ``PinnedSSLContext.wrap_socket``."""
+        """Wrap a socket with the pinned context."""
         return self._pinned.wrap_socket(*args, **kwargs)
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """As ``PinnedSSLContext.wrap_bio``; asyncio calls it."""
+        """Make an ``SSLObject`` with the pinned context. asyncio calls it."""
         return self._pinned.wrap_bio(*args, **kwargs)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """Set them on the pinned context."""
+        """Set the ALPN protocols of the pinned context."""
         self._pinned.set_alpn_protocols(alpn_protocols)
 
     def cert_store_stats(self) -> dict[str, int]:
-        """Report that there are roots, so that none are loaded."""
+        """Report that there are roots, so that urllib3-future loads none."""
         return {"x509": 1, "crl": 0, "x509_ca": 1}
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
-        """Raise ``ContextCopyError``: a copy has no pins."""
+        """Raise ``ContextCopyError``, because a copy of the context would have no pins."""
         self._pinned.get_ca_certs(binary_form)
 
 
 class _Connection:
-    """``_http3`` is the library's name for HTTP/3, or ``None`` if it has none (urllib3)."""
+    """Base class of the pinned connections.
+
+    ``_http3`` is the library's name for HTTP/3, or ``None`` if it has none (urllib3).
+    """
 
     _http3: Any = None
 
@@ -128,7 +131,7 @@ class _Connection:
 
     @contextmanager
     def _pinned(self) -> Iterator[None]:
-        """Set the context for the block that connects, then check the connection in use."""
+        """Give the connection its context while the block connects, then check the connection."""
         refuse_tls_options(vars(self))
         context = self.ssl_context
         if not isinstance(context, PinnedSSLContext):
@@ -149,7 +152,7 @@ class _Connection:
 
 
 class PinningConnection(_Connection):
-    """A connection that checks its settings when it connects, because pools can change them."""
+    """A connection that checks its TLS settings when it connects, because pools can change them."""
 
     def connect(self) -> None:
         """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
@@ -163,7 +166,7 @@ class PinningConnection(_Connection):
 
 
 class AsyncPinningConnection(_Connection):
-    """``PinningConnection`` for asynchronous connections."""
+    """An asynchronous ``PinningConnection``."""
 
     async def connect(self) -> None:
         """Connect, directly or through a proxy. Raises ``ConfigError`` if a setting weakens TLS."""
@@ -177,7 +180,7 @@ class AsyncPinningConnection(_Connection):
 
 
 class _Pool:
-    """``_error`` is the library's ``SSLError``."""
+    """Base class of the pinned pools. ``_error`` is the library's ``SSLError``."""
 
     _error: Any
 
@@ -198,27 +201,27 @@ class _Pool:
 
 
 class PinningPool(_Pool):
-    """The connections to one host."""
+    """A pool of pinned connections to one host."""
 
     def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        """As in urllib3. A refusal raises ``SSLError``, also a ``PinError``."""
+        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``."""
         base: Any = super()
         with self._refusing():
             return base.urlopen(*args, **kwargs)
 
 
 class AsyncPinningPool(_Pool):
-    """The asynchronous connections to one host."""
+    """A pool of asynchronous pinned connections to one host."""
 
     async def urlopen(self, *args: Any, **kwargs: Any) -> Any:
-        """As in urllib3-future. A refusal raises ``SSLError``, also a ``PinError``."""
+        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``."""
         base: Any = super()
         with self._refusing():
             return await base.urlopen(*args, **kwargs)
 
 
 class _Manager:
-    """``_https`` is the class of the pools for ``https://``."""
+    """Base class of the pinned pool managers. ``_https`` is their pool class for ``https://``."""
 
     _https: Any
     pool_classes_by_scheme: Any
@@ -247,7 +250,7 @@ class _Manager:
 
 
 class PinningManager(_Manager):
-    """For pool managers and proxy managers."""
+    """Gives a pool manager or a proxy manager of the library pinned pools."""
 
     def connection_from_host(
         self,
@@ -256,14 +259,17 @@ class PinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """As in urllib3, which calls it for each request and each redirect."""
+        """Check the URL's parts, and return the pool for the host.
+
+        urllib3 calls it for each request and each redirect.
+        """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
         return base.connection_from_host(host, port, scheme, pool_kwargs)
 
 
 class AsyncPinningManager(_Manager):
-    """For asynchronous pool managers and proxy managers."""
+    """Gives an asynchronous pool manager or proxy manager of the library pinned pools."""
 
     async def connection_from_host(
         self,
@@ -272,16 +278,20 @@ class AsyncPinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """As in urllib3-future, which calls it for each request and each redirect."""
+        """Check the URL's parts, and return the pool for the host.
+
+        urllib3-future calls it for each request and each redirect.
+        """
         self._admit(host, port, scheme, pool_kwargs)
         base: Any = super()
         return await base.connection_from_host(host, port, scheme, pool_kwargs)
 
 
 def pin_socks_manager(manager: Any, like: Any) -> Any:
-    """Give a ``SOCKSProxyManager`` pinned pools for the library that the pool ``like`` is for.
+    """Make a ``SOCKSProxyManager`` use pinned pools, and return it.
 
-    Its pools connect through the proxy, and pass the context to the library unchanged.
+    ``like`` is a pinned pool class of the same library. The manager's own pools connect through the
+    proxy, and pass the context to the library unchanged.
     """
     theirs = manager.pool_classes_by_scheme["https"]
     ours = _socks_pool(theirs, like)

@@ -86,7 +86,10 @@ class PinnedConnector(TCPConnector):
             raise both(theirs, error) from error.__cause__
 
     def _require_checked(self, connection: Connection, host: str) -> None:
-        """Rule 14: the context must have checked the connection in use."""
+        """Raise ``UncheckedConnectionError`` if the context did not check this connection.
+
+        Rule 14 of docs/enforcement.md.
+        """
         try:
             assert_pinned(connection.transport, host, strict=self.context.strict)
         except PinError:

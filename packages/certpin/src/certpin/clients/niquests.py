@@ -92,7 +92,7 @@ class _AsyncProxyManager(AsyncPinningManager, urllib3.AsyncProxyManager):
 
 
 class _Adapter(PinningAdapter):
-    """Shared by both adapters."""
+    """Shared by the synchronous and the asynchronous adapter."""
 
     _error = SSLError
     _proxy_options = ("resolver", "happy_eyeballs", "source_address")
@@ -111,22 +111,22 @@ class _Adapter(PinningAdapter):
         quic_cache_layer: object = None,
         **options: Any,
     ) -> None:
-        """As in niquests, with pinned pools, and without its cache for HTTP/3."""
+        """Make the adapter's pool manager, pinned and without niquests' cache for HTTP/3."""
         super().init_poolmanager(connections, maxsize, block, **options)
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> bool:
-        """Do nothing: niquests would load a bundle into the context for each connection."""
+        """Do nothing, because niquests would load a CA bundle into each connection's context."""
         return False
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``: niquests would restore it without pins."""
+        """Raise ``ConfigError``, because niquests would restore a pickled adapter without pins."""
         raise _not_pickled()
 
 
 class PinnedAdapter(_Adapter, HTTPAdapter):
     """A niquests ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
-    Mount it for ``https://`` and ``http://``: a redirect to another prefix bypasses it.
+    Mount it for ``https://`` and ``http://``. Otherwise a redirect to the other scheme bypasses it.
     """
 
     _managers = (_PoolManager, _ProxyManager)
@@ -141,7 +141,7 @@ class PinnedAdapter(_Adapter, HTTPAdapter):
         proxies: Any = None,
         **options: Any,
     ) -> Any:
-        """Send one request. A refusal raises ``SSLError``, also a ``PinError``.
+        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -165,7 +165,7 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
         proxies: Any = None,
         **options: Any,
     ) -> Any:
-        """Send one request. A refusal raises ``SSLError``, also a ``PinError``.
+        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -175,9 +175,9 @@ class AsyncPinnedAdapter(_Adapter, AsyncHTTPAdapter):
 
 
 class _Session:
-    """Shared by both sessions.
+    """Shared by the synchronous and the asynchronous session.
 
-    ``_pinned_adapter`` is the class of their pinned adapter, ``_plain_adapter`` that of niquests.
+    ``_pinned_adapter`` is the class of their pinned adapter, ``_plain_adapter`` niquests' own.
     """
 
     _pinned_adapter: Any
@@ -192,9 +192,10 @@ class _Session:
         base.__init__(**_safe(options))
 
     def mount(self, prefix: str, adapter: Any) -> None:
-        """Mount an adapter. A plain one of niquests is replaced by a pinned one with its options.
+        """Mount an adapter for URLs with this prefix.
 
-        niquests mounts plain ones in the constructor, and again after its resolver was closed.
+        niquests mounts its own adapters in the constructor, and again after its resolver was
+        closed. Such an adapter is replaced by a pinned one with the same options.
         """
         if type(adapter) is self._plain_adapter:
             options = {name: getattr(adapter, f"_{name}") for name in _ADAPTER_OPTIONS}
@@ -203,7 +204,7 @@ class _Session:
         base.mount(prefix, adapter)
 
     def get_adapter(self, url: str) -> Any:
-        """Return the adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
+        """Return the adapter for a URL. Raises ``ConfigError`` if the adapter is not pinned."""
         base: Any = super()
         adapter = base.get_adapter(url)
         if not isinstance(adapter, self._pinned_adapter):
@@ -211,7 +212,7 @@ class _Session:
         return adapter
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ConfigError``: niquests would restore it without pins."""
+        """Raise ``ConfigError``, because niquests would restore a pickled session without pins."""
         raise _not_pickled()
 
 
@@ -247,7 +248,7 @@ def _refuse(options: dict[str, Any]) -> None:
 
 
 def _safe(options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options with HTTP/3 off, and without a revocation check unless it is set."""
+    """Return an adapter's options with HTTP/3 off, and with the revocation check off by default."""
     return {"revocation_configuration": None, **options, "disable_http3": True}
 
 

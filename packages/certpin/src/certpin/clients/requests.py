@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class PinnedAdapter(PinningAdapter, HTTPAdapter):
     """An ``HTTPAdapter`` that enforces pins: ``PinnedAdapter(pins, **options)``.
 
-    Mount it for ``https://`` and ``http://``: a redirect to another prefix bypasses it.
+    Mount it for ``https://`` and ``http://``. Otherwise a redirect to the other scheme bypasses it.
     """
 
     _managers = (PinnedPoolManager, PinnedProxyManager)
@@ -44,12 +44,12 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: PreparedRequest, verify: object, cert: object = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the host of the pool's key, without options about TLS: the context sets it up."""
+        """Return the key of the connection pool, without TLS options: the context sets them."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {}
 
     def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> None:
-        """Do nothing: requests would load certifi's bundle into the context for each connection."""
+        """Do nothing, because requests would load certifi's bundle into the context."""
 
     def send(
         self,
@@ -60,7 +60,7 @@ class PinnedAdapter(PinningAdapter, HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> Response:
-        """Send one request. A refusal raises ``SSLError``, also a ``PinError``.
+        """Send one request. A refusal is raised as both an ``SSLError`` and a ``PinError``.
 
         Raises:
             ConfigError: an option would weaken TLS.
@@ -83,7 +83,7 @@ class PinnedSession(Session):
         self.mount("http://", adapter)
 
     def get_adapter(self, url: str) -> PinnedAdapter:
-        """Return the adapter for a URL. Raises ``ConfigError`` if it is not a pinned one."""
+        """Return the adapter for a URL. Raises ``ConfigError`` if the adapter is not pinned."""
         adapter = super().get_adapter(url)
         if not isinstance(adapter, PinnedAdapter):
             raise refused_option("mount", adapter)

@@ -1,4 +1,4 @@
-"""``urllib.request`` with pins. The rest of the standard library takes the context as it is.
+"""``urllib.request`` with pins. The rest of the standard library needs no special client.
 
     opener(pins).open("https://api.bank.example/")
 
@@ -66,7 +66,11 @@ def opener(
 
 class _PinnedConnection(HTTPSConnection):
     def connect(self) -> None:
-        """Connect. Rule 14: the context must have checked the connection in use."""
+        """Connect, and check that the context checked the connection.
+
+        Raises:
+            UncheckedConnectionError: it did not (rule 14 of docs/enforcement.md).
+        """
         super().connect()
         context: Any = self._context  # type: ignore[attr-defined]  # typeshed leaves it out
         try:

@@ -24,13 +24,13 @@ except ModuleNotFoundError as exc:
 
 
 class PinnedHTTPSConnection(PinningConnection, HTTPSConnection):
-    """A connection that checks its settings when it connects, because pools can change them."""
+    """A connection that checks its TLS settings when it connects, because pools can change them."""
 
     _http3 = getattr(getattr(urllib3, "HttpVersion", None), "h3", None)
 
 
 class PinnedHTTPSConnectionPool(PinningPool, HTTPSConnectionPool):
-    """The connections to one host."""
+    """A pool of pinned connections to one host."""
 
     ConnectionCls = PinnedHTTPSConnection
     _error = SSLError
@@ -45,8 +45,8 @@ class PinnedPoolManager(PinningManager, PoolManager):
 class PinnedProxyManager(PinningManager, ProxyManager):
     """A ``urllib3.ProxyManager`` that enforces pins: ``PinnedProxyManager(pins, url, **options)``.
 
-    Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` would reveal it to
-    the proxy, and raises ``ConfigError``.
+    Every request goes through a tunnel (CONNECT). ``use_forwarding_for_https`` would reveal the
+    request to the proxy, and raises ``ConfigError``.
     """
 
     _https = PinnedHTTPSConnectionPool

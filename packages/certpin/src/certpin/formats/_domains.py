@@ -1,4 +1,4 @@
-"""Helpers for platforms with one entry per name and a flag for its subdomains."""
+"""Helpers for platforms whose files list domain names, each with a flag for its subdomains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def pattern(name: str, *, below: bool) -> str:
-    """Return the pattern of an entry. Raises ``FormatError`` if no host can have the name."""
+    """Return the host pattern of a domain name; ``below`` is the entry's flag for subdomains.
+
+    Raises ``FormatError`` if no host can have the name.
+    """
     if not name:
         raise FormatError("a host has no name")
     if "*" in name:
@@ -27,7 +30,10 @@ def pattern(name: str, *, below: bool) -> str:
 
 
 def refuse_exclusions(found: Iterable[Found], unpinned: Iterable[str]) -> None:
-    """Raise ``FormatError`` if a host is excluded from the pins of a parent domain."""
+    """Raise ``FormatError`` if a name in ``unpinned`` is a subdomain that a wildcard pins.
+
+    A pin file can't exclude a host from the pins of its parent domain.
+    """
     above = {each.pattern.removeprefix("**.").lower() for each in found if "*" in each.pattern}
     for name in unpinned:
         parent = name.lower().partition(".")[2]

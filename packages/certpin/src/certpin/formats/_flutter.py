@@ -1,4 +1,4 @@
-"""The Dart constant with the pins, and the limitations of dart:io, for both Flutter formats."""
+"""For both Flutter formats: the Dart constant with the pins, and the limitations of dart:io."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
 
 
 def pins_file(pins: PinSet, name: str) -> File:
-    """Write the constant ``pins``, in a file that imports the library in the same folder."""
+    """Return the Dart file with the constant ``pins``, which imports the exported library."""
     imports = ["debug.dart"] * bool(pins.debug) + ["policy.dart"]
     text = _SOURCE.format(
         header=commented(pins, name, "//"),
@@ -56,12 +56,12 @@ def pins_file(pins: PinSet, name: str) -> File:
 
 
 def label(pins: PinSet) -> str:
-    """Return the name of the pin set as written in Dart."""
+    """Return the name of the pin set, with ``_`` for characters that are not allowed in Dart."""
     return _NOT_IN_A_LABEL.sub("_", pins.name)
 
 
 def read(source: Source) -> ParsedFile:
-    """Read the constant. Raises ``FormatError``."""
+    """Parse the pin set in a Dart file with the constant ``pins``. Raises ``FormatError``."""
     reading = read_table(source)
     return replace(reading, debug=_read_debug(source.text))
 
@@ -89,12 +89,15 @@ def _string(text: str) -> str:
 
 
 def _debug(anchors: TrustAnchors) -> str:
-    """Return a constant expression, so that release builds do not contain the anchors."""
+    """Return the Dart field for the debug anchors, as a constant expression.
+
+    Because it is constant, the compiler leaves the anchors out of release builds.
+    """
     return f"  {_DEBUG}: debugOverride ? {_string(pem(anchors))} : null,\n"
 
 
 def _read_debug(text: str) -> TrustAnchors | None:
-    """Return the anchors: the first string after the name of the field."""
+    """Return the debug anchors: the first string after the name of their field; None without it."""
     if _DEBUG not in text:
         return None  # saves a second pass for most files
     named = False

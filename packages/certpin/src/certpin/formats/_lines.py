@@ -22,30 +22,36 @@ _BUNDLE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 def lines(pins: PinSet, name: str, settings: dict[str, str], quote: str = '"') -> str:
-    """Return the text of the file: header, host, and one line per setting with a quoted value."""
+    """Return the text of the file: header, host pattern, and ``key = "value"`` for each setting."""
     [policy] = pins.policies
     words = "".join(f"{key} = {quote}{value}{quote}\n" for key, value in settings.items())
     return f"{commented(pins, name, '#')}# for {policy.pattern}\n{words}"
 
 
 def bundle(policy: HostPolicy, name: str) -> tuple[File, ...]:
-    """Return the file of trust anchors, if the policy has any."""
+    """Return the PEM file with the trust anchors of a policy; empty if it has none."""
     return (File(name, pem(policy.trust)),) if policy.trust else ()
 
 
 def spelled(policy: HostPolicy) -> str:
-    """Return the pins in curl's notation: ``sha256//…;sha256//…``."""
+    """Return a policy's pins in curl's notation: ``sha256//…;sha256//…``."""
     return ";".join(str(entry.pin).replace("sha256/", "sha256//", 1) for entry in policy.pins)
 
 
 def pattern_of(text: str) -> str:
-    """Return the pattern in certpin's comment, or an empty text."""
+    """Return the host pattern from certpin's comment ``# for PATTERN``; empty if there is none."""
     host = _HOST.search(text)
     return host[1] if host else ""
 
 
 def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
-    """Read the settings for pins and trust anchors. Raises ``FormatError``."""
+    """Parse the pins and the trust anchors of a file. Raises ``FormatError``.
+
+    Args:
+        source: the file.
+        pinned: the name of the setting that contains the pins.
+        anchors: the name of the setting that contains the path of the trust anchors.
+    """
     name, version = read_header(source.text)
     pins = [part.strip() for part in (_setting(source.text, pinned) or "").split(";")]
     file = _setting(source.text, anchors)
@@ -59,7 +65,7 @@ def read_lines(source: Source, pinned: str, anchors: str) -> ParsedFile:
 
 
 def _setting(text: str, name: str) -> str | None:
-    """Return the last value of a setting, after an equals sign, a colon or a space."""
+    """Return the last value of a setting. ``=``, ``:`` or a space may precede the value."""
     between = r"[ \t]*+(?:[=:]|(?<=[ \t]))[ \t]*+"
     pattern = rf"^[ \t]*+(?:--)?{name}{between}([\"']?)([^\"'\r\n]*+)\1[ \t\r]*+$"
     found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
@@ -67,7 +73,7 @@ def _setting(text: str, name: str) -> str | None:
 
 
 def beside(name: str) -> str:
-    """Return the name of a file in the same folder. Raises ``FormatError`` for other paths."""
+    """Return a file name from a setting. Raises ``FormatError`` for a path to another folder."""
     if not _BUNDLE.fullmatch(name):
         raise FormatError(
             f"{name[:80]!r} is not in the same folder", fix="move the file into the same folder"

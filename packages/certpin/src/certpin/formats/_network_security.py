@@ -40,7 +40,10 @@ _ENDINGS = (".pem", ".crt", ".cer", ".der", "")
 def write(
     pins: PinSet, name: str, add: Callable[[HostPolicy], Lines] = lambda _policy: []
 ) -> tuple[File, ...]:
-    """Write the file and its trust anchors. ``add`` returns more lines of a domain-config."""
+    """Return the XML file and the files of its trust anchors.
+
+    ``add`` returns the additional lines for the domain-config of a policy.
+    """
     lines = [line for policy in pins.policies for line in _domain_config(policy, add(policy))]
     if pins.debug:
         lines += _element("debug-overrides", "", _trust_anchors(pins.debug, ' overridePins="true"'))
@@ -77,14 +80,14 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The elements of a domain-config, its own or inherited."""
+    """The elements that apply in a domain-config: the ones inside it, and the inherited ones."""
 
     pin_set: Element | None = None
     anchors: Element | None = None
     trustkit: Element | None = None
 
     def inside(self, config: Element) -> _Scope:
-        """Return the scope of a nested element: its own elements override the inherited ones."""
+        """Return the scope of a nested domain-config: its elements override inherited ones."""
         trustkit = config.find("trustkit-config")
         if trustkit and self.trustkit:
             trustkit.inherit(self.trustkit)
@@ -96,7 +99,9 @@ class _Scope:
 
 
 def read(source: Source, add: Addition = lambda found, _element: found) -> ParsedFile:
-    """Read a file; ``add`` reads its ``trustkit-config``. Raises ``FormatError``.
+    """Parse a network security configuration. Raises ``FormatError``.
+
+    ``add`` completes the settings of a host from its ``trustkit-config``.
 
     Warns about every element and attribute that a pin file cannot express, such as
     ``certificateTransparency`` (Android 16) and ``domainEncryption`` (Android 17).
@@ -121,7 +126,7 @@ def read(source: Source, add: Addition = lambda found, _element: found) -> Parse
 
 
 def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
-    """Iterate over the pattern and the scope of every domain."""
+    """Yield the host pattern and the scope of every ``<domain>``."""
     base = root.one("base-config")
     scope = _Scope().inside(base) if base else _Scope()
     if scope.pin_set:
@@ -141,7 +146,7 @@ def _entries(root: Element) -> Iterator[tuple[str, _Scope]]:
 
 
 def _inside(config: Element, outer: _Scope) -> Iterator[tuple[Element, _Scope]]:
-    """Iterate over the domains of a domain-config and of nested ones."""
+    """Yield each ``<domain>`` of a domain-config and of those nested in it, with its scope."""
     scope = outer.inside(config)
     config.agree("cleartextTrafficPermitted", "false")  # strict clients refuse http:// too
     domains = list(config.all("domain"))
@@ -179,12 +184,12 @@ def _pin(element: Element) -> str:
 
 
 def _resource(der: bytes) -> str:
-    """Return the resource name of a certificate. TrustKit reads one certificate per resource."""
+    """Return the resource name of a certificate: TrustKit reads one certificate per resource."""
     return f"certpin_{hashlib.sha256(der).hexdigest()[:16]}"
 
 
 def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
-    """Return the files in ``res/raw``, one per distinct certificate."""
+    """Return the PEM files for ``res/raw``, one per distinct certificate."""
     ders = dict.fromkeys(der for each in anchors if each for der in each.der)
     return tuple(
         File(f"res/raw/{_resource(der)}.pem", ssl.DER_cert_to_PEM_cert(der)) for der in ders
@@ -192,9 +197,10 @@ def _anchor_files(anchors: Iterable[TrustAnchors | None]) -> tuple[File, ...]:
 
 
 def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Return the anchors of a host, or ``None`` for the system's. Raises ``FormatError``.
+    """Return the trust anchors in a ``<trust-anchors>`` element, or ``None`` for the system's.
 
     Warns if authorities installed by the user are trusted; their certificates must match pins too.
+    Raises ``FormatError``.
     """
     if element is None:
         return None
@@ -218,7 +224,7 @@ def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Read the anchors that override pins in debug builds. Raises ``FormatError``.
+    """Return the anchors that override pins in debug builds. Raises ``FormatError``.
 
     Warns about the system's and the user's anchors, because a pin file needs named ones, and about
     anchors that do not override pins.

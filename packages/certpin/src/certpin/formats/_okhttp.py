@@ -49,7 +49,7 @@ NEEDS = (
 
 
 def calls(pins: PinSet, indent: int) -> str:
-    """Return a call of ``add`` for each policy: ``.add("host", "sha256/…", …)``."""
+    """Return OkHttp's call ``.add("host", "sha256/…", …)`` for each policy of the pin set."""
     return "\n".join(_call(policy, " " * indent) for policy in pins.policies)
 
 
@@ -60,14 +60,14 @@ def _call(policy: HostPolicy, indent: str) -> str:
 
 
 def address(pattern: str) -> str:
-    """Return the pattern in OkHttp's notation: IPv6 addresses in brackets, as in URLs."""
+    """Return a host pattern in OkHttp's notation: IPv6 addresses in brackets, as in URLs."""
     return f"[{pattern}]" if ":" in pattern else pattern
 
 
 def read(source: Source) -> ParsedFile:
-    """Read every ``.add("host", "sha256/…", …)`` of Kotlin or Java. Raises ``FormatError``.
+    """Parse every ``.add("host", "sha256/…", …)`` in Kotlin or Java code. Raises ``FormatError``.
 
-    Warns about every other call of ``add`` and every other pin.
+    Warns about every other call of ``add``, and about pins outside of such calls.
     """
     name, version = read_header(source.text)
     by_pattern: dict[str, list[str]] = {}
@@ -83,7 +83,7 @@ def read(source: Source) -> ParsedFile:
 
 
 def _additions(pieces: list[Token]) -> Iterator[list[int]]:
-    """Iterate over the places of the arguments of each call of ``add`` with only strings."""
+    """Yield, for each call of ``add`` with only strings, the indexes of these strings."""
     for place, token in enumerate(pieces):
         if _is_add(pieces, place):
             strings = _arguments(pieces, place + 2)
@@ -103,7 +103,10 @@ def _is_mark(pieces: list[Token], place: int, mark: str) -> bool:
 
 
 def _arguments(pieces: list[Token], place: int) -> list[int]:
-    """Return the places of the strings up to the closing bracket, or none for other arguments."""
+    """Return the indexes of a call's arguments; empty if one of them is not a string.
+
+    ``place`` is the index of the first token after the opening bracket.
+    """
     strings = []
     for each in range(place, len(pieces)):
         token = pieces[each]

@@ -27,7 +27,7 @@ _JUNK = (ValueError, LookupError, AttributeError, TypeError, OverflowError, Expa
 
 
 class _Once(dict[str, Any]):
-    """A dictionary that refuses duplicate keys, because one of two entries would be lost."""
+    """A dictionary that refuses duplicate keys, because otherwise one value would be lost."""
 
     def __setitem__(self, name: str, value: object) -> None:
         if name in self:
@@ -36,14 +36,14 @@ class _Once(dict[str, Any]):
 
 
 def write(pins: PinSet, name: str, document: dict[str, Any]) -> str:
-    """Return the text of a property list, with the header as a comment."""
+    """Return a value as the text of a property list, with the pin set's header as a comment."""
     text = plistlib.dumps(document, sort_keys=False).decode()
     lines = "".join(f"  {line}\n" for line in header(pins, name))
     return text.replace("<plist", f"<!--\n{lines}-->\n<plist", 1)
 
 
 def read(source: Source) -> Shape:
-    """Return the value of a property list. Raises ``FormatError``."""
+    """Parse a property list, and return its value. Raises ``FormatError``."""
     if source.data.startswith(b"bplist"):
         raise FormatError("the file is a binary property list", fix="plutil -convert xml1 FILE")
     root = _xml.parse(source, doctype=True)
@@ -59,9 +59,9 @@ def read(source: Source) -> Shape:
 
 
 def report_unread(root: Shape, *settings: str) -> None:
-    """Warn about all values of a property list that were not read.
+    """Warn about all values of a property list that the import did not read.
 
-    Top-level keys outside ``settings`` share one warning, because an ``Info.plist`` has many.
+    Top-level keys other than ``settings`` share one warning, because an ``Info.plist`` has many.
     """
     others = []
     for place in root.unread():
@@ -74,7 +74,7 @@ def report_unread(root: Shape, *settings: str) -> None:
 
 
 def _check(element: _xml.Element) -> None:
-    """Refuse unknown elements and stray text, which plistlib would drop silently."""
+    """Raise ``FormatError`` for unknown elements and stray text, which plistlib would ignore."""
     if element.name not in _ELEMENTS:
         raise FormatError(
             f"line {element.line}: property lists have no element {element.name[:80]!r}"

@@ -25,7 +25,7 @@ _PLACE = re.compile(r"^[ \t]*//= (\w+)\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Language:
-    """The syntax of the table in a language: rows, fields, lists and multi-line texts."""
+    """How a language writes the table of policies: rows, fields, lists and multi-line texts."""
 
     row: tuple[str, str]
     field: Callable[[str], str]
@@ -35,7 +35,15 @@ class Language:
 
 
 def program(pins: PinSet, name: str, file: str, template: str, language: Language) -> File:
-    """Return the template with the header and the table of the pin set."""
+    """Return the exported source file: a template with the header and the policies inserted.
+
+    Args:
+        pins: the pin set.
+        name: the name of the format, for the header.
+        file: the path of the exported file.
+        template: the path of the template in this package.
+        language: the syntax of the table of policies.
+    """
     parts = {
         "header": commented(pins, name, "//"),
         "policies": "".join(_row(policy, language) for policy in pins.policies),
@@ -45,7 +53,7 @@ def program(pins: PinSet, name: str, file: str, template: str, language: Languag
 
 
 def fill(template: str, parts: dict[str, str]) -> str:
-    """Insert the parts into the template. Inserted parts are not expanded again."""
+    """Replace each line ``//= NAME`` of a template by the part NAME. Parts are not expanded."""
     return _PLACE.sub(lambda match: parts[match[1]], template)
 
 
@@ -70,5 +78,5 @@ def _value(name: str, values: list[str], language: Language) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a string literal. Patterns, pins, words and dates need no escapes."""
+    """Return a string literal. The text is inserted as it is, because no value needs escapes."""
     return f'"{text}"'

@@ -1,7 +1,7 @@
-"""nginx and HAProxy: they verify only against trusted authorities, and do not support pins.
+"""Shared by nginx and HAProxy, which verify only trust anchors, and do not support pins.
 
-Comments list the pins for readers and for the import. Neither program compares the IP addresses of
-a certificate (tested with nginx 1.26 and HAProxy 3.0).
+The exported comments list the pins for readers and for the import. Neither program compares the IP
+addresses of a certificate (tested with nginx 1.26 and HAProxy 3.0).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PIN = re.compile(r"^[ \t]*+# pin (\S{1,110})$", re.MULTILINE)
 
 
 def limits(program: str) -> tuple[Limitation, ...]:
-    """Return the limitations of both programs, with the name of the program."""
+    """Return the limitations that nginx and HAProxy share, with the given name in their texts."""
     return (
         NoCompromised(f"{program} has no list of keys to refuse, except a CRL"),
         NoDebug(f"{program} has no debug override"),
@@ -50,7 +50,7 @@ def limits(program: str) -> tuple[Limitation, ...]:
 
 
 def comments(pins: PinSet, name: str) -> str:
-    """Return the header, the host and the pins as comments."""
+    """Return the comments of the file: the header, the host pattern and the pins."""
     [policy] = pins.policies
     listed = "".join(f"# pin {entry.pin}\n" for entry in policy.pins)
     head = commented(pins, name, "#")
@@ -58,14 +58,15 @@ def comments(pins: PinSet, name: str) -> str:
 
 
 def read(source: Source, anchors: re.Pattern[str], host: re.Pattern[str]) -> ParsedFile:
-    """Read the comments, and the directives for trust anchors and the host name.
+    """Parse certpin's comments, and the directives for trust anchors and the host name.
 
-    If certpin did not write the file, pin the keys of the anchors, which is equivalent.
+    If certpin did not write the file, the result pins the keys of the trust anchors, which accepts
+    the same chains.
 
     Args:
         source: the file.
-        anchors: matches the directive with the file of anchors.
-        host: matches the directive with the host name.
+        anchors: matches the directive that names the file of trust anchors.
+        host: matches the directive that names the host.
 
     Raises:
         FormatError: the comments or the anchors are invalid.
@@ -84,7 +85,7 @@ def read(source: Source, anchors: re.Pattern[str], host: re.Pattern[str]) -> Par
 
 
 def _anchors(source: Source, pattern: re.Pattern[str]) -> TrustAnchors | None:
-    """Read the anchors. The last directive counts."""
+    """Read the file of trust anchors that the last matching directive names; None without one."""
     named = pattern.findall(source.text)
     if not named:
         return None

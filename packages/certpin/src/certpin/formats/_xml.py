@@ -1,4 +1,4 @@
-"""Parse untrusted XML in one pass, without fetching or expanding anything.
+"""Parse untrusted XML in one pass, without fetching external files or expanding entities.
 
 Refused are entities (CVE-2003-1564: a few lines expand to gigabytes; others read files), a DOCTYPE
 unless allowed, and more depth or elements than any list of pins has. Namespaces are not resolved:
@@ -30,7 +30,7 @@ _NO_SETTINGS = ("xmlns", "tools:")
 
 @dataclass
 class Element:
-    """An element. ``line`` counts from 1."""
+    """An XML element, which records what the import has read of it. ``line`` counts from 1."""
 
     name: str
     attributes: dict[str, str]
@@ -43,7 +43,7 @@ class Element:
 
     @property
     def text(self) -> str:
-        """The direct text content, stripped."""
+        """The element's direct text content, stripped. Marks it as read."""
         self.used.add(_TEXT)
         return "".join(self.pieces).strip()
 
@@ -53,12 +53,12 @@ class Element:
         return self.attributes.get(name, default)
 
     def agree(self, name: str, value: str) -> None:
-        """Mark an attribute as read if it has the only value that certpin supports."""
+        """Mark an attribute as read if it has ``value``, the only value that certpin supports."""
         if self.attributes.get(name, "").strip().lower() == value:
             self.used.add(name)
 
     def inherit(self, outer: Element) -> None:
-        """Inherit the attributes of an outer element that this one lacks."""
+        """Add the attributes of an outer element that this element lacks."""
         self.outer = outer
         self.attributes = outer.attributes | self.attributes
 
@@ -74,23 +74,29 @@ class Element:
         return self
 
     def all(self, name: str) -> Iterator[Element]:
-        """Iterate over the children of a name, and mark them as read."""
+        """Yield the child elements with this name, and mark them as read."""
         return (child.take() for child in self.children if child.name == name)
 
     def one(self, name: str) -> Element | None:
-        """Return the only child of a name, marked as read. Raises ``FormatError``."""
+        """Return the child element with this name and mark it as read; None if there is none.
+
+        Raises ``FormatError`` if there are several.
+        """
         found = self.find(name)
         return found.take() if found else None
 
     def find(self, name: str) -> Element | None:
-        """Return the only child of a name, but do not mark it. Raises ``FormatError``."""
+        """Return the child element with this name, not marked as read; None if there is none.
+
+        Raises ``FormatError`` if there are several.
+        """
         first, *more = [*(child for child in self.children if child.name == name), None]
         if any(more):
             raise FormatError(f"line {self.line}: {self.name} has more than one {name}")
         return first
 
     def unread(self) -> Iterator[str]:
-        """Describe every element, attribute and text inside that was not read."""
+        """Describe each attribute, text and child element, at any depth, that was not read."""
         for name in self.attributes:
             if name not in self.used and not name.startswith(_NO_SETTINGS):
                 yield f"line {self.line}: {name[:_SHOWN]} of {self.name[:_SHOWN]}"
@@ -103,7 +109,7 @@ class Element:
                 yield f"line {child.line}: {child.name[:_SHOWN]} of {self.name[:_SHOWN]}"
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a boolean attribute. Raises ``FormatError``."""
+        """Return an attribute as a boolean. Raises ``FormatError`` if it is not true or false."""
         value = self.get(name, str(default)).lower()
         if value not in {"true", "false"}:
             raise FormatError(f"line {self.line}: {name} must be true or false")

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write one domain-config per name, and the trust anchors as raw resources."""
+    """Return the configuration, with one domain-config per domain name, and its anchor files."""
     return _network_security.write(pins, ANDROID.name)
 
 
 def read(source: Source) -> ParsedFile:
-    """Read every domain-config with pins, including inherited ones. Raises ``FormatError``."""
+    """Parse every domain-config with pins, including inherited pins. Raises ``FormatError``."""
     return _network_security.read(source)
 
 

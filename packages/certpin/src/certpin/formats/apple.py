@@ -39,7 +39,7 @@ _LISTS: dict[Match, str] = {"leaf": "NSPinnedLeafIdentities", "ca": "NSPinnedCAI
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write the key ``NSAppTransportSecurity``, with one entry per name."""
+    """Return a property list with the key ``NSAppTransportSecurity``: one entry per domain name."""
     domains: dict[str, dict[str, Any]] = {}
     for policy in pins.policies:
         entry = domains.setdefault(policy.pattern.name, {"NSIncludesSubdomains": False})
@@ -50,7 +50,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read ``NSPinnedDomains`` of an ``Info.plist``, and warn about all other settings.
+    """Parse ``NSPinnedDomains`` of an ``Info.plist``, and warn about all other settings.
 
     Raises ``FormatError``.
     """
@@ -68,7 +68,10 @@ def _identities(policy: HostPolicy) -> list[dict[str, str]]:
 
 
 def _found(name: str, entry: Shape) -> Iterator[Found]:
-    """Yield one pattern, or two: the flag for subdomains covers one more label."""
+    """Yield the settings of a domain's entry: one host pattern, or two with the subdomains flag.
+
+    Apple's flag for subdomains covers names with one more label.
+    """
     match, identities = _only_list(name, entry)
     digests = [each.need(_DIGEST).text() for each in identities.items()]
     pins = pins_from([f"sha256/{digest.strip()}" for digest in digests])

@@ -1,4 +1,4 @@
-"""Split source code into words, strings and marks, without comments.
+"""Split source code into tokens (words, strings and marks), without comments.
 
 This subset of the syntax is common to Dart, Go, Java, Kotlin, JavaScript and C#, and is enough to
 read lists of pins. The run time is linear in the length of the text.
@@ -42,7 +42,7 @@ class Token:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Iterate over the tokens of source code.
+    """Yield the tokens of source code.
 
     Raises:
         FormatError: a string contains escapes, or a string or comment is not closed.
@@ -62,7 +62,10 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _inside(literal: str, line: int) -> str:
-    """Return the content of a string. Escapes are refused: no pin, host or date needs one."""
+    """Return the content of a string literal.
+
+    Raises ``FormatError`` for escapes, because no pin, host or date needs one.
+    """
     quotes = 3 if literal[:3] in {'"""', "'''"} and len(literal) >= 6 else 1
     inside = literal[quotes:-quotes]
     if "\\" in inside or "${" in inside:

@@ -25,7 +25,7 @@ _BUNDLE = "curl-anchors.pem"
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write the options of one command, and the file of trust anchors."""
+    """Return a configuration file for one curl command, and the file of its trust anchors."""
     [policy] = pins.policies
     # By default, --location also follows redirects to http://.
     settings = {"proto": "=https", "pinnedpubkey": _lines.spelled(policy)}
@@ -36,7 +36,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``."""
+    """Parse the settings ``pinnedpubkey`` and ``cacert``. Raises ``FormatError``."""
     return _lines.read_lines(source, "pinnedpubkey", "cacert")
 
 

@@ -1,9 +1,9 @@
 """.NET: a handler for ``HttpClient`` over ``SocketsHttpHandler``, in C#.
 
-The callback gets the chain that .NET built, and its errors
+The certificate callback gets the chain that .NET built, and .NET's errors
 (https://learn.microsoft.com/dotnet/api/system.net.security.remotecertificatevalidationcallback);
-``CertificateChainPolicy`` sets the only roots. The tests have no .NET to run the handler; they
-check that it parses, and that the import reads its table.
+``CertificateChainPolicy`` replaces the system's roots. The tests have no .NET to run the handler;
+they check that it parses, and that the import reads its table of policies.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CSHARP = Language(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write the class ``Certpin.PinnedHandler``."""
+    """Return a C# file with the class ``Certpin.PinnedHandler``."""
     return (program(pins, DOTNET.name, DOTNET.file, "dotnet.cs", _CSHARP),)
 
 

@@ -67,7 +67,7 @@ _NOTHING = Shape([])
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write the transport socket of one cluster, without session resumption."""
+    """Return the YAML transport socket of one Envoy cluster, with TLS session resumption off."""
     [policy] = pins.policies
     socket = _SOCKET.format(
         type=_TYPE,
@@ -114,7 +114,7 @@ def _lists(policy: HostPolicy) -> str:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read every ``UpstreamTlsContext`` with pins, also from a complete configuration.
+    """Parse every ``UpstreamTlsContext`` with pins in a complete or partial Envoy configuration.
 
     Raises ``FormatError``, and ``ConfigError`` if PyYAML is not installed.
     """
@@ -164,7 +164,7 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
 
 
 def _mappings(text: str) -> Iterator[Shape]:
-    """Iterate over all mappings of a document, at any depth. Raises ``FormatError``."""
+    """Yield all mappings of a YAML document, at any depth. Raises ``FormatError``."""
     waiting: list[Any] = [_load(text)]
     while waiting:
         value = waiting.pop()
@@ -187,7 +187,7 @@ def _load(text: str) -> Any:
 
 @cache
 def _parser() -> tuple[Any, type]:
-    """Return PyYAML, and a loader without types and aliases."""
+    """Return PyYAML and a loader class that reads every scalar as text and refuses aliases."""
     try:
         import yaml
     except ImportError as exc:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write only the constant ``pins``. Apps import it with a prefix."""
+    """Return only the file with the constant ``pins``, which apps import with a prefix."""
     return (_flutter.pins_file(pins, FLUTTER_PINS.name),)
 
 

@@ -1,4 +1,4 @@
-"""The model of a format: its exported files, its parsed files, and the conversion of both."""
+"""The model of a format: exported files, parsed files, and conversion from and to a pin set."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_SOURCE_BYTES = 16 * 1024 * 1024
 
 
 class FormatWarning(UserWarning):
-    """An imported file contains a setting that a pin file cannot express; it was skipped."""
+    """The warning that an import skipped a setting, because a pin file cannot express it."""
 
 
 def pass_over(what: str) -> None:
-    """Warn that an import skips a setting. Use it only if skipping cannot lock clients out."""
+    """Warn that an import skips a setting. Call it only if skipping cannot lock clients out."""
     warnings.warn(f"not imported: {what}", FormatWarning, stacklevel=2)
 
 
@@ -90,7 +90,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """The settings of one host in a platform's file.
+    """The pinning settings of one host, as read from a platform's file.
 
     ``pattern`` is empty if the file names no host; the user then has to name it (``--host``).
     """
@@ -107,7 +107,7 @@ class Found:
     entries: tuple[HostPin, ...] = ()  # pins with role, state and note, if the file has them
 
     def policy(self, options: ImportOptions) -> HostPolicy:
-        """Return the policy. Raises ``ConfigError`` and ``HostError``."""
+        """Return the host's policy. Raises ``ConfigError`` and ``HostError`` if it is invalid."""
         pattern = self.pattern or options.host
         if not pattern:
             raise ConfigError("the file names no host", key="host", fix="name it: --host HOST")
@@ -123,7 +123,7 @@ class Found:
         )
 
     def _guessed(self) -> tuple[HostPin, ...]:
-        """Return the pins with guessed roles, because most platforms do not record roles."""
+        """Return the pins with guessed roles, because most platforms record no roles."""
         first: Role = "intermediate" if self.match == "ca" else "leaf"
         pins = dict.fromkeys(self.pins)  # a list may contain duplicates
         live = tuple(HostPin(pin, "backup" if index else first) for index, pin in enumerate(pins))
@@ -132,7 +132,7 @@ class Found:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of the user for settings that the imported file lacks."""
+    """The user's values for settings that the imported file lacks."""
 
     name: str = ""
     host: str = ""
@@ -141,7 +141,10 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """The content of a platform's file. ``name`` and ``version`` are set if certpin wrote it."""
+    """The settings in a platform's file.
+
+    ``name`` and ``version`` are those of the exported pin set if certpin wrote the file.
+    """
 
     hosts: tuple[Found, ...]
     name: str = ""
@@ -149,7 +152,7 @@ class ParsedFile:
     debug: TrustAnchors | None = None
 
     def pin_set(self, options: ImportOptions) -> PinSet:
-        """Return the pin set. Raises ``ConfigError`` if the set would be unsafe."""
+        """Return the pin set that the file describes. Raises ``ConfigError`` if it is unsafe."""
         policies = tuple(found.policy(options) for found in self.hosts)
         if not policies:
             raise FormatError("the file contains no pins", fix="check that it is the right file")
@@ -159,7 +162,7 @@ class ParsedFile:
 
 @dataclass(frozen=True)
 class Export:
-    """The files for a platform, the pin set that they contain, and the omitted settings."""
+    """The exported files, the reduced pin set that they contain, and the omitted settings."""
 
     files: tuple[File, ...]
     pins: PinSet
@@ -168,11 +171,11 @@ class Export:
 
 @dataclass(frozen=True)
 class Format:
-    """A platform's format for pins.
+    """An export format: how to write a pin set for a platform, and how to read it back.
 
-    ``read`` inverts ``write`` for every pin set that ``project`` returns for these limitations.
-    ``write`` checks nothing itself, and ``read`` raises ``FormatError`` if the file is not of this
-    format. ``file`` is the name of the exported file, or of the main file in a folder.
+    ``read`` inverts ``write`` for every pin set that ``project`` returns for ``limits``. ``write``
+    checks nothing itself, and ``read`` raises ``FormatError`` if the file is not of this format.
+    ``file`` is the name of the exported file, or of the main file in a folder.
     """
 
     name: str
@@ -190,7 +193,7 @@ class Format:
     )
 
     def export(self, pins: PinSet, package: str = "", signed: SignedSource | None = None) -> Export:
-        """Write a pin set for this platform.
+        """Return a pin set as files for this platform, and the settings that they omit.
 
         Args:
             pins: the pin set.
@@ -229,14 +232,16 @@ class Format:
         return replace(file, text=file.text.replace("\nimport ", f"\n{line}\n\nimport ", 1))
 
     def load(self, source: Source, options: ImportOptions | None = None) -> PinSet:
-        """Read a file of this platform. Raises ``FormatError`` and ``ConfigError``."""
+        """Return the pin set in a platform's file. Raises ``FormatError`` and ``ConfigError``."""
         if len(source.data) > MAX_SOURCE_BYTES:
             raise FormatError(f"the file has more than {MAX_SOURCE_BYTES} bytes")
         return self.read(source).pin_set(options or ImportOptions())
 
 
 def only(pins: PinSet, patterns: Iterable[str]) -> PinSet:
-    """Return the pin set with only the policies of these patterns, or with all if none is given.
+    """Return the pin set with only the policies that have one of these host patterns.
+
+    Without patterns, the whole pin set is returned.
 
     Raises:
         ConfigError: a pattern has no policy.

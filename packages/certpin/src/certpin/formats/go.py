@@ -28,7 +28,7 @@ _GO = Language(row=("{", "}"), field=_field, list=("[]string{", "}"), long=("`",
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write a package with ``Transport`` for net/http and ``Config`` for other connections."""
+    """Return a Go file with ``Transport`` for net/http, and ``Config`` for other connections."""
     return (program(pins, GO.name, GO.file, "go.go", _GO),)
 
 

@@ -21,7 +21,7 @@ _NAME = re.compile(rf"{_SERVER}verifyhost[ \t]++(\S++)", re.MULTILINE)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write one line for the backend of the host, and the file of trust anchors."""
+    """Return the ``server`` line for the backend of the host, and the file of trust anchors."""
     [policy] = pins.policies
     name = policy.pattern.name
     # sni sets the requested and verified name; verifyhost sets the verified name without SNI.
@@ -34,7 +34,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read ``ca-file`` and ``verifyhost`` of a server. Raises ``FormatError``."""
+    """Parse ``ca-file`` and ``verifyhost`` of a server, and certpin's comments.
+
+    Raises ``FormatError``.
+    """
     return _proxy.read(source, _ANCHORS, _NAME)
 
 

@@ -17,7 +17,7 @@ _LOADED = re.compile(r"[^A-Za-z0-9 ._,:@+=()!\"\\]")
 
 
 def header(pins: PinSet, name: str) -> list[str]:
-    """Return the lines without comment marks. No line can end a comment in any language."""
+    """Return the header's lines without comment marks. They can't end a comment in any language."""
     return [
         f"certpin pin set {quoted(pins.name)}, version {pins.version}",
         f"Made by: certpin export {name}. Do not edit: change the pin file, and export it again.",
@@ -25,7 +25,7 @@ def header(pins: PinSet, name: str) -> list[str]:
 
 
 def commented(pins: PinSet, name: str, mark: str) -> str:
-    """Return the header as line comments."""
+    """Return the header for the format ``name`` as comments that begin with ``mark``."""
     return "".join(f"{mark} {line}\n" for line in header(pins, name))
 
 

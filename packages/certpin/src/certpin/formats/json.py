@@ -25,7 +25,7 @@ _LISTS = {"reportTo"}  # every other field has one value; pins have their own ob
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write one object: the pin set, with hosts and pins in the order of the pin file."""
+    """Return a JSON object: the pin set, with hosts and pins in the order of the pin file."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "name": pins.name,
@@ -38,7 +38,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read the object. Raises ``FormatError``."""
+    """Parse the JSON object that ``write`` returns. Raises ``FormatError``."""
     document = Shape.json(source.text)
     if document.need("schema").text() != SCHEMA:
         raise FormatError(f"the schema is not {SCHEMA}", fix="use the version that wrote it")

@@ -32,7 +32,7 @@ proxy_ssl_protocols TLSv1.2 TLSv1.3;
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write directives for the location of the host, and the file of trust anchors."""
+    """Return the directives for the host's ``location``, and the file of trust anchors."""
     [policy] = pins.policies
     # For wildcards, the name of proxy_pass (the default). A client must not choose the name.
     name = "$proxy_host" if policy.pattern.wildcard else policy.pattern.name
@@ -42,7 +42,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read ``proxy_ssl_trusted_certificate`` and ``proxy_ssl_name``. Raises ``FormatError``."""
+    """Parse ``proxy_ssl_trusted_certificate``, ``proxy_ssl_name`` and certpin's comments.
+
+    Raises ``FormatError``.
+    """
     return _proxy.read(source, _ANCHORS, _NAME)
 
 

@@ -23,7 +23,7 @@ _JAVASCRIPT = Language(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write a module that exports ``pinnedAgent``."""
+    """Return an ES module that exports ``pinnedAgent``."""
     return (program(pins, NODE.name, NODE.file, "node.mjs", _JAVASCRIPT),)
 
 

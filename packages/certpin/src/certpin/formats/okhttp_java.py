@@ -30,7 +30,7 @@ public final class CertpinPinner {{
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write a class with the function ``CertpinPinner.create()``."""
+    """Return a Java class with the function ``CertpinPinner.create()``."""
     calls = _okhttp.calls(pins, indent=12)
     text = _SOURCE.format(header=commented(pins, OKHTTP_JAVA.name, "//"), calls=calls)
     return (File(OKHTTP_JAVA.file, text),)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Omission:
-    """A setting that an export omits or changes.
+    """A setting of a pin set that an export omits or changes.
 
     ``aspect`` is a stable word for programs, ``host`` the pattern of the policy (empty for the
-    whole set), and ``problem`` a sentence without its full stop.
+    whole pin set), and ``problem`` a sentence without its full stop.
     """
 
     aspect: str
@@ -40,7 +40,10 @@ Projection = tuple["PinSet", tuple[Omission, ...]]
 
 @dataclass(frozen=True)
 class Limitation(ABC):
-    """A setting that a platform cannot express. ``why`` is the reason, a clause."""
+    """A setting that a platform cannot express.
+
+    ``why`` is the reason, as a clause without a full stop.
+    """
 
     why: str
 
@@ -49,9 +52,9 @@ class Limitation(ABC):
 
     @abstractmethod
     def apply(self, pins: PinSet) -> Projection:
-        """Return the pin set without the setting, and the omissions.
+        """Return the pin set without the setting, and the list of omitted settings.
 
-        Nothing is omitted if the pin set does not use the setting.
+        The list is empty if the pin set does not use the setting.
 
         Raises:
             ConfigError: a pin set without the setting would be unsafe.
@@ -59,17 +62,18 @@ class Limitation(ABC):
 
 
 class PolicyLimitation(Limitation):
-    """A limitation that applies to each policy separately."""
+    """A limitation that changes each policy independently of the others."""
 
     @abstractmethod
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Return the reduced policy (``None``: omitted), and the description of the omission.
+        """Return the reduced policy (``None`` to drop it), and a description of what it lost.
 
-        The description is empty if nothing is omitted. Raises ``ConfigError``.
+        The description is empty if nothing is omitted. Raises ``ConfigError`` if the reduced policy
+        would be unsafe.
         """
 
     def apply(self, pins: PinSet) -> Projection:
-        """Apply the limitation to each policy."""
+        """Apply ``project_policy`` to each policy of the pin set."""
         kept, omissions = [], []
         for policy in pins.policies:
             projected, problem = self._project(policy)
@@ -95,9 +99,8 @@ class PolicyLimitation(Limitation):
 def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
     """Reduce a pin set to the settings that a platform can express.
 
-    For a platform with limitations, removed pins are dropped silently because they decide nothing,
-    and so is ``strict_x509``, because it applies only to Python: each platform has its own rules
-    for verification.
+    With any limitation, two omissions are not reported: pins in the state ``removed``, because they
+    decide nothing, and ``strict_x509``, because it applies only to Python.
 
     Returns:
         The reduced pin set, and everything that was omitted.
@@ -118,7 +121,10 @@ def project(pins: PinSet, limits: Sequence[Limitation]) -> Projection:
 def with_policies(
     pins: PinSet, policies: list[HostPolicy], omissions: Iterable[Omission]
 ) -> PinSet:
-    """Return the pin set with other policies. Raises ``ConfigError`` if there are none."""
+    """Return the pin set with these policies instead of its own.
+
+    Raises ``ConfigError`` if there are no policies.
+    """
     if not policies:
         raise ConfigError(
             f"no policy can be exported: {'; '.join(map(str, omissions))}",

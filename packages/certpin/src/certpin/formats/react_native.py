@@ -49,14 +49,14 @@ _FIELDS = ("includeSubdomains", "publicKeyHashes", "expirationDate")
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write a module with the value ``certpinPins``."""
+    """Return a TypeScript module with the value ``certpinPins``."""
     domains = "".join(map(_domain, pins.policies))
     header = commented(pins, REACT_NATIVE.name, "//")
     return (File(REACT_NATIVE.file, _SOURCE.format(header=header, domains=domains)),)
 
 
 def read(source: Source) -> ParsedFile:
-    """Read the options from any place in TypeScript, JavaScript or JSON.
+    """Parse the library's options wherever they occur in TypeScript, JavaScript or JSON.
 
     Raises ``FormatError``.
     """
@@ -77,7 +77,7 @@ def _domain(policy: HostPolicy) -> str:
 
 
 def _entries(pieces: list[Token]) -> Iterator[tuple[str, dict[str, list[Token]]]]:
-    """Yield each name whose mapping has hashes: ``'name': { … }``."""
+    """Yield each host name whose mapping (``'name': { … }``) contains hashes, with that mapping."""
     name = ""
     fields: dict[str, list[Token]] = {}
     values: list[Token] = []

@@ -15,7 +15,10 @@ Value = TypeVar("Value")
 
 
 class Shape:
-    """A parsed value and its place in the file. Raises ``FormatError`` if its type is wrong."""
+    """A value in an untrusted file, with its location for errors, and a record of what was read.
+
+    The methods raise ``FormatError`` if the value has another type.
+    """
 
     def __init__(self, value: object, place: str = "it") -> None:
         self._value = value
@@ -24,14 +27,14 @@ class Shape:
 
     @staticmethod
     def json(text: str) -> Shape:
-        """Read JSON (RFC 8259)."""
+        """Parse a JSON text (RFC 8259)."""
         try:
             return Shape(json.loads(text))
         except (ValueError, RecursionError) as exc:  # ValueError: also for a number of 5000 digits
             raise FormatError(f"the file is not JSON: {exc}"[:200]) from exc
 
     def get(self, name: str) -> Shape | None:
-        """Return the value of a key, or ``None`` if the mapping lacks it."""
+        """Return the value of a key, or ``None`` if the mapping lacks the key."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         return self._part(name, mapping[name], self._under(name)) if name in mapping else None
 
@@ -43,7 +46,7 @@ class Shape:
         return found
 
     def entries(self) -> Iterator[tuple[str, Shape]]:
-        """Iterate over the keys and values of a mapping."""
+        """Yield the keys and values of the mapping."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         for name, value in mapping.items():
             if not isinstance(name, str):
@@ -51,7 +54,7 @@ class Shape:
             yield name, self._part(name, value, self._under(name))
 
     def items(self) -> Iterator[Shape]:
-        """Iterate over the values of a list."""
+        """Yield the values of the list."""
         values: list[Any] = self._typed(list, "a list")
         for index, value in enumerate(values):
             yield self._part(index, value, f"{self.place}[{index}]")
@@ -86,13 +89,13 @@ class Shape:
         return self.text()
 
     def agree(self, name: str, *, value: bool) -> None:
-        """Mark a flag as read if it has the only value that certpin supports."""
+        """Mark a boolean key as read if it has ``value``, the only value that certpin supports."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         if mapping.get(name) is value:
             self.get(name)
 
     def unread(self) -> Iterator[str]:
-        """List the places of all values that were not read."""
+        """Yield the locations of all values that the import did not read."""
         inside: dict[Any, Any] = {}
         if isinstance(self._value, dict):
             inside = self._value

@@ -37,7 +37,7 @@ Row = dict[str, list[str]]
 
 
 def row(policy: HostPolicy) -> Row:
-    """Return a policy as fields of the table, without empty fields."""
+    """Return a policy as a row of the table: the values of each field, without empty fields."""
     made: Row = {
         "pattern": [str(policy.pattern)],
         "mode": [policy.mode],
@@ -53,24 +53,24 @@ def row(policy: HostPolicy) -> Row:
 
 
 def timestamp(moment: datetime) -> str:
-    """Format a time for every platform: RFC 3339, in UTC."""
+    """Return a time as RFC 3339 text in UTC, which every platform can parse."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def pem(anchors: TrustAnchors) -> str:
-    """Return trust anchors as PEM."""
+    """Return trust anchors as PEM text."""
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in anchors.der)
 
 
 def read_table(source: Source) -> ParsedFile:
-    """Read the table of exported source code. Raises ``FormatError``."""
+    """Parse the table of policies in exported source code. Raises ``FormatError``."""
     name, version = read_header(source.text)
     hosts = tuple(found(each) for each in _rows(source.text))
     return ParsedFile(hosts, name, version)
 
 
 def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
-    """Convert a row of the table.
+    """Return the settings of the host that a row of the table describes.
 
     Args:
         fields: the row.
@@ -102,7 +102,7 @@ def pins_from(texts: list[str]) -> tuple[Pin, ...]:
 
 
 def read_timestamp(text: str) -> datetime:
-    """Parse a time or a date; UTC if it has no time zone. Raises ``FormatError``."""
+    """Parse a time or a date, in UTC unless it has a time zone. Raises ``FormatError``."""
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -113,7 +113,7 @@ def read_timestamp(text: str) -> datetime:
 
 
 def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
-    """Parse trust anchors, PEM or DER. Raises ``FormatError``."""
+    """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
     try:
         return TrustAnchors(tuple(each.der for each in read_certificates(data)), source=source)
     except InputError as exc:
@@ -121,7 +121,7 @@ def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
 
 
 def _rows(text: str) -> Iterator[Row]:
-    """Iterate over the rows of the table, and ignore the code around it."""
+    """Yield the rows of the table, and skip the source code around it."""
     pieces = list(tokens(text))
     place = 0
     while place < len(pieces):
@@ -133,7 +133,7 @@ def _rows(text: str) -> Iterator[Row]:
 
 
 def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
-    """Return the row that starts at ``place``, and the place after it."""
+    """Return the row that starts at index ``place`` of the tokens, and the index after it."""
     fields: Row = {}
     values: list[str] = []
     depth = 0
@@ -150,7 +150,7 @@ def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
 
 
 def _field(pieces: list[Token], place: int) -> str | None:
-    """Return the name of the field that starts at ``place``."""
+    """Return the name of the field that starts at index ``place`` of the tokens, or None."""
     if place + 2 >= len(pieces) or pieces[place].kind != "word":
         return None
     return _KNOWN.get(pieces[place].text.lower()) if pieces[place + 1].text in {":", "="} else None
@@ -162,7 +162,7 @@ def _one(fields: Row, name: str, default: str) -> str:
 
 
 def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
-    """Return the value of a field, one of ``choices``. Raises ``FormatError``."""
+    """Return the value of a row's field, which must be in ``choices``. Raises ``FormatError``."""
     value = _one(fields, name, default)
     if value not in choices:
         raise FormatError(

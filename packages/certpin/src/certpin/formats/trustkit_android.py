@@ -1,4 +1,4 @@
-"""TrustKit for Android: the platform's configuration with an added ``trustkit-config``.
+"""TrustKit for Android: Android's network security configuration with a ``trustkit-config``.
 
 https://github.com/datatheorem/TrustKit-Android. Since Android 7, the platform enforces pins and
 TrustKit reports; for connections through TrustKit, ``enforcePinning`` decides.
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write one domain-config per name, and the trust anchors as raw resources."""
+    """Return the configuration, with one domain-config per domain name, and its anchor files."""
     return _network_security.write(pins, TRUSTKIT_ANDROID.name, _config)
 
 
 def read(source: Source) -> ParsedFile:
-    """Read every domain-config with pins, including inherited ones. Raises ``FormatError``.
+    """Parse every domain-config with pins, including inherited pins. Raises ``FormatError``.
 
     Without ``enforcePinning`` TrustKit only reports. Warns if TrustKit also reports to its vendor,
     its default, because the import does not keep the vendor's address.

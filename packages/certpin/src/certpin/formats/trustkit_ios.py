@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write the key ``TSKConfiguration``."""
+    """Return a property list with the key ``TSKConfiguration``."""
     domains = {policy.pattern.name: _domain(policy) for policy in pins.policies}
     settings = {"TSKSwizzleNetworkDelegates": False, "TSKPinnedDomains": domains}
     text = _plist.write(pins, TRUSTKIT_IOS.name, {"TSKConfiguration": settings})
@@ -35,9 +35,10 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read ``TSKPinnedDomains``, in ``TSKConfiguration`` or at the top. Raises ``FormatError``.
+    """Parse ``TSKPinnedDomains``, inside ``TSKConfiguration`` or at the top level.
 
     Warns about all other settings, and about reports to the vendor, which are TrustKit's default.
+    Raises ``FormatError``.
     """
     root = _plist.read(source)
     settings = root.get("TSKConfiguration") or root

@@ -25,7 +25,7 @@ _BUNDLE = "wget-anchors.pem"
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write the settings of one command, and the file of trust anchors."""
+    """Return a configuration file for one wget command, and the file of its trust anchors."""
     [policy] = pins.policies
     settings = {
         "check_certificate": "on",
@@ -40,7 +40,7 @@ def write(pins: PinSet) -> tuple[File, ...]:
 
 
 def read(source: Source) -> ParsedFile:
-    """Read ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
+    """Parse the settings ``pinnedpubkey`` and ``ca_certificate``. Raises ``FormatError``.
 
     wget ignores case, dashes and underscores in the names of settings.
     """

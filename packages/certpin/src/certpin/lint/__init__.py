@@ -1,7 +1,8 @@
-"""Lint: find mistakes in ``pins.toml`` that lock users out or expose them.
+"""Lint: find mistakes in ``pins.toml`` that lock clients out, or let an attacker in.
 
-Rules are pure functions of a document and the time, in a file per family. A document is read even
-if ``PinSet.load`` refuses the file, so that all of its mistakes are reported at once.
+Rules are pure functions of the parsed pin file (``LintDocument``) and the time, grouped in one
+module per family. The pin file is parsed even if ``PinSet.load`` refuses it, so that all of its
+mistakes are reported at once.
 """
 
 from __future__ import annotations

@@ -28,10 +28,10 @@ _BECAUSE = re.compile(r"\bbecause\b")
 
 @dataclass(frozen=True)
 class Allowance:
-    """A comment for certpin.
+    """A comment that begins with ``certpin:``.
 
-    ``comment`` is its line, and ``line`` the line to which it applies. ``rules`` is empty if the
-    comment is not an allowance, and ``reason`` if it gives none.
+    ``comment`` is the number of its line, and ``line`` the number of the line to which it applies.
+    ``rules`` is empty if the comment allows no rule, and ``reason`` is empty if it gives none.
     """
 
     comment: int
@@ -93,7 +93,10 @@ def _allow_without_reason(document: LintDocument, now: datetime) -> Iterator[Hit
     '[debug]\nanchors = "bank-root.pem"\n',
 )
 def unused_allow(document: LintDocument, now: datetime) -> Iterator[Hit]:
-    """Find comments for certpin that allow nothing. The engine finds the others of this rule."""
+    """Find comments that begin with ``certpin:`` but allow no rule.
+
+    The engine finds comments that allow a rule, but have no effect; both belong to this rule.
+    """
     for allowance in allowances(document.places.comments):
         if not allowance.rules:
             message = "this comment is for certpin, but is not an allowance"

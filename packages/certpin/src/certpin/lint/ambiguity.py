@@ -132,7 +132,7 @@ def _unknown_key(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _unknown_keys(document: LintDocument) -> Iterator[UnknownKey]:
-    """Yield every key that certpin doesn't read."""
+    """Yield every key of the pin file that certpin doesn't read."""
     yield from _unknown_in("", document.data, TOP_KEYS)
     for host in document.hosts:
         yield from _unknown_in(host.key, host.data, HOST_KEYS)

@@ -1,4 +1,4 @@
-"""The input of the rules: a pin file, as far as it can be read, and data from outside the file."""
+"""The input of the lint rules: a pin file, parsed as far as possible, and data from elsewhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEAD = frozenset({"removed", "compromised"})
 
 @dataclass(frozen=True)
 class PinEntry:
-    """A ``[[host.pin]]`` of the file. ``pin`` is ``None`` if it can't be read."""
+    """A table ``[[host.pin]]`` of the pin file. ``pin`` is ``None`` if it can't be read."""
 
     key: str
     data: Mapping[str, Any] = field(repr=False)
@@ -37,13 +37,13 @@ class PinEntry:
 
     @property
     def live(self) -> bool:
-        """Whether clients accept a chain because of this pin."""
+        """Whether a chain that matches this pin is accepted, by the pin's state."""
         return self.state not in _DEAD
 
 
 @dataclass(frozen=True)
 class AnchorFile:
-    """A file of trust anchors. ``problem`` says why it can't be read; empty if it can."""
+    """A file of trust anchors. ``problem`` says why it can't be read, or is empty."""
 
     key: str
     name: str
@@ -53,10 +53,10 @@ class AnchorFile:
 
 @dataclass(frozen=True)
 class HostEntry:
-    """A ``[[host]]`` of the file.
+    """A table ``[[host]]`` of the pin file.
 
-    Values that can't be read have their defaults, and are in ``LintDocument.problems``.
-    ``servers`` are the keys and tables of its ``[[host.server]]``.
+    Values that can't be read have their defaults, and their errors are in
+    ``LintDocument.problems``. ``servers`` are the keys and tables of its ``[[host.server]]``.
     """
 
     key: str
@@ -73,7 +73,7 @@ class HostEntry:
 
     @cached_property
     def live(self) -> dict[Pin, PinEntry]:
-        """The entries that clients accept, by pin; of duplicates, the first."""
+        """The pins that clients of this host accept, with their tables; the first of duplicates."""
         found: dict[Pin, PinEntry] = {}
         for entry in self.pins:
             if entry.live and entry.pin is not None:
@@ -82,7 +82,7 @@ class HostEntry:
 
     @property
     def unreadable(self) -> int:
-        """The number of live entries with a pin that can't be read."""
+        """The number of this host's live pins that can't be read."""
         return sum(entry.pin is None and entry.live for entry in self.pins)
 
     def __str__(self) -> str:
@@ -94,11 +94,11 @@ class HostEntry:
 
 @dataclass(frozen=True)
 class LiveResult:
-    """The answer of one server of a host, seen from this machine.
+    """The chain that one server of a host presented to this machine, or the error.
 
-    ``pattern`` is that of the host's policy. ``path`` is the verified chain, leaf first. If it is
-    ``None``, ``problem`` says why the served chain did not verify, and ``fix`` what to do; or
-    ``error`` says why there was no answer.
+    ``pattern`` is the pattern of the host's policy. ``path`` is the verified chain, leaf first. If
+    the served chain did not verify, ``path`` is ``None``, ``problem`` says why, and ``fix`` what to
+    do. If no chain was received, ``error`` says why.
     """
 
     pattern: str
@@ -111,21 +111,21 @@ class LiveResult:
 
     @cached_property
     def path_pins(self) -> dict[Pin, Certificate]:
-        """Both pins of each certificate on the verified path."""
+        """The SPKI pin and the certificate pin of each certificate on the verified path."""
         return {pin: each for each in self.path or () for pin in pins_of(each)}
 
     @cached_property
     def served_pins(self) -> dict[Pin, Certificate]:
-        """Both pins of each certificate that was sent or is on the verified path."""
+        """The SPKI pin and the certificate pin of each certificate that was served or verified."""
         return {pin: each for each in self.served for pin in pins_of(each)} | self.path_pins
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """An exported file, compared with the output of an export now.
+    """A file that was exported earlier, compared with an export of the current pin set.
 
     ``problem`` says why it can't be compared. ``differences`` are phrases that say how clients
-    with this file behave differently.
+    with the exported file behave differently.
     """
 
     format: str
@@ -136,11 +136,12 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class LintDocument:
-    """A pin file that is valid TOML, with all of its mistakes.
+    """A pin file that is valid TOML, parsed in spite of its mistakes.
 
-    ``problems`` are mistakes that were found independently of each other. ``refusal`` is the error
-    of ``PinSet.parse`` if there are none. ``pins`` is the pin set if clients load the file.
-    ``live`` is ``None`` if no server was asked, and ``exported`` if no exported file was given.
+    ``problems`` are mistakes that were found independently of each other. If there are none,
+    ``refusal`` is the error of ``PinSet.parse``, if any. ``pins`` is the pin set, if clients load
+    the file. ``live`` is ``None`` if no server was contacted, and ``exported`` if no exported file
+    was given.
     """
 
     path: str
@@ -157,17 +158,17 @@ class LintDocument:
 
     @cached_property
     def places(self) -> Places:
-        """The lines of keys and comments."""
+        """The line numbers of the pin file's keys, and its comments."""
         return Places(self.text)
 
     @cached_property
     def by_key(self) -> dict[str, HostEntry]:
-        """The hosts by their keys, such as ``host[2]``."""
+        """The hosts by their keys in the pin file, such as ``host[2]``."""
         return {host.key: host for host in self.hosts}
 
     @cached_property
     def by_pattern(self) -> dict[str, HostEntry]:
-        """The hosts by their patterns; of duplicates, the first."""
+        """The hosts by their patterns. Of duplicates, the first counts."""
         found: dict[str, HostEntry] = {}
         for host in self.hosts:
             if host.pattern is not None:
@@ -175,13 +176,13 @@ class LintDocument:
         return found
 
     def line(self, key: str) -> int:
-        """Return the line of a key, else of the table that it belongs to, else 1."""
+        """Return the line number of a key, else of the table that contains it, else 1."""
         return self.places.line(key) or 1
 
     def covering(self, name: str) -> Iterator[HostEntry]:
-        """Yield the policies that cover a normalised host name, the most specific first.
+        """Yield the hosts whose patterns cover a normalised host name, the most specific first.
 
-        The work grows with the labels of the name, and not with the number of hosts.
+        The run time depends on the number of labels in the name, and not on the number of hosts.
         """
         _, _, parent = name.partition(".")
         candidates = [name, f"*.{parent}", f"**.{name}"]
@@ -192,13 +193,13 @@ class LintDocument:
         return (host for host in found if host is not None)
 
     def live_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:
-        """Yield every server that was contacted, with its policy."""
+        """Yield the result of every server that was contacted, with the host of the pin file."""
         for result in self.live or ():
             if host := self.by_pattern.get(result.pattern):
                 yield host, result
 
     def verified_results(self) -> Iterator[tuple[HostEntry, LiveResult]]:
-        """Yield every server that presented a chain that verified, with its policy."""
+        """Yield the result of every server whose chain verified, with the host of the pin file."""
         return ((host, result) for host, result in self.live_results() if result.path)
 
     def anchor_files(self) -> Iterator[AnchorFile]:
@@ -211,7 +212,7 @@ class LintDocument:
 
 
 def validity(certificate: Certificate) -> tuple[datetime, datetime] | None:
-    """Return the first and last valid moment of a certificate; ``None`` if they can't be read."""
+    """Return the first and last moment of a certificate's validity; ``None`` if unreadable."""
     try:
         return certificate.not_before, certificate.not_after
     except CertificateParseError:

@@ -1,4 +1,4 @@
-"""Judge a document by every rule: a pure function of (document, now)."""
+"""Apply every lint rule to a pin file: a pure function of (document, now)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REFUSED = "refused"
 
 @dataclass(frozen=True)
 class LintReport:
-    """The findings of one file, in the order of its lines.
+    """The findings in one pin file, in the order of their lines.
 
     ``allowed`` are the findings that a comment allows; they are not in ``findings``.
     """
@@ -40,7 +40,7 @@ class LintReport:
     allowed: tuple[LintFinding, ...]
 
     def at_least(self, severity: Severity) -> tuple[LintFinding, ...]:
-        """Return the findings of this severity or a worse one."""
+        """Return the findings with this severity or a more serious one."""
         chosen = SEVERITIES[: SEVERITIES.index(severity) + 1]
         return tuple(finding for finding in self.findings if finding.severity in chosen)
 
@@ -71,7 +71,7 @@ def _run(rule: LintRule, document: LintDocument, now: datetime) -> Iterator[Lint
 
 
 def _can_run(rule: LintRule, document: LintDocument) -> bool:
-    """Return True if the document has the data that the rule needs."""
+    """Return True if the document contains the data that the rule needs."""
     if rule.needs == "live":
         return document.live is not None
     return rule.needs != "exports" or document.exported is not None
@@ -92,7 +92,7 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Drop findings of ``refused`` at a key, or in a table, that a more specific rule reports."""
+    """Drop a finding of the general rule ``refused`` if another rule reports the same key."""
     reported = {
         parent
         for finding in found
@@ -103,7 +103,7 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 
 
 def _with_parents(key: str) -> Iterator[str]:
-    """Yield a key and its tables: ``host[0].pin[1].pin``, ``host[0].pin[1]``, …."""
+    """Yield a key and the tables that contain it: ``host[0].pin[1].pin``, ``host[0].pin[1]``, …."""
     while key:
         yield key
         key = key.rpartition(".")[0]
@@ -112,7 +112,12 @@ def _with_parents(key: str) -> Iterator[str]:
 def _apply_allowances(
     found: list[LintFinding], document: LintDocument
 ) -> tuple[dict[LintFinding, LintFinding], list[Hit]]:
-    """Return the allowed findings with their reasons, and the allowances without effect."""
+    """Match findings with the comments that allow them.
+
+    Returns:
+        Each allowed finding with its copy that contains the reason, and a hit for each comment
+        without effect.
+    """
     candidates: dict[tuple[str, int], list[LintFinding]] = defaultdict(list)
     for finding in found:
         if not RULES[finding.rule].refuses:
@@ -129,10 +134,10 @@ def _apply_allowances(
 
 
 def _why_unused(name: str, allowance: Allowance, document: LintDocument) -> str:
-    """Return why an allowance has no effect; empty if it has a good excuse.
+    """Return why a comment that allows the rule ``name`` has no effect; empty if that is normal.
 
-    The servers that answered are never all servers of a host, so an allowance of a ``live`` rule
-    may apply to another one.
+    A comment for a ``live`` rule is never reported, because it may apply to a server that was not
+    contacted.
     """
     rule = RULES.get(name)
     if rule is None:

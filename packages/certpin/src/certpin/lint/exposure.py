@@ -43,7 +43,10 @@ _MOZILLA = "Mozilla Root Store Policy section 7.4, CA/Root_CA_Lifecycles"
 
 @dataclass(frozen=True)
 class DistrustedRoot:
-    """A root. The browser of ``source`` refuses certificates below it issued from ``since`` on."""
+    """A root whose certificates issued from the date ``since`` on are refused by browsers.
+
+    ``source`` names the browser's decision.
+    """
 
     name: str
     since: date
@@ -320,7 +323,7 @@ def _report_loop(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _host_of(address: str) -> str:
-    """Return the normalised host of an address, or an empty string if it has none."""
+    """Return the normalised host of a URL, or an empty string if it has none."""
     try:
         return normalise(urlsplit(address).hostname or "")
     except ValueError:

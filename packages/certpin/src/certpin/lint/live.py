@@ -69,7 +69,10 @@ def _live_mismatch(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _admitted_pins(path: tuple[Certificate, ...], match: str) -> Iterator[Pin]:
-    """Yield both pins of each certificate that ``match`` admits. The path begins with the leaf."""
+    """Yield the SPKI pin and the certificate pin of each certificate that ``match`` includes.
+
+    ``path`` is a chain, leaf first.
+    """
     chosen = {"leaf": path[:1], "ca": path[1:]}.get(match, path)
     return (pin for certificate in chosen for pin in pins_of(certificate))
 

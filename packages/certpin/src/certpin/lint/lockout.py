@@ -164,9 +164,9 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _all_in_use(host: HostEntry) -> bool:
-    """Return True if no pin is a spare by role and state, except for pins of one chain.
+    """Return True if a host has no spare pin: no backup, and no key that is not yet in service.
 
-    ``roles-of-one-chain`` reports those.
+    False if every pin has another role, because the rule ``roles-of-one-chain`` reports those.
     """
     entries = host.live.values()
     spare = [entry for entry in entries if entry.role == "backup" or entry.state not in _IN_USE]
@@ -261,7 +261,7 @@ def _anchor_expires_soon(document: LintDocument, now: datetime) -> Iterator[Hit]
 
 
 def _anchor_ends(document: LintDocument) -> Iterator[tuple[AnchorFile, str, datetime]]:
-    """Yield the file, the subject and the last valid moment of each trust anchor."""
+    """Yield each trust anchor's file, its subject, and the last moment of its validity."""
     for file in document.anchor_files():
         for certificate in file.certificates:
             if dates := validity(certificate):

@@ -1,4 +1,7 @@
-"""Read a pin file with all of its mistakes; ``PinSet.load`` stops at the first one."""
+"""Parse a pin file in spite of its mistakes, and collect them all.
+
+``PinSet.load`` stops at the first mistake.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ Value = TypeVar("Value")
 
 
 def load_document(path: str | os.PathLike[str], **extra: Any) -> LintDocument:
-    """Read a pin file, and the trust anchors that it names.
+    """Read a pin file, and the files of trust anchors that it names.
 
     Args:
         path: the pin file.
@@ -43,7 +46,6 @@ def load_document(path: str | os.PathLike[str], **extra: Any) -> LintDocument:
 
     Raises:
         PinFileError: the file is missing, is not UTF-8, is not TOML, or exceeds a limit.
-
     """
     return read_document(read_text(Path(path)), path, **extra)
 
@@ -51,19 +53,19 @@ def load_document(path: str | os.PathLike[str], **extra: Any) -> LintDocument:
 def read_document(
     text: str, path: str | os.PathLike[str] = "pins.toml", **extra: Any
 ) -> LintDocument:
-    """Read the text of a pin file, and the trust anchors that it names.
+    """Parse the text of a pin file, and read the files of trust anchors that it names.
 
     Args:
-        text: the pin file.
-        path: for findings; files that the text names are relative to its folder.
+        text: the content of the pin file.
+        path: the pin file's path, for findings; files that the text names are relative to its
+            folder.
         extra: more fields of the document.
 
     Returns:
-        The document, as ``load_document``.
+        The document, as ``load_document`` returns it.
 
     Raises:
         PinFileError: the text is not TOML, or exceeds a limit.
-
     """
     file = Path(path)
     reader = _DocumentReader(load_toml(text, file), file.parent)
@@ -85,9 +87,9 @@ def _parse_as_client(text: str, path: Path) -> tuple[PinSet | None, ConfigError 
 
 
 class _DocumentReader:
-    """Reads the tables of one file. A value that can't be read gets its default.
+    """Parses the tables of one pin file. A value that can't be read is replaced by its default.
 
-    ``problems`` collects the errors.
+    ``problems`` collects the errors of such values.
     """
 
     def __init__(self, data: dict[str, Any], folder: Path) -> None:
@@ -97,7 +99,7 @@ class _DocumentReader:
         self.problems: list[ConfigError] = []
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of the document that come from the file."""
+        """Return the fields of ``LintDocument`` that come from the pin file."""
         top = Table(self._data)
         self._try(lambda: refuse_other_schema(top), default=None)
         if self.problems:
@@ -144,7 +146,7 @@ class _DocumentReader:
         )
 
     def _anchors(self, table: Table, name: str) -> AnchorFile | None:
-        """Read the file of trust anchors that a key names. Each file is read once."""
+        """Return the file of trust anchors that the key ``name`` names, and read each file once."""
         file = self._try(lambda: table.text(name), default="")
         if not file:
             return None
@@ -160,7 +162,7 @@ class _DocumentReader:
             return AnchorFile(key, file, (), exc.problem)
 
     def _tables(self, table: Table, name: str) -> list[Table]:
-        """Return the tables of an array, without its elements of other types."""
+        """Return the tables in an array, and record its elements of other types as problems."""
         found: list[Table] = []
         values: list[Any] = self._try(lambda: table.items(name), default=[])
         for index, value in enumerate(values):

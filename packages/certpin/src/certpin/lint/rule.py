@@ -1,9 +1,9 @@
-"""The parts of a lint rule: its fields, its results, and the pieces of its examples.
+"""The parts of a lint rule: its fields, its results, and the text blocks of its examples.
 
-A rule is a check with ``@partial(LintRule, …)`` above it, in the file of its family. The examples
-are complete pin files that have words instead of pins (``sha256/ONE``), so that users can't copy a
-pin from the documentation. The tests fill in real digests. ``LEAF``, ``INTERMEDIATE`` and ``ROOT``
-are the keys of the server that the ``live`` rules contact.
+A rule is a check with ``@partial(LintRule, …)`` above it, in the module of its family. The examples
+are complete pin files that contain words instead of digests (``sha256/ONE``), so that users can't
+copy a pin from the documentation. The tests fill in real digests. ``LEAF``, ``INTERMEDIATE`` and
+``ROOT`` are the keys in the chain of the server that the ``live`` rules contact.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst fir
 
 @dataclass(frozen=True)
 class Hit:
-    """One mistake that a check found.
+    """One mistake that a rule's check found.
 
-    ``key`` is its full key, such as ``host[2].expires``. ``line`` replaces the line of that key,
-    and ``fix`` the general advice of the rule.
+    ``key`` is the full key of the value, such as ``host[2].expires``. ``line`` replaces the line of
+    that key, and ``fix`` replaces the general advice of the rule.
     """
 
     key: str
@@ -64,7 +64,7 @@ class LintRule:
 
 @dataclass(frozen=True)
 class LintFinding:
-    """One mistake, with its place in a pin file.
+    """One mistake that a rule found, with its place in a pin file.
 
     ``host`` is the pattern of the policy, or empty if the finding is about the whole file.
     ``allowed`` is the reason given in a comment that allows the finding. The strings may quote the
@@ -101,20 +101,19 @@ GOOD_LIVE = HEAD + HOST + SERVED + BACKUP
 
 
 def mark_header(part: str) -> str:
-    """Mark the first table header in a part of an example as the line of the finding."""
+    """Mark the first table header in a part of an example as the line with the mistake."""
     return part.replace("]]\n", f"]]{HERE}\n", 1)
 
 
 def fill_example(example: str, digests: Mapping[str, str]) -> tuple[str, list[int]]:
-    """Turn an example into a pin file.
+    """Return an example with real digests, as the text of a pin file.
 
     Args:
         example: the text of ``LintRule.bad`` or ``LintRule.good``.
         digests: the base64 digest for each word.
 
     Returns:
-        The text of the pin file, and the marked lines, counted from 1.
-
+        The text of the pin file, and the numbers of the marked lines, counted from 1.
     """
     lines = example.split("\n")
     marked = [number for number, line in enumerate(lines, 1) if line.endswith(HERE)]

@@ -1,11 +1,11 @@
 """The effect of a new pin set on installed clients. Pure: compares two pin sets.
 
-Each client moves from the old set to the new one at its own time, and some never do. So a change is
-judged for both: clients with the new set while the servers still use the old keys, and clients with
-the old set after the servers changed.
+Each client receives the new set at its own time, and some never do. So a change is judged for
+clients with the new set while the servers still use the old keys, and for clients with the old set
+after the servers changed their keys.
 
-    safe      no client notices, or it protects more and refuses no genuine server
-    careful   it works in the right order only, or it protects less
+    safe      clients notice nothing, or are better protected, and refuse no genuine server
+    careful   the change works only in the right order, or it protects clients less
     breaks    some clients refuse their own server, never accept the new set, or trust a key again
               that was compromised
 """
@@ -36,7 +36,7 @@ WEIGHTS: tuple[Weight, ...] = ("breaks", "careful", "safe")  # the worst first
 
 @dataclass(frozen=True)
 class Change:
-    """One change. ``host`` is the host pattern, or empty for a change of the set itself."""
+    """One change of a pin set. ``host`` is the host pattern; empty for the pin set itself."""
 
     weight: Weight
     host: str
@@ -44,9 +44,10 @@ class Change:
 
 
 def changes(old: PinSet, new: PinSet, now: datetime) -> tuple[Change, ...]:
-    """Return every change that affects clients: of the set first, then by host in the new order.
+    """Return every change that affects clients: of the pin set, then of each host.
 
-    Notes and roles are not compared, because clients don't use them.
+    The hosts are in the order of the new set. Notes and roles are not compared, because clients
+    don't use them.
     """
     found = [*_hosts(old, new, now)]
     return (*_set(old, new, changed=bool(found)), *found)
@@ -123,7 +124,7 @@ def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Change]
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield the added and removed pins, and those with another state."""
+    """Yield a finding for each pin that was added, was removed, or changed its state."""
     before, after = old.live_pins, new.live_pins
     enforced = "enforce" in {old.mode, new.mode}
     if enforced and not before.keys() & after.keys():
@@ -174,7 +175,7 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 
 
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield the keys that clients begin or cease to refuse anywhere on a path."""
+    """Yield a finding for each key that clients begin or cease to refuse anywhere on a path."""
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"
         yield ("careful" if new.mode == "enforce" else "safe"), text

@@ -1,7 +1,7 @@
-"""Host names in one canonical spelling, patterns of hosts, public suffixes, and servers.
+"""Host names in one canonical spelling, host patterns, public suffixes, and servers of hosts.
 
-Clients don't use the servers of a host: only commands connect to them. So they are not compared,
-and neither published sets nor exports contain them (decision 40).
+Clients don't use the servers of a host: only commands connect to them. So policies are equal even
+if their servers differ, and neither published sets nor exports contain servers (decision 40).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Wildcard = Literal["", "*.", "**."]
 
 @lru_cache(maxsize=4096)
 def normalise(host: str) -> str:
-    """Return the canonical spelling of a host, which policies and OpenSSL are given.
+    """Return the canonical spelling of a host, which is used in policies and passed to OpenSSL.
 
     Lower case; A-labels by IDNA 2008 with the UTS #46 mapping (RFC 5891); one trailing dot
     removed; brackets and zone of an IPv6 literal removed (RFC 6874); an address in its canonical
@@ -61,11 +61,11 @@ def is_address(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HostPattern:
-    """A host (``api.bank.example``), or a wildcard that covers many.
+    """A host (``api.bank.example``), or a wildcard that covers many hosts.
 
     ``*.bank.example`` covers names with one more label. ``**.bank.example`` covers the name itself
-    and every name below it. ``name`` is normalised. Wildcards over public suffixes are refused by
-    the policy, not here.
+    and every name below it. ``name`` is normalised, without the wildcard. Wildcards over public
+    suffixes are refused by the policy, not here.
     """
 
     wildcard: Wildcard
@@ -73,7 +73,7 @@ class HostPattern:
 
     @staticmethod
     def parse(text: str) -> HostPattern:
-        """Parse a pattern. Raises ``HostError`` if it is not a host, or a wildcard over one."""
+        """Parse a host pattern. Raises ``HostError`` if it is neither a host nor a wildcard."""
         wildcard: Wildcard = (
             "**." if text.startswith("**.") else "*." if text.startswith("*.") else ""
         )
@@ -138,7 +138,7 @@ def _refused(host: str) -> HostError:
 
 
 def is_public_suffix(name: str) -> bool:
-    """Return True if a normalised name is a public suffix, under which anyone may register.
+    """Return True if a normalised name is a public suffix, under which anyone may register names.
 
     The rules are the ICANN section of the Public Suffix List (https://publicsuffix.org, MPL 2.0) in
     ``public_suffix.txt``, which ``make suffixes`` updates from the ``publicsuffixlist`` package. By
@@ -167,11 +167,11 @@ _MAX_REGION = 64  # characters
 
 @dataclass(frozen=True)
 class HostServer:
-    """A server of a host.
+    """A server of a host, to which commands connect.
 
     ``address`` is a normalised host name or IP address, empty for the host's own name. ``port`` is
-    ``None`` for the default: 443, or that of ``starttls``, a protocol of ``StartTLS``. ``region``
-    is a label that output shows.
+    ``None`` for the default: 443, or the port of ``starttls``, which names a ``StartTLS`` protocol.
+    ``region`` is a label that output shows.
     """
 
     address: str = ""
@@ -191,20 +191,20 @@ class HostServer:
         return HostServer(address, port or None, starttls, region)
 
     def name_for(self, pattern: HostPattern) -> str | None:
-        """Return the server name to send (SNI), or ``None`` if a wildcard doesn't determine it."""
+        """Return the server name to send (SNI); ``None`` if a wildcard leaves the name open."""
         if pattern.wildcard and self.address and pattern.matches(self.address):
             return self.address
         return None if pattern.wildcard == "*." else pattern.name
 
     def address_text(self, pattern: HostPattern) -> str:
-        """Return the ``address`` for a pin file; empty if it equals the default."""
+        """Return the ``address`` for a pin file; empty for the host's name and default port."""
         if self.port is None:
             return self.address
         return join_address(self.address or pattern.name, self.port)
 
 
 def check_servers(pattern: HostPattern, servers: Iterable[HostServer]) -> None:
-    """Raise ``ConfigError`` for servers that a command can't contact for the host."""
+    """Raise ``ConfigError`` if commands couldn't use a server, or it is listed twice."""
     seen: set[HostServer] = set()
     for index, server in enumerate(servers):
         key = f"server[{index}]"

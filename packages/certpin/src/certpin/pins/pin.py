@@ -97,12 +97,15 @@ class Pin:
 
 
 def pins_of(certificate: Certificate) -> tuple[Pin, Pin]:
-    """Return both pins of a certificate: of its key, and of the whole certificate."""
+    """Return the SPKI pin and the certificate pin of a certificate."""
     return Pin("sha256", certificate.spki_sha256), Pin("cert-sha256", certificate.sha256)
 
 
 def _without_second_slash(text: str) -> str:
-    """Remove the second slash that curl writes. One digest in 64 itself begins with a slash."""
+    """Remove the second slash that curl writes after ``sha256``.
+
+    A digest can begin with a slash too, so the length decides.
+    """
     return text if len(text) == _BASE64_LENGTH else text.removeprefix("/")
 
 
@@ -132,7 +135,7 @@ def _hexadecimal(text: str) -> bytes:
 
 @cache
 def _examples() -> frozenset[bytes]:
-    """Return the pins in well-known documentation, and the digest of an empty input."""
+    """Return the digests of pins in well-known documentation, and of an empty input."""
     return frozenset(
         base64.b64decode(text)
         for text in (

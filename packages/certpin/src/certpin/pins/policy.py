@@ -49,13 +49,13 @@ class HostPin:
 
     @property
     def live(self) -> bool:
-        """True if a match with this pin accepts the path."""
+        """True if clients accept a path because of a match with this pin."""
         return self.state not in _DEAD
 
 
 @dataclass(frozen=True)
 class TrustAnchors:
-    """The only trust anchors of a host, as DER. The platform's roots are not trusted for it.
+    """The only trust anchors for a host, as DER. The platform's roots are not trusted for it.
 
     ``strict`` is True if paths must satisfy RFC 5280 (``strict_x509``), and ``None`` for the
     default of the running Python.
@@ -67,7 +67,7 @@ class TrustAnchors:
 
     @cached_property
     def digest(self) -> bytes:
-        """Identifies these anchors and ``strict``."""
+        """A digest of the anchors and of ``strict``, equal only if both are."""
         digests = b"".join(hashlib.sha256(der).digest() for der in self.der)
         strict = b"" if self.strict is None else bytes([self.strict])
         return hashlib.sha256(digests + strict).digest()
@@ -116,12 +116,12 @@ class HostPolicy:
 
     @cached_property
     def live_pins(self) -> dict[Pin, HostPin]:
-        """The pins that can accept a path."""
+        """The pins because of which clients accept a path."""
         return {entry.pin: entry for entry in self.pins if entry.live}
 
     @cached_property
     def compromised(self) -> frozenset[Pin]:
-        """The pins of compromised keys and certificates: every path with one is refused."""
+        """The pins of compromised keys and certificates. A path that contains one is refused."""
         return frozenset(entry.pin for entry in self.pins if entry.state == "compromised")
 
     @cached_property
@@ -131,7 +131,7 @@ class HostPolicy:
 
     @cached_property
     def certificates(self) -> dict[bytes, HostPin]:
-        """The live pins of whole certificates, by fingerprint."""
+        """The live pins of whole certificates, by the SHA-256 of the certificate."""
         return self._live("cert-sha256")
 
     def _live(self, kind: PinKind) -> dict[bytes, HostPin]:
@@ -190,7 +190,7 @@ def _check_pattern(pattern: HostPattern) -> None:
 
 
 def is_report_address(address: str) -> bool:
-    """Return True for an address of reports: https to any host, or http to this machine.
+    """Return True if reports can be sent to this URL: https to any host, or http to this machine.
 
     It must be printable ASCII (RFC 3986 section 2).
     """
@@ -215,7 +215,7 @@ class PinSet:
     """All policies of an application, with a name and a version. Immutable.
 
     Args:
-        name: the name of the set, which reports contain.
+        name: the name of the pin set, which reports contain.
         version: 1 or more. It rises with each change.
         policies: the policies; no two with the same pattern.
         debug: the anchors of a debugging proxy. They are used only with ``CERTPIN_DEBUG=1``.
@@ -308,15 +308,16 @@ class PolicyMeaning(NamedTuple):
     report_to: frozenset[str]
 
     def differing(self, other: PolicyMeaning) -> tuple[str, ...]:
-        """Return the names of the fields with different values, in their order."""
+        """Return the names of the fields whose values differ, in the order of their declaration."""
         return tuple(name for name in self._fields if getattr(self, name) != getattr(other, name))
 
 
 class Meaning(NamedTuple):
     """The content of a pin set that clients use: policies by pattern, and debug anchors.
 
-    Clients with equal meanings accept, refuse and report the same. Roles, notes and the order are
-    left out, and of states only whether a pin is accepted or compromised counts.
+    Clients of two pin sets with equal meanings accept, refuse and report the same. Roles, notes and
+    the order of entries are not part of it. Of a pin's state only counts whether the pin is
+    accepted, compromised or neither.
     """
 
     policies: dict[str, PolicyMeaning]
@@ -324,13 +325,13 @@ class Meaning(NamedTuple):
 
 
 def meaning(pins: PinSet) -> Meaning:
-    """Return the meaning of a pin set. Its name and version are not part of it."""
+    """Return the content of a pin set that clients use, without its name and version."""
     policies = {str(policy.pattern): policy_meaning(policy) for policy in pins.policies}
     return Meaning(policies, _anchors(pins.debug))
 
 
 def policy_meaning(policy: HostPolicy) -> PolicyMeaning:
-    """Return the meaning of one policy."""
+    """Return the fields of a policy that clients use."""
     return PolicyMeaning(
         pins=frozenset(policy.live_pins),
         compromised=policy.compromised,

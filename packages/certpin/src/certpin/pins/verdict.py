@@ -39,8 +39,8 @@ class Verdict:
     """The decision about a connection, and its reason.
 
     ``decision`` is ``accept``, ``refuse``, or ``report``: accept and report it. ``certificate`` is
-    the one with the matched pin, or with the compromised key. A verdict has no truth value, so that
-    ``if verdict:`` can't be mistaken for a check.
+    the certificate with the matched pin or with the compromised key. A verdict has no truth value,
+    so that ``if verdict:`` can't be mistaken for a check.
     """
 
     decision: Decision
@@ -52,7 +52,7 @@ class Verdict:
 
     @property
     def is_finding(self) -> bool:
-        """True if it should be reported: a refusal, or a failure that was accepted."""
+        """True if the connection should be reported, because it was refused or the check failed."""
         return self.decision != "accept"
 
     def raise_for_refusal(self, host: str) -> None:
@@ -100,7 +100,7 @@ def verify(
 
 
 def _compromised(chain: Chain, policy: HostPolicy) -> Certificate | None:
-    """Return the first certificate on the path that is marked compromised, or has such a key."""
+    """Return the first certificate on the path whose own pin or key is marked compromised."""
     if not policy.compromised:
         return None
     return next(
@@ -130,7 +130,7 @@ def _admitted(chain: Chain, match: Match) -> tuple[Certificate, ...]:
 
 
 def explain(verdict: Verdict, host: str) -> str:
-    """Return the failure in full: host, policy, every certificate of the path, every pin."""
+    """Return a text about the failure: host, policy, every certificate of the path, every pin."""
     policy = verdict.policy
     path = _path(verdict.chain, fingerprints=bool(policy.certificates))
     return "\n".join([_headline(verdict, host), *path, *_pinned(policy)])
@@ -248,7 +248,10 @@ def _otherwise(verdict: Verdict, host: str) -> str | None:
 
 
 def _compare(verdict: Verdict, host: str) -> str:
-    """Return a command that shows the chain served to another network, with the server's port."""
+    """Return the advice to run ``certpin pin`` for the host from another network.
+
+    The command contains the port of the policy's first server, unless it is 443.
+    """
     port = next((server.port for server in verdict.policy.servers), None)
     target = host if port is None or port == 443 else join_address(host, port)
     return f"Compare from another network: certpin pin {target}"

@@ -1,4 +1,4 @@
-"""Observe servers: contact one, with STARTTLS if needed, or scan many."""
+"""Contact servers and read their chains: one server, with STARTTLS if needed, or many in a scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare the chain that a host serves with its pins: pure, over an observation and a policy."""
+"""Compare the chain that a host serves with its pins: a pure function of chain and policy."""
 
 from __future__ import annotations
 
@@ -30,19 +30,18 @@ _MAX_NAMES = 3  # of anchors in a message
 
 @dataclass(frozen=True)
 class Checkup:
-    """The result for one host.
+    """The result of comparing one host's chain with its pins.
 
     Attributes:
         policy: the policy of the host.
         host: the host, even if another address was contacted.
         port: the port of the host.
-        observation: the chains that were served; ``None`` if there was no answer.
-        verdict: the decision of the pins; ``None`` if no chain was verified.
+        observation: the chains that were read; ``None`` if no chain was received.
+        verdict: the decision of the pins; ``None`` if the chain did not verify.
         findings: the problems, as sentences.
-        error: why there was no answer.
+        error: why no chain was received.
         region: the label of the server in the pin file.
         fix: what to do about a chain that ends at no anchor of the policy.
-
     """
 
     policy: HostPolicy
@@ -57,13 +56,16 @@ class Checkup:
 
     @property
     def status(self) -> Status:
-        """``holds``, ``finding``, or ``inconclusive`` if there was no answer."""
+        """``finding`` if there are problems, ``inconclusive`` without a chain, else ``holds``."""
         if self.findings:
             return "finding"
         return "holds" if self.observation else "inconclusive"
 
     def certificate_days(self, now: datetime) -> int | None:
-        """Return the whole days until a certificate of the path expires; ``None`` without one."""
+        """Return the whole days until the first certificate of the verified path expires.
+
+        ``None`` without a verified path.
+        """
         chain = self.observation.verified if self.observation else None
         ends = [] if chain is None else _ends(chain)
         return min((end - now).days for end in ends) if ends else None
@@ -76,17 +78,16 @@ class Checkup:
 def check_up(
     policy: HostPolicy, observation: Observation, now: datetime, *, least_days: int = 0
 ) -> Checkup:
-    """Judge the chain that a host presented.
+    """Compare the chain that a host presented with its pins and the remaining days.
 
     Args:
         policy: the policy of the host.
-        observation: the chain.
+        observation: the served and the verified chain.
         now: the current time, with a time zone.
-        least_days: it is a finding if a certificate or the pins expire in fewer days.
+        least_days: report a problem if a certificate or the pins expire in fewer days.
 
     Returns:
         The result. Not checked: revocation.
-
     """
     endpoint = observation.endpoint
     checkup = Checkup(policy, endpoint.name, endpoint.port, observation, region=endpoint.region)
@@ -104,10 +105,10 @@ def check_up(
 
 
 def _unverified(policy: HostPolicy, observation: Observation) -> tuple[str, str]:
-    """Return why a chain did not verify, and what to do if the reason is its authority.
+    """Return why a chain did not verify, and what to do if it ends at no trust anchor.
 
-    A path ends at no anchor because of a man in the middle, or because the server left out its
-    intermediates. Only the real server has a certificate for a key that is pinned.
+    That happens because of a man in the middle, or because the server left out its intermediates.
+    Only the real server has a certificate for a key that is pinned.
     """
     problem = f"the chain did not verify: {observation.problem}"
     if observation.code not in NO_ANCHOR:
@@ -147,7 +148,10 @@ def _issuer_of(certificate: Certificate) -> str:
 
 
 def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
-    """Return the names of the anchors. An anchor named like the issuer has another key."""
+    """Return the names of a policy's trust anchors.
+
+    The text says so if one has the same name as the chain's issuer, because its key is another.
+    """
     names = [name_of(Certificate.from_der(der)) for der in trust.der]
     more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
     other = ", which has the same name and another key" if issuer in names else ""
@@ -155,7 +159,7 @@ def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
 
 
 def _ends(chain: Chain) -> list[datetime]:
-    """Return when the certificates expire, without unreadable dates: OpenSSL verified the chain."""
+    """Return when the certificates expire. Unreadable dates are left out: OpenSSL checked them."""
     ends = []
     for certificate in chain.certificates:
         with suppress(CertificateParseError):
@@ -175,7 +179,7 @@ def _check_pins(verdict: Verdict, now: datetime) -> Iterator[str]:
 
 
 def _check_backup(checkup: Checkup) -> Iterator[str]:
-    """Check that a pin is outside the served chain: a backup inside it is lost with the chain."""
+    """Report a problem if every pin belongs to the served chain, so that none is a backup."""
     path = checkup.observation.verified if checkup.observation else None
     used = {pin for each in path.certificates for pin in pins_of(each)} if path else set()
     if checkup.policy.mode == "enforce" and used.issuperset(checkup.policy.live_pins):

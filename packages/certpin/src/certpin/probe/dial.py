@@ -1,4 +1,4 @@
-"""Contact one server and read both chains: the one that it serves, and the one OpenSSL verified."""
+"""Contact one server, and read the chain that it serves and the chain that OpenSSL verified."""
 
 from __future__ import annotations
 
@@ -62,11 +62,10 @@ class Endpoint:
     Attributes:
         host: the normalised host, for which the server's certificate must be valid.
         port: the TCP port.
-        connect: another address and port to connect to, as curl's ``--connect-to``.
-        server_name: another name for SNI and for the name check.
+        connect: another address and port to connect to, as with curl's ``--connect-to``.
+        server_name: another name for SNI and for the check of the certificate's name.
         starttls: a key of ``PROTOCOLS``; ``None`` if TLS begins at once.
         region: the label of the server in the pin file.
-
     """
 
     host: str
@@ -83,7 +82,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The name for SNI, which the certificate has to match."""
+        """The name to send as SNI, which the certificate has to match."""
         return self.server_name or self.host
 
     def __str__(self) -> str:
@@ -91,7 +90,7 @@ class Endpoint:
 
 
 def default_port(starttls: str | None) -> int:
-    """Return the port of a server without one: 443, or that of its STARTTLS protocol."""
+    """Return the port for a server that names none: 443, or that of its STARTTLS protocol."""
     return PROTOCOLS[starttls].port if starttls else HTTPS
 
 
@@ -103,10 +102,10 @@ def endpoint_at(host: str, server: HostServer) -> Endpoint:
 
 
 def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
-    """Return each server of a policy, with the host name for its certificate.
+    """Return each server of a policy, with the host name that its certificate must match.
 
-    A policy without servers is served at its own name. A server of a ``*.`` wildcard needs an
-    address that is a name below it.
+    A policy without servers has one, at the name of its pattern. A server of a ``*.`` wildcard
+    needs an address that is a name below it.
     """
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)
@@ -115,17 +114,16 @@ def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
 
 @dataclass(frozen=True)
 class Observation:
-    """The chains that a server presented.
+    """The chain that a server presented, and the path that OpenSSL verified.
 
     Attributes:
         endpoint: the server.
         address: the IP address that answered.
-        tls_version: as ``ssl.SSLSocket.version``.
+        tls_version: the TLS version, as in ``ssl.SSLSocket.version()``.
         served: the chain as it was sent. An attacker may have sent it if ``verified`` is ``None``.
         verified: the path that OpenSSL built for this name, leaf to root; ``None`` if it refused.
-        problem: why OpenSSL refused.
+        problem: why OpenSSL refused the chain.
         code: OpenSSL's number for ``problem`` (X509_V_ERR_…, openssl/x509_vfy.h).
-
     """
 
     endpoint: Endpoint
@@ -140,7 +138,7 @@ class Observation:
 def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> ssl.SSLContext:
     """Make a context that verifies chain, name and dates, and checks no pins.
 
-    The chains are judged after the handshake. Threads may share the context.
+    The caller compares the chain with pins after the handshake. Threads may share the context.
 
     Args:
         anchors: trust only these certificates (PEM); ``None`` for the roots of the platform. A
@@ -152,7 +150,6 @@ def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> 
 
     Raises:
         InputError: the anchors can't be read.
-
     """
     if anchors is not None:
         return trust_alone(read_certificates(anchors.encode()), strict=strict)
@@ -163,7 +160,7 @@ def probe_context(anchors: str | None = None, *, strict: bool | None = None) -> 
 
 
 class ContextCache:
-    """Makes one context for each set of trust anchors, because reading many roots takes long.
+    """Makes and keeps one TLS context for each set of trust anchors: reading many roots takes long.
 
     Threads may share it. A long-lived process replaces it from time to time, because the roots of
     the platform change.
@@ -174,7 +171,7 @@ class ContextCache:
 
 
 def _context_for(trust: TrustAnchors | None) -> ssl.SSLContext:
-    """Make a context for the anchors of a policy; ``None`` for the roots of the platform."""
+    """Make a TLS context with the trust anchors of a policy; ``None`` for the platform's roots."""
     anchors = "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
     return probe_context(anchors, strict=trust.strict if trust else None)
 
@@ -270,7 +267,7 @@ def _read_chains(
 
 
 def _unverified_context() -> ssl.SSLContext:
-    """Make a context that accepts any chain, to read one that did not verify."""
+    """Make a TLS context that accepts any chain, to read a chain that did not verify."""
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -278,7 +275,7 @@ def _unverified_context() -> ssl.SSLContext:
 
 
 def describe_error(exc: Exception) -> str:
-    """Return the message of a network or TLS error, without numbers and source file names."""
+    """Return the message of a network or TLS error, without error numbers and source file names."""
     if isinstance(exc, TimeoutError):
         return "it did not answer in time"
     if isinstance(exc, ConnectionResetError | BrokenPipeError | EOFError):
@@ -290,5 +287,5 @@ def describe_error(exc: Exception) -> str:
 
 
 def tls_failure(exc: Exception) -> tuple[str, str]:
-    """Return why a handshake failed, and what to do."""
+    """Return why a handshake failed, and advice to the user."""
     return _TLS_FAILURES.get(str(getattr(exc, "reason", "")), (describe_error(exc), _SPEAKS_TLS))

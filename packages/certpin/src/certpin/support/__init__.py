@@ -1,1 +1,1 @@
-"""Small tools without policy that packages share: deadlines, locks, forks, pools, text."""
+"""Helpers that packages share: deadlines, locks, forks, HTTP, thread pools, HTML and text."""

@@ -1,4 +1,4 @@
-"""A time limit for one exchange over the network, which another thread can end early."""
+"""A time limit for one exchange over the network. Another thread can cancel the exchange."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds for the next step. Always positive, so that it is a valid timeout."""
+        """The seconds that the next step may take, as a timeout: always positive."""
         return max(min(self._step, self._until - time.monotonic()), 0.001)
 
     @property
@@ -42,7 +42,11 @@ class Deadline:
         return self._cut.is_set() or time.monotonic() >= self._until
 
     def wait(self, seconds: float) -> bool:
-        """Sleep. Return False if the time is up or the exchange was cancelled."""
+        """Sleep for some seconds, or until the exchange is cancelled.
+
+        Returns:
+            False if the time is up or the exchange was cancelled.
+        """
         return not self._cut.wait(seconds) and time.monotonic() < self._until
 
     def connect(
@@ -82,13 +86,13 @@ class Deadline:
         raise problem
 
     def cancel(self) -> None:
-        """End the exchange: its result is not wanted any more. May be called from any thread."""
+        """End the exchange, because its result is not needed any more. Any thread may call it."""
         self.cancelled = True
         self._end()
 
     @contextmanager
     def enforced(self) -> Iterator[Self]:
-        """Shut the connection down when the time is up."""
+        """Shut the connection down if the time is up while the block runs."""
         timer = threading.Timer(max(self._until - time.monotonic(), 0), self._end)
         timer.daemon = True
         timer.start()
@@ -100,9 +104,9 @@ class Deadline:
                 self._drop()
 
     def _hold(self, sock: socket.socket) -> None:
-        """Make a connection one that can be shut down.
+        """Keep a duplicate of the socket, so that the connection can be shut down.
 
-        A duplicate is kept, because TLS detaches the socket itself.
+        The socket itself is not enough, because TLS detaches it.
         """
         with self._guard:
             self._drop()

@@ -1,7 +1,8 @@
-"""Forks: objects with threads and locks keep working in the children of their process.
+"""Keep objects with threads and locks usable in child processes after a fork.
 
-Threads don't exist in a child, and a lock that another thread held stays locked there for ever. A
-server that loads the app first and forks its workers then has such objects in all of them.
+A child process has none of its parent's other threads, and a lock that such a thread held stays
+locked there for ever. A server that loads the app first and forks its workers then has such
+objects in all of its processes.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Forked:
-    """Base class of objects that take part in forks, once they are registered."""
+    """Base class of objects with methods that run at each fork, once they are registered."""
 
     def before_fork(self) -> None:
-        """Take the locks that must not be held by another thread while the process forks."""
+        """Acquire the locks that no other thread may hold while the process forks."""
 
     def after_fork_in_parent(self) -> None:
-        """Release them."""
+        """Release the locks that ``before_fork`` acquired."""
 
     def after_fork_in_child(self) -> None:
-        """Make new locks and threads. No other thread runs yet."""
+        """Replace the locks and threads by new ones. No other thread runs yet."""
 
 
 _known: WeakSet[Forked] = WeakSet()
@@ -35,7 +36,7 @@ _forking = threading.Lock()  # threads that fork at the same time do so one afte
 
 
 def register(member: Forked) -> None:
-    """Call an object's methods at every fork, as long as it lives."""
+    """Call the methods of ``member`` at every fork while the object exists."""
     _known.add(member)
 
 
@@ -55,7 +56,7 @@ def _in_child() -> None:
 
 
 def _end(calls: list[Callable[[], None]]) -> None:
-    """Call all, also if one of them raises: the next fork would wait for ever for their locks."""
+    """Call every function, even if one raises: a lock left held would block the next fork."""
     with ExitStack() as stack:
         stack.callback(_forking.release)
         stack.callback(_notified.clear)

@@ -18,12 +18,12 @@ _HTTP, _HTTPS = 80, 443
 
 
 class BodyTooLargeError(http.client.HTTPException):
-    """The body of an answer is larger than the caller allows."""
+    """The body of a response is larger than the caller allows."""
 
 
 @dataclass(frozen=True)
 class HTTPAnswer:
-    """The status, the headers and the body of an answer."""
+    """The status, the headers and the body of a response."""
 
     status: int
     headers: Message
@@ -31,7 +31,7 @@ class HTTPAnswer:
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection with a deadline. ``context`` is None for clear text."""
+    """An HTTP connection with a deadline. ``context`` is its TLS context; None for clear text."""
 
     def __init__(
         self, host: str, port: int, deadline: Deadline, context: ssl.SSLContext | None
@@ -59,22 +59,21 @@ def exchange(  # noqa: PLR0913  # the parts of a request
     body: bytes | None = None,
     max_bytes: int = 0,
 ) -> HTTPAnswer:
-    """Send a request on a new connection, and read its answer.
+    """Send a request on a new connection, and return the response.
 
     Args:
-        method: the method.
+        method: the HTTP method.
         address: an ``https://`` or ``http://`` URL. The caller decides if clear text is allowed.
         deadline: the time limit of the whole exchange.
         context: verifies the server; used only for ``https://``.
         host: the normalised host, if it differs from the one in the URL.
-        headers: additional headers.
+        headers: additional headers of the request.
         body: the body of the request.
-        max_bytes: the largest body that is accepted. With 0 the body is not read.
+        max_bytes: the largest body of a response that is accepted. With 0 the body is not read.
 
     Raises:
-        OSError: there was no connection, or no answer in time.
-        http.client.HTTPException: the answer is not HTTP, or too large (``BodyTooLargeError``).
-
+        OSError: there was no connection, or no response in time.
+        http.client.HTTPException: the response is not HTTP, or too large (``BodyTooLargeError``).
     """
     url = urlsplit(address)
     secure = url.scheme == "https"

@@ -1,4 +1,4 @@
-"""Advisory locks on open files (flock(2)): between processes, released when a process dies.
+"""Advisory locks on open files (flock(2)), between processes; the system releases them at exit.
 
 On a system without ``fcntl``, and on a file system without locks, every lock is granted. Callers
 write each file whole and verify it when they read it, so a missing lock loses an update at worst.
@@ -16,7 +16,7 @@ _fcntl: Any = import_module("fcntl") if find_spec("fcntl") else None  # none on 
 
 
 def available() -> bool:
-    """Return True if this system has locks. Without them there is no need to open a lock file."""
+    """Return True if this system has file locks. Otherwise no lock file needs to be opened."""
     return _fcntl is not None
 
 
@@ -24,7 +24,7 @@ def try_lock(descriptor: int) -> bool:
     """Lock an open file or folder without waiting.
 
     Returns:
-        False if another process, or another opening of the file in this one, has it locked.
+        False if another process, or another open descriptor in this process, has locked it.
     """
     if _fcntl is not None:
         try:
@@ -44,7 +44,7 @@ def lock(descriptor: int) -> None:
 
 
 def unlock_and_close(descriptor: int) -> None:
-    """Release a lock and close the file.
+    """Release the lock of an open file and close the file.
 
     Closing is not enough if the process has forked: a child that inherited the file would keep the
     lock. A child that closes an inherited file without unlocking it leaves the lock to its parent.

@@ -1,4 +1,4 @@
-"""HTML and SVG elements. Text enters only here: it is cleaned, and escaped when it is written."""
+"""Build HTML and SVG elements. ``tag`` cleans text, and ``write`` escapes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ICON_PATHS = {
 
 
 def tag(name: str, /, *children: Child, **attributes: str) -> ET.Element:
-    """Return an element. ``class_`` and ``aria_label`` become HTML attributes."""
+    """Make an element with children. ``class_`` and ``aria_label`` become HTML attributes."""
     named = {key.strip("_").replace("_", "-"): clean(text) for key, text in attributes.items()}
     element = ET.Element(name, named)
     for child in children:
@@ -40,12 +40,12 @@ def _append(element: ET.Element, child: Child) -> None:
 
 
 def write(element: ET.Element) -> str:
-    """The element as HTML."""
+    """Return an element as HTML text."""
     return ET.tostring(element, encoding="unicode", method="html")
 
 
 def icon(name: str, size: int = 16) -> ET.Element:
-    """A picture beside words that say the same; hidden from screen readers."""
+    """Make an icon of ``size`` pixels, hidden from screen readers because text repeats it."""
     box = str(size)
     line = tag("path", d=ICON_PATHS[name], class_="line")
     return tag(

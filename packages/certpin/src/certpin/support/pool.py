@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class DaemonPool:
-    """A context manager, which closes the pool at its end.
+    """A pool of daemon threads; as a context manager it closes at the end of the block.
 
     Call its methods from one thread. A thread starts with each call, up to the limit.
 
@@ -42,11 +42,11 @@ class DaemonPool:
         self.close()
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
-        """Run a call in a thread.
+        """Run a function in a thread of the pool.
 
         Returns:
-            Its future, which has the result or the error. It never ends if the pool closes before
-            the call begins.
+            The future with its result or its error. If the pool closes before the function starts,
+            the future never completes.
         """
         future: Future[Result] = Future()
         self._calls.put(lambda: _run(call, future))
@@ -56,7 +56,7 @@ class DaemonPool:
         return future
 
     def close(self) -> None:
-        """Drop the calls that have not begun, and let the threads end. Wait for none of them."""
+        """Drop the calls that have not started, and let the threads end. Does not wait for them."""
         self._closed = True
         for _ in range(self._threads):
             self._calls.put(None)

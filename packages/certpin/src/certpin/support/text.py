@@ -1,6 +1,6 @@
-"""Text for people: hostile bytes and text made safe for any format, and counted nouns.
+"""Make hostile bytes and text safe to show in any format, and count nouns.
 
-Each format still escapes its own syntax.
+Each format still has to escape its own syntax.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def printable(text: str) -> str:
 def clean(text: str) -> str:
     """Escape control, bidi and invisible characters, and lone surrogates.
 
-    Line ends and tabs stay.
+    Line ends and tabs are not escaped.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
@@ -31,5 +31,5 @@ def encodable(text: str) -> str:
 
 
 def in_days(days: int) -> str:
-    """Return a number of days in words."""
+    """Return a number of days in words, such as ``3 days``."""
     return "1 day" if days == 1 else f"{days} days"

@@ -1,4 +1,7 @@
-"""Certificates and chains: DER in, frozen objects out. Their texts are hostile until escaped."""
+"""Certificates and chains: frozen objects, parsed from DER.
+
+Their texts may be hostile: escape them before printing, unless a property says that it is safe.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ class Certificate:
     certificates are equal if their DER is equal. Not verified: the signature, the dates.
 
     Properties of fields (``subject``, ``issuer``, ``not_after``, …) raise
-    ``CertificateParseError`` if the field can't be read; the digests never do.
+    ``CertificateParseError`` if the field can't be read. The digests can always be computed.
     """
 
     der: bytes
@@ -52,11 +55,10 @@ class Certificate:
 
     @staticmethod
     def from_der(der: bytes) -> Certificate:
-        """Read one certificate.
+        """Parse one certificate.
 
         Raises:
             CertificateParseError: this is not a certificate in strict DER, or it is too large.
-
         """
         return _certificate(bytes(der))
 
@@ -102,7 +104,7 @@ class Certificate:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """DNS names and IP addresses of the subjectAltName, safe to print."""
+        """The DNS names and IP addresses of the subjectAltName, safe to print."""
         return tuple(map(printable, (*self.dns_names, *self.addresses)))
 
     @cached_property
@@ -121,7 +123,7 @@ class Certificate:
 
     @cached_property
     def self_issued(self) -> bool:
-        """True if subject and issuer are the same name (RFC 5280 section 3.2), as in a root."""
+        """True if subject and issuer are the same name, as in a root (RFC 5280 section 3.2)."""
         return self._read("subject or issuer", lambda parsed: parsed.subject == parsed.issuer)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -153,18 +155,17 @@ class Certificate:
 class Chain:
     """Certificates from leaf to root, as a server sent them or as OpenSSL verified them.
 
-    A chain doesn't know whether it is verified: that depends on its origin.
+    The object doesn't record which of the two: its creator has to know.
     """
 
     certificates: tuple[Certificate, ...]
 
     @staticmethod
     def from_der(chain: Iterable[bytes]) -> Chain:
-        """Read a chain, leaf first.
+        """Parse the DER certificates of a chain, leaf first.
 
         Raises:
             CertificateParseError: the chain is empty, or a certificate can't be read.
-
         """
         return _chain(tuple(chain))
 
@@ -231,7 +232,10 @@ def _alternative_names(
 
 
 def name_of(certificate: Certificate) -> str:
-    """Return the first 200 characters of the subject, or a placeholder if it can't be read."""
+    """Return the first 200 characters of a certificate's subject, or a placeholder.
+
+    The placeholder is for a subject that can't be read.
+    """
     try:
         subject = certificate.subject or "(no subject)"
     except CertificateParseError:
@@ -240,11 +244,11 @@ def name_of(certificate: Certificate) -> str:
 
 
 def shorten(name: str) -> str:
-    """Return the first 200 characters of a name. Certificates limit no length."""
+    """Return the first 200 characters of a name: certificates don't limit its length."""
     return name if len(name) <= MAX_NAME else name[:MAX_NAME] + "…"
 
 
 def quoted(text: str) -> str:
-    """Quote a text for an error. Only its first 80 characters, because it may have millions."""
+    """Quote the first 80 characters of a text for an error message: it may have millions."""
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "…"
     return repr(short)

@@ -1,7 +1,7 @@
-"""The certificates that a server sent, and the paths that they form.
+"""Analyse the certificates that a server sent: their fields, and the paths that they form.
 
-Names can lie, so signatures are checked. Certificates may be hostile: an unreadable one has only
-its digest.
+The issuer named in a certificate may be false, so signatures are checked. Certificates may be
+hostile: of an unreadable one, only the digest is known.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _ESCAPED = re.compile(r'\\([ "#+,;<=>\\])')
 class CertificateFacts:
     """The fields of a certificate. A field that can't be read is None.
 
-    ``pin`` is that of its key, in the text form of a pin (RFC 7469 section 2.4). ``parsed`` and
-    ``certificate`` are the certificate itself, for further checks.
+    ``pin`` is the pin of its key, as text (RFC 7469 section 2.4). ``parsed`` is the certificate as
+    ``cryptography`` parsed it, and ``certificate`` as certpin did, for further checks.
     """
 
     sha256: str  # of the whole certificate: AA:BB:…
@@ -55,13 +55,13 @@ class CertificateFacts:
 
     @property
     def pins(self) -> tuple[str | None, str]:
-        """The pins of the certificate and of its key."""
+        """The pin of the certificate's key (None if unreadable), and the pin of the certificate."""
         return self.pin, f"cert-sha256/{self.sha256}"
 
 
 @lru_cache(maxsize=1024)
 def read_facts(der: bytes) -> CertificateFacts:
-    """Return the facts of a certificate in DER. Never raises."""
+    """Return the fields of a certificate in DER. Never raises."""
     sha256 = hashlib.sha256(der).hexdigest().upper()
     digest = ":".join(sha256[at : at + 2] for at in range(0, len(sha256), 2))
     try:
@@ -83,7 +83,7 @@ def read_facts(der: bytes) -> CertificateFacts:
 
 
 class Signature(StrEnum):
-    """How a certificate and the one above it are related."""
+    """Whether a certificate is signed by the certificate above it in a path."""
 
     GOOD = "signed by the key above"
     BAD = "not signed by the key above: the name alone is right"
@@ -97,7 +97,7 @@ _PREFERRED = [Signature.GOOD, Signature.UNCHECKED, Signature.BAD]
 
 @dataclass(frozen=True)
 class PathCertificate:
-    """One certificate of a path. ``above`` is how it is related to the next one, its issuer."""
+    """One certificate of a path. ``above`` says whether the next certificate signed it."""
 
     facts: CertificateFacts
     sent: bool
@@ -107,14 +107,17 @@ class PathCertificate:
 
 @dataclass(frozen=True)
 class ChainPath:
-    """Certificates from the lowest up. ``on_path`` is False if they are only extra."""
+    """Certificates, each followed by its issuer.
+
+    ``on_path`` is False if they are not on the path from the server's leaf certificate.
+    """
 
     certificates: tuple[PathCertificate, ...]
     on_path: bool
 
     @property
     def trusted(self) -> bool:
-        """Return True if valid signatures lead to a trusted root."""
+        """Whether valid signatures lead from the first certificate to a trusted root."""
         *below, top = self.certificates
         return top.trusted and all(child.above is Signature.GOOD for child in below)
 
@@ -129,8 +132,7 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
         trusted: the roots that the client trusts, as DER.
 
     Returns:
-        At least one path if a certificate was sent. The first one starts at the leaf.
-
+        The paths: the first one starts at the leaf. Empty only if no certificate was sent.
     """
     found: list[ChainPath] = []
     seen: set[bytes] = set()
@@ -148,7 +150,7 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
 
 
 def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
-    """Follow issuers from this certificate up until none is found. Cycles are cut."""
+    """Follow issuers from a certificate up, until no issuer is found or one repeats."""
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
     while True:
@@ -172,7 +174,7 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
 
 
 def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
-    """Check the child's signature with the issuer's key. Their names already match."""
+    """Verify the child's signature with the issuer's key. Their names already match."""
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
     try:
@@ -187,7 +189,7 @@ def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
 
 
 def short_name(name: str | None) -> str:
-    """Return the common name of a distinguished name (RFC 4514), or the whole name."""
+    """Return the common name in a distinguished name (RFC 4514), or all of it without one."""
     if not name:
         return "(unreadable)" if name is None else "(no name)"
     parts = [part for part in _PARTS.split(name) if part.startswith("CN=")]

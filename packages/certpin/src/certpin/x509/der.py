@@ -1,14 +1,15 @@
-"""Read the few DER structures that certpin needs, strictly, and write some.
+"""Parse the few DER structures that certpin needs, strictly, and write some.
 
 ``cryptography`` has the parser (``hazmat.asn1``: strict DER, X.690 section 10; no indefinite or
 padded lengths, no trailing bytes). This module declares the fields, so that the bytes of a
 SubjectPublicKeyInfo are returned unchanged: encoding a parsed key again would lose the RSA-PSS
 parameters and give another digest than ``openssl`` prints.
 
-If OpenSSL reads BER and writes DER (algorithms, the integers of an RSA key, unused bits), the same
-key has two digests. Such a key is refused here.
+OpenSSL reads some parts as BER and writes them as DER (algorithms, the integers of an RSA key,
+unused bits). A key with such parts in BER would have two digests, so it is refused here.
 
-Imported on first use, because loading the parser takes longer than importing the rest of certpin.
+Import this module on first use, because loading the parser takes longer than importing the rest of
+certpin.
 """
 
 import typing
@@ -31,7 +32,7 @@ _CONSTRUCTED, _CLASS = 0x20, 0xC0  # X.690 section 8.1.2
 
 @asn1.sequence
 class _TBSCertificate:
-    """RFC 5280 section 4.1, with the fields that certpin needs."""
+    """The signed part of a certificate (RFC 5280 section 4.1): the fields that certpin needs."""
 
     version: typing.Annotated[int | None, asn1.Explicit(0)]
     serial_number: int
@@ -47,7 +48,7 @@ class _TBSCertificate:
 
 @asn1.sequence
 class _Certificate:
-    """RFC 5280 section 4.1."""
+    """A certificate (RFC 5280 section 4.1)."""
 
     tbs_certificate: _TBSCertificate
     signature_algorithm: list[asn1.TLV]
@@ -56,7 +57,7 @@ class _Certificate:
 
 @asn1.sequence
 class _SubjectPublicKeyInfo:
-    """RFC 5280 section 4.1.2.7."""
+    """A public key with its algorithm (RFC 5280 section 4.1.2.7)."""
 
     algorithm: list[asn1.TLV]
     subject_public_key: asn1.BitString
@@ -64,7 +65,7 @@ class _SubjectPublicKeyInfo:
 
 @asn1.sequence
 class _RSAPublicKey:
-    """RFC 8017 appendix A.1.1."""
+    """An RSA public key (RFC 8017 appendix A.1.1)."""
 
     modulus: int
     public_exponent: int
@@ -72,7 +73,10 @@ class _RSAPublicKey:
 
 @asn1.sequence
 class _CertificationRequestInfo:
-    """RFC 2986 section 4.1. The attributes are a SET of any type: read as bytes."""
+    """The signed part of a CSR (RFC 2986 section 4.1).
+
+    The attributes are a SET of any type, and are kept as bytes.
+    """
 
     version: int
     subject: asn1.TLV
@@ -82,7 +86,7 @@ class _CertificationRequestInfo:
 
 @asn1.sequence
 class _CertificationRequest:
-    """RFC 2986 section 4.2."""
+    """A CSR (RFC 2986 section 4.2)."""
 
     info: _CertificationRequestInfo
     signature_algorithm: asn1.TLV
@@ -91,7 +95,7 @@ class _CertificationRequest:
 
 @asn1.sequence
 class _PrivateKeyInfo:
-    """RFC 5958 section 2 (PKCS#8), all versions."""
+    """A private key (RFC 5958 section 2, PKCS#8), all versions."""
 
     version: int
     algorithm: asn1.TLV
@@ -102,7 +106,7 @@ class _PrivateKeyInfo:
 
 @asn1.sequence
 class _Holder:
-    """A wrapper, because the parser reads lists only as fields."""
+    """A structure with one list, because the parser reads lists only as fields of a structure."""
 
     fields: list[asn1.TLV]
 
@@ -120,7 +124,7 @@ def request_spki(der: bytes) -> bytes:
 
 
 def check_spki(der: bytes) -> None:
-    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo in strict DER throughout."""
+    """Raise ValueError unless the bytes are one SubjectPublicKeyInfo, in strict DER throughout."""
     info = asn1.decode_der(_SubjectPublicKeyInfo, der)
     if info.subject_public_key.padding_bits():
         raise ValueError("a key consists of whole octets")
@@ -141,10 +145,11 @@ def key_algorithm(spki: bytes) -> str:
 
 
 def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
-    """Return the SPKI of an RSA key with the AlgorithmIdentifier of its PKCS#8, if it is RSA-PSS.
+    """Return an RSA key's SPKI, with the RSA-PSS algorithm of its PKCS#8 key if it has one.
 
-    The parser reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA. PKCS#1 keys are plain RSA,
-    and are returned unchanged. Raises ValueError if the algorithm isn't strict DER.
+    ``cryptography`` reads RSA-PSS keys (RFC 4055 section 1.2) as plain RSA. The SPKI of other keys
+    is returned unchanged; PKCS#1 keys are plain RSA. Raises ValueError if the algorithm isn't
+    strict DER.
     """
     try:
         algorithm = asn1.decode_der(_PrivateKeyInfo, pkcs8).algorithm
@@ -159,7 +164,7 @@ def with_private_algorithm(spki: bytes, pkcs8: bytes) -> bytes:
 
 
 def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
-    """Return the OID of an AlgorithmIdentifier (RFC 5280 section 4.1.1.2)."""
+    """Check an AlgorithmIdentifier (RFC 5280 section 4.1.1.2), and return its OID."""
     if not 1 <= len(fields) <= 2 or fields[0].tag_bytes != _OID:
         raise ValueError("an algorithm is an OID and optional parameters")
     for parameters in fields[1:]:
@@ -170,7 +175,10 @@ def _check_algorithm(fields: list[asn1.TLV]) -> bytes:
 
 
 def _check_value(field: asn1.TLV, depth: int) -> None:
-    """Raise ValueError on BER: constructed strings, padded integers; the parser checks lengths."""
+    """Raise ValueError for a constructed string or a padded integer, which only BER allows.
+
+    The parser has checked the lengths.
+    """
     tag = field.tag_bytes[0]
     if tag & _CONSTRUCTED:
         if depth == _DEEPEST or (not tag & _CLASS and field.tag_bytes not in {_SEQUENCE, b"\x31"}):
@@ -207,17 +215,17 @@ def _sequence(content: bytes) -> bytes:
 
 
 def bit_string(octets: bytes) -> bytes:
-    """Return a BIT STRING of whole octets."""
+    """Return a DER BIT STRING of whole octets."""
     return element(b"\x03", b"\x00" + octets)
 
 
 def element(tag: bytes, content: bytes) -> bytes:
-    """Return a DER element with this tag."""
+    """Return a DER element with this tag and content."""
     return tag + _length(len(content)) + content
 
 
 def _length(count: int) -> bytes:
-    """Return a DER length, in its shortest form (X.690 section 10.1)."""
+    """Encode a length in its shortest form (X.690 section 10.1)."""
     if count < 0x80:
         return bytes([count])
     octets = count.to_bytes((count.bit_length() + 7) // 8, "big")

@@ -1,4 +1,4 @@
-"""Read and make keys: public keys, private keys and CSRs, each as its SPKI."""
+"""Read public keys, private keys and CSRs as public keys, and generate private keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PublicKey:
     """A public key, as SubjectPublicKeyInfo in strict DER (RFC 5280 section 4.1.2.7).
 
     ``source`` is the kind of object that it was read from; a private key is never kept. ``caveat``
-    is a doubt about the digest to show to the user, or empty.
+    is a sentence for the user if the digest may be wrong, or empty.
     """
 
     spki: bytes
@@ -45,11 +45,10 @@ class PublicKey:
 
 
 def public_key(der: bytes) -> PublicKey:
-    """Read a SubjectPublicKeyInfo.
+    """Parse a SubjectPublicKeyInfo in DER.
 
     Raises:
         KeyParseError: this is not a public key in strict DER.
-
     """
     from certpin.x509.der import check_spki
 
@@ -61,11 +60,10 @@ def public_key(der: bytes) -> PublicKey:
 
 
 def certificate_request(der: bytes) -> PublicKey:
-    """Read the key of a CSR (RFC 2986). Not verified: its signature.
+    """Return the public key in a CSR (RFC 2986). Not verified: the CSR's signature.
 
     Raises:
         CertificateParseError: this is not a CSR in strict DER.
-
     """
     from certpin.x509.der import request_spki
 
@@ -76,31 +74,32 @@ def certificate_request(der: bytes) -> PublicKey:
 
 
 def private_key(der: bytes) -> PublicKey:
-    """Read the public key of an unencrypted private key in DER (PKCS#8, PKCS#1 or SEC 1).
+    """Return the public key of an unencrypted private key in DER (PKCS#8, PKCS#1 or SEC 1).
 
     An RSA-PSS key keeps its algorithm and parameters.
 
     Raises:
         KeyParseError: the key can't be read.
-
     """
     return _read(_unencrypted, der, None)
 
 
 def encrypted_private_key(data: bytes, passphrase: bytes) -> PublicKey:
-    """Read the public key of an encrypted private key, PEM or DER.
+    """Return the public key of an encrypted private key, PEM or DER.
 
     The parameters of an RSA-PSS key can't be read from it. ``caveat`` mentions this.
 
     Raises:
         KeyParseError: the key can't be read, or the passphrase is wrong.
-
     """
     return _read(_encrypted, data, passphrase)
 
 
 def parsed_private_key(key: PrivateKeyTypes) -> PublicKey:
-    """Return the public key of a key that ``cryptography`` parsed, with the same ``caveat``."""
+    """Return the public key of a private key that ``cryptography`` parsed.
+
+    Its ``caveat`` is that of ``encrypted_private_key``.
+    """
     return _with_caveat(public_key_of(key))
 
 
@@ -199,7 +198,7 @@ def _generate(algorithm: KeyAlgorithm) -> PrivateKeyTypes:
 
 
 def describe_key(spki: bytes) -> str:
-    """Return the type of an SPKI's key: ``EC P-256``, ``RSA 2048``, or ``key OID 1.2.3``."""
+    """Return the type of the key in an SPKI: ``EC P-256``, ``RSA 2048``, or ``key OID 1.2.3``."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_der_public_key

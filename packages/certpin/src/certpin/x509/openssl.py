@@ -3,14 +3,14 @@
 ``truststore.inject_into_ssl()`` (pip-system-certs calls it when Python starts), gevent and eventlet
 replace ``ssl.SSLContext`` and ``ssl.SSLSocket`` with their classes. This has two effects:
 
-- A subclass or an instance of the replacement is not the context that certpin needs: that of
-  truststore uses the roots of the platform instead of the ones that it was given.
+- A subclass or an instance of the replacement is not the context that certpin needs: the context of
+  truststore uses the roots of the platform instead of the roots that it was given.
 - The setters of Python's ``SSLContext`` read the name ``SSLContext`` from the module, find the
   replacement there, and recurse without end. ``OwnSSLContext`` sets the values directly.
 
 ``SSLSocket`` has had methods for the chains of a connection since Python 3.13. OpenSSL's object
-below it (``_sslobj``) has had them since 3.10, so all versions are read the same way here. The
-verification settings are here because the enforcer and the probe must agree on them.
+below it (``_sslobj``) has had them since 3.10, so the chains are read from it in all versions. The
+verification settings are here because connections and probes must use the same ones.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ OpenSSLSocket: Any = _openssl._SSLSocket
 
 
 def _find_context() -> Any:
-    """Return the class that the module ``ssl`` itself defines. A replacement is based on it."""
+    """Return Python's own ``SSLContext`` class, even if a library replaced ``ssl.SSLContext``.
+
+    A replacement is a subclass of it.
+    """
     for kind in OpenSSLContext.__subclasses__():
         if getattr(kind.wrap_socket, "__globals__", None) is vars(ssl):
             return kind
@@ -58,11 +61,11 @@ def _set_directly(name: str) -> Any:
 
 
 class OwnSSLContext(_StdlibContext):
-    """``ssl.SSLContext`` as Python defines it, which works in spite of a replacement."""
+    """Python's own ``ssl.SSLContext``, which works even if a library replaced that name."""
 
     @property  # type: ignore[misc]  # read-only: the class of an instance never changes
     def __class__(self) -> type:
-        """Let libraries succeed with ``isinstance(context, ssl.SSLContext)`` and a replacement."""
+        """Make ``isinstance(context, ssl.SSLContext)`` true if a library replaced that name."""
         replacement: type = ssl.SSLContext
         return type(self) if issubclass(type(self), replacement) else replacement
 
@@ -74,7 +77,7 @@ class OwnSSLContext(_StdlibContext):
 
 
 def replaced_by() -> str:
-    """Return the module that replaced ``ssl.SSLSocket``, or an empty string."""
+    """Return the name of the module that replaced ``ssl.SSLSocket``, or an empty string."""
     found: Any = ssl.SSLSocket
     return "" if found is StdlibSocket else str(found.__module__)
 
@@ -83,16 +86,20 @@ _ENCODING_DER = 2  # _ssl.ENCODING_DER: the value of X509_FILETYPE_ASN1 (openssl
 
 
 def verified_chain(raw: Any) -> tuple[bytes, ...]:
-    """Return the chain that OpenSSL verified, as DER, leaf first, up to the trust anchor; or empty.
+    """Return the chain that OpenSSL verified, as DER, leaf first, up to the trust anchor.
 
-    It means nothing without a full handshake with verification on: under ``CERT_NONE`` it is
-    whatever the peer sent, and a resumed session has none.
+    ``raw`` is OpenSSL's object of the connection. The chain proves something only after a full
+    handshake with verification: under ``CERT_NONE`` it is the chain that the peer sent, and for a
+    resumed session it is empty.
     """
     return _der(raw.get_verified_chain())
 
 
 def served_chain(raw: Any) -> tuple[bytes, ...]:
-    """Return the certificates that the server sent, as DER, in its order. None is proven."""
+    """Return the certificates that the server sent, as DER, in its order. They are not verified.
+
+    ``raw`` is OpenSSL's object of the connection.
+    """
     return _der(raw.get_unverified_chain())
 
 
@@ -133,11 +140,11 @@ _PIN_FILE_SETTING = (
 
 
 def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
-    """Return the fix for an error that only ``VERIFY_X509_STRICT`` causes; empty for other codes.
+    """Return advice for an error that only ``VERIFY_X509_STRICT`` causes; empty for other errors.
 
     Args:
         code: X509_V_ERR_… of OpenSSL.
-        setting: how the caller accepts such a chain, as an instruction.
+        setting: an instruction that makes the caller accept such a chain.
     """
     if code not in _STRICT_RULES:
         return ""
@@ -146,13 +153,12 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
 
 
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
-    """Apply the settings of every context of certpin, beyond Python's defaults for clients.
+    """Set the TLS options of every context of certpin that differ from Python's defaults.
 
     Args:
         context: the context to change.
         strict: require chains to follow RFC 5280 (``VERIFY_X509_STRICT``); ``None`` for the
             default of the running Python.
-
     """
     # The CN of a subject is not a host name (RFC 9525 section 2).
     context.hostname_checks_common_name = False
@@ -163,13 +169,12 @@ def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
 
 
 def trust_alone(anchors: Sequence[Certificate], *, strict: bool | None = None) -> ssl.SSLContext:
-    """Make a client's context that trusts these certificates only.
+    """Make a client's context that trusts only these certificates.
 
     Args:
         anchors: the certificates. Unless each is a root or issued by another of them
             (``end_in_roots``), a path may end at an intermediate.
-        strict: as ``harden``.
-
+        strict: require chains to follow RFC 5280, as in ``harden``.
     """
     context = OwnSSLContext(ssl.PROTOCOL_TLS_CLIENT)
     harden(context, strict=strict)

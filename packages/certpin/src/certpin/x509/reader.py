@@ -31,7 +31,7 @@ _REQUESTS = {b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"}
 
 
 def no_passphrase() -> None:
-    """Return None, for callers without a passphrase."""
+    """Return None, as the passphrase of callers that have none."""
 
 
 def read(data: bytes, passphrase: Passphrase = no_passphrase) -> tuple[Item, ...]:
@@ -104,7 +104,10 @@ def _private_pem(block: bytes, body: bytes, label: bytes, passphrase: Passphrase
 
 
 def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Try each structure. Strict DER matches at most one of them."""
+    """Yield the certificates and keys in DER data, trying each structure that certpin reads.
+
+    Strict DER matches at most one of them.
+    """
     for parse in (
         Certificate.from_der,
         keys.certificate_request,
@@ -120,7 +123,7 @@ def _read_der(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 
 
 def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
-    """Read PKCS#12 (RFC 7292) or encrypted PKCS#8."""
+    """Yield the certificates, or the key, in PKCS#12 (RFC 7292) or encrypted PKCS#8 data."""
     try:
         yield from _read_pkcs12(data, None)
     except KeyParseError:
@@ -132,7 +135,7 @@ def _read_encrypted(data: bytes, passphrase: Passphrase) -> Iterator[Item]:
 
 
 def _read_pkcs12(data: bytes, secret: bytes | None) -> tuple[Item, ...]:
-    """Return the certificates, leaf first; if there are none, the key."""
+    """Return the certificates in PKCS#12 data, leaf first; without certificates, the key."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 

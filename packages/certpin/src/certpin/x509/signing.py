@@ -1,4 +1,7 @@
-"""Signatures, with one algorithm for each kind of key, and certificate requests (RFC 2986)."""
+"""Sign with private keys, verify signatures, and make certificate requests (RFC 2986).
+
+Each kind of key has one signature algorithm.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ class Signer(Protocol):
 
     @property
     def public_key(self) -> SignerPublicKey:
-        """The public key."""
+        """The public key, as an object of ``cryptography``."""
 
     @property
     def spki(self) -> bytes:
@@ -104,7 +107,7 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 
 
 def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
-    """Try each format without a passphrase, then with it."""
+    """Parse a private key in any format, without a passphrase first, then with it."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -133,9 +136,9 @@ def _from_pkcs12(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
 
 
 def _is_pss(data: bytes, plain: bytes) -> bool:
-    """Return True if the file marks its key as RSA-PSS, which the loader doesn't report.
+    """Return True if the file contains an RSA-PSS key, which ``cryptography`` reports as plain RSA.
 
-    The mark of an encrypted key can't be read.
+    False if the key is encrypted. ``plain`` is the SPKI that ``cryptography`` reports.
     """
     try:
         items = reader.read(data)
@@ -146,7 +149,7 @@ def _is_pss(data: bytes, plain: bytes) -> bool:
 
 
 def is_signing_key(key: Any) -> bool:
-    """Return True if certpin signs with the kind of this public key."""
+    """Return True if certpin can sign with keys of this kind and size."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -155,14 +158,17 @@ def is_signing_key(key: Any) -> bool:
 
 
 def hash_for(key: EllipticCurvePublicKey | RSAPublicKey) -> HashAlgorithm:
-    """Return SHA-256, or SHA-384 for P-384 (CA/B Forum Baseline Requirements 7.1.3.2.2)."""
+    """Return the hash for a key: SHA-384 for P-384, else SHA-256.
+
+    CA/B Forum Baseline Requirements 7.1.3.2.2.
+    """
     from cryptography.hazmat.primitives import hashes
 
     return hashes.SHA384() if key.key_size == 384 else hashes.SHA256()
 
 
 def digest_of(key: EllipticCurvePublicKey, data: bytes) -> bytes:
-    """Return the digest of bytes that ECDSA signs with this key."""
+    """Hash the data with the algorithm for this key, and return the digest that ECDSA signs."""
     return hashlib.new(hash_for(key).name, data).digest()
 
 
@@ -184,7 +190,7 @@ def verify_signature(key: SignerPublicKey, signature: bytes, data: bytes) -> boo
 
 
 def new_request(key: Signer, names: Sequence[str]) -> bytes:
-    """Make a certificate request (CSR), and verify its signature.
+    """Make a certificate request (CSR), sign it, and verify its signature.
 
     The first name is also the common name, if it is not too long, because clients such as lego and
     many private authorities need one.
@@ -200,7 +206,6 @@ def new_request(key: Signer, names: Sequence[str]) -> bytes:
         HostError: there is no name.
         KeyParseError: the signature is not valid.
         TokenError: a key on a token can't sign.
-
     """
     from cryptography.x509 import load_der_x509_csr
 
@@ -225,7 +230,10 @@ def _subject(name: str) -> bytes:
 
 
 def _alternative_names(names: Sequence[str]) -> bytes:
-    """Return the extension. It is not critical: the authority decides that for the certificate."""
+    """Return the subjectAltName extension of a CSR with these names, as DER.
+
+    It is not critical, because the authority decides that for the certificate.
+    """
     from cryptography.x509 import SubjectAlternativeName
 
     value = SubjectAlternativeName(list(map(_general_name, names))).public_bytes()

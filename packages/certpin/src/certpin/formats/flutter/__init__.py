@@ -75,16 +75,16 @@ const SignedSource signedSource = SignedSource(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Write ``pins.dart`` and the library, which is the same for every pin set."""
+    """Return ``pins.dart``, and the Dart library, which is the same for every pin set."""
     return (_flutter.pins_file(pins, FLUTTER.name), *map(_file, LIBRARY))
 
 
 def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
-    """Write ``signed_source.dart`` and the part of the library that updates pins.
+    """Return ``signed_source.dart``, and the part of the Dart library that updates pins.
 
     Raises:
         ConfigError: the name of the pin set is different in Dart, so that the app would refuse
-            every signed set.
+            every signed pin set.
     """
     if _flutter.label(pins) != pins.name:
         raise ConfigError(
@@ -96,7 +96,7 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
 
 
 def _source_file(signed: SignedSource) -> File:
-    """Write the constant ``signedSource``."""
+    """Return the Dart file with the constant ``signedSource``."""
     lines = textwrap.wrap(b64encode(signed.root).decode(), 68)
     root = "\n      ".join(f"'{line}'" for line in lines)
     return File("signed_source.dart", _SIGNED_SOURCE.format(url=signed.url, root=root))

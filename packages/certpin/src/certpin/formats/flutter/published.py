@@ -1,8 +1,9 @@
-"""``pins.json``: the pins of a signed set for Flutter apps, a target beside ``pins.toml``.
+"""``pins.json``: the file beside ``pins.toml`` in a signed publication, for Flutter apps.
 
 No Dart library for TOML is well enough maintained to rely on. ``pins.toml`` is therefore signed
 together with ``pins.json``: the pin set in plain JSON, reduced to what ``dart:io`` can express, and
-without notes. Signing reports or refuses what is omitted, so that no app finds out at run time.
+without notes. Signing reports or refuses settings that ``dart:io`` can't express, so that no app
+fails because of them at run time.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ PINS_JSON = "pins.json"
 
 
 def published(pins: PinSet) -> tuple[bytes, tuple[Omission, ...]]:
-    """Return the content of ``pins.json``, and the settings that Flutter apps lack.
+    """Return the content of ``pins.json``, and the settings that it omits.
 
     Equal pin sets give equal bytes.
 
     Raises:
-        ConfigError: the result would be unsafe, or the pin set has a debug section.
+        ConfigError: the reduced pin set would be unsafe, or the pin set has a debug section.
     """
     if pins.debug is not None:
         raise ConfigError("the pin set has a debug section", key="debug", fix="remove it")

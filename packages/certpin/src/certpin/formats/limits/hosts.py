@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 class OneHost(Limitation):
-    """The file supports only one host or pattern."""
+    """The platform's file supports only one host or host pattern."""
 
     aspect = "hosts"
     summary = "more than one host: export each separately with `--host`"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Refuse more than one policy."""
+        """Raise ``ConfigError`` if the pin set has more than one policy."""
         if len(pins.policies) > 1:
             raise ConfigError(
                 f"there are {len(pins.policies)} hosts: {self.why}",
@@ -42,9 +42,9 @@ class OneHost(Limitation):
 
 
 class _OneEntryAName(Limitation):
-    """The platform has one entry per name, with a flag for its subdomains.
+    """The platform's file has one entry per domain name, with a flag for its subdomains.
 
-    Policies with the same name are merged: their pins are united.
+    Policies with the same domain name are merged: their pins are united.
     """
 
     aspect = "subdomains"
@@ -54,7 +54,7 @@ class _OneEntryAName(Limitation):
     lost: ClassVar[dict[Wildcard, str]]
 
     def apply(self, pins: PinSet) -> Projection:
-        """Replace each pattern by patterns that the platform can express."""
+        """Merge policies with the same name, and replace patterns that the flag can't express."""
         by_pattern: dict[str, HostPolicy] = {}
         omissions: list[Omission] = []
         for name, group in _by_name(pins).items():
@@ -99,7 +99,7 @@ class _OneEntryAName(Limitation):
 
 
 class ApexAndBelow(_OneEntryAName):
-    """The platform's flag covers a name and all its subdomains."""
+    """The platform's flag covers a domain name and all its subdomains."""
 
     summary = "`*.name`: becomes `**.name`; policies for `name` and `**.name`: united"
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
@@ -111,7 +111,7 @@ class ApexAndBelow(_OneEntryAName):
 
 
 class ApexAndOneLabel(_OneEntryAName):
-    """The platform's flag covers a name and names with one more label."""
+    """The platform's flag covers a domain name, and names with one more label."""
 
     summary = "`**.name`: names with two more labels are not covered; `*.name` also covers `name`"
     spellings: ClassVar[dict[Wildcard, tuple[Wildcard, ...]]] = {
@@ -133,18 +133,18 @@ def _by_name(pins: PinSet) -> dict[str, list[HostPolicy]]:
 
 
 def _same_cover(wanted: set[Wildcard], spelt: tuple[Wildcard, ...]) -> bool:
-    """Return True if the same names are covered. ``**.`` includes the other patterns."""
+    """Return True if both sets of wildcards cover the same names. ``**.`` includes the others."""
     return wanted == set(spelt) or ("**." in wanted and "**." in spelt)
 
 
 class NamesOnly(PolicyLimitation):
-    """The platform pins only names: it would stop, or leave IP addresses unpinned."""
+    """The platform pins only host names. It would fail on IP addresses, or leave them unpinned."""
 
     aspect = "hosts"
     summary = "IP addresses: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Refuse an address."""
+        """Raise ``ConfigError`` if the policy's host is an IP address."""
         if is_address(policy.pattern.name):
             raise ConfigError(
                 "it is an IP address",
@@ -155,13 +155,16 @@ class NamesOnly(PolicyLimitation):
 
 
 class NoWildcard(PolicyLimitation):
-    """The platform verifies the one name in its file."""
+    """The platform verifies one host name, which its file contains."""
 
     aspect = "hosts"
     summary = "`*.name` and `**.name`: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Refuse wildcards. Without a name, any server of the authority would be accepted."""
+        """Raise ``ConfigError`` for a wildcard.
+
+        Without a host name, the platform would accept any server that the authority certified.
+        """
         if policy.pattern.wildcard:
             raise ConfigError(
                 "it covers several names, but the platform verifies one",
@@ -172,13 +175,13 @@ class NoWildcard(PolicyLimitation):
 
 
 class United(Limitation):
-    """The platform accepts the pins of all patterns that cover a host."""
+    """The platform accepts the pins of every pattern that covers a host, not of the best match."""
 
     aspect = "overlap"
     summary = "precedence of the most specific policy: the pins of all matching patterns are united"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Add the pins of broader patterns to each policy, as the platform does."""
+        """Add the pins of broader patterns to each policy: the platform accepts them too."""
         policies = [*pins.policies, *_meetings(pins)]
         index = {str(policy.pattern): policy for policy in policies}
         projected, omissions = [], []
@@ -192,7 +195,7 @@ class United(Limitation):
 
 
 class OneDateInOverlaps(Limitation):
-    """The platform's clients apply overlapping patterns differently.
+    """The platform's clients disagree about a host that several patterns cover.
 
     One client applies the most specific pattern, even if it has expired, and another client applies
     all unexpired patterns.
@@ -202,7 +205,7 @@ class OneDateInOverlaps(Limitation):
     summary = "overlapping patterns that expire on different days: refused"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Refuse different expiry dates for one host."""
+        """Raise ``ConfigError`` if patterns for the same host have different expiry dates."""
         index = {str(policy.pattern): policy for policy in pins.policies}
         for policy in pins.policies:
             for pattern in map(str, broader(policy.pattern)):
@@ -228,7 +231,7 @@ def _unite(policy: HostPolicy, index: dict[str, HostPolicy]) -> tuple[HostPolicy
 
 
 def broader(pattern: HostPattern) -> Iterator[HostPattern]:
-    """Yield the other patterns that cover every host of ``pattern``."""
+    """Yield the other possible patterns that cover every host of ``pattern``."""
     if pattern.wildcard == "":
         yield HostPattern("**.", pattern.name)
         yield HostPattern("*.", pattern.name.partition(".")[2])
@@ -241,7 +244,10 @@ def broader(pattern: HostPattern) -> Iterator[HostPattern]:
 
 
 def _meetings(pins: PinSet) -> Iterator[HostPolicy]:
-    """Yield policies for hosts ``y.x`` that only ``*.x`` and ``**.y.x`` cover."""
+    """Yield a policy for each host ``y.x`` that both ``*.x`` and ``**.y.x`` cover.
+
+    A host with its own policy is left out.
+    """
     index = {str(policy.pattern) for policy in pins.policies}
     for policy in pins.policies:
         name = policy.pattern.name

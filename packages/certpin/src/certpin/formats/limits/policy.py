@@ -1,6 +1,6 @@
 """Limitations on the settings of a policy: pins, match, expiry, trust, mode, reports, debug.
 
-A backup pin is treated as the key of a server, unless all other pins are of authorities.
+A backup pin is treated as the pin of a server's key, unless all other pins are of authorities.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class KeysOnly(PolicyLimitation):
-    """The platform compares only public keys."""
+    """The platform compares only public keys, not whole certificates."""
 
     aspect = "pins"
     summary = "pins of whole certificates (`cert-sha256/…`): omitted"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the pins of whole certificates."""
+        """Omit the policy's pins of whole certificates."""
         kept = tuple(entry for entry in policy.pins if entry.pin.kind == "sha256")
         if not kept:
             raise ConfigError(
@@ -41,13 +41,13 @@ class KeysOnly(PolicyLimitation):
 
 
 class TwoPins(PolicyLimitation):
-    """The platform requires two pins, also in report-only mode."""
+    """The platform requires at least two pins per host, also in report-only mode."""
 
     aspect = "pins"
     summary = 'a single pin, which `mode = "report"` allows: refused'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Refuse a single pin."""
+        """Raise ``ConfigError`` if the policy has a single pin."""
         if len(policy.live_pins) < 2:
             raise ConfigError(
                 "there is only one pin",
@@ -58,7 +58,7 @@ class TwoPins(PolicyLimitation):
 
 
 class NoCompromised(PolicyLimitation):
-    """The platform has a list of keys to accept, but none of keys to refuse.
+    """The platform has a list of keys to accept, but no list of keys to refuse.
 
     A format lists this limitation first, so that the others see only live pins.
     """
@@ -67,7 +67,7 @@ class NoCompromised(PolicyLimitation):
     summary = "`compromised` keys: a path that contains one is accepted if another pin matches"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the keys that clients of certpin refuse."""
+        """Omit the pins that are marked compromised, which the platform can't refuse."""
         if not policy.compromised:
             return policy, ""
         lost = ", ".join(sorted(map(str, policy.compromised)))
@@ -76,7 +76,7 @@ class NoCompromised(PolicyLimitation):
 
 
 class AnywhereInChain(PolicyLimitation):
-    """The platform compares every certificate of the verified chain."""
+    """The platform compares every certificate of the verified chain with the pins."""
 
     aspect = "match"
     summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
@@ -89,13 +89,13 @@ class AnywhereInChain(PolicyLimitation):
 
 
 class LeafOnly(PolicyLimitation):
-    """The platform compares only the leaf."""
+    """The platform compares only the leaf certificate with the pins."""
 
     aspect = "match"
     summary = "pins of authorities: only the leaf's key is compared"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep only pins that a leaf can match."""
+        """Keep only the pins that a leaf certificate can match."""
         policy, unseen = without_unseen(policy)
         if policy.match == "leaf":
             return policy, unseen
@@ -111,13 +111,16 @@ class LeafOnly(PolicyLimitation):
 
 
 class LeafOrAuthority(PolicyLimitation):
-    """The platform has one list for leaves and one for authorities, and requires both to match."""
+    """The platform has a pin list for leaves and one for authorities.
+
+    If both are set, a chain has to match both.
+    """
 
     aspect = "match"
     summary = '`match = "any"`: becomes `"leaf"` or `"ca"`, depending on the roles of the pins'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Choose one of the two lists."""
+        """Set ``match`` to ``leaf`` or ``ca``, so that the export fills only one list."""
         if policy.match != "any":
             return policy, ""
         kept = _for_leaves(policy)
@@ -127,7 +130,10 @@ class LeafOrAuthority(PolicyLimitation):
 
 
 def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
-    """Return the policy without compromised keys of authorities, which the platform ignores."""
+    """Return the policy without its compromised pins of authorities, and a description of them.
+
+    The platform compares only the leaf, so it can't refuse a chain because of an authority's key.
+    """
     unseen = [
         entry
         for entry in policy.pins
@@ -141,7 +147,10 @@ def without_unseen(policy: HostPolicy) -> tuple[HostPolicy, str]:
 
 
 def _for_leaves(policy: HostPolicy) -> tuple[HostPin, ...]:
-    """Return the pins that a leaf can match; none if all roles but backups are authorities."""
+    """Return the pins that a leaf can match; an empty tuple if the policy pins only authorities.
+
+    Backup pins don't count as leaf pins for this.
+    """
     roles = {entry.role for entry in policy.live_pins.values()} - {"backup"}
     if roles and roles <= {"intermediate", "root"}:
         return ()
@@ -155,7 +164,7 @@ def _narrowed(policy: HostPolicy, kept: tuple[HostPin, ...]) -> str:
 
 
 class LeafOrAnchors(LeafOnly):
-    """The platform compares only the leaf, but supports its own trust anchors.
+    """The platform compares only the leaf, but can replace the system's roots for a host.
 
     If every anchor of ``trust`` is pinned, every verified chain matches a pin: the anchors then
     replace the pins, and nothing is omitted.
@@ -167,7 +176,7 @@ class LeafOrAnchors(LeafOnly):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep the policy if its anchors are pinned, else only pins that a leaf can match."""
+        """Keep all pins if every trust anchor is pinned, else only pins that a leaf can match."""
         if _anchors_are_pinned(policy):
             return without_unseen(policy)
         try:
@@ -189,7 +198,7 @@ def _anchors_are_pinned(policy: HostPolicy) -> bool:
 
 
 class AnchorsOnly(PolicyLimitation):
-    """The platform accepts every chain to an anchor of ``trust``.
+    """The platform has no pins: it accepts every chain to an anchor of ``trust``.
 
     The file keeps the pins as comments. Nothing is omitted if every anchor is pinned.
     """
@@ -198,7 +207,10 @@ class AnchorsOnly(PolicyLimitation):
     summary = "pins: every chain to an anchor of `trust` is accepted; `trust` is required"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Report an omission if the anchors accept more than the pins."""
+        """Keep the policy, and report an omission if its anchors accept more chains than its pins.
+
+        Raises ``ConfigError`` if the policy has no trust anchors of its own.
+        """
         if policy.trust is None:
             raise ConfigError(
                 'it has trust = "system", which does not restrict the authorities',
@@ -211,20 +223,20 @@ class AnchorsOnly(PolicyLimitation):
 
 
 class NoExpiry(PolicyLimitation):
-    """The platform enforces pins until they are replaced."""
+    """The platform enforces pins until they are replaced, because it has no expiry date."""
 
     aspect = "expires"
     summary = "`expires`: the pins stay in force after it"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the date."""
+        """Omit the policy's expiry date."""
         if policy.expires is None:
             return policy, ""
         return _without_date(policy), "expires is left out, so the pins stay in force after it"
 
 
 class FailOpenDate(PolicyLimitation):
-    """The platform stops pinning at a date.
+    """The platform accepts any key after the expiry date.
 
     For ``fail-closed`` policies the date is omitted: pins that stay in force too long can refuse a
     client, but an end of pinning would accept any attacker with a valid certificate.
@@ -237,7 +249,7 @@ class FailOpenDate(PolicyLimitation):
     )
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Keep the date only if the policy may fail open."""
+        """Omit the expiry date of a ``fail-closed`` policy."""
         if policy.expires is None:
             return policy, ""
         if policy.on_expiry == "fail-closed":
@@ -273,7 +285,10 @@ class NoReportOnly(PolicyLimitation):
     summary = '`mode = "report"`: the host is omitted, or refused if a wildcard would cover it'
 
     def apply(self, pins: PinSet) -> Projection:
-        """Omit report-only hosts. Refuse them if a wildcard's pins would be enforced instead."""
+        """Omit the policies of report-only hosts.
+
+        Raises ``ConfigError`` if a wildcard's pins would then be enforced for such a host.
+        """
         projected, omissions = super().apply(pins)
         above = {each.pattern.name for each in projected.policies if each.pattern.wildcard}
         for policy in pins.policies:
@@ -287,46 +302,46 @@ class NoReportOnly(PolicyLimitation):
         return projected, omissions
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the policy unless it is enforced."""
+        """Omit the policy if its mode is ``report``."""
         if policy.mode == "enforce":
             return policy, ""
         return None, 'mode = "report": the host is left out'
 
 
 class NoTrust(PolicyLimitation):
-    """The export does not replace the platform's roots."""
+    """The export can't replace the platform's roots for a host."""
 
     aspect = "trust"
     summary = "`trust`: the platform uses its own roots"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the anchors."""
+        """Omit the policy's trust anchors."""
         if policy.trust is None:
             return policy, ""
         return replace(policy, trust=None), f"trust = {policy.trust.source!r} is left out"
 
 
 class NoReports(PolicyLimitation):
-    """The platform sends no reports."""
+    """The platform sends no reports of pin failures."""
 
     aspect = "report_to"
     summary = "`report_to`: failures are not reported"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Omit the URLs."""
+        """Omit the policy's URLs for reports."""
         if not policy.report_to:
             return policy, ""
         return replace(policy, report_to=()), "report_to is left out"
 
 
 class NoDebug(Limitation):
-    """The platform has no debug override."""
+    """The platform can't replace pins in debug builds."""
 
     aspect = "debug"
     summary = "`[debug]`: omitted"
 
     def apply(self, pins: PinSet) -> Projection:
-        """Omit the section."""
+        """Omit the pin set's debug section."""
         if pins.debug is None:
             return pins, ()
         omission = Omission(self.aspect, "", f"[debug] is left out: {self.why}")
@@ -334,7 +349,7 @@ class NoDebug(Limitation):
 
 
 def _and_above(name: str) -> Iterator[str]:
-    """Yield a name and all its parent domains."""
+    """Yield a domain name and all its parent domains."""
     while name:
         yield name
         name = name.partition(".")[2]
@@ -345,13 +360,13 @@ _ALLOWED = ":/?#[]@!$&'()*+,;=-._~%"
 
 
 class PlainAddresses(PolicyLimitation):
-    """The platform accepts only URLs in the characters of RFC 3986."""
+    """The platform accepts only report URLs in the ASCII characters of RFC 3986."""
 
     aspect = "report_to"
     summary = "`report_to` with characters that RFC 3986 does not allow: percent-encoded"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Percent-encode the other characters."""
+        """Percent-encode the other characters in the policy's report URLs."""
         plain = tuple(quote(each, safe=_ALLOWED, errors="replace") for each in policy.report_to)
         if plain == policy.report_to:
             return policy, ""

@@ -28,7 +28,7 @@ _CONNECTING = {0, errno.EINPROGRESS, errno.EWOULDBLOCK}
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """The answer of one server, or the error.
+    """The chain of one scanned server, or the error.
 
     A server that fails after it sent its chain, for example because it wants a client certificate,
     has both ``served`` and ``error``, and its chain was not verified.
@@ -42,9 +42,8 @@ class ScanResult:
         served: the chain as it was sent; it proves nothing.
         verified: the path that OpenSSL built from it, leaf to root. The name is not checked.
         refusal: OpenSSL's reason if it refused the chain.
-        error: why there is no answer.
+        error: why the server did not complete a handshake.
         code: OpenSSL's number for ``refusal``.
-
     """
 
     endpoint: Endpoint
@@ -60,9 +59,10 @@ class ScanResult:
 
 
 class ScanConnection:
-    """A non-blocking TCP connection that becomes a TLS one.
+    """A non-blocking TCP connection with a TLS handshake.
 
-    The constructor begins to connect, and raises OSError. Wait for ``WRITE`` on ``fd`` first.
+    The constructor begins to connect, and raises OSError. Before the first ``advance``, wait until
+    ``fd`` is ready for ``WRITE``.
     """
 
     def __init__(self, address: Address, context: ssl.SSLContext, server_name: str) -> None:
@@ -148,7 +148,7 @@ def _version(raw: Any) -> str:
 
 @dataclass(slots=True, eq=False)
 class HostScan:
-    """One endpoint on its way from a name to a result. Times are on the clock of the scanner.
+    """The state of one endpoint during a scan. Times are seconds on the clock of ``_Scanner``.
 
     ``connection`` is None during the name lookup and during the pause between two attempts.
     ``event`` is the event that the selector waits for.
@@ -164,14 +164,14 @@ class HostScan:
 
     @property
     def address(self) -> Address:
-        """The address of the current attempt. Each attempt takes the next one, in a circle."""
+        """The IP address of the current attempt. Attempts take the host's addresses in turn."""
         return self.addresses[(self.attempts - 1) % len(self.addresses)]
 
     def error(self, kind: type[ProbeError], problem: str, fix: str) -> ProbeError:
-        """Make an error that names this endpoint."""
+        """Return an error of class ``kind`` that names this endpoint."""
         return kind(problem, host=self.endpoint.host, port=self.endpoint.port, fix=fix)
 
     def result(self, now: float, found: dict[str, Any]) -> ScanResult:
-        """Make the result from the fields that the connection found."""
+        """Return the result for this endpoint; ``found`` are further fields of ``ScanResult``."""
         address = self.address[1][0] if self.addresses else ""
         return ScanResult(self.endpoint, address, self.attempts, now - self.started, **found)

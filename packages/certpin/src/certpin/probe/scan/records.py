@@ -1,4 +1,4 @@
-"""The output of a scan: one JSON line for each host, and reading it again to resume a scan."""
+"""The output of a scan: write one JSON line for each host, and read them to resume a scan."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _PARENT = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*
 
 
 def record_line(fields: dict[str, Any]) -> str:
-    """Return the JSON of a record, without a newline."""
+    """Return a record as a line of JSON, without a newline."""
     return _encode(fields)
 
 
 def record(result: ScanResult) -> dict[str, Any]:
-    """Return a result as fields for JSON. Never raises."""
+    """Return a scan result as a record: a dictionary for JSON. Never raises."""
     fields = _EMPTY_RECORD | {
         "host": result.endpoint.host,
         "port": result.endpoint.port,
@@ -63,7 +63,7 @@ def record(result: ScanResult) -> dict[str, Any]:
 
 
 def invalid_host_record(text: str, error: HostError) -> dict[str, Any]:
-    """Return the record for a line of the input that is not a host: the line, and port 0."""
+    """Return the record for an input line that is not a host. Its host is the line, its port 0."""
     found = {"host": text, "port": 0, "attempts": 0, "seconds": 0.0}
     return _EMPTY_RECORD | found | {"error": _error_fields(error)}
 
@@ -126,18 +126,17 @@ def _lower_case_names(leaf: Certificate) -> frozenset[str]:
 
 
 class ScannedEndpoints:
-    """The endpoints with a record in the output of an earlier scan, in eight bytes each.
+    """The endpoints that an earlier scan wrote to its output, as digests of eight bytes.
 
-    Supports ``in``. Two endpoints share a digest once in 10^7 lists of a million hosts; the second
-    one is then skipped.
+    Use ``in`` to test an endpoint. In one of 10^7 lists of a million hosts, two endpoints share a
+    digest; the second one is then skipped.
     """
 
     def __init__(self, output: BinaryIO) -> None:
-        """Read JSON lines. Truncate an incomplete last line, and seek to the end.
+        """Read the JSON lines of a scan. Truncate an incomplete last line, and seek to the end.
 
         Raises:
-            InputError: no scan has written the file. It is not changed.
-
+            InputError: the file is not the output of a scan. It is not changed.
         """
         digests = array("Q")
         end = 0
@@ -160,7 +159,7 @@ class ScannedEndpoints:
 
 
 def _read_digest(text: bytes, number: int) -> int:
-    """Return the digest of the endpoint of a record."""
+    """Return the digest of the endpoint in a line of the output; ``number`` is for errors."""
     try:
         seen = json.loads(text)
         host, port = seen["host"], seen["port"]
@@ -172,7 +171,7 @@ def _read_digest(text: bytes, number: int) -> int:
 
 
 def _check_incomplete(text: bytes, number: int) -> None:
-    """Refuse to truncate a last line that is not the beginning of a record."""
+    """Raise ``InputError`` if an incomplete last line is not the beginning of a record."""
     if text[: len(_RECORD_START)] != _RECORD_START[: len(text)]:
         raise _not_a_record(number)
 

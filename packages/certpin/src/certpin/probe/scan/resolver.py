@@ -1,8 +1,8 @@
-"""Resolve host names beside an event loop.
+"""Resolve host names in threads, for a program with an event loop.
 
-``getaddrinfo`` blocks, and nothing can interrupt it. It runs in a few daemon threads, which wake
-the loop through a socket when an answer is ready. The threads start with the first question: a
-scan of IP addresses, or with an override, has none.
+``getaddrinfo`` blocks, and nothing can interrupt it. So it runs in a few daemon threads, which wake
+the loop through a socket when an answer is ready. The threads start with the first name: a scan of
+only IP addresses, or with a fixed address to connect to, starts none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Q = TypeVar("Q")  # identifies a question
 
 @lru_cache(maxsize=256)
 def literal(host: str, port: int) -> tuple[Address, ...]:
-    """Return the address that ``host`` itself is, or nothing if it is a name. Sends no query."""
+    """Return the address if ``host`` is an IP address, else nothing. Sends no DNS query."""
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
@@ -37,9 +37,10 @@ def literal(host: str, port: int) -> tuple[Address, ...]:
 
 
 class Resolver(Generic[Q]):
-    """Queues questions and returns answers. Call all methods in the thread of the event loop.
+    """Resolves names in threads. Call all methods in the thread of the event loop.
 
-    ``wanted`` returns True if an answer to a question is still needed. It runs in other threads.
+    ``wanted`` returns True if the caller still needs the answer to a question. It runs in other
+    threads.
     """
 
     def __init__(self, wanted: Callable[[Q], bool]) -> None:
@@ -53,22 +54,22 @@ class Resolver(Generic[Q]):
         self._closed = False
 
     def fileno(self) -> int:
-        """Return the file descriptor that is readable when there are answers."""
+        """Return the file descriptor that is readable when answers are ready."""
         return self._wake_reader.fileno()
 
     def ask(self, question: Q, host: str, port: int) -> None:
-        """Ask for the addresses of a name."""
+        """Start to resolve a host name. ``question`` identifies the answer."""
         self._pool.submit(partial(self._resolve, question, host, port))
 
     def answers(self) -> Iterator[tuple[Q, tuple[Address, ...] | OSError]]:
-        """Yield the answers since the last call: addresses, or the error."""
+        """Yield the answers since the last call: the question, and its addresses or its error."""
         with suppress(BlockingIOError):
             self._wake_reader.recv(4096)
         while self._answers:
             yield self._answers.popleft()
 
     def close(self) -> None:
-        """Stop the threads. A thread that waits for a name server ends after its answer."""
+        """Stop the threads. A thread that waits for a name server ends when it gets the answer."""
         self._pool.close()
         with self._lock:
             self._closed = True

@@ -42,17 +42,16 @@ _DIAL_FIX = "check the name, the port and the route; raise the time limit for a 
 
 @dataclass(frozen=True, slots=True)
 class ScanLimits:
-    """The resources of a scan.
+    """The resources that a scan may use.
 
-    Each host ends after at most ``(retries + 1) * timeout + retries * pause`` seconds, without the
-    time that the caller takes.
+    Each host ends after at most ``(retries + 1) * timeout + retries * pause`` seconds, not counting
+    the time that the caller takes to handle results.
 
     Attributes:
-        window: the number of hosts at once, at least 1.
+        window: the maximum number of hosts that are scanned concurrently, at least 1.
         timeout: seconds for an attempt, including the name lookup.
         retries: the number of attempts after the first one.
         pause: seconds between two attempts.
-
     """
 
     window: int = 256
@@ -64,7 +63,7 @@ class ScanLimits:
 def scan_context(anchors: str | None = None) -> ssl.SSLContext:
     """Make a context for ``scan``: like ``probe_context``, but without the name check.
 
-    OpenSSL checks the name before signatures and dates, and stops at the first fault.
+    OpenSSL would check the name before signatures and dates, and stop at the first fault.
 
     Args:
         anchors: trust only these certificates (PEM); ``None`` for the roots of the platform.
@@ -74,7 +73,6 @@ def scan_context(anchors: str | None = None) -> ssl.SSLContext:
 
     Raises:
         InputError: the anchors can't be read.
-
     """
     context = probe_context(anchors)
     context.check_hostname = False
@@ -89,11 +87,12 @@ def scan(
     connect: tuple[str, int] | None = None,
     halted: Callable[[], bool] | None = None,
 ) -> Iterator[ScanResult]:
-    """Scan servers. Yield a result for each endpoint, in the order in which they end.
+    """Scan servers. Yield the result of each endpoint as soon as it is complete.
 
     Args:
-        endpoints: read only when there is room in the window. None means "nothing yet", so that a
-            slow input delays no host. ``Endpoint.starttls`` is ignored: TLS begins at once.
+        endpoints: read only if fewer than ``limits.window`` hosts are being scanned. None means
+            "nothing yet", so that a slow input delays no host. ``Endpoint.starttls`` is ignored:
+            TLS begins at once.
         context: from ``scan_context``, or another one with ``CERT_REQUIRED``.
         limits: the resources to use.
         connect: an IP address and a port to connect to for every endpoint.
@@ -102,7 +101,6 @@ def scan(
     Raises:
         ValueError: the context does not verify, or ``connect`` has no IP address. Failures of
             servers don't raise; they are results.
-
     """
     if context.verify_mode != ssl.CERT_REQUIRED:
         raise ValueError("a scan needs CERT_REQUIRED, or no chain is verified")
@@ -120,10 +118,10 @@ def _override(connect: tuple[str, int] | None) -> tuple[Address, ...]:
 
 
 class _Scanner:
-    """The event loop. Each host in the window is active, paused before a retry, or finished.
+    """The event loop of a scan. Each host is active, paused before a retry, or finished.
 
-    All attempts have the same timeout and all pauses the same length, so the first to begin is the
-    first to end. A context manager, which closes the connections that are still open.
+    All attempts have the same timeout and all pauses the same length, so the attempt or pause that
+    began first ends first. A context manager: at its end it closes all open connections.
     """
 
     def __init__(
@@ -174,7 +172,11 @@ class _Scanner:
                 self._wait(longest_wait)
 
     def _start_hosts(self, endpoints: Iterator[Endpoint | None]) -> float:
-        """Fill the window from the input. Return how many seconds to wait at most afterwards."""
+        """Start hosts from the input until ``window`` hosts are in progress.
+
+        Returns:
+            The seconds to wait at most before the input is read again.
+        """
         while self._more and self._has_room():
             try:
                 endpoint = next(endpoints)
@@ -193,7 +195,7 @@ class _Scanner:
         return time.monotonic() - self._time_outside
 
     def _wait(self, longest: float) -> None:
-        """Wait ``longest`` seconds at most for events, and handle them and the deadlines."""
+        """Wait at most ``longest`` seconds for network events, then handle events and timeouts."""
         for key, _ in self._selector.select(self._until_due(longest)):
             self._now = self._clock()
             if key.data is None:
@@ -207,7 +209,7 @@ class _Scanner:
             self._start_attempt(self._paused.popleft()[1])
 
     def _until_due(self, longest: float) -> float:
-        """Return the seconds until a deadline passes or a pause ends, ``longest`` at most."""
+        """Return the seconds until an attempt times out or a pause ends, at most ``longest``."""
         if self._finished:
             return 0.0
         if self._halted:
@@ -251,7 +253,7 @@ class _Scanner:
         host.event = WRITE
 
     def _advance(self, host: HostScan, connection: ScanConnection) -> None:
-        """Continue a connection that is readable or writable."""
+        """Continue the handshake on a connection that is readable or writable."""
         try:
             event = connection.advance()
         except ssl.SSLCertVerificationError as error:
@@ -277,7 +279,10 @@ class _Scanner:
         refusal: ssl.SSLCertVerificationError | None = None,
         failure: tuple[str, str] | None = None,
     ) -> None:
-        """Finish a host with an answer of TLS, good or bad. A retry would bring the same answer."""
+        """Finish a host whose server answered by TLS, with success or an error, without a retry.
+
+        A retry would bring the same answer.
+        """
         found: dict[str, Any] = {}
         if refusal:
             found = {"refusal": refusal.verify_message.rstrip("."), "code": refusal.verify_code}
@@ -290,7 +295,7 @@ class _Scanner:
         self._finish(host, found)
 
     def _failed(self, host: HostScan, problem: str, *, retry: bool = True) -> None:
-        """Handle a network failure: pause and retry if that may help and attempts are left."""
+        """Handle a network failure: retry after a pause, or finish the host if none is left."""
         if retry and host.attempts <= self._limits.retries:
             self._deactivate(host)
             self._paused.append((self._now + self._limits.pause, host))
@@ -302,7 +307,7 @@ class _Scanner:
         self._finished.append(host.result(self._now, found))
 
     def _deactivate(self, host: HostScan) -> None:
-        """Remove a host from the active ones, and close its connection."""
+        """Remove a host from the active hosts, and close its connection."""
         self._active.pop(host, None)
         connection, host.connection = host.connection, None
         if connection is not None:

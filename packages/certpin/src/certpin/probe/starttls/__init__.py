@@ -3,13 +3,13 @@
     negotiate(sock, PROTOCOLS["smtp"], "mail.example", 25)
     tls = context.wrap_socket(sock, server_hostname="mail.example")
 
-Each protocol is one file without I/O, and one line in ``PROTOCOLS``. ``Dialogue`` runs it over any
-kind of I/O; ``negotiate`` runs it over a blocking socket.
+Each protocol is one module without I/O, and one line in ``PROTOCOLS``. ``Dialogue`` runs it over
+any kind of I/O; ``negotiate`` runs it over a blocking socket.
 
 Nothing that a server says before TLS is authenticated, so an attacker can answer in its place. Only
 the TLS handshake that follows, and the check of its chain, authenticates the server. A client must
-not continue without TLS, and must not take bytes from before TLS for protected bytes: here both end
-in ``StartTLSError``.
+not continue without TLS, and must not treat bytes that arrived before TLS as protected. Both raise
+``StartTLSError`` here.
 """
 
 from __future__ import annotations

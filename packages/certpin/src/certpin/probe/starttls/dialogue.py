@@ -60,10 +60,10 @@ _LOST = "check that the server accepts connections from here, and speaks this pr
 
 @dataclass(frozen=True)
 class Protocol:
-    """One protocol that can begin TLS on a connection without TLS.
+    """An application protocol that can switch a connection to TLS.
 
-    ``port`` is the registered port of the service, and ``tls_port`` the one on which TLS comes
-    first, if there is one. ``script`` is the client's part of the dialogue.
+    ``port`` is the registered port of the service, and ``tls_port`` the port on which TLS begins
+    at once, if there is one. ``script`` is the client's part of the dialogue before TLS.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Protocol:
 
 
 class Wire:
-    """Both directions of one dialogue, for the script of a protocol."""
+    """The bytes to and from the server in one dialogue, for the script of a protocol."""
 
     def __init__(self, protocol: Protocol, host: str, port: int) -> None:
         self.protocol = protocol
@@ -83,11 +83,11 @@ class Wire:
         self.outbox = bytearray()
 
     def send(self, data: bytes) -> None:
-        """Queue bytes for the server."""
+        """Queue bytes for sending to the server."""
         self.outbox += data
 
     def take(self, count: int) -> Steps[bytes]:
-        """Read exactly ``count`` bytes. The caller bounds ``count``."""
+        """Read exactly ``count`` bytes. The caller limits ``count``."""
         while len(self.inbox) < count:
             yield
         taken = bytes(self.inbox[:count])
@@ -114,22 +114,22 @@ class Wire:
         return text
 
     def refused(self, problem: str) -> NoReturn:
-        """End the dialogue: the server does not offer TLS, or declines it."""
+        """Raise ``StartTLSError``: the server does not offer TLS, or declines it."""
         fix = _STRIPPED
         if self.protocol.tls_port:
             fix += f", or use the port that begins with TLS (usually {self.protocol.tls_port})"
         self._fail(problem, fix)
 
     def turned_away(self, problem: str) -> NoReturn:
-        """End the dialogue: the server declines the connection, with or without TLS."""
+        """Raise ``StartTLSError``: the server declines the connection, with or without TLS."""
         self._fail(problem, _TURNED_AWAY)
 
     def garbled(self, problem: str) -> NoReturn:
-        """End the dialogue: the server's bytes don't follow the protocol."""
+        """Raise ``StartTLSError``: the server's bytes don't follow the protocol."""
         self._fail(problem, _OTHER_SERVICE)
 
     def injected(self) -> NoReturn:
-        """End the dialogue: bytes came after the go-ahead, before TLS."""
+        """Raise ``StartTLSError``: bytes came after the server agreed to TLS, but before TLS."""
         self._fail("sent bytes between its go-ahead and TLS", _INJECTED)
 
     def _fail(self, problem: str, fix: str) -> NoReturn:
@@ -138,11 +138,12 @@ class Wire:
 
 
 class Dialogue:
-    """One run of a protocol, without I/O.
+    """One run of a STARTTLS protocol, without I/O.
 
     In a loop: send ``data_to_send()``, stop if ``done``, else pass the received bytes to
     ``receive()``. Once done, the next bytes on the connection must be the client's TLS hello.
-    After an error the dialogue stays failed. The outcome doesn't depend on how the bytes are cut.
+    After an error, ``done`` stays False. The result doesn't depend on how the received bytes are
+    split.
     """
 
     def __init__(self, protocol: Protocol, host: str, port: int) -> None:
@@ -150,9 +151,8 @@ class Dialogue:
 
         Args:
             protocol: the protocol.
-            host: the name that the server is asked for.
-            port: for errors only.
-
+            host: the server's name, which some protocols send.
+            port: the server's port, for errors only.
         """
         self._wire = Wire(protocol, host, port)
         self._steps = protocol.script(self._wire)
@@ -166,7 +166,7 @@ class Dialogue:
         return self._finished and self._error is None
 
     def data_to_send(self) -> bytes:
-        """Take the bytes to send now; empty if there are none."""
+        """Return the queued bytes to send to the server, and clear the queue; empty if none."""
         data = bytes(self._wire.outbox)
         self._wire.outbox.clear()
         return data
@@ -176,8 +176,7 @@ class Dialogue:
 
         Raises:
             StartTLSError: the server refused, closed the connection, sent something else or too
-                much, or sent bytes after its go-ahead.
-
+                much, or sent bytes after it agreed to TLS.
         """
         if self._error is not None:
             raise self._error
@@ -191,7 +190,10 @@ class Dialogue:
             raise
 
     def _advance(self, data: bytes) -> None:
-        """Feed the script. After its end, and beyond the limit, there must be no more bytes."""
+        """Pass bytes to the script.
+
+        After the script's end, or beyond the limit, more bytes raise ``StartTLSError``.
+        """
         fits, excess = data[: self._room], data[self._room :]
         self._room -= len(fits)
         self._wire.inbox += fits
@@ -204,7 +206,7 @@ class Dialogue:
 
 
 def _step(steps: Steps[None]) -> bool:
-    """Run a script until it needs bytes. Return True if it has ended."""
+    """Continue a script until it needs more bytes. Return True if it has ended."""
     try:
         next(steps)
     except StopIteration:
@@ -219,23 +221,22 @@ def quote(data: bytes) -> str:
 
 
 def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> None:
-    """Bring a connected socket to the point at which the client's TLS hello is next.
+    """Exchange messages with the server until the client's TLS hello is next.
 
     Not checked: the identity of the server. The TLS handshake does that.
 
     Args:
-        sock: a blocking socket. Its time-out, in seconds, bounds the whole dialogue, so that a
-            server that sends single bytes can't prolong it. Without a time-out there is no bound.
+        sock: a blocking socket. Its time-out, in seconds, limits the whole dialogue, so that a
+            server that sends single bytes can't prolong it. Without a time-out there is no limit.
             Afterwards the socket has the same time-out again.
         protocol: the protocol, from ``PROTOCOLS``.
-        host: the name that the server is asked for (XMPP sends it), in ASCII.
-        port: for errors only.
+        host: the server's name in ASCII, which XMPP sends.
+        port: the server's port, for errors only.
 
     Raises:
         StartTLSError: the server does not offer TLS or declines it, sends something else, closes
-            the connection, is too slow, or sends bytes between its go-ahead and TLS. Close the
+            the connection, is too slow, or sends bytes between its agreement and TLS. Close the
             socket then.
-
     """
     timeout = sock.gettimeout()
     try:
@@ -252,7 +253,7 @@ def negotiate(sock: socket.socket, protocol: Protocol, host: str, port: int) -> 
 
 
 def _run(sock: socket.socket, dialogue: Dialogue, timeout: float | None) -> None:
-    """Send and receive in turn until the dialogue is done, within ``timeout`` seconds in all."""
+    """Send and receive in turn until the dialogue is done, within ``timeout`` seconds in total."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         _set_remaining(sock, deadline)
@@ -265,7 +266,7 @@ def _run(sock: socket.socket, dialogue: Dialogue, timeout: float | None) -> None
 
 
 def _set_remaining(sock: socket.socket, deadline: float | None) -> None:
-    """Let the next call block only until ``deadline``, a reading of time.monotonic."""
+    """Set the socket's time-out to the time left until ``deadline`` (``time.monotonic()``)."""
     if deadline is None:
         return
     remaining = deadline - time.monotonic()

@@ -28,7 +28,7 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _expect_ok(wire: Wire) -> Steps[None]:
-    """Read the tagged answer; untagged lines may come before it (RFC 9051 7)."""
+    """Read the answer to STARTTLS. Untagged lines may come before it (RFC 9051 7)."""
     while True:
         line = yield from wire.line()
         tag, status = _words(line)
@@ -41,7 +41,7 @@ def _expect_ok(wire: Wire) -> Steps[None]:
 
 
 def _words(line: bytes) -> tuple[bytes, bytes]:
-    """Return the first two words of a line; the second, a keyword, in upper case."""
+    """Return the first two words of a line, the second one in upper case."""
     first, _, rest = line.partition(b" ")
     return first, rest.split(b" ")[0].upper()
 

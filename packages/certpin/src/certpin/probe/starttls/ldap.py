@@ -46,7 +46,7 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _message(wire: Wire) -> Steps[bytes]:
-    """Read the contents of one LDAPMessage."""
+    """Read one LDAPMessage, and return its contents."""
     head = yield from wire.take(2)
     if head[0] != _SEQUENCE:
         wire.garbled(f"sent something else than an LDAP message: {quote(head)}")
@@ -58,7 +58,7 @@ def _message(wire: Wire) -> Steps[bytes]:
 
 
 def _expect_success(wire: Wire, response: bytes) -> None:
-    """Read an ExtendedResponse to its end. Any result but success ends the dialogue."""
+    """Check that an ExtendedResponse reports success. Any other result raises ``StartTLSError``."""
     code, rest = _element(wire, response, _ENUMERATED)
     _, rest = _element(wire, rest, _OCTET_STRING)  # matchedDN
     diagnostic, rest = _element(wire, rest, _OCTET_STRING)
@@ -71,7 +71,7 @@ def _expect_success(wire: Wire, response: bytes) -> None:
 
 
 def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes]:
-    """Read optional elements, in this order, until the data ends."""
+    """Return the contents of optional elements by tag. They must occur in the order of ``tags``."""
     found: dict[int, bytes] = {}
     for tag in tags:
         if data[:1] == bytes((tag,)):
@@ -82,7 +82,7 @@ def _optional(wire: Wire, data: bytes, tags: tuple[int, ...]) -> dict[int, bytes
 
 
 def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Read the element with this tag. Return its contents, and the rest of the data."""
+    """Return the contents of the element with this tag, and the rest of the data."""
     if len(data) < 2 or data[0] != tag:
         wire.garbled(f"sent an LDAP message without its part {tag:#x}")
     start = 2 + _octets_of_length(wire, data[1])
@@ -93,7 +93,7 @@ def _element(wire: Wire, data: bytes, tag: int) -> tuple[bytes, bytes]:
 
 
 def _octets_of_length(wire: Wire, first: int) -> int:
-    """Return how many octets of length follow the first one (X.690 8.1.3)."""
+    """Return how many octets of a BER length follow its first octet (X.690 8.1.3)."""
     if first < 0x80:
         return 0
     if not 0x81 <= first <= 0x84:  # 0x80 is the indefinite form; more than four fit no message

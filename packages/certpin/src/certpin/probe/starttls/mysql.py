@@ -1,7 +1,7 @@
 """MySQL and MariaDB: the SSLRequest packet (MySQL Internals, "Connection Phase").
 
-The server sends its handshake packet, version 10, first. A client that wants TLS answers with
-the fixed head of the client's handshake, and begins TLS at once: there is no go-ahead.
+The server sends its handshake packet, version 10, first. A client that wants TLS answers with the
+first, fixed part of its handshake response, and begins TLS at once without waiting for an answer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _first_packet(wire: Wire) -> Steps[bytes]:
-    """Read the payload of packet 0: three bytes of length, one of sequence, the payload."""
+    """Read the server's first packet, and return its payload.
+
+    The header has three bytes of length and one of sequence number, which is 0.
+    """
     head = yield from wire.take(4)
     length = int.from_bytes(head[:3], "little")
     if head[3] != 0 or not 0 < length <= _PACKET_LIMIT:
@@ -53,7 +56,10 @@ def _first_packet(wire: Wire) -> Steps[bytes]:
 
 
 def _capabilities(wire: Wire, packet: bytes) -> int:
-    """Return the low half of the server's flags: after version (and NUL), thread, salt and 0."""
+    """Return the lower 16 bits of the server's capability flags in its handshake packet.
+
+    They follow the version (with a NUL), the thread ID, eight bytes of salt and a zero byte.
+    """
     end_of_version = packet.find(b"\0", 1)
     flags = end_of_version + 1 + 4 + 8 + 1
     if end_of_version < 0 or len(packet) < flags + 2 or packet[flags - 1] != 0:

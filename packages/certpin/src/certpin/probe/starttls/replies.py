@@ -15,7 +15,7 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
 class Reply(NamedTuple):
-    """One reply: its code, and the text of each of its lines."""
+    """One reply of a server: its code, and the text of each of its lines."""
 
     code: int
     lines: list[bytes]
@@ -25,7 +25,7 @@ class Reply(NamedTuple):
 
 
 def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
-    """Read an SMTP reply: each line repeats the code, all but the last with a hyphen."""
+    """Read an SMTP reply. Each line repeats the code; a hyphen follows it except in the last."""
     lines: list[bytes] = []
     first = b""
     while True:
@@ -40,7 +40,7 @@ def smtp_reply(wire: Wire, limit: int) -> Steps[Reply]:
 
 
 def ftp_reply(wire: Wire) -> Steps[Reply]:
-    """Read an FTP reply: after ``220-`` any lines may follow, until one begins with ``220 ``."""
+    """Read an FTP reply. After ``220-`` any lines may follow, until one begins with ``220 ``."""
     line = yield from wire.line(LINE_LIMIT)
     code, separator, text = _parse(wire, line)
     lines = [text]
@@ -53,7 +53,7 @@ def ftp_reply(wire: Wire) -> Steps[Reply]:
 
 
 def _parse(wire: Wire, line: bytes) -> tuple[bytes, bytes, bytes]:
-    """Cut a line into code, separator and text."""
+    """Split a line into the code, the separator and the text."""
     match = _REPLY_LINE.fullmatch(line)
     if match is None:
         wire.garbled(f"sent a line without a reply code: {quote(line)}")

@@ -1,8 +1,8 @@
 """XMPP, client to server: STARTTLS in the stream features (RFC 6120 5).
 
 The stream is read tag by tag, without an XML parser: no document type, no entity and no processing
-instruction is ever expanded or followed (RFC 6120 11.1 forbids them), memory stays within the bound
-of the dialogue, and it is certain at which byte the go-ahead ends. A namespace counts only if the
+instruction is ever expanded or followed (RFC 6120 11.1 forbids them), memory stays within the limit
+of the dialogue, and it is certain at which byte ``<proceed/>`` ends. A namespace counts only if the
 tag itself declares it, as every server does for these tags.
 """
 
@@ -29,7 +29,7 @@ _TAG = re.compile(rb"<(/?)(?:[\w.-]+:)?([\w.-]+)((?:" + _ATTRIBUTE + rb")*)\s*(/
 
 
 class _Tag(NamedTuple):
-    """One tag, with the text before it."""
+    """One XML tag, with the text before it."""
 
     text: bytes
     name: bytes  # without its prefix
@@ -38,7 +38,7 @@ class _Tag(NamedTuple):
     empty: bool  # <name/>
 
     def is_tls(self, name: bytes) -> bool:
-        """Return True if this opens the element ``name`` of the STARTTLS namespace."""
+        """Return True if this tag opens the element ``name`` in the STARTTLS namespace."""
         declared = [v for k, v in self.attributes.items() if k.split(b":")[0] == b"xmlns"]
         return not self.closes and self.name == name and _NAMESPACE in declared
 
@@ -54,7 +54,7 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _read_stream_head(wire: Wire) -> Steps[None]:
-    """Read ``<stream:stream …>``, and the XML declaration that may come before it."""
+    """Read ``<stream:stream …>``, and the XML declaration if there is one before it."""
     token = yield from _token(wire)
     if token.startswith(b"<?xml "):
         token = yield from _token(wire)
@@ -66,7 +66,7 @@ def _read_stream_head(wire: Wire) -> Steps[None]:
 
 
 def _read_features(wire: Wire) -> Steps[bool]:
-    """Read ``<stream:features>`` to its end. Return True if STARTTLS is among them."""
+    """Read ``<stream:features>`` to its end. Return True if STARTTLS is offered."""
     tag = yield from _child(wire, b"features")
     offered = False
     while not (tag.name == b"features" and (tag.closes or tag.empty)):
@@ -76,7 +76,7 @@ def _read_features(wire: Wire) -> Steps[bool]:
 
 
 def _expect_proceed(wire: Wire) -> Steps[None]:
-    """Read ``<proceed/>``, or ``<proceed></proceed>``, and not a byte more."""
+    """Read ``<proceed/>`` or ``<proceed></proceed>``, and no byte after it."""
     tag = yield from _child(wire, b"proceed")
     if not tag.is_tls(b"proceed"):
         wire.garbled("sent a <proceed> that is not for STARTTLS")
@@ -87,7 +87,7 @@ def _expect_proceed(wire: Wire) -> Steps[None]:
 
 
 def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
-    """Read the opening tag of the stream's next child, which must be ``name``."""
+    """Read and return the opening tag of the next element in the stream, which must be ``name``."""
     token = yield from _token(wire)
     tag = _parse(wire, token)
     if tag.name == b"error":
@@ -101,7 +101,7 @@ def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
 
 
 def _token(wire: Wire) -> Steps[bytes]:
-    """Read text and the tag after it, up to the first ``>`` outside of quotes."""
+    """Read and return text and the tag after it, up to the first ``>`` outside of quotes."""
     token = bytearray()
     quoted = inside = False
     mark = 0
@@ -117,7 +117,7 @@ def _token(wire: Wire) -> Steps[bytes]:
 
 
 def _parse(wire: Wire, token: bytes) -> _Tag:
-    """Parse a token: text, and a tag."""
+    """Parse a token of ``_token``: text, then a tag."""
     start = token.index(b"<")
     match = _TAG.fullmatch(token, start)
     if match is None:

@@ -1,7 +1,7 @@
-"""Health of a process of the service: ``/healthz`` and ``/readyz``.
+"""Health checks of a process of the service: ``/healthz`` and ``/readyz``.
 
-``certpin serve`` has both routes before the authentication, which needs the store: the store may be
-unavailable. Workers and writers have no pages: ``serve_health`` starts a small server for them.
+``certpin serve`` answers both without authentication, which needs the store, because the store may
+be unavailable. Workers and writers have no pages: ``serve_health`` starts a small server for them.
 
 Answers contain no names of hosts and no addresses. The words in ``/readyz`` are names of background
 tasks, ``stopping``, ``nats``, ``service``, ``stream`` and ``store``.
@@ -44,7 +44,7 @@ _FRESH = 1.0  # seconds for which a result is reused: anyone may ask, as often a
 
 @dataclass
 class ProcessHealth:
-    """State of this process: the code that runs the background tasks sets it, ``/readyz`` reads it.
+    """The health of this process: the code of the background tasks sets it, ``/readyz`` reads it.
 
     ``failing`` contains background tasks that failed and have not run since. ``needs`` maps each
     other dependency to a function that returns True if it is available.
@@ -56,12 +56,12 @@ class ProcessHealth:
 
     @property
     def lacking(self) -> list[str]:
-        """Dependencies that are unavailable now."""
+        """The names of the dependencies in ``needs`` that are unavailable now."""
         return [name for name, is_available in self.needs.items() if not is_available()]
 
 
 def health_routes(store: Store | None, health: ProcessHealth) -> list[Route]:
-    """Return the routes of both checks.
+    """Return the routes ``/healthz`` and ``/readyz``.
 
     ``/healthz`` answers 200 if the event loop runs. ``/readyz`` answers 200 if the process can do
     its work, else 503 with the list of problems.
@@ -92,13 +92,13 @@ def health_routes(store: Store | None, health: ProcessHealth) -> list[Route]:
 async def serve_health(
     address: tuple[str, int] | None, store: Store | None = None, *, need: str = NATS
 ) -> AsyncIterator[ProcessHealth]:
-    """Serve the health of a worker or a writer while the block runs.
+    """Serve ``/healthz`` and ``/readyz`` of a worker or a writer while the block runs.
 
     Args:
         address: host and port to listen on; None to listen nowhere.
         store: the store to check, if the process has one.
-        need: a dependency of the process. It counts as unavailable until the process sets its entry
-            in ``needs`` of the yielded value.
+        need: the name of the process's main dependency. It counts as unavailable until the process
+            sets its entry in ``needs`` of the yielded ``ProcessHealth``.
 
     Raises:
         ConfigError: the address is in use, or belongs to another machine.
@@ -119,9 +119,9 @@ async def serve_health(
 
 
 def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | None) -> ASGIApp:
-    """Return the application of ``serve_health``. Only this machine can read the metrics.
+    """Return the ASGI application with the health checks and, for this machine only, the metrics.
 
-    There is neither TLS nor a login here: a token would cross the network in clear text.
+    It has neither TLS nor a login, because a token would cross the network in clear text.
     """
     routes = health_routes(store, health)
     if is_local_only(address[0]):
@@ -130,16 +130,16 @@ def health_app(address: tuple[str, int], health: ProcessHealth, store: Store | N
 
 
 async def _metrics(request: Request) -> Response:
-    """Return the counters of this process. They contain no names of hosts."""
+    """Return the Prometheus counters of this process. They contain no host names."""
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     page = encode(COUNTERS.registry)
     return Response(page, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
 
 class _StoreCheck:
-    """One check of the store for all requests, in one thread.
+    """Checks if the store answers; one check, in one thread, serves all requests.
 
-    Every client may ask, and the store may hang.
+    Otherwise any client could occupy many threads while the store hangs.
     """
 
     def __init__(self, store: Store) -> None:
@@ -150,7 +150,7 @@ class _StoreCheck:
         self._available = False
 
     async def is_available(self) -> bool:
-        """Return True if the store answers in time."""
+        """Return True if the store answered in time; the result is reused for a few seconds."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= _FRESH:
                 self._available = await self._check()
@@ -158,11 +158,11 @@ class _StoreCheck:
             return self._available
 
     def is_writable(self) -> bool:
-        """Return True if no recent read or write of the service failed."""
+        """Return True if the service's last reads and writes of the store succeeded."""
         return not self._store.health.reason
 
     async def _check(self) -> bool:
-        """Check once. While an earlier check hangs, wait for that one and start no other."""
+        """Check the store once. If an earlier check still hangs, wait for that one instead."""
         if self._thread is None or self._thread.done():
             self._thread = asyncio.ensure_future(asyncio.to_thread(_try_store, self._store))
         try:

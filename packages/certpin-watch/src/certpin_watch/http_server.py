@@ -1,6 +1,6 @@
-"""The web server: its port, its limits, its event loop, and an orderly end.
+"""The web server: its port, limits and event loop, and its shutdown.
 
-``certpin serve`` uses it for everything, workers and writers for their health.
+``certpin serve`` uses it for everything, workers and writers only for health checks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None = None) -> Server:
-    """Return a server that does not listen yet.
+    """Create a web server for an application. It doesn't listen yet.
 
     Args:
         address: host and port.
@@ -79,7 +79,7 @@ def make_server(address: tuple[str, int], app: Any, tls: tuple[Any, Any] | None 
 
 
 async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None]) -> None:
-    """Wait until the server accepts connections.
+    """Wait until the server in the task ``serving`` accepts connections on ``address``.
 
     Raises:
         ConfigError: the server could not listen.
@@ -95,7 +95,7 @@ async def wait_until_open(address: tuple[str, int], serving: asyncio.Task[None])
 
 
 async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
-    """Wait for a stopping server, at most as long as running requests may take."""
+    """Wait until the server has answered running requests and ended, with a time limit."""
     try:
         async with asyncio.timeout(_GRACE):
             await serving
@@ -106,8 +106,8 @@ async def wait_until_stopped(serving: asyncio.Task[None]) -> None:
 def check_free(address: tuple[str, int]) -> None:
     """Check that no other process listens on an address.
 
-    The server shares its port with any process that asks for it in the same way (SO_REUSEPORT,
-    socket(7)), and requests would go to either. Not checked: a process that takes the port later.
+    Otherwise the server would share the port with a process that also sets SO_REUSEPORT
+    (socket(7)), and requests would go to either. Not checked: a process that takes the port later.
 
     Raises:
         ConfigError: the port is taken, or this machine doesn't have the address.
@@ -137,7 +137,7 @@ def _cannot_listen(address: tuple[str, int], cause: OSError | None = None) -> Co
 
 
 class ServiceLoop(asyncio.SelectorEventLoop):
-    """asyncio's selector loop, which is woken once for all callbacks that threads hand over.
+    """An asyncio selector loop that is woken once for all callbacks that other threads submit.
 
     The threads of the web server hand over each request twice: with its headers, and with its body.
     asyncio writes a byte into a socket each time, and reads it again. That is a system call, during
@@ -156,7 +156,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """Call ``callback`` in the thread of the loop, after those that were handed over before it.
+        """Schedule ``callback`` in the loop's thread, after those that were submitted before it.
 
         Raises:
             RuntimeError: the loop is closed.
@@ -170,7 +170,7 @@ class ServiceLoop(asyncio.SelectorEventLoop):
         return handle
 
     def _run_incoming(self) -> None:
-        """Run the callbacks in the queue. A callback that is added from now on wakes the loop."""
+        """Run the submitted callbacks. One that is submitted from now on wakes the loop again."""
         self._is_woken = False
         for _ in range(len(self._incoming)):
             handle, context, callback, args = self._incoming.popleft()
@@ -194,13 +194,13 @@ class ServiceLoop(asyncio.SelectorEventLoop):
 
 
 def prefer_throughput() -> None:
-    """Ask the kernel not to interrupt a running thread for another one that becomes ready.
+    """Ask the kernel (SCHED_BATCH) not to preempt a running thread when another becomes ready.
 
     Otherwise the server's threads interrupt the loop for each request that arrives, only to wait
-    for the interpreter's lock, which the loop holds. This is Linux's SCHED_BATCH (sched(7)), for
-    this thread and all that it starts. The share of the processor stays the same. Nothing changes
-    on other systems, if it is not allowed, or if the operator chose another policy (chrt(1),
-    ``CPUSchedulingPolicy=`` of systemd).
+    for the interpreter's lock, which the loop holds. This is Linux's SCHED_BATCH (sched(7)). It
+    applies to this thread and all threads that it starts. The share of the processor stays the
+    same. Nothing changes on other systems, if it is not allowed, or if the operator chose another
+    policy (chrt(1), ``CPUSchedulingPolicy=`` of systemd).
     """
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):

@@ -1,8 +1,8 @@
-"""The log of ``certpin serve``, on standard error: the table ``[log]`` of ``watch.toml``.
+"""The log of ``certpin serve`` on standard error, as the table ``[log]`` of ``watch.toml`` says.
 
-Alerts and problems are always logged. Requests are logged if the settings ask for it, and each line
-can be a JSON object. A line never contains a query, a header, a body or a whole address: the
-address of a client is cut to its network, as in reports.
+Alerts and problems are always logged. Requests are logged if the settings say so, and each line can
+be a JSON object. A line never contains a query, a header, a body or a whole address: the address of
+a client is cut to its network, as in reports.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("certpin.watch.requests")
 
 
 def configure(settings: LogSettings) -> None:
-    """Log to standard error from now on, in the format of the settings."""
+    """Send the records of all loggers to standard error, in the format of the settings."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if settings.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(handlers=[handler])
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line."""
+        """Return the record as one line of JSON."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -60,7 +60,7 @@ class JsonFormatter(logging.Formatter):
 def log_requests(
     app: ASGIApp, settings: LogSettings, network_of: Callable[[Scope], str]
 ) -> ASGIApp:
-    """Log each request of an application if the settings ask for it.
+    """Wrap an application so that each request is logged, if the settings say so.
 
     Args:
         app: the application.

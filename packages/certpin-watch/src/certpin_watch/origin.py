@@ -1,4 +1,4 @@
-"""The origin of a request: the client's address, and the scheme and host that its browser shows.
+"""The origin of a request: the client's address, and the scheme and host that the browser used.
 
 Only a trusted proxy can change them with ``X-Forwarded-…`` headers.
 """
@@ -39,9 +39,9 @@ _GUESSER_BITS = {4: 32, 6: 64}
 
 @dataclass(frozen=True)
 class Origin:
-    """``scheme`` and ``host`` (with port) as the browser shows them; ``address`` of the client.
+    """The client's address, and the scheme and host (with port) in the browser's address bar.
 
-    ``forwarded`` is true if any header shows that a proxy forwarded the request.
+    ``forwarded`` is True if any header shows that a proxy forwarded the request.
     """
 
     scheme: str
@@ -51,30 +51,30 @@ class Origin:
 
     @property
     def is_secure(self) -> bool:
-        """Whether the browser used TLS."""
+        """True if the browser used TLS, to the service or to a proxy in front."""
         return self.scheme == "https"
 
     @property
     def url(self) -> str:
-        """Scheme and host, as browsers write an origin (RFC 6454)."""
+        """Scheme and host in the form of an ``Origin`` header (RFC 6454)."""
         return f"{self.scheme}://{self.host}"
 
     @property
     def source(self) -> str:
-        """The network of the client, for logs."""
+        """The network of the client, in which the log shows its address."""
         return network_of(self.address, _LOGGED_BITS)
 
     @property
     def guesser(self) -> str:
-        """The network that counts as one source of wrong passwords and tokens."""
+        """The network of the client, for which wrong passwords and tokens are counted together."""
         return network_of(self.address, _GUESSER_BITS)
 
     @property
     def is_local(self) -> bool:
-        """Whether a program on this machine uses a name that only this machine has.
+        """True if a program on this machine sent the request, to a name of the loopback.
 
-        The name stops DNS rebinding: if the name of a web page is changed to resolve to this
-        machine, its requests still have that name.
+        The check of the name stops DNS rebinding: if an attacker lets the name of a web page
+        resolve to this machine, the requests of the page still have that name.
         """
         near = self.address is not None and self.address.is_loopback
         return near and not self.forwarded and is_loopback(host_of(self.host))
@@ -100,7 +100,7 @@ def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
 
 
 def host_of(text: str) -> str:
-    """Return the name or address of ``HOST`` or ``HOST:PORT``; empty if it is invalid."""
+    """Return the name or address in ``HOST`` or ``HOST:PORT``; empty if the text is invalid."""
     if not text.isprintable() or set(text) & set("/@?#\\ "):
         return ""
     try:
@@ -110,7 +110,7 @@ def host_of(text: str) -> str:
 
 
 def local_path(text: str) -> str:
-    """Return a path of this service for a redirect; ``/`` if the text could lead to another host.
+    """Return a path to redirect to; ``/`` if the given text could lead to another host.
 
     Browsers read a backslash as a slash, two slashes as a host, and drop tabs and line ends.
     """
@@ -119,5 +119,5 @@ def local_path(text: str) -> str:
 
 
 def _last(headers: Headers, name: str) -> str:
-    """Return the value that the nearest proxy added."""
+    """Return the last value of a header, which the nearest proxy added."""
     return ",".join(headers.getlist(name)).rpartition(",")[2].strip()

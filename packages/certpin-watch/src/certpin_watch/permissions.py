@@ -54,7 +54,7 @@ _FORM = re.compile(rf"certpin_([0-9A-Za-z]{{{_ID}}})_([0-9A-Za-z]{{{_SECRET + _S
 
 
 def scopes_of(role: str) -> frozenset[str]:
-    """Return the scopes of a role; none for an unknown one."""
+    """Return the scopes of a role; the empty set for an unknown role."""
     return ROLES.get(role, frozenset())
 
 
@@ -65,10 +65,10 @@ def highest_role(roles: Iterable[str]) -> str | None:
 
 
 def check_location(name: str, key: str) -> str:
-    """Return the name of a location.
+    """Check the name of a location, and return it.
 
     Raises:
-        ConfigError: it is not a valid name. The error names ``key``, the setting that has it.
+        ConfigError: the name is invalid. The error names ``key``, the setting that contains it.
     """
     if not _LOCATION.fullmatch(name):
         raise ConfigError(
@@ -80,12 +80,12 @@ def check_location(name: str, key: str) -> str:
 
 
 def worker_scope(location: str) -> str:
-    """Return the only scope of a token for the workers of a location."""
+    """Return the scope that a token for the workers of a location has, as its only one."""
     return f"{WORKER}:{location}"
 
 
 def location_of(scopes: frozenset[str]) -> str:
-    """Return the location of a worker's scopes; empty if they are not those of a worker.
+    """Return the location in the scope of a worker's token; empty for other tokens.
 
     If there are other scopes too, the result is empty: a worker's token allows nothing else.
     """
@@ -96,18 +96,18 @@ def location_of(scopes: frozenset[str]) -> str:
 
 
 def new_token() -> tuple[str, str]:
-    """Return the ID and the secret of a new token."""
+    """Return the ID and the secret of a new random token. Nothing is stored."""
     return _random(_ID), _random(_SECRET)
 
 
 def token_text(token_id: str, secret: str) -> str:
-    """Return the whole token, with its checksum."""
+    """Return the text of a token, ``certpin_ID_SECRET`` with its checksum."""
     text = f"certpin_{token_id}_{secret}"
     return text + _checksum(text)
 
 
 def parse_token(text: str) -> tuple[str, str] | None:
-    """Return the ID and the secret; None if it is not a token, or its checksum is wrong."""
+    """Split a token into its ID and secret; None if it has another form or a wrong checksum."""
     if (found := _FORM.fullmatch(text)) is None or _checksum(text[:-_SUM]) != text[-_SUM:]:
         return None
     return found[1], found[2][:-_SUM]

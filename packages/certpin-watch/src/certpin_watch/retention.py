@@ -1,9 +1,9 @@
-"""The background task of retention: deletes expired rows once an hour (``store.retention``).
+"""The background task that deletes expired rows once an hour (``store.retention``).
 
-Each kind of row is deleted in batches that are committed one by one. If a batch takes longer than
-the database allows, the next one is smaller. If a kind fails, the others continue, and the store,
-the log and the pages say so. If the clock jumped ahead, nothing is deleted for a day
-(``store.clock_guard``).
+The rows of each kind (reports, alerts, …) are deleted in batches, each in its own transaction. If a
+batch takes longer than the database allows, the next one is smaller. If deleting a kind fails, the
+others continue; the failure is stored, logged and shown on pages. If the clock jumped ahead,
+nothing is deleted for a day (``store.clock_guard``).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _LOG = logging.getLogger("certpin.watch")
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Delete expired rows once an hour until ``stop`` is set.
 
-    If the database is unavailable, the next round continues. Several processes may run this at
-    once.
+    If the database is unavailable, the task tries again in the next round. Several processes may
+    run this at once.
     """
     task = RetentionTask(watch, stop)
     while not stop.is_set():
@@ -53,7 +53,7 @@ async def run(watch: Watch, stop: asyncio.Event) -> None:
 
 
 def limits_of(settings: ServiceSettings) -> RetentionLimits:
-    """Return the limits that the service's settings have outside of ``[retention]``."""
+    """Return the limits for stored data that are in the table ``[collector]``."""
     collector = settings.collector
     return RetentionLimits(
         max_identities=collector.most_identities,
@@ -64,7 +64,7 @@ def limits_of(settings: ServiceSettings) -> RetentionLimits:
 
 @dataclass
 class _Kind:
-    """A kind in a round. ``batch`` is how many rows it deletes at once, fewer if that is slow."""
+    """A kind of row to delete in a round; ``batch`` is the maximum number of rows at once."""
 
     name: str
     step: Step
@@ -72,7 +72,7 @@ class _Kind:
 
 
 class RetentionTask:
-    """Runs rounds of deletion, for one process."""
+    """Deletes expired rows in rounds. One instance for each process."""
 
     def __init__(self, watch: Watch, stop: asyncio.Event) -> None:
         self._watch = watch
@@ -81,7 +81,7 @@ class RetentionTask:
         self._clock_state: ClockState | None = None
 
     async def round(self) -> None:
-        """Delete expired and excess rows, unless the clock jumped ahead.
+        """Delete expired and excess rows of all kinds, unless the clock jumped ahead.
 
         Raises ``StoreError`` if the store is unavailable.
         """
@@ -97,7 +97,7 @@ class RetentionTask:
         await asyncio.to_thread(self._warn_of_short_window)
 
     def _kinds(self) -> list[_Kind]:
-        """Return the kinds to delete; none while the clock isn't trusted."""
+        """Return the kinds of rows to delete; an empty list after the clock jumped ahead."""
         store, settings, now = self._watch.store, self._watch.settings, self._watch.clock()
         at, previous = int(now.timestamp()), self._clock_state
         if previous is not None:
@@ -114,7 +114,7 @@ class RetentionTask:
         return [_Kind(name, step, BATCH) for name, step in steps.items()]
 
     def _delete(self, kind: _Kind) -> bool:
-        """Delete a batch. Return True if more may be left.
+        """Delete one batch of rows of a kind. Return True if more may be left.
 
         Raises ``StoreError`` if the store is unavailable.
         """
@@ -137,7 +137,7 @@ class RetentionTask:
         return False
 
     def _warn_of_short_window(self) -> None:
-        """Log a warning if repeats are recognised for a shorter time than clients send them."""
+        """Log a warning if clients repeat reports for longer than repeats are recognised."""
         bounds = self._watch.settings.thresholds.intake
         with self._watch.store.read() as connection:
             found = repeat_window(connection, self._watch.clock(), bounds)

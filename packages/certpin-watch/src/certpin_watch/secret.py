@@ -1,4 +1,4 @@
-"""Secrets of the settings: written in place, in a file, or in the environment.
+"""Secrets of the settings: their text is in the settings, in a file, or in the environment.
 
 A secret is looked up when it is first used, so that a command needs only the secrets that it uses:
 ``certpin watch migrate`` runs without the password of a chat service. ``certpin serve`` looks up
@@ -25,17 +25,18 @@ _MAX_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Secret:
-    """A text that never appears in a log, an error, a page or its own ``repr``.
+    """A secret text that never appears in a log, an error, a page or its own ``repr``.
 
-    With ``key``, the name of a setting, the text that was written is resolved: ``env:NAME`` is the
-    variable of that name, ``file:PATH`` the content of that file, anything else the secret itself.
+    If ``key`` (the name of a setting) is set, the text in the settings is resolved: ``env:NAME`` is
+    the variable of that name, ``file:PATH`` the content of that file, anything else the secret
+    itself.
     """
 
     _written: str = field(repr=False)
     key: str = ""
 
     def reveal(self) -> str:
-        """Return the secret, the same at each call.
+        """Return the secret, looked up at the first call.
 
         Raises:
             ConfigError: the variable or the file is missing or empty. The error names it.
@@ -51,7 +52,7 @@ class Secret:
 
 
 def read_secret(table: Table, name: str) -> Secret:
-    """Read a secret of a table, without looking it up.
+    """Read the secret with this name from a table of the settings, without looking it up.
 
     Raises:
         ConfigError: the value is missing, or no string.
@@ -60,7 +61,7 @@ def read_secret(table: Table, name: str) -> Secret:
 
 
 def resolve(written: str, key: str) -> Secret:
-    """Look up the secret that an option names.
+    """Look up the secret in the value of a command-line option.
 
     Raises:
         ConfigError: the variable or the file is missing or empty.
@@ -71,7 +72,7 @@ def resolve(written: str, key: str) -> Secret:
 
 
 def look_up_all(settings: object) -> None:
-    """Look up each secret of the settings, in nested ones too.
+    """Look up each secret in the settings, in nested tables too, so that errors appear early.
 
     Raises:
         ConfigError: a variable or a file is missing or empty.

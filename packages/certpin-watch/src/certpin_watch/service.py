@@ -1,4 +1,4 @@
-"""``certpin serve``: check the settings, start the tasks and the server, and stop in order.
+"""``certpin serve``: check the settings, start the tasks and the server, and stop them in order.
 
 At the end ``/readyz`` fails first, so that load balancers send no new requests. Then requests under
 way are answered, the background tasks end, accepted reports become durable, and the store closes.
@@ -62,9 +62,9 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """Check that the service may start: its secrets, its schema, and its access control.
+    """Check that the service may start: secrets, database schema, and access control.
 
-    A missing database is created last.
+    If all checks succeed, a missing database is created.
 
     Raises:
         ConfigError: a setting does not allow it.
@@ -94,7 +94,7 @@ def make_ready(watch: Watch) -> None:
 
 
 async def serve(watch: Watch, stop: asyncio.Event, listening: Callable[[], None]) -> None:
-    """Serve until ``stop`` is set.
+    """Run the web server and all background tasks until ``stop`` is set.
 
     Args:
         watch: settings, store, pin sets and clock. The caller closes the store.
@@ -136,7 +136,7 @@ async def _listen(
     health: ProcessHealth,
     listening: Callable[[], None],
 ) -> None:
-    """Accept requests until ``stop`` is set, or the server ends by itself."""
+    """Run the web server until ``stop`` is set, or the server ends by itself."""
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -153,7 +153,7 @@ async def _listen(
 async def run_tasks(
     tasks: Mapping[str, BackgroundTask], watch: Watch, stop: asyncio.Event, health: ProcessHealth
 ) -> None:
-    """Run background tasks until ``stop`` is set and they have ended.
+    """Run all background tasks until ``stop`` is set, and wait until they have ended.
 
     A task that fails is restarted, and ``health`` names it until it runs well. A task that
     doesn't end in time is cancelled.
@@ -175,7 +175,7 @@ async def run_tasks(
 async def _keep_running(
     name: str, task: BackgroundTask, watch: Watch, stop: asyncio.Event, health: ProcessHealth
 ) -> None:
-    """Run a task, and restart it after longer and longer pauses if it fails."""
+    """Run one background task. If it fails, restart it after a pause, longer each time."""
     pause = _FIRST_PAUSE
     while not stop.is_set():
         running = asyncio.ensure_future(task(watch, stop))

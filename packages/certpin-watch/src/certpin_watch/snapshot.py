@@ -1,4 +1,4 @@
-"""The monitored pin sets, read from their files, and the patterns that their hosts belong to."""
+"""The monitored pin sets, read from their files, and the host patterns for quotas of reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
 @dataclass(frozen=True)
 class MonitoredPinSet:
-    """A pin file as it was last read without an error, and the history in its journal."""
+    """A pin file's last readable content, and the history in its journal."""
 
     path: Path
     pins: PinSet
@@ -30,29 +30,29 @@ class MonitoredPinSet:
 
     @property
     def deployed(self) -> DeployedVersions:
-        """Every version that was released."""
+        """Every version of the pin set that was released, from the journal."""
         return self.history.deployed
 
     @property
     def timing(self) -> Timing:
-        """The delays that were last declared in the journal, or the defaults."""
+        """The adoption delays that the journal declares last, or the default delays."""
         return self.history.timing or Timing()
 
     def alive(self, at: datetime) -> tuple[Version, ...]:
-        """The versions that clients may still hold."""
+        """The versions of the pin set that clients may still hold at a time."""
         return self.deployed.alive(at, self.timing)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The pin sets that could be read, and the problems with the others, which name the file."""
+    """The pin sets that could be read, and messages about pin files that could not."""
 
     sets: tuple[MonitoredPinSet, ...] = ()
     problems: tuple[str, ...] = ()
 
 
 class PinFiles:
-    """The monitored pin files. A file that breaks keeps its last good content. Thread-safe."""
+    """Reads the monitored pin files; a broken file keeps its last valid content. Thread-safe."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.paths = tuple(paths)
@@ -62,7 +62,7 @@ class PinFiles:
         self._problems: dict[Path, str] = {}
 
     def snapshot(self) -> Snapshot:
-        """Return the current content. Reads only files that changed, and never raises."""
+        """Return the current pin sets. Reads only files that changed, and never raises."""
         with self._lock:
             for path in self.paths:
                 self._refresh(path)
@@ -83,7 +83,7 @@ class PinFiles:
 
 
 def _mark(path: Path) -> object:
-    """Return a value that changes when the file does."""
+    """Return a value that changes when the file changes: time, size and inode; None if missing."""
     try:
         stat = path.stat()
     except OSError:
@@ -93,11 +93,11 @@ def _mark(path: Path) -> object:
 
 @dataclass
 class Patterns:
-    """Assigns hosts to the patterns of pin sets, for quotas.
+    """Maps hosts to the patterns of pin sets that cover them, for quotas of reports.
 
-    Clients choose the hosts in their reports. So a quota is for all names below a pattern together,
-    and hosts that are not monitored have no separate quota. ``named`` are hosts below wildcards
-    that the monitor probes.
+    Clients choose the hosts in their reports. So all names that a pattern covers share one quota,
+    and so do all hosts that are not monitored. ``named`` are hosts below wildcards that the monitor
+    probes; each has its own quota.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -105,11 +105,11 @@ class Patterns:
     _known: dict[str, str] = field(default_factory=dict)
 
     def renewed(self, sets: tuple[MonitoredPinSet, ...]) -> Patterns:
-        """Return these patterns, or those of ``sets`` if they differ."""
+        """Return this object, or a new one if ``sets`` are other pin sets."""
         return self if self.sets == sets else Patterns(sets, self.named)
 
     def of(self, host: str) -> str:
-        """Return the pattern that covers a host; empty if it is not monitored."""
+        """Return the pattern that covers a host; empty if the host is not monitored."""
         if (pattern := self._known.get(host)) is None:
             if len(self._known) >= _MAX_KNOWN_HOSTS:
                 self._known.clear()
@@ -117,7 +117,7 @@ class Patterns:
         return pattern
 
     def share(self, host: str) -> str:
-        """Return the name of the quota of a host: its own name if it is probed, else its pattern.
+        """Return the name of a host's quota: the host if the monitor probes it, else its pattern.
 
         Without pin sets, all hosts share one quota.
         """

@@ -37,7 +37,7 @@ _REQUEST, _SPAN = "certpin.request", "certpin.span"
 def exporting(
     settings: TelemetrySettings, counters: Counters
 ) -> Iterator[Callable[[ASGIApp], ASGIApp]]:
-    """Export telemetry while the block runs.
+    """Export traces and metrics to the endpoint in the settings while the block runs.
 
     Yields:
         A function that traces the requests of an ASGI application. Without an endpoint it returns
@@ -58,11 +58,11 @@ def exporting(
 
 @contextmanager
 def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
-    """Record a span of the block's work. Without telemetry, do nothing.
+    """Record the block as a span. If telemetry is off, do nothing.
 
     Args:
         name: the span's name.
-        attributes: names without ``certpin.``, with underscores for dots: ``batch_size=12``.
+        attributes: of the span; ``batch_size=12`` is exported as ``certpin.batch.size``.
 
     Yields:
         A function that adds attributes to the span.
@@ -75,7 +75,7 @@ def span(name: str, **attributes: Any) -> Iterator[Callable[..., None]]:
 
 
 def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
-    """Record the route of a request in its span, as in ``/hosts/{name}``.
+    """Add the route of a request, such as ``/hosts/{name}``, to the request's span.
 
     It is called before the access checks, so that a refused request has its route, too.
 
@@ -92,7 +92,7 @@ def name_route(scope: Scope, route: str | Iterable[BaseRoute]) -> None:
 
 
 def parse_headers(headers: Secret | None, key: str = "telemetry.headers") -> dict[str, str]:
-    """Parse the headers of an export into values by lower-case name.
+    """Parse the HTTP headers for exports (NAME=VALUE, …) into values by lower-case name.
 
     Raises:
         ConfigError: the text is not a list of NAME=VALUE. The error doesn't contain the text.
@@ -123,7 +123,7 @@ class _Telemetry:
 
     @contextmanager
     def span(self, name: str, attributes: dict[str, Any]) -> Iterator[Callable[..., None]]:
-        """Record a span. An exception passes through, and marks the span as failed."""
+        """Record the block as a span. An exception passes through, and marks the span as failed."""
         with self._exporter.span(name) as span:
 
             def note(**more: Any) -> None:
@@ -139,7 +139,7 @@ class _Telemetry:
                 raise
 
     def stop(self) -> None:
-        """Export the rest, within the time limit of an export, and stop exporting."""
+        """Export queued spans and metrics, within the time limit of an export, and stop."""
         _active.remove(self)
         self._unsubscribe()
         self._exporter.stop()
@@ -155,7 +155,7 @@ def _ignore_attributes(**more: Any) -> None:
 def _trace_requests(
     app: ASGIApp, instrument: Callable[[ASGIApp, Callable[..., None]], ASGIApp]
 ) -> ASGIApp:
-    """Put a span with method, route and status around each request.
+    """Wrap an application so that each request has a span with method, route and status.
 
     OpenTelemetry's instrumentation records the host, path and query of a request, the address and
     agent of the client, and headers if an environment variable asks for them. So it gets a request
@@ -178,7 +178,7 @@ def _trace_requests(
 
 
 def _keep_span(span: Any, shown: Scope) -> None:
-    """Keep the span of a request for ``name_route``. OpenTelemetry calls this hook."""
+    """Keep a request's span in its scope for ``name_route``. OpenTelemetry calls this hook."""
     span.set_attribute("http.route", "other")
     shown[_SPAN] = span
 

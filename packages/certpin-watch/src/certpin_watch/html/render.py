@@ -1,8 +1,8 @@
-"""Render HTML pages from templates, and serve the files that they need.
+"""Render HTML pages from templates, and serve the static files that they need.
 
-Two layers protect a page from hostile text. Characters that are invisible or change the direction
-of text are written as escapes, then Jinja escapes the characters of HTML. A template that uses a
-name that was not passed raises an error.
+Two steps protect a page from hostile text. First, characters that are invisible or change the
+direction of text are replaced by visible escapes; then Jinja escapes HTML. A template
+that uses a name that was not passed raises an error.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ _ICON_PATHS = {
 
 
 def render(request: Request, name: str, status: int = 200, /, **context: Any) -> HTMLResponse:
-    """Render a template.
+    """Render an HTML page from the template with this name, and return it as a response.
 
-    Templates extend ``base.html``. Besides ``context`` they get ``identity``: who sent the request,
-    or None.
+    Templates extend ``base.html``. Besides ``context`` they get ``identity``: the sender of the
+    request, or None.
     """
     page = environment().get_template(name)
     text = page.render(
@@ -69,7 +69,7 @@ def render(request: Request, name: str, status: int = 200, /, **context: Any) ->
 
 @cache
 def environment() -> Environment:
-    """Return the Jinja environment of all templates."""
+    """Return the Jinja environment for all templates, with their filters and functions."""
     templates = Environment(
         loader=FileSystemLoader(str(files("certpin_watch.html").joinpath("templates"))),
         autoescape=True,
@@ -86,7 +86,7 @@ def environment() -> Environment:
 
 
 def _escape_invisible(value: object) -> object:
-    """Escape characters that are invisible or reorder text. Most texts contain none."""
+    """Replace characters that are invisible or reorder text by escapes; return others unchanged."""
     if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
         return value
     return clean(value)
@@ -94,7 +94,7 @@ def _escape_invisible(value: object) -> object:
 
 @cache
 def icon(name: str, size: int = 16) -> Markup:
-    """Return an icon as SVG, hidden from screen readers: the text beside it has the meaning."""
+    """Return an icon as SVG. It is hidden from screen readers, because text is beside it."""
     box = str(size)
     line = tag("path", d=(ICON_PATHS | _ICON_PATHS)[name], class_="line")
     svg = tag(
@@ -104,7 +104,7 @@ def icon(name: str, size: int = 16) -> Markup:
 
 
 async def static(request: Request) -> Response:
-    """Serve one of the static files."""
+    """Return a static file, such as a style sheet, as a response."""
     name = request.path_params["name"]
     if name not in _MEDIA_TYPES:
         return PlainTextResponse("there is no such file\n", 404)
@@ -113,7 +113,7 @@ async def static(request: Request) -> Response:
 
 @cache
 def static_address(name: str) -> str:
-    """Return the address of a static file, with a digest of its content."""
+    """Return the URL of a static file with a digest of the file, so that caches aren't stale."""
     return f"/static/{name}?{hashlib.sha256(_content(name)).hexdigest()[:12]}"
 
 

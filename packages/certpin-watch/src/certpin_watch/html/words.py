@@ -1,4 +1,4 @@
-"""Format times, durations, numbers and reasons. ``FILTERS`` has the filters of templates."""
+"""Format times, durations, numbers and reasons. ``FILTERS`` are the functions as Jinja filters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _REASONS = {
 
 
 def span(length: timedelta) -> str:
-    """Return a duration in one unit, such as ``3 days``, without its sign."""
+    """Return a duration in one unit, such as ``3 days``; negative ones as if positive."""
     length = abs(length)
     if length in _SINGLE:
         return _SINGLE[length]
@@ -70,29 +70,29 @@ def ago(moment: datetime | None, now: datetime) -> str:
 
 
 def number(count: int, noun: str = "", plural: str = "") -> str:
-    """Return a number with its noun, such as ``1,204 clients``."""
+    """Return a number with thousands separators and a noun, such as ``1,204 clients``."""
     if not noun:
         return f"{count:,}"
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def date(moment: datetime) -> str:
-    """Return the date in UTC."""
+    """Return a time's date in UTC, such as ``2026-03-01``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d}"
 
 
 def minute(moment: datetime) -> Markup:
-    """Return date and time in UTC. A script can show the user's time zone (``data-zoned``)."""
+    """Return date and time in UTC, as HTML that a script can convert to the user's time zone."""
     return _time_element("minute", moment, _minute(moment))
 
 
 def second(moment: datetime) -> Markup:
-    """Return the time of day in UTC, with seconds."""
+    """Return the time of day in UTC, with seconds, as HTML."""
     return _time_element("second", moment, f"{moment.astimezone(UTC):%H:%M:%S} UTC")
 
 
 def time(moment: datetime | None, now: datetime, *, exact: bool = False) -> Markup:
-    """Return a relative time with the exact time as its tooltip, and as text too if ``exact``."""
+    """Return a relative time as HTML; the tooltip, and the text if ``exact``, has date and time."""
     if moment is None:
         return Markup("never")
     relative = Markup('<time datetime="{}" data-zoned="title" title="{}">{}</time>').format(
@@ -116,7 +116,7 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Return a share in percent: never ``0 %`` for some, and never ``100 %`` for less than all."""
+    """Return a share in percent: ``0 %`` only for none, ``100 %`` only for all."""
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
         return "< 1 %"
@@ -124,12 +124,12 @@ def percent(part: float, whole: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a text with a capital first letter."""
+    """Return a text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
 def brief(text: object, maximum: int = 60) -> Markup:
-    """Return a text cut to a number of characters, with the whole text as its tooltip."""
+    """Return a text cut to ``maximum`` characters, as HTML with the whole text as its tooltip."""
     whole = clean(str(text))
     if len(whole) <= maximum:
         # <bdi>: right-to-left text does not reorder the text around it.
@@ -138,7 +138,7 @@ def brief(text: object, maximum: int = 60) -> Markup:
 
 
 def reason(value: str) -> str:
-    """Return a reason with its meaning, such as ``untrusted: the platform trusts …``.
+    """Return a report's failure reason with its meaning: ``untrusted: the platform trusts …``.
 
     An unknown reason is returned unchanged: clients may report any text.
     """

@@ -1,8 +1,8 @@
-"""Gauges with the names and labels of blackbox_exporter and ssl_exporter.
+"""Prometheus gauges with the names and labels of blackbox_exporter and ssl_exporter.
 
-These exporters are scraped once for each target, which gives the labels. Here one scrape has all
-targets, so that each sample has its own `instance` (HOST:PORT) and `vantage`: set ``honor_labels:
-true`` for the scrape.
+Prometheus scrapes these exporters once for each target, and adds the target's labels. Here one
+scrape has all targets, so that each sample has its own `instance` (HOST:PORT) and `vantage`: set
+``honor_labels: true`` for the scrape.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_LABEL = 500  # characters: a certificate may have thousands of names
 
 
 def compatible_gauges(view: View) -> Iterator[Metric]:
-    """Yield every gauge."""
+    """Yield every gauge of the two exporters, with a sample for each probed target."""
     results = [(host.name, seen) for host in view.hosts for seen in host.vantages]
     digests = {
         bytes.fromhex(digest)
@@ -99,7 +99,7 @@ def _target(host: str, seen: Vantage) -> list[str]:
 
 
 def _certificates(chain: Chain | None) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Yield labels and expiry of each readable certificate.
+    """Yield labels and expiry (Unix seconds) of each readable certificate in a chain.
 
     Equal labels are yielded once: Prometheus rejects two samples with the same name and labels.
     """
@@ -124,7 +124,7 @@ def _leaf_labels(leaf: Certificate) -> list[str]:
 
 
 def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
-    """Return the labels of ssl_exporter, but no mail addresses."""
+    """Return the labels that ssl_exporter gives a certificate, but without mail addresses."""
     subject, issuer = certificate.subject, certificate.issuer
     found = [
         str(certificate.serial_number),
@@ -139,12 +139,12 @@ def _certificate_labels(certificate: Certificate) -> tuple[str, ...]:
 
 
 def _attribute(name: str, kind: str) -> str:
-    """Return one attribute of a distinguished name (RFC 4514), without its escapes."""
+    """Return one attribute of a distinguished name in RFC 4514 form, without backslash escapes."""
     found = re.search(rf"(?:^|[,+]){kind}=((?:\\.|[^,+\\])*)", name)
     return re.sub(r"\\(.)", r"\1", found[1]) if found else ""
 
 
 def _list(values: Iterator[str] | Sequence[str]) -> str:
-    """Return ``,a,b,``: ssl_exporter writes lists so, and users match ``,a,``."""
+    """Join values as ``,a,b,``, the format of ssl_exporter, so that users can match ``,a,``."""
     words = [value for value in values if value]
     return f",{','.join(words)}," if words else ""

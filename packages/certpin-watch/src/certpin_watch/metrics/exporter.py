@@ -1,4 +1,4 @@
-"""``/metrics``: the endpoint, the page in both text formats, and the counters of stored reports."""
+"""``/metrics``: the endpoint, its page in Prometheus and OpenMetrics text, counters of reports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Key = tuple[str, str, str]  # host, kind, decision
 
 
 def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
-    """Return the endpoint. Scrapes run one at a time, so that parallel ones cost no more.
+    """Return the endpoint function of ``/metrics``. It answers one scrape at a time.
 
     NOT checked: that the client may read metrics. The route does that.
     """
@@ -60,7 +60,7 @@ def metrics_endpoint(watch: Watch) -> Callable[[Request], Response]:
 
 
 class MetricsExporter:
-    """Renders the page of metrics. Threads may share it."""
+    """Renders the text of ``/metrics``. Thread-safe."""
 
     def __init__(self, watch: Watch, counters: Counters = COUNTERS) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
@@ -68,29 +68,31 @@ class MetricsExporter:
         self._registry.register(_RegistryCollector(counters.registry))
 
     def page(self, accept: str) -> tuple[bytes, str]:
-        """Return the page and its media type, by the value of the header ``Accept``.
+        """Return the metrics as text, and its media type, in the format that ``Accept`` prefers.
 
         Raises:
             StoreError: the store can't be read.
-
         """
         encode, media_type = choose_encoder(accept)
         return encode(self._registry), media_type
 
 
 class _StoreCollector(Collector):
-    """Metrics from the store, read at each scrape in one transaction."""
+    """A Prometheus collector that reads the store, once for each scrape, in one transaction."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._reports = ReportCounters()
 
     def describe(self) -> list[Metric]:
-        """Return nothing: otherwise registering would read the store."""
+        """Return an empty list, because otherwise registration would call ``collect``."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metrics, or raise ``StoreError``: half of them would make alerts resolve."""
+        """Yield all metrics from the store.
+
+        Raises ``StoreError`` rather than yield a part, because missing metrics make alerts resolve.
+        """
         snapshot, now = self._watch.pin_files.snapshot(), self._watch.clock()
         thresholds = self._watch.settings.thresholds
         with self._watch.store.read() as connection:
@@ -103,7 +105,7 @@ class _StoreCollector(Collector):
 
 
 class _RegistryCollector(Collector):
-    """Includes the metrics of another registry."""
+    """A Prometheus collector that yields the metrics of another registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -113,11 +115,11 @@ class _RegistryCollector(Collector):
 
 
 class ReportCounters:
-    """The reports that were stored since the first scrape. Threads may share it.
+    """Counts the reports that were stored since the first scrape. Thread-safe.
 
-    The counts come from the store, but retention deletes there, and Prometheus takes a counter that
-    falls for one that restarted: it would count all remaining reports again. So these counters
-    start at 0 and only rise.
+    The counts come from the store, where retention deletes reports. Prometheus would take a counter
+    that falls for a restarted one, and count all remaining reports again. So these counters start
+    at 0 and only rise.
     """
 
     def __init__(self) -> None:
@@ -129,7 +131,10 @@ class ReportCounters:
     def families(
         self, connection: Connection, now: datetime, hosts: Sequence[str]
     ) -> Iterator[Metric]:
-        """Yield two counters. Hosts that aren't monitored have no label."""
+        """Yield the counters of pin failures and of reports.
+
+        Only monitored hosts (``hosts``) become labels.
+        """
         monitored = frozenset(hosts)
         with self._lock:
             counts = self._update(connection, to_seconds(now) // HOUR * HOUR, monitored)
@@ -169,7 +174,10 @@ class ReportCounters:
 def _counts(
     connection: Connection, since: int, monitored: frozenset[str]
 ) -> Counter[tuple[int, Key]]:
-    """Count reports by hour and labels. All hosts that aren't monitored share the empty name."""
+    """Count reports since ``since`` (Unix seconds) by hour and labels.
+
+    All hosts that aren't monitored are counted under the host name "".
+    """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):
         key = (

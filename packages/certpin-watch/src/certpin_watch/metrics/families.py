@@ -1,4 +1,4 @@
-"""certpin's gauges from the store. Label values are names of the pin files and of the settings.
+"""certpin's gauges from the store. Label values come from pin files and settings.
 
 Texts from reports never become labels: no host that isn't monitored, no app, no version that the
 journal doesn't know. Otherwise a stranger could fill Prometheus with arbitrary series.
@@ -34,7 +34,7 @@ _LOCATION = ("host", "port", "vantage", "way", "edge")
 
 @dataclass(frozen=True)
 class View:
-    """The data of one scrape."""
+    """The data of one scrape: a transaction, the pin sets, the time, and the state of each host."""
 
     connection: Connection
     snapshot: Snapshot
@@ -44,7 +44,7 @@ class View:
 
 
 def gauges(view: View) -> Iterator[Metric]:
-    """Yield every gauge of certpin."""
+    """Yield every gauge of certpin, with its samples."""
     build = gauge("certpin_build_info", "The version of this process.", ["version"])
     build.add_metric([__version__], 1)
     yield build
@@ -55,7 +55,7 @@ def gauges(view: View) -> Iterator[Metric]:
 
 
 def gauge(name: str, about: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
-    """Return a gauge without samples."""
+    """Create a gauge without samples; ``about`` is its help text."""
     return GaugeMetricFamily(name, about, labels=list(labels))
 
 
@@ -97,9 +97,9 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 
 
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
-    """Return when each location last verified a path.
+    """Return when each location last verified a chain, by target and location, in Unix seconds.
 
-    Older sightings are read only for hosts with a latest one that did not verify.
+    Older sightings are read only for hosts whose latest one did not verify.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}
@@ -181,7 +181,10 @@ def _service_gauges(view: View) -> Iterator[Metric]:
 
 
 def worker_contacts(known: freshness.Freshness) -> Metric:
-    """Return the last contact of each worker. The operator chose the names, not the worker."""
+    """Return a gauge with the time of each worker's last contact.
+
+    The operator chose the workers' names in the labels, not the workers.
+    """
     contact = gauge(
         "certpin_worker_last_contact_timestamp_seconds",
         "When a worker with this token last asked for jobs or posted results, to a minute.",

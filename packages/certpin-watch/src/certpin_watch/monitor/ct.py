@@ -1,9 +1,9 @@
-"""Read an event of certspotter: a certificate in a log of Certificate Transparency.
+"""Read an event of certspotter: a certificate was found in a Certificate Transparency log.
 
 certspotter(8) monitors the logs and runs a program for each event, with the data in its environment
 (certspotter-script(8)). certspotter itself is trusted. The certificate may come from an attacker,
-so it is read strictly. Which hosts it is for, and whether its key is pinned, is decided later, with
-the pins of that time.
+so it is read strictly. The alert rules decide later which hosts it is for and whether its key is
+pinned, with the pins at that time.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _MAX_LIFETIME = timedelta(days=400)  # browsers accept no longer one
 
 
 def read_event(environment: Mapping[str, str], now: datetime) -> LoggedRow | None:
-    """Read the event in an environment.
+    """Decode an event of certspotter from environment variables.
 
     Args:
         environment: the variables that certspotter sets.
-        now: for the expiry of a certificate that can't be read.
+        now: the current time, from which an expiry is assumed if the certificate can't be read.
 
     Returns:
         A row for the store; None if the event is about no certificate.
@@ -84,7 +84,7 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 
 
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the fields without a file (-no_save): the names are those of the watch item."""
+    """Return the row's fields if no file was saved (-no_save): the names are the watch item's."""
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
         end = min(int(environment.get("NOT_AFTER_UNIXTIME", "")), end)
@@ -98,7 +98,7 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
 
 def _names(names: Iterable[str]) -> str:
-    """Join the valid names with spaces, and drop all others."""
+    """Join the valid host names with spaces, and drop invalid ones."""
     found: dict[str, None] = {}
     for name in names:
         with suppress(HostError):

@@ -1,7 +1,8 @@
-"""Decide which sightings to believe, so that no alert fires because of a single probe.
+"""Decide which probe results to believe, so that no alert fires because of a single probe.
 
-Pure. A change is believed when two probes in a row saw it. If a server alternates between two
-chains (a name that resolves to several servers, one of which is wrong), both are believed.
+Pure. A sighting is a period in which the probes of a location saw the same at an address. A change
+is believed when two consecutive probes saw it. If a server alternates between two chains (a name
+that resolves to several servers, one of which is wrong), both are believed.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ CONFIRMED = 2  # probes in a row that must see the same
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedSighting:
-    """A sighting that is believed.
+    """A sighting that at least two probes confirm.
 
-    ``before`` is the last row before it with another verified chain, None if there is none.
-    ``changed_at`` is when this chain was first seen after that, in seconds since 1970.
+    ``before`` is the latest earlier row with another verified chain, None if there is none.
+    ``changed_at`` is when the chain of ``row`` was first seen after that, in Unix seconds.
     """
 
     row: SightingRow
@@ -31,14 +32,14 @@ class ConfirmedSighting:
 
 
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
-    """Return the sightings of one location and address that are believed.
+    """Return the confirmed sightings of one location and address.
 
     Args:
-        rows: all rows of the location and address.
-        recent: in seconds since 1970. Alternating content counts only if it was seen since then.
+        rows: all sightings of the location and address.
+        recent: in Unix seconds. Alternating chains count only if they were seen since then.
 
     Returns:
-        Nothing if no two probes in a row saw the same.
+        An empty tuple if no two consecutive probes saw the same.
     """
     runs = _runs(sorted(rows, key=lambda row: (row.first_at, row.last_at)))
     believed: dict[tuple[object, ...], ConfirmedSighting] = {}
@@ -50,14 +51,17 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
 
 
 def _content(row: SightingRow) -> tuple[object, ...]:
-    """Return the values that count as a change. The reason why a server is unreachable doesn't."""
+    """Return the fields of a sighting whose change matters.
+
+    They don't include the reason why a server is unreachable.
+    """
     if row.outcome == "unreachable":
         return (row.outcome,)
     return row.outcome, row.served, row.verified, row.code
 
 
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
-    """Join rows in a row that have the same content."""
+    """Join consecutive sightings that have the same content."""
     runs: list[SightingRow] = []
     for row in rows:
         if runs and _content(runs[-1]) == _content(row):
@@ -69,7 +73,7 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True for the last run that is confirmed, and for runs that come back repeatedly."""
+    """Return True if run ``at`` is the last confirmed one, or one that comes back repeatedly."""
     run = runs[at]
     again = [
         other for other in runs if _content(other) == _content(run) and other.last_at >= recent
@@ -83,7 +87,7 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Find the chain that a server had before. Times without an answer in between don't count."""
+    """Add the chain that the server had before to sighting ``at``. Skip unreachable periods."""
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
         if other.verified == run.verified:

@@ -1,7 +1,7 @@
-"""The state of the monitored servers, as the rules need it: read from the store, debounced.
+"""Read the state of the monitored servers from the store, debounced, for the alert rules.
 
 A ``ProbeEvidence`` has a ``PolicyEvidence`` for each monitored policy, with a ``ServerView`` for
-each of its servers, addresses and locations.
+each server, address and location.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True)
 class ServerView:
-    """A target as one location sees it at one address.
+    """The state of a server, as one location sees it at one address.
 
     Attributes:
         since: when the current state was first observed.
-        last: when it was last observed.
-        before: the previous verified path, if it was another one.
-        changed: when the current path was first observed after ``before``.
+        last: when the current state was last observed.
+        before: the verified chain before the current one; None if there was no other.
+        changed: when the current verified chain was first observed after ``before``.
     """
 
     target: Target
@@ -65,19 +65,19 @@ class ServerView:
 
     @property
     def name(self) -> str:
-        """Host and port, and the address if a specific one was probed."""
+        """The server for messages: host and port, and its address if a specific one was probed."""
         name = join_address(self.target.host, self.target.port)
         connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
         return f"{name} at {connected}" if connected else name
 
     @property
     def where(self) -> str:
-        """The name and the location: distinguishes this view from all others."""
+        """The server and the location, for messages; no other view has the same text."""
         return f"{self.name} from {self.vantage}"
 
     @property
     def options(self) -> str:
-        """The options with which a command connects to the same server."""
+        """The options with which a certpin command connects to the same server."""
         target = self.target
         words = ["--host", join_address(target.host, target.port)]
         if self.edge or target.connect:
@@ -90,7 +90,7 @@ class ServerView:
 
 @dataclass(frozen=True)
 class PolicyEvidence:
-    """A monitored policy, and the views of its servers."""
+    """The policy of a monitored host pattern, and the states of its servers (``views``)."""
 
     charge: MonitoredPolicy
     views: tuple[ServerView, ...]
@@ -99,17 +99,17 @@ class PolicyEvidence:
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy in the pin file; for a host that was removed from it, that of clients."""
+        """The policy in the pin file; in the newest live version if the file no longer has it."""
         return self.charge.policy
 
     @cached_property
     def live_versions(self) -> tuple[Version, ...]:
-        """The versions that clients may still hold."""
+        """The versions of the pin set that clients may still hold."""
         return self.charge.watched.alive(self.now)
 
     @property
     def verified(self) -> list[tuple[ServerView, Chain]]:
-        """The views with a verified path, each with that path."""
+        """The views whose chain OpenSSL verified, each with its verified chain."""
         return [(view, view.verified) for view in self.views if view.verified]
 
     @property
@@ -118,7 +118,7 @@ class PolicyEvidence:
         return shlex.quote(str(self.charge.watched.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
-        """Return the input of the rotation gate, for these views or for all verified ones."""
+        """Return the input of the rotation checks, with the chains of these or all views."""
         chosen = [view for view, _ in self.verified] if views is None else views
         watched, pattern = self.charge.watched, self.policy.pattern
         return Situation(
@@ -132,18 +132,18 @@ class PolicyEvidence:
         )
 
     def check_command(self, view: ServerView) -> str:
-        """Return the command that checks the same server again."""
+        """Return the ``certpin check`` command that probes the server of a view again."""
         return f"certpin check {self.file} {view.options}"
 
 
 @dataclass(frozen=True)
 class LocationStatus:
-    """A location.
+    """A location that probes, and its last activity.
 
     Attributes:
-        since: when it was first asked to probe.
-        asked: when the monitor last checked whether it had to be asked.
-        heard: when its last result arrived.
+        since: when the monitor first asked it to probe.
+        asked: when the monitor last checked if probes from it were due.
+        heard: when its last result arrived; None if none ever did.
     """
 
     name: str
@@ -156,7 +156,8 @@ class LocationStatus:
 class LoggedCertificate:
     """A certificate in a Certificate Transparency log.
 
-    ``key`` is its SPKI digest; ``authorities`` are the SPKI digests of the certificates above it.
+    ``key`` is the SHA-256 of its SPKI; ``authorities`` are those of the certificates above it in
+    the chain. ``first`` is when it was first recorded.
     """
 
     tbs: bytes
@@ -173,10 +174,10 @@ class LoggedCertificate:
 
 @dataclass(frozen=True)
 class ProbeEvidence:
-    """Everything that the monitor knows.
+    """The state of all monitored servers, locations and logged certificates, for the alert rules.
 
-    ``problems`` are pin files that cannot be read. ``last_results`` is when each location last sent
-    a result for the key of a target that is still probed.
+    ``problems`` are the pin files that can't be read. ``last_results`` maps the key of each probed
+    target and the location to the time of the last result.
     """
 
     policies: tuple[PolicyEvidence, ...] = ()
@@ -189,13 +190,12 @@ class ProbeEvidence:
 
 
 def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
-    """Read the state of all monitored servers.
+    """Read the state of all monitored servers from the store.
 
-    Blocks.
+    Blocks while it reads the database.
 
     Raises:
         StoreError: the store cannot be read.
-
     """
     settings, snapshot = watch.settings.monitor, watch.pin_files.snapshot()
     found = monitored_policies(snapshot.sets, settings, now)
@@ -221,7 +221,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 
 
 class _Views:
-    """The debounced state of every server, address and location."""
+    """The confirmed sightings of every server, address and location."""
 
     def __init__(self, connection: Connection, settings: MonitorSettings, now: datetime) -> None:
         rows = _rows(connection, now, settings)
@@ -240,7 +240,7 @@ class _Views:
         self._chains = _Chains(connection, rows)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield how each location that probes a target sees it."""
+        """Yield the states of a target, as each location that probes it sees them."""
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)
@@ -265,7 +265,7 @@ class _Views:
 
 
 class _Chains:
-    """The chains of some rows, read with one query."""
+    """The chains in some sightings, read with one query, and parsed when they are needed."""
 
     def __init__(self, connection: Connection, rows: Iterable[SightingRow]) -> None:
         wanted = {digest for row in rows for digest in (row.served, row.verified)}
@@ -273,7 +273,7 @@ class _Chains:
         self._parsed: dict[bytes, Chain | None] = {b"": None}
 
     def of(self, digest: bytes) -> Chain | None:
-        """Return a chain, or None if there was none or it is no longer stored."""
+        """Return the chain with this digest, or None if there is none, or it can't be read."""
         if digest not in self._parsed:
             try:
                 self._parsed[digest] = Chain.from_der(self._read.get(digest, ()))
@@ -283,9 +283,9 @@ class _Chains:
 
 
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
-    """Return current rows, and those that ended while their changes still raise alerts.
+    """Read the current sightings, and the ended ones whose changes still raise alerts.
 
-    A row that ended in the future was written by a clock that was ahead: its end is unknown.
+    A sighting with an end in the future was written when the clock was ahead: its end is unknown.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

@@ -1,8 +1,8 @@
-"""The service's side of workers: hand out due jobs, and store results.
+"""The service's side of workers: give out probe jobs that are due, and store results.
 
 A worker gets a job for ``LEASE`` seconds. The lease is a row of the store, one for each target and
 location, so that several services with one database hand out each job once. If a worker dies, its
-jobs go to another. A result counts only if its worker holds the job, and it counts once: the
+jobs go to another worker. A result counts only if its worker holds the job, and it counts once: the
 transaction that stores the result locks the lease, and then marks the job as done.
 
 The location comes from the token, never from the body. NOT checked: that a worker really made the
@@ -52,10 +52,10 @@ _IDLE = 60.0  # seconds until a worker asks again that can have no jobs
 
 
 def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> JobBatch:
-    """Give a worker the jobs that are due at its location and that no other worker has.
+    """Give a worker probe jobs that are due at its location and that no other worker holds.
 
-    Renew the leases of ``request.held``, and end those of ``request.returned``. Leases of other
-    workers stay as they are.
+    Also renew its leases for the jobs in ``request.held``, and end those for the jobs in
+    ``request.returned``. Leases of other workers don't change.
 
     Raises:
         StoreError: the store can't be used.
@@ -83,7 +83,7 @@ def store_results(
     """Store the results of jobs that this worker holds.
 
     Returns:
-        The fate of each result, in their order.
+        What happened to each result, such as "stored", in the order of ``results``.
 
     Raises:
         StoreError: nothing is stored, and the worker sends the results again.
@@ -103,7 +103,7 @@ def store_results(
 
 
 def _obstacle(settings: MonitorSettings, location: str) -> str:
-    """Return why no job is ever due at a location; empty if one may be."""
+    """Return why a location can never have jobs, because of the settings; empty if it can."""
     if not settings.enabled:
         return "the service makes no probes: monitor.enabled is false in its watch.toml"
     if location == settings.location:
@@ -120,7 +120,7 @@ def _obstacle(settings: MonitorSettings, location: str) -> str:
 
 
 def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
-    """Return the jobs that are due at a location and that no worker has."""
+    """Return the probe jobs that are due at a location and that no worker holds."""
     settings = watch.settings.monitor
     targets = targets_at(_targets(watch), location)
     found: list[ProbeJob] = []
@@ -143,7 +143,7 @@ def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
 def _claim(
     connection: Connection, worker: WorkerIdentity, jobs: list[ProbeJob], now: int
 ) -> list[ProbeJob]:
-    """Take the leases that are free, and return their jobs."""
+    """Take a lease for each job that no other worker holds. Return the jobs that were leased."""
     wanted = {job.identity: job for job in jobs}
     taken = probe_jobs.claim_jobs(
         connection,
@@ -157,12 +157,12 @@ def _claim(
 
 
 def _latest_end(now: int) -> int:
-    """Return the latest end of a lease that a good clock can have written."""
+    """Return the latest plausible end of a lease; later ones were written by a wrong clock."""
     return now + max(LEASE, _UNFIT_PAUSE) + _CLOCK_MARGIN
 
 
 def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> list[Fate]:
-    """Store results. One that no database accepts doesn't hold up the others."""
+    """Store results. If the database refuses some, find them by halving, and store the others."""
     if not results:
         return []
     try:
@@ -201,7 +201,7 @@ def _fate(holder: str | None, worker: WorkerIdentity, result: ProbeResult) -> Fa
 
 
 def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
-    """Mark the job as done, and don't probe its target for a while."""
+    """Mark the job of a result that the database refuses as done; pause probes of its target."""
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:
         probe_jobs.lock_jobs(connection)
@@ -217,7 +217,7 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 
 
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
-    """Return each target with each location, and whether every address is probed."""
+    """Return all probed targets with their locations; True if every address is probed."""
     return {
         (*target.key, location): target.every_address
         for target in _targets(watch)
@@ -226,13 +226,16 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 
 
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
-    """Return True if a result answers a job. A job for any one address has one answer."""
+    """Return True if a result belongs to a probed target.
+
+    If not every address is probed, it must have exactly one observation.
+    """
     every = probed.get(result.key)
     return every or (every is not None and [seen.edge for seen in result.seen] == [""])
 
 
 def _note(worker: WorkerIdentity, results: Sequence[ProbeResult], fates: Sequence[Fate]) -> None:
-    """Count the results that were stored, and log those that were dropped."""
+    """Count stored results in the metrics, and log dropped ones."""
     for result, fate in zip(results, fates, strict=True):
         if fate == "kept":
             for seen in result.seen:

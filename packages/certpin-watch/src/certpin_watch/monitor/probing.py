@@ -1,7 +1,7 @@
 """Probe many targets at once: plain TLS in one thread that never blocks, STARTTLS in a few threads.
 
 Everything has a limit: connections at once, time, and bytes from each server. OpenSSL decides
-whether a chain verifies for its host. Nothing else is judged here.
+whether a chain verifies for its host. Pins are not checked here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _never() -> bool:
 
 
 class Prober:
-    """Probes targets. Not thread-safe.
+    """Probes the targets of jobs. Not thread-safe.
 
     Args:
         window: how many connections are open at once.
@@ -66,7 +66,10 @@ class Prober:
         self._made = time.monotonic()
 
     def probe(self, jobs: Sequence[ProbeJob]) -> Iterator[ProbeResult]:
-        """Yield a result for each job, as they finish. No server and no job makes it raise."""
+        """Yield a result for each job, in the order in which probes finish.
+
+        Errors of servers and of jobs become results; they are not raised.
+        """
         if time.monotonic() - self._made > _ROOTS_LIFETIME:
             self._contexts, self._made = ContextCache(), time.monotonic()
         groups: dict[tuple[TrustAnchors | None, float], list[ProbeJob]] = defaultdict(list)
@@ -85,7 +88,7 @@ class Prober:
     def _scan(
         self, jobs: list[ProbeJob], limits: ScanLimits, pool: DaemonPool
     ) -> Iterator[ResultBuilder]:
-        """Scan for jobs that share their trust anchors and timeout."""
+        """Probe the targets of jobs without STARTTLS that share trust anchors and timeout."""
         context = self._context(jobs[0])
         if isinstance(context, str):
             yield from (_failed(job, context) for job in jobs)
@@ -104,7 +107,7 @@ class Prober:
             yield from pending.finish(seen)
 
     def _observe(self, job: ProbeJob) -> ResultBuilder:
-        """Probe the addresses of one job, one after the other."""
+        """Probe the addresses of one job one after the other, and return the combined result."""
         context, edges = self._context(job), _edges(job)
         if isinstance(context, str):
             return _failed(job, context)
@@ -122,14 +125,14 @@ class Prober:
         return builder
 
     def _context(self, job: ProbeJob) -> ssl.SSLContext | str:
-        """Return the context for a job, or why there is none."""
+        """Return the TLS context for a job, or the reason why its trust anchors can't be used."""
         try:
             return self._contexts.get(_trust(job))
         except (InputError, OSError) as exc:  # ssl.SSLError is an OSError
             return f"its trust anchors cannot be used: {describe_error(exc)}"
 
     def _completed(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
-        """Yield results of calls as they end, until probing halts."""
+        """Yield the results of futures as they finish, until probing halts."""
         waiting = set(futures)
         while waiting and not self._halted():
             done, waiting = wait(waiting, _HALT_POLL, FIRST_COMPLETED)
@@ -137,13 +140,13 @@ class Prober:
 
 
 class _PendingJobs:
-    """The jobs of one scan, by their endpoints. One endpoint may belong to several jobs."""
+    """The unfinished jobs of one scan, by endpoint. Several jobs may need the same endpoint."""
 
     def __init__(self) -> None:
         self._waiting: dict[Endpoint, list[tuple[ResultBuilder, str]]] = defaultdict(list)
 
     def add(self, job: ProbeJob, edges: list[str]) -> None:
-        """Wait for these addresses of a job; "" is any address of the name."""
+        """Register the addresses that a job needs results for; "" is any address of the host."""
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:
             self._waiting[_endpoint(job, edge)].append((builder, edge))
@@ -152,7 +155,7 @@ class _PendingJobs:
         return list(self._waiting)
 
     def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
-        """Add the result of an endpoint, and yield the jobs that are complete."""
+        """Add an endpoint's result to its jobs. Yield the jobs that have all results now."""
         for builder, edge in self._waiting.pop(seen.endpoint):
             builder.add_scan_result(edge, seen)
             if not builder.missing:

@@ -1,8 +1,8 @@
-"""Probe jobs and their results: JSON between the service and its workers, decoded strictly.
+"""Probe jobs and results as JSON between the service and its workers, with strict checks.
 
-Neither side trusts the other. A job makes a worker connect to hosts, so its host names are
-checked. A result can fire an alert, so each of its values must be possible. Certificates are
-base64 of DER.
+Neither side trusts the other. A job makes a worker connect to hosts, so its host names are checked.
+A result can fire an alert, so each of its values must be one that a probe can yield. Certificates
+are base64 of DER.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ProbeJob(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     @property
     def identity(self) -> str:
-        """The digest of its target and location. A worker holds at most one job of each."""
+        """The digest of target and location. A worker holds at most one job for each digest."""
         return _identity(self.host, self.port, self.way, self.location)
 
 
@@ -104,16 +104,16 @@ class ProbeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> ProbeKey:
-        """The target and the location."""
+        """The probed target (host, port and way to connect) and the location."""
         return self.host, self.port, self.way, self.location
 
     @property
     def identity(self) -> str:
-        """The identity of its job."""
+        """The ``identity`` of the job that this result answers."""
         return _identity(*self.key)
 
     def chain(self, indexes: tuple[int, ...]) -> tuple[bytes, ...]:
-        """Return the certificates with these indexes."""
+        """Return the chain with the certificates at these indexes, as DER."""
         return tuple(self.certificates[index] for index in indexes)
 
 
@@ -175,7 +175,7 @@ _MALFORMED = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def decode_request(data: bytes) -> JobRequest:
-    """Decode a request for jobs. Raises ``InputError``."""
+    """Decode a worker's request for jobs from JSON. Raises ``InputError``."""
     try:
         return _read_request(_bounded(data))
     except _MALFORMED as exc:
@@ -183,7 +183,7 @@ def decode_request(data: bytes) -> JobRequest:
 
 
 def decode_jobs(data: bytes) -> JobBatch:
-    """Decode the jobs of a service. Raises ``InputError`` for jobs that no service sends."""
+    """Decode a batch of jobs from JSON. Raises ``InputError`` for jobs that no service sends."""
     try:
         batch = _read_jobs(_bounded(data))
         check_location(batch.location, "location")
@@ -199,7 +199,7 @@ def decode_jobs(data: bytes) -> JobBatch:
 
 
 def decode_results(data: bytes) -> ResultBatch:
-    """Decode the results of a worker. Raises ``InputError`` for results that no worker sends."""
+    """Decode results from JSON. Raises ``InputError`` for results that no worker sends."""
     try:
         batch = _read_results(_bounded(data))
         for result in batch.results:
@@ -212,7 +212,7 @@ def decode_results(data: bytes) -> ResultBatch:
 
 
 def decode_receipt(data: bytes) -> Receipt:
-    """Decode a receipt. Raises ``InputError``."""
+    """Decode the service's receipt for results from JSON. Raises ``InputError``."""
     try:
         return _read_receipt(_bounded(data))
     except _MALFORMED as exc:
@@ -228,7 +228,7 @@ def _check_job(job: ProbeJob) -> None:
 
 
 def _check_texts(result: ProbeResult) -> None:
-    """Refuse text that a database doesn't accept, and two results for one row."""
+    """Raise ``InputError`` for text that a database refuses, or two observations of one address."""
     edges = {seen.edge for seen in result.seen}
     texts = (
         text for seen in result.seen for text in (seen.address, seen.edge, seen.problem, seen.tls)
@@ -258,9 +258,9 @@ def _identity(*parts: object) -> str:
 
 @dataclass
 class ResultBuilder:
-    """Collects the results of the addresses of one job.
+    """Builds the result of one job from the results at each address.
 
-    ``missing`` is how many addresses have no result yet.
+    ``missing`` is the number of addresses that have no result yet.
     """
 
     job: ProbeJob
@@ -271,11 +271,11 @@ class ResultBuilder:
     def add_failure(
         self, problem: str, edge: str = "", address: str = "", seconds: float = 0.0
     ) -> None:
-        """Add an address that gave no answer."""
+        """Add an address at which the probe failed, with the reason."""
         self._add(address, "unreachable", edge, problem, seconds)
 
     def add_observation(self, edge: str, seen: Observation, seconds: float) -> None:
-        """Add an address that was probed by itself; OpenSSL decided whether the chain verifies."""
+        """Add the observation at an address that was probed by itself, not in a scan."""
         self._add(
             seen.address,
             "unverified" if seen.verified is None else "verified",
@@ -289,9 +289,9 @@ class ResultBuilder:
         )
 
     def add_scan_result(self, edge: str, seen: ScanResult) -> None:
-        """Add an address of a scan.
+        """Add the result of a scan at one address.
 
-        If a server fails after it sent a chain, the result says nothing about trust.
+        A server that fails after it sent a chain counts as unreachable, not as untrusted.
         """
         reached: Outcome = "verified" if seen.verified else "unverified"
         self._add(
@@ -307,12 +307,12 @@ class ResultBuilder:
         )
 
     def indexes(self, chain: Chain | None) -> tuple[int, ...]:
-        """Add the certificates of a chain, each once, and return their indexes."""
+        """Add the certificates of a chain to the result, each once, and return their indexes."""
         ders = (certificate.der for certificate in chain.certificates) if chain else ()
         return tuple(self._indexes.setdefault(der, len(self._indexes)) for der in ders)
 
     def build(self, at: float) -> ProbeResult:
-        """Return the result. Chains that are too large for a message are replaced by a problem.
+        """Return the result of the job. Chains too large for a message are replaced by a problem.
 
         Args:
             at: the time of the result, in seconds since 1970.
@@ -349,5 +349,5 @@ class ResultBuilder:
 
 
 def encoded_size(ders: Iterable[bytes]) -> int:
-    """Return the bytes of certificates in a message: base64 (RFC 4648), quotes and a comma."""
+    """Return the number of bytes that DER certificates take in JSON: base64, quotes and a comma."""
     return sum(4 * ((len(der) + 2) // 3) + 3 for der in ders)

@@ -53,7 +53,7 @@ _JITTER = 10  # a slot moves by up to a tenth of the interval, or it could alway
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Run rounds of probes in a thread until ``stop`` is set. Probes under way end soon then."""
+    """Probe in rounds, in a thread, until ``stop`` is set; then stop probes under way soon."""
     settings = watch.settings.monitor
     if not settings.enabled:
         await stop.wait()
@@ -80,7 +80,10 @@ async def _halt_at(stop: asyncio.Event, halt: threading.Event) -> None:
 
 
 def _try_round(scheduler: Scheduler) -> int | None:
-    """Run a round. Return None if the store is unreachable: its targets are probed again later."""
+    """Run a round of probes, and return the number of stored results.
+
+    Return None if the store is unreachable: the targets are probed again later.
+    """
     try:
         return scheduler.run_round()
     except StoreError as exc:
@@ -89,18 +92,18 @@ def _try_round(scheduler: Scheduler) -> int | None:
 
 
 class LostLeaseError(Exception):
-    """Another process runs the probes now."""
+    """Another process has taken over the lease for probing."""
 
 
 class Scheduler:
-    """Rounds of probes from this service's own location. For one thread.
+    """Runs rounds of probes from this service's own location. Not thread-safe.
 
-    One process at a time runs them, by a lease. Each transaction that stores results renews the
-    lease, so a process that lost it stores nothing.
+    A lease in the store ensures that one process at a time probes. Each transaction that stores
+    results renews the lease, so a process that lost it stores nothing.
 
     Args:
         watch: settings, store, pin sets and clock.
-        halt: ends a round soon. Results that are stored by then stay.
+        halt: ends a round soon if it is set. Results that are stored by then stay.
     """
 
     def __init__(self, watch: Watch, halt: threading.Event) -> None:
@@ -116,7 +119,7 @@ class Scheduler:
         """Probe the targets that are due, if this process gets the lease.
 
         Returns:
-            How many results were stored.
+            The number of stored results.
 
         Raises:
             StoreError: the store can't be used.
@@ -197,7 +200,7 @@ def _probe_keys(policies: Iterable[MonitoredPolicy]) -> set[ProbeKey]:
 
 @dataclass(frozen=True, slots=True)
 class DueProbe:
-    """A probe of a target from a location, which is due for a slot."""
+    """A due probe of a target from a location; ``slot`` is its planned time in Unix seconds."""
 
     target: Target
     location: str
@@ -205,12 +208,12 @@ class DueProbe:
 
     @property
     def key(self) -> ProbeKey:
-        """The target and the location."""
+        """The key of the target, and the location."""
         return *self.target.key, self.location
 
 
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
-    """Return the targets of a location, with this location only."""
+    """Return the targets that a location probes, each with this location only."""
     return [
         replace(target, locations=(location,)) for target in targets if location in target.locations
     ]
@@ -222,16 +225,16 @@ def due_probes(
     settings: MonitorSettings,
     now: int,
 ) -> Iterator[DueProbe]:
-    """Yield the probes that are due.
+    """Yield the probes of these targets that are due at the time ``now``.
 
-    Pure: two services that know the same plan the same slots, so that a probe that both plan is
+    Pure: two services with the same input plan the same slots, so that a probe that both plan is
     stored once. Missed slots are not made up for: only the last one counts.
 
     Args:
-        targets: with the locations to probe from.
+        targets: the targets, with the locations that probe them.
         last: the last probe of each target. A target without one is due at once.
         settings: the interval and the pause after a change.
-        now: in seconds since 1970.
+        now: the time in Unix seconds.
     """
     for target in targets:
         for location in target.locations:
@@ -244,7 +247,7 @@ def due_probes(
 def due_slot(
     key: ProbeKey, last: LastProbe | None, settings: MonitorSettings, now: int
 ) -> int | None:
-    """Return the slot that is due, at most ``now``; None if no probe is due.
+    """Return the planned time of the probe that is due, at most ``now``; None if none is due.
 
     A last probe in the future was made before the clock was set back: it doesn't count.
     """
@@ -258,7 +261,7 @@ def due_slot(
 
 
 def _regular_slot(key: ProbeKey, interval: int, now: int) -> int:
-    """Return the last slot that has come; there is one in each interval."""
+    """Return the latest planned time up to ``now``; there is one in each interval."""
     offset = _hash(key, "offset") % interval
     number = (now - offset) // interval
     slot = _slot(key, number, offset, interval)
@@ -271,7 +274,7 @@ def _slot(key: ProbeKey, number: int, offset: int, interval: int) -> int:
 
 
 def _pause(last: LastProbe, confirm: int, interval: int) -> int:
-    """Return the longest time in seconds from the last probe to the next.
+    """Return the maximum pause between the last probe and the next, in seconds.
 
     A change is probed again before it can fire an alert. A target that keeps changing, or doesn't
     answer, is probed again after 1, 2, 4, 8 … times as long, up to the interval.
@@ -283,13 +286,13 @@ def _pause(last: LastProbe, confirm: int, interval: int) -> int:
 
 
 def _hash(key: ProbeKey, purpose: object) -> int:
-    """Return a number that is the same in every process, unlike ``hash()``."""
+    """Return a hash of the key and purpose that, unlike ``hash()``, is equal in every process."""
     text = "\n".join(map(str, (*key, purpose)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
-    """Return the job for a probe. A worker needs nothing else to run it."""
+    """Return the probe as a job with everything that a worker needs to run it."""
     target = probe.target
     return ProbeJob(
         host=target.host,
@@ -307,15 +310,15 @@ def make_job(probe: DueProbe, settings: MonitorSettings) -> ProbeJob:
 
 
 def all_locations(settings: MonitorSettings) -> frozenset[str]:
-    """Return every location that a host is probed from, this service's own included."""
+    """Return every location that probes a host, including that of this service."""
     return frozenset(settings.locations).union(*(host.locations for host in settings.hosts))
 
 
 def locations_without_worker(settings: MonitorSettings, known: Collection[str]) -> list[str]:
-    """Return the locations that hosts are probed from, but that have no worker.
+    """Return the locations that should probe hosts, but that have no worker.
 
     Args:
-        settings: the service's own location needs no worker.
+        settings: the monitor's settings. The service's own location needs no worker.
         known: the locations for which a worker has a valid token.
     """
     if not settings.enabled:

@@ -1,7 +1,7 @@
-"""Record results of probes as sightings.
+"""Store probe results as sightings: periods in which probes of a target saw the same.
 
 A sighting is extended while probes see the same, and ends with a change. Each result counts once,
-however often it arrives: it has the slot for which its probe was planned, and counts only if no
+however often it arrives: it has the slot (the planned time) of its probe, and counts only if no
 result for this slot or a later one is stored.
 """
 
@@ -28,10 +28,10 @@ _SAME = ("outcome", "served", "verified", "tls", "problem", "code")  # or it is 
 
 @dataclass(frozen=True, slots=True)
 class LastProbe:
-    """The last result for a target from a location, for the schedule.
+    """The last probe of a target from a location, as the scheduler needs it.
 
-    ``slot`` is the time for which the probe was planned, ``at`` when it was made. ``count`` is how
-    many probes in a row saw the same, ``changes`` how many results directly before were seen only
+    ``slot`` is its planned time, ``at`` its actual time (both Unix seconds). ``count`` is how many
+    consecutive probes saw the same; ``changes`` how many results just before these were seen only
     once.
     """
 
@@ -57,7 +57,7 @@ def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastPro
 
 
 def record_results(connection: Connection, results: Sequence[ProbeResult], now: datetime) -> int:
-    """Store results with their chains. Return how many of them are new."""
+    """Store probe results with their chains. Return how many were not stored before."""
     probes.lock_sightings(connection)
     by_target: dict[ProbeKey, list[ProbeResult]] = {}
     for result in sorted(results, key=lambda result: result.slot):
@@ -75,7 +75,7 @@ def record_results(connection: Connection, results: Sequence[ProbeResult], now: 
 
 
 def _record(connection: Connection, results: list[ProbeResult], now: datetime) -> int:
-    """Record at most one result for each target."""
+    """Store results as sightings, at most one result for each target. Return how many are new."""
     moment = int(now.timestamp())
     latest = _latest(connection, results)
     fresh = [result for result in results if _is_new(result, latest[result.key].values(), moment)]
@@ -109,7 +109,7 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
 def _latest(
     connection: Connection, results: list[ProbeResult]
 ) -> dict[ProbeKey, dict[str, SightingRow]]:
-    """Return the rows that have not ended, by target and edge."""
+    """Return the sightings that have not ended, by target and probed address."""
     found: dict[ProbeKey, dict[str, SightingRow]] = {result.key: {} for result in results}
     for row in probes.latest_sightings(connection, {result.host for result in results}):
         found.setdefault(row.key, {})[row.edge] = row
@@ -117,10 +117,10 @@ def _latest(
 
 
 def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
-    """Return True if the slot of a result is later than those of all rows.
+    """Return True if a result's slot (planned time) is later than those of all these sightings.
 
-    A row with a slot in the future was written before the clock was set back: it doesn't count. No
-    result can be for a slot in the future.
+    A slot of a sighting in the future was stored before the clock was set back: it doesn't count.
+    No result can have a slot in the future.
     """
     if result.slot > now:
         return False
@@ -128,7 +128,7 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
 
 
 def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[SightingRow]:
-    """Return the rows of addresses that the name doesn't resolve to any more."""
+    """Return the sightings at addresses that the host no longer resolves to."""
     edges = {seen.edge for seen in result.seen}
     return [row for edge, row in rows.items() if edge not in edges]
 
@@ -170,7 +170,7 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return how many results in a row were seen only once, if these rows end now."""
+    """Return how many consecutive results were seen only once, if these sightings end now."""
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Which hosts are probed, and at which ports and addresses.
+"""The targets of probes: hosts, ports and addresses, from pin files and settings.
 
 Ports, other addresses and STARTTLS come from the servers of the pin file, unless
 ``[[monitor.host]]`` has others. Hosts that only a deployed version has are probed too: the clients
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class Target:
     """A host and port to probe, the way to connect to it, and the locations that probe it.
 
-    ``trust`` are the anchors to verify the chain with, None for the platform's roots.
+    ``trust`` are the trust anchors to verify the chain with; None for the platform's roots.
+    ``connect`` is another address to connect to.
     """
 
     host: str
@@ -43,7 +44,10 @@ class Target:
 
     @cached_property
     def way(self) -> str:
-        """A text that distinguishes the targets of one host and port; empty for plain TLS."""
+        """How to connect and verify, as text; distinguishes targets with the same host and port.
+
+        It is empty for plain TLS to the host with the platform's roots.
+        """
         words = (
             f"at {join_address(*self.connect)}" if self.connect else "",
             f"starttls {self.starttls}" if self.starttls else "",
@@ -54,15 +58,16 @@ class Target:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """A key that no other target has."""
+        """The unique key of the target: host, port and ``way``."""
         return self.host, self.port, self.way
 
 
 @dataclass(frozen=True)
 class MonitoredPolicy:
-    """A policy with the pin set that has it, and its targets.
+    """A policy, the pin set that contains it, and its targets.
 
-    ``pins`` is the pin file; or the highest deployed version, if the file no longer has the host.
+    ``pins`` is the pin file's content; or the highest deployed version that still has the policy,
+    if the file no longer has it.
     """
 
     watched: MonitoredPinSet
@@ -74,7 +79,10 @@ class MonitoredPolicy:
 def monitored_policies(
     sets: Iterable[MonitoredPinSet], settings: MonitorSettings, now: datetime
 ) -> tuple[MonitoredPolicy, ...]:
-    """Return every policy of every pin set, with its targets. A wildcard may have none."""
+    """Return every policy of every pin set, with its targets.
+
+    A policy for a wildcard has none if neither the pin file nor the settings name a host for it.
+    """
     found = []
     for watched in sets:
         by_pins: dict[int, dict[HostPattern, list[HostSettings]]] = {}
@@ -88,7 +96,7 @@ def monitored_policies(
 
 
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
-    """Return each target once, although several pin sets may have it. The first one counts."""
+    """Return the targets of all policies, without duplicates. The first of equal ones is kept."""
     by_key: dict[tuple[str, int, str], Target] = {}
     for policy in policies:
         for target in policy.targets:
@@ -97,7 +105,7 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 
 
 def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
-    """Yield the policies of the file; then those that only deployed versions have."""
+    """Yield the policies of the pin file, then those that only deployed versions have."""
     seen = set()
     versions = [version.pins for version in reversed(watched.alive(now))]
     for pins in (watched.pins, *versions):
@@ -110,7 +118,7 @@ def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet,
 def _host_settings(
     pins: PinSet, settings: MonitorSettings
 ) -> dict[HostPattern, list[HostSettings]]:
-    """Return the hosts of the settings, by the policy that covers them."""
+    """Return the ``[[monitor.host]]`` tables, by the pattern of the policy that covers the host."""
     found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
     for host in settings.hosts:
         if policy := pins.policy_for(host.name):
@@ -121,7 +129,7 @@ def _host_settings(
 def _targets(
     policy: HostPolicy, named: list[HostSettings], settings: MonitorSettings
 ) -> Iterator[Target]:
-    """Yield the targets of the hosts in the settings; if there are none, the policy's servers."""
+    """Yield a policy's targets, from ``[[monitor.host]]`` or else the pin file's servers."""
     own = served_at(policy)
     for host in named or [HostSettings(name) for name in dict.fromkeys(name for name, _ in own)]:
         for endpoint in _endpoints(host, own):
@@ -137,7 +145,10 @@ def _targets(
 
 
 def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> list[Endpoint]:
-    """Return the endpoint of an entry of the settings, or the servers if it has only a name."""
+    """Return the endpoints of a ``[[monitor.host]]`` table.
+
+    If the table has only a name, they are the servers of this host in the pin file.
+    """
     if host.port or host.connect or host.starttls:
         port = host.port or default_port(host.starttls)
         return [Endpoint(host.name, port, host.connect, starttls=host.starttls or None)]

@@ -1,9 +1,9 @@
-"""Requests of a worker to the service: HTTPS with its token, and their errors.
+"""HTTPS requests of a worker to the service, with the worker's token, and their errors.
 
 The service's certificate is verified for its host, with the roots of this machine or of
-``--ca-file``. With a pin file it must also match the pins of that host, by the same client that an
-app uses. Redirects are not followed, so that no other host gets the token. NOT checked: the
-purpose of a job. The service decides which hosts the worker connects to.
+``--ca-file``. With a pin file it must also match the pins of that host, by the HTTP client that
+apps use, too. Redirects are not followed, so that no other host gets the token. NOT checked: which
+hosts the jobs name. The service decides where the worker connects to.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Kind = Literal["refused", "misdirected", "rejected", "away"]
 
 
 class ServiceError(CertpinError):
-    """A request to the service failed.
+    """A worker's request to the service failed.
 
     ``retry_after`` are the seconds that the service asks to wait, 0 if it doesn't say.
     """
@@ -63,7 +63,7 @@ class ServiceError(CertpinError):
 
 
 class ServiceAddress(NamedTuple):
-    """The address of a service: ``url`` without a slash at its end, and its host."""
+    """The URL of a service, without a slash at its end, and the host in it."""
 
     url: str
     host: str
@@ -71,7 +71,9 @@ class ServiceAddress(NamedTuple):
 
 @dataclass(frozen=True)
 class ServiceAccess:
-    """How a worker reaches the service. ``ca_file`` and ``pins`` are read for each new client.
+    """How a worker reaches the service: address, token, and files to verify the server.
+
+    ``ca_file`` and the pin file ``pins`` are read for each new connection.
 
     ``token`` returns the token, or raises ``ConfigError``. It is called for each request, so that
     you can replace the token's file while the worker runs.
@@ -83,7 +85,11 @@ class ServiceAccess:
     pins: Path | None = None
 
     def check(self) -> None:
-        """Check that the files and the token can be used. Raises ``ConfigError``."""
+        """Check that the files and the token can be used, without a connection.
+
+        Raises:
+            ConfigError: a file or the token can't be used.
+        """
         self.token()
         _client(self)
 
@@ -97,7 +103,7 @@ def parse_address(text: str, key: str = "--url") -> ServiceAddress:
         key: the option that errors name.
 
     Raises:
-        ConfigError: it is no such URL.
+        ConfigError: the text is not such a URL.
     """
     try:
         parts = urlsplit(text)
@@ -117,9 +123,10 @@ def parse_address(text: str, key: str = "--url") -> ServiceAddress:
 
 
 class ServiceLink:
-    """Requests jobs and delivers results. For one event loop; several tasks may share it.
+    """A worker's connection to the service: requests jobs, and delivers results.
 
-    After a failure, the next request opens a new connection and reads the files again.
+    For one event loop; several tasks may share it. After a failure, the next request opens a new
+    connection and reads the files again.
     """
 
     def __init__(self, access: ServiceAccess) -> None:
@@ -134,11 +141,11 @@ class ServiceLink:
         await self._close()
 
     async def jobs(self, request: JobRequest) -> JobBatch:
-        """Request jobs. Raises ``ServiceError``."""
+        """Request probe jobs from the service. Raises ``ServiceError``."""
         return await self._post(WORKER_JOBS, encode(request), decode_jobs)
 
     async def deliver(self, batch: ResultBatch) -> Receipt:
-        """Deliver results. Raises ``ServiceError``."""
+        """Send results to the service, and return its receipt. Raises ``ServiceError``."""
         return await self._post(WORKER_RESULTS, encode(batch), decode_receipt)
 
     async def _post(self, path: str, body: bytes, decode: Callable[[bytes], Value]) -> Value:
@@ -225,7 +232,7 @@ class ServiceLink:
 
 
 def _client(access: ServiceAccess) -> httpx2.AsyncClient:
-    """Return a client that verifies the service, and pins it if there is a pin file.
+    """Create an HTTP client that verifies the service's certificate, and its pins if there are any.
 
     Raises ``ConfigError``.
     """
@@ -257,7 +264,7 @@ def _verifying(ca_file: Path | None) -> ssl.SSLContext:
 
 
 def _failure(exc: Exception, access: ServiceAccess) -> ServiceError:
-    """Describe why a connection failed, without the token and without a body."""
+    """Convert an exception of a request into a ``ServiceError``, without the token and any body."""
     url = access.address.url
     if (refused := pin_error(exc)) is not None:
         return ServiceError(f"{url}: {refused.problem}", refused.fix, "misdirected")
@@ -303,9 +310,9 @@ def _https(url: str) -> str:
 
 
 def _of_system(exc: Exception) -> str:
-    """Return the operating system's text for an error; empty if it is not one of its errors.
+    """Return the operating system's text for an exception; empty if it isn't an ``OSError``.
 
-    The text of asyncio's error is the address instead.
+    asyncio replaces that text by one with the address.
     """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""
@@ -315,7 +322,7 @@ def _of_system(exc: Exception) -> str:
 
 
 def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:
-    """Yield an error and its causes. There may be one for each address of the host."""
+    """Yield an exception and its causes, of which there may be one for each address of the host."""
     if not isinstance(exc, Exception) or not depth:
         return
     yield exc
@@ -326,7 +333,7 @@ def _causes(exc: BaseException | None, depth: int = 10) -> Iterator[Exception]:
 
 
 def _retry_after(headers: httpx2.Headers) -> float:
-    """Return the seconds of ``Retry-After`` (RFC 9110 section 10.2.3); 0 for a date or none."""
+    """Return the seconds in ``Retry-After`` (RFC 9110, 10.2.3); 0 if it is a date or missing."""
     text = headers.get("retry-after", "")
     return min(float(text), _MAX_RETRY_AFTER) if text.isdecimal() and len(text) < 9 else 0.0
 

@@ -1,8 +1,8 @@
-"""A worker: request the jobs of its location from the service, probe, and deliver results.
+"""A worker: request probe jobs of its location, run them, and deliver results to the service.
 
 It has no store and no pin file: a job contains the trust anchors to verify with. A job is done when
-the service confirms its result. If a worker dies before, its jobs go to another worker; if it is
-stopped, it returns them.
+the service confirms its result. If a worker dies before that, its jobs go to another worker; if it
+is stopped, it returns them.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ _GRACE = 3.0  # seconds that a request may still take after the worker is stoppe
 
 
 class WorkerEvents:
-    """Events of a worker, for a subclass to print. The methods here do nothing."""
+    """Callbacks for the events of a worker. These do nothing; a subclass prints the events."""
 
     def connected(self, location: str) -> None:
-        """The service answers, for the first time or again after a failure."""
+        """Called when the service answers, for the first time or again after a failure."""
 
     def probed(self, results: int) -> None:
-        """That many results were delivered."""
+        """Called after results were delivered, with their number."""
 
     def trouble(self, problem: str, fix: str) -> None:
-        """A problem began. Called once for each problem until it is resolved."""
+        """Called when a problem begins; again only after it was resolved."""
 
 
 async def work(
@@ -54,7 +54,7 @@ async def work(
     needs: MutableMapping[str, Callable[[], bool]] | None = None,
     events: WorkerEvents | None = None,
 ) -> None:
-    """Work until ``stop`` is set, and then return the jobs that are not done.
+    """Run probe jobs until ``stop`` is set, then return unfinished ones to the service.
 
     Retry while the service is unreachable.
 
@@ -63,7 +63,7 @@ async def work(
         stop: ends the work.
         window: how many connections are open at once.
         needs: gets a function under ``SERVICE`` that returns True if the service was reached.
-        events: called for what happens.
+        events: the callbacks for events.
 
     Raises:
         ConfigError: the service refuses the token; or the first request shows that the address or
@@ -76,13 +76,16 @@ async def work(
 
 
 class Backoff:
-    """Pauses that double, each shortened at random, so that workers don't all retry at once."""
+    """Computes pauses between attempts: each doubles, and is shortened by a random part.
+
+    So workers don't all retry at the same time.
+    """
 
     def __init__(self) -> None:
         self._next = FIRST_PAUSE
 
     def pause(self, at_least: float = 0.0) -> float:
-        """Return the seconds until the next attempt."""
+        """Return the seconds to wait before the next attempt, at least about ``at_least``."""
         seconds, self._next = self._next, min(2 * self._next, MAX_PAUSE)
         return max(jittered(seconds), at_least)
 
@@ -128,7 +131,7 @@ class _Worker:
             await self._return()
 
     async def _run_jobs(self, batch: JobBatch) -> None:
-        """Probe in a thread, and deliver results as they come."""
+        """Run the probes of a batch in a thread, and deliver results as they arrive."""
         self._held = {job.identity: job for job in batch.jobs}
         seen: asyncio.Queue[ProbeResult | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -172,7 +175,7 @@ class _Worker:
     async def _until_answered(
         self, call: Callable[[], Awaitable[Value]], *, once: bool = False
     ) -> Value | None:
-        """Try until the service answers. Return None if the worker is stopped before.
+        """Repeat a request until the service answers. Return None if the worker is stopped first.
 
         Raises ``ConfigError``; with ``once``, also ``ServiceError`` if the service rejects the
         request, because sending it again would not help.
@@ -193,14 +196,14 @@ class _Worker:
         return None
 
     def _failed(self, exc: ServiceError) -> None:
-        """Report it, or raise if another attempt cannot help."""
+        """Report a failed request as a problem, or raise ``ConfigError`` if a retry can't help."""
         self.is_connected = False
         if exc.kind == "refused" or (exc.kind != "away" and not self._answered):
             raise ConfigError(exc.problem, fix=exc.fix) from exc
         self._report(exc)
 
     async def _unless_stopped(self, call: Awaitable[Value]) -> Value | None:
-        """Wait for an answer. Return None if the worker is stopped and the request is slow."""
+        """Wait for a response. Return None if the worker is stopped and none comes soon."""
         request, stopped = asyncio.ensure_future(call), asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -212,7 +215,7 @@ class _Worker:
             request.cancel()
 
     async def _renew_leases(self, pause: float) -> None:
-        """Renew the leases of the jobs that are under way."""
+        """Renew the leases of the unfinished jobs, with a request every ``pause`` seconds."""
         while True:
             await asyncio.sleep(pause)
             if self._held:
@@ -220,7 +223,7 @@ class _Worker:
                     await self._link.jobs(JobRequest(self._process, held=tuple(self._held)))
 
     async def _return(self) -> None:
-        """Return unfinished jobs, so that other workers needn't wait for the leases."""
+        """Return unfinished jobs to the service, so that other workers get them at once."""
         if not self._held:
             return
         request = JobRequest(self._process, returned=tuple(self._held))
@@ -237,7 +240,7 @@ class _Worker:
         self._halt.set()
 
     def _note(self, batch: JobBatch) -> None:
-        """Report that the service answers, or why it has no jobs."""
+        """Call the callback for a new connection, or report the reason if there can be no jobs."""
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
         elif self._reported is not None:
@@ -269,7 +272,7 @@ def _probe(
 
 
 def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
-    """Return the results in the queue. The end marker (None) stays in it."""
+    """Remove and return the results in the queue. The end marker (None) stays in it."""
     found: list[ProbeResult] = []
     while not seen.empty():
         if (result := seen.get_nowait()) is None:
@@ -280,7 +283,7 @@ def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
 
 
 def _packed(results: list[ProbeResult]) -> list[list[ProbeResult]]:
-    """Divide results into requests.
+    """Divide results into batches for requests of limited size.
 
     A result has at most ``MAX_BYTES``, so no request gets larger than the service accepts.
     """

@@ -106,7 +106,7 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     why="No new problem is detected at all.",
 )
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """A monitor that never ran yet is not silent."""
+    """Yield a finding if no location has probed lately. A monitor that never ran is not silent."""
     probes = evidence.probes
     locations = _used_locations(probes)
     if locations and all(_is_idle(probes, location) for location in locations):
@@ -160,7 +160,7 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 def _missing_results(
     probes: ProbeEvidence, speaking: list[LocationStatus]
 ) -> Iterator[AlertFinding]:
-    """Find hosts for which a location sends no results, although it sends some for others."""
+    """Yield a finding for each host without results from a location that probes other hosts."""
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:
         for target in monitored.charge.targets:

@@ -75,7 +75,10 @@ def _vantages_disagree(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
-    """Compare the views of one target."""
+    """Yield a finding if locations are served different keys for one target.
+
+    It is critical if clients accept only some of the chains.
+    """
     keys: dict[str, set[Pin]] = defaultdict(set)
     accepted: dict[str, bool] = {}
     for view in views:
@@ -187,7 +190,10 @@ def _issuer_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _change_severity(before: Chain, after: Chain) -> Severity | None:
-    """Another root is another authority. Renewals may bring another intermediate below it."""
+    """Return the severity of a change of the chain; None if it is an ordinary renewal.
+
+    Another root is another authority. Renewals may bring another intermediate below the same root.
+    """
     if before.certificates[-1].spki_sha256 != after.certificates[-1].spki_sha256:
         return "warning"
     old, new = ([entry.spki_sha256 for entry in chain.authorities] for chain in (before, after))

@@ -1,4 +1,4 @@
-"""The one engine of all alert rules: a pure function of the evidence."""
+"""The one engine of all alert rules: a pure function from gathered data to findings."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Evaluation:
     """The result of evaluating all rules once.
 
     Attributes:
-        findings: each problem once, the worst first.
+        findings: one for each problem, the worst first.
         skipped: the ids of the rules that could not be evaluated: their alerts keep their state.
-        clients: the number of affected clients by the key of a finding; None if it is unknown.
-        failures: the rules that raised, with the reason.
+        clients: the number of affected clients by the key of a finding; None if unknown.
+        failures: maps each rule that raised to the reason.
     """
 
     findings: tuple[AlertFinding, ...] = ()
@@ -51,7 +51,7 @@ class Evaluation:
 
 
 def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Evaluation:
-    """Evaluate every rule. A rule that raises affects no other."""
+    """Evaluate every alert rule. If a rule raises, the others are still evaluated."""
     found: list[AlertFinding] = []
     skipped: set[str] = set()
     failures: dict[str, str] = {}
@@ -77,7 +77,7 @@ def evaluate(evidence: Evidence, rules: Mapping[str, AlertRule] = RULES) -> Eval
 
 
 def describe_failure(exc: Exception) -> str:
-    """Log an exception, and return its type only: its text may come from the network."""
+    """Log an exception, and return only the name of its type, because its text may be hostile."""
     log.error("an evaluation failed", exc_info=exc)
     return f"a defect of certpin ({type(exc).__name__})"
 
@@ -85,10 +85,10 @@ def describe_failure(exc: Exception) -> str:
 def limit_findings(
     findings: Iterable[AlertFinding], pattern_of: Callable[[str], str]
 ) -> list[AlertFinding]:
-    """Return the worst findings of one rule, at most ``MAX_FINDINGS`` for each pattern.
+    """Return the worst findings of one rule, at most ``MAX_FINDINGS`` for each host pattern.
 
-    Senders of reports choose the hosts in them. So names below one pattern share its limit;
-    findings without a host are not invented, and have none.
+    Senders of reports choose the hosts in them. So all names that one pattern covers share its
+    limit. Findings without a host can't be invented by senders, and are not limited.
     """
     kept: list[AlertFinding] = []
     counts: Counter[str] = Counter()
@@ -103,8 +103,8 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    That is the number that the finding states, else the clients that hold the versions that it
-    names, else all clients of its pin set.
+    This is the number in the finding itself; else the clients that hold the pin-set versions that
+    the finding names; else all clients of its pin set.
     """
     if "clients" in finding.details or not finding.pin_set:
         return finding.clients
@@ -120,11 +120,10 @@ def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -
 
 
 def check_rule(name: str) -> None:
-    """Refuse the name of an unknown rule.
+    """Check that an alert rule with this name exists.
 
     Raises:
-        InputError: with the most similar name, and all names.
-
+        InputError: it doesn't. The error has the most similar name, and all names.
     """
     if name in RULES:
         return

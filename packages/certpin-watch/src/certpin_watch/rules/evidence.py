@@ -28,10 +28,11 @@ class RuleLimits(NamedTuple):
     """The limits of the rules over reports and the service, from ``[alerts]``.
 
     Attributes:
-        few: reports below this number are ignored.
-        networks: the number of networks that an unconfirmed claim needs to be critical.
-        surge: the multiple of the usual number of failures that is a surge.
-        silent: how long reports may be absent.
+        few: fewer reports than this are ignored.
+        networks: the number of networks that must report an unconfirmed problem to make it
+            critical.
+        surge: the factor by which failures must exceed their usual number to be a surge.
+        silent: how long no report may arrive without an alert.
         disk: the smallest free share of the disk, in per cent.
     """
 
@@ -43,9 +44,10 @@ class RuleLimits(NamedTuple):
 
 
 class ReportedFailures(NamedTuple):
-    """Identical reports of the last day, counted. All of it is claims.
+    """A group of identical failure reports of the last day; ``reports`` is their number.
 
-    ``first_at`` is when the first of them arrived by this machine's clock, in Unix seconds.
+    All fields are unverified claims of clients, except ``first_at``: when the first of the reports
+    arrived, in Unix seconds.
     """
 
     host: str
@@ -63,17 +65,17 @@ class ReportedFailures(NamedTuple):
 
     @property
     def unverified(self) -> bool:
-        """Whether the client's platform refused the chain, so that pins had no part in it."""
+        """True if the client's platform refused the chain, so that pins are not the reason."""
         return self.reason in UNVERIFIED
 
     @property
     def chain(self) -> bytes:
-        """The digest of the chain to check: the verified one, else the served one."""
+        """The digest of the chain to check: the verified chain, or else the served one."""
         return self.verified or self.served
 
 
 class VersionHolders(NamedTuple):
-    """The number of clients that reported in a day that they hold a version, in an app."""
+    """How many clients reported in a day that they hold a pin-set version, by app version."""
 
     pin_set: str
     version: int
@@ -83,7 +85,10 @@ class VersionHolders(NamedTuple):
 
 
 class SignedRole(NamedTuple):
-    """The expiry of a role's signature in the folder of signed sets beside a pin file."""
+    """When the signature of a TUF role expires, in the signed sets beside a pin file.
+
+    ``expires`` is in Unix seconds; ``soon`` is True if less than a third of its lifetime is left.
+    """
 
     pin_set: str
     role: str
@@ -97,24 +102,25 @@ Source = Literal["probes", "reports", "service", "failures"]
 
 @dataclass(frozen=True)
 class ReportEvidence:
-    """The reports of clients.
+    """The reports of clients, as the alert rules need them.
 
     Attributes:
         sets: the monitored pin sets.
-        groups: the reports of the last day.
-        holders: the clients of each version.
-        hours: the failures of each host by hour (its first second), over ``HISTORY``.
-        heard: the hours in which any report arrived.
-        accepted: chains, with the host, that some live version accepts.
-        strange: chains that no live version accepts. Chains in neither were not checked.
+        groups: the failure reports of the last day, identical ones counted together.
+        holders: the number of clients that hold each version of a pin set.
+        hours: the number of failures by host and hour (its first second), over ``HISTORY``.
+        heard: the hours (their first second) in which any report arrived.
+        accepted: pairs of host and chain that match the pins of a live version.
+        strange: pairs of host and chain that match those of no live version. Pairs in neither were
+            not checked.
         issuers: the issuer of each chain's leaf.
-        sighted: chains that a location observed.
-        vouched: strange chains that a trusted authority issued for the host.
-        networks: the providers' networks that reported a chain, or a failure without one (an empty
-            digest), by the host's share and the chain.
-        spread: the number of networks that reported anything, by share.
-        share: the share of a host; see ``Patterns.share``.
-        pattern: the pattern that covers a host, or an empty text.
+        sighted: pairs of host and chain that a probe observed.
+        vouched: strange pairs whose chain a trusted authority issued for the host.
+        networks: the providers' networks that reported a chain, or a failure without a chain (empty
+            digest), by the host's quota and the chain.
+        spread: the number of networks that reported anything, by quota.
+        share: returns the quota of a host; see ``Patterns.share``.
+        pattern: returns the pattern that covers a host, or an empty text.
     """
 
     sets: tuple[MonitoredPinSet, ...] = ()
@@ -133,39 +139,42 @@ class ReportEvidence:
     pattern: Callable[[str], str] = field(default=str, compare=False)
 
     def pin_set_for(self, host: str) -> MonitoredPinSet | None:
-        """Return the first pin set that covers a host. An invalid host is in none."""
+        """Return the first pin set that covers a host. None for an invalid host."""
         return next((watched for watched in self.sets if _covers(watched, host)), None)
 
     def is_strange(self, group: ReportedFailures) -> bool:
-        """Return True if only clients have seen the chain. An unreadable chain is not strange."""
+        """Return True if no live version accepts the reported chain, and no probe observed it.
+
+        A chain that can't be read is not strange.
+        """
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
         return (group.host, group.chain) in self.strange and not observed
 
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
-        """Count the networks that reported any of these chains for the share of a host."""
+        """Count the networks that reported any of these chains for the quota of a host."""
         share = self.share(host)
         networks = (self.networks.get((share, chain), frozenset()) for chain in chains)
         return len(frozenset().union(*networks))
 
     def count_holders(self, pin_set: str) -> int | None:
-        """Count the clients that hold a pin set, or return None if no client reported it."""
+        """Count the clients that hold any version of a pin set; None if no client reported that."""
         clients = [entry.clients for entry in self.holders if entry.pin_set == pin_set]
         return sum(clients) if clients else None
 
 
 @dataclass(frozen=True)
 class ServiceEvidence:
-    """The state of the monitoring service itself.
+    """The state of the monitoring service itself, as the alert rules need it.
 
     Attributes:
         disk: the free share of the store's disk in per cent, if known.
-        failing: notification services that failed, with the last problem of each.
-        failures: the parts that could not be evaluated, with the reason.
-        queue: the stream in which reports wait to be counted.
-        full: the limits that reports have nearly reached.
-        sweeps: the last result of retention for each kind of row.
+        failing: maps each failing notification service to its last problem.
+        failures: maps each rule or part of the data that could not be evaluated to the reason.
+        queue: the state of the NATS stream in which reports wait to be stored; None without one.
+        full: the names of storage limits that reports have nearly reached.
+        sweeps: the last result of deleting expired rows, for each kind of row.
         window: the time for which repeated reports are recognised.
-        roles: the signatures beside the pin files.
+        roles: the expiry of the TUF signatures beside the pin files.
     """
 
     disk: float | None = None
@@ -180,7 +189,7 @@ class ServiceEvidence:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that the rules evaluate, at the Unix time ``now``.
+    """All data that the alert rules evaluate, as it was at the Unix time ``now``.
 
     ``missing`` names the parts that could not be gathered; their fields are empty.
     """

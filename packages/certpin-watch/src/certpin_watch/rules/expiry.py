@@ -39,7 +39,10 @@ _EFFECTS = {
 
 @dataclass
 class _SeenCertificate:
-    """A certificate, the views that contain it, and whether it is above the leaf."""
+    """A certificate, and the server views with it in their chain.
+
+    ``is_authority`` is True if it is above the leaf.
+    """
 
     certificate: Certificate
     is_authority: bool
@@ -94,7 +97,10 @@ def _certificate_expires(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _certificates(monitored: PolicyEvidence) -> list[_SeenCertificate]:
-    """Return each certificate of each path once; for an expired chain, those that were served."""
+    """Return each certificate in the verified chains of a policy's servers once.
+
+    If a chain was refused because it has expired, its served certificates are included.
+    """
     found: dict[bytes, _SeenCertificate] = {}
     for view in monitored.views:
         chain = view.verified or (view.served if view.code == HAS_EXPIRED else None)
@@ -205,7 +211,7 @@ def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def _policy_versions(
     monitored: PolicyEvidence,
 ) -> Iterator[tuple[int, HostPolicy, int | None]]:
-    """Yield number, policy and clients of the file's version and of every live version."""
+    """Yield version number, policy and client count for the pin file and for every live version."""
     clients = {version.number: version.clients for version in monitored.live_versions}
     number = monitored.charge.pins.version
     yield number, monitored.policy, clients.get(number)
@@ -222,7 +228,7 @@ def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | Non
 
 
 def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
-    """Return "warning" if the pins expire before their clients can have the next version."""
+    """Return "warning" if a version's pins expire before its clients can have the next version."""
     versions = [version for version in monitored.live_versions if version.number == number]
     violation = expiry(monitored.situation([]), versions)
     return None if violation is None else "warning"

@@ -110,7 +110,7 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _equals_file(monitored: PolicyEvidence, version: Version) -> bool:
-    """Return True if a version has the policy of the file, which ``pin-mismatch`` checks."""
+    """Return True if a version has the pin file's policy, which ``pin-mismatch`` checks."""
     return policy_in(version.pins, monitored.policy.pattern) == monitored.policy
 
 
@@ -138,26 +138,26 @@ def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
-    """Compare a chain with the pins of a policy, even if they have expired.
+    """Verify a chain against the pins of a policy, as if these never expired.
 
-    ``pins-expired`` reports their expiry.
+    The rule ``pins-expired`` reports their expiry.
     """
     return verify(chain, replace(policy, expires=None), monitored.now)
 
 
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
-    """Return True if a view has a verified path that contains a pin."""
+    """Return True if a server's chain was verified and matches a pin of the pin file."""
     chain = view.verified
     return chain is not None and match(monitored, monitored.policy, chain).matched is not None
 
 
 def leaf_pin(chain: Chain) -> Pin:
-    """Return the pin of the server's own key."""
+    """Return the pin of a chain's leaf, the server's own key."""
     return Pin.of_key(chain.leaf.spki_sha256)
 
 
 def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
-    """Return every pin in the file, a live version or the journal that is not compromised."""
+    """Return all pins in the pin file, live versions and the journal, except compromised ones."""
     watched, pattern = monitored.charge.watched, monitored.policy.pattern
     past = watched.history.past(pattern)
     deployed = (
@@ -172,7 +172,7 @@ def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
 
 
 def certificate_details(certificate: Certificate) -> dict[str, str]:
-    """Return a certificate for the details of a finding."""
+    """Return subject, pin and digest of a certificate, as JSON for the details of a finding."""
     return {
         "subject": name_of(certificate),
         "pin": str(Pin.of_key(certificate.spki_sha256)),
@@ -181,5 +181,5 @@ def certificate_details(certificate: Certificate) -> dict[str, str]:
 
 
 def chain_details(chain: Chain | None) -> list[dict[str, str]]:
-    """Return a chain for the details of a finding, leaf first."""
+    """Return the certificates of a chain, leaf first, as JSON for the details of a finding."""
     return [certificate_details(entry) for entry in chain.certificates] if chain else []

@@ -1,7 +1,8 @@
 """Rules about the failures that clients report.
 
-Reports are claims: every machine that can reach the collector can send any number of them. So an
-unconfirmed claim is critical only if many networks make it (docs/decisions/0032).
+Reports are unverified claims: any machine that can reach the collector can send any number of them.
+So a problem that no probe confirms is critical only if reports come from many networks
+(docs/decisions/0032).
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ _APP_VERSION = {"app_version": "with the app version"}
     why="A server may present a wrong chain, or clients of a network may be under attack.",
 )
 def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Compare the last two hours, of which one is not over yet, with the week before."""
+    """Yield hosts with far more failures in an hour than usual.
+
+    The current and the previous hour are compared with the week before them.
+    """
     reports, limits = evidence.reports, evidence.limits
     this = evidence.now - evidence.now % HOUR
     for host, hours in sorted(reports.hours.items()):
@@ -81,13 +85,19 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _usual_failures(hours: Mapping[int, int], before: int) -> int:
-    """Return the usual number of failures in an hour. An hour without reports counts as zero."""
+    """Return the usual number of failures in an hour of the week until ``before`` (Unix seconds).
+
+    An hour without reports counts as zero.
+    """
     week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
     return week[int(len(week) * _USUAL_QUANTILE)]
 
 
 def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
-    """Return True if a number is neither small nor within three standard deviations."""
+    """Return True if ``now`` failures an hour are many, and far more than the usual number.
+
+    The number must exceed the usual one by three standard deviations.
+    """
     limits = evidence.limits
     chance = usual + 3 * math.sqrt(usual)
     return now >= 4 * limits.few and now > max(limits.surge * usual, chance)
@@ -107,7 +117,10 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     ),
 )
 def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield one finding for a host, because senders choose how many chains they report."""
+    """Yield a finding for each host for which clients reported strange chains.
+
+    It is one finding for a host, because senders choose how many chains they report.
+    """
     reports = evidence.reports
     strange = [group for group in reports.groups if reports.is_strange(group)]
     for host, groups in _by_host(strange).items():
@@ -143,7 +156,10 @@ def _strange_severity(
     vouched: Sequence[ReportedFailures],
     watched: MonitoredPinSet,
 ) -> Severity:
-    """Return the severity: critical if confirmed, or a large claim from many networks."""
+    """Return the severity of strange chains at a host.
+
+    It is "critical" if a trusted authority issued them, or if many networks report many of them.
+    """
     if _total(vouched) >= evidence.limits.few:
         return "critical"
     holders = evidence.reports.count_holders(watched.pins.name)
@@ -186,7 +202,7 @@ def _networks_text(number: int) -> str:
 
 
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
-    """Return the share of reports in which the platform refused the chain.
+    """Return in how many reports (per cent) the platform itself refused the chain, as text.
 
     Such a chain deceives no client, pinned or not.
     """
@@ -222,7 +238,7 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
-    """Return True if the client's pins may be the reason of a refusal.
+    """Return True if pins may be the reason why the client refused the connections in a group.
 
     A wrong clock says nothing about pins. An untrusted chain may: the anchors of ``trust`` are
     pins, and some clients can't report them otherwise.
@@ -233,7 +249,10 @@ def _is_refused_by_pins(group: ReportedFailures) -> bool:
 def _old_app(
     evidence: Evidence, watched: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
-    """Check the refusals of one app at one host."""
+    """Yield a finding if only old versions of one app are refused at one host.
+
+    ``groups`` are the refusals of that app at that host.
+    """
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
     counts: Counter[str] = Counter()
     for group in groups:
@@ -274,7 +293,7 @@ def _clients_by_app_version(evidence: Evidence, pin_set: str, app: str) -> dict[
 
 
 def order(version: str) -> tuple[tuple[int, str], ...]:
-    """Return the sort key of an app version: 3.10 comes after 3.9."""
+    """Return the sort key of an app version, so that 3.10 comes after 3.9."""
     parts = re.findall(r"[0-9]{1,9}|[^0-9.]+", version)
     return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
 
@@ -288,7 +307,10 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
     why='With `mode = "enforce"` these clients would be locked out.',
 )
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Check connections that were let through; ``strange-chain`` covers strange chains."""
+    """Yield hosts at which clients would refuse connections if pins were enforced.
+
+    The rule ``strange-chain`` covers strange chains, so this one ignores them.
+    """
     reports = evidence.reports
     passed = [
         group
@@ -325,7 +347,10 @@ def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
     why="Either there are no failures, or reports cannot reach the collector.",
 )
 def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Silence must last longer than allowed, and twice as long as any in the week."""
+    """Yield a finding if no report arrived for an unusually long time.
+
+    That is longer than the setting, and twice as long as any gap in the week before.
+    """
     heard = [hour for hour in evidence.reports.heard if hour <= evidence.now]
     if len(heard) < _MIN_HOURS or heard[-1] - heard[0] < DAY:
         return
@@ -347,7 +372,7 @@ def _reports_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _by_host(groups: Iterable[ReportedFailures]) -> dict[str, list[ReportedFailures]]:
-    """Return groups by host, sorted by name."""
+    """Return report groups by host, with the hosts sorted by name."""
     found: dict[str, list[ReportedFailures]] = {}
     for group in groups:
         found.setdefault(group.host, []).append(group)
@@ -363,7 +388,7 @@ def _versions(groups: Iterable[ReportedFailures]) -> list[int]:
 
 
 def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]:
-    """Return the most frequent values of a field with their counts, without empty ones."""
+    """Return the most frequent values of a field with their report counts. Skip empty values."""
     counts: Counter[str] = Counter()
     for group in groups:
         if value := str(getattr(group, name)):
@@ -372,7 +397,11 @@ def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]
 
 
 def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str:
-    """Return the most frequent values: ``93 % of them in the network wifi``, or empty."""
+    """Return the share of the most frequent value of each field, as text, or an empty text.
+
+    Example: ``93 % of them in the network wifi``. ``names`` maps a field to the words before its
+    value.
+    """
     whole = _total(groups) or 1
     return ", ".join(
         f"{round(100 * count / whole)} % of them {before} {printable(value)}"
@@ -382,7 +411,7 @@ def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str
 
 
 def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> int:
-    """Count the networks of different providers that reported the chains of one host's groups."""
+    """Count the networks of different providers that reported the chains in groups of one host."""
     if not groups:
         return 0
     chains = {group.chain for group in groups}
@@ -390,14 +419,14 @@ def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> i
 
 
 def _claim_severity(evidence: Evidence, networks: int) -> Severity:
-    """Return the severity of an unconfirmed claim: critical only if many networks make it."""
+    """Return "critical" if enough networks report an unconfirmed problem, else "warning"."""
     return "critical" if networks >= evidence.limits.networks else "warning"
 
 
 def _max_clients(
     evidence: Evidence, groups: Sequence[ReportedFailures], watched: MonitoredPinSet
 ) -> int | None:
-    """Return the largest number of clients that can have sent these reports, if it is known."""
+    """Return the maximum number of clients that can have sent these reports; None if unknown."""
     holders = evidence.reports.count_holders(watched.pins.name)
     return None if holders is None else min(holders, _total(groups))
 

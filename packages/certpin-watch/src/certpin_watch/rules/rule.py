@@ -1,4 +1,4 @@
-"""An alert rule, and the finding that it yields."""
+"""The types of an alert rule and of a finding, a problem that a rule detects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlertFinding:
-    """A problem in its current state. It exists as long as a rule yields it.
+    """A problem that an alert rule detects. It exists as long as the rule yields it.
 
     Texts from the network are in ``summary`` and ``details`` as they were received: escape them
     before you display them.
@@ -26,8 +26,8 @@ class AlertFinding:
         host: a pattern or name of the pin set, or empty if the finding concerns no single host.
         pin_set: the name of the pin set, or empty if it concerns none.
         summary: a sentence.
-        command: the next command to run, or empty.
-        details: values that can be written as JSON.
+        command: the shell command that the user should run next, or empty.
+        details: further values for programs, as JSON.
         subject: distinguishes this problem from others of the same rule: a location, a digest, an
             address.
     """
@@ -43,7 +43,7 @@ class AlertFinding:
 
     @property
     def key(self) -> str:
-        """The identity of the problem, whatever its severity and texts."""
+        """The identity of the problem: it doesn't change with severity and texts."""
         return f"{self.rule}\n{self.pin_set}\n{self.host}\n{self.subject}"
 
     @property
@@ -55,7 +55,7 @@ class AlertFinding:
 
 @dataclass(frozen=True)
 class AlertRule:
-    """A rule: a pure function of the evidence, with its documentation.
+    """An alert rule: a pure function from evidence to findings, with its documentation.
 
     Write it as a decorated function in the file of its family; the engine collects it:
 
@@ -83,7 +83,7 @@ class AlertRule:
 def per_policy(
     check: Callable[[PolicyEvidence], Iterable[AlertFinding]],
 ) -> Callable[[Evidence], Iterator[AlertFinding]]:
-    """Apply a check to each monitored policy."""
+    """Turn a check of one monitored policy into a check of the evidence for all policies."""
 
     def check_all(evidence: Evidence) -> Iterator[AlertFinding]:
         for monitored in evidence.probes.policies:
@@ -102,7 +102,7 @@ def policy_finding(
     subject: str = "",
     **details: Any,
 ) -> AlertFinding:
-    """Return a finding about a monitored policy."""
+    """Return a finding about a monitored policy, with its host pattern and pin set."""
     return AlertFinding(
         rule=rule,
         severity=severity,

@@ -84,7 +84,7 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
-    """Yield each recent, unexpired certificate with each policy that it is for."""
+    """Yield each recent, unexpired logged certificate with each policy whose hosts it names."""
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
             continue
@@ -96,7 +96,7 @@ def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCe
 
 
 def _is_for(name: str, monitored: PolicyEvidence) -> bool:
-    """Return True if a name of a certificate matches a host of the policy (RFC 6125 6.4.3)."""
+    """Return True if a certificate's DNS name matches a host of the policy (RFC 6125, 6.4.3)."""
     try:
         pattern = HostPattern.parse(name)
     except HostError:
@@ -110,7 +110,7 @@ def _is_for(name: str, monitored: PolicyEvidence) -> bool:
 
 
 def _observed_issuers(monitored: PolicyEvidence) -> set[str]:
-    """Return the issuers of the current and previous certificates of the servers."""
+    """Return the issuers of the leaves that the policy's servers present now or did before."""
     issuers = set()
     for view in monitored.views:
         for chain in filter(None, (view.verified, view.before)):

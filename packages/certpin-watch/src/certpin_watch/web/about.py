@@ -1,4 +1,4 @@
-"""The page ``/about``: versions, freshness of the data, and the settings without secrets."""
+"""The page ``/about``: versions, the age of the data, and the settings without secrets."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a value as text; of an object with parts, only its name."""
+    """Return the value of a setting as text; if it is a table with a name, only the name."""
     if value is None or (isinstance(value, (str, tuple, frozenset, dict)) and not value):
         return "none"
     if isinstance(value, bool):

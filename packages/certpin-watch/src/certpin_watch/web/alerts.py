@@ -70,7 +70,7 @@ def alerts_page(page: PageRequest) -> Response:
 
 
 def alert_page(page: PageRequest, problem: str = "") -> Response:
-    """Show one alert with its history. ``problem`` is the reason for refusing a form."""
+    """Show one alert with its history. ``problem`` is why a submitted form was refused."""
     settings = page.watch.settings.alerts
     row = page.row_number(_ALERT)
     with page.connection() as connection:
@@ -100,12 +100,12 @@ def alert_page(page: PageRequest, problem: str = "") -> Response:
 
 
 def acknowledge(page: PageRequest) -> Response:
-    """Acknowledge an alert, and write that into the audit log."""
+    """Acknowledge the alert in the path, and record that in the audit log."""
     return _change_owner(page, "alert.acknowledged")
 
 
 def unacknowledge(page: PageRequest) -> Response:
-    """Undo an acknowledgement, and write that into the audit log."""
+    """Withdraw the acknowledgement of the alert in the path, and record that in the audit log."""
     return _change_owner(page, "alert.unacknowledged")
 
 
@@ -135,13 +135,13 @@ def _chain_counts(alert: queries.Alert) -> list[ChainCount]:
 
 
 def meaning(rule: str) -> tuple[str, ...]:
-    """Return sentences about a rule from its own description; none for an unknown rule."""
+    """Return sentences that explain an alert rule, from its definition; none if it is unknown."""
     found = RULES.get(rule)
     return () if found is None else (f"{sentence(found.summary)}.", found.why)
 
 
 def silences_page(page: PageRequest, problem: str = "") -> Response:
-    """Show all silences and the form for a new one. ``problem`` is the reason for refusing it."""
+    """Show all silences and the form for a new one. ``problem`` is why a form was refused."""
     before = page.number("before", 0, 2**53) or None
     with page.connection() as connection:
         found = queries.silences(
@@ -165,7 +165,7 @@ def silences_page(page: PageRequest, problem: str = "") -> Response:
 
 
 def create_silence(page: PageRequest) -> Response:
-    """Create a silence, and write that into the audit log."""
+    """Create the silence in the form, and record that in the audit log."""
     try:
         with page.watch.store.write() as connection:
             made = silences.add_silence(connection, _new_silence(page), page.watch.settings.alerts)
@@ -182,7 +182,7 @@ def create_silence(page: PageRequest) -> Response:
 
 
 def end_silence(page: PageRequest) -> Response:
-    """End a silence before its time, and write that into the audit log."""
+    """End the silence in the path before its time, and record that in the audit log."""
     row = page.row_number(_SILENCE)
     with page.watch.store.write() as connection:
         if not alert_store.end_silence(connection, row, int(page.now.timestamp())):
@@ -192,7 +192,7 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return why active silences may match nothing, by their hosts."""
+    """Return, by host, why an active silence for that host may match no alert."""
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
     return {host: reason for host, reason in doubts.items() if reason}

@@ -1,7 +1,7 @@
 """Charts as SVG: stacked bars over time, sparklines, and timelines.
 
 Positions are percentages of the width, so that a chart fills its page while its text keeps its
-size. Each chart describes itself in words for screen readers.
+size. Each chart has a description in words for screen readers.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ _LANES_TOP, _LANE, _PHASE, _LANES_FOOT = 26, 52, 20, 30  # heights of a timeline
 
 @dataclass(frozen=True)
 class BarSeries:
-    """The name of one series, and its count in each slot."""
+    """One series of stacked bars: its name, and its count in each time slot."""
 
     name: str
     counts: tuple[int, ...]
 
     @property
     def total(self) -> int:
-        """The sum of all slots."""
+        """The sum of the counts of all time slots."""
         return sum(self.counts)
 
 
 @dataclass(frozen=True)
 class Bars:
-    """Stacked bars over time.
+    """The data of a chart with stacked bars, one bar for each time slot.
 
     Attributes:
         slots: the beginning of each slot.
         until: the end of the last slot.
-        series: the series, the lowest one first.
+        series: the series, the lowest one in the stack first.
         unit: the counted things, in the plural: reports, clients.
-        shares: show shares of each slot instead of numbers.
+        shares: True to draw each series as a share of its bar instead of its number.
     """
 
     slots: tuple[datetime, ...]
@@ -71,13 +71,20 @@ class Bars:
 
     @property
     def sums(self) -> tuple[int, ...]:
-        """The sum of each slot."""
+        """The sum of all series in each time slot: the heights of the bars."""
         counts = [series.counts for series in self.series]
         return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,) * len(self.slots)
 
 
 def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup:
-    """Return the chart. ``name`` is an id that is unique on the page; ``height`` is in pixels."""
+    """Draw the bars as SVG.
+
+    Args:
+        name: an id that is unique on the page.
+        title: the title, for screen readers.
+        bars: the data.
+        height: in CSS pixels.
+    """
     span = Span(bars.slots[0], bars.until)
     plot = height - _TOP - _FOOT
     scale = 1 if bars.shares else round_up(max(bars.sums, default=0))
@@ -94,7 +101,7 @@ def stacked_bars(name: str, title: str, bars: Bars, height: int = 200) -> Markup
 
 
 def sparkline(counts: Sequence[int], text: str) -> Markup:
-    """Return small bars without an axis, described by ``text``, for use beside a number."""
+    """Draw small bars without an axis, to put beside a number; ``text`` describes them."""
     highest = max(counts, default=0) or 1
     steps = "".join(
         f"M{slot + _GAP:g} 24V{24 - max(22 * count / highest, 1.5):.1f}H{slot + 1 - _GAP:g}V24Z"
@@ -116,7 +123,7 @@ def sparkline(counts: Sequence[int], text: str) -> Markup:
 
 
 def describe_bars(bars: Bars) -> str:
-    """Return the content of the bars in words."""
+    """Return the data of a bar chart in words, for screen readers."""
     sums = bars.sums
     if not any(sums):
         return f"No {bars.unit}."
@@ -127,7 +134,7 @@ def describe_bars(bars: Bars) -> str:
 
 
 def colour(series: int) -> str:
-    """Return the CSS class for the colour of a series."""
+    """Return the CSS class with the colour of the series at this index."""
     return f"s{min(series, COLOURS - 1) + 1}"
 
 
@@ -150,7 +157,7 @@ def _bar_paths(bars: Bars, scale: int) -> Iterator[ET.Element]:
 
 
 def _tooltips(bars: Bars, plot: int) -> Iterator[ET.Element]:
-    """Return an invisible area over each bar, with its numbers as the tooltip."""
+    """Yield an invisible area over each bar, whose tooltip has the numbers of the bar."""
     width = 100 / len(bars.slots)
     for slot, (begin, total) in enumerate(zip(bars.slots, bars.sums, strict=True)):
         if total:
@@ -181,7 +188,10 @@ def _value_labels(scale: int, plot: int, *, shares: bool) -> Iterator[ET.Element
 
 
 def _axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.Element]:
-    """Return the lines of a time axis, from ``top`` to ``bottom``, and its labels at ``labels``."""
+    """Yield the grid lines of a time axis, from ``top`` to ``bottom``, and labels at ``labels``.
+
+    All three are vertical positions in CSS pixels.
+    """
     for index, (moment, text) in enumerate(ticks(span)):
         x = span.at(moment)
         yield vertical_line(x, top, bottom, "grid")
@@ -190,14 +200,14 @@ def _axis(span: Span, top: float, bottom: float, labels: float) -> Iterator[ET.E
 
 @dataclass(frozen=True)
 class Phase:
-    """The time that a lane was in a state.
+    """A period in which a lane of a timeline is in one state, drawn as a bar.
 
     Attributes:
         state: the state, which selects the colour.
-        since: the beginning.
-        until: the end.
-        predicted: the phase is in the future.
-        text: the text to show; empty for the name of the state.
+        since: when the period begins.
+        until: when the period ends.
+        predicted: True if the period is in the future.
+        text: the text inside the bar; empty for the name of the state.
     """
 
     state: str
@@ -208,13 +218,13 @@ class Phase:
 
     @property
     def label(self) -> str:
-        """The text inside the bar."""
+        """The text inside the bar: ``text``, or the name of the state in capitals."""
         return self.text or self.state.upper()
 
 
 @dataclass(frozen=True)
 class Lane:
-    """The states of one thing over time."""
+    """One row of a timeline: a name, such as a version, and its states over time."""
 
     name: str
     phases: tuple[Phase, ...]
@@ -222,7 +232,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Mark:
-    """A time that concerns every lane. ``kind`` is ``end`` or ``version``."""
+    """A vertical line at a time, over all lanes. ``kind`` is ``end`` or ``version``."""
 
     at: datetime
     text: str
@@ -231,7 +241,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The content of a timeline."""
+    """The data of a timeline: the period that it shows, the current time, lanes and marks."""
 
     span: Span
     now: datetime
@@ -240,7 +250,7 @@ class Timeline:
 
 
 def timeline(name: str, title: str, content: Timeline) -> Markup:
-    """Return the chart. ``name`` is an id that is unique on the page."""
+    """Draw a timeline as SVG. ``name`` is an id that is unique on the page."""
     bottom = _LANES_TOP + _LANE * len(content.lanes)
     parts = [
         *_axis(content.span, _LANES_TOP, bottom + 4, bottom + 19),
@@ -253,7 +263,7 @@ def timeline(name: str, title: str, content: Timeline) -> Markup:
 
 
 def describe_lanes(lanes: Sequence[Lane]) -> str:
-    """Return the content of the lanes in words."""
+    """Return the lanes of a timeline in words, for screen readers."""
     sentences = []
     for lane in lanes:
         phases = [f"{_describe(phase)} from {phase.since:%Y-%m-%d}" for phase in lane.phases]
@@ -274,7 +284,7 @@ def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
 
 
 def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
-    """Return the bar of a phase: a nested SVG, which cuts off a text that does not fit."""
+    """Draw a phase as a bar: a nested SVG, which cuts off text that does not fit."""
     left, right = span.at(phase.since), span.at(phase.until)
     kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")
     # Half a pixel inside, so that the border is inside too.

@@ -1,4 +1,4 @@
-"""Show the details of an alert with labels and units.
+"""Format the details of an alert for its page, with labels and units.
 
 Rules store details as JSON for programs: seconds since 1970, digests, numbers without a unit. Pages
 show times, counted nouns and names. A test fails if a rule writes a detail that is missing here.
@@ -29,10 +29,10 @@ ELSEWHERE = frozenset({"clients", "chains"})
 
 
 def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
-    """Return the details of an alert as pairs of a label and a value.
+    """Return the details of an alert as pairs of a label and a formatted value.
 
     Args:
-        text: the details as JSON. Any other text is returned as it is: this function never raises.
+        text: the details as JSON. Any other text is returned unchanged: this function never raises.
         now: the time of the page, for relative times.
     """
     try:
@@ -49,7 +49,7 @@ def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
 
 
 def chain_digests(text: str) -> list[tuple[str, int]]:
-    """Return the digests of the reported chains in the details, with their numbers of reports."""
+    """Return pairs of the digest of a reported chain and its number of reports, from details."""
     try:
         values = json.loads(text or "{}")
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def _value(name: str, value: Any, now: datetime) -> Shown:
 
 
 def _text(value: Any, now: datetime) -> Shown:
-    """Show text, a number, or a list of these; nested values as JSON."""
+    """Format a text, a number, or a list of these; other values as JSON."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
@@ -109,7 +109,7 @@ def _count(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """Show the most frequent values with their numbers of reports, or a list without numbers."""
+    """Format pairs of a value and its number of reports, or a list without numbers."""
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
     return ", ".join(
@@ -118,7 +118,7 @@ def _pairs(value: Any, now: datetime) -> Shown:
 
 
 def _certificates(value: Any, now: datetime) -> Shown:
-    """Show the subjects of one or several certificates with their pins, or only a pin."""
+    """Format certificates as their subjects and pins, or a pin without a certificate."""
     if isinstance(value, str):
         return Markup("<code>{}</code>").format(_plain(value))
     certificates = [value] if isinstance(value, dict) else value[:_MAX_VALUES]
@@ -129,7 +129,7 @@ def _certificates(value: Any, now: datetime) -> Shown:
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """Show the pins that each location sees."""
+    """Format the pins that each location sees."""
     return Markup("<br>").join(
         Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))
         for name, pins in list(value.items())[:_MAX_VALUES]

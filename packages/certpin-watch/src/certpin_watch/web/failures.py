@@ -1,4 +1,4 @@
-"""The page ``/failures``, and the page of one reported chain beside the expected one."""
+"""The page ``/failures``, and a page that compares a reported chain with the expected one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _POSITIONS = ("Server certificate", "Issuer", "Its issuer", "Further up")
 
 
 def failures_page(page: PageRequest) -> Response:
-    """Show reported failures over time, by one dimension, and the chains in the reports."""
+    """Show reported failures over time, grouped by one field, and the chains in the reports."""
     by = next(name for name in DIMENSIONS if name == page.choice("by", tuple(DIMENSIONS)))
     key = page.choice("range", tuple(RANGES))
     range_text, length = RANGES[key]
@@ -104,13 +104,16 @@ def failures_page(page: PageRequest) -> Response:
 
 
 def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None:
-    """Return the filter of the query. ``-`` selects reports without that value."""
+    """Return the report filter in the query. The value ``-`` selects reports without a value."""
     values = {name: "" if value == "-" else value for name, value in filters.items()}
     return msgspec.convert(values, report_counts.ReportFilter) if values else None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """Return the range until now. A long one starts at midnight, since sums of days are stored."""
+    """Return the period of this length until ``now``.
+
+    A long one starts at midnight, because the store has sums of whole days.
+    """
     since = now - length
     if length > _BY_HOUR:
         since = since.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -119,7 +122,7 @@ def _range(now: datetime, length: timedelta) -> report_counts.Range:
 
 @dataclass(frozen=True)
 class SeriesChart:
-    """A chart of reports over time, with its numbers. ``bucket`` is the duration of a bar."""
+    """A bar chart of reports over time, and its data. ``bucket`` is the duration of one bar."""
 
     picture: Markup
     bars: Bars
@@ -128,19 +131,19 @@ class SeriesChart:
 
     @property
     def legend(self) -> list[tuple[str, str, int]]:
-        """Colour, name and total of each series, the highest in the stack first."""
+        """The legend: colour, name and total of each series, the highest in the stack first."""
         series = list(enumerate(self.bars.series))
         return [(colour(index), line.name, line.total) for index, line in reversed(series)]
 
 
 def draw_series(name: str, title: str, series: failures.Series, until: datetime) -> SeriesChart:
-    """Draw reports over time. If there are too many buckets, a bar combines several.
+    """Draw counts of reports over time. If there are too many buckets, a bar combines several.
 
     Args:
         name: an id that is unique on the page.
         title: the title of the chart.
-        series: the counts.
-        until: the end of the last bucket.
+        series: the counts by hour or day.
+        until: the end of the last hour or day.
     """
     size = timedelta(hours=1) if series.bucket == "hour" else timedelta(days=1)
     needed = -(-len(series.begins) // _MAX_BARS) if series.begins else 1
@@ -153,7 +156,7 @@ def draw_series(name: str, title: str, series: failures.Series, until: datetime)
 
 
 def _limit_lines(lines: list[tuple[str, tuple[int, ...]]]) -> list[tuple[str, tuple[int, ...]]]:
-    """Combine the lines for which there is no colour."""
+    """Sum the lines (name, counts) for which there is no colour into one line "all others"."""
     if len(lines) <= COLOURS:
         return lines
     rest = [counts for _, counts in lines[COLOURS - 1 :]]
@@ -176,21 +179,21 @@ def _line_name(series: failures.Series, line: failures.Line) -> str:
 
 @dataclass(frozen=True)
 class Pair:
-    """Certificates at the same position of the reported and of the expected chain."""
+    """The certificates at one position of a reported chain and of the expected chain."""
 
     position: str
     reported: Issued | None
     expected: Issued | None
 
     def differs(self, name: str) -> bool:
-        """Return True if both exist and a field differs."""
+        """Return True if both certificates exist and their field ``name`` differs."""
         if self.reported is None or self.expected is None:
             return False
         return bool(getattr(self.reported, name) != getattr(self.expected, name))
 
 
 def chain_page(page: PageRequest) -> Response:
-    """Show a chain that clients reported, beside the one that is expected at the same host."""
+    """Show a chain that clients reported beside the chain expected at the same host."""
     digest = _digest(page)
     within = report_counts.Range(page.now - _CHAIN_RANGE, page.now)
     only = report_counts.ReportFilter(served=digest.hex())
@@ -233,7 +236,7 @@ def chain_page(page: PageRequest) -> Response:
 def describe_chains(
     connection: Connection, page: PageRequest, counts: Iterable[ChainCount]
 ) -> list[tuple[ChainCount, ChainIssuer]]:
-    """Return each reported chain with its verdict and a description of its issuer."""
+    """Add to each reported chain its verdict and a description of its issuer."""
     described = []
     for count in failures.with_verdicts(connection, page.judge, counts):
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else ()
@@ -261,7 +264,7 @@ def _digest(page: PageRequest) -> bytes:
 
 
 def _host(page: PageRequest, names: list[str]) -> str:
-    """Return the host of the query if it is known, else the one with the most reports."""
+    """Return the host in the query if it is known, else the host with the most reports."""
     host = page.text("host")
     if host in names or policies_of(page.snapshot, host):
         return host
@@ -287,7 +290,7 @@ def _pairs(ders: tuple[bytes, ...], expected: tuple[bytes, ...]) -> list[Pair]:
 
 @dataclass(frozen=True)
 class ReceivedReport:
-    """A report as a client sent it. Clients may send any text; templates escape it.
+    """A report as a client sent it. Clients may send any text, so templates escape it.
 
     Attributes:
         at: when it was received.
@@ -313,7 +316,7 @@ def _report(sample: Sample) -> ReceivedReport:
 
 
 def _lay_out(body: str) -> str:
-    """Format JSON over several lines; return any other text unchanged."""
+    """Indent JSON over several lines; return any other text unchanged."""
     try:
         return msgspec.json.format(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The fleet page, with all monitored hosts, and the page of one host."""
+"""The page of all monitored hosts (the fleet), and the page of one host."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _ORDERS: dict[str, Callable[[Host], tuple[object, ...]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of hosts. ``healthy`` is the number of locations without a problem."""
+    """A row of the table of hosts. ``healthy`` is the number of locations that see no problem."""
 
     host: Host
     sparkline: Markup | None
@@ -83,7 +83,7 @@ class Row:
 
 
 def fleet_page(page: PageRequest) -> Response:
-    """Show every monitored host, the worst status first, and gaps in the data."""
+    """Show every monitored host, the worst status first, and warn of missing data."""
     settings = page.watch.settings.alerts
     with page.connection() as connection:
         names = hosts.names(connection, page.snapshot)
@@ -143,13 +143,13 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 
 def healthy(page: PageRequest, host: Host) -> int:
-    """Return the number of locations that see no problem, without locations with old results."""
+    """Return how many locations see no problem at a host. Old results don't count."""
     stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
 
 def _worst(fleet: Sequence[Host]) -> list[str]:
-    """Return the hosts that the verdict is about."""
+    """Return the names of the hosts with the worst status, which ``verdict`` describes."""
     status, _ = verdict(fleet)
     return sorted(host.name for host in fleet if status != "holds" and host.status == status)
 
@@ -172,7 +172,10 @@ def _sparkline(host: Host, counts: tuple[int, ...]) -> Markup | None:
 
 
 def _urgency(host: Host) -> int:
-    """Return the order by status. Hosts with alerts follow broken ones: clients may see more."""
+    """Return the sort key of a host by its status.
+
+    Hosts with alerts follow broken ones, because clients may see problems that probes don't.
+    """
     position = hosts.WORST_FIRST.index(host.status)
     return 2 * position if position == 0 or not host.alerts else 1
 
@@ -183,7 +186,10 @@ def _days(days: float | None) -> float:
 
 @dataclass(frozen=True)
 class Served:
-    """A chain that locations are served, and each of its certificates with the role of its pin."""
+    """A chain that a host serves to some locations.
+
+    ``certificates`` are its certificates, each with the role of its pin.
+    """
 
     vantages: tuple[Vantage, ...]
     picture: Markup
@@ -191,7 +197,7 @@ class Served:
 
 
 def host_page(page: PageRequest) -> Response:
-    """Show the chain of a host beside its pins, their rotation, and reported failures."""
+    """Show a host: its chain beside its pins, the rotation of pins, and reported failures."""
     name = page.request.path_params["name"]
     with page.connection() as connection:
         host = hosts.host(connection, page.snapshot, page.now, name, page.thresholds)
@@ -227,9 +233,9 @@ def host_page(page: PageRequest) -> Response:
 
 
 def describe_change(what: tuple[str, ...]) -> str:
-    """Return the changes between two observations in words.
+    """Return in words what changed between two observations of a server.
 
-    A new path is omitted if the certificate is new, too: it follows from that.
+    A new verified chain isn't mentioned if the certificate is new, because it follows from that.
     """
     words = [
         _CHANGES.get(name, name) for name in what if name != "verified" or "served" not in what
@@ -245,7 +251,7 @@ def _served(
     policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...],
     page: PageRequest,
 ) -> Iterator[Served]:
-    """Yield each different chain once: most hosts serve the same chain to all locations."""
+    """Yield each chain that a host serves once, because most locations are served the same one."""
     by_chain: dict[tuple[str, str], list[Vantage]] = {}
     for vantage in host.vantages:
         if vantage.served:
@@ -264,7 +270,7 @@ def _served(
 def _trusted(
     policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...], path: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
-    """Return the roots that the pin files name, and the root of the verified path."""
+    """Return the roots that the policies name, and the root of the verified chain ``path``."""
     named = [der for _, policy in policies if policy.trust for der in policy.trust.der]
     return tuple(dict.fromkeys([*named, *path[-1:]]))
 
@@ -276,7 +282,7 @@ def _pins(policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]) -> tuple[Hos
 def _certificates(
     ders: tuple[bytes, ...], policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]
 ) -> Iterator[tuple[Issued, str]]:
-    """Yield each certificate with the role of its pin; an empty role if it is not pinned."""
+    """Yield each certificate with the role of its pin in the policies; empty if not pinned."""
     pins = _pins(policies)
     for der in ders:
         issued = describe_certificate(der)

@@ -1,4 +1,4 @@
-"""The page ``/live``, for use during an incident: it reloads itself every few seconds."""
+"""The page ``/live``, for use during an incident. It reloads itself every few seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DIMENSIONS = ("host", "network", "app_version", "platform", "decision")
 
 
 def live_page(page: PageRequest) -> Response:
-    """Show the current hour. A script requests the page repeatedly, and replaces its main part."""
+    """Show the current hour. A script requests the page again and again to update it."""
     day = report_counts.Range(page.now - timedelta(hours=24), page.now)
     hour = report_counts.Range(page.now.replace(minute=0, second=0, microsecond=0), page.now)
     with page.connection() as connection:

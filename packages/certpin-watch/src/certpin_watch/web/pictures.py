@@ -1,4 +1,4 @@
-"""Building blocks of SVG: the frame of a picture, lines, text, axes; and the picture of a chain."""
+"""Building blocks of SVG pictures (frame, lines, text, axes), and the picture of a chain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MONDAY = datetime(2001, 1, 1, tzinfo=UTC)  # steps of a week start on Mondays
 
 
 def chain_picture(name: str, ders: tuple[bytes, ...], context: ChainContext) -> Markup:
-    """Draw a chain: signatures, trust anchors, pins and flaws.
+    """Draw a certificate chain as SVG: signatures, trust anchors, pins and flaws.
 
     Args:
         name: an id that is unique on the page.
@@ -40,14 +40,14 @@ def chain_picture(name: str, ders: tuple[bytes, ...], context: ChainContext) -> 
 
 
 def frame(name: str, title: str, text: str, height: int, parts: Sequence[ET.Element]) -> Markup:
-    """Return a picture that is as wide as its container.
+    """Combine elements into an SVG picture that is as wide as its container.
 
     Args:
         name: an id that is unique on the page.
         title: the title, for screen readers.
-        text: the content in words, for screen readers.
+        text: a description of the picture in words, for screen readers.
         height: in CSS pixels.
-        parts: the elements.
+        parts: the SVG elements inside.
     """
     return to_markup(
         tag(
@@ -65,47 +65,50 @@ def frame(name: str, title: str, text: str, height: int, parts: Sequence[ET.Elem
 
 
 def to_markup(element: ET.Element) -> Markup:
-    """Return an element as part of a page. ``write`` escapes its text."""
+    """Return an SVG element as text for a page; its texts are escaped."""
     return Markup(write(element))  # noqa: S704
 
 
 def percentage(value: float) -> str:
-    """Return a horizontal position or length as a CSS percentage."""
+    """Return a horizontal position or length from 0 to 100 as a CSS percentage."""
     return f"{value:.3f}".rstrip("0").rstrip(".") + "%"
 
 
 def vertical_line(x: float, top: float, bottom: float, kind: str) -> ET.Element:
-    """Return a vertical line of the CSS class ``kind``."""
+    """Return a vertical SVG line at ``x`` percent; ``kind`` is its CSS class.
+
+    It reaches from ``top`` to ``bottom``, in CSS pixels from the top of the picture.
+    """
     position = percentage(x)
     return tag("line", x1=position, x2=position, y1=f"{top:g}", y2=f"{bottom:g}", class_=kind)
 
 
 def horizontal_line(y: float, kind: str) -> ET.Element:
-    """Return a horizontal line over the whole width, of the CSS class ``kind``."""
+    """Return an SVG line over the whole width at ``y`` pixels; ``kind`` is its CSS class."""
     return tag("line", x1="0", x2="100%", y1=f"{y:g}", y2=f"{y:g}", class_=kind)
 
 
 def label(text: str, x: float, y: float, kind: str = "", anchor: str = "start") -> ET.Element:
-    """Return a text at a position, of the CSS class ``kind``."""
+    """Return a text at ``x`` percent and ``y`` pixels as SVG; ``kind`` is its CSS class."""
     return tag("text", text, x=percentage(x), y=f"{y:g}", class_=kind, text_anchor=anchor)
 
 
 def anchor_at(x: float) -> str:
-    """Return the alignment with which a text at ``x`` stays inside the picture."""
+    """Return the alignment (``text-anchor``) that keeps a text at ``x`` percent visible."""
     return "start" if x < 8 else "end" if x > 92 else "middle"
 
 
 def plot_area(
     top: float, height: float, columns: float, paths: Sequence[ET.Element], units: float = 100
 ) -> ET.Element:
-    """Return an area with its own coordinates, stretched to the whole width.
+    """Return an SVG area with its own coordinate system, stretched to the whole width.
 
     Args:
         top: position from the top, in CSS pixels.
         height: in CSS pixels.
-        columns: width in the coordinates of ``paths``.
-        paths: the elements.
-        units: height in the coordinates of ``paths``.
+        columns: the width in the area's coordinates.
+        paths: the SVG elements inside.
+        units: the height in the area's coordinates.
     """
     return tag(
         "svg",
@@ -121,27 +124,30 @@ def plot_area(
 
 @dataclass(frozen=True)
 class Span:
-    """The time that a picture shows."""
+    """The period on the time axis of a picture."""
 
     since: datetime
     until: datetime
 
     @property
     def length(self) -> timedelta:
-        """The duration, at least a second."""
+        """The duration of the period, at least a second."""
         return max(self.until - self.since, timedelta(seconds=1))
 
     def at(self, moment: datetime) -> float:
-        """Return the position of a time in percent; times outside are at the nearest edge."""
+        """Return the horizontal position of a time in percent, from 0 to 100.
+
+        A time outside of the period gets the position of the nearest edge.
+        """
         return min(100.0, max(0.0, 100 * ((moment - self.since) / self.length)))
 
     def contains(self, moment: datetime) -> bool:
-        """Return True if a time is inside."""
+        """Return True if a time is in the period."""
         return self.since <= moment <= self.until
 
 
 def ticks(span: Span, maximum: int = 6) -> tuple[tuple[datetime, str], ...]:
-    """Return round times inside a span with their labels, at most ``maximum``."""
+    """Return at most ``maximum`` round times in a period with their labels, for a time axis."""
     for step in _STEPS:
         if span.length / step <= maximum:
             form = "%H:%M" if step < _DAY else "%d %b"
@@ -170,7 +176,7 @@ def _monthly_ticks(span: Span, months: int) -> Iterator[datetime]:
 
 
 def round_up(value: float) -> int:
-    """Return a round number that is at least ``value`` and not much larger."""
+    """Return a round number that is at least ``value`` and little larger, for a vertical axis."""
     size = 1
     while True:
         for factor in (1, 2, 3, 4, 6, 8):

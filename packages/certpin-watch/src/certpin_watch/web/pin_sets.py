@@ -56,9 +56,9 @@ class PendingPins:
     """Pins that some clients do not accept yet, because they hold versions without them.
 
     Attributes:
-        versions: the versions without these pins; empty if nothing was published.
-        until: when the pins become ADOPTED; None if that is unknown.
-        pins: host pattern and pin.
+        versions: the pin-set versions without these pins; empty if none was published.
+        until: when every client will accept the pins (state ADOPTED); None if unknown.
+        pins: pairs of a host pattern and a pin.
     """
 
     versions: tuple[int, ...]
@@ -82,7 +82,7 @@ def pin_sets_page(page: PageRequest) -> Response:
 
 
 def pin_set_page(page: PageRequest) -> Response:
-    """Show which versions clients hold, and which pins are not ADOPTED because of them."""
+    """Show which versions of a pin set clients hold, and which pins they don't all accept yet."""
     name = page.request.path_params["name"]
     watched = next((each for each in page.snapshot.sets if each.pins.name == name), None)
     if watched is None:
@@ -111,7 +111,7 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return version and clients of each seventh day, the newest first."""
+    """Return every seventh day with reports, the newest first, with its clients by version."""
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
         rows.setdefault(day.day, []).append((day.version, day.clients))
@@ -120,7 +120,7 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 
 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
-    """Return the pins that are not ADOPTED, grouped by the versions that delay them."""
+    """Return the pins that some clients don't accept yet, by the versions that lack them."""
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
     for policy in watched.pins.policies:
@@ -137,7 +137,7 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 
 
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
-    """Yield the differences between the reports of clients and the journal."""
+    """Yield sentences on differences between the journal and the versions that clients report."""
     if not reported.days:
         yield (
             "No client has reported its version: only the clock and the journal decide when a pin "
@@ -178,7 +178,7 @@ def _version_sentences(held: Held) -> Iterator[str]:
 
 
 def _draw_shares(reported: ReportedAdoption, now: datetime) -> Markup | None:
-    """Draw the share of each version by day.
+    """Draw each version's share of the reporting clients by day; None without such reports.
 
     These are shares of the clients that reported on a day; the number of all clients is unknown.
     """
@@ -208,7 +208,7 @@ def _share_series(
 
 
 def _shown_versions(reported: ReportedAdoption) -> list[int]:
-    """Return the versions with the most reports, as many as there are colours, in their order."""
+    """Return the versions with the most reports in ascending order, at most one for each colour."""
     clients: dict[int, int] = {}
     for day in reported.days:
         clients[day.version] = clients.get(day.version, 0) + day.clients
@@ -216,7 +216,7 @@ def _shown_versions(reported: ReportedAdoption) -> list[int]:
 
 
 def _draw_lifetimes(watched: MonitoredPinSet, now: datetime) -> Markup | None:
-    """Draw the time in which clients may hold each version."""
+    """Draw a timeline of the periods in which clients may hold each version."""
     deployed, timing = watched.deployed, watched.timing
     newest = sorted(deployed.versions, key=lambda version: -version.number)[:_MAX_VERSIONS]
     known = [(version, since) for version in newest if (since := version.since) is not None]
@@ -246,14 +246,14 @@ def _lifetime_phases(
 
 @dataclass(frozen=True)
 class PinStatus:
-    """A pin in its rotation.
+    """The state of a pin in its rotation.
 
     Attributes:
-        entry: the pin of the pin file.
-        state: its state.
-        since: when it entered its states, as far as the journal contains that.
-        adoption: whether every client accepts it.
-        served_by: the locations that are served its key.
+        entry: the pin's entry in the pin file.
+        state: its current state, such as "published".
+        since: when it entered each state, as far as the journal records that.
+        adoption: if and when every client accepts it.
+        served_by: the locations to which a server presents its key.
         now: the time of the page.
     """
 
@@ -266,12 +266,12 @@ class PinStatus:
 
     @property
     def entered(self) -> datetime | None:
-        """When it entered its state; None if that is not recorded."""
+        """When the pin entered its current state; None if that is not recorded."""
         return self.adoption.moment if self.state == "adopted" else self.since.get(self.state)
 
     @property
     def adopted(self) -> str:
-        """A sentence on whether every client accepts it."""
+        """A sentence that says if every client accepts the pin."""
         moment = self.adoption.moment
         if not self.entry.live:
             return "No client accepts it any more"
@@ -286,7 +286,7 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The pins of one policy, their timeline, and the dates on which something expires."""
+    """The rotation of one policy's pins: their states, a timeline, and expiry dates (``ends``)."""
 
     pin_set: str
     pattern: str
@@ -304,7 +304,7 @@ def rotation(
     policy: HostPolicy,
     host: Host,
 ) -> Rotation:
-    """Return the rotation of a policy, from the journal and from what ``host`` serves."""
+    """Return the rotation of a policy's pins, from the journal and the chains of ``host``."""
     situation = Situation(
         watched.pins,
         policy.pattern,
@@ -347,7 +347,7 @@ def _draw_rotation(
     ends: tuple[tuple[datetime, str], ...],
     name: str,
 ) -> Markup | None:
-    """Draw the states of each pin over time; None if the journal contains none."""
+    """Draw a timeline of the states of each pin; None if the journal records no state."""
     recorded = [moment for pin in pins for moment in pin.since.values()]
     if not recorded:
         return None
@@ -370,7 +370,7 @@ def _pin_lane(pin: PinStatus, span: Span) -> Lane:
 
 
 def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
-    """Yield the states until now, and the predicted ones."""
+    """Yield the past and current states of a pin as phases, then the predicted states."""
     now, moments = pin.now, dict(pin.since)
     adopted = pin.adoption.moment
     if adopted and adopted <= now and _was_adopted_before_use(pin, adopted):
@@ -386,7 +386,7 @@ def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
 
 
 def _was_adopted_before_use(pin: PinStatus, adopted: datetime) -> bool:
-    """Return True if the journal has it published before its adoption, and used after it."""
+    """Return True if a pin was published before its adoption, and used only after it."""
     used = [pin.since[state] for state in ("active", "retiring") if state in pin.since]
     published = pin.since.get("published")
     return published is not None and published <= adopted and all(adopted < at for at in used)

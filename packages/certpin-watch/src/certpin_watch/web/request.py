@@ -1,4 +1,4 @@
-"""One request for a page: its parameters, the data that every page needs, and its errors."""
+"""A request for a web page: its parameters, data that every page needs, and error pages."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _MAX_TEXT = 300  # characters of a parameter
 
 
 class NotFoundError(Exception):
-    """The page shows something that does not exist. The text names it, as in "a host a.example"."""
+    """The object that a page should show does not exist; the text names it."""
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A request for a page.
+    """A request for a web page.
 
     Attributes:
         watch: the settings, the store and the pin sets of the service.
@@ -56,12 +56,12 @@ class PageRequest:
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """The current pin sets."""
+        """The monitored pin sets, as their files are now."""
         return self.watch.pin_files.snapshot()
 
     @cached_property
     def judge(self) -> ChainJudge:
-        """Checks reported chains against the current pins."""
+        """An object that checks reported chains against the current pins."""
         return ChainJudge(self.snapshot.sets, self.now)
 
     @property
@@ -71,7 +71,7 @@ class PageRequest:
 
     @property
     def health(self) -> ProcessHealth | None:
-        """State of this process; None if it does not run as a service, as in tests."""
+        """The health of this process; None if it does not run as a service, as in tests."""
         found: ProcessHealth | None = getattr(self.request.app.state, "health", None)
         return found
 
@@ -86,31 +86,31 @@ class PageRequest:
             yield connection
 
     def freshness(self, connection: Connection) -> Freshness:
-        """Return the age of the data, and the gaps in it."""
+        """Return the age of the data of each kind, and which data is missing."""
         trouble = self.watch.store.health.reason
         return freshness(connection, self.snapshot, self.now, self.thresholds, trouble)
 
     def text(self, name: str) -> str:
-        """Return a parameter of the query, cut to 300 characters; empty if it is missing."""
+        """Return a query parameter as text, cut to 300 characters; empty if it is missing."""
         return self.request.query_params.get(name, "").strip()[:_MAX_TEXT]
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """Return a parameter that is one of ``choices``; the first one for any other value."""
+        """Return a query parameter if it is one of ``choices``, else the first of ``choices``."""
         value = self.text(name)
         return value if value in choices else choices[0]
 
     def number(self, name: str, minimum: int = 1, maximum: int = 10_000) -> int:
-        """Return a parameter as a number in a range; the minimum if it is not a number."""
+        """Return a query parameter as a number, limited to a range; ``minimum`` if it isn't one."""
         value = self.text(name)
         if not (value.isascii() and value.isdigit()):
             return minimum
         return min(max(int(value), minimum), maximum)
 
     def row_number(self, what: str) -> int:
-        """Return the number of a row from the path.
+        """Return the row number in the path of the request.
 
         Args:
-            what: the thing with that number, for the error.
+            what: the kind of object with that number, for the error.
 
         Raises:
             NotFoundError: no row can have this number.
@@ -120,7 +120,7 @@ class PageRequest:
         return row
 
     def link(self, **changes: object) -> str:
-        """Return the address of this page with changed parameters; None or "" removes one."""
+        """Return the URL of this page with changed query parameters; None or "" removes one."""
         query = {key: value for key, value in self.request.query_params.items() if value}
         query |= {key: str(value) for key, value in changes.items() if value not in {None, ""}}
         for key, value in changes.items():
@@ -130,14 +130,17 @@ class PageRequest:
         return f"{path}?{urlencode(query)}" if query else path
 
     def render(self, template: str, status: int = 200, /, **context: Any) -> Response:
-        """Render the page; the template gets ``now``, ``link`` and ``context``."""
+        """Render a template as the response; it gets ``now``, ``link`` and ``context``."""
         return render(self.request, template, status, now=self.now, link=self.link, **context)
 
 
 def endpoint(
     watch: Watch, page: Callable[[PageRequest], Response], requirement: str
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that runs ``page`` in a thread for users who meet ``requirement``."""
+    """Return an endpoint that runs the function ``page`` in a thread, and handles its errors.
+
+    Only users who meet ``requirement`` are admitted.
+    """
 
     async def answer(request: Request) -> Response:
         form = {}
@@ -163,7 +166,7 @@ def _run(page: Callable[[PageRequest], Response], request: PageRequest) -> Respo
 
 
 def _unavailable(request: PageRequest, reason: str) -> Response:
-    """Report that the store is unavailable. Old data would look as if it were current."""
+    """Return an error page for an unavailable store. Old data would look as if it were current."""
     response = request.render("unavailable.html", 503, why=reason)
     response.headers["Retry-After"] = "10"
     return response

@@ -1,4 +1,4 @@
-"""The list of all pages, of their forms and of their static files."""
+"""The URLs of all web pages, their forms and static files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FORMS: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
 
 
 def page_routes(watch: Watch) -> list[BaseRoute]:
-    """Return the routes of the pages, of their forms and of their static files."""
+    """Return the routes of the web pages, their forms and static files."""
     return [
         *(Route(path, endpoint(watch, page, READ), methods=["GET"]) for path, page in _PAGES),
         *(Route(path, endpoint(watch, form, SILENCE), methods=["POST"]) for path, form in _FORMS),

@@ -1,4 +1,4 @@
-"""Sentences about gaps in the data, so that a page without alerts does not look reassuring."""
+"""Sentences about missing or old data, so that a page without alerts doesn't look reassuring."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _CLOCK_SKEW = timedelta(minutes=5)  # more than the clocks of two machines usual
 
 
 def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = None) -> list[str]:
-    """Return the gaps of the whole service. ``health`` is that of the process that answers."""
+    """Return sentences about missing or old data of the whole service.
+
+    ``health`` is the health of the process that renders the page.
+    """
     return [
         *_of_process(health),
         *_of_store(fresh),
@@ -35,7 +38,10 @@ def of_service(fresh: Freshness, now: datetime, health: ProcessHealth | None = N
 
 
 def of_reports(series: Series) -> Iterator[str]:
-    """Yield the times in which no reports could be accepted: their counts mean nothing."""
+    """Yield a sentence if the service accepted no reports for a part of a chart's period.
+
+    The counts of that part say nothing about clients.
+    """
     if series.unknown:
         buckets = number(len(series.unknown), series.bucket)
         yield (
@@ -46,7 +52,7 @@ def of_reports(series: Series) -> Iterator[str]:
 
 
 def of_host(host: Host, now: datetime, thresholds: Thresholds) -> Iterator[str]:
-    """Yield the gaps about one host."""
+    """Yield sentences about missing or old data of one host."""
     if not host.vantages:
         yield "No location has probed this host yet: its chain is unknown."
     for seen in host.vantages:
@@ -130,7 +136,10 @@ def _of_locations(fresh: Freshness, now: datetime) -> Iterator[str]:
 
 
 def _of_workers(fresh: Freshness, silent: VantageFreshness, now: datetime) -> str:
-    """Return the last contact of a location's workers; empty for the service's own location."""
+    """Return a sentence about the last contact with a location's workers.
+
+    It is empty for the service's own location, which has no workers.
+    """
     workers = [worker for worker in fresh.workers if worker.vantage == silent.vantage]
     last = max((worker.last_at for worker in workers if worker.last_at), default=None)
     if last:

@@ -90,7 +90,7 @@ class PinFileEditor:
 
         Args:
             policy: the policy.
-            trust: the file of its anchors, as the pin file will name it.
+            trust: the name of the file of its trust anchors, as the pin file will contain it.
 
         Raises:
             ConfigError: the policy has anchors and ``trust`` is not given, or the reverse.
@@ -348,7 +348,7 @@ def _server_table(pattern: HostPattern, server: HostServer) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Span:
-    """The line numbers of a table, from its header to its last line that is not a comment."""
+    """The line numbers of a table, from its header to its last line, without comments below it."""
 
     first: int
     end: int  # exclusive

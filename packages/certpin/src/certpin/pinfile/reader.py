@@ -135,7 +135,7 @@ def _trust_files(read: Files) -> TrustFiles:
 
 
 def files_in(folder: Path) -> Files:
-    """Return a function that reads a file of this folder by its name."""
+    """Return a function that reads a file in ``folder``, by its name relative to it."""
     return lambda name: read_regular(folder / name, MAX_FILE_BYTES)
 
 
@@ -300,6 +300,8 @@ def _trust(table: Table, files: TrustFiles) -> TrustAnchors | None:
 
 def strict_x509(table: Table) -> bool | None:
     """Read ``strict_x509``: whether chains to a host's trust anchors must follow RFC 5280 strictly.
+
+    ``None`` if it is not set.
 
     Raises:
         ConfigError: the host has no ``trust = FILE``, or the value is not a boolean.

@@ -52,7 +52,7 @@ _MOST_SIGNATURES = 256
 
 
 def read(folder: Path) -> FolderContents:
-    """Return the unverified files of the folder ``publish/``. Raises ``PinFileError``."""
+    """Read the files of the folder ``publish/`` without verifying them. Raises ``PinFileError``."""
     _require_no_links(folder)
     site = folder / "site"
     signed, files = _signed(site)

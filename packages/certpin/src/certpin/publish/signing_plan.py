@@ -138,9 +138,10 @@ def _root(
     reasons: dict[str, str],
     problems: dict[str, ConfigError],
 ) -> Metadata[Root] | None:
-    """Return the draft of the next root; None if there is none and these keys have to draft none.
+    """Return the draft of the next root: the existing one, or a new one that these keys must sign.
 
-    Adds to ``reasons`` and ``problems``. Raises ``ConfigError`` if these keys must not sign it.
+    None if neither is needed. Adds to ``reasons`` and ``problems``. Raises ``ConfigError`` if these
+    keys must not sign it.
     """
     try:
         draft = drafted_root(policy.state)

@@ -34,7 +34,7 @@ class FolderContents(NamedTuple):
     Attributes:
         roots: all roots in order.
         signed: the timestamp, and the snapshot and targets that it leads to.
-        files: the targets by name.
+        files: the target files (pin file, trust anchors) by name.
         taken: the file names in ``site/metadata``; their version numbers must not be used again.
         drafts: the drafts by role, or why a draft can't be read.
         signatures: the signatures of each draft, by key ID.

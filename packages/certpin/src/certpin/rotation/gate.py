@@ -320,7 +320,7 @@ def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
 
 
 def client_count(situation: Situation) -> int | None:
-    """Return how many clients there are; ``None`` if unknown."""
+    """Return how many clients hold a version that is alive; ``None`` if unknown."""
     alive = situation.alive
     return count_clients(alive) if alive else None
 
@@ -374,7 +374,7 @@ def _why_not_adopted(situation: Situation, found: Adoption) -> str:
 
 
 def _overdue_note(situation: Situation, found: Adoption) -> str:
-    """Say if clients are slower than the delays allow for, according to their reports."""
+    """Return a text on versions that clients reported after their expected end; empty if none."""
     deployed, timing = situation.deployed, situation.timing
     late = [
         version

@@ -80,7 +80,7 @@ class Threshold:
 
     @property
     def max_lost(self) -> int:
-        """How many clients may be locked out."""
+        """How many clients may still hold the old version, and so may be locked out."""
         return int((1 - self.share) * self.clients)
 
 

@@ -190,7 +190,7 @@ def with_pushed(situation: Situation) -> Situation:
 
 
 def with_served(situation: Situation, pin: Pin) -> Situation:
-    """Return a copy of the situation in which every server presents only one known key.
+    """Return a copy of the situation in which every server presents only this pin's key.
 
     The rest of its chain is unknown. If no server was probed, one is made up, because the following
     steps need served chains.

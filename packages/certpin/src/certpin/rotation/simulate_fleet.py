@@ -197,7 +197,7 @@ def _randoms(seed: int, first: int, count: int) -> list[Randoms]:
 
 
 def _mixed(numbers: Randoms, start: int) -> Randoms:
-    """Return SplitMix64's output at each index of its sequence."""
+    """Return the output of the random generator SplitMix64 for each index in ``numbers``."""
     z = numbers * np.uint64(_STEP)
     z += np.uint64(start)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):

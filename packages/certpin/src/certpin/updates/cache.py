@@ -196,7 +196,7 @@ class Store:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file for reading. Never blocks, even if the path is that of a pipe without writer."""
+    """Open a file for reading. Never blocks, even if the path is a pipe that has no writer."""
     return open(path, "rb", opener=lambda name, flags: os.open(name, flags | _NONBLOCK))
 
 

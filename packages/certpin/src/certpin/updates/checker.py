@@ -1,8 +1,8 @@
 """Check for a newer signed pin set, put it in force, and report both as events.
 
-The connection to the update server is pinned. It accepts the pins of the bundled set and those of
-the set in force, because a published set with wrong or missing pins for this server must not
-prevent later updates. For the same reason these pins never expire, whatever the pin file says.
+The connection to the update server is pinned. It accepts the pins of the bundled pin set and those
+of the pin set in force, because a published pin set with wrong or missing pins for this server must
+not prevent later updates. For the same reason these pins never expire, whatever the pin file says.
 """
 
 from __future__ import annotations

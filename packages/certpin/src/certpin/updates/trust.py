@@ -97,9 +97,9 @@ class SignedSet:
         pins: the pin set.
         superseded: the keys that signed the pin set have been replaced. It was valid when it was
             fetched, and is not the newest.
-    recovers: the previously known pin set was signed by targets keys that the root has replaced,
-            so its version is no lower bound for this one (TUF 1.0.31, 5.3.11: recovery from a
-            fast-forward attack).
+        recovers: the pin set that was known before was signed by targets keys that the root has
+            replaced, so its version is no lower bound for this one (TUF 1.0.31, 5.3.11: recovery
+            from a fast-forward attack).
     """
 
     verified: VerifiedMetadata
@@ -165,8 +165,8 @@ def verify_files(
 def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
     """Run steps 2 to 5 on a cached pin set, with the newest root or else that of ``stored.root``.
 
-    If the newest root has other keys, the set stays the last known good one, because no set that
-    the new keys signed has been fetched. It is marked ``superseded``.
+    If the newest root has other keys, the pin set stays the last known good one, because no pin set
+    that the new keys signed has been fetched. It is marked ``superseded``.
     """
     try:
         verified = verify_metadata(roots[-1], stored.signed, name, limits)
@@ -180,10 +180,9 @@ def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) 
 
 
 def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
-    """Return a pin set that was verified before, with the marks that a newer root requires.
+    """Return a verified pin set with its expiry and ``superseded`` updated for a newer root.
 
-    It is marked ``superseded`` if the keys of that root did not sign it. It expires no later than
-    the root.
+    It is superseded if the keys of that root did not sign it. It expires no later than the root.
     """
     try:
         newer = verify_metadata(root, known.verified.signed, known.verified.name, limits)
@@ -195,8 +194,8 @@ def under_root(root: Root, known: SignedSet, limits: Limits) -> SignedSet:
 def mark_recovery(new: SignedSet, known: SignedSet | None, root: Root) -> SignedSet:
     """Return ``new``, with ``recovers`` set if it may have a lower version than ``known``.
 
-    It may if the newest root has replaced the targets keys that signed the known set: an attacker
-    with the old keys could have signed any version. Only the targets keys decide on versions.
+    It may if the newest root has replaced the targets keys that signed ``known``, because an
+    attacker with the old keys could have signed any version. Other keys don't decide on versions.
     """
     if known is None or new.superseded:
         return new

@@ -39,7 +39,7 @@ _CLOSE_TIMEOUT = 2.0  # seconds that close() waits for a thread: name resolution
 
 
 class PinUpdater(Forked):
-    """Keeps the pins of a context up to date with a published folder of signed pin sets.
+    """Keeps the pins of an SSL context up to date with a published folder of signed pin sets.
 
     The constructor reads the pin set that was verified last from the cache, verifies it again and
     puts it in force. ``start()`` starts a daemon thread that checks for newer pin sets;

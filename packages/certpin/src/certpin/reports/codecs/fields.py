@@ -40,7 +40,7 @@ class Codec:
     """One format of reports: how to recognise it, and functions to read and write it.
 
     Attributes:
-        name: the ``kind`` of its reports.
+        name: the ``kind`` of the reports in this format.
         content_type: the content type of its documents.
         recognises: returns True if a document has the shape of this format.
         decode: reads a recognised document; raises ``FormatError`` if a field is invalid.
@@ -168,7 +168,7 @@ class Fields:
     def pattern(self, name: str, *, below: bool = False) -> str:
         """Return a host pattern field; empty if it is missing.
 
-        With ``below``, a host name stands for itself and all names below it.
+        With ``below``, a host name also covers all names below it.
         """
         value = self._data.get(name)
         if value is None or value == "":

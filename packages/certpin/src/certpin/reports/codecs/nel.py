@@ -1,7 +1,7 @@
 """Network Error Logging (NEL): the error lists that browsers post through the Reporting API.
 
-Only network errors with a type in ``tls.cert.`` are read. The path of the URL, the referrer
-and the user agent are not stored, because they identify pages and devices.
+Only network errors with a type that begins with ``tls.cert.`` are read. The path of the URL, the
+referrer and the user agent are not stored, because they identify pages and devices.
 
 ``age`` is the number of milliseconds between the error and the upload, so the time of the error is
 the time of arrival minus ``age``. It shifts with the duration of the upload, and an entry has

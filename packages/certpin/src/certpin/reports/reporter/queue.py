@@ -166,12 +166,10 @@ class ReportFolder:
         self._write(name, f".{name}.{os.urandom(8).hex()}", times)
 
     def claim_day(self, day: str, subject: str) -> bool:
-        """Claim the right to report a presence on a day.
+        """Claim the right to report a presence on a day. Only one process gets True for a day.
 
-        Return False if that day was claimed before.
-
-        Only one process gets True for a day. A claim of the next day counts, too. Claims of days
-        after that are ignored and deleted: the clock was set back since.
+        Return False if that day or the next one was claimed before. Claims of later days are
+        deleted, because the clock was set back since.
 
         Args:
             day: the date, as YYYY-MM-DD.

@@ -70,11 +70,9 @@ class DiskWriter:
         self.lost = 0
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Add a task for the thread.
+        """Add a task for the thread. Never waits, and raises only errors of log handlers.
 
-        Never waits: if too many tasks wait, it is dropped and counted.
-
-        Raises only errors of log handlers.
+        If too many tasks wait, the task is dropped and counted in ``lost``.
         """
         with self._changed:
             full = len(self._tasks) + self._running >= _MAX_TASKS
@@ -249,9 +247,9 @@ class Reporter(Forked):
         return self.settle(seconds) and self._sender.flush(max(until - time.monotonic(), 0.0))
 
     def settle(self, seconds: float = 5.0) -> bool:
-        """Write all reports to disk, for up to ``seconds``.
+        """Write all reports to disk without sending any. Return True if all are written.
 
-        Return True if all are written. Sends nothing.
+        Waits for at most ``seconds``.
         """
         return self._writer.wait(seconds)
 

@@ -196,7 +196,7 @@ def test_a_case_that_does_not_run_is_skipped_with_its_reason(run: Run) -> None:
     done.assert_outcomes(skipped=2)
     done.stdout.fnmatch_lines(
         [
-            "SKIPPED*swap-on-reconnect was not run: *never made the connection*",
+            "SKIPPED*swap-on-reconnect was not run: *never made the attacked connection*",
             "SKIPPED*starttls-strip was not run: does not apply to a client that speaks http",
         ]
     )

@@ -341,8 +341,8 @@ def pack_batch(batch: Sequence[ReceivedBody]) -> bytes:
 def unpack_batch(data: bytes, now: int) -> list[ReceivedBody]:
     """Decode the payload of a JetStream message that ``pack_batch`` encoded.
 
-    If a time of arrival is in the future, the collector's clock was wrong: it is replaced by
-    ``now``.
+    A time of arrival more than an hour in the future is replaced by ``now``, because the
+    collector's clock was wrong.
 
     Raises:
         FormatError: no collector wrote this payload.

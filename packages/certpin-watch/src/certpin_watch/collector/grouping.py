@@ -72,7 +72,10 @@ class ReportCapacity:
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if the host is a share by itself, so that a sender can't invent its name."""
+        """Return True if the host is monitored by name, and therefore is a share by itself.
+
+        A sender can't invent the name of such a host.
+        """
         return self.share(host) == host
 
 
@@ -197,7 +200,10 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 
 
 def step_of(count: int, limit: int) -> int:
-    """Return the fold step for ``count`` groups: 0 below the limit, the last at twice the limit."""
+    """Return how far to fold a new group: step 0 while fewer than ``limit`` groups are stored.
+
+    The step grows with ``count``, up to ``LAST_STEP`` at twice the limit.
+    """
     return 0 if count < limit else min(1 + (count - limit) * 4 // limit, LAST_STEP)
 
 

@@ -50,7 +50,7 @@ _log = logging.getLogger("certpin.watch.collector")
 
 
 class NotDurableError(CertpinError):
-    """A report was not stored, or it is unknown if it was. The client may send it again.
+    """A report was not stored, or it is unknown whether it was. The client may send it again.
 
     A repeat is not counted twice, because the identity of a report is stored together with its
     count. ``refused`` is True if the store works but rejected this report; it may accept others.

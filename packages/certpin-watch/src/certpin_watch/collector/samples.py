@@ -189,7 +189,7 @@ def keep_samples(
     Args:
         connection: a transaction that may write, and that has called ``quota.lock_usage``.
         offered: at least one sample.
-        limits: how many samples are stored.
+        limits: the maximum number of stored samples, and the other limits on reports.
     """
     if not limits.samples:
         return

@@ -188,9 +188,9 @@ def write_sightings(
 def end_other_sightings(connection: Connection, probed: AbstractSet[ProbeKey]) -> None:
     """End the sightings of targets that are not probed any more; delete locations without a target.
 
-    They exist if a server, a location or a trust anchor was removed from the settings or the pin
-    file. Its last result is history then: pages must not judge the host by it, nor call the
-    location silent.
+    Such sightings are left when a server, a location or a trust anchor is removed from the settings
+    or the pin file. Its last result is history then: pages must not judge the host by it, nor call
+    the location silent.
 
     Args:
         connection: a transaction that holds the monitor's lease.

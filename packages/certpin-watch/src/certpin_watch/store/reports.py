@@ -214,7 +214,7 @@ def count_day_sums(connection: Connection, day: int) -> int:
 
 
 def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, int]]:
-    """Return each host with its number of daily sums on a day."""
+    """Return each host with its number of daily sums (rows of ``day_places``) on a day."""
     places = REPORT_PLACES.c
     rows = (
         select(places.host, func.count())

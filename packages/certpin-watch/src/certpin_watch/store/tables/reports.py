@@ -72,7 +72,10 @@ REPORT_IDENTITIES = Table(
 
 @event.listens_for(REPORT_IDENTITIES, "after_create")
 def _make_partitions(_: Table, connection: Connection, **__: Any) -> None:
-    """Create the permanent partitions of identities: without a day, and of all other days."""
+    """Create the two permanent partitions of report identities.
+
+    One is for identities without a day, the other for days that have no partition.
+    """
     if connection.dialect.name != "sqlite":
         connection.exec_driver_sql(_UNDATED)
         connection.exec_driver_sql(_REST)

@@ -80,7 +80,7 @@ def in_networks(text: str, networks: Sequence[Network]) -> bool:
 
 
 def client_address(peer: str, forwarded: str, is_trusted: Callable[[str], bool]) -> str:
-    """Return the address of the client that sent a request, as text.
+    """Return the address of the client behind trusted proxies, as text.
 
     Each proxy appends the address of its client to X-Forwarded-For. So the rightmost address that
     is not a trusted proxy is the client. The client itself may have written everything to the left

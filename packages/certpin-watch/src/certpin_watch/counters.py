@@ -107,7 +107,7 @@ class Counters:
             self._notify_listeners("certpin_collector_request_duration_seconds", seconds)
 
     def stored(self, reports: int, seconds: float) -> None:
-        """Count a batch of reports that was committed."""
+        """Count a batch of reports that the store committed after ``seconds``."""
         self._batches.observe(reports)
         self._commits.observe(seconds)
         self._notify_listeners("certpin_collector_batch_size", reports)

@@ -81,7 +81,7 @@ class Origin:
 
 
 def origin_of(scope: Scope, trusted_proxies: Sequence[Network]) -> Origin:
-    """Return the origin of a request. Headers count only if a trusted proxy sent them.
+    """Return the origin of a request. ``X-Forwarded-…`` counts only from a trusted proxy.
 
     Args:
         scope: the ASGI scope of the request.

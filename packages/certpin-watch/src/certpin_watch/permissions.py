@@ -59,7 +59,7 @@ def scopes_of(role: str) -> frozenset[str]:
 
 
 def highest_role(roles: Iterable[str]) -> str | None:
-    """Return the role with the most scopes; None if there is no known role."""
+    """Return the role with the most scopes; None if none of the roles is known."""
     order = list(ROLES)
     return max((role for role in roles if role in ROLES), key=order.index, default=None)
 

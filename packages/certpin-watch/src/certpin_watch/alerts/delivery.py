@@ -1,4 +1,4 @@
-"""Delivery: which services are notified of an event, and sending them their messages.
+"""Delivery of messages: which services are notified of an alert's event, and the sending.
 
 Each service has a separate thread, with a deadline. A service that does not respond delays no
 other, and gets no further message until it has returned.

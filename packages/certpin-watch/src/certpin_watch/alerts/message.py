@@ -101,9 +101,9 @@ def render(message: Message, form: Format, room: int) -> str:
 
 
 def message_json(message: Message) -> list[dict[str, Any]]:
-    """Return the alerts of a message as fields, for programs.
+    """Return the alert events of a message as JSON values, for webhooks and logs.
 
-    ``event`` is what happened (``opened``, ``repeated``, ``escalated``, ``resumed``, ``resolved``),
+    ``event`` is the event (``opened``, ``repeated``, ``escalated``, ``resumed``, ``resolved``),
     ``state`` the current state of the alert. Times are RFC 3339, in UTC.
     """
     return [
@@ -133,7 +133,7 @@ def link(alert: AlertRow, url: str) -> str:
 
 
 def clients_text(clients: int | None, before: int | None = None) -> str:
-    """Return a sentence with the number of affected clients, now and in the last message."""
+    """Return a sentence with the numbers of affected clients: now, and in the last message."""
     if clients is None:
         return "The number of affected clients is unknown."
     text = f"About {clients:,} clients are affected" if clients else "No clients are affected yet"

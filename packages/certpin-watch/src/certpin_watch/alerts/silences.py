@@ -269,7 +269,7 @@ def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Ite
 
 
 def covers(pattern: str, host: str) -> bool:
-    """Return True if a pattern is equal to a host, or would match it in a pin file."""
+    """Return True if a host pattern is equal to a host, or would match it in a pin file."""
     if pattern == host:
         return True
     try:

@@ -64,7 +64,7 @@ class ResourceRequest:
 
     @property
     def thresholds(self) -> Thresholds:
-        """How near an expiry date counts as soon, and how old an observation counts as stale."""
+        """The settings that define which certificates expire soon and which results are stale."""
         return self.watch.settings.thresholds
 
     @property
@@ -208,7 +208,7 @@ def _chain(request: ResourceRequest) -> chains.KeptChain:
 
 
 def chain_pem(request: ResourceRequest) -> bytes:
-    """Return the certificates of a chain as PEM, leaf first."""
+    """Return the stored chain with the digest in the path as PEM, leaf first."""
     ders = require_found(chains.load_der(request.connection, _chain_digest(request)))
     return "".join(ssl.DER_cert_to_PEM_cert(der) for der in ders).encode()
 

@@ -106,7 +106,7 @@ class AccessMiddleware:
         self._hosts = _hosts(watch.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; websockets are refused."""
+        """Check an HTTP request, and pass it on to the application; refuse websockets."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":

@@ -80,7 +80,7 @@ class _AccountPages:
         return await to_thread.run_sync(self._change, request, fields, limiter=self._state.hashing)
 
     async def end_session(self, request: Request) -> Response:
-        """End one of the user's sessions, in any browser."""
+        """End the user's session that the form names, even if it is in another browser."""
         public_id = str((await request.form()).get("session", ""))
         await to_thread.run_sync(self._end, request.state.identity, public_id)
         return RedirectResponse(_ACCOUNT, 303)
@@ -196,7 +196,7 @@ class _AdminPages:
         return RedirectResponse(_TOKENS, 303)
 
     async def show_audit(self, request: Request) -> Response:
-        """Show the newest entries of the audit log, or a page of older ones."""
+        """Show the newest entries of the audit log, or the page of older ones in the query."""
         text = request.query_params.get("before", "")
         before = int(text) if text.isdecimal() and len(text) < 18 else None
         return await to_thread.run_sync(self._audit, request, before)

@@ -90,7 +90,7 @@ TOKEN_HASHER = Hasher(TOKEN_PARAMETERS)
 
 
 def hash_new_password(password: str, account: str, service: str = "") -> PasswordHash:
-    """Check a new password, and hash it. Slow.
+    """Check that a new password is long and hard to guess, and return its Argon2 hash. Slow.
 
     NIST SP 800-63B-4, 3.1.1.2: it is compared with leaked and common passwords, and with the names
     of the account and of the service; no kinds of characters are required. The lists come with the

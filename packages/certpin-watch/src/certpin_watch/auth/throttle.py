@@ -1,4 +1,4 @@
-"""Throttles against guessing: a source with too many failures waits, longer each time.
+"""Throttles against guessing: a client network with too many failures waits longer each time.
 
 ``LoginThrottle`` counts wrong passwords in the database, ``TokenThrottle`` wrong tokens in memory.
 """
@@ -94,7 +94,7 @@ class LoginThrottle:
             return self._audit_limit.allows(now)
 
     def succeeded(self, source: str, account: str) -> None:
-        """Record that the password was correct: the attempt no longer counts as a failure."""
+        """Forget the failure that ``begin`` counted for this attempt: the password was correct."""
         with self._store.write() as connection:
             clear_failures(connection, _key("source", source), _key("account", account))
         with self._lock:

@@ -114,7 +114,7 @@ class PolicyEvidence:
 
     @property
     def file(self) -> str:
-        """The path of the pin file, quoted for a shell."""
+        """The path of the pin file, quoted for a shell, to use it in commands."""
         return shlex.quote(str(self.charge.watched.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:

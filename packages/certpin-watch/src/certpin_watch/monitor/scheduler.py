@@ -1,4 +1,4 @@
-"""Schedule probes, and run those of this service's own location.
+"""Decide when each target is probed, and run the probes from this service's own location.
 
 Every target is probed once in each interval, at its own time (its *slot*), and sooner after a
 change. Other locations are probed by workers, which take their jobs through ``handout``.

@@ -43,7 +43,7 @@ class LastProbe:
 
 
 def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastProbe]:
-    """Return the last probe of each target that was ever probed from a location.
+    """Return the last probe from a location for each target that was ever probed from there.
 
     If several addresses of a name are probed, the one that is due soonest counts.
     """

@@ -48,7 +48,7 @@ class AlertFinding:
 
     @property
     def clients(self) -> int | None:
-        """The number of affected clients, if the finding itself states it."""
+        """The number of affected clients in ``details``; None if the finding doesn't have it."""
         stated = self.details.get("clients")
         return stated if isinstance(stated, int) else None
 

@@ -41,7 +41,7 @@ DURATIONS = {
 
 
 def alerts_page(page: PageRequest) -> Response:
-    """Show the open alerts, the most severe first, or the resolved ones."""
+    """List the open alerts, the most severe first, or the resolved ones if the query says so."""
     which = page.choice("which", ("open", "resolved"))
     before = page.number("before", 0, 2**53) or None
     settings = page.watch.settings.alerts

@@ -248,7 +248,7 @@ def describe_chains(
 
 
 def _anchors(page: PageRequest, host: str) -> tuple[bytes, ...]:
-    """Return the trust anchors that the pin files name for a host."""
+    """Return the trust anchors, as DER, that the pin files name for a host."""
     policies = policies_of(page.snapshot, host)
     return tuple(der for _, policy in policies if policy.trust for der in policy.trust.der)
 

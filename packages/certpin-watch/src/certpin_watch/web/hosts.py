@@ -123,7 +123,7 @@ def fleet_page(page: PageRequest) -> Response:
 
 
 def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
-    """Return the worst status of all hosts, and a sentence about it."""
+    """Return the worst status of all hosts, and a sentence about it; None without hosts."""
     counts = hosts.count_by_status(fleet)
     if not fleet:
         return None, "No host is monitored yet"

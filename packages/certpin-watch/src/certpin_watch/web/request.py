@@ -66,7 +66,7 @@ class PageRequest:
 
     @property
     def thresholds(self) -> Thresholds:
-        """How near an expiry date counts as soon, and how old an observation counts as stale."""
+        """The settings that define which certificates expire soon and which results are stale."""
         return self.watch.settings.thresholds
 
     @property

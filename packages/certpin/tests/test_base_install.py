@@ -92,7 +92,8 @@ def _base() -> str:
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(ROOT)
         folder = Path(".venvs") / f"base-{_VERSION}"
-        inside = ensure(folder, sys.executable, Path("requirements/core.txt"), project="wheel")
+        lock, packages = Path("requirements/core.txt"), [Path("packages/certpin")]
+        inside = ensure(folder, sys.executable, lock, project="wheel", packages=packages)
         return str(Path(inside).absolute())
 
 

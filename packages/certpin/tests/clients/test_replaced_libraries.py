@@ -18,7 +18,8 @@ PYTHON = ROOT / ".venvs" / "niquests" / "bin" / "python"
 CHECKS = sorted(map(str, Path(__file__).parent.joinpath("replaced").glob("check_*.py")))
 # The environment in which niquests, requests and urllib3 are tested like the others.
 SHARED = [
-    f"tests/clients/test_{name}.py" for name in ("conformance", "proxies", "requests", "urllib3")
+    str(Path(__file__).with_name(f"test_{name}.py"))
+    for name in ("conformance", "proxies", "requests", "urllib3")
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer("nginx")]

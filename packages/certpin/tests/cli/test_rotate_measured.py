@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from certpin.lab import LabServer
-from certpin_watch.store import open_store
-from certpin_watch.store.tables import METADATA
+from certpin_watch.store import open_store, prepare
 from certpin_watch.store.tables.reports import PRESENCES
 from tests import kit
 from tests.cli import _documented
@@ -52,7 +52,7 @@ def rows(version: int, clients: int, ago: int = 1) -> dict[str, Any]:
 def store(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'watch.db'}"
     made = open_store(url)
-    METADATA.create_all(made.engine)
+    prepare(made)
     with made.write() as connection:
         for version, clients in ((3, 7), (4, 5000)):
             row = rows(version, clients)
@@ -138,6 +138,22 @@ def test_the_database_has_the_same_reports(rotating: Run, store: str) -> None:
     assert rotating("rotate", "activate", "new.key", "--offline", "--watch", store).code == 1
 
 
+def test_a_missing_database_is_an_error_and_is_not_created(rotating: Run, tmp_path: Path) -> None:
+    missing = tmp_path / "misspelt.db"
+    done = rotating("rotate", "activate", "new.key", "--offline", "--watch", f"sqlite:///{missing}")
+    assert done.code == 2
+    assert "the database has no tables yet" in done.err
+    assert not missing.exists()
+
+
+def test_a_database_of_a_newer_version_is_not_read(rotating: Run, store: str) -> None:
+    with open_store(store).write() as connection:
+        connection.execute(text("UPDATE certpin_schema SET version_num = '9999'"))
+    done = rotating("rotate", "activate", "new.key", "--offline", "--watch", store)
+    assert done.code == 2
+    assert "of a newer version of certpin" in done.err
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -171,7 +187,7 @@ def test_a_certificate_of_another_authority_is_named(
     assert "its certificate does not verify" in done.err
     assert "SSL_CERT_FILE" in done.err
     done = rotating("rotate", "status", "--offline", "--watch", url)
-    assert "can't be asked: Connection refused" in done.err
+    assert "can't be reached: Connection refused" in done.err
     assert SECRET not in done.err
 
 

@@ -148,7 +148,7 @@ def _token_of(file: Path | None) -> Callable[[], str]:
         raise ConfigError(
             "the worker has no token",
             key="--token-file",
-            fix="where the service runs: certpin watch token add NAME --worker LOCATION; "
+            fix="on the machine of the service: certpin watch token add NAME --worker LOCATION; "
             f"then write it into a file, or into the variable {_TOKEN}",
         )
     return partial(read_token, f"env:{_TOKEN}", _TOKEN)
@@ -171,9 +171,9 @@ def read_token(source: str, key: str) -> str:
     text = resolve(source, key).reveal()
     if parse_token(text) is None:
         raise ConfigError(
-            "this is no token of the service: letters are missing, or it is something else",
+            "this is not a token of the service, or a part of it is missing",
             key=key,
-            fix="where the service runs: certpin watch token add NAME --worker LOCATION",
+            fix="on the machine of the service: certpin watch token add NAME --worker LOCATION",
         )
     return text
 

@@ -190,15 +190,15 @@ class ServiceLink:
         url = self._access.address.url
         if status == 401:
             return ServiceError(
-                f"{url} does not take this token: it was revoked, is past its end, or was made "
-                "for another service",
-                "make a new one where the service runs: certpin watch token add NAME "
+                f"{url} does not accept this token: it was revoked, has expired, or belongs to "
+                "another service",
+                "make a new one on the machine of the service: certpin watch token add NAME "
                 "--worker LOCATION",
                 "refused",
             )
         if status == 403:
             return ServiceError(
-                f"{url} takes this token for something else: it is not that of a worker",
+                f"{url} accepts this token, but it is not that of a worker",
                 "certpin watch token add NAME --worker LOCATION",
                 "refused",
             )

@@ -134,6 +134,18 @@ def prepare(store: Store) -> Migration | None:
     raise _schema_error(found)
 
 
+def require_current(store: Store) -> None:
+    """Check that a database has the schema of this version. Change nothing, and create no file.
+
+    Raises:
+        StoreError: with the reason ``schema``, the database has another schema, or none; or it
+            can't be read.
+    """
+    found = schema_state(store)
+    if found.state is not SchemaState.CURRENT:
+        raise _schema_error(found)
+
+
 def check_tables(store: Store, now: int) -> None:
     """Test the database: read a row of every table, and write one row durably.
 

@@ -87,7 +87,7 @@ def test_errors_are_reported_before_anything_is_sent(run: Run) -> None:
         done = run("watch", "worker", *words, **there)
         assert (done.code, problem in done.err, token in done.err) == (2, True, False), done.err
     done = run("watch", "worker", "--url", URL, CERTPIN_WATCH_TOKEN=token[:-1])
-    assert (done.code, "no token of the service" in done.err, token[:-1] in done.err) == (
+    assert (done.code, "not a token of the service" in done.err, token[:-1] in done.err) == (
         2,
         True,
         False,

@@ -297,7 +297,7 @@ def test_a_revoked_token_ends_its_worker_with_the_reason(
 
     begun, err, code = while_serving(made, story)
     assert "certpin: probing from fra1" in begun
-    assert "does not take this token: it was revoked" in err
+    assert "does not accept this token: it was revoked" in err
     assert "fix: make a new one" in err
     assert (code, token in begun + err) == (2, False)
 

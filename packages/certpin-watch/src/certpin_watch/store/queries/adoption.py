@@ -18,6 +18,7 @@ from certpin.rotation.measured import CYCLE
 from certpin_watch.secret import resolve
 from certpin_watch.store import open_store
 from certpin_watch.store.queries.base import DAY, days_between, to_datetime, to_seconds
+from certpin_watch.store.schema import require_current
 from certpin_watch.store.tables.reports import PRESENCES
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ def stored_usage(
 
     Raises:
         ConfigError: the address is invalid.
-        StoreError: the database can't be read.
+        StoreError: the database can't be read, or its schema is not that of this version.
     """
     store = open_store(resolve(address, "--watch").reveal())
-    with closing(store), store.read() as connection:
-        return reported_usage(connection, pin_set, now, versions, days)
+    with closing(store):
+        require_current(store)
+        with store.read() as connection:
+            return reported_usage(connection, pin_set, now, versions, days)
 
 
 def reported_usage(

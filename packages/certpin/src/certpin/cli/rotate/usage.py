@@ -115,7 +115,7 @@ def _get(url: SplitResult, path: str) -> Any:
 
 def _unanswered(url: SplitResult, exc: Exception) -> DialError:
     """Say why there is no answer. Only in words that can't contain the token."""
-    problem, fix = "the monitoring service can't be asked", ""
+    problem, fix = "the monitoring service can't be reached", ""
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem += f": its certificate does not verify: {exc.verify_message}"
         fix = (

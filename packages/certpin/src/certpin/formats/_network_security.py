@@ -80,7 +80,7 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The elements that apply in a domain-config: the ones inside it, and the inherited ones."""
+    """The elements that apply to the hosts of a domain-config: its own, or inherited ones."""
 
     pin_set: Element | None = None
     anchors: Element | None = None

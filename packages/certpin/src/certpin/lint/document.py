@@ -116,7 +116,10 @@ class LiveResult:
 
     @cached_property
     def served_pins(self) -> dict[Pin, Certificate]:
-        """The SPKI pin and the certificate pin of each certificate that was served or verified."""
+        """The SPKI pin and the certificate pin of each certificate that the server presented.
+
+        Certificates on the verified path are included even if the server did not send them.
+        """
         return {pin: each for each in self.served for pin in pins_of(each)} | self.path_pins
 
 

@@ -103,7 +103,7 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 
 
 def _with_parents(key: str) -> Iterator[str]:
-    """Yield a key and the tables that contain it: ``host[0].pin[1].pin``, ``host[0].pin[1]``, …."""
+    """Yield ``host[0].pin[1].pin``, then the tables that contain it: ``host[0].pin[1]``, …."""
     while key:
         yield key
         key = key.rpartition(".")[0]

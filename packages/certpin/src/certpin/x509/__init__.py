@@ -1,7 +1,7 @@
 """Read certificates, chains, CSRs and keys: bytes in, frozen objects out, no network.
 
-Import the modules for signatures, files of unknown format and contexts only when they are needed:
-they load more.
+Import the modules for signatures, files of unknown format and contexts only when they are needed,
+because they import large libraries.
 """
 
 from __future__ import annotations

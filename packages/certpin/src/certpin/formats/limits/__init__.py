@@ -1,4 +1,4 @@
-"""The limitations of platforms. Each format lists those that apply to it."""
+"""The limitations of platforms. Each format lists the limitations of its platform."""
 
 from __future__ import annotations
 

@@ -175,7 +175,10 @@ class NoWildcard(PolicyLimitation):
 
 
 class United(Limitation):
-    """The platform accepts the pins of every pattern that covers a host, not of the best match."""
+    """The platform accepts the pins of every pattern that covers a host.
+
+    certpin's clients use only the policy with the most specific pattern.
+    """
 
     aspect = "overlap"
     summary = "precedence of the most specific policy: the pins of all matching patterns are united"

@@ -81,6 +81,10 @@ def test_proxies_are_trusted_only_with_behind_proxy(
         ("[surprise]\na = 1", "surprise"),
         ("tls_key = 'key.pem'", "tls_key"),
         ("listen = 'a b'", "listen"),
+        ("public_url = 'watch.bank.example'", "public_url"),
+        ("public_url = 'https:///pages'", "public_url"),
+        ("public_url = 'https://watch.bank.example:port'", "public_url"),
+        ("public_url = 'https://anna:secret@watch.bank.example'", "public_url"),
         ("store = 5", "store"),
     ],
 )

@@ -203,6 +203,11 @@ def _last_sign(location: LocationStatus) -> datetime:
     return max(location.heard or location.since, location.since)
 
 
+def _on_one_line(problem: str) -> str:
+    """Separate the problem and its fix, which are on separate lines of an error."""
+    return "; ".join(filter(None, map(str.strip, problem.splitlines())))
+
+
 @partial(
     AlertRule,
     "pin-file-unreadable",
@@ -219,7 +224,7 @@ def _pin_file_unreadable(evidence: Evidence) -> Iterator[AlertFinding]:
             severity="critical",
             host="",
             pin_set="",
-            summary=f"a monitored file cannot be used: {problem}",
+            summary=f"a monitored file cannot be used: {_on_one_line(problem)}",
             command=f"certpin lint {shlex.quote(path)}",
             subject=path,
             details={"problem": problem},

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from certpin.errors import ConfigError, HostError, InputError, PinFileError
 from certpin.pinfile.fields import Table
 from certpin.pinfile.reader import load_toml, locate_errors
 from certpin.probe import split_address
+from certpin.x509 import quoted
 from certpin_watch.secret import Secret, read_secret
 from certpin_watch.settings.reader import (
     known_keys,
@@ -86,6 +88,28 @@ class Thresholds:
 DEFAULT_THRESHOLDS = Thresholds()
 
 
+def _public_url(table: Table, name: str) -> str:
+    """Read the address of the pages for users.
+
+    Without a host in it, a request for any host would be accepted (DNS rebinding), and links in
+    messages would lead nowhere.
+    """
+    address = text(table, name)
+    try:
+        url = urlsplit(address)
+        host, _ = url.hostname, url.port  # raises ValueError for an invalid port
+    except ValueError:
+        host, url = None, urlsplit("")
+    clean = not (url.username or url.password or url.query or url.fragment)
+    if url.scheme not in {"https", "http"} or not host or not clean:
+        raise ConfigError(
+            f"not the address of the pages: {quoted(address)}",
+            key=name,
+            fix='write scheme and host, for example public_url = "https://watch.bank.example"',
+        )
+    return address
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """All settings of the monitoring service; each has a default.
@@ -106,7 +130,7 @@ class ServiceSettings:
     )
     store: Secret = setting(Secret(DEFAULT_STORE), read_secret)
     nats: Secret | None = setting(None, read_secret)
-    public_url: str = setting("", text)
+    public_url: str = setting("", _public_url)
     tls: tuple[Path, Path] | None = None
     access: AuthSettings = table_setting(AuthSettings)
     alerts: AlertSettings = table_setting(AlertSettings)

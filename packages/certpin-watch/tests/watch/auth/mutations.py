@@ -210,4 +210,12 @@ MUTATIONS: list[Mutation] = [
         "tests/watch/monitor/test_workers_api.py::"
         "test_the_limit_of_concurrent_requests_counts_for_each_token",
     ),
+    Mutation(
+        "the public address has a host, which requests are compared with",
+        "certpin_watch/settings/file.py",
+        'if url.scheme not in {"https", "http"} or not host or not clean:',
+        "if not clean:",
+        "tests/watch/test_settings.py::test_an_error_names_the_key_and_the_line"
+        "[public_url = 'watch.bank.example'-public_url]",
+    ),
 ]

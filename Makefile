@@ -41,9 +41,8 @@ demo: python ## Show what certpin does, on real TLS servers of this machine; set
 	@$(SETUP) .venvs/demo requirements/watch.txt
 	@.venvs/demo/bin/certpin demo
 
-# One more than for all: most of these wait for sockets now and then.
 quick: setup ## Run the quick tests, in less than a minute.
-	@$(PYTEST) -n $$(( $(JOBS) + 1 )) -m "not peer and not slow" --hypothesis-profile=quick
+	@$(PYTEST) -m "not peer and not slow and not medium" --hypothesis-profile=quick
 
 test: python ## Run everything: real peers, lint, types, all tests, other Pythons, lowest dependencies.
 	@mkdir -p build && rm -f $(RECORD)

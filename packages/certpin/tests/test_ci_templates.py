@@ -147,6 +147,7 @@ def _run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("diff", [_diff_of_github, _diff_of_gitlab])
 def test_changed_trust_anchors_of_an_unchanged_pin_file_are_detected(
     clone: Path, diff: Callable[[], str]

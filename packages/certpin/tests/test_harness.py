@@ -242,6 +242,7 @@ def test_children_start_with_default_signals_under_nohup(pytester: pytest.Pytest
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.medium
 def test_hypothesis_runs_with_ci_in_the_environment() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("CERTPIN_")}
     first = (

@@ -61,6 +61,7 @@ def _routes(watch: Watch) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.medium
 def test_without_the_store_every_route_answers_503(
     watch: Watch, client: TestClient, tmp_path: Path
 ) -> None:
@@ -78,11 +79,13 @@ def test_without_the_store_every_route_answers_503(
     assert client.get("/readyz").status_code == 503
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", ["/reports", "/reports/", "/reports/anything"])
 def test_reports_go_to_the_collector(client: TestClient, path: str) -> None:
     assert client.post(path).status_code == 418
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", ["/reportsx", "/x/reports", "//reports", "/REPORTS"])
 def test_similar_paths_do_not_go_to_the_collector(client: TestClient, path: str) -> None:
     assert client.post(path).status_code in {403, 404}
@@ -96,6 +99,7 @@ def test_an_unknown_path_is_a_page_or_a_problem(client: TestClient) -> None:
     assert "default-src 'none'" in problem.headers["Content-Security-Policy"]
 
 
+@pytest.mark.medium
 def test_a_request_that_names_two_hosts_is_refused(client: TestClient) -> None:
     """RFC 9112 section 3.2."""
     for path in ("/", "/healthz", "/reports", "/api/v1/alerts"):
@@ -104,6 +108,7 @@ def test_a_request_that_names_two_hosts_is_refused(client: TestClient) -> None:
         assert client.get(path, headers=twice[:1]).status_code != 400, path
 
 
+@pytest.mark.medium
 def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
     settings = replace(
         watch.settings,
@@ -130,6 +135,7 @@ def test_with_a_public_address_other_hosts_are_refused(watch: Watch) -> None:
     assert status("http://10.0.0.7:8460", "/metrics", **bearer) == 200
 
 
+@pytest.mark.medium
 def test_every_page_warns_if_no_service_receives_alerts(watch: Watch, client: TestClient) -> None:
     pages = ("/", "/failures", "/pin-sets", "/alerts", "/silences", "/live", "/about", "/account")
     for path in pages:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import certpin_watch
 from tests._imports import cycle, module_graph
 
@@ -40,6 +42,7 @@ def _unit(module: str) -> str:
     return module.partition(".")[2].partition(".")[0]
 
 
+@pytest.mark.medium
 def test_imports_follow_the_order() -> None:
     graph = module_graph("certpin_watch", SOURCE)
     assert {_unit(module) for module in graph} - {""} == RANK.keys()
@@ -52,6 +55,7 @@ def test_imports_follow_the_order() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.medium
 def test_no_modules_import_each_other() -> None:
     assert cycle(module_graph("certpin_watch", SOURCE)) == []
 
@@ -77,6 +81,7 @@ def _imports(prefix: str) -> Iterator[tuple[Path, str, str]]:
                 yield from ((path, name, "") for name in names)
 
 
+@pytest.mark.medium
 def test_only_the_store_writes_sql() -> None:
     wrong = [
         f"{path.relative_to(SOURCE)}: {module}.{name}"
@@ -88,6 +93,7 @@ def test_only_the_store_writes_sql() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.medium
 def test_it_uses_only_documented_names_of_certpin() -> None:
     page = (ROOT / "docs/extensions.md").read_text(encoding="utf-8").partition("## Commands")[0]
     rows = re.findall(r"(?m)^\| `(certpin[a-z0-9_.]*)` \| (.*) \|$", page)

@@ -115,6 +115,7 @@ def _blocks(page: Path, *kinds: str) -> list[str]:
     return found + (re.findall(r"(?m)^    ((?:.* )?certpin .*)$", bare) if "" in kinds else [])
 
 
+@pytest.mark.medium
 def test_every_documented_command_exists() -> None:
     calls = list(_calls())
     assert len({place for place, _ in calls}) > 12  # the unit, each container, the pages

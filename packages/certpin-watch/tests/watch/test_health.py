@@ -47,6 +47,7 @@ def test_not_ready_with_a_failing_task_or_while_stopping(sqlite_store: Store) ->
     assert _ask(sqlite_store, "/healthz", health)[0] == 200  # a restart would not help
 
 
+@pytest.mark.medium
 def test_not_ready_without_the_stream_of_reports(sqlite_store: Store) -> None:
     available = [False]
     health = ProcessHealth(needs={"stream": lambda: available[0]})
@@ -73,6 +74,7 @@ def test_not_ready_while_the_store_refuses_writes(sqlite_store: Store) -> None:
     assert _ask(sqlite_store, "/readyz") == (503, {"status": "not ready", "wrong": ["store"]})
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("table", ["leases", "report_groups"])
 def test_not_ready_with_a_damaged_file(tmp_path: Path, table: str) -> None:
     path = tmp_path / "watch.db"

@@ -26,6 +26,7 @@ def loop() -> Iterator[ServiceLoop]:
     loop.close()
 
 
+@pytest.mark.medium
 def test_callbacks_of_threads_run_once_and_in_order(loop: ServiceLoop) -> None:
     results: list[tuple[int, int]] = []
 

@@ -107,6 +107,7 @@ def _once(store: Store, step: Step, batch: int = BATCH) -> int:
         return step(connection, batch)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_kept_for_exactly_its_days(store: Store, kind: str) -> None:
     table, when = KINDS[kind]
@@ -189,6 +190,7 @@ def test_every_column_that_refers_to_a_chain_is_checked() -> None:
     assert digests == {f"{column.table.name}.{column.name}" for column in chain_columns()}
 
 
+@pytest.mark.medium
 def test_a_step_deletes_one_batch(store: Store) -> None:
     for number in range(1, 6):
         _put(store, REPORT_IDENTITIES, number, received_at=1)
@@ -209,6 +211,7 @@ def test_cutoffs_never_come_early(at: int, days: int) -> None:
     assert all(later[name] >= found[name] for name in found)
 
 
+@pytest.mark.medium
 def test_deleted_reports_are_overwritten_and_the_file_shrinks(
     sqlite_store: Store,
 ) -> None:
@@ -271,6 +274,7 @@ def test_the_task_runs_until_it_is_stopped_and_survives_errors(
     assert len(tried) > 1
 
 
+@pytest.mark.medium
 def test_after_a_clock_jump_nothing_is_deleted_for_a_day(
     sqlite_store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -214,6 +214,7 @@ def test_a_span_has_only_method_route_and_status_of_a_request(
     assert not [name for name in Receiver.metrics() if name.startswith("http")]
 
 
+@pytest.mark.medium
 def test_a_span_has_the_route_and_not_the_path(endpoint: str, sqlite_store: Store) -> None:
     whole = application(world.watch(sqlite_store), PlainTextResponse("fine"), ProcessHealth())
     with telemetry.exporting(settings(endpoint=endpoint), Counters()) as traced:
@@ -264,6 +265,7 @@ def test_without_sampling_no_span_is_sent(endpoint: str) -> None:
     assert Receiver.spans() == {}
 
 
+@pytest.mark.medium
 def test_without_an_endpoint_opentelemetry_is_not_loaded() -> None:
     program = """
 import sys

@@ -93,6 +93,7 @@ def test_a_passphrase_that_is_not_repeated_is_asked_for_again(run: Run) -> None:
     load_pem_private_key(Path("backup.key").read_bytes(), SECRET.encode())
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("run")
 def test_without_a_passphrase_nothing_is_written() -> None:
     process = program(*ADD, "--ask-passphrase", start_new_session=True)

@@ -102,6 +102,7 @@ def _with_a_backup_that_is_not_pinned(setup: demo.DemoSetup) -> demo.DemoSetup:
     return replace(setup, backup=setup.attacker)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("only_scenes")
 @pytest.mark.parametrize(
     ("change", "scene"),
@@ -126,6 +127,7 @@ def test_the_demo_fails_if_pinning_fails(
     assert "This outcome is WRONG." in run("demo").out
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("only_scenes")
 def test_a_refusal_after_the_request_is_too_late(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     call = demo._call

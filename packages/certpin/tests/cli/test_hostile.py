@@ -70,6 +70,7 @@ def test_an_odd_target_of_pin(run: Run, closed_port: tuple[str, ...], target: st
     assert ended_well(run("pin", *closed_port, "--", target))
 
 
+@pytest.mark.medium
 @quickly
 @given(host=WORDS | HOSTS, pin=WORDS, name=WORDS)
 def test_any_words_of_add(run: Run, host: str, pin: str, name: str) -> None:
@@ -79,6 +80,7 @@ def test_any_words_of_add(run: Run, host: str, pin: str, name: str) -> None:
     Path("never.toml").unlink(missing_ok=True)
 
 
+@pytest.mark.medium
 @quickly
 @given(host=WORDS, digest=st.binary(min_size=32, max_size=32), name=WORDS)
 def test_every_file_that_add_writes_can_be_read(
@@ -111,6 +113,7 @@ def test_an_odd_address_of_get(run: Run, closed_port: tuple[str, ...], url: str)
     assert ended_well(run("get", *closed_port, "--", url))
 
 
+@pytest.mark.medium
 @quickly
 @given(option=st.sampled_from(["--host", "--starttls", "--connect"]), word=WORDS)
 def test_any_words_of_check(run: Run, closed_port: tuple[str, ...], option: str, word: str) -> None:
@@ -119,6 +122,7 @@ def test_any_words_of_check(run: Run, closed_port: tuple[str, ...], option: str,
     assert ended_well(run("check", *closed_port, option, word))
 
 
+@pytest.mark.medium
 @quickly
 @given(st.binary(max_size=200) | st.text().map(lambda text: f"schema = 1\n{text}".encode()))
 @example(b"schema = 1\nname = 'x'\nversion = 1\nhost = 3")
@@ -136,6 +140,7 @@ def test_any_pin_file(run: Run, content: bytes) -> None:
 KEY = ("--pin", str(kit.NOBODY), "--backup-key", "backup.key")
 
 
+@pytest.mark.medium
 @quickly
 @given(st.binary(max_size=200) | WORDS.map(lambda text: text.encode(errors="replace")))
 def test_any_content_of_a_file(run: Run, content: bytes) -> None:

@@ -40,6 +40,7 @@ def test_every_command_has_json(path: tuple[str, ...]) -> None:
     assert [option.name for option in options if "--json" in option.opts] == ["as_json"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", COMMANDS, ids=_NAMES)
 def test_every_command_prints_only_json(run: Run, path: tuple[str, ...]) -> None:
     done = run(*path, *_SHORT.get(path, ()), "--json")
@@ -118,6 +119,7 @@ def test_the_lines_of_a_scan_are_followed_by_the_counts(run: Run) -> None:
     _documented.check("scan", _documented.data_of(last))
 
 
+@pytest.mark.medium
 def test_ctrl_c_is_an_error_in_json() -> None:
     code = (
         "from certpin.cli import explain, main\n"

@@ -107,6 +107,7 @@ def test_each_file_is_linted_separately(run: Run) -> None:
     assert [finding["file"] for finding in done.json["findings"]] == ["other.toml"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("text", [GOOD, LONE, WARNED, HOSTILE])
 def test_the_sarif_is_valid_by_the_schema_of_oasis(text: str, run: Run) -> None:
     log = _lint(run, text, "--format", "sarif").document
@@ -170,6 +171,7 @@ def test_a_file_name_cannot_add_a_property_to_an_annotation(run: Run) -> None:
     assert first.startswith("::error file=a%2Cline=1%3A%3Ab%25\\n%3A%3Aerror%3A%3Ac.toml,line=9,")
 
 
+@pytest.mark.medium
 def test_on_a_terminal_the_severity_has_a_colour_and_lines_are_folded(run: Run) -> None:
     Path("pins.toml").write_text(LONE)
     code, screen = on_terminal("lint", columns=60)

@@ -46,6 +46,7 @@ def test_the_short_option_prints_the_version_too(run: Run) -> None:
     assert run("-V") == run("--version")
 
 
+@pytest.mark.medium
 def test_python_m_certpin_is_the_same_program() -> None:
     process = program("-V", start=("-m", "certpin"))
     out, err = process.communicate(timeout=60)
@@ -143,6 +144,7 @@ def test_wrong_usage_is_a_usage_error(run: Run, words: list[str]) -> None:
     assert "Error: " in done.err
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("word", ["--version", "--help"])
 def test_help_and_version_load_neither_a_client_nor_cryptography(word: str) -> None:
     code = (
@@ -168,6 +170,7 @@ def test_a_warning_is_printed_like_an_error(run: Run) -> None:
     assert ".py" not in done.err
 
 
+@pytest.mark.medium
 def test_ctrl_c_ends_with_130_and_does_not_wait_for_a_silent_server(run: Run) -> None:
     Path("pins.toml").write_text(PINS)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -191,6 +194,7 @@ def many_certificates(tmp_path: Path, root: Authority) -> Path:
     return path
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("words", [[], ["--json"]])
 def test_a_closed_pipe_prints_no_error(many_certificates: Path, words: list[str]) -> None:
     reading, writing = os.pipe()
@@ -202,6 +206,7 @@ def test_a_closed_pipe_prints_no_error(many_certificates: Path, words: list[str]
     assert (process.returncode, err) == (141, "")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("words", ["--help", "lab attacks", "explain --json", "lab --help"])
 def test_a_closed_pipe_ends_with_141(words: str) -> None:
     reading, writing = os.pipe()
@@ -212,6 +217,7 @@ def test_a_closed_pipe_ends_with_141(words: str) -> None:
     assert (process.returncode, err) == (141, "")
 
 
+@pytest.mark.medium
 def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     with Path("/dev/full").open("w") as full:
         process = program("pin", many_certificates, stdout=full)
@@ -222,6 +228,7 @@ def test_a_full_disk_is_reported(many_certificates: Path) -> None:
     )
 
 
+@pytest.mark.medium
 def test_a_character_outside_the_encoding_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "root.pem"
     path.write_bytes(Authority("Łódź").pem)

@@ -84,6 +84,7 @@ def test_a_service_on_a_port_that_is_taken(run: Run) -> None:
     assert "choose another port" in fix
 
 
+@pytest.mark.medium
 def test_a_lab_on_an_address_of_another_machine(run: Run) -> None:
     words = ("--host", "api.bank.example", "--listen", ELSEWHERE, "--folder", "lab")
     problem, fix = refused(run, "lab", "serve", *words)

@@ -74,6 +74,7 @@ with socket.create_connection((found.address, int(port)), 10) as sock:
 CERTPIN = ("--", sys.executable, "-m", "certpin.cli.main", "get", "--connect", "127.0.0.1:{port}")
 
 
+@pytest.mark.medium
 def test_a_client_with_certpin_passes(run: Run) -> None:
     done = run("prove", *FEW, *CERTPIN, "{url}")
     assert (done.code, done.err) == (0, "")
@@ -86,6 +87,7 @@ def test_a_client_with_certpin_passes(run: Run) -> None:
     assert "The one attack did not get through." in done.out
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("words", [("{endpoint}",), ("{address}", "{port}"), ("{address}",)])
 def test_a_command_that_names_the_labs_address_uses_no_proxy(
     run: Run, words: tuple[str, ...]
@@ -96,6 +98,7 @@ def test_a_command_that_names_the_labs_address_uses_no_proxy(
     assert re.fullmatch(rf"https://{HOST}:\d+/canary-\w+\n", attempt["output"])
 
 
+@pytest.mark.medium
 def test_a_client_without_pins_fails_and_gets_a_fix(run: Run) -> None:
     done = run("prove", *FEW, *python(_FETCH))
     assert done.code == 1
@@ -104,6 +107,7 @@ def test_a_client_without_pins_fails_and_gets_a_fix(run: Run) -> None:
     assert "1 of 1 attack got through." in done.out
 
 
+@pytest.mark.medium
 def test_the_same_client_passes_with_style_none(run: Run) -> None:
     assert run("prove", "--style", "none", *FEW, *python(_FETCH)).code == 0
 
@@ -115,6 +119,7 @@ def test_a_client_can_use_the_labs_resolver(run: Run) -> None:
     assert done.code == 0, done.out
 
 
+@pytest.mark.medium
 def test_a_pin_that_is_checked_after_the_request_is_a_leak(run: Run) -> None:
     done = run("prove", *FEW, "--json", *python(_LATE))
     assert done.code == 1
@@ -140,6 +145,7 @@ def test_a_client_without_a_connection_is_inconclusive(run: Run) -> None:
     assert "the client never connected to the lab" in done.out
 
 
+@pytest.mark.medium
 def test_all_reports_describe_the_same_run(run: Run) -> None:
     files = ("--junit", "r.xml", "--sarif", "r.sarif", "--html", "r.html")
     done = run("prove", "--json", *FEW, *files, *python(_FETCH))
@@ -171,6 +177,7 @@ def _sarif_place(file: str) -> str:
     return str(only)
 
 
+@pytest.mark.medium
 def test_sarif_has_the_named_location(run: Run) -> None:
     words = ("--sarif", "r.sarif", "--sarif-location", "app/pins.toml")
     assert run("prove", *FEW, *words, *python(_FETCH)).code == 1
@@ -199,12 +206,14 @@ def test_a_report_that_cannot_be_written_is_an_error(run: Run) -> None:
     assert "no/such/folder.html" in done.err
 
 
+@pytest.mark.medium
 def test_a_run_without_tried_cases_is_inconclusive(run: Run) -> None:
     done = run("prove", "--style", "none", "--case", "pool-reuse", *python(_FETCH))
     assert done.code == 3
     assert "not run" in done.out
 
 
+@pytest.mark.medium
 def test_a_machine_without_free_ports_is_reported(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +231,7 @@ def test_a_machine_without_free_ports_is_reported(
     assert "--jobs 1" in done.out
 
 
+@pytest.mark.medium
 def test_a_client_can_get_its_pins_in_the_format_of_a_platform(run: Run) -> None:
     reads = """
 import json, sys

@@ -95,6 +95,7 @@ def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
     anchors.unlink()
 
 
+@pytest.mark.medium
 def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:
     assert begun("publish", "sign", *KEYS).code == 0
     app = App(published(PinSet.load("pins.toml"))[0], site_files()["metadata/1.root.json"])
@@ -103,6 +104,7 @@ def test_a_flutter_app_follows_what_is_signed(begun: Run) -> None:
     assert verdict(app, site_files(), utc_now()) == ("", 4)
 
 
+@pytest.mark.medium
 def test_omissions_for_flutter_apps_are_printed_once(begun: Run) -> None:
     policy = kit.policy(HOST)
     write(replace(policy, pins=(*policy.pins, HostPin(NEW, "intermediate"))))
@@ -134,6 +136,7 @@ def test_init_excludes_flutter_if_it_cannot_express_the_pins(run: Run) -> None:
     assert not load(FOLDER / "publish.toml").flutter
 
 
+@pytest.mark.medium
 def test_a_publisher_from_the_first_key_to_a_lost_one(begun: Run) -> None:
     signed = documented(begun, "sign", *KEYS)
     assert signed["version"] == 3
@@ -231,6 +234,7 @@ def _again(run: Run, words: tuple[str, ...]) -> str:
     return run("publish", "init", *words).out
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["bbo.pub", "bbo.CRT", "bbo.cer", "bbo.csr"])
 def test_no_key_is_made_under_a_mistyped_public_key_name(begun: Run, name: str) -> None:
     done = begun("publish", "add-key", name, "--role", "targets")
@@ -292,6 +296,7 @@ def test_without_init_every_command_names_it(run: Run) -> None:
     assert sorted(path.name for path in Path().iterdir()) == ["pins.toml"]
 
 
+@pytest.mark.medium
 def test_the_text_output_of_each_command(begun: Run) -> None:
     status = begun("publish", "status")
     assert "No version is signed yet." in status.out
@@ -310,6 +315,7 @@ def test_the_text_output_of_each_command(begun: Run) -> None:
     assert "of online is out" in signed.err
 
 
+@pytest.mark.medium
 def test_changes_are_printed_before_signing(begun: Run) -> None:
     documented(begun, "sign", *KEYS)
     out(begun, kit.NOBODY_ELSE, kit.NOBODY, NEW)
@@ -340,6 +346,7 @@ def test_the_policies_of_a_first_version_are_printed(run: Run, ca: Path) -> None
     assert anchor_line(ca) in said
 
 
+@pytest.mark.medium
 def test_the_policy_of_a_new_host_and_changed_anchors_are_printed(begun: Run, ca: Path) -> None:
     documented(begun, "sign", *KEYS)
     write(kit.policy("new.bank.example"), kit.policy(HOST))
@@ -373,6 +380,7 @@ def test_a_terminal_is_asked_before_signing(begun: Run) -> None:
     assert (SITE / "metadata" / "timestamp.json").exists()
 
 
+@pytest.mark.medium
 def test_status_warns_before_expiry(begun: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     documented(begun, "sign", *KEYS)
     assert begun("publish", "status").code == 0
@@ -393,6 +401,7 @@ def test_status_warns_before_expiry(begun: Run, monkeypatch: pytest.MonkeyPatch)
     assert begun("publish", "status").code == 0
 
 
+@pytest.mark.medium
 def test_a_conflict_in_a_draft_does_not_stop_the_daily_job(begun: Run) -> None:
     documented(begun, "sign", *KEYS)
     added = documented(begun, "add-key", "new-root.key", "--role", "root")
@@ -425,6 +434,7 @@ def test_pins_that_expire_before_their_signatures_are_reported(run: Run) -> None
     assert documented(run, "sign", "online.key")["warnings"] != []
 
 
+@pytest.mark.medium
 def test_a_version_that_was_published_unsigned_can_be_signed(run: Run) -> None:
     write(kit.policy(HOST))
     assert run("rotate", "publish", "--offline").code == 0
@@ -437,6 +447,7 @@ def test_a_version_that_was_published_unsigned_can_be_signed(run: Run) -> None:
     assert run("rotate", "publish", "--offline", "--signed").code == 2  # nothing has changed since
 
 
+@pytest.mark.medium
 def test_the_journal_keeps_trust_files_and_all_other_fields(run: Run, ca: Path) -> None:
     shutil.copy(ca, "ca.pem")
     policy = kit.policy(

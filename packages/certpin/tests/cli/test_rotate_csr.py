@@ -46,6 +46,7 @@ def names(request: x509.CertificateSigningRequest) -> list[str]:
     return [str(name.value) for name in found]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "ed25519"])
 def test_the_request_is_for_the_key_of_the_file(run: Run, algorithm: KeyAlgorithm) -> None:
     pin = key_file(algorithm)
@@ -148,6 +149,7 @@ def test_a_key_in_another_container_is_read(run: Run, form: str) -> None:
     requested(run(*words, CERTPIN_PASSPHRASE=SECRET.decode()))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["public", "nothing", "p521", "dsa", "certificates"])
 def test_an_unusable_key_is_refused(run: Run, kind: str) -> None:
     makers: dict[str, Any] = {

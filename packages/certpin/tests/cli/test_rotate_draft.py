@@ -80,6 +80,7 @@ def test_a_published_version_may_go_into_a_binary_too(out: Run) -> None:
     assert out("rotate", "publish", "--bundled", *OFFLINE).code == 2
 
 
+@pytest.mark.medium
 def test_a_binary_blocks_activation_until_its_end_is_recorded(out: Run) -> None:
     out("rotate", "publish", "--bundled", *OFFLINE)
     pin = new_key(out)
@@ -102,6 +103,7 @@ def test_an_impossible_end_is_refused(out: Run, version: str, words: str) -> Non
     assert len(journal()) == 1
 
 
+@pytest.mark.medium
 def test_the_delays_of_the_last_publish_apply_until_others_are_given(out: Run) -> None:
     new_key(out)
     out("rotate", "publish", *OFFLINE, "--opened", "2d")
@@ -207,6 +209,7 @@ def test_force_and_reason_go_together(out: Run, words: tuple[str, ...]) -> None:
     assert out("rotate", "activate", str(LEAF), *OFFLINE, *words).code == 2
 
 
+@pytest.mark.medium
 def test_a_compromised_key_is_never_used_again(out: Run) -> None:
     pin = new_key(out)
     assert out("rotate", "compromise", str(pin), *OFFLINE).code == 0
@@ -235,6 +238,7 @@ def test_the_journal_has_the_name_of_the_person(out: Run) -> None:
     assert journal()[0].who
 
 
+@pytest.mark.medium
 def test_a_merged_journal_is_read_and_its_contradictions_reported(out: Run) -> None:
     new_key(out)
     mine = Path("pins.toml").read_text(encoding="utf-8")
@@ -297,6 +301,7 @@ def test_an_unwritable_journal_leaves_the_pin_file_unchanged(
     assert Path("pins.toml").read_bytes() == before
 
 
+@pytest.mark.medium
 def test_a_key_of_several_hosts_changes_at_all_of_them_or_at_those_named(run: Run) -> None:
     write(kit.policy(HOST, LEAF, BACKUP), kit.policy("other.example", LEAF, BACKUP))
     run("rotate", "publish", *OFFLINE)

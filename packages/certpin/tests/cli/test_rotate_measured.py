@@ -132,6 +132,7 @@ def test_the_threshold_is_that_of_the_user(rotating: Run, watch: str) -> None:
     assert rotating("rotate", "activate", "new.key", *words, "99.9%").code == 0
 
 
+@pytest.mark.medium
 def test_the_database_has_the_same_reports(rotating: Run, store: str) -> None:
     done = rotating("rotate", "status", "--offline", "--watch", store, "--json")
     assert [version["clients"] for version in done.json["versions"]] == [1200, 5000]

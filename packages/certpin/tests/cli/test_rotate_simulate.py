@@ -301,6 +301,7 @@ def test_no_plan_of_the_planner_locks_a_client_out(
     assert simulate(script, fleet).lockouts == ()
 
 
+@pytest.mark.medium
 def test_the_documented_example_matches_the_output(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,7 @@ def test_the_same_simulation_makes_the_same_picture(kind: str) -> None:
     assert draw(case, FLEET, kind) == draw(case, FLEET, kind)
 
 
+@pytest.mark.medium
 def test_a_picture_has_no_date_of_creation() -> None:
     svg = draw(of_plan(step4=-5), FLEET, "svg")
     assert b"dc:date" not in svg
@@ -191,6 +192,7 @@ def test_labels_that_would_touch_are_merged() -> None:
     ]
 
 
+@pytest.mark.medium
 def test_the_picture_of_the_documentation_is_current() -> None:
     """Byte for byte with the same matplotlib; another version may draw letters differently."""
     there, now = simulation_picture.TARGET.read_text("utf-8"), simulation_picture.text().decode()

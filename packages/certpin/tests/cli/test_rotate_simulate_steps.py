@@ -212,6 +212,7 @@ def test_any_toml_is_read_or_a_typed_error(top: Any) -> None:
     assert all(abs(dated.at - NOW) <= LONGEST for dated in found)
 
 
+@pytest.mark.medium
 @given(st.text() | st.text("[]{}=\"'.\n#act1", max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_read_or_a_typed_error(text: str) -> None:

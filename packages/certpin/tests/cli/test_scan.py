@@ -192,6 +192,7 @@ def test_an_invalid_scan_option_is_a_usage_error(listed: Path, words: list[str],
     assert said in done.err
 
 
+@pytest.mark.medium
 def test_a_missing_list_is_a_usage_error_and_makes_no_output(listed: Path) -> None:
     done = invoke("scan", listed, "--output", "out.jsonl")
     assert done.code == 2
@@ -199,6 +200,7 @@ def test_a_missing_list_is_a_usage_error_and_makes_no_output(listed: Path) -> No
     assert not (listed.parent / "work" / "out.jsonl").exists()
 
 
+@pytest.mark.medium
 def test_a_closed_standard_input_is_a_usage_error(listed: Path) -> None:
     argv = [sys.executable, "-m", "certpin.cli.main", "scan", "-"]
     closed = subprocess.run(
@@ -208,6 +210,7 @@ def test_a_closed_standard_input_is_a_usage_error(listed: Path) -> None:
     assert "- cannot be read: Bad file descriptor" in closed.stderr
 
 
+@pytest.mark.medium
 def test_more_connections_than_this_system_allows_are_a_usage_error(
     listed: Path, connect_args: tuple[str, ...]
 ) -> None:
@@ -311,6 +314,7 @@ class Piped:
         return self.process.returncode, out, err
 
 
+@pytest.mark.medium
 def test_records_are_written_before_the_input_ends(connect_args: tuple[str, ...]) -> None:
     with Piped(*connect_args) as piped:
         for name in names(3):
@@ -333,6 +337,7 @@ def test_a_silent_input_does_not_delay_a_timeout() -> None:
             assert piped.read()["attempts"] == 2
 
 
+@pytest.mark.medium
 def test_ctrl_c_ends_a_scan_cleanly(connect_args: tuple[str, ...]) -> None:
     with Piped(*connect_args) as piped:
         piped.write(f"{HOST}\n")
@@ -342,6 +347,7 @@ def test_ctrl_c_ends_a_scan_cleanly(connect_args: tuple[str, ...]) -> None:
     assert (code, out, err) == (130, "", "certpin: stopped\n")
 
 
+@pytest.mark.medium
 def test_a_closed_pipe_ends_a_scan_cleanly(connect_args: tuple[str, ...]) -> None:
     with Piped(*connect_args) as piped:
         piped.write(f"{HOST}\n")
@@ -362,6 +368,7 @@ def test_a_full_disk_during_a_scan_is_reported(listed: Path, connect_args: tuple
     assert "No space left on device" in done.err
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("cut", [0, 1, 12, 100])
 def test_a_killed_scan_resumes_and_has_each_host_once(
     connect_args: tuple[str, ...], listed: Path, tmp_path: Path, cut: int
@@ -396,6 +403,7 @@ def test_many_finished_hosts_do_not_delay_open_connections(listed: Path) -> None
     assert found.count(None) == 2
 
 
+@pytest.mark.medium
 def test_hosts_are_counted_on_a_terminal(listed: Path, connect_args: tuple[str, ...]) -> None:
     listed.write_text("\n".join(names(3)))
     code, text = on_terminal("scan", str(listed), *connect_args, "--output", "out.jsonl")

@@ -26,6 +26,7 @@ def width(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.medium
 @given(WORDS, st.integers(0, 10), st.integers(0, 20))
 def test_no_word_is_lost_split_or_beyond_the_width(text: str, indent: int, taken: int) -> None:
     folded = fold(" " * indent + text, Terminal(), taken=taken)

@@ -41,6 +41,7 @@ def _following(done: Done) -> str:
     return line.removeprefix("Next:").strip()
 
 
+@pytest.mark.medium
 def test_the_commands_of_the_readme_work_on_another_port(
     run: Run,
     identity: Identity,
@@ -63,6 +64,7 @@ def test_the_commands_of_the_readme_work_on_another_port(
     assert PinSet.load("pins.toml").policies[0].servers == (HostServer("localhost", server.port),)
 
 
+@pytest.mark.medium
 def test_a_rotation_goes_through_with_the_commands_that_the_plan_prints(
     run: Run, identity: Identity, intermediate: Authority, ca: Path
 ) -> None:
@@ -97,6 +99,7 @@ def two(run: Run, identity: Identity, ca: Path) -> Iterator[tuple[LabServer, Lab
         yield one, other
 
 
+@pytest.mark.medium
 def test_each_server_of_a_host_is_checked_and_named_with_its_region(
     run: Run, two: tuple[LabServer, LabServer], intermediate: Authority
 ) -> None:
@@ -123,6 +126,7 @@ def test_publishing_is_refused_if_host_leaves_out_a_host(run: Run, identity: Ide
     assert "this step is for other.example too, and --host leaves it out" in done.err
 
 
+@pytest.mark.medium
 def test_suggested_commands_name_the_same_file_and_servers(
     run: Run, identity: Identity, ca: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_every_protocol_is_tested() -> None:
     assert [server.values[0] for server in SERVERS] == sorted(PROTOCOLS)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("protocol", "server"), SERVERS)
 def test_a_server_is_pinned_and_checked_through_its_protocol(
     run: Run, identity: Identity, ca: Path, tmp_path: Path, protocol: str, server: Server
@@ -81,6 +82,7 @@ def test_a_server_is_pinned_and_checked_through_its_protocol(
     assert (checked.code, checked.json["hosts"][0]["matched_role"]) == (0, "leaf")
 
 
+@pytest.mark.medium
 def test_a_server_without_starttls_is_inconclusive(run: Run) -> None:
     with smtp() as port:
         done = run("pin", f"localhost:{port}", "--starttls", "smtp")

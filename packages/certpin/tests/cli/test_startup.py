@@ -92,6 +92,7 @@ def _heavy(modules: set[str]) -> set[str]:
     return wrong | {name for name in _SLOW if name in modules}
 
 
+@pytest.mark.medium
 def test_help_and_version_load_nothing_of_the_library() -> None:
     lines = [
         ["--version"],
@@ -116,6 +117,7 @@ def test_the_list_of_a_group_has_the_first_line_of_each_command(path: tuple[str,
     assert group.summaries() == first  # type: ignore[attr-defined]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("words", "unneeded"),
     [
@@ -129,6 +131,7 @@ def test_a_run_loads_only_the_modules_that_it_needs(words: list[str], unneeded: 
     assert modules & unneeded == set()
 
 
+@pytest.mark.medium
 def test_a_certificate_in_a_file_loads_no_probe_module(tmp_path: Path) -> None:
     file = tmp_path / "root.pem"
     file.write_bytes(Authority("Root").pem)

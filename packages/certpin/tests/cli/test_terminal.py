@@ -40,6 +40,7 @@ def lines(text: str) -> list[str]:
     return _SEQUENCE.sub("", text).splitlines()
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("columns", [60, 80, 132])
 def test_a_refusal_is_folded_and_pins_are_not_split(
@@ -52,6 +53,7 @@ def test_a_refusal_is_folded_and_pins_are_not_split(
     assert " ".join(text.split()).endswith(f"Compare from another network: certpin pin {HOST}")
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 def test_a_table_is_as_wide_as_the_terminal_at_most(connect_args: tuple[str, ...]) -> None:
     code, text = on_terminal("check", *connect_args, columns=60)
@@ -59,12 +61,14 @@ def test_a_table_is_as_wide_as_the_terminal_at_most(connect_args: tuple[str, ...
     assert max(map(len, lines(text))) <= 60
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 def test_the_environment_may_name_another_width(connect_args: tuple[str, ...]) -> None:
     _, text = on_terminal("get", f"https://{HOST}/", *connect_args, columns=200, COLUMNS="60")
     assert max(map(len, lines(text))) <= 60
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 @pytest.mark.parametrize("words", [["get", f"https://{HOST}/"], ["check"]])
 def test_a_pipe_gets_no_folding_colour_or_progress_bar(
@@ -77,6 +81,7 @@ def test_a_pipe_gets_no_folding_colour_or_progress_bar(
     assert advice.endswith(f"certpin pin {HOST}")
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 def test_a_progress_bar_is_shown_on_a_terminal_and_gone_at_the_end(
     connect_args: tuple[str, ...],
@@ -86,6 +91,7 @@ def test_a_progress_bar_is_shown_on_a_terminal_and_gone_at_the_end(
     assert f"{ESCAPE}2K" in text.rpartition("connecting")[2]
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("mismatch")
 def test_json_output_is_valid_while_a_progress_bar_is_shown(connect_args: tuple[str, ...]) -> None:
     out, err = program("check", *connect_args, "--json").communicate(timeout=60)
@@ -118,6 +124,7 @@ def test_colours_can_be_turned_off(connect_args: tuple[str, ...], words: list[st
         assert ESCAPE not in plain
 
 
+@pytest.mark.medium
 def test_a_typed_passphrase_is_not_shown(run: Run) -> None:
     secret = "correct horse"
     words = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
@@ -131,6 +138,7 @@ def test_a_typed_passphrase_is_not_shown(run: Run) -> None:
     assert "private key: EC P-256" in text
 
 
+@pytest.mark.medium
 def test_ctrl_c_at_a_prompt_ends_with_130_and_writes_nothing(run: Run) -> None:
     words = ("add", "shop.example", "--pin", str(kit.NOBODY), "--backup-key", "backup.key")
     typing = [("Passphrase for the backup key: ", "\x03")]

@@ -41,6 +41,7 @@ def test_the_registry_names_each_module() -> None:
 with_each_module = pytest.mark.parametrize("name", sorted({*clients.CLIENTS} - {"niquests"}))
 
 
+@pytest.mark.medium
 @with_each_module
 def test_a_module_loads_only_its_own_library(name: str) -> None:
     libraries = {"aiohttp", "httpx", "httpx2", "requests"} - {name}

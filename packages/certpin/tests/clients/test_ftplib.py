@@ -57,6 +57,7 @@ def logged_in(kind: type[Client], context: PinnedSSLContext, port: int) -> Clien
     return client
 
 
+@pytest.mark.medium
 def test_data_is_pinned_as_commands_are(identity: Identity, port: int) -> None:
     context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", identity.pin)))
     with contextlib.closing(logged_in(ftplib.FTP_TLS, context, port)) as client:
@@ -66,6 +67,7 @@ def test_data_is_pinned_as_commands_are(identity: Identity, port: int) -> None:
             client.nlst()
 
 
+@pytest.mark.medium
 def test_data_can_resume_the_session_of_the_commands(identity: Identity, port: int) -> None:
     context = PinnedSSLContext(kit.pin_set(kit.policy("localhost", identity.pin)))
     with logged_in(ResumingFTP, context, port) as client:

@@ -67,6 +67,7 @@ def everything() -> str:
     )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", BOTH)
 def test_exports_match_the_schema(name: str) -> None:
     reports = ("https://a.example/?a=1&b='<\"",) if name == "trustkit-android" else ()
@@ -81,6 +82,7 @@ def test_exports_match_the_schema(name: str) -> None:
     schema().validate(text)
 
 
+@pytest.mark.medium
 def test_the_schema_refuses_invalid_files() -> None:
     for text in (
         config(domain("a.example", pinned(A), pinned(B))),

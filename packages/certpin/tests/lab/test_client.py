@@ -129,6 +129,7 @@ def _ends(pid: int) -> bool:
     return False
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("program", "status"), [("'fine'", 0), ("time.sleep(600)", None)])
 def test_process_end_is_polled_on_old_kernels(
     target: Target, monkeypatch: pytest.MonkeyPatch, program: str, status: int | None

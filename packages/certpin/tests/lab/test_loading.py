@@ -55,12 +55,14 @@ def identity() -> Identity:
     return Authority("Root").intermediate("Intermediate").issue("localhost")
 
 
+@pytest.mark.medium
 def test_loading_keys_creates_no_file() -> None:
     words = [sys.executable, "-c", _WATCH]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.medium
 def test_a_process_that_is_killed_as_it_loads_a_key_leaves_nothing(tmp_path: Path) -> None:
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", _KILLED], env=env, check=False)

@@ -58,6 +58,7 @@ def test_the_good_control_runs_first_and_last(lab: Lab) -> None:
     assert run.controlled
 
 
+@pytest.mark.medium
 def test_results_come_in_order_however_many_run_at_once(lab: Lab) -> None:
     seen: list[str] = []
     run = prove(
@@ -170,6 +171,7 @@ def test_an_interrupted_run_stops_the_client(lab: Lab) -> None:
     assert len(client.cases) < 50
 
 
+@pytest.mark.medium
 def test_a_legitimate_server_that_is_refused_is_a_finding(lab: Lab) -> None:
     legitimate = replace(UNTRUSTED, name="renewed", expected=ALL_ACCEPT)
     result = prove(lab, right_client(Style.LEAF), [legitimate]).results[1]
@@ -209,6 +211,7 @@ def test_attempt_without_a_connection_is_undecided(lab: Lab) -> None:
     assert (result.verdict, result.outcome) == (Verdict.FLAKY, Outcome.UNDECIDED)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("host", ["cdn.bank.example", "www.partner.example"])
 def test_host_name_used_by_the_lab_can_be_tested(host: str) -> None:
     with Lab(host) as lab:

@@ -102,6 +102,7 @@ HOSTILE: tuple[Hostile, ...] = (
 )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_other_clients_are_not_affected(hostile: Hostile) -> None:
     with device_lab(cases("rogue-ca-in-store", "untrusted-ca")) as lab:
@@ -136,6 +137,7 @@ def _ends(sock: socket.socket) -> bool:
     return True
 
 
+@pytest.mark.medium
 def test_silence_after_the_hello_ends_and_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     with device_lab(cases("rogue-ca-in-store")) as lab:
         context = pinned(lab)

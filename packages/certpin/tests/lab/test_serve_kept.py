@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NOW = datetime.now(UTC)
 
 
+@pytest.mark.medium
 def test_the_backup_and_the_servers_keys_are_the_same_again(tmp_path: Path) -> None:
     one, other = (load_state(tmp_path / "lab", NOW, wireguard=False).authorities for _ in range(2))
     assert one.backup_key.private_numbers() == other.backup_key.private_numbers()
@@ -26,6 +27,7 @@ def test_the_backup_and_the_servers_keys_are_the_same_again(tmp_path: Path) -> N
     assert first.private_numbers() == again.private_numbers()
 
 
+@pytest.mark.medium
 def test_each_host_and_each_root_has_a_key_of_its_own(tmp_path: Path) -> None:
     one = load_state(tmp_path / "one", NOW, wireguard=False).authorities.root
     other = load_state(tmp_path / "other", NOW, wireguard=False).authorities.root
@@ -33,6 +35,7 @@ def test_each_host_and_each_root_has_a_key_of_its_own(tmp_path: Path) -> None:
     assert len({key.private_numbers().private_value for key in keys}) == 3
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["junk", "ec"])
 def test_a_damaged_backup_is_named(tmp_path: Path, kind: str) -> None:
     load_state(tmp_path / "lab", NOW, wireguard=False)

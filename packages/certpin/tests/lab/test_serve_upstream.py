@@ -103,6 +103,7 @@ def use(lab: DeviceLab, context: ssl.SSLContext, *hosts: str, max_calls: int = 4
     raise AssertionError(lab.progress())
 
 
+@pytest.mark.medium
 def test_a_released_app_is_attacked_and_its_real_server_passes_through(real: Real) -> None:
     with real.lab([case for case in CASES if case.name != "control-good"]) as lab:
         answers = use(lab, real.app.pinned)
@@ -200,6 +201,7 @@ def _lead_to(lab: DeviceLab, listening: socket.socket) -> None:
     turn.case_run.upstream = Destination(relay.UPSTREAM, *listening.getsockname())
 
 
+@pytest.mark.medium
 def test_each_host_has_its_own_server(root: Authority, intermediate: Authority) -> None:
     made = Real(root, intermediate, HOST, OTHER)
     with ExitStack() as running:

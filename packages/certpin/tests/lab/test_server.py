@@ -157,6 +157,7 @@ def test_nothing_is_left_behind(identity: Identity, monkeypatch: pytest.MonkeyPa
     stack.close()
 
 
+@pytest.mark.medium
 def test_servers_run_side_by_side(identity: Identity) -> None:
     with LabServer(identity) as one, LabServer(identity) as other:
         assert one.port != other.port

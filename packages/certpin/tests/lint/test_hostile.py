@@ -52,6 +52,7 @@ def test_any_mixture_of_lines_has_a_report_or_a_typed_error(lines: list[str]) ->
     _has_report_or_typed_error("".join(lines))
 
 
+@pytest.mark.medium
 @given(st.data())
 @settings(max_examples=200)
 def test_every_line_number_is_within_the_text(data: st.DataObject) -> None:
@@ -104,12 +105,14 @@ HOSTS: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", HOSTS)
 def test_work_grows_linearly_with_the_hosts(kind: str) -> None:
     few, many = (_calls(_many(count, HOSTS[kind])) for count in (150, 300))
     assert many < 2.3 * few
 
 
+@pytest.mark.medium
 def test_work_grows_linearly_with_the_comments() -> None:
     few, many = (
         _calls(_many(1, HOSTS["good hosts"], "# certpin: allow expired because so\n" * count))

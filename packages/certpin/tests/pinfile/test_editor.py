@@ -283,6 +283,7 @@ POLICIES = st.builds(
 COMMENTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 
 
+@pytest.mark.medium
 @given(POLICIES, st.sampled_from(sorted(FILES)), COMMENTS)
 def test_every_policy_can_be_read_again(policy: HostPolicy, what: str, comment: str) -> None:
     text = f"# {comment}\n{FILES[what]}"

@@ -172,6 +172,7 @@ def test_an_unsafe_edit_is_refused_and_changes_nothing(text: str) -> None:
         assert edited.text == text
 
 
+@pytest.mark.medium
 @given(
     st.sampled_from(sorted(TEXTS)),
     st.lists(st.tuples(st.sampled_from([ONE, TWO]), st.sampled_from(STATES)), max_size=4),

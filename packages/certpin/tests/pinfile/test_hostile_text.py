@@ -33,6 +33,7 @@ def _reads_or_says_where(text: str) -> None:
     assert len(str(error)) < 2000
 
 
+@pytest.mark.medium
 @given(st.text())
 @example("a = " + "{a=" * 500)
 @example("a = " + "[" * 5000)

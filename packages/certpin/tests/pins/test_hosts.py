@@ -226,6 +226,7 @@ def test_a_star_elsewhere_is_refused(text: str) -> None:
         HostPattern.parse(text)
 
 
+@pytest.mark.medium
 @given(st.text(max_size=30) | st.text("*.ab", max_size=10))
 def test_a_junk_pattern_raises_the_typed_error_and_nothing_else(text: str) -> None:
     try:

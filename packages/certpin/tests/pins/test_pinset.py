@@ -56,6 +56,7 @@ def test_a_host_in_another_spelling_has_the_same_policy(patterns: list[str], hos
     assert pins.policy_for(host.upper() + ".") is pins.policy_for(host)
 
 
+@pytest.mark.medium
 @given(SETS, HOSTS)
 def test_no_policy_means_that_no_pattern_matches(patterns: list[str], host: str) -> None:
     covered = any(HostPattern.parse(pattern).matches(host) for pattern in patterns)

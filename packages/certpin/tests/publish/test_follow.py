@@ -45,6 +45,7 @@ def publish(firm: Firm, served: Identity, version: int) -> None:
     firm.publish(version, pin_file(version, {CHANNEL: served.pin, HOST: kit.NOBODY_ELSE}))
 
 
+@pytest.mark.medium
 def test_an_app_follows_new_versions_timestamps_and_roots(
     app: tuple[Firm, PinUpdater], served: Identity
 ) -> None:

@@ -163,6 +163,7 @@ def test_an_unwritable_folder_is_reported(world: Delivered) -> None:
     assert (caught.value.reason, "0 of 5 files" in caught.value.problem) == ("storage", True)
 
 
+@pytest.mark.medium
 def test_any_writable_fsspec_file_system_is_supported(world: Delivered) -> None:
     shown_by(world, RemoteStorage("memory://certpin-test/app", {}))
     world.push()

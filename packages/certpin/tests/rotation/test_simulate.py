@@ -95,6 +95,7 @@ WORST = Fleet(1000, TIMING, stragglers=Fraction(1))
 USUAL = Fleet(1000, TIMING)
 
 
+@pytest.mark.medium
 @given(situations(), st.sampled_from(OTHERS), st.data())
 def test_a_plan_locks_no_client_out(situation: Situation, to: str, data: st.DataObject) -> None:
     made = plan(situation, pin(to))
@@ -170,6 +171,7 @@ def _several_at_once(script: Script) -> bool:
     return sum(each.step is None for each in script.releases) > 1
 
 
+@pytest.mark.medium
 def test_one_seed_makes_one_fleet_for_every_chunk_size() -> None:
     now, steps = the_plan()
     script = build_script(now, moved_steps(steps, {4: -5 * DAY}))

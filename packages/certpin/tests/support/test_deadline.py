@@ -21,6 +21,7 @@ def silent() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.medium
 def test_a_connection_is_shut_down_when_the_time_is_up(silent: int) -> None:
     deadline = Deadline(step=60, total=0.1)
     with deadline.enforced(), deadline.connect("127.0.0.1", silent) as sock:

@@ -104,6 +104,7 @@ async def _protocol(context: ssl.SSLContext, server: TLSServer) -> Any:
 WAYS = pytest.mark.parametrize("connect", [_open, _upgrade, _protocol])
 
 
+@pytest.mark.medium
 @WAYS
 def test_a_pinned_server_is_reached(world: World, run: Any, connect: Any) -> None:
     with TLSServer(server_context(world.good)) as server:

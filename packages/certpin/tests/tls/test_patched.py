@@ -118,6 +118,7 @@ def _socket_of_gevent(server: RecordingServer) -> Any:
     return sockets.create_connection(server.address)
 
 
+@pytest.mark.medium
 def test_a_socket_of_gevent_is_checked_and_its_gate_stays(world: World) -> None:
     context = world.context()
     with (

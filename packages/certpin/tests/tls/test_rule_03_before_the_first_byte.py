@@ -60,6 +60,7 @@ def test_no_byte_reaches_a_refused_server(
     assert [visit.heard for visit in server.visits] == [b""]
 
 
+@pytest.mark.medium
 @OPERATIONS
 def test_every_operation_works_on_an_accepted_server(
     world: World, operation: Callable[[Any], object]

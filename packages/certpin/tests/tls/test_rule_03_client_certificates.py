@@ -92,6 +92,7 @@ def _records(raw: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.medium
 def test_the_certificate_is_sent_to_the_pinned_server(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_rogue_gets_no_certificate_after_a_hello_retry_request(
         assert [kind for kind in hellos if kind != 20] == ([22, 22] if newest else [22])
 
 
+@pytest.mark.medium
 def test_a_rogue_that_resumes_a_session_gets_no_certificate(
     world: World, contexts: list[PinnedSSLContext]
 ) -> None:

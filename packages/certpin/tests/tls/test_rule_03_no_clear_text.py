@@ -84,6 +84,7 @@ def test_a_failure_of_openssl_is_final_too(world: World) -> None:
     assert CANARY not in server.heard
 
 
+@pytest.mark.medium
 def test_a_stalled_server_does_not_get_clear_text_after_the_timeout(world: World) -> None:
     with Recorder() as server:
         with _wrap(world, socket.socket(), eager=True) as tls:
@@ -142,6 +143,7 @@ def test_a_non_blocking_connect_keeps_tls(world: World) -> None:
     assert [visit.heard for visit in server.visits] == [b""]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("connect", ["connect", "connect_ex"])
 def test_a_failed_connect_can_be_tried_again(world: World, connect: str) -> None:
     with socket.create_server((LOOPBACK, 0)) as closed:

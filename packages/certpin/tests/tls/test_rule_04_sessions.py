@@ -182,6 +182,7 @@ def test_a_shut_socket_does_not_store_a_foreign_session(
     assert not Wire(context, tls_server, session=foreign).shake().server.session_reused
 
 
+@pytest.mark.medium
 def test_a_socket_resumes_as_an_object_does(world: World, newest: ssl.TLSVersion) -> None:
     context = world.context()
     with TLSServer(_server(world.good, newest)) as server:

@@ -50,6 +50,7 @@ def _context(world: World, host: str, **fields: Any) -> PinnedSSLContext:
     return PinnedSSLContext(kit.pin_set(kit.policy(host, world.intermediate.pin)), **fields)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("pinned", "spelling", "name"), SPELLINGS)
 def test_all_spellings_of_a_name_are_the_same_host(
     world: World, pinned: str, spelling: str, name: str

@@ -314,6 +314,7 @@ def test_64_threads_share_a_context_while_its_pins_are_swapped(
     assert len(outcomes) == 64 * 4
 
 
+@pytest.mark.medium
 def test_trust_file_swaps_do_not_disturb_other_threads(
     trusted_root: Path, root: Authority, server: Identity
 ) -> None:
@@ -423,6 +424,7 @@ def test_the_verdict_of_a_connection_stays_after_a_swap(
     assert verdict.policy is not context.pins.policies[0]
 
 
+@pytest.mark.medium
 def test_a_socket_works_before_and_after_a_swap(trusted_root: Path, server: Identity) -> None:
     context = PinnedSSLContext(pinned_to(server.pin))
     with RecordingServer(server_context(server)) as recorder:

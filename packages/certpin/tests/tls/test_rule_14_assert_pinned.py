@@ -191,6 +191,7 @@ def test_connections_of_httpx_and_httpcore(world: World, server: RecordingServer
             _judge(connection, pinned)
 
 
+@pytest.mark.medium
 def test_connections_of_aiohttp_and_asyncio(world: World, server: RecordingServer) -> None:
     async def run(context: ssl.SSLContext, pinned: bool) -> None:
         async with (

@@ -47,6 +47,7 @@ print(signal.getsignal(signal.SIGPIPE).name == action, signal.sigpending() == se
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize("action", ["SIG_DFL", "SIG_IGN"])
 def test_a_refusal_is_raised_for_every_action_of_sigpipe(

@@ -54,6 +54,7 @@ role = "backup"
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("module", ["None", "types.ModuleType('ssl')"], ids=["missing", "a stub"])
 def test_pin_files_are_linted_and_a_context_raises_a_clear_error(
     module: str, tmp_path: Path
@@ -70,6 +71,7 @@ def test_pin_files_are_linted_and_a_context_raises_a_clear_error(
     assert run.returncode == 0
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("module", ["None", "types.ModuleType('ssl')"], ids=["missing", "a stub"])
 def test_the_lint_command_works(module: str, tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text(_FILE)

@@ -295,6 +295,7 @@ each_attack = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.medium
 @each_attack
 def test_an_attack_is_refused_and_nothing_is_lost(
     world: World, attack: Callable[[World], None], reason: str
@@ -354,6 +355,7 @@ def test_the_client_of_python_tuf_times_out_too(world: World, tmp_path: Path) ->
         judge.follow()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("part", ["timestamp", "snapshot", "targets"])
 @pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 99], ids=["empty", "half", "zeros"])
 def test_damaged_metadata_on_the_disk_is_fetched_again(
@@ -370,6 +372,7 @@ def test_damaged_metadata_on_the_disk_is_fetched_again(
     assert app.refresh().version == 3
 
 
+@pytest.mark.medium
 def test_a_clock_jump_does_not_restore_an_older_set(world: World) -> None:
     old = world.repository.path("timestamp").read_bytes()
     world.publish(3)

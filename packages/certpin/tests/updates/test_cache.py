@@ -267,6 +267,7 @@ DAMAGES: list[tuple[Callable[[bytes], bytes], str]] = [
 ]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("damage", "reason"), DAMAGES, ids=lambda each: getattr(each, "__name__", each)
 )
@@ -285,6 +286,7 @@ def test_a_damaged_file_is_moved_aside_and_reported(
     assert world.updater().status.version == 2
 
 
+@pytest.mark.medium
 def test_only_one_invalid_set_is_kept_aside(world: World) -> None:
     for _ in range(3):
         world.updater().refresh()
@@ -300,6 +302,7 @@ def test_a_folder_in_place_of_a_cache_file_is_refused(world: World) -> None:
     assert is_refused(world).reason == "storage"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name", [GOOD, "metadata/root_history/2.root.json", "metadata/timestamp.json", "lock"]
 )
@@ -428,6 +431,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.medium
 @given(top=json_values)
 @example({"schema": 1, "root": 1, "metadata": {}, "files": {}})
 @example({"schema": True, "root": 1, "metadata": {}, "files": {}})
@@ -435,6 +439,7 @@ def test_any_json_raises_only_the_typed_error(stored: Stored, top: Any) -> None:
     only_good(stored, json.dumps(top).encode())
 
 
+@pytest.mark.medium
 @given(
     role=st.sampled_from(SignedMetadata._fields),
     key=st.sampled_from(["signed", "signatures"]),

@@ -125,6 +125,7 @@ def test_a_trust_file_of_the_bundled_set_holds_for_the_channel(
     assert world.updater(pins=pins).refresh().version == 2
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("more", ["", '\non_expiry = "fail-open"'])
 def test_expired_pins_still_apply_to_the_channel(
     world: World, renewed: Identity, more: str
@@ -336,6 +337,7 @@ def test_a_server_that_sends_too_slowly_is_abandoned(world: World, part: str, ho
     assert not world.server.let_go.is_set()
 
 
+@pytest.mark.medium
 def test_a_silent_server_times_out(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
     error = refusal(world, settings=world.quick(patience=SHORT, deadline=MIDDLING))
@@ -355,6 +357,7 @@ def test_a_server_without_a_handshake_times_out(world: World) -> None:
         assert error.reason == "slow"
 
 
+@pytest.mark.medium
 def test_endless_100_continue_answers_time_out(world: World) -> None:
     def answer(handler: Handler) -> None:
         try:

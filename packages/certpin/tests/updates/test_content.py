@@ -171,6 +171,7 @@ def test_a_trust_file_has_the_size_limit_of_a_target(fetched: World, root: Autho
     assert fetched.updater().refresh().version == 3
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name",
     [

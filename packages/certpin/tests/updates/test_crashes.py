@@ -166,6 +166,7 @@ def unwritable(world: World, kind: str) -> Path:
     return Path("/proc/certpin-no-such-folder")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["a file", "a file system that has no room for it"])
 def test_without_a_writable_cache_the_set_is_in_force_in_memory(world: World, kind: str) -> None:
     heard: list[str] = []
@@ -198,6 +199,7 @@ def test_rollbacks_are_detected_without_a_writable_cache(world: World) -> None:
     assert caught.value.reason == "rollback"
 
 
+@pytest.mark.medium
 def test_a_set_in_memory_is_written_when_the_disk_has_space(world: World) -> None:
     app = world.updater(cache=unwritable(world, "a file"))
     app.refresh()
@@ -409,6 +411,7 @@ def test_a_check_waits_for_another_process(world: World) -> None:
         assert waiting.result(PATIENCE).version == 2
 
 
+@pytest.mark.medium
 def test_waiting_for_another_process_times_out(world: World) -> None:
     short = timedelta(seconds=0.2)
     app = world.updater(settings=world.quick(deadline=short))

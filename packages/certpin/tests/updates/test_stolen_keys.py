@@ -44,6 +44,7 @@ def _take_highest(world: World) -> PinUpdater:
     return app
 
 
+@pytest.mark.medium
 def test_a_version_far_ahead_under_the_same_root_is_refused(world: World) -> None:
     app = world.updater()
     app.refresh()
@@ -83,6 +84,7 @@ def test_the_version_of_an_attacker_ends_with_the_stolen_key(world: World, resta
     assert app.context.pins == world.updater().context.pins  # after another start, too
 
 
+@pytest.mark.medium
 def test_a_process_with_an_attackers_version_adopts_the_new_set(world: World) -> None:
     app = _take_highest(world)
     other = world.updater()
@@ -94,6 +96,7 @@ def test_a_process_with_an_attackers_version_adopts_the_new_set(world: World) ->
     assert _version(other) == 3
 
 
+@pytest.mark.medium
 def test_the_bundled_set_stays_the_lowest_version(world: World) -> None:
     world.repository.rotate("root")
     world.publish(HIGHEST)
@@ -108,6 +111,7 @@ def test_the_bundled_set_stays_the_lowest_version(world: World) -> None:
     assert _version(app) == 6
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("roles", [("root",), ("online",), ("root", "online")])
 def test_other_new_keys_do_not_let_versions_go_back(world: World, roles: tuple[str, ...]) -> None:
     app = world.updater()
@@ -185,6 +189,7 @@ def test_one_key_under_two_ids_is_one_signature(world: World) -> None:
     assert _version(app) == 2
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa", "ed25519"])
 def test_keys_are_counted_by_value_not_by_text(kind: str) -> None:
     key = getattr(CryptoSigner, f"generate_{kind}")().public_key

@@ -49,6 +49,7 @@ def test_concurrent_checks_are_one(world: World) -> None:
     assert world.server.taken().count("/metadata/timestamp.json") == 1
 
 
+@pytest.mark.medium
 def test_each_waiting_thread_gets_a_separate_error(world: World) -> None:
     world.server.answers["timestamp"] = world.server.stall
     app = world.updater()
@@ -81,6 +82,7 @@ def test_ctrl_c_ends_a_check_for_all_waiting_threads(
     assert app.refresh().version == 2
 
 
+@pytest.mark.medium
 def test_many_threads_refresh_while_sets_are_published(world: World) -> None:
     app = world.updater()
     seen: list[int] = []
@@ -96,6 +98,7 @@ def test_many_threads_refresh_while_sets_are_published(world: World) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("started", [True, False])
 def test_a_forked_child_follows(world: World, started: bool) -> None:
@@ -155,6 +158,7 @@ def test_a_second_fork_waits_for_the_first(world: World) -> None:
     assert not app._checker.swapping.locked()
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_during_a_check_disturbs_neither_process(world: World) -> None:
     app = world.updater()
@@ -178,6 +182,7 @@ def test_a_fork_during_a_check_disturbs_neither_process(world: World) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_during_the_channel_set_up_disturbs_neither_process(world: World) -> None:
     """No thread of the child releases the locks that threads of the parent held."""

@@ -69,6 +69,7 @@ def test_the_thread_checks_immediately_and_then_waits(world: World) -> None:
     assert world.server.taken() == []
 
 
+@pytest.mark.medium
 def test_the_thread_continues_after_failures(world: World) -> None:
     world.server.answers["timestamp"] = lambda handler: handler.answer(500, b"")
     with world.updater(settings=world.quick(retry=SOON)) as app:
@@ -80,6 +81,7 @@ def test_the_thread_continues_after_failures(world: World) -> None:
         assert app.status.error is None
 
 
+@pytest.mark.medium
 def test_the_thread_continues_after_an_internal_error(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -104,6 +106,7 @@ def test_an_updater_that_is_not_started_does_nothing(world: World) -> None:
     assert app.status == UpdateStatus("embedded", "bank", 1, None, None, 0, None, None)
 
 
+@pytest.mark.medium
 def test_an_unreferenced_updater_is_collected(world: World) -> None:
     app = world.updater()
     world.made.clear()
@@ -215,6 +218,7 @@ def test_a_hook_may_close_the_updater(world: World) -> None:
     until(lambda: not threads_of_updaters())
 
 
+@pytest.mark.medium
 def test_a_program_can_end_without_closing_the_updater(world: World, tmp_path: Path) -> None:
     (tmp_path / "pins.toml").write_text(world.text(1))
     (tmp_path / "root.json").write_bytes(world.repository.first_root)
@@ -277,6 +281,7 @@ def test_an_open_connection_stays_open(world: World, intermediate: Authority) ->
         assert asked(tls)
 
 
+@pytest.mark.medium
 def test_no_request_fails_while_sets_are_swapped(world: World) -> None:
     app = world.updater()
     stop = threading.Event()

@@ -105,6 +105,7 @@ def with_other_bytes(draw: st.DrawFn) -> bytes:
     return bytes(der)
 
 
+@pytest.mark.medium
 @given(with_other_bytes())
 @settings(max_examples=400)
 def test_changed_bytes_are_refused_or_read_as_by_openssl(der: bytes) -> None:

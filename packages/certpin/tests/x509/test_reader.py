@@ -290,6 +290,7 @@ def test_a_private_key_with_another_public_key_is_refused() -> None:
         read(_block("PRIVATE KEY", der))
 
 
+@pytest.mark.medium
 def test_an_rsa_key_with_inconsistent_numbers_is_refused() -> None:
     der = rsa.generate_private_key(65537, 2048).private_bytes(
         DER, serialization.PrivateFormat.TraditionalOpenSSL, CLEAR
@@ -298,6 +299,7 @@ def test_an_rsa_key_with_inconsistent_numbers_is_refused() -> None:
         read(_block("RSA PRIVATE KEY", changed(der, (2,), with_content(b"\3"))))
 
 
+@pytest.mark.medium
 def test_an_rsa_pss_key_in_ber_is_refused(rsa_pss_key: bytes) -> None:
     (item,) = read(rsa_pss_key)
     assert item.key == "RSA 2048"
@@ -306,6 +308,7 @@ def test_an_rsa_pss_key_in_ber_is_refused(rsa_pss_key: bytes) -> None:
         keys.private_key(changed(rsa_pss_key, (1, 1, 0, 0), with_padded_length))
 
 
+@pytest.mark.medium
 def test_an_encrypted_rsa_key_has_a_caveat_about_rsa_pss() -> None:
     key = rsa.generate_private_key(65537, 2048)
     store = pkcs12.serialize_key_and_certificates(None, key, None, None, SEALED)
@@ -316,6 +319,7 @@ def test_an_encrypted_rsa_key_has_a_caveat_about_rsa_pss() -> None:
         assert "RSA-PSS" in item.caveat
 
 
+@pytest.mark.medium
 def test_a_plain_rsa_key_has_the_null_that_openssl_writes() -> None:
     key = rsa.generate_private_key(65537, 2048)
     der = key.private_bytes(DER, PKCS8, CLEAR)
@@ -338,6 +342,7 @@ def _parsed(der: bytes) -> Any:
     return serialization.load_der_private_key(der, None)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("algorithm", ["p256", "p384", "rsa2048", "rsa3072", "ed25519"])
 @pytest.mark.parametrize("secret", [None, SECRET])
 def test_a_new_key_can_be_read_again(algorithm: keys.KeyAlgorithm, secret: bytes | None) -> None:

@@ -41,6 +41,7 @@ def test_a_request_needs_a_name() -> None:
         new_request(KEY, [])
 
 
+@pytest.mark.medium
 @given(st.lists(st.lists(_LABEL, min_size=1, max_size=3).map(".".join), min_size=1, max_size=40))
 def test_a_request_contains_every_name(names: list[str]) -> None:
     request = x509.load_der_x509_csr(new_request(KEY, names))

@@ -183,6 +183,7 @@ OTHER_RSA_KEYS: dict[str, tuple[tuple[int, ...], Change]] = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("what", OTHER_RSA_KEYS)
 def test_an_rsa_key_that_openssl_would_write_differently_is_refused(
     rsa_spki: bytes, what: str

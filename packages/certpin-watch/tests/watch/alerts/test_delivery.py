@@ -45,6 +45,7 @@ def _story(stage: Stage) -> list[str]:
     return [f"{event.what} {event.who} {event.note}".strip() for event in story.events]
 
 
+@pytest.mark.medium
 def test_a_message_has_the_event_the_affected_clients_and_the_next_command(
     store: Store, webhook: Hook
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_message_has_the_event_the_affected_clients_and_the_next_command(
     assert len(webhook.bodies) == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("scheme", ["xml", "form"])
 def test_other_webhooks_get_the_message_without_fields(
     sqlite_store: Store, webhook: Hook, scheme: str
@@ -93,6 +95,7 @@ def test_other_webhooks_get_the_message_without_fields(
     assert _story(stage)[-1] == "told hook opened"
 
 
+@pytest.mark.medium
 def test_a_resolution_is_sent_as_a_success(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
     stage.evaluate(finding())
@@ -131,6 +134,7 @@ def test_a_failed_message_is_retried_later_until_it_is_delivered(
     assert _story(stage)[-1] == "told hook opened"
 
 
+@pytest.mark.medium
 def test_messages_to_a_failing_service_are_given_up_and_others_are_notified(
     sqlite_store: Store, webhook: Hook
 ) -> None:
@@ -153,6 +157,7 @@ def test_messages_to_a_failing_service_are_given_up_and_others_are_notified(
     assert len(webhook.bodies) == tries, "it was given up"
 
 
+@pytest.mark.medium
 def test_a_service_that_hangs_delays_no_other_and_is_not_called_twice(
     sqlite_store: Store, webhook: Hook
 ) -> None:
@@ -230,6 +235,7 @@ def test_one_process_evaluates_and_another_waits(store: Store, webhook: Hook) ->
     assert second.evaluate(finding()) == 0
 
 
+@pytest.mark.medium
 def test_many_alerts_at_once_are_one_message(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook))
     stage.evaluate(*(finding(host=f"h{n}.bank.example", clients=9) for n in range(500)))
@@ -258,6 +264,7 @@ def test_a_service_is_not_flooded_by_one_alert_after_another(
     assert webhook.bodies[-1]["title"].endswith(" critical")
 
 
+@pytest.mark.medium
 def test_events_of_an_alert_are_sent_in_order(sqlite_store: Store, webhook: Hook) -> None:
     stage = Stage(sqlite_store, service_at(webhook), hold=timedelta(0))
     webhook.status = 500
@@ -273,6 +280,7 @@ def test_events_of_an_alert_are_sent_in_order(sqlite_store: Store, webhook: Hook
     assert [body["type"] for body in webhook.bodies] == ["failure", "failure", "success"]
 
 
+@pytest.mark.medium
 def test_services_get_the_alerts_that_their_settings_select(
     sqlite_store: Store, webhook: Hook
 ) -> None:

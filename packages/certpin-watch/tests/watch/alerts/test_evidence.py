@@ -285,6 +285,7 @@ def test_a_certificate_of_this_hour_is_critical_at_once(
     assert [finding.severity for finding in strange_chains(found)] == ["critical"]
 
 
+@pytest.mark.medium
 def test_a_root_that_no_server_sends_counts_if_it_signed(
     sqlite_store: Store, good: Identity, root: Authority
 ) -> None:

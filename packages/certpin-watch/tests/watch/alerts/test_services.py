@@ -40,6 +40,7 @@ class _Mails:
         return "250 OK"
 
 
+@pytest.mark.medium
 def test_a_mail_is_html_and_text_without_active_content(sqlite_store: Store) -> None:
     mails = _Mails()
     server = Controller(mails, hostname="127.0.0.1", port=free_port(), ready_timeout=10)
@@ -87,6 +88,7 @@ def pager(webhook: Hook, monkeypatch: pytest.MonkeyPatch) -> Hook:
     return webhook
 
 
+@pytest.mark.medium
 def test_a_pager_has_one_incident_for_an_alert_and_resolves_it(
     sqlite_store: Store, pager: Hook
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_pager_has_one_incident_for_an_alert_and_resolves_it(
     assert "certpin check" in pager.bodies[0]["payload"]["summary"]
 
 
+@pytest.mark.medium
 def test_many_alerts_are_one_incident_that_resolves_with_the_last(
     sqlite_store: Store, pager: Hook
 ) -> None:

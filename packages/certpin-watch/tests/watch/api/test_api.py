@@ -45,6 +45,7 @@ def test_hosts_are_listed_page_by_page(api: Api) -> None:
     assert first["items"][0]["vantages"][0]["last_at"] == "2027-03-01T11:55:00Z"
 
 
+@pytest.mark.medium
 def test_every_resource_answers(api: Api, digests: dict[str, bytes]) -> None:
     digest = digests["stranger"].hex()
     values = {"{name}": API, "{digest}": digest, "{id}": "1"}
@@ -86,6 +87,7 @@ def test_samples_are_returned_unchanged_and_paged(
     assert not api.json("/failures/samples?until=2027-03-01T11:00:00Z")["items"]
 
 
+@pytest.mark.medium
 def test_a_search_in_many_samples_may_return_empty_pages(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +100,7 @@ def test_a_search_in_many_samples_may_return_empty_pages(
     assert found == [[], [], ['{"port":443}']]
 
 
+@pytest.mark.medium
 def test_a_page_continues_after_the_previous_one(api: Api) -> None:
     seen: list[int] = []
     cursor = ""
@@ -110,6 +113,7 @@ def test_a_page_continues_after_the_previous_one(api: Api) -> None:
     assert seen == [4, 2, 1, 3]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("path", "word"),
     [
@@ -140,6 +144,7 @@ def test_a_cursor_of_another_list_is_refused(api: Api) -> None:
     assert api.refused(f"/hosts?cursor={cursor_of(('a' + chr(0),))}", 400)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "path",
     [
@@ -172,6 +177,7 @@ def test_an_unavailable_store_is_reported_without_its_reason(api: Api, sqlite_st
     assert api.refused("/alerts", 503) == "Try again in a moment."
 
 
+@pytest.mark.medium
 def test_every_resource_needs_the_scope_read(sqlite_store: Store) -> None:
     api = Api(sqlite_store, "metrics")
     for path in (
@@ -186,6 +192,7 @@ def test_resources_refuse_writes(api: Api) -> None:
     assert {api.client.post(BASE + "/alerts").status_code} == {405}
 
 
+@pytest.mark.medium
 def test_acknowledging_an_alert_and_undoing_it_is_audited(
     sqlite_store: Store, digests: dict[str, bytes]
 ) -> None:
@@ -216,6 +223,7 @@ def test_acknowledging_an_alert_and_undoing_it_is_audited(
         assert Api(sqlite_store).client.post(f"{BASE}/alerts/1/{name}").status_code == 403
 
 
+@pytest.mark.medium
 def test_the_description_is_valid_openapi(api: Api) -> None:
     from openapi_spec_validator import OpenAPIV31SpecValidator
 

@@ -35,6 +35,7 @@ def _stored_password(service: Service) -> str:
         return str(connection.execute(select(ACCOUNTS.c.password)).scalar())
 
 
+@pytest.mark.medium
 def test_passwords_are_hashed_as_rfc_9106_recommends() -> None:
     real = passwords.Hasher(passwords.PASSWORD_PARAMETERS)
     assert extract_parameters(real.hash(PASSWORD)) == RFC_9106_LOW_MEMORY
@@ -44,6 +45,7 @@ def test_passwords_are_hashed_as_rfc_9106_recommends() -> None:
     )
 
 
+@pytest.mark.medium
 def test_login_rehashes_a_password_with_other_parameters(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def test_account_names_are_unique(service: Service) -> None:
         remove_account(connection, "bert")
 
 
+@pytest.mark.medium
 def test_only_the_guessing_source_has_to_wait(service: Service) -> None:
     service.add("anna")
     for _ in range(throttle.FREE_PER_SOURCE):
@@ -160,6 +163,7 @@ def test_several_processes_allow_no_more_guesses_than_one(store: Store) -> None:
     assert not processes[1].begin("203.0.113.1/32", "anna", later).refused_for
 
 
+@pytest.mark.medium
 def test_counters_are_bounded_and_expire(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "MAX_SOURCES", 10)
     monkeypatch.setattr(throttle, "MAX_SIGNED_IN", 10)
@@ -203,6 +207,7 @@ def test_delayed_logins_are_bounded(service: Service) -> None:
     assert "guesser" not in repr(PasswordLogin("anna", WRONG, origin, ""))
 
 
+@pytest.mark.medium
 def test_parallel_logins_count_separately(service: Service) -> None:
     service.add("anna")
     state = auth_state(service.watch)
@@ -219,6 +224,7 @@ def test_parallel_logins_count_separately(service: Service) -> None:
     assert not state.attempts
 
 
+@pytest.mark.medium
 def test_audit_log_has_the_name_and_not_the_password(service: Service) -> None:
     service.add("anna")
     sign_in(service.browser(), "anna\u202e", WRONG)

@@ -24,6 +24,7 @@ PAGES = ("/", "/login", "/account", "/tokens", "/audit")
 PROXIED = AuthSettings(behind_proxy=True, trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),))
 
 
+@pytest.mark.medium
 def test_every_response_has_the_security_headers(service: Service) -> None:
     service.add("anna", "admin")
     browser = service.signed_in("anna")
@@ -60,6 +61,7 @@ def test_policy_allows_only_files_of_the_service() -> None:
     assert directives["form-action"] == directives["script-src"] == "'self'"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", PAGES[1:])
 def test_pages_have_no_inline_code_and_label_every_field(service: Service, path: str) -> None:
     service.add("anna", "admin")
@@ -193,6 +195,7 @@ def test_settings_have_defaults(tmp_path: Path) -> None:
     assert found.oidc.scopes == ("openid", "groups")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("table", "key"),
     [

@@ -23,6 +23,7 @@ def anna(service: Service) -> Service:
     return service
 
 
+@pytest.mark.medium
 def test_form_with_its_token_is_accepted(anna: Service) -> None:
     browser = anna.signed_in("anna")
     token = csrf_of(browser.get("/account"))
@@ -30,6 +31,7 @@ def test_form_with_its_token_is_accepted(anna: Service) -> None:
     assert browser.post("/silences", data=FORM, headers={"x-csrf-token": token}).status_code == 200
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "headers",
     [
@@ -47,6 +49,7 @@ def test_cross_site_request_is_refused_even_with_the_right_token(
     assert browser.post("/silences", data=data, headers=headers).status_code == 403
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
@@ -65,6 +68,7 @@ def test_origin_is_checked_without_fetch_metadata(anna: Service, origin: str, st
     assert browser.post("/silences", data=data, headers={"origin": origin}).status_code == status
 
 
+@pytest.mark.medium
 def test_form_without_the_right_token_is_refused(anna: Service) -> None:
     browser, other = anna.signed_in("anna"), anna.signed_in("anna")
     theirs = csrf_of(other.get("/account"))
@@ -99,6 +103,7 @@ def test_wrong_bearer_token_is_refused_despite_a_valid_cookie(anna: Service) -> 
         assert browser.get("/", headers={"authorization": header}).status_code == 401
 
 
+@pytest.mark.medium
 def test_oversized_forms_are_refused(anna: Service) -> None:
     browser = anna.signed_in("anna")
     body = b"why=" + b"x" * middleware.MAX_BODY
@@ -121,6 +126,7 @@ def test_multipart_form_with_a_character_set_is_refused(anna: Service, charset: 
     assert browser.post("/login", content=body, headers=headers).status_code == 415
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", ""])
 def test_every_body_is_limited_whatever_its_type(anna: Service, kind: str) -> None:
     """Starlette would write a multipart body to the disk."""

@@ -70,6 +70,7 @@ def test_login_does_not_adopt_a_planted_cookie(service: Service) -> None:
     assert any(_status(service.browser(cookie=f"certpin={value}")) == 200 for value in secrets)
 
 
+@pytest.mark.medium
 def test_second_login_ends_the_previous_session(service: Service) -> None:
     service.add("anna")
     browser = service.signed_in("anna")
@@ -79,6 +80,7 @@ def test_second_login_ends_the_previous_session(service: Service) -> None:
     assert _status(service.browser(cookie=f"certpin={old}")) == 303
 
 
+@pytest.mark.medium
 def test_session_ends_when_idle_and_at_its_maximum_age(service: Service) -> None:
     service.add("anna")
     browser = service.signed_in("anna")
@@ -106,6 +108,7 @@ def test_session_from_the_future_is_invalid(
     assert _status(browser) == 303
 
 
+@pytest.mark.medium
 def test_logout_ends_the_session_in_the_database(service: Service) -> None:
     service.add("anna")
     browser = service.signed_in("anna")
@@ -117,6 +120,7 @@ def test_logout_ends_the_session_in_the_database(service: Service) -> None:
     assert _status(service.browser(cookie=f"certpin={secret}")) == 303
 
 
+@pytest.mark.medium
 def test_new_password_ends_all_other_sessions(service: Service) -> None:
     service.add("anna")
     here, there = service.signed_in("anna"), service.signed_in("anna")
@@ -134,6 +138,7 @@ def test_new_password_ends_all_other_sessions(service: Service) -> None:
     assert sign_in(service.browser(), "anna", ANOTHER).status_code == 303
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("change", ["role", "removal", "loss"])
 def test_changes_of_an_account_end_its_sessions(service: Service, change: str) -> None:
     service.add("anna", "admin")
@@ -157,6 +162,7 @@ def test_role_applies_from_the_next_request(service: Service) -> None:
     assert browser.get("/tokens").status_code == 403
 
 
+@pytest.mark.medium
 def test_only_the_owner_can_end_a_session(service: Service) -> None:
     service.add("anna")
     service.add("bert")
@@ -181,6 +187,7 @@ def _shown(service: Service, digest: bytes) -> str:
     return Session(digest, owner, "", "", 0, 0, 0).public_id
 
 
+@pytest.mark.medium
 def test_sessions_of_one_user_are_bounded(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +200,7 @@ def test_sessions_of_one_user_are_bounded(
     assert [_status(browser) for browser in browsers] == [303, 303, 200, 200, 200]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "there",
     [

@@ -58,6 +58,7 @@ def test_token_text_has_a_prefix_and_a_checksum(service: Service) -> None:
     assert len({service.token("read") for _ in range(20)}) == 20
 
 
+@pytest.mark.medium
 def test_verified_token_is_cached(service: Service, computed: list[str]) -> None:
     token = service.token("metrics")
     assert [_scrape(service, token) for _ in range(5)] == [200] * 5
@@ -67,6 +68,7 @@ def test_verified_token_is_cached(service: Service, computed: list[str]) -> None
     assert len(computed) == 2
 
 
+@pytest.mark.medium
 def test_revoked_token_is_refused_despite_the_cache(service: Service) -> None:
     service.add("anna", "admin")
     token = service.token("metrics")
@@ -117,6 +119,7 @@ def test_cache_of_tokens_is_bounded_and_has_no_secrets(
     assert b"a secret" not in b"".join(memory._until)
 
 
+@pytest.mark.medium
 def test_token_is_shown_once_and_audited(service: Service) -> None:
     service.add("anna", "admin")
     browser = service.signed_in("anna")
@@ -154,6 +157,7 @@ def test_invalid_token_is_not_created(service: Service, fields: dict[str, Any]) 
         assert all_tokens(connection) == []
 
 
+@pytest.mark.medium
 def test_pages_are_shown_if_the_store_is_read_only(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +216,7 @@ def test_worker_has_exactly_one_scope() -> None:
     assert Identity("token:x", kind="token", scopes=frozenset({"worker:fra1"})).may(WORKER)
 
 
+@pytest.mark.medium
 def test_admin_creates_a_worker_token_on_the_page(service: Service) -> None:
     service.add("anna", "admin")
     browser = service.signed_in("anna")

@@ -37,6 +37,7 @@ def _run(url: str, *words: str, stdin: str | bytes = "") -> Result:
     return CliRunner().invoke(cli, ["watch", *words, "--store", url], input=stdin)
 
 
+@pytest.mark.medium
 def test_account_commands_never_print_a_password(url: str) -> None:
     results = [
         _run(url, "user", "add", "anna", "--role", "admin", stdin=f"{PASSWORD}\n"),
@@ -64,6 +65,7 @@ def test_account_commands_never_print_a_password(url: str) -> None:
     assert PASSWORD not in "".join([*(result.output for result in results), *map(str, rows)])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("stdin", [b"", b"short\n", b"\xff\xfe\n"])
 def test_invalid_password_creates_no_account(url: str, stdin: bytes) -> None:
     assert _run(url, "user", "add", "anna", stdin=stdin).exit_code != 0
@@ -76,6 +78,7 @@ def test_password_is_never_an_argument(url: str) -> None:
         assert _run(url, *words, "anna", "--password", PASSWORD).exit_code == 2
 
 
+@pytest.mark.medium
 def test_token_is_printed_once_and_revoked(url: str) -> None:
     made = _run(url, "token", "add", "prometheus", "--scope", "metrics", "--days", "30")
     token = made.stdout.strip()

@@ -51,6 +51,7 @@ def open_one(config: Path, **more: Any) -> None:
     store.close()
 
 
+@pytest.mark.medium
 def test_alerts_lists_open_alerts(config: Path) -> None:
     done = run(config, "alerts")
     assert (done.code, done.out) == (0, "No alert is open.\n")
@@ -66,6 +67,7 @@ def test_alerts_lists_open_alerts(config: Path) -> None:
     assert alert["rule"] == "pin-mismatch"
 
 
+@pytest.mark.medium
 def test_alerts_test_reports_the_result_of_each_service(config: Path) -> None:
     done = run(config, "alerts", "--test")
     assert (done.code, done.out) == (2, "")
@@ -81,6 +83,7 @@ def test_alerts_test_reports_the_result_of_each_service(config: Path) -> None:
     assert "service-2: it could not be reached" in done.out
 
 
+@pytest.mark.medium
 def test_silence_adds_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
     words = ("--host", "api.bank.example", "--for", "2h", "--why", "renewal", "--who", "ann")
@@ -97,6 +100,7 @@ def test_silence_adds_lists_and_ends(config: Path) -> None:
     assert run(config, "silence").out == "There are no silences.\n"
 
 
+@pytest.mark.medium
 def test_a_silence_is_in_the_audit_log_as_those_of_the_pages(config: Path) -> None:
     run(config, "silence", "--rule", "pin-mismatch", "--why", "renewal")
     run(config, "silence", "--end", "1")
@@ -119,6 +123,7 @@ def test_a_database_that_no_service_used_is_an_error(tmp_path: Path, command: st
     assert not path.exists()
 
 
+@pytest.mark.medium
 def test_an_unknown_rule_is_refused_and_an_unknown_host_has_a_warning(
     config: Path,
 ) -> None:
@@ -139,12 +144,14 @@ def test_an_unknown_rule_is_refused_and_an_unknown_host_has_a_warning(
         assert said in done.err if said else not done.err, done.err
 
 
+@pytest.mark.medium
 def test_a_reason_without_rule_or_host_is_refused(config: Path) -> None:
     done = run(config, "silence", "--why", "renewal")
     assert done.code == 2
     assert "name a rule" in done.err
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("words", [("--for", "8d", "--why", "x"), ("--for", "1h"), ("--for", "1s")])
 def test_silence_needs_a_valid_length_and_a_reason(config: Path, words: tuple[str, ...]) -> None:
     assert run(config, "silence", "--rule", "pin-mismatch", *words).code == 2

@@ -28,6 +28,7 @@ def test_backup_commands_point_to_the_tools_of_the_database(run: Run, command: s
     assert "sqlite3 or pg_dump: docs/watch-operations.md" in run("watch", "--help").out
 
 
+@pytest.mark.medium
 def test_check_changes_nothing_and_reports_by_its_exit_code(run: Run) -> None:
     assert run("watch", "migrate", "--check").code == 1
     assert "Created" in run("watch", "migrate").out
@@ -35,6 +36,7 @@ def test_check_changes_nothing_and_reports_by_its_exit_code(run: Run) -> None:
     assert "nothing to do" in run("watch", "migrate").out
 
 
+@pytest.mark.medium
 def test_a_database_path_is_relative_to_the_settings(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "etc"
     folder.mkdir()
@@ -43,6 +45,7 @@ def test_a_database_path_is_relative_to_the_settings(run: Run, tmp_path: Path) -
     assert (folder / "data.db").exists()
 
 
+@pytest.mark.medium
 def test_a_command_needs_only_the_secrets_that_it_uses(run: Run, tmp_path: Path) -> None:
     chat = '[[alerts.tell]]\nname = "chat"\nurl = "env:WATCH_CHAT"\n'
     config = tmp_path / "watch.toml"

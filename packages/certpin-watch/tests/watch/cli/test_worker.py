@@ -25,6 +25,7 @@ def _token(run: Run) -> str:
     return str(made.json["token"])
 
 
+@pytest.mark.medium
 def test_the_token_of_a_worker_is_shown_with_its_location_and_can_be_revoked(run: Run) -> None:
     _token(run)
     listed = run("watch", "token", "list", "--json")
@@ -36,6 +37,7 @@ def test_the_token_of_a_worker_is_shown_with_its_location_and_can_be_revoked(run
     assert "revoked" in run("watch", "token", "list").out
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "words",
     [
@@ -75,6 +77,7 @@ def test_a_missing_option_is_named(run: Run) -> None:
     assert (done.code, "empty is empty" in done.err) == (2, True)
 
 
+@pytest.mark.medium
 def test_errors_are_reported_before_anything_is_sent(run: Run) -> None:
     token = _token(run)
     there = {"CERTPIN_WATCH_TOKEN": token}

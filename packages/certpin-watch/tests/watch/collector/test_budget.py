@@ -145,6 +145,7 @@ def test_chains_that_the_monitor_sees_do_not_count_for_the_budget(store: Store) 
     assert kept(store, "a.example") == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("passed", [MIN_AGE + 1, -MIN_AGE - 1])  # or the clock was set back
 def test_largest_source_is_evicted_first(sqlite_store: Store, passed: int) -> None:
     limits, hostile = (

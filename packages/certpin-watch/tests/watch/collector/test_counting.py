@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -139,6 +140,7 @@ def test_day_sums_change_together_with_the_groups(store: Store) -> None:
     assert seen == {"wifi": 101 * DAY, "lte": 100 * DAY}
 
 
+@pytest.mark.medium
 def test_hostile_reports_can_only_fill_the_sums_of_a_day(store: Store) -> None:
     limits, known = CountingLimits(ReportCapacity(16, 4)), RowCache()
     for hour in range(12):

@@ -36,6 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "w.db"
 
 
+@pytest.mark.medium
 def test_report_is_refused_once_readiness_found_damage_elsewhere(path: Path) -> None:
     """The write would succeed, because reports are not written to the damaged table."""
     damage(path, "audit")

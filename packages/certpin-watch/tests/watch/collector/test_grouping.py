@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def test_each_step_folds_more_fields() -> None:
     assert len(every_fold([GROUP], UNLIMITED)) == LAST_STEP + 1
 
 
+@pytest.mark.medium
 @settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(16, 64), st.sampled_from([2, 6, 30]))
 def test_hour_has_at_most_twice_its_limit_of_groups(seed: int, room: int, values: int) -> None:
@@ -74,6 +76,7 @@ def test_hour_has_at_most_twice_its_limit_of_groups(seed: int, room: int, values
         assert found in {fold(group, step, UNLIMITED) for step in range(LAST_STEP + 1)}
 
 
+@pytest.mark.medium
 def test_hosts_without_a_policy_cannot_fill_the_hour_for_others() -> None:
     capacity = ReportCapacity(100, 10, _ours)
     strangers = [GROUP._replace(host=f"{number}.evil.example") for number in range(10_000)]
@@ -82,6 +85,7 @@ def test_hosts_without_a_policy_cannot_fill_the_hour_for_others() -> None:
     assert all(placed[group][1] == group for group in ours)
 
 
+@pytest.mark.medium
 def test_host_with_a_policy_cannot_fill_the_hour_or_the_day_for_another() -> None:
     hostile = [GROUP._replace(host="flooded.example", reason=f"{n}") for n in range(10_000)]
     ours = [GROUP._replace(network=f"net {number}") for number in range(3 * OWN)]

@@ -95,6 +95,7 @@ def test_clock_that_goes_back_does_not_change_the_counts(tmp_path: Path) -> None
     watch.store.close()
 
 
+@pytest.mark.medium
 def test_full_disk_refuses_reports_and_repeats_are_counted_once(tmp_path: Path) -> None:
     watch = _watch(tmp_path)
     max_pages = [0]
@@ -354,6 +355,7 @@ def test_message_id_identifies_the_reports() -> None:
     assert jetstream.message_id(one + other) != jetstream.message_id(other + one)
 
 
+@pytest.mark.medium
 def test_unavailable_server_does_not_delay_the_stop(tmp_path: Path) -> None:
     watch = _watch(tmp_path, "nats://127.0.0.1:9")
     assert post_all(watch, [bodies.body(1)]) == [503]

@@ -159,6 +159,7 @@ def test_without_a_stream_records_of_empty_ones_are_deleted(
     assert (_queue(watch) is None) == (messages == 0)
 
 
+@pytest.mark.medium
 def test_unknown_notification_service_is_refused_before_the_start(
     sqlite_store: Store,
 ) -> None:

@@ -71,6 +71,7 @@ def scraped(sqlite_store: Store) -> Scraped:
     return Scraped(MetricsExporter(world.watch(sqlite_store), some_counters()))
 
 
+@pytest.mark.medium
 def test_gauges_show_the_state_of_hosts_pins_and_alerts(scraped: Scraped) -> None:
     assert scraped.value("certpin_pin_match", **EU) == 0
     assert scraped.value("certpin_pin_match", **{**EU, "vantage": "local"}) == 1
@@ -85,6 +86,7 @@ def test_gauges_show_the_state_of_hosts_pins_and_alerts(scraped: Scraped) -> Non
     assert scraped.value("certpin_collector_batch_size_sum") == 12
 
 
+@pytest.mark.medium
 def test_gauges_of_other_exporters_have_their_names_and_labels(scraped: Scraped) -> None:
     leaf = world.other_identity().certificate
     assert scraped.value("probe_success", **TARGET) == 1
@@ -100,6 +102,7 @@ def test_gauges_of_other_exporters_have_their_names_and_labels(scraped: Scraped)
     assert scraped.value("ssl_verified_cert_not_after", **TARGET, chain_no="0")
 
 
+@pytest.mark.medium
 def test_retention_and_the_repeat_window_are_metrics(scraped: Scraped, sqlite_store: Store) -> None:
     now = int(NOW.timestamp())
     hours = [{"hour": now - now % 3600 - ago * 3600, "count": 10**6} for ago in range(26)]
@@ -117,6 +120,7 @@ def test_retention_and_the_repeat_window_are_metrics(scraped: Scraped, sqlite_st
     assert scraped.value("certpin_repeat_window_seconds") < day
 
 
+@pytest.mark.medium
 def test_texts_of_reports_never_become_labels(scraped: Scraped, sqlite_store: Store) -> None:
     scraped.families()
     with sqlite_store.write() as connection:
@@ -138,6 +142,7 @@ def test_texts_of_reports_never_become_labels(scraped: Scraped, sqlite_store: St
     assert scraped.value("certpin_reports_total", kind="other") == 50
 
 
+@pytest.mark.medium
 def test_counters_of_reports_start_at_0_and_only_rise(
     scraped: Scraped, sqlite_store: Store
 ) -> None:
@@ -156,6 +161,7 @@ def test_counters_of_reports_start_at_0_and_only_rise(
     assert failures() >= 3
 
 
+@pytest.mark.medium
 def test_a_scraper_that_asks_for_openmetrics_gets_it(scraped: Scraped) -> None:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 

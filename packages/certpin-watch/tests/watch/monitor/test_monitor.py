@@ -42,6 +42,7 @@ def rows(store: Store, **wanted: Any) -> list[Any]:
         return list(connection.execute(query))
 
 
+@pytest.mark.medium
 def test_a_good_host_has_one_sighting_and_no_finding(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_good_host_has_one_sighting_and_no_finding(
         assert connection.scalar(select(func.count()).select_from(CERTIFICATES)) == 3
 
 
+@pytest.mark.medium
 def test_a_server_of_the_pin_file_is_probed_without_other_settings(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_server_of_the_pin_file_is_probed_without_other_settings(
     assert scene.found() == []
 
 
+@pytest.mark.medium
 def test_a_new_key_is_found_after_a_second_probe_until_it_is_pinned(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -107,6 +110,7 @@ def test_one_edge_of_a_cdn_that_serves_an_unpinned_key_is_found(
     assert finding.summary.startswith(f"localhost:443 at 127.0.0.1:{other.port} from local")
 
 
+@pytest.mark.medium
 def test_each_address_of_a_name_is_probed(
     watch_over: WatchOver, intermediate: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +129,7 @@ def test_each_address_of_a_name_is_probed(
     assert [row.edge for row in rows(scene.watch.store, latest=True)] == ["127.0.0.1"]
 
 
+@pytest.mark.medium
 def test_deployed_versions_come_from_the_journal(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -141,6 +146,7 @@ def test_deployed_versions_come_from_the_journal(
     assert (finding.details["versions"], finding.clients) == ([1], 1234)
 
 
+@pytest.mark.medium
 def test_a_wrong_name_and_an_unreachable_server_are_found(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -169,6 +175,7 @@ def test_a_chain_behind_starttls_is_checked(
     assert finding.command.endswith("--starttls smtp")
 
 
+@pytest.mark.medium
 def test_a_stopped_prober_does_not_wait_for_a_silent_server() -> None:
     halt = threading.Event()
     prober = Prober(halted=halt.is_set)
@@ -205,6 +212,7 @@ def test_a_stopped_service_releases_its_lease_at_once(
         assert leases.take(connection, "monitor", "another", now, 60) is not None
 
 
+@pytest.mark.medium
 def test_only_one_of_two_services_probes(watch_over: WatchOver, intermediate: Authority) -> None:
     leaf = intermediate.issue("localhost")
     with LabServer(leaf) as server:
@@ -241,6 +249,7 @@ def test_a_service_that_lost_its_lease_stores_nothing(
     assert rows(scene.watch.store) == []
 
 
+@pytest.mark.medium
 def test_silence_counts_only_while_the_service_runs(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -257,6 +266,7 @@ def test_silence_counts_only_while_the_service_runs(
     assert row.since == row.asked_at
 
 
+@pytest.mark.medium
 def test_a_server_that_is_removed_from_the_settings_does_not_count(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:
@@ -282,6 +292,7 @@ def test_a_server_that_is_removed_from_the_settings_does_not_count(
         assert scene.rules() == set()
 
 
+@pytest.mark.medium
 def test_an_unreadable_pin_file_ends_no_sighting(
     watch_over: WatchOver, intermediate: Authority
 ) -> None:

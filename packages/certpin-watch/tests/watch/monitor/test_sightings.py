@@ -72,6 +72,7 @@ def test_a_result_for_a_future_slot_does_not_count(sqlite_store: Store) -> None:
     assert keep(sqlite_store, result(901, GOOD), at=900) == 0
 
 
+@pytest.mark.medium
 def test_the_time_of_a_result_is_between_its_slot_and_now(sqlite_store: Store) -> None:
     keep(sqlite_store, result(900, GOOD, at=0), at=1000)
     keep(sqlite_store, result(1800, GOOD, at=START + 10**9), at=1850)

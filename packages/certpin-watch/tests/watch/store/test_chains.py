@@ -6,6 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
@@ -54,6 +55,7 @@ def test_a_chain_digest_hashes_the_certificate_digests(sqlite_store: Store) -> N
         assert insert_observed_chains(connection, [[LEAF, ABOVE]], NOW) == [expected]
 
 
+@pytest.mark.medium
 def test_more_chains_than_fit_in_one_statement(sqlite_store: Store) -> None:
     chains = [(f"{number}".encode(), ABOVE) for number in range(1200)]
     with sqlite_store.write() as connection:

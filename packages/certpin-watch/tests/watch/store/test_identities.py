@@ -95,6 +95,7 @@ AGES = [
 GAPS = [0, HOUR, *(days * DAY // 2 for days in range(1, 16)), WINDOW - 1]
 
 
+@pytest.mark.medium
 def test_a_repeat_is_recognised_in_the_whole_window(store: Store) -> None:
     for ago in range(12, -1, -1):  # the service has run for days, which have partitions
         maintain(store, NOW - ago * DAY)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
@@ -169,6 +170,7 @@ class Holders(RuleBasedStateMachine):
         assert valid <= confirmed
 
 
+@pytest.mark.medium
 def test_two_holders_never_have_a_valid_lease(tmp_path: Path) -> None:
     Holders.store = open_store(f"sqlite:///{tmp_path / 'watch.db'}")
     METADATA.create_all(Holders.store.engine)

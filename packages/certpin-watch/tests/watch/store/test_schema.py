@@ -95,6 +95,7 @@ def _plain(index: Any) -> str:
     return str({**index, "dialect_options": options})
 
 
+@pytest.mark.medium
 def test_the_migrations_create_the_declared_tables(bare: Store) -> None:
     migrate(bare)
     with bare.read() as connection:
@@ -112,6 +113,7 @@ def test_the_migrations_create_the_declared_tables(bare: Store) -> None:
     assert _described(bare) == migrated  # Alembic does not compare keys, defaults and names
 
 
+@pytest.mark.medium
 def test_an_empty_database_is_migrated_once(bare: Store) -> None:
     assert schema_state(bare) == schema.Schema(SchemaState.EMPTY, None)
     newest = latest()
@@ -126,6 +128,7 @@ def test_reading_the_state_creates_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.medium
 def test_the_first_revision_is_migrated_with_its_data(
     first: tuple[Store, MetaData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +152,7 @@ def test_the_first_revision_is_migrated_with_its_data(
     assert_sums_are_right(store)
 
 
+@pytest.mark.medium
 def test_an_sqlite_file_is_copied_before_its_migration(
     tmp_path: Path, first: tuple[Store, MetaData]
 ) -> None:
@@ -165,6 +169,7 @@ def test_an_sqlite_file_is_copied_before_its_migration(
         assert rows_of(old, tables) == before
 
 
+@pytest.mark.medium
 def test_a_failed_migration_changes_nothing(
     bare: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +188,7 @@ def test_a_failed_migration_changes_nothing(
     assert schema_state(bare).revision == newest
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("revision", "state"), [("9999", SchemaState.NEWER), ("1a2b3c", SchemaState.FOREIGN)]
 )
@@ -208,6 +214,7 @@ def test_a_database_of_another_program_is_refused_and_not_changed(bare: Store) -
     assert _described(bare) == before
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("revision", [None, FIRST])
 def test_prepare_migrates_a_file_but_not_postgresql(bare: Store, revision: str | None) -> None:
     if revision is not None:
@@ -224,6 +231,7 @@ def test_prepare_migrates_a_file_but_not_postgresql(bare: Store, revision: str |
     assert prepare(bare) is None
 
 
+@pytest.mark.medium
 def test_concurrent_migrations_migrate_once(bare: Store) -> None:
     url = bare.engine.url.render_as_string(hide_password=False)
 
@@ -266,6 +274,7 @@ def test_a_killed_migration_changes_nothing(
     assert_sums_are_right(store)
 
 
+@pytest.mark.medium
 def test_a_migrated_file_can_shrink_and_is_private(bare: Store) -> None:
     migrate(bare)
     if bare.is_sqlite:

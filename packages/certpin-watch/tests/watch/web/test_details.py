@@ -90,6 +90,7 @@ def test_details_have_labels_and_units() -> None:
     assert chain_digests(json.dumps(found)) == [("a" * 64, 12)]
 
 
+@pytest.mark.medium
 @given(found=JSON, name=strategies.sampled_from([*sorted(KNOWN), "chains", "strange"]))
 def test_any_details_can_be_shown(found: object, name: str) -> None:
     text = json.dumps({name: found})

@@ -83,6 +83,7 @@ def csrf_of(page: str) -> str:
     return found[1]
 
 
+@pytest.mark.medium
 def test_hostile_text_is_escaped_on_every_page(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
@@ -98,6 +99,7 @@ def test_hostile_text_is_escaped_on_every_page(
     assert seen > 30
 
 
+@pytest.mark.medium
 def test_no_page_has_an_inline_script_or_style(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
@@ -106,6 +108,7 @@ def test_no_page_has_an_inline_script_or_style(
         assert not re.search(r"<style|<script(?! src=)|\sstyle=|\sonclick|javascript:", page), path
 
 
+@pytest.mark.medium
 def test_the_fleet_page_lists_the_worst_host_first_and_missing_data(client: TestClient) -> None:
     page = client.get("/").text
     assert "2 hosts are broken" in page
@@ -132,6 +135,7 @@ def test_the_page_of_a_host_reports_an_unpinned_key(client: TestClient) -> None:
     assert "No key of this path is pinned." in page
 
 
+@pytest.mark.medium
 def test_a_reported_chain_is_compared_and_its_issuer_is_a_claim(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
@@ -142,6 +146,7 @@ def test_a_reported_chain_is_compared_and_its_issuer_is_a_claim(
     assert "No location of the monitor ever saw this chain at api.bank.example" in page
 
 
+@pytest.mark.medium
 def test_no_page_shows_an_unpinned_key_in_green(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
@@ -225,6 +230,7 @@ def test_an_unavailable_store_is_reported_without_old_data(
     assert "bank.example" not in answer.text
 
 
+@pytest.mark.medium
 def test_creating_and_ending_a_silence_is_audited(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:
@@ -381,6 +387,7 @@ def test_a_recovering_alert_is_shown_as_such(
         assert "recovering" in client.get(path).text.lower()
 
 
+@pytest.mark.medium
 def test_acknowledging_an_alert_and_undoing_it_is_audited(
     client: TestClient, made: tuple[Watch, Year, bytes]
 ) -> None:

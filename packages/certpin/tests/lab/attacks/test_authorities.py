@@ -141,6 +141,7 @@ def test_handshake_signature_fails_even_without_chain_verification(name: str) ->
         handshake(forged.step, context, HOST)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
 @pytest.mark.parametrize(
     "key",
@@ -159,6 +160,7 @@ def test_certificates_with_other_key_types_are_stolen_too(
     assert "SIGNATURE" in problem(stolen, pki, HOST)
 
 
+@pytest.mark.medium
 def test_a_forged_curve_signs_with_the_roots_own_point() -> None:
     forged = Forged("explicit-curve-ca")
     leaf, root = forged.chain

@@ -47,6 +47,7 @@ def test_certificate_sent_before_the_pin_check_is_a_warning(tls: str) -> None:
     assert not seen.data
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_certpin_client_sends_no_certificate(tls: str) -> None:
     def client(target: Target) -> str:
@@ -102,6 +103,7 @@ def test_unknown_client_certificate_counts_as_sent(tls: str, tmp_path: Path) -> 
     assert "it presented its certificate" in result.why
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("tls", VERSIONS)
 def test_honest_servers_can_require_a_client_certificate(tls: str) -> None:
     def shows(target: Target) -> str:

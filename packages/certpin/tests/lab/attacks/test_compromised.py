@@ -34,6 +34,7 @@ def _policy(lab: Lab, name: str) -> HostPolicy:
     return policy
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("style", PINNED)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_path_is_refused_because_of_the_mark(name: str, style: Style) -> None:
@@ -55,6 +56,7 @@ def test_path_is_refused_because_of_the_mark(name: str, style: Style) -> None:
     assert any("compromised" in reason for reason in reasons), reasons
 
 
+@pytest.mark.medium
 def test_a_client_that_looks_for_live_pins_only_is_caught() -> None:
     """Without the marked entry, the same pin set accepts the path."""
 
@@ -74,6 +76,7 @@ def test_a_client_that_looks_for_live_pins_only_is_caught() -> None:
         assert (result.verdict, result.outcome) == (Verdict.ACCEPT, Outcome.WRONG), (name, style)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("style", PINNED)
 def test_extra_compromised_certificate_is_ignored(style: Style) -> None:
     result = run_case("rot-compromised-sent", right_client(style), style)

@@ -34,6 +34,7 @@ def _read(run: Run) -> dict[str, Any]:
     return read
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("which", MADE)
 def test_report_follows_the_oasis_schema(which: str) -> None:
     log = json.loads(FORMATS["sarif"](MADE[which]()))

@@ -146,6 +146,7 @@ def test_a_bomb_of_headers_is_refused() -> None:
     assert len(application.data) <= KEPT
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", [PING, SETTINGS])
 def test_a_flood_of_the_protocols_own_frames_fills_no_memory(kind: int) -> None:
     """CVE-2019-9512, CVE-2019-9515: each frame is answered, and the answers are sent."""

@@ -60,6 +60,7 @@ def test_a_name_is_read_in_lower_case() -> None:
     assert hello.server_name == HOST
 
 
+@pytest.mark.medium
 @given(cuts=st.lists(st.integers(0, len(HELLO)), max_size=5), behind=st.binary(max_size=9))
 def test_it_may_come_in_any_pieces(cuts: list[int], behind: bytes) -> None:
     data = HELLO + behind
@@ -72,6 +73,7 @@ def test_it_may_come_in_any_pieces(cuts: list[int], behind: bytes) -> None:
     assert bytes(reader.raw[: len(HELLO)]) == HELLO
 
 
+@pytest.mark.medium
 @given(sizes=SIZES)
 def test_it_may_come_in_any_records(sizes: list[int]) -> None:
     cut = records(HELLO[5:], sizes)
@@ -137,6 +139,7 @@ def test_the_headers_of_small_records_fill_no_memory() -> None:
     assert len(reader.raw) < 3 * LONGEST
 
 
+@pytest.mark.medium
 def test_each_byte_is_examined_once() -> None:
     """Otherwise a client that sends single bytes would delay all others."""
     message = b"\1" + (20_000).to_bytes(3) + b"\0" * 19_000

@@ -194,6 +194,7 @@ def test_many_come_at_once(loop: Loop) -> None:
     ]
 
 
+@pytest.mark.medium
 def test_it_listens_on_when_descriptors_are_there_again(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

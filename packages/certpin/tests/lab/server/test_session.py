@@ -262,6 +262,7 @@ def test_any_cut_of_a_connection_is_the_same_connection(data: st.DataObject) -> 
     assert GET.startswith(session.seen.data)
 
 
+@pytest.mark.medium
 @given(data=st.data())
 @settings(max_examples=60)
 def test_a_damaged_connection_raises_nothing(data: st.DataObject) -> None:

@@ -95,6 +95,7 @@ def test_a_line_that_is_too_long_ends_it() -> None:
     assert says(application, b"MAIL FROM:<a@b>\r\n") == b""
 
 
+@pytest.mark.medium
 def test_too_many_lines_end_it() -> None:
     application = server("smtp")
     says(application, b"NOOP\r\n" * MAX_LINES)

@@ -66,6 +66,7 @@ def test_any_pieces_of_the_input_give_the_same_data(
     assert pieces.rest + rest == whole.rest
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", STARTING)
 @pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("junk", [b"x", b"\0\0\4\0", b"x\r\n", b"a {999999999}\r\n", b"\xff\n"])

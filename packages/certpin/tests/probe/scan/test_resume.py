@@ -59,6 +59,7 @@ def test_an_incomplete_line_is_dropped_wherever_the_cut_is(
     assert output.tell() == len(output.getvalue())
 
 
+@pytest.mark.medium
 @given(st.binary() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
 def test_another_file_is_refused_and_not_changed(text: bytes | str) -> None:
     content = text.encode() if isinstance(text, str) else text

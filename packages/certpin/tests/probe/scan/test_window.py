@@ -44,6 +44,7 @@ def test_the_whole_window_is_scanned_at_once(context: ssl.SSLContext, identity: 
     assert [record(each)["chain_verified"] for each in seen] == [True] * 3 * WINDOW
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("good", [True, False])
 def test_no_more_than_the_window_is_read_from_the_input(
     context: ssl.SSLContext, identity: Identity, good: bool
@@ -93,6 +94,7 @@ def _open_files() -> int:
     return len(os.listdir("/dev/fd"))  # noqa: PTH208  # counts; Path would open one more
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("taken", [0, 1, 20])
 def test_an_abandoned_scan_leaves_nothing_open(
     context: ssl.SSLContext, identity: Identity, taken: int

@@ -124,11 +124,13 @@ def test_a_server_that_resets_the_connection_is_refused() -> None:
     assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
+@pytest.mark.medium
 def test_a_silent_server_is_refused_when_the_time_is_up() -> None:
     with serving(Scripted([])) as port, pytest.raises(StartTLSError, match="in time"):
         ask("smtp", port, timeout=SHORT)
 
 
+@pytest.mark.medium
 def test_a_server_that_drips_is_refused_when_the_total_time_is_up() -> None:
     hung_up = threading.Event()
 

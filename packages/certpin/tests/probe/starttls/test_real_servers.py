@@ -46,21 +46,25 @@ def refusal(name: str, port: int, host: str = HOST) -> StartTLSError:
     return caught.value
 
 
+@pytest.mark.medium
 def test_smtp_with_aiosmtpd(server_identity: ServerIdentity) -> None:
     with smtp(server_identity.certificate, server_identity.key) as port:
         assert shows_its_certificate("smtp", port, server_identity)
 
 
+@pytest.mark.medium
 def test_smtp_with_aiosmtpd_without_tls() -> None:
     with smtp() as port:
         assert is_stripping(refusal("smtp", port))
 
 
+@pytest.mark.medium
 def test_ftp_with_pyftpdlib(server_identity: ServerIdentity) -> None:
     with ftp(server_identity.certificate, server_identity.key) as port:
         assert shows_its_certificate("ftp", port, server_identity)
 
 
+@pytest.mark.medium
 def test_ftp_with_pyftpdlib_without_tls() -> None:
     with ftp() as port:
         assert is_stripping(refusal("ftp", port))
@@ -110,11 +114,13 @@ def test_xmpp_with_prosody_without_tls() -> None:
         assert is_stripping(refusal("xmpp", port))
 
 
+@pytest.mark.medium
 def test_postgres(server_identity: ServerIdentity) -> None:
     with postgres(server_identity.certificate, server_identity.key) as port:
         assert shows_its_certificate("postgres", port, server_identity)
 
 
+@pytest.mark.medium
 def test_postgres_without_tls() -> None:
     with postgres() as port:
         assert is_stripping(refusal("postgres", port))

@@ -69,11 +69,13 @@ def _texts(found: Report | Presence) -> list[str]:
     return texts
 
 
+@pytest.mark.medium
 @given(document=_ANYTHING, content_type=_TYPES)
 def test_any_json_is_read_or_refused_in_one_line(document: object, content_type: str) -> None:
     read(document, content_type)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", WHOLE)
 @given(data=st.data())
 def test_a_document_with_damaged_fields_is_read_or_refused_in_one_line(
@@ -140,6 +142,7 @@ _REPORTS = st.builds(
 )
 
 
+@pytest.mark.medium
 @settings(max_examples=30)
 @given(report=_REPORTS)
 def test_a_certpin_document_round_trips(report: Report) -> None:
@@ -148,6 +151,7 @@ def test_a_certpin_document_round_trips(report: Report) -> None:
     assert decode(json.loads(json.dumps(encode(report))), JSON, RECEIVED) == (report,)
 
 
+@pytest.mark.medium
 @settings(max_examples=30)
 @given(report=_REPORTS)
 def test_an_rfc7469_document_keeps_the_fields_of_the_rfc(report: Report) -> None:

@@ -106,6 +106,7 @@ Reporter(sys.argv[1], clock=Clock())(failure(sys.argv[2]))
 """
 
 
+@pytest.mark.medium
 def test_a_program_that_ends_without_close_leaves_its_report_on_disk(tmp_path: Path) -> None:
     with Collector() as collector:
         command = [sys.executable, "-c", _ENDS_AT_ONCE, str(tmp_path / "here"), collector.url]
@@ -133,6 +134,7 @@ def _report_many(folder: Path, address: str, who: str) -> None:
         pass
 
 
+@pytest.mark.medium
 def test_processes_that_share_a_folder_send_each_report_once(tmp_path: Path) -> None:
     with Collector() as collector:
         children = []

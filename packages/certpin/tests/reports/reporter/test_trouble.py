@@ -45,6 +45,7 @@ def test_close_ends_a_slow_request_and_the_next_process_sends_the_report(
     assert first.document == again.document
 
 
+@pytest.mark.medium
 def test_a_reporter_that_is_called_never_waits_for_the_disk_and_never_raises(
     tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_sums_and_groups_give_the_same_results(
             assert _sorted(from_sums) == _sorted(from_groups), only
 
 
+@pytest.mark.medium
 def test_the_last_day_is_read_from_its_sum_only_without_later_reports(store: Store) -> None:
     """A range of more than a month and a shorter one are read in different ways."""
     _fill(store, days=40, count=400)
@@ -131,6 +132,7 @@ def test_a_range_is_split_into_full_days_and_the_remaining_hours() -> None:
     assert report_counts.plan_read(0, 7 * DAY).days is None
 
 
+@pytest.mark.medium
 def test_a_group_is_listed_although_its_daily_sum_has_less_detail(sqlite_store: Store) -> None:
     """On a full day the sum has less detail than the groups, which stay as they are."""
     _fill(sqlite_store, count=300)

@@ -85,6 +85,7 @@ def test_default_thresholds_equal_those_of_default_settings() -> None:
     assert ServiceSettings().thresholds == Thresholds()
 
 
+@pytest.mark.medium
 def test_a_nearly_reached_limit_is_reported(store: Store, digests: dict[str, bytes]) -> None:
     del digests
     thresholds = Thresholds(intake=IntakeBounds(budget=16 * 1024**2))

@@ -106,6 +106,7 @@ def test_a_query_uses_an_index(sqlite_store: Store, name: str) -> None:
     assert recorded.scans == []
 
 
+@pytest.mark.medium
 def test_a_year_is_read_from_daily_sums_for_every_field_and_filter(sqlite_store: Store) -> None:
     world.fill_store(sqlite_store)  # values that all reports share are not compared
     recorded = Plans(sqlite_store)

@@ -134,7 +134,10 @@ def served_pins(details: dict[str, Any]) -> frozenset[str]:
 def maintenance_windows(
     sets: Iterable[MonitoredPinSet], now: int, length: timedelta
 ) -> tuple[MaintenanceWindow, ...]:
-    """Return the maintenance windows that are open now, each ``length`` long."""
+    """Return the maintenance windows that are open at ``now``.
+
+    A window begins with a step in the rotation journal of a pin set, and lasts for ``length``.
+    """
     seconds = int(length.total_seconds())
     return tuple(
         window

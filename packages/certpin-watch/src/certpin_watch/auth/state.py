@@ -62,7 +62,10 @@ _STATES: WeakKeyDictionary[Store, AuthState] = WeakKeyDictionary()
 
 
 def auth_state(watch: Watch) -> AuthState:
-    """Return the access-control state of a service: one for each store and settings."""
+    """Return the access-control state of a service.
+
+    It is the same object on every call, until the service gets other settings.
+    """
     state = _STATES.get(watch.store)
     if state is None or state.settings is not watch.settings:
         oidc = watch.settings.access.oidc

@@ -211,7 +211,11 @@ def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def _policy_versions(
     monitored: PolicyEvidence,
 ) -> Iterator[tuple[int, HostPolicy, int | None]]:
-    """Yield version number, policy and client count for the pin file and for every live version."""
+    """Yield the policy of a host in each pin-set version that clients may still have.
+
+    With each policy comes the version number and the number of clients. The version in the pin
+    file is the first.
+    """
     clients = {version.number: version.clients for version in monitored.live_versions}
     number = monitored.charge.pins.version
     yield number, monitored.policy, clients.get(number)

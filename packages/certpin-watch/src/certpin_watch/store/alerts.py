@@ -136,7 +136,7 @@ def is_worse(one: Severity, other: Severity) -> bool:
 
 
 def last_end(now: int, longest: timedelta) -> int:
-    """Return the latest time at which a silence that is in force at ``now`` can end."""
+    """Return the latest end that a silence can have: ``now`` plus the longest duration."""
     return now + int(longest.total_seconds())
 
 

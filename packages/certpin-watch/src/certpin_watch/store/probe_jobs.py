@@ -43,7 +43,10 @@ class WorkerIdentity(NamedTuple):
     process: str
 
     def holder(self, slot: int | str = "") -> str:
-        """Return the text that names this worker as the holder of a job for ``slot``."""
+        """Return the text in a lease that names this worker as the holder of a job.
+
+        ``slot`` is the time for which the job is planned, in seconds since 1970.
+        """
         return f"{slot} {self.token}/{self.process}"
 
 

@@ -121,7 +121,7 @@ def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
 
 
 def _rows(text: str) -> Iterator[Row]:
-    """Yield the rows of the table, and skip the source code around it."""
+    """Yield the fields of each policy in the text of an exported source file."""
     pieces = list(tokens(text))
     place = 0
     while place < len(pieces):

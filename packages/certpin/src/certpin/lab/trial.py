@@ -119,7 +119,11 @@ class Mitm(Target):
 
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
-        """Start the attack. Raises ``CannotServeError``."""
+        """Start the attack of a case, and return it running. ``seen`` stops it.
+
+        Raises:
+            CannotServeError: the case can't be served on this machine.
+        """
         return cls(**vars(case_server.open()), case_server=case_server)
 
     def seen(self) -> tuple[Connection, ...]:

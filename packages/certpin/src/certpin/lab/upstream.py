@@ -66,7 +66,10 @@ class UpstreamAuthorities(Authorities):
 
 
 class UpstreamPKI(TestPKI):
-    """The test PKI if the honest server is a real one."""
+    """The PKI of a run whose honest server is the user's own, reached through the lab.
+
+    The lab knows the chain of that server, but has none of its private keys.
+    """
 
     def __init__(
         self,

@@ -158,9 +158,10 @@ def _is_possible(choice: _Choice, plan: SigningPlan, keyring: Keyring) -> bool:
 def _move(
     plan: SigningPlan, choice: _Choice, keyring: Keyring, renew: frozenset[str], done: SigningResult
 ) -> None:
-    """Add the files of a choice to ``done``, in the order in which they are written.
+    """Append the new metadata files to ``done``, in the order in which they are written.
 
-    Numbered files come first, the root as late as possible, and the timestamp last.
+    ``choice`` holds the metadata that was chosen and signed. Numbered files come first, because
+    clients must find what a later file names; then the root, and the timestamp last.
     """
     policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]

@@ -163,7 +163,9 @@ def verify_files(
 
 
 def verify(roots: Sequence[Root], stored: CachedSet, name: str, limits: Limits) -> SignedSet:
-    """Run steps 2 to 5 on a cached pin set, with the newest root or else that of ``stored.root``.
+    """Verify a cached pin set: steps 2 to 5 of this module, with the newest root.
+
+    If that root doesn't fit, the root that the pin set was stored with (``stored.root``) is used.
 
     If the newest root has other keys, the pin set stays the last known good one, because no pin set
     that the new keys signed has been fetched. It is marked ``superseded``.

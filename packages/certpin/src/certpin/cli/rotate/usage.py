@@ -63,7 +63,10 @@ def _by_store(
 
 
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
-    """Ask the service's API. Redirects are not followed, so only this address gets the token."""
+    """Fetch the reported usage of versions from the API of the service.
+
+    Redirects are not followed, so that only this address gets the token.
+    """
     if not is_report_address(watch):
         raise ConfigError(
             "a token must not travel in clear text",

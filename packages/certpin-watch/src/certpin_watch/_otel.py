@@ -1,6 +1,6 @@
-"""The part of ``telemetry`` that needs the OpenTelemetry packages.
+"""The classes of ``telemetry`` that need the OpenTelemetry packages.
 
-It is imported only if ``[telemetry]`` names an endpoint.
+This module is imported only if ``[telemetry]`` names an endpoint.
 """
 
 from __future__ import annotations
@@ -91,9 +91,10 @@ class Exporter:
         self._timeout = timeout
 
     def instrument(self, app: ASGIApp, begin: Callable[..., None]) -> ASGIApp:
-        """Wrap an application so that a span surrounds each request; ``begin`` gets span and scope.
+        """Wrap an ASGI application so that each request is recorded as a span.
 
-        The instrumentation's own metrics are off: they would repeat the service's own metrics.
+        ``begin`` is called with the new span and the ASGI scope of the request. The
+        instrumentation's own metrics are off, because they would repeat the service's metrics.
         """
         return OpenTelemetryMiddleware(
             app,
@@ -116,9 +117,10 @@ class Exporter:
         span.set_status(Status(StatusCode.ERROR))
 
     def count(self, name: str, number: float, labels: dict[str, str]) -> None:
-        """Record a change of ``Counters`` as a metric.
+        """Export one increment of a Prometheus counter (``counters.Counters``) to OpenTelemetry.
 
-        A metric whose name ends with a unit becomes a histogram, every other one a counter.
+        If the name ends with ``_seconds`` or ``_size``, the number is recorded in a histogram,
+        otherwise it is added to a counter.
         """
         if name.endswith(("_seconds", "_size")):
             self._instrument(name, self._meter.create_histogram).record(number, labels)
@@ -138,17 +140,18 @@ class Exporter:
 
 
 class _AllowedOnly(SpanExporter):
-    """A span exporter that passes only the allowed parts of spans to another exporter.
+    """A span exporter that removes everything that could be secret, and calls another exporter.
 
-    It drops events, links, the description of a status, and attributes that are not in the list of
-    allowed ones: an instrumentation records the message and the traceback of an exception.
+    It removes events, links, the description of a status, and all attributes but those in
+    ``ATTRIBUTES``. OpenTelemetry's instrumentation would record messages and tracebacks of
+    exceptions.
     """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Remove everything that is not allowed from the spans, and export them."""
+        """Export the spans without their events, links and attributes that are not allowed."""
         return self._exporter.export([_allowed(span) for span in spans])
 
     def shutdown(self) -> None:
@@ -176,7 +179,7 @@ def _allowed(span: ReadableSpan) -> ReadableSpan:
 
 
 def exported_attributes(recorded: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return the attributes of a span that may leave the process, under their exported names."""
+    """Return the attributes of a span that are in ``ATTRIBUTES``, under their exported names."""
     return {
         ATTRIBUTES[name]: value if isinstance(value, int) else str(value)[:_MAX_VALUE]
         for name, value in recorded.items()

@@ -1,9 +1,9 @@
-"""How long before the expiry of a certificate alerts fire and pages show it.
+"""Compute how long before its expiry a certificate causes a warning, in alerts and on pages.
 
 A certificate with a lifetime of a year is renewed manually, weeks before it expires. One of 47 days
 (CA/B Forum SC-081v3, from 2029-03-15) is renewed automatically when a third of its lifetime is
-left, and is no problem until that renewal has failed for a while. So the shorter time counts: the
-setting, or a quarter of the certificate's lifetime.
+left, and is no problem until that renewal has failed for a while. So the shorter of two periods is
+used: the setting, or a quarter of the certificate's lifetime.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ def warning_period(
     authority: bool,
     covers: Iterable[tuple[HostPolicy, timedelta]],
 ) -> timedelta:
-    """Return how long before a certificate's expiry alerts and pages warn.
+    """Return how long before a certificate expires alerts and pages warn of that.
 
     Args:
         certificate: a certificate in a served chain.
-        warning: the period in the settings.
-        authority: True if the certificate is not the leaf. If it is pinned, every client needs the
-            pin of its successor before it expires.
+        warning: the period in the settings; it is shortened for a certificate with a short
+            lifetime.
+        authority: True if the certificate is not the leaf. If it is pinned, the period is extended:
+            every client needs the pin of its successor before it expires.
         covers: the policies of the host, each with the time until clients have adopted a version.
 
     Raises:
-        CertificateParseError: its dates or its key can't be read.
+        CertificateParseError: the dates or the key of the certificate can't be read.
     """
     soon = min(warning, (certificate.not_after - certificate.not_before) / _FRACTION)
     if not authority:

@@ -1,7 +1,7 @@
 """Alerts: their state, silences, and messages to notification services.
 
-    run         the background task: evaluate, write, notify
-    evidence    gathers the data for the rules
+    run         the background task: evaluate the rules, store alerts, send messages
+    evidence    reads the data that the rules evaluate, from the store and files
     state       the pure state machine of an alert
     silences    silences, and maintenance windows of rotations
     delivery    which services get which messages, and sending them

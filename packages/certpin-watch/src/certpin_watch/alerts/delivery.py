@@ -210,9 +210,9 @@ async def _wait_for(answer: Future[str], deadline: float) -> str:
 
 @dataclass(frozen=True)
 class Batch:
-    """Queued deliveries to one service that a single message covers.
+    """Queued messages to one service about several alerts, which are sent as a single message.
 
-    If ``needs_message`` is False, they are recorded as delivered and no message is sent.
+    If ``needs_message`` is False, they are recorded as delivered and nothing is sent.
     """
 
     rows: tuple[DeliveryRow, ...] = ()
@@ -221,11 +221,12 @@ class Batch:
 
 
 def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: int) -> Batch:
-    """Choose the next deliveries for a service that groups alerts into incidents, e.g. PagerDuty.
+    """Choose the next queued messages (``rows``) to an incident service, such as PagerDuty.
 
-    1. An alert is in one incident there, from its first message until it resolves.
-    2. More than ``digest`` new alerts are one incident together, which is resolved with the last.
-    3. Events of several alerts in one incident are sent once.
+    1. An alert belongs to one incident of the service, from its first message until it resolves.
+    2. If more than ``digest`` alerts are new, they share one incident. It is resolved together with
+       the last of these alerts.
+    3. Events of several alerts of one incident are sent as one message.
     """
     if not rows:
         return Batch()
@@ -244,7 +245,7 @@ def incident_batch(connection: Connection, rows: Sequence[DeliveryRow], digest: 
 
 
 def incident_key(keys: Sequence[str]) -> str:
-    """Return the identifier of an incident with these alerts; the same alerts give the same one."""
+    """Return the identifier of an incident, a hash of the keys of its alerts in any order."""
     whole = "\n\n".join(sorted(keys))
     return f"certpin-{hashlib.sha256(whole.encode()).hexdigest()[:32]}"
 

@@ -1,6 +1,6 @@
 """Gather the data that the alert rules evaluate, from the store, the pin files and the disk.
 
-The failures of past hours no longer change, so they are counted only once an hour.
+The failure reports of past hours no longer change, so they are counted only once an hour.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ _MAX_FILES = 10_000
 
 @dataclass
 class FailureHistory:
-    """A cache of the reported failures of past hours, counted in the hour ``counted_at``."""
+    """A cache of the number of failure reports in each past hour, by host.
+
+    ``counted_at`` is the hour in which the cache was filled (its first second, Unix time).
+    """
 
     counted_at: int = -1
     hours: Hours = field(default_factory=dict)
@@ -62,7 +65,10 @@ class FailureHistory:
     patterns: Patterns = field(default_factory=Patterns)
 
     def use(self, sets: tuple[MonitoredPinSet, ...], named: frozenset[str]) -> Patterns:
-        """Return the host patterns of these pin sets. If they changed, drop the cached counts."""
+        """Return the host patterns of these pin sets. If they changed, drop the cached counts.
+
+        ``named`` are hosts that the monitor probes although only a wildcard covers them.
+        """
         if self.patterns.sets != sets or self.patterns.named != named:
             self.patterns, self.counted_at = Patterns(sets, named), -1
         return self.patterns
@@ -71,7 +77,7 @@ class FailureHistory:
 def gather_reports(
     connection: Connection, watch: Watch, history: FailureHistory, now: int
 ) -> ReportEvidence:
-    """Read the reports of clients from the store, as evidence for the alert rules.
+    """Read from the store what the alert rules need to know about the reports of clients.
 
     Args:
         connection: a read transaction.
@@ -108,9 +114,10 @@ def gather_reports(
 def gather_service(
     connection: Connection, watch: Watch, now: int, failures: Mapping[str, str]
 ) -> ServiceEvidence:
-    """Read the state of the service itself, as evidence for the alert rules.
+    """Read what the alert rules need to know about the state of the service itself.
 
-    ``failures`` maps each part that could not be evaluated to the reason.
+    ``failures`` maps each rule, or source of data, that failed to the reason. It becomes a part of
+    the result, so that an alert fires.
     """
     at = datetime.fromtimestamp(now, UTC)
     sets = watch.pin_files.snapshot().sets
@@ -127,10 +134,11 @@ def gather_service(
 
 
 def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[ReportedFailures, ...]:
-    """Return the day's report groups of monitored hosts, the largest groups first.
+    """Return the report groups (identical failure reports) of the last day, the largest first.
 
-    Some groups are reserved for each quota (``Patterns.share``), so that many groups of one host
-    don't displace those of another.
+    Only monitored hosts are included. If there are too many groups, the largest ones are kept, and
+    at least ``_RESERVED_GROUPS`` of each host quota (``Patterns.share``). So many groups of one
+    host don't displace those of another.
     """
     counted = {"reports", "first_at"}
     names = [name for name in ReportedFailures._fields if name not in counted]
@@ -150,7 +158,7 @@ def _groups(connection: Connection, patterns: Patterns, now: int) -> tuple[Repor
 def _failure_hours(
     connection: Connection, history: FailureHistory, now: int
 ) -> tuple[Hours, frozenset[int]]:
-    """Return the failures by host and hour, and the hours in which any report arrived."""
+    """Return the number of failure reports by host and hour, and the hours with any report."""
     this = now - now % HOUR
     if history.counted_at != this:
         since = this - HISTORY - HOUR
@@ -175,10 +183,11 @@ def _count(
 
 
 class CheckedChains(NamedTuple):
-    """Reported chains with their hosts, by verdict, and the issuer of each chain's leaf.
+    """The verdicts on chains that clients reported, as pairs of host and chain digest.
 
-    ``accepted`` match the pins of a live version, ``strange`` do not. ``vouched`` are the strange
-    chains that a trusted authority issued for the host.
+    ``accepted``: a pin matches, in a version that clients may still hold. ``strange``: no pin
+    matches. ``vouched``: those of the strange ones that a trusted authority issued for the host.
+    ``issuers`` maps each chain digest to the issuer in the leaf.
     """
 
     accepted: frozenset[HostChain]
@@ -190,10 +199,11 @@ class CheckedChains(NamedTuple):
 def check_chains(
     connection: Connection, patterns: Patterns, groups: Sequence[ReportedFailures], now: datetime
 ) -> CheckedChains:
-    """Check the most reported chains against every live version of the pins.
+    """Check the most reported chains against all pins that clients may still hold.
 
-    A chain that is no longer stored is not checked. Quotas (``Patterns.share``) take turns, so that
-    invented chains for one host don't displace the chains of another.
+    A chain that is no longer stored is not checked. The number of checks is limited, and the host
+    quotas (``Patterns.share``) take turns, so that invented chains for one host don't displace the
+    chains of another.
     """
     counts: Counter[HostChain] = Counter()
     first: dict[HostChain, int] = {}
@@ -218,7 +228,10 @@ def check_chains(
 
 
 def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostChain]:
-    """Order chains by turns: the most reported one of each quota, then the second of each."""
+    """Order pairs of host and chain, so that the host quotas take turns.
+
+    First comes the most reported chain of each quota, then the second of each, and so on.
+    """
     turns: Counter[str] = Counter()
     ordered: list[tuple[int, HostChain]] = []
     for key in sorted(counts, key=lambda key: -counts[key]):
@@ -229,10 +242,11 @@ def _by_turns(counts: Mapping[HostChain, int], patterns: Patterns) -> list[HostC
 
 
 def signed_roles(watched: MonitoredPinSet, now: int) -> Iterator[SignedRole]:
-    """Yield when the signature of each TUF role expires, if signed sets are beside a pin file.
+    """Yield when the newest signature of each TUF role of a pin set expires.
 
-    Signatures are not verified: ``certpin publish status`` and clients do that. A forged date
-    makes an alert fire too early or too late, and has no other effect.
+    The metadata is read from the folder ``publish`` beside the pin file, if it exists. Signatures
+    are not verified: ``certpin publish status`` and clients do that. A forged date makes an alert
+    fire too early or too late, and has no other effect.
     """
     folder = watched.path.parent / "publish"
     metadata = folder / "site" / "metadata"

@@ -91,7 +91,10 @@ class Message:
 
 
 def render(message: Message, form: Format, room: int) -> str:
-    """Render a message in at most ``room`` characters, or in as few as possible."""
+    """Return a message as text of at most ``room`` characters.
+
+    If even the shortest form, with the fewest alerts, is longer, that form is returned.
+    """
     text = ""
     for items, longest in _SIZES:
         text = _render(message, form, items, longest)
@@ -133,7 +136,10 @@ def link(alert: AlertRow, url: str) -> str:
 
 
 def clients_text(clients: int | None, before: int | None = None) -> str:
-    """Return a sentence with the numbers of affected clients: now, and in the last message."""
+    """Return a sentence with the number of affected clients.
+
+    It adds ``before``, the number in the last message, if that was another one.
+    """
     if clients is None:
         return "The number of affected clients is unknown."
     text = f"About {clients:,} clients are affected" if clients else "No clients are affected yet"

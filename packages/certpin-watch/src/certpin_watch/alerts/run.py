@@ -60,10 +60,10 @@ _REPORTS = "the reports of clients"
 async def run(watch: Watch, stop: asyncio.Event) -> None:
     """Evaluate rules and send messages until ``stop`` is set.
 
-    A message that is being sent at that time is given a deadline.
+    A message that is being sent then may still take until its deadline.
 
     Raises:
-        ConfigError: the settings of a service are invalid.
+        ConfigError: the settings of a notification service are invalid.
     """
     services = await asyncio.to_thread(make_services, watch.settings.alerts)
     evaluator = Evaluator(watch)
@@ -206,8 +206,9 @@ class Evaluator:
     def _gather(self, now: int, failures: dict[str, str]) -> Evidence:
         """Gather the data for the alert rules.
 
-        If a part raises, its data is missing, and the reason is added to ``failures``. Failed rules
-        are known only after an evaluation, so the evidence contains those of the previous one.
+        If the probe data or the report data can't be gathered, it is left out, and the reason is
+        added to ``failures``. Which rules fail is known only after an evaluation, so the result
+        contains the failed rules of the previous one.
         """
         missing: set[Source] = set()
         probes, reports = ProbeEvidence(), ReportEvidence()
@@ -312,10 +313,10 @@ def _event_note(
     now: int,
     settings: AlertSettings,
 ) -> tuple[str, str]:
-    """Return user and note of an event.
+    """Return the user and the note of an alert event, for the page and messages.
 
-    For a silence, these are its user and reason; otherwise no user, and a sentence with the number
-    of affected clients.
+    If the event is that a silence began, they are the user and the reason of the silence. Otherwise
+    the user is empty, and the note is a sentence with the number of affected clients.
     """
     if transition.what in {"silenced", "maintenance"}:
         return describe_cover(change.alert, silencing, now, settings)

@@ -117,10 +117,10 @@ def _is_explained_by(window: MaintenanceWindow, problem: Problem, now: int) -> b
 
 
 def served_pins(details: dict[str, Any]) -> frozenset[str]:
-    """Return the pins that servers use now, from the details of an alert finding.
+    """Return the pins of the chains that servers present now, from an alert's ``details``.
 
-    ``after`` is a pin, or a chain with a pin for each certificate; ``keys`` maps each location to
-    the pins that it sees.
+    They are in ``details["after"]`` (a pin, or a chain with a pin for each certificate) and in
+    ``details["keys"]`` (the pins that each location sees).
     """
     after, keys = details.get("after"), details.get("keys")
     found: list[Any] = [after]
@@ -258,12 +258,11 @@ def host_warning(host: str, snapshot: Snapshot) -> str:
 
 
 def unmatched_hosts(named: Iterable[tuple[str, str]], snapshot: Snapshot) -> Iterator[str]:
-    """Yield a warning for each host or pattern that matches no monitored pattern.
+    """Yield a warning for each host in the settings that matches no monitored pattern.
 
     Args:
-        named: pairs of the setting that names a host, and the host.
+        named: pairs of a setting, for the warning, and the host or pattern in it.
         snapshot: the monitored pin sets.
-
     """
     patterns = _monitored_patterns(snapshot)
     for setting, host in named if patterns else ():

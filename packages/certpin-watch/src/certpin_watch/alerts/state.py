@@ -50,7 +50,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class AlertChange:
-    """A new or changed alert, its events, and its stored state before (None for a new alert)."""
+    """A new or changed alert, its new events, and its previous state (None for a new alert)."""
 
     alert: AlertRow
     transitions: tuple[Transition, ...] = ()
@@ -190,7 +190,10 @@ def _mark_notified(alert: AlertRow, now: int) -> AlertRow:
 def _gone(
     before: Mapping[str, AlertRow], evaluation: Evaluation, context: _Context
 ) -> Iterator[AlertChange]:
-    """Hold or resolve open alerts without a finding (rules 3 and 5 of this module's docstring)."""
+    """Yield changes of open alerts whose problem was not found: they wait, or resolve.
+
+    Rules 3 and 5 of this module's docstring.
+    """
     present = {finding.key for finding in evaluation.findings}
     for known in before.values():
         if known.resolved_at is not None or known.key in present:
@@ -213,7 +216,10 @@ def _hold_or_resolve(known: AlertRow, context: _Context) -> AlertChange:
 
 
 def _must_write(change: AlertChange, written: AlertRow | None, now: int) -> bool:
-    """Return True if an alert must be stored. If only ``last_at`` changed, store it rarely."""
+    """Return True if a changed alert must be stored now.
+
+    If only ``last_at`` (last seen) changed, it is stored only once in ``_MAX_LAG`` seconds.
+    """
     if change.transitions or written is None:
         return True
     is_fresh = 0 <= now - written.last_at < _MAX_LAG

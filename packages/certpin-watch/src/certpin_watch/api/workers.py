@@ -62,7 +62,7 @@ ADDRESSES: dict[str, tuple[str, type, type]] = {
 
 
 class _Limits(NamedTuple):
-    """Limits of the worker API: the threads of all workers together, and each token's requests."""
+    """Limits of the worker API: threads for all workers, and concurrent requests for each token."""
 
     threads: CapacityLimiter
     of_token: ConcurrencyLimit
@@ -120,10 +120,10 @@ async def _respond(
 
 @contextmanager
 def _admitted(of_token: ConcurrencyLimit, token: str) -> Iterator[None]:
-    """Count a request against its token's limit while the block runs.
+    """Count the block as a concurrent request of a token.
 
     Raises:
-        RefusedError: the token has too many requests under way.
+        RefusedError: the token already has the maximum number of concurrent requests.
     """
     try:
         if not of_token.enter(token):

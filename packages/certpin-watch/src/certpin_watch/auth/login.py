@@ -268,9 +268,9 @@ class _OpenIDPages:
             )
 
     def _continue(self, request: Request, owner: SessionOwner) -> str:
-        """Continue the session that the provider confirmed. Return the value of its new cookie.
+        """Replace the session whose user the provider confirmed; return the value of its cookie.
 
-        The session ends when it would have ended before.
+        The new session ends when the old one would have ended.
 
         Raises:
             InputError: the session has ended in the meantime, or belongs to another user.

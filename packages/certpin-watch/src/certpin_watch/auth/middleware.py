@@ -140,9 +140,12 @@ class AccessMiddleware:
     async def _refusal(
         self, scope: Scope, receive: Receive, origin: Origin, answer: _Answer
     ) -> tuple[Response | None, Receive]:
-        """Check a request. Return a response that refuses it, or None if it may continue.
+        """Identify the sender of a request, and check its host name and CSRF token.
 
-        The returned ``receive`` replays the body, which is read here to check the CSRF token.
+        The body is read for the CSRF token, so the returned ``receive`` returns it again.
+
+        Returns:
+            The response that refuses the request, or None if it is passed on; and ``receive``.
         """
         request = Request(scope)
         now = self._watch.clock()
@@ -186,7 +189,11 @@ class AccessMiddleware:
 
 
 class _Answer:
-    """An ASGI ``send`` that adds security headers, and discards responses of unchecked routes."""
+    """An ASGI ``send`` that adds security headers to responses.
+
+    It discards the response of a route whose requirement was not checked, because the route has
+    none.
+    """
 
     def __init__(self, scope: Scope, origin: Origin, send: Send) -> None:
         self._scope = scope
@@ -196,7 +203,11 @@ class _Answer:
         self._discarded = False
 
     def with_csrf_token(self, request: Request, identity: Identity) -> Identity:
-        """Return the identity with a CSRF token; a response that is a page also sets its cookie."""
+        """Return the identity with a CSRF token for the forms on pages.
+
+        It is derived from a cookie. If the browser has none, the response sets one, if that is a
+        page.
+        """
         if identity.csrf or identity.kind == "token":
             return identity
         secret = sessions.get_cookie(request.headers, sessions.FORM_COOKIE, self._origin)

@@ -64,9 +64,9 @@ def require(requirement: str) -> Callable[[Endpoint], Endpoint]:
 
 
 class Guarded:
-    """An ASGI application, such as static files, that serves only permitted requests.
+    """Wraps an ASGI application, such as static files, and refuses requests without permission.
 
-    It is for applications what ``require`` is for endpoint functions.
+    Use it for applications as you use ``require`` for endpoint functions.
     """
 
     def __init__(self, app: ASGIApp, requirement: str) -> None:
@@ -170,7 +170,7 @@ def _to_login(request: Request, *, recheck: bool) -> Response:
 
 
 def _split(address: str) -> tuple[str, str]:
-    """Return path and query of a page's address, which htmx sends in a header."""
+    """Return the path and the query of a page's URL, as htmx sends it in ``HX-Current-URL``."""
     try:
         parts = urlsplit(address)
     except ValueError:

@@ -172,5 +172,5 @@ def wait_after(failures: FailureCount | None, at: float) -> float:
 
 
 def _key(*parts: str) -> bytes:
-    """Return a digest of names that clients choose, so that counters have keys of a fixed size."""
+    """Return a digest of fixed size for a source or an account name, as the key of a counter."""
     return hashlib.blake2b("\0".join(parts).encode(errors="replace"), digest_size=16).digest()

@@ -132,7 +132,7 @@ def _started(watch: Watch, as_json: bool) -> None:
 
 
 def _named_hosts(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
-    """Yield pairs of a setting that names a host, and the host."""
+    """Yield each host or pattern in the settings, preceded by the setting that contains it."""
     for host in settings.monitor.hosts:
         yield f"monitor.host {host.name}", host.name
     for service in settings.alerts.tell:

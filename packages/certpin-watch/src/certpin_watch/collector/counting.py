@@ -85,10 +85,10 @@ _wide_network = lru_cache(4096)(provider_network)
 
 @dataclass
 class HourCache:
-    """Keys of the rows of one hour that are known to be in the database.
+    """What is known to be in the database for one hour, so that it isn't queried again.
 
-    ``groups`` maps the key of a report group to the row numbers of its daily sum, ``chains`` has
-    digests, and ``marks`` has hashes of report origins (network, host and chain).
+    ``groups`` maps the key of a report group to the row numbers of its daily sum, ``chains``
+    contains digests of chains, and ``marks`` hashes of report origins (network, host and chain).
     """
 
     groups: dict[bytes, SumKey] = field(default_factory=dict)
@@ -188,11 +188,12 @@ def count(
 def _first_seen(
     connection: Connection, batch: Sequence[ReceivedBody]
 ) -> tuple[list[NewFailure], list[tuple[ClientRecord, int]], int]:
-    """Store the identities of a batch; return the reports that are not repeats.
+    """Store the identities of all reports of a batch; return the reports that are not repeats.
 
     Returns:
         Reports of failed connections, check-ins of clients with their times of arrival, and the
-        number of repeats.
+            number
+        of repeats.
     """
     bodies = [(record, body) for body in batch for record in body.records]
     owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it
@@ -221,7 +222,7 @@ def _first_seen(
 
 
 def _alike(failures: Iterable[NewFailure]) -> list[list[NewFailure]]:
-    """Collect reports of one hour with equal fields in lists, because a batch has many of them."""
+    """Group reports that arrived in one hour and have equal fields; a batch has many of these."""
     found: dict[tuple[Any, ...], list[NewFailure]] = defaultdict(list)
     for new in failures:
         # All fields but the identities, which are the first and the last.
@@ -236,9 +237,12 @@ def _store_chains(
     known: RowCache,
     found: defaultdict[int, HourCache],
 ) -> Digests:
-    """Store the chains of these reports; return the digest of each, or None if there was no room.
+    """Store the chains in these reports, while there is room.
 
     The digests of all chains that are in the database then are added to ``found``.
+
+    Returns:
+        The digest of each chain; None if there was no room for it.
     """
     chains: dict[tuple[bytes, ...], ChainRecord] = {(): chain_record(())}
     unknown: dict[bytes, ReportedChain] = {}
@@ -301,10 +305,13 @@ def _group(new: NewFailure, chains: Digests) -> ReportGroup:
 def _place_groups(
     connection: Connection, groups: Sequence[ReportGroup], capacity: ReportCapacity, known: RowCache
 ) -> Placed:
-    """Choose the report group that counts each of these, possibly one with less detail.
+    """Choose the stored report group that counts the reports of each given one.
+
+    That is the group itself or, if the hour or day is nearly full, one with less detail. The
+    database is queried only for groups that are not in the cache ``known``.
 
     Returns:
-        The key and the fields of that group. Only groups that are not cached need a query.
+        The key and the fields of the chosen group, for each group.
     """
     placed: Placed = {}
     unknown: dict[int, list[ReportGroup]] = defaultdict(list)
@@ -341,10 +348,11 @@ def _find_sums(
     capacity: ReportCapacity,
     known: RowCache,
 ) -> dict[bytes, SumKey]:
-    """Return the row numbers of the daily sum that each report group adds to; create missing rows.
+    """Return the daily sum of each report group, as its row numbers; insert missing rows.
 
-    Only groups that are not cached need a query. If the day is full, its sums are stored with less
-    detail than the groups. Daily sums do not distinguish verified chains.
+    The database is queried only for groups that are not in the cache ``known``. If the day is full,
+    its sums are stored with less detail than the groups. Daily sums do not distinguish verified
+    chains.
     """
     cached = {key: known.of(group.hour).groups for key, group in groups.items()}
     found = {key: hour[key] for key, hour in cached.items() if key in hour}
@@ -367,9 +375,11 @@ def _find_sums(
 def _fold_sums(
     connection: Connection, groups: Mapping[bytes, ReportGroup], capacity: ReportCapacity
 ) -> dict[bytes, ReportGroup]:
-    """Return the daily sum of each report group, with less detail if the day is full.
+    """Return the fields of the daily sum that counts each report group.
 
-    Each share (``grouping``) has some sums in reserve that no other share can use up.
+    If the day is full, it is a sum with less detail. Some sums are reserved for each share (a host
+    or wildcard with a policy, see ``grouping``), so that a flood for one share doesn't affect
+    others.
     """
     counts: dict[int, int] = {}
     shares: dict[int, Counter[str]] = {}
@@ -437,7 +447,7 @@ def _record_origins(
     known: RowCache,
     found: Mapping[int, HourCache],
 ) -> None:
-    """Record from which networks each chain was reported, or a failure if no chain is stored.
+    """Record which networks reported each chain, or a failure without a stored chain.
 
     So the alert rules can distinguish many reports of one network from reports of many networks. A
     network here is that of a whole provider (IPv4 /16, IPv6 /32), because a sender can have

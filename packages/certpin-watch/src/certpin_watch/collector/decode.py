@@ -231,7 +231,7 @@ def read_report(data: bytes, source: str) -> Failure | None:
 
 
 def _cached(read: Any, raw: bytes) -> Any:
-    """Parse a JSON value with a cached function, but without its cache if the value is too long."""
+    """Parse a JSON value with the cached function ``read``; bypass the cache for long values."""
     return read(raw) if len(raw) <= _MAX_CACHED_BYTES else read.__wrapped__(raw)
 
 

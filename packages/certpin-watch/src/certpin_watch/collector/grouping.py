@@ -55,7 +55,8 @@ _encode = msgspec.msgpack.Encoder().encode
 class ReportCapacity:
     """Limits on stored reports: groups an hour and a day, new chains an hour, bytes in total.
 
-    ``share`` returns the share of a host; empty for a host without a policy.
+    ``share`` maps a host to its share (a host or wildcard with its own reserve, see the module); it
+    returns an empty text for a host without a policy.
     """
 
     groups: int
@@ -65,14 +66,14 @@ class ReportCapacity:
     budget: int = maxsize
 
     def part_for(self, limit: int, host: str) -> int:
-        """Return how much of a limit reports about this host may use.
+        """Return the part of ``limit`` that reports about this host may use.
 
-        This is the whole limit, or a quarter if no policy covers the host.
+        It is the whole limit, or a quarter if no policy covers the host.
         """
         return limit if self.share(host) else limit // 4
 
     def is_own_share(self, host: str) -> bool:
-        """Return True if the host is monitored by name, and therefore is a share by itself.
+        """Return True if this host has a reserve of its own, because the monitor probes it by name.
 
         A sender can't invent the name of such a host.
         """
@@ -81,7 +82,7 @@ class ReportCapacity:
 
 @dataclass
 class GroupCounts:
-    """The number of report groups in an hour, in its day, and of each share in that hour."""
+    """How many report groups are stored: in an hour, in its day, in that hour for each share."""
 
     hour: int = 0
     day: int = 0
@@ -94,7 +95,7 @@ def key_of(group: ReportGroup) -> bytes:
 
 
 def trait_key(values: tuple[Any, ...]) -> bytes:
-    """Return the SHA-256 of the values of ``TRAITS``, given in that order."""
+    """Return the key of a row of ``report_traits``: the SHA-256 of its values, as in ``TRAITS``."""
     return sha256(_encode(values)).digest()
 
 
@@ -125,9 +126,10 @@ def group_of(failure: Failure, at: int, served: bytes, verified: bytes) -> Repor
 
 
 def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup:
-    """Return the report group with less detail: without the fields of all steps up to ``step``.
+    """Return a report group with less detail: remove the fields of all fold steps up to ``step``.
 
-    A host that is a share by itself keeps its name.
+    The steps are listed in the module's docstring. The name of a host that the monitor probes is
+    kept.
     """
     if step == 0:
         return group
@@ -140,7 +142,7 @@ def fold(group: ReportGroup, step: int, capacity: ReportCapacity) -> ReportGroup
 
 
 def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[bytes]:
-    """Return the keys of these report groups, and of all their forms with less detail."""
+    """Return the keys of report groups, and of their forms with less detail (``fold``)."""
     return {
         key_of(fold(group, step, capacity)) for group in groups for step in range(LAST_STEP + 1)
     }
@@ -149,12 +151,14 @@ def every_fold(groups: Iterable[ReportGroup], capacity: ReportCapacity) -> set[b
 def place(
     groups: Sequence[ReportGroup], known: set[bytes], taken: GroupCounts, capacity: ReportCapacity
 ) -> dict[ReportGroup, tuple[bytes, ReportGroup]]:
-    """Choose the group that counts each report group: itself, or a folded one if there is no room.
+    """Choose the stored group that counts each report group.
+
+    It is the group itself or, if there is no room for it, a group with less detail (``fold``).
 
     Args:
         groups: the groups of new reports.
-        known: the keys of these groups, and of their folded forms, that are stored.
-        taken: how many groups the hour and its day have.
+        known: the keys of those groups, and of their forms with less detail, that are stored.
+        taken: how many groups are already stored.
         capacity: the limits.
 
     Returns:
@@ -178,7 +182,10 @@ def place(
 def _place(
     group: ReportGroup, stored: set[bytes], now: GroupCounts, capacity: ReportCapacity
 ) -> tuple[bytes, ReportGroup]:
-    """Choose the group that counts a report group. A stored group is used even in a full hour."""
+    """Return the key and the fields of the group that counts a report group.
+
+    A group that is already stored is chosen even if the hour is full.
+    """
     key = key_of(group)
     if key in stored:
         return key, group
@@ -190,7 +197,7 @@ def _place(
 
 
 def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacity) -> int:
-    """Return the fold step for a host: ``step``, or a smaller one if its share has few groups."""
+    """Return how far to fold a host's new group: ``step``, or less if its share has few groups."""
     if not (share := capacity.share(host)):
         return step
     own = shares[share]
@@ -200,23 +207,24 @@ def own_step(step: int, host: str, shares: Counter[str], capacity: ReportCapacit
 
 
 def step_of(count: int, limit: int) -> int:
-    """Return how far to fold a new group: step 0 while fewer than ``limit`` groups are stored.
+    """Return how many fold steps a new group needs, when ``count`` groups are stored.
 
-    The step grows with ``count``, up to ``LAST_STEP`` at twice the limit.
+    It is 0 below ``limit``, and grows up to ``LAST_STEP`` at twice the limit. Each step removes
+    detail (``fold``).
     """
     return 0 if count < limit else min(1 + (count - limit) * 4 // limit, LAST_STEP)
 
 
 @dataclass
 class RecentChains:
-    """The used bytes of the quota, and the last hour's new chains by share and by network."""
+    """The quota's used bytes, and the last hour's number of new chains by share and by network."""
 
     used: int = 0
     shares: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
 
     def add(self, share: str, source: str, number: int = 1) -> None:
-        """Count ``number`` new chains of a share and a source network."""
+        """Count ``number`` new chains that the network ``source`` reported for ``share``."""
         self.shares[share] += number
         self.sources[source] += number
 
@@ -294,7 +302,10 @@ def check_in_capacity(sets: Iterable[MonitoredPinSet], rows: int) -> CheckInCapa
 
 
 def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, CheckInGroup]:
-    """Return the possible rows of a check-in: all fields, without the app, and for all clients."""
+    """Return the rows that may count a check-in, from the most to the least detailed.
+
+    They have all fields; no app and platform; or neither these nor pin set and version.
+    """
     nameless = key._replace(app=OTHER, app_version=OTHER, platform=OTHER)
     return key, nameless, nameless._replace(pin_set=OTHER, version=0)
 
@@ -302,13 +313,19 @@ def check_in_folds(key: CheckInGroup) -> tuple[CheckInGroup, CheckInGroup, Check
 def place_check_ins(
     keys: Iterable[CheckInGroup], known: set[CheckInGroup], count: int, capacity: CheckInCapacity
 ) -> dict[CheckInGroup, CheckInGroup]:
-    """Choose the row that counts each check-in. A stored row is used even if the day is full.
+    """Choose the database row that counts each check-in of a client.
+
+    It is the row with all fields or, if the day is full, one with less detail. A row that is
+    already stored is chosen even then.
 
     Args:
         keys: the check-ins of one day, with all fields.
-        known: the rows that are stored, of these check-ins and of their folded forms.
-        count: how many rows the day has.
+        known: the stored rows that could count these check-ins (``check_in_folds``).
+        count: how many rows are stored for the day.
         capacity: the limits.
+
+    Returns:
+        The chosen row for each check-in.
     """
     stored = set(known)
     placed: dict[CheckInGroup, CheckInGroup] = {}

@@ -117,10 +117,10 @@ class TlsClient(Client):
 
 
 async def connect_client(address: str, **options: Any) -> Client:
-    """Connect to a NATS server. ``options`` are those of ``nats.connect``.
+    """Connect to a NATS server. ``options`` are keyword arguments of ``nats.connect``.
 
     Raises:
-        ConfigError: in this version of nats-py, ``TlsClient`` would have no effect.
+        ConfigError: this version of nats-py would not use ``TlsClient``, which enforces TLS.
     """
     if not iscoroutinefunction(getattr(Client, "_process_info", None)):
         raise ConfigError(
@@ -140,7 +140,7 @@ async def connect(address: Secret, name: str) -> Client:
     still has the report and can send it again.
 
     Raises:
-        one of ``FAILURES``.
+        Exception: one of the types in ``FAILURES``, if the server can't be reached.
     """
     return await connect_client(
         nats_address(address),

@@ -141,7 +141,7 @@ def _origin(url: str) -> str:
 
 
 def _kept(document: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Return the fields in ``names`` that are texts, numbers or lists of texts, not objects."""
+    """Return those fields in ``names`` that have simple values: texts, numbers, lists of texts."""
     return {
         name: value
         for name, value in document.items()
@@ -168,7 +168,7 @@ class OfferedSample(NamedTuple):
 
 @dataclass
 class SampleCounts:
-    """The number of samples, the used bytes of the quota, and the last hour's samples by share."""
+    """How many samples are stored, the quota's used bytes, and the last hour's samples by share."""
 
     total: int
     used: int
@@ -217,7 +217,10 @@ def keep_samples(
 def _is_tight(
     counts: SampleCounts, offered: Sequence[OfferedSample], limits: CountingLimits
 ) -> bool:
-    """Return True if a limit is near: then the last hour's samples must be counted by share."""
+    """Return True if the number or the bytes of samples may exceed a limit with those offered.
+
+    Then the samples of the last hour must be counted by share.
+    """
     room = limits.capacity.budget
     used = counts.used + sum(sample.size for sample in offered)
     return counts.total + len(offered) > limits.max_samples or used > room - room // 8

@@ -1,8 +1,8 @@
-"""Decide which probe results to believe, so that no alert fires because of a single probe.
+"""Ignore changes that only one probe saw, so that a single odd probe causes no alert.
 
 Pure. A sighting is a period in which the probes of a location saw the same at an address. A change
-is believed when two consecutive probes saw it. If a server alternates between two chains (a name
-that resolves to several servers, one of which is wrong), both are believed.
+is believed if two consecutive probes saw it. If a server alternates between two chains (a name that
+resolves to several servers, one of which is wrong), both are believed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ CONFIRMED = 2  # probes in a row that must see the same
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedSighting:
-    """A sighting that at least two probes confirm.
+    """A period of equal probe results (``row``) that at least two probes confirm.
 
-    ``before`` is the latest earlier row with another verified chain, None if there is none.
+    ``before`` is the latest earlier period with another verified chain, None if there is none.
     ``changed_at`` is when the chain of ``row`` was first seen after that, in Unix seconds.
     """
 
@@ -32,14 +32,14 @@ class ConfirmedSighting:
 
 
 def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSighting, ...]:
-    """Return the confirmed sightings of one location and address.
+    """Return the sightings of one location and address that at least two probes confirm.
 
     Args:
-        rows: all sightings of the location and address.
+        rows: all sightings (periods of equal results) of the location and address.
         recent: in Unix seconds. Alternating chains count only if they were seen since then.
 
     Returns:
-        An empty tuple if no two consecutive probes saw the same.
+        The confirmed sightings; empty if no two consecutive probes saw the same.
     """
     runs = _runs(sorted(rows, key=lambda row: (row.first_at, row.last_at)))
     believed: dict[tuple[object, ...], ConfirmedSighting] = {}
@@ -51,9 +51,9 @@ def debounce(rows: Iterable[SightingRow], recent: int) -> tuple[ConfirmedSightin
 
 
 def _content(row: SightingRow) -> tuple[object, ...]:
-    """Return the fields of a sighting whose change matters.
+    """Return the fields of a sighting that count as a change if they differ.
 
-    They don't include the reason why a server is unreachable.
+    The reason why a server is unreachable is not one of them.
     """
     if row.outcome == "unreachable":
         return (row.outcome,)
@@ -61,7 +61,7 @@ def _content(row: SightingRow) -> tuple[object, ...]:
 
 
 def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
-    """Join consecutive sightings that have the same content."""
+    """Merge consecutive sightings whose results are equal (``_content``) into one."""
     runs: list[SightingRow] = []
     for row in rows:
         if runs and _content(runs[-1]) == _content(row):
@@ -73,7 +73,7 @@ def _runs(rows: Sequence[SightingRow]) -> list[SightingRow]:
 
 
 def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
-    """Return True if run ``at`` is the last confirmed one, or one that comes back repeatedly."""
+    """Return True if the sighting ``runs[at]`` is the last confirmed one, or returns repeatedly."""
     run = runs[at]
     again = [
         other for other in runs if _content(other) == _content(run) and other.last_at >= recent
@@ -87,7 +87,10 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Add the chain that the server had before to sighting ``at``. Skip unreachable periods."""
+    """Return the sighting ``runs[at]`` with the last other verified chain of the server before it.
+
+    Periods in which the server was unreachable are skipped.
+    """
     run, changed = runs[at], runs[at].first_at
     for other in reversed(runs[:at]):
         if other.verified == run.verified:

@@ -1,7 +1,8 @@
-"""Read the state of the monitored servers from the store, debounced, for the alert rules.
+"""Read the state of the monitored servers from the store, for the alert rules.
 
-A ``ProbeEvidence`` has a ``PolicyEvidence`` for each monitored policy, with a ``ServerView`` for
-each server, address and location.
+Changes that only one probe saw are left out (``debounce``). A ``ProbeEvidence`` has a
+``PolicyEvidence`` for each monitored policy, with a ``ServerView`` for each server, address and
+location.
 """
 
 from __future__ import annotations
@@ -65,14 +66,17 @@ class ServerView:
 
     @property
     def name(self) -> str:
-        """The server for messages: host and port, and its address if a specific one was probed."""
+        """The server as text for messages: host and port.
+
+        If the probe connected to a given address, that is added.
+        """
         name = join_address(self.target.host, self.target.port)
         connected = self.edge or (join_address(*self.target.connect) if self.target.connect else "")
         return f"{name} at {connected}" if connected else name
 
     @property
     def where(self) -> str:
-        """The server and the location, for messages; no other view has the same text."""
+        """The server and the location as text for messages, unique among all views."""
         return f"{self.name} from {self.vantage}"
 
     @property
@@ -90,7 +94,7 @@ class ServerView:
 
 @dataclass(frozen=True)
 class PolicyEvidence:
-    """The policy of a monitored host pattern, and the states of its servers (``views``)."""
+    """The policy of a monitored host pattern, and the state of each server that it covers."""
 
     charge: MonitoredPolicy
     views: tuple[ServerView, ...]
@@ -109,7 +113,7 @@ class PolicyEvidence:
 
     @property
     def verified(self) -> list[tuple[ServerView, Chain]]:
-        """The views whose chain OpenSSL verified, each with its verified chain."""
+        """The views (server states) in which OpenSSL verified the chain, each with that chain."""
         return [(view, view.verified) for view in self.views if view.verified]
 
     @property
@@ -118,7 +122,10 @@ class PolicyEvidence:
         return shlex.quote(str(self.charge.watched.path))
 
     def situation(self, views: Iterable[ServerView] | None = None) -> Situation:
-        """Return the input of the rotation checks, with the chains of these or all views."""
+        """Return the input of certpin's rotation checks for this policy.
+
+        It contains the chains of ``views``; by default those of all views with a verified chain.
+        """
         chosen = [view for view, _ in self.verified] if views is None else views
         watched, pattern = self.charge.watched, self.policy.pattern
         return Situation(
@@ -138,7 +145,7 @@ class PolicyEvidence:
 
 @dataclass(frozen=True)
 class LocationStatus:
-    """A location that probes, and its last activity.
+    """A location that probes hosts, and when it was last active.
 
     Attributes:
         since: when the monitor first asked it to probe.
@@ -176,8 +183,8 @@ class LoggedCertificate:
 class ProbeEvidence:
     """The state of all monitored servers, locations and logged certificates, for the alert rules.
 
-    ``problems`` are the pin files that can't be read. ``last_results`` maps the key of each probed
-    target and the location to the time of the last result.
+    ``problems`` are messages about pin files that can't be read. ``last_results`` has the time of
+    the last result by target (host, port, way to connect) and location.
     """
 
     policies: tuple[PolicyEvidence, ...] = ()
@@ -221,7 +228,7 @@ def gather_probes(watch: Watch, now: datetime) -> ProbeEvidence:
 
 
 class _Views:
-    """The confirmed sightings of every server, address and location."""
+    """The confirmed sightings of all servers, as ``ServerView`` objects by target."""
 
     def __init__(self, connection: Connection, settings: MonitorSettings, now: datetime) -> None:
         rows = _rows(connection, now, settings)
@@ -240,7 +247,7 @@ class _Views:
         self._chains = _Chains(connection, rows)
 
     def of(self, target: Target) -> Iterable[ServerView]:
-        """Yield the states of a target, as each location that probes it sees them."""
+        """Yield the state of a target's servers, as seen from each location that probes it."""
         for confirmed in self._confirmed.get(target.key, ()):
             if confirmed.row.location in target.locations:
                 yield self._view(target, confirmed)
@@ -265,7 +272,7 @@ class _Views:
 
 
 class _Chains:
-    """The chains in some sightings, read with one query, and parsed when they are needed."""
+    """The chains in some sightings, read from the store at once, and parsed on first use."""
 
     def __init__(self, connection: Connection, rows: Iterable[SightingRow]) -> None:
         wanted = {digest for row in rows for digest in (row.served, row.verified)}

@@ -52,10 +52,10 @@ _IDLE = 60.0  # seconds until a worker asks again that can have no jobs
 
 
 def hand_out_jobs(watch: Watch, worker: WorkerIdentity, request: JobRequest) -> JobBatch:
-    """Give a worker probe jobs that are due at its location and that no other worker holds.
+    """Return the next probe jobs for a worker: due at its location, and held by no other worker.
 
-    Also renew its leases for the jobs in ``request.held``, and end those for the jobs in
-    ``request.returned``. Leases of other workers don't change.
+    The worker's leases for the jobs in ``request.held`` are renewed, and those for the jobs in
+    ``request.returned`` end. Leases of other workers don't change.
 
     Raises:
         StoreError: the store can't be used.
@@ -83,7 +83,7 @@ def store_results(
     """Store the results of jobs that this worker holds.
 
     Returns:
-        What happened to each result, such as "stored", in the order of ``results``.
+        What happened to each result, such as "kept" or "repeat", in the order of ``results``.
 
     Raises:
         StoreError: nothing is stored, and the worker sends the results again.
@@ -103,7 +103,7 @@ def store_results(
 
 
 def _obstacle(settings: MonitorSettings, location: str) -> str:
-    """Return why a location can never have jobs, because of the settings; empty if it can."""
+    """Return why the settings don't permit jobs for a location; empty if they do."""
     if not settings.enabled:
         return "the service makes no probes: monitor.enabled is false in its watch.toml"
     if location == settings.location:
@@ -120,7 +120,10 @@ def _obstacle(settings: MonitorSettings, location: str) -> str:
 
 
 def _planned(watch: Watch, location: str, now: int) -> list[ProbeJob]:
-    """Return the probe jobs that are due at a location and that no worker holds."""
+    """Return the probe jobs that are due at a location and held by no worker.
+
+    There are at most as many as fit into one response.
+    """
     settings = watch.settings.monitor
     targets = targets_at(_targets(watch), location)
     found: list[ProbeJob] = []
@@ -162,7 +165,11 @@ def _latest_end(now: int) -> int:
 
 
 def _store(watch: Watch, worker: WorkerIdentity, results: list[ProbeResult]) -> list[Fate]:
-    """Store results. If the database refuses some, find them by halving, and store the others."""
+    """Store results. If the database refuses some of them, store all others.
+
+    Returns:
+        What happened to each result, as in ``store_results``.
+    """
     if not results:
         return []
     try:
@@ -201,7 +208,7 @@ def _fate(holder: str | None, worker: WorkerIdentity, result: ProbeResult) -> Fa
 
 
 def _give_up(watch: Watch, worker: WorkerIdentity, result: ProbeResult) -> None:
-    """Mark the job of a result that the database refuses as done; pause probes of its target."""
+    """Mark a job as done whose result the database refuses, and pause probes of its target."""
     identity, slot = result.identity, result.slot
     with watch.store.write() as connection:
         probe_jobs.lock_jobs(connection)
@@ -217,7 +224,10 @@ def _targets(watch: Watch) -> tuple[Target, ...]:
 
 
 def _probed(watch: Watch) -> dict[ProbeKey, bool]:
-    """Return all probed targets with their locations; True if every address is probed."""
+    """Return the keys of all probed targets with their locations.
+
+    The value is True if every address of the host is probed separately.
+    """
     return {
         (*target.key, location): target.every_address
         for target in _targets(watch)
@@ -226,16 +236,16 @@ def _probed(watch: Watch) -> dict[ProbeKey, bool]:
 
 
 def _fits(result: ProbeResult, probed: Mapping[ProbeKey, bool]) -> bool:
-    """Return True if a result belongs to a probed target.
+    """Return True if a result is for a probed target, and has the right number of addresses.
 
-    If not every address is probed, it must have exactly one observation.
+    There must be exactly one, unless every address of the host is probed separately.
     """
     every = probed.get(result.key)
     return every or (every is not None and [seen.edge for seen in result.seen] == [""])
 
 
 def _note(worker: WorkerIdentity, results: Sequence[ProbeResult], fates: Sequence[Fate]) -> None:
-    """Count stored results in the metrics, and log dropped ones."""
+    """Count stored results in the Prometheus metrics, and log those that were dropped."""
     for result, fate in zip(results, fates, strict=True):
         if fate == "kept":
             for seen in result.seen:

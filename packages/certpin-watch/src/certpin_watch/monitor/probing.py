@@ -88,7 +88,10 @@ class Prober:
     def _scan(
         self, jobs: list[ProbeJob], limits: ScanLimits, pool: DaemonPool
     ) -> Iterator[ResultBuilder]:
-        """Probe the targets of jobs without STARTTLS that share trust anchors and timeout."""
+        """Probe the targets of jobs without STARTTLS, all with the same trust anchors and timeout.
+
+        Yield the builder of each job's result when it is complete.
+        """
         context = self._context(jobs[0])
         if isinstance(context, str):
             yield from (_failed(job, context) for job in jobs)
@@ -107,7 +110,7 @@ class Prober:
             yield from pending.finish(seen)
 
     def _observe(self, job: ProbeJob) -> ResultBuilder:
-        """Probe the addresses of one job one after the other, and return the combined result."""
+        """Probe the addresses of one job in turn; return the builder of its result."""
         context, edges = self._context(job), _edges(job)
         if isinstance(context, str):
             return _failed(job, context)
@@ -132,7 +135,7 @@ class Prober:
             return f"its trust anchors cannot be used: {describe_error(exc)}"
 
     def _completed(self, futures: Iterable[Future[Found]]) -> Iterator[Found]:
-        """Yield the results of futures as they finish, until probing halts."""
+        """Yield the results of futures as they finish, until the prober is halted."""
         waiting = set(futures)
         while waiting and not self._halted():
             done, waiting = wait(waiting, _HALT_POLL, FIRST_COMPLETED)
@@ -140,13 +143,13 @@ class Prober:
 
 
 class _PendingJobs:
-    """The unfinished jobs of one scan, by endpoint. Several jobs may need the same endpoint."""
+    """The unfinished jobs of one scan, by the endpoint whose result they wait for."""
 
     def __init__(self) -> None:
         self._waiting: dict[Endpoint, list[tuple[ResultBuilder, str]]] = defaultdict(list)
 
     def add(self, job: ProbeJob, edges: list[str]) -> None:
-        """Register the addresses that a job needs results for; "" is any address of the host."""
+        """Add a job that needs a result for each address in ``edges`` ("" for any address)."""
         builder = ResultBuilder(job, missing=len(edges))
         for edge in edges:
             self._waiting[_endpoint(job, edge)].append((builder, edge))
@@ -155,7 +158,7 @@ class _PendingJobs:
         return list(self._waiting)
 
     def finish(self, seen: ScanResult) -> Iterator[ResultBuilder]:
-        """Add an endpoint's result to its jobs. Yield the jobs that have all results now."""
+        """Add a scan's result to the jobs that wait for its endpoint; yield those now complete."""
         for builder, edge in self._waiting.pop(seen.endpoint):
             builder.add_scan_result(edge, seen)
             if not builder.missing:

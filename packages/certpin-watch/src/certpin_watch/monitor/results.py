@@ -271,11 +271,11 @@ class ResultBuilder:
     def add_failure(
         self, problem: str, edge: str = "", address: str = "", seconds: float = 0.0
     ) -> None:
-        """Add an address at which the probe failed, with the reason."""
+        """Record that the probe of an address failed; ``problem`` is the reason."""
         self._add(address, "unreachable", edge, problem, seconds)
 
     def add_observation(self, edge: str, seen: Observation, seconds: float) -> None:
-        """Add the observation at an address that was probed by itself, not in a scan."""
+        """Record what a probe of a single address saw."""
         self._add(
             seen.address,
             "unverified" if seen.verified is None else "verified",
@@ -289,7 +289,7 @@ class ResultBuilder:
         )
 
     def add_scan_result(self, edge: str, seen: ScanResult) -> None:
-        """Add the result of a scan at one address.
+        """Record what a scan of many endpoints saw at an address.
 
         A server that fails after it sent a chain counts as unreachable, not as untrusted.
         """
@@ -312,7 +312,9 @@ class ResultBuilder:
         return tuple(self._indexes.setdefault(der, len(self._indexes)) for der in ders)
 
     def build(self, at: float) -> ProbeResult:
-        """Return the result of the job. Chains too large for a message are replaced by a problem.
+        """Return the result of the job.
+
+        If its certificates are too large for a message, each address counts as unreachable instead.
 
         Args:
             at: the time of the result, in seconds since 1970.

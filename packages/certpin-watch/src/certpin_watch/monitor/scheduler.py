@@ -53,7 +53,10 @@ _JITTER = 10  # a slot moves by up to a tenth of the interval, or it could alway
 
 
 async def run(watch: Watch, stop: asyncio.Event) -> None:
-    """Probe in rounds, in a thread, until ``stop`` is set; then stop probes under way soon."""
+    """Probe all targets that are due, again and again in a thread, until ``stop`` is set.
+
+    Probes under way then end soon.
+    """
     settings = watch.settings.monitor
     if not settings.enabled:
         await stop.wait()
@@ -213,7 +216,7 @@ class DueProbe:
 
 
 def targets_at(targets: Iterable[Target], location: str) -> list[Target]:
-    """Return the targets that a location probes, each with this location only."""
+    """Return the targets that are probed from a location; each has only this location."""
     return [
         replace(target, locations=(location,)) for target in targets if location in target.locations
     ]
@@ -225,15 +228,15 @@ def due_probes(
     settings: MonitorSettings,
     now: int,
 ) -> Iterator[DueProbe]:
-    """Yield the probes of these targets that are due at the time ``now``.
+    """Yield the probes of these targets that are due at ``now``, each with its slot (planned time).
 
     Pure: two services with the same input plan the same slots, so that a probe that both plan is
-    stored once. Missed slots are not made up for: only the last one counts.
+    stored once. If several slots were missed, only the last one is due.
 
     Args:
         targets: the targets, with the locations that probe them.
         last: the last probe of each target. A target without one is due at once.
-        settings: the interval and the pause after a change.
+        settings: the interval, and the pause after a change.
         now: the time in Unix seconds.
     """
     for target in targets:
@@ -261,7 +264,10 @@ def due_slot(
 
 
 def _regular_slot(key: ProbeKey, interval: int, now: int) -> int:
-    """Return the latest planned time up to ``now``; there is one in each interval."""
+    """Return the last regular probe time of a target up to ``now``, in Unix seconds.
+
+    There is one in each interval, at a different time for each target.
+    """
     offset = _hash(key, "offset") % interval
     number = (now - offset) // interval
     slot = _slot(key, number, offset, interval)

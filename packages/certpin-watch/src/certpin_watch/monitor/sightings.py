@@ -1,8 +1,8 @@
 """Store probe results as sightings: periods in which probes of a target saw the same.
 
-A sighting is extended while probes see the same, and ends with a change. Each result counts once,
-however often it arrives: it has the slot (the planned time) of its probe, and counts only if no
-result for this slot or a later one is stored.
+A sighting is extended while probes see the same, and ends with a change. A result that arrives
+twice is stored once: it names the slot (the planned time) of its probe, and is ignored if a result
+for this slot or a later one is already stored.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class LastProbe:
 
 
 def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastProbe]:
-    """Return the last probe from a location for each target that was ever probed from there.
+    """Return the last probe from a location of each target that was ever probed from there.
 
-    If several addresses of a name are probed, the one that is due soonest counts.
+    If each address of a host is probed separately, it is the probe of the address that is due
+    first.
     """
     found: dict[ProbeKey, LastProbe] = {}
     for row in probes.latest_sightings_from(connection, location):
@@ -75,7 +76,11 @@ def record_results(connection: Connection, results: Sequence[ProbeResult], now: 
 
 
 def _record(connection: Connection, results: list[ProbeResult], now: datetime) -> int:
-    """Store results as sightings, at most one result for each target. Return how many are new."""
+    """Store results, at most one for each target, as new or extended sightings.
+
+    Returns:
+        The number of results that were not stored before.
+    """
     moment = int(now.timestamp())
     latest = _latest(connection, results)
     fresh = [result for result in results if _is_new(result, latest[result.key].values(), moment)]
@@ -109,7 +114,7 @@ def _record(connection: Connection, results: list[ProbeResult], now: datetime) -
 def _latest(
     connection: Connection, results: list[ProbeResult]
 ) -> dict[ProbeKey, dict[str, SightingRow]]:
-    """Return the sightings that have not ended, by target and probed address."""
+    """Return the current sightings (those that have not ended), by target and probed address."""
     found: dict[ProbeKey, dict[str, SightingRow]] = {result.key: {} for result in results}
     for row in probes.latest_sightings(connection, {result.host for result in results}):
         found.setdefault(row.key, {})[row.edge] = row
@@ -117,10 +122,10 @@ def _latest(
 
 
 def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
-    """Return True if a result's slot (planned time) is later than those of all these sightings.
+    """Return True if the slot (planned time) of a result is later than the slots of the sightings.
 
-    A slot of a sighting in the future was stored before the clock was set back: it doesn't count.
-    No result can have a slot in the future.
+    Then the result was not stored before. A slot in the future doesn't count: in a sighting it was
+    stored before the clock was set back, and no result can have one.
     """
     if result.slot > now:
         return False
@@ -128,7 +133,7 @@ def _is_new(result: ProbeResult, rows: Iterable[SightingRow], now: int) -> bool:
 
 
 def _removed(result: ProbeResult, rows: dict[str, SightingRow]) -> list[SightingRow]:
-    """Return the sightings at addresses that the host no longer resolves to."""
+    """Return the sightings (``rows``) at addresses to which the host no longer resolves."""
     edges = {seen.edge for seen in result.seen}
     return [row for edge, row in rows.items() if edge not in edges]
 
@@ -170,7 +175,7 @@ def _is_same(before: SightingRow, row: SightingRow) -> bool:
 
 
 def _changes(ended: list[SightingRow]) -> int:
-    """Return how many consecutive results were seen only once, if these sightings end now."""
+    """Return how many successive results were each seen only once, if these sightings end now."""
     return max((row.changes + 1 for row in ended if row.count < CONFIRMED), default=0)
 
 

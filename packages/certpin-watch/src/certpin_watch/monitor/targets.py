@@ -96,7 +96,7 @@ def monitored_policies(
 
 
 def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
-    """Return the targets of all policies, without duplicates. The first of equal ones is kept."""
+    """Return the targets of all policies; of targets with the same key, only the first."""
     by_key: dict[tuple[str, int, str], Target] = {}
     for policy in policies:
         for target in policy.targets:
@@ -118,7 +118,7 @@ def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet,
 def _host_settings(
     pins: PinSet, settings: MonitorSettings
 ) -> dict[HostPattern, list[HostSettings]]:
-    """Return the ``[[monitor.host]]`` tables, by the pattern of the policy that covers the host."""
+    """Return the host settings (``[[monitor.host]]``), by the host pattern in the pin file."""
     found: dict[HostPattern, list[HostSettings]] = defaultdict(list)
     for host in settings.hosts:
         if policy := pins.policy_for(host.name):
@@ -129,7 +129,7 @@ def _host_settings(
 def _targets(
     policy: HostPolicy, named: list[HostSettings], settings: MonitorSettings
 ) -> Iterator[Target]:
-    """Yield a policy's targets, from ``[[monitor.host]]`` or else the pin file's servers."""
+    """Yield the targets of a policy: from its host settings (``named``), else from the pin file."""
     own = served_at(policy)
     for host in named or [HostSettings(name) for name in dict.fromkeys(name for name, _ in own)]:
         for endpoint in _endpoints(host, own):
@@ -145,9 +145,9 @@ def _targets(
 
 
 def _endpoints(host: HostSettings, own: Iterable[tuple[str, HostServer]]) -> list[Endpoint]:
-    """Return the endpoints of a ``[[monitor.host]]`` table.
+    """Return where to connect for a host in ``[[monitor.host]]``.
 
-    If the table has only a name, they are the servers of this host in the pin file.
+    If its table has only a name, these are the servers of the host in the pin file (``own``).
     """
     if host.port or host.connect or host.starttls:
         port = host.port or default_port(host.starttls)

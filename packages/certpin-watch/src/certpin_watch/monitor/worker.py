@@ -175,10 +175,13 @@ class _Worker:
     async def _until_answered(
         self, call: Callable[[], Awaitable[Value]], *, once: bool = False
     ) -> Value | None:
-        """Repeat a request until the service answers. Return None if the worker is stopped first.
+        """Send a request again and again until the service answers, and return its answer.
 
-        Raises ``ConfigError``; with ``once``, also ``ServiceError`` if the service rejects the
-        request, because sending it again would not help.
+        None if the worker is stopped first.
+
+        Raises:
+            ConfigError: the service refuses the token, or a retry can't help.
+            ServiceError: the service rejects the request, and ``once`` is set.
         """
         backoff = Backoff()
         while not self._stop.is_set():
@@ -240,7 +243,7 @@ class _Worker:
         self._halt.set()
 
     def _note(self, batch: JobBatch) -> None:
-        """Call the callback for a new connection, or report the reason if there can be no jobs."""
+        """Report to ``events`` that the service answers, or the reason why it has no jobs."""
         if batch.note:
             self._report(ServiceError(batch.note, "", "away"))
         elif self._reported is not None:
@@ -272,7 +275,7 @@ def _probe(
 
 
 def _waiting(seen: asyncio.Queue[ProbeResult | None]) -> list[ProbeResult]:
-    """Remove and return the results in the queue. The end marker (None) stays in it."""
+    """Remove all waiting results from the queue, and return them. The end marker (None) stays."""
     found: list[ProbeResult] = []
     while not seen.empty():
         if (result := seen.get_nowait()) is None:

@@ -210,7 +210,10 @@ def _served_pin(host: str, connection: ConnectionOptions, backup: Backup, match:
 
 
 def _accept_in_add(connection: ConnectionOptions) -> str:
-    """Return the options with which ``add`` accepts a chain that only strict rules refuse."""
+    """Return the advice how ``add`` can accept a chain that only strict X.509 rules refuse.
+
+    It names the options to add to the command, as text for an error's ``fix:`` line.
+    """
     trust = (
         "" if connection.ca_file else "--ca-file FILE, with the certificate of the authority, and "
     )
@@ -218,7 +221,10 @@ def _accept_in_add(connection: ConnectionOptions) -> str:
 
 
 def _trust_name(ca_file: Path | None, pin_file: Path) -> str:
-    """Return the file of the authority, relative to the folder of the pin file."""
+    """Return the policy's ``trust`` value: ``system``, or the path of the ``--ca-file``.
+
+    The path is relative to the pin file's folder.
+    """
     if ca_file is None:
         return "system"
     return os.path.relpath(ca_file.resolve(), pin_file.parent.resolve())
@@ -243,7 +249,7 @@ def _result_json(
 
 
 def _server_text(policy: HostPolicy) -> str | None:
-    """Return the address of the server in the policy; None if it has none."""
+    """Return ``ADDRESS:PORT`` of the server that the policy names; None if it names none."""
     from certpin.probe import endpoint_at, join_address, served_at
 
     for name, server in served_at(policy) if policy.servers else ():

@@ -1,4 +1,4 @@
-"""The backup of a host: a new key in a file or on a token, or a known pin."""
+"""The backup pin of a host: of a new key in a file or on a token, or a pin that the user gives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BACKUP_WORDS = {"what": "the backup key", "option": "--backup-key"}
 
 
 class Backup:
-    """The backup that the user asked for.
+    """The backup key or backup pin of a host, as the user asked for it by options.
 
     The key is made when ``pin`` is read for the first time. ``written()`` keeps it; otherwise
     ``close()`` deletes a key that was made on a token.
@@ -67,7 +67,7 @@ class Backup:
 
     @property
     def note(self) -> str:
-        """The note for the pin file: where the key is."""
+        """The ``note`` of the backup in the pin file: the place of its key."""
         from certpin.x509 import printable
 
         if self._on_token:
@@ -76,7 +76,7 @@ class Backup:
 
     @contextmanager
     def written(self) -> Iterator[None]:
-        """Write the key before the block, and delete it if the block fails.
+        """Context manager: write the key file at the start, and delete it if the block fails.
 
         Only the owner can read the file (mode 600). An existing file is never overwritten.
 
@@ -91,7 +91,7 @@ class Backup:
             yield
 
     def close(self) -> None:
-        """Log out of the token, and delete its new key if the command failed."""
+        """Log out of the token. Delete a key made there, unless ``written()`` completed."""
         from certpin.hsm import destroy_key
 
         if self._on_token is None:
@@ -132,10 +132,10 @@ class Backup:
 
 
 class _KeyPlace(click.Path):
-    """A new file, or the URI of a key on a token."""
+    """Click parameter type: the path of a new key file, or the URI of a key on a PKCS#11 token."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Check a path; return a URI unchanged."""
+        """Return a URI unchanged; check any other value as a path, and return it."""
         from certpin.hsm import is_on_token
 
         return value if is_on_token(value) else super().convert(value, param, ctx)
@@ -170,9 +170,9 @@ _OPTIONS = (
 
 
 def backup_options(command: Any) -> Any:
-    """Add the options of a backup to a command, which gets them as one argument, ``backup``.
+    """Decorate a command with ``--backup-key``, ``--backup-pin`` and related options.
 
-    It is closed when the command ends.
+    The command gets a ``Backup`` as its argument ``backup``, which is closed when the command ends.
     """
 
     @wraps(command)
@@ -206,7 +206,7 @@ _PUBLIC = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})  # suffixes of pu
 
 
 def new_passphrase(what: str, *, ask: bool) -> bytes | None:
-    """Return the passphrase that encrypts a new key; None for no encryption.
+    """Return the passphrase to encrypt a new private key with; None for no encryption.
 
     Args:
         what: the key, for the prompt.
@@ -228,7 +228,7 @@ def new_passphrase(what: str, *, ask: bool) -> bytes | None:
 
 @contextmanager
 def new_key_file(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
-    """Write a private key before the block, and delete it if the block fails.
+    """Context manager: write a private key file, and delete it if the ``with`` block fails.
 
     A suffix of public files, such as ``.pub``, is refused: the name is probably the mistyped name
     of another person's public key.

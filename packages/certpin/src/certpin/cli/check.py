@@ -73,10 +73,10 @@ def check(
 def check_targets(
     targets: Sequence[ProbeTarget], now: datetime, days: int, timeout: float
 ) -> list[Checkup]:
-    """Connect to all targets in parallel, and compare each served chain with its policy.
+    """Connect to all servers in parallel, and compare each served chain with the host's policy.
 
     Args:
-        targets: the servers.
+        targets: the servers, each with its policy.
         now: the current time.
         days: report a problem if fewer days than this are left.
         timeout: seconds for each step of a connection.

@@ -52,7 +52,11 @@ def checkup_json(checkup: Checkup, now: datetime) -> dict[str, Any]:
 
 
 def print_checklist(checkups: Sequence[Checkup], now: datetime) -> None:
-    """Print a table with one line for each server, and why a pin did not match beneath it."""
+    """Print the results of ``certpin check`` as a table with one row for each server.
+
+    Beneath the row of a server whose pins did not match, print the reason; beneath the table, the
+    fixes.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -98,7 +102,7 @@ def _details(checkups: Sequence[Checkup]) -> Iterator[str]:
 
 
 def _fixes(checkups: Sequence[Checkup]) -> dict[str, list[str]]:
-    """Return each fix once, with the hosts that it is for."""
+    """Return the text of each fix, mapped to the hosts that need it."""
     fixes: dict[str, list[str]] = {}
     for checkup in checkups:
         if fix := _fix(checkup):

@@ -1,6 +1,7 @@
-"""Values of the library that help texts name, repeated so that help does not import the library.
+"""Values for help texts, such as names of protocols, copied from the library.
 
-tests/cli/test_startup.py compares each with the library (decision 43).
+Importing the library for help would be slow. tests/cli/test_startup.py compares each copy with
+the library (decision 43).
 """
 
 from __future__ import annotations

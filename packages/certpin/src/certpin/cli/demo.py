@@ -138,7 +138,10 @@ def _offer_service(setup: DemoSetup, *, wanted: bool) -> None:
 
 
 def _compare(*, quiet: bool) -> list[CaseComparison]:
-    """Run the matrix, with a progress bar on a terminal."""
+    """Run all cases of the lab for a pinned and an unpinned client, and return their results.
+
+    A terminal shows a progress bar.
+    """
     from certpin.cli.demo_matrix import compare
     from certpin.cli.parallel import progress
     from certpin.lab.attacks import CASES
@@ -157,7 +160,7 @@ def _totals_text(counts: dict[str, int]) -> str:
 
 
 def set_up() -> DemoSetup:
-    """Make new keys and certificates, and both clients."""
+    """Make the keys and certificates of the demonstration, a pinned client and an unpinned one."""
     import ssl
 
     from certpin.lab import Authority
@@ -180,7 +183,7 @@ def set_up() -> DemoSetup:
 
 
 def run_scenes(setup: DemoSetup) -> Iterator[Scene]:
-    """Run the scenes in order."""
+    """Connect the clients to each server of the demonstration in turn, and yield each outcome."""
     from certpin.lab import LabServer
 
     with LabServer(setup.server, b"your balance is 1,234.56\n") as server:

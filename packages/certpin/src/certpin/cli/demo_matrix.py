@@ -32,19 +32,21 @@ _RIGHT, _WRONG = "green", "bold red"
 
 @dataclass(frozen=True)
 class CaseComparison:
-    """One case, with the result of each client."""
+    """One case of the lab, with the results of the pinned and the unpinned client."""
 
     unpinned: Result
     pinned: Result
 
     @property
     def as_it_should(self) -> bool:
-        """True if the pinned client was right, or has not run the case."""
+        """True if the pinned client's behaviour was right or is not judged, or it has not run."""
         return self.pinned.outcome in {Outcome.RIGHT, Outcome.TOLD, Outcome.NOT_RUN}
 
 
 def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
-    """Run both clients through all cases, with the same expectations.
+    """Run a pinned and an unpinned client through all cases of the lab, and return their results.
+
+    Both clients are judged by the expectations for a pinned client.
 
     Args:
         progress: called with each result.
@@ -58,14 +60,14 @@ def compare(progress: Callable[[Result], None]) -> list[CaseComparison]:
 
 
 def _unpinned(target: Target) -> str:
-    """Make the request as most programs do."""
+    """Make the HTTPS request of a case as most programs do: trust all roots, check no pins."""
     context = ssl.create_default_context(cafile=target.ca)
     handlers = request.ProxyHandler(_proxies(target)), request.HTTPSHandler(context=context)
     return _read(request.build_opener(*handlers), target)
 
 
 def _pinned(target: Target) -> str:
-    """Make the request with certpin."""
+    """Make the HTTPS request of a case with certpin, which checks the pins."""
     context = PinnedSSLContext(PinSet.load(target.pins))
     context.load_verify_locations(target.ca)
     return _read(opener(context, proxies=_proxies(target)), target)
@@ -102,7 +104,10 @@ def print_comparison(rows: Sequence[CaseComparison]) -> None:
 
 
 def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
-    """Count attacks and legitimate changes, and how each client reacted."""
+    """Count attacks and legitimate changes, those that fooled a client, and those that worked.
+
+    Cases that were not run and the good control are not counted.
+    """
     tried = [row for row in rows if row.pinned.verdict and row.pinned.case is not CONTROL]
     attacks = [row for row in tried if row.pinned.expect is Expect.REJECT]
     changes = [row for row in tried if row.pinned.expect is Expect.ACCEPT]
@@ -129,7 +134,7 @@ def comparison_json(row: CaseComparison) -> dict[str, Any]:
 
 
 def _outcome_text(result: Result) -> tuple[str, str]:
-    """Return the reaction of a client, and its colour."""
+    """Return the client's reaction to a case as a word for the table, and the word's colour."""
     if result.verdict is None:
         return "not tried", "dim"
     if result.verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def gather_exports(named: Sequence[str], pins: PinSet | None) -> tuple[ExportedFile, ...] | None:
-    """Compare each exported file with the pin set.
+    """Compare each exported file that ``--exported`` names with the pin set.
 
     Args:
         named: the values of ``--exported``, each ``FORMAT=PATH``.
         pins: the pin set; None if clients refuse the pin file.
 
     Returns:
-        The results. None if no file is named, or the pin file can't be exported.
+        One comparison for each file. None if no file is named, or the pin file can't be exported.
 
     Raises:
         click.UsageError: a value is not ``FORMAT=PATH``.
@@ -67,7 +67,10 @@ def _load(chosen: Format, path: str) -> PinSet:
 
 
 def _expected(chosen: Format, pins: PinSet, actual: PinSet) -> PinSet:
-    """Return the pin set of an export now; only the same host if the format is for one host."""
+    """Return the pin set that the exported file would contain if it were exported now.
+
+    If the format holds only one host, it is limited to the host of the existing file, ``actual``.
+    """
     from certpin.formats import only
     from certpin.formats.limits import OneHost
 

@@ -40,7 +40,7 @@ class LintedFile:
 
 
 def print_text(done: Sequence[LintedFile]) -> None:
-    """Print the findings for people, by file and host, with their fixes."""
+    """Print the findings of ``certpin lint`` as text, by file and host, each with its fix."""
     for linted in done:
         _print_file(linted)
     found = [finding for linted in done for finding in linted.report.findings]
@@ -101,7 +101,10 @@ def _print_finding(finding: LintFinding) -> None:
 
 
 def _summary(linted: LintedFile) -> str:
-    """Return one line. It begins with a number, so a file name can't begin a workflow command."""
+    """Return the summary line of a file: the number of findings by severity, and of allowed ones.
+
+    It begins with a number, so a file name can't begin a GitHub workflow command.
+    """
     counts = _counts(linted.report.findings)
     words = [f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items()]
     words += [f"{len(linted.report.allowed)} allowed"] if linted.report.allowed else []
@@ -161,7 +164,10 @@ _NUMBERS = {name: at for at, name in enumerate(RULES)}
 
 
 def to_sarif(reports: Sequence[LintReport]) -> dict[str, Any]:
-    """Return the findings of all files as one SARIF run. Allowed ones are suppressed results."""
+    """Return the findings of all files as one SARIF run.
+
+    Findings that a comment in the file allows are suppressed results.
+    """
     from certpin.lab.report.sarif import SCHEMA  # only for SARIF: the lab takes long to load
 
     found = [finding for report in reports for finding in (*report.findings, *report.allowed)]
@@ -215,7 +221,7 @@ def _location(found: LintFinding) -> dict[str, Any]:
 
 
 def _fingerprint(found: LintFinding) -> str:
-    """Return an identifier that does not change if the line of the finding moves."""
+    """Return an identifier of a finding that stays the same if its line number changes."""
     words = "\0".join(map(encodable, (found.file, found.rule, found.host, found.message)))
     return hashlib.sha256(words.encode()).hexdigest()
 

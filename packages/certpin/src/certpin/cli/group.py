@@ -1,4 +1,4 @@
-"""Groups that import a command when it runs, extensions, and hints for misspelt words."""
+"""Groups of commands that import a command when it runs; extensions; hints for unknown names."""
 
 from __future__ import annotations
 
@@ -117,13 +117,14 @@ def load_extension(group: str, name: str, what: str) -> Any:
 
 
 class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """One of many names, of a format for example. They are loaded only when one is given.
+    """Click parameter type: a name from a long list, such as that of a format or a lint rule.
+
+    The list is loaded only when the user gives a value, so that help is fast.
 
     Args:
-        kind: the noun for such a name.
+        kind: the noun for such a name, for errors.
         known: returns the names.
-        listing: the command that lists all names, for one that resembles none.
-
+        listing: the command that lists all names, for an error without a similar name.
     """
 
     name = "name"
@@ -134,7 +135,7 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
         self._listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the name if it is known."""
+        """Return the name unchanged if it is known; else fail with a similar known name."""
         known = self._known()
         if value not in known:
             self.fail(unknown(self._kind, value, list(known), self._listing), param, ctx)
@@ -142,13 +143,16 @@ class NameType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 
 
 def function_name(command: str) -> str:
-    """Return the name of a command's function. None can be named ``import`` or ``add-key``."""
+    """Return the Python name of a command's function: ``add_key`` for ``add-key``.
+
+    A keyword gets an underscore: ``import_``.
+    """
     name = command.replace("-", "_")
     return f"{name}_" if iskeyword(name) else name
 
 
 def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> str:
-    """Return an error message for an unknown name, with a similar known name.
+    """Return the error message for an unknown name, with a similar known name as a hint.
 
     Args:
         kind: the noun for such a name.
@@ -156,7 +160,6 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
         known: all names. If it maps them to their help, a word of that help is a hint too:
             ``list`` means the command that says "List the attacks".
         listing: a command that lists the names, if there are too many for the message.
-
     """
     from difflib import get_close_matches
 
@@ -168,7 +171,7 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
 
 
 def _by_help(name: str, known: Collection[str]) -> list[str]:
-    """Return the first name with the word in its help, if there is one."""
+    """Return the first command whose help contains the word, as a list; empty if none does."""
     if not isinstance(known, dict):
         return []
     word = name.casefold()

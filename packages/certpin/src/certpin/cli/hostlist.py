@@ -56,7 +56,10 @@ def _parse_line(
 
 
 def _lines(descriptor: int) -> Iterator[bytes | None]:
-    """Yield lines without their ends, cut at ``_MAX_LINE``; None instead of waiting for input."""
+    """Yield the lines of a stream without line ends, cut at ``_MAX_LINE`` bytes.
+
+    Yield None whenever no input is available, so that the caller never blocks on a slow pipe.
+    """
     tail = b""
     while True:
         if not select.select([descriptor], [], [], 0)[0]:

@@ -1,4 +1,4 @@
-"""The changes of an import: new hosts, and the files of their trust anchors."""
+"""The changes of ``certpin import``: new policies, and the PEM files of their trust anchors."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class HostImport:
 
     @property
     def anchors(self) -> list[Path]:
-        """The files of trust anchors that the hosts name."""
+        """The PEM files of trust anchors that ``save()`` writes beside the pin file."""
         return list(self._texts)
 
     def save(self) -> None:
-        """Write the anchors, then the pin file that names them.
+        """Write the files of trust anchors, then the pin file that names them.
 
         Raises:
             PinFileError: a file can't be written.
@@ -93,7 +93,13 @@ class HostImport:
         return self._anchors(policy.pattern.name, policy.trust)
 
     def _anchors(self, owner: str, anchors: TrustAnchors) -> str:
-        """Return the name of the anchors' file beside the pin file. An existing file is kept."""
+        """Choose the PEM file for the trust anchors of a host or of ``debug``; return its name.
+
+        ``save()`` writes it beside the pin file. An existing file with the same anchors is kept.
+
+        Raises:
+            ConfigError: the file exists, and has other certificates.
+        """
         name = f"{re.sub('[^a-z0-9.-]', '_', owner)}-anchors.pem"
         file = self._path.parent / name
         if file.exists() and _certificates(file) != anchors.der:

@@ -114,7 +114,7 @@ def _policies_of_name(name: str, pins: PinSet) -> Iterator[HostPolicy]:
 
 @contextmanager
 def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]:
-    """Open a private key in a file, or on a token, to sign with it.
+    """Return a signer for a private key in a file or on a PKCS#11 token.
 
     Args:
         key: the path of a file, or a PKCS#11 URI.
@@ -134,7 +134,7 @@ def signer_of(key: str, pin: Callable[[str], str] = ask_pin) -> Iterator[Signer]
 
 
 def passphrase_of(place: str) -> bytes | None:
-    """Ask for the passphrase of a file, and print its name, because there may be several files."""
+    """Ask for the passphrase of a private key file. The prompt names the file."""
     if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
         click.echo(f"{printable(place)} is encrypted.", err=True)
     return ask_passphrase()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def probe_hosts(
     document: LintDocument, servers: ServerOptions, now: datetime, timeout: float
 ) -> LintDocument:
-    """Return the document with the chains that its hosts serve.
+    """Contact the hosts of a pin file, and return the document with the chains that they serve.
 
     If clients refuse the file, no host is contacted: the document is returned unchanged, with a
     warning on standard error.

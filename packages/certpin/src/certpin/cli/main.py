@@ -125,7 +125,7 @@ class CommandGroup(LazyGroup):
 
 
 def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
-    """Print the error that ends the command: on standard error, or as JSON.
+    """Print an error that ends the command, with its fix: on standard error, or as JSON.
 
     Args:
         exc: the error.
@@ -138,7 +138,7 @@ def report_error(exc: CertpinError, reply: CommandReply | None = None) -> None:
 
 @contextmanager
 def extra_needed(extra: str, what: str) -> Iterator[None]:
-    """Name the extra to install if an import in the block fails.
+    """Context manager: if an import in the block fails, raise an error that names the extra.
 
     Args:
         extra: the extra of certpin.
@@ -146,7 +146,6 @@ def extra_needed(extra: str, what: str) -> Iterator[None]:
 
     Raises:
         ConfigError: a package is missing.
-
     """
     try:
         yield
@@ -163,9 +162,10 @@ def extra_needed(extra: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def _output_checked() -> Iterator[None]:
-    """Raise ``_OutputError`` for an ``OSError`` of standard output.
+    """Context manager: raise ``_OutputError`` if the block can't write to standard output.
 
-    Errors of the network have types of certpin, and errors of other files have a file name.
+    An ``OSError`` without a file name is one of standard output: errors of other files name the
+    file, and errors of the network have types of certpin.
     """
     try:
         yield

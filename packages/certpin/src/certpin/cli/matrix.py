@@ -37,7 +37,9 @@ _OUTPUT_LINES = 8  # of a client
 
 
 class MatrixPrinter:
-    """A context manager around a run, with a progress bar on a terminal.
+    """Prints the results of ``certpin prove`` during a run, with a progress bar on a terminal.
+
+    A context manager: the bar is shown until it exits.
 
     Args:
         total: the number of results.
@@ -66,7 +68,7 @@ class MatrixPrinter:
         self._progress.stop()
 
     def show(self, result: Result) -> None:
-        """Print one result."""
+        """Print the row of a finished case, and an explanation if it is wrong or undecided."""
         self._progress.advance(self._task)
         verdict = str(result.verdict) if result.verdict else "-"
         cells = (result.outcome, result.case.name, _SHOULD[result.expect], verdict)
@@ -104,7 +106,7 @@ class MatrixPrinter:
             self._note(presents)
 
     def _note(self, line: str) -> None:
-        """Print a line beneath a row, folded to the width of the terminal."""
+        """Print a line of explanation beneath a row, folded to the width of the terminal."""
         from rich.padding import Padding
         from rich.text import Text
 

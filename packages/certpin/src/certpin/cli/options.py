@@ -29,12 +29,12 @@ PIN_VARIABLE = "CERTPIN_PKCS11_PIN"
 def option_group(
     argument: str, options: Sequence[Decorator], make: Callable[..., Any]
 ) -> Decorator:
-    """Give a command several options, and one argument with all of their values.
+    """Return a decorator that gives a command several options, combined into one argument.
 
     Args:
         argument: the name of the command's argument.
         options: ``click.option`` decorators, in the order of the help.
-        make: makes the value of the argument from the options, given by name.
+        make: makes the argument's value from the options' values, given by name.
     """
 
     def decorate(command: Any) -> Any:
@@ -54,10 +54,13 @@ def option_group(
 
 
 class Seconds(click.FloatRange):
-    """A number of seconds. ``nan`` passes every comparison with a limit, so it is refused here."""
+    """Click parameter type: a number of seconds.
+
+    ``nan`` is refused here, because it passes every comparison with a limit.
+    """
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Read the number."""
+        """Return the option's value as a number."""
         seconds = super().convert(value, param, ctx)
         if math.isnan(seconds):
             self.fail(f"{value!r} is not a number of seconds", param, ctx)
@@ -142,7 +145,7 @@ _CONNECTION: tuple[Decorator, ...] = (
 
 @dataclass(frozen=True)
 class ConnectionOptions:
-    """How to connect to a server, according to the user."""
+    """The options that describe a connection: ``--connect``, ``--starttls`` and others."""
 
     starttls: str | None
     connect: str | None
@@ -152,7 +155,7 @@ class ConnectionOptions:
     strict: bool | None = None  # like `strict_x509` in the pin file
 
     def endpoint(self, target: str) -> Endpoint:
-        """Return the server that ``HOST[:PORT]`` means.
+        """Return the endpoint to connect to for the argument ``HOST[:PORT]`` and these options.
 
         Raises:
             HostError: it is not a host.
@@ -165,7 +168,7 @@ class ConnectionOptions:
         return Endpoint(host, port, connect, name, self.starttls)
 
     def observe(self, target: str) -> Observation:
-        """Connect to a server and read its chain.
+        """Connect to a server, and return the chain that it serves and whether it verifies.
 
         Raises:
             HostError: ``target`` is not a host.
@@ -217,7 +220,7 @@ def anchors_pem(ca_file: Path | None) -> str | None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file, at most one byte more than a parser accepts.
+    """Return the content of a file; of one that is too large for a parser, only one byte too many.
 
     Raises:
         CertificateParseError: the file can't be read.
@@ -237,7 +240,7 @@ def read_file(path: Path) -> bytes:
 
 
 def ask_passphrase() -> bytes | None:
-    """Return the passphrase of a file, from the environment or the terminal; None without both."""
+    """Return the passphrase of a key file, from the environment or the terminal; else None."""
     if PASSPHRASE_VARIABLE in os.environ:
         return os.fsencode(os.environ[PASSPHRASE_VARIABLE])
     if not sys.stdin.isatty():
@@ -247,7 +250,7 @@ def ask_passphrase() -> bytes | None:
 
 
 def ask_pin(token: str) -> str:
-    """Return the PIN of a token, from the environment or the terminal. For ``certpin.hsm``.
+    """Return the PIN of a PKCS#11 token, from the environment or the terminal.
 
     Raises:
         TokenError: there is neither.

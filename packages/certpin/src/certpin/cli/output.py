@@ -1,4 +1,4 @@
-"""The files of an export: written, or compared with the existing ones."""
+"""The files that ``certpin export`` writes, or compares with the existing ones (``--check``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OutputFile:
     """A file of an export.
 
     Attributes:
-        state: what was done with it, or how it compares with the existing file.
+        state: what was done with the file, or how it compares with the existing file.
         difference: a unified diff, for people.
     """
 
@@ -40,11 +40,11 @@ class OutputFile:
 
 
 def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
-    """Return the files of an export with their paths.
+    """Return the files of an export, each with the path to which it is written.
 
     Args:
         chosen: the format.
-        made: its files.
+        made: the export, with the content of its files.
         out: the value of ``--out``: a folder, or the name of the file if the format has only one.
 
     Raises:
@@ -59,7 +59,9 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
 
 
 def write_files(files: list[OutputFile]) -> list[OutputFile]:
-    """Write each file that differs. Each is written completely, or not at all.
+    """Write each file whose content changed, and return the files with their states.
+
+    Each is written completely, or not at all.
 
     Raises:
         ConfigError: a file can't be read or written.
@@ -68,7 +70,7 @@ def write_files(files: list[OutputFile]) -> list[OutputFile]:
 
 
 def compare_files(files: list[OutputFile]) -> list[OutputFile]:
-    """Compare each file with the existing one.
+    """Compare each file with the existing one, and return the files with their states.
 
     Raises:
         ConfigError: a file can't be read.
@@ -77,7 +79,7 @@ def compare_files(files: list[OutputFile]) -> list[OutputFile]:
 
 
 def check_folder(path: Path) -> None:
-    """Check before a long run that a file can be written after it.
+    """Check, before a long run, that the file of its result can be written.
 
     Raises:
         ConfigError: its folder does not exist, or is not writable.

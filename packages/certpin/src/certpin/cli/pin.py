@@ -97,7 +97,7 @@ def pin(
 
 @dataclass(frozen=True)
 class LocalKeys:
-    """The certificates and keys of a file, or a key on a token."""
+    """The certificates and keys that ``certpin pin`` read from a file or a PKCS#11 token."""
 
     name: str
     items: tuple[Certificate | PublicKey, ...]
@@ -132,7 +132,7 @@ def _read_target(target: str, connection: ConnectionOptions) -> Observation | Lo
 
 
 def _is_file(path: Path) -> bool:
-    """Return True for a file or a pipe: shells replace files by pipes, as in ``<(command)``."""
+    """Return True if the argument names a file or a pipe, as shells pass for ``<(command)``."""
     try:
         return path.exists() and not path.is_dir()
     except (OSError, ValueError):
@@ -234,7 +234,7 @@ def _advice(
 
 
 def _titled(observation: Observation) -> Iterable[tuple[str, Any]]:
-    """Yield each certificate once with a title: first the verified path, then all others."""
+    """Yield each certificate of a probe once, with a title: the verified path, then the others."""
     served = observation.served.certificates
     path = observation.verified.certificates if observation.verified else ()
     for index, certificate in enumerate(path):

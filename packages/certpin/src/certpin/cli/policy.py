@@ -80,7 +80,10 @@ def new_policy(
 
 
 def server_of(endpoint: Endpoint) -> tuple[HostServer, ...]:
-    """Return the contacted server for the pin file; nothing if the host's name implies it."""
+    """Return the contacted server as an entry of the pin file; empty if the host's name implies it.
+
+    An entry is needed if its address, port or protocol differs from the host's name at port 443.
+    """
     address, port = endpoint.address
     server = HostServer(
         "" if address == endpoint.name else address,
@@ -91,7 +94,7 @@ def server_of(endpoint: Endpoint) -> tuple[HostServer, ...]:
 
 
 def known_pin(text: str, match: Match) -> HostPin:
-    """Return the entry for a pin that the user gave.
+    """Return the pin file's entry for a pin that the user gave as text.
 
     Raises:
         PinParseError: it is not a pin.

@@ -62,7 +62,7 @@ def fold(text: str, stream: TextIO, *, taken: int = 0) -> str:
 
 
 def table_console(*, quiet: bool = False) -> Console:
-    """Return the console for tables. In a file or a pipe, each row is one line."""
+    """Return the rich console that prints tables. In a file or a pipe, each row is one line."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNBOUNDED, quiet=quiet)
@@ -101,7 +101,7 @@ def width_of(stream: TextIO) -> int:
 
 
 def _colour() -> bool | None:
-    """Return False if the user wants no colours; None to let click decide by the stream."""
+    """Return False if ``NO_COLOR`` is set; None to let click decide by the output stream."""
     return False if "NO_COLOR" in os.environ else None
 
 
@@ -130,17 +130,17 @@ class CommandReply:
         self._streaming = False
 
     def keep(self, data: dict[str, Any], *, streaming: bool = False) -> None:
-        """Keep the data until the exit code is known."""
+        """Store the JSON data of the command, which ``finish()`` prints with the exit code."""
         self._data = data
         self._streaming |= streaming
 
     def event(self, data: dict[str, Any]) -> None:
-        """Print one line of a stream now."""
+        """Print one JSON line of a stream immediately."""
         self._streaming = True
         _echo({**self._head(), **data})
 
     def fail(self, error: BaseException, message: str) -> bool:
-        """Keep an error. Return False if it has to be printed as text."""
+        """Store an error for the JSON output. Return False if it must be printed as text."""
         if not (self._json_requested or self.wanted or self._data is not None):
             return False
         kind = type(error).__name__
@@ -153,7 +153,10 @@ class CommandReply:
         return True
 
     def finish(self, exit_code: int) -> None:
-        """Print the object that has the exit code, unless the command prints text."""
+        """Print the JSON object with the exit code, and the stored data or error if there are any.
+
+        Print nothing if the output of the command is text.
+        """
         if not self.wanted and self._data is None and self._error is None:
             return
         data = {**self._head(), "exit_code": exit_code, **(self._data or {})}
@@ -169,12 +172,12 @@ class CommandReply:
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """Print the data of a command as JSON, after it has ended."""
+    """Store the data of a command, to be printed as JSON when the command has ended."""
     _current().keep(data)
 
 
 def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the result of a command: its data for programs, or one sentence for people."""
+    """Print the result of a command: its data as JSON, or one sentence as text."""
     if as_json:
         print_json(data)
     else:
@@ -182,17 +185,17 @@ def print_done(data: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 
 def print_document(document: dict[str, Any]) -> None:
-    """Print JSON of another schema now, such as SARIF."""
+    """Print a JSON document that has its own schema, such as SARIF, immediately."""
     _echo(document, indent=2)
 
 
 def print_event(event: str, **data: Any) -> None:
-    """Print one line of a stream as JSON now."""
+    """Print one JSON line of a stream immediately."""
     _current().event({"event": event, **data})
 
 
 def print_last(**data: Any) -> None:
-    """Print the last line of a stream as JSON, after the command has ended."""
+    """Store the last JSON line of a stream, to be printed when the command has ended."""
     _current().keep(data, streaming=True)
 
 

@@ -23,7 +23,7 @@ _SAFE = "/?&=%:@!$'()*+,;~-._[]"  # not percent-encoded in path and query (RFC 3
 
 @dataclass(frozen=True)
 class Request:
-    """One request. ``headers`` and ``body`` may contain secrets."""
+    """The HTTP request of ``certpin get``. ``headers`` and ``body`` may contain secrets."""
 
     host: str
     port: int
@@ -36,7 +36,7 @@ class Request:
     def read(
         cls, url: str, method: str | None, headers: tuple[str, ...], data: str | None
     ) -> Request:
-        """Make a request from the arguments of the command.
+        """Return the request that the arguments of the command describe.
 
         Raises:
             click.UsageError: an argument is invalid.
@@ -54,7 +54,7 @@ class Request:
         return cls(host, port, quote(target, _SAFE), method, pairs, body)
 
     def send(self, connection: http.client.HTTPSConnection) -> None:
-        """Send the request.
+        """Send the request over a pinned connection. Read the response from the same connection.
 
         Raises:
             OSError: the connection fails. A ``PinError`` is one.
@@ -106,7 +106,7 @@ class PinnedConnection(http.client.HTTPSConnection):
 
 
 def _split(url: str) -> SplitResult:
-    """Split a URL. Error messages don't repeat it, because it may contain a password."""
+    """Split a URL into its parts. Errors don't repeat it: it may contain a password."""
     if not url.isprintable() or " " in url:
         raise click.UsageError("there is a space or a control character in the URL")
     try:

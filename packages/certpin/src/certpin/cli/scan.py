@@ -111,7 +111,9 @@ def scan(
 
 
 class ScanOutput:
-    """Writes and counts the records. Each is flushed, so that a killed scan loses none.
+    """Writes one JSON record for each scanned host, and counts them.
+
+    Each record is flushed, so that a killed scan loses none.
 
     Args:
         sink: the output.
@@ -139,7 +141,7 @@ class ScanOutput:
         self._advance()
 
     def add_invalid(self, text: str, error: HostError) -> None:
-        """Write the record of a line that is not a host."""
+        """Write the error record of an input line that is not a host."""
         from certpin.probe.scan import invalid_host_record
 
         self.add(invalid_host_record(text, error))
@@ -188,7 +190,7 @@ def _open_output(
 
 
 def _allow_open_files(connections: int) -> None:
-    """Raise the process's limit of open files if the connections need more.
+    """Raise the process's limit of open files to what the parallel connections need.
 
     Otherwise hosts would be recorded as unanswered although this machine never connected to them.
 

@@ -93,7 +93,9 @@ def select_policies(pins: PinSet, hosts: Iterable[str]) -> dict[HostPolicy, list
 
 
 class ServerOptions:
-    """The servers of each host: those of the pin file, unless the user names others.
+    """The options ``--host``, ``--connect`` and ``--starttls``: which servers to contact.
+
+    Without them, the servers of the pin file are contacted.
 
     Raises:
         HostError: a host is invalid.
@@ -125,7 +127,7 @@ class ServerOptions:
         return targets
 
     def _of(self, policy: HostPolicy, named: list[tuple[str, int]]) -> list[ProbeTarget]:
-        """Return each server of the hosts that were named for a policy; else each that it has."""
+        """Return the servers of a policy to contact, of the hosts in ``--host`` or else of all."""
         from certpin.probe import served_at
 
         known = served_at(policy)
@@ -152,7 +154,10 @@ class ServerOptions:
     def _refuse_unused(
         self, pins: PinSet, chosen: Collection[HostPolicy], contacted: set[str]
     ) -> None:
-        """Refuse an option for a host that is not contacted, unless --host leaves that host out."""
+        """Refuse a ``HOST=`` prefix of an option if that host is not contacted.
+
+        A host that ``--host`` leaves out is allowed.
+        """
         for host in (*self._addresses, *self._protocols):
             if host in contacted or host == _ALL:
                 continue
@@ -169,7 +174,7 @@ server_options = option_group(
 
 
 def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
-    """Make the contexts of all targets before the first of them is contacted."""
+    """Make the TLS contexts of all targets before any is contacted; return them as a cache."""
     from certpin.probe import ContextCache
 
     contexts = ContextCache()
@@ -180,10 +185,10 @@ def contexts_for(targets: Sequence[ProbeTarget]) -> ContextCache:
 
 @dataclass
 class ProbeResults:
-    """The served chains, by the pattern of the policy.
+    """The chains that servers presented, by the host pattern of the policy.
 
     Attributes:
-        unknown: unknown facts, as sentences without full stops.
+        unknown: facts that could not be checked, as sentences without full stops.
         error: the first failed connection.
     """
 
@@ -192,17 +197,17 @@ class ProbeResults:
     error: ProbeError | None = None
 
     def of(self, policy: HostPolicy) -> tuple[Sighting, ...]:
-        """Return the served chains of a policy's hosts."""
+        """Return the chains that the hosts of a policy presented."""
         return tuple(self.sightings.get(str(policy.pattern), ()))
 
     def add(self, policy: HostPolicy, sighting: Sighting) -> None:
-        """Add a served chain of a policy's host."""
+        """Add a chain that a host of a policy presented."""
         self.sightings.setdefault(str(policy.pattern), []).append(sighting)
 
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """Where a step of a rotation gets the served chains from, according to the user."""
+    """The options that choose where a rotation step gets served chains: servers, files or none."""
 
     hosts: tuple[str, ...]
     connects: tuple[str, ...]
@@ -213,7 +218,7 @@ class ProbeOptions:
 
     @classmethod
     def without_probe(cls, hosts: tuple[str, ...] = ()) -> Self:
-        """Return the options of a step that connects to no server."""
+        """Return the options for a rotation step that contacts no server."""
         return cls(hosts, (), (), (), offline=True, timeout=0)
 
     def selected(self, pins: PinSet) -> list[HostPolicy]:
@@ -226,7 +231,7 @@ class ProbeOptions:
         return list(select_policies(pins, self.hosts)) if self.hosts else []
 
     def probe(self, pins: PinSet, policies: Sequence[HostPolicy]) -> ProbeResults:
-        """Get the served chains of these policies' hosts.
+        """Return the served chains of these policies' hosts, from servers or ``--served`` files.
 
         A failed connection is part of the results.
 
@@ -278,7 +283,7 @@ class ProbeOptions:
         *,
         connects: bool = True,
     ) -> str:
-        """Return a command to run next, with the options for the same file and servers.
+        """Return a command to suggest after this one, with options for the same file and servers.
 
         Args:
             command: the command without these options.
@@ -302,7 +307,7 @@ class ProbeOptions:
         return " ".join([command, shlex.join(words)]) if words else command
 
     def _refuse_left_out(self, pins: PinSet, policies: Sequence[HostPolicy]) -> None:
-        """Refuse ``--host`` if it leaves out a host of the step: its chain could not be checked."""
+        """Refuse a ``--host`` that leaves out a host of the step: its chain must be checked."""
         selected = select_policies(pins, self.hosts)
         if left_out := [policy for policy in policies if policy not in selected]:
             raise click.UsageError(
@@ -327,7 +332,7 @@ class ProbeOptions:
                     )
 
     def _targets(self, pins: PinSet) -> list[ProbeTarget]:
-        """Return each server once. Each of several ``--connect`` for a host is a server."""
+        """Return the servers to contact, each once. Each ``--connect`` for a host is a server."""
         targets: dict[ProbeTarget, None] = {}
         for connects in _rounds(self.connects):
             options = ServerOptions(self.hosts, connects, self.starttls)
@@ -360,7 +365,7 @@ probe_options = option_group(
 
 
 def split_assignment(text: str) -> tuple[str, str]:
-    """Read ``HOST=VALUE``, or ``VALUE`` for all hosts.
+    """Split an option's value ``HOST=VALUE`` into host and value; without ``HOST=``, host is empty.
 
     Raises:
         HostError: the host is invalid.
@@ -372,7 +377,10 @@ def split_assignment(text: str) -> tuple[str, str]:
 
 
 def _servers(host: str, port: int, known: Iterable[tuple[str, HostServer]]) -> list[HostServer]:
-    """Return the servers of a host; with a port, those at it, or its own name there."""
+    """Return the servers that the pin file has for a host.
+
+    With a port, return those at this port, or else the host's own name at this port.
+    """
     from certpin.pins import HostServer
     from certpin.probe import default_port
 
@@ -392,13 +400,13 @@ def _protocol(name: str) -> str:
 
 
 def _for(values: Iterable[str], pins: PinSet, policies: Sequence[HostPolicy]) -> list[str]:
-    """Return the values of an option, ``[HOST=]VALUE``, for the hosts of these policies."""
+    """Return the values ``[HOST=]VALUE`` of an option that are for the hosts of these policies."""
     hosts = {text: split_assignment(text)[0] for text in values}
     return [text for text, host in hosts.items() if not host or pins.policy_for(host) in policies]
 
 
 def _rounds(connects: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Divide ``--connect`` into rounds with one address for each host.
+    """Divide the ``--connect`` addresses into rounds that have at most one address for each host.
 
     A host with fewer addresses than others repeats its last one.
     """

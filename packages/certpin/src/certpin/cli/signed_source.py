@@ -1,4 +1,4 @@
-"""The address and the root for an exported app that fetches signed pin sets.
+"""The address and root that ``certpin export`` writes into an app that fetches signed pin sets.
 
 An app with an unusable root gets no update before its next release, and reports no error. So the
 root is verified, its keys must be of types that the Dart library supports, and the server of the
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | None:
-    """Check the address and the root of signed pin sets.
+    """Check ``--signed-root`` and ``--signed-url``; return them as the app's source of pin sets.
 
     Args:
         pins: the exported pin set.
@@ -49,7 +49,7 @@ def signed_source(pins: PinSet, root: Path | None, url: str) -> SignedSource | N
 
 
 def _pinned_address(pins: PinSet, url: str) -> str:
-    """Return the address with a slash at its end. Its host must have a policy."""
+    """Return ``--signed-url`` with a final slash. Its host must have a policy in the pin set."""
     from certpin.updates.settings import parse_address
 
     parsed = parse_address(url)

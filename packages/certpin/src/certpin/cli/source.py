@@ -12,7 +12,9 @@ from certpin.x509 import printable
 
 
 def read_source(name: str) -> Source:
-    """Read a file, or standard input if its name is ``-``.
+    """Read the file to import, or standard input if its name is ``-``.
+
+    The files that it names are read from its folder when the format asks for them.
 
     Raises:
         FormatError: the file can't be read.

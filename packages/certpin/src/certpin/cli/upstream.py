@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def find_upstream(
     host: str, protocol: str, pin_file: Path | None, address: str | None, ca_file: Path | None
 ) -> Upstream | None:
-    """Connect to the real server of a host, and read its chain.
+    """Connect to the user's real server of a host, and return its address, chain and pins.
 
     Args:
         host: the host under test.
@@ -59,7 +59,7 @@ def find_upstream(
 def find_upstreams(
     hosts: Sequence[str], pin_file: Path | None, given: Sequence[str], ca_file: Path | None
 ) -> dict[str, Upstream]:
-    """Connect to the real server of each host under test.
+    """Connect to the user's real server of each host under test.
 
     Args:
         hosts: the hosts.
@@ -86,7 +86,7 @@ def find_upstreams(
 
 
 def _server(host: str, policy: HostPolicy) -> str:
-    """Return the address of the host's first server in the pin file, or the host itself."""
+    """Return the address of the host's first server in the pin file, or else the host's name."""
     for name, server in served_at(policy):
         if name == host:
             return server.address_text(HostPattern("", host)) or host

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def find_case(name: str) -> Case:
-    """Return the case of this name.
+    """Return the case of the lab with this name.
 
     Raises:
         click.BadParameter: there is none. The message suggests a similar name.
@@ -80,7 +80,7 @@ def attacks(name: str | None, style: str | None, as_json: bool) -> None:
 
 
 def case_json(case: Case) -> dict[str, Any]:
-    """Return a case as JSON."""
+    """Return a case as JSON: its name, what the server presents, and the right reactions."""
     from certpin.lab.pki import Style
 
     return {

@@ -31,7 +31,7 @@ _REMOTE = ("192.0.2.1", 9)
 
 
 def own_address() -> str:
-    """Return this machine's address in its network; empty if it has none. Sends no packet."""
+    """Return this machine's IP address in its network; empty if it has none. Sends no packet."""
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(_REMOTE)
         address = str(sock.getsockname()[0])
@@ -51,7 +51,9 @@ def phone_reaches(address: str) -> bool:
 
 
 def how_to_listen(port: int = 0) -> str:
-    """Return the options with which a phone can reach the lab, or how to get an address.
+    """Return a sentence with the ``--listen`` option that makes the lab reachable for a phone.
+
+    Without a network address, the sentence says how to get one.
 
     Args:
         port: the port to suggest; 0 for none.
@@ -67,7 +69,7 @@ def how_to_listen(port: int = 0) -> str:
 
 
 def guide(address: str, port: int, hosts: Sequence[str], roots: Sequence[Certificate]) -> list[str]:
-    """Return the instructions for the device.
+    """Return the lines of the instructions that connect a device to the lab: proxy, roots and pins.
 
     Args:
         address: where the lab listens.
@@ -118,14 +120,17 @@ _REAL_PINS = (
 
 
 def _reachable(address: str, port: int) -> list[str]:
-    """Return how to listen for a phone, or a warning if every machine reaches the lab."""
+    """Return lines on who can reach the lab: only this machine, or every machine in the network.
+
+    The former come with the option to listen for a phone, the latter are a warning.
+    """
     if ipaddress.ip_address(address).is_loopback:
         return [f"Only this machine reaches it. {how_to_listen(port)}"]
     return ["Every machine that reaches this address can use it as a proxy while the lab runs."]
 
 
 def _fingerprint(root: Certificate) -> str:
-    """Return the fingerprint in the form that devices show."""
+    """Return the SHA-256 fingerprint of a root in the form that devices show, to be compared."""
     return root.sha256.hex(":").upper()
 
 
@@ -133,19 +138,19 @@ _EXPLAINED = {Outcome.WRONG, Outcome.UNDECIDED, Outcome.WARNING}
 
 
 class Screen(Protocol):
-    """The output of a session."""
+    """The output of ``certpin lab serve``, from its begin to its end."""
 
     def begin(self) -> None:
-        """Print how to connect a device. The lab listens already."""
+        """Print how to connect a device. Called when the lab is already listening."""
 
     def result(self, host: str, result: Result) -> None:
-        """Print the result of a case."""
+        """Print the result of a finished case of a host."""
 
     def refresh(self) -> None:
-        """Update the display. Called several times a second."""
+        """Update a live display of the running cases. Called several times a second."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """Print the summary of the session."""
+        """Print the results of every host when the lab ends."""
 
 
 @contextmanager
@@ -180,10 +185,10 @@ class LineScreen:
         sys.stdout.flush()
 
     def refresh(self) -> None:
-        """Nothing new."""
+        """Do nothing: this output has no live display."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """Print the summary."""
+        """Print the results of every host."""
         click.echo("\n".join(summary(hosts)))
 
 
@@ -194,7 +199,7 @@ class JsonScreen:
         self._lab = lab
 
     def begin(self) -> None:
-        """Print the address of the lab, its roots and its tunnel."""
+        """Print the lab's address, the digests of its roots, and the WireGuard configuration."""
         roots = [root.sha256.hex() for root in self._lab.roots]
         print_event(
             "begun",
@@ -219,7 +224,7 @@ class JsonScreen:
         )
 
     def refresh(self) -> None:
-        """Nothing new."""
+        """Do nothing: this output has no live display."""
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
         """Print the results of every host."""
@@ -259,7 +264,7 @@ def tunnel_lines(lab: DeviceLab) -> list[str]:
 
 
 def summary(hosts: Sequence[HostProgress]) -> list[str]:
-    """Return the results: a line for each host, with its wrong and undecided cases beneath it."""
+    """Return the summary of a session: a line for each host, then its wrong and undecided cases."""
     lines = [""]
     for progress in hosts:
         lines.append(_headline(progress))
@@ -352,7 +357,7 @@ class TableScreen:
             self._live.update(_table(hosts), refresh=True)
 
     def end(self, hosts: Sequence[HostProgress]) -> None:
-        """Replace the table by the summary."""
+        """Replace the live table by the results of every host."""
         self._live.stop()
         click.echo("\n".join(summary(hosts)))
 

@@ -180,7 +180,7 @@ def serve(
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """Return the exit code of a session.
+    """Return the exit code of ``certpin lab serve``: 0, 1 or 3.
 
     Args:
         progress: the results of each host.
@@ -195,7 +195,7 @@ def exit_code(progress: Sequence[HostProgress]) -> int:
 
 
 def _run(lab: DeviceLab, shown: Screen) -> list[HostProgress]:
-    """Print results until all cases have run, or the user ends the lab."""
+    """Print results until all cases have run or the user ends the lab; return all results."""
     try:
         shown.begin()
         while not lab.finished:

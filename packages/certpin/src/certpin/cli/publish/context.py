@@ -29,7 +29,7 @@ def tuf_needed() -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class PublishContext:
-    """The folder ``publish`` beside a pin file, and the data that decide which sets are signed."""
+    """The folder ``publish`` beside a pin file: its signed metadata, and its signing settings."""
 
     path: Path
     folder: Path
@@ -49,7 +49,7 @@ class PublishContext:
 
     @property
     def pending(self) -> tuple[PendingSignature, ...]:
-        """The metadata that need signatures."""
+        """The metadata files that need signatures, with the keys that must still sign each."""
         from certpin.publish.signing_plan import pending, prepare
 
         return pending(prepare(self.policy, frozenset()))
@@ -106,7 +106,7 @@ def locked_context(path: Path) -> Iterator[PublishContext]:
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
-    """Return metadata that need signatures, as JSON."""
+    """Return a metadata file that needs signatures as JSON: its role, and the missing keys."""
     return {
         "role": wait.role,
         "version": wait.version or None,
@@ -119,7 +119,7 @@ def wait_json(wait: PendingSignature) -> dict[str, Any]:
 
 
 def wait_text(wait: PendingSignature) -> str:
-    """Return metadata that need signatures, as text."""
+    """Return a metadata file that needs signatures as text: its role, and the missing keys."""
     if wait.problem:
         return f"{wait.role} must not be signed: {wait.problem}"
     keys = ", ".join(short(key) for key in wait.keys)
@@ -134,7 +134,10 @@ def short(key: str) -> str:
 
 
 def kind_of(key: Key | None) -> str:
-    """Return the type of a key, such as ``EC P-256``. The draft of a root may contain any data."""
+    """Return the type of a key, such as ``EC P-256``; "not a signing key" for unusable data.
+
+    The draft of a root may contain any data.
+    """
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     from certpin.publish.keys import public_key_of

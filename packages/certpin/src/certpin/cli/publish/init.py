@@ -143,7 +143,7 @@ def init(
 
 
 def _why_not_flutter(pins: AnyPinSet) -> str:
-    """Return why Flutter apps can't use such pins; empty if they can."""
+    """Return the reason why Flutter apps can't use this pin set; empty if they can."""
     from certpin.errors import ConfigError
     from certpin.formats.flutter.published import published
 
@@ -178,7 +178,7 @@ def _refuse_known(here: Path) -> None:
 
 
 def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, int]) -> None:
-    """Check the options before any key is made."""
+    """Check the command's options for keys, before any key is made."""
     for kind, some in places.items():
         if len(set(some)) != len(some):
             raise click.UsageError(f"a key is given twice for {kind}")
@@ -191,7 +191,7 @@ def _check_keys(places: Mapping[Kind, Sequence[str]], thresholds: Mapping[Kind, 
 
 
 def _write(here: Path, ours: PublishSettings, done: SigningResult) -> None:
-    """Write the whole folder under a temporary name, then rename it."""
+    """Write the files of ``publish/`` into a temporary folder, then give it that name."""
     import tempfile
 
     from certpin.errors import ConfigError
@@ -220,7 +220,7 @@ def print_result(
     *,
     as_json: bool,
 ) -> None:
-    """Print each key and its place, pending signatures, and the next steps."""
+    """Print each key with its file or token, the pending signatures, and the next steps."""
     from certpin.cli.publish.context import wait_json, wait_text
 
     ready = context.policy.state.root is not None

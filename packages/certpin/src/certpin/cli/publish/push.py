@@ -128,10 +128,10 @@ _UNCLEAR = {"storage", "unconfirmed"}  # reasons after which the result is unkno
 
 @dataclass
 class PushOutcome:
-    """The outcome of a push.
+    """The outcome of ``certpin publish push``: what was pushed, or the error.
 
     Attributes:
-        recorded: the time of the push, if this run recorded it.
+        recorded: the time of the push, if this run recorded it in the journal.
     """
 
     files: RotationFiles

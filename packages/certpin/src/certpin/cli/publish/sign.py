@@ -91,7 +91,7 @@ def _confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
 
 
 def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
-    """Yield the changes: keys of a root, or changes of the pins for clients."""
+    """Yield the changes that a signature approves: of a root's keys, or of the pins for clients."""
     from certpin.pins.changes import changes
     from certpin.publish.content import Content
     from certpin.publish.roots import changes as changed_keys
@@ -117,10 +117,11 @@ def _change_lines(plan: SigningPlan, role: str) -> Iterator[str]:
 def _hosts(
     policies: Iterable[HostPolicy], known: Mapping[HostPattern, HostPolicy]
 ) -> Iterator[str]:
-    """Yield lines on new policies and changed trust anchors, which the signer reads before signing.
+    """Yield a line for each term of a new policy, and for each changed trust anchor.
 
-    For a host without a policy in ``known``: its pins, mode and expiry. For each host with new
-    trust anchors: every anchor. ``changes`` yields the other changes of hosts in ``known``.
+    The signer reads them before signing. For a host without a policy in ``known``: its pins, mode
+    and expiry. For each host with new trust anchors: every anchor. ``changes`` yields the other
+    changes of hosts in ``known``.
     """
     for policy in policies:
         before = known.get(policy.pattern)
@@ -155,7 +156,10 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
 
 def _warnings(context: PublishContext) -> Iterator[str]:
-    """Yield pins that expire before their metadata: up-to-date clients would refuse that host."""
+    """Yield a warning for each host whose pins expire before the metadata that contain them.
+
+    Clients with these metadata would then refuse the host.
+    """
     state = context.policy.state
     if state.current is None or state.targets is None:
         return

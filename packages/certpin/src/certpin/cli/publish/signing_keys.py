@@ -1,4 +1,4 @@
-"""The keys of signed sets, in files and on tokens: existing ones, and new ones."""
+"""The keys that sign pin sets, in files and on tokens: opened, or made if they don't exist."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ask_new_passphrase = click.option(
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A key of a signed set.
+    """A key that signs pin sets.
 
     Attributes:
         place: the file, or the URI of the token.
@@ -87,7 +87,7 @@ class Keyring:
         self._open: dict[str, SigningKey] = {}
 
     def take(self, place: str) -> SigningKey:
-        """Return the key at a place, which is opened or made only once."""
+        """Return the key in a file or on a token. It is opened, or made, at the first call only."""
         if place not in self._open:
             self._open[place] = self._take(place)
         return self._open[place]

@@ -49,7 +49,10 @@ def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) ->
 
 
 def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any]:
-    """Return a role as JSON: of the current root, or of the draft of the first one."""
+    """Return a role of the signed metadata as JSON: its keys, version and expiry.
+
+    The keys are those of the current root, or of the draft if no root is signed yet.
+    """
     from certpin.cli.publish.context import kind_of
 
     state = policy.state

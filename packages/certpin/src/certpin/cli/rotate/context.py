@@ -1,4 +1,4 @@
-"""Shared by the commands of ``certpin rotate``: files, delays, reported usage, force, outcome."""
+"""Shared by the commands of ``certpin rotate``: pin file, journal, reported usage, ``--force``."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ class RotationFiles:
 
     @property
     def pins(self) -> PinSet:
-        """The draft: the pin file with the changes so far."""
+        """The draft: the content of the pin file, with the changes of this command so far."""
         return self.editor.check()
 
     @property
     def deployed(self) -> DeployedVersions:
-        """The versions that were published."""
+        """The published versions of the pin set that clients may hold."""
         return self.measured or self.history.deployed
 
     @property
     def timing(self) -> Timing:
-        """The delays of the latest publish, or the defaults."""
+        """The update delays of clients, from the latest publish in the journal, or the defaults."""
         from certpin.rotation import Timing
 
         return self.history.timing or Timing()
@@ -88,7 +88,11 @@ class RotationFiles:
         now: datetime,
         timing: Timing | None = None,
     ) -> Situation:
-        """Return the situation of one host."""
+        """Return the facts from which the rotation of one host is judged.
+
+        They are the draft, the deployed versions, the served chains (``sightings``), the update
+        delays of clients, the time, and the host's earlier states in the journal.
+        """
         from certpin.rotation import Situation
 
         return Situation(
@@ -102,7 +106,7 @@ class RotationFiles:
         )
 
     def require_version(self) -> None:
-        """Check that a version was published: else the pins of clients are unknown.
+        """Check that the journal has a published version; without one, clients' pins are unknown.
 
         Raises:
             ConfigError: the journal has no version.
@@ -144,7 +148,7 @@ class RotationFiles:
 
 
 def _append(path: Path, lines: str) -> None:
-    """Append lines. A last line without its line end, as an editor may leave it, gets one."""
+    """Append lines to the journal. If its last line lacks a line end, add that first."""
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
@@ -164,7 +168,7 @@ who_option = click.option(
 
 
 def name_of(who: str | None) -> str:
-    """Return the person's name: ``who``, the login name, or the user's number without one."""
+    """Return the name for the journal: ``--who``, else the login name, else the user's number."""
     import getpass
 
     from certpin.x509 import printable
@@ -218,7 +222,7 @@ delay_options = option_group(
 
 
 def with_delays(timing: Timing, delays: dict[str, timedelta]) -> Timing:
-    """Return the delays, with those that the user gave now."""
+    """Return the update delays of clients, with those replaced that the user gave as options."""
     changes: dict[str, Any] = dict(delays)
     return replace(timing, **changes)
 
@@ -228,7 +232,7 @@ def with_delays(timing: Timing, delays: dict[str, timedelta]) -> Timing:
 
 @dataclass(frozen=True)
 class UsageOptions:
-    """Where to read the reported usage, and whether it may shorten the wait.
+    """Options: where to read the usage that clients report, and whether it may shorten the wait.
 
     Raises:
         click.UsageError: an option lacks another one, or is invalid.
@@ -249,7 +253,9 @@ class UsageOptions:
         self._threshold()
 
     def apply(self, files: RotationFiles, timing: Timing, now: datetime) -> None:
-        """Add the reported usage to the deployed versions, if the user asked for that.
+        """Fetch the reported usage and store the deployed versions with it in ``files.measured``.
+
+        Do nothing if the user did not ask for reported usage.
 
         Raises:
             ConfigError: the address or the token is invalid.
@@ -321,7 +327,7 @@ usage_options = option_group(
 
 @dataclass(frozen=True)
 class HostViolation:
-    """A violation, with the host that it is about."""
+    """A violation of a rotation invariant, with the host that it is about."""
 
     host: str
     violation: Violation
@@ -333,7 +339,7 @@ class HostViolation:
 
 @dataclass(frozen=True)
 class ForceOptions:
-    """Whether the user takes a step that the gate refuses, and why.
+    """The options ``--force`` and ``--reason``, which take a step that the gate refuses.
 
     Raises:
         click.UsageError: one of the two options is missing.
@@ -349,14 +355,14 @@ class ForceOptions:
             raise click.UsageError("--reason is the reason for --force: use both together")
 
     def refuses(self, violations: Sequence[HostViolation]) -> bool:
-        """Print the violations. Return True if the step must not be taken."""
+        """Print the violations of a step. Return True if the step must not be taken."""
         word = "forced" if self.force else "refused"
         for found in violations:
             say(f"certpin: {word}", f"{found.host}: {format_violation(found.violation)}")
         return bool(violations) and not self.force
 
     def require_answers(self, results: ProbeResults) -> None:
-        """Check that every server answered, unless the user forces the step.
+        """Check that every contacted server answered, unless the user forces the step.
 
         Raises:
             ProbeError: a server did not.
@@ -367,7 +373,7 @@ class ForceOptions:
     def recorded_reason(
         self, violations: Sequence[HostViolation], results: ProbeResults | None = None
     ) -> str:
-        """Return the reason for the journal; empty if the step needed no force."""
+        """Return the ``--reason`` for the journal; empty if the step needed no force."""
         forced = violations or (results and results.error)
         return (self.reason or "").strip() if forced else ""
 
@@ -388,7 +394,7 @@ force_options = option_group(
 
 
 def of_host(policy: HostPolicy, violations: Sequence[Violation]) -> list[HostViolation]:
-    """Return violations with the host that they are about."""
+    """Return violations as ``HostViolation``, each with the host of the policy."""
     return [HostViolation(str(policy.pattern), violation) for violation in violations]
 
 
@@ -419,12 +425,12 @@ def violation_json(host: str, violation: Violation) -> dict[str, Any]:
 
 @dataclass
 class StepOutcome:
-    """The outcome of a step: its result, or the violations that it would cause.
+    """The outcome of a rotation step: its result, or the violations that it would cause.
 
     Attributes:
         messages: sentences for people, printed if the step was taken.
         next_command: the command that comes next, or empty.
-        unknown: unknown facts, as sentences without full stops.
+        unknown: facts that could not be checked, as sentences without full stops.
     """
 
     step: str

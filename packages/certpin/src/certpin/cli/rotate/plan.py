@@ -117,7 +117,7 @@ def _when(step: Step, undated: str) -> str:
 
 
 def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
-    """Describe a step in words.
+    """Return a step of a plan in words.
 
     Args:
         step: the step.
@@ -140,7 +140,7 @@ def step_text(step: Step, pin_name: Callable[[Pin], str] = str) -> str:
 
 @dataclass(frozen=True)
 class _Commands:
-    """The commands of a plan, with the options for its file and servers."""
+    """The certpin commands that carry out a plan's steps, with options for its file and servers."""
 
     path: Path
     pins: PinSet
@@ -149,7 +149,7 @@ class _Commands:
     key: str
 
     def of(self, step: Step, made: Plan) -> str:
-        """Return the command; empty for installing a certificate, which certpin doesn't do."""
+        """Return the command for a step; empty for installing a certificate, which has none."""
         import shlex
 
         from certpin.rotation import NEXT_BACKUP

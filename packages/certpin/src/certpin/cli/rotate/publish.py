@@ -190,7 +190,7 @@ def _require_signable(path: Path) -> None:
 
 
 def _next_version(files: RotationFiles, *, bundled: bool, signed: bool) -> int:
-    """Return the version number that the file gets.
+    """Return the version number that the pin file gets when it is published.
 
     The same content keeps its number if it now goes into a binary, or is signed, for the first
     time.
@@ -215,7 +215,7 @@ def _next_version(files: RotationFiles, *, bundled: bool, signed: bool) -> int:
 
 
 def _make_published(files: RotationFiles, version: int) -> None:
-    """Change the draft into the version that is published."""
+    """Set the draft's version number, and mark its unpublished pins as PUBLISHED."""
     for policy in files.pins.policies:
         for entry in policy.pins:
             if entry.state in _UNPUBLISHED:

@@ -132,7 +132,7 @@ def simulate(
 
 @dataclass(frozen=True)
 class StepSource:
-    """The steps to simulate: the plan to a key, or the steps of a file.
+    """The steps to simulate: those of the plan to a key, or those of a ``--steps`` file.
 
     Attributes:
         to: the key of the plan; ``None`` for a file.
@@ -158,7 +158,7 @@ def _step_source(key: str | None, schedule: Path | None, now: datetime) -> StepS
 
 
 def script_for(situation: Situation, source: StepSource, moves: Mapping[int, timedelta]) -> Script:
-    """Return the script of a host.
+    """Return the script of a host: its simulated events, computed from the steps.
 
     Args:
         situation: the host.
@@ -186,7 +186,11 @@ def script_for(situation: Situation, source: StepSource, moves: Mapping[int, tim
 
 
 def _planned(situation: Situation, to: Pin) -> tuple[DatedStep, ...]:
-    """Return the steps of the plan, each as early as it allows."""
+    """Return the dated steps of the plan to a key, each at its earliest safe time.
+
+    Raises:
+        ConfigError: there is no plan to the key.
+    """
     from certpin.errors import ConfigError
     from certpin.rotation import plan as steps_to
     from certpin.rotation.simulate_script import dated_steps
@@ -234,7 +238,7 @@ def _run(
 
 
 def _assumption(situation: Situation) -> str:
-    """Return which keys are assumed to be served, if no server was contacted."""
+    """Return which keys are assumed to be served; empty if the served chains are known."""
     from certpin.rotation.simulate_script import assumed_chains
 
     if situation.sightings:
@@ -358,7 +362,7 @@ def _hour_json(hour: Hour) -> dict[str, Any]:
 
 
 def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
-    """Yield the hours that differ from the previous one."""
+    """Yield the simulated hours whose client counts differ from those of the previous hour."""
     before: Hour | None = None
     for hour in hours:
         if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):

@@ -56,7 +56,7 @@ _MOVE = re.compile(r"([0-9]{1,9})=([+-]?)(.{1,100})", re.ASCII)
 
 
 def percent(share: Fraction) -> str:
-    """Return a share as ``--stragglers`` takes it."""
+    """Return a fraction of the clients as a percentage, in the form that ``--stragglers`` takes."""
     return f"{float(share * 100):.9f}".rstrip("0").rstrip(".") + "%"
 
 
@@ -80,7 +80,10 @@ def _parse_share(ctx: click.Context, parameter: click.Parameter, text: str) -> F
 
 
 def _parse_curve(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Curve:
-    """Read ``50%=1d,90%=7d,100%=30d``. ``Fleet`` checks that it rises."""
+    """Parse an update curve, ``50%=1d,90%=7d,100%=30d``: the clients updated after each delay.
+
+    ``Fleet`` checks that it rises.
+    """
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
 
@@ -109,7 +112,7 @@ def _parse_binaries(
 
 @dataclass(frozen=True)
 class FleetOptions:
-    """The fleet according to the user."""
+    """The options that describe the simulated fleet of clients."""
 
     clients: int | None
     curve: Curve
@@ -118,7 +121,7 @@ class FleetOptions:
     seed: int
 
     def fleet(self, alive: Sequence[Version], timing: Timing) -> Fleet:
-        """Return the fleet.
+        """Return the simulated fleet of clients.
 
         Args:
             alive: the versions that clients hold.
@@ -197,7 +200,7 @@ fleet_options = option_group(
 
 
 def fleet_text(fleet: Fleet) -> str:
-    """Return the fleet as one sentence, with every default."""
+    """Return a description of the fleet as one sentence, including all defaults."""
     from certpin.rotation import format_duration
 
     delays = " + ".join(f"{name} {text}" for name, text in fleet.timing.texts().items())
@@ -227,7 +230,7 @@ def _default_share(version: Version, clients: int) -> Fraction:
 def parse_moves(
     ctx: click.Context, parameter: click.Parameter, words: tuple[str, ...]
 ) -> dict[int, timedelta]:
-    """Read ``3=-5d``: by how much each step is moved. The callback of an option."""
+    """Parse ``3=-5d``, by how much a step's date is moved. Callback of the option ``--move``."""
     from certpin.errors import InputError
     from certpin.rotation import parse_duration
 
@@ -247,7 +250,7 @@ def parse_moves(
 
 
 def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNames]:
-    """Read the steps of a file.
+    """Read the steps of a schedule file.
 
     Returns:
         The steps, and the names that the file has for their pins.
@@ -278,12 +281,12 @@ def read_steps(path: Path, now: datetime) -> tuple[tuple[DatedStep, ...], PinNam
 
 
 def parse_steps(top: Table, now: datetime, pin_of: Callable[[str], Pin]) -> tuple[DatedStep, ...]:
-    """Read the steps of a table, in its order, numbered from 1.
+    """Return the dated steps of a schedule, in the order of the file, numbered from 1.
 
     Args:
-        top: the whole file.
+        top: the top-level table of the TOML file.
         now: the current time.
-        pin_of: returns the pin that a word means.
+        pin_of: returns the pin for a value of ``pin``.
 
     Raises:
         ConfigError: a value is invalid.
@@ -326,7 +329,10 @@ def _step(table: Table, pin_of: Callable[[str], Pin]) -> Step:
 
 
 def _parse_pin(word: str, folder: Path) -> Pin:
-    """Return the pin of a key. A key that does not exist yet has a pin that its name makes."""
+    """Return the pin for a value of ``pin`` in a schedule: a pin, a key file, or ``new:NAME``.
+
+    The pin of ``new:NAME``, a key that does not exist yet, is a hash of the name.
+    """
     import hashlib
 
     from certpin.cli.keyref import resolve_key
@@ -346,7 +352,7 @@ def _parse_pin(word: str, folder: Path) -> Pin:
 
 
 def _moment(table: Table, now: datetime, before: datetime) -> datetime:
-    """Return the date of a step, in UTC."""
+    """Return the date of a step in UTC; that of the previous step if it has none."""
     from certpin.errors import ConfigError, InputError
     from certpin.rotation import format_duration, parse_duration
     from certpin.rotation.adoption import LONGEST
@@ -375,7 +381,7 @@ def _moment(table: Table, now: datetime, before: datetime) -> datetime:
 
 
 def _refuse_unknown(table: Table, known: tuple[str, ...]) -> None:
-    """Refuse unknown keys: a step with a misspelt date would be simulated without one."""
+    """Refuse unknown keys in a TOML table: a step with a misspelt ``at`` would have no date."""
     from certpin.errors import ConfigError
 
     for name in sorted(table.data.keys() - set(known)):

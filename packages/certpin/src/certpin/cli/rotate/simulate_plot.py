@@ -1,4 +1,4 @@
-"""The picture of a simulation: clients locked out, the versions that they hold, and the steps.
+"""Plot a simulation: the locked-out clients, the versions that clients hold, and the steps.
 
 It is drawn without pyplot, so it needs no display and changes no global state. The
 same simulation makes the same SVG with the same version of matplotlib.
@@ -69,7 +69,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def draw(host: HostSimulation, fleet: Fleet, kind: str) -> bytes:
-    """Return the picture, without the date on which it was made.
+    """Return the plot of a simulated host as PNG or SVG, without a creation date.
 
     Args:
         host: the simulated host.
@@ -173,7 +173,7 @@ def _draw_versions(axes: Axes, host: HostSimulation, course: list[Hour]) -> None
 
 
 def _add_legend(axes: Axes, handles: list[Any]) -> None:
-    """Add a legend beside the axes; in two columns, and smaller, if it is long."""
+    """Add a legend beside the axes; in two columns and a smaller font if it is long."""
     many = len(handles) > _MAX_LEGEND // 2
     axes.legend(
         handles=handles,
@@ -188,7 +188,7 @@ def _add_legend(axes: Axes, handles: list[Any]) -> None:
 
 
 def _draw_steps(upper: Axes, lower: Axes, host: HostSimulation) -> None:
-    """Draw a line for each step through both axes, and the numbers above."""
+    """Draw each step as a vertical line through both axes, with the step's number above it."""
     from certpin.cli.rotate.simulate_views import grouped_labels
 
     begin, end = _day(host.script.begin), _day(host.end)
@@ -242,12 +242,12 @@ def _listing(host: HostSimulation, dated: DatedStep) -> str:
 
 
 def _columns(lines: list[str]) -> int:
-    """Return one column for few lines; for many, as many as the longest line leaves room for."""
+    """Return the number of columns for a legend of these lines: 1 to 3, so that they fit."""
     if len(lines) <= 4:
         return 1
     return max(1, min(3, _MAX_LETTERS // max(map(len, lines))))
 
 
 def _day(moment: datetime) -> float:
-    """Return a time as matplotlib counts it: in days."""
+    """Return a time as matplotlib's date number, in days."""
     return float(date2num(moment))  # type: ignore[no-untyped-call]  # as above

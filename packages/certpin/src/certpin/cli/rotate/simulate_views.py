@@ -1,4 +1,4 @@
-"""A simulated host for people: a table of the steps, the lockouts, and a chart."""
+"""Show the simulation of a host as text: a table of its steps, the lockouts, and a chart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAX_CHART_ROWS = 10  # versions
 
 @dataclass(frozen=True)
 class HostSimulation:
-    """The script of one host, and its result.
+    """The simulation of one host: its script of events, and its result.
 
     Attributes:
         names: the names of pins, for people.
@@ -60,17 +60,29 @@ class HostSimulation:
         return self.script.begin + timedelta(seconds=self.script.until)
 
     def version(self, number: int) -> int | None:
-        """Return the version that a step makes available."""
+        """Return the number of the version that a step publishes; None if it publishes none.
+
+        Args:
+            number: the number of the step.
+        """
         found = (release.number for release in self.script.releases if release.step == number)
         return next(found, None)
 
     def lockout(self, number: int) -> Lockout | None:
-        """Return the clients that a step locks out."""
+        """Return the lockout that a step causes: which clients, and when; None without one.
+
+        Args:
+            number: the number of the step.
+        """
         found = (lockout for lockout in self.outcome.lockouts if lockout.cause.step == number)
         return next(found, None)
 
     def safety(self, number: int) -> Safety | None:
-        """Return the safe date of a step; ``None`` if no client notices the step."""
+        """Return from when a step would be safe; ``None`` if no client notices the step.
+
+        Args:
+            number: the number of the step.
+        """
         found = (safety for safety in self.outcome.safety if safety.step == number)
         return next(found, None)
 
@@ -87,7 +99,7 @@ class HostSimulation:
         return step_text(dated.step, self.pin_name)
 
     def pin_name(self, pin: Pin | None) -> str:
-        """Return the name of a pin, or its beginning."""
+        """Return the name that the user or the file has for a pin, else its first characters."""
         from certpin.rotation import NEXT_BACKUP
         from certpin.x509 import printable
 
@@ -98,7 +110,7 @@ class HostSimulation:
 
 
 def print_simulation(host: HostSimulation) -> None:
-    """Print one host."""
+    """Print the simulation of one host: steps, lockouts and chart."""
     from certpin.x509 import printable
 
     click.echo("")
@@ -115,7 +127,7 @@ def print_simulation(host: HostSimulation) -> None:
 
 
 def lockout_sentences(host: HostSimulation) -> Iterator[str]:
-    """Yield how many clients are locked out, by which cause, and when it would be safe."""
+    """Yield a sentence for each lockout: how many clients, its cause, and when it would be safe."""
     from certpin.rotation import format_duration, in_utc
 
     outcome = host.outcome
@@ -139,7 +151,7 @@ def lockout_sentences(host: HostSimulation) -> Iterator[str]:
 
 
 def share_text(count: int, total: int) -> str:
-    """Return a share for people."""
+    """Return the percentage of clients as text, such as ``12.5 %``."""
     share = 100 * count / total
     if 0 < share < 0.1:
         return "less than 0.1 %"
@@ -147,7 +159,7 @@ def share_text(count: int, total: int) -> str:
 
 
 def short_time(moment: datetime) -> str:
-    """Return a time in UTC, for a place that names the zone."""
+    """Return a time in UTC without the zone, for output whose heading names the zone."""
     from certpin.rotation import in_utc
 
     return in_utc(moment).removesuffix(" UTC")
@@ -176,11 +188,11 @@ def chart(host: HostSimulation, width: int) -> Iterator[str]:
 
 
 def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
-    """Divide the hours into at most ``max_parts`` parts.
+    """Combine simulated hours into at most ``max_parts`` periods of equal length, for a chart.
 
     Returns:
-        For each part its largest number of locked out clients, and the versions that clients hold
-        at its beginning.
+        For each period its largest number of locked-out clients, and the versions that clients
+        hold at its beginning.
     """
     from certpin.rotation.simulate import Hour
 
@@ -190,13 +202,14 @@ def condensed(hours: Sequence[Hour], max_parts: int) -> list[Hour]:
 
 
 def unsafe_times(host: HostSimulation, adopt: timedelta) -> list[tuple[datetime, datetime]]:
-    """Return from when until when a step locks clients out, or would. Overlapping times are one.
+    """Return the periods in which a step locks clients out, or would. Overlapping ones are merged.
 
-    For a key, the time begins with the publishing that its date counts from, else with the step.
+    A period begins with the publish step from which the safe date counts, or with the step itself
+    if there is none.
 
     Args:
         host: the simulated host.
-        adopt: T_adopt.
+        adopt: T_adopt, the time until every client has a published version.
     """
     zones: list[tuple[datetime, datetime]] = []
     for begin, end in sorted(_unsafe_times(host, adopt)):
@@ -227,7 +240,9 @@ def _unsafe_times(host: HostSimulation, adopt: timedelta) -> Iterator[tuple[date
 def grouped_labels(
     steps: Iterable[tuple[float, int]], width: Callable[[str], float]
 ) -> list[tuple[float, str]]:
-    """Return the positions and labels of steps. Labels that would touch become one, at the first.
+    """Return the positions and texts of step labels on an axis.
+
+    Labels that would overlap become one, at the position of the first.
 
     Args:
         steps: the position and number of each step.
@@ -254,12 +269,18 @@ def _row_label(number: int) -> str:
 
 
 def _bars(values: Sequence[int], top: int) -> str:
-    """Return one character for each value. A value above 0 has a bar."""
+    """Return a bar chart as one line: a block character for each value. ``top`` is a full block.
+
+    A value above 0 has at least the lowest block.
+    """
     return "".join(_BARS[max(1, round(8 * value / top))] if value else " " for value in values)
 
 
 def _step_marks(host: HostSimulation, columns: int, size: int) -> str:
-    """Return the numbers of the steps that clients notice, each beneath its time."""
+    """Return the chart line with the numbers of the steps, each in the column of its time.
+
+    Steps that no client notices are left out.
+    """
     places: list[tuple[float, int]] = []
     for dated in host.shown:
         hour = int((dated.at - host.script.begin).total_seconds() // 3600)
@@ -339,7 +360,7 @@ def _last_text(host: HostSimulation, lockout: Lockout) -> str:
 
 
 def _remedy(host: HostSimulation, lockout: Lockout) -> str:
-    """Return how to prevent the lockout."""
+    """Return how to prevent a lockout, for example the date from which its step is safe."""
     from certpin.rotation import in_utc
 
     cause = lockout.cause
@@ -354,6 +375,6 @@ def _remedy(host: HostSimulation, lockout: Lockout) -> str:
 
 
 def _rounded(seconds: float) -> timedelta:
-    """Round a duration to the hour if it is a day or more, else to the minute."""
+    """Return a duration rounded to the hour if it is a day or more, else to the minute."""
     unit = 3600 if seconds >= 86400 else 60
     return timedelta(seconds=round(seconds / unit) * unit)

@@ -94,7 +94,7 @@ def status(
 
 @dataclass(frozen=True)
 class PinStatus:
-    """A pin of a host.
+    """The rotation status of one pin of a host.
 
     Attributes:
         since: when the pin entered each of its states.
@@ -127,7 +127,7 @@ class PinStatus:
 
 @dataclass(frozen=True)
 class HostStatus:
-    """A host, its pins, and the violations that exist now."""
+    """The rotation status of a host: its pins, and the invariants that are violated now."""
 
     situation: Situation
     pins: tuple[PinStatus, ...]
@@ -135,7 +135,7 @@ class HostStatus:
 
 
 def _host_status(files: RotationFiles, situation: Situation) -> HostStatus:
-    """Return the status of the draft's pins, and of keys that only the journal knows."""
+    """Return the rotation status of a host's pins in the draft, and of keys only in the journal."""
     from certpin.pins import HostPin
     from certpin.rotation import check_now
 
@@ -216,7 +216,7 @@ def _without_end(version: Version) -> str:
 
 
 def _pin_lines(pin: PinStatus) -> Iterator[str]:
-    """Yield the lines of a pin: its states, their dates, its servers, and the next steps."""
+    """Yield the output lines of a pin: its states, their dates, its servers, and the next steps."""
     from certpin.x509 import printable
 
     note = f"  {printable(pin.entry.note)}" if pin.entry.note else ""
@@ -246,7 +246,7 @@ def _state_line(state: State) -> str:
 
 
 def _state_word(state: State, index: int, at: int) -> str:
-    """Return a state; the current one in capitals, for terminals without colours."""
+    """Return a state for the line of a pin: the current one in capitals, later ones dimmed."""
     if index == at:
         return click.style(state.upper(), bold=True)
     return click.style(state, dim=index > at)
@@ -260,7 +260,7 @@ def _date_line(pin: PinStatus) -> str:
 
 
 def _month_and_day(moment: datetime | None) -> str:
-    """Return the date without its year, as short as the words above. The verdict has the year."""
+    """Return a date as month and day, which fits beneath the name of a state."""
     from certpin.rotation import in_utc
 
     return "" if moment is None else in_utc(moment)[5:10]
@@ -278,7 +278,10 @@ def _verdict(violations: tuple[Violation, ...], pin: Pin) -> str:
 
 
 def _with_colour(line: str) -> str:
-    """Colour the first word of a verdict, after the line was folded."""
+    """Colour the word "safe" or "unsafe" in the output line of a step.
+
+    This is done after the line was folded, because colour codes would count as columns.
+    """
     return _SAFE.sub(lambda word: click.style(word[0], fg="red" if word[1] else "green"), line, 1)
 
 

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Transition:
-    """A step of one pin, at each host that has it: checked at all of them, then written.
+    """A change of one pin's state, in the policy of every host that has the pin.
+
+    It is checked for all of these hosts, and then written for all of them.
 
     Attributes:
         results: the served chains of these hosts.
@@ -71,18 +73,20 @@ class Transition:
 
     @property
     def names(self) -> list[str]:
-        """The names of the policies."""
+        """The host patterns of the policies that the step is for."""
         return [str(policy.pattern) for policy in self.policies]
 
     def situations(self) -> list[tuple[HostPolicy, Situation]]:
-        """Return the situation of each host."""
+        """Return each policy of the step, with the facts from which its rotation is judged."""
         return [
             (policy, self.files.situation(policy, self.results.of(policy), self.now))
             for policy in self.policies
         ]
 
     def require(self, following: State, *, already: State | None = None) -> None:
-        """Check that the pin may enter a state, or is in ``already``, at each host.
+        """Check that the pin may change to the state ``following`` at each host.
+
+        A host at which the pin is in the state ``already`` is not checked.
 
         Raises:
             ConfigError: the transition is illegal.
@@ -115,13 +119,13 @@ class Transition:
         ]
 
     def change(self, **values: str) -> None:
-        """Change the pin in the draft, in each policy that has it."""
+        """Change the state of the pin in the draft, in each policy that has the pin."""
         for policy in self.policies:
             if self.pin in {entry.pin for entry in policy.pins}:
                 self.files.editor.change_pin(str(policy.pattern), self.pin, **values)
 
     def commit(self, violations: list[HostViolation]) -> None:
-        """Write the draft and the journal."""
+        """Write the draft to the pin file, and the events to the journal."""
         from certpin.rotation import Event
 
         reason, who = self.force.recorded_reason(violations, self.results), name_of(self.who)
@@ -130,7 +134,7 @@ class Transition:
         )
 
     def next_command(self, command: str, *, whole_file: bool = False) -> str:
-        """Return a command to run next, with the options for the same servers."""
+        """Return a command to suggest after this one, with the options for the same servers."""
         pins = self.files.pins
         policies = pins.policies if whole_file else self.policies
         return self.probes.next_command(command, self.path, pins, policies)
@@ -138,7 +142,7 @@ class Transition:
     def outcome(
         self, violations: list[HostViolation], *messages: str, next_command: str = ""
     ) -> StepOutcome:
-        """Return the outcome of a step that was not taken yet."""
+        """Return the outcome of this step, with its violations or messages."""
         return StepOutcome(
             self.step,
             self.path,
@@ -153,7 +157,7 @@ class Transition:
 
 
 def transition_command(command: Any, also: Any = None) -> Any:
-    """Make a command of a function that takes a transition and returns the outcome.
+    """Make a click command of a function that takes a ``Transition`` and returns its outcome.
 
     Args:
         command: the function. Its name is the step.
@@ -212,7 +216,7 @@ def activate(transition: Transition) -> StepOutcome:
 
 
 def _activations(transition: Transition) -> list[tuple[str, Role]]:
-    """Return the policies in which the key is not ACTIVE yet, and its role there."""
+    """Return the host pattern and the pin's role for each policy that ``activate`` changes."""
     found = []
     for policy, situation in transition.situations():
         entry, role = situation.entry(transition.pin), situation.role_of(transition.pin)

@@ -1,4 +1,4 @@
-"""The usage that clients reported, from a running monitoring service or from its database."""
+"""The pin-set versions that clients report, from a monitoring service or from its database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OPTION = "--watch"
 def reported_usage(
     watch: str, pin_set: str, now: datetime, versions: Iterable[int]
 ) -> tuple[ReportedUsage, ...]:
-    """Return the reported usage of some versions.
+    """Return how many clients reported each version, from the monitoring service or its database.
 
     Args:
         watch: the address of the monitoring service, or its database: a URL, ``env:NAME`` or
@@ -63,7 +63,7 @@ def _by_store(
 
 
 def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
-    """Fetch the reported usage of versions from the API of the service.
+    """Return the usage that clients reported to a monitoring service, fetched from its API.
 
     Redirects are not followed, so that only this address gets the token.
     """
@@ -89,7 +89,7 @@ def _by_url(watch: str, pin_set: str) -> Iterator[ReportedUsage]:
 
 
 def _is_valid(usage: ReportedUsage) -> bool:
-    """Return True if the numbers are integers (in Python, JSON's true is one) from 0 on."""
+    """Return True if the numbers are integers from 0 on (no booleans), and the day has a zone."""
     numbers = (usage.version, usage.clients)
     whole = all(type(number) is int and number >= 0 for number in numbers)
     return whole and usage.day.tzinfo is not None
@@ -117,7 +117,7 @@ def _get(url: SplitResult, path: str) -> Any:
 
 
 def _unanswered(url: SplitResult, exc: Exception) -> DialError:
-    """Say why there is no answer. Only in words that can't contain the token."""
+    """Return the error for a service that did not answer. Its text can't contain the token."""
     problem, fix = "the monitoring service can't be reached", ""
     if isinstance(exc, ssl.SSLCertVerificationError):
         problem += f": its certificate does not verify: {exc.verify_message}"

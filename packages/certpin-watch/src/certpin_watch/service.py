@@ -62,12 +62,12 @@ log = logging.getLogger("certpin.watch")
 
 
 def make_ready(watch: Watch) -> None:
-    """Check that the service may start: secrets, database schema, and access control.
+    """Check that the service may start: secrets, addresses, database schema, and access control.
 
-    If all checks succeed, a missing database is created.
+    If the checks succeed, a missing database is created, and an old SQLite file migrated.
 
     Raises:
-        ConfigError: a setting does not allow it.
+        ConfigError: a setting is invalid or unsafe.
         StoreError: the store is unreachable.
     """
     look_up_all(watch.settings)

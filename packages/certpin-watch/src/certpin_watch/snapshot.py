@@ -22,7 +22,7 @@ _MAX_KNOWN_HOSTS = 100_000  # hosts with a remembered pattern
 
 @dataclass(frozen=True)
 class MonitoredPinSet:
-    """A pin file's last readable content, and the history in its journal."""
+    """The content of a pin file when it was last readable, and the history in its journal."""
 
     path: Path
     pins: PinSet
@@ -105,7 +105,7 @@ class Patterns:
     _known: dict[str, str] = field(default_factory=dict)
 
     def renewed(self, sets: tuple[MonitoredPinSet, ...]) -> Patterns:
-        """Return this object, or a new one if ``sets`` are other pin sets."""
+        """Return this object if ``sets`` are the same pin sets, else a new one for them."""
         return self if self.sets == sets else Patterns(sets, self.named)
 
     def of(self, host: str) -> str:
@@ -117,9 +117,10 @@ class Patterns:
         return pattern
 
     def share(self, host: str) -> str:
-        """Return the name of a host's quota: the host if the monitor probes it, else its pattern.
+        """Return the name of the quota that reports about a host use.
 
-        Without pin sets, all hosts share one quota.
+        It is the host if the monitor probes it, else the pattern that covers it. Without pin sets,
+        all hosts share one quota.
         """
         if not self.sets:
             return "*"

@@ -48,7 +48,7 @@ _REASONS = {
 
 
 def span(length: timedelta) -> str:
-    """Return a duration in one unit, such as ``3 days``; negative ones as if positive."""
+    """Return a duration as text in one unit, such as ``3 days``. The sign is ignored."""
     length = abs(length)
     if length in _SINGLE:
         return _SINGLE[length]
@@ -116,7 +116,7 @@ def _rfc3339(moment: datetime) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Return a share in percent: ``0 %`` only for none, ``100 %`` only for all."""
+    """Return a share as text in percent: ``0 %`` only for none, ``100 %`` only for all."""
     share = 100 * part / whole if whole else 0.0
     if 0 < share < 1:
         return "< 1 %"
@@ -138,7 +138,7 @@ def brief(text: object, maximum: int = 60) -> Markup:
 
 
 def reason(value: str) -> str:
-    """Return a report's failure reason with its meaning: ``untrusted: the platform trusts …``.
+    """Return the failure reason in a report with its meaning: ``untrusted: the platform trusts …``.
 
     An unknown reason is returned unchanged: clients may report any text.
     """

@@ -99,7 +99,7 @@ def _target(host: str, seen: Vantage) -> list[str]:
 
 
 def _certificates(chain: Chain | None) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Yield labels and expiry (Unix seconds) of each readable certificate in a chain.
+    """Yield the labels of each readable certificate in a chain, and its expiry in Unix seconds.
 
     Equal labels are yielded once: Prometheus rejects two samples with the same name and labels.
     """

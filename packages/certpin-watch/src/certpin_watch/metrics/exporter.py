@@ -131,9 +131,9 @@ class ReportCounters:
     def families(
         self, connection: Connection, now: datetime, hosts: Sequence[str]
     ) -> Iterator[Metric]:
-        """Yield the counters of pin failures and of reports.
+        """Yield the Prometheus counters of pin failures and of all reports.
 
-        Only monitored hosts (``hosts``) become labels.
+        A host becomes a label only if it is monitored (``hosts``).
         """
         monitored = frozenset(hosts)
         with self._lock:
@@ -174,9 +174,9 @@ class ReportCounters:
 def _counts(
     connection: Connection, since: int, monitored: frozenset[str]
 ) -> Counter[tuple[int, Key]]:
-    """Count reports since ``since`` (Unix seconds) by hour and labels.
+    """Count reports since ``since`` (Unix seconds) by hour and by their labels.
 
-    All hosts that aren't monitored are counted under the host name "".
+    Hosts that aren't monitored have the empty label.
     """
     found: Counter[tuple[int, Key]] = Counter()
     for at, host, kind, decision, number in counts_by_hour(connection, since):

@@ -34,7 +34,7 @@ _LOCATION = ("host", "port", "vantage", "way", "edge")
 
 @dataclass(frozen=True)
 class View:
-    """The data of one scrape: a transaction, the pin sets, the time, and the state of each host."""
+    """The data of one scrape: a transaction, the pin sets, the time, and each host's state."""
 
     connection: Connection
     snapshot: Snapshot
@@ -99,7 +99,7 @@ def _location(host: Host, seen: Vantage) -> tuple[str, int, str, str, str]:
 def _last_verified(view: View) -> dict[tuple[str, int, str, str, str], int]:
     """Return when each location last verified a chain, by target and location, in Unix seconds.
 
-    Older sightings are read only for hosts whose latest one did not verify.
+    Older probe results are read only for hosts with a latest one that failed.
     """
     pairs = [(host, seen) for host in view.hosts for seen in host.vantages]
     failing = {host.name for host, seen in pairs if seen.outcome != "verified"}

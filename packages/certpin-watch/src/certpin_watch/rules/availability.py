@@ -106,7 +106,10 @@ def _too_many_anchors(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
     why="No new problem is detected at all.",
 )
 def _monitor_silent(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding if no location has probed lately. A monitor that never ran is not silent."""
+    """Yield a finding if no location has probed any host lately: the monitor does not run.
+
+    A monitor that never ran causes no finding.
+    """
     probes = evidence.probes
     locations = _used_locations(probes)
     if locations and all(_is_idle(probes, location) for location in locations):
@@ -160,7 +163,10 @@ def _vantage_silent(evidence: Evidence) -> Iterator[AlertFinding]:
 def _missing_results(
     probes: ProbeEvidence, speaking: list[LocationStatus]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding for each host without results from a location that probes other hosts."""
+    """Yield a finding for each host that a location has not probed lately, while it probes others.
+
+    ``speaking`` are the locations that do return results.
+    """
     begun = {location.name: location.since for location in speaking}
     for monitored in probes.policies:
         for target in monitored.charge.targets:
@@ -204,7 +210,7 @@ def _last_sign(location: LocationStatus) -> datetime:
 
 
 def _on_one_line(problem: str) -> str:
-    """Separate the problem and its fix, which are on separate lines of an error."""
+    """Join the lines of an error message, the problem and its fix, with a semicolon."""
     return "; ".join(filter(None, map(str.strip, problem.splitlines())))
 
 

@@ -75,9 +75,10 @@ def _vantages_disagree(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _compare(monitored: PolicyEvidence, views: list[ServerView]) -> Iterator[AlertFinding]:
-    """Yield a finding if locations are served different keys for one target.
+    """Yield a finding if a server presents chains with different keys to different locations.
 
-    It is critical if clients accept only some of the chains.
+    It is critical if clients accept only some of the chains. ``views`` are the states of one
+    server.
     """
     keys: dict[str, set[Pin]] = defaultdict(set)
     accepted: dict[str, bool] = {}
@@ -190,9 +191,10 @@ def _issuer_changed(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _change_severity(before: Chain, after: Chain) -> Severity | None:
-    """Return the severity of a change of the chain; None if it is an ordinary renewal.
+    """Return the severity of a server's new chain; None if it is an ordinary renewal.
 
-    Another root is another authority. Renewals may bring another intermediate below the same root.
+    It is a warning if the chain ends at another root: then another authority issued it. Renewals
+    may bring another intermediate below the same root.
     """
     if before.certificates[-1].spki_sha256 != after.certificates[-1].spki_sha256:
         return "warning"

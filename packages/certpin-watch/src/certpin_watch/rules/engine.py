@@ -1,4 +1,4 @@
-"""The one engine of all alert rules: a pure function from gathered data to findings."""
+"""Evaluate all alert rules: a pure function from gathered data to findings."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Evaluation:
     """The result of evaluating all rules once.
 
     Attributes:
-        findings: one for each problem, the worst first.
+        findings: the problems that the rules detected, the worst first.
         skipped: the ids of the rules that could not be evaluated: their alerts keep their state.
         clients: the number of affected clients by the key of a finding; None if unknown.
-        failures: maps each rule that raised to the reason.
+        failures: maps the id of each rule that raised an exception to the reason.
     """
 
     findings: tuple[AlertFinding, ...] = ()
@@ -87,8 +87,8 @@ def limit_findings(
 ) -> list[AlertFinding]:
     """Return the worst findings of one rule, at most ``MAX_FINDINGS`` for each host pattern.
 
-    Senders of reports choose the hosts in them. So all names that one pattern covers share its
-    limit. Findings without a host can't be invented by senders, and are not limited.
+    Clients choose the hosts in their reports, so all hosts that one pattern covers share its limit.
+    Clients can't cause findings without a host, so these are not limited.
     """
     kept: list[AlertFinding] = []
     counts: Counter[str] = Counter()
@@ -103,8 +103,8 @@ def limit_findings(
 def affected_clients(finding: AlertFinding, holders: Iterable[VersionHolders]) -> int | None:
     """Return how many clients a finding affects, or None if that is unknown.
 
-    This is the number in the finding itself; else the clients that hold the pin-set versions that
-    the finding names; else all clients of its pin set.
+    It is the number in the finding itself. Without one, it is the number of clients that hold the
+    pin-set versions in the finding; without versions, that of all clients of its pin set.
     """
     if "clients" in finding.details or not finding.pin_set:
         return finding.clients

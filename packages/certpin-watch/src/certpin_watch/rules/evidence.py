@@ -102,24 +102,26 @@ Source = Literal["probes", "reports", "service", "failures"]
 
 @dataclass(frozen=True)
 class ReportEvidence:
-    """The reports of clients, as the alert rules need them.
+    """What the alert rules need to know about the reports of clients.
+
+    A *live version* of a pin set is one that clients may still hold. A *quota* is shared by all
+    hosts that one pattern covers (``Patterns.share``).
 
     Attributes:
         sets: the monitored pin sets.
         groups: the failure reports of the last day, identical ones counted together.
         holders: the number of clients that hold each version of a pin set.
-        hours: the number of failures by host and hour (its first second), over ``HISTORY``.
+        hours: the number of failure reports by host and hour (its first second), over ``HISTORY``.
         heard: the hours (their first second) in which any report arrived.
-        accepted: pairs of host and chain that match the pins of a live version.
-        strange: pairs of host and chain that match those of no live version. Pairs in neither were
-            not checked.
-        issuers: the issuer of each chain's leaf.
-        sighted: pairs of host and chain that a probe observed.
+        accepted: pairs of host and chain digest: the chain matches the pins of a live version.
+        strange: pairs whose chain matches no live version. Pairs in neither were not checked.
+        issuers: the issuer of each chain's leaf, by the digest of the chain.
+        sighted: pairs of host and chain digest that a probe observed.
         vouched: strange pairs whose chain a trusted authority issued for the host.
         networks: the providers' networks that reported a chain, or a failure without a chain (empty
-            digest), by the host's quota and the chain.
+            digest), by quota and chain digest.
         spread: the number of networks that reported anything, by quota.
-        share: returns the quota of a host; see ``Patterns.share``.
+        share: returns the quota of a host.
         pattern: returns the pattern that covers a host, or an empty text.
     """
 
@@ -143,15 +145,16 @@ class ReportEvidence:
         return next((watched for watched in self.sets if _covers(watched, host)), None)
 
     def is_strange(self, group: ReportedFailures) -> bool:
-        """Return True if no live version accepts the reported chain, and no probe observed it.
+        """Return True if the chain in these reports matches no pins, and no probe observed it.
 
-        A chain that can't be read is not strange.
+        The pins are those of every version that clients may hold. A chain that can't be read is not
+        strange.
         """
         observed = {(group.host, group.served), (group.host, group.verified)} & self.sighted
         return (group.host, group.chain) in self.strange and not observed
 
     def count_networks(self, host: str, chains: Iterable[bytes]) -> int:
-        """Count the networks that reported any of these chains for the quota of a host."""
+        """Count the networks that reported these chains for hosts with the quota of ``host``."""
         share = self.share(host)
         networks = (self.networks.get((share, chain), frozenset()) for chain in chains)
         return len(frozenset().union(*networks))
@@ -164,17 +167,17 @@ class ReportEvidence:
 
 @dataclass(frozen=True)
 class ServiceEvidence:
-    """The state of the monitoring service itself, as the alert rules need it.
+    """What the alert rules need to know about the monitoring service itself.
 
     Attributes:
         disk: the free share of the store's disk in per cent, if known.
-        failing: maps each failing notification service to its last problem.
-        failures: maps each rule or part of the data that could not be evaluated to the reason.
+        failing: maps each notification service that fails to its last error.
+        failures: maps each rule, or source of data, that failed to the reason.
         queue: the state of the NATS stream in which reports wait to be stored; None without one.
         full: the names of storage limits that reports have nearly reached.
-        sweeps: the last result of deleting expired rows, for each kind of row.
+        sweeps: the result of the last deletion of expired rows, for each kind of row.
         window: the time for which repeated reports are recognised.
-        roles: the expiry of the TUF signatures beside the pin files.
+        roles: when the TUF signatures beside the pin files expire.
     """
 
     disk: float | None = None
@@ -191,7 +194,7 @@ class ServiceEvidence:
 class Evidence:
     """All data that the alert rules evaluate, as it was at the Unix time ``now``.
 
-    ``missing`` names the parts that could not be gathered; their fields are empty.
+    ``missing`` names the fields that are empty because their data could not be read.
     """
 
     now: int

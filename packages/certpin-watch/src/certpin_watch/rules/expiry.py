@@ -97,9 +97,9 @@ def _certificate_expires(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _certificates(monitored: PolicyEvidence) -> list[_SeenCertificate]:
-    """Return each certificate in the verified chains of a policy's servers once.
+    """Return the certificates in the chains of a policy's servers, each once, with those servers.
 
-    If a chain was refused because it has expired, its served certificates are included.
+    These are the verified chains, and served chains that were refused because they have expired.
     """
     found: dict[bytes, _SeenCertificate] = {}
     for view in monitored.views:
@@ -211,10 +211,10 @@ def _pins_expire(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 def _policy_versions(
     monitored: PolicyEvidence,
 ) -> Iterator[tuple[int, HostPolicy, int | None]]:
-    """Yield the policy of a host in each pin-set version that clients may still have.
+    """Yield a host's policy in each pin-set version that clients may still hold.
 
-    With each policy comes the version number and the number of clients. The version in the pin
-    file is the first.
+    Each item is a version number, the policy in that version, and the number of clients that hold
+    it; None if unknown. The version in the pin file is the first.
     """
     clients = {version.number: version.clients for version in monitored.live_versions}
     number = monitored.charge.pins.version
@@ -232,7 +232,10 @@ def _pins_severity(monitored: PolicyEvidence, left: timedelta) -> Severity | Non
 
 
 def _adoption_severity(monitored: PolicyEvidence, number: int) -> Severity | None:
-    """Return "warning" if a version's pins expire before its clients can have the next version."""
+    """Return "warning" if the pins of a version expire before all clients can get the next version.
+
+    Return None if they don't.
+    """
     versions = [version for version in monitored.live_versions if version.number == number]
     violation = expiry(monitored.situation([]), versions)
     return None if violation is None else "warning"

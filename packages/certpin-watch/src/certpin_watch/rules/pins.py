@@ -110,7 +110,10 @@ def _field_mismatch(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def _equals_file(monitored: PolicyEvidence, version: Version) -> bool:
-    """Return True if a version has the pin file's policy, which ``pin-mismatch`` checks."""
+    """Return True if a version's policy is equal to that of the pin file.
+
+    Then the rule ``pin-mismatch`` already checks it.
+    """
     return policy_in(version.pins, monitored.policy.pattern) == monitored.policy
 
 
@@ -138,7 +141,7 @@ def _no_backup(monitored: PolicyEvidence) -> Iterator[AlertFinding]:
 
 
 def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdict:
-    """Verify a chain against the pins of a policy, as if these never expired.
+    """Return the verdict on a chain by the pins of a policy, whether or not they have expired.
 
     The rule ``pins-expired`` reports their expiry.
     """
@@ -146,7 +149,7 @@ def match(monitored: PolicyEvidence, policy: HostPolicy, chain: Chain) -> Verdic
 
 
 def is_accepted(monitored: PolicyEvidence, view: ServerView) -> bool:
-    """Return True if a server's chain was verified and matches a pin of the pin file."""
+    """Return True if a server's chain was verified, and a pin of the pin file matches it."""
     chain = view.verified
     return chain is not None and match(monitored, monitored.policy, chain).matched is not None
 
@@ -157,7 +160,10 @@ def leaf_pin(chain: Chain) -> Pin:
 
 
 def expected_pins(monitored: PolicyEvidence) -> frozenset[Pin]:
-    """Return all pins in the pin file, live versions and the journal, except compromised ones."""
+    """Return all pins that a server of this policy may use, except compromised ones.
+
+    These are the pins in the pin file, in versions that clients may hold, and in the journal.
+    """
     watched, pattern = monitored.charge.watched, monitored.policy.pattern
     past = watched.history.past(pattern)
     deployed = (

@@ -51,7 +51,7 @@ _APP_VERSION = {"app_version": "with the app version"}
     why="A server may present a wrong chain, or clients of a network may be under attack.",
 )
 def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield hosts with far more failures in an hour than usual.
+    """Yield a finding for each host with far more failure reports in an hour than usual.
 
     The current and the previous hour are compared with the week before them.
     """
@@ -85,18 +85,18 @@ def _failures_surge(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _usual_failures(hours: Mapping[int, int], before: int) -> int:
-    """Return the usual number of failures in an hour of the week until ``before`` (Unix seconds).
+    """Return how many failure reports arrived in a usual hour of the week until ``before``.
 
-    An hour without reports counts as zero.
+    ``before`` is in Unix seconds. An hour without reports counts as zero.
     """
     week = sorted(hours.get(before - n * HOUR, 0) for n in range(1, HISTORY // HOUR))
     return week[int(len(week) * _USUAL_QUANTILE)]
 
 
 def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
-    """Return True if ``now`` failures an hour are many, and far more than the usual number.
+    """Return True if ``now``, the failure reports in an hour, are far more than the usual number.
 
-    The number must exceed the usual one by three standard deviations.
+    They must exceed it by a factor and by three standard deviations, and reach a minimum.
     """
     limits = evidence.limits
     chance = usual + 3 * math.sqrt(usual)
@@ -117,7 +117,7 @@ def _is_surge(now: int, usual: int, evidence: Evidence) -> bool:
     ),
 )
 def _strange_chain(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield a finding for each host for which clients reported strange chains.
+    """Yield a finding for each host for which clients report chains that no pin matches.
 
     It is one finding for a host, because senders choose how many chains they report.
     """
@@ -156,9 +156,10 @@ def _strange_severity(
     vouched: Sequence[ReportedFailures],
     watched: MonitoredPinSet,
 ) -> Severity:
-    """Return the severity of strange chains at a host.
+    """Return the severity of the finding that clients report chains that no pin matches.
 
-    It is "critical" if a trusted authority issued them, or if many networks report many of them.
+    It is "critical" if a trusted authority issued them (``vouched``), or if many networks report
+    them and they are many, or clients did not refuse them.
     """
     if _total(vouched) >= evidence.limits.few:
         return "critical"
@@ -202,9 +203,9 @@ def _networks_text(number: int) -> str:
 
 
 def _platform_text(groups: Sequence[ReportedFailures]) -> str:
-    """Return in how many reports (per cent) the platform itself refused the chain, as text.
+    """Return a phrase with the share of reports in which the platform itself refused the chain.
 
-    Such a chain deceives no client, pinned or not.
+    Such a chain deceives no client, with pins or without. The phrase is empty if there are none.
     """
     refused = _total(group for group in groups if group.unverified)
     share = round(100 * refused / (_total(groups) or 1))
@@ -238,7 +239,7 @@ def _old_app_fails(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _is_refused_by_pins(group: ReportedFailures) -> bool:
-    """Return True if pins may be the reason why the client refused the connections in a group.
+    """Return True if pins may be the reason why the clients of a report group refused the server.
 
     A wrong clock says nothing about pins. An untrusted chain may: the anchors of ``trust`` are
     pins, and some clients can't report them otherwise.
@@ -249,9 +250,9 @@ def _is_refused_by_pins(group: ReportedFailures) -> bool:
 def _old_app(
     evidence: Evidence, watched: MonitoredPinSet, groups: Sequence[ReportedFailures]
 ) -> Iterator[AlertFinding]:
-    """Yield a finding if only old versions of one app are refused at one host.
+    """Yield a finding if only old versions of one app refuse one host.
 
-    ``groups`` are the refusals of that app at that host.
+    ``groups`` are the reports in which that app refused that host.
     """
     few, app, host = evidence.limits.few, groups[0].app, groups[0].host
     counts: Counter[str] = Counter()
@@ -307,9 +308,9 @@ def order(version: str) -> tuple[tuple[int, str], ...]:
     why='With `mode = "enforce"` these clients would be locked out.',
 )
 def _would_lock_out(evidence: Evidence) -> Iterator[AlertFinding]:
-    """Yield hosts at which clients would refuse connections if pins were enforced.
+    """Yield a finding for each host that clients would refuse if pins were enforced.
 
-    The rule ``strange-chain`` covers strange chains, so this one ignores them.
+    Chains that match no pin are left out: the rule ``strange-chain`` covers them.
     """
     reports = evidence.reports
     passed = [
@@ -388,7 +389,10 @@ def _versions(groups: Iterable[ReportedFailures]) -> list[int]:
 
 
 def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]:
-    """Return the most frequent values of a field with their report counts. Skip empty values."""
+    """Return the most frequent values of the field ``name``, each with its number of reports.
+
+    Empty values are left out.
+    """
     counts: Counter[str] = Counter()
     for group in groups:
         if value := str(getattr(group, name)):
@@ -397,7 +401,7 @@ def _top(groups: Sequence[ReportedFailures], name: str) -> list[tuple[str, int]]
 
 
 def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str:
-    """Return the share of the most frequent value of each field, as text, or an empty text.
+    """Return a phrase with the most frequent value of each field and its share of the reports.
 
     Example: ``93 % of them in the network wifi``. ``names`` maps a field to the words before its
     value.
@@ -411,7 +415,7 @@ def _shares(groups: Sequence[ReportedFailures], names: Mapping[str, str]) -> str
 
 
 def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> int:
-    """Count the networks of different providers that reported the chains in groups of one host."""
+    """Count the providers' networks that reported the chains in these groups, all of one host."""
     if not groups:
         return 0
     chains = {group.chain for group in groups}
@@ -419,14 +423,20 @@ def _count_networks(evidence: Evidence, groups: Sequence[ReportedFailures]) -> i
 
 
 def _claim_severity(evidence: Evidence, networks: int) -> Severity:
-    """Return "critical" if enough networks report an unconfirmed problem, else "warning"."""
+    """Return the severity of a problem that only clients report, by the number of their networks.
+
+    It is "critical" from ``limits.networks`` on, else "warning".
+    """
     return "critical" if networks >= evidence.limits.networks else "warning"
 
 
 def _max_clients(
     evidence: Evidence, groups: Sequence[ReportedFailures], watched: MonitoredPinSet
 ) -> int | None:
-    """Return the maximum number of clients that can have sent these reports; None if unknown."""
+    """Return how many clients can have sent these reports at most; None if unknown.
+
+    That is the number of reports, or of all clients of the pin set if it is smaller.
+    """
     holders = evidence.reports.count_holders(watched.pins.name)
     return None if holders is None else min(holders, _total(groups))
 

@@ -83,7 +83,7 @@ class AlertRule:
 def per_policy(
     check: Callable[[PolicyEvidence], Iterable[AlertFinding]],
 ) -> Callable[[Evidence], Iterator[AlertFinding]]:
-    """Turn a check of one monitored policy into a check of the evidence for all policies."""
+    """Turn a function that checks one monitored policy into one that checks all of them."""
 
     def check_all(evidence: Evidence) -> Iterator[AlertFinding]:
         for monitored in evidence.probes.policies:

@@ -84,7 +84,7 @@ def _logged_malformed(evidence: Evidence) -> Iterator[AlertFinding]:
 
 
 def _concerned(probes: ProbeEvidence) -> Iterator[tuple[PolicyEvidence, LoggedCertificate]]:
-    """Yield each recent, unexpired logged certificate with each policy whose hosts it names."""
+    """Yield new, unexpired certificates in logs, each with the policies for the hosts it names."""
     for entry in probes.logged:
         if entry.kind != "certificate" or entry.not_after <= probes.now or not entry.names:
             continue
@@ -110,7 +110,7 @@ def _is_for(name: str, monitored: PolicyEvidence) -> bool:
 
 
 def _observed_issuers(monitored: PolicyEvidence) -> set[str]:
-    """Return the issuers of the leaves that the policy's servers present now or did before."""
+    """Return the issuers of the leaf certificates that a policy's servers present or presented."""
     issuers = set()
     for view in monitored.views:
         for chain in filter(None, (view.verified, view.before)):

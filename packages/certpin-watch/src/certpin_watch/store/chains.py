@@ -31,8 +31,8 @@ _MAX_VALUES = 500  # in a statement: SQLite takes 32,766 (SQLITE_MAX_VARIABLE_NU
 class ChainRecord(NamedTuple):
     """A certificate chain as it is stored.
 
-    ``members`` is the concatenated SHA-256 of its certificates, ``digest`` the SHA-256 of
-    ``members``, and ``certificates`` are DER, leaf first.
+    ``members`` is the concatenation of the SHA-256 of each certificate, ``digest`` the SHA-256 of
+    ``members``. ``certificates`` are DER, leaf first.
     """
 
     digest: bytes
@@ -53,8 +53,8 @@ class ChainRecord(NamedTuple):
 class ReportedChain(NamedTuple):
     """A chain that a client reported.
 
-    ``at`` is when, in seconds since 1970; ``source`` the network of the client, and ``share`` the
-    watched host or pattern that the report is about.
+    ``at`` is the time in seconds since 1970, ``source`` the network of the client. ``share`` is the
+    monitored host or pattern whose quota the chain uses.
     """
 
     chain: ChainRecord
@@ -202,7 +202,10 @@ def _only_reported(connection: Connection, chains: Iterable[bytes]) -> set[bytes
 def _mark_observed(
     connection: Connection, digests: set[bytes], chains: Mapping[bytes, ChainRecord]
 ) -> None:
-    """Mark chains and their certificates as observed by a probe, and take them out of the quota."""
+    """Mark chains and their certificates as observed by a probe.
+
+    Their bytes no longer count for the quota of reported data.
+    """
     freed = 0
     certificates = {
         sha256 for digest in digests for sha256 in split_digests(chains[digest].members)
@@ -222,7 +225,10 @@ def _mark_observed(
 def _new_certificate_rows(
     connection: Connection, chains: Iterable[ChainRecord], *, reported: bool = False
 ) -> list[dict[str, Any]]:
-    """Return rows to insert for those certificates of these chains that are not stored yet."""
+    """Return a row to insert for each certificate of these chains that is not stored yet.
+
+    ``reported`` is True if only clients have seen the chains.
+    """
     ders = dict(pair for chain in chains for pair in chain.by_digest)
     stored = _stored(connection, CERTIFICATES.c.sha256, ders)
     new = ((sha256, der) for sha256, der in ders.items() if sha256 not in stored)

@@ -74,12 +74,18 @@ _ADVISORY_LOCK = int.from_bytes(sha256(b"certpin partitions").digest()[:8], sign
 
 
 def undated(identity: bytes) -> bytes:
-    """Return the second identity of a late report: a hash of the first one, without its day."""
+    """Return the second identity of a late report, a hash of its first one.
+
+    It contains no day, so it isn't deleted with the partition of a day.
+    """
     return bytes(_SECOND_BYTES) + sha256(identity).digest()[: len(identity) - _SECOND_BYTES]
 
 
 def punctual_from(received_at: int) -> bytes:
-    """Return the lowest identity of a report that is not late if it arrives at this second."""
+    """Return the lowest identity of a report that arrives at ``received_at`` and isn't late.
+
+    An identity begins with the client's time. A report is late if that is ``LATE`` seconds ago.
+    """
     return max(received_at - LATE, 0).to_bytes(_SECOND_BYTES, "big")
 
 
@@ -115,7 +121,7 @@ def delete_expired(
 
 
 def excess_before(connection: Connection, max_identities: int, now: int) -> int:
-    """Return the time before which identities are deleted because there are too many.
+    """Return the arrival time before which identities are deleted because too many are stored.
 
     It is in seconds since 1970; 0 if there are not too many.
     """

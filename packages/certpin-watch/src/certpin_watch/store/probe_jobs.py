@@ -173,7 +173,10 @@ def _held_by(worker: WorkerIdentity) -> ColumnElement[bool]:
 
 
 def _is_done(holder: ColumnElement[str]) -> ColumnElement[bool]:
-    """Return the SQL condition that the job was already done for the slot in ``holder``."""
+    """Return the SQL condition that a lease's job is already done for the slot in ``holder``.
+
+    A slot is the time for which a probe was planned.
+    """
     return LEASES.c.holder.endswith(" ") & holder.startswith(LEASES.c.holder)
 
 

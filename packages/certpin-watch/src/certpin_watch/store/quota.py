@@ -85,7 +85,10 @@ def compute_usage(connection: Connection) -> int:
 def rows_size(
     connection: Connection, content: Column[bytes], *where: ColumnElement[bool] | Column[bool]
 ) -> int:
-    """Return the bytes of the quota that the selected rows use, each with ``ROW_OVERHEAD``."""
+    """Return how many bytes of the quota the rows use that meet the conditions ``where``.
+
+    That is the length of the column ``content``, and ``ROW_OVERHEAD`` for each row.
+    """
     size = func.sum(func.length(content) + ROW_OVERHEAD)
     total = select(func.coalesce(size, 0)).where(*where)
     return int(connection.execute(total).scalar_one())
@@ -187,9 +190,11 @@ def delete_samples(connection: Connection, ids: Sequence[int]) -> int:
 
 
 def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[bool]]:
-    """Yield SQL conditions that select samples to evict, in the order in which to try them.
+    """Yield SQL conditions that select samples to evict; try them in this order.
 
-    Samples of a share are chosen if it has more samples than any network, else those of networks.
+    If a share (monitored host or pattern) has more samples than any network, they select samples of
+    that share, else samples of the networks that sent the most. ``stored`` has the number of
+    samples by share and network.
     """
     samples = REPORT_SAMPLES.c
     sources: Counter[str] = Counter()
@@ -210,7 +215,10 @@ def _sample_choices(stored: Counter[tuple[str, str]]) -> Iterator[ColumnElement[
 
 
 def _largest_sources(connection: Connection) -> list[str]:
-    """Return the network that uses most of the quota, and those that use at least half of that."""
+    """Return the networks whose reports use most of the quota, the largest first.
+
+    These are the largest one, and all that use at least half as many bytes.
+    """
     sizes: Counter[str] = Counter()
     samples = REPORT_SAMPLES.c
     for source, size in (

@@ -43,10 +43,10 @@ def version_holders(connection: Connection, now: int) -> dict[tuple[str, int, st
 def groups_of_day(
     connection: Connection, names: Sequence[str], now: int
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield the counts of the last day's reports, by these columns, the largest count first.
+    """Yield the number of reports of the last day with equal values, the largest number first.
 
     Each tuple has the values of the columns ``names``, the number of reports with these values, and
-    when the first of them arrived.
+    when the first of them arrived (Unix seconds).
     """
     table = REPORT_GROUPS.c
     columns = [getattr(table, name) for name in names]
@@ -97,10 +97,11 @@ def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[H
 def reporting_networks(
     connection: Connection, chains: Collection[bytes], now: int, limit: int
 ) -> dict[HostChain, frozenset[str]]:
-    """Return the networks that reported these chains, or failures without a chain, since yesterday.
+    """Return the networks that reported each of these chains since yesterday.
 
-    The result is by share (a monitored host or pattern) and chain, with at most ``limit`` networks
-    for each, so that many reports about one chain can't hide reports about another.
+    Failures that were reported without a chain are included under an empty digest. The result is by
+    share (a monitored host or pattern) and chain, with at most ``limit`` networks for each, so that
+    many reports about one chain can't hide reports about another.
     """
     table = REPORT_NETWORKS.c
     reported = (

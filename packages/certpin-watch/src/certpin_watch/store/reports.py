@@ -101,7 +101,10 @@ class SampleRow(NamedTuple):
 
 
 def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
-    """Cache the SQL statement that ``build`` returns: building takes longer than running it."""
+    """Cache the SQL statement that ``build`` returns, for each kind of database.
+
+    Building a statement takes longer than running it.
+    """
     built: dict[str, Any] = {}
 
     @wraps(build)
@@ -117,9 +120,9 @@ def _once(build: Callable[[Connection], Any]) -> Callable[[Connection], Any]:
 def _execute_many(
     connection: Connection, build: Callable[[Connection], Any], rows: Sequence[dict[str, Any]]
 ) -> None:
-    """Run one SQL statement for each row, through the driver instead of SQLAlchemy.
+    """Run an SQL statement for each row, through the database driver instead of SQLAlchemy.
 
-    Every batch runs these statements, and SQLAlchemy would take as long as the rows themselves.
+    Every batch of reports runs such statements, and SQLAlchemy would double the time.
     """
     name = (build.__name__, connection.dialect.name)
     if name not in _COMPILED:
@@ -228,11 +231,14 @@ def day_sums_by_host(connection: Connection, day: int) -> Iterable[tuple[str, in
 def save_traits(
     connection: Connection, wanted: Mapping[bytes, tuple[tuple[Any, ...], int]]
 ) -> dict[bytes, int]:
-    """Insert missing rows of ``report_traits``; return the row number of each combination by key.
+    """Insert missing rows of ``report_traits``, which are combinations of field values.
 
     Args:
         connection: a transaction that may write.
         wanted: by key, the values in the order of ``TRAITS``, and the last day with these values.
+
+    Returns:
+        The row number of each combination, by its key.
     """
     rows = [
         {"key": key, "seen": wanted[key][1], **dict(zip(TRAITS, wanted[key][0], strict=True))}
@@ -253,11 +259,14 @@ def _upsert_traits(connection: Connection) -> Any:
 def save_places(
     connection: Connection, wanted: Mapping[tuple[str, bytes], int]
 ) -> dict[tuple[str, bytes], int]:
-    """Insert missing rows of ``report_places``; return the row number of each pair.
+    """Insert missing rows of ``report_places``, which are pairs of a host and a served chain.
 
     Args:
         connection: a transaction that may write.
         wanted: the last day of each pair of a host and the digest of a served chain.
+
+    Returns:
+        The row number of each pair.
     """
     rows = [{"host": pair[0], "served": pair[1], "seen": wanted[pair]} for pair in sorted(wanted)]
     found = connection.execute(_upsert_places(connection), rows)
@@ -353,7 +362,7 @@ def new_chains_by_source(
     """Count chains that clients first reported after ``since`` and not after ``until``.
 
     Returns:
-        The share (monitored host or pattern), the source network, and the number of chains.
+        Tuples of a share (monitored host or pattern), a source network, and the number of chains.
     """
     table = CHAINS.c
     rows = (
@@ -367,7 +376,10 @@ def new_chains_by_source(
 def origins_by_network(
     connection: Connection, origins: Iterable[ReportOrigin]
 ) -> dict[tuple[int, str], int]:
-    """Return how many report origins are stored for each day and network of the given ones."""
+    """Return how many report origins are stored, by day and network.
+
+    Only the days and networks of the given origins are counted.
+    """
     table = REPORT_NETWORKS.c
     days, networks = ({origin[field] for origin in origins} for field in (0, 1))
     rows = connection.execute(

@@ -79,7 +79,7 @@ def retention_steps(
     *,
     is_sqlite: bool,
 ) -> dict[str, Step]:
-    """Return the functions that delete rows, by kind: expired rows of each table, and excess rows.
+    """Return a function for each kind of row that deletes one batch of rows, expired or in excess.
 
     Args:
         settings: the days for which rows are kept.
@@ -144,7 +144,10 @@ def _delay_seconds(queue_delay: timedelta) -> int:
 
 
 def table_steps(cutoffs: dict[str, int]) -> dict[str, Step]:
-    """Return the functions that delete expired rows, by table. See ``cutoff_times``."""
+    """Return a function for each table that deletes one batch of its expired rows.
+
+    ``cutoffs`` are the times of ``cutoff_times``.
+    """
     groups, sightings = cutoffs["groups"], cutoffs["sightings"]
     rules = [
         (REPORT_GROUPS, REPORT_GROUPS.c.hour < groups),

@@ -116,7 +116,7 @@ def migrate(store: Store) -> Migration:
 
 
 def prepare(store: Store) -> Migration | None:
-    """Make a database ready for the service. An SQLite file is created, or migrated.
+    """Make a database ready for the service: create a missing SQLite file, migrate an old one.
 
     PostgreSQL is not migrated: several processes may use it, and after a migration all others would
     have the wrong version.

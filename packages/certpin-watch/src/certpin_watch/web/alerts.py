@@ -192,7 +192,7 @@ def end_silence(page: PageRequest) -> Response:
 
 
 def _doubts(page: PageRequest, items: Iterable[queries.Silence]) -> dict[str, str]:
-    """Return, by host, why an active silence for that host may match no alert."""
+    """Return reasons why an active silence may have no effect, by the host that it names."""
     hosts = {item.host for item in items if item.active and item.host}
     doubts = {host: silences.host_warning(host, page.snapshot) for host in hosts}
     return {host: reason for host, reason in doubts.items() if reason}

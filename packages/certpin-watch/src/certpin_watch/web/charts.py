@@ -284,7 +284,10 @@ def _lane(lane: Lane, span: Span, y: int) -> Iterator[ET.Element]:
 
 
 def _phase(phase: Phase, span: Span, y: int) -> ET.Element:
-    """Draw a phase as a bar: a nested SVG, which cuts off text that does not fit."""
+    """Draw one period of a timeline as a bar with a text, ``y`` pixels from the top.
+
+    The bar is a nested SVG, which cuts off text that does not fit.
+    """
     left, right = span.at(phase.since), span.at(phase.until)
     kind = f"lane-{phase.state}" + (" predicted" if phase.predicted else "")
     # Half a pixel inside, so that the border is inside too.

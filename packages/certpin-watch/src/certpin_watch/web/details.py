@@ -109,7 +109,7 @@ def _count(noun: str) -> Show:
 
 
 def _pairs(value: Any, now: datetime) -> Shown:
-    """Format pairs of a value and its number of reports, or a list without numbers."""
+    """Format values with their numbers of reports as text, or a list of values without numbers."""
     if not all(isinstance(pair, list) for pair in value):
         return _text(value, now)
     return ", ".join(
@@ -118,7 +118,7 @@ def _pairs(value: Any, now: datetime) -> Shown:
 
 
 def _certificates(value: Any, now: datetime) -> Shown:
-    """Format certificates as their subjects and pins, or a pin without a certificate."""
+    """Format certificates as HTML with subjects and pins; or a pin, if there is no certificate."""
     if isinstance(value, str):
         return Markup("<code>{}</code>").format(_plain(value))
     certificates = [value] if isinstance(value, dict) else value[:_MAX_VALUES]
@@ -129,7 +129,7 @@ def _certificates(value: Any, now: datetime) -> Shown:
 
 
 def _keys(value: Any, now: datetime) -> Shown:
-    """Format the pins that each location sees."""
+    """Format the pins that each location sees as HTML, a line for each location."""
     return Markup("<br>").join(
         Markup("{}: <code>{}</code>").format(clean(_plain(name)), _text(pins, now))
         for name, pins in list(value.items())[:_MAX_VALUES]

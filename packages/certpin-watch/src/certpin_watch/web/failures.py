@@ -110,7 +110,7 @@ def _report_filter(filters: dict[str, str]) -> report_counts.ReportFilter | None
 
 
 def _range(now: datetime, length: timedelta) -> report_counts.Range:
-    """Return the period of this length until ``now``.
+    """Return the time range of this length until ``now``.
 
     A long one starts at midnight, because the store has sums of whole days.
     """
@@ -236,7 +236,7 @@ def chain_page(page: PageRequest) -> Response:
 def describe_chains(
     connection: Connection, page: PageRequest, counts: Iterable[ChainCount]
 ) -> list[tuple[ChainCount, ChainIssuer]]:
-    """Add to each reported chain its verdict and a description of its issuer."""
+    """Return each reported chain, with the verdict of the pins and a description of its issuer."""
     described = []
     for count in failures.with_verdicts(connection, page.judge, counts):
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else ()
@@ -316,7 +316,7 @@ def _report(sample: Sample) -> ReceivedReport:
 
 
 def _lay_out(body: str) -> str:
-    """Indent JSON over several lines; return any other text unchanged."""
+    """Return JSON indented over several lines; any other text unchanged."""
     try:
         return msgspec.json.format(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):

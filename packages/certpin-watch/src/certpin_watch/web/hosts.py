@@ -123,7 +123,10 @@ def fleet_page(page: PageRequest) -> Response:
 
 
 def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
-    """Return the worst status of all hosts, and a sentence about it; None without hosts."""
+    """Return the worst status of all hosts, and a sentence about it.
+
+    Without hosts, the status is None.
+    """
     counts = hosts.count_by_status(fleet)
     if not fleet:
         return None, "No host is monitored yet"
@@ -143,7 +146,7 @@ def verdict(fleet: Sequence[Host]) -> tuple[Status | None, str]:
 
 
 def healthy(page: PageRequest, host: Host) -> int:
-    """Return how many locations see no problem at a host. Old results don't count."""
+    """Return how many locations recently probed a host and saw no problem."""
     stale = page.now - page.thresholds.stale
     return sum(not seen.problem_word and seen.last_at >= stale for seen in host.vantages)
 
@@ -186,9 +189,9 @@ def _days(days: float | None) -> float:
 
 @dataclass(frozen=True)
 class Served:
-    """A chain that a host serves to some locations.
+    """A chain that a host presents to some locations.
 
-    ``certificates`` are its certificates, each with the role of its pin.
+    ``certificates`` are its certificates, each with the role of its pin: empty if it isn't pinned.
     """
 
     vantages: tuple[Vantage, ...]
@@ -251,7 +254,7 @@ def _served(
     policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...],
     page: PageRequest,
 ) -> Iterator[Served]:
-    """Yield each chain that a host serves once, because most locations are served the same one."""
+    """Yield each different chain that a host presents, with the locations that see it."""
     by_chain: dict[tuple[str, str], list[Vantage]] = {}
     for vantage in host.vantages:
         if vantage.served:
@@ -270,7 +273,7 @@ def _served(
 def _trusted(
     policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...], path: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
-    """Return the roots that the policies name, and the root of the verified chain ``path``."""
+    """Return the roots in the policies, and the root of the verified chain ``path``, as DER."""
     named = [der for _, policy in policies if policy.trust for der in policy.trust.der]
     return tuple(dict.fromkeys([*named, *path[-1:]]))
 
@@ -282,7 +285,7 @@ def _pins(policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]) -> tuple[Hos
 def _certificates(
     ders: tuple[bytes, ...], policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...]
 ) -> Iterator[tuple[Issued, str]]:
-    """Yield each certificate with the role of its pin in the policies; empty if not pinned."""
+    """Yield each certificate as text, with the role of its pin: empty if it isn't pinned."""
     pins = _pins(policies)
     for der in ders:
         issued = describe_certificate(der)

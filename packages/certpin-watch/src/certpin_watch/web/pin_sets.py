@@ -111,7 +111,7 @@ def pin_set_page(page: PageRequest) -> Response:
 
 
 def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, int]]]]:
-    """Return every seventh day with reports, the newest first, with its clients by version."""
+    """Return the numbers of clients by version for every seventh day with reports, newest first."""
     rows: dict[datetime, list[tuple[int, int]]] = {}
     for day in reported.days:
         rows.setdefault(day.day, []).append((day.version, day.clients))
@@ -120,7 +120,7 @@ def _weekly(reported: ReportedAdoption) -> list[tuple[datetime, list[tuple[int, 
 
 
 def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
-    """Return the pins that some clients don't accept yet, by the versions that lack them."""
+    """Return the pins that some clients don't accept yet, grouped by the versions without them."""
     groups: dict[tuple[tuple[int, ...], datetime | None], list[tuple[str, str]]] = {}
     deployed, timing = watched.deployed, watched.timing
     for policy in watched.pins.policies:
@@ -137,7 +137,7 @@ def _pending(watched: MonitoredPinSet, now: datetime) -> list[PendingPins]:
 
 
 def _sentences(reported: ReportedAdoption) -> Iterator[str]:
-    """Yield sentences on differences between the journal and the versions that clients report."""
+    """Yield sentences on versions that clients report, if the journal says something else."""
     if not reported.days:
         yield (
             "No client has reported its version: only the clock and the journal decide when a pin "
@@ -208,7 +208,10 @@ def _share_series(
 
 
 def _shown_versions(reported: ReportedAdoption) -> list[int]:
-    """Return the versions with the most reports in ascending order, at most one for each colour."""
+    """Return the versions to draw in a chart, in ascending order.
+
+    These are the most reported ones, as many as there are colours.
+    """
     clients: dict[int, int] = {}
     for day in reported.days:
         clients[day.version] = clients.get(day.version, 0) + day.clients
@@ -370,7 +373,7 @@ def _pin_lane(pin: PinStatus, span: Span) -> Lane:
 
 
 def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
-    """Yield the past and current states of a pin as phases, then the predicted states."""
+    """Yield the periods in which a pin was, is, and will be in each state of its rotation."""
     now, moments = pin.now, dict(pin.since)
     adopted = pin.adoption.moment
     if adopted and adopted <= now and _was_adopted_before_use(pin, adopted):
@@ -386,7 +389,10 @@ def _pin_phases(pin: PinStatus, span: Span) -> Iterator[Phase]:
 
 
 def _was_adopted_before_use(pin: PinStatus, adopted: datetime) -> bool:
-    """Return True if a pin was published before its adoption, and used only after it."""
+    """Return True if a pin was published before ``adopted``, and first used after it.
+
+    ``adopted`` is the time from which every client accepts the pin.
+    """
     used = [pin.since[state] for state in ("active", "retiring") if state in pin.since]
     published = pin.since.get("published")
     return published is not None and published <= adopted and all(adopted < at for at in used)

@@ -137,7 +137,7 @@ class PageRequest:
 def endpoint(
     watch: Watch, page: Callable[[PageRequest], Response], requirement: str
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Return an endpoint that runs the function ``page`` in a thread, and handles its errors.
+    """Return the endpoint of a page: it calls ``page`` in a thread, and shows errors as pages.
 
     Only users who meet ``requirement`` are admitted.
     """

@@ -114,7 +114,7 @@ def stored_usage(
 def reported_usage(
     connection: Connection, pin_set: str, now: datetime, versions: Iterable[int], days: int = 90
 ) -> tuple[ReportedUsage, ...]:
-    """Return how many clients reported each of these versions on each of the last ``days`` days."""
+    """Return how many clients said that they hold each version, for each of the last days."""
     wanted = PRESENCES.c.version.in_(list(versions))
     rows = _daily_clients(connection, pin_set, _first_day(now, days), wanted)
     return tuple(ReportedUsage(to_datetime(day), version, number) for day, version, number in rows)

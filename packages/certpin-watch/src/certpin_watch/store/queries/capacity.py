@@ -208,9 +208,9 @@ def sweeps(connection: Connection, now: datetime) -> tuple[Sweep, ...]:
 
 
 def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -> Window:
-    """Compute for how long repeats are recognised, from hourly counts of report identities.
+    """Compute for how long a repeated report is recognised, from hourly counts of identities.
 
-    Retention makes these counts, which may be an hour old.
+    The hourly task ``retention`` stores these counts, so they may be an hour old.
     """
     at = to_seconds(now)
     hours = IDENTITY_HOURS.c

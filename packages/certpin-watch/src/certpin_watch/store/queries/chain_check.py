@@ -87,7 +87,10 @@ class ChainJudge:
         return "refused"
 
     def _policies(self, host: str) -> tuple[HostPolicy, ...]:
-        """Return the policies of a host without expiry, because expired pins are still its pins."""
+        """Return the policies of a host in the pin files and in all versions that clients may hold.
+
+        Their expiry dates are removed, because an expired pin is still the operator's key.
+        """
         found: dict[HostPolicy, None] = {}
         for monitored in self.sets:
             try:
@@ -118,9 +121,10 @@ def is_vouched_for(
     since: datetime,
     until: datetime | None = None,
 ) -> bool:
-    """Return True if the chain led from a certificate for ``host`` to a root while it was reported.
+    """Return True if an authority that is trusted here issued the chain for ``host``.
 
-    Signatures, names, dates and constraints are checked (RFC 5280, CA/Browser Forum).
+    That is so if the chain led to a root at some time while it was reported. Signatures, names,
+    dates and constraints are checked (RFC 5280, CA/Browser Forum).
 
     Args:
         chain: DER certificates, leaf first.
@@ -128,9 +132,10 @@ def is_vouched_for(
         roots: DER certificates of the trusted roots.
         since: When the first report of the chain arrived, by this machine's clock. The time that a
             report gives is its sender's choice, and would make an old certificate valid again.
-        until: The end of that period, by default ``since``. The chain has to be valid at one time
-            within it: a certificate that expired after it was reported was issued all the same, and
-            if this clock is some seconds behind the authority's, that only delays the answer.
+        until: The end of the period in which it was reported, by default ``since``. The chain has
+            to be valid at one time within it: a certificate that expired after it was reported was
+            issued all the same, and if this clock is some seconds behind the authority's, that only
+            delays the answer.
     """
     begin, end = int(since.timestamp()), int((until or since).timestamp())
     dates = {*_dates_of_path(chain), *_trusted(roots).dates}
@@ -193,11 +198,11 @@ def _has_compromised_key(path: Chain, policies: Sequence[HostPolicy]) -> bool:
 
 @lru_cache(maxsize=_CACHE_SIZE)
 def _verifies_at(chain: tuple[bytes, ...], host: str, roots: tuple[bytes, ...], time: int) -> bool:
-    """Return True if the chain leads to a root at ``time`` (seconds since 1970).
+    """Return True if the chain leads to a trusted root at ``time`` (seconds since 1970).
 
-    ``time`` is one at which the validity of some certificate begins or ends. The result is the same
-    until the next such time, so that the cache is exact. Rounding the clock down instead would call
-    a new leaf not yet valid.
+    ``time`` has to be one at which the validity of some certificate begins or ends. The result is
+    the same until the next such time, so cached results are exact. If the clock were rounded down
+    instead, a new leaf would count as not yet valid.
     """
     from cryptography.x509.verification import PolicyBuilder
 
@@ -220,7 +225,7 @@ def _dates_of_path(chain: tuple[bytes, ...]) -> tuple[int, ...]:
 
 
 def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
-    """Yield the first second in which each certificate is valid, and the first after its end."""
+    """Yield two times for each certificate: its first valid second, and the first after its end."""
     for certificate in certificates:
         with suppress(ValueError, OverflowError):  # an unreadable date: no verifier accepts it
             yield int(certificate.not_valid_before_utc.timestamp())
@@ -230,8 +235,8 @@ def _dates(certificates: Iterable[x509.Certificate]) -> Iterable[int]:
 def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
     """Return the certificates from the leaf up, each signed by the next, with no name twice.
 
-    The verifier tries every possible issuer, so ten certificates that all sign each other would
-    take forever.
+    Otherwise the verifier would try every possible issuer: forever, for ten certificates that all
+    sign each other.
     """
     found: list[x509.Certificate] = []
     names: set[str | None] = set()
@@ -246,7 +251,7 @@ def _path_without_repeats(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
 def _signed_certificates(
     chain: tuple[bytes, ...], roots: tuple[bytes, ...] = ()
 ) -> Iterator[PathCertificate]:
-    """Yield the certificates from the leaf up, for as long as each is signed by the next."""
+    """Yield the certificates of a chain from the leaf up, until one is not signed by the next."""
     from certpin.x509.chain import Signature, chain_paths
 
     for place in chain_paths(chain, roots)[0].certificates if chain else ():
@@ -265,7 +270,10 @@ def _subject(host: str) -> x509.DNSName | x509.IPAddress:
 
 
 class _Trusted(NamedTuple):
-    """The readable trusted roots, and the times at which the validity of each begins and ends."""
+    """A store of trusted roots for the verifier, and the times at which their validity changes.
+
+    Roots that can't be read are left out.
+    """
 
     store: Store | None
     dates: tuple[int, ...]

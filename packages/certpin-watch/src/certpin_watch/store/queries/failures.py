@@ -178,7 +178,7 @@ def breakdown_and_chains(
     only: ReportFilter | None,
     limit: int,
 ) -> tuple[Mapping[str, tuple[tuple[str, int], ...]], tuple[ChainCount, ...]]:
-    """Return ``breakdown`` and ``top_chains`` from one pass over the chains of all hosts."""
+    """Return the results of ``breakdown`` and ``top_chains``, but read the chains only once."""
     read = _read_plan(connection, within)
     found = report_counts.observed_chains(connection, read, only)
     values = _breakdown(connection, read, by, only, _MAX_VALUES, found)
@@ -188,8 +188,8 @@ def breakdown_and_chains(
 def intake_gaps(connection: Connection, since: int, until: int) -> Iterator[tuple[int, int]]:
     """Yield the begin and the end (in seconds) of each period in which no collector ran.
 
-    The earliest is first. Reports of these periods are missing, so their number is unknown and not
-    0. The time before the first record in ``LISTENED`` is not a gap.
+    The earliest is first. How many reports clients would have sent then is unknown, and not 0. The
+    time before the first record in ``LISTENED`` is not a gap.
     """
     columns = LISTENED.c
     before = select(columns.until).where(columns.until < since)
@@ -221,9 +221,12 @@ def _unknown_buckets(
 def _largest_lines(
     connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """Return the counts over time of each of the most frequent values, and of all others together.
+    """Count reports by bucket (hour or day), for each of the most frequent values of a field.
 
-    The counts of the others are None if there are no other values.
+    Returns:
+        Each of the first ``lines`` values with its counts, and the counts of all other values
+            together:
+        None if there are no others.
     """
     if by in PLACES and read.days is not None:
         return _largest_places(connection, read, by, size, only, lines)
@@ -236,9 +239,9 @@ def _largest_lines(
 def _largest_places(
     connection: Connection, read: ReadPlan, by: By, size: int, only: ReportFilter | None, lines: int
 ) -> tuple[list[tuple[Any, Counter[int]]], Counter[int] | None]:
-    """Return the same as ``_largest_lines``, for hosts or chains.
+    """Return the same as ``_largest_lines``, for hosts or chains as values.
 
-    There may be many, so only the most frequent ones are read day by day.
+    There may be very many of them, so only the most frequent ones are read by day.
     """
     totals = report_counts.count_by_place(
         connection, read, "host" if by == "host" else "served", only

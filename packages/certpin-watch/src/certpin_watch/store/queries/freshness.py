@@ -1,4 +1,4 @@
-"""Gaps in the service's knowledge: silent locations and workers, the last reports, leases.
+"""How current the service's data is: last probes, reports and workers, and who holds leases.
 
 It also has the limits on reports, and the data that can't be written or deleted.
 """

@@ -86,7 +86,7 @@ class Host(msgspec.Struct, frozen=True):
 def names(connection: Connection, snapshot: Snapshot) -> tuple[str, ...]:
     """Return the names of all monitored hosts, sorted.
 
-    Of the hosts that only a wildcard covers, at most 10,000 are returned.
+    Hosts that only a wildcard covers are those that a probe observed, at most 10,000.
     """
     policies = [policy for monitored in snapshot.sets for policy in monitored.pins.policies]
     found = {policy.pattern.name for policy in policies if not policy.pattern.wildcard}
@@ -151,7 +151,7 @@ def describe_hosts(
 
 
 def policies_of(snapshot: Snapshot, name: str) -> tuple[tuple[MonitoredPinSet, HostPolicy], ...]:
-    """Return the pin sets that cover a host, each with its policy for the host."""
+    """Return the policies for a host, each with the pin set that contains it."""
     try:
         found = [(monitored, monitored.pins.policy_for(name)) for monitored in snapshot.sets]
     except HostError:
@@ -241,9 +241,10 @@ def _status(
     now: datetime,
     thresholds: Thresholds,
 ) -> tuple[Status, tuple[str, ...]]:
-    """Return the status of a host, and its reasons.
+    """Return the status of a host, and the reasons for it.
 
-    A stale problem still counts as one: nothing shows that it was fixed.
+    An old probe result with a problem still counts, because nothing shows that the problem was
+    fixed.
     """
     broken = dict.fromkeys(location.problem_word for location in seen if location.problem_word)
     if len({location.leaf_pin for location in seen if location.leaf_pin}) > 1:
@@ -282,7 +283,7 @@ def _open_alerts(connection: Connection, wanted: Sequence[str]) -> dict[str, int
 def _recent_failures(
     connection: Connection, wanted: Sequence[str], now: datetime
 ) -> dict[str, int]:
-    """Count the reports of the last 24 hours, in full hours: the first one may be older."""
+    """Count the failure reports of each host in the current hour and the 23 hours before it."""
     columns = REPORT_GROUPS.c
     since = to_seconds(now) // HOUR * HOUR - 23 * HOUR
     statement = select(columns.host, func.sum(columns.count)).where(columns.hour >= since)

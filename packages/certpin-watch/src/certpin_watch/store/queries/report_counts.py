@@ -100,7 +100,7 @@ def plan_read(since: int, until: int) -> ReadPlan:
 
 
 def plan_read_until(connection: Connection, since: int, until: int) -> ReadPlan:
-    """Plan to read a range, as ``plan_read`` does, with its last day as a full day if possible.
+    """Plan to read a range as ``plan_read`` does, but treat its last day as full if possible.
 
     That is possible if no report of that day arrived after the range, as today.
     """
@@ -168,7 +168,7 @@ def count_by_place(
     by: Literal["host", "served"],
     only: ReportFilter | None,
 ) -> Counter[Any]:
-    """Count the matching reports of each host, or of each served chain."""
+    """Count the matching reports by host, or by served chain (``by``)."""
     found: Counter[Any] = Counter()
     column = REPORT_GROUPS.c[by]
     for span in read.groups:
@@ -216,7 +216,10 @@ def observed_chains(
 def count_traits(
     connection: Connection, read: ReadPlan, by: Sequence[str], only: ReportFilter | None
 ) -> Mapping[str, Counter[str]]:
-    """Count the matching reports by each value of several fields that are not in ``PLACES``."""
+    """Count the matching reports by the values of several fields (``by``), none of them a place.
+
+    The places are host and chain (``PLACES``).
+    """
     found: dict[str, Counter[str]] = {name: Counter() for name in by}
     columns = [REPORT_GROUPS.c[name] for name in by]
     for span in read.groups:
@@ -239,7 +242,7 @@ def count_traits(
 
 
 def counts_by_hour(connection: Connection, since: int) -> Iterator[tuple[int, str, str, str, int]]:
-    """Yield hour, host, kind, decision and number of reports, from the hour ``since`` on."""
+    """Yield tuples of hour, host, kind, decision and number of reports, from ``since`` on."""
     columns = REPORT_GROUPS.c
     by = (columns.hour, columns.host, columns.kind, columns.decision)
     statement = select(*by, func.sum(columns.count)).where(columns.hour >= since).group_by(*by)
@@ -256,16 +259,16 @@ def group_conditions(span: tuple[int, int], only: ReportFilter | None) -> list[C
 def sum_conditions(
     table: Table, span: tuple[int, int], only: ReportFilter | None, *, listed: bool = False
 ) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions that select the daily sums of a time span and a filter.
+    """Return the SQL conditions that select the daily sums in a time span that match a filter.
 
     Args:
         table: ``DAY_PLACES`` or ``DAY_TRAITS``.
         span: the range in seconds, of full days.
         only: the filter. Only ``DAY_PLACES`` can be selected by host and chain.
         listed: search the days one by one, including sums that were stored with less detail. By
-            default sums are read in the order of their places, so that nothing is sorted: a short
-            range within each place that was seen since it began; in a long one the expression ``day
-            + 0`` keeps SQLite from searching the days by its index.
+            default sums are read in the order of their places, so that nothing is sorted: in a
+            short range, only of places that were reported since it began; in a long one, the
+            expression ``day + 0`` keeps SQLite from searching the days by its index.
     """
     short = span[1] - span[0] <= _SHORT * DAY
     day = table.c.day if listed or short or table is DAY_TRAITS else table.c.day + 0
@@ -287,7 +290,10 @@ def sum_conditions(
 
 
 def simplify_filter(connection: Connection, only: ReportFilter | None) -> ReportFilter | None:
-    """Return the filter without those conditions on traits that all stored traits meet."""
+    """Return the filter without conditions that every stored report meets, to speed up queries.
+
+    Only conditions on traits (all fields but host and chain) are removed.
+    """
     fields = _fields(only)
     if only is None or not fields.keys() - set(PLACES):
         return only
@@ -300,12 +306,15 @@ def simplify_filter(connection: Connection, only: ReportFilter | None) -> Report
 
 
 def filters_by_place(only: ReportFilter | None) -> bool:
-    """Return True if the filter selects a host or chain, which only ``DAY_PLACES`` knows."""
+    """Return True if the filter has a condition on the host or the chain.
+
+    Then only the table ``DAY_PLACES`` can be searched with it.
+    """
     return any(name in PLACES for name in _fields(only))
 
 
 def text_of(value: Any) -> str:
-    """Return the value of a field as text: a digest in hexadecimal."""
+    """Return the value of a report field as text; a digest as hexadecimal."""
     return hexadecimal(value) if isinstance(value, bytes) else str(value)
 
 
@@ -324,7 +333,10 @@ def _daily_counts(
     connection: Connection, days: tuple[int, int], by: By, only: ReportFilter | None,
     values: Collection[Any] | None,
 ) -> Any:  # fmt: skip
-    """Return the SQL statement that adds up the daily sums of each value of a field, by day."""
+    """Return the SQL statement that counts reports by the value of a field and by day.
+
+    It reads daily sums.
+    """
     of_place = by in PLACES
     lookup = REPORT_PLACES if of_place else REPORT_TRAITS
     table = DAY_PLACES if of_place or filters_by_place(only) else DAY_TRAITS
@@ -341,7 +353,7 @@ def _daily_counts(
 def _daily_conditions(
     connection: Connection, table: Table, days: tuple[int, int], only: ReportFilter | None
 ) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions that select daily sums, without those that all sums meet.
+    """Return the SQL conditions that select daily sums, without conditions that all sums meet.
 
     Most services have one pin set, and comparing it in every sum would be half of the work.
     """

@@ -155,9 +155,10 @@ def samples(
 def _spans(
     connection: Connection, since: int, until: int, only: ReportFilter | None, needed: int
 ) -> Iterator[list[ColumnElement[bool]]]:
-    """Yield the SQL conditions of successive queries for report groups, the newest groups first.
+    """Yield SQL conditions that select matching report groups, for one query after the other.
 
-    Daily sums show which days have matching groups, so that other days are not searched.
+    The queries go back in time. Daily sums show which days have matching groups, so that other days
+    are not searched.
     """
     read = plan_read(since, until)
     if only in (None, ReportFilter()) or read.days is None:
@@ -174,9 +175,9 @@ def _spans(
 def _days(
     connection: Connection, begin: int, end: int, only: ReportFilter | None, needed: int
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield each day with matching reports, newest first, and its hosts.
+    """Yield the days that have matching reports, newest first, with the hosts of these reports.
 
-    The hosts are empty if they are many, or not all known.
+    The list of hosts is empty if they are too many to search by, or not all known.
     """
     while True:
         where = sum_conditions(DAY_PLACES, (begin, end), only, listed=True)
@@ -198,9 +199,9 @@ def _days(
 def _scanned_samples(
     within: Range, only: ReportFilter | None, before: tuple[int, int] | None
 ) -> Subquery:
-    """Return a subquery of the samples that a page searches, newest first.
+    """Return a subquery for the samples among which a page's samples are searched, newest first.
 
-    The index has all of its columns.
+    It reads only columns of the index.
     """
     table = REPORT_SAMPLES.c
     order = (table.received_at, table.id)

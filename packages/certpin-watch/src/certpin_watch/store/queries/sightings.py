@@ -114,9 +114,9 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class PinJudge:
-    """Judges chains by the monitored pin sets at one time.
+    """Checks chains against the monitored pin sets, as they are at one time.
 
-    The live versions of each pin set, which clients may hold, are computed once.
+    The versions that clients may hold then are computed once for each pin set.
     """
 
     def __init__(self, snapshot: Snapshot, now: datetime) -> None:
@@ -137,9 +137,9 @@ class PinJudge:
         return next((answer for answer in _WORST_FIRST if answer in answers), "unpinned")
 
     def refusing(self, host: str, chain: Chain | None) -> tuple[int, ...]:
-        """Return the numbers of the pin-set versions in use that refuse this path.
+        """Return the numbers of the pin-set versions that clients may hold and that refuse a chain.
 
-        Versions with expired pins are left out: they refuse every path.
+        Versions with expired pins are left out: they refuse every chain.
         """
         versions = [version.pins for monitored in self.sets for version in self.alive(monitored)]
         found = {pins.version for pins in versions if _refuses(pins, host, chain, self.now)}
@@ -188,9 +188,9 @@ def current_by_location(
 def last_verified(
     connection: Connection, hosts: Collection[str]
 ) -> dict[tuple[str, int, str, str, str], int]:
-    """Return when each location last verified a path of these hosts, in seconds since 1970.
+    """Return when each location last verified a chain of these hosts, in seconds since 1970.
 
-    The keys are host, port, location, ``way`` and ``edge``.
+    The keys are host, port, location, way to connect, and address.
     """
     columns = SIGHTINGS.c
     by = (columns.host, columns.port, columns.vantage, columns.way, columns.edge)

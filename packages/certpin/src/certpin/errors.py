@@ -6,7 +6,7 @@
     │   ├── KeyParseError                not a key, or the passphrase is wrong or missing
     │   │   └── TokenError               the same on a PKCS#11 token: its URI, its PIN, its key
     │   ├── PinParseError                not a pin
-    │   ├── FormatError                  not the file of another platform that it is said to be
+    │   ├── FormatError                  not in the export format that the user named
     │   └── HostError                    not a host name, address or pattern
     ├── ConfigError                      an unsafe pin set, or an invalid setting
     │   └── PinFileError                 the same, with file, line and key
@@ -26,7 +26,7 @@
     │   ├── DialError                    no connection: name, route, refused, time-out
     │   ├── StartTLSError                the server did not start TLS, or not safely
     │   └── HandshakeError               TLS failed before the server sent its chain
-    ├── MissingExtraError (ModuleNotFoundError)   a library that an extra of certpin brings
+    ├── MissingExtraError (ModuleNotFoundError)   a library is missing: an extra installs it
     ├── StoreError                       the monitoring service's database can't be used
     └── UpdateError                      a newer pin set was not available, or not trusted
 
@@ -52,7 +52,7 @@ try:
 except ImportError:  # no module ssl, or a stub
 
     class _CertificateError(OSError, ValueError):  # type: ignore[no-redef]
-        """Replaces the class of ``ssl``, with the same bases."""
+        """Replaces ``ssl.SSLCertVerificationError``, with the same bases, if Python has no TLS."""
 
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
         attack(lambda target: my_client(target.url, proxy=target.proxy, ca=target.ca))
 
 The fixture ``attack`` parametrizes the test with the attack cases. In every worker of pytest-xdist,
-a control with the genuine server runs before the first case and after the last one, so that a
+a control case with the correct server runs before the first case and after the last one, so that a
 client that refuses every server does not pass.
 """
 
@@ -114,7 +114,10 @@ def _style(name: str) -> Any:
 
 @pytest.fixture(scope="session")
 def _certpin_labs() -> Iterator[Callable[[_Settings], Lab]]:
-    """Return a function that returns the lab for a kind of client, and starts it on first use."""
+    """Return a function that returns the lab (the test servers) for a kind of client.
+
+    It starts the lab on first use.
+    """
     from certpin.lab.lab import Lab
 
     with ExitStack() as stack:

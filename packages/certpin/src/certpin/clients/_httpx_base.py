@@ -82,7 +82,10 @@ class _Connections:
         self._ours = False
 
     def made(self, event: str, info: dict[str, Any]) -> Any:
-        """Return the new stream if the event is the end of the TLS handshake with the host."""
+        """Return the TLS stream that a trace event reports as complete; None for other events.
+
+        TLS to an ``https://`` proxy does not count.
+        """
         if event.endswith(".start_tls.started"):
             self._ours = info["ssl_context"] is self._context
         if event.endswith(".start_tls.complete") and self._ours:
@@ -97,7 +100,7 @@ class _Connections:
 
 
 class PinningTransport(_Transport):
-    """Adds the checks to a synchronous transport of the library."""
+    """Base class that adds the pin checks to the library's synchronous transport."""
 
     def handle_request(self, request: Any) -> Any:
         """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""
@@ -119,7 +122,7 @@ class PinningTransport(_Transport):
 
 
 class AsyncPinningTransport(_Transport):
-    """Adds the checks to an asynchronous transport of the library."""
+    """Base class that adds the pin checks to the library's asynchronous transport."""
 
     async def handle_async_request(self, request: Any) -> Any:
         """Send one request. A refusal is raised as both a ``ConnectError`` and a ``PinError``."""

@@ -70,12 +70,12 @@ class RefusedError(Exception):
 
 
 class HandedContext(OwnSSLContext):
-    """The pinned context behind an interface that urllib3-future accepts.
+    """A wrapper of a pinned context that urllib3-future accepts.
 
-    For each connection, urllib3-future counts the roots of its context, and loads the platform's if
-    there are none. A pinned context refuses to count them (``ContextCopyError``), because a copy
-    begins with that. This context reports that it has roots, makes every connection with the pinned
-    context, and its own certificate store stays empty.
+    For each connection, urllib3-future counts the roots of its context, and loads the platform's
+    roots if there are none. A pinned context raises ``ContextCopyError`` for this call, because
+    libraries that copy a context begin with it. The wrapper reports that it has roots, and makes
+    every connection with the pinned context. Its own certificate store stays empty.
     """
 
     def __new__(cls, pinned: PinnedSSLContext) -> Self:
@@ -131,7 +131,11 @@ class _Connection:
 
     @contextmanager
     def _pinned(self) -> Iterator[None]:
-        """Give the connection its context while the block connects, then check the connection."""
+        """Set the pinned context while the block connects, then require that it was used.
+
+        Raises ``RefusedError`` if the connection is refused, ``ConfigError`` if a setting weakens
+        TLS.
+        """
         refuse_tls_options(vars(self))
         context = self.ssl_context
         if not isinstance(context, PinnedSSLContext):
@@ -259,7 +263,7 @@ class PinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Check the URL's parts, and return the pool for the host.
+        """Refuse a request that must not be sent, and return the connection pool for its host.
 
         urllib3 calls it for each request and each redirect.
         """
@@ -278,7 +282,7 @@ class AsyncPinningManager(_Manager):
         scheme: str | None = "http",
         pool_kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Check the URL's parts, and return the pool for the host.
+        """Refuse a request that must not be sent, and return the connection pool for its host.
 
         urllib3-future calls it for each request and each redirect.
         """

@@ -248,7 +248,7 @@ def _refuse(options: dict[str, Any]) -> None:
 
 
 def _safe(options: dict[str, Any]) -> dict[str, Any]:
-    """Return an adapter's options with HTTP/3 off, and with the revocation check off by default."""
+    """Return an adapter's options with HTTP/3 off, and revocation checks off by default."""
     return {"revocation_configuration": None, **options, "disable_http3": True}
 
 

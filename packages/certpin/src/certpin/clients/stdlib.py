@@ -66,10 +66,10 @@ def opener(
 
 class _PinnedConnection(HTTPSConnection):
     def connect(self) -> None:
-        """Connect, and check that the context checked the connection.
+        """Connect, and require that the pinned context checked the connection.
 
         Raises:
-            UncheckedConnectionError: it did not (rule 14 of docs/enforcement.md).
+            UncheckedConnectionError: the context did not check it (rule 14 of docs/enforcement.md).
         """
         super().connect()
         context: Any = self._context  # type: ignore[attr-defined]  # typeshed leaves it out

@@ -89,7 +89,7 @@ def _string(text: str) -> str:
 
 
 def _debug(anchors: TrustAnchors) -> str:
-    """Return the Dart field for the debug anchors, as a constant expression.
+    """Return the Dart field with the trust anchors for debug builds, as a constant expression.
 
     Because it is constant, the compiler leaves the anchors out of release builds.
     """
@@ -97,7 +97,10 @@ def _debug(anchors: TrustAnchors) -> str:
 
 
 def _read_debug(text: str) -> TrustAnchors | None:
-    """Return the debug anchors: the first string after the name of their field; None without it."""
+    """Return the trust anchors for debug builds in a Dart file; None if it has none.
+
+    They are the PEM text in the first string after the name of their field.
+    """
     if _DEBUG not in text:
         return None  # saves a second pass for most files
     named = False

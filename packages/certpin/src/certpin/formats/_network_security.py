@@ -80,7 +80,7 @@ def _element(name: str, attributes: str, inside: Lines) -> Lines:
 
 @dataclass(frozen=True)
 class _Scope:
-    """The elements that apply to the hosts of a domain-config: its own, or inherited ones."""
+    """The elements that apply to the hosts of a domain-config: its own, or its parent's."""
 
     pin_set: Element | None = None
     anchors: Element | None = None
@@ -224,10 +224,10 @@ def _read_trust(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
-    """Return the anchors that override pins in debug builds. Raises ``FormatError``.
+    """Return the trust anchors for debug builds, to which no pins apply; None if there are none.
 
-    Warns about the system's and the user's anchors, because a pin file needs named ones, and about
-    anchors that do not override pins.
+    Warns about the system's and the user's anchors, because a pin file can't contain them, and
+    about anchors to which pins apply in debug builds too. Raises ``FormatError``.
     """
     anchors = element.one("trust-anchors") if element else None
     overriding = []
@@ -243,7 +243,7 @@ def _read_debug(source: Source, element: Element | None) -> TrustAnchors | None:
 
 
 def _source(certificates: Element) -> str:
-    """Return ``system``, ``user``, or the name of a raw resource."""
+    """Return the ``src`` of ``<certificates>``: ``system``, ``user``, or a name in ``res/raw``."""
     text = certificates.get("src").strip()
     match = _RAW.fullmatch(text)
     if text not in {"system", "user"} and not match:
@@ -257,7 +257,10 @@ def _anchors(source: Source, names: list[str]) -> TrustAnchors:
 
 
 def _raw(source: Source, name: str) -> bytes:
-    """Read the file of a resource, whose reference has no extension."""
+    """Return the content of a file in ``res/raw``. Its name in the XML lacks the file extension.
+
+    Raises ``FormatError`` if it is missing.
+    """
     for ending in _ENDINGS:
         try:
             return source.beside(f"../raw/{name}{ending}")

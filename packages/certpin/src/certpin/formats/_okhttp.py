@@ -83,7 +83,10 @@ def read(source: Source) -> ParsedFile:
 
 
 def _additions(pieces: list[Token]) -> Iterator[list[int]]:
-    """Yield, for each call of ``add`` with only strings, the indexes of these strings."""
+    """Yield, for each call of ``add`` with only strings, the token indexes of these strings.
+
+    Warns about other calls of ``add``.
+    """
     for place, token in enumerate(pieces):
         if _is_add(pieces, place):
             strings = _arguments(pieces, place + 2)
@@ -103,7 +106,7 @@ def _is_mark(pieces: list[Token], place: int, mark: str) -> bool:
 
 
 def _arguments(pieces: list[Token], place: int) -> list[int]:
-    """Return the indexes of a call's arguments; empty if one of them is not a string.
+    """Return the token indexes of a call's arguments; empty if one of them is not a string.
 
     ``place`` is the index of the first token after the opening bracket.
     """

@@ -1,7 +1,7 @@
 """Export source code: a template from this folder, with the table of policies inserted.
 
-A template is a valid source file, so that editors can highlight it. A line ``//= NAME`` in it is
-replaced by the part of that name.
+A template is a valid source file, so that editors can highlight it. A line ``//= NAME`` marks the
+place for the generated text called NAME, such as ``policies``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ def program(pins: PinSet, name: str, file: str, template: str, language: Languag
 
 
 def fill(template: str, parts: dict[str, str]) -> str:
-    """Replace each line ``//= NAME`` of a template by the part NAME. Parts are not expanded."""
+    """Return a template with each line ``//= NAME`` replaced by the text ``parts[NAME]``.
+
+    Such lines within the inserted texts are not replaced.
+    """
     return _PLACE.sub(lambda match: parts[match[1]], template)
 
 

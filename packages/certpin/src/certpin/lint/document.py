@@ -37,7 +37,7 @@ class PinEntry:
 
     @property
     def live(self) -> bool:
-        """Whether a chain that matches this pin is accepted, by the pin's state."""
+        """True if clients accept a chain because of a match with this pin, by the pin's state."""
         return self.state not in _DEAD
 
 
@@ -73,7 +73,10 @@ class HostEntry:
 
     @cached_property
     def live(self) -> dict[Pin, PinEntry]:
-        """The pins that clients of this host accept, with their tables; the first of duplicates."""
+        """The pins that clients of this host accept, each with its table in the file.
+
+        If a pin is listed twice, its first table counts.
+        """
         found: dict[Pin, PinEntry] = {}
         for entry in self.pins:
             if entry.live and entry.pin is not None:

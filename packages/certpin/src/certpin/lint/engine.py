@@ -112,11 +112,11 @@ def _with_parents(key: str) -> Iterator[str]:
 def _apply_allowances(
     found: list[LintFinding], document: LintDocument
 ) -> tuple[dict[LintFinding, LintFinding], list[Hit]]:
-    """Match findings with the comments that allow them.
+    """Match lint findings with the comments (``# certpin: allow``) that allow them.
 
     Returns:
-        Each allowed finding with its copy that contains the reason, and a hit for each comment
-        without effect.
+        Each allowed finding with its copy that contains the reason from the comment, and a mistake
+        (``Hit``) for each comment without effect.
     """
     candidates: dict[tuple[str, int], list[LintFinding]] = defaultdict(list)
     for finding in found:

@@ -164,7 +164,7 @@ def _no_spare(document: LintDocument, now: datetime) -> Iterator[Hit]:
 
 
 def _all_in_use(host: HostEntry) -> bool:
-    """Return True if a host has no spare pin: no backup, and no key that is not yet in service.
+    """Return True if no pin of a host is a spare: each key is in service, and none is a backup.
 
     False if every pin has another role, because the rule ``roles-of-one-chain`` reports those.
     """

@@ -134,11 +134,11 @@ def put(path: Path, data: bytes, *, new_mode: int = _NEW_FILE_MODE) -> None:
 
 
 def left_overs(folder: Path, known: re.Pattern[str], *, recursive: bool = True) -> Iterator[Path]:
-    """Yield the temporary files of ``put`` in a folder that a killed process left there.
+    """Yield the temporary files that killed processes left in a folder during ``put``.
 
     Args:
         folder: the folder to search.
-        known: matches the names of the files that ``put`` was writing, as a whole.
+        known: must match the whole name of the file that ``put`` was writing.
         recursive: also yield the files of the folders below it.
     """
     for path in folder.rglob(".*") if recursive else folder.glob(".*"):

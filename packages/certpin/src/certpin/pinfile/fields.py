@@ -34,8 +34,9 @@ class UnknownKey(NamedTuple):
 class Table:
     """A table of a TOML file with typed access to its values. Methods raise ``ConfigError``.
 
-    ``place`` is the full key, or the place below another table. In the second case the key is
-    computed when it is needed: a file of 10,000 hosts has 30,000 tables, and an error names one.
+    ``place`` is the table's full key, or its parent table with its name and index there. In the
+    second case the full key is computed only for an error: a file of 10,000 hosts has 30,000
+    tables, and an error names one.
     """
 
     __slots__ = ("_data", "_place", "unknown")
@@ -178,9 +179,10 @@ def _tolerated(key: str) -> int:
 
 
 def _slips(written: str, key: str) -> int:
-    """Return how many slips turn one key into the other (optimal string alignment distance).
+    """Return the number of typing slips between two keys (optimal string alignment distance).
 
-    The result is exact up to the tolerated number; above, it is any number above.
+    It is exact up to the tolerated number of slips. For keys that differ more, any larger number is
+    returned.
     """
     if abs(len(written) - len(key)) > _tolerated(key):
         return len(key)

@@ -390,7 +390,10 @@ def _no_anchors(name: str, key: str, exc: Exception) -> ConfigError:
 
 
 def _below(table: Table, name: str, exc: InputError | ConfigError) -> ConfigError:
-    """Return an error of the model with the full key in the file instead of the field's name."""
+    """Return an error about a value with its full key in the pin file, such as ``host[2].name``.
+
+    Errors of ``certpin.pins`` name only the field.
+    """
     if isinstance(exc, InputError):
         return ConfigError(exc.problem, key=table.under(name), fix=exc.fix)
     if exc.key.startswith(table.key):

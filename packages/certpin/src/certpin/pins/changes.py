@@ -124,7 +124,7 @@ def _policy(old: HostPolicy, new: HostPolicy, now: datetime) -> Iterator[Change]
 
 
 def _pins(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield a finding for each pin that was added, was removed, or changed its state."""
+    """Yield effect and text for each pin that was added, was removed, or changed its state."""
     before, after = old.live_pins, new.live_pins
     enforced = "enforce" in {old.mode, new.mode}
     if enforced and not before.keys() & after.keys():
@@ -175,7 +175,10 @@ def _pin_state(pin: Pin, before: HostPin, after: HostPin) -> Iterator[Finding]:
 
 
 def _pins_compromised(old: HostPolicy, new: HostPolicy) -> Iterator[Finding]:
-    """Yield a finding for each key that clients begin or cease to refuse anywhere on a path."""
+    """Yield effect and text for each key that clients newly refuse, or no longer refuse.
+
+    Clients refuse a compromised key anywhere on a path.
+    """
     for pin in sorted(new.compromised - old.compromised - old.live_pins.keys(), key=str):
         text = f"{pin} is marked compromised: new clients refuse every path that contains it"
         yield ("careful" if new.mode == "enforce" else "safe"), text

@@ -102,10 +102,10 @@ def endpoint_at(host: str, server: HostServer) -> Endpoint:
 
 
 def served_at(policy: HostPolicy) -> tuple[tuple[str, HostServer], ...]:
-    """Return each server of a policy, with the host name that its certificate must match.
+    """Return each server of a policy, after the host name that its certificate must match.
 
-    A policy without servers has one, at the name of its pattern. A server of a ``*.`` wildcard
-    needs an address that is a name below it.
+    A policy without servers has one, at the host of its pattern. A server of a ``*.`` wildcard is
+    left out unless its address is a name that the wildcard covers.
     """
     servers = policy.servers or (HostServer(),)
     named = ((server.name_for(policy.pattern), server) for server in servers)

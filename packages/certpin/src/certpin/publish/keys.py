@@ -67,7 +67,11 @@ def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
-    """Return the public key in a key file; None if the file contains more than a public key."""
+    """Return the key of another signer, in TUF's format, from a file with only its public key.
+
+    Return None if the file contains anything else. Raises ``KeyParseError`` if certpin can't verify
+    signatures of this kind of key.
+    """
     try:
         (item,) = read(data)
     except ValueError:  # several keys, or none that is read without a passphrase

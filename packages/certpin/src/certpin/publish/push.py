@@ -257,10 +257,10 @@ class Remote(NamedTuple):
     """The contents of the storage. Only ``signed`` and ``timestamp_version`` are verified.
 
     Attributes:
-        files: the stored versions of ``Local.files``, without those that are missing.
-        next_root: a root that follows the last local one.
+        files: the stored files at the paths of ``Local.files``; missing ones are left out.
+        next_root: the stored root that follows the last local one.
         newest: the stored timestamp, and the snapshot and targets that it leads to.
-        before: the bytes in ``site/`` of the files at the paths of ``newest``.
+        before: the local files in ``site/`` at the paths of ``newest``.
         signed: the whole stored pin set, if clients accept it.
         timestamp_version: the version of the stored timestamp, if the online key of the newest
             local root signed it.
@@ -295,9 +295,10 @@ def plan_uploads(local: Local, remote: Remote) -> tuple[str, ...]:
 
 
 def find_outrun(local: Local, remote: Remote) -> str:
-    """Describe stored metadata that is as new as ours or newer, but signed only by replaced keys.
+    """Describe stored metadata that is not older than the local one, but signed only by old keys.
 
-    Such metadata may be an attacker's. Return an empty text if there is none.
+    The newest root has replaced these keys, so the metadata may be an attacker's. Return an empty
+    text if there is none.
     """
     if remote.signed is None or remote.newest is None:
         return ""

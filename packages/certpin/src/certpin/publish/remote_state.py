@@ -83,7 +83,7 @@ def read_roots(read: Read, limits: Limits) -> list[bytes]:
 
 
 def follow(data: Sequence[bytes]) -> tuple[Root, ...]:
-    """Parse the roots, and require that each one follows the one before it.
+    """Parse the roots, require that each one follows the one before it, and return them.
 
     Raises ``UpdateError``.
     """
@@ -160,7 +160,7 @@ def _roots(read: Read, limits: Limits) -> Iterator[bytes]:
 def _promise(
     chain: Sequence[Root], newest: NewestMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Verify the metadata with the newest root for which its signatures are valid.
+    """Verify the metadata with the newest root that accepts its signatures, and return it.
 
     It is an older root if the newest one has new keys that have not signed the metadata yet.
     """

@@ -100,7 +100,7 @@ def _over(plan: SigningPlan) -> Iterator[str]:
 def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: SigningResult) -> None:
     """Sign a draft with the keys in ``keyring`` that may sign it, and drop its invalid signatures.
 
-    Adds the draft, and the new signatures if there are any, to ``done``.
+    Adds the draft, and the new signatures if there are any, to the result ``done``.
     """
     role = draft.signed.type
     signed_bytes = draft.signed_bytes
@@ -116,10 +116,10 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
 
 
 def _choose(plan: SigningPlan, keyring: Keyring, done: SigningResult) -> _Choice | None:
-    """Return the first choice of metadata with enough signatures; None if there is none.
+    """Return metadata with enough signatures that ``site/`` will hold next; None if there is none.
 
-    Choices with new targets come first, because new pins matter more than a new root. A first root
-    is added to ``done`` directly.
+    New targets are preferred, because new pins matter more than a new root. A first root needs no
+    other metadata: it is added to the result ``done`` directly.
     """
     root, state = plan.root, plan.policy.state
     if root is not None and state.root is None:

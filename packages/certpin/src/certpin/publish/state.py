@@ -100,9 +100,9 @@ class FolderState:
         return self.drafts.get(role)
 
     def free(self, role: str) -> int:
-        """Return the next unused version of a role's metadata.
+        """Return the next version of a role's metadata that no file in ``site/metadata`` has.
 
-        Interrupted runs may have used some.
+        Interrupted runs may have left files with higher versions than the current one.
         """
         number = getattr(self, role).version + 1 if self.current else 1
         while f"{number}.{role}.json" in self.taken:

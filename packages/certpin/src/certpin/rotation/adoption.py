@@ -1,10 +1,10 @@
 """Which versions of the pin set clients hold, and whether every client accepts a pin.
 
-A version that clients fetch is alive until a higher one has been out for T_adopt: the delay until
-every client has a published version. A version in a binary is alive until its owner records that it
-has ended, because certpin can't see who still runs that binary. A pin is adopted when every version
-that is alive accepts it. That is derived from the versions, the delays and the clock; it is never
-declared.
+A version is alive while some client may hold it. One that clients fetch is alive until T_adopt
+after a higher version was published; T_adopt is the delay until every client has a published
+version. A version in a binary is alive until its owner records that it has ended, because certpin
+can't see who still runs that binary. A pin is adopted when every version that is alive accepts it.
+That is derived from the versions, the delays and the clock; it is never declared.
 """
 
 from __future__ import annotations

@@ -138,7 +138,10 @@ def _publish(versions: list[Version], event: Event) -> None:
 
 
 def _merged(known: Version, again: Version) -> Version:
-    """Merge two publishes of one version: one in a binary, or one after the version's end."""
+    """Merge two records of a version that was published twice, and return the merged version.
+
+    One of them was in a binary, or came after the version had ended.
+    """
     return replace(
         known,
         fetched=known.fetched or again.fetched,

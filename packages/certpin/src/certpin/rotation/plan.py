@@ -8,7 +8,8 @@
     retire each old key             when no server presents it
     remove it, and publish
 
-The steps are then rehearsed on a copy of the situation, behind the same gate as the commands.
+The steps are then rehearsed on a copy of the situation, with the same safety rules
+(``certpin.rotation.gate``) as the commands.
 """
 
 from __future__ import annotations

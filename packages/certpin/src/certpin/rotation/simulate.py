@@ -66,11 +66,11 @@ class Lockout:
 
 @dataclass(frozen=True)
 class Safety:
-    """The earliest time at which a step is safe if no other step changes; ``None`` for never.
+    """The earliest safe time of a step if no other step changes; ``None`` for never.
 
     Attributes:
-        fleet: for the simulated clients.
-        guaranteed: for every client that T_adopt allows for.
+        fleet: the time at which it is safe for all simulated clients.
+        guaranteed: the time at which it is safe for every client within the delays of T_adopt.
     """
 
     step: int
@@ -153,9 +153,9 @@ def chunk_size(script: Script) -> int:
 
 
 def _held_since(clients: Clients, releases: Sequence[Release]) -> list[Integers]:
-    """Return when each client that fetches first holds each release: an array for each release.
+    """Return the second from which each client holds each release: one array for each release.
 
-    Clients with a binary are left out.
+    Only for clients that fetch releases: those with a binary are left out.
     """
     fetching = clients.binary == len(clients.fleet.binaries)
     size = int(np.count_nonzero(fetching))
@@ -316,13 +316,13 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Count the times by hour: each belongs to the first full hour at or after it."""
+        """Return, for each full hour, how many of these times (in seconds) round up to it."""
         hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
         return np.bincount(hours, minlength=self.hours + 2)
 
 
 class _Group:
-    """The clients of a group: until when each was last refused, and by which cause."""
+    """The clients of one group: until when each was last locked out, and by which cause."""
 
     def __init__(self, size: int, weight: int) -> None:
         self.weight = weight
@@ -344,7 +344,10 @@ class _Group:
         found.first = min(found.first, int(start.min()))
 
     def extend(self, causes: dict[Cause, CauseTotal], at: Integers, stop: Integers) -> None:
-        """Move the last second of each cause to ``stop`` for the clients that it has locked out."""
+        """Record that the clients with indexes ``at`` are locked out until the seconds in ``stop``.
+
+        Only the last second of each cause is kept.
+        """
         for number, cause in enumerate(self._causes):
             ends = stop[self._cause[at] == number]
             if ends.size:
@@ -415,9 +418,10 @@ def _serving_safety(known: _SafetyInput, serving: Serving) -> Safety:
 
 
 def _accepting(releases: Sequence[Release], chains: Chains, at: int) -> int | None:
-    """Return the index of the first release that accepts these chains; ``None`` if none does.
+    """Return the index of the release from which on clients accept these chains; None if none does.
 
-    It comes after all releases that are out at the time ``at`` and refuse them.
+    It is the first accepting release after all releases that refuse the chains and were published
+    by the time ``at``.
     """
     refusing = [index for index, each in enumerate(releases) if each.refuses(chains, each.at)]
     out = [index for index in refusing if releases[index].at <= at]

@@ -95,7 +95,10 @@ class Fleet:
 
     @property
     def gaps(self) -> tuple[tuple[int, int], ...]:
-        """The adoption curve from 0 on: pairs of a share of ``WHOLE``, and seconds between uses."""
+        """The adoption curve from 0 on, as integers: pairs of a share and seconds between uses.
+
+        A share of ``WHOLE`` is all clients.
+        """
         curve = self.curve or usual_curve(self.timing)
         points = [(int(share * WHOLE), gap // SECOND) for share, gap in curve]
         return ((0, 0), *points)
@@ -108,7 +111,7 @@ class Clients:
     Attributes:
         binary: the index of each client's binary in ``fleet.binaries``; the number of binaries for
             a client without one.
-        phases: when the period of each delay begins, in seconds, below the period.
+        phases: for each delay, the second in its period at which the client acts, such as polling.
         gap: how often the user opens the app, in seconds.
         skew: the error of the clock, in seconds.
     """
@@ -121,7 +124,7 @@ class Clients:
     skew: Integers
 
     def hold_from(self, published: int) -> Integers:
-        """Return when each client that fetches first holds a published version, in seconds.
+        """Return the second from which each client holds a version that it fetches.
 
         Args:
             published: the second in which the version was published.
@@ -229,6 +232,9 @@ def _gaps(fleet: Fleet, randoms: Randoms) -> Integers:
 
 
 def _wait(at: Integers, phase: Integers, period: int | Integers) -> None:
-    """Move each time in ``at`` to the next beginning of a client's period, in place."""
+    """Move each time in ``at`` forward to the next second at which the client acts, in place.
+
+    A client acts at ``phase`` plus each multiple of ``period``, in seconds.
+    """
     safe = np.maximum(period, 1)
     at += (phase - at) % safe

@@ -169,7 +169,7 @@ def assumed_chains(situation: Situation) -> Chains:
 
 
 def fetched_releases(situation: Situation) -> list[Release]:
-    """Return the releases that clients can fetch, from the last one that every client has."""
+    """Return the releases that clients fetch, from the newest one that every client has."""
     fetched = sorted(
         (each for each in situation.deployed.versions if each.fetched and not each.pending),
         key=lambda version: version.number,
@@ -272,7 +272,11 @@ def _take(
 def _pushed(
     situation: Situation, out: Sequence[Release], step: int, at: int
 ) -> tuple[Release, ...]:
-    """Return the pending version as a release at the push; empty if clients have a later one."""
+    """Return the pending version as a release that clients can fetch from the push on.
+
+    Return nothing if clients can fetch a higher version. Raises ``InputError`` if no version is
+    pending.
+    """
     latest = situation.deployed.latest
     if latest is None or not latest.pending or any(latest.number == each.number for each in out):
         raise InputError(

@@ -1,4 +1,7 @@
-"""Build HTML and SVG elements. ``tag`` cleans text, and ``write`` escapes it."""
+"""Build HTML and SVG elements.
+
+``tag`` escapes control characters in text, and ``write`` escapes HTML.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enforcement: ``PinnedSSLContext`` and the gate around the handshake.
+"""Enforcement: ``PinnedSSLContext``, and the pin check of each handshake.
 
 These rules must hold. The tests in ``tests/tls`` use the same numbers.
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING or HAS_TLS:
 else:
 
     class PinnedSSLContext:
-        """Used if Python has no TLS: pin files can be read and linted."""
+        """Takes the place of the class if Python has no TLS. Raises ``TLSUnavailableError``."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             raise TLSUnavailableError
 
     def assert_pinned(*args: Any, **kwargs: Any) -> NoReturn:
-        """Raise ``TLSUnavailableError``."""
+        """Raise ``TLSUnavailableError``, because this Python has no TLS."""
         raise TLSUnavailableError
 
 

@@ -1,8 +1,8 @@
-"""``assert_pinned``: prove that a connection in use was checked (rule 14).
+"""``assert_pinned``: require that the pins of a connection in use were checked.
 
-A context can only check the connections that are made through it. Some libraries replace it: they
-copy its roots into another TLS stack, or speak HTTP/3. So check the resulting connection, not the
-context.
+Rule 14 of docs/enforcement.md. A context can only check the connections that are made through it.
+Some libraries replace it: they copy its roots into another TLS stack, or speak HTTP/3. So check the
+resulting connection, not the context.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def assert_pinned(
 
 
 def _tls_of(connection: object) -> object:
-    """Return the TLS object inside, or the last object found on the way to it."""
+    """Return the TLS object inside a library's connection; without one, the last object found."""
     current: Any = connection
     for _ in range(_LONGEST):
         if isinstance(current, _TLS) or _gate_of(current):
@@ -114,7 +114,10 @@ def _gate_of(tls: Any) -> Gate | None:
 
 
 def _finished_check(tls: Any) -> PinCheck:
-    """Return the check of a TLS object. Raises if there is none, or if it did not end well."""
+    """Return the completed pin check of a TLS object.
+
+    Raises ``UncheckedConnectionError`` if it has none, or the error if the connection was refused.
+    """
     gate = _gate_of(tls)
     if gate is not None:
         gate.raise_refusal()

@@ -1,13 +1,13 @@
-"""The state of a context, and the check of each connection against it.
+"""The state of a context, and the pin check of each connection.
 
-In the order of a connection:
+The numbers are those of the rules in docs/enforcement.md. In the order of a connection:
 
-- ``PinState`` is the pin set with its trust stores, swapped as a whole (rule 10). ``Target`` is one
-  host in it, with the chains that matched before.
+- ``PinState`` is the pin set with its trust stores, replaced as a whole (rule 10). ``Target`` is
+  one host in it, with the chains that already matched its pins.
 - ``Enforcer`` holds the current state, refuses hosts without a policy (rule 9), and records each
   refusal (rule 12).
-- ``SessionMemory`` knows the sessions that may be resumed (rule 4).
-- ``PinCheck`` judges the verified chain of one connection (rules 2, 6, 11 and 13).
+- ``SessionMemory`` stores the TLS sessions that may be resumed (rule 4).
+- ``PinCheck`` compares the verified chain of one connection with the pins (rules 2, 6, 11 and 13).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _CHAINS = 64  # chains of one host that are kept judged
 
 
 class Match(NamedTuple):
-    """A chain that matched: OpenSSL's certificates, the same as DER, and the verdict."""
+    """A chain that matched the pins of a host, as OpenSSL's objects and as DER, and its verdict."""
 
     certificates: list[Any]
     chain: tuple[bytes, ...]
@@ -65,9 +65,10 @@ class Match(NamedTuple):
 
 
 class Target:
-    """A host in one state: its policy, and the only store with roots trusted for it.
+    """A host under one version of the pin set: its policy, and the trust store for it.
 
-    ``policy`` is None if no policy covers the host, ``store`` if the platform's roots are trusted.
+    ``policy`` is None if no policy covers the host. ``store`` is a context that trusts only the
+    anchors of the policy, or None if the platform's roots are trusted.
     """
 
     __slots__ = ("_matched", "host", "last_match", "policy", "store")
@@ -87,14 +88,13 @@ class Target:
     ) -> Verdict | None:
         """Return the verdict on a verified chain, or None if no policy covers the host.
 
-        A chain that matched once matches until the policy expires: it is looked up, not verified
-        again, and the clock is read only if there is a date. OpenSSL checked the dates of its
-        certificates in this handshake. Only ``match`` is kept: a refusal, and a chain that passed
-        by the debug override or by expiry, are judged and reported each time.
+        Verdicts with the reason ``match`` are cached until the policy expires; the clock is read
+        only if it has a date. OpenSSL checked the dates of the certificates in this handshake.
+        Other verdicts (refused, or accepted by the debug override or after expiry) are computed and
+        reported each time.
 
         Raises:
             CertificateParseError: A certificate isn't strict DER.
-
         """
         policy = self.policy
         if policy is None:
@@ -113,16 +113,17 @@ class Target:
 
 
 class DebugAnchors(NamedTuple):
-    """SHA-256 fingerprints of the debug override's anchors, and of those that it had before."""
+    """SHA-256 fingerprints of the trust anchors of the debug override, and of its former ones."""
 
     in_force: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()
 
 
 class PinState:
-    """The pin set, the trust store of each ``trust`` in it, and the debug anchors. Immutable.
+    """A pin set, the trust store for each of its ``trust`` settings, and debug anchors. Immutable.
 
-    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` takes a normalised host.
+    ``stores`` is keyed by ``TrustAnchors.digest``. ``target`` returns the ``Target`` of a
+    normalised host.
     """
 
     def __init__(
@@ -143,9 +144,9 @@ class PinState:
 
 
 class Enforcer:
-    """The state of a context with its side effects: the clock, sessions, records.
+    """The pin state of a context, with its clock, its sessions, and the record of its failures.
 
-    ``state`` is replaced as a whole (rule 10).
+    ``state`` is replaced as a whole (rule 10 of docs/enforcement.md).
     """
 
     def __init__(
@@ -162,14 +163,21 @@ class Enforcer:
         self._notifier = notifier
 
     def target(self, state: PinState, host: str) -> Target:
-        """Return the target of a normalised host. Rule 9: in strict mode it has a policy."""
+        """Return the policy and the trust store of a normalised host, as a ``Target``.
+
+        Raises ``UnpinnedHostError`` in strict mode if no policy covers the host.
+        """
         target = state.target(host)
         if target.policy is None and self.strict:
             raise self.refused(_unpinned(host, state.pins.name))
         return target
 
     def admit(self, host: str, encrypted: bool) -> None:
-        """Rule 9, before there is a connection. Clear text is refused if pins are enforced."""
+        """Raise ``PinError`` if a request to this host must not be sent. Called before connecting.
+
+        Strict mode requires a policy for the host. Clear text is refused in strict mode, and if the
+        host's policy enforces pins.
+        """
         policy = self.state.target(host).policy
         enforced = policy is not None and policy.mode == "enforce"
         if not encrypted and (self.strict or enforced):
@@ -177,7 +185,7 @@ class Enforcer:
         self.target(self.state, host)
 
     def refused(self, error: PinError, met: Met = _NOTHING) -> PinError:
-        """Record a refusal. Returns the error, for the caller to raise."""
+        """Log a refusal, pass it to the hooks, and return its error for the caller to raise."""
         verdict: Verdict | None = getattr(error, "verdict", None)
         reason = type(error).__name__ if verdict is None else verdict.reason
         self._record(error.host, "refuse", reason, met, verdict, error)
@@ -186,7 +194,10 @@ class Enforcer:
     def unverified(
         self, host: str, reason: Unverified, met: Met, error: ssl.SSLCertVerificationError
     ) -> None:
-        """Record that OpenSSL refused the chain of a host with a policy. Others get only a note."""
+        """Record that OpenSSL refused the chain of a host that has a policy.
+
+        If the host has none, only add advice to the error, as a note.
+        """
         if self.state.target(host).policy is not None:
             self._record(host, "refuse", reason, met, None, error)
             return
@@ -194,7 +205,7 @@ class Enforcer:
             error.add_note(f"fix: {advice}")
 
     def passed(self, verdict: Verdict, host: str, met: Met) -> None:
-        """Record a connection that passes without a matching pin."""
+        """Record a connection that was accepted without a matching pin."""
         self._record(host, verdict.decision, verdict.reason, met, verdict)
         if verdict.reason == "debug-anchor":
             warn_of_debug_override(host)
@@ -240,11 +251,12 @@ class _Verified(NamedTuple):
 
 
 class SessionMemory:
-    """Rule 4: the sessions that this context verified, with host and chain; the newest 256.
+    """The newest 256 TLS sessions that this context verified, each with its host and chain.
 
-    A resumed session carries no chain (RFC 8446 section 2.2), so that OpenSSL verifies no chain, no
-    name and no date. Sessions that were confused between hosts have let attackers in
-    (CVE-2021-22890). They are compared by identity: a server chooses its session IDs.
+    A resumed session has no certificate chain (RFC 8446 section 2.2), so OpenSSL verifies no chain,
+    no name and no date. Clients that confused the sessions of two hosts have let attackers in
+    (CVE-2021-22890). Sessions are compared by identity, because a server chooses its session IDs.
+    Rule 4 of docs/enforcement.md.
     """
 
     def __init__(self) -> None:
@@ -252,7 +264,7 @@ class SessionMemory:
         self._verified: OrderedDict[int, _Verified] = OrderedDict()
 
     def remember(self, session: ssl.SSLSession, target: Target, chain: tuple[bytes, ...]) -> None:
-        """Keep a session of a connection to this target, verified by this chain."""
+        """Store a session of a connection to this target, with the chain that was verified."""
         with self._lock:
             self._verified[id(session)] = _Verified(session, target, chain)
             while len(self._verified) > _SESSIONS:
@@ -261,10 +273,11 @@ class SessionMemory:
     def recall(
         self, session: ssl.SSLSession, target: Target, now: datetime
     ) -> tuple[bytes, ...] | None:
-        """Return the chain that was verified for this session and target, or None: don't resume.
+        """Return the chain that was verified for a session; None if the session can't be resumed.
 
-        A host has another target under another version of the pin set. A chain with an expired
-        certificate, or with an unreadable date, no longer counts as verified.
+        It can't be resumed for another target, and a new version of the pin set gives a host
+        another target. A chain with an expired certificate, or with an unreadable date, no longer
+        counts as verified.
         """
         known = self._verified.get(id(session))
         if known is None or known.session is not session or known.target is not target:
@@ -281,9 +294,9 @@ def _in_time(chain: tuple[bytes, ...], now: datetime) -> bool:
 
 
 class PinCheck:
-    """The check of one connection: created when it begins, run when its handshake is done.
+    """The pin check of one connection: created when it begins, run when its handshake is done.
 
-    It is the base of ``Gate``, which sets the attributes: a handshake makes one object, not two.
+    Base class of ``Gate``, which sets the attributes, so that a handshake creates only one object.
     """
 
     __slots__ = (
@@ -305,36 +318,45 @@ class PinCheck:
     _state: PinState
 
     def may_resume(self, session: ssl.SSLSession) -> bool:
-        """Return True if a session may be offered to the server. If not, it is a full handshake."""
+        """Return True if the client may offer this session to the server for resumption.
+
+        If not, the client makes a full handshake.
+        """
         enforcer = self._enforcer
         self._resumed = enforcer.sessions.recall(session, self.target, enforcer.clock())
         return self._resumed is not None
 
     def remember(self, session: ssl.SSLSession) -> None:
-        """Allow a session of this connection to be resumed: its chain was accepted."""
+        """Store a session of this connection for resumption, because its chain was accepted."""
         if self._chain:
             self._enforcer.sessions.remember(session, self.target, self._chain)
 
     def judge_early(self, raw: Any) -> None:
-        """Judge the chain while the client's last flight waits. Raises ``PinError``.
+        """Check the pins before the client sends its last handshake messages. Raises ``PinError``.
 
         OpenSSL has verified the chain, and the server's signature over the handshake (RFC 8446
-        section 4.4.3, RFC 5246 section 7.4.3). The client has not sent its certificate. A second
-        call does nothing: TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
+        4.4.3, RFC 5246 7.4.3). The client has not sent its certificate. A second call does nothing:
+        TLS 1.2 ends the server's part twice, with ServerHelloDone and Finished.
         """
         if not self._early:
             self._early = True
             self.judge(raw)
 
     def must_judge(self, raw: Any) -> bool:
-        """Return True unless ``judge_early`` judged the same chain under the current pins."""
+        """Return True unless ``judge_early`` accepted the same chain under the current pins.
+
+        Raises ``WeakenedContextError`` if a client certificate was sent without that check.
+        """
         if self.guards_certificate and not self._early:
             raise self._enforcer.refused(_unguarded(self.target.host), self._met(raw))
         judged_for = self._judged_for
         return judged_for is not self._enforcer.state or self._chain != self._verified_chain(raw)
 
     def judge(self, raw: Any) -> None:
-        """Judge the chain that OpenSSL verified. Raises ``PinError`` to refuse the connection."""
+        """Compare the chain that OpenSSL verified with the pins, and store the verdict.
+
+        Raises ``PinError`` to refuse the connection.
+        """
         enforcer = self._enforcer
         if enforcer.state is not self._state:
             self._follow_swap(enforcer.state, raw)
@@ -376,11 +398,11 @@ class PinCheck:
         return chain, verdict
 
     def refusal_of(self, raw: Any, error: ssl.SSLError) -> ssl.SSLError:
-        """Record that OpenSSL refused the chain itself. Returns the error to raise.
+        """Record that OpenSSL itself refused the chain, and return the error to raise.
 
-        That is ``UnverifiedChainError`` if a policy covers the host (rule 12), and OpenSSL's error
-        otherwise. A failure of the network is returned as it is, and not recorded. OpenSSL 3 keeps
-        the served chain of a handshake that failed; nothing verified it.
+        That is ``UnverifiedChainError`` if a policy covers the host, and OpenSSL's error otherwise.
+        A failure of the network is returned as it is, and not recorded. The record contains the
+        served chain, which OpenSSL 3 keeps after a failed handshake and which is not verified.
         """
         if not isinstance(error, ssl.SSLCertVerificationError):
             return error
@@ -397,7 +419,10 @@ class PinCheck:
         return Met(_served(raw), self._called.port_of(self.target.host, self.socket()))
 
     def _follow_swap(self, state: PinState, raw: Any) -> None:
-        """Judge by the current pins, not by those at the beginning of the connection."""
+        """Use the current pins if the pin set was replaced after this connection began.
+
+        Raises ``PinError`` if they give the host another trust store.
+        """
         target = self._enforcer.target(state, self.target.host)
         if target.store is not self.target.store:
             raise self._enforcer.refused(_moved(target.host), self._met(raw))
@@ -416,7 +441,7 @@ class PinCheck:
         return self._resumed
 
     def _pass_unpinned(self, chain: tuple[bytes, ...], raw: Any) -> None:
-        """Accept any chain that OpenSSL verified, because no policy covers the host."""
+        """Accept the chain of a host that no policy covers. Raises ``PinError`` if it is empty."""
         if not chain:
             raise PinError(
                 f"{self.target.host} refused: it showed no certificate",
@@ -427,7 +452,10 @@ class PinCheck:
             self._enforcer.passed_by_debug(self.target.host, self._met(raw))
 
     def _require_another_anchor(self, chain: tuple[bytes, ...]) -> None:
-        """Rule 11: OpenSSL can't forget an anchor of an override that has ended."""
+        """Raise ``PinError`` if the chain ends at an anchor of a debug override that has ended.
+
+        OpenSSL can't remove an anchor from a context. Rule 11 of docs/enforcement.md.
+        """
         if chain and sha256(chain[-1]).digest() in self._state.debug.withdrawn:
             raise PinError(
                 f"{self.target.host} refused: its chain ends at an anchor of the debug override, "
@@ -438,7 +466,7 @@ class PinCheck:
 
 
 def _served(raw: Any) -> tuple[bytes, ...]:
-    """Return the served chain for the record. A failure to read it doesn't change the refusal."""
+    """Return the served chain for the record of a refusal; empty if it can't be read."""
     with suppress(Exception):
         return served_chain(raw)
     return ()

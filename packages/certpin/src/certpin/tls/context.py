@@ -1,6 +1,6 @@
 """``PinnedSSLContext``: an ``ssl.SSLContext`` that refuses what its pin set does not allow.
 
-Three classes, each based on the one above it:
+Three classes, each based on the one above it, with the rules of docs/enforcement.md:
 
 - ``MirroredContext`` has several trust stores and is configured as if it had one (rule 8,
   ``certpin.tls.mirrored``).
@@ -62,21 +62,25 @@ _CHECKING_CLASSES = frozenset({"sslsocket_class", "sslobject_class"})
 
 
 class VerifyingContext(MirroredContext):
-    """A context that detects whether its verification was weakened (rule 1).
+    """A context that detects whether its certificate verification was weakened.
 
     A client library may change verification on the context that it was given, in another thread
     too, and OpenSSL copies the settings when a connection begins. So each change is counted before
     it is made: if the count differs after OpenSSL copied them, the connection is refused. A change
     past this class, by a property of a base class or by ``object.__setattr__``, is not counted, so
     each connection also reads the settings after OpenSSL copied them. (Python refuses ``CERT_NONE``
-    while ``check_hostname`` is on, so ``check_hostname`` covers both.)
+    while ``check_hostname`` is on, so ``check_hostname`` covers both.) Rule 1 of
+    docs/enforcement.md.
     """
 
     _verifying_changes = 0
     _verified_changes = -1  # the count at which the settings were last found safe
 
     def set_psk_client_callback(self, callback: object) -> None:
-        """Refuse pre-shared keys (rule 2): they show no chain, and look like a resumed session."""
+        """Raise ``ConfigError``: with a pre-shared key, a server presents no certificate chain.
+
+        Such a connection also looks like a resumed session. ``None`` is accepted, and does nothing.
+        """
         if callback is not None:
             raise ConfigError(
                 "a pre-shared key shows no chain to look for a pin in",
@@ -85,7 +89,10 @@ class VerifyingContext(MirroredContext):
             )
 
     def _find_weakness(self) -> str:
-        """Return the weakened setting in words, or an empty string: then this count is safe."""
+        """Return the weakened verification setting in words; empty if none is weakened.
+
+        In the second case, also store that the settings are safe at the current count of changes.
+        """
         with self._configuring:  # waits for a change that another thread is making
             if self.verify_mode != ssl.CERT_REQUIRED:
                 return f"verify_mode is {self.verify_mode!r}"
@@ -141,7 +148,7 @@ class PinnedSSLContext(VerifyingContext):
     _debug_anchors: frozenset[bytes] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """As ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``; ``__init__`` takes the arguments."""
+        """Create the object as ``ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)``. Ignores arguments."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(
@@ -195,7 +202,7 @@ class PinnedSSLContext(VerifyingContext):
             self._enforcer.state = self._state_of(pins)
 
     def admit(self, host: str, *, encrypted: bool = True) -> None:
-        """Refuse a host before connecting to it. For client adapters.
+        """Check that a request to this host is allowed, before connecting. For client adapters.
 
         Args:
             host: The host of the request, as in the URL.
@@ -206,16 +213,16 @@ class PinnedSSLContext(VerifyingContext):
             InsecureRequestError: The request is in clear text, and the context is strict or the
                 host's policy enforces pins.
             PinError: ``host`` is not a host name or an address.
-
         """
         name = self._encode_hostname(host)
         self._require_client(name, server_side=False)
         self._enforcer.admit(name, encrypted)
 
     def trusted_roots(self, host: str = "") -> tuple[bytes, ...]:
-        """The roots that this context has loaded, as DER; for inspection, not for another context.
+        """Return the roots that this context has loaded, as DER, for inspection.
 
-        A context that is made of them has no pins. ``get_ca_certs()`` raises for that reason.
+        Make no other context of them: it would have no pins. ``get_ca_certs()`` raises for that
+        reason.
 
         Args:
             host: Return the anchors of this host's policy instead, if it has ``trust = FILE``.
@@ -226,7 +233,6 @@ class PinnedSSLContext(VerifyingContext):
 
         Raises:
             PinError: ``host`` is not a host name or an address.
-
         """
         store = self._enforcer.state.target(self._encode_hostname(host)).store if host else None
         return tuple(OpenSSLContext.get_ca_certs(store or self, binary_form=True))
@@ -255,13 +261,12 @@ class PinnedSSLContext(VerifyingContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
-        """As ``ssl.SSLContext.wrap_socket``, also for sockets of gevent.
+        """Return a TLS socket, as ``ssl.SSLContext.wrap_socket`` does, also for sockets of gevent.
 
         Raises:
             PinError: The connection was refused, before or after its handshake.
             ConfigError: The socket is eventlet's.
             ValueError: ``server_side`` is true.
-
         """
         host = self._encode_hostname(server_hostname)
         self._require_client(host, server_side)
@@ -289,12 +294,11 @@ class PinnedSSLContext(VerifyingContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """As ``ssl.SSLContext.wrap_bio``.
+        """Return a TLS object over memory buffers, as ``ssl.SSLContext.wrap_bio`` does.
 
         Raises:
             PinError: The connection was refused before its handshake.
             ValueError: ``server_side`` is true.
-
         """
         host = self._encode_hostname(server_hostname)
         if server_side or not host:  # before Python 3.14 looks at the name
@@ -306,9 +310,10 @@ class PinnedSSLContext(VerifyingContext):
         return tls
 
     def _encode_hostname(self, hostname: str | bytes | None) -> str:
-        """Normalise a host for policy, SNI and OpenSSL's hostname check (rule 5).
+        """Return the normalised host for the policy, SNI and OpenSSL's hostname check.
 
-        ``wrap_socket`` and ``wrap_bio`` call it. Python's own reads names by the older IDNA 2003.
+        ``wrap_socket`` and ``wrap_bio`` call it in place of Python's method, which follows the
+        older IDNA 2003. Raises ``PinError`` if it is not a host. Rule 5 of docs/enforcement.md.
         """
         if isinstance(hostname, bytes):
             hostname = hostname.decode("ascii", "replace")
@@ -326,7 +331,7 @@ class PinnedSSLContext(VerifyingContext):
     def _wrap_socket(
         self, sock: Any, server_side: bool, host: str, *, owner: Any, session: Any
     ) -> Gate:
-        """Called by ``SSLSocket``, in the place of OpenSSL's own method."""
+        """Return a ``Gate`` in place of OpenSSL's object for a socket. ``SSLSocket`` calls it."""
         return self._guarded(server_side, host, owner, session, sock)
 
     def _wrap_bio(
@@ -339,7 +344,7 @@ class PinnedSSLContext(VerifyingContext):
         owner: Any,
         session: Any,
     ) -> Gate:
-        """Called by ``SSLObject``, in the place of OpenSSL's own method."""
+        """Return a ``Gate`` in place of OpenSSL's object for two BIOs. ``SSLObject`` calls it."""
         return self._guarded(server_side, server_hostname, owner, session, incoming, outgoing)
 
     def _guarded(
@@ -351,7 +356,7 @@ class PinnedSSLContext(VerifyingContext):
         below: Any,
         outgoing: ssl.MemoryBIO | None = None,
     ) -> Gate:
-        """Begin a connection: return a gate with OpenSSL's object inside it.
+        """Begin a connection, and return a ``Gate`` around OpenSSL's object, which checks the pins.
 
         One long function, because each handshake runs it, and runs it from cold caches: a function
         that it calls costs more to fetch than to run.
@@ -366,8 +371,8 @@ class PinnedSSLContext(VerifyingContext):
             outgoing: The BIO to write into, if ``below`` is one.
 
         Raises:
-            PinError: The connection is refused before its handshake (rules 1, 5 and 9).
-
+            PinError: The connection is refused before its handshake (rules 1, 5 and 9 of
+                docs/enforcement.md).
         """
         if server_side or not host:
             self._require_client(host, server_side)
@@ -406,13 +411,20 @@ class PinnedSSLContext(VerifyingContext):
         return gate
 
     def _require_verification(self, host: str) -> int:
-        """Rule 1. Returns the count of changes at which the settings were found safe."""
+        """Raise ``WeakenedContextError`` if a verification setting was weakened.
+
+        Return how many changes of these settings were made so far; ``_guarded`` refuses a
+        connection if more are made while it begins.
+        """
         if weakness := self._find_weakness():
             raise self._enforcer.refused(_weakened(host, weakness))
         return self._verified_changes
 
     def _state_of(self, pins: PinSet) -> PinState:
-        """Build a whole state, before it takes the place of the current one (rule 10)."""
+        """Return the complete state for a pin set: trust stores and debug anchors.
+
+        The caller replaces the current state by it at once (rule 10 of docs/enforcement.md).
+        """
         stores = {
             policy.trust.digest: self._store_for(policy.trust)
             for policy in pins.policies
@@ -421,7 +433,11 @@ class PinnedSSLContext(VerifyingContext):
         return PinState(pins, stores, self._trust_debug_anchors(pins, stores.values()))
 
     def _trust_debug_anchors(self, pins: PinSet, stores: Iterable[ssl.SSLContext]) -> DebugAnchors:
-        """Trust the debug anchors if both the pin set and the environment ask for it (rule 11)."""
+        """Load the debug anchors into this context and its stores, and return their fingerprints.
+
+        None are loaded unless both the pin set and ``CERTPIN_DEBUG=1`` ask for it (rule 11 of
+        docs/enforcement.md).
+        """
         debug = pins.debug if os.environ.get(DEBUG_VARIABLE) == "1" else None
         # All are parsed first: OpenSSL would keep those that it loaded before a bad one.
         anchors = debug.der if debug else ()

@@ -1,8 +1,9 @@
-"""Rule 12: the error, the log record and the hook calls of a refusal.
+"""The error, the log record and the hook calls for a refused connection.
 
-``PinFailure`` describes a failure to the application. ``FailureNotifier`` logs it and passes it to
-the hooks, which can neither break nor delay a connection. ``explain_refusal`` is the error for a
-chain that OpenSSL itself refused; ``certpin.pins.verdict`` explains pins that don't match.
+Rule 12 of docs/enforcement.md. ``PinFailure`` describes a failure to the application.
+``FailureNotifier`` logs it and passes it to the hooks, which can neither break nor delay a
+connection. ``explain_refusal`` is the error for a chain that OpenSSL itself refused;
+``certpin.pins.verdict`` explains pins that don't match.
 
 This module loads without TLS, because ``certpin.tls`` exports names of it then, too.
 """
@@ -44,7 +45,7 @@ class DebugOverrideWarning(UserWarning):
 
 
 def warn_of_debug_override(host: str) -> None:
-    """Warn that the debug override accepted a connection (rule 11)."""
+    """Warn, at each use, that the debug override accepted a connection to this host."""
     # warnings.warn() would show one warning for each line of code; rule 11 wants one for each use.
     warnings.warn_explicit(
         f"{host}: accepted by the debug override ({DEBUG_VARIABLE}=1), not by a pin",
@@ -56,7 +57,7 @@ def warn_of_debug_override(host: str) -> None:
 
 
 class Met(NamedTuple):
-    """Facts of a connection that are not in its verdict. ``PinFailure`` describes both."""
+    """The served chain and the port of a connection, which its verdict does not contain."""
 
     served: tuple[bytes, ...] = ()
     port: int = 0
@@ -67,20 +68,20 @@ class PinFailure:
     """One failure: a connection that was refused, or that passed although its pins did not match.
 
     Attributes:
-        host: Normalised.
+        host: The normalised host; empty if the connection named none.
         decision: ``refuse``, ``report`` or ``accept``.
         reason: The reason of the verdict; ``untrusted``, ``name``, ``date``, ``revoked`` or
             ``invalid`` if OpenSSL itself refused the chain, before any pin was compared; or the
             name of the error if there was no verdict.
         at: The time of the failure, with a zone.
-        pin_set: Name of the pin set that was enforced.
-        pin_set_version: Its version.
+        pin_set: The name of the pin set that was enforced.
+        pin_set_version: The version of that pin set.
         error: The error that was raised, or None if the connection passed.
         verdict: The verdict on the chain, or None if there was none.
         policy: The policy of the host, or None.
         served: The certificates that the server sent, as DER, in its order. Nothing about them is
             proven. Empty if the handshake failed before they arrived.
-        port: The port of the connection, or 0 if it is unknown (``calling``).
+        port: The port of the connection, or 0 if it is unknown.
     """
 
     host: str
@@ -131,7 +132,7 @@ class FailureNotifier:
         self._hooks = Hooks(others, "failure", _logger)
 
     def notify(self, failure: PinFailure) -> None:
-        """Record a failure. An exception in a log handler breaks no connection."""
+        """Log a failure and pass it to the hooks. Never raises, also if a log handler does."""
         with suppress(Exception):
             self._log(failure)
         for hook in self.prompt:
@@ -240,7 +241,7 @@ _MAX_PORT = 65535
 
 
 class Called(NamedTuple):
-    """Host and port of a request, as an adapter sets them. The port is 0 if it is unknown.
+    """The host and port of the request that a client adapter makes. The port is 0 if unknown.
 
     TLS itself knows only the host. A client adapter sets the port for the time in which it connects
     (``calling``). Otherwise it is the port of the socket's peer, which may be a proxy. A memory BIO
@@ -251,13 +252,13 @@ class Called(NamedTuple):
     port: int = 0
 
     def port_of(self, host: str, sock: object = None) -> int:
-        """Return the port of a normalised host and of its connection, or 0 if it is not known."""
+        """Return the port of a connection to a normalised host; 0 if it is unknown."""
         if self.port and self._is(host):
             return self.port
         return _peer_port(sock)
 
     def _is(self, host: str) -> bool:
-        """Return True for this host. TLS to a proxy runs in the same context for another host."""
+        """Return True if this normalised host is that of the request, not that of a proxy."""
         with suppress(HostError):
             return normalise(self.host) == host
         return False
@@ -270,7 +271,7 @@ called_now = _called.get  # for this thread or task
 
 @contextmanager
 def calling(host: str, port: int) -> Iterator[None]:
-    """Set the port of the connections to this host, while the block runs."""
+    """Set the port, for failure reports, of connections to this host while the block runs."""
     token = _called.set(Called(host, port if 0 < port <= _MAX_PORT else 0))
     try:
         yield
@@ -280,7 +281,7 @@ def calling(host: str, port: int) -> Iterator[None]:
 
 
 def _peer_port(sock: object) -> int:
-    """Return 0 for a Unix socket, which has no port, and after the peer has disconnected."""
+    """Return the port of a socket's peer; 0 for a Unix socket, or if the peer has disconnected."""
     # The class in C, which gevent doesn't replace, and on which its sockets are based too.
     if not isinstance(sock, _socket.socket) or sock.family not in _INTERNET:
         return 0
@@ -318,17 +319,17 @@ _REASONS: dict[int, Unverified] = {
 
 
 def reason_of(verify_code: int) -> Unverified:
-    """Return the reason for a code of ``ssl.SSLCertVerificationError``."""
+    """Return the reason, such as ``date``, for a code of ``ssl.SSLCertVerificationError``."""
     return _REASONS.get(verify_code, "invalid")
 
 
 def explain_refusal(
     host: str, policy: HostPolicy, met: Met, error: ssl.SSLCertVerificationError
 ) -> UnverifiedChainError:
-    """Explain why OpenSSL refused a host with a policy (rule 12).
+    """Return an error that explains why OpenSSL refused the chain of a host with a policy.
 
     ``host`` is normalised. ``met.served`` is the served chain: hostile bytes. The policy's
-    ``trust`` names the anchors that were expected.
+    ``trust`` names the anchors that were expected. Rule 12 of docs/enforcement.md.
     """
     # Here, because a Python without TLS loads this module.
     from certpin.x509.openssl import strict_advice
@@ -398,7 +399,7 @@ def _anchor_lines(policy: HostPolicy, anchors: tuple[str, ...]) -> Iterator[str]
 
 
 def _target(host: str, port: int) -> str:
-    """Return the argument of ``certpin pin`` for this connection."""
+    """Return the host as an argument for ``certpin pin``, with the port unless it is 443."""
     if port in (0, 443):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

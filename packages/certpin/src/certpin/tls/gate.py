@@ -1,25 +1,27 @@
-"""The gate: the object in OpenSSL's place until the verified chain was checked (rule 3).
+"""The gate: an object in the place of OpenSSL's until the pins were checked.
 
-Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one attribute, ``_sslobj``.
-Overriding ``do_handshake`` is not enough: OpenSSL also runs the handshake inside the first read or
-write, and a deferred handshake relies on that. So a ``Gate`` is put into ``_sslobj`` itself, and
-every call passes it: send, recv, makefile, sendfile, asyncio, uvloop. When the chain was accepted,
-the gate puts OpenSSL's object back, and the pinned connection has no further cost. In an object of
-another library (gevent's ``SSLSocket``) the gate stays, and passes every call on.
+Rule 3 of docs/enforcement.md. Python's ``SSLSocket`` and ``SSLObject`` reach OpenSSL through one
+attribute, ``_sslobj``. Overriding ``do_handshake`` is not enough: OpenSSL also runs the handshake
+inside the first read or write, and a deferred handshake relies on that. So a ``Gate`` is put into
+``_sslobj`` itself, and every call passes it: send, recv, makefile, sendfile, asyncio, uvloop. When
+the chain was accepted, the gate puts OpenSSL's object back, and the pinned connection has no
+further cost. In an object of another library (gevent's ``SSLSocket``) the gate stays, and passes
+every call on.
 
 Before the check, the gate passes on only the names in ``_HARMLESS``.
 
-On a socket, OpenSSL sends the client's last flight, with a client certificate in it, before
-``do_handshake`` returns (RFC 8446 section 4.4, RFC 5246 section 7.3). So a context that has such a
-certificate calls the gate when the server's part of the handshake is complete
-(``check_before_last_flight``), and a refusal shuts the socket before that flight. Other contexts
-send no secret in it, and save the calls.
+On a socket, OpenSSL sends the client's last flight (its last handshake messages, with a client
+certificate among them) before ``do_handshake`` returns (RFC 8446 section 4.4, RFC 5246 section
+7.3). So a context that has such a certificate calls the gate when the server's part of the
+handshake is complete (``check_before_last_flight``), and a refusal shuts the socket before that
+flight. Other contexts send no secret in it, and save the calls.
 
-Below the gate are the sockets and objects that hold it. Python puts ``None`` into ``_sslobj`` while
-there is no TLS, and then moves application bytes in clear text; here ``NoTLS`` takes its place.
-gevent replaces ``ssl.SSLSocket`` by its own class, which waits without blocking other greenlets: a
-pinned one is based on it, so that ``gevent.monkey.patch_all()`` works before and after certpin is
-imported. eventlet sets its class on every socket that it makes, past the context: it is refused.
+The pinned sockets and objects that hold a gate are at the end of this module. Python puts ``None``
+into ``_sslobj`` while there is no TLS, and then moves application bytes in clear text; here
+``NoTLS`` takes its place. gevent replaces ``ssl.SSLSocket`` by its own class, which waits without
+blocking other greenlets: a pinned one is based on it, so that ``gevent.monkey.patch_all()`` works
+before and after certpin is imported. eventlet sets its class on every socket that it makes, past
+the context: it is refused.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ _WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Gate(PinCheck):
-    """OpenSSL's object with a check before its first byte.
+    """Wraps OpenSSL's object of a connection, and checks the pins before any application byte.
 
     After a refusal every call raises the same error again, the socket is shut down, and the bytes
     that OpenSSL wrote into a memory BIO are discarded, a client certificate included.
@@ -116,7 +118,10 @@ class Gate(PinCheck):
         self._interrupt: BaseException | None = None
 
     def do_handshake(self) -> Any:  # noqa: C901  # one function for speed, as _guarded()
-        """Do the handshake, check, and step aside. Raises ``PinError``, or errors of OpenSSL."""
+        """Do the handshake, check the pins, and put OpenSSL's object in the place of this gate.
+
+        Return OpenSSL's object. Raises ``PinError``, or errors of OpenSSL.
+        """
         if self._refusal is not None:
             self.raise_refusal()
         raw = self._raw
@@ -149,7 +154,11 @@ class Gate(PinCheck):
         return raw
 
     def _fail(self, error: OSError) -> None:
-        """Refuse for good, as OpenSSL did. Raises the error that explains it, if there is one."""
+        """Refuse the connection for good after an error of OpenSSL, and raise one that explains it.
+
+        Return if there is no such error: the caller then raises OpenSSL's. After a failure of the
+        network the connection is not refused for good.
+        """
         self._raise_early_refusal()
         if not isinstance(error, ssl.SSLError):
             return
@@ -162,7 +171,10 @@ class Gate(PinCheck):
             raise refusal from error
 
     def before_last_flight(self) -> None:
-        """Check a socket before the client's last flight. Never raises: OpenSSL is the caller."""
+        """Check the pins of a socket before the client sends its last handshake messages.
+
+        Never raises, because OpenSSL calls it: ``do_handshake`` raises the refusal.
+        """
         if self._outgoing is not None or self._refusal is not None or self.finished:
             return  # bytes in a memory BIO can be discarded after the handshake
         try:
@@ -182,26 +194,26 @@ class Gate(PinCheck):
             raise copy(self._refusal) from None
 
     def read(self, *args: Any) -> Any:
-        """Read application bytes: after handshake and check."""
+        """Read application bytes. The handshake and the pin check are done before."""
         return self._checked().read(*args)
 
     def write(self, data: Any) -> Any:
-        """Write application bytes: after handshake and check."""
+        """Write application bytes. The handshake and the pin check are done before."""
         return self._checked().write(data)
 
     def sendfile(self, *args: Any) -> Any:
-        """Send a file through the kernel's TLS (Python 3.15): after handshake and check."""
+        """Send a file through the kernel's TLS (Python 3.15), after handshake and pin check."""
         return self._checked().sendfile(*args)
 
     def uses_ktls_for_send(self) -> bool:
         """Return True if the kernel encrypts (Python 3.15: ``SSLSocket.sendfile`` calls it first).
 
-        It is known after the handshake, so the check comes before.
+        That is known only after the handshake, so the handshake and the pin check are done before.
         """
         return bool(self._checked().uses_ktls_for_send())
 
     def shutdown(self) -> Any:
-        """Close TLS, but not before the check: Python moves clear text after it."""
+        """Close TLS. Raises if the pins were not checked: Python sends clear text after closing."""
         self.raise_refusal()
         if self.finished:
             return self._raw.shutdown()
@@ -212,7 +224,7 @@ class Gate(PinCheck):
 
     @property
     def session(self) -> Any:
-        """``None`` before the check: a session could be resumed without one."""
+        """The TLS session; ``None`` before the check, so that no unchecked session is resumed."""
         session = self._raw.session if self.finished else None
         if session is not None:
             self.remember(session)
@@ -224,7 +236,7 @@ class Gate(PinCheck):
             self._raw.session = session
 
     def raise_refusal(self) -> None:
-        """Raise the refusal again, if there was one."""
+        """Raise the error again if this connection was refused."""
         if self._refusal is not None:
             raise copy(self._refusal)
 
@@ -238,7 +250,7 @@ class Gate(PinCheck):
                 _socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def _discard(self) -> None:
-        """Discard the bytes that would still go out: a client certificate, and the Finished."""
+        """Discard the handshake bytes that were not sent yet, such as a client certificate."""
         if self._outgoing is not None:
             self._outgoing.read()
 
@@ -249,7 +261,10 @@ class Gate(PinCheck):
 
 
 def check_before_last_flight(context: ssl.SSLContext) -> None:
-    """Let OpenSSL call the gates of a context before the client's last flight."""
+    """Make a context check pins before the client sends its last handshake messages.
+
+    OpenSSL then calls ``before_last_flight`` of the connection's gate.
+    """
     # Not by SSLContext's property of this name, which makes three enumerations for each message.
     OpenSSLContext._msg_callback.__set__(context, _on_message)
 
@@ -272,7 +287,7 @@ def _on_message(
 
 
 def _no_object() -> None:
-    """Take the place of a weak reference."""
+    """Return None, as a dead weak reference does."""
 
 
 def _interrupted(reason: BaseException) -> Exception:
@@ -280,7 +295,7 @@ def _interrupted(reason: BaseException) -> Exception:
 
 
 class Pinned(_Base):
-    """The part that sockets and objects share. ``_sslobj`` is a ``Gate`` until the check."""
+    """Base class of pinned sockets and TLS objects. ``_sslobj`` is a ``Gate`` until the check."""
 
     _check: PinCheck | None = None  # set when the gate is made
 
@@ -288,19 +303,20 @@ class Pinned(_Base):
 
     @property
     def pin_checked(self) -> bool:
-        """True if the pins of this connection were checked, and let it pass."""
+        """True if the pins of this connection were checked, and the connection was accepted."""
         return self._check is not None and self._check.finished
 
     @property
     def pin_verdict(self) -> Verdict | None:
-        """The verdict on the chain. ``None`` before the check (see ``pin_checked``), and if no
-        policy covers the host.
+        """The verdict on the chain; ``None`` before the check, and if no policy covers the host.
+
+        ``pin_checked`` distinguishes these two.
         """
         return None if self._check is None else self._check.verdict
 
     @property
     def context(self) -> ssl.SSLContext:  # type: ignore[override]
-        """The pinned context. It cannot be replaced: another one would not check."""
+        """The pinned context. It can't be replaced, because another one would not check pins."""
         return self._context
 
     @property
@@ -318,7 +334,7 @@ class Pinned(_Base):
 
 
 class NoTLS:
-    """In the place of OpenSSL's object while there is no TLS: not yet, or no longer.
+    """Replaces OpenSSL's object while a socket has no TLS: before connecting, or after its end.
 
     Python has ``None`` there, and then moves application bytes in clear text: on a socket with a
     ``connect`` that is in progress or has failed, and after ``shutdown`` of one direction.
@@ -328,14 +344,14 @@ class NoTLS:
 
     @property
     def session(self) -> None:
-        """``None``. The socket keeps a session that is set, until it connects."""
+        """Always ``None``. A session that is set is kept by the socket until it connects."""
 
     @session.setter
     def session(self, session: Any) -> None:
         pass
 
     def do_handshake(self, *_: Any) -> NoReturn:
-        """Raise ``ENOTCONN``, like every method that would move bytes."""
+        """Raise ``OSError`` (``ENOTCONN``), as every method does that would send or read bytes."""
         raise OSError(errno.ENOTCONN, "there is no TLS on this socket, not yet or no more")
 
     read = write = shutdown = getpeercert = do_handshake
@@ -345,7 +361,7 @@ class NoTLS:
         return 0
 
     def version(self, *_: Any) -> None:
-        """Nothing was negotiated."""
+        """Return ``None``, because no TLS version was negotiated."""
 
     cipher = compression = get_channel_binding = selected_alpn_protocol = shared_ciphers = version
     get_verified_chain = get_unverified_chain = group = client_sigalg = server_sigalg = version
@@ -360,9 +376,9 @@ class NoTLS:
 
 # mypy sees attributes for Python's properties, and the other way round; the tests read them.
 class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
-    """An ``ssl.SSLSocket`` that moves no application byte before its pins were checked.
+    """An ``ssl.SSLSocket`` that sends and returns no application byte before its pin check.
 
-    Nor does it move one in clear text, except after ``unwrap`` of a connection that was checked.
+    It never uses clear text either, except after ``unwrap`` of a connection that was checked.
     """
 
     # Attributes of Python's class that typeshed leaves out.
@@ -379,7 +395,10 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
         return self
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
-        """Connect, for ``connect`` and ``connect_ex``. Python's own drops TLS if that fails."""
+        """Connect and begin TLS, for ``connect`` and ``connect_ex``.
+
+        If connecting fails, Python's own method drops TLS, and this one does not.
+        """
         if self._connected or not isinstance(self._sslobj, NoTLS):
             raise ValueError("attempt to connect already-connected SSLSocket!")
         context: Any = self._context
@@ -406,21 +425,20 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
             raise
 
     def shutdown(self, how: int) -> None:
-        """As ``ssl.SSLSocket.shutdown``: TLS ends, and any later send or read fails."""
+        """Shut the socket down. TLS ends, and any later send or read fails."""
         self._sslobj = NoTLS()
         _socket.socket.shutdown(self, how)
 
 
 class PinnedSSLObject(Pinned, StdlibObject):
-    """An ``ssl.SSLObject`` that moves no application byte before its pins were checked."""
+    """An ``ssl.SSLObject`` that sends and returns no application byte before its pin check."""
 
 
 def green_class_for(sock: object) -> Any:
-    """Return the pinned class for a socket of gevent, and None for a socket of Python.
+    """Return the pinned socket class for a socket of gevent, and None for a socket of Python.
 
     Raises:
         ConfigError: The socket is eventlet's, or another library replaced ``ssl.SSLSocket``.
-
     """
     if _is_of("gevent.socket", "socket", sock):
         return _gevent_class()
@@ -436,7 +454,10 @@ def green_class_for(sock: object) -> Any:
 
 
 def _is_of(module: str, name: str, sock: object) -> bool:
-    """Return True if ``sock`` is of this class. The module is loaded if there is such a socket."""
+    """Return True if ``sock`` is an instance of the class ``name`` in ``module``.
+
+    The module is not imported: it is loaded already if there is such a socket.
+    """
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(sock, kind)
 
@@ -449,7 +470,7 @@ def _gevent_class() -> type:
         """A ``gevent.ssl.SSLSocket`` that moves no application byte before its pins were checked.
 
         The gate stays in ``_sslobj``. If gevent puts ``None`` there, to send clear text from then
-        on, ``NoTLS`` takes its place (rule 3), except after ``unwrap``.
+        on, ``NoTLS`` takes its place, except after ``unwrap``.
         """
 
         _tls: Any = None
@@ -474,7 +495,7 @@ def _gevent_class() -> type:
             return super()._real_connect(addr, connect_ex)
 
         def unwrap(self) -> Any:
-            """As in gevent. Data sent after it is clear text, as the caller asked for."""
+            """End TLS, and return the plain socket, as in gevent. Data sent on it is clear text."""
             plain = super().unwrap()
             self._tls = None
             return plain

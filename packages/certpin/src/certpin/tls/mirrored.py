@@ -1,4 +1,7 @@
-"""``MirroredContext``: several trust stores with one configuration (rule 8)."""
+"""``MirroredContext``: several trust stores with one configuration.
+
+Rule 8 of docs/enforcement.md.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _MIRRORED = (
 
 
 class _Call(NamedTuple):
-    """A method that was called on the context, to be called on each store that comes later."""
+    """A setter call on the context, which is repeated on each store that is made later."""
 
     name: str
     args: tuple[Any, ...]
@@ -39,15 +42,16 @@ class _Call(NamedTuple):
 
 
 class MirroredContext(OwnSSLContext):
-    """A client's ``SSLContext`` with several trust stores (rule 8) and one configuration.
+    """A client's ``SSLContext`` with several trust stores and one configuration.
 
-    OpenSSL ties the roots to a context, so each ``trust = FILE`` has a context, while other hosts
-    keep the platform's roots. Settings of a client library (ALPN, cipher suites, client
-    certificate, versions) are set on all of them. Roots are not: a library that loads its bundle
-    into the context that it was given changes nothing for a host with a trust file.
+    OpenSSL ties the roots to a context. So each ``trust = FILE`` has its own inner context, called
+    a store, while other hosts use the platform's roots. Settings of a client library (ALPN, cipher
+    suites, client certificate, versions) are applied to all of them. Roots are not: a library that
+    loads its CA bundle into this context changes nothing for a host with a trust file.
 
     The methods by which a library would rebuild this context in another TLS stack raise
-    ``ContextCopyError``: the copy would have the roots and no pins (rule 14).
+    ``ContextCopyError``: the copy would have the roots and no pins. Rules 8 and 14 of
+    docs/enforcement.md.
     """
 
     def __init__(self) -> None:
@@ -58,7 +62,7 @@ class MirroredContext(OwnSSLContext):
         self._has_certificate = False
 
     def _store_for(self, trust: TrustAnchors) -> ssl.SSLContext:
-        """Return the store with only these anchors, made on first use with these settings."""
+        """Return the inner context that trusts only these anchors. It is made on first use."""
         with self._configuring:
             if trust.digest not in self._stores:
                 self._stores[trust.digest] = self._make_store(trust)
@@ -77,9 +81,9 @@ class MirroredContext(OwnSSLContext):
         return store
 
     def _set_everywhere(self, name: str, *args: Any) -> None:
-        """Call a setter here and in every store, now and when a store is made.
+        """Call a setter on this context and on every store, also on stores that are made later.
 
-        Libraries call it again for each connection. The same call again does nothing, because
+        Libraries repeat their calls for each connection. A repeated call does nothing, because
         another thread may be in a handshake.
         """
         call = _Call(name, args)
@@ -102,21 +106,21 @@ class MirroredContext(OwnSSLContext):
                     setattr(store, name, value)
 
     def set_ciphers(self, cipherlist: str, /) -> None:
-        """As ``ssl.SSLContext.set_ciphers``, here and in every store."""
+        """Set the ciphers of this context and of every store, as ``ssl.SSLContext.set_ciphers``."""
         self._set_everywhere("set_ciphers", cipherlist)
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
-        """As ``ssl.SSLContext.set_alpn_protocols``, here and in every store."""
+        """Set the ALPN protocols of this context and of every store, as in ``ssl.SSLContext``."""
         self._set_everywhere("set_alpn_protocols", list(alpn_protocols))
 
     def set_ecdh_curve(self, name: str, /) -> None:
-        """As ``ssl.SSLContext.set_ecdh_curve``, here and in every store."""
+        """Set the ECDH curve of this context and of every store, as in ``ssl.SSLContext``."""
         self._set_everywhere("set_ecdh_curve", name)
 
     def load_cert_chain(self, certfile: Any, keyfile: Any = None, password: Any = None) -> None:
-        """As ``ssl.SSLContext.load_cert_chain``, here and in every store.
+        """Load a client certificate into this context and every store, as in ``ssl.SSLContext``.
 
-        From now on, connections are checked before they send the certificate.
+        From now on, pins are checked before a connection sends the certificate.
         """
         call = _Call("load_cert_chain", (certfile, keyfile, password))
         with self._configuring:
@@ -130,7 +134,7 @@ class MirroredContext(OwnSSLContext):
             self._has_certificate = True
 
     def get_ca_certs(self, binary_form: bool = False) -> NoReturn:
-        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` has the roots."""
+        """Raise ``ContextCopyError``: a copy has no pins. ``trusted_roots()`` returns the roots."""
         raise _copied("get_ca_certs()")
 
     def cert_store_stats(self) -> NoReturn:
@@ -138,7 +142,7 @@ class MirroredContext(OwnSSLContext):
         raise _copied("cert_store_stats()")
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        """Raise ``ContextCopyError``: ``copy``, ``deepcopy`` and ``pickle`` come here."""
+        """Raise ``ContextCopyError``, so that ``copy``, ``deepcopy`` and ``pickle`` fail."""
         raise _copied("copy or pickle")
 
 

@@ -119,7 +119,10 @@ class SignedSet:
 
 
 def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
-    """Step 1: return the bundled root and the roots that follow it, up to the first invalid one."""
+    """Return the bundled root and the roots that follow it, up to the first invalid one.
+
+    Step 1 of this module.
+    """
     first = _metadata(Root, bundled)
     require_signed(first.signed, first)
     chain = [first.signed]
@@ -134,7 +137,7 @@ def follow_roots(bundled: bytes, later: Iterable[bytes]) -> tuple[Root, ...]:
 def verify_metadata(
     root: Root, signed: SignedMetadata, name: str, limits: Limits
 ) -> VerifiedMetadata:
-    """Steps 2 and 3: verify timestamp, snapshot and targets with this root.
+    """Verify timestamp, snapshot and targets with this root: steps 2 and 3 of this module.
 
     ``name`` is the name of the bundled pin set.
     """
@@ -154,7 +157,7 @@ def verify_metadata(
 def verify_files(
     verified: VerifiedMetadata, files: Mapping[str, bytes], *, superseded: bool = False
 ) -> SignedSet:
-    """Steps 4 and 5: verify the target files, and return the signed pin set."""
+    """Verify the target files, and return the signed pin set: steps 4 and 5 of this module."""
     if files.keys() != verified.targets.keys():
         raise RepositoryError("the files are not those that the signed metadata names")
     for name, info in verified.targets.items():

@@ -60,7 +60,7 @@ class TwoPins(PolicyLimitation):
 class NoCompromised(PolicyLimitation):
     """The platform has a list of keys to accept, but no list of keys to refuse.
 
-    A format lists this limitation first, so that the others see only live pins.
+    A format lists this limitation first, so that the others see only pins that clients accept.
     """
 
     aspect = "compromised"

@@ -172,6 +172,6 @@ class HostScan:
         return kind(problem, host=self.endpoint.host, port=self.endpoint.port, fix=fix)
 
     def result(self, now: float, found: dict[str, Any]) -> ScanResult:
-        """Return the result for this endpoint; ``found`` are further fields of ``ScanResult``."""
+        """Return the ``ScanResult`` of this endpoint; ``found`` are its other fields by name."""
         address = self.address[1][0] if self.addresses else ""
         return ScanResult(self.endpoint, address, self.attempts, now - self.started, **found)

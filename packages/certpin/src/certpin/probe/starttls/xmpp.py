@@ -101,7 +101,10 @@ def _child(wire: Wire, name: bytes) -> Steps[_Tag]:
 
 
 def _token(wire: Wire) -> Steps[bytes]:
-    """Read and return text and the tag after it, up to the first ``>`` outside of quotes."""
+    """Read text and the XML tag after it, and return both as bytes.
+
+    The tag ends at the first ``>`` outside of quotes.
+    """
     token = bytearray()
     quoted = inside = False
     mark = 0
@@ -117,7 +120,10 @@ def _token(wire: Wire) -> Steps[bytes]:
 
 
 def _parse(wire: Wire, token: bytes) -> _Tag:
-    """Parse a token of ``_token``: text, then a tag."""
+    """Parse the bytes that ``_token`` returned: an XML tag and the text before it.
+
+    Raises ``StartTLSError`` if the tag is malformed.
+    """
     start = token.index(b"<")
     match = _TAG.fullmatch(token, start)
     if match is None:

@@ -3,8 +3,8 @@
 It names neither the app nor the pin set, nor the decision: the connection is assumed to have been
 refused, as the enforcing header demands (RFC 7469 section 2.1).
 
-The report's identity, by which repeats are recognised, is a digest of time, host, port, noted host,
-pins and both chains.
+The report's identity, by which repeats are recognised, is a digest of time, host, port, host of the
+policy (``noted-hostname``), pins and both chains.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def port_of(fields: Fields) -> int:
 
 
 def pattern_of(fields: Fields) -> str:
-    """Return the host pattern for the noted host, with its subdomains if the report includes them.
+    """Return the host pattern that a report names (``noted-hostname``, ``include-subdomains``).
 
-    Return an empty text if there is no noted host.
+    Return an empty text if it names none.
     """
     return fields.pattern("noted-hostname", below=fields.flag("include-subdomains"))
 

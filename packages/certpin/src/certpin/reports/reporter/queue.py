@@ -346,9 +346,9 @@ def _age(now: datetime, name: str) -> tuple[bool, str]:
 
 
 def _queued_report(content: object) -> QueuedReport | None:
-    """Return the report in a file's JSON value; ``None`` if it is none.
+    """Return the queued report in a file's JSON value; ``None`` if the value is not one.
 
-    It is none either if its address is not allowed for reports.
+    The address must be one that reports may be sent to.
     """
     if isinstance(content, dict):
         to, document = content.get("to"), content.get("document")

@@ -395,7 +395,7 @@ class PinnedSSLSocket(Pinned, StdlibSocket):  # type: ignore[misc, override]
         return self
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> Any:
-        """Connect and begin TLS, for ``connect`` and ``connect_ex``.
+        """Connect, for ``connect`` and ``connect_ex``, and begin TLS.
 
         If connecting fails, Python's own method drops TLS, and this one does not.
         """

@@ -114,7 +114,7 @@ class Counters:
         self._notify_listeners("certpin_collector_batch_duration_seconds", seconds)
 
     def reported(self, fate: Fate, reports: int) -> None:
-        """Count reports that the store handled, all with the same result, such as "repeat"."""
+        """Count reports that the store handled with the result ``fate``, such as "repeat"."""
         if reports:
             self._reports.labels(fate).inc(reports)
             self._notify_listeners("certpin_collector_reports", reports, fate=fate)

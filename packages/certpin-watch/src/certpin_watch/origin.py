@@ -61,12 +61,12 @@ class Origin:
 
     @property
     def source(self) -> str:
-        """The network of the client, in which the log shows its address."""
+        """The client's network, as the log shows it instead of the address."""
         return network_of(self.address, _LOGGED_BITS)
 
     @property
     def guesser(self) -> str:
-        """The network of the client, for which wrong passwords and tokens are counted together."""
+        """The client's network, as the key under which wrong passwords and tokens are counted."""
         return network_of(self.address, _GUESSER_BITS)
 
     @property

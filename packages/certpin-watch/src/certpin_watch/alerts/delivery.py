@@ -94,11 +94,10 @@ class Notifier:
         return not problem
 
     async def refresh(self) -> None:
-        """Send all open alerts again to Alertmanager, which would otherwise resolve them.
+        """Send all open alerts again, because Alertmanager would otherwise resolve them.
 
-        Other services are skipped.
-
-        A failure is only logged; it is recorded if sending the next event fails, too.
+        It does nothing for other services. A failure is only logged; it is recorded if sending the
+        next event fails, too.
 
         Raises:
             StoreError: the store is unavailable.
@@ -187,7 +186,11 @@ async def send_once(service: AnyService, message: Message, deadline: float) -> s
 def _start(
     service: AnyService, message: Message, incident: str
 ) -> tuple[threading.Thread, Future[str]]:
-    """Send in a daemon thread, so that a service that hangs can't keep the process running."""
+    """Start a daemon thread that sends a message; return the thread and the future result.
+
+    A daemon thread of a service that hangs can't keep the process running. The result is the reason
+    why sending failed, or an empty text.
+    """
     answer: Future[str] = Future()
 
     def body() -> None:
@@ -201,7 +204,10 @@ def _start(
 
 
 async def _wait_for(answer: Future[str], deadline: float) -> str:
-    """Return the result of sending, or a timeout message after ``deadline`` seconds."""
+    """Wait until a message is sent; return why that failed, or an empty text.
+
+    After ``deadline`` seconds the reason is that the service did not respond.
+    """
     try:
         return await asyncio.wait_for(asyncio.wrap_future(answer), deadline)
     except TimeoutError:

@@ -230,7 +230,10 @@ def _text(blocks: Sequence[_Block]) -> str:
 
 
 def _markdown(blocks: Sequence[_Block]) -> str:
-    """Render blocks as Markdown: items as a list, commands as fenced code, others as paragraphs."""
+    """Join the blocks of a message as Markdown: items as a list, commands as fenced code.
+
+    All other blocks are paragraphs.
+    """
     found = []
     for kind, text in blocks:
         if kind == "command":

@@ -106,7 +106,8 @@ class AppriseService:
     def send(self, message: Message, incident: str = "") -> str:
         """Send a message to the service. Return why that failed, or an empty text.
 
-        Never raises. There is no time limit here: the caller sets one.
+        ``incident`` identifies the alerts at services that group messages, such as PagerDuty. Never
+        raises. There is no time limit here: the caller sets one.
         """
         with _muted() as statuses:
             try:

@@ -155,7 +155,7 @@ def read_range(values: dict[str, Any], now: datetime) -> tuple[datetime, datetim
 
 
 def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
-    """Encode the last sort key of a page as a cursor; None if there is no next page.
+    """Encode the sort key of a page's last item as a cursor; None if there is no next page.
 
     The cursor reveals nothing that the page doesn't contain.
     """
@@ -165,7 +165,9 @@ def cursor_of(key: tuple[int | str, ...] | None) -> str | None:
 
 
 def key_of(cursor: str | None, *types: type) -> Any:
-    """Decode a cursor into the sort key, a tuple of ``types``; None for the first page.
+    """Decode a cursor into a sort key, a tuple with a value for each type in ``types``.
+
+    Return None for the first page, which has no cursor.
 
     Raises:
         RefusedError: the cursor is invalid.

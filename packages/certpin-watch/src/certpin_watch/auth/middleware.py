@@ -179,9 +179,10 @@ class AccessMiddleware:
         return bool(known) and not origin.is_local and host_of(origin.host) not in known
 
     async def _is_rebound(self, origin: Origin) -> bool:
-        """Return True for a likely DNS-rebinding request.
+        """Return True if a request is likely an attack by DNS rebinding.
 
-        A service that needs no login is then requested by a name that other machines have, too.
+        That is so if the service needs no login, and the request does not come from this machine to
+        a name of the loopback.
         """
         if origin.is_local or not may_be_open(self._watch.settings):
             return False

@@ -72,7 +72,10 @@ class Hasher:
                 return False
 
     def match_unknown(self, secret: str) -> None:
-        """Compute Argon2 as for a known name, so that the time doesn't show that it is unknown."""
+        """Spend the time of checking a password, if no account has the name that was sent.
+
+        Otherwise a fast answer would show that there is no such account.
+        """
         self.matches(self._unknown, secret)
 
     def is_outdated(self, hashed: str) -> bool:

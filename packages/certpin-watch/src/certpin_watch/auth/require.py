@@ -89,7 +89,10 @@ def requirement_of(route: BaseRoute) -> str | None:
 
 
 def every_route(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """Yield all routes, with those inside mounts that declare no requirement themselves."""
+    """Yield all routes that must declare a requirement.
+
+    A mount without a requirement is replaced by the routes inside it.
+    """
     for route in routes:
         inner = route.routes if isinstance(route, Mount) else None
         if inner and requirement_of(route) is None:

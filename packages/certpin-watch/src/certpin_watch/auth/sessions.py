@@ -89,10 +89,10 @@ def begin_session(
 def continue_session(
     connection: Connection, old: Session, owner: SessionOwner, now: datetime
 ) -> str:
-    """Replace a session by one with the provider's current user name and role.
+    """Replace the cookie of a session, and store the provider's current user name and role.
 
     Returns:
-        The value of the new session's cookie. It ends when the old one would have ended.
+        The value of the new cookie. The session ends when it would have ended before.
     """
     secret = new_secret()
     accounts.renew_session(connection, old, digest_of(secret), owner, now)

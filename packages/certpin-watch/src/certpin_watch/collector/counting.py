@@ -192,8 +192,7 @@ def _first_seen(
 
     Returns:
         Reports of failed connections, check-ins of clients with their times of arrival, and the
-            number
-        of repeats.
+        number of repeats.
     """
     bodies = [(record, body) for body in batch for record in body.records]
     owners: dict[bytes, int] = {}  # of each identity, the first report in this batch that has it

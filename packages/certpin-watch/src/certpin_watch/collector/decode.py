@@ -269,7 +269,10 @@ def _check_expiry(text: str) -> None:
 def records_of(
     reports: Sequence[Report | Presence], source: str
 ) -> tuple[Failure | ClientRecord, ...]:
-    """Convert reports that a codec decoded to records; ``source`` is the network that sent them."""
+    """Convert reports that a codec decoded to the fields that are counted.
+
+    ``source`` is the network that sent them.
+    """
     return tuple(
         _failure(report, source) if isinstance(report, Report) else _client_record(report)
         for report in reports

@@ -1,10 +1,10 @@
 """Decide which reports are counted in one report group, and limit what is stored. No I/O.
 
-A hostile sender can make every report differ. Therefore the number of groups in an hour and in a
-day is limited. Near a limit, new groups are *folded*, which means stored with less detail: first
-the network becomes "other", then the app's version, then the app and its platform, and finally
-everything but the format and the decision. Daily sums and counts of clients are folded in the same
-way.
+A *report group* counts the reports of one hour with equal fields. A hostile sender can make every
+report differ, so the number of groups in an hour and in a day is limited. Near a limit, new groups
+are *folded*, which means stored with less detail: first the network becomes "other", then the app's
+version, then the app and its platform, and finally everything but the format and the decision.
+Daily sums and counts of clients are folded in the same way.
 
 A *share* is a host that the monitor probes, or all names below a wildcard of a pin set. In each
 hour, ``OWN`` groups, new chains and samples are reserved for each share, so that a sender who
@@ -282,7 +282,8 @@ class CheckInCapacity(NamedTuple):
 class CountingLimits:
     """All limits on stored reports.
 
-    ``samples`` is the maximum for each report group, ``max_samples`` that for all together.
+    ``samples`` is the maximum number of samples in a report group, ``max_samples`` that in all
+    groups together.
     """
 
     capacity: ReportCapacity

@@ -198,7 +198,10 @@ class Batcher:
                 await self._deliver(batch)
 
     def _next_batch(self) -> list[_Queued]:
-        """Remove a batch from the queue, including bodies of clients that have disconnected."""
+        """Remove the next batch from the queue and return it.
+
+        It includes the bodies of clients that have disconnected.
+        """
         batch: list[_Queued] = []
         size = 0
         while self._queue and len(batch) < self._limits.batch:

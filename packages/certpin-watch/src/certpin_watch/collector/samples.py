@@ -227,7 +227,7 @@ def _is_tight(
 
 
 def _fits(sample: OfferedSample, counts: SampleCounts, limits: CountingLimits) -> bool:
-    """Return True if the limits have room for the sample."""
+    """Return True if the limits leave room to store the sample."""
     capacity, used = limits.capacity, counts.used + sample.size
     share = capacity.share(sample.host)
     if share and limits.max_samples and counts.shares[share] < OWN:

@@ -124,7 +124,7 @@ class _Writer:
             await client.close()
 
     async def _unless_stopped(self, connecting: Coroutine[Any, Any, Client]) -> Client | None:
-        """Return the connection, or None if the writer is stopped before there is one.
+        """Return the connection to NATS when it is open; None if the writer is stopped first.
 
         While the server is unreachable, ``connecting`` never ends by itself.
         """
@@ -165,7 +165,7 @@ class _Writer:
         await self._count(good)
 
     async def _count(self, good: Sequence[tuple[Msg, list[ReceivedBody]]]) -> None:
-        """Count the reports of messages in the store, then acknowledge the messages.
+        """Count the reports of these messages in the store, then acknowledge the messages.
 
         A message that the store rejects does not block the others: JetStream delivers it again
         later.

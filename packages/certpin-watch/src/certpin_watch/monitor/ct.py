@@ -84,7 +84,10 @@ def _chain_fields(certificates: tuple[Certificate, ...]) -> dict[str, Any]:
 
 
 def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the row's fields if no file was saved (-no_save): the names are the watch item's."""
+    """Return the fields of the row if certspotter saved no certificate (``-no_save``).
+
+    The host names are then those of the watch item, the line in certspotter's list that matched.
+    """
     end = int((now + _MAX_LIFETIME).timestamp())
     with suppress(ValueError):
         end = min(int(environment.get("NOT_AFTER_UNIXTIME", "")), end)
@@ -98,7 +101,7 @@ def _watch_item_fields(environment: Mapping[str, str], now: datetime) -> dict[st
 
 
 def _names(names: Iterable[str]) -> str:
-    """Join the valid host names with spaces, and drop invalid ones."""
+    """Return the valid host names, joined with spaces. Invalid ones are dropped."""
     found: dict[str, None] = {}
     for name in names:
         with suppress(HostError):

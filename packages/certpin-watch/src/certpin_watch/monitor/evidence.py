@@ -290,9 +290,10 @@ class _Chains:
 
 
 def _rows(connection: Connection, now: datetime, settings: MonitorSettings) -> list[SightingRow]:
-    """Read the current sightings, and the ended ones whose changes still raise alerts.
+    """Return the current sightings (periods of equal results), and recent ones that have ended.
 
-    A sighting with an end in the future was written when the clock was ahead: its end is unknown.
+    Changes between these can still cause an alert. A sighting with an end in the future was written
+    when the clock was ahead: its end is unknown.
     """
     span = max(settings.changes, settings.silent_after * settings.interval)
     return sightings_between(connection, int((now - span).timestamp()), int(now.timestamp()))

@@ -28,11 +28,11 @@ _SAME = ("outcome", "served", "verified", "tls", "problem", "code")  # or it is 
 
 @dataclass(frozen=True, slots=True)
 class LastProbe:
-    """The last probe of a target from a location, as the scheduler needs it.
+    """The last probe of a target from a location, which decides when the next one is due.
 
     ``slot`` is its planned time, ``at`` its actual time (both Unix seconds). ``count`` is how many
-    consecutive probes saw the same; ``changes`` how many results just before these were seen only
-    once.
+    consecutive probes saw the same as this one. ``changes`` is how many results just before these
+    were each seen by one probe only.
     """
 
     slot: int

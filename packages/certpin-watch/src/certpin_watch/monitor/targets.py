@@ -66,8 +66,8 @@ class Target:
 class MonitoredPolicy:
     """A policy, the pin set that contains it, and its targets.
 
-    ``pins`` is the pin file's content; or the highest deployed version that still has the policy,
-    if the file no longer has it.
+    ``pins`` is the content of the pin file. If the file no longer has the policy, it is the highest
+    deployed version that has it.
     """
 
     watched: MonitoredPinSet
@@ -79,9 +79,10 @@ class MonitoredPolicy:
 def monitored_policies(
     sets: Iterable[MonitoredPinSet], settings: MonitorSettings, now: datetime
 ) -> tuple[MonitoredPolicy, ...]:
-    """Return every policy of every pin set, with its targets.
+    """Return every policy of every pin set, with the targets to probe for it.
 
-    A policy for a wildcard has none if neither the pin file nor the settings name a host for it.
+    A policy for a wildcard has no target if neither the pin file nor the settings name a host for
+    it.
     """
     found = []
     for watched in sets:

@@ -11,6 +11,6 @@
     reports         failures that clients report
     service         the state of the monitoring service
 
-A rule is a decorated function in the file of its family (``rule.AlertRule``), and a line in
-``docs/monitor.md`` or ``docs/alerts.md``.
+An alert rule is a decorated function (see ``rule.AlertRule``) in the module for its subject. Each
+rule is also listed in ``docs/monitor.md`` or ``docs/alerts.md``.
 """

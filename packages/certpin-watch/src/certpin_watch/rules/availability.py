@@ -1,4 +1,4 @@
-"""Rules about data that is missing: servers, locations, the monitor, and pin files."""
+"""Alert rules about what is missing: reachable servers, probe results, readable pin files."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def last_end(now: int, longest: timedelta) -> int:
 
 
 def known_alerts(connection: Connection, now: int) -> tuple[AlertRow, ...]:
-    """Return the open alerts; of each other problem, the last alert if it was resolved recently.
+    """Return all open alerts, and for each other problem its last alert if it resolved recently.
 
     The rows are locked until the transaction ends, because they are written back as a whole, and an
     acknowledgement in between would be lost.

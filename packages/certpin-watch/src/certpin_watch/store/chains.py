@@ -82,9 +82,10 @@ def lock_chain_inserts(connection: Connection) -> None:
 def insert_observed_chains(
     connection: Connection, chains: Iterable[Sequence[bytes]], now: datetime
 ) -> list[bytes]:
-    """Store the chains that a probe observed. Those that clients had reported leave the quota.
+    """Store the chains that a probe observed. They don't count for the quota of reported data.
 
-    Call it only once in a transaction: a second call would lock the quota's usage after rows.
+    Chains that clients had reported before no longer count, either. Call it only once in a
+    transaction: a second call would lock the quota's usage after rows.
 
     Args:
         connection: a transaction that may write.
@@ -145,7 +146,7 @@ def missing_chains(
 def new_certificate_sizes(
     connection: Connection, chains: Iterable[ChainRecord]
 ) -> dict[bytes, int]:
-    """Return the bytes that each certificate that is not stored yet would add to the quota."""
+    """Return the bytes of each certificate that is not stored yet, as they count for the quota."""
     rows = _new_certificate_rows(connection, chains)
     return {row["sha256"]: len(row["der"]) + ROW_OVERHEAD for row in rows}
 

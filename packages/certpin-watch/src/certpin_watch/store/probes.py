@@ -32,7 +32,7 @@ _LOCK = int.from_bytes(hashlib.sha256(b"certpin watch sightings").digest()[:8], 
 
 @dataclass(frozen=True, slots=True)
 class SightingRow:
-    """The same result of a location at one address, from ``first_at`` to ``last_at``.
+    """A period (``first_at`` to ``last_at``) in which a location got equal results at one address.
 
     The columns are described at ``SIGHTINGS``. ``id`` is 0 until the row is stored.
     """
@@ -60,7 +60,7 @@ class SightingRow:
 
     @property
     def key(self) -> ProbeKey:
-        """The target and location of the probes. Sightings with one key differ in ``edge`` only."""
+        """The target and location of the probes, the same for sightings at several addresses."""
         return self.host, self.port, self.way, self.location
 
 

@@ -68,7 +68,7 @@ class ReportGroup(NamedTuple):
 
 
 class CheckInGroup(NamedTuple):
-    """The key of a row of ``presences``: clients that reported the same version on one day."""
+    """The key of a row of ``presences``, which counts clients with the same version on one day."""
 
     day: int
     pin_set: str

@@ -78,7 +78,7 @@ _PROBLEMS = {
 
 
 def schema_state(store: Store) -> Schema:
-    """Read the state of a database. A missing SQLite file is not created.
+    """Read the state and the revision of a database's schema. A missing file is not created.
 
     Raises:
         StoreError: the database can't be read.

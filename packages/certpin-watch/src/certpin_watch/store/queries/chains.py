@@ -196,7 +196,7 @@ def describe_issuer(
     anchors: tuple[bytes, ...] = (),
     verdict: Verdict = "unknown",
 ) -> ChainIssuer:
-    """Describe the issuer of a reported chain.
+    """Return a description of who issued a reported chain: kind, title and sentences.
 
     Not checked: dates and host names.
 
@@ -205,7 +205,6 @@ def describe_issuer(
         expected: the path that the monitor verified for the host, leaf first.
         anchors: the roots that the pin file names for the host.
         verdict: the verdict of the pins (``chain_check``).
-
     """
     if not chain:
         title = "No chain was reported"

@@ -225,8 +225,7 @@ def _largest_lines(
 
     Returns:
         Each of the first ``lines`` values with its counts, and the counts of all other values
-            together:
-        None if there are no others.
+        together: None if there are no others.
     """
     if by in PLACES and read.days is not None:
         return _largest_places(connection, read, by, size, only, lines)

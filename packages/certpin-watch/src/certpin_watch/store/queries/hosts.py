@@ -167,7 +167,7 @@ def count_by_status(found: Sequence[Host]) -> dict[Status, int]:
 def reports_by_hour(
     connection: Connection, hosts: Sequence[str], now: datetime, hours: int = 24
 ) -> Mapping[str, tuple[int, ...]]:
-    """Return the number of reports of each host in each of the last hours, the oldest first."""
+    """Return the number of reports of each host in each of the last hours, oldest hour first."""
     columns, number = REPORT_GROUPS.c, func.sum(REPORT_GROUPS.c.count)
     first = to_seconds(now) // HOUR * HOUR - (hours - 1) * HOUR
     statement = select(columns.host, columns.hour, number).where(columns.hour >= first)

@@ -47,7 +47,10 @@ def after(connection: Connection) -> None:
 
 
 def add_up(connection: Connection) -> None:
-    """Fill the empty tables of daily sums, day by day: only a day's groups are sorted at once."""
+    """Fill the empty tables of daily sums from the report groups.
+
+    It does so day by day, so that the database sorts only one day's groups at once.
+    """
     for day in _days(connection):
         for rows in _groups(connection, day):
             _add_up(connection, day, rows)
@@ -122,7 +125,10 @@ def _days(connection: Connection) -> Iterator[int]:
 
 
 def _groups(connection: Connection, day: int) -> Iterator[Any]:
-    """Yield the sums of a day's report groups by place and traits, in parts."""
+    """Yield batches of rows that sum a day's report groups with equal values.
+
+    The values are those of the places (host and chain) and traits (all other fields).
+    """
     columns = _GROUPS.c
     by = [columns[name] for name in (*_PLACE_NAMES, *_TRAIT_NAMES)]
     statement = (

@@ -87,7 +87,7 @@ def _is_believed(runs: list[SightingRow], at: int, recent: int) -> bool:
 
 
 def _with_before(runs: list[SightingRow], at: int) -> ConfirmedSighting:
-    """Return the sighting ``runs[at]`` with the last other verified chain of the server before it.
+    """Return the sighting ``runs[at]``, and the last earlier one with another verified chain.
 
     Periods in which the server was unreachable are skipped.
     """

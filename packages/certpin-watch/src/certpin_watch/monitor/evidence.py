@@ -103,7 +103,10 @@ class PolicyEvidence:
 
     @property
     def policy(self) -> HostPolicy:
-        """The policy in the pin file; in the newest live version if the file no longer has it."""
+        """The policy in the pin file.
+
+        If the file no longer has it, it is that of the newest version that clients may hold.
+        """
         return self.charge.policy
 
     @cached_property

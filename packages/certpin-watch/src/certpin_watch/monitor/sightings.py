@@ -58,7 +58,11 @@ def last_probes(connection: Connection, location: str) -> dict[ProbeKey, LastPro
 
 
 def record_results(connection: Connection, results: Sequence[ProbeResult], now: datetime) -> int:
-    """Store probe results with their chains. Return how many were not stored before."""
+    """Store probe results, as new or extended sightings, and their chains.
+
+    Returns:
+        The number of results that were not stored before.
+    """
     probes.lock_sightings(connection)
     by_target: dict[ProbeKey, list[ProbeResult]] = {}
     for result in sorted(results, key=lambda result: result.slot):

@@ -106,7 +106,10 @@ def distinct_targets(policies: Iterable[MonitoredPolicy]) -> tuple[Target, ...]:
 
 
 def _policies(watched: MonitoredPinSet, now: datetime) -> Iterator[tuple[PinSet, HostPolicy]]:
-    """Yield the policies of the pin file, then those that only deployed versions have."""
+    """Yield the policies to monitor, each with the pin set content that contains it.
+
+    First come those of the pin file, then those that only deployed versions have.
+    """
     seen = set()
     versions = [version.pins for version in reversed(watched.alive(now))]
     for pins in (watched.pins, *versions):

@@ -312,7 +312,7 @@ def _https(url: str) -> str:
 def _of_system(exc: Exception) -> str:
     """Return the operating system's text for an exception; empty if it isn't an ``OSError``.
 
-    asyncio replaces that text by one with the address.
+    The exception's own text may be asyncio's, which contains the address.
     """
     if not isinstance(exc, OSError) or not exc.errno:
         return ""

@@ -39,7 +39,7 @@ _EFFECTS = {
 
 @dataclass
 class _SeenCertificate:
-    """A certificate, and the server views with it in their chain.
+    """A certificate, and the states of the servers (``views``) that have it in their chain.
 
     ``is_authority`` is True if it is above the leaf.
     """

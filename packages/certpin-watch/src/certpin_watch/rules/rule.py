@@ -48,7 +48,7 @@ class AlertFinding:
 
     @property
     def clients(self) -> int | None:
-        """The number of affected clients in ``details``; None if the finding doesn't have it."""
+        """The number of affected clients, from ``details``; None if they don't contain it."""
         stated = self.details.get("clients")
         return stated if isinstance(stated, int) else None
 

@@ -48,7 +48,7 @@ def setting(default: Value, read: Callable[[Table, str], Value], key: str = "") 
 
 
 def reads(read: Callable[[Table, str], Any], key: str = "") -> dict[str, Any]:
-    """Return the metadata of a field of a settings class, which names the function that reads it.
+    """Return the metadata of a dataclass field, so that ``read_table`` reads it with ``read``.
 
     Without a default, such a field is required.
     """
@@ -105,7 +105,7 @@ def _declared(kind: type[Any]) -> list[Field[Any]]:
 
 
 def key_of(item: Field[Any]) -> str:
-    """Return the key of a field in its table of ``watch.toml``."""
+    """Return the name that a field of a settings class has in ``watch.toml``."""
     return item.metadata.get("key") or item.name
 
 

@@ -176,7 +176,7 @@ def select_open() -> Select[Any]:
 
 
 def alert_from(row: Row[Any]) -> AlertRow:
-    """Convert a row of the table of alerts. ``details`` is empty if it is not a JSON object."""
+    """Convert a database row to an alert. ``details`` is empty if it is not a JSON object."""
     values = {name: getattr(row, name) for name in (*_ALERT_COLUMNS, "id")}
     try:
         details = json.loads(row.details)
@@ -234,7 +234,7 @@ def record_event(
 
 
 def read_event(connection: Connection, delivery: DeliveryRow) -> tuple[AlertRow, str]:
-    """Return the alert that a message is about, and the note of the event that it reports."""
+    """Return the alert that a queued message is about, and the note of its event."""
     alert = connection.execute(select(ALERTS).where(ALERTS.c.id == delivery.alert)).one()
     note = select(ALERT_EVENTS.c.note).where(ALERT_EVENTS.c.id == delivery.event)
     return alert_from(alert), connection.execute(note).scalar() or ""
@@ -406,7 +406,7 @@ def count_others_open(connection: Connection, row: DeliveryRow, incident: str) -
 
 
 def alert_keys(connection: Connection, numbers: Iterable[int]) -> list[str]:
-    """Return the keys (rule and subject) of the alerts with these IDs."""
+    """Return the keys of the alerts with these IDs; a key consists of rule and subject."""
     wanted = select(ALERTS.c.key).where(ALERTS.c.id.in_(list(numbers)))
     return list(connection.execute(wanted).scalars())
 

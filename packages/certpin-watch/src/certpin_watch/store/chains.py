@@ -41,7 +41,7 @@ class ChainRecord(NamedTuple):
 
     @property
     def row_size(self) -> int:
-        """The bytes of the chain's row that count for the quota, without its certificates."""
+        """The bytes that the chain's row adds to the quota; its certificates count separately."""
         return len(self.members) + ROW_OVERHEAD
 
     @property

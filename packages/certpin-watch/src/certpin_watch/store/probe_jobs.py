@@ -51,7 +51,10 @@ class WorkerIdentity(NamedTuple):
 
 
 def finished(slot: int) -> str:
-    """Return the text that a lease has as its holder when the job for ``slot`` is done."""
+    """Return the text that marks the lease of a job as done, in the column for the holder.
+
+    ``slot`` is the time for which the job was planned, in seconds since 1970.
+    """
     return f"{slot} "
 
 
@@ -80,13 +83,13 @@ def claim_jobs(
     until: int,
     latest: int,
 ) -> set[str]:
-    """Take the leases of the given jobs for a worker, as far as they are free.
+    """Take the leases of those of the given jobs that no other worker holds.
 
     Args:
         connection: a transaction that holds ``lock_jobs``.
         worker: the new holder.
-        slots: the slot of each job, by the job's identity. A job that was done for its slot in the
-            meantime is not taken.
+        slots: the slot (planned time) of each job, by the job's identity. A job that was done for
+            its slot in the meantime is not taken.
         now: in seconds since 1970.
         until: when the leases end, in seconds since 1970.
         latest: the latest time at which a valid lease can end.
@@ -155,7 +158,10 @@ def job_holders(connection: Connection, identities: Iterable[str]) -> dict[str, 
 
 
 def finish_jobs(connection: Connection, slots: Mapping[str, int], until: int) -> None:
-    """Mark each job as done for its slot. It can't be claimed again before ``until``."""
+    """Mark each job as done for its slot (the planned time of the probe).
+
+    No worker can claim it again before ``until``.
+    """
     if slots:
         rows = [
             {"row": PROBES + identity, "done": finished(slot), "end": until}

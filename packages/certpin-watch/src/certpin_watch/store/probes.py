@@ -130,7 +130,7 @@ def lock_sightings(connection: Connection) -> None:
 
 
 def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[SightingRow]:
-    """Return the current sightings of these hosts: those that have not ended."""
+    """Return the current sightings of these hosts: the periods of equal results still going on."""
     ordered = sorted(hosts)
     found: list[SightingRow] = []
     for at in range(0, len(ordered), _MAX_VALUES):
@@ -140,12 +140,15 @@ def latest_sightings(connection: Connection, hosts: AbstractSet[str]) -> list[Si
 
 
 def latest_sightings_from(connection: Connection, location: str) -> list[SightingRow]:
-    """Return the current sightings of a location: those that have not ended."""
+    """Return a location's current sightings: the periods of equal results still going on."""
     return _sightings(connection, and_(LATEST, SIGHTINGS.c.vantage == location))
 
 
 def sightings_between(connection: Connection, since: int, until: int) -> list[SightingRow]:
-    """Return current sightings, and those that ended from ``since`` to ``until`` (inclusive)."""
+    """Return the current sightings, and those that ended from ``since`` to ``until``.
+
+    A sighting is a period of equal probe results. Both times are inclusive, in seconds since 1970.
+    """
     ended = SIGHTINGS.c.last_at.between(since, until)
     return _sightings(connection, or_(SIGHTINGS.c.latest, ended))
 

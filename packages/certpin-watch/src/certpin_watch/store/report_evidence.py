@@ -76,7 +76,7 @@ def failures_by_hour(
 
 
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
-    """Return the chains that probes observed at these hosts, verified or not."""
+    """Return the chains that probes observed, as pairs of host and digest, verified or not."""
     ordered = sorted(set(hosts))
     table = SIGHTINGS.c
     found: set[HostChain] = set()

@@ -45,7 +45,10 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True)
 class Schema:
-    """The state and the revision of a database's schema; ``None`` if it has no revision."""
+    """The state and the revision of a database's schema.
+
+    ``revision`` is None if the database has none.
+    """
 
     state: SchemaState
     revision: str | None
@@ -237,7 +240,10 @@ def _lock_migrations(connection: Connection) -> None:
 
 
 def _copy_file(path: Path, found: Schema) -> Path:
-    """Copy an SQLite file before its migration; return the copy. The caller has the write lock."""
+    """Copy an SQLite file before its migration; return the path of the copy.
+
+    The caller has the write lock.
+    """
     copy = path.with_name(f"{path.name}.revision-{found.revision}")
     copy_sqlite(path, copy)
     return copy

@@ -49,7 +49,7 @@ def details(text: str, now: datetime) -> list[tuple[str, Shown]]:
 
 
 def chain_digests(text: str) -> list[tuple[str, int]]:
-    """Return pairs of the digest of a reported chain and its number of reports, from details."""
+    """Return the reported chains in an alert's details: pairs of digest and number of reports."""
     try:
         values = json.loads(text or "{}")
     except (ValueError, RecursionError):

@@ -254,7 +254,10 @@ def _served(
     policies: tuple[tuple[MonitoredPinSet, HostPolicy], ...],
     page: PageRequest,
 ) -> Iterator[Served]:
-    """Yield each different chain that a host presents, with the locations that see it."""
+    """Yield each different chain that a host presents, with the locations that see it.
+
+    Most locations usually see the same one.
+    """
     by_chain: dict[tuple[str, str], list[Vantage]] = {}
     for vantage in host.vantages:
         if vantage.served:

@@ -26,7 +26,10 @@ _DIMENSIONS = ("host", "network", "app_version", "platform", "decision")
 
 
 def live_page(page: PageRequest) -> Response:
-    """Show the current hour. A script requests the page again and again to update it."""
+    """Show arriving reports, the failures of the current hour, and the open alerts.
+
+    A script requests the page again and again to update it.
+    """
     day = report_counts.Range(page.now - timedelta(hours=24), page.now)
     hour = report_counts.Range(page.now.replace(minute=0, second=0, microsecond=0), page.now)
     with page.connection() as connection:

@@ -91,7 +91,9 @@ class AppCount(msgspec.Struct, frozen=True):
 def stored_usage(
     address: str, pin_set: str, now: datetime, versions: Iterable[int], days: int
 ) -> tuple[ReportedUsage, ...]:
-    """Open a database and return ``reported_usage`` from it, for ``certpin rotate --watch``.
+    """Read from a database how many clients reported each version, for each of the last days.
+
+    For ``certpin rotate --watch``.
 
     Args:
         address: the database: a URL, ``env:NAME`` or ``file:PATH``.
@@ -159,7 +161,10 @@ def _first_day(now: datetime, days: int) -> int:
 def _daily_clients(
     connection: Connection, pin_set: str, since: int, which: ColumnElement[bool]
 ) -> list[tuple[int, int, int]]:
-    """Return tuples of a day, a version, and the number of clients that reported it on that day."""
+    """Return the number of clients that reported each version on each day.
+
+    The result is tuples of a day, a version, and a number.
+    """
     columns = PRESENCES.c
     by = (columns.day, columns.version)
     where = (columns.pin_set == pin_set, columns.day >= since, which)

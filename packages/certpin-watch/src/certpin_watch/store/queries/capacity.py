@@ -231,7 +231,10 @@ def repeat_window(connection: Connection, now: datetime, bounds: IntakeBounds) -
 
 
 def _identities_a_day(connection: Connection, at: int) -> int:
-    """Count the new report identities of the last 24 full hours; extrapolate if there are fewer."""
+    """Return the number of new report identities in the last 24 full hours.
+
+    It is extrapolated if the service has run for less than that.
+    """
     hours, end = IDENTITY_HOURS.c, at - at % HOUR
     first = connection.execute(select(func.min(hours.hour))).scalar()
     if first is None:

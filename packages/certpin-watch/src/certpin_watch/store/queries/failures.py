@@ -93,7 +93,7 @@ class Series(msgspec.Struct, frozen=True):
 
 
 def total(connection: Connection, within: Range, only: ReportFilter | None = None) -> Total:
-    """Count the reports of a time range that match a filter, their hosts and their chains."""
+    """Count the matching reports in a time range, and the hosts and chains in them."""
     found = report_counts.observed_chains(connection, _read_plan(connection, within), only)
     return Total(
         sum(chain.number for chain in found),
@@ -114,7 +114,7 @@ def top_chains(
 def with_verdicts(
     connection: Connection, judge: ChainJudge, counts: Iterable[ChainCount]
 ) -> tuple[ChainCount, ...]:
-    """Return these chain counts with the verdict of the pins on each chain filled in."""
+    """Return the counts of reported chains, with the verdict of the pins added to each."""
     found = []
     for count in counts:
         ders = chains.load_der(connection, bytes.fromhex(count.served)) if count.served else None
@@ -164,7 +164,7 @@ def breakdown(
     *,
     max_values: int = _MAX_VALUES,
 ) -> Mapping[str, tuple[tuple[str, int], ...]]:
-    """Return the most frequent values of each field in ``by``, with their numbers of reports."""
+    """Return the most frequent values of each field in ``by``, with how many reports have them."""
     read = _read_plan(connection, within)
     needs_places = any(name in PLACES for name in by)
     found = report_counts.observed_chains(connection, read, only) if needs_places else ()

@@ -242,7 +242,10 @@ def _leases(connection: Connection, now: datetime) -> tuple[Lease, ...]:
 
 
 def _last_report(connection: Connection) -> datetime | None:
-    """Return when a report was last stored: its identity, or else the hour of its report group."""
+    """Return when the last report was stored; None if there is none.
+
+    It is the time of arrival with its identity, or else the hour of the newest report group.
+    """
     stored = connection.execute(select(func.max(REPORT_IDENTITIES.c.received_at))).scalar()
     if stored is None:
         stored = connection.execute(select(func.max(REPORT_GROUPS.c.hour))).scalar()

@@ -1,3 +1,3 @@
-"""The version of certpin, in its single place."""
+"""The version of certpin; all other places read it from here."""
 
 __version__ = "0.1.0"

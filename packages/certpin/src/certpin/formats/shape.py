@@ -34,19 +34,19 @@ class Shape:
             raise FormatError(f"the file is not JSON: {exc}"[:200]) from exc
 
     def get(self, name: str) -> Shape | None:
-        """Return the value of a key, or ``None`` if the mapping lacks the key."""
+        """Return the value of a key in this mapping, or ``None`` if it lacks the key."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         return self._part(name, mapping[name], self._under(name)) if name in mapping else None
 
     def need(self, name: str) -> Shape:
-        """Return the value of a required key."""
+        """Return the value of a key in this mapping, which must have the key."""
         found = self.get(name)
         if found is None:
             raise FormatError(f"{self._under(name)} is missing")
         return found
 
     def entries(self) -> Iterator[tuple[str, Shape]]:
-        """Yield the keys and values of the mapping."""
+        """Yield the keys and values of this mapping. Raises ``FormatError`` for another type."""
         mapping: dict[Any, Any] = self._typed(dict, "a mapping")
         for name, value in mapping.items():
             if not isinstance(name, str):
@@ -54,36 +54,39 @@ class Shape:
             yield name, self._part(name, value, self._under(name))
 
     def items(self) -> Iterator[Shape]:
-        """Yield the values of the list."""
+        """Yield the elements of this value. Raises ``FormatError`` if it is not a list."""
         values: list[Any] = self._typed(list, "a list")
         for index, value in enumerate(values):
             yield self._part(index, value, f"{self.place}[{index}]")
 
     @property
     def is_text(self) -> bool:
-        """Whether the value is a text."""
+        """True if this value of the file is a text."""
         return isinstance(self._value, str)
 
     def text(self) -> str:
-        """Return the value, which must be a text."""
+        """Return this value. Raises ``FormatError`` if it is not a text."""
         return self._typed(str, "a text")
 
     def texts(self) -> list[str]:
-        """Return the value, which must be a list of texts."""
+        """Return this value. Raises ``FormatError`` if it is not a list of texts."""
         return [each.text() for each in self.items()]
 
     def flag(self) -> bool:
-        """Return the value, which must be a boolean."""
+        """Return this value. Raises ``FormatError`` if it is not a boolean."""
         return self._typed(bool, "true or false")
 
     def integer(self) -> int:
-        """Return the value, which must be an integer."""
+        """Return this value. Raises ``FormatError`` if it is not an integer."""
         if isinstance(self._value, bool):
             raise self._wrong("a whole number")
         return self._typed(int, "a whole number")
 
     def day(self) -> str:
-        """Return a date as text. Depending on the parser, the value is a date or a text."""
+        """Return this value, a date, as text. Raises ``FormatError`` for another type.
+
+        Some parsers return a date for it, others a text.
+        """
         if isinstance(self._value, date):
             return self._value.isoformat()
         return self.text()

@@ -1,4 +1,4 @@
-"""Rules for names and keys that mean something else than their reader assumes."""
+"""Lint rules for names and keys that mean something else than their reader assumes."""
 
 from __future__ import annotations
 

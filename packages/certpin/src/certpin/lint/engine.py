@@ -46,7 +46,7 @@ class LintReport:
 
 
 def lint(document: LintDocument, now: datetime) -> LintReport:
-    """Apply every rule to a document.
+    """Apply every lint rule to a pin file, and return the findings.
 
     Rules that need the chains of servers or exported files run only if the document has them.
 
@@ -56,7 +56,6 @@ def lint(document: LintDocument, now: datetime) -> LintReport:
 
     Returns:
         The findings. Their strings may quote the file: escape them before printing.
-
     """
     found = _most_specific([hit for rule in RULES.values() for hit in _run(rule, document, now)])
     allowed, unused = _apply_allowances(found, document)

@@ -1,4 +1,4 @@
-"""Rules for settings that let an attacker through, or hide an attack."""
+"""Lint rules for settings that let an attacker through, or hide an attack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that compare a pin file with the chains that servers present, and with exported files."""
+"""Lint rules that compare a pin file with the chains of servers, and with exported files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules for pins and trust anchors that leave clients without a match, now or after a change."""
+"""Lint rules for pins and trust anchors that clients can't match, now or after a change."""
 
 from __future__ import annotations
 

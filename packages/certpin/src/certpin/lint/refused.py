@@ -1,4 +1,4 @@
-"""Rules for pin files that no client loads."""
+"""Lint rules for mistakes because of which clients refuse to load a pin file."""
 
 from __future__ import annotations
 

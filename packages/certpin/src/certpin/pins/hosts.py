@@ -1,7 +1,8 @@
 """Host names in one canonical spelling, host patterns, public suffixes, and servers of hosts.
 
 Clients don't use the servers of a host: only commands connect to them. So policies are equal even
-if their servers differ, and neither published sets nor exports contain servers (decision 40).
+if their servers differ, and neither published sets nor exports contain servers (docs/decisions,
+number 40).
 """
 
 from __future__ import annotations

@@ -316,8 +316,8 @@ class Meaning(NamedTuple):
     """The content of a pin set that clients use: policies by pattern, and debug anchors.
 
     Clients of two pin sets with equal meanings accept, refuse and report the same. Roles, notes and
-    the order of entries are not part of it. Of a pin's state only counts whether the pin is
-    accepted, compromised or neither.
+    the order of entries are not part of it. The state of a pin counts only in so far as clients
+    accept the pin, refuse it as compromised, or ignore it.
     """
 
     policies: dict[str, PolicyMeaning]

@@ -337,7 +337,7 @@ def _fits(root: Root, verified: VerifiedMetadata) -> bool:
 
 
 def _require_same_roots(local: Local, remote: Remote) -> None:
-    """Check condition 1 of the module: the stored roots are the local ones.
+    """Check condition 1 of this module's list: the stored roots are the local ones.
 
     Raises ``UpdateError``.
     """
@@ -357,7 +357,10 @@ def _require_same_roots(local: Local, remote: Remote) -> None:
 
 
 def _require_same_pin_set(local: Local, remote: Remote) -> None:
-    """Check condition 2: the stored pin set has the same name. Raises ``UpdateError``."""
+    """Check condition 2 of this module's list: the stored pin set has the same name.
+
+    Raises ``UpdateError``.
+    """
     name, theirs = local.signed.verified.name, remote.newest.name if remote.newest else None
     if theirs is not None and theirs != name:
         raise _foreign(
@@ -366,10 +369,10 @@ def _require_same_pin_set(local: Local, remote: Remote) -> None:
 
 
 def _require_numbers_free(local: Local, remote: Remote) -> None:
-    """Check condition 3 for targets and snapshot: no stored file has our number and other bytes.
+    """Check condition 3 of this module's list for targets and snapshot.
 
-    A stored file without a valid signature matters only if it has the path of one of our files.
-    Raises ``UpdateError``.
+    No stored file may have the number of a local one and other bytes. A stored file without a valid
+    signature matters only if it has the path of a local file. Raises ``UpdateError``.
     """
     for path, ours in local.newest.numbered.items():
         _require_same(path, ours, remote.files.get(path))
@@ -380,11 +383,11 @@ def _require_numbers_free(local: Local, remote: Remote) -> None:
 
 
 def _require_not_newer(local: Local, remote: Remote) -> None:
-    """Check condition 4: the stored pin set is not newer. Raises ``UpdateError``.
+    """Check condition 4 of this module's list: the stored pin set is not newer.
 
     A stored version counts if the keys of the newest local root have signed it. The version of the
-    targets also counts if the snapshot that names it counts, because clients compare with that
-    (TUF 1.0.31, 5.5.5).
+    targets also counts if the snapshot that names it counts, because clients compare with that (TUF
+    1.0.31, 5.5.5). Raises ``UpdateError``.
     """
     ours, theirs, root = local.newest, remote.newest, local.chain[-1]
     if remote.timestamp_version is not None:

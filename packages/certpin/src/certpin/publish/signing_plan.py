@@ -210,7 +210,7 @@ def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
 
 
 def _signing(state: FolderState, candidates: Any, role: str) -> frozenset[str]:
-    """Return the IDs of the keys that may sign drafts of a role under one of these roots.
+    """Return the IDs of the keys that one of these roots allows to sign a role's drafts.
 
     The current online key is left out, because it never signs a draft.
     """

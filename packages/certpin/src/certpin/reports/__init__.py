@@ -1,8 +1,7 @@
 """Reports of pin failures: their content, their formats, and the client's part that sends them.
 
-model ──▶ codecs ──▶ reporter
-the content of a report, and its formats: pure
-                     the client's end: receives failures and sends reports
+- ``model`` has the content of a report, and ``codecs`` the formats of reports. Both are pure.
+- ``reporter`` is the client's part: it receives failures and sends reports.
 """
 
 from __future__ import annotations

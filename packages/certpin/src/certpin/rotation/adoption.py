@@ -349,7 +349,7 @@ class Situation:
 
     @property
     def policy(self) -> HostPolicy:
-        """The draft's policy for the host pattern."""
+        """The draft's policy for the host pattern. The draft would be published next."""
         found = policy_in(self.pins, self.pattern)
         assert found is not None  # noqa: S101  # __post_init__ checked it
         return found
@@ -360,7 +360,10 @@ class Situation:
         return self.deployed.alive(self.now, self.timing)
 
     def entry(self, pin: Pin) -> HostPin | None:
-        """Return the draft's entry for a pin, with its role and state; ``None`` if it has none."""
+        """Return a pin's entry, with role and state, in the draft; ``None`` if it has none.
+
+        The draft is the pin file that would be published next.
+        """
         return next((entry for entry in self.policy.pins if entry.pin == pin), None)
 
     def role_of(self, pin: Pin) -> Role:

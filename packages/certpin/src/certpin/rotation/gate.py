@@ -1,9 +1,9 @@
 """The gate: decides whether a step of a rotation is safe.
 
-``check_step`` applies the rules of a step to a situation, before the step is taken. It returns one
-violation for each rule that the step would break; an empty tuple means that the step is safe.
-``check_now`` applies the rules that must hold at every moment. Each rule is a function that returns
-its violation, or ``None``.
+``check_step`` applies the safety rules of a step to a situation, before the step is taken. It
+returns one violation for each rule that the step would break; an empty tuple means that the step is
+safe. ``check_now`` applies the rules that must hold at every moment. Each rule is a function that
+returns its violation, or ``None``. The draft is the pin file that would be published next.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ GatedStep = Literal["stage", "publish", "activate", "serve", "retire", "remove"]
 
 @dataclass(frozen=True)
 class Violation:
-    """A rule that a step would break.
+    """A safety rule that a step of a rotation would break.
 
     Attributes:
         problem: one sentence, without its full stop.
@@ -117,7 +117,7 @@ def check_now(situation: Situation) -> tuple[Violation, ...]:
 
 
 def _publish_rules(situation: Situation) -> tuple[Violation | None, ...]:
-    """Apply the rules for publishing the draft, and for each pin that it drops."""
+    """Return the violations of publishing the draft (the next version) and of the pins it drops."""
     new = Version(situation.pins, fetched=situation.now, clients=client_count(situation))
     live = tuple(situation.policy.live_pins)
     dropped = dropped_pins(situation)
@@ -157,7 +157,10 @@ def served_chain(situation: Situation, versions: Sequence[Version]) -> Violation
 
 
 def backup(situation: Situation) -> Violation | None:
-    """Return a violation unless the draft has two live pins, one of them outside served chains."""
+    """Return a violation unless the draft has two live pins, one of them outside served chains.
+
+    The draft is the pin file that would be published next. Clients accept a live pin.
+    """
     policy = situation.policy
     if policy.mode != "enforce":
         return None
@@ -173,7 +176,7 @@ def backup(situation: Situation) -> Violation | None:
 
 
 def version_rises(situation: Situation) -> Violation | None:
-    """Return a violation unless the draft's version is higher than every published version."""
+    """Return a violation unless the version of the draft is higher than every published version."""
     latest = situation.deployed.latest
     if latest is None or situation.pins.version > latest.number:
         return None
@@ -312,7 +315,7 @@ def not_from_one_vantage(situation: Situation, pin: Pin) -> Violation | None:
 
 
 def dropped_pins(situation: Situation) -> tuple[Pin, ...]:
-    """Return the pins that the latest version accepts and the draft does not."""
+    """Return the pins that the latest version accepts and the draft (the next version) does not."""
     latest = situation.deployed.latest
     before = policy_in(latest.pins, situation.pattern) if latest else None
     live = situation.policy.live_pins

@@ -102,9 +102,10 @@ def require_transition(pin: Pin, state: State, following: State) -> None:
 def pin_state(situation: Situation, pin: Pin) -> State:
     """Return the current state of a pin, from the draft or else from the journal.
 
-    The early states follow from the deployed versions, whatever the pin file declares: STAGED
-    until the latest version accepts the pin, PUBLISHED until every client does, then ADOPTED. An
-    unknown pin is GENERATED: its key exists.
+    The draft is the pin file that would be published next. The early states follow from the
+    deployed versions, whatever the pin file declares: STAGED until the latest version accepts the
+    pin, PUBLISHED until every client does, then ADOPTED. An unknown pin is GENERATED: its key
+    exists.
     """
     entry = situation.entry(pin)
     declared = entry.state if entry else situation.past.states.get(pin, "generated")

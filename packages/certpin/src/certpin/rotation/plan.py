@@ -113,7 +113,7 @@ def rehearse(situation: Situation, to: Pin, steps: list[Step]) -> Plan:
 
 
 def replaced_pins(situation: Situation, to: Pin) -> tuple[Pin, ...]:
-    """Return the draft's pins that the new key ``to`` replaces.
+    """Return the pins of the draft (the next version) that the new key ``to`` replaces.
 
     They have the role of the new key, and servers may use them.
     """
@@ -260,7 +260,10 @@ def _clear_away(situation: Situation, old: tuple[Pin, ...]) -> list[Step]:
 
 
 def _has_spare(situation: Situation, to: Pin, old: tuple[Pin, ...]) -> bool:
-    """Return True if the draft has a backup left after ``to`` is served and old pins removed."""
+    """Return True if the draft has a backup left after ``to`` is served and old pins removed.
+
+    The draft is the pin file that would be published next.
+    """
     gone = {to, *old} | (situation.served - {to})
     return bool(set(situation.policy.live_pins) - gone)
 

@@ -85,7 +85,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Script:
-    """Everything that happens in a simulation, each part sorted by time.
+    """The input of a simulation: steps, releases, served keys and binaries, each sorted by time.
 
     Attributes:
         until: the end of the simulation, in seconds since the beginning.

@@ -113,7 +113,7 @@ class Target:
 
 
 class DebugAnchors(NamedTuple):
-    """SHA-256 fingerprints of the trust anchors of the debug override, and of its former ones."""
+    """SHA-256 fingerprints of the debug override's trust anchors, current and withdrawn."""
 
     in_force: frozenset[bytes] = frozenset()
     withdrawn: frozenset[bytes] = frozenset()

@@ -182,7 +182,7 @@ def _failed(path: str, exc: Exception) -> DownloadError:
 
 
 class Source(NamedTuple):
-    """The constants of all checks of one updater.
+    """The data that stay the same in all checks of an updater.
 
     ``name`` is the name of the pin set, ``root`` the root metadata bundled with the app.
     """

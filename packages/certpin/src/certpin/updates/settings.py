@@ -1,4 +1,4 @@
-"""The settings of an updater: its address, the times of checks, and the limits of files."""
+"""The settings of an updater: its URL, the times between checks, and the size limits of files."""
 
 from __future__ import annotations
 

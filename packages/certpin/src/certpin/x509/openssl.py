@@ -153,7 +153,7 @@ def strict_advice(code: int, setting: str = _PIN_FILE_SETTING) -> str:
 
 
 def harden(context: ssl.SSLContext, *, strict: bool | None = None) -> None:
-    """Set the TLS options of every context of certpin that differ from Python's defaults.
+    """Set the TLS options of a context in which certpin differs from Python's defaults.
 
     Args:
         context: the context to change.

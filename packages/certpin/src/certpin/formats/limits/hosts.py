@@ -161,7 +161,7 @@ class NoWildcard(PolicyLimitation):
     summary = "`*.name` and `**.name`: refused"
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Raise ``ConfigError`` for a wildcard.
+        """Raise ``ConfigError`` if the policy's host pattern is a wildcard.
 
         Without a host name, the platform would accept any server that the authority certified.
         """

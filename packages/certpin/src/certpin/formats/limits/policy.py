@@ -82,7 +82,7 @@ class AnywhereInChain(PolicyLimitation):
     summary = '`match = "leaf"` and `"ca"`: a pin may match anywhere in the chain'
 
     def project_policy(self, policy: HostPolicy) -> tuple[HostPolicy | None, str]:
-        """Set ``match`` to ``any``."""
+        """Return the policy with ``match`` set to ``any``: every certificate may match."""
         if policy.match == "any":
             return policy, ""
         return replace(policy, match="any"), f'match = "{policy.match}" becomes "any"'

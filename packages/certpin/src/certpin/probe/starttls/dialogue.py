@@ -190,7 +190,7 @@ class Dialogue:
             raise
 
     def _advance(self, data: bytes) -> None:
-        """Pass bytes to the script.
+        """Pass received bytes to the script of the protocol, and run it as far as they allow.
 
         After the script's end, or beyond the limit, more bytes raise ``StartTLSError``.
         """

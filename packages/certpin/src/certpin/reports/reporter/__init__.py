@@ -1,12 +1,11 @@
 """The client's reporter: stores failures and presences on disk until a collector has taken them.
 
-failures ──▶ queue, request ──▶ sender ──▶ reporter
-the reports, their addresses and rate: pure
-             the disk queue, and one HTTPS request
-                                the thread that sends
-                                           the failure hook, and the thread that writes to disk
+- ``failures`` builds reports, chooses their addresses and limits their rate. It is pure.
+- ``queue`` stores reports on disk, and ``request`` sends one report over HTTPS.
+- ``sender`` is the thread that sends the stored reports.
+- ``reporter`` has the failure hook, and the thread that writes to disk.
 
-Standard library only.
+A presence is a report of the version of the pin set that a client has. Standard library only.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class ReportFolder:
         return []
 
     def remove(self, name: str) -> None:
-        """Delete a file of the folder. Never raises."""
+        """Delete a file of the reporter's folder. Never raises."""
         try:
             (self._path / name).unlink()
         except PermissionError:

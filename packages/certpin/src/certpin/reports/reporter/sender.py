@@ -46,7 +46,10 @@ def sending() -> bool:
 
 
 class _AddressState:
-    """When a report address may be contacted again, by the monotonic clock."""
+    """The failed requests to one report address, and when it may be contacted again.
+
+    Times are seconds of the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.failures = 0

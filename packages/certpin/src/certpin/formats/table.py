@@ -133,7 +133,7 @@ def _rows(text: str) -> Iterator[Row]:
 
 
 def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
-    """Return the row that starts at index ``place`` of the tokens, and the index after it."""
+    """Return the fields of the policy that starts at token ``place``, and the index after it."""
     fields: Row = {}
     values: list[str] = []
     depth = 0
@@ -150,7 +150,7 @@ def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
 
 
 def _field(pieces: list[Token], place: int) -> str | None:
-    """Return the name of the field that starts at index ``place`` of the tokens, or None."""
+    """Return the name of the policy field that starts at token ``place``; None if none does."""
     if place + 2 >= len(pieces) or pieces[place].kind != "word":
         return None
     return _KNOWN.get(pieces[place].text.lower()) if pieces[place + 1].text in {":", "="} else None

@@ -91,7 +91,10 @@ def _finding(rule: LintRule, hit: Hit, document: LintDocument) -> LintFinding:
 
 
 def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
-    """Drop a finding of the general rule ``refused`` if another rule reports the same key."""
+    """Return the findings without those of ``refused`` for keys that another rule reports.
+
+    ``refused`` is the general rule: something in the file is refused.
+    """
     reported = {
         parent
         for finding in found
@@ -102,7 +105,7 @@ def _most_specific(found: list[LintFinding]) -> list[LintFinding]:
 
 
 def _with_parents(key: str) -> Iterator[str]:
-    """Yield ``host[0].pin[1].pin``, then the tables that contain it: ``host[0].pin[1]``, …."""
+    """Yield a key and the keys of its tables: ``host[0].pin[1].pin``, ``host[0].pin[1]``, …."""
     while key:
         yield key
         key = key.rpartition(".")[0]

@@ -196,7 +196,7 @@ class PinFileEditor:
         raise ConfigError(f"{pattern} has no pin {pin}", key="pin", fix="see certpin rotate status")
 
     def _spans(self, lines: _Lines, host: int) -> list[_Span]:
-        """Return the lines of each pin's table in a host.
+        """Return the line range of each pin's table in a host.
 
         Raises ``PinFileError`` if some pins are not written in separate tables.
         """
@@ -325,7 +325,7 @@ def _host_table(policy: HostPolicy, trust: str) -> dict[str, Any]:
 
 
 def _expiry(moment: datetime) -> date:
-    """Return the date if the moment is the first one of a day in UTC, else the moment."""
+    """Return an expiry for the pin file: a date if it is midnight in UTC, else the time."""
     moment = moment.astimezone(UTC)
     return moment if moment.time() != time.min else moment.date()
 
@@ -365,7 +365,7 @@ class _Lines:
         self._lines = text.split("\n")
 
     def pins(self, host: int) -> list[_Span]:
-        """Return the lines of each ``[[host.pin]]`` table of the host with this index, in order."""
+        """Return the line ranges of the ``[[host.pin]]`` tables of the host with this index."""
         found, at = [], -1
         for name, span in self._tables():
             at += name == "host"
@@ -374,7 +374,7 @@ class _Lines:
         return found
 
     def _tables(self) -> Iterator[tuple[str, _Span]]:
-        """Yield the name and the lines of each table, in the order of the file."""
+        """Yield the name and the line range of each table, in the order of the file."""
         headers = [
             (number, _SPELLING.sub("", match[1]))
             for number, line in enumerate(self._lines)
@@ -433,7 +433,7 @@ class _Lines:
         return "\n".join([*lines[:at], *(line + end for line in added), *lines[at:]])
 
     def _last(self, first: int, end: int) -> int:
-        """Return the end of the table at ``first``, without the empty lines and comments below it.
+        """Return the end of the table at line ``first``, before empty lines and comments below.
 
         Those comments belong to the next table.
         """

@@ -159,7 +159,10 @@ def _anchors_of(trust: TrustAnchors, issuer: str) -> str:
 
 
 def _ends(chain: Chain) -> list[datetime]:
-    """Return when the certificates expire. Unreadable dates are left out: OpenSSL checked them."""
+    """Return the expiry date of each certificate in a chain.
+
+    Unreadable dates are left out: OpenSSL checked them.
+    """
     ends = []
     for certificate in chain.certificates:
         with suppress(CertificateParseError):

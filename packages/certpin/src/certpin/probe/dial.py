@@ -171,7 +171,7 @@ class ContextCache:
 
 
 def _context_for(trust: TrustAnchors | None) -> ssl.SSLContext:
-    """Make a TLS context with the trust anchors of a policy; ``None`` for the platform's roots."""
+    """Make a TLS context that trusts a policy's anchors, or the platform's roots for ``None``."""
     anchors = "".join(map(ssl.DER_cert_to_PEM_cert, trust.der)) if trust else None
     return probe_context(anchors, strict=trust.strict if trust else None)
 

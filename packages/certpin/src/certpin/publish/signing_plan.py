@@ -424,7 +424,11 @@ def _missing(
 
 
 def _online(plan: SigningPlan) -> Iterator[PendingSignature]:
-    """Yield a pending timestamp if the online key has to publish complete drafts or to renew it."""
+    """Yield the timestamp as pending if the online key must sign a new one.
+
+    It must sign one to publish complete drafts, after a change of the root, or because the current
+    one expires soon.
+    """
     policy, state = plan.policy, plan.policy.state
     if state.root is None:
         return

@@ -194,7 +194,7 @@ def _roots(files: tuple[bytes, ...]) -> tuple[Root, ...]:
 
 
 def _current(roots: tuple[Root, ...], found: FolderContents, name: str) -> SignedSet | None:
-    """Verify the signed pin set in ``site/``; None if there is none.
+    """Verify the signed pin set in ``site/``, and return it; None if there is none.
 
     It is verified with the newest root, or with an older one and marked ``superseded``: signing may
     have been interrupted after the newest root was written.

@@ -7,10 +7,11 @@ Therefore:
    stays alive until T_adopt after its last report. False reports can delay a rotation, and the
    delay is visible; they can't make an unsafe step look safe.
 2. Reports shorten the wait only if the user gives thresholds (``Threshold``). Then a version ends
-   when, on each day of a whole cycle, so few clients report it that they may be lost. The limit is
-   a share of a number that the user gives, never of the reports: a flood of false reports of the
-   new version doesn't reduce the number of clients that report the old one. Only the delay until
-   the last user opens the app is shortened, and never the life of a version in a binary.
+   when, on each of ``Threshold.days`` days in a row, so few clients report it that they may be
+   lost. The limit is a share of a number that the user gives, never of the reports: a flood of
+   false reports of the new version doesn't reduce the number of clients that report the old one.
+   Only the delay until the last user opens the app is shortened, and never the life of a version
+   in a binary.
 
 Reports never say that a version was published, or that it accepts a pin: the journal does.
 """
@@ -120,7 +121,7 @@ def measured(
 
 
 def _clients(version: Version, days: Mapping[datetime, int], now: datetime) -> int | None:
-    """Return how many clients hold a version: the largest daily count of the last cycle.
+    """Return how many clients hold a version: its largest daily count in the last week.
 
     At least the count of the journal. Without reports the count is unknown (``None``), not 0: the
     app may have no reporter.
@@ -139,8 +140,8 @@ def _negligible_since(
 ) -> datetime | None:
     """Return since when so few clients fetch and hold a version that they may be lost.
 
-    ``None`` if they are too many or unknown. The whole cycle must begin after the delays other than
-    ``opened`` have passed.
+    ``None`` if they are too many or unknown. All ``threshold.days`` days that are counted must come
+    after the delays other than ``opened`` have passed.
     """
     out = deployed.superseded_at(version)
     if out is None or version.bundled is not None:

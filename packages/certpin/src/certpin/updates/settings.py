@@ -116,7 +116,7 @@ def _backed_off(timing: Timing, failures: int) -> timedelta:
 
 
 def _near(timing: Timing, end: datetime | None, now: datetime) -> timedelta:
-    """Return the interval between checks: shorter before ``end``, at least ``timing.urgent``."""
+    """Return the time until the next check: shorter near ``end``, at least ``timing.urgent``."""
     if end is None:
         return timing.interval
     return min(timing.interval, max((end - now) / _PARTS, timing.urgent))

@@ -150,7 +150,10 @@ def chain_paths(sent: tuple[bytes, ...], trusted: tuple[bytes, ...] = ()) -> tup
 
 
 def _climb(der: bytes, others: tuple[bytes, ...]) -> list[tuple[bytes, Signature]]:
-    """Follow issuers from a certificate up, until no issuer is found or one repeats."""
+    """Return a certificate and its issuers, up to one whose issuer is not found, or repeats.
+
+    Each comes with the ``Signature`` that says whether its issuer signed it.
+    """
     path = [der]
     climbed: list[tuple[bytes, Signature]] = []
     while True:
@@ -174,7 +177,10 @@ def _above(der: bytes, others: list[bytes]) -> tuple[bytes | None, Signature]:
 
 
 def _signature(child: CertificateFacts, issuer: CertificateFacts) -> Signature:
-    """Verify the child's signature with the issuer's key. Their names already match."""
+    """Return whether the child's signature verifies with the issuer's key.
+
+    The caller has compared the issuer's name with the one in the child.
+    """
     if child.parsed is None or issuer.parsed is None:
         return Signature.UNCHECKED
     try:

@@ -107,7 +107,7 @@ def file_key(data: bytes, passphrase: Passphrase) -> FileKey:
 
 
 def _load(data: bytes, passphrase: Passphrase) -> PrivateKeyTypes:
-    """Parse a private key in any format, without a passphrase first, then with it."""
+    """Parse a private key in PEM, DER or PKCS#12, first without a passphrase, then with it."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 

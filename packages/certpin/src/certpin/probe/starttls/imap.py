@@ -28,7 +28,10 @@ def _script(wire: Wire) -> Steps[None]:
 
 
 def _expect_ok(wire: Wire) -> Steps[None]:
-    """Read the answer to STARTTLS. Untagged lines may come before it (RFC 9051 7)."""
+    """Read the answer to STARTTLS. Any answer except OK raises ``StartTLSError``.
+
+    Untagged lines may come before it (RFC 9051 7).
+    """
     while True:
         line = yield from wire.line()
         tag, status = _words(line)

@@ -54,20 +54,20 @@ def new_rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
 
 
 def unchanged(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
-    """Return the builder unchanged."""
+    """Return the certificate builder unchanged; the default for ``change`` in ``Authority``."""
     return builder
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key and its chain, leaf first, without the root."""
+    """A server's private key and its certificate chain, leaf first, without the root."""
 
     key: CertificateIssuerPrivateKeyTypes
     chain: tuple[x509.Certificate, ...]
 
     @property
     def certificate(self) -> Certificate:
-        """The leaf."""
+        """The leaf certificate."""
         return Certificate.from_der(self.chain[0].public_bytes(serialization.Encoding.DER))
 
     @property
@@ -92,7 +92,7 @@ class Identity:
         )
 
     def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
-        """Write chain and key (mode 600) into a folder, as nginx reads them."""
+        """Write chain and key (mode 600) into a folder as PEM files that nginx can read."""
         chain, key = folder / f"{name}.pem", folder / f"{name}.key"
         chain.write_bytes(self.chain_pem)
         key.unlink(missing_ok=True)  # an old file would keep its mode
@@ -102,7 +102,7 @@ class Identity:
 
 
 class Authority:
-    """A root, or an intermediate below another authority."""
+    """A certificate authority of the lab: a root, or an intermediate below another authority."""
 
     def __init__(
         self,
@@ -171,11 +171,11 @@ class Authority:
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
-        """Return this authority with another clock, which dates the certificates that it issues."""
+        """Return a copy of this authority whose new certificates are dated from another time."""
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:
-        """Return this authority with another certificate for its name and key."""
+        """Return a copy of this authority with another certificate for its name and key."""
         return self._but(x509=certificate, issuer=issuer)
 
     def _but(self, **fields: object) -> Authority:

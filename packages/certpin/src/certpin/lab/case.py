@@ -1,4 +1,4 @@
-"""A case of the matrix: its attack, the expected verdict, its purpose, and the fix."""
+"""A case of the lab: its attack or change, the expected verdict, its purpose, and the fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Expect(StrEnum):
-    """The expected behaviour of a client of one style."""
+    """How a client with one style of pins should react to a case."""
 
     ACCEPT = "accept"
     REJECT = "reject"
@@ -30,14 +30,14 @@ class Expect(StrEnum):
 
 @dataclass(frozen=True)
 class Expected:
-    """The expected behaviour by style."""
+    """How clients should react to a case, for each style of pins."""
 
     none: Expect
     leaf: Expect
     ca: Expect
 
     def of(self, style: Style) -> Expect:
-        """Return the expected behaviour of a client of this style."""
+        """Return how a client with this style of pins should react."""
         found: Expect = getattr(self, style.value)
         return found
 
@@ -70,9 +70,9 @@ class Family(StrEnum):
 
 
 class CannotServeError(CertpinError):
-    """The lab cannot serve a case here. ``fix`` names the requirement.
+    """The lab cannot serve a case on this machine or for this client. ``fix`` says what to do.
 
-    Reports list it as "not run".
+    Reports list the case as "not run".
     """
 
     def __init__(self, problem: str, *, fix: str = "") -> None:
@@ -83,7 +83,7 @@ class CannotServeError(CertpinError):
 
 @dataclass(frozen=True)
 class Case:
-    """One case of the matrix.
+    """One case of the lab: an attack, or a legitimate change of the server.
 
     ``scenario`` builds the scenario from a test PKI, or raises ``CannotServeError``.
     ``host`` maps the host under test to the name or address that the client must request.
@@ -109,7 +109,7 @@ class Case:
 
 
 def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
-    """Return the pins of a test PKI, with the compromised key of the case if it has one."""
+    """Return the client's pins for a case: those of the test PKI, and a compromised key if any."""
     if not pki.pins or not case.compromised:
         return pki.pins
     policy, *others = pki.pins.policies

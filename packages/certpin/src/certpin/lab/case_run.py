@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 class CaseRun:
-    """Assigns the steps of a scenario to connections, in the order in which they arrive.
+    """A running case: assigns the scenario's steps to connections, and keeps their evidence.
 
-    ``hosts`` are the first and the second host under test, and the one that a redirect may lead
-    to. ``clients`` is PEM of the accepted client certificates. ``error`` is set if the lab could
-    not serve a step.
+    A step is how the lab serves one connection. Steps are assigned in the order in which
+    connections arrive. ``hosts`` are the first and the second host under test, and the one that a
+    redirect may lead to. ``clients`` is PEM of the accepted client certificates. ``error`` is set
+    if the lab could not serve a step.
     """
 
     def __init__(
@@ -50,19 +51,22 @@ class CaseRun:
         self._met = dict.fromkeys(hosts, 0)
 
     def tests(self, host: str) -> bool:
-        """Return True if the host has steps. Connections to other hosts are relayed unchanged."""
+        """Return True if the scenario has steps for this host. Other hosts are relayed to."""
         return host in self._steps
 
     def opened(self, seen: Connection) -> None:
-        """Record a new connection."""
+        """Add a new connection to the evidence of the case."""
         self.connections.append(seen)
 
     def failed(self, error: CannotServeError) -> None:
-        """Record that the lab could not serve a step."""
+        """Store the error of a step that the lab could not serve."""
         self.error = error
 
     def next_step(self, server_name: str, target: str) -> ServerStep:
-        """Return the step for the next connection to the requested host, and advance."""
+        """Return the step that serves a new connection to the requested host.
+
+        Each call moves on to the host's next step; its last step repeats.
+        """
         asked = server_name or target
         host = asked if asked in self._steps else self._first
         step = self._upcoming(host)
@@ -74,9 +78,10 @@ class CaseRun:
         return steps[min(self._met[host], len(steps) - 1)]
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Return the protocol before TLS, or None if the protocol begins with TLS.
+        """Return the server of the part before TLS; None if the protocol begins with TLS.
 
-        A step that tampers with this part is chosen now; any other by the name in the ClientHello.
+        If the step tampers with this part, the connection's step is chosen now. Any other is chosen
+        later, by the name in the ClientHello.
         """
         if not self._protocol.starting:
             return None
@@ -86,7 +91,7 @@ class CaseRun:
         return self._protocol.starting(step, self.answer_context)
 
     def application(self, step: ServerStep, hello: ClientHello, seen: Connection) -> Application:
-        """Return the application protocol under TLS."""
+        """Return the server of the application protocol that this connection speaks under TLS."""
         answer_context = self.direct if seen.via == "port" else self.answer_context
         if self._protocol is not HTTP:
             return self._protocol.make(step, answer_context)

@@ -80,7 +80,7 @@ def moved_clock(by: timedelta) -> dict[str, str]:
 
 
 def faketime() -> Path | None:
-    """Return the path of libfaketime, or None."""
+    """Return the path of libfaketime, a library that moves a program's clock; None without it."""
     return next(_places(), None)
 
 
@@ -108,14 +108,14 @@ _HTTP_PROXY = ("HTTP_PROXY", "http_proxy")
 
 
 def write_client_files(folder: Path, trusted_pem: bytes) -> None:
-    """Write the files that every client gets: trusted roots, trust store, an empty directory."""
+    """Write the files that every client gets: trusted roots, a trust store, an empty folder."""
     (folder / "trusted.pem").write_bytes(trusted_pem)
     (folder / "trusted.p12").write_bytes(_java_store(trusted_pem))
     (folder / "no-certificates").mkdir()
 
 
 def write_pins(path: Path, pins: PinSet) -> None:
-    """Write a pin file for one run. It is not synced to disk."""
+    """Write the client's pins to a pin file, without the sync to disk of a normal pin file."""
     editor = PinFileEditor.new(path, pins.name)
     for policy in pins.policies:
         editor.add_host(policy)
@@ -125,7 +125,7 @@ def write_pins(path: Path, pins: PinSet) -> None:
 
 
 def environment(target: Target, via: str) -> dict[str, str]:
-    """Return the environment variables that direct a client to the lab.
+    """Return the environment variables that make a client trust the lab's roots and use its proxy.
 
     The user's own proxy variables are replaced by empty ones.
 
@@ -225,10 +225,10 @@ _EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
 
 
 class ClientUnderTest(Protocol):
-    """A client under test."""
+    """A client under test: a program or a function that connects to the lab."""
 
     def run(self, target: Target) -> Ending:
-        """Run the client once.
+        """Run the client once against a case.
 
         Returns:
             How it ended. A failure of the client is part of this result, and not raised.
@@ -238,7 +238,7 @@ class ClientUnderTest(Protocol):
         """
 
     def stop(self) -> None:
-        """Stop the client from another thread, because the run was interrupted."""
+        """Stop a running client. Called from another thread when the user interrupts the run."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class Call:
     function: Callable[[Target], object]
 
     def run(self, target: Target) -> Ending:
-        """Call the function."""
+        """Call the function, and return how it ended: a failure if it raised an exception."""
         if target.clock:
             raise CannotServeError(
                 "the clock of a function in this process cannot be moved",
@@ -288,11 +288,17 @@ class Command:
 
     @property
     def names_host(self) -> bool:
-        """Whether the command names the host of the case, instead of a fixed one."""
+        """True if the command has ``{host}`` or ``{url}``, so it requests the host of the case."""
         return any("{host}" in word or "{url}" in word for word in self.words)
 
     def run(self, target: Target) -> Ending:
-        """Run the command without input in a new session, and kill its children afterwards."""
+        """Run the command once, and return how it ended. Then kill its children.
+
+        It has no input, and runs in a new session.
+
+        Raises:
+            CannotServeError: the command names a fixed host, and the case needs another one.
+        """
         if target.elsewhere and not self.names_host:
             raise CannotServeError(
                 f"the command calls a fixed host, and not {target.host}",
@@ -316,7 +322,7 @@ class Command:
             return self._end(process, output)
 
     def stop(self) -> None:
-        """Kill every running process of the command, and start no other."""
+        """Kill every running process of the command, and start no further one."""
         self._stopped.set()
         for process in tuple(self._running):
             _kill(process)
@@ -360,12 +366,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def exports_in(words: Sequence[str]) -> list[str]:
-    """Return the export formats that a command requests."""
+    """Return the formats of ``{export:FORMAT}`` placeholders in a command."""
     return [name for word in words for name in _EXPORT.findall(word)]
 
 
 def substitute(words: Sequence[str], target: Target) -> list[str]:
-    """Return the words of a command for one case, with every placeholder replaced.
+    """Return the words of the client's command for one case, with every placeholder replaced.
 
     Raises:
         CannotServeError: a requested export format can't express the pins, or the command is given
@@ -379,7 +385,7 @@ def substitute(words: Sequence[str], target: Target) -> list[str]:
 
 
 def _fill(word: str, target: Target) -> str:
-    """Replace only known placeholders, because other braces may be JSON or awk."""
+    """Replace the known placeholders in a word. Other braces stay: they may be JSON or awk."""
     for name, value in SUBSTITUTIONS.items():
         if f"{{{name}}}" in word:
             word = word.replace(f"{{{name}}}", value(target))

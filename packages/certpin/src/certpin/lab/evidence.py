@@ -1,4 +1,7 @@
-"""The evidence of a case: each connection, and how the client ended. Plain data for reports."""
+"""The evidence of a case: what the lab observed of each connection, and how the client ended.
+
+Plain data, for verdicts and reports.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ KEPT = 64 * 1024
 
 @dataclass
 class Connection:
-    """One connection as the lab observed it. Its session fills it in, and ``verdict`` reads it."""
+    """The evidence of one connection. Its session fills it in, and ``verdict`` judges it."""
 
     via: str = "port"  # how the client connected: port, connect, socks5 or route
     target: str = ""  # the host that it requested from a proxy
@@ -46,19 +49,22 @@ class Connection:
 
     @property
     def hostile(self) -> bool:
-        """Whether an attacker's server answered."""
+        """True if the server that answered was the attacker."""
         return self.step is not None and self.step.role is Role.ATTACKER
 
     @property
     def exposed(self) -> bool:
-        """Whether data on it leaks: to an attacker, to a wrong host, or in clear text."""
+        """True if data here leaks: to an attacker, to a wrong host, or in clear text."""
         return bool(self.clear or self.astray) or (
             self.step is not None and self.step.role is not Role.HONEST
         )
 
     @property
     def said(self) -> bytes:
-        """The client data that counts. On a step with a foreign host, only data for that host."""
+        """The client's data on which the verdict is based.
+
+        If the step names a foreign host, this is only the data for that host and clear text.
+        """
         if self.step and self.step.foreign:
             return self.clear + self.astray
         return self.clear + self.data
@@ -78,7 +84,7 @@ class Ending:
 
     @property
     def broken(self) -> str:
-        """Why the client did not end by itself; empty if it did.
+        """The reason why the client was stopped or died; empty if it ended by itself.
 
         A shell reports a signal as 128 plus its number, and timeout(1) reports 124.
         """
@@ -92,7 +98,7 @@ class Ending:
 
     @property
     def content(self) -> bool:
-        """Whether the client reported success."""
+        """True if the client reported success: exit status 0."""
         return self.status == 0
 
 

@@ -1,4 +1,4 @@
-"""The pins of a case in the formats of ``certpin export``, for a client.
+"""The pins of a case in the formats of ``certpin export``, for a client that reads such a file.
 
 An export is written to the folder of the client's files when the client's command requests it.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Exports:
-    """The exports of one pin set for one host. Thread-safe."""
+    """Writes one pin set of a host in the requested formats, each only once. Thread-safe."""
 
     def __init__(self, folder: Path, pins: PinSet | None, pki: TestPKI) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ class Exports:
         return folder / export.files[0].path
 
     def _fitting(self, chosen: Format) -> PinSet:
-        """Return the pins for the hosts that the format can hold, with anchors if it needs them.
+        """Return the pins in a form that the format can express, with anchors if it needs them.
 
         The lab's pins name no anchors. A format that only knows anchors gets R. A format of a
         platform that can't inspect the chain gets the pinned authorities.
@@ -85,7 +85,7 @@ class Exports:
         return pins
 
     def _anchored(self, policy: HostPolicy) -> HostPolicy:
-        """Return the policy with the certificates of its pinned authorities as anchors."""
+        """Return the policy with its pinned authorities as trust anchors, if any are pinned."""
         lab = (self._pki.root, self._pki.intermediate, self._pki.second_intermediate)
         pinned = tuple(
             authority.certificate.der for authority in lab if authority.pin in policy.live_pins

@@ -1,4 +1,4 @@
-"""The lab: its folder, its authorities, its event loop, and the server of each case."""
+"""A run of the lab for a client on this machine: folder, authorities, event loop, case servers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _LONGEST_NAME = 100  # characters of a host in a file name
 
 
 class Lab:
-    """A context manager for a run: the authorities, the folder of the client's files, and the loop.
+    """A context manager for a run of the lab: its authorities, event loop, and folder for clients.
 
     All of it is removed at exit, except for RSA keys, which later labs of this process reuse. Keys
     stay in memory; only the key of the client certificate is written to the folder.
@@ -108,14 +108,17 @@ class Lab:
         return ResolverPort(self.loop.asyncio, LabResolver(self._find))
 
     def _find(self, name: str) -> str | None:
-        """Return the address of the lab for a host under test; None for any other name."""
+        """Return the lab's address for a host under test; None for any other name."""
         for pki in tuple(self._pkis.values()):
             if name in {pki.host, pki.second, pki.unpinned}:
                 return listening_address(pki.host)
         return None
 
     def pki(self, host: str) -> TestPKI:
-        """Return the test PKI of a host. It is created once, so that pins hold for a whole run."""
+        """Return the test PKI (keys and certificates) of a host: the same during a whole run.
+
+        Otherwise the client's pins would not match in later cases.
+        """
         with self._lock:
             if host not in self._pkis:
                 pki = self._pki(host)
@@ -132,7 +135,11 @@ class Lab:
         return TestPKI(self.authorities, host, self.second_host, self.style)
 
     def case_server(self, case: Case) -> CaseServer:
-        """Prepare the server of a case. Raises ``CannotServeError``."""
+        """Return the server of a case, not listening yet.
+
+        Raises:
+            CannotServeError: the case can't be served to this client.
+        """
         if not suits(self.protocol, case.protocol):
             raise CannotServeError(f"does not apply to a client that speaks {self.protocol}")
         pki = self.pki(case.host(self.host))
@@ -145,7 +152,7 @@ class Lab:
         return CaseServer(self, pki, case, scenario)
 
     def target(self, case: Case, pki: TestPKI, port: int, proxy: int) -> Target:
-        """Return the target of this case on these ports."""
+        """Return the target that the client gets: this case, on these ports of the lab."""
         pin, backup = _first_pins(pki, pki.host)
         second_pin, second_backup = _first_pins(pki, pki.second)
         return Target(
@@ -190,14 +197,17 @@ class Lab:
         return self.upstream.pin_file if self.upstream else None
 
     def _pinned(self, case: Case, pki: TestPKI) -> PinSet | None:
-        """Return the pins of a case. A moved clock passes their expiry, and no certificate's."""
+        """Return the client's pins for a case.
+
+        If the case moves the client's clock, they expire before the moved time.
+        """
         pins = pins_of_case(case, pki)
         if not case.clock or self._given or not pins:
             return pins
         return expiring(pins, self.authorities.now + case.clock / 2)
 
     def _exports_of(self, case: Case, pki: TestPKI) -> Exports:
-        """Return one object for each pin set, which writes each file once."""
+        """Return the exports of the client's pins for a case; equal pins share the files."""
         pins = self._pinned(case, pki)
         moved = "" if pins is pki.pins else f"-{case.name}"
         folder = self.folder / f"exports-{_file_name(pki.host)}{moved}"
@@ -226,7 +236,7 @@ _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class CaseServer:
-    """Serves one case on its ports, from ``open`` to ``close``."""
+    """The server of one case. It listens from ``open`` to ``close``."""
 
     def __init__(self, lab: Lab, pki: TestPKI, case: Case, scenario: Scenario) -> None:
         self.case = case
@@ -259,12 +269,12 @@ class CaseServer:
 
     @property
     def token(self) -> str:
-        """The token in every answer of the lab."""
+        """The random text in every answer of the lab, which shows that a client read the answer."""
         return self._answer_context.token
 
     @property
     def pins(self) -> PinSet | None:
-        """The pins of the client; ``None`` for a client without pins."""
+        """The pins that the client has in this case; ``None`` for a client without pins."""
         return None if self._lab.style is Style.NONE else pins_of_case(self.case, self._pki)
 
     def _listen(self) -> tuple[Port, Port]:
@@ -320,7 +330,7 @@ T = TypeVar("T")
 
 
 class Loop:
-    """A context manager. ``call`` runs a function in the loop's thread and waits for it."""
+    """An event loop in its own thread. A context manager."""
 
     def __init__(self) -> None:
         self.asyncio = asyncio.new_event_loop()
@@ -336,7 +346,7 @@ class Loop:
         self._thread.join()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function in the thread of the loop, and return its result."""
+        """Run a function in the loop's thread, wait for it, and return its result."""
         answer: Future[T] = Future()
 
         def run() -> None:  # no task, for speed: each run of a client has three calls
@@ -376,7 +386,7 @@ _LOCK = "running.lock"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Yield a locked temporary folder, and remove it afterwards."""
+    """Context manager: yield a locked temporary folder, and remove it at exit."""
     folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
     begun = Path(folder.name, "begun.lock")
     with begun.open("wb") as lock, folder as name:  # the lock outlives the folder
@@ -386,7 +396,7 @@ def scratch() -> Iterator[Path]:
 
 
 def remove_leftovers() -> list[Path]:
-    """Remove the folders of this user's killed runs, which could not do it. Return their paths.
+    """Remove temporary folders that killed runs of this user left behind. Return their paths.
 
     The kernel releases a lock when its process ends, so an unlocked folder is a leftover.
     """

@@ -1,4 +1,7 @@
-"""A small HTTPS server in a thread, on loopback, with the TLS of the standard library."""
+"""A small HTTPS server in a thread, on loopback, with the TLS of the standard library.
+
+For the demonstration and for tests, without the cases of the lab.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,10 @@ class LabServer:
 
 
 def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
-    """Read until an empty line or the end of the connection. Keep the data after an error."""
+    """Read a request into the buffer, until its empty line or the end of the connection.
+
+    The data that arrived before an error stays in the buffer.
+    """
     while b"\r\n\r\n" not in heard and len(heard) < _MAX_REQUEST:
         piece = connection.recv(4096)
         if not piece:
@@ -108,7 +114,10 @@ def _hear(connection: ssl.SSLSocket, heard: bytearray) -> None:
 
 
 def server_context(identity: Identity) -> ssl.SSLContext:
-    """Return a server context for an identity. Its key is not written to disk."""
+    """Return a TLS server context with the chain and key of an identity.
+
+    The key is not written to disk.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load(context, identity.chain_pem, identity.key_pem)
     return context

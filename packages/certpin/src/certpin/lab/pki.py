@@ -34,7 +34,7 @@ _CLIENT_DAYS = 47
 
 
 class Style(StrEnum):
-    """How a client is pinned. Declared for a run, never inferred."""
+    """How a client is pinned. The user declares it; it is never inferred."""
 
     NONE = "none"  # no pins: a client that trusts its roots
     LEAF = "leaf"  # pins on the key of the server, and on a backup
@@ -117,12 +117,12 @@ class Authorities:
 
     @cached_property
     def rogue(self) -> Authority:
-        """R2: also in the client's trust store, and must not be accepted for a pinned host."""
+        """R2: a second root that the client trusts, and must not accept for a pinned host."""
         return Authority(f"Rogue root R2, {_WARNING}", now=self.now)
 
     @cached_property
     def untrusted(self) -> Authority:
-        """U: in no trust store."""
+        """U: a root in no trust store."""
         return Authority(f"Untrusted root U, {_WARNING}", now=self.now)
 
     @cached_property
@@ -181,18 +181,18 @@ class TestPKI:
 
     @property
     def unpinned(self) -> str:
-        """A host without pins."""
+        """The name of a third host, for which the client has no pins."""
         taken = self.host, self.second
         return next(name for name in UNPINNED if name not in taken)
 
     @cached_property
     def unpinned_leaf(self) -> Identity:
-        """R→I2→L3: the chain of the honest server of that host."""
+        """R→I2→L3: the chain of the honest server of the unpinned host."""
         return self.second_intermediate.issue(self.unpinned)
 
     @cached_property
     def attacker_chain(self) -> Identity:
-        """R2→L′: the host's name under a root that is trusted and not pinned."""
+        """R2→L′: a chain for the host below a root that the client trusts, and has no pin for."""
         return self.rogue.issue(self.host)
 
     @cached_property
@@ -229,17 +229,17 @@ class TestPKI:
 
     @property
     def honest(self) -> ServerStep:
-        """The step of the honest server."""
+        """The step of the honest server: how the lab serves a connection without an attack."""
         return ServerStep.of(self.leaf, role=Role.HONEST)
 
     @property
     def honest_second(self) -> ServerStep:
-        """The step of the honest second server."""
+        """The same as ``honest``, for the second host."""
         return ServerStep.of(self.second_leaf, role=Role.HONEST)
 
     @property
     def man_in_the_middle(self) -> ServerStep:
-        """The simplest attack that a client of this style must refuse."""
+        """The step of the simplest attack that a client of this style must refuse."""
         if self.style is Style.NONE:
             return ServerStep.of(self.untrusted.issue(self.host))
         return ServerStep.of(self.attacker_chain)
@@ -260,7 +260,7 @@ class TestPKI:
 
 
 def expiring(pins: PinSet, moment: datetime) -> PinSet:
-    """Return the same pins with this expiry."""
+    """Return the pin set with this expiry for each host."""
     moment = moment.replace(microsecond=0)
     policies = tuple(replace(policy, expires=moment) for policy in pins.policies)
     return replace(pins, policies=policies)

@@ -32,9 +32,10 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re
 
 @dataclass(frozen=True)
 class About:
-    """Facts of a run. ``command`` is the client's command as the user wrote it.
+    """The facts about a run that are not results: client, tools, times and trusted roots.
 
-    ``trusted`` are the certificates (DER) that the client was configured to trust.
+    ``command`` is the client's command as the user wrote it. ``trusted`` are the certificates (DER)
+    that the client was configured to trust.
     """
 
     command: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class About:
 
 
 def about(lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime) -> About:
-    """Return the facts of a run of this client in this lab."""
+    """Return the facts about this client's run in this lab: command, versions and times."""
     return About(
         command=client.words if isinstance(client, Command) else (),
         certpin=__version__,
@@ -60,7 +61,10 @@ def about(lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime)
 
 
 def _der(pem: bytes) -> tuple[bytes, ...]:
-    """Convert PEM to DER without parsing: system roots have fields that parsers warn about."""
+    """Return the certificates of a PEM file as DER, without parsing them.
+
+    Parsers warn about fields of some system roots.
+    """
     found = _PEM.findall(pem.decode("ascii", "replace"))
     return tuple(map(ssl.PEM_cert_to_DER_cert, found))
 
@@ -70,7 +74,7 @@ ATTEMPTS = 3  # runs of a case whose verdict is not the expected one
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one case. ``attempts`` are the evidence."""
+    """The result of one case for one client. ``attempts`` are its evidence, one for each try."""
 
     case: Case
     expect: Expect
@@ -82,7 +86,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Run:
-    """The results of one run."""
+    """The results of all cases for one client."""
 
     host: str
     style: Style
@@ -95,7 +99,7 @@ class Run:
 
     @property
     def controlled(self) -> bool:
-        """Whether the good control passed both first and last."""
+        """True if the client accepted the honest server (the good control) both first and last."""
         controls = [result for result in self.results if result.case is CONTROL]
         return len(controls) == 2 and all(result.outcome is Outcome.RIGHT for result in controls)
 
@@ -179,7 +183,10 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case) -> Result:
 def _judgements(
     lab: Lab, client: ClientUnderTest, case: Case, attempts: list[Attempt]
 ) -> list[Judgement]:
-    """Return the judgement of each attempt, and add each attempt to ``attempts``."""
+    """Run the client until its verdict is settled; return the judgement of each attempt.
+
+    Each attempt is also added to ``attempts``.
+    """
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
     while len(attempts) < ATTEMPTS and not (judgements and _settled(expect, judgements)):
@@ -197,7 +204,10 @@ def _judgements(
 
 
 def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
-    """Return True if another attempt adds nothing: the last was right, or repeated a verdict."""
+    """Return True if no further attempt is needed: the last one settled the verdict.
+
+    It did if its verdict was right, or repeated the previous one.
+    """
     *before, last = (judgement.verdict for judgement in judgements)
     right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
     return right or before[-1:] == [last]
@@ -228,7 +238,10 @@ def _not_run(case: Case, expect: Expect, why: str) -> Result:
 
 
 def _without_control(run: Run) -> Run:
-    """Return the run without its refusals, which prove nothing without the control."""
+    """Return a run whose good control failed, with its refusals changed to undecided.
+
+    A client without a network refuses everything, so they prove nothing.
+    """
     why = "the good control failed, so a refusal proves nothing"
     results = tuple(
         Result(

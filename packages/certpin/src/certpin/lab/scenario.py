@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Role(StrEnum):
-    """Who serves a step, as reports name it."""
+    """Which server serves a step: attacker, honest server or an unpinned host. Reports print it."""
 
     ATTACKER = "attacker"
     HONEST = "honest server"
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class Answer(StrEnum):
-    """How the server answers a request under TLS."""
+    """How the server answers a client's request under TLS."""
 
     OK = "ok"  # 200 with the token of the lab; then the server closes
     KEEP = "keep"  # the same, and the connection stays open
@@ -40,7 +40,7 @@ KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
 
 
 class Opening(StrEnum):
-    """How the server behaves before TLS."""
+    """How the server behaves before TLS begins."""
 
     TLS = "tls"  # begins TLS: at once, or after STARTTLS
     PLAIN = "plain"  # answers the ClientHello in clear text
@@ -55,7 +55,10 @@ BEFORE_TLS = {Opening.STRIP, Opening.INJECT}
 
 @dataclass(frozen=True)
 class TLSSettings:
-    """The TLS settings of a step. Versions and ciphers are OpenSSL's names; empty: its defaults."""
+    """The TLS settings with which the lab serves a connection.
+
+    Versions and ciphers are OpenSSL's names; empty for OpenSSL's defaults.
+    """
 
     oldest: str = "TLSv1_2"
     newest: str = "TLSv1_3"
@@ -84,21 +87,28 @@ class ServerStep:
 
     @classmethod
     def of(cls, identity: Identity, *appended: Any, **fields: Any) -> Self:
-        """Return the step of an identity, with certificates (``x509``) appended to its chain."""
+        """Return a step that serves an identity's key and chain.
+
+        Args:
+            identity: the key and the chain.
+            appended: certificates (``x509``) that are sent after the chain.
+            fields: other fields of the step.
+        """
         sent = (*identity.chain, *appended)
         chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in sent)
         return cls(chain, identity.key_pem, **fields)
 
     def but(self, **fields: Any) -> Self:
-        """Return a copy with these fields changed."""
+        """Return a copy of the step with these fields changed."""
         return replace(self, **fields)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """The steps of the host under test, in the order of its connections, and of the second host.
+    """What the lab serves in a case: one step for each connection to a host, in order.
 
-    The last step of each host repeats.
+    ``first`` are the steps of the host under test, ``second`` those of the second host. The last
+    step of each host repeats.
     """
 
     first: tuple[ServerStep, ...]
@@ -115,22 +125,22 @@ class Scenario:
     def of(
         cls, *steps: ServerStep, second: tuple[ServerStep, ...] = (), canary_only: bool = False
     ) -> Self:
-        """Return a scenario of these steps."""
+        """Return a scenario with these steps for the host under test."""
         return cls(steps, second, canary_only)
 
     @classmethod
     def legitimate(cls, identity: Identity, *appended: Any) -> Self:
-        """Return a scenario of an honest server, with certificates appended to its chain."""
+        """Return a scenario of one honest server, with certificates appended to its chain."""
         return cls.of(ServerStep.of(identity, *appended, role=Role.HONEST))
 
     @property
     def attacks(self) -> bool:
-        """Whether client data can reach a server other than the one under test."""
+        """True if the client's data can reach a server other than the honest one."""
         return self.lures or any(step.role is not Role.HONEST for step in self.steps)
 
     @property
     def steps(self) -> tuple[ServerStep, ...]:
-        """All steps of all hosts."""
+        """The steps of all hosts."""
         return self.first + self.second + self.unpinned
 
 
@@ -139,7 +149,7 @@ _ANY = TLSSettings()
 
 
 def fit(scenario: Scenario, *, tls: str = "", client_certificates: bool = False) -> Scenario:
-    """Apply the options of a run to a scenario.
+    """Return the scenario of a case, adapted to the options of a run.
 
     Args:
         scenario: the scenario of a case.

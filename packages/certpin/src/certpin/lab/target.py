@@ -1,4 +1,7 @@
-"""The target of one case: the address of the lab, the roots to trust, and the pins."""
+"""The target of one case: the data with which a client is directed to the lab.
+
+These are the lab's address, the roots to trust, and the pins.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Target:
-    """One case, as a client meets it.
+    """One case as the client gets it: where to connect, which roots to trust, which pins to check.
 
     The lab listens on ``port`` of ``address``, for a client that connects to it directly, and is a
     CONNECT and SOCKS5 proxy at ``proxy``. ``url`` contains the canary. It names no port: a client
@@ -60,17 +63,17 @@ class Target:
 
     @property
     def backup(self) -> str:
-        """The pin of the backup key of the honest server, or of the root."""
+        """The backup pin that the client has: of the server's backup key, or of the root."""
         return self._without_compromised(self.accepted)[1]
 
     @property
     def second_pin(self) -> str:
-        """The same as ``pin``, for the second host."""
+        """The same as ``pin``, for the second host of the case."""
         return self._without_compromised(self.accepted)[2]
 
     @property
     def second_backup(self) -> str:
-        """The same as ``backup``, for the second host."""
+        """The same as ``backup``, for the second host of the case."""
         return self._without_compromised(self.accepted)[3]
 
     @property
@@ -80,7 +83,7 @@ class Target:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of that certificate, as ``openssl x509 -fingerprint`` prints it."""
+        """SHA-256 of ``certificate``, as ``openssl x509 -fingerprint`` prints it."""
         return self._without_compromised(self.pinned_sha256)
 
     def _without_compromised(self, value: _T) -> _T:
@@ -94,7 +97,7 @@ class Target:
 
     @property
     def ca(self) -> Path:
-        """The roots that the client must trust, as PEM."""
+        """The path of the roots that the client must trust, as PEM."""
         return self.folder / "trusted.pem"
 
     @property
@@ -109,7 +112,7 @@ class Target:
 
     @property
     def truststore(self) -> Path:
-        """The trusted roots as a Java trust store (PKCS#12); its password is ``changeit``."""
+        """The path of the trusted roots as a Java trust store (PKCS#12, password ``changeit``)."""
         return self.folder / "trusted.p12"
 
     @property
@@ -119,12 +122,12 @@ class Target:
 
     @property
     def socks(self) -> str:
-        """``socks5h://127.0.0.1:PORT``: the same as a SOCKS5 proxy that resolves names."""
+        """``socks5h://127.0.0.1:PORT``: the lab's SOCKS5 proxy, which resolves host names."""
         return f"socks5h://{PROXY_ADDRESS}:{self.proxy_port}"
 
     @property
     def direct(self) -> Self:
-        """The same target with URLs that name the lab's port, for a client without a proxy."""
+        """A copy of the target whose URLs name the lab's port, for a client without a proxy."""
         return replace(self, url_port=self.port)
 
     @property
@@ -148,7 +151,7 @@ class Target:
 
     @property
     def pinnedpubkey(self) -> str:
-        """Both pins as curl writes them: ``sha256//…;sha256//…``."""
+        """The pin and the backup pin as curl's ``--pinnedpubkey``: ``sha256//…;sha256//…``."""
         return ";".join(pin.replace("sha256/", "sha256//", 1) for pin in (self.pin, self.backup))
 
     def export(self, name: str) -> Path:
@@ -166,5 +169,5 @@ class Target:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as written in a URL: IPv6 in brackets (RFC 3986 section 3.2.2)."""
+    """Return a host in the form for URLs: IPv6 in brackets (RFC 3986 section 3.2.2)."""
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,7 @@
-"""One client and one case at a time, as tests run them: the good control comes first and last."""
+"""Run the lab's cases from tests: one client and one case at a time.
+
+The good control (an honest server, which the client must accept) comes first and last.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,16 @@ class WrongVerdictError(AssertionError):
 
 
 class InconclusiveError(AssertionError):
-    """The result proves nothing: the client never connected, died, or failed the good control."""
+    """A result proves nothing: the client never connected, died, or failed the good control."""
 
 
 def meaningful(style: Style, protocol: str) -> list[str]:
-    """Return the names of the cases that apply to such a client, in order."""
+    """Return the names of the cases that apply to a client, in order.
+
+    Args:
+        style: how the client is pinned.
+        protocol: the protocol that it speaks.
+    """
     return [
         case.name
         for case in CASES
@@ -48,14 +56,14 @@ def meaningful(style: Style, protocol: str) -> list[str]:
 
 
 class Trial:
-    """The cases of one client, between a first and a last good control."""
+    """The cases of one client, with the good control before the first and after the last."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self._control: Result | None = None
 
     def attack(self, client: ClientUnderTest, case: Case) -> Result:
-        """Run one case. If the good control failed, the case is undecided without a run."""
+        """Run one case, and return its result: undecided if the good control failed before."""
         if self._control is None:
             self.control(client)
         control = self._control
@@ -68,18 +76,18 @@ class Trial:
         return runner.try_case(self.lab, client, case)
 
     def control(self, client: ClientUnderTest) -> Result:
-        """Run the good control."""
+        """Run the good control (an honest server), and return its result."""
         self._control = runner.try_case(self.lab, client, CONTROL)
         return self._control
 
 
 def as_client(client: ClientUnderTest | Callable[[Target], object]) -> ClientUnderTest:
-    """Return a client; a function becomes a ``Call``."""
+    """Return the client that a test gave: a function as a ``Call``, any other unchanged."""
     return Call(client) if callable(client) else client
 
 
 def failure_text(result: Result) -> str:
-    """Format a finding and its evidence for the message of a failed test."""
+    """Return the message of a failed test: the finding and its evidence."""
     lines = [f"{result.case.name}: {result.case.presents}", *explain(result)]
     for number, attempt in enumerate(result.attempts, 1):
         lines.append(f"attempt {number}: {ending(attempt.ending)}")
@@ -97,7 +105,7 @@ def _evidence(attempt: Attempt) -> list[str]:
 
 
 def describe(seen: Connection) -> str:
-    """Describe one connection in words."""
+    """Return a description of one connection in words."""
     name = seen.hello.server_name if seen.hello else ""
     parts = [f"via {seen.via}", f"for {name or seen.target or 'no name'}"]
     parts.append("handshake finished" if seen.secured else "no handshake")
@@ -112,14 +120,17 @@ def describe(seen: Connection) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Mitm(Target):
-    """A target with an attack that runs until its evidence is read, or until the test ends."""
+    """A running attack that a test's client connects to. Also the target for that client.
+
+    It stops when its evidence is read, or when the test ends.
+    """
 
     case_server: CaseServer = field(repr=False, compare=False)
     _seen: list[tuple[Connection, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def of(cls, case_server: CaseServer) -> Mitm:
-        """Start the attack of a case, and return it running. ``seen`` stops it.
+        """Start the attack of a case, and return it. ``seen`` stops it.
 
         Raises:
             CannotServeError: the case can't be served on this machine.
@@ -127,14 +138,18 @@ class Mitm(Target):
         return cls(**vars(case_server.open()), case_server=case_server)
 
     def seen(self) -> tuple[Connection, ...]:
-        """Stop the attack, and return every connection. Raises ``CannotServeError``."""
+        """Stop the attack, and return the evidence of every connection.
+
+        Raises:
+            CannotServeError: a step could not be served.
+        """
         if not self._seen:
             self._seen.append(self.case_server.close())
         return self._seen[0]
 
     @property
     def met(self) -> bool:
-        """Whether the client connected. Stops the attack."""
+        """True if the client connected to the attacker. Stops the attack."""
         return any(connection.hello or connection.clear for connection in self.seen())
 
     def check_met(self) -> None:
@@ -144,19 +159,20 @@ class Mitm(Target):
 
     @property
     def leaked(self) -> bytes:
-        """The leaked data. Stops the attack."""
+        """The client's data that leaked to the attacker. Stops the attack."""
         return b"".join(connection.said for connection in self.seen() if connection.exposed)
 
 
 class UnusedAttackError(AssertionError):
-    """A test requested the fixture ``attack`` and never called it."""
+    """A test requested the fixture ``attack``, and never called it."""
 
 
 class Attack:
-    """One case. Call it with a client; it raises an ``AssertionError`` if the outcome is wrong.
+    """One case, as the fixture of a test. Call it with a client.
 
-    A client is a function that takes a ``Target``, or a ``Command`` of ``certpin.lab.client``. A
-    function refuses a server by raising any exception.
+    The call raises an ``AssertionError`` if the outcome is wrong. A client is a function that takes
+    a ``Target``, or a ``Command`` of ``certpin.lab.client``. A function refuses a server by raising
+    any exception.
     """
 
     def __init__(

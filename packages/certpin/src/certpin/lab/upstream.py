@@ -1,8 +1,8 @@
-"""Runs with a real server behind the lab, so that a released app can be attacked.
+"""Run the lab in front of the user's real server, so that a released app can be attacked.
 
-Its chain is public, and the lab does not have its key. The good control is relayed to it unchanged.
-The lab's attackers have its certificates, as real attackers do. A case that needs the private key
-of the real server or of its authority is reported as not run.
+The lab has the chain of the real server, which is public, but not its key. The good control is
+relayed to it unchanged. The lab's attackers have its certificates, as real attackers do. A case
+that needs the private key of the real server or of its authority is reported as not run.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Upstream:
 
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
-        """The chain as served, leaf first."""
+        """The chain of the real server as it sent it, leaf first."""
         return tuple(map(x509.load_der_x509_certificate, self.der))
 
     @property
     def der(self) -> tuple[bytes, ...]:
-        """The same as DER."""
+        """``certificates`` as DER."""
         return tuple(certificate.der for certificate in self.chain.certificates)
 
 
 class UpstreamAuthorities(Authorities):
-    """The authorities if the trusted root is a real one: the lab only has those of attackers."""
+    """The authorities of a run with a real server: the lab only has the keys of attackers'."""
 
     def __init__(self, now: datetime, upstream: Upstream) -> None:
         super().__init__(now)
@@ -66,7 +66,7 @@ class UpstreamAuthorities(Authorities):
 
 
 class UpstreamPKI(TestPKI):
-    """The PKI of a run whose honest server is the user's own, reached through the lab.
+    """The test PKI of a run in which the lab relays to the user's real server.
 
     The lab knows the chain of that server, but has none of its private keys.
     """
@@ -96,17 +96,20 @@ class UpstreamPKI(TestPKI):
 
     @property
     def honest(self) -> ServerStep:
-        """The step of the real server, to which the connection is relayed."""
+        """The step of the real server: the lab relays the connection to it."""
         return ServerStep(self._upstream.der, b"", role=Role.HONEST, opening=Opening.RELAY)
 
     @cached_property
     def pins(self) -> PinSet | None:
-        """The pins of the client, if they are known."""
+        """The pin set of the client, if it is known."""
         return self._upstream.pins
 
 
 class _Keyless:
-    """Stands in for an authority or a server if the lab does not have its private key."""
+    """Replaces an authority or a server whose private key the lab does not have.
+
+    Any use raises ``CannotServeError``.
+    """
 
     def __init__(self, whose: str) -> None:
         self._whose = whose

@@ -1,4 +1,4 @@
-"""Derive the verdict from the evidence, and the outcome from the verdict, without I/O.
+"""Judge a client: derive the verdict from a case's evidence, and the outcome from the verdict.
 
 A finished handshake is not acceptance: in TLS 1.3, a client that checks the chain after its own
 Finished message can only refuse later. The verdict rests on the data that the client sent and on
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """How a client behaved in a case."""
+    """What a client did in a case, such as accept or reject."""
 
     ACCEPT = "ACCEPT"  # it sent its data, or read the answer
     REJECT = "REJECT"  # it sent no data, or reported an error about an honest server
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 
 class Outcome(StrEnum):
-    """Whether a verdict is right for a client of the declared style."""
+    """Whether a client's verdict in a case is right for its declared style of pins."""
 
     RIGHT = "right"
     WRONG = "wrong"  # a finding: an attack got through, or a legitimate server was refused
@@ -55,7 +55,7 @@ class Judgement:
 
 
 def judge(attempt: Attempt) -> Judgement:
-    """Return the verdict on one attempt."""
+    """Return the verdict on one run of the client against a case, from its evidence."""
     met = [
         connection
         for connection in attempt.connections
@@ -77,7 +77,7 @@ def judge(attempt: Attempt) -> Judgement:
 
 
 def is_judged(scenario: Scenario, seen: Connection) -> bool:
-    """Return True if the verdict is about this connection.
+    """Return True if the verdict is based on this connection.
 
     In an attack, these are the connections on which data leaks. Otherwise they are those with the
     server under test: an honest second host is no evidence about it.
@@ -86,7 +86,7 @@ def is_judged(scenario: Scenario, seen: Connection) -> bool:
 
 
 def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connection]) -> str:
-    """Return why the client did not meet the case; an empty text if it did."""
+    """Return the reason why the client never made the connection to judge; empty if it did."""
     if not judged and not attempt.scenario.attacks:
         return "the client never called the host of this case"
     if not judged:
@@ -101,21 +101,24 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 
 
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
-    """Return True if the client reached the honest server's redirect or shared connection."""
+    """Return True if the client reached the server that tempts it to an attack.
+
+    In the case, an honest server redirects the client, or offers it to share a connection.
+    """
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
     return any(connection.data for connection in met)
 
 
 def _stayed(attempt: Attempt) -> Judgement:
-    """Return the judgement of a client that did not follow an honest server."""
+    """Return the judgement of a client that did not follow an honest server's redirect or offer."""
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     return Judgement(Verdict.REJECT, "the client did not follow the honest server")
 
 
 def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
-    """Compare the data that arrived on the judged connections with how the client ended.
+    """Return the judgement from the data on the judged connections and from how the client ended.
 
     Data that an attacker received counts even if the client failed afterwards. An honest server is
     accepted only if the client ended by itself and reported success.
@@ -138,7 +141,10 @@ def _weigh(attempt: Attempt, judged: Sequence[Connection]) -> Judgement:
 
 
 def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """Describe the data that the client sent on the judged connections; empty if there is none."""
+    """Return a description of the data that the client sent on the judged connections, or empty.
+
+    If there is none, the client's output shows whether it read the lab's answer.
+    """
     passed = _passed(attempt, judged)
     if passed:
         return passed
@@ -156,7 +162,10 @@ def _gave(attempt: Attempt, judged: Sequence[Connection]) -> str:
 
 
 def _passed(attempt: Attempt, judged: Sequence[Connection]) -> str:
-    """Describe the data sent to a real server, of which the lab sees only TLS records."""
+    """Return a description of the data that the client sent to a real server, or empty.
+
+    The lab sees only its TLS records.
+    """
     if any(connection.passed for connection in judged):
         return "the client's data went to the real server"
     unclear = any(connection.unclear and connection.answered for connection in judged)
@@ -178,7 +187,7 @@ def _refusal(judged: Sequence[Connection], *, presented: bool) -> str:
 
 
 def agree(judgements: Sequence[Judgement]) -> Judgement:
-    """Return one judgement for all attempts at a case: FLAKY if their verdicts differ."""
+    """Return one judgement for all attempts at a case; FLAKY if their verdicts differ."""
     first, *others = judgements
     different = sorted({str(judgement.verdict) for judgement in judgements})
     if all(judgement.verdict is first.verdict for judgement in others):
@@ -205,7 +214,7 @@ _OUTCOMES = {
 
 
 def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, Outcome]:
-    """Return the judgement of all attempts at a case, and its outcome.
+    """Return one judgement for all attempts at a case, and whether it is right.
 
     An attack that got through in one attempt is a finding, even if other attempts refused it.
     """
@@ -220,7 +229,7 @@ def settle(expect: Expect, judgements: Sequence[Judgement]) -> tuple[Judgement, 
 
 
 def outcome(expect: Expect, verdict: Verdict | None) -> Outcome:
-    """Return the outcome of a verdict, given the expected one."""
+    """Return whether a verdict is right, given the reaction that the case expects."""
     if verdict is None or expect is Expect.UNDEFINED:
         return Outcome.NOT_RUN
     if verdict in {Verdict.INCONCLUSIVE, Verdict.FLAKY}:

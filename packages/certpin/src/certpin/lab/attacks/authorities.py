@@ -35,7 +35,10 @@ def _new_key(pki: TestPKI) -> Scenario:
 
 
 def _fake(pki: TestPKI) -> Scenario:
-    """Copy every name and key identifier of the real chain, up to a root with R's name."""
+    """Return a scenario with a forged copy of the whole real chain, up to a root named like R.
+
+    All names and key identifiers are those of the real certificates; all keys are the attacker's.
+    """
     key = new_key()
     issuer = namesake_of_issuer(pki.real_chain[-1], key)
     copies = [issuer]
@@ -47,7 +50,10 @@ def _fake(pki: TestPKI) -> Scenario:
 
 
 def _fake_hidden(pki: TestPKI) -> Scenario:
-    """Present a copy of the leaf, signed by an authority with its issuer's name that isn't sent."""
+    """Return a scenario with a forged leaf whose issuer isn't sent, only the real issuers are.
+
+    The forged issuer has the name of the real one.
+    """
     leaf, *issuers = pki.real_chain
     key, signer = new_key(), new_key()
     forged = reissue(leaf, key.public_key(), namesake_of_issuer(leaf, signer), signer)

@@ -23,7 +23,10 @@ def _leaf_appended(pki: TestPKI) -> Scenario:
 
 
 def _intermediate_appended(pki: TestPKI) -> Scenario:
-    """R2 issues an intermediate with I's name and key identifier, and that a copy of the leaf."""
+    """Return a scenario with a forged chain below R2, with the real issuers appended.
+
+    The forged intermediate has I's name and key identifier.
+    """
     leaf, *issuers = pki.real_chain
     if not issuers:
         raise CannotServeError("the genuine chain has no intermediate")
@@ -44,14 +47,22 @@ def _non_ca_switch_last(pki: TestPKI) -> Scenario:
 
 
 def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certificate, ...]]:
-    """Return a leaf, its issuer J below R2, and the switch: a leaf from I with J's name and key."""
+    """Return a forged identity below R2, its issuer J, and another certificate of J with its chain.
+
+    I issued that other certificate, as a leaf with J's name and key: a verifier that takes a leaf
+    for an authority builds a path from the forged leaf over it to R.
+    """
     attacker = pki.rogue.intermediate(_ATTACKER)
     switch = pki.intermediate.issue(_ATTACKER, key=attacker.key)
     return attacker.issue(pki.host), attacker.x509, switch.chain
 
 
 def _pathlen_split(pki: TestPKI) -> Scenario:
-    """The leaf has a second possible issuer: a certificate from C with R2's name and key."""
+    """Return a scenario whose leaf has two possible issuers: R2, and a certificate below R.
+
+    The latter has R2's name and key, and intermediate C issued it, although C may have no authority
+    below it (path length 0).
+    """
     no_more = x509.BasicConstraints(ca=True, path_length=0)
     last = change_intermediate(
         pki.intermediate.intermediate("Compromised intermediate C"),

@@ -1,4 +1,6 @@
-"""Cases of compromised keys: the chain verifies and a pin matches, so only the mark refuses it."""
+"""Cases of compromised keys: the chain verifies and a pin matches, so that a client must refuse it
+only because the pin set marks the key as compromised.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def stolen_key(pki: TestPKI) -> HostPin:
-    """Return the entry of the server's stolen key."""
+    """Return the pin set's entry that marks the server's stolen key as compromised."""
     return HostPin(pki.stolen.pin, "leaf", "compromised")
 
 
 def stolen_intermediate(pki: TestPKI) -> HostPin:
-    """Return the entry of the stolen key of an intermediate."""
+    """Return the pin set's entry that marks the stolen key of an intermediate as compromised."""
     return HostPin(pki.stolen_intermediate.pin, "intermediate", "compromised")
 
 
@@ -27,7 +29,10 @@ def _stolen_key(pki: TestPKI) -> Scenario:
 
 
 def _stolen_intermediate(pki: TestPKI) -> Scenario:
-    """The leaf has the honest server's pinned key, so that a live pin of every style matches."""
+    """Return a scenario with a leaf from an intermediate whose key was stolen.
+
+    The leaf has the honest server's pinned key, so that a live pin of every style matches.
+    """
     return Scenario.of(ServerStep.of(pki.stolen_intermediate.issue(pki.host, key=pki.leaf.key)))
 
 

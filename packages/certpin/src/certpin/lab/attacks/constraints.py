@@ -52,7 +52,10 @@ def _too_long(pki: TestPKI) -> Scenario:
 
 
 def _other_names_only(pki: TestPKI) -> Scenario:
-    """Constrain addresses too, because the host under test may be one."""
+    """Return a scenario with an intermediate whose name constraints permit only other hosts.
+
+    They permit only other addresses too, because the host under test may be an address.
+    """
     permitted = (
         x509.DNSName("permitted.example"),
         x509.IPAddress(ipaddress.ip_network("203.0.113.0/24")),  # RFC 5737

@@ -1,4 +1,7 @@
-"""The good control: without it, a client that refuses every server would seem secure."""
+"""The good control, a case with the honest server that every client must accept.
+
+Without it, a client that refuses every server would seem secure.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def parent(host: str) -> str:
 
 
 def below(label: str) -> Callable[[str], str]:
-    """Return a function that prepends a label to a host.
+    """Return a function that prepends this label to a host: ``www`` makes ``www.HOST``.
 
     The function raises ``CannotServeError`` if the host is an address, or the name gets too long.
     """
@@ -52,7 +52,10 @@ def below(label: str) -> Callable[[str], str]:
 
 
 def _named(name: Callable[[str], str]) -> Callable[[TestPKI], Scenario]:
-    """Return a scenario with the server's own key and issuer, and a name derived from the host."""
+    """Return a function that builds a scenario: the server's own key, and a wrong name.
+
+    ``name`` derives the wrong name from the host under test.
+    """
 
     def scenario(pki: TestPKI) -> Scenario:
         return Scenario.of(ServerStep.of(pki.intermediate.issue(name(pki.host), key=pki.leaf.key)))

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def _cross_signed(pki: TestPKI) -> Scenario:
-    """X is a new root that no client trusts yet. R signs X, and X signs I.
+    """Return a scenario whose chain leads to the trusted root R over the cross-signed root X.
 
-    The path that a client can verify is L, I (signed by X), X (signed by R), R.
+    X is a new root that no client trusts yet. R signs X, and X signs I. The path that a client can
+    verify is L, I (signed by X), X (signed by R), R.
     """
     new_root = Authority("Root X", now=pki.now)
     bridge = Authority("Root X", issuer=pki.root, key=new_root.key)
@@ -33,7 +34,10 @@ def _name(authority: Authority) -> str:
 
 
 def _reordered(pki: TestPKI) -> Scenario:
-    """Send the leaf first, as required, and the issuers in reverse order."""
+    """Return a scenario with an honest chain that has two intermediates, sent in reverse order.
+
+    The leaf is sent first, as TLS requires.
+    """
     issuer = pki.intermediate.intermediate("Intermediate J")
     identity = issuer.issue(pki.host, key=pki.leaf.key)
     leaf, *path = identity.chain
@@ -45,7 +49,7 @@ def _root_sent(pki: TestPKI) -> Scenario:
 
 
 def _extra_certificate(pki: TestPKI) -> Scenario:
-    """Also send another intermediate of the root, which is not part of the chain."""
+    """Return a scenario with the honest chain and an intermediate that is not part of it."""
     return Scenario.legitimate(pki.leaf, pki.second_intermediate.x509)
 
 

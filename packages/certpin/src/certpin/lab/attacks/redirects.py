@@ -12,12 +12,15 @@ if TYPE_CHECKING:
 
 
 def redirecting(honest: ServerStep, answer: Answer) -> ServerStep:
-    """Return an honest step that redirects. The step of a real server is returned unchanged."""
+    """Return a copy of an honest server's step that answers with a redirect.
+
+    The step of a real server is returned unchanged, because the lab can't choose its answer.
+    """
     return honest.but(answer=answer) if honest.key_pem else honest
 
 
 def with_lab_key(honest: ServerStep) -> ServerStep:
-    """Return the step if the lab has its key.
+    """Return an honest server's step unchanged, if the lab itself plays this server.
 
     Raises:
         CannotServeError: the step belongs to a real server, whose answers the lab can't choose.

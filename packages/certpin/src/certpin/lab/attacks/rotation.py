@@ -20,7 +20,10 @@ def _same_key(pki: TestPKI) -> Scenario:
 
 
 def _new_key(pki: TestPKI) -> Scenario:
-    """The server is honest, but a client with pins on its key must treat it as an attack."""
+    """Return a scenario in which the server has a certificate from I for a new, unpinned key.
+
+    The server is honest, but a client with pins on its key must treat it as an attack.
+    """
     role = Role.ATTACKER if pki.style is Style.LEAF else Role.HONEST
     return Scenario.of(ServerStep.of(pki.intermediate.issue(pki.host), role=role))
 

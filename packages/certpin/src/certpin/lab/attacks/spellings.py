@@ -41,7 +41,10 @@ def _is_here(host: str) -> bool:
 
 
 def _with_san(pki: TestPKI, subject: str, *names: x509.GeneralName) -> Scenario:
-    """Return a scenario with the server's own key, this subject, and a SAN if names are given."""
+    """Return a scenario with the honest server's key, this subject, and these names in the SAN.
+
+    Without names, the certificate has no SAN.
+    """
     identity = pki.intermediate.issue(subject, key=pki.leaf.key)
     san = ((x509.SubjectAlternativeName(names), False),) if names else ()
     kinds = (x509.SubjectAlternativeName,)
@@ -64,7 +67,11 @@ def _nul_in_common_name(pki: TestPKI) -> Scenario:
 
 
 def _behind_nul(host: str) -> str:
-    """Return a name that ends with the attacker's domain: the issuer checked only that part."""
+    """Return ``HOST``, a NUL and the attacker's domain, the part that a careless issuer checks.
+
+    Raises:
+        CannotServeError: the host is an address.
+    """
     if is_address(host):
         raise CannotServeError(f"{host} is an address: it has no spelling with a NUL")
     return f"{host}\0.{_ATTACKER}"

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 
 
 def _weak_key(pki: TestPKI) -> Scenario:
-    """Only the intermediate's key is weak: pins match, and an attacker who factors it can issue."""
+    """Return a scenario with an intermediate that has a weak RSA key; all other keys are strong.
+
+    Pins match, and an attacker who factors that key can issue certificates.
+    """
     name = "Intermediate with RSA 1024"
     issuer = Authority(name, issuer=pki.root, key=new_rsa_key(1024))
     return Scenario.legitimate(issuer.issue(pki.host, key=pki.leaf.key))
 
 
 def _signed_over(digest: hashes.HashAlgorithm) -> Callable[[TestPKI], Scenario]:
-    """Return a scenario with a leaf signed over this digest, by RSA: ECDSA has no OID for MD5."""
+    """Return a function that builds a scenario whose leaf is signed over this digest, such as MD5.
+
+    The signature is by RSA, because ECDSA has no OID for MD5.
+    """
 
     def scenario(pki: TestPKI) -> Scenario:
         issuer = pki.authorities.rsa_intermediate

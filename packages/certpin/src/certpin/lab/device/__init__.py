@@ -1,4 +1,4 @@
-"""The interactive lab: a device connects, and each of its hosts goes through the cases in turn.
+"""The interactive lab: a device connects, and is attacked with one case after the other per host.
 
 ``lab`` runs it, and ``folder`` stores its roots and keys. ``port``, ``tunnel`` and ``connection``
 accept the device's connections, ``page`` serves the files that it installs, ``schedule`` assigns

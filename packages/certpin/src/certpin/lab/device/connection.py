@@ -1,4 +1,4 @@
-"""One connection of a device, through the proxy or routed to the lab, without I/O."""
+"""One connection of a device, without I/O: through the lab's proxy, or routed to the lab."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _NOWHERE = AnswerContext("")
 
 
 class DeviceSession(CaseRun):
-    """The case run of one connection: that of the turn that is active when it reaches its host.
+    """The case that a device's connection is served, chosen when the connection reaches its host.
 
-    The connection stays with this turn, even if the host's next turn begins meanwhile.
+    It takes the place of a ``CaseRun``, and acts as that of the host's active turn (the case that
+    runs now). The connection stays with this turn, even if the host's next turn begins meanwhile.
     """
 
     def __init__(self, schedule: Schedule, *, plain: bool = False) -> None:
@@ -39,24 +40,27 @@ class DeviceSession(CaseRun):
         self._schedule = schedule
 
     def tests(self, host: str) -> bool:
-        """Return True if the host is under test."""
+        """Return True if the lab serves this host, and does not relay its connections."""
         return self._schedule.tests(host)
 
     def clear_application(self, seen: Connection) -> Starting | None:
-        """Choose the turn of this connection. A session calls this first."""
+        """Choose this connection's turn; return the server of its part before TLS, if any.
+
+        A session calls this before any other method.
+        """
         self.visit = self._schedule.admit(seen, plain=self.plain)
         vars(self).update(vars(self._case_run))
         return self._case_run.clear_application(seen)
 
     def opened(self, seen: Connection) -> None:
-        """Do nothing: the turn keeps the evidence."""
+        """Do nothing: the turn keeps the evidence of its connections."""
 
     def failed(self, error: CannotServeError) -> None:
-        """Record that the lab could not serve a step."""
+        """Store the error of a step that the lab could not serve."""
         self._case_run.failed(error)
 
     def step(self, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Report that bytes arrived, or that the connection ended."""
+        """Notify the schedule that bytes arrived, the client hung up, or the connection ended."""
         if self.visit:
             self._schedule.update(self.visit, hung_up=hung_up, ended=ended)
 
@@ -70,7 +74,7 @@ _HTTP, _HTTPS = 80, 443
 
 
 class ObservedConnection:
-    """A conversation that reports its progress to the turn. Call ``ended`` when it is over."""
+    """A conversation that notifies its turn of each event. Call ``ended`` when it is over."""
 
     def __init__(self, session: DeviceSession, inner: Conversation) -> None:
         self._session = session
@@ -78,7 +82,7 @@ class ObservedConnection:
 
     @property
     def done(self) -> bool:
-        """Whether the connection closes once everything is sent."""
+        """True if the lab closes the connection after sending the remaining bytes."""
         return self._inner.done
 
     @property
@@ -88,37 +92,43 @@ class ObservedConnection:
 
     @property
     def early(self) -> bytes:
-        """The bytes that the client sent before the relay began."""
+        """The client's bytes that arrived before relaying began; the relay sends them first."""
         return self._inner.early
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes, from the client or (``back``) from the server."""
+        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+
+        Empty bytes mean that this side closed.
+        """
         self._inner.passed(data, back=back)
         self._session.step(hung_up=not data and not back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         return self._inner.data_to_send()
 
     def receive(self, data: bytes) -> None:
-        """Process received bytes; empty if the client closed."""
+        """Process bytes from the client; empty bytes mean that it closed."""
         self._inner.receive(data)
         self._session.step(hung_up=not data)
 
     def ended(self) -> None:
-        """Report that the connection is over."""
+        """Notify the turn that the connection is over."""
         self._session.step(ended=True)
 
 
 class RoutedConnection(ObservedConnection):
-    """A client that was routed here. Its first bytes show the protocol."""
+    """A connection that reached the lab by a route (the tunnel) instead of a proxy request.
+
+    Its first bytes show whether it is TLS.
+    """
 
     def __init__(self, session: DeviceSession, inner: Routed) -> None:
         super().__init__(session, inner)
         self._routed = inner
 
     def silent(self) -> None:
-        """Handle a client that waits for the server to speak first."""
+        """Relay a client that sends nothing because its protocol's server speaks first."""
         self._routed.silent()
 
 
@@ -140,13 +150,13 @@ def proxied_connection(schedule: Schedule, reached: Destination) -> ObservedConn
 
 
 def routed_connection(schedule: Schedule, destination: Destination) -> RoutedConnection:
-    """Return the conversation of a client that was routed here without a proxy."""
+    """Return the conversation of a client that reached the lab by a route, without a proxy."""
     session = DeviceSession(schedule, plain=destination.port == _HTTP)
     return RoutedConnection(session, Routed(session, destination))
 
 
 class DeviceConnection:
-    """A client that requests a host from the lab's proxy, and then the session with that host.
+    """One connection of a device to the lab's proxy: the proxy request, then the requested host.
 
     Connections to hosts that are not under test are relayed.
     """
@@ -162,22 +172,25 @@ class DeviceConnection:
 
     @property
     def early(self) -> bytes:
-        """The bytes that the client sent before the relay began."""
+        """The client's bytes that arrived before relaying began; the relay sends them first."""
         return self._inner.early if self._inner else bytes(self._front.rest)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes, from the client or (``back``) from the server."""
+        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+
+        Empty bytes mean that this side closed.
+        """
         if self._inner:
             self._inner.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         out, self._out = self._out, b""
         inner = self._inner.data_to_send() if self._inner else b""
         return self._front.data_to_send() + out + inner
 
     def receive(self, data: bytes) -> None:
-        """Process received bytes; empty if the client closed."""
+        """Process bytes from the client; empty bytes mean that it closed."""
         if self._inner:
             self._hand_on(data)
         elif data:
@@ -186,7 +199,7 @@ class DeviceConnection:
             self.done = True
 
     def ended(self) -> None:
-        """Report that the connection is over."""
+        """Notify the turn that the connection is over."""
         if self._inner:
             self._inner.ended()
 
@@ -201,7 +214,7 @@ class DeviceConnection:
             self._begin(reached)
 
     def _ask_lab(self) -> None:
-        """Handle a request that names no other host, which is for the lab itself."""
+        """Answer an HTTP request that is not for a proxy, from the lab's own page, and close."""
         if not self._front.failed:
             return
         if self._front.rest.startswith((b"GET /", b"HEAD /")):

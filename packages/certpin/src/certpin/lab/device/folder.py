@@ -127,12 +127,12 @@ class LabFolder:
         os.close(self._folder)
 
     def authorities(self, now: datetime) -> Authorities:
-        """Return authorities with the stored R and R2, or with new ones."""
+        """Return the lab's authorities with the stored roots R and R2; make missing ones."""
         root, rogue = (self._root(name, now) for name in _NAMES)
         return Authorities(now, root=root, rogue=rogue)
 
     def secret(self, name: str, make: Callable[[], str]) -> str:
-        """Return the secret stored under a name; create it if there is none."""
+        """Return the secret stored under this name, as text; make and store it if there is none."""
         kept = self._read(f"{name}.key")
         if kept is None:
             kept = make().encode()
@@ -159,7 +159,7 @@ class LabFolder:
             raise self._refused(f"holds a damaged file: {exc}", "remove it") from exc
 
     def _read(self, name: str) -> bytes | None:
-        """Read a private file; ``None`` if there is none."""
+        """Return the content of a private file; ``None`` if it does not exist."""
         try:
             descriptor = os.open(name, _READ, dir_fd=self._folder)
         except FileNotFoundError:
@@ -211,7 +211,7 @@ def _lasts(authority: Authority, now: datetime) -> bool:
 
 @dataclass(frozen=True)
 class LabState:
-    """The authorities, the keys of the tunnel if there is one, and messages for the user."""
+    """The stored state of a lab: authorities, tunnel keys if any, and messages for the user."""
 
     authorities: Authorities
     tunnel: TunnelKeys | None

@@ -38,7 +38,10 @@ _POLL_INTERVAL = 0.02  # seconds
 
 @dataclass(frozen=True)
 class HostProgress:
-    """The progress of one host. ``playing`` is the active case, ``coming`` the next one."""
+    """The progress of one host under test: its results, active case and next case.
+
+    ``playing`` is the active case, ``coming`` the next one.
+    """
 
     host: str
     playing: str
@@ -53,7 +56,10 @@ class HostProgress:
 
 
 class DeviceLab:
-    """A context manager. ``next`` waits for a result; ``progress`` describes every host."""
+    """The interactive lab, running while its context is open.
+
+    ``next`` waits for a result; ``progress`` describes every host.
+    """
 
     def __init__(  # noqa: PLR0913  # keyword-only settings of a session
         self,
@@ -80,7 +86,7 @@ class DeviceLab:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        """Listen.
+        """Start to listen for devices.
 
         Raises:
             LabError: the port is in use, or too few files may be open.
@@ -133,7 +139,9 @@ class DeviceLab:
         return self._gate.number
 
     def next(self, patience: float | None = None) -> tuple[str, Result] | None:
-        """Return the next host and result; None after ``patience`` seconds without one.
+        """Wait for the next result of a case, and return it with its host.
+
+        Return None after ``patience`` seconds without one.
 
         Raises:
             LabError: the lab cannot continue.
@@ -147,16 +155,16 @@ class DeviceLab:
         return news
 
     def progress(self) -> list[HostProgress]:
-        """Return the progress of every host."""
+        """Return the progress of every host under test."""
         return self._loop.call(self._progress)
 
     @property
     def finished(self) -> bool:
-        """Whether every host is finished, and every result was read."""
+        """True if every host has all results, and the caller has read them with ``next``."""
         return self._loop.call(lambda: self.schedule.finished) and self._news.empty()
 
     def let_answer(self, patience: float = _LAST_ANSWER) -> None:
-        """Wait until relayed connections to real servers have ended.
+        """Wait until connections relayed to real servers have ended, at most ``patience`` seconds.
 
         The data that an app sends to its real server can be the last signal that the lab waits for.
         The app still gets its answer.
@@ -166,11 +174,14 @@ class DeviceLab:
             time.sleep(_POLL_INTERVAL)
 
     def finished_with(self, host: str) -> bool:
-        """Return True if all cases of one host are finished."""
+        """Return True if all cases of this host are finished."""
         return self._loop.call(lambda: self.schedule.queues[host].finished)
 
     def stop(self) -> list[HostProgress]:
-        """Stop. Unconfirmed refusals stay undecided. Return the progress of every host."""
+        """Stop the lab, and return the progress of every host.
+
+        A refusal that no good control confirmed stays undecided.
+        """
         self._loop.call(self.schedule.stop)
         return self.progress()
 

@@ -1,4 +1,4 @@
-"""The page that the lab serves to a device, with the roots and the pins, and its QR code."""
+"""The lab's web page for a device, with its roots and pins to download; and its QR codes."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ _REAL = """\
 
 @dataclass(frozen=True)
 class Page:
-    """The files that the lab serves to a device, all of them public. ``r`` and ``r2`` are DER.
+    """The lab's web page and the files that it links to, all of them public.
 
-    If the hosts have real servers, there are no R and no pins: both are empty.
+    ``r`` and ``r2`` are the roots R and R2 as DER. If the hosts have real servers, there are no R
+    and no pins: both are empty.
     """
 
     r: bytes
@@ -54,7 +55,7 @@ class Page:
     pins: str
 
     def answer(self, request: bytes) -> bytes:
-        """Return the response to a request. Only GET and HEAD of a known file are allowed."""
+        """Return the HTTP response to a request. Only GET and HEAD of a known file are allowed."""
         asked = _REQUEST.match(request)
         if not asked:
             return _respond("405 Method Not Allowed", "text/plain", b"GET only\n")
@@ -89,7 +90,7 @@ def _respond(status: str, kind: str, body: bytes, *, head: bool = False) -> byte
 
 
 def pin_file(pkis: Iterable[TestPKI]) -> str:
-    """Return the text of a pin file for these hosts, without writing it."""
+    """Return the text of a pin file for the hosts of these test PKIs, without writing it."""
     head = _editor()
     head.raise_version()
     policies = (pki.pins.policy_for(pki.host) for pki in pkis if pki.pins)
@@ -97,7 +98,10 @@ def pin_file(pkis: Iterable[TestPKI]) -> str:
 
 
 def _host(policy: HostPolicy) -> str:
-    """Return the part of one host. A new editor avoids parsing all other hosts again."""
+    """Return one policy as the text of a pin file.
+
+    Each call has a new editor, because an editor would parse all earlier policies again.
+    """
     editor = _editor()
     before = len(editor.text)
     editor.add_host(policy)

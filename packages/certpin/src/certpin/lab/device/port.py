@@ -26,7 +26,7 @@ _MAX_CONNECTIONS = 4096
 
 
 def max_connections() -> int:
-    """Return the number of descriptors for connections, after raising this process's limit.
+    """Raise this process's limit of open files; return how many of them connections may use.
 
     Raises:
         LabError: there are too few.
@@ -50,9 +50,10 @@ def max_connections() -> int:
 
 
 class DevicePort(Port):
-    """A port for devices. Beyond ``limit`` descriptors, new connections wait.
+    """The lab's listening port for devices.
 
-    ``error`` is called if this system can accept no more connections.
+    Connections use at most ``limit`` file descriptors; further ones wait. ``error`` is called if
+    this system can accept no more connections.
     """
 
     def __init__(
@@ -104,7 +105,10 @@ class DevicePort(Port):
 
 
 def _allowed(client: socket.socket) -> Callable[[str], bool]:
-    """Return the filter of relay destinations: another device must not reach local addresses."""
+    """Return a function that decides whether a client may be relayed to an address.
+
+    Another device must not reach this machine's loopback and link-local addresses.
+    """
     try:
         here = ipaddress.ip_address(client.getpeername()[0].partition("%")[0]).is_loopback
     except (OSError, ValueError):

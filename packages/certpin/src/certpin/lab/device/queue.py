@@ -29,7 +29,10 @@ _NO_CONTROL = Judgement(Verdict.INCONCLUSIVE, "no good control followed it")
 
 
 def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
-    """Return the cases with a control after every ``between`` of them, and after the last."""
+    """Return the order of a host's cases, with the good control inserted regularly.
+
+    It comes after every ``between`` cases, and after the last case.
+    """
     planned: list[Case] = []
     for number, case in enumerate(cases, 1):
         planned.append(case)
@@ -39,10 +42,10 @@ def plan(cases: Iterable[Case], between: int = BETWEEN) -> list[Case]:
 
 
 class CaseQueue:
-    """The active case and the settled results of one host.
+    """The cases of one host: the active one, those still to come, and the results.
 
-    ``prepare`` creates the turn of a case, or raises ``CannotServeError``. ``settled`` is called
-    with every result, and again if a late connection changes one.
+    ``prepare`` creates the turn of a case (its run for this host), or raises ``CannotServeError``.
+    ``settled`` is called with every result, and again if a late connection changes one.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class CaseQueue:
 
     @property
     def finished(self) -> bool:
-        """Whether every case has a result."""
+        """True if every case has a result, confirmed by a good control."""
         return not self._queue and self.current is None and self._trusted
 
     @property
@@ -79,11 +82,11 @@ class CaseQueue:
 
     @property
     def in_doubt(self) -> int:
-        """The number of refusals that wait for a good control."""
+        """The number of refusals that no good control has confirmed yet."""
         return len(self._doubtful)
 
     def turn(self, *, wide: bool = True) -> Turn | None:
-        """Return the active turn, or begin the next.
+        """Return the turn of the active case. If none is active, begin the next case.
 
         Args:
             wide: whether the next case may be about two hosts.
@@ -100,7 +103,10 @@ class CaseQueue:
         return self.current
 
     def update(self, turn: Turn) -> None:
-        """Process a change of one connection of a turn."""
+        """Judge a turn after an event on one of its connections, if it is over.
+
+        A turn that was judged before is judged again if it is an attack that got through after all.
+        """
         if turn is self.current:
             if turn.over:
                 self.current = None
@@ -109,7 +115,10 @@ class CaseQueue:
         self._revise(turn)
 
     def stop(self) -> None:
-        """Stop. Unconfirmed refusals become inconclusive; cases that never ran get no result."""
+        """Stop the queue, and make unconfirmed refusals inconclusive.
+
+        Cases that never ran get no result.
+        """
         for turn in self._doubtful:
             self._settle(turn, _NO_CONTROL)
         self._doubtful = []
@@ -129,7 +138,10 @@ class CaseQueue:
             return None
 
     def _postpone(self, turn: Turn) -> Turn | None:
-        """Postpone a turn about two hosts while another such turn is active."""
+        """Put a case about two hosts back into the queue, behind the next case. Return None.
+
+        Called while another such case is active for another host.
+        """
         place = 0 if not self._queue or self._queue == [CONTROL] else 1
         self._queue.insert(place, turn.case)
         return None
@@ -158,7 +170,10 @@ class CaseQueue:
                 self._again(refused, failed)
 
     def _again(self, turn: Turn, judgement: Judgement) -> None:
-        """Queue a case again before the last control, up to ``_TRIES`` times."""
+        """Queue an inconclusive case again before the last control.
+
+        After ``_TRIES`` tries, its judgement becomes its result.
+        """
         self._tries[turn.case.name] += 1
         if self._tries[turn.case.name] >= _TRIES:
             self._settle(turn, judgement)
@@ -168,7 +183,7 @@ class CaseQueue:
         self._queue.insert(len(self._queue) - 1, turn.case)
 
     def _revise(self, turn: Turn) -> None:
-        """Revise a judged turn if a late connection gave data away."""
+        """Change the result of a turn that was judged, if a late connection leaked data."""
         judgement = turn.judgement()
         if judgement.verdict is not Verdict.ACCEPT or is_control(turn):
             return

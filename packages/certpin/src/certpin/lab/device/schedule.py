@@ -1,4 +1,7 @@
-"""Assign each new connection to a turn: that of its host, or one that redirects there."""
+"""Assign each new connection of a device to the active case of its host.
+
+A connection that follows a redirect belongs to the case that redirected it.
+"""
 
 from __future__ import annotations
 
@@ -37,23 +40,29 @@ _OCTETS = 40  # 64 bits longer than the order (FIPS 186-5 appendix A.2.1)
 
 
 def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
-    """Derive a P-256 key from the key of the root. The same label gives the same key."""
+    """Return a P-256 key derived from the root's key and a label, so that it is always the same."""
     secret = root.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     made = HKDF(SHA256(), _OCTETS, salt=None, info=f"certpin-lab:{label}".encode()).derive(secret)
     return ec.derive_private_key(int.from_bytes(made) % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
 class DevicePKI(TestPKI):
-    """A test PKI with server keys that are derived from the root's key, and so stay the same."""
+    """A test PKI whose server keys are derived from the root's key.
+
+    So the keys are the same in every session, and an app's pins still match.
+    """
 
     @cached_property
     def leaf(self) -> Identity:
-        """R→I→L."""
+        """R→I→L: the chain of the honest server."""
         return self.intermediate.issue(self.host, key=server_key(self.root, f"leaf:{self.host}"))
 
     @cached_property
     def second_leaf(self) -> Identity:
-        """R→I2→L2, with the same key as in the cases of the second host itself."""
+        """R→I2→L2: the chain of the honest second server.
+
+        Its key is the one in cases that test the second host itself.
+        """
         key = server_key(self.root, f"leaf:{self.second}")
         return self.second_intermediate.issue(self.second, key=key)
 
@@ -63,9 +72,10 @@ SECOND = "second.certpin.lab"
 
 
 class Schedule:
-    """The queues of all hosts under test. ``on_result`` is called with each host and result.
+    """Assigns connections to cases, with a queue of cases for each host under test.
 
-    ``upstreams`` are the real servers of hosts under test. Not thread-safe.
+    ``on_result`` is called with each host and result. ``upstreams`` are the real servers of hosts
+    under test. Not thread-safe.
     """
 
     def __init__(
@@ -104,30 +114,34 @@ class Schedule:
         )
 
     def tests(self, host: str) -> bool:
-        """Return True if the lab serves this host. Other connections are relayed unchanged."""
+        """Return True if the lab serves this host, and does not relay its connections."""
         if host in self.queues:
             return True
         return any(host in turn.hosts for turn in self._lured.values())
 
     @property
     def finished(self) -> bool:
-        """Whether all cases of every host are finished."""
+        """True if all cases of every host are finished."""
         return all(queue.finished for queue in self.queues.values())
 
     @property
     def awaits_servers(self) -> bool:
-        """Whether any connection is relayed to the real server of a host under test."""
+        """True if a connection is being relayed to the real server of a host under test."""
         return bool(self._passing)
 
     def admit(self, seen: Connection, *, plain: bool = False) -> Visit:
-        """Assign a new connection to ``seen.target`` to a turn, and return its visit."""
+        """Assign a new connection to the active turn of the requested host, ``seen.target``.
+
+        Returns:
+            The connection as a ``Visit`` of this turn.
+        """
         turn = self._turn(seen.target, plain=plain)
         if turn in self._resting.values():
             return Visit(turn, seen)  # its signal is not needed
         return turn.begin(seen)
 
     def update(self, visit: Visit, *, hung_up: bool = False, ended: bool = False) -> None:
-        """Process a change of one connection."""
+        """Process an event on a connection: data, a hang-up of the client, or the end."""
         changed = visit.update_signal(hung_up=hung_up, ended=ended)
         if visit.turn.case_run.error or changed:
             self.queues[visit.turn.hosts[0]].update(visit.turn)
@@ -138,7 +152,7 @@ class Schedule:
             self._passing.add(visit)
 
     def stop(self) -> None:
-        """Stop all queues."""
+        """Stop the queues of all hosts."""
         for queue in self.queues.values():
             queue.stop()
 
@@ -160,12 +174,16 @@ class Schedule:
         return turn
 
     def _wide(self) -> Turn | None:
-        """Return the active turn that takes the connections of two hosts. There is at most one."""
+        """Return the active turn whose case is about two hosts, of which there is at most one."""
         turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 
     def _prepare(self, host: str, case: Case) -> Turn:
-        """Return a turn of a case. Raises ``CannotServeError`` if a device can't reach it."""
+        """Return a new turn of a case for a host.
+
+        Raises:
+            CannotServeError: the case can't be served to a device.
+        """
         if case.host(host) != host:
             raise CannotServeError(f"the app would have to call {case.host(host)}", fix=_BY_PROVE)
         if case.protocol not in {"", "http"}:
@@ -189,7 +207,11 @@ class Schedule:
         return turn
 
     def _needs_second(self, pki: TestPKI) -> None:
-        """Refuse a case about two hosts if there is one, or if their pins are the same."""
+        """Check that a case about two hosts is possible: two hosts under test, with different pins.
+
+        Raises:
+            CannotServeError: it is not.
+        """
         if pki.second not in self.queues:
             raise CannotServeError("it needs two hosts of the app", fix="name another --host")
         if pki.style is Style.CA:
@@ -200,7 +222,7 @@ _BY_PROVE = "`certpin prove` has this case"
 
 
 def _second(hosts: Sequence[str], host: str) -> str:
-    """Return the next host under test; an unpinned one if there is only one."""
+    """Return the host under test after this one, in a circle; if it is the only one, ``SECOND``."""
     if len(hosts) == 1:
         return SECOND
     return hosts[(hosts.index(host) + 1) % len(hosts)]

@@ -70,14 +70,14 @@ class TunnelKeys:
 def arrival(
     schedule: Schedule, page: Page, destination: Destination
 ) -> ObservedConnection | DeviceConnection:
-    """Return the conversation for a destination inside the tunnel."""
+    """Return the conversation that serves a connection to this destination inside the tunnel."""
     if destination.host == HOST:
         return DeviceConnection(schedule, page)
     return routed_connection(schedule, destination)
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:
-    """Return a server that is not started yet.
+    """Return the WireGuard server of the lab, not started yet.
 
     Raises:
         LabError: a package is missing.

@@ -1,5 +1,4 @@
-"""One case of one host: its connections, and the signal that each gives about the client. No I/O.
-
+"""One case of one host: its connections, and what each shows about the client. No I/O.
 
 A device has no exit status, so the verdict rests on connections only. An event that only resembles
 a refusal (a client that was disconnected, junk, a lost network) must not count as one.
@@ -60,7 +59,7 @@ _IN_CLEAR = "the lab answered in clear text"
 
 
 class ClientSignal(StrEnum):
-    """The signal that a connection gives about its client."""
+    """What a connection shows about its client: data, a refusal, or nothing."""
 
     SENT_DATA = "gave"  # it sent application data
     REFUSED = "refused"  # it sent an alert, or had no parameters in common
@@ -70,7 +69,7 @@ class ClientSignal(StrEnum):
 
 
 def client_signal(seen: Connection, *, hung_up: bool, ended: bool) -> ClientSignal | None:
-    """Return the signal of a connection.
+    """Return what a connection shows about its client.
 
     Args:
         seen: the evidence so far.
@@ -103,7 +102,7 @@ _REDIRECTS = {answer for answer in Answer if answer.value.startswith("redirect-"
 
 @dataclass(eq=False)
 class Visit:
-    """One connection of a turn, and its signal so far."""
+    """One connection of a turn, and what it shows about the client so far."""
 
     turn: Turn
     seen: Connection
@@ -112,7 +111,7 @@ class Visit:
     ended: bool = False
 
     def update_signal(self, *, hung_up: bool = False, ended: bool = False) -> bool:
-        """Update the signal. Return True if it changed."""
+        """Derive the signal from the evidence again. Return True if it changed."""
         self.hung_up = self.hung_up or hung_up
         self.ended = self.ended or ended
         before = self.signal
@@ -121,7 +120,7 @@ class Visit:
 
 
 class Turn:
-    """A case, from its first connection to its verdict.
+    """One case for one host, from its first connection to its verdict.
 
     ``hosts`` are the host of the turn, the second host, and one that a redirect may lead to.
     ``clients`` is PEM of the accepted client certificates.
@@ -141,18 +140,18 @@ class Turn:
 
     @property
     def wide(self) -> bool:
-        """Whether the case is about two hosts, and handles the connections of both."""
+        """True if the case is about two hosts, so that this turn takes the connections of both."""
         to_second = any(step.answer is Answer.REDIRECT_SECOND for step in self.scenario.steps)
         return bool(self.scenario.second) or to_second
 
     def begin(self, seen: Connection) -> Visit:
-        """Add a connection, which belongs to this turn until it ends."""
+        """Add a connection to this turn, to which it belongs until it ends; return its visit."""
         visit = Visit(self, seen)
         self.visits.append(visit)
         return visit
 
     def drop(self, visit: Visit) -> None:
-        """Drop an ended connection that adds no evidence, to bound the memory."""
+        """Forget an ended connection if others show the same, to bound the memory."""
         same = [
             other
             for other in self.visits
@@ -163,7 +162,7 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """Whether the turn has enough signals, so that the next case may begin."""
+        """True if the connections suffice for a verdict, so that the next case may begin."""
         said = self._counted()
         if self.case_run.error or (self.scenario.attacks and any(_gave(visit) for visit in said)):
             return True
@@ -174,7 +173,7 @@ class Turn:
         return self._heard_out(said)
 
     def judgement(self) -> Judgement:
-        """Judge the connections by the rules of ``verdict``, without an exit status."""
+        """Return the verdict on the connections. A device has no exit status to judge."""
         if self.case_run.error:
             return Judgement(None, str(self.case_run.error))
         said = tuple(visit.seen for visit in self.visits if self._is_evidence(visit))
@@ -188,7 +187,11 @@ class Turn:
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Return True if there are enough signals, and the turn was not abandoned."""
+        """Return True if the connections with signals suffice for each step, or for each redirect.
+
+        Args:
+            said: the connections that count.
+        """
         if self.scenario.lures:
             calls = sum(
                 visit.signal is ClientSignal.SENT_DATA
@@ -200,20 +203,28 @@ class Turn:
         return self._enough(first, said, second=False) and self._enough(second, said, second=True)
 
     def _is_evidence(self, visit: Visit) -> bool:
-        """Return True if a connection is evidence. Clear text is, if the case redirects to it."""
+        """Return True if a connection is evidence for the verdict.
+
+        One without a ClientHello is evidence only if the case redirects to clear text.
+        """
         if visit.signal in {None, ClientSignal.NONE, ClientSignal.NO_HELLO}:
             return False
         return visit.seen.hello is not None or self.redirects
 
     def _counted(self) -> list[Visit]:
-        """Return the judged connections that have a signal."""
+        """Return the connections on which the verdict is based."""
         said = [visit for visit in self.visits if self._is_evidence(visit)]
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
-        """Return True if there is one signal for each awaited step.
+        """Return True if there is a connection with a signal for each step that matters.
 
         A client that closed silently must do so twice, unless it then sent data to an honest step.
+
+        Args:
+            steps: the steps of one host.
+            said: the connections that count.
+            second: whether it is the second host.
         """
         honest_only = not self.scenario.attacks
         needed = sum(honest_only or step.role is not Role.HONEST for step in steps)
@@ -224,12 +235,12 @@ class Turn:
         return not needed or len(heard) >= (needed if firm else max(needed, 2))
 
     def _goes_on(self, visit: Visit) -> bool:
-        """Return True if a later connection sent data to an honest step."""
+        """Return True if a later connection sent data to an honest server."""
         later = self.visits[self.visits.index(visit) + 1 :]
         return any(_gave(visit) and not visit.seen.exposed for visit in later)
 
     def _at_second(self, visit: Visit) -> bool:
-        """Return True if the connection is for the second host, and there are steps for it."""
+        """Return True if the connection is for the second host of the case."""
         hello = visit.seen.hello
         asked = (hello.server_name if hello else "") or visit.seen.target
         return bool(self.scenario.second) and asked == self.hosts[1]

@@ -1,4 +1,4 @@
-"""A root that anyone can sign for: its curve has a generator that the forger chose.
+"""Forge a root that anyone can sign for: the forger chose the generator of its curve.
 
 CVE-2020-0601: a verifier that compares only the public point of a root with its trusted roots, and
 not the parameters of the curve, accepts the forged root as the real one. If the generator is that
@@ -35,7 +35,7 @@ _OCTETS = 32
 
 @dataclass(frozen=True)
 class ForgedRoot:
-    """A copy of a root, on P-256, that signs as if it had the root's key."""
+    """A forged copy of a root, on P-256, that can sign as if it had the root's private key."""
 
     real_chain: x509.Certificate
 
@@ -48,7 +48,10 @@ class ForgedRoot:
         return self._signed(replace(parts, tbs_certificate=tbs))
 
     def sign(self, identity: Identity) -> Identity:
-        """Return the identity with its leaf signed by this root instead. The algorithm stays."""
+        """Return the identity with its leaf signed again by this forged root.
+
+        The leaf's signature algorithm stays the same.
+        """
         leaf = self._signed(der.take_apart(identity.chain[0]))
         return replace(identity, chain=(leaf, self.certificate))
 
@@ -57,9 +60,10 @@ class ForgedRoot:
         return der.put_together(replace(parts, signature_value=der.bits(value)))
 
     def _sign(self, message: bytes) -> bytes:
-        """Sign by ECDSA with SHA-256 and the private key 1 (SEC 1 version 2.0, section 4.1.3).
+        """Return an ECDSA signature with SHA-256 and the private key 1 (SEC 1 version 2.0, 4.1.3).
 
-        Diffie-Hellman computes the multiple of the generator: the root's point is the peer's key.
+        The multiple of the generator is computed by Diffie-Hellman, with the root's point as the
+        peer's key.
         """
         digest = hashes.Hash(hashes.SHA256())
         digest.update(message)

@@ -1,7 +1,8 @@
 """ASN.1 structures of certificates and keys, declared for ``hazmat.asn1``, to forge their fields.
 
-Fields that are not forged are TLVs, so that they are written back unchanged, and so are large
-numbers. The encoding is done here, because the encoder of cryptography 47 supports neither.
+Fields that are not forged are kept as undecoded TLVs (tag, length, value), so that they are
+written back unchanged; so are large numbers. The encoding is done here, because the encoder of
+cryptography 47 supports neither.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ from certpin.x509.der import element
 
 @asn1.sequence
 class TBSCertificate:
-    """RFC 5280 section 4.1."""
+    """The signed part of a certificate (RFC 5280 section 4.1)."""
 
     version: typing.Annotated[int | None, asn1.Explicit(0)]
     serial_number: asn1.TLV
@@ -34,7 +35,7 @@ class TBSCertificate:
 
 @asn1.sequence
 class CertificateFields:
-    """RFC 5280 section 4.1."""
+    """A certificate: its signed part, its algorithm and its signature (RFC 5280 section 4.1)."""
 
     tbs_certificate: TBSCertificate
     signature_algorithm: asn1.TLV
@@ -43,7 +44,7 @@ class CertificateFields:
 
 @asn1.sequence
 class ECPrivateKey:
-    """RFC 5915 section 3."""
+    """An EC private key in the traditional format (RFC 5915 section 3)."""
 
     version: int
     private_key: bytes
@@ -53,7 +54,7 @@ class ECPrivateKey:
 
 @asn1.sequence
 class RSAPrivateKey:
-    """RFC 8017 appendix A.1.2."""
+    """An RSA private key in the traditional format (RFC 8017 appendix A.1.2)."""
 
     version: int
     modulus: asn1.TLV
@@ -68,7 +69,7 @@ class RSAPrivateKey:
 
 @asn1.sequence
 class FieldID:
-    """RFC 3279 section 2.3.5, over a prime field."""
+    """The prime field of explicit curve parameters (RFC 3279 section 2.3.5)."""
 
     field_type: x509.ObjectIdentifier
     prime: asn1.TLV
@@ -76,7 +77,7 @@ class FieldID:
 
 @asn1.sequence
 class Curve:
-    """RFC 3279 section 2.3.5."""
+    """The coefficients of explicit curve parameters (RFC 3279 section 2.3.5)."""
 
     a: bytes
     b: bytes
@@ -84,7 +85,7 @@ class Curve:
 
 @asn1.sequence
 class ECParameters:
-    """RFC 3279 section 2.3.5."""
+    """The explicit parameters of an elliptic curve (RFC 3279 section 2.3.5)."""
 
     version: int
     field_id: FieldID
@@ -104,7 +105,7 @@ class ECAlgorithm:
 
 @asn1.sequence
 class ECPublicKeyInfo:
-    """The SubjectPublicKeyInfo of such a key."""
+    """The SubjectPublicKeyInfo of a key with explicit curve parameters (RFC 3279 section 2.3.5)."""
 
     algorithm: ECAlgorithm
     subject_public_key: asn1.BitString
@@ -136,12 +137,12 @@ def put_together(parts: CertificateFields) -> x509.Certificate:
 
 
 def field(der: bytes) -> asn1.TLV:
-    """Return the field that these bytes encode."""
+    """Decode DER bytes into a TLV, which can replace a field of these structures."""
     return asn1.decode_der(asn1.TLV, der)
 
 
 def bits(octets: bytes) -> asn1.BitString:
-    """Return a BIT STRING of whole octets."""
+    """Return a BIT STRING of these bytes, without unused bits."""
     return asn1.BitString(octets, 0)
 
 

@@ -62,7 +62,7 @@ def reissue(
 def namesake_of_issuer(
     certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
 ) -> x509.Certificate:
-    """Return a root with the name and key identifier of a certificate's issuer."""
+    """Return a self-signed root with the name and key identifier of a certificate's issuer."""
     name = certificate.issuer
     builder = _begin(certificate, name, name, key.public_key()).add_extension(
         x509.BasicConstraints(ca=True, path_length=None), critical=True
@@ -78,7 +78,7 @@ def namesake_of_issuer(
 def _begin(
     dated: x509.Certificate, subject: x509.Name, issuer: x509.Name, key: CertificatePublicKeyTypes
 ) -> x509.CertificateBuilder:
-    """Return a builder with the dates of another certificate."""
+    """Return a certificate builder with these names and key, and another certificate's dates."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -91,7 +91,7 @@ def _begin(
 
 
 def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
-    """Return the key identifier of this issuer, if its certificate has one."""
+    """Return the authority key identifier that names this issuer; None if it has no key ID."""
     try:
         subject = issuer.extensions.get_extension_for_class(SubjectKeyIdentifier)
     except x509.ExtensionNotFound:
@@ -102,7 +102,14 @@ def _identifier(issuer: x509.Certificate) -> AuthorityKeyIdentifier | None:
 def change_server(
     identity: Identity, issuer: Authority, *, without: Kinds = (), adding: Additions = ()
 ) -> Identity:
-    """Return the server with a new certificate from the same authority."""
+    """Return the server's identity with its leaf signed again after changing extensions.
+
+    Args:
+        identity: the server's key and chain.
+        issuer: the authority that issued the leaf.
+        without: the types of the extensions to remove.
+        adding: the extensions to add, each with its criticality.
+    """
     leaf, *path = identity.chain
     return replace(identity, chain=(_sign_again(leaf, issuer, without, adding), *path))
 
@@ -110,7 +117,13 @@ def change_server(
 def change_intermediate(
     authority: Authority, *, without: Kinds = (), adding: Additions = ()
 ) -> Authority:
-    """Return the intermediate with a new certificate from its issuer."""
+    """Return the intermediate with its certificate signed again after changing extensions.
+
+    Args:
+        authority: the intermediate.
+        without: the types of the extensions to remove.
+        adding: the extensions to add, each with its criticality.
+    """
     assert authority.issuer is not None  # noqa: S101  # only intermediates have an issuer
     certificate = _sign_again(authority.x509, authority.issuer, without, adding)
     return authority.certified(certificate, authority.issuer)
@@ -119,7 +132,10 @@ def change_intermediate(
 def _sign_again(
     certificate: x509.Certificate, issuer: Authority, without: Kinds, adding: Additions
 ) -> x509.Certificate:
-    """Sign a certificate again with the same names, key, dates and serial number."""
+    """Return a certificate with some extensions removed and added, signed again by its issuer.
+
+    Names, key, dates and serial number stay.
+    """
     builder = (
         x509.CertificateBuilder()
         .subject_name(certificate.subject)
@@ -188,7 +204,7 @@ def _rsa(victim: rsa.RSAPublicKey) -> der.RSAPrivateKey:
 
 
 def _pem(kind: str, content: bytes) -> bytes:
-    """Return PEM in the traditional format, the only one that holds the public key as well."""
+    """Return a private key as PEM in the traditional format, which also holds the public key."""
     text = ssl.DER_cert_to_PEM_cert(content)
     return text.replace("CERTIFICATE", f"{kind} PRIVATE KEY").encode()
 
@@ -209,10 +225,10 @@ def resign(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
     algorithm: hashes.HashAlgorithm,
 ) -> x509.Certificate:
-    """Sign a certificate again with this key and hash, which may be weak.
+    """Return a certificate signed again with this key and hash, which may be weak.
 
-    Both fields for the algorithm name the new one, so the signature is valid. ``cryptography``
-    itself refuses to sign certificates with SHA-1 or MD5.
+    Both fields of the certificate that name the algorithm name the new one, so the signature is
+    valid. ``cryptography`` itself refuses to sign certificates with SHA-1 or MD5.
 
     Raises:
         KeyError: no signature algorithm uses this hash.

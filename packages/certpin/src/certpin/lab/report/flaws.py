@@ -1,4 +1,4 @@
-"""The flaws of a chain, certificate by certificate: the reasons why a correct client refuses it.
+"""Find the flaws of a chain, certificate by certificate: why a correct client refuses it.
 
 They are found in the served chain, not derived from the case, so a picture can't show a flaw that
 was not served. The list of flaws is not complete, and the verdict does not depend on it.
@@ -35,7 +35,7 @@ _SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameTy
 
 @dataclass(frozen=True)
 class ChainContext:
-    """The context of a check: the requested host, the client's roots and pins, and the time.
+    """The facts against which a chain is checked: requested host, roots, pins and time.
 
     ``leaf_key`` is the pin of the key that signed the handshake; empty if it is not known.
     """
@@ -47,7 +47,7 @@ class ChainContext:
     leaf_key: str = ""
 
     def pinned_role(self, facts: CertificateFacts) -> str:
-        """Return the role of the live pin that matches a certificate, or an empty text."""
+        """Return the role of the live pin that matches a certificate; empty if none does."""
         return next((entry.role for entry in self._matching(facts) if entry.live), "")
 
     def is_compromised(self, facts: CertificateFacts) -> bool:
@@ -60,7 +60,7 @@ class ChainContext:
 
 @dataclass(frozen=True)
 class _Spot:
-    """A certificate of a path, as the rules below check it."""
+    """One certificate at its position in a path, the argument of the functions that find flaws."""
 
     context: ChainContext
     path: ChainPath
@@ -88,7 +88,7 @@ class _Spot:
 
 
 def flaws(context: ChainContext, path: ChainPath, index: int) -> tuple[str, ...]:
-    """Return the flaws of one certificate of a path. A trusted root has none."""
+    """Return the flaws of one certificate of a path as sentences. A trusted root has none."""
     spot = _Spot(context, path, index)
     if spot.place.trusted:
         return ()
@@ -186,9 +186,9 @@ def _same_kind(limit: x509.GeneralName, spot: _Spot) -> bool:
 
 
 def _below(host: str, limit: x509.GeneralName) -> bool:
-    """Return True if a constraint covers the host: its name, or a name below it.
+    """Return True if a name constraint covers the host (RFC 5280 section 4.2.1.10).
 
-    RFC 5280 section 4.2.1.10.
+    It covers its own name and all names below it, or a network of addresses.
     """
     if isinstance(limit, x509.IPAddress):
         return _address(host) in _network(limit)
@@ -216,7 +216,10 @@ def _other_key(spot: _Spot) -> str:
 
 
 def _compromised(spot: _Spot) -> str:
-    """Check rule 13 of the enforcement, on the verified path only."""
+    """Return the flaw of a key that the pin set marks as compromised; empty without one.
+
+    As in the enforcement of pins, only the verified path is checked.
+    """
     refused = spot.path.on_path and spot.context.is_compromised(spot.place.facts)
     return "its key is marked compromised" if refused else ""
 

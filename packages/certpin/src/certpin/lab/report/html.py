@@ -1,4 +1,4 @@
-"""The run as one self-contained HTML page, without scripts and external resources.
+"""The report of a run as one HTML page, without scripts and external resources.
 
 It is built as a tree of elements by the standard library's ElementTree, which escapes all text when
 it writes: there is no template into which a hostile string could be inserted unescaped.
@@ -42,7 +42,7 @@ _SECTIONS = (
 
 
 def to_html(run: Run) -> str:
-    """Return the report as HTML. All strings of the run are escaped."""
+    """Return the report of a run as an HTML page. All strings of the run are escaped."""
     style = _style()
     head = tag(
         "head",
@@ -94,7 +94,7 @@ def _overview(numbered: Numbered) -> ET.Element:
 
 
 def _rest(run: Run, numbered: Numbered) -> ET.Element:
-    """List the cases that need no attention, by family."""
+    """Return the section of the page with the cases that need no attention, by family."""
     shown = {outcome for outcome, _ in _SECTIONS}
     rest = [(number, result) for number, result in numbered if result.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"

@@ -1,4 +1,4 @@
-"""The run as JSON. docs/reports.md documents every field."""
+"""The report of a run as JSON. docs/reports.md documents every field."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SHOWN = 4 * 1024  # bytes of leaked data that are included; the field ``bytes`` 
 
 
 def to_json(run: Run) -> str:
-    """Return the report, without a line end."""
+    """Return the report of a run as JSON text, without a final line end."""
     return json.dumps(run_facts(run), indent=2)
 
 
 def run_facts(run: Run) -> dict[str, Any]:
-    """Return the report as an object of JSON."""
+    """Return the report of a run as a dictionary for JSON."""
     about = run.about
     return {
         "schema": SCHEMA,
@@ -107,7 +107,7 @@ def _connection(attempt: Attempt, seen: Connection) -> dict[str, Any]:
 
 
 def certificate(der: bytes) -> dict[str, Any]:
-    """Return a certificate; an unreadable one has only its digest."""
+    """Return a certificate as a dictionary for JSON; an unreadable one has only its digest."""
     facts = read_facts(der)
     return {
         "subject": facts.subject,

@@ -1,4 +1,4 @@
-"""JUnit XML, as CI systems read it: one suite per family, one test per case.
+"""The report of a run as JUnit XML, for CI systems: one suite per family, one test per case.
 
 A wrong outcome is a failure, an undecided one an error, and a case that was not run is skipped.
 """
@@ -24,7 +24,7 @@ _TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: 
 
 
 def to_junit(run: Run) -> str:
-    """Return the report, without a line end."""
+    """Return the report of a run as JUnit XML, without a final line end."""
     root = ET.Element("testsuites", {"name": "certpin prove", **_counts(run.results)})
     names = _names(run.results)
     families: dict[Family, list[int]] = {}
@@ -42,7 +42,7 @@ def to_junit(run: Run) -> str:
 
 
 def _names(results: tuple[Result, ...]) -> list[str]:
-    """Return a unique name for each test: the good control runs first and last."""
+    """Return a unique test name for each result: the good control has two, first and last."""
     total = Counter(result.case.name for result in results)
     seen: Counter[str] = Counter()
     names = []
@@ -100,7 +100,7 @@ def _test(suite: ET.Element, result: Result, name: str) -> None:
 
 
 def _output_text(result: Result) -> str:
-    """Return the attempts and the output of the client as text."""
+    """Return each attempt of a case with the client's output, as text."""
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]

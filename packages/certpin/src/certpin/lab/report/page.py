@@ -47,7 +47,7 @@ OF_OUTCOME = {
 
 
 def facts(pairs: dict[str, Child]) -> ET.Element:
-    """Return a list of names and values, without the names that have no value."""
+    """Return an HTML list of names and values. Names with an empty value are left out."""
     listed = tag("dl", class_="facts")
     for name, value in pairs.items():
         if value is not None and value != "":
@@ -56,7 +56,7 @@ def facts(pairs: dict[str, Child]) -> ET.Element:
 
 
 def table(caption: str, head: tuple[str, ...], rows: list[tuple[Child, ...]]) -> ET.Element:
-    """Return a table that scrolls on narrow pages. The first column has the headers of the rows."""
+    """Return an HTML table that scrolls on narrow screens. Its first column has row headers."""
     body = tag("tbody")
     for first, *others in rows:
         body.append(tag("tr", tag("th", first, scope="row"), *(tag("td", c) for c in others)))
@@ -66,7 +66,7 @@ def table(caption: str, head: tuple[str, ...], rows: list[tuple[Child, ...]]) ->
 
 
 def badge(outcome: Outcome, words: str) -> ET.Element:
-    """Return an outcome as an icon and a word."""
+    """Return the outcome of a case as HTML: an icon and a word."""
     return tag("span", icon(OF_OUTCOME[outcome]), words, class_=f"badge {css_class(outcome)}")
 
 
@@ -79,7 +79,7 @@ _TO_MEND = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 
 
 def finding(run: Run, result: Result, index: int) -> ET.Element:
-    """Return an expanded case that needs attention."""
+    """Return a case that needs attention as an HTML article, with all details."""
     title = tag("h3", result.case.name, id=f"case-{index}-title")
     return tag(
         "article",
@@ -92,7 +92,7 @@ def finding(run: Run, result: Result, index: int) -> ET.Element:
 
 
 def folded(run: Run, result: Result, index: int) -> ET.Element:
-    """Return a collapsed case that needs no attention."""
+    """Return a case that needs no attention as HTML that the reader can expand."""
     description = result.why if result.outcome is Outcome.NOT_RUN else result.case.presents
     summary = tag(
         "summary",
@@ -105,7 +105,7 @@ def folded(run: Run, result: Result, index: int) -> ET.Element:
 
 
 def body(run: Run, result: Result, index: int) -> list[ET.Element]:
-    """Return everything below the name of a case."""
+    """Return the HTML of a case below its name: verdict, advice, chains and evidence."""
     line = verdict_line(result)
     parts = [tag("p", f"{line[0].upper()}{line[1:]}.", class_="lead")]
     if result.outcome in _TO_MEND:
@@ -158,7 +158,7 @@ _SHOWN = 2 * 1024  # bytes of leaked data, and characters of the output of a cli
 
 
 def chains(run: Run, result: Result, name: str) -> list[ET.Element]:
-    """Draw each chain that was served, those of attackers first."""
+    """Return a picture of each chain that the case served, attackers' chains first."""
     if not result.attempts:
         return []
     attempt = result.attempts[-1]
@@ -207,7 +207,7 @@ def _validity(known: CertificateFacts) -> str:
 
 
 def leaks(result: Result) -> Iterator[ET.Element]:
-    """Yield the leaked data, unless the verdict is that none leaked."""
+    """Yield the HTML of the data that the client leaked, unless it refused the attack."""
     if not result.attempts or result.verdict is Verdict.REJECT:
         return
     attempt = result.attempts[-1]
@@ -232,7 +232,7 @@ def _marked(data: bytes, canary: str) -> list[Child]:
 
 
 def connections(attempt: Attempt) -> ET.Element:
-    """Return a table of every connection, in order."""
+    """Return an HTML table of the connections of an attempt, in order."""
     if not attempt.connections:
         return tag("p", "The client made no connection.")
     rows = [_row(number, attempt, seen) for number, seen in enumerate(attempt.connections[:50], 1)]
@@ -256,7 +256,7 @@ def _row(number: int, attempt: Attempt, seen: Connection) -> tuple[Child, ...]:
 
 
 def _received(seen: Connection) -> str:
-    """Return how much the client sent, and how much of it leaked."""
+    """Return how many bytes the client sent on a connection, and how many of them leaked."""
     total, given = len(seen.clear) + len(seen.data), len(seen.said) if seen.exposed else 0
     if not given:
         return f"{total} bytes"
@@ -264,7 +264,7 @@ def _received(seen: Connection) -> str:
 
 
 def client_end(attempt: Attempt) -> Iterator[ET.Element]:
-    """Yield how the client ended, and the last part of its output."""
+    """Yield the HTML that says how the client ended, with the last part of its output."""
     yield tag("p", f"{ending(attempt.ending)}.")
     if attempt.ending.output.strip():
         shown = attempt.ending.output[-_SHOWN:]
@@ -276,7 +276,7 @@ _OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unpr
 
 
 def top(run: Run) -> ET.Element:
-    """Return the first screen of the page."""
+    """Return the top of the page: the result of the run in one sentence, and its numbers."""
     sign, kind = _OF_EXIT[exit_code(run)]
     return tag(
         "header",
@@ -326,7 +326,7 @@ def controls(run: Run) -> ET.Element:
 
 
 def letters() -> ET.Element:
-    """Explain the letters in the descriptions of the cases."""
+    """Return a section that explains the letters for certificates (R, I, L) in the cases."""
     listed = facts(dict(LETTERS))
     listed.attrib["class"] += " letters"
     title = tag("h2", "The letters", id="letters")
@@ -335,7 +335,7 @@ def letters() -> ET.Element:
 
 
 def about(run: Run) -> ET.Element:
-    """Return the client, the host and the versions of the tools."""
+    """Return a section on the run: the client, the host, and the versions of the tools."""
     known = run.about
     command = " ".join(safe_arguments(known.command))
     listed = facts(

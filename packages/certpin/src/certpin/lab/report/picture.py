@@ -1,7 +1,7 @@
-"""The picture of a chain as SVG: boxes below each other, roots on top.
+"""Draw a chain as SVG: a box for each certificate, one below the other, the root on top.
 
-The layout is pure geometry in the units of the picture. It has one column, which fits the screen of
-a phone. ``chain.css`` has the colours.
+Positions are computed without I/O, in the units of the SVG. There is one column, which fits the
+screen of a phone. ``chain.css`` has the colours.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _LEFT, _INDENT, _MIDDLE = 18, 22, 40
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a box. ``kind`` is name, role, pin, trusted, pinned or flaw."""
+    """One line of text in a certificate's box.
+
+    ``kind`` is name, role, pin, trusted, pinned or flaw.
+    """
 
     kind: str
     text: str
@@ -41,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Box:
-    """A certificate. ``kind`` is trusted, flawed, absent or plain."""
+    """The box of a certificate. ``kind`` is trusted, flawed, absent or plain."""
 
     top: int
     lines: tuple[Line, ...]
@@ -49,17 +52,17 @@ class Box:
 
     @property
     def height(self) -> int:
-        """The height of the box."""
+        """The height of the box, in units of the SVG."""
         return 2 * _PADDING + _LINE * len(self.lines)
 
     def baseline(self, number: int) -> int:
-        """Return the vertical position of a line."""
+        """Return the vertical position of a line of text, in units of the SVG."""
         return self.top + _PADDING + _LINE * number + 14
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """The link from an issuer to its subject, and whether the signature is valid."""
+    """The arrow from an issuer to the certificate that it signed, and whether that is valid."""
 
     top: int
     bottom: int
@@ -69,7 +72,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Heading:
-    """The caption of a strand that is not on the path."""
+    """The caption above certificates that were sent but are not on the leaf's path."""
 
     top: int
     text: str
@@ -77,7 +80,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The whole picture, and its description in words."""
+    """The layout of a whole picture, and its description in words."""
 
     height: int
     parts: tuple[Box | Arrow | Heading, ...]
@@ -105,12 +108,12 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
 
 
 def chain_style() -> str:
-    """Return the CSS of the picture."""
+    """Return the CSS for pictures of chains."""
     return files("certpin.lab.report").joinpath("chain.css").read_text("utf-8")
 
 
 def lay_out(chain: tuple[bytes, ...], context: ChainContext) -> Drawing:
-    """Lay out the picture of a served chain."""
+    """Compute the position of every part of a chain's picture."""
     at, parts, words = 2, list[Box | Arrow | Heading](), list[str]()
     for path in chain_paths(chain, context.trusted):
         if not path.on_path:
@@ -198,7 +201,7 @@ def _folded(kind: str, text: str, max_lines: int = _LINES) -> list[Line]:
 
 
 def _in_words(path: ChainPath, context: ChainContext) -> str:
-    """Describe the picture in words, for screen readers."""
+    """Return a description of a path in words, for screen readers."""
     said = [] if path.on_path else ["Sent along:"]
     for index, place in enumerate(path.certificates):
         marks = [_role(path, index), *(["trusted"] if place.trusted else [])]

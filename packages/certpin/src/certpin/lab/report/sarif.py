@@ -1,4 +1,7 @@
-"""SARIF 2.1.0 (OASIS), for code scanning: one rule per case, one result per finding."""
+"""The report of a run as SARIF 2.1.0 (OASIS): one rule per case, one result per finding.
+
+For code scanning, such as GitHub's.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ _NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": 
 
 
 def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
-    """Return the report, without a line end.
+    """Return the report of a run as SARIF, without a final line end.
 
     Args:
         run: the run.
@@ -115,7 +118,7 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
 
 
 def _location(run: Run, result: Result, location: Path) -> dict[str, Any]:
-    """Return the location: the file that the user maintains, the host and the case."""
+    """Return the SARIF location of a finding: the user's file, the host and the case."""
     name = f"{encodable(run.host)}/{result.case.name}"
     return {
         "physicalLocation": {
@@ -160,5 +163,8 @@ def _utc(moment: datetime) -> str:
 
 
 def _message(text: str) -> dict[str, str]:
-    """Return a message without placeholders and links (SARIF 2.1.0 section 3.11.5, .6)."""
+    """Return a SARIF message with this text, of which no part is a placeholder or a link.
+
+    SARIF 2.1.0 section 3.11.5, .6.
+    """
     return {"text": clean(text).translate(_NO_ESCAPE)}

@@ -1,4 +1,4 @@
-"""The context of a connection: its host, the client's pins and roots, and its clock."""
+"""The context in which a connection is reported: its host, the client's pins, roots and clock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_TLS = {Opening.PLAIN, Opening.STRIP}
 
 
 def served(seen: Connection) -> tuple[bytes, ...]:
-    """Return the chain that a connection received, as DER; empty if it ended earlier.
+    """Return the chain that a connection received, as DER; empty if it received none.
 
     A resumed session has no certificates (RFC 8446 section 2.2).
     """
@@ -38,7 +38,7 @@ def served(seen: Connection) -> tuple[bytes, ...]:
 
 
 def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
-    """Return the context against which the chain of this connection is checked."""
+    """Return the facts against which the chain of this connection is checked for flaws."""
     host = requested_host(attempt, seen)
     started = run.about.started
     return ChainContext(
@@ -51,13 +51,16 @@ def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) 
 
 
 def requested_host(attempt: Attempt, seen: Connection) -> str:
-    """Return the requested host: one of those under test, whatever name the client sent."""
+    """Return the host that the client requested on a connection; always one of those under test.
+
+    If the client sent another name or none, return the first host under test.
+    """
     said = (seen.hello.server_name if seen.hello else "") or seen.target
     return said if said in attempt.hosts else next(iter(attempt.hosts), "")
 
 
 def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
-    """Return the pins of the client for a host."""
+    """Return the pins that the client has for a host."""
     try:
         policy = attempt.pins.policy_for(host) if attempt.pins else None
     except HostError:
@@ -67,7 +70,7 @@ def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
 
 @lru_cache(maxsize=1024)
 def _leaf_key(key_pem: bytes) -> str:
-    """Return the pin of the key that signs the handshake."""
+    """Return the pin of the key that signed the handshake, which need not be the leaf's."""
     if not key_pem:
         return ""
     try:

@@ -53,7 +53,7 @@ _DID = {
 
 
 def headline(run: Run) -> str:
-    """Return the result of the run in one sentence."""
+    """Return the result of the run in one sentence, as the title of reports."""
     if _untried(run):
         return "Nothing is proven: the client cannot be served"
     if not run.controlled:
@@ -74,7 +74,7 @@ def summary(run: Run) -> list[str]:
 
 
 def details(run: Run) -> list[str]:
-    """Return the sentences below the headline."""
+    """Return the sentences below the headline: honest servers, warnings and undecided cases."""
     counted = tally(run)
     lines = []
     if untried := _untried(run):
@@ -92,7 +92,7 @@ def details(run: Run) -> list[str]:
 
 
 def _untried(run: Run) -> str:
-    """Return why the good control could not be run; empty if it was."""
+    """Return the reason why the good control could not be run; empty if it was run."""
     first = next(iter(run.results), None)
     if first is None or first.case is not CONTROL or first.outcome is not Outcome.NOT_RUN:
         return ""
@@ -100,7 +100,7 @@ def _untried(run: Run) -> str:
 
 
 def verdict_line(result: Result) -> str:
-    """Describe the client's behaviour in one case, and its outcome."""
+    """Return what the client did in a case and whether that is right, as one line."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
     did = _DID.get(result.verdict, result.why)
@@ -114,7 +114,7 @@ def verdict_line(result: Result) -> str:
 
 
 def explain(result: Result) -> list[str]:
-    """Explain a finding, one line each: what happened, the evidence, the meaning, the fix."""
+    """Return the explanation of a finding as lines: what happened, evidence, meaning, fix."""
     case = result.case
     lines = [verdict_line(result)]
     if result.why not in lines[0]:
@@ -128,7 +128,7 @@ def explain(result: Result) -> list[str]:
 
 
 def ending(end: Ending) -> str:
-    """Describe how the client ended."""
+    """Return how the client ended, in words."""
     if end.problem:
         return end.problem
     if end.status is None:
@@ -140,7 +140,7 @@ def ending(end: Ending) -> str:
 
 
 def server(seen: Connection) -> str:
-    """Describe the server of a connection; empty if it reached none."""
+    """Return the name of the server that a connection reached; empty if it reached none."""
     if seen.step and (seen.hostile or not seen.clear):
         return seen.step.role.value
     return "no TLS" if seen.clear else ""
@@ -230,7 +230,7 @@ class CaseCounts:
 
 
 def tally(run: Run) -> CaseCounts:
-    """Count the cases of a run."""
+    """Count the attacks and honest servers in a run, and their failures."""
     cases = [result for result in run.results if result.case is not CONTROL]
     decided = [result for result in cases if result.outcome in _DECIDED]
     attacks = [result for result in decided if result.expect is Expect.REJECT]
@@ -258,18 +258,18 @@ def is_honest(result: Result) -> bool:
 
 
 def is_beyond(result: Result) -> bool:
-    """Return True if the client accepted an attack that only a client with other pins refuses."""
+    """Return True if the client accepted an attack that a client of its style can't detect."""
     allowed = result.expect in {Expect.ACCEPT, Expect.EITHER} and not is_honest(result)
     return allowed and result.verdict is Verdict.ACCEPT and bool(refused_by(result.case))
 
 
 def refused_by(case: Case) -> tuple[Style, ...]:
-    """Return the styles whose clients must refuse a case."""
+    """Return the styles of pins with which a client must refuse this case."""
     return tuple(style for style in Style if case.expected.of(style) is Expect.REJECT)
 
 
 def exit_code(run: Run) -> int:
-    """Return the exit code: 0 success, 1 a finding, 3 inconclusive or nothing was tried."""
+    """Return the exit code for a run: 0 success, 1 a finding, 3 inconclusive or not tried."""
     if run.count(Outcome.WRONG):
         return 1
     cases = [result for result in run.results if result.case is not CONTROL]
@@ -295,7 +295,10 @@ _PROGRAM = re.compile(
 
 
 def safe_arguments(words: Sequence[str]) -> list[str]:
-    """Return the program, its options, placeholders and program files; ``…`` for the rest."""
+    """Return the client's command without arguments that may be secret.
+
+    The program, its options, placeholders and program files are kept; ``…`` replaces the rest.
+    """
     return list(_safe_arguments(words))
 
 
@@ -318,7 +321,7 @@ def _safe_argument(word: str) -> str:
 
 
 def _safe_around_placeholders(word: str) -> str:
-    """Keep a word with placeholders only if the text around them is harmless."""
+    """Return a word with its placeholders; replace other parts that may be secret."""
     pieces = _PLACEHOLDER.split(word)
     return "".join(
         piece if number % 2 or _HARMLESS_AROUND.fullmatch(piece) else HIDDEN

@@ -1,4 +1,4 @@
-"""The application protocols of the lab: the server's side, without I/O."""
+"""Interfaces for the application protocols that the lab's servers speak, without I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Application(Protocol):
-    """The server's side of one protocol, on one connection, in clear text and then under TLS.
+    """The server of one application protocol, on one connection, in clear text and under TLS.
 
     ``data`` is the data of the client without the overhead of the protocol (a preface, a greeting,
     STARTTLS). ``upgrade`` means that TLS must begin now, ``closing`` that the connection ends once
@@ -27,14 +27,14 @@ class Application(Protocol):
     closing: bool
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return the bytes that the server sends first: on connection, and again under TLS."""
+        """Return the bytes that the server sends first, on connection and when TLS begins."""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process data of the client, and return the reply."""
+        """Process bytes from the client, and return the server's reply."""
 
 
 class Starting(Application, Protocol):
-    """A protocol that begins in clear text. Under TLS, a new instance takes over.
+    """The server of a protocol that begins in clear text. A new instance takes over under TLS.
 
     ``tampered`` is set if the client was exposed to the step's tampering before TLS. ``rest`` is
     the data after STARTTLS. A protocol that ``listens`` gets data after it closed; its replies are
@@ -48,7 +48,7 @@ class Starting(Application, Protocol):
 
 @dataclass
 class AnswerContext:
-    """The content of the lab's answers: its token, and the URLs of redirects."""
+    """The content for answers of the lab: its token, and the URLs to redirect to."""
 
     token: str
     same: str = "/again"
@@ -57,9 +57,10 @@ class AnswerContext:
     unpinned: str = ""
 
     def set_hosts(self, hosts: Sequence[str], port: int = 0) -> None:
-        """Set the URLs of the first, the second and the unpinned host, at a port of the lab.
+        """Set the URLs to redirect to: of the first, the second and the unpinned host.
 
-        Without a port, the URLs have none: a proxy or a route directs clients to the lab.
+        The URLs name this port of the lab. With port 0 they name none: a proxy or a route directs
+        clients to the lab.
         """
         suffix = f":{port}" if port else ""
         first, second, *others = (f"{bracketed(host)}{suffix}/" for host in hosts)
@@ -67,7 +68,7 @@ class AnswerContext:
         self.unpinned = f"https://{others[0]}" if others else ""
 
     def redirect_url(self, answer: Answer) -> str:
-        """Return the URL that an answer redirects to; empty if it is no redirect."""
+        """Return the URL to which this answer redirects; empty if it does not redirect."""
         return {
             Answer.REDIRECT_SAME: self.same,
             Answer.REDIRECT_SECOND: self.second,

@@ -1,4 +1,4 @@
-"""Conversations: a TLS session, reached directly or through the lab's proxy, without I/O."""
+"""One client's connection to the lab without I/O: direct, through the lab's proxy, or routed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 class Conversation(Protocol):
-    """One connection without I/O. ``passing`` is the destination to relay it to, unchanged."""
+    """One client's connection without I/O.
+
+    ``passing`` is set if the connection must be relayed to another server, unchanged.
+    """
 
     @property
     def done(self) -> bool:
-        """Whether the connection closes once everything is sent."""
+        """True if the lab closes the connection after sending the remaining bytes."""
 
     @property
     def passing(self) -> Destination | None:
@@ -26,23 +29,23 @@ class Conversation(Protocol):
 
     @property
     def early(self) -> bytes:
-        """The bytes that the client sent before the relay began."""
+        """The client's bytes that arrived before relaying began; the relay sends them first."""
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes, from the client or (``back``) from the server.
+        """Record evidence from relayed bytes of the client, or of the server if ``back``.
 
-        Empty if one of them closed.
+        Empty bytes mean that this side closed.
         """
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
 
     def receive(self, data: bytes) -> None:
-        """Process received bytes; empty if the client closed."""
+        """Process bytes from the client; empty bytes mean that it closed."""
 
 
 class Proxied:
-    """A client that requests a host from the lab's proxy, and then the session with that host."""
+    """One connection to the lab's proxy: the proxy request, then the session with that host."""
 
     def __init__(self, case_run: CaseRun) -> None:
         self.done = False
@@ -53,20 +56,23 @@ class Proxied:
 
     @property
     def early(self) -> bytes:
-        """The bytes that the client sent before the relay began."""
+        """The client's bytes that arrived before relaying began; the relay sends them first."""
         return self._session.early if self._session else bytes(self._front.rest)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes, from the client or (``back``) from the server."""
+        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+
+        Empty bytes mean that this side closed.
+        """
         if self._session:
             self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         return self._front.data_to_send() + (self._session.data_to_send() if self._session else b"")
 
     def receive(self, data: bytes) -> None:
-        """Process received bytes."""
+        """Process bytes from the client; empty bytes mean that it closed."""
         if self._session is None and data:
             self._ask(data)
         elif self._session:
@@ -94,7 +100,7 @@ class Proxied:
 
 
 class Routed:
-    """A client that was routed here, and the session with its host if that is under test.
+    """A connection that was routed to the lab, by the tunnel for example, without a proxy request.
 
     The lab serves a destination under test at once. For any other, the name in the ClientHello
     decides. Anything but TLS, or a name that is not under test, is relayed; ``early``
@@ -113,25 +119,28 @@ class Routed:
 
     @property
     def early(self) -> bytes:
-        """The bytes that the client sent before the relay began."""
+        """The client's bytes that arrived before relaying began; the relay sends them first."""
         return self._session.early if self._session else bytes(self._hello.raw)
 
     @property
     def decided(self) -> bool:
-        """Whether the conversation knows if the lab or another server serves the connection."""
+        """True if it is known whether the lab or another server serves the connection."""
         return self._session is not None or self.passing is not None
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes, from the client or (``back``) from the server."""
+        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+
+        Empty bytes mean that this side closed.
+        """
         if self._session:
             self._session.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         return self._session.data_to_send() if self._session else b""
 
     def receive(self, data: bytes) -> None:
-        """Process received bytes; empty if the client closed."""
+        """Process bytes from the client; empty bytes mean that it closed."""
         if self._session:
             self._session.receive(data)
             self.done = self._session.done
@@ -142,7 +151,7 @@ class Routed:
             self.done = True
 
     def silent(self) -> None:
-        """Relay a client that waits for the server to speak first (SMTP, SSH)."""
+        """Relay a client that sends nothing because the server speaks first (SMTP, SSH)."""
         if not self.decided:
             self.passing = self._destination
 

@@ -1,4 +1,4 @@
-"""A small resolver: hosts under test resolve to the lab, all others as on this machine.
+"""A small DNS resolver: hosts under test resolve to the lab, others as on this machine.
 
 Only addresses are returned. Records of type HTTPS (RFC 9460) are not, because they announce HTTP/3
 and encrypted ClientHellos, with which a client would bypass the lab.
@@ -38,14 +38,17 @@ _MAX_HOSTS = 4096
 
 
 class Addresses:
-    """Assigns addresses to hosts, and finds the host of an address."""
+    """Assigns an IPv4 address in the tunnel to each host, and finds the host of an address."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
 
     def allot(self, host: str) -> str:
-        """Return the address of a host. Beyond the limit, hosts share the last one."""
+        """Return the address of a host, assigned at the first call.
+
+        Hosts beyond the limit share the last address.
+        """
         if host not in self._addresses and len(self._addresses) < _MAX_HOSTS:
             address = str(ipaddress.IPv4Address(_FIRST + len(self._addresses)))
             self._addresses[host] = address
@@ -83,7 +86,7 @@ class LabResolver:
         self._busy = 0
 
     async def respond(self, packet: bytes) -> bytes:
-        """Return the answer to a packet; empty if it gets none. Never raises."""
+        """Return the DNS response to a packet; empty if it gets none. Never raises."""
         question = read_question(packet)
         if question is None or self._busy >= _MAX_CONCURRENT:
             return b""
@@ -109,7 +112,7 @@ class LabResolver:
 
 
 def read_question(packet: bytes) -> Message | None:
-    """Return the only question of a packet; ``None`` for anything else. Never raises."""
+    """Return a parsed DNS packet if it has exactly one question, else ``None``. Never raises."""
     import dns.flags
     import dns.message
     import dns.opcode
@@ -128,7 +131,7 @@ def read_question(packet: bytes) -> Message | None:
 
 
 def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool = False) -> bytes:
-    """Return a response with these addresses; ``None`` means that the name does not exist."""
+    """Return a DNS response with these addresses; ``None`` means that the name does not exist."""
     import dns.message
     import dns.rcode
     import dns.rdatatype
@@ -147,7 +150,7 @@ def answer(question: Message, addresses: Sequence[str] | None, *, failed: bool =
 
 
 def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
-    """Return the addresses of the requested type: none for anything but A and AAAA."""
+    """Return the addresses of a DNS record type: IPv4 for A, IPv6 for AAAA, none for others."""
     version = {"A": 4, "AAAA": 6}.get(kind)
     plain = (address.partition("%")[0] for address in addresses)
     found = [address for address in plain if ipaddress.ip_address(address).version == version]
@@ -155,7 +158,10 @@ def _of_kind(addresses: Sequence[str], kind: str) -> list[str]:
 
 
 async def system_lookup(name: str) -> list[str]:
-    """Resolve a name with this machine's resolver. IPv6 only if this machine has it."""
+    """Return the addresses of a name from this machine's resolver.
+
+    IPv6 addresses are returned only if this machine has IPv6.
+    """
     found = await asyncio.get_running_loop().getaddrinfo(
         name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
     )
@@ -163,7 +169,7 @@ async def system_lookup(name: str) -> list[str]:
 
 
 class ResolverPort:
-    """A resolver on its own UDP port. Only for the thread of the loop.
+    """A UDP port on which the lab's resolver answers. Use it only in the event loop's thread.
 
     Raises ``OSError`` if it cannot listen.
     """
@@ -190,7 +196,7 @@ class ResolverPort:
 
     @property
     def number(self) -> int:
-        """The port number."""
+        """The UDP port number."""
         return int(self._sock.getsockname()[1])
 
     def close(self) -> None:

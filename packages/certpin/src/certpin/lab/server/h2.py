@@ -37,7 +37,7 @@ _END_HEADERS = 0x04
 
 
 class Frames:
-    """Iterate over the preface and the complete frames.
+    """Splits the bytes of an HTTP/2 client into the preface and complete frames, by iteration.
 
     Attributes:
         unread: the client's bytes that are not parsed: frames of an unfinished header block, a
@@ -55,17 +55,17 @@ class Frames:
 
     @property
     def unread(self) -> bytes:
-        """The client's bytes that are not parsed."""
+        """The client's bytes that are not parsed yet, or can't be."""
         if self.broken or self._kind in _WORDS:
             return bytes(self._block + self._pending)
         return bytes(self._block)
 
     def feed(self, data: bytes) -> None:
-        """Add received bytes."""
+        """Add bytes received from the client."""
         self._pending += data
 
     def read(self) -> None:
-        """Confirm that the frame returned last was parsed."""
+        """Confirm that the caller parsed the frame that was returned last."""
         if self._ended:
             self._block.clear()
 
@@ -102,12 +102,12 @@ class Frames:
 
     @property
     def _kind(self) -> int:
-        """The type of the next frame; -1 until its header is complete."""
+        """The type number of the next frame; -1 while its header is incomplete."""
         return self._pending[3] if self._begun and len(self._pending) > 3 else -1
 
 
 class Http2:
-    """Answers each request with the token, or with a redirect.
+    """The HTTP/2 server: answers each request with the token, or with a redirect.
 
     Headers and bodies count as data, as text. The preface, SETTINGS, WINDOW_UPDATE, PRIORITY and
     PING are overhead of the protocol. No input raises an exception: an error ends the connection.
@@ -132,7 +132,7 @@ class Http2:
 
     @cached_property
     def _http(self) -> H2Connection:
-        """The connection, created on first use: most clients refuse during the handshake."""
+        """The connection of the library h2, created on first use: most clients refuse earlier."""
         # Invalid headers are client data too, so they are not refused.
         return H2Connection(H2Configuration(False, validate_inbound_headers=False))
 
@@ -142,7 +142,7 @@ class Http2:
         return self._http.data_to_send()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process data of the client, and return the answers to complete requests."""
+        """Process bytes from the client, and return the answers to complete requests."""
         self._frames.feed(data)
         try:
             if not self._broken:
@@ -157,7 +157,7 @@ class Http2:
         return self._http.data_to_send()
 
     def farewell(self) -> bytes:
-        """Return GOAWAY, after the last answer: this connection takes no other request."""
+        """Return a GOAWAY frame, to be sent last: the connection takes no further request."""
         if not self._broken:
             self._http.close_connection()
         return self._http.data_to_send()
@@ -177,7 +177,7 @@ class Http2:
             raise ProtocolError
 
     def _note(self, event: Event) -> None:
-        """Record the data of a client by stream."""
+        """Record the headers and data in an event of h2 as data of the client."""
         if isinstance(event, RequestReceived):
             self._requests += 1
             self._asked[event.stream_id] = dict(event.headers)
@@ -197,7 +197,7 @@ class Http2:
             self.astray += words[: KEPT - len(self.astray)]
 
     def _strayed(self, asked: dict[bytes, bytes]) -> bool:
-        """Return True if a request is for the step's foreign host."""
+        """Return True if these request headers name the step's foreign host."""
         authority = asked.get(b":authority") or asked.get(b"host", b"")
         host = authority.partition(b":")[0].lower()
         return bool(self._act.foreign) and host == self._act.foreign.encode()
@@ -226,5 +226,5 @@ class Http2:
 
 
 def _text(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return headers as HTTP/1.1 writes them, so that the canary in ``:path`` is found."""
+    """Return headers as HTTP/1.1 text, so that the canary in ``:path`` can be found."""
     return b"".join(b"%s: %s\r\n" % (name, value) for name, value in headers) + b"\r\n"

@@ -49,9 +49,10 @@ def read_hello(data: bytes) -> ClientHello | None:
 
 
 class HelloReader:
-    """Reads a ClientHello from pieces. ``raw`` is everything received, for the next reader.
+    """Reads a ClientHello that arrives in pieces.
 
-    Each byte is examined once, so that a client that sends single bytes costs no more time.
+    ``raw`` holds all received bytes, for the next reader. Each byte is examined once, so that a
+    client that sends single bytes costs no more time.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class HelloReader:
         self._message = bytearray()  # the handshake message, gathered from the records
 
     def feed(self, data: bytes) -> ClientHello | None:
-        """Add received bytes. Return the ClientHello once it is complete.
+        """Add bytes received from the client. Return the ClientHello once it is complete.
 
         Raises:
             NotTLSError: the bytes can't become a valid ClientHello.
@@ -78,7 +79,7 @@ class HelloReader:
 
     @property
     def _length(self) -> int:
-        """Return the length of the message; of its header until that is complete."""
+        """Return the handshake message's length in bytes; its header's while that is incomplete."""
         if len(self._message) < _MESSAGE:
             return _MESSAGE
         return _MESSAGE + int.from_bytes(self._message[1:_MESSAGE])
@@ -88,7 +89,7 @@ class HelloReader:
         return len(self._message) >= self._length
 
     def _take_record(self) -> bool:
-        """Add the next record to the message. Return False if it is incomplete.
+        """Add the content of the next TLS record to the message. Return False if it is incomplete.
 
         An incomplete record is checked as far as it has arrived.
         """
@@ -120,7 +121,7 @@ class Vectors:
         self._at = 0
 
     def take(self, count: int) -> bytes:
-        """Return ``count`` bytes."""
+        """Read this many bytes."""
         end = self._at + count
         if end > len(self._data):
             raise IndexError
@@ -129,15 +130,15 @@ class Vectors:
         return taken
 
     def number(self, octets: int) -> int:
-        """Return a number of this many bytes."""
+        """Read an unsigned number of this many bytes."""
         return int.from_bytes(self.take(octets))
 
     def vector(self, octets: int) -> Vectors:
-        """Return a vector with a length field of this many bytes."""
+        """Read a vector with a length field of this many bytes; return a reader of its content."""
         return Vectors(self.take(self.number(octets)))
 
     def rest(self) -> bytes:
-        """Return the remaining bytes."""
+        """Return the bytes that are not read yet."""
         return self.take(len(self._data) - self._at)
 
     def __bool__(self) -> bool:
@@ -163,7 +164,7 @@ def _parse(reader: Vectors) -> ClientHello:
 
 
 def _server_name(reader: Vectors) -> str:
-    """Return the first entry of type host_name (RFC 6066 section 3)."""
+    """Return the host name in a server_name extension: its first host_name (RFC 6066 section 3)."""
     names = reader.vector(2)
     while names:
         kind, name = names.number(1), names.vector(2).rest()
@@ -173,7 +174,7 @@ def _server_name(reader: Vectors) -> str:
 
 
 def _protocols(reader: Vectors) -> tuple[str, ...]:
-    """Return the protocol names of ALPN (RFC 7301 section 3.1)."""
+    """Return the protocol names in an ALPN extension (RFC 7301 section 3.1)."""
     names, found = reader.vector(2), []
     while names:
         found.append(names.vector(1).rest().decode("ascii", "replace"))

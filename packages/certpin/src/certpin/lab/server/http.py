@@ -19,23 +19,23 @@ _MAX_DIGITS = 15  # digits of a size: more than any client sends, and quick to p
 
 
 class Body(Protocol):
-    """A request body that is being received. ``whole`` is True once it is complete."""
+    """The body of a request while it is received. ``whole`` is True once it is complete."""
 
     whole: bool
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's bytes from the front of the buffer."""
+        """Remove the body's next bytes from the front of the buffer, and return them."""
 
 
 class Counted:
-    """A body of known length."""
+    """A request body of known length in bytes."""
 
     def __init__(self, octets: int) -> None:
         self._missing = octets
         self.whole = not octets
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's bytes from the front of the buffer."""
+        """Remove the body's next bytes from the front of the buffer, and return them."""
         taken = bytes(pending[: self._missing])
         del pending[: len(taken)]
         self._missing -= len(taken)
@@ -44,7 +44,7 @@ class Counted:
 
 
 class Chunked:
-    """A chunked body with a trailer (RFC 9112 section 7.1). A malformed chunk ends it."""
+    """A chunked request body with a trailer (RFC 9112 section 7.1). A malformed chunk ends it."""
 
     def __init__(self) -> None:
         self.whole = False
@@ -52,7 +52,7 @@ class Chunked:
         self._trailer = False
 
     def take(self, pending: bytearray) -> bytes:
-        """Remove the body's bytes from the front of the buffer."""
+        """Remove the body's next bytes from the front of the buffer, and return them."""
         taken = bytearray()
         while not self.whole and (pending or self._chunk):
             if self._chunk:
@@ -67,7 +67,7 @@ class Chunked:
         return bytes(taken)
 
     def _line(self, pending: bytearray) -> bytes | None:
-        """Return a chunk size or trailer field; ``None`` while it is incomplete."""
+        """Return the next line (chunk size or trailer field); ``None`` while it is incomplete."""
         text, end, _ = pending.partition(b"\n")
         if not end:
             self.whole = len(text) > _LONGEST_LINE
@@ -93,7 +93,7 @@ class Chunked:
 
 
 def body_of(head: bytes) -> Body:
-    """Return the body that the head of a request announces."""
+    """Return a reader for the body that a request's head announces, by length or chunked."""
     if field(head, b"transfer-encoding").lower().endswith(b"chunked"):
         return Chunked()
     length = field(head, b"content-length")
@@ -101,7 +101,7 @@ def body_of(head: bytes) -> Body:
 
 
 def field(head: bytes, name: bytes) -> bytes:
-    """Return the first field of this (lower-case) name in a head; empty if there is none."""
+    """Return the value of the first header with this lower-case name; empty if there is none."""
     for line in head.split(b"\n")[1:]:
         found, _, value = line.partition(b":")
         if found.strip().lower() == name:
@@ -117,7 +117,10 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http:
-    """Answers each request with the token or a redirect. Everything received counts as data."""
+    """The HTTP/1.1 server: answers each request with the token or a redirect.
+
+    Everything received counts as data of the client.
+    """
 
     upgrade = False
 
@@ -134,11 +137,11 @@ class Http:
         self._answered = 0
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return nothing: the client speaks first."""
+        """Return no bytes, because the client speaks first."""
         return b""
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process part of a request, and return the answer once it is complete."""
+        """Process bytes from the client, and return the answer once a request is complete."""
         self.data += data[: KEPT - len(self.data)]
         if self.closing:
             return b""
@@ -155,7 +158,7 @@ class Http:
         return bytes(replies)
 
     def _take_head(self, replies: bytearray) -> bool:
-        """Return True if the head of the next request is complete."""
+        """Remove the next request's head from the buffer. Return True if it is complete."""
         head, end, _ = self._pending.partition(b"\r\n\r\n")
         if not end:
             self.closing = len(self._pending) > _LONGEST_HEAD
@@ -169,7 +172,7 @@ class Http:
 
     @property
     def _strayed(self) -> bool:
-        """Return True if this request is for the step's foreign host."""
+        """Return True if the current request is for the step's foreign host."""
         host = field(self._head, b"host").partition(b":")[0].lower()
         return bool(self._foreign) and host == self._foreign
 
@@ -192,7 +195,7 @@ class Http:
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
-    """Return a complete response that contains the token."""
+    """Return a complete HTTP response whose body is the token."""
     body = f"{token}\n".encode()
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
@@ -202,16 +205,16 @@ def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes
 
 
 def redirect(to: str, *, keep: bool = False) -> bytes:
-    """Return a complete redirect response."""
+    """Return a complete HTTP response that redirects to a URL."""
     head = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n"
     return f"{head}{_connection(keep=keep)}\r\n".encode()
 
 
 def _connection(*, keep: bool) -> str:
-    """Return the connection field; empty if the server will close, which needs no announcement.
+    """Return the header ``Connection: keep-alive``; empty if the server will close.
 
-    RFC 9112 section 9.6. Clients discard a connection and its certificate as soon as the server
-    announces its end. Without that, a client that checks the certificate too late, after the
-    answer, still finds it.
+    The end is not announced (RFC 9112 section 9.6), because clients discard a connection and its
+    certificate as soon as the server announces it. Without that, a client that checks the
+    certificate too late, after the answer, still finds it.
     """
     return "Connection: keep-alive\r\n" if keep else ""

@@ -18,7 +18,10 @@ _FLAGS = b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
 
 
 class Imap(Lines):
-    """One connection. The token is in the answer to LOGIN and SELECT, and in the message."""
+    """The IMAP server of one connection.
+
+    The token is in the answers to LOGIN and SELECT, and in the message.
+    """
 
     courtesies: ClassVar = frozenset({b"CAPABILITY", b"NOOP", b"ID", b"STARTTLS"})
     goodbyes: ClassVar = frozenset({b"LOGOUT"})
@@ -30,7 +33,7 @@ class Imap(Lines):
 
     @property
     def between(self) -> bool:
-        """Return True if a command is expected next."""
+        """Return True if the client's next line is a new command."""
         return not self._tag
 
     def greeting(self) -> bytes:
@@ -41,12 +44,12 @@ class Imap(Lines):
         return b"* OK IMAP4rev1 certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the word after the tag."""
+        """Return the command word after the tag, in upper case, and whether it is complete."""
         _, _, rest = line.lstrip().partition(b" ")
         return first_word(rest)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a command once its literals are complete, or to a step of SASL."""
+        """Return the answer to a command with its literals complete, or to a step of SASL."""
         if self._octets > 0:
             self._octets -= len(line)
             if self._octets >= 0:
@@ -129,7 +132,7 @@ def _capability(more: bytes) -> bytes:
 
 
 def _injected(tag: bytes) -> bytes:
-    """Return an answer to the client's next command: clients number their tags."""
+    """Return a forged answer to the client's next command, whose tag follows from the last one."""
     return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
 
 

@@ -1,4 +1,4 @@
-"""The common part of the SMTP, IMAP and PostgreSQL servers: messages, answers, and STARTTLS.
+"""The common part of the lab's SMTP, IMAP and PostgreSQL servers: messages and STARTTLS.
 
 These bytes count as the client's data. In clear text: everything except commands that request TLS
 or end the connection. Under TLS: everything except commands that end the connection. A client that
@@ -29,7 +29,10 @@ _TLS_RECORD = b"\x16"
 
 
 class MessageServer:
-    """The server side of one connection, for a protocol of messages. Subclasses define them."""
+    """The server of one connection, for a protocol that consists of messages.
+
+    Subclasses define how messages are split and answered.
+    """
 
     listens = True
     max_messages: ClassVar[int]  # the limit of messages on one connection
@@ -49,7 +52,7 @@ class MessageServer:
         self._said = bytearray()
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
-        """Process data of the client, and return the answers to complete messages."""
+        """Process bytes from the client, and return the answers to complete messages."""
         if self.deaf:
             return b""
         self.pending += data
@@ -66,7 +69,10 @@ class MessageServer:
         return bytes(replies)
 
     def end(self, keep: int = 0) -> None:
-        """Stop reading. The kept bytes do not depend on how the data was split."""
+        """Ignore further bytes from the client, and close. The first ``keep`` pending bytes stay.
+
+        What stays does not depend on how the data was split.
+        """
         self.deaf = self.closing = True
         del self.pending[keep:]
 
@@ -80,7 +86,10 @@ class MessageServer:
         return self.reply(piece, secure=secure)
 
     def _account(self, *, secure: bool) -> None:
-        """Count incomplete messages too, because a client may disconnect within one."""
+        """Update ``data``, the client's data. An incomplete message counts as well.
+
+        A client may disconnect within one.
+        """
         if self.upgrade:
             self.rest = bytes(self.pending)
             self.pending.clear()
@@ -90,7 +99,7 @@ class MessageServer:
 
     @property
     def between(self) -> bool:
-        """Return True if TLS may begin here, between two messages."""
+        """Return True if no message is partly received or answered, so that TLS may begin."""
         raise NotImplementedError
 
     def take(self) -> bytes:
@@ -98,11 +107,11 @@ class MessageServer:
         raise NotImplementedError
 
     def is_data(self, piece: bytes, *, secure: bool) -> bool:
-        """Return True if a message, complete or not, is client data."""
+        """Return True if a message, complete or not, counts as the client's data."""
         raise NotImplementedError
 
     def reply(self, piece: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a message."""
+        """Return the server's answer to a complete message."""
         raise NotImplementedError
 
 
@@ -115,9 +124,10 @@ MAX_LINES = 50_000
 
 
 class Lines(MessageServer):
-    """One connection. ``implicit`` is for TLS from the first byte on, without STARTTLS.
+    """The server of one connection, for a protocol of text lines (SMTP, IMAP).
 
-    A protocol declares its command words that are not data, and answers complete lines.
+    Subclasses declare the commands that are not data, and answer complete lines. ``implicit`` is
+    for TLS from the first byte on, without STARTTLS.
     """
 
     max_messages = MAX_LINES
@@ -132,14 +142,14 @@ class Lines(MessageServer):
         self._implicit = implicit
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return the greeting; empty after STARTTLS.
+        """Return the server's greeting; empty when TLS begins after STARTTLS.
 
         RFC 3207 section 4.2, RFC 9051 section 6.2.1.
         """
         return self.greeting() if secure is self._implicit else b""
 
     def take(self) -> bytes:
-        """Return the next line with its end; empty if it is incomplete."""
+        """Remove and return the next line with its end; empty if it is incomplete."""
         end = self.pending.find(b"\n", 0, LONGEST_LINE)
         if end < 0:
             if len(self.pending) >= LONGEST_LINE:
@@ -150,7 +160,7 @@ class Lines(MessageServer):
         return line
 
     def reply(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a line; empty if it must not be answered."""
+        """Return the server's answer to a line; empty if it must not be answered."""
         if self.closing:
             return b""
         if secure and (self.silent or self.injects):
@@ -159,7 +169,7 @@ class Lines(MessageServer):
         return self.answer(line, secure=secure)
 
     def is_data(self, line: bytes, *, secure: bool) -> bool:
-        """Return True if a line, complete or not, is client data."""
+        """Return True if a line, complete or not, counts as the client's data."""
         if not self.between:
             return True
         first = self.message_count <= (1 if b"\n" in line else 0)
@@ -172,26 +182,26 @@ class Lines(MessageServer):
         return bool(word) and not any(courtesy.startswith(word) for courtesy in polite)
 
     def agree(self, go_ahead: bytes, injected: bytes) -> bytes:
-        """Return the reply to STARTTLS, with an injected answer if the step injects one."""
+        """Return the reply that accepts STARTTLS, with a forged answer if the step injects one."""
         self.upgrade = True
         self.tampered = self.injects
         return go_ahead + injected if self.injects else go_ahead
 
     def greeting(self) -> bytes:
-        """Return the greeting of the server."""
+        """Return the greeting that the server sends on connection."""
         raise NotImplementedError
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the command word in upper case, and whether it is complete."""
+        """Return the command word of a line in upper case, and whether it is complete."""
         raise NotImplementedError
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a line."""
+        """Return the server's answer to a line."""
         raise NotImplementedError
 
 
 def first_word(text: bytes) -> tuple[bytes, bool]:
-    """Return the first word in upper case, and whether it is complete."""
+    """Return the first word of a line in upper case, and whether it is complete."""
     words = text.split(None, 1)
     ended = bool(words) and text.lstrip()[len(words[0]) :] != b""
     return (words[0].upper() if words else b""), ended

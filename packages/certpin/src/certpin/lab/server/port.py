@@ -31,7 +31,9 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Port:
-    """A listening socket that gives each connection a conversation. Only for the loop's thread.
+    """A listening TCP socket, which makes a conversation for each connection.
+
+    Only for use in the event loop's thread.
 
     Raises:
         OSError: it cannot listen.
@@ -55,14 +57,14 @@ class Port:
 
     @property
     def number(self) -> int:
-        """The port number."""
+        """The TCP port number."""
         return int(self._listener.getsockname()[1])
 
     def close(self) -> None:
-        """Read the data that has arrived, also on connections not accepted yet, and close them all.
+        """Stop listening: read all data that has arrived, and close all connections.
 
-        All data that a client on this machine sent before this call is read, because loopback
-        delivers synchronously.
+        Connections that were not accepted yet are included. All data that a client on this machine
+        sent before this call is read, because loopback delivers synchronously.
         """
         if self._closed:
             return
@@ -81,7 +83,7 @@ class Port:
             pass
 
     def _accept_one(self) -> bool:
-        """Accept one connection. Return True if there may be more."""
+        """Accept one connection. Return True if more may be waiting."""
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError):
@@ -97,7 +99,10 @@ class Port:
         return True
 
     def _breathe(self, exc: OSError) -> None:
-        """Pause accepting, because a listener that stays readable would keep the loop busy."""
+        """Pause accepting for a moment after an error.
+
+        The listener stays readable, and would keep the loop busy.
+        """
         self._loop.remove_reader(self._descriptor)
         self._loop.call_later(_BREATH, self._listen_on)
 
@@ -124,7 +129,7 @@ PATIENCE = 20.0  # seconds that a client may be silent; until then it uses one s
 
 
 class Link:
-    """Moves bytes between a socket and a conversation until one of them ends.
+    """Connects an accepted socket with its conversation, and moves bytes until one of them ends.
 
     Only for the thread of the loop. ``ended`` is called once, with the link.
     """
@@ -152,7 +157,7 @@ class Link:
         self._move()
 
     def read(self) -> bool:
-        """Read once. Return True if there was data."""
+        """Read from the socket once, and pass the bytes on. Return True if there were any."""
         if not self._open:
             return False
         try:
@@ -173,18 +178,18 @@ class Link:
 
     @property
     def open(self) -> bool:
-        """Whether the link still owns its socket."""
+        """True until the socket is closed or handed over."""
         return self._open
 
     def _close_when_sent(self) -> None:
-        """Handle a half-close: the client may still wait for the rest of the answer."""
+        """Handle a client that closed its side: it may still wait for the rest of the answer."""
         if self._unsent and self._open:
             self._loop.remove_reader(self._descriptor)  # the end of file stays readable
         else:
             self.close()
 
     def close(self) -> None:
-        """Close the connection without sending more."""
+        """Close the connection without sending pending bytes."""
         if not self._open:
             return
         self._let_go()
@@ -194,7 +199,7 @@ class Link:
         self._ended(self)
 
     def hand_over(self) -> socket.socket:
-        """Detach and return the socket, to be relayed."""
+        """Give up the socket without closing it, and return it, so that it can be relayed."""
         self._let_go()
         return self.sock
 
@@ -205,7 +210,7 @@ class Link:
         self._loop.remove_writer(self._descriptor)
 
     def _move(self) -> None:
-        """Send as much as possible; the loop calls again for the rest."""
+        """Send the conversation's bytes as far as possible; the loop calls again for the rest."""
         self._unsent += self.conversation.data_to_send()
         try:
             while self._unsent:
@@ -234,7 +239,7 @@ class Link:
             self._close_when_sent()
 
     def _finish(self) -> None:
-        """Close the server's side, and read on until the client closes.
+        """Close the server's side of the connection, and read on until the client closes.
 
         Closing with unread bytes sends a reset, which can overtake the answer (RFC 9112 section
         9.6).

@@ -59,7 +59,7 @@ _FIXED = {
 
 
 class Postgres(MessageServer):
-    """One connection. The token is the one row of the answer to each query."""
+    """The PostgreSQL server of one connection. The token is the one row of each query's answer."""
 
     max_messages = _MAX_MESSAGES
 
@@ -71,16 +71,19 @@ class Postgres(MessageServer):
         self._started = False
 
     def begin(self, *, secure: bool) -> bytes:
-        """Return nothing: the client speaks first."""
+        """Return no bytes, because the client speaks first."""
         return b""
 
     @property
     def between(self) -> bool:
-        """Return True before the startup message. It begins with 0, and no ClientHello does."""
+        """Return True before the startup message, when TLS may begin.
+
+        That message begins with a zero byte, and no ClientHello does.
+        """
         return not self._started
 
     def take(self) -> bytes:
-        """Return the next message; empty if it is incomplete."""
+        """Remove and return the next message; empty if it is incomplete."""
         at = 1 if self._started else 0
         if len(self.pending) < at + 4:
             return b""
@@ -96,7 +99,7 @@ class Postgres(MessageServer):
         return message
 
     def reply(self, message: bytes, *, secure: bool) -> bytes:
-        """Return the answer to a message."""
+        """Return the server's answer to a complete message."""
         if not self._started:
             return self._start(message, secure=secure)
         if self.closing:
@@ -134,7 +137,7 @@ class Postgres(MessageServer):
         return _FIXED.get(kind, b"")  # passwords, Flush and others need no answer
 
     def is_data(self, message: bytes, *, secure: bool) -> bool:
-        """Return True if a message, complete or not, is client data."""
+        """Return True if a message, complete or not, counts as the client's data."""
         if self._started:
             return message[:1] != b"X"
         if secure and self.injects:

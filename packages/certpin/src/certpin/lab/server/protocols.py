@@ -25,17 +25,21 @@ HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
 
 @cache
 def spoken() -> tuple[str, ...]:
-    """Return the HTTP versions, best first. HTTP/2 needs the package h2."""
+    """Return the HTTP versions that the lab speaks, best first. HTTP/2 needs the package h2."""
     return (HTTP2, HTTP1) if find_spec("h2") else (HTTP1,)
 
 
 def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
-    """Return the first version in ``spoken`` that the client offers; none if there is none."""
+    """Return the first version of ``spoken`` that the client offers, in a tuple; else empty."""
     return tuple(version for version in spoken if version in offered)[:1]
 
 
 def need_http2() -> None:
-    """Raise ``CannotServeError`` if HTTP/2 is not available."""
+    """Check that the package h2 is installed.
+
+    Raises:
+        CannotServeError: it is not.
+    """
     if HTTP2 not in spoken():
         raise CannotServeError(
             "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
@@ -56,9 +60,9 @@ def _postgres() -> Sequence[str]:
 
 @dataclass(frozen=True)
 class ProtocolSupport:
-    """How a protocol is spoken, and its well-known port.
+    """The lab's support for one protocol: its well-known port and its servers.
 
-    ``make`` is for the part under TLS, ``starting`` for the part before it, if there is one.
+    ``make`` makes the server for the part under TLS, ``starting`` that for the part before it.
     """
 
     port: int
@@ -80,7 +84,7 @@ PROTOCOLS: Mapping[str, ProtocolSupport] = {
 
 
 def suits(protocol: str, wanted: str) -> bool:
-    """Return True if a case applies to a client of this protocol."""
+    """Return True if a case for the protocol ``wanted`` applies to a client of ``protocol``."""
     if wanted == STARTTLS:
         return PROTOCOLS[protocol].starting is not None
     return wanted in {"", protocol}

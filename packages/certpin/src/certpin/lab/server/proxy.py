@@ -21,7 +21,10 @@ _LONGEST_HEAD = 16 * 1024
 
 @dataclass(frozen=True)
 class Destination:
-    """The requested destination, and the kind of proxy. ``plain`` is a request in clear text."""
+    """The host and port that a client requested, and how (``via``).
+
+    ``plain`` is set for a request in clear text.
+    """
 
     via: str
     host: str
@@ -30,7 +33,7 @@ class Destination:
 
 
 class ProxyRequest:
-    """Parses a client's request to the proxy, and ends with ``reached`` or ``failed``.
+    """Parses a client's proxy request (HTTP or SOCKS5). The result is ``reached`` or ``failed``.
 
     ``rest`` holds the bytes after the request, which belong to the connection itself.
     """
@@ -43,7 +46,7 @@ class ProxyRequest:
         self._greeted = False
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         data = bytes(self._out)
         self._out.clear()
         return data
@@ -115,7 +118,10 @@ def _exactly(data: bytearray, start: int, end: int) -> bytes:
 
 
 def _authority(text: str, default: int) -> tuple[str, int]:
-    """Split ``host:port``, and remove the brackets of IPv6. Raises ``ValueError``."""
+    """Return the host and port of ``host:port``, the host without brackets.
+
+    ``default`` is the port if there is none. Raises ``ValueError`` if the text is invalid.
+    """
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit():
         host, port = text, str(default)
@@ -129,7 +135,10 @@ def _authority(text: str, default: int) -> tuple[str, int]:
 
 
 def _checked(host: str, port: int) -> str:
-    """Normalise a host. Raises ``ValueError`` for an empty host or a port outside 1 to 65535."""
+    """Return the requested host in lower case without a final dot.
+
+    Raises ``ValueError`` for an empty host or a port outside 1 to 65535.
+    """
     host = host.lower().removesuffix(".")
     if not host or not 0 < port <= 65_535:  # RFC 9293 section 3.1: 16 bits
         raise ValueError("an address without a host or a port")

@@ -1,5 +1,4 @@
-"""Evidence of a relayed connection: its TLS records, without their keys. No I/O.
-
+"""Find the client's data in a relayed connection by its TLS records, without their keys. No I/O.
 
 In TLS 1.2 the type of a record shows application data (RFC 5246 section 6.2.1). In TLS 1.3 all
 encrypted records have that type (RFC 8446 section 5.2), and only the length identifies a record:
@@ -59,11 +58,11 @@ class RecordCounter:
 
     @property
     def unclear(self) -> bool:
-        """Whether data may have been sent that was not counted."""
+        """True if the client may have sent data that was not counted."""
         return not self.data and (self._lost or (bool(self._flight) and not self._finished))
 
     def from_client(self, data: bytes) -> None:
-        """Process bytes of the client."""
+        """Process bytes that the client sent."""
         for kind, body in self._records(self._client, data):
             if kind == _CHANGE_CIPHER_SPEC:
                 self._changed = True
@@ -71,7 +70,7 @@ class RecordCounter:
                 self._hear(self._suite, len(body))
 
     def from_server(self, data: bytes) -> None:
-        """Process bytes of the server."""
+        """Process bytes that the server sent."""
         for kind, body in self._records(self._server, data):
             if kind == _HANDSHAKE and not self._suite:
                 self._suite = _chosen(body)
@@ -87,7 +86,7 @@ class RecordCounter:
             self._lost = True
 
     def _hear(self, suite: _Suite, length: int) -> None:
-        """Count a record of the client with the type application data."""
+        """Process a client's record of type application data. Count it if it is client data."""
         if not suite.hidden:
             self.data += self._changed
             return
@@ -102,17 +101,20 @@ class RecordCounter:
             self._hear_flight(suite, said)
 
     def _count_late(self, said: int) -> None:
-        """Count a record as data after a last flight of unknown length.
+        """Count a record as data if the client's last handshake messages had an unknown length.
 
-        A record of the flight's length is not counted: it may be an alert, if records are padded to
-        whole blocks.
+        A record of the same length as those is not counted: it may be an alert, if records are
+        padded to whole blocks.
         """
         if said != self._flight:
             self._finished = True
             self.data += 1
 
     def _hear_flight(self, suite: _Suite, said: int) -> None:
-        """Process a record of the client's last flight, which ends it if the length is known."""
+        """Process a record of the client's last handshake messages, which end with its Finished.
+
+        The Finished is recognised by its length, if that is known.
+        """
         ends = (suite.finished,) if self._flight else (suite.finished, suite.last_flight)
         for padding in _PADDINGS:
             if said - padding in ends:
@@ -122,7 +124,10 @@ class RecordCounter:
 
 
 class _Suite:
-    """The lengths of a cipher suite. ``hidden`` is True if records hide their type: TLS 1.3."""
+    """The lengths in bytes of records of a cipher suite.
+
+    ``hidden`` is True if records hide their type: TLS 1.3.
+    """
 
     def __init__(self, number: int, *, hidden: bool) -> None:
         self.hidden = hidden
@@ -138,7 +143,10 @@ class _Records:
         self._held = bytearray()
 
     def take(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the type and the body of each complete record. Raises ``NotTLSError``."""
+        """Add received bytes, and yield the type and the body of each complete record.
+
+        Raises ``NotTLSError``.
+        """
         self._held += data
         at = 0
         while (end := self._end(at)) <= len(self._held):
@@ -147,7 +155,7 @@ class _Records:
         del self._held[:at]
 
     def _end(self, at: int) -> int:
-        """Return the end of a record; the end of its header until that is complete."""
+        """Return the offset of a record's end; of its header's end while that is incomplete."""
         head = self._held[at : at + _HEADER]
         if head and (head[0] not in _TYPES or not b"\3".startswith(head[1:2])):
             raise NotTLSError("not a TLS record")
@@ -160,7 +168,7 @@ class _Records:
 
 
 def _chosen(record: bytes) -> _Suite | None:
-    """Return the suite of a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3)."""
+    """Return the cipher suite in a ServerHello or HelloRetryRequest (RFC 8446 section 4.1.3)."""
     message = Vectors(record)
     try:
         if message.number(1) != _SERVER_HELLO:
@@ -176,7 +184,7 @@ def _chosen(record: bytes) -> _Suite | None:
 
 
 def _version(hello: Vectors) -> bytes:
-    """Return the version from supported_versions, which only TLS 1.3 has; else empty."""
+    """Return the version in the extension supported_versions (TLS 1.3); empty without it."""
     extensions = hello.vector(2) if hello else Vectors(b"")
     while extensions:
         kind, body = extensions.number(2), extensions.vector(2)

@@ -26,14 +26,14 @@ _QUIET = 5.0
 
 
 class Reader(Protocol):
-    """The reading side of a stream: asyncio's, or one of a tunnel."""
+    """The reading side of a connection: an asyncio stream, or a stream of the tunnel."""
 
     async def read(self, n: int, /) -> bytes:
-        """Read some bytes; empty at the end."""
+        """Read and return some bytes; empty at the end."""
 
 
 class Writer(Protocol):
-    """The writing side of a stream: asyncio's, or one of a tunnel."""
+    """The writing side of a connection: an asyncio stream, or a stream of the tunnel."""
 
     def write(self, data: bytes, /) -> None:
         """Queue bytes to send."""
@@ -42,7 +42,7 @@ class Writer(Protocol):
         """Wait until the buffer has room."""
 
     def write_eof(self) -> None:
-        """Close this direction."""
+        """Close the direction in which this side writes."""
 
     def close(self) -> None:
         """Close both directions."""
@@ -51,7 +51,7 @@ class Writer(Protocol):
         """Wait until the stream is closed."""
 
     def get_extra_info(self, name: str, /) -> Any:
-        """Return transport information, as asyncio does."""
+        """Return information on the transport by its name, as asyncio does."""
 
 
 # The loop keeps only weak references to tasks.
@@ -99,14 +99,17 @@ async def _relay(
 async def pass_through(
     near: _Ends, conversation: Conversation, to: Destination, allow: Callable[[str], bool]
 ) -> None:
-    """Relay a client's stream to the requested server. The caller keeps the client's stream."""
+    """Relay a client's stream to the requested server, until both directions end.
+
+    The caller closes the client's stream.
+    """
     far = await _dial(to, allow)
     if far:
         await _join(near, far, conversation, _QUIET if to.via == UPSTREAM else None)
 
 
 async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
-    """Connect to the server; ``None`` if it is unreachable or not allowed."""
+    """Connect to a server, and return its streams; ``None`` if it is unreachable or not allowed."""
     try:
         async with asyncio.timeout(_PATIENCE):
             far = await asyncio.open_connection(to.host, to.port)
@@ -120,7 +123,7 @@ async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
 
 
 async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:
-    """Relay both directions, each until its end. An error in one ends the other.
+    """Relay bytes between client and server in both directions, until both end or one fails.
 
     ``quiet`` is the limit in seconds for an idle client after an answer.
     """
@@ -159,7 +162,7 @@ async def _pump(reader: Reader, writer: Writer, hear: Callable[[bytes], None]) -
 
 
 async def _read(reader: Reader, hear: Callable[[bytes], None]) -> bytes:
-    """Read data, and report it before it is forwarded, so that no evidence is lost."""
+    """Read bytes, and report them for evidence before they are forwarded; return them."""
     try:
         data = await reader.read(_PIECE)
     except OSError:

@@ -1,6 +1,6 @@
-"""One connection to the lab without I/O: bytes in, bytes out, and its evidence recorded.
+"""One connection to the lab without I/O: processes bytes, and records the evidence.
 
-Every transport is a thin shell around it: a port, a CONNECT proxy, SOCKS5, WireGuard.
+Port, CONNECT proxy, SOCKS5 and WireGuard only move its bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PIECE = 16 * 1024
 
 
 class Tls:
-    """The server's side. Whatever a client does, ``receive`` raises nothing.
+    """The server's side of a TLS connection. ``receive`` never raises, whatever a client sends.
 
     ``closed`` is set if the connection ends once everything is sent; ``unknown_client`` if the
     client presented a certificate that cannot be verified.
@@ -49,11 +49,11 @@ class Tls:
         self.listens: bool = getattr(application, "listens", False)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         return self._sent.read()
 
     def receive(self, data: bytes, seen: Connection) -> None:
-        """Process bytes from the client, and record its data."""
+        """Process bytes from the client, and record its data as evidence in ``seen``."""
         self._in.write(data)
         try:
             if not seen.secured:
@@ -88,14 +88,20 @@ class Tls:
                 self._say(reply)
 
     def _leave(self) -> None:
-        """Close if the application is finished, after all received data was processed."""
+        """Close TLS if the application protocol has finished.
+
+        Called after all received data was processed.
+        """
         if self._application.closing and not self.closed:
             farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
             self._say(farewell() if farewell else b"")
             self._close()
 
     def _keep(self, seen: Connection) -> None:
-        """Record the client's data, and copy it only if it changed: it may arrive byte by byte."""
+        """Copy the client's data into the evidence if it changed.
+
+        It may arrive byte by byte, so copying it each time would be slow.
+        """
         said = self._application
         if said.data != seen.data:
             seen.data = bytes(said.data)
@@ -106,7 +112,7 @@ class Tls:
             self._object.write(data)
 
     def _close(self) -> None:
-        """Send close_notify, without waiting for the client's."""
+        """Send close_notify (the end of TLS), without waiting for that of the client."""
         self.closed = True
         if self.listens:  # unwrap() would lose later data
             return
@@ -117,7 +123,7 @@ class Tls:
 
 
 def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Record the client's alert, or any other cause that ended TLS."""
+    """Record in the evidence why TLS failed: the client's alert, or another problem."""
     reason = reason_of(exc)
     _, found, alert = reason.partition("_ALERT_")
     if found:
@@ -134,7 +140,7 @@ _MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is discon
 
 
 class Session:
-    """Serves one connection of a case. ``seen`` is the evidence.
+    """Serves one connection of a case. ``seen`` is its evidence.
 
     Send ``data_to_send()`` after each call; when ``done``, send the remaining bytes and close.
     """
@@ -160,13 +166,13 @@ class Session:
         case_run.opened(self.seen)
 
     def data_to_send(self) -> bytes:
-        """Return the bytes to send, and clear them."""
+        """Return the bytes to send to the client, and clear them."""
         data = bytes(self._out)
         self._out.clear()
         return data
 
     def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty if it closed. Never raises."""
+        """Process bytes from the client; empty bytes mean that it closed. Never raises."""
         self._taken += len(data)
         if self.done:
             self._hear_out(data)
@@ -193,7 +199,7 @@ class Session:
             self._begin_tls(data)
 
     def _speak(self, data: bytes) -> None:
-        """Process the part before STARTTLS."""
+        """Process bytes of the clear-text part before STARTTLS."""
         assert self._clear is not None  # noqa: S101  # the caller checks this
         self._out += self._clear.receive(data, secure=False)
         self.seen.clear = bytes(self._clear.data)
@@ -203,7 +209,7 @@ class Session:
             self._take(self._clear.rest)
 
     def _unexpected(self, data: bytes) -> None:
-        """Record clear text that arrives instead of TLS: all of it is a leak."""
+        """Record bytes in clear text where TLS had to begin: all of them are leaked data."""
         self._plain = True
         self.seen.clear += data[: KEPT - len(self.seen.clear)]
         if self._clear:
@@ -237,11 +243,14 @@ class Session:
 
     @property
     def early(self) -> bytes:
-        """The bytes that the client sent before the relay to the real server began."""
+        """The client's bytes that arrived before relaying began; the relay sends them first."""
         return bytes(self._hello.raw)
 
     def passed(self, data: bytes, *, back: bool) -> None:
-        """Observe relayed bytes of the client or (``back``) the server; empty at the end."""
+        """Record evidence from relayed bytes of the client, or of the server if ``back``.
+
+        Empty bytes mean that this side closed.
+        """
         if not back:
             self._records.from_client(data)
             self._left = self._left or not data
@@ -268,14 +277,14 @@ class Session:
             )
 
     def _hear_out(self, data: bytes) -> None:
-        """Process data after the application closed, if it still counts data."""
+        """Record bytes that arrive after the server closed, if they still count as data."""
         if self._tls and self._taken <= _MAX_RECEIVED:
             self._note_clear(data)
         if self._tls and self._tls.listens and data and self._taken <= _MAX_RECEIVED:
             self._tls.receive(data, self.seen)
 
     def _note_clear(self, data: bytes) -> None:
-        """Record clear text that arrives instead of a TLS record, and everything after it.
+        """Record clear text that arrives in the place of a TLS record, with everything after it.
 
         Junk is ignored: the data must begin with printable characters.
         """

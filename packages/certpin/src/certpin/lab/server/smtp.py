@@ -19,7 +19,7 @@ _LOGIN = b"AUTH PLAIN LOGIN"
 
 
 class Smtp(Lines):
-    """One connection. The token is in the answer to each message.
+    """The SMTP server of one connection. The token is in the answer to each message.
 
     It does not offer PIPELINING (RFC 2920), so a client must wait for each answer.
     """
@@ -34,7 +34,7 @@ class Smtp(Lines):
 
     @property
     def between(self) -> bool:
-        """Return True if a command is expected next."""
+        """Return True if the client's next line is a new command."""
         return self._state == "command"
 
     def greeting(self) -> bytes:
@@ -42,7 +42,7 @@ class Smtp(Lines):
         return b"220 " + _NAME + b" ESMTP certpin lab\r\n"
 
     def word(self, line: bytes) -> tuple[bytes, bool]:
-        """Return the verb."""
+        """Return the command word of a line in upper case, and whether it is complete."""
         return first_word(line)
 
     def answer(self, line: bytes, *, secure: bool) -> bytes:
@@ -114,6 +114,6 @@ class Smtp(Lines):
 
 
 def _multiline(*lines: bytes) -> bytes:
-    """Return a reply of several lines (RFC 5321 section 4.2.1)."""
+    """Return an SMTP reply of several lines (RFC 5321 section 4.2.1)."""
     *others, last = lines
     return b"".join(b"250-%s\r\n" % line for line in others) + b"250 %s\r\n" % last

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def reason_of(exc: ssl.SSLError) -> str:
-    """Return the reason by its OpenSSL name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
+    """Return the reason of a TLS error by its OpenSSL name, such as ``TLSV1_ALERT_UNKNOWN_CA``.
 
     An error of Python, or one that its table lacks, has the reason only in its message:
     ``[SSL] record layer failure (_ssl.c:2580)``.
@@ -41,7 +41,9 @@ _LAX = ":@SECLEVEL=0"
 
 
 class Contexts:
-    """The contexts of one case. ``clients`` is PEM of the accepted client certificates.
+    """The OpenSSL contexts for the steps of one case.
+
+    ``clients`` is PEM of the accepted client certificates.
 
     OpenSSL encrypts a session ticket with keys of the context with which a connection began
     (``session_ctx``), even if another context takes over after the ClientHello. So steps that share
@@ -60,7 +62,7 @@ class Contexts:
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
     ) -> ssl.SSLObject:
-        """Return the server's side of a connection to this step.
+        """Return the server's side of a TLS connection that this step serves.
 
         Raises ``CannotServeError`` if this machine's OpenSSL refuses the settings.
         """
@@ -84,13 +86,13 @@ class Contexts:
 
 
 class _Moving(ssl.SSLObject):
-    """A connection that switches to another context than it began with."""
+    """A TLS connection that switches to the context ``to`` after the ClientHello."""
 
     to: ssl.SSLContext
 
 
 class _Keeper(ssl.SSLContext):
-    """A context with the ticket keys that several steps share, and without a certificate."""
+    """A TLS context without a certificate, with the ticket keys that several steps share."""
 
     sslobject_class = _Moving
 
@@ -146,7 +148,7 @@ def _will_not(exc: ssl.SSLError) -> CannotServeError:
 
 
 def load(context: ssl.SSLContext, chain_pem: bytes, key_pem: bytes) -> None:
-    """Load a chain and a private key. Raises ``ssl.SSLError`` if they are invalid."""
+    """Load a chain and a private key into a context. Raises ``ssl.SSLError`` for invalid ones."""
     with _as_file(chain_pem) as chain, _as_file(key_pem) as key:
         try:
             context.load_cert_chain(chain, key)
@@ -167,14 +169,17 @@ def _as_file(data: bytes) -> Iterator[str]:
 
 
 def _memory(data: bytes) -> int:
-    """Use a memory file (Linux)."""
+    """Return the descriptor of a memory file with these bytes (Linux)."""
     descriptor = os.memfd_create("certpin-lab")
     os.write(descriptor, data)
     return descriptor
 
 
 def _pipe(data: bytes) -> int:
-    """Use a pipe. It may hold less than the data, so a thread fills it."""
+    """Return the descriptor of a pipe from which these bytes can be read.
+
+    A pipe may hold less than the data, so a thread fills it.
+    """
     reader, writer = os.pipe()
     threading.Thread(target=_fill, args=(writer, data), daemon=True).start()
     return reader

@@ -43,11 +43,11 @@ _MAX_STREAMS = 1024  # concurrent streams; each uses 128 KiB in the tunnel's net
 
 
 class Stream(Reader, Writer, Protocol):
-    """A stream of `mitmproxy_rs`: TCP, or the packets of one UDP socket to one address."""
+    """A stream of `mitmproxy_rs` from a device: a TCP connection, or UDP packets to one address."""
 
 
 def wireguard() -> Any:
-    """Return the module of `mitmproxy_rs`. Raises ``LabError`` if it is not installed."""
+    """Return the WireGuard module of `mitmproxy_rs`. Raises ``LabError`` if it is not installed."""
     if sys.version_info < _SINCE:
         raise LabError(
             "WireGuard needs Python 3.12 or newer",
@@ -61,7 +61,7 @@ def wireguard() -> Any:
 
 
 class WireGuard:
-    """A server for one device. Only for the loop's thread.
+    """A WireGuard server for one device. Only for use in the event loop's thread.
 
     ``make`` returns the conversation for a destination, which is a host name if the lab's resolver
     allotted its address, and an address otherwise. ``ended`` is called with each conversation that
@@ -85,7 +85,7 @@ class WireGuard:
     async def start(
         self, private_key: str, peer: str, address: tuple[str, int] = ("127.0.0.1", 0)
     ) -> None:
-        """Listen for the peer with this public key.
+        """Start to listen for the device with this public key.
 
         Raises:
             LabError: it cannot listen, or the package mitmproxy_rs is missing.
@@ -116,11 +116,11 @@ class WireGuard:
             await self._server.wait_closed()
 
     async def take_tcp(self, stream: Stream) -> None:
-        """Serve one connection until it ends."""
+        """Serve or relay one TCP connection until it ends."""
         await self._guarded(self._tcp, stream)
 
     async def take_udp(self, stream: Stream) -> None:
-        """Answer DNS queries, and drop other packets."""
+        """Answer DNS queries, and drop all other packets."""
         if stream.get_extra_info("sockname")[1] == _DNS:
             await self._guarded(self._udp, stream)
         else:
@@ -165,7 +165,7 @@ class WireGuard:
 
 
 async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Move bytes until the conversation is over or must be relayed."""
+    """Move bytes between a stream and its conversation, until it is over or must be relayed."""
     silent: Callable[[], None] | None = getattr(conversation, "silent", None)
     while not conversation.passing:
         if out := conversation.data_to_send():
@@ -189,7 +189,7 @@ async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> 
 
 
 async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
-    """Close the server's side, and read the client's last data, such as an alert."""
+    """Close the server's side, and read the client's last bytes, such as an alert."""
     stream.write_eof()
     with suppress(TimeoutError):
         while data := await near.read(_PIECE, PATIENCE):
@@ -199,7 +199,7 @@ async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> 
 class _Near:
     """The reading side of a device's stream. A read that timed out continues in the background.
 
-    Concurrent reads of one stream would end the whole server of `mitmproxy_rs`.
+    Two reads of one stream at the same time would end the whole server of `mitmproxy_rs`.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -207,7 +207,7 @@ class _Near:
         self._reading: asyncio.Future[bytes] | None = None
 
     async def read(self, n: int, patience: float | None = None, /) -> bytes:
-        """Read some bytes; empty at the end. Raises ``TimeoutError``."""
+        """Read and return some bytes; empty at the end. Raises ``TimeoutError``."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._stream.read(n))
         data = await asyncio.wait_for(asyncio.shield(self._reading), patience)
@@ -221,7 +221,7 @@ class _Near:
 
 
 def may_pass(address: str) -> bool:
-    """Return True if a device may be relayed there: not to loopback or link-local addresses."""
+    """Return True if a device may be relayed to an address: not to loopback or link-local ones."""
     found = ipaddress.ip_address(address.partition("%")[0])
     found = getattr(found, "ipv4_mapped", None) or found
     inner = found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast

@@ -122,7 +122,7 @@ def totals(rows: Sequence[CaseComparison]) -> dict[str, int]:
 
 
 def comparison_json(row: CaseComparison) -> dict[str, Any]:
-    """Return one case as JSON."""
+    """Return one case of the lab, with the results of both clients, as JSON."""
     return {
         "case": row.pinned.case.name,
         "presents": row.pinned.case.presents,

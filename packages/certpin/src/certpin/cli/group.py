@@ -25,7 +25,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is called."""
+        """Return the command that the user named; fail with a hint if there is none."""
         known = self.summaries()
         if args[0] not in known and not args[0].startswith("-"):
             raise click.UsageError(unknown("command", args[0], known), ctx)

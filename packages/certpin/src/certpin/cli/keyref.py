@@ -73,7 +73,7 @@ def resolve_key(text: str) -> KeyReference:
 def policies_for_step(
     pins: PinSet, probes: ProbeOptions, key: KeyReference | None
 ) -> list[HostPolicy]:
-    """Return the policies that a step is for.
+    """Return the policies of the pin file that a rotation step is for.
 
     They are the first of these that exist: the policies that ``--host`` names, those of the hosts
     in the key's certificate, those with the key's pin, the only policy.

@@ -230,7 +230,10 @@ def prove(
 
 
 def _default_route(command: tuple[str, ...]) -> str:
-    """Return ``port`` if the command names the lab's address or port, else ``connect``."""
+    """Return how the client reaches the lab if the user gave no ``--via``.
+
+    ``port`` if the command names the lab's address or port, else ``connect``.
+    """
     named = any(name in word for word in command for name in _DIRECT)
     return "port" if named else "connect"
 

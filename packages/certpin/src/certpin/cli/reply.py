@@ -70,7 +70,7 @@ def table_console(*, quiet: bool = False) -> Console:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print Python warnings in the block like errors, without a line of certpin's code."""
+    """Context manager: print Python warnings like certpin's own, without a line of source code."""
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: say("certpin: warning", str(message))
         yield

@@ -171,7 +171,7 @@ class Authority:
         return Authority(name, issuer=self, change=change)
 
     def at(self, moment: datetime) -> Authority:
-        """Return a copy of this authority whose new certificates are dated from another time."""
+        """Return a copy of this authority that dates its new certificates from another time."""
         return self._but(now=moment)
 
     def certified(self, certificate: x509.Certificate, issuer: Authority) -> Authority:

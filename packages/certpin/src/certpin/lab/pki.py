@@ -102,7 +102,7 @@ class Authorities:
 
     @cached_property
     def root(self) -> Authority:
-        """R: the client trusts it."""
+        """R: the root that the client trusts, above the certificates of honest servers."""
         return Authority(f"Root R, {_WARNING}", now=self.now)
 
     @cached_property

@@ -101,9 +101,10 @@ def _missed(attempt: Attempt, met: Sequence[Connection], judged: Sequence[Connec
 
 
 def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
-    """Return True if the client reached the server that tempts it to an attack.
+    """Return True if an honest server invited the client to the attack.
 
-    In the case, an honest server redirects the client, or offers it to share a connection.
+    It did if the client requested the redirect; or, if the attack is to share the first host's
+    connection, if the client called the second host on another one.
     """
     if any(step.foreign for step in scenario.first):
         return any(connection.step in scenario.second for connection in met)
@@ -111,7 +112,7 @@ def _lured(scenario: Scenario, met: Sequence[Connection]) -> bool:
 
 
 def _stayed(attempt: Attempt) -> Judgement:
-    """Return the judgement of a client that did not follow an honest server's redirect or offer."""
+    """Return the judgement of a client that did not follow such an invitation."""
     if attempt.ending.broken:
         return Judgement(Verdict.INCONCLUSIVE, attempt.ending.broken)
     return Judgement(Verdict.REJECT, "the client did not follow the honest server")

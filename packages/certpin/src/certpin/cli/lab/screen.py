@@ -45,7 +45,7 @@ def device_address(address: str) -> str:
 
 
 def phone_reaches(address: str) -> bool:
-    """Return True if a phone in some network can reach a lab that listens on ``address``."""
+    """Return True if a phone in the same network can reach a lab that listens on ``address``."""
     reached = ipaddress.ip_address(device_address(address))
     return not (reached.is_loopback or reached.is_unspecified)
 
@@ -120,9 +120,9 @@ _REAL_PINS = (
 
 
 def _reachable(address: str, port: int) -> list[str]:
-    """Return lines on who can reach the lab: only this machine, or every machine in the network.
+    """Return a line on who can reach the lab: only this machine, or every machine.
 
-    The former come with the option to listen for a phone, the latter are a warning.
+    The former comes with the options to listen for a phone; the latter is a warning.
     """
     if ipaddress.ip_address(address).is_loopback:
         return [f"Only this machine reaches it. {how_to_listen(port)}"]
@@ -155,7 +155,7 @@ class Screen(Protocol):
 
 @contextmanager
 def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
-    """Yield the screen for the kind of output: JSON, a live table on a terminal, or lines."""
+    """Context manager: yield the output for this run: JSON, a live table, or lines in a pipe."""
     if as_json:
         yield JsonScreen(lab)
     elif sys.stdout.isatty():
@@ -166,7 +166,7 @@ def screen(lab: DeviceLab, *, as_json: bool) -> Iterator[Screen]:
 
 
 class LineScreen:
-    """One line for each case, for a pipe."""
+    """The output of ``certpin lab serve`` for a pipe: one line for each finished case."""
 
     def __init__(self, lab: DeviceLab) -> None:
         self._lab = lab
@@ -193,7 +193,7 @@ class LineScreen:
 
 
 class JsonScreen:
-    """One JSON object on each line, each with an ``event``."""
+    """The output of ``certpin lab serve`` as JSON: one object a line, each with an ``event``."""
 
     def __init__(self, lab: DeviceLab) -> None:
         self._lab = lab
@@ -297,7 +297,10 @@ def _headline(progress: HostProgress) -> str:
 
 
 class TableScreen:
-    """A live table of the running cases, with the finished cases above it. A context manager."""
+    """The output of ``certpin lab serve`` on a terminal, a context manager.
+
+    A live table shows the running cases, with the finished cases above it.
+    """
 
     def __init__(self, lab: DeviceLab) -> None:
         from rich.console import Console

@@ -180,7 +180,7 @@ def serve(
 
 
 def exit_code(progress: Sequence[HostProgress]) -> int:
-    """Return the exit code of ``certpin lab serve``: 0, 1 or 3.
+    """Return the exit code: 0 every case was right, 1 one was wrong, 3 a result is missing.
 
     Args:
         progress: the results of each host.

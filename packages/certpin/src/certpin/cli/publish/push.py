@@ -208,7 +208,7 @@ class PushOutcome:
 
 
 def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
-    """Return True if the journal has the version as pending.
+    """Return True if the journal has recorded this version as published, but not as pushed.
 
     Raises:
         UpdateError: the journal does not have the version, or has it with another content.

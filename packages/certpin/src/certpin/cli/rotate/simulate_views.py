@@ -166,7 +166,12 @@ def short_time(moment: datetime) -> str:
 
 
 def chart(host: HostSimulation, width: int) -> Iterator[str]:
-    """Yield the lines of a chart: the versions that clients hold, the lockouts, and the steps."""
+    """Yield the lines of a simulation's chart: versions that clients hold, lockouts, and steps.
+
+    Args:
+        host: the simulated host.
+        width: the width of the chart in columns.
+    """
     from certpin.rotation import format_duration
 
     hours = host.outcome.hours

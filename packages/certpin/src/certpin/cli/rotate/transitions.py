@@ -99,7 +99,7 @@ class Transition:
                 require_transition(self.pin, state, following)
 
     def violations(self, step: GatedStep, *, needs_probe: bool = True) -> list[HostViolation]:
-        """Return the violations that the step would cause.
+        """Return the rotation invariants that the step would violate, with the host of each.
 
         Args:
             step: the step for the gate.

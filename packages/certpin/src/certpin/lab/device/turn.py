@@ -187,7 +187,9 @@ class Turn:
         return judgement
 
     def _heard_out(self, said: list[Visit]) -> bool:
-        """Return True if the connections with signals suffice for each step, or for each redirect.
+        """Return True if there are enough connections that show how the client reacts.
+
+        One for each step. If the case redirects, one that followed, or several that did not.
 
         Args:
             said: the connections that count.
@@ -217,7 +219,7 @@ class Turn:
         return [visit for visit in said if is_judged(self.scenario, visit.seen)]
 
     def _enough(self, steps: tuple[ServerStep, ...], said: list[Visit], *, second: bool) -> bool:
-        """Return True if there is a connection with a signal for each step that matters.
+        """Return True if every step that matters for the verdict has a connection with a signal.
 
         A client that closed silently must do so twice, unless it then sent data to an honest step.
 

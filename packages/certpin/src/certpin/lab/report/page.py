@@ -71,7 +71,7 @@ def badge(outcome: Outcome, words: str) -> ET.Element:
 
 
 def css_class(outcome: Outcome) -> str:
-    """Return the CSS class of an outcome."""
+    """Return the CSS class for the outcome of a case."""
     return outcome.value.replace(" ", "-")
 
 

@@ -29,7 +29,7 @@ class Reader(Protocol):
     """The reading side of a connection: an asyncio stream, or a stream of the tunnel."""
 
     async def read(self, n: int, /) -> bytes:
-        """Read and return some bytes; empty at the end."""
+        """Return the bytes that arrive next; empty at the end."""
 
 
 class Writer(Protocol):
@@ -39,7 +39,7 @@ class Writer(Protocol):
         """Queue bytes to send."""
 
     async def drain(self) -> None:
-        """Wait until the buffer has room."""
+        """Wait until the buffer has room for more bytes."""
 
     def write_eof(self) -> None:
         """Close the direction in which this side writes."""

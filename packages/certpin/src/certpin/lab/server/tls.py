@@ -62,7 +62,7 @@ class Contexts:
         incoming: ssl.MemoryBIO,
         outgoing: ssl.MemoryBIO,
     ) -> ssl.SSLObject:
-        """Return the server's side of a TLS connection that this step serves.
+        """Return a TLS connection that serves a step, between two memory buffers.
 
         Raises ``CannotServeError`` if this machine's OpenSSL refuses the settings.
         """

@@ -171,7 +171,7 @@ def unknown(kind: str, name: str, known: Collection[str], listing: str = "") -> 
 
 
 def _by_help(name: str, known: Collection[str]) -> list[str]:
-    """Return the first command whose help contains the word, as a list; empty if none does."""
+    """Return the first command with the word in its help, as a list; empty if none has it."""
     if not isinstance(known, dict):
         return []
     word = name.casefold()

@@ -59,7 +59,7 @@ def output_files(chosen: Format, made: Export, out: str) -> list[OutputFile]:
 
 
 def write_files(files: list[OutputFile]) -> list[OutputFile]:
-    """Write each file whose content changed, and return the files with their states.
+    """Write each file with changed content, and return the files with their states.
 
     Each is written completely, or not at all.
 

@@ -25,7 +25,7 @@ _OTHERS = {
 
 
 def chain_fix(observation: Observation, *, strict: str = "") -> str:
-    """Return the ``fix:`` text of an error for a server whose chain did not verify.
+    """Return the ``fix:`` text of an error for a server with a chain that did not verify.
 
     Args:
         observation: the probe of the server.

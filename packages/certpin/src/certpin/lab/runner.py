@@ -238,7 +238,7 @@ def _not_run(case: Case, expect: Expect, why: str) -> Result:
 
 
 def _without_control(run: Run) -> Run:
-    """Return a run whose good control failed, with its refusals changed to undecided.
+    """Return the run with its refusals changed to undecided, because the good control failed.
 
     A client without a network refuses everything, so they prove nothing.
     """

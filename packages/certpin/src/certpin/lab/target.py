@@ -127,7 +127,7 @@ class Target:
 
     @property
     def direct(self) -> Self:
-        """A copy of the target whose URLs name the lab's port, for a client without a proxy."""
+        """A copy of the target with the lab's port in its URLs, for a client without a proxy."""
         return replace(self, url_port=self.port)
 
     @property

@@ -106,7 +106,7 @@ class UpstreamPKI(TestPKI):
 
 
 class _Keyless:
-    """Replaces an authority or a server whose private key the lab does not have.
+    """Replaces an authority or a server if the lab does not have its private key.
 
     Any use raises ``CannotServeError``.
     """

@@ -156,7 +156,7 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
 
 def _warnings(context: PublishContext) -> Iterator[str]:
-    """Yield a warning for each host whose pins expire before the metadata that contain them.
+    """Yield a warning for each host if its pins expire before the metadata that contain them.
 
     Clients with these metadata would then refuse the host.
     """

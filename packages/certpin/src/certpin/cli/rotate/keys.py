@@ -142,7 +142,7 @@ def stage(
 
 
 def _refuse_known(path: Path, policy: HostPolicy, pin: Pin) -> None:
-    """Refuse a key whose pin is in the draft already: the journal would record it as new."""
+    """Refuse a key if its pin is in the draft already: the journal would record it as new."""
     from certpin.errors import ConfigError
 
     if pin in {entry.pin for entry in policy.pins}:

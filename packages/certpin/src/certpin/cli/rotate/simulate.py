@@ -362,7 +362,7 @@ def _hour_json(hour: Hour) -> dict[str, Any]:
 
 
 def _changed_hours(hours: Sequence[Hour]) -> Iterator[Hour]:
-    """Yield the simulated hours whose client counts differ from those of the previous hour."""
+    """Yield the simulated hours with other client counts than the previous hour."""
     before: Hour | None = None
     for hour in hours:
         if before is None or (hour.locked_out, hour.held) != (before.locked_out, before.held):

@@ -159,7 +159,7 @@ def share_text(count: int, total: int) -> str:
 
 
 def short_time(moment: datetime) -> str:
-    """Return a time in UTC without the zone, for output whose heading names the zone."""
+    """Return a time in UTC without the zone, for output with the zone in its heading."""
     from certpin.rotation import in_utc
 
     return in_utc(moment).removesuffix(" UTC")

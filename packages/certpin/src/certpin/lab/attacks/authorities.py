@@ -50,7 +50,7 @@ def _fake(pki: TestPKI) -> Scenario:
 
 
 def _fake_hidden(pki: TestPKI) -> Scenario:
-    """Return a scenario with a forged leaf whose issuer isn't sent, only the real issuers are.
+    """Return a scenario with a forged leaf, sent with the real issuers instead of its own.
 
     The forged issuer has the name of the real one.
     """

@@ -58,7 +58,7 @@ def _switch(pki: TestPKI) -> tuple[Identity, x509.Certificate, tuple[x509.Certif
 
 
 def _pathlen_split(pki: TestPKI) -> Scenario:
-    """Return a scenario whose leaf has two possible issuers: R2, and a certificate below R.
+    """Return a scenario with two possible issuers of the leaf: R2, and a certificate below R.
 
     The latter has R2's name and key, and intermediate C issued it, although C may have no authority
     below it (path length 0).

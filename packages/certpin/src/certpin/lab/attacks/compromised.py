@@ -29,7 +29,7 @@ def _stolen_key(pki: TestPKI) -> Scenario:
 
 
 def _stolen_intermediate(pki: TestPKI) -> Scenario:
-    """Return a scenario with a leaf from an intermediate whose key was stolen.
+    """Return a scenario with a leaf that was issued with the stolen key of an intermediate.
 
     The leaf has the honest server's pinned key, so that a live pin of every style matches.
     """

@@ -52,7 +52,7 @@ def _too_long(pki: TestPKI) -> Scenario:
 
 
 def _other_names_only(pki: TestPKI) -> Scenario:
-    """Return a scenario with an intermediate whose name constraints permit only other hosts.
+    """Return a scenario with an intermediate with name constraints to other hosts.
 
     They permit only other addresses too, because the host under test may be an address.
     """

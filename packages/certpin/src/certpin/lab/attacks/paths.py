@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _cross_signed(pki: TestPKI) -> Scenario:
-    """Return a scenario whose chain leads to the trusted root R over the cross-signed root X.
+    """Return a scenario with a chain that leads to the trusted root R over the cross-signed root X.
 
     X is a new root that no client trusts yet. R signs X, and X signs I. The path that a client can
     verify is L, I (signed by X), X (signed by R), R.

@@ -47,7 +47,7 @@ def server_key(root: Authority, label: str) -> ec.EllipticCurvePrivateKey:
 
 
 class DevicePKI(TestPKI):
-    """A test PKI whose server keys are derived from the root's key.
+    """A test PKI with server keys that are derived from the root's key.
 
     So the keys are the same in every session, and an app's pins still match.
     """
@@ -174,7 +174,7 @@ class Schedule:
         return turn
 
     def _wide(self) -> Turn | None:
-        """Return the active turn whose case is about two hosts, of which there is at most one."""
+        """Return the active turn of a case about two hosts. There is at most one."""
         turns = (queue.current for queue in self.queues.values())
         return next((turn for turn in turns if turn and turn.wide), None)
 

@@ -195,7 +195,7 @@ class Http:
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:
-    """Return a complete HTTP response whose body is the token."""
+    """Return a complete HTTP response with the token as its body."""
     body = f"{token}\n".encode()
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

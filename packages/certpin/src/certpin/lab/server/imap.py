@@ -132,7 +132,7 @@ def _capability(more: bytes) -> bytes:
 
 
 def _injected(tag: bytes) -> bytes:
-    """Return a forged answer to the client's next command, whose tag follows from the last one."""
+    """Return a forged answer to the client's next command: its tag follows from the last one."""
     return _capability(_LOGIN) + _COUNTER.sub(_next, tag) + b" OK done\r\n"
 
 

@@ -76,7 +76,10 @@ def failures_by_hour(
 
 
 def observed_chains(connection: Connection, hosts: Iterable[str]) -> frozenset[HostChain]:
-    """Return the chains that probes observed, as pairs of host and digest, verified or not."""
+    """Return the host and the digest of every chain that probes observed.
+
+    These are the served chains and the chains that were verified from them.
+    """
     ordered = sorted(set(hosts))
     table = SIGHTINGS.c
     found: set[HostChain] = set()

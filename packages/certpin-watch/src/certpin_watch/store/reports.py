@@ -263,7 +263,8 @@ def save_places(
 
     Args:
         connection: a transaction that may write.
-        wanted: the last day of each pair of a host and the digest of a served chain.
+        wanted: for each pair of a host and the digest of a served chain, the last day on which
+            it was reported. An existing row gets that day if it is later.
 
     Returns:
         The row number of each pair.

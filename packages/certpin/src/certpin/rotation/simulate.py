@@ -316,7 +316,10 @@ class Tally:
         return found
 
     def _changes(self, moments: Integers) -> Integers:
-        """Return, for each full hour, how many of these times (in seconds) round up to it."""
+        """Return the number of clients that change in each hour.
+
+        ``moments`` are the times of the changes, in seconds; each is rounded up to a full hour.
+        """
         hours = (np.clip(moments, 0, (self.hours + 1) * HOUR) + (HOUR - 1)) // HOUR
         return np.bincount(hours, minlength=self.hours + 2)
 

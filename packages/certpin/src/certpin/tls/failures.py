@@ -271,7 +271,10 @@ called_now = _called.get  # for this thread or task
 
 @contextmanager
 def calling(host: str, port: int) -> Iterator[None]:
-    """Set the port, for failure reports, of connections to this host while the block runs."""
+    """Let failure reports about connections to ``host`` name ``port`` while the block runs.
+
+    The connection itself is not affected.
+    """
     token = _called.set(Called(host, port if 0 < port <= _MAX_PORT else 0))
     try:
         yield

@@ -189,10 +189,11 @@ class Turn:
     def _heard_out(self, said: list[Visit]) -> bool:
         """Return True if there are enough connections that show how the client reacts.
 
-        One for each step. If the case redirects, one that followed, or several that did not.
+        That is one for each step of the case. If the case redirects the client, it is one that
+        followed the redirect instead, or several answered requests without one that followed.
 
         Args:
-            said: the connections that count.
+            said: the connections that are evidence for the verdict.
         """
         if self.scenario.lures:
             calls = sum(

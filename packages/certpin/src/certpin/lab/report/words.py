@@ -251,7 +251,7 @@ def tally(run: Run) -> CaseCounts:
 def is_honest(result: Result) -> bool:
     """Return True if the server of a case was honest, and the client must accept it.
 
-    A legitimate change stays one for this client, even if a client with other pins refuses it.
+    A case of the family of legitimate changes counts even if clients with other pins refuse it.
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate

@@ -98,9 +98,9 @@ class Tls:
             self._close()
 
     def _keep(self, seen: Connection) -> None:
-        """Copy the client's data into the evidence if it changed.
+        """Copy the client's data into the evidence, if there is new data since the last copy.
 
-        It may arrive byte by byte, so copying it each time would be slow.
+        It is copied only then, because this runs after every read, even if nothing was received.
         """
         said = self._application
         if said.data != seen.data:

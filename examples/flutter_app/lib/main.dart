@@ -1,11 +1,11 @@
 import 'dart:async';
 
+import 'package:certpin/certpin.dart';
 import 'package:dio/dio.dart';
+import 'package:dio/io.dart';
 import 'package:flutter/material.dart';
 
 import 'accounts.dart';
-import 'pinning/exceptions.dart';
-import 'pinning/pinned_dio.dart';
 import 'pins.dart';
 import 'updates.dart';
 
@@ -16,11 +16,14 @@ const String _server = isDevelopment
 Future<void> main() async {
   WidgetsFlutterBinding.ensureInitialized();
   final pins = await followedPins();
-  final dio = pinnedDio(
-    pins,
-    options: BaseOptions(baseUrl: _server),
-    app: reportedApp,
-  );
+  final dio = Dio(
+    BaseOptions(
+      baseUrl: _server,
+      connectTimeout: const Duration(seconds: 15),
+    ),
+  )..httpClientAdapter = IOHttpClientAdapter(
+      createHttpClient: () => PinnedHttpClient(pins, app: reportedApp),
+    );
   runApp(BankApp(accounts: Accounts(dio)));
 }
 

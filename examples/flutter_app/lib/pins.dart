@@ -1,10 +1,10 @@
 /// Which pins this build has.
 library;
 
+import 'package:certpin/certpin.dart';
+
 import 'pinning/pins.dart' as production;
 import 'pinning/pins_development.dart' as development;
-import 'pinning/policy.dart';
-import 'pinning/report.dart';
 
 const bool _isRelease = bool.fromEnvironment('dart.vm.product');
 

@@ -4,13 +4,14 @@ library;
 import 'dart:async';
 import 'dart:io';
 
+import 'package:certpin/certpin.dart';
+import 'package:certpin/updates.dart';
 import 'package:flutter/widgets.dart';
 import 'package:path_provider/path_provider.dart';
 
-import 'pinning/pin_updates.dart';
-import 'pinning/policy.dart';
 import 'pinning/signed_source.dart';
 import 'pins.dart';
+import 'pointycastle.dart';
 
 /// The pins of this build, which follow what is signed for production.
 Future<PinSet> followedPins() async {
@@ -22,6 +23,7 @@ Future<PinSet> followedPins() async {
     bundled: appPins,
     source: signedSource,
     storage: FilePinStorage(File('${folder.path}/pins.signed.json')),
+    verifier: const PointycastleVerifier(),
     app: reportedApp,
   );
   try {

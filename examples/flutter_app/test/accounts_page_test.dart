@@ -1,6 +1,6 @@
 import 'package:bank_app/accounts.dart';
 import 'package:bank_app/main.dart';
-import 'package:bank_app/pinning/exceptions.dart';
+import 'package:certpin/certpin.dart';
 import 'package:dio/dio.dart';
 import 'package:flutter/material.dart';
 import 'package:flutter_test/flutter_test.dart';

@@ -1,16 +1,15 @@
-/// One request over the generated library, for `certpin prove`:
+/// Sends one request with the pins of the lab, for `certpin prove`:
 ///
 ///     certpin prove --host localhost -- \
 ///       dart run tool/prove.dart {host} {port} {ca} {pin} {backup} {canary}
 ///
-/// The pins come from the lab; all else is what the app ships. Ends with status
-/// 1 where the connection was refused, as the lab expects of a client.
+/// The pins come from the lab; the rest is the code of the app. The exit status
+/// is 1 if the connection was refused, as the lab expects.
 library;
 
 import 'dart:io';
 
-import 'package:bank_app/pinning/pinned_http_client.dart';
-import 'package:bank_app/pinning/policy.dart';
+import 'package:certpin/certpin.dart';
 
 Future<void> main(List<String> words) async {
   if (words.length != 6) {

@@ -4,10 +4,11 @@
 /// The pins of the app.
 library;
 
-import 'policy.dart';
+import 'package:certpin/certpin.dart';
 
 /// The pin set: give it to a `PinnedHttpClient`.
 const PinSet pins = PinSet(
+  format: 1,
   name: 'bank-app',
   version: 3,
   policies: [

@@ -3,7 +3,7 @@
 /// The source of signed pin sets.
 library;
 
-import 'pin_updates.dart';
+import 'package:certpin/updates.dart';
 
 /// The source: give it to a `PinUpdates`.
 const SignedSource signedSource = SignedSource(

@@ -61,7 +61,7 @@ MUTATIONS = [
     ),
     Mutation(
         "YAML without aliases",
-        f"{_F}envoy.py",
+        "certpin/support/yaml.py",
         "            if self.check_event(yaml.AliasEvent):\n",
         "            if False:\n",
         f"{_ENVOY}test_hostile_yaml_raises_format_error",
@@ -75,7 +75,7 @@ MUTATIONS = [
     ),
     Mutation(
         "an export of the case's host",
-        "certpin/lab/exports.py",
+        "certpin/lab/target.py",
         "            pins = only(pins, [str(policy.pattern)])\n",
         "            pins = only(pins, [str(pins.policies[-1].pattern)])\n",
         "tests/lab/test_exports.py::"
@@ -83,15 +83,43 @@ MUTATIONS = [
     ),
     Mutation(
         "a format that cannot have the pins",
-        "certpin/lab/exports.py",
+        "certpin/lab/target.py",
         "        except ConfigError as exc:\n",
         "        except KeyError as exc:\n",
         "tests/lab/test_exports.py::test_a_format_that_cannot_have_the_pins_says_why",
     ),
 ]
 
+_DART = "certpin/formats/flutter/dart/src/"
+_DART_CLIENTS = "tests/formats/interop/test_dart.py::test_the_client_fails_no_case"
+
 # By the required program.
 PEERS = {
+    "dart": [
+        Mutation(
+            "Dart compares the pins",
+            f"{_DART}connector.dart",
+            "      connector.check(name, port, current, socket.peerCertificate);\n",
+            "",
+            f"{_DART_CLIENTS}[socket-3.7.3]",
+        ),
+        Mutation(
+            "Dart and its own tunnels",
+            f"{_DART}pinned_http_client.dart",
+            "      ..connectionFactory = _connector.call\n"
+            "      // It would start TLS in the tunnel of a proxy without a check.\n"
+            "      ..findProxy = findNoProxy;\n",
+            "      ..findProxy = ((url) => _connector.findProxy(url));\n",
+            f"{_DART_CLIENTS}[proxy-3.7.3]",
+        ),
+        Mutation(
+            "Dart and isolates",
+            f"{_DART}pinned_http_overrides.dart",
+            "      HttpOverrides.global = PinnedHttpOverrides(\n        sent,",
+            "      PinnedHttpOverrides(\n        sent,",
+            f"{_DART_CLIENTS}[isolate-3.7.3]",
+        ),
+    ],
     "wget": [
         Mutation(
             "wget and redirects",

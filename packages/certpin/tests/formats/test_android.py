@@ -11,7 +11,7 @@ import pytest
 import xmlschema
 
 from certpin.errors import ConfigError
-from certpin.formats import FORMATS, table
+from certpin.formats import FORMATS, shape
 from certpin.pins import TrustAnchors
 from tests.formats._files import DAY, PINS, A, B, C, D, digests, load, refusal, text_of, two
 from tests.formats._sets import anchors, authorities
@@ -185,7 +185,7 @@ def test_a_nested_domain_config_inherits_and_overrides() -> None:
 
 
 def test_trust_anchors_are_inherited_from_the_base() -> None:
-    pem = table.pem(anchors()[1]).encode()
+    pem = shape.pem(anchors()[1]).encode()
     text = config(
         f"<base-config>{trusting('@raw/my_ca')}</base-config>",
         domain("a.example", pinned(A, B)),

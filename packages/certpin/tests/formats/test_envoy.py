@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from certpin.errors import ConfigError, FormatError
-from certpin.formats import envoy
+from certpin.support import yaml as yaml_reader
 from tests.formats._sets import KEYS, WHOLE, anchors, authorities
 from tests.formats._text import exported, imported
 from tests.kit import pin_set, policy
@@ -149,8 +149,8 @@ def test_hostile_yaml_raises_format_error(text: str, said: str) -> None:
 
 
 def test_missing_pyyaml_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    envoy._parser.cache_clear()
+    yaml_reader._parser.cache_clear()
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ConfigError, match=r"certpin\[yaml\]"):
         imported("envoy", CLUSTERS)
-    envoy._parser.cache_clear()
+    yaml_reader._parser.cache_clear()

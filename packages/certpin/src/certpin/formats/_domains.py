@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certpin.errors import FormatError
-from certpin.formats.table import read_timestamp
+from certpin.formats.shape import read_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,17 +6,20 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from certpin.formats.code import tokens
-from certpin.formats.format import File
-from certpin.formats.header import commented
+from certpin.errors import FormatError
+from certpin.formats.code import read_table, tokens
+from certpin.formats.format import File, row
+from certpin.formats.header import commented, is_exported
 from certpin.formats.limits import LeafOrAnchors, PlainAddresses
-from certpin.formats.table import pem, read_anchors, read_table, row
+from certpin.formats.shape import pem, read_anchors
 
 if TYPE_CHECKING:
     from certpin.formats.format import ParsedFile, Source
     from certpin.pins import HostPolicy, PinSet, TrustAnchors
 
 FILE = "pins.dart"
+PINS_FORMAT = 1  # of the generated file; the Dart package refuses to compile with another one
+PACKAGE = "package:certpin/"
 LIMITS = (
     LeafOrAnchors("no chain is exposed by dart:io (dart-lang/sdk 47695)"),
     PlainAddresses("Uri.parse would change them"),
@@ -27,9 +30,11 @@ _SOURCE = """\
 /// The pins of the app.
 library;
 
-{imports}
+import '{library}';
+
 /// The pin set: give it to a `PinnedHttpClient`.
 const PinSet pins = PinSet(
+  format: {format},
   name: '{label}',
   version: {version},
 {debug}  policies: [
@@ -38,21 +43,27 @@ const PinSet pins = PinSet(
 """
 _LISTS = {"pins", "compromised", "reportTo"}
 _DEBUG = "debugAnchors"
+_OTHER_CODE = "if it is code of your app, and not an export: certpin import dart PATH"
 _NOT_IN_A_LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
 
 
 def pins_file(pins: PinSet, name: str) -> File:
-    """Return the Dart file with the constant ``pins``, which imports the exported library."""
-    imports = ["debug.dart"] * bool(pins.debug) + ["policy.dart"]
+    """Return the Dart file with the constant ``pins``, which imports the package ``certpin``."""
     text = _SOURCE.format(
         header=commented(pins, name, "//"),
-        imports="".join(f"import '{each}';\n" for each in imports),
+        library=f"{PACKAGE}certpin.dart",
+        format=PINS_FORMAT,
         label=label(pins),
         version=pins.version,
         debug=_debug(pins.debug) if pins.debug else "",
         policies="".join(map(_policy, pins.policies)),
     )
     return File(FILE, text)
+
+
+def import_vendored(file: File) -> File:
+    """Return a generated file that imports the library beside it, not the package."""
+    return replace(file, text=file.text.replace(f"import '{PACKAGE}", "import '", 1))
 
 
 def label(pins: PinSet) -> str:
@@ -62,8 +73,16 @@ def label(pins: PinSet) -> str:
 
 def read(source: Source) -> ParsedFile:
     """Parse the pin set in a Dart file with the constant ``pins``. Raises ``FormatError``."""
-    reading = read_table(source)
-    return replace(reading, debug=_read_debug(source.text))
+    try:
+        reading = read_table(source)
+        debug = _read_debug(source.text)
+    except FormatError as exc:
+        if is_exported(source.text):
+            raise
+        raise FormatError(exc.problem, fix=_OTHER_CODE) from exc
+    if not any(found.pins or found.compromised for found in reading.hosts):
+        raise FormatError("the file contains no pins of a certpin export", fix=_OTHER_CODE)
+    return replace(reading, debug=debug)
 
 
 def _policy(policy: HostPolicy) -> str:

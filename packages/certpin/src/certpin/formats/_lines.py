@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from certpin.errors import FormatError
 from certpin.formats.format import File, Found, ParsedFile
 from certpin.formats.header import commented, read_header
-from certpin.formats.table import pem, pins_from, read_anchors
+from certpin.formats.shape import pem, pins_from, read_anchors
 
 if TYPE_CHECKING:
     from certpin.formats.format import Source

@@ -16,7 +16,7 @@ from certpin.errors import FormatError
 from certpin.formats import _domains, _xml
 from certpin.formats.format import File, Found, ParsedFile, pass_over
 from certpin.formats.header import header, read_header
-from certpin.formats.table import pins_from, read_anchors
+from certpin.formats.shape import pins_from, read_anchors
 from certpin.pins import TrustAnchors
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from certpin.formats.format import File
+from certpin.formats.format import LISTS, File, row
 from certpin.formats.header import commented
-from certpin.formats.table import LISTS, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,7 @@ _PLACE = re.compile(r"^[ \t]*//= (\w+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Language:
+class TableSyntax:
     """How a language writes the table of policies: rows, fields, lists and multi-line texts."""
 
     row: tuple[str, str]
@@ -34,7 +33,7 @@ class Language:
     indent: str
 
 
-def program(pins: PinSet, name: str, file: str, template: str, language: Language) -> File:
+def program(pins: PinSet, name: str, file: str, template: str, language: TableSyntax) -> File:
     """Return the exported source file: a template with the header and the policies inserted.
 
     Args:
@@ -60,7 +59,7 @@ def fill(template: str, parts: dict[str, str]) -> str:
     return _PLACE.sub(lambda match: parts[match[1]], template)
 
 
-def _row(policy: HostPolicy, language: Language) -> str:
+def _row(policy: HostPolicy, language: TableSyntax) -> str:
     opening, closing = language.row
     fields = "".join(
         f"{language.indent * 2}{language.field(name)}{_value(name, values, language)},\n"
@@ -69,7 +68,7 @@ def _row(policy: HostPolicy, language: Language) -> str:
     return f"{language.indent}{opening}\n{fields}{language.indent}{closing},\n"
 
 
-def _value(name: str, values: list[str], language: Language) -> str:
+def _value(name: str, values: list[str], language: TableSyntax) -> str:
     if name in LISTS:
         opening, closing = language.list
         lines = "".join(f"{language.indent * 3}{_quoted(each)},\n" for each in values)

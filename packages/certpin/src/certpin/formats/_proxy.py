@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, get_args
 
 from certpin.formats._lines import beside
-from certpin.formats.format import Found, ParsedFile
+from certpin.formats.format import Found, ParsedFile, choice
 from certpin.formats.header import commented, read_header
 from certpin.formats.limits import (
     AnchorsOnly,
@@ -22,7 +22,7 @@ from certpin.formats.limits import (
     NoReports,
     OneHost,
 )
-from certpin.formats.table import choice, pins_from, read_anchors
+from certpin.formats.shape import pins_from, read_anchors
 from certpin.pins import Match, pins_of
 from certpin.x509 import Certificate
 

@@ -25,7 +25,7 @@ from certpin.formats.limits import (
     NoReports,
     NoTrust,
 )
-from certpin.formats.table import pins_from
+from certpin.formats.shape import pins_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

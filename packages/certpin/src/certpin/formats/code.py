@@ -1,7 +1,14 @@
-"""Split source code into tokens (words, strings and marks), without comments.
+"""Read source code: its tokens (words, strings and marks), and the table of policies in it.
 
 This subset of the syntax is common to Dart, Go, Java, Kotlin, JavaScript and C#, and is enough to
 read lists of pins. The run time is linear in the length of the text.
+
+The table of policies in exported source code has the same fields in every language:
+
+    pattern, mode, match, pins, compromised, expires, onExpiry, trust, reportTo
+
+A field is one of these words (in any case), then a colon or an equals sign, then all strings up to
+the next field. A policy starts at its pattern and ends at the bracket that closes it.
 """
 
 from __future__ import annotations
@@ -11,9 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from certpin.errors import FormatError
+from certpin.formats.format import ParsedFile, found
+from certpin.formats.header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from certpin.formats.format import Row, Source
 
 Kind = Literal["string", "word", "mark"]
 
@@ -30,6 +41,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
 )
+
+_FIELDS = (
+    *("pattern", "mode", "match", "pins", "compromised"),
+    *("expires", "onExpiry", "trust", "reportTo"),
+)
+_KNOWN = {name.lower(): name for name in _FIELDS}
 
 
 @dataclass(frozen=True)
@@ -74,3 +91,46 @@ def _inside(literal: str, line: int) -> str:
             fix="write it literally, without escapes",
         )
     return inside
+
+
+def read_table(source: Source) -> ParsedFile:
+    """Parse the table of policies in exported source code. Raises ``FormatError``."""
+    name, version = read_header(source.text)
+    hosts = tuple(found(each) for each in _rows(source.text))
+    return ParsedFile(hosts, name, version)
+
+
+def _rows(text: str) -> Iterator[Row]:
+    """Yield the fields of each policy in the text of an exported source file."""
+    pieces = list(tokens(text))
+    place = 0
+    while place < len(pieces):
+        if _field(pieces, place) == "pattern" and pieces[place + 2].kind == "string":
+            fields, place = _row(pieces, place)
+            yield fields
+        else:
+            place += 1
+
+
+def _row(pieces: list[Token], place: int) -> tuple[Row, int]:
+    """Return the fields of the policy that starts at token ``place``, and the index after it."""
+    fields: Row = {}
+    values: list[str] = []
+    depth = 0
+    while place < len(pieces) and depth >= 0:
+        token = pieces[place]
+        if name := _field(pieces, place):
+            values = fields.setdefault(name, [])
+        elif token.kind == "string":
+            values.append(token.text)
+        elif token.kind == "mark":
+            depth += (token.text in "([{") - (token.text in ")]}")
+        place += 1
+    return fields, place
+
+
+def _field(pieces: list[Token], place: int) -> str | None:
+    """Return the name of the policy field that starts at token ``place``; None if none does."""
+    if place + 2 >= len(pieces) or pieces[place].kind != "word":
+        return None
+    return _KNOWN.get(pieces[place].text.lower()) if pieces[place + 1].text in {":", "="} else None

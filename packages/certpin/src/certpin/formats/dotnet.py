@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.formats._program import Language, program
+from certpin.formats._program import TableSyntax, program
+from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
 from certpin.formats.limits import NoDebug, NoReports
-from certpin.formats.table import read_table
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -23,7 +23,7 @@ def _field(name: str) -> str:
     return f"{name[0].upper()}{name[1:]} = "
 
 
-_CSHARP = Language(
+_CSHARP = TableSyntax(
     row=("new Policy\n        {", "}"),
     field=_field,
     list=("\n            [", "]"),

@@ -9,10 +9,9 @@ roots. The tests have no Envoy to run the configuration; they check its field na
 from __future__ import annotations
 
 import base64
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from certpin.errors import ConfigError, FormatError
+from certpin.errors import FormatError
 from certpin.formats._lines import beside, pattern_of
 from certpin.formats.format import File, Format, Found, ParsedFile
 from certpin.formats.header import commented, read_header
@@ -25,9 +24,9 @@ from certpin.formats.limits import (
     NoReports,
     OneHost,
 )
-from certpin.formats.shape import Shape
-from certpin.formats.table import pem, pins_from, read_anchors
+from certpin.formats.shape import Shape, pem, pins_from, read_anchors
 from certpin.pins.hosts import is_address
+from certpin.support.yaml import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +60,6 @@ _MATCHERS = """\
 """
 
 
-# PyYAML reads some hundred thousand characters a second.
-_LONGEST = 1024 * 1024
 _NOTHING = Shape([])
 
 
@@ -159,13 +156,9 @@ def _trust(validation: Shape, source: Source) -> TrustAnchors | None:
     return None if file in _SYSTEMS else read_anchors(source.beside(beside(file)), file)
 
 
-# YAML from untrusted files: only texts, lists and mappings. Aliases can expand a short file to a
-# huge one, and numbers and dates are not needed, so all scalars are texts.
-
-
 def _mappings(text: str) -> Iterator[Shape]:
     """Yield all mappings of a YAML document, at any depth. Raises ``FormatError``."""
-    waiting: list[Any] = [_load(text)]
+    waiting: list[Any] = [load_yaml(text)]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
@@ -173,37 +166,6 @@ def _mappings(text: str) -> Iterator[Shape]:
             waiting += reversed(value.values())
         elif isinstance(value, list):
             waiting += reversed(value)
-
-
-def _load(text: str) -> Any:
-    if len(text) > _LONGEST:
-        raise FormatError(f"the file has more than {_LONGEST} characters")
-    yaml, loader = _parser()
-    try:
-        return yaml.load(text, Loader=loader)  # the loader creates only texts
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
-        raise FormatError(f"the file is not YAML: {' '.join(str(exc).split())}"[:200]) from exc
-
-
-@cache
-def _parser() -> tuple[Any, type]:
-    """Return PyYAML and a loader class that reads every scalar as text and refuses aliases."""
-    try:
-        import yaml
-    except ImportError as exc:
-        raise ConfigError(
-            "YAML cannot be read because PyYAML is not installed", fix="pip install 'certpin[yaml]'"
-        ) from exc
-
-    class Plain(yaml.BaseLoader):
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                raise FormatError(
-                    "the file uses an alias (*name)", fix="replace the alias by its value"
-                )
-            return super().compose_node(parent, index)
-
-    return yaml, Plain
 
 
 ENVOY = Format(

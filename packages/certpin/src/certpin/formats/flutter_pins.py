@@ -1,4 +1,4 @@
-"""Flutter: the pins of another build flavour, for the library exported by ``flutter``."""
+"""Flutter: the pins of another build flavour, for the same library as in ``flutter``."""
 
 from __future__ import annotations
 
@@ -24,5 +24,6 @@ FLUTTER_PINS = Format(
     limits=_flutter.LIMITS,
     write=write,
     read=_flutter.read,
+    vendored=lambda generated: tuple(map(_flutter.import_vendored, generated)),
     needs=("Select the pins with `const`, so that a build contains only its own pins.",),
 )

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import ConfigError, FormatError
 from certpin.formats.projection import Omission, project
-from certpin.pins import HostPattern, HostPin, HostPolicy, PinSet
+from certpin.formats.shape import pem, pins_from, read_anchors, read_timestamp, timestamp
+from certpin.pins import HostPattern, HostPin, HostPolicy, Match, Mode, OnExpiry, PinSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from certpin.formats.projection import Limitation
-    from certpin.pins import Match, Mode, OnExpiry, Pin, Role, TrustAnchors
+    from certpin.pins import Pin, Role, State, TrustAnchors
 
 # Far larger than any real pin list: the list that is built into a browser is below 1 MiB.
 MAX_SOURCE_BYTES = 16 * 1024 * 1024
@@ -126,8 +127,19 @@ class Found:
         """Return the pins with guessed roles, because most platforms record no roles."""
         first: Role = "intermediate" if self.match == "ca" else "leaf"
         pins = dict.fromkeys(self.pins)  # a list may contain duplicates
-        live = tuple(HostPin(pin, "backup" if index else first) for index, pin in enumerate(pins))
+        roles: list[Role] = ["backup" if index else first for index in range(len(pins))]
+        live = tuple(
+            HostPin(pin, role, imported_state(role)) for pin, role in zip(pins, roles, strict=True)
+        )
         return live + tuple(HostPin(pin, state="compromised") for pin in self.compromised)
+
+
+def imported_state(role: Role) -> State:
+    """Return the state of a pin that another program's clients have already, by its role.
+
+    No server uses the key of a backup, so that it is not active.
+    """
+    return "published" if role == "backup" else "active"
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,67 @@ class ParsedFile:
             raise FormatError("the file contains no pins", fix="check that it is the right file")
         name = options.name or self.name or policies[0].pattern.name
         return PinSet(name, self.version, policies, self.debug)
+
+
+# A policy by the names of its settings, which are the same in JSON and in all source code.
+Row = dict[str, list[str]]
+
+LISTS = frozenset({"pins", "compromised", "reportTo"})  # every other field has one value
+
+
+def row(policy: HostPolicy) -> Row:
+    """Return a policy as a row: the values of each field, without empty fields."""
+    made: Row = {
+        "pattern": [str(policy.pattern)],
+        "mode": [policy.mode],
+        "match": [policy.match],
+        "pins": [str(pin) for pin in policy.live_pins],
+        "compromised": [str(each.pin) for each in policy.pins if each.state == "compromised"],
+        "expires": [timestamp(policy.expires)] if policy.expires else [],
+        "onExpiry": [policy.on_expiry] if policy.expires else [],
+        "trust": [pem(policy.trust)] if policy.trust else [],
+        "reportTo": list(policy.report_to),
+    }
+    return {name: values for name, values in made.items() if values}
+
+
+def found(fields: Row, entries: tuple[HostPin, ...] = ()) -> Found:
+    """Return the settings of the host that a row describes.
+
+    Args:
+        fields: the row.
+        entries: the pins with roles, states and notes, if the format has them.
+
+    Raises:
+        FormatError: a field has an invalid value.
+    """
+    return Found(
+        pattern=_one(fields, "pattern", ""),
+        pins=pins_from(fields.get("pins", [])),
+        mode=choice(fields, "mode", get_args(Mode), "enforce"),
+        match=choice(fields, "match", get_args(Match), "any"),
+        expires=read_timestamp(fields["expires"][0]) if fields.get("expires") else None,
+        on_expiry=choice(fields, "onExpiry", get_args(OnExpiry), "fail-closed"),
+        trust=read_anchors(fields["trust"][0].encode()) if fields.get("trust") else None,
+        report_to=tuple(fields.get("reportTo", [])),
+        compromised=pins_from(fields.get("compromised", [])),
+        entries=entries,
+    )
+
+
+def _one(fields: Row, name: str, default: str) -> str:
+    values = fields.get(name) or [default]
+    return values[0]
+
+
+def choice(fields: Row, name: str, choices: tuple[Any, ...], default: str) -> Any:
+    """Return the value of a row's field, which must be in ``choices``. Raises ``FormatError``."""
+    value = _one(fields, name, default)
+    if value not in choices:
+        raise FormatError(
+            f"{value[:40]!r} is not a valid {name}", fix=f"one of {', '.join(choices)}"
+        )
+    return value
 
 
 @dataclass(frozen=True)
@@ -191,23 +264,37 @@ class Format:
     signed: Callable[[PinSet, SignedSource], tuple[File, ...]] | None = (
         None  # more files, for updates
     )
+    vendored: Callable[[tuple[File, ...]], tuple[File, ...]] | None = (
+        None  # the files, with a copy of the library that they import
+    )
+    vendored_use: str = ""  # how to use these, a sentence
 
-    def export(self, pins: PinSet, package: str = "", signed: SignedSource | None = None) -> Export:
+    def export(
+        self,
+        pins: PinSet,
+        package: str = "",
+        signed: SignedSource | None = None,
+        *,
+        vendored: bool = False,
+    ) -> Export:
         """Return a pin set as files for this platform, and the settings that they omit.
 
         Args:
             pins: the pin set.
             package: the package name of exported Java or Kotlin code.
             signed: the source from which the app updates its pins.
+            vendored: also return a copy of the library that the exported code imports.
 
         Raises:
-            ConfigError: the export would be unsafe, or the platform supports no packages or no
-                signed updates.
+            ConfigError: the export would be unsafe, or the platform supports no packages, no
+                signed updates or no copy of a library.
         """
         projected, omissions = project(pins, self.limits)
         files = self.write(projected)
         if signed:
             files += self._following(projected, signed)
+        if vendored:
+            files = self._with_library(files)
         if package:
             files = tuple(self._packed(file, package) for file in files)
         return Export(files, projected, omissions)
@@ -220,6 +307,15 @@ class Format:
                 fix="leave it out; only Flutter and Python apps support them",
             )
         return self.signed(pins, signed)
+
+    def _with_library(self, files: tuple[File, ...]) -> tuple[File, ...]:
+        if self.vendored is None:
+            raise ConfigError(
+                f"the format {self.name} needs no library of certpin",
+                key="--vendored",
+                fix="leave it out; it is for Flutter",
+            )
+        return self.vendored(files)
 
     def _packed(self, file: File, package: str) -> File:
         if not self.package or not _PACKAGE.fullmatch(package):

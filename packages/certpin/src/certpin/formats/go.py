@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.formats._program import Language, program
+from certpin.formats._program import TableSyntax, program
+from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
 from certpin.formats.limits import NoDebug, NoReports
-from certpin.formats.table import read_table
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
@@ -24,7 +24,9 @@ def _field(name: str) -> str:
     return f"{name}: ".ljust(_WIDTH.get(name, 0))
 
 
-_GO = Language(row=("{", "}"), field=_field, list=("[]string{", "}"), long=("`", "`"), indent="\t")
+_GO = TableSyntax(
+    row=("{", "}"), field=_field, list=("[]string{", "}"), long=("`", "`"), indent="\t"
+)
 
 
 def write(pins: PinSet) -> tuple[File, ...]:

@@ -44,6 +44,11 @@ def read_header(text: str) -> tuple[str, int]:
         raise FormatError("the header line is damaged", fix="export it again") from exc
 
 
+def is_exported(text: str) -> bool:
+    """Return True if a text has the header of an exported file."""
+    return _HEADER.search(text) is not None
+
+
 def quoted(text: str) -> str:
     """Return a text as a JSON string that cannot end a comment or a string in any language."""
     return _LOADED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text))

@@ -10,9 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from certpin.errors import FormatError
-from certpin.formats.format import File, Format, ParsedFile
-from certpin.formats.shape import Shape
-from certpin.formats.table import choice, found, pem, pins_from, read_anchors, row
+from certpin.formats.format import (
+    File,
+    Format,
+    ImportOptions,
+    ParsedFile,
+    choice,
+    found,
+    imported_state,
+    row,
+)
+from certpin.formats.shape import Shape, pem, pins_from, read_anchors
 from certpin.pins import HostPin, Role, State
 
 if TYPE_CHECKING:
@@ -25,7 +33,17 @@ _LISTS = {"reportTo"}  # every other field has one value; pins have their own ob
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return a JSON object: the pin set, with hosts and pins in the order of the pin file."""
+    """Return the exported file: the JSON object of ``to_json``."""
+    return (File(JSON.file, json.dumps(to_json(pins), indent=2) + "\n"),)
+
+
+def read(source: Source) -> ParsedFile:
+    """Parse the JSON object that ``write`` returns. Raises ``FormatError``."""
+    return _parsed(Shape.json(source.text))
+
+
+def to_json(pins: PinSet) -> dict[str, Any]:
+    """Return a pin set as a JSON object, with hosts and pins in the order of the pin file."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "name": pins.name,
@@ -34,12 +52,20 @@ def write(pins: PinSet) -> tuple[File, ...]:
     }
     if pins.debug:
         document["debug"] = {"trust": pem(pins.debug)}
-    return (File(JSON.file, json.dumps(document, indent=2) + "\n"),)
+    return document
 
 
-def read(source: Source) -> ParsedFile:
-    """Parse the JSON object that ``write`` returns. Raises ``FormatError``."""
-    document = Shape.json(source.text)
+def from_json(document: Shape) -> PinSet:
+    """Return the pin set in a JSON object of ``to_json``, which may be a part of another one.
+
+    Raises:
+        FormatError: it is not such an object.
+        ConfigError: the pin set is unsafe.
+    """
+    return _parsed(document).pin_set(ImportOptions())
+
+
+def _parsed(document: Shape) -> ParsedFile:
     if document.need("schema").text() != SCHEMA:
         raise FormatError(f"the schema is not {SCHEMA}", fix="use the version that wrote it")
     debug = document.get("debug")
@@ -83,7 +109,7 @@ def _entry(pin: Shape) -> HostPin:
     fields = {name: [value.text()] for name, value in pin.entries()}
     [parsed] = pins_from(fields.get("pin", [""]))
     role: Role = choice(fields, "role", get_args(Role), "leaf")
-    state: State = choice(fields, "state", get_args(State), "active")
+    state: State = choice(fields, "state", get_args(State), imported_state(role))
     return HostPin(parsed, role, state, fields.get("note", [""])[0])
 
 

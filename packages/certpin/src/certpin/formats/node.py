@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from certpin.formats._program import Language, program
+from certpin.formats._program import TableSyntax, program
+from certpin.formats.code import read_table
 from certpin.formats.format import File, Format
 from certpin.formats.limits import LeafOnly, NoDebug, NoReports
-from certpin.formats.table import read_table
 
 if TYPE_CHECKING:
     from certpin.pins import PinSet
 
-_JAVASCRIPT = Language(
+_JAVASCRIPT = TableSyntax(
     row=("{", "}"), field="{}: ".format, list=("[", "]"), long=("`", "`"), indent="  "
 )
 

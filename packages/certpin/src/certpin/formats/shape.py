@@ -1,12 +1,18 @@
-"""Typed access to parsed values of untrusted files: JSON, property lists, YAML."""
+"""The values in untrusted files: typed access to JSON, property lists and YAML; pins and anchors.
+
+``pem`` and ``timestamp`` write what ``read_anchors`` and ``read_timestamp`` read.
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import date
+import ssl
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from certpin.errors import FormatError
+from certpin.errors import FormatError, InputError
+from certpin.pins import Pin, TrustAnchors
+from certpin.x509.certificate import read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,3 +132,40 @@ class Shape:
     def _under(self, name: str) -> str:
         short = name if len(name) <= 80 else name[:77] + "…"
         return short if self.place == "it" else f"{self.place}.{short}"
+
+
+def pins_from(texts: list[str]) -> tuple[Pin, ...]:
+    """Parse pins in any supported notation. Raises ``FormatError``."""
+    try:
+        return tuple(map(Pin.parse, texts))
+    except InputError as exc:
+        raise FormatError(exc.problem, fix=exc.fix) from exc
+
+
+def read_anchors(data: bytes, source: str = "") -> TrustAnchors:
+    """Parse trust anchors in PEM or DER; ``source`` is their file. Raises ``FormatError``."""
+    try:
+        return TrustAnchors(tuple(each.der for each in read_certificates(data)), source=source)
+    except InputError as exc:
+        raise FormatError(f"the trust anchors cannot be read: {exc.problem}") from exc
+
+
+def pem(anchors: TrustAnchors) -> str:
+    """Return trust anchors as PEM text."""
+    return "".join(ssl.DER_cert_to_PEM_cert(der) for der in anchors.der)
+
+
+def read_timestamp(text: str) -> datetime:
+    """Parse a time or a date, in UTC unless it has a time zone. Raises ``FormatError``."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as exc:
+        raise FormatError(f"{text[:40]!r} is not a date", fix="write it as 2027-06-01") from exc
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a time as RFC 3339 text in UTC, which every platform can parse."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

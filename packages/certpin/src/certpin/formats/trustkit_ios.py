@@ -18,7 +18,7 @@ from certpin.formats.limits import (
     NoDebug,
     NoTrust,
 )
-from certpin.formats.table import pins_from
+from certpin.formats.shape import pins_from
 
 if TYPE_CHECKING:
     from certpin.formats.format import Source

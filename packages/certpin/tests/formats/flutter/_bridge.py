@@ -11,11 +11,10 @@ import subprocess
 import tempfile
 from base64 import b64decode, b64encode
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certpin.formats.table import row
+from certpin.formats.format import row
 from tests.formats.flutter import _vm
 
 if TYPE_CHECKING:
@@ -37,11 +36,6 @@ class PinUpdateException(Exception):  # noqa: N818, the name is Dart's
 
 class DartFailedError(Exception):
     """Any other error, which no test expects."""
-
-
-def library() -> Path:
-    """Return the source folder of the library."""
-    return Path(str(files("certpin.formats.flutter").joinpath("dart")))
 
 
 def call(name: str, *words: Any) -> Any:
@@ -77,7 +71,7 @@ def in_dart(policy: HostPolicy) -> dict[str, Any]:
 class _Bridge:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="certpin-dart-")
-        packages = _vm.package_config(Path(self._folder.name), {"pinning": library()})
+        packages = _vm.package_config(Path(self._folder.name), {})
         self._vm = subprocess.Popen(
             [_vm.NEWEST.program, f"--packages={packages}", _vm.HERE / "bridge.dart"],
             stdin=subprocess.PIPE,

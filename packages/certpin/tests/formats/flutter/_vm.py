@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from scripts.dart import DartVM
 
+ROOT = Path(__file__).parents[5]
+PACKAGE = ROOT / "packages/certpin-dart"
 HERE = Path(__file__).parent / "vm"
 PACKAGES = HERE / "packages"
 VERSIONS = dart.read()  # the oldest first
@@ -26,14 +29,20 @@ PROMISED = "3.5"  # the language version that the documentation asks for
 PATIENCE = 120.0  # seconds for one run
 
 
+def library() -> Path:
+    """Return the source folder of the package, as the installed certpin contains it."""
+    return Path(str(files("certpin.formats.flutter").joinpath("dart")))
+
+
 def package_config(folder: Path, packages: Mapping[str, Path]) -> Path:
-    """Write pub's package configuration. Return the file.
+    """Write pub's package configuration, with the package certpin. Return the file.
 
     Args:
         folder: of the file.
         packages: more packages, each with the folder of its libraries.
     """
-    whole = {path.name: path / "lib" for path in PACKAGES.iterdir()} | dict(packages)
+    whole = {path.name: path / "lib" for path in PACKAGES.iterdir()}
+    whole |= {"certpin": library(), **packages}
     found = [
         {"name": name, "rootUri": path.as_uri(), "languageVersion": PROMISED}
         for name, path in sorted(whole.items())
@@ -50,6 +59,7 @@ def run(
     vm: DartVM = NEWEST,
     cwd: Path | None = None,
     defines: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program, from source or from its kernel.
 
@@ -60,9 +70,10 @@ def run(
         vm: the VM.
         cwd: the folder that it runs in.
         defines: ``NAME=value``, as ``--dart-define`` has them.
+        options: more options of the VM.
     """
-    options = [f"--packages={packages}", *(f"-D{each}" for each in defines)]
-    return _started([*options, str(program), *words], vm, cwd)
+    before = [f"--packages={packages}", *(f"-D{each}" for each in defines), *options]
+    return _started([*before, str(program), *words], vm, cwd)
 
 
 def compile_kernel(program: Path, packages: Path, target: Path, vm: DartVM = NEWEST) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certpin.formats import SignedSource
 from certpin.formats.flutter import FLUTTER
 from certpin.formats.flutter_pins import FLUTTER_PINS
 from certpin.pinfile import PinSet
+from tests.formats.flutter._vm import ROOT
 
 if TYPE_CHECKING:
     from certpin.formats import Export, Format
 
-APP = Path(__file__).parents[5] / "examples/flutter_app"
+APP = ROOT / "examples/flutter_app"
 TARGET = APP / "lib/pinning"
 URL = "https://api.bank.example/pins/"
 

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_DART = "certpin/formats/flutter/dart/"
-_SERVERS = (
-    "tests/formats/flutter/test_example.py::test_connections_of_the_library_on_real_servers[3.7.3]"
-)
+_DART = "certpin/formats/flutter/dart/src/"
+_PACKAGE = "tests/formats/flutter/test_package.py::test_"
 _LIBRARY = "tests/formats/flutter/test_library.py::test_"
 
 
-def _rule(rule: int | str, file: str, old: str, new: str, test: str = _SERVERS) -> Mutation:
+def _on(name: str) -> str:
+    """Return the Dart test file ``name``, which makes connections."""
+    return f"{_PACKAGE}connections_to_real_servers[{name}]"
+
+
+_CLIENT = _on("pinned_http_client")
+_SOCKET = _on("pinned_secure_socket")
+_PROXY = _on("proxy")
+_POLICIES = _on("policies")
+_CONTEXT = _on("anchor_context")
+_ISOLATES = _on("isolates")
+_RENEWAL = _on("renewal")
+_OTHERS = f"{_PACKAGE}the_other_tests_of_the_package_pass[3.7.3]"
+_WEB = "tests/formats/flutter/test_web.py::test_each_first_use_fails_with_a_clear_message"
+
+
+def _rule(rule: int | str, file: str, old: str, new: str, test: str = _CLIENT) -> Mutation:
     return Mutation(rule, _DART + file, old, new, test)
 
 
@@ -19,7 +33,7 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "the library makes every connection",
         "pinned_http_client.dart",
-        "      ..connectionFactory = PinnedConnector(check, clientCertificate).call\n",
+        "      ..connectionFactory = _connector.call\n",
         "",
     ),
     _rule(
@@ -51,31 +65,31 @@ MUTATIONS: list[Mutation] = [
     _rule(
         "a host without a policy is refused",
         "hosts.dart",
-        "  if (name == null || policyFor(policies, name) == null) {",
-        "  if (name == null) {",
+        "  final policy = name == null ? null : policyFor(policies, name);\n",
+        "  final policy = name == null ? null : policies.first;\n",
         f"{_LIBRARY}unpinned_requests_are_refused[https-evil.example-False-no policy covers it]",
     ),
     _rule(
         "trust is the only trust",
         "connector.dart",
         "policy.trust, () => _context(policy.trust)",
-        "policy.trust, () => _context(policyFor(_check.pins.policies, 'localhost')?.pattern)",
+        "policy.trust, () => _context(policyFor(check.pins.policies, 'localhost')?.pattern)",
     ),
     _rule(
         "a client certificate is sent",
         "connector.dart",
-        "        ..usePrivateKeyBytes(own.key, password: own.password);",
-        "        ;",
+        "  if (certificate != null) {\n    useClientCertificate(context, certificate);\n  }\n",
+        "",
     ),
     _rule(
         "overrides have the client certificate",
-        "pinned_http_client.dart",
-        "      app: app,\n      clientCertificate: clientCertificate,\n    );",
-        "      app: app,\n    );",
+        "pinned_http_overrides.dart",
+        "      clientCertificate: clientCertificate,\n      onFailure: onFailure,\n",
+        "      onFailure: onFailure,\n",
     ),
     _rule(
         "a context of other code is refused",
-        "pinned_http_client.dart",
+        "pinned_http_overrides.dart",
         "    if (context != null) {",
         "    if (context != null && pins.version < 0) {",
     ),
@@ -87,9 +101,327 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "an update is no longer than it may be",
-        "signed_fetch.dart",
+        "updates/fetch.dart",
         "if (held.length + piece.length > wanted.limit) {",
         "if (wanted.limit < 0) {",
-        "tests/formats/flutter/test_example.py::test_the_other_tests_of_the_example_pass[3.7.3]",
+        _OTHERS,
+    ),
+    _rule(
+        "trust excludes the platform's roots",
+        "connector.dart",
+        "SecurityContext(withTrustedRoots: anchors == null)",
+        "SecurityContext(withTrustedRoots: true)",
+        "tests/formats/flutter/test_roots.py::test_trust_excludes_the_roots_of_the_platform",
+    ),
+    _rule(
+        "each host has its own anchors",
+        "connector.dart",
+        "putIfAbsent(policy.trust,",
+        "putIfAbsent('',",
+        _POLICIES,
+    ),
+    _rule(
+        "the key is compared on sockets too",
+        "connector.dart",
+        "      connector.check(name, port, current, socket.peerCertificate);\n",
+        "      socket.peerCertificate;\n",
+        _SOCKET,
+    ),
+    _rule(
+        "pins that are updated during the handshake apply",
+        "connector.dart",
+        "      final (_, current) = _admitted();\n",
+        "      final current = policy;\n",
+        _POLICIES,
+    ),
+    _rule(
+        "anchors that are updated during the handshake apply",
+        "connector.dart",
+        "      if (current.trust != policy.trust) {",
+        "      if (current.trust == '') {",
+        _POLICIES,
+    ),
+    _rule(
+        "a refused socket is closed",
+        "connector.dart",
+        "    } on Object {\n      socket.destroy();\n      rethrow;\n    }\n    return socket;",
+        "    } on Object {\n      rethrow;\n    }\n    return socket;",
+        _SOCKET,
+    ),
+    _rule(
+        "a refused socket of other code is closed",
+        "connector.dart",
+        "      socket.destroy();\n      final failure",
+        "      final failure",
+        _SOCKET,
+    ),
+    _rule(
+        "a socket is closed if its attempt has ended",
+        "connector.dart",
+        "    stop.release(socket.destroy);\n    return socket;\n  }\n\n  /// Returns a conn",
+        "    return socket;\n  }\n\n  /// Returns a conn",
+        _SOCKET,
+    ),
+    _rule(
+        "a complete connection isn't cancelled",
+        "connector.dart",
+        "      _cancelled.onStop = null; // It is the caller's now.\n",
+        "",
+        _SOCKET,
+    ),
+    _rule(
+        "a timeout is no refusal",
+        "connector.dart",
+        "stop(NetworkException('timed out after $limit', host: name));",
+        "stop(TlsHandshakeException(name, 'timed out after $limit'));",
+        _SOCKET,
+    ),
+    _rule(
+        "a lost handshake is no refusal",
+        "exceptions.dart",
+        "found when _isLost(found) =>",
+        "found when _isLost(found) && host == '-' =>",
+        _SOCKET,
+    ),
+    _rule(
+        "a lost handshake is not reported",
+        "connector.dart",
+        "policy.trust != null && !isLost;",
+        "policy.trust != null;",
+        _SOCKET,
+    ),
+    _rule(
+        "a refused chain is no failure of the network",
+        "exceptions.dart",
+        "      ? error.message == 'Connection terminated during handshake'\n",
+        "      ? error.message != ''\n",
+        _OTHERS,
+    ),
+    _rule(
+        "a wrong password is no refusal",
+        "client_certificate.dart",
+        "  } on TlsException catch (error) {",
+        "  } on HandshakeException catch (error) {",
+        _SOCKET,
+    ),
+    _rule(
+        "an invalid address is not looked up",
+        "hosts.dart",
+        "return _isIPv6(address) ? address : null;",
+        "return address;",
+        _SOCKET,
+    ),
+    _rule(
+        "a tunnel of HttpClient is refused",
+        "hosts.dart",
+        "  if (isProxied) {",
+        "  if (isProxied && host.isEmpty) {",
+        f"{_LIBRARY}unpinned_requests_are_refused"
+        "[https-bank.example-True-no pin holds through a proxy]",
+    ),
+    _rule(
+        "the library opens the tunnel",
+        "pinned_http_client.dart",
+        "      _connector.findProxy = finder ?? findNoProxy;",
+        "      _inner.findProxy = finder ?? findNoProxy;",
+        _PROXY,
+    ),
+    _rule(
+        "a refusal is final",
+        "connector.dart",
+        "      } on NetworkException {",
+        "      } on ConnectionException {",
+        _PROXY,
+    ),
+    _rule(
+        "a proxy of another kind is refused",
+        "proxy.dart",
+        "      if (entry.isNotEmpty) entry ==",
+        "      if (RegExp('^(PROXY |DIRECT)').hasMatch(entry)) entry ==",
+        _PROXY,
+    ),
+    _rule(
+        "credentials of a proxy are in no message",
+        "proxy.dart",
+        "      '${named ? '$kind proxies are' : 'an entry is'} not supported. '",
+        "      '$named $entry is not supported. '",
+        _OTHERS,
+    ),
+    _rule(
+        "the response of a proxy is limited",
+        "proxy.dart",
+        "      if (_length > maxResponseHead) {",
+        "      if (_length < 0) {",
+        _OTHERS,
+    ),
+    _rule(
+        "nothing precedes the handshake in a tunnel",
+        "proxy.dart",
+        "        if (status ~/ 100 == 2 && index + 1 < bytes.length) {",
+        "        if (status < 0 && index + 1 < bytes.length) {",
+        _PROXY,
+    ),
+    _rule(
+        "only a success opens a tunnel",
+        "proxy.dart",
+        "      if (response.status ~/ 100 == 2) {",
+        "      if (response.status > 0) {",
+        _PROXY,
+    ),
+    _rule(
+        "the connection to a refusing proxy is closed",
+        "connector.dart",
+        "        } on Object {\n          socket.destroy();\n          rethrow;\n        }\n",
+        "        } on FormatException {\n          rethrow;\n        }\n",
+        _PROXY,
+    ),
+    _rule(
+        "credentials that can't be read are refused",
+        "pinned_http_client.dart",
+        "      _refuseCredentials('addProxyCredentials');",
+        "      _inner.addProxyCredentials(host, port, realm, credentials);",
+        _PROXY,
+    ),
+    _rule(
+        "a context needs anchors that are the pins",
+        "anchor_context.dart",
+        "  if (policy.match == 'leaf') {",
+        "  if (policy.match.isEmpty) {",
+        _CONTEXT,
+    ),
+    _rule(
+        "a context accepts no compromised key",
+        "anchor_context.dart",
+        "  if (policy.compromised.isNotEmpty) {",
+        "  if (policy.pattern.isEmpty) {",
+        _CONTEXT,
+    ),
+    _rule(
+        "a context can't report",
+        "anchor_context.dart",
+        "  if (policy.mode != 'enforce') {",
+        "  if (policy.mode.isEmpty) {",
+        _CONTEXT,
+    ),
+    _rule(
+        "a context of expired pins is refused",
+        "anchor_context.dart",
+        "  if (decision == Decision.refuse) {",
+        "  if (decision.name.isEmpty) {",
+        _CONTEXT,
+    ),
+    _rule(
+        "pins expire at the moment of their date",
+        "verdict.dart",
+        "!now.isBefore(DateTime.parse(expires))",
+        "now.isAfter(DateTime.parse(expires))",
+        _CONTEXT,
+    ),
+    _rule(
+        "a computation in an isolate is pinned",
+        "pinned_http_overrides.dart",
+        "      HttpOverrides.global = PinnedHttpOverrides(\n",
+        "      PinnedHttpOverrides(\n",
+        _ISOLATES,
+    ),
+    _rule(
+        "an isolate gets a copy of the pins",
+        "pinned_http_overrides.dart",
+        "    final sent = pins.snapshot;\n",
+        "    final sent = pins;\n",
+        _ISOLATES,
+    ),
+    _rule(
+        "the override is for debug builds",
+        "connector.dart",
+        "if (!debugOverride || anchors == null || ",
+        "if (anchors == null || ",
+        f"{_PACKAGE}the_debug_override_is_gated_by_the_build_and_the_file[release]",
+    ),
+    _rule(
+        "a context has the anchors of a proxy in debug builds only",
+        "anchor_context.dart",
+        "debugOverride ? pins.debugAnchors ?? '' : ''",
+        "pins.debugAnchors ?? ''",
+        f"{_PACKAGE}the_debug_override_is_gated_by_the_build_and_the_file[release]",
+    ),
+    _rule(
+        "the value of the override is exact",
+        "debug.dart",
+        "    bool.fromEnvironment('CERTPIN_DEBUG');",
+        "    bool.hasEnvironment('CERTPIN_DEBUG');",
+        f"{_PACKAGE}the_debug_override_is_gated_by_the_build_and_the_file[another value]",
+    ),
+    _rule(
+        "a client fails clearly on the web",
+        "pinned_http_client.dart",
+        "  requireSockets('PinnedHttpClient');\n",
+        "",
+        _WEB,
+    ),
+    _rule(
+        "updates fail clearly on the web",
+        "updates/pin_updates.dart",
+        "    requireSockets('PinUpdates');\n",
+        "",
+        _WEB,
+    ),
+    _rule(
+        "an unknown mode refuses",
+        "verdict.dart",
+        "  if (policy.mode == 'report') {",
+        "  if (policy.mode != 'enforce') {",
+        _OTHERS,
+    ),
+    _rule(
+        "an unknown match compares pins",
+        "verdict.dart",
+        "policy.match == 'ca' || policy.match == 'any'",
+        "policy.match != 'leaf'",
+        _OTHERS,
+    ),
+    _rule(
+        "a policy with a mistake covers no request",
+        "hosts.dart",
+        "  if (mistake.isNotEmpty) {",
+        "  if (mistake == 'none') {",
+        _OTHERS,
+    ),
+    _rule(
+        "match on authorities needs anchors",
+        "hosts.dart",
+        "  if (match != 'leaf' && policy.trust == null) {",
+        "  if (match != 'leaf' && policy.trust == '') {",
+        _OTHERS,
+    ),
+    _rule(
+        "anchors without trust are a mistake",
+        "policy.dart",
+        "          match == 'leaf' || trust != null,\n",
+        "          match == 'leaf' || trust != '',\n",
+        "tests/formats/flutter/test_compiles.py"
+        "::test_a_mistake_in_a_constant_policy_is_a_compile_error"
+        "[no trust]",
+    ),
+    _rule(
+        "an update ends the connections of the old pins",
+        "pinned_http_client.dart",
+        "_pool.isOf(pins) && ",
+        "",
+        _RENEWAL,
+    ),
+    _rule(
+        "other pins of the same version end them too",
+        "pinned_http_client.dart",
+        " && identical(pins.policies, _policies);",
+        ";",
+        _RENEWAL,
+    ),
+    _rule(
+        "connections end with the pins of their policy",
+        "pinned_http_client.dart",
+        " && !_connector.check.hasEnded) {",
+        ") {",
+        _RENEWAL,
     ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_DART = "certpin/formats/flutter/dart/"
+_DART = "certpin/formats/flutter/dart/src/"
 _VECTORS = "tests/formats/flutter/test_signed.py::test_dart_decides_as_python_tuf"
 _SIGNED = "tests/formats/flutter/test_signed.py::test_"
 _RULES = "tests/formats/flutter/test_signed_rules.py::test_"
@@ -17,101 +17,132 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 MUTATIONS: list[Mutation] = [
     _rule(
         "a root is signed as the one before demands",
-        "signed_trust.dart",
-        "  requireSigned(before, 'root', root, verifies);\n",
+        "updates/trust.dart",
+        "  requireSigned(before, 'root', root, verifier);\n",
         "",
         f"{_VECTORS}[sign_a_root_with_the_new_keys_alone]",
     ),
     _rule(
         "a root is signed as it demands itself",
-        "signed_trust.dart",
-        "1);\n  requireSigned(root, 'root', root, verifies);\n",
+        "updates/trust.dart",
+        "1);\n  requireSigned(root, 'root', root, verifier);\n",
         "1);\n",
         f"{_VECTORS}[sign_a_root_with_the_old_keys_alone]",
     ),
     _rule(
         "no root is left out",
-        "signed_trust.dart",
+        "updates/trust.dart",
         "  _requireVersion(root, before.version + 1);\n",
         "",
         f"{_VECTORS}[skip_a_root]",
     ),
     _rule(
         "a threshold is reached",
-        "signed_roles.dart",
+        "updates/roles.dart",
         "counted.length < needed",
         "counted.isEmpty",
         f"{_VECTORS}[sign_targets_with_too_few_keys]",
     ),
     _rule(
         "a key counts once",
-        "signed_roles.dart",
+        "updates/roles.dart",
         "!counted.contains(name) &&",
         "name != '' &&",
         _RULES + "a_key_with_several_ids_counts_once",
     ),
     _rule(
         "no older timestamp",
-        "signed_trust.dart",
+        "updates/trust.dart",
         "  _requireForward(found.version, before.version);\n",
         "",
         f"{_VECTORS}[roll_back_the_daily_timestamp]",
     ),
     _rule(
         "no older targets",
-        "signed_trust.dart",
-        "    _requireForward(named.version, namedIn(before, 'targets.json').version);\n",
-        "",
+        "updates/trust.dart",
+        "      _requireForward(version, namedIn(before, name).version);\n",
+        "      if (version < 0) {\n        return before;\n      }\n",
         f"{_VECTORS}[roll_back_the_targets]",
     ),
     _rule(
+        "no role of the last snapshot is missing",
+        "updates/trust.dart",
+        "objectAt(before.signed, 'meta').keys)",
+        "['targets.json'])",
+        "tests/formats/flutter/test_conformance.py::test_dart_does_what_the_specification_says"
+        "[a_snapshot_that_no_longer_names_a_role]",
+    ),
+    _rule(
         "metadata is the named one",
-        "signed_trust.dart",
+        "updates/trust.dart",
         "  requireBytes(bytes, named.length, named.sha256);\n",
         "",
         f"{_VECTORS}[sign_the_same_version_twice]",
     ),
     _rule(
         "a freeze is seen",
-        "signed_roles.dart",
+        "updates/roles.dart",
         "if (!now.isBefore(found.expires))",
         "if (found.expires.isBefore(now))",
         f"{_VECTORS}[freeze_at_the_very_moment]",
     ),
     _rule(
         "pins do not go back",
-        "signed_trust.dart",
+        "updates/trust.dart",
         "pins.version < current.version",
         "pins.version < 0",
         f"{_VECTORS}[go_back_in_one_version]",
     ),
     _rule(
         "pins are the promised ones",
-        "signed_trust.dart",
+        "updates/trust.dart",
         "  requireBytes(bytes, promise.length, promise.sha256);\n",
         "",
         f"{_VECTORS}[cut_a_file_short]",
     ),
     _rule(
         "stored files are verified",
-        "signed_trust.dart",
-        "  requireSigned(root, role, found, verifies);\n",
+        "updates/trust.dart",
+        "  requireSigned(root, role, found, verifier);\n",
         "",
         _SIGNED + "a_set_without_a_valid_root_is_not_used",
     ),
     _rule(
         "signatures are verified",
-        "signed_verifier.dart",
-        "return signer.verifySignature(message, ECSignature(_number(r), _number(s)));",
-        "return signer.hashCode >= 0;",
+        "updates/roles.dart",
+        "return verifier.verify(scheme, point, r, s, message);",
+        "return s.isNotEmpty;",
         _SIGNED + "the_first_root_signs_itself",
     ),
     _rule(
         "compromised keys of a signed set are refused",
-        "signed_policies.dart",
+        "updates/policies.dart",
         "      compromised.add(pin);\n",
         "      pins.add(pin);\n",
         "tests/formats/flutter/test_signed_pins.py"
         "::test_compromised_keys_of_a_signed_set_are_refused",
+    ),
+    _rule(
+        "keys are points of their curve",
+        "updates/keys.dart",
+        "    return (y * y - right) % p == BigInt.zero;\n",
+        "    return right != y;\n",
+        _RULES + "a_key_that_is_not_a_point_of_its_curve_is_refused",
+    ),
+    _rule(
+        "coordinates of keys are reduced",
+        "updates/keys.dart",
+        "    if (x >= p || y >= p) {\n",
+        "    if (x == p) {\n",
+        _RULES + "a_key_that_is_not_a_point_of_its_curve_is_refused",
+    ),
+    _rule(
+        "the root in the app is verified before anything is stored",
+        "updates/pin_updates.dart",
+        "      final trust = _begun();\n      final text = await storage.read();\n"
+        "      if (text == null) {\n        _trust ??= trust;\n        return;\n      }\n",
+        "      final text = await storage.read();\n"
+        "      if (text == null) {\n        return;\n      }\n      final trust = _begun();\n",
+        "tests/formats/flutter/test_package.py::test_the_other_tests_of_the_package_pass[3.7.3]",
     ),
 ]

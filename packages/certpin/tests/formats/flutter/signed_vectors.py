@@ -30,7 +30,7 @@ from tests.updates.conftest import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-TARGET = ROOT / "examples/flutter_app/test/pinning/signed_vectors.json"
+TARGET = ROOT / "packages/certpin-dart/test/updates_vectors.json"
 START = datetime(2027, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 

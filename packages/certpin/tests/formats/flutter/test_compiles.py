@@ -12,18 +12,21 @@ from hypothesis import strategies as st
 
 from certpin.errors import ConfigError
 from certpin.formats import SignedSource
-from certpin.formats.flutter import FLUTTER, LIBRARY, SIGNED
+from certpin.formats._flutter import PINS_FORMAT
+from certpin.formats.flutter import FLUTTER, library
 from certpin.formats.flutter_pins import FLUTTER_PINS
-from certpin.formats.table import pem
+from certpin.formats.shape import pem
 from tests.formats._sets import anchors, pin_sets
 from tests.formats.flutter import _vm, example
-from tests.formats.flutter._bridge import in_dart, library
+from tests.formats.flutter._bridge import in_dart
+from tests.formats.flutter._vm import PACKAGE
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from certpin.formats import File
     from certpin.pins import PinSet
     from scripts.dart import DartVM
 
@@ -44,15 +47,90 @@ def errors(
     return _vm.compile_kernel(program, config, folder / "program.dill", vm)
 
 
+PINS = pin_set(LEAF, debug=anchors()[0])
+SIGNED = SignedSource("https://pins.bank.example/", b"{}" * 100)
+
+
+def written(folder: Path, files: Iterable[File]) -> list[str]:
+    """Write exported files into a folder. Return their names."""
+    for file in files:
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file.path).write_text(file.text, encoding="utf-8")
+    return sorted(file.path for file in files)
+
+
 @ON_EACH
-def test_every_file_of_the_export_compiles(vm: DartVM, tmp_path: Path) -> None:
-    signed = SignedSource("https://pins.bank.example/", b"{}" * 100)
-    written = FLUTTER.export(pin_set(LEAF, debug=anchors()[0]), signed=signed).files
-    for file in written:
-        (tmp_path / file.path).write_text(file.text, encoding="utf-8")
-    names = {file.path for file in written}
-    assert {*LIBRARY, *SIGNED} < names
-    assert errors(tmp_path, vm, sorted(names)) == ""
+def test_the_exported_files_compile_with_the_package(vm: DartVM, tmp_path: Path) -> None:
+    names = written(tmp_path, FLUTTER.export(PINS, signed=SIGNED).files)
+    assert names == ["pins.dart", "signed_source.dart"]
+    assert errors(tmp_path, vm, names) == ""
+
+
+@ON_EACH
+def test_the_vendored_files_compile_without_the_package(vm: DartVM, tmp_path: Path) -> None:
+    names = written(tmp_path, FLUTTER.export(PINS, signed=SIGNED, vendored=True).files)
+    assert {"pins.dart", "signed_source.dart", "certpin.dart", "updates.dart"} < set(names)
+    assert errors(tmp_path, vm, names, {"certpin": tmp_path / "absent"}) == ""
+
+
+@ON_EACH
+def test_every_file_of_the_package_compiles(vm: DartVM, tmp_path: Path) -> None:
+    names = [f"package:certpin/{file.path}" for file in library()]
+    assert len(names) > 20
+    assert errors(tmp_path, vm, names) == ""
+
+
+@ON_EACH
+def test_the_recipes_and_the_examples_of_the_package_compile(vm: DartVM, tmp_path: Path) -> None:
+    examples = sorted(PACKAGE.glob("example/**/*.dart"))
+    assert len([path for path in examples if path.parent.name == "recipes"]) == 9
+    assert errors(tmp_path, vm, [path.as_uri() for path in examples]) == ""
+
+
+@ON_EACH
+@pytest.mark.parametrize("vendored", [False, True])
+def test_another_format_of_pins_is_a_clear_compile_error(
+    vendored: bool, vm: DartVM, tmp_path: Path
+) -> None:
+    """Even in a release build, where assertions are off at run time."""
+    names = written(tmp_path, FLUTTER.export(PINS, vendored=vendored).files)
+    pins = tmp_path / "pins.dart"
+    text = pins.read_text(encoding="utf-8")
+    assert f"format: {PINS_FORMAT}," in text
+    pins.write_text(text.replace(f"format: {PINS_FORMAT},", f"format: {PINS_FORMAT + 1},"))
+    problem = errors(tmp_path, vm, [name for name in names if name == "pins.dart"])
+    assert "pins.dart and package:certpin have different formats" in problem
+    assert "run `certpin export flutter` again" in problem
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ("mode: 'Enforce', match: 'leaf'", 'mode is "enforce" or "report"'),
+        ("mode: 'enforce', match: 'Leaf', trust: ''", 'match is "leaf", "ca" or "any"'),
+        ("mode: 'enforce', match: 'any'", 'only match: "leaf" compares pins'),
+        ("mode: 'enforce', match: 'leaf', onExpiry: 'open'", "onExpiry is"),
+        ("mode: 'enforce', match: 'ca', trust: ''", ""),
+    ],
+    ids=["mode", "match", "no trust", "onExpiry", "none"],
+)
+def test_a_mistake_in_a_constant_policy_is_a_compile_error(
+    fields: str, problem: str, tmp_path: Path
+) -> None:
+    """Such a policy would compare nothing, or refuse nothing."""
+    (tmp_path / "policy.dart").write_text(
+        "import 'package:certpin/certpin.dart';\n"
+        f"const policy = HostPolicy(pattern: 'a.example', pins: ['x'], {fields});\n",
+        encoding="utf-8",
+    )
+    found = errors(tmp_path, _vm.NEWEST, ["policy.dart"])
+    assert problem in found
+    assert bool(found) == bool(problem)
+
+
+def test_the_package_and_the_export_have_the_same_format() -> None:
+    policy = next(file for file in library() if file.path == "src/policy.dart")
+    assert f"const int pinsFormat = {PINS_FORMAT};" in policy.text
 
 
 @ON_EACH
@@ -86,8 +164,6 @@ def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str
     """Read the exported files of these pin sets with Dart."""
     for at, pins in enumerate(made):
         text = FLUTTER_PINS.export(pins).files[0].text
-        for name in ("debug", "policy"):  # the same classes for all of them
-            text = text.replace(f"import '{name}.dart'", f"import 'package:pinning/{name}.dart'")
         (folder / f"pins_{at}.dart").write_text(text, encoding="utf-8")
     lines = [
         "import 'dart:convert';",
@@ -99,7 +175,7 @@ def dumped(folder: Path, made: Sequence[PinSet], *defines: str) -> list[dict[str
     ]
     program = folder / "program.dart"
     program.write_text("\n".join(lines), encoding="utf-8")
-    config = _vm.package_config(folder, {"pinning": library()})
+    config = _vm.package_config(folder, {})
     done = _vm.run(program, config, defines=defines)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +13,10 @@ from certpin.formats.flutter import FLUTTER
 from certpin.pinfile import PinSet
 from certpin.pins.policy import meaning
 from tests.formats.flutter import _vm, example
-from tests.formats.flutter._bridge import library
+from tests.formats.flutter._vm import PACKAGE
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from scripts.dart import DartVM
 
 DART = sorted(example.APP.rglob("*.dart"))
 TEXTS = {
@@ -35,80 +32,26 @@ def test_the_generated_files_are_those_of_the_export() -> None:
     assert found == example.generated(), "python -m tests.formats.flutter.example"
 
 
-CONNECTIONS = "test/pinning/pinned_http_client_test.dart"
-WITHOUT_WIDGETS = [
-    str(path.relative_to(example.APP))
-    for path in DART
-    if path.name.endswith("_test.dart") and path.name != "accounts_page_test.dart"
-]
-ON_EACH = pytest.mark.parametrize("vm", _vm.VERSIONS, ids=lambda vm: vm.version)
-
-
-def outcomes(folder: Path, vm: DartVM, tests: list[str]) -> dict[str, str | None]:
-    """Run tests of the example with the current library. Return the errors of each."""
-    shutil.copytree(example.APP / "lib", folder / "lib")
-    shutil.copytree(library(), folder / "lib" / "pinning", dirs_exist_ok=True)
-    imports = [f"import '{(example.APP / path).as_uri()}' as i{n};" for n, path in enumerate(tests)]
-    calls = [f"  group('{path}', i{n}.main);" for n, path in enumerate(tests)]
-    lines = ["import 'package:flutter_test/flutter_test.dart';", *imports]
-    program = folder / "all_tests.dart"
-    program.write_text("\n".join([*lines, "void main() {", *calls, "}"]), encoding="utf-8")
-    packages = _vm.package_config(folder, {"bank_app": folder / "lib"})
-    done = _vm.run(program, packages, vm=vm, cwd=example.APP)
+@pytest.mark.peer("dart")
+def test_the_flavours_of_the_example(tmp_path: Path) -> None:
+    program = example.APP / "test/pins_test.dart"
+    packages = _vm.package_config(tmp_path, {"bank_app": example.APP / "lib"})
+    done = _vm.run(program, packages, cwd=example.APP)
     ended = [json.loads(line) for line in done.stdout.splitlines()]
-    assert ended, done.stderr
-    assert done.returncode == int(any(each["error"] for each in ended)), done.stderr
-    return {each["test"]: each["error"] for each in ended}
+    assert len(ended) > 1, done.stderr
+    assert [each for each in ended if each["error"]] == []
 
 
-@pytest.mark.slow
-@pytest.mark.peer("dart")
-@ON_EACH
-def test_connections_of_the_library_on_real_servers(vm: DartVM, tmp_path: Path) -> None:
-    ended = outcomes(tmp_path, vm, [CONNECTIONS])
-    assert {name: error for name, error in ended.items() if error} == {}
-    assert len(ended) > 25
+def test_the_verifier_is_that_of_the_package() -> None:
+    ours = PACKAGE / "example/recipes/pointycastle.dart"
+    assert TEXTS["lib/pointycastle.dart"] == ours.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
-@pytest.mark.peer("dart")
-@ON_EACH
-def test_the_other_tests_of_the_example_pass(vm: DartVM, tmp_path: Path) -> None:
-    """Run the tests without widgets."""
-    others = [path for path in WITHOUT_WIDGETS if path != CONNECTIONS]
-    ended = outcomes(tmp_path, vm, others)
-    assert {name: error for name, error in ended.items() if error} == {}
-    assert {name.split()[0] for name in ended} == set(others)
-    assert len(ended) > 170
-
-
-@pytest.mark.peer("dart")
-def test_failing_dart_tests_are_detected(tmp_path: Path) -> None:
-    """Test the check itself, also for a failing future that is not awaited."""
-    program = tmp_path / "failing_test.dart"
-    program.write_text(
-        """
-        import 'package:flutter_test/flutter_test.dart';
-        void main() {
-          test('one', () => expect(1, 2));
-          test('two', () { expect(Future.value(1), completion(2)); });
-          test('three', () => expect(() => 1, throwsA(isA<Exception>())));
-          test('four', () {
-            Future<void>.error('lost');
-            return Future<void>.delayed(const Duration(seconds: 1));
-          });
-          test('five', () => expect([1], isNot(contains(1))));
-          test('good', () => expect([1], [1]));
-        }
-        """,
-        encoding="utf-8",
-    )
-    done = _vm.run(program, _vm.package_config(tmp_path, {}))
-    ended = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["test"] for each in ended if each["error"]] == [
-        *("one", "two", "three", "four", "five"),
-    ]
-    assert done.returncode == 1
+def test_the_failures_of_dio_are_found_as_in_the_recipe() -> None:
+    """The quick start asks to copy the function."""
+    recipe = (PACKAGE / "example/recipes/dio.dart").read_text(encoding="utf-8")
+    start = recipe.index("/// Returns the failure of the connection;")
+    assert TEXTS["lib/accounts.dart"].endswith(f"\n\n{recipe[start:]}")
 
 
 @pytest.mark.parametrize("path", DART, ids=lambda path: str(path.relative_to(example.APP)))

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from pathlib import Path
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.formats import SignedSource
-from certpin.formats.flutter import FLUTTER, LIBRARY, SIGNED
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS, SignedSource
+from certpin.formats.flutter import FLUTTER
 from tests.formats._sets import anchors
+from tests.formats.flutter._vm import PACKAGE
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 
-ROOT = Path(__file__).parents[5]
-WRITTEN = (*LIBRARY, *SIGNED)
+if TYPE_CHECKING:
+    from certpin.formats import Format
+
+PINS = pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=anchors()[0])
+SIGNED = SignedSource("https://pins.bank.example/", b"{}" * 100)
 SOURCES = {
-    file.path: file.text
-    for file in FLUTTER.export(
-        pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match="leaf"), debug=anchors()[0]),
-        signed=SignedSource("https://pins.bank.example/", b"{}" * 100),
-    ).files
+    file.path: file.text for file in FLUTTER.export(PINS, signed=SIGNED, vendored=True).files
 }
+WRITTEN = sorted(SOURCES.keys() - {"pins.dart", "signed_source.dart"})
 
 
-def test_all_library_files_are_exported_with_a_header() -> None:
-    folder = ROOT / "packages/certpin-dart/lib"
-    assert sorted(WRITTEN) == sorted(path.name for path in folder.iterdir())
+def test_the_vendored_library_is_the_package_with_a_header() -> None:
+    folder = PACKAGE / "lib"
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.dart")) == WRITTEN
     for name in WRITTEN:
-        assert SOURCES[name].startswith("// Written by: certpin export flutter."), name
+        header, _, rest = SOURCES[name].partition("\n\n")
+        assert header.startswith("// Copied by: certpin export flutter."), name
+        assert rest == (folder / name).read_text(encoding="utf-8")
         assert max(map(len, SOURCES[name].splitlines())) <= 80, name
 
 
-def test_the_library_imports_only_documented_packages() -> None:
-    allowed = {"package:crypto/crypto.dart"}
-    adapters = {
-        "pinned_dio.dart": {"package:dio/dio.dart", "package:dio/io.dart"},
-        "pinned_http.dart": {"package:http/http.dart", "package:http/io_client.dart"},
-        "signed_verifier.dart": {
-            *("package:pointycastle/api.dart", "package:pointycastle/ecc/api.dart"),
-            *(f"package:pointycastle/digests/sha{bits}.dart" for bits in (256, 384)),
-            *(f"package:pointycastle/ecc/curves/secp{bits}r1.dart" for bits in (256, 384)),
-            "package:pointycastle/signers/ecdsa_signer.dart",
-        },
-    }
-    for name, source in SOURCES.items():
-        lines = [line for line in source.splitlines() if line.startswith(("import ", "export "))]
-        named = {line.split("'")[1] for line in lines}
-        others = {each for each in named if not each.startswith("dart:") and each not in SOURCES}
-        assert others <= allowed | adapters.get(name, set()), name
+def test_the_pins_are_the_same_with_and_without_the_library() -> None:
+    [alone] = FLUTTER.export(PINS).files
+    assert "import 'package:certpin/certpin.dart';" in alone.text
+    assert SOURCES["pins.dart"] == alone.text.replace("package:certpin/certpin", "certpin")
+    _, other = FLUTTER.export(PINS, signed=SIGNED).files
+    assert SOURCES["signed_source.dart"] == other.text.replace("package:certpin/", "")
+
+
+@pytest.mark.parametrize("chosen", [FORMATS["android"], FORMATS["json"]], ids=lambda it: it.name)
+def test_other_formats_have_no_library(chosen: Format) -> None:
+    with pytest.raises(ConfigError, match="needs no library"):
+        chosen.export(PINS, vendored=True)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -61,14 +62,14 @@ def test_no_callback_accepts_refused_certificates(name: str) -> None:
 def test_override_anchors_depend_on_a_constant() -> None:
     """Unselected constants are not compiled in, so releases do not contain the proxy's anchor."""
     assert "debugAnchors: debugOverride ? '''" in SOURCES["pins.dart"]
-    switch = SOURCES["debug.dart"].partition("const bool debugOverride =")[2]
+    switch = SOURCES["src/debug.dart"].partition("const bool debugOverride =")[2]
     assert [part.strip(" ;\n") for part in switch.split("&&")] == [
         "!bool.fromEnvironment('dart.vm.product')",
         "!bool.fromEnvironment('dart.vm.profile')",
         "bool.fromEnvironment('CERTPIN_DEBUG')",
     ]
-    assert SOURCES["connector.dart"].count("_context(anchors)") == 1
-    assert "!debugOverride || anchors == null" in SOURCES["connector.dart"]
+    assert SOURCES["src/connector.dart"].count("_context(anchors)") == 1
+    assert "!debugOverride || anchors == null" in SOURCES["src/connector.dart"]
 
 
 def test_without_debug_section_the_export_does_not_mention_it() -> None:
@@ -93,7 +94,11 @@ PUBLIC = {
 @pytest.mark.parametrize("name", WRITTEN)
 def test_there_are_no_unused_imports(name: str) -> None:
     """The compiler accepts it, but the analyzer of an app warns."""
-    imported = set(re.findall(r"^import '(\w+\.dart)'", SOURCES[name], re.MULTILINE))
+    here = PurePosixPath(name).parent
+    imported = {
+        posixpath.normpath(here / other)
+        for other in re.findall(r"^import '([\w./]+\.dart)'", SOURCES[name], re.MULTILINE)
+    }
     used = set(_words(SOURCES[name])) - PUBLIC[name]
     assert {other for other in imported if not PUBLIC[other] & used} == set()
 

@@ -1,31 +1,41 @@
-"""The Dart library compared with certpin: der, hosts, verdict, rate."""
+"""The Dart library compared with certpin: der, hosts, verdict, and the limits of reports."""
 
 from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import certifi
 import pytest
 from cryptography.hazmat import asn1
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from certpin.errors import CertificateParseError, HostError
-from certpin.pins import normalise
-from certpin.x509 import Certificate
+from certpin.errors import CertificateParseError, ConfigError, HostError
+from certpin.formats.flutter_pins import FLUTTER_PINS
+from certpin.pins import (
+    HostPattern,
+    HostPin,
+    HostPolicy,
+    Mode,
+    OnExpiry,
+    PinSet,
+    State,
+    normalise,
+    pins_of,
+    verify,
+)
+from certpin.x509 import Certificate, Chain
+from certpin.x509.certificate import read_certificates
 from certpin.x509.der import _Certificate
-from certpin.x509.reader import read_certificates
 from tests.formats._sets import pin_sets
 from tests.formats.flutter import vectors
-from tests.formats.flutter._bridge import FormatException, call
-from tests.kit import NOBODY
+from tests.formats.flutter._bridge import FormatException, call, in_dart
+from tests.kit import NOBODY, NOBODY_ELSE
 from tests.x509 import _tree as tree
-
-if TYPE_CHECKING:
-    from certpin.pins import PinSet
 
 pytestmark = pytest.mark.peer("dart")
 
@@ -201,6 +211,38 @@ def test_dart_makes_the_same_decisions() -> None:
     for case in STORED["decisions"]:
         decided = call("judge", case, case["presented"], case["now"])
         assert decided == [case["decision"], case["reason"]], case
+
+
+LEAF = Certificate.from_der(vectors.WHOLE)
+PINS = st.sampled_from([*pins_of(LEAF), NOBODY, NOBODY_ELSE])
+STATES = st.sampled_from(["active", *get_args(State)])
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_dart_decides_on_any_exported_policy_as_certpin(data: st.DataObject) -> None:
+    """Any pins of the leaf in any state, mode, expiry and time, as the export reduces them."""
+    entries = data.draw(
+        st.lists(st.builds(HostPin, PINS, st.just("leaf"), STATES), unique_by=lambda e: e.pin)
+    )
+    expires = data.draw(st.none() | st.just(datetime(2027, 6, 1, tzinfo=UTC)))
+    try:
+        policy = HostPolicy(
+            HostPattern.parse("bank.example"),
+            tuple(entries),
+            data.draw(st.sampled_from(get_args(Mode))),
+            "leaf",
+            expires,
+            data.draw(st.sampled_from(get_args(OnExpiry))),
+        )
+        exported = FLUTTER_PINS.export(PinSet("any", 1, (policy,))).pins
+    except ConfigError:
+        reject()
+    now = datetime(2027, 6, 1, tzinfo=UTC) + timedelta(seconds=data.draw(st.integers(-2, 2)))
+    verdict = verify(Chain((LEAF,)), policy, now)
+    presented = list(map(str, pins_of(LEAF)))
+    decided = call("judge", in_dart(exported.policies[0]), presented, now.isoformat())
+    assert decided == [verdict.decision, verdict.reason]
 
 
 @pytest.mark.parametrize("match", ["ca", "any"])

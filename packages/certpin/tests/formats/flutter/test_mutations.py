@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.mutation, pytest.mark.peer("dart")]
 warm = test_mutations.warm
 
 PATIENCE = 110  # seconds: a VM starts, and compiles
-_FACES = ("pinned_http_client.dart", "pin_updates.dart")
+_FACES = ("certpin.dart", "updates.dart")
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ _FACES = ("pinned_http_client.dart", "pin_updates.dart")
 def test_removing_a_rule_fails_its_test(mutation: Mutation, warm: Warm, tmp_path: Path) -> None:
     with test_mutations.without(mutation, warm.source):
         library = warm.source / "certpin/formats/flutter/dart"
-        imports = [f"import 'package:pinning/{face}';" for face in _FACES]
+        imports = [f"import 'package:certpin/{face}';" for face in _FACES]
         program = tmp_path / "program.dart"
         program.write_text("\n".join([*imports, "void main() {}"]), encoding="utf-8")
-        packages = _vm.package_config(tmp_path, {"pinning": library})
+        packages = _vm.package_config(tmp_path, {"certpin": library})
         assert _vm.compile_kernel(program, packages, tmp_path / "program.dill") == ""
     test_mutations.notices(mutation, warm, PATIENCE)

@@ -107,6 +107,12 @@ BROKEN: dict[str, dict[str, Any]] = {
     ),
     "an unpinned anchor": _host(trust=f"{BEGIN}{ANCHOR}{END}", match="ca"),
     "reports in clear text": _host(reportTo=["http://pins.example/"]),
+    "reports to a host that only begins like this device": _host(
+        reportTo=["http://localhost.evil.example/"]
+    ),
+    "reports to a host behind user information": _host(reportTo=["http://localhost@evil.example/"]),
+    "reports with user information": _host(reportTo=["https://user@pins.example/"]),
+    "reports without a host": _host(reportTo=["https:///reports"]),
     "a number for a name": GOOD | {"name": 7},
     "a version that is none": GOOD | {"version": 0},
 }
@@ -124,6 +130,12 @@ def test_compromised_keys_of_a_signed_set_are_refused() -> None:
     [found] = call("readPins", json.dumps(_host(pins=[PIN, OTHER, dead])).encode())["policies"]
     assert found["pins"] == [PIN["pin"], OTHER["pin"]]
     assert found["compromised"] == [KEYS_PIN]
+
+
+def test_lost_keys_of_a_signed_set_are_accepted() -> None:
+    lost = OTHER | {"pin": KEYS_PIN, "state": "lost"}
+    [found] = call("readPins", json.dumps(_host(pins=[PIN, OTHER, lost])).encode())["policies"]
+    assert found["pins"] == [PIN["pin"], OTHER["pin"], KEYS_PIN]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -142,6 +143,53 @@ def test_the_point_of_a_key_is_read(curve: ec.EllipticCurve, scheme: str) -> Non
 def test_other_keys_have_no_point(pem: str) -> None:
     for scheme in (*SCHEMES, "ed25519"):
         assert call("pointOf", scheme, pem) is None
+
+
+# p and b of y² = x³ - 3x + b (NIST SP 800-186, section 3.2.1).
+CURVES = {
+    SCHEMES[0]: (
+        2**256 - 2**224 + 2**192 + 2**96 - 1,
+        0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+    ),
+    SCHEMES[1]: (
+        2**384 - 2**128 - 2**96 + 2**32 - 1,
+        int(
+            "b3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875a"
+            "c656398d8a2ed19d2a85c8edd3ec2aef",
+            16,
+        ),
+    ),
+}
+
+
+def _point(p: int, b: int) -> tuple[int, int]:
+    """Return a point with a small x, which is still below 2**384 after adding p."""
+    for x in range(1, 100):
+        right = (x**3 - 3 * x + b) % p
+        y = pow(right, (p + 1) // 4, p)  # a square root, if there is one: p is 3 modulo 4
+        if y * y % p == right:
+            return x, y
+    raise AssertionError
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_key_that_is_not_a_point_of_its_curve_is_refused(scheme: str) -> None:
+    """``decodePoint`` of pointycastle accepts it."""
+    p, b = CURVES[scheme]
+    curve = ec.SECP256R1() if scheme == SCHEMES[0] else ec.SECP384R1()
+    size = curve.key_size // 8
+    kind = serialization.PublicFormat.SubjectPublicKeyInfo
+    der = ec.generate_private_key(curve).public_key().public_bytes(serialization.Encoding.DER, kind)
+
+    def pem(x: int, y: int) -> str:
+        octets = x.to_bytes(size, "big") + y.to_bytes(size, "big")
+        text = b64encode(der[: -2 * size] + octets).decode()
+        return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"
+
+    x, y = _point(p, b)
+    assert call("pointOf", scheme, pem(x, y)) is not None
+    for wrong in ((x, y + 1), (x + 1, y), (0, 0), (x + p, y)):
+        assert call("pointOf", scheme, pem(*wrong)) is None, wrong
 
 
 @pytest.mark.parametrize("text", ["0", "0g", "+1", "-f", " 0", "é0"])

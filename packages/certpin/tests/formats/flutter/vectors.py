@@ -1,8 +1,8 @@
 """Regenerate the vectors of the Dart tests: python -m tests.formats.flutter.vectors
 
 Certificates of every kind of key, whole and damaged, hosts, and decisions, each with certpin's
-result. The Dart tests of the example read them on a machine with Dart; certpin's own tests run the
-library's Dart on them here.
+result. The tests of the Dart package read them, and certpin's own tests run the library's Dart on
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tests.x509._tree import Change
 
 ROOT = Path(__file__).parents[5]
-TARGET = ROOT / "examples/flutter_app/test/pinning/vectors.json"
+TARGET = ROOT / "packages/certpin-dart/test/vectors.json"
 KEYS: dict[str, dict[str, str]] = json.loads(
     (ROOT / "packages/certpin/tests/vectors/keys.json").read_text("ascii")
 )

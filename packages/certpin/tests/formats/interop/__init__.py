@@ -1,1 +1,4 @@
-"""The exports in their real clients. `make proof` writes the results to docs/formats-proof.md."""
+"""The exports in their real clients.
+
+`make proof` writes the results to docs/reference/formats-proof.md.
+"""

@@ -1,4 +1,4 @@
-"""docs/formats-proof.md: a table of the runs."""
+"""docs/reference/formats-proof.md: a table of the runs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.verdict import Outcome
 from scripts import peers
+from tests.formats.interop._dart_page import dart_text
 from tests.formats.interop._proofs import NOT_RUN, PROOFS, REASONS, failed
+from tests.formats.interop._recipes import recipes_text
 
 if TYPE_CHECKING:
     from certpin.lab.runner import Run
     from tests.formats.interop._proofs import Proof
 
-TARGET = Path(__file__).parents[5] / "docs" / "formats-proof.md"
+TARGET = Path(__file__).parents[5] / "docs/reference/formats-proof.md"
 _HEADER = """\
 # Formats, proven
 
 <!-- Made by `make proof` from packages/certpin/tests/formats/interop. Do not edit. -->
 
 Each export was loaded into its real client, and the client was run against the lab's
-[matrix](attacks.md). The lab creates keys and pins, and certpin exports them; the client gets the
-pins only from the exported file. *Right* counts the cases with the correct result for a client
-that is pinned in this [style](prove.md#correct-behaviour): attacks that were refused, and
+[matrix](attacks/index.md). The lab creates keys and pins, and certpin exports them; the client gets
+the pins only from the exported file. *Right* counts the cases with the correct result for a client
+that is pinned in this [style](../guides/prove.md#correct-behaviour): attacks that were refused, and
 legitimate changes that were accepted, among them the backup key and a renewal. The runs were made
 on Debian 13, and the tests check every line.
 
@@ -33,11 +35,11 @@ on Debian 13, and the tests check every line.
 """
 _BETWEEN = """
 *Not run* counts the cases that do not apply to the client, or that it does not reach:
-[verdicts](prove.md#verdicts) lists the reasons. nginx and HAProxy have no pins, so they are run
-with the lab's root as their only trust anchor. Java's own client has no pins and no format: it
-uses the trust anchors of another format, here the file that is exported with nginx's directives.
+`certpin prove` prints the reason for each. nginx and HAProxy have no pins, so they
+are run with the lab's root as their only trust anchor. Java's own client has no pins and no format:
+it uses the trust anchors of another format, here the file that is exported with nginx's directives.
 
-Cases with a [compromised key](attacks.md#compromised-key) are *not run* if the client's format has
+Cases with a [compromised key](attacks/compromised-key.md) are *not run* if the client's format has
 no list of keys to refuse. Node.js and Dart see only the server's own key, so the case of a
 compromised intermediate is not run for them. Go runs all of these cases.
 
@@ -45,7 +47,7 @@ compromised intermediate is not run for them. Go runs all of these cases.
 
 The pins cause none of these failures: each comes from the way in which a client checks names and
 chains before it checks a pin. If the leaf is pinned, an attacker also needs the pinned key. The
-[gallery](../examples/clients/README.md) explains how each failure was traced to its client. It
+[gallery](../../examples/clients/README.md) explains how each failure was traced to its client. It
 leaves out HAProxy, which refuses the same name with a dot instead of the NUL.
 
 """
@@ -80,9 +82,11 @@ def version(proof: Proof) -> str:
     return f"{program} {found[0] if found else '?'}"
 
 
-def text(rows: list[str]) -> str:
-    """Return the whole page."""
+def text(rows: list[str], dart_rows: list[str], mistake_rows: list[str]) -> str:
+    """Return the whole page: of the exports, the Dart clients and the mistakes in Dart."""
     named = sorted({name for proof in PROOFS for name in proof.fails})
     reasons = "".join(f"- `{name}`: {REASONS[name]}.\n" for name in named)
     rest = "".join(f"| `{name}` | {why} |\n" for name, why in NOT_RUN.items())
-    return _HEADER + "\n".join(rows) + "\n" + _BETWEEN + reasons + _REST + rest
+    dart = dart_text(dart_rows, mistake_rows)
+    proven = _HEADER + "\n".join(rows) + "\n" + _BETWEEN + reasons + dart + _REST + rest
+    return proven + recipes_text()

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.client import Command
-from certpin.lab.evidence import Ending
 from certpin.lab.pki import UNPINNED
-from certpin.pins.hosts import is_address
+from certpin.lab.verdict import Ending
 from tests.formats.flutter import _vm
 from tests.servers._run import require
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.target import Target
+    from scripts.dart import DartVM
 
 PROGRAMS = Path(__file__).parent / "programs"
 _JARS = ("okhttp.jar", "okio.jar", "kotlin-stdlib.jar")
@@ -78,49 +78,37 @@ def dart() -> ClientUnderTest:
 
 
 def _use_dart(folder: Path) -> ClientUnderTest:
-    vm, program = str(_vm.NEWEST.program), str(folder / "client.dill")
-    words = (vm, "--root-certs-file={ca}", program, "{host}", "{port}", "/{canary}")
-    return Resolved(Command((*_resolving(folder / "hosts"), *words), via="port"), folder / "hosts")
+    words = (str(folder / "client.dill"), "{host}", "{port}", "/{canary}")
+    return Unmoved(Command(dart_words(_vm.NEWEST, *words), via="port"))
 
 
-def _resolving(hosts: Path) -> tuple[str, ...]:
-    """Return the words before a command that resolves names only from this file."""
-    script = 'mount --bind "$0" /etc/hosts && exec "$@"'
-    return ("unshare", "--map-root-user", "--mount", "sh", "-c", script, str(hosts))
+# Runs a command that resolves the lab's names to the lab's address. Use it with a host under
+# ``LOCAL``: the cases that request an address then use one of this machine.
+NAMED = (str(PROGRAMS / "named.sh"), "{address}", f"{{host}} {{host2}} {' '.join(UNPINNED)}")
+LOCAL = "api.bank.localhost"
 
 
-def may_resolve(folder: Path) -> bool:
+def dart_words(vm: DartVM, *words: str) -> tuple[str, ...]:
+    """Return the command of a Dart program that trusts the lab's roots and resolves its names."""
+    return ("sh", *NAMED, str(vm.program), "--root-certs-file={ca}", *words)
+
+
+def may_resolve() -> bool:
     """Return whether a test can have its own /etc/hosts."""
-    hosts = folder / "hosts"
-    hosts.touch()
-    done = subprocess.run([*_resolving(hosts), "true"], capture_output=True, check=False)
-    return done.returncode == 0
+    words = ["sh", NAMED[0], "127.0.0.1", LOCAL, "true"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """A command that resolves each host of a case to the lab, with a separate /etc/hosts.
-
-    dart:io has no setting for the address of a host. The 32-bit VM can't load libfaketime.
-    """
+class Unmoved:
+    """A 32-bit program, which can't load libfaketime."""
 
     command: Command
-    hosts: Path
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, target: Target) -> Ending:
         """Run it."""
         if target.clock:
             raise CannotServeError("the clock of a 32-bit program cannot be moved")
-        if is_address(target.host):
-            raise CannotServeError(f"{target.host} is an address, and the lab is at another one")
-        names = dict.fromkeys((target.host, target.second_host, *UNPINNED))
-        line = f"127.0.0.1 {' '.join(name for name in names if ':' not in name)} localhost\n"
-        # Lines are only added: another case may need those that are there.
-        with self._lock, self.hosts.open("a+", encoding="ascii") as hosts:
-            hosts.seek(0)
-            if line not in hosts.read():
-                hosts.write(line)
         return self.command.run(target)
 
     def stop(self) -> None:

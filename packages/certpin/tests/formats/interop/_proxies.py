@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.client import environment
-from certpin.lab.evidence import Ending
+from certpin.lab.verdict import Ending
 from tests.servers._run import LOOPBACK, ServerFailedError, free_port, require, running
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ _MARKED = [
 
 @pytest.mark.parametrize("proof", _MARKED)
 def test_the_client_passes_all_cases_except_the_listed_ones(proof: Proof, tmp_path: Path) -> None:
-    if "unshare" in proof.peers and not may_resolve(tmp_path):
+    if "unshare" in proof.peers and not may_resolve():
         pytest.skip(f"left out: {FORBIDDEN}to mount an /etc/hosts for one program")
     run = proof.run(tmp_path / "client")
     if _undecided(run):  # a program that did not start on a busy machine has proven nothing

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab.attacks import CONTROL
-from certpin.lab.exports import Exports
 from certpin.lab.lab import Lab
+from certpin.lab.target import Exports
 from tests.formats.interop import _programs
 from tests.kit import NOBODY, NOBODY_ELSE, pin_set, policy
 

@@ -9,8 +9,8 @@ import pytest
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.client import Command, write_client_files
-from certpin.lab.exports import Exports
 from certpin.lab.lab import Lab
+from certpin.lab.target import Exports
 from certpin.pins import TrustAnchors
 from tests.formats.interop import _programs
 

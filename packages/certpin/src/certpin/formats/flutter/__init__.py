@@ -1,7 +1,8 @@
-"""Flutter: a small Dart library on ``dart:io``, and the pins as a Dart constant.
+"""Flutter: the pins as a Dart constant, for the Dart package ``certpin``.
 
-The export copies the library from ``dart/``. docs/flutter.md describes what it enforces, and
-tests/formats/flutter runs it on Dart VMs.
+The package is in ``packages/certpin-dart``; its libraries are also data of this module, so that an
+app can contain a copy of them. docs/guides/flutter.md describes what they enforce, and
+tests/formats/flutter runs them on Dart VMs.
 """
 
 from __future__ import annotations
@@ -17,54 +18,20 @@ from certpin.formats import _flutter
 from certpin.formats.format import File, Format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
     from certpin.formats.format import SignedSource
     from certpin.pins import PinSet
 
-# The public interface, the core in order of dependency, and a file per supported HTTP package.
-LIBRARY = (
-    "pinning.dart",
-    "policy.dart",
-    "debug.dart",
-    "der.dart",
-    "digests.dart",
-    "hosts.dart",
-    "verdict.dart",
-    "exceptions.dart",
-    "rate.dart",
-    "report.dart",
-    "check.dart",
-    "connector.dart",
-    "pinned_http_client.dart",
-    "pinned_dio.dart",
-    "pinned_http.dart",
-)
-
-# More files for apps that update their pins, in order of dependency.
-SIGNED = (
-    "signed_exception.dart",
-    "signed_metadata.dart",
-    "signed_json.dart",
-    "signed_keys.dart",
-    "signed_roles.dart",
-    "signed_policies.dart",
-    "signed_pins.dart",
-    "signed_trust.dart",
-    "signed_refresh.dart",
-    "signed_state.dart",
-    "signed_verifier.dart",
-    "signed_storage.dart",
-    "signed_fetch.dart",
-    "pin_updates.dart",
-)
-
-
+_COPIED = "// Copied by: certpin export flutter. Do not edit: the next export replaces it.\n\n"
 _SIGNED_SOURCE = """\
 // Made by: certpin export flutter. Do not edit: export it again.
 
 /// The source of signed pin sets.
 library;
 
-import 'pin_updates.dart';
+import '{library}';
 
 /// The source: give it to a `PinUpdates`.
 const SignedSource signedSource = SignedSource(
@@ -75,12 +42,12 @@ const SignedSource signedSource = SignedSource(
 
 
 def write(pins: PinSet) -> tuple[File, ...]:
-    """Return ``pins.dart``, and the Dart library, which is the same for every pin set."""
-    return (_flutter.pins_file(pins, FLUTTER.name), *map(_file, LIBRARY))
+    """Return ``pins.dart``, the constant with the pins."""
+    return (_flutter.pins_file(pins, FLUTTER.name),)
 
 
 def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
-    """Return ``signed_source.dart``, and the part of the Dart library that updates pins.
+    """Return ``signed_source.dart``, the source of updates of the pins.
 
     Raises:
         ConfigError: the name of the pin set is different in Dart, so that the app would refuse
@@ -92,39 +59,56 @@ def write_signed(pins: PinSet, signed: SignedSource) -> tuple[File, ...]:
             key="name",
             fix="give the pin set a name of letters, digits, spaces and . _ -",
         )
-    return (_source_file(signed), *map(_file, SIGNED))
+    return (_source_file(signed),)
+
+
+def write_vendored(generated: tuple[File, ...]) -> tuple[File, ...]:
+    """Return generated files that import the Dart library beside them, and that library."""
+    return (*map(_flutter.import_vendored, generated), *library())
+
+
+@cache
+def library() -> tuple[File, ...]:
+    """Return the files of the Dart package's ``lib``, which import each other by relative paths."""
+    return tuple(sorted(_dart_files(files(__name__) / "dart"), key=lambda file: file.path))
+
+
+def _dart_files(folder: Traversable, prefix: str = "") -> Iterator[File]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _dart_files(entry, f"{prefix}{entry.name}/")
+        else:
+            yield File(prefix + entry.name, _COPIED + entry.read_text(encoding="utf-8"))
 
 
 def _source_file(signed: SignedSource) -> File:
     """Return the Dart file with the constant ``signedSource``."""
     lines = textwrap.wrap(b64encode(signed.root).decode(), 68)
     root = "\n      ".join(f"'{line}'" for line in lines)
-    return File("signed_source.dart", _SIGNED_SOURCE.format(url=signed.url, root=root))
-
-
-def _file(name: str) -> File:
-    return File(name, _source(name))
-
-
-@cache
-def _source(name: str) -> str:
-    return files(__name__).joinpath("dart", name).read_text(encoding="utf-8")
+    text = _SIGNED_SOURCE.format(
+        library=f"{_flutter.PACKAGE}updates.dart", url=signed.url, root=root
+    )
+    return File("signed_source.dart", text)
 
 
 FLUTTER = Format(
     name="flutter",
     title="Flutter (Dart)",
-    use="Write it to lib/pinning/, and create a `PinnedHttpClient(pins)`: see docs/flutter.md.",
+    use="Add the package certpin to pubspec.yaml, and create a `PinnedHttpClient(pins)`: see the "
+    "Flutter guide in the documentation of certpin.",
     file=_flutter.FILE,
     limits=_flutter.LIMITS,
     write=write,
     read=_flutter.read,
     needs=(
-        "Dart 3.5 (Flutter 3.24) and package:crypto; package:dio or package:http for its file.",
-        "For apps that update their pins from signed sets: also package:pointycastle 4.",
+        "Dart 3.5 (Flutter 3.24).",
         "Code that does not use dart:io is not pinned: WebViews, plugins with native HTTP clients.",
-        "Overrides apply neither to new isolates (`Isolate.run`, `compute`) nor to `SecureSocket`.",
+        "New isolates have no overrides: use `PinnedHttpOverrides.runInIsolate`.",
+        "`SecureSocket` has none either: use `PinnedSecureSocket`.",
     ),
     folder=True,
     signed=write_signed,
+    vendored=write_vendored,
+    vendored_use="Add the package crypto to pubspec.yaml, import the certpin.dart beside the pins, "
+    "and create a `PinnedHttpClient(pins)`: see the Flutter guide in the documentation of certpin.",
 )

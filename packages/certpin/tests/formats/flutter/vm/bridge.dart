@@ -8,22 +8,23 @@ import 'dart:convert';
 import 'dart:io';
 import 'dart:typed_data';
 
-import 'package:pinning/der.dart';
-import 'package:pinning/digests.dart';
-import 'package:pinning/hosts.dart';
-import 'package:pinning/policy.dart';
-import 'package:pinning/rate.dart';
-import 'package:pinning/signed_exception.dart';
-import 'package:pinning/signed_json.dart';
-import 'package:pinning/signed_keys.dart';
-import 'package:pinning/signed_metadata.dart';
-import 'package:pinning/signed_pins.dart';
-import 'package:pinning/signed_refresh.dart';
-import 'package:pinning/signed_roles.dart';
-import 'package:pinning/signed_state.dart';
-import 'package:pinning/signed_verifier.dart';
-import 'package:pinning/verdict.dart';
+import 'package:certpin/src/der.dart';
+import 'package:certpin/src/digests.dart';
+import 'package:certpin/src/exceptions.dart';
+import 'package:certpin/src/hosts.dart';
+import 'package:certpin/src/policy.dart';
+import 'package:certpin/src/report.dart';
+import 'package:certpin/src/updates/exception.dart';
+import 'package:certpin/src/updates/json.dart';
+import 'package:certpin/src/updates/keys.dart';
+import 'package:certpin/src/updates/metadata.dart';
+import 'package:certpin/src/updates/pins.dart';
+import 'package:certpin/src/updates/refresh.dart';
+import 'package:certpin/src/updates/roles.dart';
+import 'package:certpin/src/updates/state.dart';
+import 'package:certpin/src/verdict.dart';
 
+import '../../../../../certpin-dart/example/recipes/pointycastle.dart';
 import 'dump.dart';
 
 typedef Json = Map<String, dynamic>;
@@ -79,8 +80,19 @@ final Map<String, Function> _calls = {
     String scheme,
     String host,
     bool proxied,
-  ) =>
-      refusalOf(_covering(patterns), scheme, host, proxied),
+  ) {
+    try {
+      requirePolicy(
+        _covering(patterns),
+        host,
+        scheme: scheme,
+        isProxied: proxied,
+      );
+    } on UnpinnedRequestException catch (refused) {
+      return refused.problem;
+    }
+    return '';
+  },
   'judge': (Json policy, List<dynamic> presented, String now) {
     final (decision, reason) = judge(
       _policy(policy),
@@ -104,10 +116,21 @@ final Map<String, Function> _calls = {
     final (r, s) = ecdsaIntegers(der);
     return [r, s];
   },
-  'schemes': () => [p256, p384],
-  'pointOf': pointOf,
+  'schemes': () => [for (final each in SignatureScheme.values) each.tufName],
+  'pointOf': (String scheme, String pem) {
+    final known = SignatureScheme.named(scheme);
+    return known == null ? null : pointOf(known, pem);
+  },
   'fromHex': fromHex,
-  'verifiesEcdsa': verifiesEcdsa,
+  'verify': (
+    String scheme,
+    Uint8List point,
+    Uint8List r,
+    Uint8List s,
+    Uint8List message,
+  ) =>
+      const PointycastleVerifier()
+          .verify(SignatureScheme.named(scheme)!, point, r, s, message),
   'readMetadata': (String role, Uint8List bytes) =>
       readMetadata(role, bytes).version,
   'requireSigned': (Uint8List root, String role, Uint8List found) =>
@@ -115,7 +138,7 @@ final Map<String, Function> _calls = {
         readMetadata('root', root),
         role,
         readMetadata(role, found),
-        verifiesEcdsa,
+        const PointycastleVerifier(),
       ),
   'readPins': (Uint8List bytes) => dumpOf(readPins(bytes)),
   'samePolicies': (Uint8List one, Uint8List other) =>
@@ -150,27 +173,34 @@ HostPolicy _policy(Json fields) => HostPolicy(
       compromised: (fields['compromised'] as List? ?? const []).cast<String>(),
       expires: fields['expires'] as String?,
       onExpiry: fields['onExpiry'] as String,
+      trust: fields['match'] == 'leaf' ? null : '',
     );
 
 final List<_App> _apps = [];
-final Map<String, bool> _verified = {};
 
 /// The same answer to the same question: apps are started again and again here.
-bool _verifies(
-  String scheme,
-  Uint8List point,
-  Uint8List r,
-  Uint8List s,
-  Uint8List message,
-) =>
-    _verified.putIfAbsent(
-      [scheme, ...[point, r, s, message].map(base64.encode)].join(' '),
-      () => verifiesEcdsa(scheme, point, r, s, message),
-    );
+final class _Cached implements SignatureVerifier {
+  const _Cached();
+
+  static final Map<String, bool> _verified = {};
+
+  @override
+  bool verify(
+    SignatureScheme scheme,
+    Uint8List point,
+    Uint8List r,
+    Uint8List s,
+    Uint8List message,
+  ) =>
+      _verified.putIfAbsent(
+        [scheme.name, ...[point, r, s, message].map(base64.encode)].join(' '),
+        () => const PointycastleVerifier().verify(scheme, point, r, s, message),
+      );
+}
 
 /// An app that follows signed sets, without its connection and its storage.
 final class _App {
-  _App(this.pins, this.root) : trust = newTrust(pins, root, _verifies);
+  _App(this.pins, this.root) : trust = newTrust(pins, root, const _Cached());
 
   final PinSet pins;
   final Uint8List root;
@@ -178,9 +208,9 @@ final class _App {
 
   /// Starts it, perhaps again, with what it stored.
   void start(String stored) {
-    trust = newTrust(pins, root, _verifies);
+    trust = newTrust(pins, root, const _Cached());
     if (stored.isNotEmpty) {
-      restore(trust, stored, _verifies);
+      restore(trust, stored, const _Cached());
     }
   }
 
@@ -202,7 +232,7 @@ final class _App {
       while (refresh.phase != 'done') {
         final next = wanted(refresh);
         asked.add(next.path);
-        take(refresh, _file(files, next), now, _verifies);
+        take(refresh, _file(files, next), now, const _Cached());
       }
     } on PinUpdateException catch (refused) {
       reason = refused.reason;

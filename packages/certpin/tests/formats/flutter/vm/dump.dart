@@ -1,7 +1,7 @@
 /// Pin sets as JSON, field by field.
 library;
 
-import 'package:pinning/policy.dart';
+import 'package:certpin/src/policy.dart';
 
 Map<String, Object?> dumpOf(PinSet pins) => {
       'name': pins.name,

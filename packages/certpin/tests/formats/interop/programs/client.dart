@@ -6,7 +6,7 @@ library;
 
 import 'dart:io';
 
-import 'package:pinning/pinned_http_client.dart';
+import 'package:certpin/certpin.dart';
 import 'package:pinning/pins.dart';
 
 Future<void> main(List<String> words) async {
@@ -20,6 +20,8 @@ Future<void> main(List<String> words) async {
       path: path,
     );
     final request = await client.getUrl(url);
+    // A redirect is then followed on a new connection.
+    request.persistentConnection = false;
     final response = await request.close();
     await response.drain<void>();
   } on Exception catch (error) {

@@ -1,0 +1,119 @@
+/// The check after a handshake: from a certificate to a decision.
+library;
+
+import 'dart:developer' as developer;
+import 'dart:io';
+import 'dart:typed_data';
+
+import 'digests.dart';
+import 'exceptions.dart';
+import 'policy.dart';
+import 'report.dart';
+import 'verdict.dart';
+
+/// Compares the certificates of servers with the pins, and reports failures.
+final class PinCheck {
+  /// Creates a check. [now] is the clock; [onFailure] is called on failure.
+  PinCheck(this.pins, {required this.onFailure, required this.now});
+
+  /// The pin set.
+  final PinSet pins;
+
+  /// Called for each refusal by a pin, and each failure in report mode.
+  final void Function(PinFailure failure) onFailure;
+
+  /// The clock for expiry dates.
+  final DateTime Function() now;
+
+  DateTime? _end;
+
+  /// Whether the policy of an accepted connection has expired since then.
+  bool get hasEnded => _end != null && !now().isBefore(_end!);
+
+  /// Forgets the accepted connections: they are no longer used.
+  void forget() => _end = null;
+
+  /// Throws unless the certificate of a completed handshake is pinned.
+  void call(String host, int port, HostPolicy policy, X509Certificate? shown) {
+    if (shown == null) {
+      throw TlsHandshakeException(host, 'the server showed no certificate');
+    }
+    // If the anchors are the pins, the handshake has already compared them.
+    final isAnchored = policy.match == 'ca' || policy.match == 'any';
+    final compared = !isAnchored || policy.compromised.isNotEmpty;
+    final presented = compared ? _read(host, shown.der) : <String>[];
+    final at = now();
+    final (decision, reason) = judge(policy, presented, at);
+    if (decision != Decision.refuse) {
+      _note(policy, at);
+    }
+    if (decision == Decision.accept) {
+      return;
+    }
+    final failure = PinFailure(
+      host: host,
+      port: port,
+      policy: policy,
+      pinSet: pins,
+      decision: decision,
+      reason: reason,
+      presented: presented,
+      certificate: [shown.pem],
+      at: at,
+    );
+    _notify(failure);
+    if (decision == Decision.refuse) {
+      throw failure.exception;
+    }
+  }
+
+  void _note(HostPolicy policy, DateTime at) {
+    final expires = policy.expires;
+    final end = expires == null ? null : DateTime.parse(expires);
+    final known = _end;
+    final isLater = known != null && end != null && !end.isBefore(known);
+    if (end != null && at.isBefore(end) && !isLater) {
+      _end = end;
+    }
+  }
+
+  /// Reports that TLS refused the chain. This need not be an attack: an expired
+  /// certificate has the same effect.
+  void reportUntrusted(String host, int port, HostPolicy policy) {
+    _notify(
+      PinFailure(
+        host: host,
+        port: port,
+        policy: policy,
+        pinSet: pins,
+        decision: Decision.refuse,
+        reason: Reason.untrusted,
+        presented: const [],
+        certificate: const [],
+        at: now(),
+      ),
+    );
+  }
+
+  List<String> _read(String host, Uint8List der) {
+    try {
+      return pinsOf(der);
+    } on FormatException catch (error) {
+      throw TlsHandshakeException(host, error.message);
+    }
+  }
+
+  void _notify(PinFailure failure) {
+    try {
+      onFailure(failure);
+    } on Object catch (error, trace) {
+      // An exception of a listener must not allow a connection.
+      developer.log(
+        'onFailure',
+        name: 'certpin',
+        error: error,
+        stackTrace: trace,
+      );
+    }
+  }
+}

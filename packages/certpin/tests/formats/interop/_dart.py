@@ -1,0 +1,285 @@
+"""The clients of the Dart package, and what not to do, over the lab's matrix.
+
+``certpin prove`` runs the clients, as a user runs it, with ``example/prove.dart`` of the package.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from certpin.lab.attacks import CASES
+from certpin.lab.case import CONTROL, Expect
+from certpin.lab.client import Command
+from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
+from certpin.lab.report.json import run_facts
+from certpin.lab.runner import prove
+from tests.formats.flutter import _vm
+from tests.formats.interop import _programs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from certpin.lab.pki import TestPKI
+    from certpin.lab.target import Target
+    from certpin.lab.verdict import Ending
+    from scripts.dart import DartVM
+
+PROGRAM = _vm.PACKAGE / "example/prove.dart"
+_MISTAKES = _programs.PROGRAMS / "mistakes.dart"
+_PATIENCE = 60.0  # seconds of one run of a client: other tests may use all processors
+_MINUTES = 20
+
+# The cases that these clients can't be given, and the reasons.
+_LEAF_ONLY = (
+    "`dart:io` shows only the server's own certificate, so the export of such pins is refused"
+)
+INAPPLICABLE = {
+    "pin-set-expired": "the clock of the 32-bit VM can't be moved",
+    "compromised-intermediate": _LEAF_ONLY,
+    "rot-compromised-sent": _LEAF_ONLY,
+}
+GIVEN = tuple(case for case in CASES if case.name not in INAPPLICABLE)
+# The cases that `certpin prove` reports as not run, and the reasons.
+NOT_RUN = {
+    "starttls-strip": "not for a client of HTTP",
+    "starttls-injection": "not for a client of HTTP",
+    "pool-reuse": "a pinned client makes no call without verification",
+}
+WARNINGS = ("cn-only",)
+TOLD = ("weak-digest-md5", "weak-digest-sha1", "weak-key-rsa-1024")  # for the owner's policy
+
+_PINS = ("--pins", "{pin},{backup}", "--pins2", "{pin2},{backup2}")
+_URLS = ("--url", "{url}", "--url2", "{url2}", "--compromised", "{compromised}")
+
+
+@dataclass(frozen=True)
+class DartClient:
+    """A client of ``example/prove.dart``, and the options of ``certpin prove`` for it."""
+
+    name: str
+    title: str
+    style: Style = Style.LEAF
+    words: tuple[str, ...] = _PINS
+    proxied: bool = False
+    vms: tuple[DartVM, ...] = (_vm.NEWEST,)
+
+    def run(self, folder: Path, vm: DartVM, jobs: int = 2) -> dict[str, Any]:
+        """Run ``certpin prove`` over the matrix. Return its report (``--json``)."""
+        program = compiled(PROGRAM, folder, vm)
+        words = (program, self.name, *_URLS, *self.words)
+        command = _programs.dart_words(vm, *words)
+        options = ["--host", _programs.LOCAL, "--via", "port"]
+        if self.proxied:  # the lab answers for every name, so there is nothing to resolve
+            command = (str(vm.program), "--root-certs-file={ca}", *words)
+            options = ["--via", "connect"]
+        cases = [word for case in GIVEN for word in ("--case", case.name)]
+        options += ["--style", self.style, "--jobs", f"{jobs}", "--timeout", f"{_PATIENCE}"]
+        done = subprocess.run(
+            [sys.executable, "-m", "certpin", "prove", "--json", *options, *cases, "--", *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_MINUTES * 60,
+        )
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert report["exit_code"] == done.returncode, done.stderr
+        return report
+
+
+CLIENTS = (
+    DartClient("http", "`PinnedHttpClient`", vms=tuple(_vm.VERSIONS)),
+    DartClient("websocket", "`WebSocket.connect` with a `PinnedHttpClient`"),
+    DartClient("socket", "`PinnedSecureSocket.connect`"),
+    DartClient(
+        "anchors",
+        "`PinnedHttpClient` with the pins in `trust`",
+        Style.CA,
+        ("--anchors", "{anchors}", "--anchors2", "{anchors2}"),
+    ),
+    DartClient(
+        "proxy",
+        "`PinnedHttpClient` over a proxy (`findProxy`)",
+        words=(*_PINS, "--proxy", "{proxy}"),
+        proxied=True,
+    ),
+    DartClient("isolate", "`HttpClient` in `PinnedHttpOverrides.runInIsolate`"),
+)
+
+
+def compiled(source: Path, folder: Path, vm: DartVM) -> str:
+    """Compile a program to a kernel snapshot in the folder. Return its path."""
+    target = folder / f"{source.stem}-{vm.version}.dill"
+    packages = _vm.package_config(folder, {})
+    problem = _vm.compile_kernel(source, packages, target, vm)
+    assert not problem, problem
+    return str(target)
+
+
+def outcomes(report: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return the names of the cases of a report by outcome, without the control."""
+    found: dict[str, set[str]] = {}
+    for result in report["results"]:
+        if result["case"] != CONTROL.name:
+            found.setdefault(result["outcome"], set()).add(result["case"])
+    return found
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A client of ``mistakes.dart``, and the verdicts of the cases that it fails.
+
+    ``accepted`` returns what the client compares with. Without ``works``, it refuses even the
+    honest server, and no case is run.
+    """
+
+    name: str
+    title: str
+    style: Style
+    accepted: Callable[[TestPKI, Target], str]
+    fails: Mapping[str, str] = field(default_factory=dict)
+    works: bool = True
+
+    def run(self, folder: Path, jobs: int = 2) -> dict[str, Any]:
+        """Run it over the matrix. Return the report."""
+        program = compiled(_MISTAKES, folder, _vm.NEWEST)
+        with Lab(_programs.LOCAL, self.style) as lab, _stopped(_Mistaken(self, lab, program)) as it:
+            return run_facts(prove(lab, it, GIVEN, jobs=jobs))
+
+
+class _Mistaken:
+    """The client of a mistake in a lab."""
+
+    def __init__(self, mistake: Mistake, lab: Lab, program: str) -> None:
+        self._mistake = mistake
+        self._lab = lab
+        words = _programs.dart_words(_vm.NEWEST, program, mistake.name.split()[0], "{url}")
+        self._words = words
+        self._running: list[Command] = []
+
+    def run(self, target: Target) -> Ending:
+        accepted = self._mistake.accepted(self._lab.pki(target.host), target)
+        command = Command((*self._words, accepted), via="port", patience=_PATIENCE)
+        self._running.append(command)
+        return command.run(target)
+
+    def stop(self) -> None:
+        for command in tuple(self._running):
+            command.stop()
+
+
+@contextmanager
+def _stopped(client: _Mistaken) -> Iterator[_Mistaken]:
+    try:
+        yield client
+    finally:
+        client.stop()
+
+
+def _fingerprint(pki: TestPKI, target: Target) -> str:
+    return target.fingerprint
+
+
+def _pins(pki: TestPKI, target: Target) -> str:
+    return f"{target.pin},{target.backup}"
+
+
+def _all_keys(pki: TestPKI, target: Target) -> str:
+    """Return the pins of the server, of its backup, and of the issuer that the callback gets."""
+    pins = (pki.leaf.pin, pki.backup.pin, pki.intermediate.pin)
+    return ",".join(map(str, pins)) if target.pin else ""  # raises if the client can't know a key
+
+
+# The attacks that only a pin refuses.
+_ONLY_PINS = (
+    *("rogue-ca-in-store", "same-ca-new-key", "pinned-leaf-appended"),
+    *("pinned-intermediate-appended", "non-ca-switch", "non-ca-switch-last", "pathlen-split"),
+    *("swap-on-reconnect", "bad-then-good", "retry-x5", "second-host-unpinned"),
+    *("leak-before-check", "client-certificate-requested", "rot-new-key-pinned-ca"),
+)
+_REDIRECTS = ("redirect-to-http", "redirect-to-unpinned-host")
+_UNPINNED = dict.fromkeys((*_ONLY_PINS, *WARNINGS, *_REDIRECTS), "ACCEPT") | {
+    "leak-before-check": "LEAK",  # there is no answer, so the client reports an error
+}
+# Honest chains with another top than the listed one.
+_OTHER_TOP = ("rot-new-intermediate", "rot-dual-rsa", "rot-cross-signed", "rot-order-root-sent")
+_CALLBACK = {"cn-only": "ACCEPT", "redirect-to-http": "ACCEPT"} | dict.fromkeys(
+    _OTHER_TOP, "REJECT"
+)
+# The certificate has the server's own key, so the callback accepts whatever else is wrong with it.
+_OWN_KEY = (
+    *("bad-signature-leaf", "bad-signature-intermediate", "wrong-host-parent"),
+    *("wrong-host-sibling", "wrong-host-wildcard", "wrong-host-wildcard-below"),
+    *("wrong-host-wildcard-part", "wrong-host-idn", "nul-in-name", "nul-in-common-name"),
+    *("ip-without-ip-san", "expired", "not-yet-valid", "extended-key-usage"),
+    "unknown-critical-extension",
+)
+# Honest servers with another certificate than the listed one.
+_OTHER_CERTIFICATE = (
+    *("rot-renewed-same-key", "rot-backup-live", "rot-new-intermediate", "rot-dual-ecdsa"),
+    *("rot-dual-rsa", "rot-cross-signed", "rot-order-reordered"),
+)
+
+MISTAKES = (
+    Mistake(
+        "callback (leaf)",
+        "`badCertificateCallback` on the server's fingerprint",
+        Style.LEAF,
+        _fingerprint,
+        works=False,
+    ),
+    Mistake(
+        "callback (authority)",
+        "`badCertificateCallback` on the issuer's fingerprint",
+        Style.CA,
+        _fingerprint,
+        _CALLBACK,
+    ),
+    Mistake(
+        "callback-on-keys",
+        "`badCertificateCallback` on the keys of server, backup and issuer",
+        Style.CA,
+        _all_keys,
+        _CALLBACK | dict.fromkeys(_OWN_KEY, "ACCEPT"),
+    ),
+    Mistake(
+        "validate-certificate",
+        "dio's `validateCertificate`, rebuilt, on the server's fingerprint",
+        Style.LEAF,
+        _fingerprint,
+        dict.fromkeys((*_ONLY_PINS, *WARNINGS, *_REDIRECTS), "LEAK")
+        | dict.fromkeys(_OTHER_CERTIFICATE, "REJECT"),
+    ),
+    Mistake("unpinned", "`HttpClient` without pins", Style.LEAF, _pins, _UNPINNED),
+    Mistake(
+        "isolate",
+        "`HttpClient` in `Isolate.run`, with `HttpOverrides.global` outside",
+        Style.LEAF,
+        _pins,
+        _UNPINNED,
+    ),
+)
+
+
+def failures(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return the verdicts of the cases that a client fails, including warnings."""
+    return {
+        result["case"]: result["verdict"]
+        for result in report["results"]
+        if result["outcome"] in {"wrong", "warning"}
+    }
+
+
+def attacks(report: Mapping[str, Any]) -> set[str]:
+    """Return the names of the attacks that a client met and had to refuse."""
+    return {
+        result["case"]
+        for result in report["results"]
+        if result["expected"] == Expect.REJECT.value and result["outcome"] != "not_run"
+    }

@@ -1,0 +1,145 @@
+"""The Dart package in the lab: its clients by ``certpin prove``, and what not to do."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.lab.attacks import CASES
+from certpin.lab.client import Command
+from certpin.lab.lab import Lab
+from certpin.lab.pki import Style
+from certpin.lab.runner import prove
+from certpin.lab.verdict import Verdict
+from scripts.record import FORBIDDEN
+from tests.formats.flutter import _vm
+from tests.formats.interop import _programs
+from tests.formats.interop._dart import (
+    CLIENTS,
+    INAPPLICABLE,
+    MISTAKES,
+    NOT_RUN,
+    PROGRAM,
+    TOLD,
+    WARNINGS,
+    DartClient,
+    Mistake,
+    compiled,
+    failures,
+    outcomes,
+)
+from tests.formats.interop._dart_page import client_row, failed_lines, mistake_row
+from tests.formats.interop._page import TARGET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scripts.dart import DartVM
+
+PAGE = TARGET.read_text(encoding="utf-8")
+NAMES = {case.name for case in CASES}
+_DART = [pytest.mark.slow, pytest.mark.peer("dart")]
+_RESOLVING = [pytest.mark.slow, pytest.mark.peer("dart", "unshare")]
+RUNS = [
+    pytest.param(
+        client,
+        vm,
+        id=f"{client.name}-{vm.version}",
+        marks=_DART if client.proxied else _RESOLVING,
+    )
+    for client in CLIENTS
+    for vm in client.vms
+]
+
+
+def _need_names() -> None:
+    if not _programs.may_resolve():
+        pytest.skip(f"left out: {FORBIDDEN}to mount an /etc/hosts for one program")
+
+
+@pytest.mark.parametrize(("client", "vm"), RUNS)
+def test_the_client_fails_no_case(client: DartClient, vm: DartVM, tmp_path: Path) -> None:
+    if not client.proxied:
+        _need_names()
+    report = client.run(tmp_path, vm)
+    assert report["controlled"], report["summary"]
+    found = outcomes(report)
+    assert not found.keys() & {"wrong", "undecided"}, report["summary"]
+    assert found["warning"] == set(WARNINGS)
+    assert found["told"] == set(TOLD)
+    assert found["not_run"] == NOT_RUN.keys()
+    assert found["right"] == NAMES - INAPPLICABLE.keys() - NOT_RUN.keys() - {*WARNINGS, *TOLD}
+    assert report["exit_code"] == 0
+    assert client_row(client, vm, report) in PAGE.splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart", "unshare")
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_a_mistake_fails_the_listed_cases(mistake: Mistake, tmp_path: Path) -> None:
+    """Without pins, the same run has wrong outcomes: these are also tests of the test above."""
+    _need_names()
+    report = mistake.run(tmp_path)
+    assert report["controlled"] == mistake.works
+    assert failures(report) == mistake.fails
+    assert mistake_row(mistake, report) in PAGE.splitlines()
+    if not mistake.works:
+        [control] = report["results"]
+        assert control["verdict"] == Verdict.REJECT
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart", "unshare")
+def test_an_intermediate_that_is_the_anchor_is_not_verified(tmp_path: Path) -> None:
+    """``dart:io`` accepts the genuine server, and ignores the damaged copy of its issuer."""
+    _need_names()
+    words = (compiled(PROGRAM, tmp_path, _vm.NEWEST), "anchors", "--url", "{url}")
+    client = Command(
+        _programs.dart_words(_vm.NEWEST, *words, "--anchors", "{cert}"), via="port", patience=60
+    )
+    chosen = ("bad-signature-intermediate", "bad-signature-leaf", "fake-ca-same-name")
+    cases = [case for case in CASES if case.name in chosen]
+    with Lab(_programs.LOCAL, Style.CA) as lab:
+        run = prove(lab, client, cases)
+    assert run.controlled
+    verdicts = {result.case.name: result.verdict for result in run.results}
+    assert verdicts["bad-signature-intermediate"] is Verdict.ACCEPT
+    assert verdicts["bad-signature-leaf"] is Verdict.REJECT
+    assert verdicts["fake-ca-same-name"] is Verdict.REJECT
+
+
+@pytest.mark.slow
+@pytest.mark.peer("dart")
+def test_wrong_words_are_not_a_refusal(tmp_path: Path) -> None:
+    """Exit status 1 would be a refused attack."""
+    program = compiled(PROGRAM, tmp_path, _vm.NEWEST)
+    url = ("--url", "https://a.example/")
+    wrong = [(), ("http",), ("telnet", *url), ("http", *url, "--no-pins", ""), ("proxy", *url)]
+    for words in (*wrong, ("http", "--url"), ("anchors", *url)):
+        done = subprocess.run(
+            [_vm.NEWEST.program, program, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 64, words
+        assert done.stderr.startswith("usage: prove.dart "), words
+
+
+def test_every_case_that_is_not_run_has_a_reason() -> None:
+    assert NOT_RUN.keys() | INAPPLICABLE.keys() <= NAMES
+    for name, why in (NOT_RUN | INAPPLICABLE).items():
+        assert f"- `{name}`: {why}." in PAGE
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_the_page_lists_what_a_mistake_fails(mistake: Mistake) -> None:
+    assert mistake.fails.keys() <= NAMES
+    for line in failed_lines(mistake):
+        assert line in PAGE.splitlines()
+
+
+@pytest.mark.parametrize(("client", "vm"), [each.values for each in RUNS])
+def test_the_page_has_every_client(client: DartClient, vm: DartVM) -> None:
+    start = f"| {client.title} | {vm.version} | {client.style} | "
+    [line] = [line for line in PAGE.splitlines() if line.startswith(start)]
+    assert line.split(" | ")[4] == "0", "nothing is wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,29 @@ def test_an_imported_export_has_the_same_name_version_and_meaning(run: Run, ca: 
     )
 
 
+@pytest.mark.parametrize(
+    ("chosen", "name"), [("android", "*.xml"), ("okhttp-kotlin", "*.kt"), ("json", "pins.json")]
+)
+def test_an_imported_backup_is_not_active(run: Run, chosen: str, name: str) -> None:
+    write(policy(HOST))
+    assert run("export", chosen, "--out", "old/").code == 0
+    [file] = Path("old").rglob(name)
+    if chosen == "json":
+        document = json.loads(file.read_text())
+        for pin in document["hosts"][0]["pins"]:
+            del pin["state"]
+        file.write_text(json.dumps(document))
+    Path("pins.toml").unlink()
+    done = run("import", chosen, file, "--json")
+    assert done.code == 0, done.err
+    [found] = PinSet.load("pins.toml").policies
+    roles = [(entry.role, entry.state) for entry in found.pins]
+    assert roles == [("leaf", "active"), ("backup", "published")]
+    [unknown] = done.json["unknown"]
+    assert str(found.pins[1].pin) in unknown
+    assert "neither Ed25519 nor P-521" in unknown
+
+
 def test_hosts_are_added_to_an_existing_file(run: Run) -> None:
     write(policy("new.example"), policy(HOST))
     moved(run)
@@ -83,6 +107,19 @@ def test_existing_anchors_are_never_changed(run: Run, ca: Path) -> None:
     assert not Path("pins.toml").exists()
     Path(f"{HOST}-anchors.pem").write_bytes(ca.read_bytes())
     assert run("import", "json", "old/pins.json").code == 0
+
+
+def test_a_wildcard_and_its_apex_keep_their_own_anchors(run: Run, ca: Path) -> None:
+    other = Path("other.pem")
+    other.write_bytes(authorities()[0].pem)
+    write(policy("bank.example"), trust=ca)
+    write(policy("*.bank.example"), trust=other, path="second.toml")
+    text = Path("second.toml").read_text().partition("[[host]]")
+    with Path("pins.toml").open("a") as file:
+        file.write("".join(text[1:]))
+    pins = moved(run)
+    assert run("import", "json", "old/pins.json").code == 0
+    assert meaning(PinSet.load("pins.toml")) == meaning(pins)
 
 
 def test_a_file_without_a_host_and_with_one_pin_needs_options(run: Run) -> None:

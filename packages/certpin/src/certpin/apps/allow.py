@@ -1,0 +1,72 @@
+"""Comments in the source that allow a mistake, with a reason.
+
+    // certpin: allow RULE because REASON
+
+allows the mistakes of ``RULE`` on its own line, or, if it is in a block of comments, on the line
+below that block. Comments begin with ``//``, ``#`` or ``<!--``. Without a reason it has no effect,
+and the message of the mistake says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from certpin.apps.model import Mistake, SourceFile
+
+_MARK = r"(?://|#|<!--)"
+_COMMENT = re.compile(rf"\s*+{_MARK}")
+_ALLOW = re.compile(
+    rf"{_MARK}\s*+certpin:\s*+allow\s++([a-z, -]{{1,200}}?)\s++because\s++(\S[^\n]*)"
+)
+_INTENDED = re.compile(rf"{_MARK}\s*+certpin:\s*+allow\s++([^\n]{{1,400}})")
+_NO_REASON = " (the comment that allows it has no reason, so it has no effect: write because …)"
+
+
+def with_allowances(file: SourceFile, mistakes: list[Mistake]) -> list[Mistake]:
+    """Return the mistakes of a file, with the reason of those that a comment allows."""
+    if not mistakes or "certpin:" not in file.text:
+        return mistakes
+    lines = file.text.split("\n")
+    # A hostile file may have all of its mistakes on one long line.
+    nearby = {line: _nearby(lines, line) for line in {each.place.line for each in mistakes}}
+    allowances = {line: _allowances(texts) for line, texts in nearby.items()}
+    intended = {line: _intended(texts) for line, texts in nearby.items()}
+    found = []
+    for each in mistakes:
+        reason = allowances[each.place.line].get(each.rule, "")
+        if not reason and each.rule in intended[each.place.line]:
+            found.append(replace(each, message=each.message + _NO_REASON))
+        else:
+            found.append(replace(each, allowed=reason))
+    return found
+
+
+def _nearby(lines: list[str], line: int) -> list[str]:
+    """Return a line, counted from 1, and the comment lines above it."""
+    at = line - 1
+    if not 0 <= at < len(lines):
+        return []
+    nearby = [lines[at]]
+    while at > 0 and _COMMENT.match(lines[at - 1]):
+        at -= 1
+        nearby.append(lines[at])
+    return nearby
+
+
+def _allowances(nearby: list[str]) -> dict[str, str]:
+    """Return the reason for each rule that comments allow."""
+    allowed: dict[str, str] = {}
+    for found in filter(None, map(_ALLOW.search, nearby)):
+        reason = found[2].removesuffix("\r").removesuffix("-->").strip(" .")
+        for rule in found[1].replace(",", " ").split():
+            allowed.setdefault(rule, reason)
+    return allowed
+
+
+def _intended(nearby: list[str]) -> set[str]:
+    """Return the words of comments that begin to allow rules."""
+    found = filter(None, map(_INTENDED.search, nearby))
+    return {word.rstrip(":.") for each in found for word in each[1].replace(",", " ").split()}

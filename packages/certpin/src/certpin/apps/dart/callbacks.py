@@ -1,0 +1,243 @@
+"""Callbacks of Dart that decide about refused certificates, and the builds in which they do.
+
+``HttpClient.badCertificateCallback`` and ``onBadCertificate`` are called only for a certificate
+that failed verification. A callback that refuses is right, and so is one that accepts loopback
+addresses only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from certpin.apps.dart.flow import CERTIFICATE
+from certpin.apps.usage import PIN_WORDS, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node
+
+    from certpin.apps.dart.flow import DartFlow, Function, Mode, Returned
+    from certpin.apps.rules import FileReporter
+
+# The effects of a callback: accept all, accept all in debug builds, accept by host or by a flag,
+# compare the certificate, or those of a function that isn't in this file.
+Answer = Literal["accept", "debug", "flag", "compare", "elsewhere"]
+
+CALLBACKS = ("badCertificateCallback", "onBadCertificate")
+_ACCEPTING = frozenset({"allowBadCertificates"})  # grpc-dart: `(_, __) => true`
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "10.0.2.2", "10.0.3.2"})
+_MAX_DEPTH = 5  # functions that call each other
+_MAX_SAME_NAME = 3  # functions or variables of one name
+_OVERRIDES = "HttpOverrides"
+
+
+def check_callbacks(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report callbacks that accept or compare certificates."""
+    for name in CALLBACKS:
+        for node in flow.tree.names.get(name, ()):
+            run = flow.assigned(node)
+            if run:
+                _check_callback(flow, reporter, name, node, run)
+
+
+def _check_callback(
+    flow: DartFlow, reporter: FileReporter, name: str, node: Node, run: list[Node]
+) -> None:
+    answers = set(_answers(flow, run, 0))
+    line = flow.tree.line(node)
+    gate = _gate_of(flow, node)
+    if not answers or gate == "debug-and-more":
+        return
+    if answers == {"elsewhere"}:
+        if not _is_passed_on(flow, node, run):
+            reporter.ask(line, f"{name} is a function of another file: can it return true?")
+    elif answers <= {"debug", "elsewhere"} or gate == "debug":
+        builds = "debug" if "kDebugMode" in flow.tree.names else "debug and profile"
+        message = f"{name} accepts every certificate in {builds} builds"
+        is_for_all = gate != "debug" and (_overrides_class(flow, node) or _is_in_zone(flow, node))
+        rule = "overrides-with-callback" if is_for_all else "debug-only-gate"
+        reporter.report(rule, line, f"{message}, for every client" if is_for_all else message)
+    else:
+        _report(flow, reporter, name, node, answers)
+
+
+def _report(
+    flow: DartFlow, reporter: FileReporter, name: str, node: Node, answers: set[Answer]
+) -> None:
+    """Report a callback that accepts certificates in release builds."""
+    line = flow.tree.line(node)
+    if _overrides_class(flow, node) or _is_in_zone(flow, node):
+        reporter.report("overrides-with-callback", line)
+    elif name == "onBadCertificate":
+        reporter.report("on-bad-certificate", line)
+    elif "compare" in answers:
+        reporter.report("pin-in-callback", line)
+    elif "accept" in answers:
+        reporter.report("accept-any-certificate", line)
+    else:
+        message = f"{name} accepts every certificate if a host or a flag says so"
+        reporter.report("accept-any-certificate", line, message)
+
+
+def _gate_of(flow: DartFlow, node: Node) -> Mode:
+    """Return the builds in which a callback is set; for an override, those that install it."""
+    gate = flow.gate(node)
+    overrides = _overrides_class(flow, node)
+    if gate is not None or not overrides:
+        return gate
+    places = [each for each in flow.tree.names.get(overrides, ()) if flow.code.is_used(each)]
+    gates = {flow.gate(each) for each in places}
+    return gates.pop() if len(gates) == 1 else None
+
+
+def _overrides_class(flow: DartFlow, node: Node) -> str:
+    """Return the name of the subclass of ``HttpOverrides`` around a node."""
+    for each in flow.tree.ancestors(node):
+        if each.type == "class_definition":
+            superclass = flow.tree.child(each, "superclass")
+            names = flow.names_in([superclass]) if superclass is not None else set()
+            return flow.code.name_of(each) if _OVERRIDES in names else ""
+    return ""
+
+
+def _is_in_zone(flow: DartFlow, node: Node) -> bool:
+    """Return True inside the arguments of ``HttpOverrides.runZoned``."""
+    return any(
+        each.type == "arguments" and flow.code.call(each).startswith(f"{_OVERRIDES}.")
+        for each in flow.tree.ancestors(node)
+    )
+
+
+def _is_passed_on(flow: DartFlow, node: Node, run: list[Node]) -> bool:
+    """Return True if an expression only passes on a parameter or a callback of the same name."""
+    path = flow.code.path(flow.unwrapped(run))
+    name = path.rpartition(".")[2]
+    return name in CALLBACKS or any(path in each.parameters for each in flow.around(node))
+
+
+def _answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
+    """Yield the effects of a callback. Nothing if it only refuses."""
+    run = flow.unwrapped(run)
+    if not run or depth > _MAX_DEPTH:
+        return
+    function = flow.closure(run)
+    if function is not None:
+        yield from _function_answers(flow, function, depth)
+    elif len(run) == 1 and run[0].type in {"null_literal", "false"}:
+        return
+    elif len(run) == 1 and run[0].type == "conditional_expression":
+        yield from _conditional_answers(flow, run[0], depth)
+    else:
+        yield from _named_answers(flow, run, depth)
+
+
+def _named_answers(flow: DartFlow, run: list[Node], depth: int) -> Iterator[Answer]:
+    """Yield the effects of the function that a callback names."""
+    name = flow.code.last_name(run)
+    is_call = any(flow.tree.child(each, "argument_part") is not None for each in run)
+    functions = flow.functions.get(name, []) if not is_call else []
+    definitions = flow.code.definitions.get(name, []) if not is_call else []
+    if name in _ACCEPTING:
+        yield "accept"
+    elif functions:
+        for each in functions[:_MAX_SAME_NAME]:
+            yield from _function_answers(flow, each, depth + 1)
+    elif definitions:
+        for definition in definitions[:_MAX_SAME_NAME]:
+            yield from _answers(flow, list(definition.value), depth + 1)
+    else:
+        yield "elsewhere"
+
+
+def _conditional_answers(flow: DartFlow, node: Node, depth: int) -> Iterator[Answer]:
+    condition, first, second = flow.code.branches(node)
+    mode = flow.mode(condition)
+    for answer in _answers(flow, first, depth + 1):
+        if mode == "debug":
+            yield "debug"
+        elif mode != "debug-and-more":
+            yield answer
+    for answer in _answers(flow, second, depth + 1):
+        yield "debug" if mode == "release" else answer
+
+
+def _function_answers(flow: DartFlow, function: Function, depth: int) -> Iterator[Answer]:
+    for returned in flow.returned(function.body):
+        gate = flow.gate(returned.node, inside=function.body)
+        if gate == "debug-and-more":
+            continue
+        for answer in _returned_answers(flow, function, returned, depth):
+            yield "debug" if gate == "debug" else answer
+
+
+def _conditional(flow: DartFlow, function: Function, node: Node) -> Answer | None:
+    """Return what `return true` means under the conditions around it; None if it is harmless."""
+    conditions = list(flow.conditions(node, function.body))
+    if any(value and _is_local(flow, run) for run, value in conditions):
+        return None
+    if any(_compares(flow, function, run) for run, _ in conditions):
+        return "compare"
+    unknown = [run for run, _ in conditions if flow.mode(run) is None]
+    return "flag" if unknown else "accept"
+
+
+def _returned_answers(
+    flow: DartFlow, function: Function, returned: Returned, depth: int
+) -> Iterator[Answer]:
+    run = flow.unwrapped(returned.run)
+    mode = flow.mode(run)
+    called = _called_function(flow, run)
+    if not run or (len(run) == 1 and run[0].type in {"false", "null_literal"}):
+        return
+    if flow.is_true(run):
+        answer = _conditional(flow, function, returned.node)
+        if answer is not None:
+            yield answer
+    elif mode == "debug":
+        yield "debug"
+    elif mode == "debug-and-more" or _is_local(flow, run) or _passes_on(flow, run):
+        return
+    elif called is not None and depth < _MAX_DEPTH:
+        yield from set(_function_answers(flow, called, depth + 1))
+    else:
+        yield "compare" if _compares(flow, function, run) else "flag"
+
+
+def _passes_on(flow: DartFlow, run: list[Node]) -> bool:
+    """Return True for a call of another callback: ``onBadCertificate(cert, host)``."""
+    name = flow.code.last_name(run)
+    values = [list(each.value) for each in flow.code.definitions.get(name, ())]
+    return name in CALLBACKS or any(flow.code.last_name(value) in CALLBACKS for value in values)
+
+
+def _called_function(flow: DartFlow, run: list[Node]) -> Function | None:
+    """Return the function of this file that an expression calls, and nothing else."""
+    if not run or flow.tree.child(run[-1], "argument_part") is None:
+        return None
+    if len(run) > 3 or run[0].type not in {"identifier", "this"}:
+        return None
+    found = flow.functions.get(flow.code.path(run).rpartition(".")[2], [])
+    return found[0] if len(found) == 1 else None
+
+
+def _compares(flow: DartFlow, function: Function, run: list[Node]) -> bool:
+    """Return True if an expression uses the certificate, or something that is named like a pin."""
+    names = flow.names_in(run)
+    certificates = {
+        name
+        for name, kind in zip(function.parameters, function.types, strict=True)
+        if kind == CERTIFICATE
+    } or set(function.parameters[:1])
+    if names & certificates - {"", "_"}:
+        return True
+    return any(PIN_WORDS & set(words(name)) for name in names)
+
+
+def _is_local(flow: DartFlow, run: list[Node]) -> bool:
+    """Return True if an expression compares the host with loopback addresses, and no others."""
+    nodes = list(flow.nodes_in(run))
+    texts = [flow.code.decode(x, {}) for x in nodes if x.type == "string_literal"]
+    operators = {flow.tree.text(each) for each in nodes if each.type.endswith("operator")}
+    is_inverted = bool(operators & {"!", "!="})
+    return bool(texts) and set(texts) <= _LOCAL and not is_inverted

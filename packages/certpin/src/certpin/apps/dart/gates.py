@@ -1,0 +1,201 @@
+"""Checks of Dart code that depend on the build: on debug mode, an ``assert`` or a build option."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from certpin.apps.dart.code import BRANCHES, FUNCTIONS
+from certpin.apps.dart.flow import CERTIFICATE
+from certpin.apps.usage import PIN_WORDS, words
+from certpin.support.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node
+
+    from certpin.apps.dart.flow import DartFlow, Function
+    from certpin.apps.rules import FileReporter
+
+# Functions and classes that compare pins, or make a client that does.
+_ENFORCING = (
+    *("CertificatePinningHttpClient", "CertificatePinningInterceptor", "HttpCertificatePinning"),
+    *("PinnedHttpClient", "PinnedHttpOverrides", "SecureHttpClient", "SslPinningPlugin"),
+    *("pinnedAdapter", "pinnedClient", "pinnedDio"),
+)
+_VALIDATES = frozenset(
+    {
+        *("accept", "accepts", "check", "is", "match", "matches", "trust", "trusted", "valid"),
+        *("validate", "verify"),
+    }
+)
+PIN_NAMES = PIN_WORDS - {"ssl", "tls"}
+# A path to a certificate, its name, and a switch for pinning are no pins.
+_OPTION_WORDS = frozenset(
+    {"fingerprint", "fingerprints", "pin", "pins", "spki", "thumbprint", "thumbprints"}
+)
+_NO_OPTION_WORDS = frozenset({"enable", "enabled", "host", "hosts", "mode", "path", "url"})
+_CONSTRUCTORS = frozenset({"initializer_list_entry", "initializers"})
+_EMPTY = frozenset({"[]", "{}", "null", "''", '""'})
+_TYPES = re.compile(r"const|<[\w<>, ]*>|\s")
+_MAX_EMPTY = 50  # bytes of `const <String>[]`
+_MAX_SHOWN = 80
+
+
+def check_gates(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report checks that depend on the build."""
+    if flow.has_modes:
+        _check_clients(flow, reporter)
+        _check_validators(flow, reporter)
+        _check_empty_release(flow, reporter)
+    _check_asserts(flow, reporter)
+    _check_build_options(flow, reporter)
+
+
+def compares_pins(flow: DartFlow, node: Node) -> bool:
+    """Return True if a node contains ``pins.contains(…)``, ``fingerprint == …``, ``checkPin(…)``.
+
+    A comparison with a literal, such as that of a length, doesn't count.
+    """
+    for each in flow.tree.inside(node):
+        if each.type == "arguments" and _is_pin_call(flow, each):
+            return True
+        if each.type == "equality_expression":
+            runs = flow.code.operands(each, "equality_operator")
+            names = [flow.code.last_name(run) for run in runs]
+            if all(names) and any(PIN_NAMES & set(words(name)) for name in names):
+                return True
+    return False
+
+
+def _is_pin_call(flow: DartFlow, arguments: Node) -> bool:
+    owner, _, name = flow.code.call(arguments).rpartition(".")
+    parts = set(words(name))
+    if name == "contains" and PIN_NAMES & set(words(owner.rpartition(".")[2])):
+        # `pin.contains('text')` searches in a text, for example for a placeholder.
+        return flow.code.value(flow.code.first_argument(arguments)) is None
+    return bool(parts & _VALIDATES and parts & PIN_NAMES)
+
+
+def _check_clients(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report clients that compare pins in debug builds only, or in release builds only."""
+    for name in _ENFORCING:
+        for node in flow.tree.names.get(name, ()):
+            gate = flow.gate(node) if flow.code.is_used(node) else None
+            if gate not in {"debug", "release"} or _has_other_branch(flow, node):
+                continue
+            line = flow.tree.line(node)
+            if gate == "debug":
+                reporter.report("pins-in-debug-only", line)
+            else:
+                reporter.report("debug-only-gate", line, f"{name} is used in release builds only")
+
+
+def _has_other_branch(flow: DartFlow, node: Node) -> bool:
+    """Return True if the other builds get a pinned client too: other pins, or another check."""
+    branch = next((x for x in flow.tree.ancestors(node) if x.type in BRANCHES), None)
+    if branch is None:
+        return False
+    used = (x for name in _ENFORCING for x in flow.tree.names.get(name, ()))
+    return sum(branch.start_byte <= x.start_byte < branch.end_byte for x in used) > 1
+
+
+def _check_validators(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report functions that accept a certificate because the build is a debug build."""
+    for statement in flow.tree.kinds.get("return_statement", ()):
+        if flow.is_true(flow.tree.children(statement)[1:2]):
+            branch = _debug_branch(flow, statement)
+            if branch is not None:
+                _report_validator(flow, reporter, branch)
+    for branch in flow.tree.kinds.get("logical_or_expression", ()):
+        runs = flow.code.operands(branch, "logical_or_operator")
+        modes = {flow.mode(run) for run in runs}
+        if "debug" in modes and len(modes) > 1:
+            _report_validator(flow, reporter, branch)
+
+
+def _report_validator(flow: DartFlow, reporter: FileReporter, branch: Node) -> None:
+    function = next(flow.around(branch), None)
+    if function is not None and _is_validator(flow, function):
+        reporter.report("debug-only-gate", flow.tree.line(branch))
+
+
+def _debug_branch(flow: DartFlow, statement: Node) -> Node | None:
+    """Return the ``if`` because of which a statement runs in debug builds only."""
+    current = statement
+    for parent in flow.tree.ancestors(statement):
+        if parent.type in FUNCTIONS:
+            return None
+        is_first = parent.type == "if_statement" and flow.is_first(current, parent)
+        if is_first and flow.mode(flow.condition(parent)) == "debug":
+            return parent
+        current = parent
+    return None
+
+
+def _is_validator(flow: DartFlow, function: Function) -> bool:
+    """Return True for a function that decides about a certificate."""
+    if CERTIFICATE in function.types or set(words(function.name)) & PIN_NAMES:
+        return True
+    return any({"cert", "certificate"} & set(words(name)) for name in function.parameters)
+
+
+def _check_empty_release(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report ``kDebugMode ? pins : []``: a release build has no pins."""
+    for node in flow.tree.kinds.get("conditional_expression", ()):
+        condition, first, second = flow.code.branches(node)
+        mode = flow.mode(condition)
+        if mode not in {"debug", "release"}:
+            continue
+        debug, release = (first, second) if mode == "debug" else (second, first)
+        if _is_empty(flow, release) and not _is_empty(flow, debug) and _is_of_pins(flow, node):
+            reporter.report("pins-in-debug-only", flow.tree.line(node))
+
+
+def _is_empty(flow: DartFlow, run: list[Node]) -> bool:
+    if len(run) != 1 or run[0].end_byte - run[0].start_byte > _MAX_EMPTY:
+        return False
+    return _TYPES.sub("", flow.tree.text(run[0])) in _EMPTY
+
+
+def _is_of_pins(flow: DartFlow, node: Node) -> bool:
+    """Return True if the variable or the parameter that gets a value is named like a pin."""
+    definition = flow.code.definition_of(node)
+    names = [definition.name] if definition is not None else []
+    for each in flow.tree.ancestors(node):
+        label = flow.tree.child(each, "label") if each.type == "named_argument" else None
+        if label is not None:
+            names.append(flow.code.name_of(label))
+    return any(PIN_NAMES & set(words(name)) for name in names)
+
+
+def _check_asserts(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report comparisons of pins in an ``assert``, which no release build contains."""
+    for assertion in flow.tree.kinds.get("assertion", ()):
+        # In a constructor, it checks arguments, not a connection.
+        above = {each.type for each in flow.tree.ancestors(assertion)}
+        if not above & _CONSTRUCTORS and compares_pins(flow, assertion):
+            line = flow.tree.line(assertion)
+            reporter.report("pins-in-debug-only", line, "an assert compares the pin")
+
+
+def _check_build_options(flow: DartFlow, reporter: FileReporter) -> None:
+    """Report pins that come from ``String.fromEnvironment``."""
+    for arguments in _calls(flow, "fromEnvironment", "String.fromEnvironment"):
+        key = flow.code.value(flow.code.first_argument(arguments)) or ""
+        definition = flow.code.definition_of(arguments)
+        name = definition.name if definition is not None else ""
+        named = {*words(key), *words(name)}
+        if named & _OPTION_WORDS and not named & _NO_OPTION_WORDS:
+            shown = printable(key[:_MAX_SHOWN])
+            message = f"the pin comes from the build option {shown}"
+            reporter.report("pins-from-build-option", flow.tree.line(arguments), message)
+
+
+def _calls(flow: DartFlow, name: str, call: str) -> Iterator[Node]:
+    """Yield the arguments of each call of a path that ends with a name."""
+    for node in flow.tree.names.get(name, ()):
+        arguments = flow.code.arguments_of(node)
+        if arguments is not None and flow.code.call(arguments) == call:
+            yield arguments

@@ -1,0 +1,227 @@
+"""Read a Dart file of an app: pins, certificates, hosts, and mistakes in how it checks pins."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from certpin.apps.certificates import check_dates
+from certpin.apps.dart.code import DEFINITIONS, GRAMMAR, DartCode, Definition
+from certpin.apps.dart.flow import DartFlow
+from certpin.apps.dart.mistakes import check_dart, may_have_mistakes
+from certpin.apps.dart.usages import usage_of
+from certpin.apps.literals import (
+    Literal,
+    LiteralReader,
+    host_in,
+    host_of_url,
+    may_have_pins,
+)
+from certpin.apps.model import FileFindings, Place, Unknown, Unread
+from certpin.apps.syntax import ReadTimeoutError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tree_sitter import Node
+
+    from certpin.apps.model import SourceFile
+    from certpin.apps.syntax import SyntaxTree
+    from certpin.apps.usage import Usage
+
+_MAX_USAGES = 30  # places of one name; each is searched upwards
+_MAX_HOPS = 3  # a constant in a list, the list in a map, the map in a call
+_SHORTEST = 8  # characters of a literal; shorter ones are only looked at as parts of others
+
+# A literal is looked at if it has one of these: digits, base64, a prefix, PEM, or a placeholder.
+_CANDIDATE = re.compile(
+    r"[0-9A-Fa-f]{2}[0-9A-Fa-f: -]{28}|[A-Za-z0-9+/]{27}=|sha-?\d|-----BEGIN|[A-Z_]{6}|"
+    r"(?i:your|fingerprint|placeholder|example|todo)"
+)
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_dart(file: SourceFile, now: datetime) -> FileFindings:
+    """Read one Dart file, however broken it is.
+
+    The file is only parsed if it contains a word that pins, certificates or addresses need.
+
+    Args:
+        file: the file; its path appears in the results.
+        now: the current time, with a time zone.
+
+    Returns:
+        The results. Their texts quote the file only with its control characters escaped. A part
+        that can't be read is one of them, with its line.
+
+    Raises:
+        MissingExtraError: tree-sitter or its Dart grammar isn't installed.
+    """
+    findings = FileFindings()
+    if file.data.startswith(_UTF16) or 0 in file.data[:2]:
+        problem, fix = "not read: it is not UTF-8, but UTF-16 or binary", "save it as UTF-8"
+        findings.unread.append(Unread(Place(file.path, 1), problem, fix))
+        return findings
+    lower = file.data.lower()
+    if not (may_have_pins(lower) or may_have_mistakes(lower)):
+        return findings
+    try:
+        _read_tree(parse(GRAMMAR, file.data), file.path, findings)
+        for found in findings.certificates:
+            findings.mistakes += check_dates(found, now)
+    except ReadTimeoutError as exc:
+        fix = "split the file, or name the other files of the app"
+        findings.unread.append(Unread(Place(file.path, 1), str(exc), fix))
+    return findings
+
+
+def _read_tree(tree: SyntaxTree, path: str, findings: FileFindings) -> None:
+    if tree.broken_line is not None:
+        problem = "not understood: a syntax error, or newer syntax; what follows may be missing"
+        findings.unread.append(Unread(Place(path, tree.broken_line), problem))
+    if not tree.is_complete:
+        problem = "the file is too large: only its first part was read"
+        findings.unread.append(Unread(Place(path, 1), problem))
+    code = DartCode(tree)
+    flow = DartFlow(code)
+    _read_hosts(code, path, findings)
+    _PinReader(flow, path, findings).read()
+    check_dart(flow, path, findings)
+
+
+def _read_hosts(code: DartCode, path: str, findings: FileFindings) -> None:
+    """Add the hosts of URLs, and those that ``Uri.https`` names."""
+    for literal in code.tree.strings:
+        start = code.tree.data[literal.start_byte : literal.start_byte + 16]
+        if b"s://" in start:
+            host = host_of_url(code.value([code.unit(literal)]) or code.decode(literal, {}))
+        elif b"." in code.tree.data[literal.start_byte : literal.end_byte][:256]:
+            host = _uri_host(code, literal)
+        else:
+            continue
+        if host:
+            findings.hosts.append((host, Place(path, code.tree.line(literal))))
+
+
+def _uri_host(code: DartCode, literal: Node) -> str:
+    argument = code.tree.parent(literal)
+    arguments = code.tree.parent(argument) if argument is not None else None
+    if arguments is None or arguments.type != "arguments" or code.call(arguments) != "Uri.https":
+        return ""
+    first = code.first_argument(arguments)
+    return host_in(code.decode(literal, {})) if first and first[0].id == literal.id else ""
+
+
+class _PinReader:
+    """Finds the constant texts of a file that can be pins, with their usages."""
+
+    def __init__(self, flow: DartFlow, path: str, findings: FileFindings) -> None:
+        self.flow = flow
+        self.code = flow.code
+        self.tree = flow.tree
+        self.path = path
+        self.findings = findings
+        self._usage_at: dict[int, Usage] = {}
+        self._debug_at: dict[int, bool] = {}
+        self._used: dict[str, list[Node]] = {}  # the nodes that use a name
+
+    def read(self) -> None:
+        """Add the pins and certificates to the results."""
+        line = self._own_export()
+        if line is not None:
+            question = "this is certpin's own export: read it with certpin import flutter"
+            self.findings.unknown.append(Unknown(question, Place(self.path, line)))
+            return
+        reader = LiteralReader(self.path, self.findings, self._hashing_line())
+        seen: set[int] = set()
+        for literal in self.tree.strings:
+            unit = self.code.unit(literal)
+            is_short = unit.end_byte - unit.start_byte < _SHORTEST
+            if unit.id in seen or is_short or self._is_environment_key(literal):
+                continue
+            seen.add(unit.id)
+            text = self.code.value([unit])
+            if text is None and unit.id != literal.id:  # a part varies: each part by itself
+                seen.add(literal.id)
+                text, unit = self.code.value([literal]), literal
+            if text is not None and _CANDIDATE.search(text):
+                usages = tuple(self._usages(unit, 0, set()))
+                is_debug = self._is_debug(unit, 0)
+                reader.read(Literal(text, self.tree.line(unit), usages, is_debug=is_debug))
+        reader.finish()
+
+    def _own_export(self) -> int | None:
+        """Return the line of certpin's own pin set: a ``PinSet`` with a ``HostPolicy`` in it."""
+        policies = self.tree.names.get("HostPolicy", ())
+        for node in self.tree.names.get("PinSet", ()) if policies else ():
+            arguments = self.code.arguments_of(node)
+            if arguments is not None and any(
+                arguments.start_byte < each.start_byte < arguments.end_byte for each in policies
+            ):
+                return self.tree.line(node)
+        return None
+
+    def _hashing_line(self) -> int:
+        """Return the line of ``sha256.convert(cert.der)``, which hashes a whole certificate."""
+        for node in self.tree.names.get("der", ()):
+            for each in self.tree.ancestors(node):
+                if each.type == "arguments":
+                    path = self.code.path(self.code.first_argument(each))
+                    if self.code.call(each) == "sha256.convert" and path.endswith(".der"):
+                        return self.tree.line(node)
+                    break
+        return 0
+
+    def _is_environment_key(self, literal: Node) -> bool:
+        """Return True for the name of an option: the first argument of ``….fromEnvironment``."""
+        argument = self.tree.parent(literal)
+        if argument is None or argument.type != "argument":
+            return False
+        arguments = self.tree.parent(argument)
+        return arguments is not None and self.code.call(arguments).endswith(".fromEnvironment")
+
+    def _usages(self, node: Node, hops: int, visited: set[int]) -> Iterator[Usage]:
+        """Yield the usage of a text at its place, then those of the names that have its value."""
+        if node.id not in self._usage_at:
+            self._usage_at[node.id] = usage_of(self.flow, node)
+        yield self._usage_at[node.id]
+        definition = self.code.definition_of(node)
+        if definition is None or definition.node.id in visited or hops >= _MAX_HOPS:
+            return
+        visited.add(definition.node.id)
+        for place in self._places_of(definition):
+            yield from self._usages(place, hops + 1, visited)
+
+    def _places_of(self, definition: Definition) -> list[Node]:
+        """Return where the code uses a name, apart from its definitions."""
+        name = definition.name
+        if name not in self._used:
+            every = self.tree.names.get(name, ())
+            self._used[name] = [each for each in every if not self._is_definition(each)]
+        used = (each for each in self._used[name] if not definition.contains(each))
+        return list(islice(used, _MAX_USAGES))
+
+    def _is_definition(self, name: Node) -> bool:
+        """Return True for the name of a constant or variable in its definition."""
+        parent, following = self.tree.parent(name), next(self.tree.after(name), None)
+        is_assigned = following is not None and following.type == "="
+        return is_assigned and parent is not None and parent.type in DEFINITIONS
+
+    def _is_debug(self, node: Node, hops: int) -> bool:
+        """Return True if only debug builds use a text, in its place or by its name."""
+        if node.id not in self._debug_at:
+            self._debug_at[node.id] = False  # a name that is used in its own definition
+            self._debug_at[node.id] = self._is_used_in_debug(node, hops)
+        return self._debug_at[node.id]
+
+    def _is_used_in_debug(self, node: Node, hops: int) -> bool:
+        if self.flow.gate(node) in {"debug", "debug-and-more"}:
+            return True
+        definition = self.code.definition_of(node)
+        places = self._places_of(definition) if definition is not None else []
+        if not places or hops >= _MAX_HOPS:
+            return False
+        return all(self._is_debug(place, hops + 1) for place in places)

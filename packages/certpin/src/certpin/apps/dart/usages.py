@@ -1,0 +1,333 @@
+"""The names and hosts around a text in Dart code: is it a pin, and of which host?"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from certpin.apps.dart.code import BRANCHES, DEFINITIONS, FUNCTIONS
+from certpin.apps.literals import host_in
+from certpin.apps.usage import MAX_NAME, Usage, flavour_of, flavour_of_pins, is_production, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tree_sitter import Node
+
+    from certpin.apps.dart.flow import DartFlow
+    from certpin.pins.policy import PinKind
+
+# The digests that libraries compare, from their sources: http_certificate_pinning 3.0.1 and
+# ssl_pinning_plugin 2.0.0 hash the whole certificate on Android and iOS. public_key_pinning has the
+# same names as the first, and hashes the key. certificate_pinning_httpclient hashes the key.
+_INTERCEPTOR = "CertificatePinningInterceptor"
+_RECEIVERS: dict[str, PinKind] = {
+    "CertificatePinningHttpClient": "sha256",
+    _INTERCEPTOR: "cert-sha256",
+    "HttpCertificatePinning.check": "cert-sha256",
+    "SecureHttpClient.build": "cert-sha256",
+    "SslPinningPlugin.check": "cert-sha256",
+}
+_RECEIVING_PARAMETER = "allowedSHAFingerprints"
+_KEY_LIBRARY = b"package:public_key_pinning/"
+_HOST_PARAMETERS = frozenset(
+    {
+        *("authority", "baseUrl", "baseURL", "base_url", "domain", "endpoint", "host", "hostname"),
+        *("hostName", "server", "serverUrl", "serverURL", "uri", "url"),
+    }
+)
+# A list has `contains` too, but is searched for a variable, not for a constant.
+_SEARCHES = frozenset({"contains", "endsWith", "indexOf", "replaceAll", "split", "startsWith"})
+_MAX_ENTRIES = 50  # of a map or record that describes one host
+_MAX_STRINGS = 50  # texts of one function in which a host is looked for
+_HOST_WORDS = frozenset(
+    {
+        *("authority", "authorities", "domain", "domains", "endpoint", "endpoints", "host"),
+        *("hostname", "hosts", "server", "servers", "uri", "url", "urls"),
+    }
+)
+
+
+def usage_of(flow: DartFlow, node: Node) -> Usage:
+    """Return how the code uses a text or a name at its place."""
+    return _Climb(flow).usage(node)
+
+
+class _Climb:
+    """Collects the names and hosts around a text: from the text up to its class."""
+
+    def __init__(self, flow: DartFlow) -> None:
+        self.flow = flow
+        self.code = flow.code
+        self.tree = flow.tree
+        self.names: list[str] = []
+        self.outer: list[str] = []
+        self.hosts: list[str] = []
+        self.flavours: list[str] = []
+        self.own_flavours: list[str] = []
+        self.is_production = False
+        self.host_expression = ""
+        self.receiver: PinKind | None = None
+        self.is_searched = False
+
+    def usage(self, node: Node) -> Usage:
+        current, is_outside, region = node, False, node
+        self._compared(node, node)
+        for parent in self.tree.ancestors(node):
+            if parent.type in FUNCTIONS:
+                name = self.flow.function_of(parent).name
+                (self.outer if is_outside else self.names).append(name)
+                self.own_flavours.append(flavour_of_pins(name))
+                region = region if region.type in FUNCTIONS else parent
+                is_outside = True
+            elif parent.type.endswith(("_definition", "_declaration")) and (
+                is_outside or parent.type not in DEFINITIONS
+            ):
+                name = self.code.name_of(parent)
+                self.outer.append(name)
+                self.own_flavours.append(flavour_of(name))
+            elif not is_outside and parent.type in _STEPS:
+                _STEPS[parent.type](self, current, parent)
+            if parent.type in _HOST_CONDITIONS:
+                self._host_condition(current, parent)
+            if parent.type in _FLAVOUR_CONDITIONS:
+                self._flavour_condition(current, parent)
+            if parent.type in DEFINITIONS:
+                region = parent if region is node else region
+                is_outside = True
+            current = parent
+        names, outer = tuple(filter(None, self.names)), tuple(filter(None, self.outer))
+        hosts = tuple(dict.fromkeys(self.hosts))
+        return Usage(
+            names,
+            outer,
+            self.receiver,
+            hosts,
+            is_searched=self.is_searched,
+            nearby=() if hosts else tuple(self._hosts_within(region)),
+            host_expression="" if hosts else self.host_expression,
+            flavours=tuple(filter(None, self.flavours)),
+            own_flavours=tuple(filter(None, self.own_flavours)),
+            is_production=self.is_production,
+        )
+
+    def _hosts_within(self, region: Node) -> Iterator[str]:
+        """Yield the hosts in the texts of a function, or of the value of a constant."""
+        strings = self.tree.strings
+        first = bisect_left(strings, region.start_byte, key=lambda each: each.start_byte)
+        for literal in strings[first : first + _MAX_STRINGS]:
+            if literal.start_byte >= region.end_byte:
+                return
+            if host := host_in(self.code.decode(literal, {})):
+                yield host
+
+    def _add_hosts(self, hosts: Iterable[str]) -> None:
+        """Add hosts, unless one is known that is nearer to the text."""
+        if not self.hosts:
+            self.hosts += filter(None, hosts)
+
+    def _flavour(self, name: str) -> None:
+        """Note the flavour in the name of a constant or a parameter."""
+        self.flavours.append(flavour_of_pins(name))
+        self.own_flavours.append(flavour_of(name))
+        self.is_production = self.is_production or is_production(name)
+
+    def _label(self, current: Node, argument: Node) -> None:
+        """Add the name of a parameter: ``pins: [text]``."""
+        label = self.tree.child(argument, "label")
+        name = self.code.name_of(label) if label is not None else ""
+        if name == _RECEIVING_PARAMETER:
+            self._receive("cert-sha256")
+        elif name != "defaultValue":  # of String.fromEnvironment
+            self.names.append(name)
+            self._flavour(name)
+
+    def _map_key(self, current: Node, pair: Node) -> None:
+        """Add the key of a map: a host, or a name."""
+        children = self.tree.children(pair)
+        colon = next((at for at, each in enumerate(children) if each.type == ":"), len(children))
+        if any(each.id == current.id for each in children[:colon]):
+            return
+        key = self.code.value(children[:colon])
+        if key is not None and (host := host_in(key)):
+            self._add_hosts([host])
+            return
+        # The text of an expression, such as AppConfig.apiHost, is not a host, but has its form.
+        name = (key or self.code.path(children[:colon]))[:MAX_NAME]
+        if key is None and _HOST_WORDS & set(words(name)) and not self.host_expression:
+            self.host_expression = name
+        self.names.append(name)
+        self._flavour(name)
+        self.flavours.append(flavour_of(name))
+
+    def _map(self, current: Node, literal: Node) -> None:
+        """Add the host of ``{'host': 'api.bank.example', 'pins': [text]}``."""
+        self._compared(current, literal)
+        pairs = self.tree.children(literal)
+        for pair in pairs if len(pairs) <= _MAX_ENTRIES else ():
+            children = self.tree.children(pair) if pair.type == "pair" else []
+            colon = next((at for at, each in enumerate(children) if each.type == ":"), 0)
+            if pair.id != current.id and self.code.value(children[:colon]) in _HOST_PARAMETERS:
+                self._add_hosts([host_in(self.code.value(children[colon + 1 :]) or "")])
+
+    def _record(self, current: Node, literal: Node) -> None:
+        """Add the host of ``(host: 'api.bank.example', pins: [text])``."""
+        fields = self.tree.children(literal)
+        for each in fields if len(fields) <= _MAX_ENTRIES else ():
+            label = self.tree.child(each, "label") if each.id != current.id else None
+            if label is not None and self.code.name_of(label) in _HOST_PARAMETERS:
+                text = self.code.value(self.tree.children(each)[1:]) or ""
+                self._add_hosts([host_in(text)])
+
+    def _call(self, current: Node, arguments: Node) -> None:
+        """Add the name of a call, and the host among its other arguments."""
+        call = self.code.call(arguments)
+        is_option = call == "String.fromEnvironment"
+        self.is_searched = self.is_searched or call.rpartition(".")[2] in _SEARCHES
+        if call in _RECEIVERS:
+            self._receive(_RECEIVERS[call])
+        parent = self.tree.parent(arguments)
+        is_named = parent is not None and parent.type == "enum_constant"
+        last = call.rpartition(".")[2]
+        self.flavours.append(flavour_of(last) if is_named or len(words(last)) == 1 else "")
+        hosts: list[str] = []
+        for name, run in self.code.arguments(arguments):
+            if any(each.id == current.id for each in run) or not run:
+                continue
+            if name in _HOST_PARAMETERS or (not name and run[0].type == "string_literal"):
+                text = self.code.value(run) or ""
+                if is_option:
+                    self.names.append(text[:MAX_NAME])
+                else:
+                    hosts.append(host_in(text))
+        self._add_hosts(hosts)
+        if call == _INTERCEPTOR:
+            self._add_hosts(self._base_host(arguments))
+        self.names.append("" if is_option else call)
+
+    def _receive(self, kind: PinKind) -> None:
+        if _KEY_LIBRARY in self.tree.data:
+            kind = "sha256"
+        self.receiver = self.receiver or kind
+
+    def _base_host(self, interceptor: Node) -> list[str]:
+        """Return the host that an interceptor checks: that of the ``baseUrl`` nearest to it.
+
+        It is the only one of the same expression, function, class or file, in this order.
+        """
+        given = [
+            (x, run) for x in self.tree.names.get("baseUrl", ()) if (run := self.flow.assigned(x))
+        ]
+        for each in self.tree.ancestors(interceptor) if given else ():
+            inside = [run for x, run in given if each.start_byte <= x.start_byte < each.end_byte]
+            found = {host_in(self.code.value(run) or "") for run in inside}
+            if found:
+                return [host for host in found if host] if len(found) == 1 else []
+        return []
+
+    def _name(self, current: Node, definition: Node) -> None:
+        name = self.code.name_of(definition)
+        self.names.append(name)
+        self._flavour(name)
+
+    def _assignment(self, current: Node, assignment: Node) -> None:
+        left = self.tree.child(assignment, "assignable_expression")
+        if left is not None and left.id != current.id:
+            name = self.code.last_name(self.tree.children(left))
+            self.names.append(name)
+            self._flavour(name)
+
+    def _equality(self, current: Node, equality: Node) -> None:
+        """Add the names that a text is compared with."""
+        for run in self.code.operands(equality, "equality_operator"):
+            self.names.append(self.code.last_name(run))
+
+    def _parameter(self, current: Node, parameters: Node) -> None:
+        """Add the name of a parameter that has the text as its default."""
+        before = (each for each in self.tree.before(current) if each.type == "formal_parameter")
+        parameter = next(before, None)
+        self.names.append(self.code.name_of(parameter) if parameter is not None else "")
+
+    def _compared(self, current: Node, collection: Node) -> None:
+        """Add the names in ``[text].contains(fingerprint)``."""
+        run = []
+        for each in self.tree.after(collection):
+            if each.type != "selector":
+                break
+            run.append(each)
+        for selector in run[1:2]:
+            arguments = self.code.arguments_in(selector)
+            for _, value in self.code.arguments(arguments) if arguments is not None else ():
+                self.names.append(self.code.last_name(value))
+
+    def _host_condition(self, current: Node, parent: Node) -> None:
+        """Add the host of ``if (host == 'api.bank.example')`` or of ``case 'api.bank.example'``."""
+        if parent.type == "if_statement":
+            run = self.flow.condition(parent) if self.flow.is_first(current, parent) else []
+            is_either = len(run) == 1 and run[0].type == "logical_or_expression"
+            compared = self.tree.children(run[0]) if is_either and current not in run else run
+            nodes = [] if current in run else list(self._equal(compared))
+        else:
+            pattern = self.tree.child(parent, "constant_pattern")
+            nodes = self.tree.children(pattern) if pattern is not None else []
+        texts = (self.code.decode(each, {}) for each in nodes if each.type == "string_literal")
+        self._add_hosts([host for text in texts if (host := host_in(text))])
+
+    def _equal(self, comparisons: list[Node]) -> Iterator[Node]:
+        """Yield the operands of ``a == b``, but not of ``a != b``."""
+        for each in comparisons:
+            nodes = self.tree.children(each) if each.type == "equality_expression" else []
+            if "!=" in "".join(self.tree.text(node) for node in nodes[1:2]):
+                return
+            yield from nodes
+
+    def _flavour_condition(self, current: Node, parent: Node) -> None:
+        """Note the flavour of ``flavor == 'prod' ? … : …``, ``if (isDev)`` or ``case 'dev':``."""
+        if parent.type not in BRANCHES:  # a case
+            children = self.tree.children(parent)
+            end = next((at for at, x in enumerate(children) if x.type in {":", "=>"}), 0)
+            if current not in children[:end]:
+                self.flavours += [
+                    flavour_of(text) for text in self._condition_texts(children[:end])
+                ]
+            return
+        run = self.flow.condition(parent)
+        if current in run or self.flow.mode(run) is not None:
+            return
+        texts = list(self._condition_texts(run))
+        condition = self.tree.text(run[0]) if run else ""
+        is_inverted = condition.startswith("!") or "!=" in condition
+        if self.flow.is_first(current, parent) != is_inverted:
+            self.flavours += [flavour_of(text) for text in texts]
+        elif any(is_production(text) for text in texts):
+            self.flavours.append("not production")
+
+    def _condition_texts(self, run: list[Node]) -> Iterator[str]:
+        """Yield the names and the texts in a condition, without hosts."""
+        for each in self.flow.nodes_in(run):
+            if each.type == "string_literal":
+                text = self.code.decode(each, {})
+                yield "" if host_in(text) else text
+            elif "identifier" in each.type:
+                yield self.tree.text(each)
+
+
+_STEPS = {
+    "arguments": _Climb._call,
+    "assignment_expression": _Climb._assignment,
+    "equality_expression": _Climb._equality,
+    "formal_parameter_list": _Climb._parameter,
+    "initialized_identifier": _Climb._name,
+    "initialized_variable_definition": _Climb._name,
+    "list_literal": _Climb._compared,
+    "named_argument": _Climb._label,
+    "optional_formal_parameters": _Climb._parameter,
+    "pair": _Climb._map_key,
+    "record_field": _Climb._label,
+    "record_literal": _Climb._record,
+    "set_or_map_literal": _Climb._map,
+    "static_final_declaration": _Climb._name,
+}
+_CASES = frozenset({"switch_expression_case", "switch_statement_case"})
+_HOST_CONDITIONS = _CASES | {"if_statement"}
+_FLAVOUR_CONDITIONS = _CASES | BRANCHES

@@ -1,0 +1,268 @@
+"""The policies that an app's source describes, before they are written: pins, roles, questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from certpin.apps.model import Unknown
+from certpin.errors import ConfigError
+from certpin.formats.format import imported_state
+from certpin.pins import HostPin, HostPolicy, PinSet, TrustAnchors, pins_of
+from certpin.x509 import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from certpin.apps.model import Dropped
+    from certpin.pins import HostPattern, HostServer, Match, Mode, Pin, Role
+    from certpin.x509 import Certificate, Chain
+
+_MAX_PLACES = 4  # in a note
+MAX_LISTED = 20  # hosts or places in an error
+# An app pins a handful of keys for each host.
+MAX_PINS = 500
+
+
+@dataclass
+class DraftPin:
+    """A pin of one host.
+
+    Attributes:
+        places: where it was found: ``lib/api.dart:12 allowedFingerprints``, safe to print.
+        role: the role for the pin file.
+        presented: whether the server presents it; None if no server was asked.
+        key_type: the type of its key, such as ``EC P-256``; empty if unknown, as for a digest.
+        key: for a whole-certificate pin that the server presents, the pin of the certificate's key.
+        replaces: the whole-certificate pin that this key replaces.
+    """
+
+    pin: Pin
+    places: dict[str, None]
+    role: Role = "leaf"
+    presented: bool | None = None
+    key: Pin | None = None
+    replaces: Pin | None = None
+    key_type: str = ""
+
+    @property
+    def note(self) -> str:
+        """The note for the pin file."""
+        more = len(self.places) - _MAX_PLACES
+        text = "; ".join(islice(self.places, _MAX_PLACES)) + (
+            f"; and {more} more" if more > 0 else ""
+        )
+        if self.replaces:
+            text += f" (key of the certificate {self.replaces.digest.hex(':').upper()})"
+        return text
+
+    def entry(self) -> HostPin:
+        """Return the pin for a policy."""
+        return HostPin(self.pin, self.role, imported_state(self.role), self.note)
+
+
+@dataclass
+class DraftHost:
+    """The pins and trust anchors of one host.
+
+    Attributes:
+        leaf_only: a pin is from Dart code. ``dart:io`` shows an app only the certificate of the
+            server, so the pin of an authority never matched there, and must not match later.
+    """
+
+    pattern: HostPattern
+    pins: dict[Pin, DraftPin] = field(default_factory=dict)
+    anchors: dict[Certificate, str] = field(default_factory=dict)  # and the place of each
+    servers: dict[HostServer, None] = field(default_factory=dict)
+    leaf_only: bool = False
+
+    @property
+    def match(self) -> Match:
+        """The certificates of the server's chain that may match a pin."""
+        return "leaf" if self.leaf_only else "any"
+
+    @property
+    def matched(self) -> bool:
+        """True if a server presented a pin in a certificate that may match."""
+        return any(pin.presented and not self.never_matches(pin) for pin in self.pins.values())
+
+    def never_matches(self, pin: DraftPin) -> bool:
+        """Return True if a server presents the pin, but not where this host compares."""
+        return bool(pin.presented) and self.leaf_only and pin.role != "leaf"
+
+    def add(self, pin: Pin, place: str, role: Role | None = None, *, key_type: str = "") -> None:
+        """Add a pin. Without a role, the first pin is that of the leaf, and the others backups."""
+        if pin not in self.pins:
+            _refuse_more_pins(self)
+            self.pins[pin] = DraftPin(pin, {}, role or ("backup" if self.pins else "leaf"))
+        self.pins[pin].places[place] = None
+        self.pins[pin].key_type = key_type or self.pins[pin].key_type
+
+    def policy(self, mode: Mode) -> HostPolicy:
+        """Return the policy. Raises ``ConfigError`` if it is unsafe."""
+        trust = TrustAnchors(tuple(each.der for each in self.anchors)) if self.anchors else None
+        return HostPolicy(
+            self.pattern,
+            tuple(each.entry() for each in self.pins.values()),
+            mode=mode,
+            match=self.match,
+            trust=trust,
+            servers=tuple(self.servers),
+        )
+
+    def compare(self, chain: Chain) -> None:
+        """Record which pins a server presents, and set their roles.
+
+        Args:
+            chain: the verified chain.
+        """
+        for draft in self.pins.values():
+            draft.presented = bool(draft.presented)
+            for index, certificate in enumerate(chain.certificates):
+                if draft.pin in pins_of(certificate):
+                    draft.presented = True
+                    draft.key_type = certificate.key
+                    draft.role = _role(index, certificate)
+                    whole = draft.pin.kind == "cert-sha256"
+                    draft.key = pins_of(certificate)[0] if whole else None
+        if any(draft.presented for draft in self.pins.values()):
+            for draft in self.pins.values():
+                draft.role = draft.role if draft.presented else "backup"
+
+    def pin_keys(self) -> None:
+        """Replace each whole-certificate pin that a server presents by the pin of its key."""
+        pins = list(self.pins.values())
+        self.pins = {}
+        for draft in pins:
+            if draft.key is None:
+                kept = draft
+            else:
+                kept = replace(draft, pin=draft.key, key=None, replaces=draft.pin)
+            if kept.pin in self.pins:
+                self.pins[kept.pin].places |= kept.places
+            else:
+                self.pins[kept.pin] = kept
+
+
+@dataclass
+class Draft:
+    """The policies that an app's source describes, and the missing facts.
+
+    Attributes:
+        hosts: the hosts, by their patterns.
+        dropped: the elements of the source that were not taken.
+        unknown: the questions that the source can't answer.
+    """
+
+    hosts: dict[str, DraftHost]
+    dropped: list[Dropped]
+    unknown: list[Unknown]
+
+    def pin_set(self, name: str, mode: Mode) -> PinSet:
+        """Return the pin set.
+
+        Args:
+            name: its name; by default that of the first host.
+            mode: the mode of every host. ``report`` accepts a single pin.
+
+        Raises:
+            ConfigError: a policy is unsafe, for example because of a single pin.
+        """
+        if mode == "enforce" and (short := [h for h in self.hosts.values() if len(h.pins) < 2]):
+            raise _too_few(short)
+        policies = tuple(host.policy(mode) for host in self.hosts.values())
+        return PinSet(name or policies[0].pattern.name, 1, policies)
+
+    def questions(self, asked: Iterable[str]) -> list[Unknown]:
+        """Return the questions that the source, and the chains of the asked hosts, can't answer.
+
+        Args:
+            asked: the patterns of the hosts with a known verified chain.
+        """
+        return [
+            *self.unknown,
+            *(each for host in self.hosts.values() for each in _open(host, asked)),
+        ]
+
+
+def _role(index: int, certificate: Certificate) -> Role:
+    if index == 0:
+        return "leaf"
+    return "root" if certificate.self_issued else "intermediate"
+
+
+def _too_few(hosts: list[DraftHost]) -> ConfigError:
+    names = ", ".join(str(host.pattern) for host in hosts[:MAX_LISTED])
+    places = "; ".join(pin.note for host in hosts[:MAX_LISTED] for pin in host.pins.values())
+    fix = "import it with --mode report, which accepts one pin"
+    # A wildcard has no server from which `certpin add` could read the key.
+    if exact := [host.pattern for host in hosts if not host.pattern.wildcard]:
+        fix += (
+            "; or begin with the key that the server has now, and a backup: certpin add "
+            f"{exact[0]} --backup-key {exact[0].name}.key, and then leave out that file, or import "
+            "into another one with --file"
+        )
+    return ConfigError(
+        f'{names}: there is only one pin ({places}), and mode = "enforce" needs two: if its key is '
+        "lost or replaced, every client is locked out",
+        key="pin",
+        fix=fix,
+    )
+
+
+def _refuse_more_pins(host: DraftHost) -> None:
+    if len(host.pins) >= MAX_PINS:
+        raise ConfigError(
+            f"{host.pattern} has more than {MAX_PINS} pins",
+            key="pin",
+            fix="name only the files with the pins of this app",
+        )
+
+
+def _open(host: DraftHost, asked: Iterable[str]) -> Iterator[Unknown]:
+    """Yield the questions about a host."""
+    name = str(host.pattern)
+    known = name in asked
+    presented = [pin for pin in host.pins.values() if pin.presented]
+    if not known:
+        yield Unknown(f"{name}: are the pins those of the server? --live compares them")
+    if len(host.pins) > 1 and not presented:
+        yield Unknown(f"{name}: which pin is the backup? The roles in the pin file are guesses")
+    for pin in host.pins.values():
+        if known and not pin.presented:
+            yield Unknown(
+                f"{name}: {pin.pin} is not presented by the server. Is it a backup, and do you "
+                "have its key, or is it that of an old certificate?"
+            )
+        elif known and host.never_matches(pin):
+            yield Unknown(
+                f"{name}: {pin.pin} is that of the {pin.role} certificate, and never matches: "
+                "dart:io shows an app only the server's own certificate. Which key of the server "
+                "replaces it? certpin pin prints the keys"
+            )
+    yield from _open_key_types(host)
+    whole = [pin for pin in host.pins.values() if pin.pin.kind == "cert-sha256"]
+    if any(not pin.presented for pin in whole):
+        yield Unknown(f"{name}: when do the pinned certificates expire? A fingerprint has no date")
+    for certificate, where in host.anchors.items():
+        yield Unknown(
+            f"{name}: does the app trust only {name_of(certificate)} ({where})? The pin file does"
+        )
+    yield Unknown(f"{name}: until when may clients use these pins? Write it as expires")
+
+
+def _open_key_types(host: DraftHost) -> Iterator[Unknown]:
+    """Ask for the types of backup keys of which only a digest is known.
+
+    Not for a host with its own trust anchors: a private authority may sign any key.
+    """
+    open_pins = [
+        str(pin.pin) for pin in host.pins.values() if pin.role == "backup" and not pin.key_type
+    ]
+    if open_pins and not host.anchors:
+        yield Unknown(
+            f"{host.pattern}: of which type are the keys of its backups "
+            f"({', '.join(open_pins[:MAX_LISTED])})? Public authorities certify RSA, P-256 and "
+            "P-384, and neither Ed25519 nor P-521"
+        )

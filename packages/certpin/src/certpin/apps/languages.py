@@ -1,0 +1,61 @@
+"""The languages that certpin reads. A new language is a module, and one entry here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certpin.apps.pubspec import read_pubspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.apps.model import FileFindings, SourceFile
+    from certpin.apps.pubspec import Manifest
+
+    Reader = Callable[[SourceFile, datetime], FileFindings]
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language in which apps are written.
+
+    Attributes:
+        name: the word after ``certpin import``.
+        suffixes: the suffixes of its source files, in lower case.
+        load: imports the parser, which may be an optional package, and returns the reader. Raises
+            ``MissingExtraError`` if it is missing.
+        manifest: the name of the file that describes a package; empty if there is none.
+        read_manifest: returns the results for such a file, and the assets that it lists.
+        tests: the folders beside a manifest with files that are no part of the app.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    load: Callable[[], Reader]
+    manifest: str = ""
+    read_manifest: Callable[[SourceFile], Manifest] | None = None
+    tests: frozenset[str] = frozenset()
+
+
+def _load_dart() -> Reader:
+    from certpin.apps.dart.code import GRAMMAR
+    from certpin.apps.dart.reader import read_dart
+    from certpin.apps.syntax import parse
+
+    parse(GRAMMAR, b"")  # otherwise the error would come with the first file
+    return read_dart
+
+
+DART = Language(
+    name="dart",
+    suffixes=(".dart",),
+    load=_load_dart,
+    manifest="pubspec.yaml",
+    read_manifest=read_pubspec,
+    # https://dart.dev/tools/pub/package-layout, and the folders of flutter drive.
+    tests=frozenset({"test", "integration_test", "test_driver"}),
+)
+
+LANGUAGES: dict[str, Language] = {each.name: each for each in (DART,)}

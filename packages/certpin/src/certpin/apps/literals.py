@@ -1,0 +1,360 @@
+"""Decide which texts in source code are pins. The same for every language.
+
+A digest of 32 bytes can be anything: a pin, the hash of a file, a key. What decides is its
+spelling (``sha256/…``), the call that receives it, and the names around it. Nothing is guessed:
+digests without such a sign are listed as questions.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from certpin.apps.model import FoundCertificate, FoundPin, Place, Unknown
+from certpin.apps.usage import MAX_NAME, UsageSigns, flavour_of_usages
+from certpin.errors import InputError
+from certpin.pins import HostPattern, Pin
+from certpin.pins.hosts import join_address
+from certpin.pins.policy import DIGEST_BYTES
+from certpin.support.text import printable
+from certpin.x509.certificate import read_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.apps.model import FileFindings
+    from certpin.apps.usage import Usage
+
+MAX_TEXT = 64 * 1024  # characters of one text; a list of all pins of an app has a few hundred
+_MAX_QUESTIONS = 20  # of one file: a file of test vectors has thousands of digests
+_MAX_SHOWN = 60  # characters
+_MAX_NEARBY = 3  # hosts that a question names
+_MAX_PORT = 65535
+_MAX_HOST = 300  # characters: more than a host name can have (RFC 1035), and a port
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A constant text of the code, its line, and its usages: the first is that of its place.
+
+    ``is_debug`` is True if only debug builds use it.
+    """
+
+    text: str
+    line: int
+    usages: tuple[Usage, ...]
+    is_debug: bool = False
+
+    @property
+    def name(self) -> str:
+        """The first name that belongs to the text, safe to print; may be empty."""
+        name = next((name for usage in self.usages for name in usage.names), "")
+        return printable(name[:MAX_NAME])
+
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+_PAIRS = re.compile(r"[0-9A-Fa-f]{2}([: -])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2})*+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{43}=")
+_PREFIXED = re.compile(
+    r"""sha256//?[A-Za-z0-9+/=_-]+|pin-sha256\s*=\s*"[^"\s]*"|pin-sha256\s*=\s*[^"\s;]+"""
+)
+_PREFIX = re.compile(r"""sha256//?|pin-sha256\s*=\s*"?""")
+_OPENSSL = re.compile(r"sha-?256(?: fingerprint)?\s*[=:/]\s*(?=[0-9a-f]{2})", re.IGNORECASE)
+_SHA1_PREFIX = re.compile(r"sha-?1(?: fingerprint)?\s*[=:/]", re.IGNORECASE)
+_SEPARATOR = re.compile(r"[;,|\n]")
+_PEM_BEGIN = "-----BEGIN CERTIFICATE-----"
+_PEM = re.compile(
+    r"-----BEGIN CERTIFICATE-----\s*[A-Za-z0-9+/]{32}[^-]*+(-----END CERTIFICATE-----)?"
+)
+_PLACEHOLDER = re.compile(
+    r"[<\[{$]*[A-Za-z0-9 _.:/-]*(?:YOUR|your|FINGERPRINT|PLACEHOLDER|REPLACE|CHANGE_?ME|TODO|XXXX|"
+    r"XX:XX|_PIN|PIN_|SHA256|HASH|EXAMPLE)[A-Za-z0-9 _.:/-]*[>\]}]*(?:=|\.\.\.|…)?"
+)
+_MAX_PLACEHOLDER = 200  # characters
+_ALGORITHMS = {16: "MD5", 20: "SHA-1", 28: "SHA-224", 48: "SHA-384", 64: "SHA-512"}
+_MD5_BYTES, _SHA1_BYTES = 16, 20
+
+_URL = re.compile(
+    r"(?:https|wss)://(?:[^/@\s?#]*@)?(\[[0-9A-Fa-f:.]+\]|[^/:\s?#\"'<>]+)(:\d{1,5})?"
+)
+_HOST = re.compile(r"(?:\*\*?\.)?[A-Za-z0-9.-]+(?::\d{1,5})?")
+# A file name has the form of a host name too.
+_FILE = re.compile(r".*\.(?:cer|crt|css|dart|der|html?|jpe?g|js|json|key|p12|pem|png|svg|txt|xml)")
+
+# A part of a digest in a file in lower case: 16 digits, three pairs, or the end of base64.
+_DIGEST = re.compile(rb"[0-9a-f]{16}")
+_PAIR = re.compile(
+    rb"""(?<=[0-9a-f]{2})[:-][0-9a-f]{2}[:-]|["'][0-9a-f]{2} [0-9a-f]{2} [0-9a-f]{2} """
+)
+_BASE64_END = re.compile(rb"""(?<=[a-z0-9+/]{8})=["']""")
+_NAMES = (b"fingerprint", b"thumbprint", b"sha256", b"spki", b"pinning", b"pins", b"-----begin")
+
+
+def may_have_pins(lower: bytes) -> bool:
+    """Return True if a file may contain pins, without parsing it: most files don't.
+
+    Args:
+        lower: the file in lower case.
+    """
+    if any(name in lower for name in _NAMES) or _DIGEST.search(lower):
+        return True
+    return bool(_BASE64_END.search(lower) or _PAIR.search(lower))
+
+
+def host_in(text: str) -> str:
+    """Return the host or the pattern that a text is; empty if it is neither.
+
+    It is the host of an ``https`` or ``wss`` URL, or a name with a dot (``api.bank.example``) that
+    isn't the name of a file.
+    """
+    if "://" in text:
+        return host_of_url(text)
+    name, colon, port = text.partition(":")
+    if "." not in name or not _HOST.fullmatch(text) or _FILE.fullmatch(name.lower()):
+        return ""
+    return _pattern(name, colon + port)
+
+
+def host_of_url(text: str) -> str:
+    """Return the host of an ``https`` or ``wss`` URL at the start of a text; or an empty text."""
+    match = _URL.match(text)
+    return _pattern(match[1], match[2] or "") if match else ""
+
+
+@dataclass
+class LiteralReader:
+    """Collects the pins and certificates in the texts of one file.
+
+    ``path`` is the file. ``hashing_line`` is the line in which the file hashes a whole certificate,
+    0 if it doesn't: then base64 without a prefix is the fingerprint of a certificate.
+    """
+
+    path: str
+    findings: FileFindings
+    hashing_line: int = 0
+    _undecided: list[tuple[bytes, Unknown]] = field(default_factory=list)
+    _asked: dict[Unknown, None] = field(default_factory=dict)
+    _seen: set[tuple[Pin, int, tuple[str, ...]]] = field(default_factory=set)
+
+    def read(self, literal: Literal) -> None:
+        """Add what one text contains."""
+        if _PEM_BEGIN in literal.text:
+            self._read_certificates(literal)
+        elif len(literal.text) > MAX_TEXT:
+            return
+        elif found := list(_pins_with_prefix(literal.text)):
+            for spelling, pin in found:
+                self._add_prefixed(literal, spelling, pin)
+        else:
+            signs = UsageSigns(literal.usages)
+            for part in _SEPARATOR.split(literal.text):
+                self._read_digest(literal, signs, part.strip())
+
+    def finish(self) -> None:
+        """Add the questions, without those about digests that another line has decided."""
+        known = {found.pin.digest for found in self.findings.pins}
+        undecided = [question for digest, question in self._undecided if digest not in known]
+        for questions in (list(self._asked), undecided):
+            self.findings.unknown += questions[:_MAX_QUESTIONS]
+            if more := questions[_MAX_QUESTIONS:]:
+                question = f"{len(more)} more such texts follow in this file: are they pins?"
+                self.findings.unknown.append(Unknown(question, more[0].place))
+
+    def _ask(self, literal: Literal, question: str) -> None:
+        self._asked[Unknown(question, self._place(literal))] = None
+
+    def _place(self, literal: Literal) -> Place:
+        return Place(self.path, literal.line)
+
+    def _read_certificates(self, literal: Literal) -> None:
+        for block in _PEM.finditer(literal.text):
+            try:
+                certificates = read_certificates(block[0].encode("ascii", "replace"))
+            except InputError as exc:
+                self._ask(literal, f"a PEM certificate can't be read: {printable(exc.problem)}")
+                continue
+            self.findings.certificates += [
+                FoundCertificate(each, self._place(literal)) for each in certificates
+            ]
+
+    def _add_prefixed(self, literal: Literal, spelling: str, pin: Pin | None) -> None:
+        if pin is None:
+            problem = "is spelled as a pin, but isn't a SHA-256 in base64: it was not read"
+            self._ask(literal, f"{_shown(spelling)} {problem}")
+            return
+        self._add(literal, pin)
+        if self.hashing_line and pin.kind == "sha256":
+            self._ask(
+                literal,
+                f"{_shown(spelling)} is spelled as the pin of a key, but line {self.hashing_line} "
+                "hashes the whole certificate: compare it with the server (--live)",
+            )
+
+    def _add(self, literal: Literal, pin: Pin) -> None:
+        """Add a pin, or a question if it is that of an example or of a flavour."""
+        if pin.is_placeholder:
+            self._ask(literal, f"{_shown(literal.text)} is the pin of an example: it was not read")
+            return
+        flavour = "" if literal.is_debug else flavour_of_usages(literal.usages)
+        if flavour:
+            self._ask(
+                literal,
+                f"{_shown(literal.text)} is a pin of a flavour ('{printable(flavour)}'): it was "
+                "not imported; write it by hand into the pin file of that flavour",
+            )
+            return
+        hosts = tuple(dict.fromkeys(host for usage in literal.usages for host in usage.hosts))
+        if not hosts:
+            self._ask_host(literal)
+        if (pin, literal.line, hosts) in self._seen:
+            return
+        self._seen.add((pin, literal.line, hosts))
+        place = self._place(literal)
+        self.findings.pins.append(FoundPin(pin, place, literal.name, hosts, literal.is_debug))
+
+    def _ask_host(self, literal: Literal) -> None:
+        """Ask about the host of a pin, if the code seems to name it."""
+        expression = next((x.host_expression for x in literal.usages if x.host_expression), "")
+        if expression:
+            self._ask(
+                literal,
+                f"the host of {_shown(literal.text)} is the expression {printable(expression)}: "
+                "name it with --host",
+            )
+            return
+        nearby = dict.fromkeys(host for usage in literal.usages for host in usage.nearby)
+        if nearby:
+            names = ", ".join(list(nearby)[:_MAX_NEARBY])
+            self._ask(
+                literal,
+                f"the code beside {_shown(literal.text)} names {names}: is that its host? The "
+                "import doesn't use it: name the host with --host, or write the pin by hand",
+            )
+
+    def _read_digest(self, literal: Literal, signs: UsageSigns, part: str) -> None:
+        if _SHA1_PREFIX.match(part):
+            self._ask(literal, _sha1_problem(part))
+            return
+        text = _OPENSSL.sub("", part, count=1)
+        if _PAIRS.fullmatch(text) or _HEX.fullmatch(text):
+            self._read_hex(literal, signs, text, is_spelled=text != part)
+        elif _BASE64.fullmatch(text):
+            self._read_base64(literal, signs, text)
+        elif signs.is_pin and not signs.is_no_placeholder and _is_placeholder(text):
+            self._ask(literal, f"{_shown(text)} is a placeholder: which pin belongs here?")
+
+    def _read_hex(
+        self, literal: Literal, signs: UsageSigns, text: str, *, is_spelled: bool
+    ) -> None:
+        """Add a digest in hexadecimal. ``is_spelled``: the text itself names SHA-256."""
+        digits = re.sub(r"[: -]", "", text)
+        is_open = len(digits) != len(text) or not signs.is_other
+        size = len(digits) / 2
+        if size == DIGEST_BYTES:
+            is_pin = signs.is_pin or (is_spelled and not signs.is_other)
+            is_open = is_open or is_spelled
+            self._read_sha256(literal, signs, text, is_pin=is_pin, is_open=is_open)
+        elif size in _ALGORITHMS and (signs.receiver or size != _MD5_BYTES):
+            if signs.is_pin or (len(digits) != len(text) and is_open):
+                self._ask(literal, _length_problem(text, size))
+        elif signs.receiver:
+            self._ask(literal, f"{_shown(text)} has {len(digits)} digits, and a SHA-256 has 64")
+
+    def _read_sha256(
+        self, literal: Literal, signs: UsageSigns, text: str, *, is_pin: bool, is_open: bool
+    ) -> None:
+        """Add a digest of 32 bytes: as a pin, or as a question if ``is_open``."""
+        digest = bytes.fromhex(re.sub(r"[: -]", "", text))
+        if signs.is_signing and not signs.receiver:
+            self._ask(literal, _signing_problem(text))
+        elif is_pin:
+            kind = signs.receiver or ("sha256" if signs.names_key else "cert-sha256")
+            self._add(literal, Pin(kind, digest))
+        elif is_open:
+            self._undecided.append((digest, self._question(literal, text)))
+
+    def _read_base64(self, literal: Literal, signs: UsageSigns, text: str) -> None:
+        digest = _decoded(text)
+        if digest is None:
+            return
+        if signs.is_signing and not signs.receiver:
+            self._ask(literal, _signing_problem(text))
+        elif signs.is_pin:
+            # No library with a receiver above takes base64 of a certificate.
+            is_whole = self.hashing_line and not signs.names_key
+            self._add(literal, Pin("cert-sha256" if is_whole else "sha256", digest))
+        elif not signs.is_other:
+            self._undecided.append((digest, self._question(literal, text)))
+
+    def _question(self, literal: Literal, text: str) -> Unknown:
+        named = f" in {_shown(literal.name)}" if literal.name else ""
+        question = f"{_shown(text)}{named} has the length of a SHA-256: is it a pin?"
+        return Unknown(question, self._place(literal))
+
+
+def _pattern(text: str, port: str) -> str:
+    """Return a host or a pattern, with a port if it is another one than that of https."""
+    if len(text) > _MAX_HOST:
+        return ""
+    try:
+        pattern = HostPattern.parse(text)
+    except InputError:
+        return ""
+    if pattern.wildcard or not port or not 0 < int(port[1:]) <= _MAX_PORT or port == ":443":
+        return str(pattern)
+    return join_address(pattern.name, int(port[1:]))
+
+
+def _pins_with_prefix(text: str) -> Iterator[tuple[str, Pin | None]]:
+    """Yield each pin in a text that begins with its kind; without a pin if it is damaged."""
+    try:
+        yield text.strip(), Pin.parse(text)
+    except InputError:
+        yield from _prefixed_parts(text)
+
+
+def _prefixed_parts(text: str) -> Iterator[tuple[str, Pin | None]]:
+    for match in _PREFIXED.finditer(text):
+        spelling = match[0]
+        bare = _PREFIX.sub("", spelling, count=1).rstrip('"')
+        if not bare or _HEX.fullmatch(bare) or _is_placeholder(bare):
+            continue
+        try:
+            yield spelling, Pin.parse(spelling)
+        except InputError:
+            yield spelling, None
+
+
+def _decoded(text: str) -> bytes | None:
+    """Return the 32 bytes of strict base64; None if it isn't canonical."""
+    digest = binascii.a2b_base64(text)
+    return digest if base64.b64encode(digest).decode() == text else None
+
+
+def _is_placeholder(text: str) -> bool:
+    is_short = len(text) <= _MAX_PLACEHOLDER and "://" not in text
+    return is_short and _PLACEHOLDER.fullmatch(text) is not None
+
+
+def _shown(text: str) -> str:
+    """Return the start of a text of the file, safe to print."""
+    text = printable(text.strip()[:_MAX_PLACEHOLDER])
+    return f"'{text}'" if len(text) <= _MAX_SHOWN else f"'{text[: _MAX_SHOWN - 20]}…'"
+
+
+def _sha1_problem(text: str) -> str:
+    return f"{_shown(text)} is a SHA-1: read the SHA-256 of the key from the server (certpin pin)"
+
+
+def _length_problem(text: str, size: float) -> str:
+    if size == _SHA1_BYTES:
+        return _sha1_problem(text)
+    name = _ALGORITHMS[int(size)]
+    return f"{_shown(text)} is a {name}, and certpin pins with SHA-256: it was not read"
+
+
+def _signing_problem(text: str) -> str:
+    return f"{_shown(text)} seems to be of the key that signs the app, not of a server"

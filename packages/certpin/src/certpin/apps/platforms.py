@@ -1,0 +1,162 @@
+"""Read the pins in the configuration of Android and Apple, with the importers of certpin.
+
+Only hosts and pins are taken. ``certpin import android`` and the others also read expiry, mode,
+trust anchors and report addresses.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import warnings
+from typing import TYPE_CHECKING
+
+from certpin.apps.model import Dropped, FileFindings, FoundPin, Mistake, Place, Unread
+from certpin.errors import ConfigError, InputError
+from certpin.formats import FORMATS, FormatWarning, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from certpin.apps.model import SourceFile
+    from certpin.formats.format import Found
+
+    Beside = Callable[[str], bytes]
+
+_NETWORK_SECURITY = "<network-security-config"
+_TRUSTKIT = "<trustkit-config"
+_DEBUG = "/src/debug/"  # the files of an Android app's debug builds
+_APPLE = {"apple": "NSPinnedDomains", "trustkit-ios": "TSKPinnedDomains"}
+
+_WORD = re.compile(r"[A-Za-z0-9+/._=-]++")  # a host, a date, or base64
+_UNRELATED = "not imported: keys unrelated to pins"
+
+
+def is_network_security(file: SourceFile) -> bool:
+    """Return True if an XML file is a network security configuration of Android."""
+    return _NETWORK_SECURITY in file.text
+
+
+def read_network_security(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
+    """Return the pins of a network security configuration, and the mistakes.
+
+    Args:
+        file: the XML file.
+        now: the current time.
+        beside: returns the content of a file by its path relative to this one, or raises
+            ``FormatError``.
+
+    Returns:
+        The results. A file that can't be read is one of them.
+    """
+    chosen = "trustkit-android" if _TRUSTKIT in file.text else "android"
+    return _read(file, chosen, now, beside, "Android's network stack")
+
+
+def is_apple(file: SourceFile) -> bool:
+    """Return True if a property list may have pins: it names their keys, or is Info.plist."""
+    return file.path.endswith("Info.plist") or any(key in file.text for key in _APPLE.values())
+
+
+def read_apple(file: SourceFile, now: datetime, beside: Beside) -> FileFindings:
+    """Return the pins of ``NSPinnedDomains`` and of TrustKit in a property list.
+
+    A binary property list is a result that couldn't be read. Arguments and result are those of
+    ``read_network_security``.
+    """
+    findings = FileFindings()
+    chosen = [name for name, key in _APPLE.items() if key in file.text]
+    if not chosen and file.data.startswith(b"bplist"):
+        chosen = ["apple"]  # raises the error
+    for name in chosen:
+        findings.extend(_read(file, name, now, beside, "URLSession"))
+    return findings
+
+
+def _read(file: SourceFile, name: str, now: datetime, beside: Beside, used_by: str) -> FileFindings:
+    findings = FileFindings()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FormatWarning)
+        try:
+            parsed = FORMATS[name].read(Source(file.data, beside))
+        except (InputError, ConfigError) as exc:
+            findings.unread.append(Unread.because_of(exc, file))
+            return findings
+    for warning in caught:
+        text = str(warning.message)
+        if not text.startswith(_UNRELATED):
+            findings.dropped.append(_dropped(file, text.removeprefix("not imported: ")))
+    places = _Places(file)
+    for found in parsed.hosts:
+        _add(places, name, found, findings)
+        findings.mistakes += _check_expiry(places, found, now)
+    if findings.pins:
+        findings.mistakes.append(_ignored_by_dart(findings.pins[0].place, used_by))
+    return findings
+
+
+class _Places:
+    """The first line of each word of a file: the importers of formats return no lines."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self._path = file.path
+        self._lines: dict[str, int] = {}
+        for number, line in enumerate(file.text.split("\n"), 1):
+            for word in _WORD.findall(line):
+                self._lines.setdefault(word, number)
+
+    def of(self, word: str) -> Place:
+        """Return the place of a word; line 1 if the file writes it in another way."""
+        return Place(self._path, self._lines.get(word, 1))
+
+
+def _add(places: _Places, name: str, found: Found, findings: FileFindings) -> None:
+    for pin in found.pins:
+        place = places.of(base64.b64encode(pin.digest).decode())
+        debug = _DEBUG in f"/{place.file}"
+        findings.pins.append(FoundPin(pin, place, name, (found.pattern,), debug=debug))
+    settings = {
+        "the expiry": found.expires,
+        "report-only mode": found.mode == "report",
+        "the trust anchors": found.trust,
+        "the report addresses": found.report_to,
+        "the kind of certificate (leaf or authority)": found.match != "any",
+    }
+    place = places.of(found.pattern.lstrip("*."))
+    findings.dropped += [
+        Dropped(f"{setting} of {found.pattern}: certpin import {name} reads it", place)
+        for setting, value in settings.items()
+        if value
+    ]
+
+
+def _check_expiry(places: _Places, found: Found, now: datetime) -> list[Mistake]:
+    if found.expires is None or found.expires > now:
+        return []
+    day = found.expires.date().isoformat()
+    return [
+        Mistake(
+            "platform-pins-expired",
+            places.of(day),
+            f"the pins of {found.pattern} expired on {day}, and the platform no longer checks them",
+            "write a later date, after which you ship new pins, and check that the pins are those "
+            "of the server: certpin check",
+        )
+    ]
+
+
+def _ignored_by_dart(place: Place, used_by: str) -> Mistake:
+    return Mistake(
+        "platform-pins-ignored",
+        place,
+        f"these pins apply to {used_by} only: dart:io has its own TLS, which ignores them",
+    )
+
+
+def _dropped(file: SourceFile, text: str) -> Dropped:
+    line, colon, rest = text.partition(": ")
+    number = line.removeprefix("line ")
+    if colon and line.startswith("line ") and number.isdigit():
+        return Dropped(rest, Place(file.path, int(number)))
+    return Dropped(text, Place(file.path, 1))

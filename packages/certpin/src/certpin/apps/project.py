@@ -1,0 +1,256 @@
+"""Read an app: choose its files by their names, and give each to its reader.
+
+Read are the source files of the language, its manifests, the certificates and keys that the app
+contains, and the pins in the configuration of Android and Apple. Nothing is executed, and nothing
+outside the given paths is read (``tree``).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from certpin.apps import certificates, platforms
+from certpin.apps.allow import with_allowances
+from certpin.apps.model import FileFindings, Place, SourceFile, Unread
+from certpin.apps.tree import ListedFile, NamedPath, list_files
+from certpin.errors import ConfigError, FormatError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from certpin.apps.languages import Language
+    from certpin.apps.tree import Tree
+
+    # Shows the progress over a number of files: call the inner function after each.
+    Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
+
+# The largest generated sources (localizations, protocol buffers) have some MiB.
+MAX_FILE_BYTES = 8 * 1024 * 1024
+# A file of certificates: the bundle of all public roots has less than 1 MiB. Assets are mostly
+# pictures and sounds, of which the first bytes already show that they are no certificates.
+MAX_ASSET_BYTES = 1024 * 1024
+
+_SHIPPED = ("res/raw/", "src/main/assets/", "Runner/")  # folders of files that an app contains
+
+
+@dataclass
+class Project:
+    """The results for an app.
+
+    Attributes:
+        findings: the results for all files.
+        files: how many files were read.
+        skipped: the path and the kind of each link and each special file, which were not read.
+        left_out: the folders of tests, which were not read.
+        copied: the files of certpin's own library, which were not read.
+    """
+
+    findings: FileFindings = field(default_factory=FileFindings)
+    files: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    copied: list[str] = field(default_factory=list)
+
+
+def read_project(
+    paths: Iterable[str], language: Language, now: datetime, progress: Progress
+) -> Project:
+    """Read the files of an app.
+
+    Args:
+        paths: files and folders of the app.
+        language: the language of its source.
+        now: the current time, for expiry dates.
+        progress: shows the progress.
+
+    Returns:
+        The results. A file or folder that can't be read, or only in part, is one of them.
+
+    Raises:
+        MissingExtraError: a package that the language needs is not installed.
+        FormatError: a path can't be read, or there are too many files.
+    """
+    read_source = language.load()
+    with list_files(paths) as tree:
+        selection = _Selection(tree, language)
+        project = Project(skipped=tree.skipped, left_out=selection.left_out)
+        project.findings.extend(selection.findings)
+        project.findings.unread += [
+            Unread(Place(path, 1), problem, "check its permissions")
+            for path, problem in tree.unread
+        ]
+        chosen = list(selection.files())
+        with progress(len(chosen)) as advance:
+            for listed in chosen:
+                _read_one(project, selection, listed, read_source, now)
+                advance()
+    project.files += selection.manifests
+    return project
+
+
+def _read_one(
+    project: Project,
+    selection: _Selection,
+    listed: ListedFile,
+    read_source: Callable[[SourceFile, datetime], FileFindings],
+    now: datetime,
+) -> None:
+    """Read one file, and add its results."""
+    file = _load(listed, selection.limit(listed), project.findings)
+    if file is None:
+        return
+    if file.is_copied:
+        project.copied.append(file.path)
+        return
+    project.files += 1
+    name = listed.name.lower()
+    beside = partial(selection.beside, listed)
+    try:
+        if name.endswith(selection.language.suffixes):
+            found = read_source(file, now)
+        elif name.endswith(".xml"):
+            found = (
+                platforms.read_network_security(file, now, beside)
+                if platforms.is_network_security(file)
+                else FileFindings()
+            )
+        elif name.endswith(".plist"):
+            found = (
+                platforms.read_apple(file, now, beside)
+                if platforms.is_apple(file)
+                else FileFindings()
+            )
+        elif selection.is_certificate(listed) or certificates.looks_like_certificate(file.data):
+            shipped = selection.is_shipped(listed)
+            found = certificates.read_certificates_file(file, now, shipped=shipped)
+        else:
+            found = FileFindings()
+    except (InputError, ConfigError) as exc:
+        project.findings.unread.append(Unread.because_of(exc, file))
+        return
+    found.mistakes = with_allowances(file, found.mistakes)
+    project.findings.extend(found)
+
+
+def _load(listed: ListedFile, limit: int, findings: FileFindings) -> SourceFile | None:
+    """Return a file's content; None if it can't be read, which is then a result."""
+    try:
+        data = listed.read(limit)
+    except (OSError, ValueError) as exc:
+        problem = getattr(exc, "strerror", None) or str(exc)
+        fix = "check its permissions, and try again"
+        findings.unread.append(Unread(Place(listed.path, 1), problem, fix))
+        return None
+    return SourceFile(listed.path, data, data.decode("utf-8", "replace"))
+
+
+class _Selection:
+    """The files of a tree that have a reader.
+
+    The manifests are read first, because they list the assets.
+    """
+
+    def __init__(self, tree: Tree, language: Language) -> None:
+        self.language = language
+        self.findings = FileFindings()
+        self.manifests = 0
+        self.left_out: list[str] = []
+        self._tree = tree
+        self._by_place = {(file.root, file.parts): file for file in tree.files}
+        self._assets: set[ListedFile] = set()
+        self._tests: set[tuple[NamedPath, tuple[str, ...]]] = set()
+        manifests = [file for file in tree.files if file.name == language.manifest]
+        self._find_tests(manifests)
+        for manifest in manifests:
+            if not self._in_tests(manifest):
+                self._read_manifest(manifest)
+
+    def files(self) -> Iterator[ListedFile]:
+        """Yield the files to read, in the order of the tree."""
+        for file in self._tree.files:
+            if not self._in_tests(file) and self._has_reader(file):
+                yield file
+
+    def limit(self, file: ListedFile) -> int:
+        """Return the most bytes of a file that are read."""
+        named = file.name.lower().endswith((*self.language.suffixes, ".xml", ".plist"))
+        return MAX_FILE_BYTES if named else MAX_ASSET_BYTES
+
+    def is_certificate(self, file: ListedFile) -> bool:
+        """Return True if the name of a file is that of a certificate or of a key store."""
+        name = file.name.lower()
+        return name.endswith(certificates.SUFFIXES) or (
+            name.endswith(certificates.KEY_STORES) and self.is_shipped(file)
+        )
+
+    def is_shipped(self, file: ListedFile) -> bool:
+        """Return True if a file is part of the app."""
+        path = "/".join((posixpath.basename(file.root.name), *file.parts))
+        return file in self._assets or any(folder in path for folder in _SHIPPED)
+
+    def beside(self, file: ListedFile, name: str) -> bytes:
+        """Return the content of a file by its path relative to another one.
+
+        Raises:
+            FormatError: it isn't below the named paths, or can't be read.
+        """
+        path = posixpath.normpath(posixpath.join("/".join(file.folder), name))
+        found = self._by_place.get((file.root, PurePosixPath(path).parts))
+        if found is None:
+            raise FormatError(f"the file {name[:80]!r} is not in the paths that were named")
+        try:
+            return found.read(MAX_ASSET_BYTES)
+        except OSError as exc:
+            raise FormatError(f"{name[:80]!r} can't be read: {exc.strerror or exc}") from exc
+
+    def _has_reader(self, file: ListedFile) -> bool:
+        name = file.name.lower()
+        if name.endswith((*self.language.suffixes, ".plist")) or self.is_certificate(file):
+            return True
+        in_resources = name.endswith(".xml") and "xml" in file.folder[-1:]
+        return in_resources or name == "network_security_config.xml" or file in self._assets
+
+    def _find_tests(self, manifests: list[ListedFile]) -> None:
+        """Find the test folders beside the manifests."""
+        beside = {(file.root, file.folder) for file in manifests}
+        for file in self._tree.files:
+            for depth, name in enumerate(file.folder):
+                if name in self.language.tests and (file.root, file.folder[:depth]) in beside:
+                    self._tests.add((file.root, file.folder[: depth + 1]))
+        self.left_out = sorted(ListedFile(*place).path for place in self._tests)
+
+    def _in_tests(self, file: ListedFile) -> bool:
+        folders = (file.folder[:depth] for depth in range(1, len(file.folder) + 1))
+        return any((file.root, folder) in self._tests for folder in folders)
+
+    def _read_manifest(self, listed: ListedFile) -> None:
+        file = _load(listed, MAX_FILE_BYTES, self.findings)
+        if file is None or self.language.read_manifest is None:
+            return
+        self.manifests += 1
+        try:
+            manifest = self.language.read_manifest(file)
+        except ConfigError as exc:  # the package that reads it is missing
+            self.findings.unread.append(Unread.because_of(exc, file))
+            return
+        manifest.findings.mistakes = with_allowances(file, manifest.findings.mistakes)
+        self.findings.extend(manifest.findings)
+        for path in manifest.assets:
+            self._add_asset(listed, path)
+
+    def _add_asset(self, manifest: ListedFile, path: str) -> None:
+        """Add the listed file, or the files directly in the listed folder."""
+        parts = PurePosixPath(posixpath.normpath(posixpath.join(*manifest.folder, path))).parts
+        if not path.endswith("/"):
+            found = self._by_place.get((manifest.root, parts))
+            self._assets |= {found} if found else set()
+            return
+        self._assets |= {
+            file for file in self._tree.files if file.root == manifest.root and file.folder == parts
+        }

@@ -1,0 +1,135 @@
+"""How code uses a text, and what the names around it say: is it a pin, and of which flavour?
+
+The same for every language, which collects the usages. The names are split into words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from certpin.pins.policy import PinKind
+
+MAX_NAME = 100  # characters of a name, or of the key of a map
+
+# The words of names. "sha256", "hash" or "key" say nothing: they are in the names of any digest.
+_WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+PIN_WORDS = frozenset(
+    {
+        *("pin", "pins", "pinned", "pinner", "pinning", "pinset", "fingerprint", "fingerprints"),
+        *("thumbprint", "thumbprints", "spki", "cert", "certs", "certificate", "certificates"),
+        *("ssl", "tls"),
+    }
+)
+_TLS_WORDS = PIN_WORDS - {"pin", "pins"}
+_KEY_WORDS = frozenset({"spki"})
+_KEY_PAIRS = frozenset({("public", "key"), ("public", "keys"), ("key", "pin"), ("key", "pins")})
+# A certificate, but not that of a server: the app's own, which signs its package.
+_SIGNING_WORDS = frozenset({"signing", "signature", "signatures", "apk", "keystore", "assetlinks"})
+# With these words, "pin" is a number that a user enters, or the digest has another purpose.
+_OTHER_WORDS = frozenset(
+    {
+        *("address", "aes", "asset", "block", "checksum", "code", "color", "colors"),
+        *("colour", "colours", "commit", "contract", "crypto"),
+        *("device", "dummy", "encryption", "eth", "ethereum", "etag", "file", "git", "hmac"),
+        *("image", "integrity", "iv", "md", "mnemonic", "model", "nonce", "password", "private"),
+        *("salt", "secret", "seed", "session", "token", "transaction", "tx", "unlock", "user"),
+        "wallet",
+    }
+)
+# The pins of development are no backups of those of production.
+_DEVELOPMENT = frozenset({"debug", "dev", "development", "qa", "staging", "test", "uat"})
+_PRODUCTION = frozenset({"prd", "prod", "production"})
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One way in which the code uses a text.
+
+    ``names`` are the names that belong to it: of its parameter, variable or map key; ``outer``
+    those of the function and the class around it. ``receiver`` is the kind of digest that the
+    receiving call compares, if the language knows the call. ``hosts`` are the hosts that the code
+    assigns to it. ``is_searched`` is True if the code looks for the text in another text.
+
+    If there are no hosts, ``nearby`` are those that the code beside it contains, and
+    ``host_expression`` is an expression that seems to be the host. ``flavours`` are the words of
+    builds that aren't for the store, in the names and conditions of the pins; ``own_flavours``
+    those in other names, which count only at the place of the text itself. ``is_production`` is
+    True if a name contains the word of the build for the store.
+    """
+
+    names: tuple[str, ...] = ()
+    outer: tuple[str, ...] = ()
+    receiver: PinKind | None = None
+    hosts: tuple[str, ...] = ()
+    is_searched: bool = False
+    nearby: tuple[str, ...] = ()
+    host_expression: str = ""
+    flavours: tuple[str, ...] = ()
+    own_flavours: tuple[str, ...] = ()
+    is_production: bool = False
+
+
+class UsageSigns:
+    """The signs in the usages of a text: is it a pin, and of which kind?"""
+
+    def __init__(self, usages: Iterable[Usage]) -> None:
+        usages = tuple(usages)
+        names = [words(name) for usage in usages for name in usage.names]
+        inner = {word for name in names for word in name}
+        outer = {word for usage in usages for name in usage.outer for word in words(name)}
+        self.receiver = next((each.receiver for each in usages if each.receiver), None)
+        every_pair = {pair for name in names for pair in pairwise(name)}
+        around = {pair for x in usages for name in x.outer for pair in pairwise(words(name))}
+        is_user_pin = ("pin", "code") in around or ("pin", "hash") in every_pair
+        is_user_pin = is_user_pin and not (inner | outer) & _TLS_WORDS
+        is_origin = ("of", "origin") in every_pair
+        self.is_other = bool(inner & _OTHER_WORDS) or is_user_pin or is_origin
+        self.is_signing = bool(inner & _SIGNING_WORDS)
+        self.is_no_placeholder = self.is_other or any(usage.is_searched for usage in usages)
+        # "pin" can be a number that a user enters; the other words are about certificates.
+        is_certain = bool(inner & _TLS_WORDS) and not is_origin
+        is_named = is_certain or (bool((inner | outer) & PIN_WORDS) and not self.is_other)
+        self.is_pin = bool(self.receiver) or is_named
+        self.names_key = bool(inner & _KEY_WORDS or every_pair & _KEY_PAIRS)
+
+
+def flavour_of_usages(usages: tuple[Usage, ...]) -> str:
+    """Return the flavour that a pin belongs to; empty if it is that of the store, or unknown."""
+    own = [word for usage in usages[:1] for word in (*usage.flavours, *usage.own_flavours)]
+    others = [word for usage in usages[1:] for word in usage.flavours]
+    if not own and any(usage.is_production for usage in usages):
+        return ""
+    return next(iter(own or others), "")
+
+
+def words(name: str) -> tuple[str, ...]:
+    """Return the words of a name, in lower case: ``allowedSHAFingerprints``, ``CERT_PIN``."""
+    return _words(name[:MAX_NAME])
+
+
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in _WORD.findall(name))
+
+
+def flavour_of(name: str) -> str:
+    """Return the word of a name that means another build than that of the store, or nothing."""
+    return next((word for word in words(name) if word in _DEVELOPMENT), "")
+
+
+def flavour_of_pins(name: str) -> str:
+    """Return the flavour of ``devPins`` or ``dev``; nothing for ``testConnection``."""
+    parts = words(name)
+    return flavour_of(name) if len(parts) == 1 or PIN_WORDS & set(parts) else ""
+
+
+def is_production(name: str) -> bool:
+    """Return True if a name contains the word of the build for the store."""
+    return bool(_PRODUCTION & set(words(name)))

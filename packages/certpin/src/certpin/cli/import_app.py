@@ -1,0 +1,225 @@
+"""``certpin import dart``: bring an app over, and report the mistakes in how it checks pins."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.choices import LINT_FORMATS, PROBE_SECONDS, SEVERITIES
+from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS
+from certpin.cli.options import option_group, timeout_option
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from certpin.apps.draft import Draft
+    from certpin.apps.languages import Language
+    from certpin.cli.app_result import AppResult
+    from certpin.lint import Severity
+    from certpin.pins import Mode
+
+
+@dataclass(frozen=True)
+class AppOptions:
+    """The options of ``certpin import`` that are for the source of an app only."""
+
+    check: bool
+    live: bool
+    connects: tuple[str, ...]
+    timeout: float
+    pin_keys: bool
+    fail_on: Severity
+    output: str
+
+    @property
+    def given(self) -> str:
+        """The first option that the user gave; empty if there is none."""
+        values = {
+            "--check": self.check,
+            "--live": self.live,
+            "--connect": bool(self.connects),
+            "--timeout": self.timeout != PROBE_SECONDS,
+            "--pin-keys": self.pin_keys,
+            "--fail-on": self.fail_on != "error",
+            "--format": self.output != "text",
+        }
+        return next((option for option, given in values.items() if given), "")
+
+
+app_options = option_group(
+    "app",
+    (
+        click.option(
+            "--check", is_flag=True, help="dart: only report the mistakes, and write nothing."
+        ),
+        click.option(
+            "--live",
+            is_flag=True,
+            help="dart: connect to the hosts, set the roles of the pins that they present, and "
+            "print for each pin whether it is presented.",
+        ),
+        click.option(
+            "--connect",
+            "connects",
+            multiple=True,
+            metavar="[HOST=]ADDRESS[:PORT]",
+            help="For --live: connect to this address for that host, or for all. May be repeated.",
+        ),
+        timeout_option,
+        click.option(
+            "--pin-keys",
+            is_flag=True,
+            help="With --live: instead of the fingerprint of a whole certificate that the server "
+            "presents, write the pin of its key, which stays valid after a renewal.",
+        ),
+        click.option(
+            "--fail-on",
+            type=click.Choice(SEVERITIES),
+            default="error",
+            show_default=True,
+            help="dart: the lowest severity of a mistake for which the exit code is 1.",
+        ),
+        click.option(
+            "--format",
+            "output",
+            type=click.Choice(LINT_FORMATS),
+            default="text",
+            show_default=True,
+            help="dart: the output. sarif and github contain the mistakes only.",
+        ),
+    ),
+    AppOptions,
+)
+
+
+@dataclass(frozen=True)
+class AppRequest:
+    """What ``certpin import`` of an app reads and writes.
+
+    Attributes:
+        language: the language of the app.
+        paths: its files and folders.
+        pin_file: the pin file, which may not exist yet.
+        name: the name of a new pin set; None for that of the first host.
+        hosts: the hosts of the pins that the code assigns to none.
+        mode: the mode of the hosts; None for ``enforce``.
+        options: the other options.
+
+    Raises:
+        click.UsageError: options exclude each other.
+    """
+
+    language: Language
+    paths: tuple[str, ...]
+    pin_file: Path
+    name: str | None
+    hosts: tuple[str, ...]
+    mode: Mode | None
+    options: AppOptions
+
+    def __post_init__(self) -> None:
+        options = self.options
+        # --host has no effect with --check: the same command may be used with and without it.
+        if options.check and (self.name or self.mode or options.live):
+            raise click.UsageError("--check writes nothing: leave out --name, --mode and --live")
+        if (options.connects or options.pin_keys) and not options.live:
+            raise click.UsageError("--connect and --pin-keys need --live")
+
+
+def import_app(ctx: click.Context, request: AppRequest, *, as_json: bool) -> None:
+    """Read an app, write its pins into the pin file, and print the result with the mistakes.
+
+    If the import is refused, the mistakes are printed nevertheless.
+
+    Raises:
+        click.UsageError: two formats are asked for.
+        CertpinError: the import is refused. Nothing was written.
+    """
+    from certpin.apps.project import read_project
+    from certpin.cli.app_result import FORMATS, AppResult, warn
+    from certpin.cli.reply import progress
+    from certpin.errors import CertpinError
+    from certpin.pins import utc_now
+
+    if as_json and request.options.output not in {"text", "json"}:
+        raise click.UsageError(f"--json and --format {request.options.output} exclude each other")
+    now = utc_now()
+    show = partial(progress, word="reading")
+    result = AppResult(
+        request.language.name,
+        read_project(request.paths, request.language, now, show),
+        importing=not request.options.check,
+    )
+    warn(result)
+    write = FORMATS["json" if as_json else request.options.output]
+    if not request.options.check:
+        try:
+            _import(result, request, now)
+        except CertpinError:
+            write(result)
+            raise
+    write(result)
+    ctx.exit(_exit_code(result, request.options.fail_on))
+
+
+def _import(result: AppResult, request: AppRequest, now: datetime) -> None:
+    """Merge the pins, compare them with the servers if asked to, and write the pin file."""
+    from certpin.apps.merge import draft_policies
+    from certpin.cli.app_result import warn_dropped
+    from certpin.cli.importing import HostImport
+
+    roots = [os.path.normpath(path) for path in request.paths if Path(path).is_absolute()]
+    draft = draft_policies(result.project.findings, request.hosts, roots)
+    warn_dropped(draft)
+    if request.options.live:
+        result.live = _compare(draft, request.options, now)
+    if request.options.pin_keys:
+        for host in draft.hosts.values():
+            host.pin_keys()
+    result.draft = draft
+    pins = draft.pin_set(request.name or "", request.mode or "enforce")
+    key_types = {
+        pin.pin: pin.key_type
+        for host in draft.hosts.values()
+        for pin in host.pins.values()
+        if pin.key_type and not pin.presented
+    }
+    named = request.name is not None
+    imported = HostImport(request.pin_file, pins, named=named, key_types=key_types)
+    imported.save()
+    result.imported = imported
+
+
+def _compare(draft: Draft, options: AppOptions, now: datetime) -> dict[str, str]:
+    """Connect to the hosts, and compare their verified chains with the pins.
+
+    Returns:
+        For each host pattern, why no verified chain is known; empty if one is.
+    """
+    from certpin.cli.check import check_targets
+    from certpin.cli.servers import ServerOptions
+
+    targets = ServerOptions((), options.connects, ()).targets(draft.pin_set("", "report"))
+    problems: dict[str, str] = {}
+    for checkup in check_targets(targets, now, 0, options.timeout):
+        pattern = str(checkup.policy.pattern)
+        seen = checkup.observation
+        if seen is not None and seen.verified is not None:
+            draft.hosts[pattern].compare(seen.verified)
+            problems.setdefault(pattern, "")
+        elif seen is not None:
+            problems[pattern] = f"the chain did not verify: {seen.problem}"
+        else:
+            problems[pattern] = checkup.error.problem if checkup.error else "no answer"
+    return problems
+
+
+def _exit_code(result: AppResult, fail_on: Severity) -> int:
+    if result.report.at_least(fail_on) or result.mismatches:
+        return PROBLEM_FOUND
+    return INCONCLUSIVE if result.incomplete else SUCCESS

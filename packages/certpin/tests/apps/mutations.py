@@ -1,0 +1,273 @@
+"""Mutations of ``certpin import dart``: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_A, _T = "certpin/apps/", "tests/apps/test_"
+_CLI = "tests/cli/test_import_app.py::test_"
+
+_TREE = [
+    Mutation(
+        "a link is skipped, not entered",
+        f"{_A}tree.py",
+        "mode = entry.stat(follow_symlinks=False).st_mode",
+        "mode = entry.stat().st_mode",
+        f"{_T}tree.py::test_a_link_below_a_path_is_not_followed[a.dart]",
+    ),
+    Mutation(
+        "a folder is opened without following links",
+        f"{_A}tree.py",
+        "_FOLDER = os.O_RDONLY | os.O_NOFOLLOW |",
+        "_FOLDER = os.O_RDONLY |",
+        f"{_T}tree.py::test_a_folder_that_becomes_a_link_is_not_followed",
+    ),
+    Mutation(
+        "a file is opened without following links",
+        "certpin/pinfile/file.py",
+        "0 if folder is None else os.O_NOFOLLOW",
+        "0",
+        f"{_T}tree.py::test_a_file_that_becomes_a_link_is_not_followed",
+    ),
+    Mutation(
+        "a named path has no links",
+        f"{_A}tree.py",
+        "            _require_folder(part, mode)\n",
+        "",
+        f"{_T}tree.py::test_a_named_path_with_a_link_is_refused[link]",
+    ),
+    Mutation(
+        "an absolute path in the working folder has no links",
+        f"{_A}tree.py",
+        "named.is_absolute() and named.is_relative_to(here)",
+        "False",
+        f"{_T}tree.py::test_an_absolute_path_into_the_working_folder_has_no_links",
+    ),
+    Mutation(
+        "special files are not opened",
+        f"{_A}tree.py",
+        "elif stat.S_ISREG(mode):\n",
+        "elif True:\n",
+        f"{_T}tree.py::test_special_files_are_not_opened",
+    ),
+    Mutation(
+        "the depth has a limit",
+        f"{_A}tree.py",
+        "if len(below) > MAX_DEPTH:",
+        "if False:",
+        f"{_T}tree.py::test_the_depth_is_limited",
+    ),
+    Mutation(
+        "the number of files has a limit",
+        f"{_A}tree.py",
+        '        _limit(len(self.files) + 1, MAX_FILES, "files")\n',
+        "",
+        f"{_T}tree.py::test_the_number_of_files_is_limited[MAX_FILES]",
+    ),
+    Mutation(
+        "the number of names has a limit",
+        f"{_A}tree.py",
+        '                    _limit(self._names, MAX_NAMES, "names of files and folders")\n',
+        "",
+        f"{_T}tree.py::test_the_number_of_files_is_limited[MAX_NAMES]",
+    ),
+    Mutation(
+        "a changed file is not half read",
+        f"{_A}tree.py",
+        "if _identity(self.name, folder) != before or before[-1] != len(data):",
+        "if False:",
+        f"{_T}tree.py::test_a_file_that_changes_while_it_is_read_is_reported[replace]",
+    ),
+    Mutation(
+        "descriptors are closed",
+        f"{_A}tree.py",
+        "        for descriptor in opened:\n            os.close(descriptor)\n",
+        "        pass\n",
+        f"{_T}tree.py::test_no_descriptor_stays_open",
+    ),
+    Mutation(
+        "anchors come from the named paths only",
+        f"{_A}project.py",
+        "        if found is None:\n            raise FormatError(f",
+        "        if found is None:\n            return open(path, 'rb').read()\n"
+        "            raise FormatError(f",
+        f"{_T}platforms.py::test_anchors_outside_the_paths_are_not_read",
+    ),
+]
+
+_FILES = [
+    Mutation(
+        "a source file has a limit",
+        f"{_A}project.py",
+        "return MAX_FILE_BYTES if named else MAX_ASSET_BYTES",
+        "return 2**40",
+        f"{_T}tree.py::test_a_file_that_is_too_large_is_reported",
+    ),
+    Mutation(
+        "the number of PEM blocks has a limit",
+        f"{_A}certificates.py",
+        "if len(blocks) > MAX_BLOCKS:",
+        "if False:",
+        f"{_T}certificates.py::test_the_number_of_blocks_is_limited",
+    ),
+    Mutation(
+        "a private key in the app is a mistake",
+        f"{_A}certificates.py",
+        "    if _is_secret(file, data):\n        if shipped:\n",
+        "    if _is_secret(file, data):\n        if False:\n",
+        f"{_T}certificates.py::test_a_private_key_is_a_mistake_if_it_is_part_of_the_app",
+    ),
+    Mutation(
+        "aliases of YAML are refused",
+        "certpin/support/yaml.py",
+        "if self.check_event(yaml.AliasEvent):",
+        "if False:",
+        f"{_T}pubspec.py::test_a_pubspec_that_cannot_be_read_has_file_and_line[alias]",
+    ),
+    Mutation(
+        "an allowance is directly above",
+        f"{_A}allow.py",
+        "while at > 0 and _COMMENT.match(lines[at - 1]):",
+        "while at > 0:",
+        f"{_T}allow.py::test_other_comments_have_no_effect",
+    ),
+]
+
+_MERGE = [
+    Mutation(
+        "a pin without a host is refused",
+        f"{_A}merge.py",
+        "        if self._homeless:\n            raise self._host_needed()\n",
+        "",
+        f"{_T}merge.py::test_a_pin_without_a_host_needs_one_and_the_error_lists_those_of_the_code",
+    ),
+    Mutation(
+        "a pin of debug builds is dropped",
+        f"{_A}merge.py",
+        "if found.debug:",
+        "if False:",
+        f"{_T}merge.py::test_pins_of_debug_builds_and_of_documentation_are_dropped_and_listed",
+    ),
+    Mutation(
+        "a pin of documentation is dropped",
+        f"{_A}merge.py",
+        "elif found.pin.is_placeholder:",
+        "elif False:",
+        f"{_T}merge.py::test_pins_of_debug_builds_and_of_documentation_are_dropped_and_listed",
+    ),
+    Mutation(
+        "the number of pins has a limit",
+        f"{_A}draft.py",
+        "if len(host.pins) >= MAX_PINS:",
+        "if False:",
+        f"{_T}merge.py::test_the_number_of_pins_is_limited",
+    ),
+    Mutation(
+        "a root store is dropped",
+        f"{_A}merge.py",
+        "if len(self._authorities) > MAX_ANCHORS:",
+        "if False:",
+        f"{_T}merge.py::test_a_root_store_is_dropped",
+    ),
+    Mutation(
+        "an authority does not widen the pins and is no trust anchor of another host",
+        f"{_A}merge.py",
+        "unpinned = [host for host in named if not host.pins]",
+        "unpinned = named",
+        f"{_T}merge.py::test_an_authority_is_not_the_trust_anchor_of_a_host_with_pins",
+    ),
+    Mutation(
+        "a certificate for another host is dropped",
+        f"{_A}merge.py",
+        "if names and self._named:",
+        "if False:",
+        f"{_T}merge.py::test_a_certificate_for_another_wildcard_is_dropped",
+    ),
+    Mutation(
+        "the key of one server is not accepted for a wildcard",
+        f"{_A}merge.py",
+        "named == pattern or (not pattern.wildcard and named.matches(pattern.name))",
+        "named == pattern or named.matches(pattern.name) or pattern.matches(named.name)",
+        f"{_T}merge.py::test_the_certificate_of_one_server_is_no_pin_of_a_wildcard",
+    ),
+    Mutation(
+        "several hosts do not share the pins of several files",
+        f"{_A}merge.py",
+        "len(self._named_files) > 1:",
+        "False:",
+        f"{_T}merge.py::test_several_hosts_for_the_pins_of_several_files_are_refused",
+    ),
+    Mutation(
+        "a pin of Dart code matches the leaf only",
+        f"{_A}merge.py",
+        "host.leaf_only |= not platform",
+        "pass",
+        f"{_T}merge.py::test_pins_of_dart_code_match_the_leaf_only",
+    ),
+    Mutation(
+        "a presented authority does not match where only the leaf is compared",
+        f"{_A}draft.py",
+        "pin.presented and not self.never_matches(pin)",
+        "pin.presented",
+        f"{_T}merge.py::test_a_pin_of_an_authority_from_dart_code_is_a_question",
+    ),
+    Mutation(
+        "one pin is refused with both ways out",
+        f"{_A}draft.py",
+        'if mode == "enforce" and (short :=',
+        "if False and (short :=",
+        f"{_T}merge.py::test_a_single_pin_is_refused_with_both_ways_out",
+    ),
+    Mutation(
+        "a chain that does not verify is not compared",
+        "certpin/cli/import_app.py",
+        "        if seen is not None and seen.verified is not None:\n"
+        "            draft.hosts[pattern].compare(seen.verified)\n",
+        "        if seen is not None:\n            draft.hosts[pattern].compare(seen.served)\n",
+        f"{_CLI}a_chain_that_does_not_verify_is_not_compared",
+    ),
+    Mutation(
+        "nothing is left behind",
+        "certpin/cli/importing.py",
+        "                    file.unlink()\n",
+        "                    pass\n",
+        f"{_CLI}nothing_is_left_behind_if_the_pin_file_cannot_be_written",
+    ),
+    Mutation(
+        "an export replaces no file of a person",
+        "certpin/cli/output.py",
+        "        _refuse_foreign(file)\n",
+        "        pass\n",
+        "tests/cli/test_export.py::test_a_file_that_certpin_did_not_make_is_not_replaced",
+    ),
+    Mutation(
+        "only the first line says that a file is a copy of certpin's library",
+        f"{_A}model.py",
+        'return self.text.removeprefix("\\N{BOM}").startswith(_COPIED)',
+        "return _COPIED in self.text",
+        "tests/cli/test_import_app_usage.py::test_the_library_that_an_export_copied_is_not_read",
+    ),
+    Mutation(
+        "a file name begins no line",
+        "certpin/cli/app_result.py",
+        "click.echo(fold(printable(text), sys.stdout))",
+        "click.echo(fold(text, sys.stdout))",
+        f"{_CLI}annotations_and_terminals_are_safe_from_file_names",
+    ),
+    Mutation(
+        "an unread file is no success",
+        "certpin/cli/import_app.py",
+        "return INCONCLUSIVE if result.incomplete else SUCCESS",
+        "return SUCCESS",
+        f"{_CLI}a_file_that_cannot_be_read_makes_the_result_inconclusive",
+    ),
+    Mutation(
+        "a mismatch is a problem",
+        "certpin/cli/import_app.py",
+        "or result.mismatches:",
+        "or False:",
+        f"{_CLI}a_server_that_presents_none_of_the_pins_is_a_problem",
+    ),
+]
+
+MUTATIONS = [*_TREE, *_FILES, *_MERGE]

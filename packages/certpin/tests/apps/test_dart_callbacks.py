@@ -1,0 +1,234 @@
+"""Callbacks of Dart for refused certificates: which ones are a mistake, and which are right."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.apps._dart import NEEDS_PARSER, mistakes, questions, read, rules
+
+pytestmark = NEEDS_PARSER
+
+ANY, PIN, BAD = "accept-any-certificate", "pin-in-callback", "on-bad-certificate"
+DEBUG, ALL = "debug-only-gate", "overrides-with-callback"
+
+
+def callback(value: str, more: str = "") -> str:
+    """Return code that sets badCertificateCallback to a value."""
+    return f"void f(client) {{ client.badCertificateCallback = {value}; }}\n{more}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        callback("(cert, host, port) => true"),
+        callback("((X509Certificate cert, String host, int port) => true)"),
+        callback("(cert, host, port) { log(host); return true; }"),
+        callback("(cert, host, port) { try { return true; } finally { log(host); } }"),
+        callback("(_, __, ___) => true"),
+        callback("(a, b, c) => trustAll"),
+        callback("(cert, host, port) => host == 'api.bank.example'"),
+        callback("(cert, host, port) => host != 'localhost'"),
+        callback("(cert, host, port) { if (host == 'a.example') return true; return false; }"),
+        callback("(cert, host, port) { if (host == 'localhost') return false; return true; }"),
+        callback("(cert, host, port) { if (host == 'localhost') { } else { return true; } }"),
+        callback("accept", "bool accept(cert, host, port) => true;"),
+        callback("accept", "bool accept(X509Certificate c, String h, int p) { return true; }"),
+        callback("accept", "final accept = (cert, host, port) => true;"),
+        callback("(c, h, p) => _valid(c)", "bool _valid(X509Certificate cert) { return true; }"),
+        "final c = HttpClient()..badCertificateCallback = (a, b, c) => true;",
+        "class C extends A { C() { badCertificateCallback = (a, b, c) => true; } }",
+        "final c = Client(badCertificateCallback: (a, b, c) => true);",
+        (
+            "(dio.httpClientAdapter as IOHttpClientAdapter).createHttpClient = () =>\n"
+            "HttpClient()..badCertificateCallback = (cert, host, port) => true;"
+        ),
+    ],
+)
+def test_a_callback_that_accepts_is_a_mistake(code: str) -> None:
+    assert rules(code) == [ANY]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        callback("(cert, host, port) => pins.contains(f(cert.der))"),
+        callback("(cert, host, port) => cert.pem == expected"),
+        callback("(cert, host, port) { if (matches(cert)) return true; return false; }"),
+        callback("(cert, host, port) { final ok = pins.contains(h(cert)); return ok && x(cert); }"),
+        callback("(c, h, p) => Pinning.validate(c, h)"),
+        callback("(c, h, p) => _valid(c)", "bool _valid(X509Certificate c) => c.pem == known;"),
+        callback("_valid", "bool _valid(X509Certificate c, String h, int p) => c.pem == known;"),
+        callback("(cert, host, port) => fingerprint == known"),
+        callback(
+            "(cert, host, port) { for (final p in pins) { if (p == h(cert)) return true; }"
+            " return false; }"
+        ),
+    ],
+)
+def test_a_callback_that_compares_a_pin_is_a_mistake(code: str) -> None:
+    assert rules(code) == [PIN]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "final s = SecureSocket.connect(h, 443, onBadCertificate: (cert) => true);",
+        "final s = SecureSocket.connect(h, 443, onBadCertificate: (cert) => pins.contains(cert));",
+        "void f(client) { client.onBadCertificate = (dynamic cert) => true; }",
+        "void f(client) { client.onBadCertificate = (Object cert) { return true; }; }",
+        "final c = ChannelCredentials.secure(onBadCertificate: allowBadCertificates);",
+        "final c = ChannelCredentials.secure(onBadCertificate: (cert, host) => true);",
+    ],
+)
+def test_on_bad_certificate_that_accepts_is_a_mistake(code: str) -> None:
+    assert rules(code) == [BAD]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        callback("null"),
+        callback("(cert, host, port) => false"),
+        callback("(cert, host, port) { log('$host'); return false; }"),
+        callback("(cert, host, port) { if (x) return false; return false; }"),
+        callback("(cert, host, port) { throw StateError('no'); }"),
+        callback("(cert, host, port) => host == 'localhost'"),
+        callback("(cert, host, port) => host == 'localhost' || host == '10.0.2.2'"),
+        callback("(cert, host, port) { if (host == '127.0.0.1') return true; return false; }"),
+        callback("kDebugMode && allowed ? (cert, host, port) => true : null"),
+        callback("(cert, host, port) => kDebugMode && allowed"),
+        callback("(cert, host, port) { final x = [1].any((e) { return true; }); return false; }"),
+        "void f(c) { if (kDebugMode && allowed) c.badCertificateCallback = (a, b, c) => true; }",
+        "void f(c) { print(c.badCertificateCallback); }",
+        "class C { set badCertificateCallback(value) => throw UnsupportedError('no'); }",
+        "class C { var badCertificateCallback; bool onBadCertificate(cert) => true; }",
+        "class C { C({this.onBadCertificate}); }",
+        "final s = SecureSocket.connect(h, 443, onBadCertificate: (cert) => false);",
+        "// client.badCertificateCallback = (cert, host, port) => true;",
+        "const help = 'client.badCertificateCallback = (cert, host, port) => true;';",
+        (
+            "class O extends HttpOverrides { createHttpClient(context) =>"
+            " super.createHttpClient(context)..badCertificateCallback = (a, b, c) => false; }"
+        ),
+    ],
+)
+def test_a_callback_that_refuses_is_right(code: str) -> None:
+    assert mistakes(code) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "set badCertificateCallback(f) { _client.badCertificateCallback = f; }",
+        "class C { set badCertificateCallback(BadCallback? f) => _c.badCertificateCallback = f; }",
+        "void f(other, onBadCertificate) { other.onBadCertificate = onBadCertificate; }",
+        "void f() { other.onBadCertificate = onBadCertificate as bool Function(Object)?; }",
+        (
+            "f(x) => SecureSocket.secure(x, onBadCertificate: _check);\n"
+            "bool _check(X509Certificate cert) { final check = options.onBadCertificate;\n"
+            "if (check == null) return false; return check(cert, host); }"
+        ),
+    ],
+)
+def test_a_library_that_passes_a_callback_on_is_right(code: str) -> None:
+    assert mistakes(code) == []
+    assert questions(code) == []
+
+
+@pytest.mark.parametrize("value", ["Certificates.accept", "makeCallback(pins)", "unknown"])
+def test_a_callback_of_another_file_is_a_question(value: str) -> None:
+    assert mistakes(callback(value)) == []
+    expected = "badCertificateCallback is a function of another file: can it return true?"
+    assert questions(callback(value)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "void f(c) { if (kDebugMode) c.badCertificateCallback = (a, b, c) => true; }",
+        "void f(c) { if (!kReleaseMode) { c.badCertificateCallback = (a, b, c) => true; } }",
+        "void f(c) { if (kReleaseMode) return; c.badCertificateCallback = (a, b, c) => true; }",
+        (
+            "void f(c) { if (kReleaseMode) { x(); } else { c.badCertificateCallback = accept; } }"
+            "\nbool accept(cert, host, port) => true;"
+        ),
+        "void f(c) { assert(() { c.badCertificateCallback = (a, b, d) => true; return 1; }()); }",
+        (
+            "const isDev = kDebugMode;\n"
+            "void f(c) { if (isDev) c.badCertificateCallback = (a, b, c) => true; }"
+        ),
+        (
+            "const isDev = !bool.fromEnvironment('dart.vm.product');\n"
+            "void f(c) { if (isDev) c.badCertificateCallback = (a, b, c) => true; }"
+        ),
+        callback("(cert, host, port) => kDebugMode"),
+        callback("(cert, host, port) { if (kDebugMode) return true; return false; }"),
+        callback("(cert, host, port) { return !kReleaseMode; }"),
+        callback("kDebugMode ? (cert, host, port) => true : null"),
+        callback("kReleaseMode ? null : (cert, host, port) => true"),
+        (
+            "class O extends HttpOverrides { createHttpClient(context) =>"
+            " super.createHttpClient(context)..badCertificateCallback = (a, b, c) => true; }\n"
+            "void main() { if (kDebugMode) HttpOverrides.global = O(); }"
+        ),
+    ],
+)
+def test_debug_mode_as_the_only_gate_is_a_mistake(code: str) -> None:
+    assert rules(code) == [DEBUG]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        (
+            "class O extends HttpOverrides {\ncreateHttpClient(context) =>"
+            " super.createHttpClient(context)\n..badCertificateCallback = (a, b, c) => true; }"
+        ),
+        (
+            "class O extends HttpOverrides {\ncreateHttpClient(context) { final c = HttpClient();\n"
+            "c.badCertificateCallback = (a, b, c) => pins.contains(a); return c; } }"
+        ),
+        (
+            "void main() { HttpOverrides.runZoned(run, createHttpClient: (c) => HttpClient()\n\n"
+            "..badCertificateCallback = (a, b, c) => true); }"
+        ),
+        (
+            "class O extends HttpOverrides {\n\ncreateHttpClient(context) =>"
+            " super.createHttpClient(context)..badCertificateCallback = (a, b, c) => true; }\n"
+            "void main() { if (kDebugMode) HttpOverrides.global = O(); runZoned(O()); }"
+        ),
+    ],
+)
+def test_a_callback_in_overrides_is_one_mistake(code: str) -> None:
+    assert mistakes(code) == [(ALL, 3)]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "bool.fromEnvironment('dart.vm.product') == false",
+        "false == kReleaseMode",
+        "kReleaseMode != true",
+        "kDebugMode == true",
+    ],
+)
+def test_a_flag_that_is_compared_is_a_gate(condition: str) -> None:
+    assert rules(f"f(c) {{ c.badCertificateCallback = (a, b, d) => {condition}; }}") == [DEBUG]
+
+
+def test_a_variable_that_other_code_sets_too_is_no_gate() -> None:
+    check = "f(c) { c.badCertificateCallback = (a, b, d) => ok; }"
+    is_set = "var ok = false; void g() { assert(() { ok = true; return true; }()); }"
+    assert rules(f"{is_set} {check}") == [DEBUG]
+    assert rules(f"{is_set} void h() {{ ok = isOpen; }} {check}") == [ANY]
+    assert rules(f"{is_set} void h() {{ var ok = isOpen; }} {check}") == [ANY]
+
+
+def test_a_callback_of_all_clients_in_debug_builds_is_an_error() -> None:
+    code = (
+        "class O extends HttpOverrides { createHttpClient(context) =>"
+        " super.createHttpClient(context)..badCertificateCallback = (a, b, c) => !kReleaseMode; }"
+    )
+    found = read(code).mistakes
+    assert [each.rule for each in found] == [ALL]
+    assert "in debug and profile builds" in found[0].message

@@ -1,0 +1,193 @@
+"""Pins in the configuration of Android and Apple: with file and line, and with their mistakes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from certpin.formats import FORMATS
+from tests.apps._project import read, write
+from tests.kit import NOBODY, NOBODY_ELSE, anchors, pin_set, policy
+
+if TYPE_CHECKING:
+    from certpin.apps.model import FileFindings
+    from certpin.lab import Authority
+
+CONFIG = "android/app/src/main/res/xml/network_security_config.xml"
+SHA1 = """\
+<network-security-config>
+<domain-config><domain>a.example</domain><pin-set>
+<pin digest="SHA-1">x</pin></pin-set></domain-config></network-security-config>
+"""
+PLIST = "ios/Runner/Info.plist"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _findings(name: str, content: str | bytes) -> FileFindings:
+    write(Path(), {name: content})
+    return read(".").findings
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name"),
+    [
+        ("android", CONFIG),
+        ("trustkit-android", CONFIG),
+        ("apple", PLIST),
+        ("trustkit-ios", PLIST),
+        ("apple", "macos/Runner/Release.plist"),
+        ("android", "android/app/src/main/res/xml/pins.xml"),
+        ("android", "network_security_config.xml"),
+    ],
+)
+def test_each_pin_has_its_file_line_and_host(chosen: str, name: str) -> None:
+    match = "leaf" if chosen == "apple" else "any"
+    pins = pin_set(policy("api.bank.example", NOBODY, NOBODY_ELSE, match=match))
+    text = FORMATS[chosen].export(pins).files[0].text
+    found = _findings(name, text)
+    lines = text.splitlines()
+    assert [(pin.pin, pin.hosts) for pin in found.pins] == [
+        (NOBODY, ("api.bank.example",)),
+        (NOBODY_ELSE, ("api.bank.example",)),
+    ]
+    for pin in found.pins:
+        assert str(pin.pin)[7:] in lines[pin.place.line - 1]
+        assert pin.place.file == name
+    [mistake] = found.mistakes
+    assert (mistake.rule, mistake.place) == ("platform-pins-ignored", found.pins[0].place)
+
+
+def test_the_configuration_of_debug_builds_is_marked() -> None:
+    text = FORMATS["android"].export(pin_set(policy("api.bank.example"))).files[0].text
+    found = _findings(CONFIG.replace("/main/", "/debug/"), text)
+    assert [pin.debug for pin in found.pins] == [True, True]
+
+
+def test_a_property_list_may_have_both_kinds_of_pins() -> None:
+    apple, trustkit = (
+        FORMATS[name].export(pin_set(policy(host, match=match))).files[0].text
+        for name, host, match in (
+            ("apple", "a.example", "leaf"),
+            ("trustkit-ios", "b.example", "any"),
+        )
+    )
+    inside = [text.partition("<dict>")[2].rpartition("</dict>")[0] for text in (apple, trustkit)]
+    found = _findings(PLIST, f'<plist version="1.0"><dict>{"".join(inside)}</dict></plist>')
+    assert [pin.hosts[0] for pin in found.pins] == ["a.example"] * 2 + ["b.example"] * 2
+
+
+def test_settings_that_are_not_imported_are_listed(root: Authority) -> None:
+    ends = datetime(2099, 1, 1, tzinfo=UTC)
+    pins = pin_set(
+        policy("**.bank.example", expires=ends, on_expiry="fail-open", trust=anchors(root))
+    )
+    files = FORMATS["android"].export(pins).files
+    write(Path(), {f"android/app/src/main/{file.path}": file.text for file in files})
+    found = read(".").findings
+    assert sorted(each.what.partition(" of **.bank.example:")[0] for each in found.dropped) == [
+        *("the expiry", "the trust anchors"),
+    ]
+    assert all(each.place.file.endswith(".xml") and each.place.line > 1 for each in found.dropped)
+    assert [each.certificate for each in found.certificates] == [root.certificate]
+
+
+def test_anchors_outside_the_paths_are_not_read(root: Authority) -> None:
+    pins = pin_set(policy("api.bank.example", trust=anchors(root)))
+    files = FORMATS["android"].export(pins).files
+    write(Path(), {f"android/app/src/main/{file.path}": file.text for file in files})
+    found = read("android/app/src/main/res/xml").findings
+    [unread] = found.unread
+    assert "res/raw has no certificate" in unread.problem
+    assert found.pins == []
+
+
+def test_elements_that_a_pin_file_cannot_contain_are_listed_with_their_line() -> None:
+    pin = str(NOBODY)[7:]
+    text = f"""\
+<network-security-config>
+  <domain-config>
+    <domain>api.bank.example</domain>
+    <certificateTransparency enabled="true"/>
+    <pin-set><pin digest="SHA-256">{pin}</pin></pin-set>
+  </domain-config>
+  <domain-config><domain>other.example</domain></domain-config>
+</network-security-config>
+"""
+    found = _findings(CONFIG, text)
+    assert [(each.place.line, each.what) for each in found.dropped] == [
+        (1, "other.example, which has no pins"),
+        (4, "certificateTransparency of domain-config"),
+    ]
+
+
+def test_a_property_list_of_an_app_has_other_keys() -> None:
+    text = FORMATS["apple"].export(pin_set(policy("a.example", match="leaf"))).files[0].text
+    other = "<key>CFBundleName</key><string>bank</string></dict>\n</plist>"
+    found = _findings(PLIST, text.replace("</dict>\n</plist>", other))
+    assert len(found.pins) == 2
+    [dropped] = found.dropped
+    assert dropped.what.startswith("the kind of certificate (leaf or authority) of a.example: ")
+
+
+def test_expired_pins_are_a_mistake() -> None:
+    pins = pin_set(
+        policy("a.example", expires=datetime(2027, 2, 28, tzinfo=UTC), on_expiry="fail-open"),
+        policy("b.example", expires=datetime(2027, 3, 2, tzinfo=UTC), on_expiry="fail-open"),
+    )
+    text = FORMATS["android"].export(pins).files[0].text
+    found = _findings(CONFIG, text)
+    [mistake] = [each for each in found.mistakes if each.rule == "platform-pins-expired"]
+    assert "a.example expired on 2027-02-28" in mistake.message
+    assert "2027-02-28" in text.splitlines()[mistake.place.line - 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line", "problem"),
+    [
+        (CONFIG, "<network-security-config>\n<domain-config>\n</x>", 3, "not XML"),
+        (CONFIG, "<network-security-config>\n<base-config><pin-set/></base-config></x>", 2, "XML"),
+        (CONFIG, "<!DOCTYPE a>\n<network-security-config/>", 1, "DOCTYPE"),
+        (CONFIG, b"<network-security-config>\xff", 1, "not UTF-8"),
+        (
+            CONFIG,
+            "<network-security-config>\n\n<domain-config/></network-security-config>",
+            *(3, "the domain-config has no domain"),
+        ),
+        (
+            CONFIG,
+            SHA1,
+            *(3, "does not support the digest"),
+        ),
+        (PLIST, b"bplist00NSPinnedDomains", 1, "binary property list"),
+        (PLIST, b"bplist00", 1, "binary property list"),
+        (
+            PLIST,
+            "<plist><dict>\n<key>NSPinnedDomains</key>\n<x/>\n</dict></plist>",
+            3,
+            "no element",
+        ),
+        (PLIST, "<plist>NSPinnedDomains\n", 2, "not XML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_file_and_line(
+    name: str, content: str | bytes, line: int, problem: str
+) -> None:
+    [unread] = _findings(name, content).unread
+    assert (unread.place.file, unread.place.line) == (name, line)
+    assert problem in unread.problem
+
+
+def test_other_files_of_the_platforms_are_ignored() -> None:
+    found = _findings("android/app/src/main/res/xml/paths.xml", "<paths>")
+    assert (found.pins, found.unread) == ([], [])
+    found = _findings("ios/Runner/Info.plist", '<plist version="1.0"><dict/></plist>')
+    assert (found.pins, found.unread) == ([], [])
+    found = _findings("ios/Runner/Other.plist", "no property list")
+    assert (found.pins, found.unread) == ([], [])

@@ -7,7 +7,6 @@ from tests._mutation import Mutation
 _URI = "certpin/hsm/uri.py"
 _MODULE = "certpin/hsm/module.py"
 _KEY = "certpin/hsm/key.py"
-_GENERATE = "certpin/hsm/generate.py"
 
 _IN_URI = "tests/hsm/test_uri.py::"
 _IN_KEY = "tests/hsm/test_key.py::"
@@ -118,28 +117,28 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "nothing is overwritten",
-        _GENERATE,
+        _KEY,
         "        _refuse_existing(uri, session)\n",
         "",
         _IN_KEY + "test_an_existing_label_is_never_overwritten",
     ),
     Mutation(
         "a key is not extractable",
-        _GENERATE,
+        _KEY,
         "Attribute.EXTRACTABLE: False,",
         "Attribute.EXTRACTABLE: True,",
         _IN_KEY + "test_a_key_never_leaves_its_token",
     ),
     Mutation(
         "an extractable key is deleted",
-        _GENERATE,
+        _KEY,
         "            _refuse_extractable(pair[1])\n",
         "",
         _IN_KEY + "test_a_token_that_generates_extractable_keys_is_not_used",
     ),
     Mutation(
         "a key can only sign",
-        _GENERATE,
+        _KEY,
         "MechanismFlag.SIGN | MechanismFlag.VERIFY",
         "MechanismFlag.SIGN | MechanismFlag.VERIFY | MechanismFlag.DERIVE",
         _IN_KEY + "test_a_key_never_leaves_its_token",

@@ -76,7 +76,7 @@ def test_a_token_that_generates_extractable_keys_is_not_used(
     """Simulate a token that ignores the template: the requested attributes are weakened."""
     import pkcs11
 
-    from certpin.hsm import generate
+    from certpin.hsm import key
 
     weak = {pkcs11.Attribute.SENSITIVE: False, pkcs11.Attribute.EXTRACTABLE: True}
 
@@ -85,7 +85,7 @@ def test_a_token_that_generates_extractable_keys_is_not_used(
             pkcs11.KeyType.RSA, 2048, label=uri.label, id=uri.id, store=True, private_template=weak
         )
 
-    monkeypatch.setattr(generate, "_generate", ignoring)
+    monkeypatch.setattr(key, "_generate", ignoring)
     with pytest.raises(TokenError, match="can be extracted"):
         _made(hsm)
     with hsm.session() as session:

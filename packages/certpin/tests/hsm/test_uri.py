@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from certpin.errors import TokenError
-from certpin.hsm import TokenURI, is_on_token, is_token_uri
+from certpin.hsm import TokenURI, is_token_uri
 from certpin.hsm.uri import MAX_URI_CHARACTERS
 
 SECRET = "83614205"
@@ -173,14 +173,3 @@ def test_hostile_text_is_a_uri_or_a_typed_error(text: str) -> None:
         except TokenError:
             continue
         assert TokenURI.parse(str(uri)).token == uri.token
-
-
-@pytest.mark.parametrize("path", ["backup.key", "./a:b", "/keys/a:b", "C:\\keys\\a", "", ":x"])
-def test_a_path_is_no_uri(path: str) -> None:
-    assert not is_on_token(path)
-
-
-@pytest.mark.parametrize("uri", ["hv:key", "HV:key", "file:key.pem", "https://kms/key", "a.b+c-d:"])
-def test_a_uri_of_another_scheme_is_refused(uri: str) -> None:
-    with pytest.raises(TokenError, match="not supported"):
-        is_on_token(uri)

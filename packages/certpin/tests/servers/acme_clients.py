@@ -97,6 +97,8 @@ class Certbot(Client):
 
     def sign(self, csr: Path, key: Path) -> tuple[int, str]:
         chain = self.folder / "signed.pem"
+        for file in (chain, self.folder / "leaf.pem", self.folder / "ca.pem"):
+            file.unlink(missing_ok=True)  # certbot overwrites no file
         paths = ("--fullchain-path", chain, "--cert-path", "leaf.pem", "--chain-path", "ca.pem")
         code, said = self._certbot("certonly", "--webroot", "-w", self.web, "--csr", csr, *paths)
         assert code == 0, said
@@ -139,7 +141,8 @@ class AcmeSh(Client):
         own = ("--cert-home", self.folder / "signed")
         reload = f'{HOOK} "$CERT_FULLCHAIN_PATH" {key}'
         words = ("--csr", csr, "-w", self.web, "--reloadcmd", reload)
-        code, said = self._acme("--sign-csr", *own, *words)
+        # With --force, because a certificate that the hook refused is not due for renewal.
+        code, said = self._acme("--sign-csr", "--force", *own, *words)
         if code:
             return code, said
         return self._acme("--renew", "-d", HOST, "--ecc", "--force", *own)

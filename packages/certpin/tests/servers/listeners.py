@@ -65,6 +65,24 @@ def json_api(certificate: Path, key: Path) -> Iterator[int]:
 
 
 @contextlib.contextmanager
+def dated(certificate: Path, key: Path, date: str) -> Iterator[int]:
+    """Yield the port of a web server with this header ``Date``; without one if it is empty."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response_only(200)
+            if date:
+                self.send_header("Date", date)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with _serving(_Web((LOOPBACK, 0), Handler), certificate, key) as port:
+        yield port
+
+
+@contextlib.contextmanager
 def xml_rpc(certificate: Path, key: Path) -> Iterator[int]:
     """Yield the port of Python's XML-RPC server."""
     server = _XMLRPC((LOOPBACK, 0), logRequests=False)

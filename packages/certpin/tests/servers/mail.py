@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def smtp(certificate: Path | None = None, key: Path | None = None) -> Iterator[int]:
-    """Run aiosmtpd; yields its port. Without certificate and key (PEM) it offers no STARTTLS."""
+def smtp(
+    certificate: Path | None = None, key: Path | None = None, *, port: int = 0
+) -> Iterator[int]:
+    """Run aiosmtpd; yields its port, by default a free one.
+
+    Without certificate and key (PEM) it offers no STARTTLS.
+    """
     require_module("aiosmtpd")
-    port = free_port()
+    port = port or free_port()
     tls: list[str | Path] = (
         ["--tlscert", certificate, "--tlskey", key] if certificate and key else []
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from tests.servers._run import LOOPBACK
@@ -13,26 +15,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from websockets.sync.server import ServerConnection
+    from websockets.asyncio.server import ServerConnection
 
 
 @contextlib.contextmanager
 def websocket(certificate: Path, key: Path) -> Iterator[int]:
     """Serve with this certificate and key (PEM); yields the port."""
-    from websockets.sync.server import serve
+    from websockets.asyncio.server import serve
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with serve(_echo, LOOPBACK, 0, ssl=context) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.socket.getsockname()[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    ready = Future[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]]()
+
+    async def run() -> None:
+        end = asyncio.Event()
+        async with serve(_echo, LOOPBACK, 0, ssl=context) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            ready.set_result((port, asyncio.get_running_loop(), end))
+            await end.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    port, loop, end = ready.result(timeout=10)
+    try:
+        yield port
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
 
 
-def _echo(connection: ServerConnection) -> None:
-    for message in connection:
-        connection.send(message)
+async def _echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)

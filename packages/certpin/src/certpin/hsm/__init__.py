@@ -9,18 +9,14 @@ Needs ``pip install 'certpin[pkcs11]'``, and the token's PKCS#11 module (a share
 
 from __future__ import annotations
 
-from certpin.hsm.generate import destroy_key, generate_key, open_or_generate_key
-from certpin.hsm.key import TokenKey, open_key
-from certpin.hsm.module import MODULE_VARIABLE
-from certpin.hsm.uri import TokenURI, is_on_token, is_token_uri
+from certpin.hsm.key import TokenKey, destroy_key, generate_key, open_key, open_or_generate_key
+from certpin.hsm.uri import TokenURI, is_token_uri
 
 __all__ = [
-    "MODULE_VARIABLE",
     "TokenKey",
     "TokenURI",
     "destroy_key",
     "generate_key",
-    "is_on_token",
     "is_token_uri",
     "open_key",
     "open_or_generate_key",

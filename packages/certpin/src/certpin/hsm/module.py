@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import TokenError
-from certpin.x509 import printable
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -44,9 +44,6 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 _VERSION = re.compile(r"([0-9]{1,3})(\.[0-9]{1,3})?", re.ASCII)
 
-# RFC 3986 section 3.1. A single letter is a drive on Windows.
-_OTHER_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:", re.ASCII)
-
 _ENCODE = "write it as %XX"
 _EXAMPLE = "pkcs11:token=bank;object=next"
 
@@ -110,26 +107,6 @@ class TokenURI:
 def is_token_uri(text: str) -> bool:
     """Return True if a text begins like a PKCS#11 URI (``pkcs11:``), valid or not."""
     return text[: len(_SCHEME)].lower() == _SCHEME  # RFC 3986 section 3.1: case-insensitive
-
-
-def is_on_token(place: str) -> bool:
-    """Return True if the user named a key on a token, False for a key in a file.
-
-    Args:
-        place: a PKCS#11 URI, valid or not, or the path of a file.
-
-    Raises:
-        TokenError: it is a URI of another scheme. As a path it would be the name of a new,
-            unencrypted private key.
-    """
-    if is_token_uri(place):
-        return True
-    if found := _OTHER_SCHEME.match(place):
-        raise TokenError(
-            f"keys of the scheme {found[0][:40]!r} are not supported",
-            fix=f"give a file or a PKCS#11 URI ({_EXAMPLE}); for a file of this name, write ./NAME",
-        )
-    return False
 
 
 def _split(text: str) -> tuple[dict[str, bytes], dict[str, bytes]]:

@@ -1,0 +1,410 @@
+"""The keys that the user names: existing ones, and a new one for the backup of a host.
+
+An existing key is a pin, a file that contains it, or the URI of a key on a PKCS#11 token or in a
+cloud key service. The backup is a new key in a file or on a token, or a pin.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import closing, contextmanager, suppress
+from functools import cached_property, partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from certpin.cli.candidates import complete_files
+from certpin.cli.choices import KEY_ALGORITHMS
+from certpin.cli.key_place import is_on_token, key_place, makes_on_token, open_by_uri
+from certpin.cli.named_key import resolve_key
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_passphrase, ask_pin, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from certpin.cli.named_key import KeyReference
+    from certpin.errors import ConfigError
+    from certpin.hsm import TokenKey
+    from certpin.pins import HostPattern, Match, Pin, TrustAnchors
+    from certpin.x509.keys import KeyAlgorithm
+    from certpin.x509.signing import Signer
+
+
+_KEY_TYPES = {"p256": "EC P-256", "p384": "EC P-384", "ed25519": "Ed25519"}
+
+_LONGEST_PASSPHRASE = 1023  # bytes, as OpenSSL takes them
+_PUBLIC_SUFFIXES = frozenset({".pub", ".crt", ".cer", ".cert", ".csr"})
+
+
+def require_certifiable(
+    key_type: str, pattern: HostPattern, trust: TrustAnchors | None, match: Match
+) -> None:
+    """Refuse a leaf's key that can't get a certificate which the clients of a host accept.
+
+    Only for a host that trusts the platform's roots and compares leaves: a private authority may
+    sign any key, and the key of an authority is not yours to choose.
+
+    Args:
+        key_type: the type of the key, such as ``EC P-256``; empty if unknown.
+        pattern: the host.
+        trust: its own trust anchors; None for the platform's.
+        match: which certificate may match.
+
+    Raises:
+        ConfigError: no public authority issues certificates for such a key.
+    """
+    from certpin.errors import ConfigError
+    from certpin.x509.keys import public_authority_refusal
+
+    refusal = public_authority_refusal(key_type) if key_type else ""
+    if refusal and trust is None and match != "ca":
+        raise ConfigError(
+            f"no public authority issues a certificate for this key, and {pattern} trusts the "
+            f"platform's roots: {refusal}",
+            key="pin",
+            fix="use a key of the type P-256, P-384 or RSA (--key-type makes one), or give the "
+            "host its own authority (`trust`)",
+        )
+
+
+def certifiable_unknown(pin: Pin, key_type: str, trust: TrustAnchors | None, match: Match) -> str:
+    """Return what ``require_certifiable`` could not check; empty if it could.
+
+    A pin is a digest: it doesn't contain the type of its key.
+
+    Returns:
+        A clause that follows "Not known:", without a full stop.
+    """
+    if key_type or trust is not None or match == "ca":
+        return ""
+    return (
+        f"the type of the key of {pin}: public authorities certify RSA, P-256 and P-384, and "
+        "neither Ed25519 nor P-521"
+    )
+
+
+@contextmanager
+def signer_of(
+    key: str, pin: Callable[[str], str] = ask_pin, *, for_server: bool = True
+) -> Iterator[Signer]:
+    """Return a signer for a private key in a file, on a PKCS#11 token or in a key service.
+
+    Args:
+        key: the path of a file, or a URI.
+        pin: asks for the PIN of a token.
+        for_server: the key is a server's. Then it may be in no key service but AWS KMS.
+
+    Raises:
+        KeyParseError: the file has no private key.
+        TokenError: the token or the key service can't be used.
+    """
+    from certpin.x509.signing import file_key
+
+    if key_place(key) == "file":
+        yield file_key(read_file(Path(key)), partial(passphrase_of, key))
+        return
+    with open_by_uri(key, pin, for_server=for_server) as signer:
+        yield signer
+
+
+def passphrase_of(place: str) -> bytes | None:
+    """Ask for the passphrase of a private key file. The prompt names the file."""
+    from certpin.support.text import printable
+
+    if PASSPHRASE_VARIABLE not in os.environ and sys.stdin.isatty():
+        click.echo(f"{printable(place)} is encrypted.", err=True)
+    return ask_passphrase()
+
+
+class Backup:
+    """The backup key or backup pin of a host, as the user asked for it by options.
+
+    The key is made when ``pin`` is read for the first time. ``written()`` keeps it; otherwise
+    ``close()`` deletes a key that was made on a token.
+
+    Args:
+        place: where to make a key: a file, or the URI of a PKCS#11 token. None for no new key.
+        algorithm: the type of the new key.
+        passphrase: encrypts the new file; None for no encryption.
+        given: an existing key, as a pin, a file or the URI of a key on a token; None for none.
+        what: the key, in sentences.
+        option: the option that named it, for errors.
+    """
+
+    def __init__(
+        self,
+        place: str | None,
+        algorithm: KeyAlgorithm,
+        passphrase: bytes | None,
+        given: str | None,
+        *,
+        what: str = "the backup key",
+        option: str = "--backup-key",
+    ) -> None:
+        self.what = what
+        self._option = option
+        self.place = place
+        self.given = given
+        self._algorithm = algorithm
+        self._passphrase = passphrase
+        self._on_token: TokenKey | None = None
+        self._kept = False
+
+    @cached_property
+    def pin(self) -> Pin | None:
+        """The pin of the backup; None if there is no backup."""
+        from certpin.hsm import generate_key
+        from certpin.pins import Pin
+
+        if self._file:
+            return self._new_key[1]
+        if self.place is not None:
+            self._on_token = generate_key(self.place, ask_pin, self._algorithm)
+            return Pin.of_key(self._on_token.key.spki_sha256)
+        return self._reference.pin if self._reference else None
+
+    @cached_property
+    def _reference(self) -> KeyReference | None:
+        """The existing key, read from its file or token."""
+        return None if self.given is None else resolve_key(self.given)
+
+    @property
+    def note(self) -> str:
+        """The ``note`` of the backup in the pin file: the place of its key."""
+        from certpin.support.text import printable
+
+        if self._on_token:
+            return f"key {self._on_token.uri}"
+        if self._reference:
+            return self._reference.note
+        return f"key file {printable(self._file.name)}" if self._file else ""
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Context manager: write the key file at the start, and delete it if the block fails.
+
+        Only the owner can read the file (mode 600). An existing file is never overwritten.
+
+        Raises:
+            ConfigError: the file can't be written.
+        """
+        if self._file is None:
+            yield
+            self._kept = True
+            return
+        with new_key_file(self._file, self._new_key[0], what=self.what, option=self._option):
+            yield
+
+    def signer(self) -> Signer:
+        """Return a signer with the new key, which signs its certificate request."""
+        from certpin.x509.signing import file_key
+
+        if self._file is None and self.pin and self._on_token:
+            return self._on_token
+        return file_key(self._new_key[0], lambda: self._passphrase)
+
+    @property
+    def key_type(self) -> str:
+        """The type of the key, such as ``EC P-256``; empty if it is unknown, as for a pin."""
+        if self.place is None:
+            return self._reference.key_type if self._reference else ""
+        name = self._algorithm
+        return f"RSA {name[3:]}" if name.startswith("rsa") else _KEY_TYPES[name]
+
+    def close(self) -> None:
+        """Log out of the token. Delete a key made there, unless ``written()`` completed."""
+        from certpin.hsm import destroy_key
+
+        if self._on_token is None:
+            return
+        with self._on_token as key:
+            if not self._kept:
+                destroy_key(key)
+
+    def advice(self) -> Iterator[str]:
+        """Yield sentences for the user: where the key is, and how to keep it safe."""
+        from certpin.support.text import printable
+
+        what = f"{self.what[0].upper()}{self.what[1:]}"
+        if self._on_token:
+            yield f"{what} is on a token, as {self._on_token.uri}."
+            yield "It can't be exported: if the token is lost, so is the key."
+        if self._file is None:
+            return
+        name = printable(str(self._file))
+        if self._passphrase:
+            yield f"{what} is in {name} (mode 600, encrypted)."
+        else:
+            yield f"{what} is in {name} (mode 600, NOT encrypted; see --ask-passphrase)."
+        yield "Keep it off the server and out of version control until the first key is lost."
+
+    @property
+    def _file(self) -> Path | None:
+        return None if self.place is None or makes_on_token(self.place) else Path(self.place)
+
+    @cached_property
+    def _new_key(self) -> tuple[bytes, Pin]:
+        from certpin.pins import Pin
+        from certpin.x509.keys import new_private_key
+
+        pem, public = new_private_key(self._algorithm, self._passphrase)
+        return pem, Pin.of_key(public.spki_sha256)
+
+
+class _KeyPlace(click.Path):
+    """Click parameter type: the path of a new key file, or the URI of a key on a PKCS#11 token."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return a URI unchanged; check any other value as a path, and return it."""
+        return value if makes_on_token(value) else super().convert(value, param, ctx)
+
+
+_OPTIONS = (
+    click.option(
+        "--backup-key",
+        type=_KeyPlace(dir_okay=False),
+        metavar="FILE|URI",
+        shell_complete=complete_files,
+        help="Make a new private key and pin it: in this file (mode 600), or on a PKCS#11 "
+        "token (pkcs11:token=NAME;object=NAME). Nothing is overwritten.",
+    ),
+    click.option(
+        "--backup-pin",
+        metavar="PIN|FILE|URI",
+        shell_complete=complete_files,
+        help="Pin this key, which already exists elsewhere: its pin, or a file that contains it (a "
+        "public key, a CSR, a certificate), or its URI on a token.",
+    ),
+    click.option(
+        "--key-type",
+        type=click.Choice(KEY_ALGORITHMS),
+        default="p256",
+        show_default=True,
+        metavar="TYPE",
+        help=f"The type of the new key: {', '.join(KEY_ALGORITHMS)}. No public authority certifies "
+        "ed25519: it is for hosts with their own authority.",
+    ),
+    click.option(
+        "--ask-passphrase",
+        is_flag=True,
+        help="Ask for a passphrase that encrypts the new key, instead of "
+        f"{PASSPHRASE_VARIABLE} in the environment.",
+    ),
+)
+
+
+def backup_options(command: Any) -> Any:
+    """Decorate a command with ``--backup-key``, ``--backup-pin`` and related options.
+
+    The command gets a ``Backup`` as its argument ``backup``, which is closed when the command ends.
+    """
+
+    @wraps(command)
+    def with_backup(
+        *,
+        backup_key: str | None,
+        backup_pin: str | None,
+        key_type: KeyAlgorithm,
+        ask_passphrase: bool,
+        **options: Any,
+    ) -> Any:
+        if backup_key is not None and backup_pin is not None:
+            raise click.UsageError("give --backup-key or --backup-pin, not both")
+        in_file = backup_key and not is_on_token(backup_key)
+        if ask_passphrase and not in_file:
+            raise click.UsageError("--ask-passphrase is for the file that --backup-key makes")
+        passphrase = new_passphrase("the backup key", ask=ask_passphrase) if in_file else None
+        with closing(Backup(backup_key, key_type, passphrase, backup_pin)) as backup:
+            return command(backup=backup, **options)
+
+    wrapped: Any = with_backup
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def new_passphrase(what: str, *, ask: bool) -> bytes | None:
+    """Return the passphrase to encrypt a new private key with; None for no encryption.
+
+    Args:
+        what: the key, for the prompt.
+        ask: ask on the terminal instead of reading the environment.
+
+    Raises:
+        click.UsageError: the passphrase is too long for OpenSSL.
+    """
+    text = os.environ.get(PASSPHRASE_VARIABLE, "")
+    if ask:
+        text = click.prompt(
+            f"Passphrase for {what}", hide_input=True, confirmation_prompt=True, err=True
+        )
+    passphrase = os.fsencode(text)
+    if len(passphrase) > _LONGEST_PASSPHRASE:
+        raise click.UsageError(f"a passphrase has at most {_LONGEST_PASSPHRASE} bytes")
+    return passphrase or None
+
+
+@contextmanager
+def new_key_file(path: Path, pem: bytes, *, what: str, option: str) -> Iterator[None]:
+    """Context manager: write a private key file, and delete it if the ``with`` block fails.
+
+    A suffix of public files, such as ``.pub``, is refused: the name is probably the mistyped name
+    of another person's public key.
+
+    Args:
+        path: the new file. An existing one is never overwritten.
+        pem: its content.
+        what: the key, for errors.
+        option: the option that names the file, for errors.
+
+    Raises:
+        ConfigError: the file can't be written, or has a suffix of public files.
+    """
+    if path.suffix.lower() in _PUBLIC_SUFFIXES:
+        raise _misnamed(path, what, option)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as exc:
+        raise _unwritable(path, exc, what, option) from exc
+    try:
+        try:
+            _fill(descriptor, pem)
+        except OSError as exc:
+            raise _unwritable(path, exc, what, option) from exc
+        yield
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _fill(descriptor: int, pem: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _misnamed(path: Path, what: str, option: str) -> ConfigError:
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable
+
+    name = printable(str(path))
+    return ConfigError(
+        f"there is no {name}, and {what} is not made there: it would be a private key",
+        key=option,
+        fix=f"check the name; a new key needs another suffix, as in {printable(path.stem)}.key",
+    )
+
+
+def _unwritable(path: Path, exc: OSError, what: str, option: str) -> ConfigError:
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable
+
+    return ConfigError(
+        f"{what} cannot be written to {printable(str(path))}: {exc.strerror}",
+        key=option,
+        fix="name a file that does not exist yet, in a folder that does",
+    )

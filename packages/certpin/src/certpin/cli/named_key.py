@@ -1,0 +1,198 @@
+"""The key that a command names, and the policies of the pin file that it is for.
+
+It is a pin, a file that contains the key, or the URI of a key on a PKCS#11 token or in AWS KMS. The
+file of a certificate also says which hosts the key is for, and which chain the server will present.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from certpin.cli.key_place import URI_SCHEME, open_by_uri, serving_note
+from certpin.cli.options import ask_passphrase, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from certpin.cli.servers import ProbeOptions
+    from certpin.pins import HostPolicy, Pin, PinSet
+    from certpin.rotation import Situation
+    from certpin.rotation.adoption import Version
+    from certpin.x509 import Certificate
+    from certpin.x509.certificate import Item
+
+KEY_FILE = "key file "  # precedes the name of a file in a note
+
+
+@dataclass(frozen=True)
+class KeyReference:
+    """A key that the user named.
+
+    Attributes:
+        note: where the key is, for the pin file; empty for a pin.
+        names: the DNS names and IP addresses of the certificate that it was read from.
+        certificates: those of the file, if the key was read from a certificate; the first one is
+            the certificate of the key.
+        key_type: the type of the key, such as ``EC P-256``; empty for a pin.
+        serving: a sentence for the user about the servers that can use the key; empty if each
+            server can.
+    """
+
+    pin: Pin
+    note: str = ""
+    names: tuple[str, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    key_type: str = ""
+    serving: str = ""
+
+
+def resolve_key(text: str) -> KeyReference:
+    """Read a pin, the first key of a file (a key, CSR or certificate), or a key that a URI names.
+
+    Raises:
+        ConfigError: the text is none of these.
+        TokenError: the token or the key service can't be used.
+    """
+    from certpin.errors import ConfigError, InputError
+    from certpin.hsm import is_token_uri
+    from certpin.kms import is_service_uri
+    from certpin.pins import Pin
+    from certpin.support.text import printable
+    from certpin.x509.certificate import read_items
+
+    if URI_SCHEME.match(text) and (is_token_uri(text) or is_service_uri(text)):
+        serving = serving_note("token" if is_token_uri(text) else "service")
+        with open_by_uri(text) as key:
+            pin = Pin.of_key(key.key.spki_sha256)
+            return KeyReference(pin, f"key {key.uri}", key_type=key.key.key, serving=serving)
+    path = Path(text)
+    try:
+        if not path.is_file():
+            return KeyReference(Pin.parse(text))
+        items = read_items(read_file(path), ask_passphrase)
+    except (OSError, ValueError) as exc:
+        problem = exc.problem if isinstance(exc, InputError) else str(exc)
+        raise ConfigError(
+            f"{printable(text)[:200]} names no key: {problem}",
+            fix="give a pin, the file of a private or public key, a CSR or a certificate, or the "
+            "URI of a key on a token (pkcs11:) or in AWS KMS (awskms:)",
+        ) from exc
+    pin, note = Pin.of_key(items[0].spki_sha256), f"{KEY_FILE}{printable(path.name)}"
+    certificates = _leaf_first(path, items)
+    if not certificates:
+        return KeyReference(pin, note, key_type=items[0].key)
+    leaf = certificates[0]
+    return KeyReference(pin, note, (*leaf.dns_names, *leaf.addresses), certificates, leaf.key)
+
+
+def _leaf_first(path: Path, items: Sequence[Item]) -> tuple[Certificate, ...]:
+    """Return the certificates of a file, that of its first key first; empty if it has none.
+
+    Servers read files with the key before, between or after the certificates.
+
+    Raises:
+        ConfigError: no certificate is that of the key, or the first one issued another.
+    """
+    from certpin.errors import ConfigError
+    from certpin.support.text import printable
+    from certpin.x509 import Certificate
+    from certpin.x509.chain import read_facts, signs
+
+    certificates = [item for item in items if isinstance(item, Certificate)]
+    if not certificates:
+        return ()
+    leaf = next((each for each in certificates if each.spki_sha256 == items[0].spki_sha256), None)
+    if leaf is None:
+        raise ConfigError(
+            f"no certificate in {printable(str(path))} has the key that is first in it",
+            key="KEY",
+            fix="give the key's own certificate, with its chain",
+        )
+    others = [each for each in certificates if each != leaf]
+    issued = [each for each in others if signs(leaf.der, each.der)]
+    if any(not read_facts(each.der).is_self_issued for each in issued):
+        raise ConfigError(
+            f"the first certificate in {printable(str(path))} issued another one of that file",
+            key="KEY",
+            fix="write the server's own certificate first, then the one that issued it",
+        )
+    return (leaf, *others)
+
+
+def policies_for_step(
+    pins: PinSet, probes: ProbeOptions, key: KeyReference | None
+) -> list[HostPolicy]:
+    """Return the policies of the pin file that a rotation step is for.
+
+    They are the first of these that exist: the policies that ``--host`` names, those of the hosts
+    in the key's certificate, those with the key's pin, the only policy.
+
+    Raises:
+        HostError: a value of ``--host`` is not a host.
+        click.UsageError: none of these exists.
+    """
+    if probes.hosts:
+        return probes.selected(pins)
+    if key:
+        certified = {policy for name in key.names for policy in policies_of_name(name, pins)}
+        holding = {p for p in pins.policies if key.pin in {entry.pin for entry in p.pins}}
+        if chosen := certified or holding:
+            return [policy for policy in pins.policies if policy in chosen]
+    if len(pins.policies) == 1:
+        return list(pins.policies)
+    raise click.UsageError("the file has several hosts: name those of this step, with --host")
+
+
+def dropped_policies(
+    name: str, situations: Iterable[Situation], alive: Iterable[Version]
+) -> list[tuple[Version, HostPolicy]]:
+    """Return the policies for a name of a certificate that only older versions have.
+
+    Args:
+        name: the name.
+        situations: those of the policies of the draft that are judged for the certificate.
+        alive: the versions that clients may hold.
+    """
+    versions = list(alive)
+    judged = {
+        policy
+        for situation in situations
+        for version in versions
+        for policy in situation.policies_of(version)
+    }
+    return [
+        (version, policy)
+        for version in versions
+        for policy in policies_of_name(name, version.pins)
+        if policy not in judged
+    ]
+
+
+def policies_of_name(name: str, pins: PinSet) -> list[HostPolicy]:
+    """Return the policies of the hosts that a name of a certificate covers.
+
+    RFC 6125, section 6.4.3.
+
+    A client uses the most specific policy. A name that is not a host has none.
+    """
+    from certpin.errors import HostError
+    from certpin.pins import HostPattern
+    from certpin.pins.hosts import ANY_LABEL
+
+    try:
+        pattern = HostPattern.parse(name)
+    except HostError:
+        return []
+    found = pins.policy_for(f"{ANY_LABEL}.{pattern.name}" if pattern.wildcard else pattern.name)
+    below = [
+        policy
+        for policy in pins.policies
+        if pattern.wildcard
+        and policy.pattern.wildcard != "*."
+        and pattern.matches(policy.pattern.name)
+    ]
+    return [*([found] if found else []), *below]

@@ -1,0 +1,133 @@
+"""Errors of key services as ``TokenError``, without secrets.
+
+The texts of the clients' errors are not repeated: the one of AWS for an invalid signature, for
+example, contains the request's session token. Their loggers are silent during a call, for the same
+reason: securesystemslib logs such a text as an error, which Python prints if the program does not
+configure logging.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from certpin.errors import TokenError
+from certpin.support.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from certpin.kms.uri import ServiceURI
+
+_LOGGERS = ("azure", "boto3", "botocore", "google", "hvac", "msal", "securesystemslib", "urllib3")
+_UNREACHABLE = "check the network, and the address of the service"
+_LONGEST_CODE = 80  # characters: the service chooses them
+
+# By the name of an exception or the code of a service.
+_FIXES = {
+    "NoRegionError": "set AWS_DEFAULT_REGION to the region of the key",
+    "NoCredentialsError": "give credentials, as to the aws command: in CI, by OIDC",
+    "NotFoundException": "check the name of the key, the region (AWS_DEFAULT_REGION) and the "
+    "account of the credentials",
+    "NOT_FOUND": "check the name of the key",
+    "KeyNotFound": "check the name and the version of the key",
+    "InvalidPath": "check the name of the key; certpin uses the mount point transit",
+    "DisabledException": "enable the key, or take another one",
+    "KMSInvalidStateException": "check the state of the key: aws kms describe-key",
+    "DefaultCredentialsError": "give application default credentials: in CI, by OIDC",
+    "EndpointConnectionError": _UNREACHABLE,
+    "ConnectTimeoutError": _UNREACHABLE,
+    "ReadTimeoutError": _UNREACHABLE,
+    "ConnectionError": _UNREACHABLE,
+    "ServiceRequestError": _UNREACHABLE,
+    "ServiceResponseError": _UNREACHABLE,
+    "RetryError": _UNREACHABLE,
+    "UNAVAILABLE": _UNREACHABLE,
+    "DEADLINE_EXCEEDED": _UNREACHABLE,
+    "ClientAuthenticationError": "give credentials that DefaultAzureCredential finds: in CI, by "
+    "OIDC",
+}
+
+
+def require_client(uri: ServiceURI) -> None:
+    """Raise ``TokenError`` if a package for the service of this key is missing."""
+    service = uri.service
+    for module in ("securesystemslib", *service.modules):
+        try:
+            import_module(module)
+        except ImportError:
+            raise TokenError(
+                f"keys in {service.title} need the package {module}",
+                fix=f"pip install 'certpin[{service.extra}]'",
+            ) from None
+
+
+@contextmanager
+def translated(uri: ServiceURI, *passed: type[Exception]) -> Iterator[None]:
+    """Turn the errors of a service's client into ``TokenError``, and silence its loggers.
+
+    Args:
+        uri: the key, for the message.
+        passed: exceptions that are not translated. ``TokenError`` never is.
+    """
+    try:
+        with _silence:
+            yield
+    except Exception as exc:  # the clients have no common class, and answers may be anything
+        if isinstance(exc, (TokenError, *passed)):
+            raise
+        code = printable(_code(exc))[:_LONGEST_CODE]
+        # Not "from exc": its text may contain a token.
+        raise TokenError(
+            f"{uri.service.title} can't be used with {uri}: {code}",
+            fix=_FIXES.get(code, uri.service.needs),
+        ) from None
+
+
+def _code(exc: Exception) -> str:
+    """Return the code of a service's error, or the name of the exception."""
+    response = getattr(exc, "response", None)
+    if isinstance(response, dict):  # botocore.exceptions.ClientError
+        code: Any = response.get("Error", {}).get("Code")
+    elif (status := getattr(exc, "grpc_status_code", None)) is not None:  # google.api_core
+        code = getattr(status, "name", "")
+    else:  # azure.core.exceptions.HttpResponseError
+        code = getattr(getattr(exc, "error", None), "code", "")
+    return code if isinstance(code, str) and code else type(exc).__name__
+
+
+class _Silence:
+    """A context manager that keeps log records of the clients from every handler.
+
+    Threads may be in it at the same time: the loggers are as before when the last one has left.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._before: list[tuple[logging.Logger, bool, list[logging.Handler]]] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            loggers = [logging.getLogger(name) for name in _LOGGERS]
+            self._before = [(each, each.propagate, each.handlers) for each in loggers]
+            for logger in loggers:
+                logger.propagate = False
+                logger.handlers = [logging.NullHandler()]
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside:
+                return
+            for logger, propagate, handlers in self._before:
+                logger.propagate, logger.handlers = propagate, handlers
+
+
+_silence = _Silence()

@@ -1,0 +1,29 @@
+"""Signed pin sets with the online key in a key service, by the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import kit
+from tests.cli._pinfiles import write
+from tests.cli.conftest import invoke
+from tests.cli.test_publish import HOST, documented, follow, out
+
+if TYPE_CHECKING:
+    import pytest
+
+_INIT = ("--root-key", "root.key", "--targets-key", "targets.key", "--online-key")
+
+
+def require_followed(uri: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sign a pin set with this online key. The client of tuf must get it."""
+    monkeypatch.chdir(folder)
+    write(kit.policy(HOST))
+    documented(invoke, "init", *_INIT, uri)
+    out(invoke)
+    documented(invoke, "sign", "targets.key", uri)
+    assert follow() == 3
+    files = [path for path in Path().rglob("*") if path.is_file()]
+    private = [path.name for path in files if b"PRIVATE KEY" in path.read_bytes()]
+    assert sorted(private) == ["root.key", "targets.key"]

@@ -1,0 +1,71 @@
+"""moto's AWS servers, in a thread. Imported only by its users: it takes a second."""
+
+from __future__ import annotations
+
+import threading
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pytest
+
+    App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+REGION = "us-east-1"
+SECRET = "made-for-this-test"
+TOKEN = "session-token-of-this-test"
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "a-test",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "AWS_SESSION_TOKEN": TOKEN,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+}
+
+
+@contextmanager
+def moto(wrapped: Callable[[App], App], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run the servers, with credentials in the environment that no other server would accept.
+
+    Args:
+        wrapped: returns the WSGI application to serve, for moto's own.
+        monkeypatch: sets the environment.
+
+    Yields:
+        The address of the servers.
+    """
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    for name, value in _CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    app = wrapped(DomainDispatcherApplication(create_backend_app))
+    with make_server(
+        "127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler
+    ) as running:
+        url = f"http://127.0.0.1:{running.server_port}"
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            # moto's state belongs to the process.
+            send("POST", f"{url}/moto-api/reset")
+            yield url
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+def send(method: str, url: str) -> None:
+    """Send a request that must succeed."""
+    with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
+        assert answer.status == 200

@@ -42,8 +42,20 @@ def test_the_app_contains_the_root_and_the_address(run: Run, publisher: Reposito
     assert f"url: '{URL}'" in text
     root = "".join(re.findall(r"'([A-Za-z0-9+/=]+)'", text.partition("root:")[2]))
     assert base64.b64decode(root) == publisher.first_root
-    assert Path("lib/pin_updates.dart").exists()
+    assert {path.name for path in Path("lib").iterdir()} == {"pins.dart", "signed_source.dart"}
     assert export(run, "--check").code == 0
+
+
+def test_the_app_can_contain_a_copy_of_the_library(run: Run) -> None:
+    assert export(run, "--vendored").code == 0
+    assert "import 'updates.dart';" in Path("lib/signed_source.dart").read_text()
+    assert Path("lib/src/updates/pin_updates.dart").exists()
+    assert export(run, "--vendored", "--check").code == 0
+    Path("lib/src/check.dart").write_text("// changed\n")
+    done = export(run, "--vendored", "--check")
+    assert done.code == 1
+    assert "lib/src/check.dart" in done.out
+    assert export(run, "--check").code == 1  # the pins import the copy, not the package
 
 
 def test_without_them_nothing_of_signed_sets_is_written(run: Run) -> None:

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from certpin.cli.publish import context
 from certpin.formats.flutter.published import published
 from certpin.lab import Authority
 from certpin.pinfile import PinSet
 from certpin.pins import HostPattern, HostPin, HostPolicy, Pin, utc_now
 from certpin.publish.settings import load
+from certpin.x509.certificate import read_certificates
 from certpin.x509.keys import new_private_key
-from certpin.x509.reader import read_certificates
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import journal
+from tests.cli._rotating import APP, journal, next_number, record_signed
 from tests.cli._terminal import on_terminal
 from tests.formats.flutter._app import App, verdict
 from tests.publish._firm import Client, Firm
@@ -58,8 +57,7 @@ def documented(run: Run, command: str, *words: Any, **env: str) -> dict[str, Any
 def out(run: Run, *pins: Pin) -> None:
     """Write the pin file, and publish it under the next version."""
     write(kit.policy(HOST, *pins))
-    done = run("rotate", "publish", "--offline")
-    assert done.code == 0, done.err
+    record_signed()
 
 
 @pytest.fixture
@@ -67,7 +65,7 @@ def begun(run: Run) -> Run:
     """Return the command, with keys and the published version 3."""
     write(kit.policy(HOST))
     documented(run, "init", *INIT, "--url", "www")
-    assert run("rotate", "publish", "--offline").code == 0
+    record_signed()
     return run
 
 
@@ -86,9 +84,10 @@ def site_files() -> dict[str, bytes]:
 def test_a_version_that_cannot_be_signed_is_not_recorded(begun: Run) -> None:
     anchors = Path("../outside.pem")
     anchors.write_bytes(Authority("Outside Root").pem)
-    write(kit.policy(HOST, kit.NOBODY, NEW), trust=anchors)
+    write(kit.policy(HOST), trust=anchors)
+    _edited("version = 3", "version = 4")
     recorded = len(journal())
-    done = begun("rotate", "publish", "--offline")
+    done = begun("publish", "sign", *KEYS, "--offline")
     assert done.code == 2
     assert "cannot be published" in done.err
     assert len(journal()) == recorded
@@ -109,7 +108,7 @@ def test_omissions_for_flutter_apps_are_printed_once(begun: Run) -> None:
     policy = kit.policy(HOST)
     write(replace(policy, pins=(*policy.pins, HostPin(NEW, "intermediate"))))
     for shown_now in (True, False):
-        assert begun("rotate", "publish", "--offline").code == 0
+        record_signed()
         signed = begun("publish", "sign", *KEYS)
         assert signed.code == 0
         assert (f"Flutter apps: {HOST}:" in signed.err) == shown_now
@@ -119,7 +118,7 @@ def test_omissions_for_flutter_apps_are_printed_once(begun: Run) -> None:
 
 def test_pins_that_flutter_cannot_express_are_not_signed(begun: Run) -> None:
     write(OF_AUTHORITIES)
-    assert begun("rotate", "publish", "--offline").code == 0
+    record_signed()
     refused = begun("publish", "sign", *KEYS)
     assert (refused.code, "flutter = false" in " ".join(refused.err.split())) == (2, True)
     settings = FOLDER / "publish.toml"
@@ -179,7 +178,7 @@ def test_root_and_targets_may_be_one_key(run: Run) -> None:
     write(kit.policy(HOST))
     words = ("--root-key", "one.key", "--targets-key", "one.key", "--online-key", "online.key")
     documented(run, "init", *words)
-    assert run("rotate", "publish", "--offline").code == 0
+    record_signed()
     documented(run, "sign", "one.key", "online.key")
     assert follow() == 3
 
@@ -191,7 +190,7 @@ def test_a_passphrase_encrypts_them_and_is_needed_to_sign(
     secret = {"CERTPIN_PASSPHRASE": "very secret"}
     documented(run, "init", *INIT, **secret)
     assert all(b"ENCRYPTED" in Path(name).read_bytes() for name in KEYS)
-    assert run("rotate", "publish", "--offline").code == 0
+    record_signed()
     refused = run("publish", "sign", *KEYS)
     assert refused.code == 2
     assert "passphrase" in refused.err
@@ -337,7 +336,7 @@ def test_the_policies_of_a_first_version_are_printed(run: Run, ca: Path) -> None
     write(policy, trust=Path("ca.pem"))
     terms("report", "https://evil.example/r")
     documented(run, "init", *INIT)
-    assert run("rotate", "publish", "--offline").code == 0
+    record_signed()
     said = " ".join(run("publish", "sign", *KEYS).err.split())
     assert f"{HOST}: {kit.NOBODY}, {kit.NOBODY_ELSE}" in said
     assert f"{HOST}: mode report (no connection is refused), match leaf" in said
@@ -351,7 +350,7 @@ def test_the_policy_of_a_new_host_and_changed_anchors_are_printed(begun: Run, ca
     documented(begun, "sign", *KEYS)
     write(kit.policy("new.bank.example"), kit.policy(HOST))
     terms("report", "https://evil.example/r")
-    assert begun("rotate", "publish", "--offline", "--force", "--reason", "a test").code == 0
+    record_signed()
     said = " ".join(begun("publish", "sign", *KEYS).err.split())
     assert f"new.bank.example: {kit.NOBODY}, {kit.NOBODY_ELSE}" in said
     assert "new.bank.example: mode report (no connection is refused), match any" in said
@@ -360,7 +359,7 @@ def test_the_policy_of_a_new_host_and_changed_anchors_are_printed(begun: Run, ca
     assert f"{HOST}: mode" not in said
     shutil.copy(ca, "ca.pem")
     write(kit.policy("new.bank.example"), kit.policy(HOST), trust=Path("ca.pem"))
-    assert begun("rotate", "publish", "--offline", "--force", "--reason", "a test").code == 0
+    record_signed()
     said = " ".join(begun("publish", "sign", *KEYS).err.split())
     assert anchor_line(ca) in said
     assert f"{HOST}: mode" not in said
@@ -422,13 +421,13 @@ def test_a_conflict_in_a_draft_does_not_stop_the_daily_job(begun: Run) -> None:
 
 
 def later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
-    monkeypatch.setattr(context, "utc_now", lambda: utc_now() + timedelta(days=days))
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: utc_now() + timedelta(days=days))
 
 
 def test_pins_that_expire_before_their_signatures_are_reported(run: Run) -> None:
     write(kit.policy(HOST, expires=utc_now() + timedelta(days=60)))
     documented(run, "init", *INIT)
-    assert run("rotate", "publish", "--offline").code == 0
+    record_signed()
     signed = run("publish", "sign", *KEYS)
     assert f"the pins of {HOST} expire on" in signed.err
     assert documented(run, "sign", "online.key")["warnings"] != []
@@ -437,14 +436,101 @@ def test_pins_that_expire_before_their_signatures_are_reported(run: Run) -> None
 @pytest.mark.medium
 def test_a_version_that_was_published_unsigned_can_be_signed(run: Run) -> None:
     write(kit.policy(HOST))
-    assert run("rotate", "publish", "--offline").code == 0
+    assert run("rotate", "shipped", "3", "--offline").code == 0
     documented(run, "init", *INIT)
-    refused = run("publish", "sign", "targets.key", "online.key")
-    assert (refused.code, "certpin rotate publish --signed" in refused.err) == (2, True)
-    assert run("rotate", "publish", "--offline", "--signed").code == 0
+    assert run("publish", "sign", "online.key").code == 0
+    assert len(journal()) == 1  # only a targets key signs, and so records, a version
+    signed = documented(run, "sign", "targets.key", "--offline")
+    assert signed["recorded"] == 3
     assert [(event.version, event.signed) for event in journal()] == [(3, False), (3, True)]
     assert documented(run, "sign", *KEYS)["version"] == 3
-    assert run("rotate", "publish", "--offline", "--signed").code == 2  # nothing has changed since
+    assert documented(run, "sign", *KEYS)["recorded"] is None
+
+
+def _edited(old: str, new: str) -> None:
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    assert old in text
+    Path("pins.toml").write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_the_first_signer_of_a_version_checks_and_records_it(run: Run) -> None:
+    write(kit.policy(HOST))
+    _edited('role = "backup"\nstate = "active"', 'role = "backup"\nstate = "staged"')
+    documented(run, "init", *INIT)
+    signed = documented(run, "sign", *KEYS, "--offline", "--clients", "7", "--opened", "9d")
+    assert (signed["recorded"], signed["breaches"]) == (3, [])
+    (event,) = journal()
+    assert (event.step, event.version, event.signed, event.clients) == ("publish", 3, True, 7)
+    assert event.timing
+    assert event.timing.opened == timedelta(days=9)
+    assert 'state = "published"' in Path("pins.toml").read_text(encoding="utf-8")
+    assert follow() == 3
+    assert documented(run, "sign", *KEYS)["recorded"] is None  # and no server is contacted
+
+
+def test_a_version_that_the_gate_refuses_is_neither_signed_nor_recorded(begun: Run) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    before = site_files(), journal()
+    write(kit.policy(HOST, expires=utc_now() + timedelta(days=3)))
+    _edited("version = 3", "version = 4")
+    refused = begun("publish", "sign", *KEYS, "--offline", "--json")
+    assert (refused.code, refused.json["recorded"], refused.json["signed"]) == (1, None, [])
+    assert [breach["invariant"] for breach in refused.json["breaches"]] == ["expiry"]
+    assert (site_files(), journal()) == before
+    words = ("--offline", "--force", "--reason", "the app ends this week")
+    assert begun("publish", "sign", *KEYS, *words).code == 0
+    assert journal()[-1].reason == "the app ends this week"
+
+
+def test_a_version_is_not_signed_if_a_server_does_not_answer(begun: Run) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    before = site_files(), journal()
+    write(kit.policy(HOST, kit.NOBODY, NEW))
+    _edited("version = 3", "version = 4")
+    words = ("--connect", "127.0.0.1:9", "--timeout", "1")
+    assert begun("publish", "sign", *KEYS, *words).code == 3
+    assert (site_files(), journal()) == before
+    assert begun("publish", "sign", "online.key").code == 0  # the daily job goes on
+
+
+def test_a_file_that_changed_under_its_number_is_not_signed(begun: Run) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    recorded = len(journal())
+    write(kit.policy(HOST, kit.NOBODY, NEW))
+    done = begun("publish", "sign", *KEYS, "--offline")
+    assert "write version = 4 into it" in " ".join(done.err.split())
+    assert (len(journal()), follow()) == (recorded, 3)
+    assert (SITE / "targets").exists()
+    assert all(str(NEW).encode() not in data for data in site_files().values())
+
+
+def test_a_file_that_changed_since_it_was_built_in_is_not_signed_under_its_number(run: Run) -> None:
+    write(kit.policy(HOST))
+    assert run("rotate", "shipped", next_number(), "--offline", *APP).code == 0
+    documented(run, "init", *INIT)
+    write(kit.policy(HOST, kit.NOBODY, NEW))
+    done = run("publish", "sign", *KEYS, "--offline")
+    assert (done.code, "write version = 4 into it" in " ".join(done.err.split())) == (2, True)
+    assert (len(journal()), (SITE / "targets").exists()) == (1, False)
+
+
+def test_a_version_that_only_signers_refuse_is_not_recorded(begun: Run) -> None:
+    assert begun("publish", "sign", *KEYS).code == 0
+    recorded = len(journal())
+    write(OF_AUTHORITIES)
+    _edited("version = 3", "version = 4")
+    assert begun("publish", "sign", *KEYS, "--offline").code == 2
+    assert len(journal()) == recorded
+
+
+def test_the_keys_may_be_named_in_the_environment(begun: Run) -> None:
+    Path("targets.key").rename("my targets.key")
+    keys = {"CERTPIN_SIGNING_KEYS": "'my targets.key' online.key"}
+    assert begun("publish", "sign", **keys).code == 0
+    assert follow() == 3
+    assert begun("publish", "sign").code == 2
+    broken = begun("publish", "sign", CERTPIN_SIGNING_KEYS="'open")
+    assert (broken.code, "CERTPIN_SIGNING_KEYS" in broken.err) == (2, True)
 
 
 @pytest.mark.medium
@@ -455,7 +541,7 @@ def test_the_journal_keeps_trust_files_and_all_other_fields(run: Run, ca: Path) 
     )
     write(policy, kit.policy(HOST, on_expiry="report"), trust=Path("ca.pem"))
     documented(run, "init", *INIT)
-    assert run("rotate", "publish", "--offline").code == 0
+    record_signed()
     signed = documented(run, "sign", *KEYS)
     assert [path for path in signed["written"] if path.endswith(".ca.pem")]
     assert follow() == 3
@@ -508,7 +594,7 @@ def test_keys_may_be_on_a_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
         words = ("--root-key", root, "--targets-key", targets, "--online-key", "online.key")
         made = documented(run, "init", *words, **pin)
         assert [key["made"] for key in made["keys"]] == [True, True, True]
-        assert run("rotate", "publish", "--offline").code == 0
+        record_signed()
         documented(run, "sign", root, targets, "online.key", **pin)
         assert follow() == 3
         shutil.rmtree(FOLDER)
@@ -523,9 +609,18 @@ def test_keys_may_be_on_a_token(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    "uri", ["hv:key", "sigstore:me@bank.example", "awskms:arn:aws:kms:x", "gcpkms:projects/x"]
+    ("uri", "reason", "fix"),
+    [
+        ("sigstore:me@bank.example", "Fulcio and Rekor", "use a key in a file"),
+        ("gnupg:0123", "are not supported", "give a file, a PKCS#11 URI"),
+        ("hv:key", "not the URI of a key in Vault", "hv:NAME/VERSION"),
+        ("awskms:arn:aws:kms:x", "not the URI of a key in AWS KMS", "awskms:alias/"),
+        ("gcpkms:projects/x", "not the URI of a key in Google Cloud KMS", "cryptoKeyVersions/1"),
+    ],
 )
-def test_a_key_of_an_unknown_scheme_is_refused_and_no_file_is_made(begun: Run, uri: str) -> None:
+def test_a_key_of_an_unknown_scheme_is_refused_and_no_file_is_made(
+    begun: Run, uri: str, reason: str, fix: str
+) -> None:
     before = sorted(Path().rglob("*"))
     for words in (
         ("publish", "add-key", uri, "--role", "root"),
@@ -534,8 +629,8 @@ def test_a_key_of_an_unknown_scheme_is_refused_and_no_file_is_made(begun: Run, u
     ):
         done = begun(*words)
         assert done.code == 2, words
-        assert "are not supported" in done.err
-        assert "give a file or a PKCS#11 URI" in done.err
+        assert reason in done.err
+        assert fix in done.err
     assert sorted(Path().rglob("*")) == before
 
 

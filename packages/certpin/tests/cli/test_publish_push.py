@@ -15,7 +15,7 @@ from certpin.rotation import format_journal
 from tests import kit
 from tests.cli import _documented
 from tests.cli._pinfiles import write
-from tests.cli._rotating import JOURNAL, days_pass, history, journal
+from tests.cli._rotating import JOURNAL, days_pass, history, journal, record_signed
 from tests.cli._terminal import on_terminal
 from tests.cli.conftest import HOST, Run
 from tests.updates._publisher import DAY, Repository
@@ -36,7 +36,7 @@ def bank(run: Run) -> Repository:
     write(kit.policy(HOST))
     SITE.parent.mkdir()
     SETTINGS.write_text('url = "www"\n')
-    assert run("rotate", "publish", "--offline", "--signed").code == 0
+    record_signed()
     bank = Repository(SITE)
     bank.publish(Path("pins.toml").read_bytes())
     return bank
@@ -200,7 +200,7 @@ def test_an_unwritable_journal_is_reported_and_the_next_push_records(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("certpin.cli.rotate.context._append", full)
+        patched.setattr("certpin.cli.rotate.context.append_lines", full)
         done = run("publish", "push", "--json")
     assert (done.code, done.err) == (2, "")
     assert "version 3 WAS pushed" in done.error["message"]

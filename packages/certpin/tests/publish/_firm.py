@@ -101,7 +101,7 @@ class Firm:
         folder.write(self.folder, SigningResult(drafts={"root": Metadata(first)}))
 
     def publish(self, version: int, written: str | None = None) -> None:
-        """Write a version of the pin file, and record it, as `certpin rotate publish` does."""
+        """Write a version of the pin file, and record it, as `certpin publish sign` does."""
         path = self.here / "pins.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written or text(version), encoding="utf-8")

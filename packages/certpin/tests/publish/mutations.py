@@ -13,7 +13,25 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
     return Mutation(rule, _PUBLISH + file, old, new, test)
 
 
+def _event(rule: str, old: str, new: str, test: str) -> Mutation:
+    return _rule(rule, "event.py", old, new, f"tests/cli/test_signing_event.py::test_{test}")
+
+
 MUTATIONS: list[Mutation] = [
+    _rule(
+        "a new signature of a draft is verified with the key in the root",
+        "sign.py",
+        "    _require_valid({*new} - valid, role)\n",
+        "",
+        _SIGN + "a_wrong_signature_is_not_stored_in_a_draft",
+    ),
+    _rule(
+        "a new signature of the online key is verified with the key in the root",
+        "sign.py",
+        "    _require_valid({online.public_key.keyid} - signers(metadata, root), signed.type)\n",
+        "",
+        _SIGN + "a_new_signature_is_verified_with_the_key_in_the_root",
+    ),
     _rule(
         "a root is what certpin writes, to clients in every language",
         "roots.py",
@@ -129,7 +147,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "other temporary files are not deleted",
-        "certpin/pinfile/disk.py",
+        "certpin/pinfile/file.py",
         "if left and known.fullmatch(left[1]) and path.is_file()",
         "if left and path.is_file()",
         "tests/publish/test_folder.py::test_only_files_of_a_killed_run_are_deleted",
@@ -157,9 +175,78 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "no private key under the name of a public one",
-        "certpin/cli/backup.py",
-        "    if path.suffix.lower() in _PUBLIC:\n",
+        "certpin/cli/keys.py",
+        "    if path.suffix.lower() in _PUBLIC_SUFFIXES:\n",
         "    if False:\n",
         "tests/cli/test_publish.py::test_no_key_is_made_under_a_mistyped_public_key_name",
+    ),
+    _event(
+        "a merge is refused", "if commit.parents != 1:", "if False:", "each_other_change_is_refused"
+    ),
+    _event(
+        "a branch has no link",
+        "if change.after is not None and change.mode != _REGULAR:",
+        "if False:",
+        "each_other_change_is_refused",
+    ),
+    _event(
+        "a branch changes no other file",
+        "elif change.path not in proposal and not _is_new_anchor(change):",
+        "elif False:",
+        "each_other_change_is_refused",
+    ),
+    _event(
+        "a branch only appends to the journal",
+        "if after is None or not after.startswith(before):",
+        "if False:",
+        "each_other_change_is_refused",
+    ),
+    _event(
+        "a proposal stays after the first signature",
+        "if ended and not change.only_signs:",
+        "if False:",
+        "a_signature_is_not_replaced_or_taken_away_after_the_first_one",
+    ),
+    _event(
+        "a commit has signatures of one key",
+        "if len({signature[1] for signature in added if signature}) > 1:",
+        "if False:",
+        "signatures_of_several_keys_in_one_commit_are_refused",
+    ),
+    _event(
+        "each signature of a branch is valid",
+        "if signed is None or not any(key in signers(signed, root) for root in roots):",
+        "if signed is None:",
+        "a_signature_by_another_key_is_refused",
+    ),
+    _event(
+        "a draft has the changed pins",
+        "if changed and not drafted:",
+        "if False:",
+        "pins_that_no_draft_has_are_refused",
+    ),
+    _event(
+        "a draft of old metadata is none",
+        "if plan.root is None and plan.targets is None:",
+        "if False:",
+        "a_branch_with_only_a_stale_draft_is_refused",
+    ),
+    _event(
+        "a new trust file has no name of another use",
+        'return change.before is None and suffix and not hidden and path.parts[0] != "publish"',
+        "return change.before is None",
+        "a_branch_does_not_choose_its_trust_files",
+    ),
+    _event(
+        "the pin file names each new trust file",
+        "if name not in content:",
+        "if False:",
+        "new_trust_anchors_are_proposed_with_the_pins_that_name_them",
+    ),
+    _event(
+        "a branch records no push",
+        'if any(event.step == "push" for event in new):',
+        "if False:",
+        "each_other_change_is_refused",
     ),
 ]

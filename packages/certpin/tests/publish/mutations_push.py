@@ -6,6 +6,8 @@ from tests._mutation import Mutation
 
 _PUBLISH = "certpin/publish/"
 _PUSH = "tests/publish/test_push.py::test_"
+_FSSPEC = "tests/publish/test_push_fsspec.py::test_"
+_CRASHES = "tests/publish/test_push_crashes.py::test_"
 _STOLEN = "tests/publish/test_push_stolen_key.py::test_"
 _STORAGE = "tests/publish/test_storage.py::test_"
 _COMMAND = "tests/cli/test_publish_push.py::test_"
@@ -94,6 +96,48 @@ MUTATIONS: list[Mutation] = [
         "        return {TIMESTAMP: self.newest.signed.timestamp, **targets, "
         "**self.newest.numbered, **roots}\n",
         _PUSH + "files_are_uploaded_before_the_files_that_name_them",
+    ),
+    _rule(
+        "a killed push leaves the old set",
+        "push.py",
+        "**targets, **self.newest.numbered, **roots, TIMESTAMP: self.newest.signed.timestamp}",
+        "TIMESTAMP: self.newest.signed.timestamp, **targets, **self.newest.numbered, **roots}",
+        _FSSPEC + "a_push_that_is_killed_at_any_moment_leaves_the_old_or_the_new_set",
+    ),
+    _rule(
+        "a file is written before the files that name it",
+        "push.py",
+        "{**targets, **self.newest.numbered, ",
+        "{**self.newest.numbered, **targets, ",
+        _FSSPEC + "files_are_written_in_the_documented_order_and_read_back",
+    ),
+    _rule(
+        "the beginning of a file is completed",
+        "push.py",
+        "    if theirs is not None and not ours.startswith(theirs):\n",
+        "    if theirs is not None and ours != theirs:\n",
+        _FSSPEC + "a_partial_file_is_completed_by_the_next_push",
+    ),
+    _rule(
+        "a push deletes the temporary files of earlier ones",
+        "push.py",
+        "    storage.sweep()\n",
+        "",
+        _CRASHES + "temporary_files_of_an_earlier_killed_push_are_deleted_whatever_their_names",
+    ),
+    _rule(
+        "a push deletes no temporary file of another one",
+        "storage.py",
+        "if time.time() - left.stat().st_mtime >= _ABANDONED:",
+        "if left:",
+        _CRASHES + "temporary_files_of_an_earlier_killed_push_are_deleted_whatever_their_names",
+    ),
+    _rule(
+        "a file that is written again has no temporary files",
+        "storage.py",
+        "for left in left_overs(file.parent, known, recursive=False):",
+        "for left in list[Path]():",
+        _STORAGE + "a_write_sweeps_its_own_temporary_files_and_nothing_else",
     ),
     _rule(
         "uploaded files are read back",

@@ -1,11 +1,10 @@
-"""docs/delivery.md: its nginx configuration, policy, job and settings work."""
+"""docs/guides/delivery.md: its nginx configuration, policy, job and settings work."""
 
 from __future__ import annotations
 
 import json
 import re
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -16,21 +15,23 @@ import yaml
 
 from certpin.cli.publish import publish
 from certpin.publish.settings import load
+from tests.documentation import _blocks as documentation
 from tests.publish._delivering import Delivered, delivering
 from tests.servers.nginx import nginx
 from tests.updates._publisher import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from certpin.lab import Identity
 
-PAGE = Path(__file__).parents[4] / "docs" / "delivery.md"
 FOREVER = "public, max-age=31536000, immutable"
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def _blocks(language: str) -> list[str]:
+    found = documentation.blocks("guides/delivery.md")
+    return [block.text for block in found if block.language == language]
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def world(trusted_root: Path, served: Identity, tmp_path: Path) -> Iterator[Deli
 def test_both_clients_follow_behind_the_documented_nginx_configuration(
     world: Delivered, served: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (lines,) = blocks("nginx")
+    (lines,) = _blocks("nginx")
     uploads = world.push().uploads
     folders = {CHANNEL: world.server.folder}
     with nginx({CHANNEL: served}, folders=folders, lines=lines) as server:
@@ -69,18 +70,18 @@ def test_both_clients_follow_behind_the_documented_nginx_configuration(
 
 def test_its_settings_are_read(tmp_path: Path) -> None:
     file = tmp_path / "publish.toml"
-    for text in blocks("toml"):
+    for text in _blocks("toml"):
         file.write_text(text)
         assert load(file).url
 
 
 def test_its_policy_is_json() -> None:
-    (policy,) = blocks("json")
+    (policy,) = _blocks("json")
     assert len(json.loads(policy)["Statement"]) == 2
 
 
 def test_the_documented_job_runs_existing_commands() -> None:
-    (text,) = blocks("yaml")
+    (text,) = _blocks("yaml")
     (job,) = yaml.safe_load(text)["jobs"].values()
     script = "\n".join(step.get("run", "") for step in job["steps"])
     named = re.findall(r"^certpin publish ([\w-]+)", script, re.MULTILINE)

@@ -6,11 +6,16 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from securesystemslib.signer import Signature
 
 from certpin.errors import ConfigError
 from certpin.pins import Pin
+from certpin.publish.keys import KeySigner
 from certpin.publish.settings import PublishSettings
+from certpin.publish.sign import sign
 from certpin.updates import Limits
+from certpin.x509.keys import new_private_key
+from certpin.x509.signing import file_key
 from tests import kit
 from tests.publish._firm import DAY, Client, Firm, forged, ident, key, midnight, text
 from tests.updates._publisher import HOST, pin_file
@@ -195,6 +200,33 @@ def test_an_invalid_signature_does_not_count(board: Firm) -> None:
     assert not his.exists()
 
 
+class _WrongSigner(KeySigner):
+    """Signs with another key, as a token or a key service can."""
+
+    def sign(self, payload: bytes) -> Signature:
+        return Signature(self.public_key.keyid, key("another").sign(payload).signature)
+
+
+@pytest.mark.parametrize("wrong", ["targets", "online"])
+def test_a_new_signature_is_verified_with_the_key_in_the_root(firm: Firm, wrong: str) -> None:
+    firm.publish(2)
+    keys = {ident(name): key(name) for name in ("targets", "online")}
+    pem, _ = new_private_key("p256", None)
+    signer = _WrongSigner(file_key(pem, lambda: None))
+    signer._key = key(wrong).public_key
+    with pytest.raises(ConfigError, match="is not valid for the key in the root") as caught:
+        sign(firm.plan("targets", "online"), keys | {ident(wrong): signer}, frozenset())
+    assert ident(wrong) in caught.value.problem
+
+
+def test_a_wrong_signature_is_not_stored_in_a_draft(board: Firm) -> None:
+    pem, _ = new_private_key("p256", None)
+    signer = _WrongSigner(file_key(pem, lambda: None))
+    signer._key = key("ada").public_key
+    with pytest.raises(ConfigError, match="is not valid for the key in the root"):
+        sign(board.plan("ada"), {ident("ada"): signer}, frozenset())
+
+
 def test_a_root_key_is_replaced_under_both_thresholds(firm: Firm, client: Client) -> None:
     firm.add_key("root2", "root", "root")
     assert firm.waiting == {("root", 1, 1), ("root", 2, 1)}
@@ -321,19 +353,19 @@ def test_an_unpublished_version_is_not_signed(new: Firm) -> None:
     new.published.clear()
     new.begin()
     new.sign("root", "targets")
-    with pytest.raises(ConfigError, match="no version was published") as caught:
+    with pytest.raises(ConfigError, match="no version is recorded") as caught:
         new.sign("targets", "online")
-    assert "certpin rotate publish" in caught.value.fix
+    assert "certpin publish sign" in caught.value.fix
 
 
 def test_a_file_that_differs_from_the_published_one_is_not_signed(firm: Firm) -> None:
     firm.publish(2)
     firm.publish(3)
     (firm.here / "pins.toml").write_text(text(2))
-    with pytest.raises(ConfigError, match="not version 3 as it was published"):
+    with pytest.raises(ConfigError, match="not version 3 as it was recorded"):
         firm.sign("targets")
     (firm.here / "pins.toml").write_text(text(3).replace(str(kit.NOBODY_ELSE), str(OTHER)))
-    with pytest.raises(ConfigError, match=r"host\[0\]|not version 3 as it was published"):
+    with pytest.raises(ConfigError, match=r"host\[0\]|not version 3 as it was recorded"):
         firm.sign("targets")
 
 
@@ -357,7 +389,7 @@ def test_no_lower_version_is_signed(firm: Firm, client: Client) -> None:
 def test_no_other_content_is_signed_under_the_same_version(firm: Firm, client: Client) -> None:
     changed = pin_file(1, {HOST: kit.NOBODY_ELSE, "other.example": kit.NOBODY_ELSE})
     firm.publish(1, changed)
-    with pytest.raises(ConfigError, match="publish/site is not version 1 as it was published"):
+    with pytest.raises(ConfigError, match="publish/site is not version 1 as it was recorded"):
         firm.sign("targets", "online", renew="targets")
     firm.sign("online")
     assert client.follow() == 1
@@ -365,7 +397,7 @@ def test_no_other_content_is_signed_under_the_same_version(firm: Firm, client: C
 
 def test_a_version_that_the_journal_does_not_know_is_not_renewed(firm: Firm) -> None:
     firm.published.clear()
-    with pytest.raises(ConfigError, match="was not published as a signed set") as caught:
+    with pytest.raises(ConfigError, match="is not recorded as a signed set") as caught:
         firm.sign("targets", renew="targets")
     assert "git pull" in caught.value.fix
 

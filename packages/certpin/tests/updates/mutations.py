@@ -235,7 +235,7 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "a deadline for the whole request",
-        _SUPPORT + "deadline.py",
+        _SUPPORT + "http.py",
         "        timer.start()\n",
         "",
         _CHANNEL + "a_server_that_sends_too_slowly_is_abandoned",
@@ -326,14 +326,14 @@ MUTATIONS: list[Mutation] = [
     ),
     _rule(
         "closing ends the connection",
-        _SUPPORT + "deadline.py",
+        _SUPPORT + "http.py",
         "        self.cancelled = True\n        self._end()\n",
         "        self.cancelled = True\n",
         _UPDATER + "closing_ends_a_running_check",
     ),
     _rule(
         "a handshake is ended too",
-        _SUPPORT + "deadline.py",
+        _SUPPORT + "http.py",
         "                self._hold(sock)\n",
         "",
         _UPDATER + "closing_ends_a_check_that_cannot_connect",

@@ -6,6 +6,8 @@ from tests._mutation import Mutation
 
 _UPDATES = "certpin/updates/"
 _CACHE = "tests/updates/test_cache.py::test_"
+_CONFORMANCE = "tests/updates/conformance/test_conformance.py::test_"
+_CASE = _CONFORMANCE + "the_client_does_what_the_specification_says"
 _CRASHES = "tests/updates/test_crashes.py::test_"
 
 
@@ -15,6 +17,20 @@ def _rule(rule: str, file: str, old: str, new: str, test: str) -> Mutation:
 
 
 MUTATIONS: list[Mutation] = [
+    _rule(
+        "a refresh begins with the newest root",
+        "fetch.py",
+        "bootstrap=source.store.newest_root(source.root),",
+        "bootstrap=source.root,",
+        _CONFORMANCE + "a_refresh_ends_after_the_largest_number_of_roots",
+    ),
+    _rule(
+        "a refresh begins with a root that follows",
+        "cache.py",
+        "chain[len(follow_roots(bundled, later())) - 1]",
+        "[*chain, *later()][-1]",
+        _CONFORMANCE + "a_cached_root_that_does_not_follow_is_not_begun_with",
+    ),
     _rule(
         "an invalid cached set is moved aside",
         "checker.py",
@@ -84,5 +100,32 @@ MUTATIONS: list[Mutation] = [
         "                self._source.store.sweep()\n",
         "",
         _CRASHES + "temporary_files_of_killed_processes_are_deleted",
+    ),
+    *(
+        _rule(f"keys are counted, not ids: {case}", "trust.py", old, new, f"{_CASE}[{case}]")
+        for old, new in [("len(distinct(keys.values())) < threshold", "len(keys) < threshold")]
+        for case in (
+            "a_root_key_under_two_ids_is_one",
+            "targets signed by one key under two ids",
+        )
+    ),
+    *(
+        _rule(f"no file beyond its limit: {case}", "fetch.py", old, new, f"{_CASE}[{case}]")
+        for old, new in [("if held.tell() + len(chunk) > limit:", "if held.tell() < 0:")]
+        for case in ("more_signatures_than_can_be_read", "timestamp one byte above the limit")
+    ),
+    _rule(
+        "a target's name stays in its folder",
+        "trust.py",
+        "if not is_plain(name) or",
+        "if",
+        f"{_CASE}[a target with the name ../ca.pem]",
+    ),
+    _rule(
+        "JSON of another form is a refusal",
+        "refusals.py",
+        "    except Exception as exc:\n",
+        "    except ZeroDivisionError as exc:\n",
+        f"{_CASE}[instead of a timestamp an empty signed part]",
     ),
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from certpin import ConfigError, PinMismatchError, PinSet, UpdateError
-from certpin.updates.settings import parse_address
+from certpin.updates.settings import parse_folder_url
 from tests import kit
 from tests.updates._publisher import CHANNEL, HOST, pin_file
 
@@ -207,7 +207,7 @@ def test_any_address_but_plain_https_is_a_configuration_error(world: World, url:
     ],
 )
 def test_an_address_is_read(url: str, expected: tuple[str, int, str]) -> None:
-    assert parse_address(url) == expected
+    assert parse_folder_url(url) == expected
 
 
 def test_updates_can_be_in_a_folder_of_the_server(world: World) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from certpin.updates import PinUpdater
-    from certpin.updates.fetch import Source
+    from certpin.updates.fetch import UpdateSource
     from tests.updates.conftest import World
 
 pytestmark = pytest.mark.filterwarnings(
@@ -231,7 +231,7 @@ def test_a_check_running_after_close_leaves_no_files(
 ) -> None:
     app = world.updater()
 
-    def look(source: Source, *_: object, **__: object) -> None:
+    def look(source: UpdateSource, *_: object, **__: object) -> None:
         app.close()
         source.store.move_out()
         raise SlowRetrievalError

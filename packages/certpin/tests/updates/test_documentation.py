@@ -1,4 +1,4 @@
-"""docs/updater.md and docs/failures.md: the names in them exist, and the example runs."""
+"""The names in docs/guides/updater.md and failures.md exist, and the examples run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import ast
 import re
 import subprocess
 import sys
+from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.documentation._blocks import Block, blocks
 
 if TYPE_CHECKING:
     from tests.updates.conftest import World
@@ -44,10 +47,13 @@ def test_the_documented_states_and_settings_match_the_code() -> None:
     from certpin.updates import Limits, Timing
     from certpin.updates.status import UpdateState, What
 
-    page = (ROOT / "docs/updater.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/guides/updater.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `([\w-]+)`", page, re.MULTILINE))
-    wanted = {*get_args(UpdateState), *get_args(What), *vars(Timing()), *vars(Limits())}
+    wanted = {*get_args(UpdateState), *get_args(What)}
     assert named >= wanted, wanted - named
+    for kind in (Timing, Limits):
+        described = (getdoc(kind) or "").partition("Attributes:")[2]
+        assert re.findall(r"(?m)^    (\w+): ", described) == [*vars(kind())]
     assert "../examples/updates/follow.py" in page
 
 
@@ -58,7 +64,7 @@ def test_the_documentation_names_every_reason_and_no_other() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 given |= _reasons(node)
-    page = (ROOT / "docs/failures.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/guides/failures.md").read_text(encoding="utf-8")
     section = page.partition("## Updates\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `([\w-]+)`", section, re.MULTILINE)) == given
 
@@ -68,3 +74,48 @@ def _reasons(call: ast.Call) -> set[str]:
         return {ast.literal_eval(call.args[0])}
     named = [each.value for each in call.keywords if each.arg == "reason"]
     return {str(each.value) for each in named if isinstance(each, ast.Constant)}
+
+
+def _python(page: list[Block], world: World) -> str:
+    """Return the first Python block of a page, for the server and a folder of the test."""
+    text = next(block.text for block in page if block.language == "python")
+    for written, real in (
+        ("https://pins.bank.example/app/", world.server.url),
+        ("/var/lib/bank-app/pins", str(world.cache)),
+    ):
+        assert written in text
+        text = text.replace(written, real)
+    return text
+
+
+@pytest.mark.slow
+def test_the_app_of_the_updater_page_gets_a_newer_set(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pins.toml").write_text(world.text(1), encoding="utf-8")
+    (tmp_path / "root.json").write_bytes(world.repository.first_root)
+    names: dict[str, Any] = {}
+    exec(_python(blocks("guides/updater.md"), world), names)
+    with names["updater"] as updater:
+        assert updater.refresh().version == 2
+        answer = names["client"].get(f"{world.server.url}metadata/1.root.json")
+        assert answer.status_code == 200
+        names["client"].close()
+
+
+@pytest.mark.slow
+def test_the_app_of_the_updates_page_has_its_files_in_its_package(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "bank_app"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "pins.toml").write_text(world.text(1), encoding="utf-8")
+    (package / "1.root.json").write_bytes(world.repository.first_root)
+    monkeypatch.syspath_prepend(tmp_path)
+    names: dict[str, Any] = {}
+    exec(_python(blocks("guides/updates.md"), world), names)
+    sys.modules.pop("bank_app", None)
+    with names["updater"] as updater:
+        assert updater.refresh().version == 2

@@ -304,7 +304,7 @@ def test_no_request_fails_while_sets_are_swapped(world: World) -> None:
 
 
 def test_an_asyncio_app_continues_during_an_update(world: World) -> None:
-    """As documented in docs/updater.md: the loop is not blocked, and no connection is dropped."""
+    """As docs/guides/updater.md says: the loop is not blocked, and no connection is dropped."""
     app = world.updater()
     go = threading.Event()
 

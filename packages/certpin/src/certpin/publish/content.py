@@ -11,8 +11,8 @@ from tuf.api.metadata import TargetFile, Targets
 from certpin.errors import ConfigError, PinFileError
 from certpin.formats.flutter.published import PINS_JSON, published
 from certpin.pinfile import PinSet
-from certpin.pinfile.disk import read_text
 from certpin.pinfile.editor import without_servers
+from certpin.pinfile.file import read_text
 from certpin.pins.policy import meaning
 from certpin.updates.settings import Limits
 from certpin.updates.trust import PIN_FILE, SignedSet, is_plain
@@ -55,12 +55,14 @@ class Content:
         return Targets(number, expires=expires, targets=infos)
 
 
-def read(path: Path, *, flutter: bool) -> Content:
+def read(path: Path, *, flutter: bool, text: str | None = None) -> Content:
     """Read a pin file, and the files of trust anchors that it names, for signing.
 
     Args:
         path: the pin file.
         flutter: add ``pins.json`` for Flutter apps.
+        text: its next text, which will be written before it is signed; by default that of the file.
+            Only states of pins may differ.
 
     Raises:
         PinFileError: the pin file can't be read, or has parts that must not be signed.
@@ -72,10 +74,12 @@ def read(path: Path, *, flutter: bool) -> Content:
         )
     names = {policy.trust.source for policy in pins.policies if policy.trust}
     data = {name: _beside(path, name) for name in names}
-    text = read_text(path)
+    text = read_text(path) if text is None else text
     # The file may have changed between the two reads.
-    if PinSet.parse(text, path=path, files=data) != pins:
+    read_again = PinSet.parse(text, path=path, files=data)
+    if meaning(read_again) != meaning(pins) or read_again.version != pins.version:
         raise PinFileError("the file changed while it was read", path=path, fix="try again")
+    pins = read_again
     files = {PIN_FILE: without_servers(text, path).encode(), **data}
     if flutter:
         files[PINS_JSON] = _for_flutter(pins, path)
@@ -83,22 +87,26 @@ def read(path: Path, *, flutter: bool) -> Content:
 
 
 def require_published(pins: AnyPinSet, recorded: AnyPinSet | None, *, what: str = PIN_FILE) -> None:
-    """Require that ``pins`` is the pin set that ``certpin rotate publish`` recorded in the journal.
+    """Require that ``pins`` is the pin set that the journal records under its version.
+
+    `certpin publish sign` records a version after the gate has checked it.
 
     Raises:
         ConfigError: the version was not published, or its content differs.
     """
     if recorded is None:
         raise ConfigError(
-            f"version {pins.version} was not published as a signed set",
+            f"version {pins.version} is not recorded as a signed set",
             key="version",
-            fix="certpin rotate publish, or fetch the journal: git pull",
+            fix="sign the pin file with a targets key (certpin publish sign), or fetch the "
+            "journal: git pull",
         )
     if pins.version != recorded.version or meaning(pins) != meaning(recorded):
         raise ConfigError(
-            f"{what} is not version {recorded.version} as it was published",
+            f"{what} is not version {recorded.version} as it was recorded",
             key="version",
-            fix="publish the current file (certpin rotate publish), or check out the published one",
+            fix=f"give the file the next number (version = {recorded.version + 1}), or check out "
+            "the recorded one",
         )
 
 

@@ -26,7 +26,7 @@ from tuf.api.metadata import Metadata
 from tuf.api.serialization.json import JSONSerializer
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.disk import left_overs, put
+from certpin.pinfile.file import left_overs, put
 from certpin.publish.content import LIMITS
 from certpin.publish.state import FolderContents, pin_file_errors, read_metadata
 from certpin.support import locks
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 FOLDER = "publish"
 SETTINGS = "publish.toml"
-_DRAFTED = ("root", "targets")
-_SIGNATURE = re.compile(r"(root|targets)\.([0-9a-f]{64})\.json", re.ASCII)
+DRAFTED = ("root", "targets")
+SIGNATURE = re.compile(r"(root|targets)\.([0-9a-f]{64})\.json", re.ASCII)
 _PUT = {
-    "drafts": re.compile(rf"(root|targets)\.json|{_SIGNATURE.pattern}", re.ASCII),
+    "drafts": re.compile(rf"(root|targets)\.json|{SIGNATURE.pattern}", re.ASCII),
     "site/metadata": re.compile(r"timestamp\.json|[0-9]+\.(root|targets|snapshot)\.json", re.ASCII),
     "site/targets": re.compile(r"[0-9a-f]{64}\..+", re.ASCII),
 }
-_LONGEST_SIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
-_MOST_SIGNATURES = 256
+_LONGESTSIGNATURE = 4096  # bytes; one of RSA with 8192 bits has 2048 as hexadecimal digits
+_MOSTSIGNATURES = 256
 
 
 def read(folder: Path) -> FolderContents:
@@ -58,7 +58,7 @@ def read(folder: Path) -> FolderContents:
     signed, files = _signed(site)
     limits = {"root": LIMITS.root, "targets": LIMITS.targets}
     drafts = {
-        role: _read_draft(folder / "drafts" / f"{role}.json", limits[role]) for role in _DRAFTED
+        role: _read_draft(folder / "drafts" / f"{role}.json", limits[role]) for role in DRAFTED
     }
     return FolderContents(
         tuple(_roots(site / "metadata")),
@@ -158,17 +158,17 @@ def _roots(metadata: Path) -> Iterator[bytes]:
 
 
 def _signatures(drafts: Path) -> Mapping[str, Mapping[str, bytes]]:
-    found: dict[str, dict[str, bytes]] = {role: {} for role in _DRAFTED}
-    names = [name for name in _names(drafts) if _SIGNATURE.fullmatch(name)]
-    for name in names[:_MOST_SIGNATURES]:
+    found: dict[str, dict[str, bytes]] = {role: {} for role in DRAFTED}
+    names = [name for name in _names(drafts) if SIGNATURE.fullmatch(name)]
+    for name in names[:_MOSTSIGNATURES]:
         role, key, _ = name.split(".")
         with suppress(PinFileError):  # an unreadable file is not a signature
-            found[role][key] = _read(drafts / name, _LONGEST_SIGNATURE) or b""
+            found[role][key] = _read(drafts / name, _LONGESTSIGNATURE) or b""
     return found
 
 
 def _is_draft(name: str) -> bool:
-    return name in {f"{role}.json" for role in _DRAFTED} or bool(_SIGNATURE.fullmatch(name))
+    return name in {f"{role}.json" for role in DRAFTED} or bool(SIGNATURE.fullmatch(name))
 
 
 def _draft_files(role: str, draft: Metadata[Any]) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""Adapt certpin's keys (files and PKCS#11 tokens) to the key format of TUF metadata.
+"""Adapt certpin's keys (files, PKCS#11 tokens, key services) to the key format of TUF metadata.
 
 The ID of a key is its hash (TUF 1.0.31, 4.2). Clients accept any ID, so two IDs for one key would
 count as two signatures. So IDs are always computed, and compared with those in metadata.
@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
-from securesystemslib.signer import Signature, SSlibKey
+from securesystemslib.signer import Signature
 from securesystemslib.signer import Signer as TUFSigner
 
 from certpin.errors import KeyParseError
+from certpin.kms.services import sslib_key
+from certpin.x509.certificate import read_items
 from certpin.x509.keys import PublicKey
-from certpin.x509.reader import read
 from certpin.x509.signing import is_signing_key
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Key
+    from securesystemslib.signer import Key, SSlibKey
 
     from certpin.x509.signing import Signer, SignerPublicKey
 
-# The scheme of ``Signer.sign`` for RSA keys; securesystemslib prefers PSS.
-_RSA_SCHEME = "rsa-pkcs1v15-sha256"
 _LEAST_RSA_BITS = 2048  # NIST SP 800-131A, table 2
 
 
@@ -56,14 +55,12 @@ def tuf_key(public_key: SignerPublicKey) -> SSlibKey:
 
     Raises ``KeyParseError`` if the key is too weak.
     """
-    if not isinstance(public_key, RSAPublicKey):
-        return SSlibKey.from_crypto(public_key)
-    if public_key.key_size < _LEAST_RSA_BITS:
+    if isinstance(public_key, RSAPublicKey) and public_key.key_size < _LEAST_RSA_BITS:
         raise KeyParseError(
             f"an RSA key of {public_key.key_size} bits is too weak to sign",
             fix=f"take one of {_LEAST_RSA_BITS} bits or more, or a P-256 key",
         )
-    return SSlibKey.from_crypto(public_key, scheme=_RSA_SCHEME)
+    return sslib_key(public_key)
 
 
 def held_elsewhere(data: bytes) -> SSlibKey | None:
@@ -73,7 +70,7 @@ def held_elsewhere(data: bytes) -> SSlibKey | None:
     signatures of this kind of key.
     """
     try:
-        (item,) = read(data)
+        (item,) = read_items(data)
     except ValueError:  # several keys, or none that is read without a passphrase
         return None
     if not isinstance(item, PublicKey) or item.source != "public key":

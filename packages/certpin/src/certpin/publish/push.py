@@ -43,8 +43,8 @@ from certpin.publish.remote_state import (
     verify_newest,
 )
 from certpin.publish.storage import STORAGE, FolderStorage
+from certpin.support.text import printable
 from certpin.updates.trust import require_following, verify_metadata
-from certpin.x509 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -200,7 +200,7 @@ def _verified_local(site: Storage, name: str | None) -> Local:
         raise UpdateError(
             f"nothing is signed in {site.where} yet",
             reason=UNSIGNED,
-            fix="certpin rotate publish, then certpin publish sign KEY",
+            fix="sign the pin file with a targets key: certpin publish sign",
         )
     chain = follow(roots)
     wanted = str(newest.name) if name is None else name

@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from certpin.errors import ConfigError, PinFileError
-from certpin.pinfile.fields import Table
-from certpin.pinfile.reader import load_toml, locate_errors
+from certpin.pinfile.file import Table, load_toml, locate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,7 @@ _MOST_BYTES = 64 * 1024
 _KNOWN = {"url", "flutter", "expires", "storage"}
 
 _TEXT = """\
-# How signed pin sets are published (certpin publish; docs/updates.md).
+# How signed pin sets are published (certpin publish; docs/guides/updates.md).
 
 # The destination of `certpin publish push`: a folder, relative to that of the pin file, or
 # s3://BUCKET/PATH, or another URL that fsspec knows.

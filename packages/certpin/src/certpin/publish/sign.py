@@ -110,6 +110,8 @@ def _sign(draft: Metadata[Any], keyring: Keyring, plan: SigningPlan, done: Signi
         key: draft.signatures[key] if key in good else keyring[key].sign(signed_bytes)
         for key in sorted({*good, *new})
     }
+    valid = frozenset[str]().union(*(signers(draft, root) for root in plan.candidates))
+    _require_valid({*new} - valid, role)
     done.drafts[role] = draft
     if new:
         done.new_signatures.append(NewSignature(role, draft.signed.version, tuple(new)))
@@ -160,8 +162,9 @@ def _move(
 ) -> None:
     """Append the new metadata files to ``done``, in the order in which they are written.
 
-    ``choice`` holds the metadata that was chosen and signed. Numbered files come first, because
-    clients must find what a later file names; then the root, and the timestamp last.
+    ``choice`` holds the metadata that was chosen and signed. A file comes after the files that it
+    names, so that clients never look for a missing file: first the numbered files, then the root,
+    and the timestamp last.
     """
     policy, state = plan.policy, plan.policy.state
     online = keyring[choice.root.roles["timestamp"].keyids[0]]
@@ -175,7 +178,7 @@ def _move(
         meta = {"targets.json": _meta(*_targets_of(plan, choice))}
         version = state.free("snapshot")
         new = Snapshot(version, expires=policy.expiry("snapshot"), meta=meta)
-        snapshot = _signed_online(new, online, done)
+        snapshot = _signed_online(new, online, choice.root, done)
         done.site.append((f"metadata/{version}.snapshot.json", snapshot))
     if choice.new_root is not None:
         number = choice.root.version
@@ -186,7 +189,9 @@ def _move(
         expires=policy.expiry("timestamp"),
         snapshot_meta=_meta(snapshot, version),
     )
-    done.site.append(("metadata/timestamp.json", _signed_online(timestamp, online, done)))
+    done.site.append(
+        ("metadata/timestamp.json", _signed_online(timestamp, online, choice.root, done))
+    )
 
 
 def _target_files(content: Content) -> Iterator[tuple[str, bytes]]:
@@ -222,13 +227,27 @@ def _meta(data: bytes, version: int) -> MetaFile:
     return MetaFile(version, len(data), {"sha256": sha256(data).hexdigest()})
 
 
-def _signed_online(signed: Any, online: KeySigner, done: SigningResult) -> bytes:
+def _signed_online(signed: Any, online: KeySigner, root: Root, done: SigningResult) -> bytes:
     metadata: Metadata[Any] = Metadata(signed)
     metadata.signatures[online.public_key.keyid] = online.sign(metadata.signed_bytes)
+    _require_valid({online.public_key.keyid} - signers(metadata, root), signed.type)
     done.new_signatures.append(
         NewSignature(signed.type, signed.version, (online.public_key.keyid,))
     )
     return metadata.to_bytes()
+
+
+def _require_valid(invalid: set[str], role: str) -> None:
+    """Raise ``ConfigError`` if a new signature is not valid for the key that the root has.
+
+    A token or a key service can return anything.
+    """
+    if invalid:
+        raise ConfigError(
+            f"nothing was written: the new signature of {role} by {min(invalid)} is not valid for "
+            "the key in the root",
+            fix="check that the token or the key service uses the key of that ID",
+        )
 
 
 def verify_as_client(plan: SigningPlan, done: SigningResult) -> None:

@@ -196,6 +196,24 @@ def drafted_root(state: FolderState) -> Metadata[Root] | None:
     return deepcopy(draft)
 
 
+def may_sign_targets(policy: SigningPolicy, keys: frozenset[str]) -> bool:
+    """Return True if one of these keys signs pin sets, by the current root or the next one."""
+    try:
+        draft = drafted_root(policy.state)
+    except ConfigError:  # `prepare` reports it, if it matters
+        draft = None
+    known = [root for root in (draft.signed if draft else None, policy.state.root) if root]
+    return bool(keys & _signing(policy.state, known, "targets"))
+
+
+def with_version(
+    policy: SigningPolicy, pins: PinSet, offer: Content | ConfigError
+) -> SigningPolicy:
+    """Return the policy after the journal has recorded this version as published for signing."""
+    published = {**policy.published, pins.version: pins}
+    return replace(policy, published=published, latest=max(published), offer=offer)
+
+
 def _require_known(plan: SigningPlan, keys: frozenset[str]) -> None:
     known = frozenset[str]().union(*(_keys(plan.candidates, role) for role in _ROLES))
     for key in sorted(keys - known):
@@ -242,9 +260,9 @@ def targets_of(
     if content is None:
         if mine and plan.root is None:
             raise ConfigError(
-                "no version was published as a signed set yet",
+                "no version is recorded as a signed set yet",
                 key="version",
-                fix="certpin rotate publish --signed",
+                fix="sign the pin file with a targets key: certpin publish sign",
             )
         return None, None
     reason = _reason(plan, content, renew) or ("it is drafted" if draft else "")

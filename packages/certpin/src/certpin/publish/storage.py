@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from certpin.errors import CertpinError, ConfigError, UpdateError
-from certpin.pinfile.disk import left_overs, put
-from certpin.x509 import printable
+from certpin.pinfile.file import left_overs, put
+from certpin.support.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

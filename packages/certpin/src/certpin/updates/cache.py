@@ -30,7 +30,7 @@ from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, Any
 
 from certpin.errors import UpdateError
-from certpin.pinfile.disk import put
+from certpin.pinfile.file import put
 from certpin.support import locks
 from certpin.updates.trust import CachedSet, SignedMetadata, follow_roots
 
@@ -109,6 +109,21 @@ class Store:
         """
         chain = follow_roots(bundled, ())
         return follow_roots(bundled, self._roots(chain[0].version + 1))
+
+    def newest_root(self, bundled: bytes) -> bytes:
+        """Return the last of these roots as bytes: the bundled one, if no cached one follows.
+
+        Raises the errors of tuf.
+        """
+        chain = [bundled]
+
+        def later() -> Iterator[bytes]:
+            for data in self._roots(first.version + 1):
+                chain.append(data)
+                yield data
+
+        (first,) = follow_roots(bundled, ())
+        return chain[len(follow_roots(bundled, later())) - 1]
 
     def has_root(self, version: int) -> bool:
         """Return True if ``tuf.ngclient`` has fetched the root of this version."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from certpin.errors import ConfigError, UpdateError
+from certpin.support.hooks import Hooks
 from certpin.tls import PinnedSSLContext
-from certpin.tls.failures import Hooks
 from certpin.updates import trust
 from certpin.updates.cache import FolderLock, unusable
 from certpin.updates.fetch import Channel, fetch_newest
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from certpin.pins import PinSet
-    from certpin.support.deadline import Deadline
-    from certpin.updates.fetch import Source
+    from certpin.support.http import Deadline
+    from certpin.updates.fetch import UpdateSource
     from certpin.updates.status import UpdateHook, What
     from certpin.updates.trust import SignedSet
 
@@ -54,7 +54,7 @@ class Checker:
 
     def __init__(
         self,
-        source: Source,
+        source: UpdateSource,
         enforced: Enforced,
         clock: Callable[[], datetime],
         notifier: Notifier,

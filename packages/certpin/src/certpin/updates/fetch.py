@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from tuf.api.metadata import TargetFile
     from urllib3.response import BaseHTTPResponse
 
-    from certpin.support.deadline import Deadline
+    from certpin.support.http import Deadline
     from certpin.tls import PinnedSSLContext
     from certpin.updates.cache import Store
     from certpin.updates.settings import Address, Limits
@@ -55,7 +56,7 @@ _HEADERS = {"Accept-Encoding": "identity"}
 _MAX_ERROR_PAGE = 16 * 1024  # bytes of an error page that are read to keep the connection
 
 
-class _Connection(HTTPSConnection):
+class _UpdateConnection(HTTPSConnection):
     """An HTTPS connection with a deadline for connecting and reading."""
 
     deadline: Deadline
@@ -83,7 +84,7 @@ class Channel(FetcherInterface):
         self._limits = limits
         self._contexts = contexts
         self._deadline = deadline
-        self._connection: _Connection | None = None
+        self._connection: _UpdateConnection | None = None
 
     def close(self) -> None:
         """Close the connection, if one is open."""
@@ -143,23 +144,23 @@ class Channel(FetcherInterface):
         if self._deadline.passed:
             raise SlowRetrievalError("the time for a refresh is up")
 
-    def _connected(self) -> _Connection:
+    def _connected(self) -> _UpdateConnection:
         self._require_time()
         if self._connection is None or not self._connection.is_connected:
             self.close()
             self._connection = self._connect()
         return self._connection
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> _UpdateConnection:
         *others, last = self._contexts
         for context in others:
             with suppress(PinError):
                 return self._connect_with(context)
         return self._connect_with(last)
 
-    def _connect_with(self, context: PinnedSSLContext) -> _Connection:
+    def _connect_with(self, context: PinnedSSLContext) -> _UpdateConnection:
         host, port, _ = self._address
-        connection = _Connection(host, port, timeout=self._deadline.left, ssl_context=context)
+        connection = _UpdateConnection(host, port, timeout=self._deadline.left, ssl_context=context)
         connection.deadline = self._deadline
         try:
             connection.connect()
@@ -181,7 +182,7 @@ def _failed(path: str, exc: Exception) -> DownloadError:
     return DownloadError(f"{path}: {exc}")
 
 
-class Source(NamedTuple):
+class UpdateSource(NamedTuple):
     """The data that stay the same in all checks of an updater.
 
     ``name`` is the name of the pin set, ``root`` the root metadata bundled with the app.
@@ -195,7 +196,12 @@ class Source(NamedTuple):
 
 
 def fetch_newest(
-    source: Source, channel: Channel, known: SignedSet | None, now: datetime, *, ask_root: bool
+    source: UpdateSource,
+    channel: Channel,
+    known: SignedSet | None,
+    now: datetime,
+    *,
+    ask_root: bool,
 ) -> SignedSet:
     """Fetch and verify the newest signed pin set. Return ``known`` itself if there is nothing new.
 
@@ -216,20 +222,20 @@ def fetch_newest(
     ):
         return known
     try:
-        _follow(source, channel)
+        follow(source, channel)
     except OSError:  # of the disk: network errors are DownloadErrors
         if not source.store.move_out():
             raise
-        _follow(source, channel)
+        follow(source, channel)
     return _fetch_set(source, channel, known, now)
 
 
-def _timestamp(source: Source, channel: Channel) -> bytes:
+def _timestamp(source: UpdateSource, channel: Channel) -> bytes:
     path = source.address.metadata + "timestamp.json"
     return channel.download_bytes(path, source.limits.timestamp)
 
 
-def _has_newer_root(source: Source, channel: Channel) -> bool:
+def _has_newer_root(source: UpdateSource, channel: Channel) -> bool:
     """Return True if the server has a root newer than the newest cached one (TUF 1.0.31, 5.3.3).
 
     The bytes are not used: ``tuf.ngclient`` fetches and verifies the root. Object storage that
@@ -245,8 +251,12 @@ def _has_newer_root(source: Source, channel: Channel) -> bool:
     return True
 
 
-def _follow(source: Source, channel: Channel) -> None:
-    """Fetch and verify the newest metadata with ``tuf.ngclient``, which stores it in the cache."""
+def follow(source: UpdateSource, channel: FetcherInterface) -> None:
+    """Fetch and verify the newest metadata with ``tuf.ngclient``, which stores it in the cache.
+
+    It follows TUF 1.0.31, sections 5.3 to 5.6. Raises the errors of tuf, and ``OSError`` of the
+    disk. Roles verified before an error stay in the cache, as a lower bound for later versions.
+    """
     limits = source.limits
     config = UpdaterConfig(
         max_root_rotations=limits.rotations,
@@ -262,12 +272,14 @@ def _follow(source: Source, channel: Channel) -> None:
         source.address.metadata,
         fetcher=channel,
         config=config,
-        bootstrap=source.root,
+        # Not the bundled one: tuf.ngclient counts rotations from here, so that a client could never
+        # get past the largest number of them.
+        bootstrap=source.store.newest_root(source.root),
     ).refresh()
 
 
 def _fetch_set(
-    source: Source, channel: Channel, known: SignedSet | None, now: datetime
+    source: UpdateSource, channel: Channel, known: SignedSet | None, now: datetime
 ) -> SignedSet:
     roots = source.store.follow(source.root)
     verified = trust.verify_metadata(roots[-1], source.store.read(), source.name, source.limits)
@@ -280,7 +292,11 @@ def _fetch_set(
 
 
 def _target_bytes(
-    source: Source, channel: Channel, verified: VerifiedMetadata, known: SignedSet | None, name: str
+    source: UpdateSource,
+    channel: Channel,
+    verified: VerifiedMetadata,
+    known: SignedSet | None,
+    name: str,
 ) -> bytes:
     """Return a target file: that of the known pin set if it is unchanged, else fetch it."""
     info = verified.targets[name]
@@ -288,5 +304,9 @@ def _target_bytes(
         same = known.verified.targets[name]
         if (same.length, same.hashes) == (info.length, info.hashes):
             return known.files[name]
-    path = source.address.target(name, info.hashes["sha256"])
-    return channel.download_bytes(path, info.length)
+    return fetch_target(source.address, channel, name, info)
+
+
+def fetch_target(address: Address, channel: FetcherInterface, name: str, info: TargetFile) -> bytes:
+    """Fetch a target file, at most as many bytes as are signed. The bytes are not verified yet."""
+    return channel.download_bytes(address.target(name, info.hashes["sha256"]), info.length)

@@ -27,16 +27,27 @@ class Limits:
     A server or an attacker in between may send anything, so the specification requires a limit on
     each file (TUF 1.0.31, 5.3.3, 5.4.1, 5.5.1, 5.6.1). The limits are those of ``tuf.ngclient`` or
     lower: a pin set has four roles and a few files, while a package index has thousands.
+
+    Attributes:
+        root: of root metadata; twenty keys with their signatures take about 20 kB.
+        timestamp: of the file that is fetched with each check: about 500 bytes.
+        snapshot: of the file that names the targets metadata.
+        targets: of the metadata that names the files of a set: about 400 bytes for each.
+        rotations: the number of roots that are followed in one check.
+        count: the number of files of a set: the pins in two formats, and one for each private
+            authority.
+        target: of one file; 16 MiB are 50,000 hosts with their pins.
+        total: of all files of a set, which are held in memory.
     """
 
-    root: int = 256 * 1024  # twenty keys with their signatures take about 20 kB
-    timestamp: int = 16 * 1024  # about 500 bytes; the limit of tuf.ngclient
-    snapshot: int = 64 * 1024  # it names one file
-    targets: int = 512 * 1024  # about 400 bytes for each target
-    rotations: int = 256  # of the root in one refresh; the limit of tuf.ngclient
-    count: int = 64  # targets: the pin set in two formats, and a file for each private authority
-    target: int = 16 * 1024 * 1024  # 50,000 hosts with their pins
-    total: int = 32 * 1024 * 1024  # of all targets together, which are held in memory
+    root: int = 256 * 1024
+    timestamp: int = 16 * 1024
+    snapshot: int = 64 * 1024
+    targets: int = 512 * 1024
+    rotations: int = 256
+    count: int = 64
+    target: int = 16 * 1024 * 1024
+    total: int = 32 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -55,19 +66,27 @@ class Limits:
 
 @dataclass(frozen=True)
 class Timing:
-    """The times between an updater's checks, and the timeouts of a check."""
+    """The times between an updater's checks, and the timeouts of a check.
 
-    interval: timedelta = timedelta(hours=1)  # between two checks
-    urgent: timedelta = (
-        5 * _MINUTE
-    )  # the same, when metadata or pins are about to expire, or have expired
-    retry: timedelta = _MINUTE  # after the first failure; doubled after each further failure
-    roots: timedelta = timedelta(hours=6)  # between two requests for a newer root; 0: at each check
-    jitter: float = 0.2  # the random share of each wait, so that clients don't ask together
-    patience: timedelta = timedelta(seconds=10)  # for connecting, the handshake, and each read
-    deadline: timedelta = timedelta(
-        seconds=60
-    )  # for a whole refresh, also if the server keeps sending
+    Attributes:
+        interval: between two checks.
+        urgent: the shortest interval as an expiry date comes near: it is a quarter of the time
+            until the set is stale or its pins expire.
+        retry: after the first failure; doubled after each further one, up to the interval.
+        roots: between two requests for a newer root. ``timedelta(0)``: with each check, as TUF
+            specifies.
+        jitter: the random share of each wait, so that clients don't ask together.
+        patience: for connecting, for the handshake, and for each read.
+        deadline: for a whole check, even if the server keeps sending.
+    """
+
+    interval: timedelta = timedelta(hours=1)
+    urgent: timedelta = 5 * _MINUTE
+    retry: timedelta = _MINUTE
+    roots: timedelta = timedelta(hours=6)
+    jitter: float = 0.2
+    patience: timedelta = timedelta(seconds=10)
+    deadline: timedelta = timedelta(seconds=60)
 
     def __post_init__(self) -> None:
         times = asdict(self)
@@ -140,7 +159,7 @@ class Address(NamedTuple):
         return f"{self.path}targets/{quote(folder + slash)}{digest}.{quote(last)}"
 
 
-def parse_address(url: str) -> Address:
+def parse_folder_url(url: str) -> Address:
     """Parse the URL of the published folder.
 
     Raises ``ConfigError`` if it is not plain ``https``.

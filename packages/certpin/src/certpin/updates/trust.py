@@ -141,6 +141,23 @@ def verify_metadata(
 
     ``name`` is the name of the bundled pin set.
     """
+    targets, until = verify_roles(root, signed)
+    require_bounded(targets, limits)
+    if PIN_FILE not in targets:
+        raise RepositoryError(f"there is no {PIN_FILE} among the targets")
+    version = _version_of(targets, name)
+    return VerifiedMetadata(signed, root.version, until, name, version, targets)
+
+
+def verify_roles(root: Root, signed: SignedMetadata) -> tuple[Mapping[str, TargetFile], datetime]:
+    """Verify timestamp, snapshot and targets with this root: step 2 of this module.
+
+    It knows nothing of pin sets: this is the part of TUF that conformance tests can be run on.
+
+    Returns:
+        The targets by name, not compared with any limits yet; and when the first of the four roles
+        expires, which is not compared with any clock.
+    """
     timestamp = _by(root, Timestamp, signed.timestamp)
     snapshot = _by(root, Snapshot, signed.snapshot)
     targets = _by(root, Targets, signed.targets)
@@ -148,10 +165,8 @@ def verify_metadata(
     if "targets.json" not in snapshot.meta:
         raise RepositoryError("the snapshot names no targets")
     _require_named(snapshot.meta["targets.json"], targets.version, signed.targets)
-    _require_bounded(targets.targets, limits)
-    version = _version_of(targets.targets, name)
     until = min(role.expires for role in (root, timestamp, snapshot, targets))
-    return VerifiedMetadata(signed, root.version, until, name, version, targets.targets)
+    return targets.targets, until
 
 
 def verify_files(
@@ -317,7 +332,12 @@ def _require_named(named: Any, version: int, data: bytes) -> None:
     named.verify_length_and_hashes(data)
 
 
-def _require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
+def require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
+    """Require few and small targets, with plain names and a SHA-256 hash: a part of step 3.
+
+    The file name of a target on the server begins with that hash (``Address.target``), and Flutter
+    apps have no other. Raises ``RepositoryError``.
+    """
     if len(targets) > limits.count:
         raise RepositoryError(f"there are {len(targets)} targets, and {limits.count} are taken")
     if (total := sum(info.length for info in targets.values())) > limits.total:
@@ -327,8 +347,6 @@ def _require_bounded(targets: Mapping[str, TargetFile], limits: Limits) -> None:
             raise RepositoryError(f"{name!r} has {info.length} bytes; {limits.target} are taken")
         if not is_plain(name) or "sha256" not in info.hashes:
             raise RepositoryError(f"{name!r} is no name, or has no hash, that is taken")
-    if PIN_FILE not in targets:
-        raise RepositoryError(f"there is no {PIN_FILE} among the targets")
 
 
 def is_plain(name: str) -> bool:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Self
 
 from certpin.errors import ConfigError, UpdateError
 from certpin.pins import utc_now
-from certpin.support.deadline import Deadline
 from certpin.support.forks import Forked, register
+from certpin.support.http import Deadline
 from certpin.updates import trust
 from certpin.updates.cache import Store
 from certpin.updates.checker import Checker, Enforced, Notifier, closed
-from certpin.updates.fetch import Source
+from certpin.updates.fetch import UpdateSource
 from certpin.updates.refusals import update_errors
-from certpin.updates.settings import UpdateSettings, next_wait, parse_address
+from certpin.updates.settings import UpdateSettings, next_wait, parse_folder_url
 from certpin.updates.status import next_end
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ class PinUpdater(Forked):
     ) -> None:
         self._settings = settings or UpdateSettings()
         self._clock = clock
-        place = parse_address(url)
+        place = parse_folder_url(url)
         enforced = Enforced(pins, place.host, clock, _root_version(root))
         limits = self._settings.limits
         name = enforced.context.pins.name
-        source = Source(name, root, place, limits, Store(Path(cache), limits))
+        source = UpdateSource(name, root, place, limits, Store(Path(cache), limits))
         timing = self._settings.timing
         self._checker = Checker(source, enforced, clock, Notifier(on_event), timing.roots)
         self._checker.adopt_cached()

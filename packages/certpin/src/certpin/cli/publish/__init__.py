@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import click
 
-from certpin.cli.group import LazyGroup
+from certpin.cli.main import LazyGroup
 
 COMMANDS = {
     "init": "Make the keys and the first root, which apps include.",
     "add-key": "Add a key to the next root, or replace another one.",
     "sign": "Sign, with the given keys, all metadata that need their signatures now.",
+    "propose": "Begin a signing event: a branch that each signer signs from a clone.",
+    "review": "Check that a branch is a signing event, and changes nothing else.",
     "push": "Upload the signed files to the place from which clients fetch them.",
     "status": "Show roles, keys and dates, and pending signatures and pushes.",
 }
-_MODULES = {
-    "init": "publish.init",
-    "add-key": "publish.keys",
-    "sign": "publish.sign",
-    "push": "publish.push",
-    "status": "publish.status",
-}
 
 
-@click.group(cls=LazyGroup, lazy=COMMANDS, modules=_MODULES)
+@click.group(cls=LazyGroup, lazy=COMMANDS, package="certpin.cli.publish")
 def publish() -> None:
     """Sign pin sets, and deliver them to installed clients.
 
     \b
     certpin publish init --root-key root.key --targets-key targets.key --online-key online.key
-    certpin rotate publish                                   a version of the pin file is ready
-    certpin publish sign targets.key online.key              sign it
+    certpin publish sign targets.key online.key              check the pin file, and sign it
     certpin publish push                                     upload it
     certpin publish status                                   print dates and pending signatures
 

@@ -1,25 +1,44 @@
-"""Shared by the commands of ``certpin publish``: the folder, the pin file and its journal."""
+"""Shared by the commands of ``certpin publish``: their files, and the keys that sign pin sets.
+
+The files are the pin file, its journal, and the folder beside it. Keys are in files, on tokens and
+in key services.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from certpin.cli.main import extra_needed
+import click
+
+from certpin.cli.extras import extra_needed
+from certpin.cli.key_place import key_place
+from certpin.cli.keys import new_key_file, new_passphrase, passphrase_of, signer_of
+from certpin.cli.options import PASSPHRASE_VARIABLE, ask_pin, read_file
 from certpin.cli.rotate.context import RotationFiles
-from certpin.errors import ConfigError
-from certpin.pins import utc_now
-from certpin.x509.keys import PublicKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
+    from types import TracebackType
 
-    from securesystemslib.signer import Key
+    from securesystemslib.signer import Key, SSlibKey
 
+    from certpin.errors import ConfigError
+    from certpin.hsm import TokenKey
+    from certpin.pins import PinSet
+    from certpin.publish.keys import KeySigner
     from certpin.publish.signing_plan import PendingSignature, SigningPolicy
+
+ask_new_passphrase = click.option(
+    "--ask-passphrase",
+    is_flag=True,
+    help="Ask for a passphrase that encrypts the new key files, instead of "
+    f"{PASSPHRASE_VARIABLE} in the environment.",
+)
 
 
 def tuf_needed() -> AbstractContextManager[None]:
@@ -62,6 +81,9 @@ def open_context(path: Path) -> PublishContext:
         PinFileError: a file is invalid.
         JournalError: the journal is invalid.
     """
+    from certpin.errors import ConfigError
+    from certpin.pins import utc_now
+
     with tuf_needed():
         from certpin.publish import content, folder, settings, state
         from certpin.publish.signing_plan import SigningPolicy
@@ -90,6 +112,11 @@ def open_context(path: Path) -> PublishContext:
     return PublishContext(path, here, files, policy)
 
 
+def trust_files(pins: PinSet) -> frozenset[str]:
+    """Return the files of trust anchors that a pin file names, from its folder."""
+    return frozenset(policy.trust.source for policy in pins.policies if policy.trust)
+
+
 @contextmanager
 def locked_context(path: Path) -> Iterator[PublishContext]:
     """Open the context for a command that writes, with a lock against other writers.
@@ -103,6 +130,131 @@ def locked_context(path: Path) -> Iterator[PublishContext]:
 
     with folder.held(path.parent / folder.FOLDER):
         yield open_context(path)
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A key that signs pin sets.
+
+    Attributes:
+        place: the file, or the URI of the key.
+        signer: ``None`` if only the public key is known.
+        made: the key is new.
+        sealed: False for a new file without a passphrase.
+    """
+
+    place: str
+    key: SSlibKey
+    signer: KeySigner | None
+    made: bool = False
+    sealed: bool = True
+
+    @property
+    def bare(self) -> str:
+        """A warning if the private key is not encrypted; else empty."""
+        return "" if self.sealed else "NOT encrypted; see --ask-passphrase"
+
+
+@contextmanager
+def open_signers(places: Sequence[str]) -> Iterator[dict[str, KeySigner]]:
+    """Open private keys to sign with, by their key IDs. Tokens are logged out at the end.
+
+    Raises:
+        KeyParseError: a file has no private key.
+        TokenError: a token can't be used.
+    """
+    from certpin.publish.keys import KeySigner
+
+    pin = cache(ask_pin)  # asked for once, for several keys of one token
+    with ExitStack() as stack:
+        found: dict[str, KeySigner] = {}
+        for place in dict.fromkeys(places):
+            signer = KeySigner(stack.enter_context(signer_of(place, pin, for_server=False)))
+            found[signer.public_key.keyid] = signer
+        yield found
+
+
+class Keyring:
+    """A context manager that opens keys, and makes those that don't exist yet.
+
+    If its block fails, the new keys are deleted.
+    """
+
+    def __init__(self, *, ask: bool) -> None:
+        self._stack = ExitStack()
+        self._pin = cache(ask_pin)
+        self._secret = cache(partial(new_passphrase, "the new keys", ask=ask))
+        self._open: dict[str, SigningKey] = {}
+
+    def take(self, place: str) -> SigningKey:
+        """Return the key in a file, on a token or in a key service.
+
+        It is opened, or made, at the first call only. None is made in a key service.
+        """
+        if place not in self._open:
+            self._open[place] = self._take(place)
+        return self._open[place]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, exc, trace)
+
+    def _take(self, place: str) -> SigningKey:
+        from certpin.kms import open_service_key
+        from certpin.publish.keys import KeySigner, held_elsewhere
+        from certpin.x509.signing import file_key
+
+        where = key_place(place)
+        if where == "token":
+            return self._on_token(place)
+        if where == "service":
+            signer = KeySigner(open_service_key(place))
+            return SigningKey(place, signer.public_key, signer)
+        path = Path(place)
+        if not path.exists():
+            return self._in_new_file(path)
+        data = read_file(path)
+        if (key := held_elsewhere(data)) is not None:
+            return SigningKey(place, key, None)
+        signer = KeySigner(file_key(data, partial(passphrase_of, place)))
+        return SigningKey(place, signer.public_key, signer)
+
+    def _on_token(self, place: str) -> SigningKey:
+        from certpin.hsm import open_or_generate_key
+        from certpin.publish.keys import KeySigner
+
+        key, made = open_or_generate_key(place, self._pin, "p256")
+        self._stack.enter_context(key)
+        if made:
+            self._stack.push(partial(_destroy_on_failure, key))
+        signer = KeySigner(key)
+        return SigningKey(str(key.uri) if made else place, signer.public_key, signer, made)
+
+    def _in_new_file(self, path: Path) -> SigningKey:
+        from certpin.publish.keys import KeySigner
+        from certpin.x509.keys import new_private_key
+        from certpin.x509.signing import file_key
+
+        secret = self._secret()
+        pem, _ = new_private_key("p256", secret)
+        self._stack.enter_context(new_key_file(path, pem, what="the new key", option="KEY"))
+        signer = KeySigner(file_key(pem, lambda: secret))
+        sealed = secret is not None
+        return SigningKey(str(path), signer.public_key, signer, made=True, sealed=sealed)
+
+
+def _destroy_on_failure(key: TokenKey, kind: object, *_: object) -> None:
+    from certpin.hsm import destroy_key
+
+    if kind is not None:
+        destroy_key(key)
 
 
 def wait_json(wait: PendingSignature) -> dict[str, Any]:
@@ -141,6 +293,7 @@ def kind_of(key: Key | None) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
     from certpin.publish.keys import public_key_of
+    from certpin.x509.keys import PublicKey
 
     public_key = public_key_of(key) if key else None
     if public_key is None:

@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publish.signing_keys import ask_new_passphrase
+from certpin.cli.candidates import complete_files
+from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.publish.context import (
+    Keyring,
+    PublishContext,
+    SigningKey,
+    ask_new_passphrase,
+    kind_of,
+    open_context,
+    tuf_needed,
+    wait_json,
+    wait_text,
+)
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from certpin.cli.publish.context import PublishContext
-    from certpin.cli.publish.signing_keys import SigningKey
     from certpin.pins import PinSet as AnyPinSet
     from certpin.publish.roots import Kind
     from certpin.publish.settings import PublishSettings
@@ -33,9 +42,10 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE|URI",
-    help="A key of the root, which names the keys of every role: a file, or a key on a PKCS#11 "
-    "token. It is made if it does not exist. The public key of another person (PEM) is enough. "
-    "May be repeated.",
+    shell_complete=complete_files,
+    help="A key of the root, which names the keys of every role: a file, a key on a PKCS#11 token, "
+    "or one in a key service (awskms:, gcpkms:, azurekms:, hv:). It is made if it does not exist, "
+    "except in a service. The public key of another person (PEM) is enough. May be repeated.",
 )
 @click.option(
     "--targets-key",
@@ -43,13 +53,16 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE|URI",
+    shell_complete=complete_files,
     help="A key that signs pin sets, likewise. May be repeated.",
 )
 @click.option(
     "--online-key",
     required=True,
     metavar="FILE|URI",
-    help="The key with which a machine signs the newest version each day, likewise.",
+    shell_complete=complete_files,
+    help="The key with which a machine signs the newest version each day, likewise. In a key "
+    "service, the machine needs no file of a private key.",
 )
 @click.option(
     "--root-threshold",
@@ -96,14 +109,22 @@ def init(
 ) -> None:
     """Make the keys and the first root, which apps include.
 
+    Run it once for each app.
+
     Writes publish/ beside the pin file: publish.toml, and site/metadata/1.root.json. If another
     person has a root key, it writes a draft of the root that needs that person's signature. New
     keys are P-256 keys, in files of mode 600 or on their token.
 
     The online key must not be among the others: an attacker may break into its machine.
-    """
-    from certpin.cli.publish.context import open_context, tuf_needed
-    from certpin.cli.publish.signing_keys import Keyring
+
+    \b
+    certpin publish init --root-key root.key --targets-key targets.key \\
+      --online-key online.key --url s3://bank-pins/app
+    certpin publish init --root-key root.key --targets-key targets.key \\
+      --online-key awskms:alias/pins-online
+
+    Exit code 0: done. 2: refused, nothing was changed; wrong usage, or an invalid file.
+    """  # noqa: D301  # click reads the \b itself
     from certpin.errors import ConfigError
     from certpin.pinfile import PinSet
     from certpin.pins import utc_now
@@ -221,10 +242,8 @@ def print_result(
     as_json: bool,
 ) -> None:
     """Print each key with its file or token, the pending signatures, and the next steps."""
-    from certpin.cli.publish.context import wait_json, wait_text
-
     ready = context.policy.state.root is not None
-    next_command = "certpin rotate publish" if ready else "certpin publish sign KEY"
+    next_command = f"certpin publish sign{file_option(context.path)}"
     pending = context.pending
     if as_json:
         print_json(
@@ -255,8 +274,6 @@ def print_result(
 
 
 def _key_json(kind: str, key: SigningKey) -> dict[str, Any]:
-    from certpin.cli.publish.context import kind_of
-
     return {
         "role": kind,
         "key": key.key.keyid,
@@ -267,9 +284,7 @@ def _key_json(kind: str, key: SigningKey) -> dict[str, Any]:
 
 
 def _key_text(kind: str, key: SigningKey) -> str:
-    from certpin.cli.publish.context import kind_of
-
     made = "new, " if key.made else ""
-    bare = "" if key.sealed else ", NOT encrypted; see --ask-passphrase"
+    bare = f", {key.bare}" if key.bare else ""
     held = "" if key.signer else " (only the public key)"
     return f"{kind}: {key.key.keyid} ({made}{kind_of(key.key)}{bare}) in {key.place}{held}"

@@ -10,14 +10,14 @@ import click
 
 from certpin.cli.main import INCONCLUSIVE, PROBLEM_FOUND, SUCCESS, report_error
 from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.reply import fold, print_json, say
-from certpin.cli.rotate.context import who_option
+from certpin.cli.publish.context import tuf_needed
+from certpin.cli.reply import fold, print_json, progress, say
+from certpin.cli.rotate.context import RotationFiles, name_of, who_option
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from certpin.cli.rotate.context import RotationFiles
     from certpin.errors import UpdateError
     from certpin.publish.push import Pushed
     from certpin.publish.settings import PublishSettings
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bool) -> None:
     """Upload the signed files to the place from which clients fetch them.
 
+    Run it after certpin publish sign.
+
     Copies publish/site to the url of publish/publish.toml: a folder, or storage such as
     s3://BUCKET/PATH, with your own credentials. First it verifies the signed files and the uploaded
     ones as a client does. It refuses files that clients would not accept, that have expired, or
@@ -46,11 +48,13 @@ def push(ctx: click.Context, path: Path, dry: bool, who: str | None, as_json: bo
 
     The journal records when the version was pushed. T_adopt begins then.
 
+    \b
+    certpin publish push --dry-run
+    certpin publish push
+
     Exit code 0: pushed. 1: refused, nothing was changed. 2: wrong usage, or an invalid file. 3: the
     storage did not answer, or failed during the upload.
-    """
-    from certpin.cli.publish.context import tuf_needed
-    from certpin.cli.rotate.context import RotationFiles
+    """  # noqa: D301  # click reads the \b itself
     from certpin.errors import UpdateError
     from certpin.publish.settings import load
 
@@ -84,7 +88,6 @@ def _url(settings: PublishSettings, file: Path) -> str:
 
 
 def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: bool) -> Pushed:
-    from certpin.cli.parallel import progress
     from certpin.pins import utc_now
     from certpin.publish.folder import FOLDER
     from certpin.publish.push import prepare, upload
@@ -102,7 +105,6 @@ def _pushed(files: RotationFiles, url: str, settings: PublishSettings, *, dry: b
 
 def _record(files: RotationFiles, outcome: PushOutcome, who: str | None) -> None:
     """Record the push in the journal, unless it is already recorded."""
-    from certpin.cli.rotate.context import name_of
     from certpin.errors import JournalError
     from certpin.pins import utc_now
     from certpin.rotation import Event
@@ -179,10 +181,12 @@ class PushOutcome:
         }
 
     def _lines(self) -> list[str]:
+        from certpin.support.text import counted
+
         if self.pushed is None:
             return []
         verified, uploads = self.pushed.local.signed.verified, self.pushed.uploads
-        files = "1 file" if len(uploads) == 1 else f"{len(uploads)} files"
+        files = counted(len(uploads), "file")
         if self.dry and uploads:
             order = [f"  {path}" for path in uploads]
             return [f"{files} would be uploaded to {self.where}, in this order:", *order]
@@ -221,8 +225,8 @@ def waits_for_push(deployed: DeployedVersions, pushed: Pushed) -> bool:
         if version.number == pins.version and meaning(version.pins) == meaning(pins):
             return version.pending
     raise UpdateError(
-        f"version {pins.version} is signed, but the journal has no such published version",
+        f"version {pins.version} is signed, but the journal has no such version",
         reason="unpublished",
-        fix="get the journal of that version (git pull), or publish and sign the pin file: certpin "
-        "rotate publish, then certpin publish sign KEY",
+        fix="get the journal of that version (git pull), or sign the pin file again: certpin "
+        "publish sign",
     )

@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.candidates import complete_files
+from certpin.cli.main import PROBLEM_FOUND
+from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.publish.context import (
+    PublishContext,
+    locked_context,
+    open_context,
+    open_signers,
+    short,
+    wait_json,
+    wait_text,
+)
 from certpin.cli.reply import fold, print_json, say
+from certpin.cli.rotate.recording import (
+    RecordOptions,
+    changed_under_its_number,
+    check_version,
+    needs_record,
+    record_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from certpin.cli.publish.context import PublishContext
+    from certpin.cli.rotate.recording import CheckedVersion
     from certpin.pins import HostPattern, HostPolicy
     from certpin.pins.policy import TrustAnchors
+    from certpin.publish.keys import KeySigner
     from certpin.publish.sign import SigningResult
-    from certpin.publish.signing_plan import SigningPlan
+    from certpin.publish.signing_plan import PendingSignature, SigningPlan, SigningPolicy
+
+
+KEYS_VARIABLE = "CERTPIN_SIGNING_KEYS"
+
+
+class _Places(click.types.StringParamType):
+    """Click parameter type: the keys of the command line, or those of the environment."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split the variable as a shell does, so that a path may contain spaces."""
+        try:
+            return shlex.split(rv)
+        except ValueError as exc:
+            raise click.UsageError(f"{KEYS_VARIABLE} is not a list of keys: {exc}") from exc
 
 
 @click.command()
-@click.argument("places", metavar="KEY | URI…", nargs=-1, required=True)
+@click.argument(
+    "places",
+    metavar="KEY | URI…",
+    nargs=-1,
+    required=True,
+    envvar=KEYS_VARIABLE,
+    type=_Places(),
+    shell_complete=complete_files,
+)
 @pin_file_option
 @click.option(
     "--renew",
@@ -32,48 +74,144 @@ if TYPE_CHECKING:
     help="Sign this role again, although it does not expire soon. May be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask on the terminal before root or targets.")
+@record_options
 @json_option
+@click.pass_context
 def sign(
+    ctx: click.Context,
     places: tuple[str, ...],
     path: Path,
     renewed: tuple[str, ...],
     yes: bool,
+    record: RecordOptions,
     as_json: bool,
 ) -> None:
     """Sign, with the given keys, all metadata that need their signatures now.
 
-    KEY is the file of a private key; a key on a PKCS#11 token (URI) signs there. Give any of the
+    Run it after certpin rotate start or finish, and each day with only the online key.
+
+    KEY is the file of a private key; a key on a PKCS#11 token or in a key service (URI) signs
+    there. Without KEY, the keys in CERTPIN_SIGNING_KEYS sign, separated by spaces. Give any of the
     keys, in any order, on as many machines as you like. Files with enough signatures go to
     publish/site, together with a new timestamp, if you give the online key. Pending signatures are
     printed.
 
+    The first signer of a new version of the pin file checks it: it is refused if it would lock
+    clients out of one of its hosts. The chain that each server presents has to match it, there has
+    to be a backup outside these chains, and the pins must not expire before every client can have
+    the next version. Then the journal records it, and the other signers sign the recorded version.
+
     \b
-    A new version of the pin file     as it was published: certpin rotate publish
+    A new version of the pin file     its number is higher than the recorded ones
     A new root                        certpin publish add-key
     Metadata with less than a third of their lifetime left
     The timestamp                     always: run it each day, with only the online key
 
     Before root or targets are signed, the changes are printed. An existing draft is signed only if
     it matches this pin file and this journal.
+
+    \b
+    certpin publish sign targets.key online.key
+    certpin publish sign online.key                  each day, from cron
+
+    Exit code 0: done. 1: the gate refused the new version, and nothing was signed. 2: wrong usage,
+    or an invalid file. 3: a server did not answer, and nothing was signed.
     """  # noqa: D301  # click reads the \b itself
-    from certpin.cli.publish.context import locked_context, open_context, tuf_needed
-    from certpin.cli.publish.signing_keys import open_signers
-
-    with tuf_needed():
-        from certpin.publish import folder
-        from certpin.publish.sign import sign as signed_with
-        from certpin.publish.signing_plan import prepare
-
     renew = frozenset(renewed)
     with locked_context(path) as context, open_signers(places) as keys:
-        plan = prepare(context.policy, frozenset(keys), renew)
-        _confirm(plan, frozenset(keys), yes=yes)
-        done = signed_with(plan, keys, renew)
-        folder.write(context.folder, done)
-    _show(open_context(path), plan, done, as_json=as_json)
+        checked, plan = planned(context, frozenset(keys), record, renew)
+        if plan is None:
+            _show_refusal(context, checked, as_json=as_json)
+            ctx.exit(PROBLEM_FOUND)
+        confirm(plan, frozenset(keys), yes=yes)
+        done = carry_out(context, checked, plan, keys, renew)
+    _show(open_context(path), plan, done, checked, as_json=as_json)
 
 
-def _confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
+def planned(
+    context: PublishContext,
+    keys: frozenset[str],
+    record: RecordOptions,
+    renew: frozenset[str] = frozenset(),
+) -> tuple[CheckedVersion | None, SigningPlan | None]:
+    """Plan the metadata that these keys have to sign, after a check of the pin file's version.
+
+    Args:
+        context: the folder, locked.
+        keys: the IDs of the keys.
+        record: the facts about a new version, and the options for the gate.
+        renew: the TUF roles to sign again although their metadata has not expired.
+
+    Returns:
+        The checked version, if it is new; and the plan, ``None`` if the gate refused the version.
+
+    Raises:
+        ConfigError: a key is unknown, or metadata that these keys would sign must not be signed.
+        ProbeError: a server did not answer.
+    """
+    from certpin.publish.signing_plan import prepare
+
+    checked = _checked_version(context, keys, record)
+    if checked and record.force.refuses(checked.violations):
+        return checked, None
+    policy = _with_checked(context, checked) if checked else context.policy
+    return checked, prepare(policy, keys, renew)
+
+
+def carry_out(
+    context: PublishContext,
+    checked: CheckedVersion | None,
+    plan: SigningPlan,
+    keys: Mapping[str, KeySigner],
+    renew: frozenset[str] = frozenset(),
+) -> SigningResult:
+    """Record a checked version, sign with the given keys, and write the folder."""
+    from certpin.publish import folder
+    from certpin.publish.sign import sign as signed_with
+
+    if checked:  # before anything is signed, so that no signed version lacks its record
+        context.files.commit([checked.event])
+    done = signed_with(plan, keys, renew)
+    folder.write(context.folder, done)
+    return done
+
+
+def _checked_version(
+    context: PublishContext, keys: frozenset[str], record: RecordOptions
+) -> CheckedVersion | None:
+    """Check the version of the pin file; None if it is recorded, or these keys don't sign it."""
+    from certpin.publish.signing_plan import may_sign_targets
+
+    if not may_sign_targets(context.policy, keys):
+        return None
+    if changed := changed_under_its_number(context.files):
+        say("certpin: warning", changed)
+    return check_version(context.files, record) if needs_record(context.files) else None
+
+
+def _with_checked(context: PublishContext, checked: CheckedVersion) -> SigningPolicy:
+    """Return the policy with the checked version, as the next text of the pin file has it."""
+    from certpin.publish import content
+    from certpin.publish.signing_plan import with_version
+
+    flutter, text = context.policy.settings.flutter, context.files.editor.text
+    offer = content.read(context.path, flutter=flutter, text=text)
+    return with_version(context.policy, checked.pins, offer)
+
+
+def _show_refusal(
+    context: PublishContext, checked: CheckedVersion | None, *, as_json: bool
+) -> None:
+    from certpin.publish.sign import SigningResult
+
+    if as_json:
+        pending = context.pending
+        print_json(_json(context, SigningResult(), pending, [], None, checked, recorded=False))
+        return
+    click.echo("Nothing was signed.")
+
+
+def confirm(plan: SigningPlan, keys: frozenset[str], *, yes: bool) -> None:
     """Print the changes that the keys would sign, on standard error; on a terminal, ask."""
     drafts = [
         draft
@@ -147,7 +285,8 @@ def _anchors(trust: TrustAnchors) -> Iterator[str]:
 
     The signer has to see the certificates, because a file name doesn't show the file's content.
     """
-    from certpin.x509 import Certificate, printable
+    from certpin.support.text import printable
+    from certpin.x509 import Certificate
 
     for der in trust.der:
         anchor = Certificate.from_der(der)
@@ -173,45 +312,67 @@ def _warnings(context: PublishContext) -> Iterator[str]:
 
 
 def _show(
-    context: PublishContext, plan: SigningPlan, done: SigningResult, *, as_json: bool
+    context: PublishContext,
+    plan: SigningPlan,
+    done: SigningResult,
+    checked: CheckedVersion | None,
+    *,
+    as_json: bool,
 ) -> None:
-    from certpin.cli.publish.context import short, wait_text
-
-    current, pending = context.policy.state.current, context.pending
-    warned = list(_warnings(context))
-    next_command = "certpin publish push" if done.site else None
+    pending, warned = context.pending, list(_warnings(context))
+    next_command = f"certpin publish push{file_option(context.path)}" if done.site else None
     if as_json:
-        print_json(_json(context, done, warned, next_command))
+        recorded = checked is not None
+        print_json(_json(context, done, pending, warned, next_command, checked, recorded=recorded))
         return
-    for signed in done.new_signatures:
-        keys = ", ".join(short(key) for key in signed.keys)
-        click.echo(
-            fold(
-                f"{signed.role} {signed.version}: signed by {keys}",
-                sys.stdout,
-            )
-        )
-    if not done.new_signatures:
-        click.echo("Nothing needs a signature of these keys now.")
+    for line in _checked_lines(context, checked) if checked else ():
+        click.echo(fold(line, sys.stdout))
+    for line in _signature_lines(done):
+        click.echo(fold(line, sys.stdout))
     for line in warned:
         say("certpin: warning", line)
-    if done.site and current:
-        until = f"{current.verified.until:%Y-%m-%d %H:%M} UTC"
-        version = f"{current.pins.name} version {current.pins.version}"
-        click.echo(
-            fold(f"{version} is in {context.folder / 'site'}, valid until {until}.", sys.stdout)
-        )
-    for wait in pending:
-        click.echo(fold(wait_text(wait), sys.stdout))
+    for line in _state_lines(context, pending, written=bool(done.site)):
+        click.echo(fold(line, sys.stdout))
     if next_command:
         click.echo(f"Next:  {next_command}")
+    elif any(wait.role != "timestamp" and not wait.problem for wait in pending):
+        click.echo(f"The other signers:  certpin publish sign{file_option(context.path)}")
+
+
+def _state_lines(
+    context: PublishContext, pending: tuple[PendingSignature, ...], *, written: bool
+) -> Iterator[str]:
+    current = context.policy.state.current
+    if written and current:
+        until = f"{current.verified.until:%Y-%m-%d %H:%M} UTC"
+        version = f"{current.pins.name} version {current.pins.version}"
+        yield f"{version} is in {context.folder / 'site'}, valid until {until}."
+    yield from map(wait_text, pending)
+
+
+def _signature_lines(done: SigningResult) -> Iterator[str]:
+    for signed in done.new_signatures:
+        keys = ", ".join(short(key) for key in signed.keys)
+        yield f"{signed.role} {signed.version}: signed by {keys}"
+    if not done.new_signatures:
+        yield "Nothing needs a signature of these keys now."
+
+
+def _checked_lines(context: PublishContext, checked: CheckedVersion) -> Iterator[str]:
+    yield from (f"Not known: {unknown}." for unknown in checked.unknown)
+    yield f"Version {checked.pins.version} was checked, and {context.files.journal} records it."
 
 
 def _json(
-    context: PublishContext, done: SigningResult, warned: list[str], next_command: str | None
+    context: PublishContext,
+    done: SigningResult,
+    pending: tuple[PendingSignature, ...],
+    warned: list[str],
+    next_command: str | None,
+    checked: CheckedVersion | None,
+    *,
+    recorded: bool,
 ) -> dict[str, Any]:
-    from certpin.cli.publish.context import wait_json
-
     current = context.policy.state.current
     return {
         "file": str(context.path),
@@ -223,7 +384,10 @@ def _json(
             for signed in done.new_signatures
         ],
         "written": [path for path, _ in done.site],
-        "waits": [wait_json(wait) for wait in context.pending],
+        "waits": [wait_json(wait) for wait in pending],
         "warnings": warned,
+        "recorded": checked.pins.version if checked and recorded else None,
+        "breaches": [found.json() for found in checked.violations] if checked else [],
+        "unknown": checked.unknown if checked else [],
         "next": next_command,
     }

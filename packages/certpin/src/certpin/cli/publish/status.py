@@ -10,12 +10,12 @@ import click
 
 from certpin.cli.main import PROBLEM_FOUND, SUCCESS
 from certpin.cli.options import json_option, pin_file_option
+from certpin.cli.publish.context import PublishContext, kind_of, open_context, wait_json, wait_text
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.cli.publish.context import PublishContext
     from certpin.publish.signing_plan import SigningPolicy
 
 
@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 def status(ctx: click.Context, path: Path, within: int | None, as_json: bool) -> None:
     """Show roles, keys and dates, and pending signatures and pushes.
 
-    Exit code 0: nothing expires soon. 1: a signature expires soon, or has expired.
-    """
-    from certpin.cli.publish.context import open_context
+    Run it each day, from cron or CI.
 
+    \b
+    certpin publish status
+    certpin publish status --within 14
+
+    Exit code 0: nothing expires soon. 1: a signature expires soon, or has expired.
+    """  # noqa: D301  # click reads the \b itself
     context = open_context(path)
     roles = [
         _role(context.policy, name, within) for name in ("root", "targets", "snapshot", "timestamp")
@@ -53,8 +57,6 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
 
     The keys are those of the current root, or of the draft if no root is signed yet.
     """
-    from certpin.cli.publish.context import kind_of
-
     state = policy.state
     root = state.root or state.drafts["root"].signed
     signed = state.root if name == "root" else getattr(state, name)
@@ -85,8 +87,6 @@ def _role(policy: SigningPolicy, name: str, within: int | None) -> dict[str, Any
 
 
 def _status_json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[str, Any]:
-    from certpin.cli.publish.context import wait_json
-
     policy = context.policy
     current = policy.state.current
     return {
@@ -102,8 +102,6 @@ def _status_json(context: PublishContext, roles: list[dict[str, Any]]) -> dict[s
 
 
 def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
-    from certpin.cli.publish.context import wait_text
-
     policy = context.policy
     for role in roles:
         _print_role(role)
@@ -119,7 +117,7 @@ def _print(context: PublishContext, roles: list[dict[str, Any]]) -> None:
 
 
 def _print_role(role: dict[str, Any]) -> None:
-    from certpin.x509 import printable
+    from certpin.support.text import printable
 
     number = f" {role['version']}" if role["version"] else ""
     keys, threshold = role["keys"], role["threshold"]

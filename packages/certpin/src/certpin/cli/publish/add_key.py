@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from certpin.cli.options import json_option, pin_file_option
-from certpin.cli.publish.signing_keys import ask_new_passphrase
+from certpin.cli.candidates import complete_files
+from certpin.cli.options import file_option, json_option, pin_file_option
+from certpin.cli.publish.context import (
+    Keyring,
+    ask_new_passphrase,
+    kind_of,
+    locked_context,
+    open_context,
+    tuf_needed,
+    wait_json,
+    wait_text,
+)
 from certpin.cli.reply import fold, print_json
 
 if TYPE_CHECKING:
@@ -18,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command("add-key")
-@click.argument("place", metavar="FILE|URI")
+@click.argument("place", metavar="FILE|URI", shell_complete=complete_files)
 @pin_file_option
 @click.option(
     "--role",
@@ -54,20 +64,19 @@ def add_key(
 ) -> None:
     """Add a key to the next root, or replace another one.
 
-    FILE is a private key, or only the public key (PEM) of another person; URI is a key on a PKCS#11
-    token. It is made if it does not exist. The next root is a draft until `certpin publish sign`
-    has signed it with enough root keys, both of the previous root and of the next one.
-    """
-    from certpin.cli.publish.context import (
-        kind_of,
-        locked_context,
-        open_context,
-        tuf_needed,
-        wait_json,
-        wait_text,
-    )
-    from certpin.cli.publish.signing_keys import Keyring
+    Use it for a second signer, or to replace a key that is lost, stolen or old.
 
+    FILE is a private key, or only the public key (PEM) of another person; URI is a key on a PKCS#11
+    token, or in a key service (awskms:, gcpkms:, azurekms:, hv:). It is made if it does not exist,
+    except in a service. The next root is a draft until `certpin publish sign` has signed it with
+    enough root keys, both of the previous root and of the next one.
+
+    \b
+    certpin publish add-key new-online.key --role online
+    certpin publish add-key anna.pem --role targets --threshold 2
+
+    Exit code 0: done. 2: refused, nothing was changed; wrong usage, or an invalid file.
+    """  # noqa: D301  # click reads the \b itself
     with tuf_needed():
         from certpin.publish import folder
         from certpin.publish.sign import SigningResult
@@ -80,7 +89,7 @@ def add_key(
         )
         folder.write(context.folder, SigningResult(drafts={"root": root}))
     context = open_context(path)
-    pending = context.pending
+    pending, next_command = context.pending, f"certpin publish sign{file_option(path)}"
     if as_json:
         print_json(
             {
@@ -92,7 +101,7 @@ def add_key(
                 "made": taken.made,
                 "root": root.signed.version,
                 "waits": [wait_json(wait) for wait in pending],
-                "next": "certpin publish sign KEY",
+                "next": next_command,
             }
         )
         return
@@ -106,4 +115,4 @@ def add_key(
     )
     for wait in pending:
         click.echo(fold(wait_text(wait), sys.stdout))
-    click.echo("Next:  certpin publish sign KEY")
+    click.echo(f"Next:  {next_command}")

@@ -1,0 +1,188 @@
+"""The git repository of a pin file, as signing events need it: commits, changes, and branches.
+
+Objects of a repository are written by others. Their number and size are limited, replaced objects
+(``refs/replace``) are ignored, and no hook runs.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from certpin.publish.event import Commit, FileChange
+
+# A proposal, and a signature of each signer: more is no signing event.
+_MOST_COMMITS = 300
+_MOST_FILES = 1000
+_MOST_BYTES = 256 * 1024 * 1024  # as a journal may have (certpin.rotation.journal)
+_NO_BLOB = re.compile(rb"0+")
+_CHANGE = re.compile(rb":([0-7]{6}) ([0-7]{6}) ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [A-Z][0-9]*")
+_SUBMODULE = "160000"
+_SHORT = 12  # hexadecimal digits of a commit's name
+
+
+class Repository:
+    """The git repository that has a pin file.
+
+    Raises:
+        ConfigError: the folder is in no repository, or git is missing.
+    """
+
+    def __init__(self, pin_file: Path) -> None:
+        self.pin_file = pin_file
+        folder = pin_file.resolve().parent
+        self._folder = folder
+        self.top = Path(self.run("rev-parse", "--show-toplevel").strip())
+        self._prefix = folder.relative_to(self.top).as_posix()
+
+    def run(self, *words: str) -> str:
+        """Run git, and return its output.
+
+        Raises:
+            ConfigError: git fails. The error has its message.
+        """
+        return self._git(*words).decode(errors="replace")
+
+    def commit_of(self, revision: str) -> str:
+        """Return the full name of the commit that a branch, a tag or a name leads to.
+
+        Raises:
+            ConfigError: there is no such commit.
+        """
+        return self.run(
+            "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}"
+        ).strip()
+
+    def commits(self, base: str, head: str) -> list[Commit]:
+        """Return the commits that a branch has and its base lacks, the oldest first.
+
+        Args:
+            base: the full name of the newest commit of the base.
+            head: that of the branch.
+
+        Raises:
+            ConfigError: they have no common commit, or the changes are too many or too large.
+        """
+        from certpin.publish.event import Commit
+
+        listed = self.run("rev-list", "--reverse", "--topo-order", "--parents", f"{base}..{head}")
+        lines = [line.split() for line in listed.splitlines()]
+        if len(lines) > _MOST_COMMITS:
+            raise ConfigError(f"the branch has more than {_MOST_COMMITS} commits", key="branch")
+        budget = _MOST_BYTES
+        found = []
+        for name, *parents in lines:
+            changes = self._changes(parents[0], name, budget) if len(parents) == 1 else ()
+            budget -= sum(len(each.after or b"") + len(each.before or b"") for each in changes)
+            found.append(Commit(name[:_SHORT], len(parents), changes))
+        return found
+
+    @contextmanager
+    def checked_out(self, base: str, branch: str = "") -> Iterator[Path]:
+        """Check a commit out into a temporary folder, and merge a branch into it if one is given.
+
+        Yields:
+            The path of the pin file there.
+
+        Raises:
+            ConfigError: the two commits conflict.
+        """
+        with tempfile.TemporaryDirectory(prefix="certpin-") as temporary:
+            folder = str(Path(temporary) / "checked-out")
+            self.run("worktree", "add", "--quiet", "--detach", folder, base)
+            try:
+                if branch:
+                    # A merge wants a committer, although it makes no commit here.
+                    who = ("-c", "user.name=certpin", "-c", "user.email=certpin@localhost")
+                    merge = ("merge", "--quiet", "--no-commit", "--no-ff", branch)
+                    self.run("-C", folder, *who, *merge)
+                yield Path(folder) / self._prefix / self.pin_file.name
+            finally:
+                self.run("worktree", "remove", "--force", folder)
+
+    def commit_on_branch(self, branch: str, paths: Sequence[Path], message: str) -> None:
+        """Make a branch from the current commit, with these files as they are in the folder.
+
+        Raises:
+            ConfigError: the branch exists, or git fails.
+        """
+        names = [str(path.resolve()) for path in paths]
+        self.run("check-ref-format", "--branch", branch)
+        self.run("switch", "--quiet", "--create", branch)
+        try:
+            self.run("add", "--all", "--", *names)
+            self.run("commit", "--quiet", "--message", message, "--only", "--", *names)
+        except ConfigError:
+            self.run("checkout", "--quiet", "-")  # also back to a detached HEAD
+            self.run("branch", "--quiet", "--delete", "--force", branch)
+            raise
+
+    def _changes(self, parent: str, commit: str, budget: int) -> tuple[FileChange, ...]:
+        raw = self._git(
+            *("diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-commit-id", "--full-index"),
+            *(parent, commit),
+        )
+        parts = raw.split(b"\0")[:-1]
+        if len(parts) > 2 * _MOST_FILES:
+            raise ConfigError(
+                f"commit {commit[:_SHORT]} changes more than {_MOST_FILES} files", key="branch"
+            )
+        changes = []
+        for line, path in zip(parts[::2], parts[1::2], strict=True):
+            change = self._change(line, path, budget)
+            budget -= len(change.before or b"") + len(change.after or b"")
+            changes.append(change)
+        return tuple(changes)
+
+    def _change(self, line: bytes, path: bytes, budget: int) -> FileChange:
+        from certpin.publish.event import FileChange
+
+        found = _CHANGE.fullmatch(line)
+        if found is None:
+            raise ConfigError("git printed an unknown line", key="branch", fix="update git")
+        old_mode, mode, before, after = (part.decode() for part in found.groups())
+        return FileChange(
+            self._from_folder(path.decode(errors="replace")),
+            self._blob(before, old_mode, budget),
+            self._blob(after, mode, budget),
+            mode,
+        )
+
+    def _from_folder(self, path: str) -> str:
+        """Return a path from the top of the repository as one from the pin file's folder."""
+        if self._prefix == ".":
+            return path
+        inside = path.removeprefix(f"{self._prefix}/")
+        return inside if inside != path else f"../{path}"
+
+    def _blob(self, name: str, mode: str, budget: int) -> bytes | None:
+        """Return the bytes of a file: None if it isn't there, none of a submodule."""
+        if _NO_BLOB.fullmatch(name.encode()):
+            return None
+        if mode == _SUBMODULE:
+            return b""
+        if int(self.run("cat-file", "-s", name)) > budget:
+            raise ConfigError(f"the branch has more than {_MOST_BYTES} bytes", key="branch")
+        return self._git("cat-file", "blob", name)
+
+    def _git(self, *words: str) -> bytes:
+        own = ("--no-replace-objects", "-c", "core.hooksPath=/dev/null", "-C", str(self._folder))
+        try:
+            done = subprocess.run(["git", *own, *words], capture_output=True, check=False)
+        except FileNotFoundError as exc:
+            raise ConfigError("git is not installed", key="git", fix="install git") from exc
+        if done.returncode:
+            from certpin.support.text import printable
+
+            said = printable(done.stderr.decode(errors="replace").strip()[:500])
+            raise ConfigError(f"git {' '.join(words)[:80]}: {said}", key="git")
+        return done.stdout

@@ -1,0 +1,263 @@
+"""Decide whether the commits of a branch are a signing event, and nothing else.
+
+A signing event is a branch of the repository that has the pin file: first the proposal (the pin
+file, its trust files, new lines of the journal, and drafts), then signatures, each commit by one
+key. CI merges it without a person who reads it, so everything else is refused. In particular,
+``site/`` and ``publish.toml`` may not change there: CI writes the first, and the second needs a
+separate review.
+
+Pure functions: ``certpin.cli.publish.review`` reads the repository.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from certpin.errors import ConfigError, JournalError
+from certpin.publish.folder import DRAFTED, FOLDER, SIGNATURE
+from certpin.publish.state import signers
+from certpin.rotation.journal import parse_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from certpin.publish.signing_plan import SigningPlan
+    from certpin.publish.state import FolderState
+
+_REGULAR = "100644"  # the mode in git of a file that is neither a link nor a program
+_SIGNATURE = re.compile(rf"{FOLDER}/drafts/{SIGNATURE.pattern}", re.ASCII)
+_DRAFTS = frozenset(f"{FOLDER}/drafts/{role}.json" for role in DRAFTED)
+_ANCHOR_SUFFIXES = {".pem", ".crt", ".cer"}
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """A file that a commit changes.
+
+    Attributes:
+        path: from the folder of the pin file, with ``/``; a file outside it begins with ``../``.
+        before: its bytes in the commit before; None if it was not there.
+        after: its bytes in this commit; None if the commit deletes it.
+        mode: its mode in git in this commit, such as ``100644``.
+    """
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+    mode: str = _REGULAR
+
+    @property
+    def signature(self) -> tuple[str, str] | None:
+        """The role and the key ID if this is a file of a signature; None if it is not."""
+        found = _SIGNATURE.fullmatch(self.path)
+        return (found[1], found[2]) if found else None
+
+    @property
+    def only_signs(self) -> bool:
+        """True if it adds a signature, and changes nothing that was there."""
+        return self.signature is not None and self.before is None and self.after is not None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of a branch: its name, the number of its parents, and its changes."""
+
+    name: str
+    parents: int
+    changes: tuple[FileChange, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A signing event.
+
+    Attributes:
+        files: the files of the proposal, from the folder of the pin file.
+        signatures: the role and the key ID of each signature, in the order of the commits.
+        anchors: those of the files that are new files of certificates.
+    """
+
+    files: tuple[str, ...]
+    signatures: tuple[tuple[str, str], ...]
+    anchors: tuple[str, ...] = ()
+
+
+def require_event(
+    commits: Sequence[Commit], pin_file: str, journal: str, trust_files: Iterable[str]
+) -> Event:
+    """Require that the commits of a branch are a proposal, then signatures of one key each.
+
+    The proposal may have several commits, and signatures of its author. It ends at the first commit
+    that only adds signatures, because a later change would replace signed content.
+
+    Args:
+        commits: all commits of the branch that its base lacks, the oldest first.
+        pin_file: the name of the pin file, in its folder.
+        journal: the name of the journal beside it.
+        trust_files: the files that the pin file of the base names, from its folder. The branch must
+            not choose which files may change.
+
+    Raises:
+        ConfigError: a commit changes something else. It names the commit and the file.
+
+    Not checked: whether signatures are valid (``require_valid``), and who made a commit. An
+    author's name in git is only text; a valid signature proves who has the key.
+    """
+    if not commits:
+        raise _refused("the branch has no commit that its base lacks", "push the proposal first")
+    for commit in commits:
+        _require_plain(commit)
+    proposal = frozenset({pin_file, *trust_files}) | _DRAFTS
+    files: dict[str, None] = {}
+    signatures: dict[tuple[str, str], None] = {}
+    ended = False  # whether the proposal has ended
+    for commit in commits:
+        ended = ended or all(change.only_signs for change in commit.changes)
+        for change in commit.changes:
+            if ended and not change.only_signs:
+                raise _refused(
+                    f"commit {commit.name} changes {change.path} after the first signature",
+                    "close this branch, and propose again: certpin publish propose",
+                )
+            if change.signature is None:
+                _require_proposed(commit, change, proposal, journal)
+                files[change.path] = None
+            elif change.after is None:
+                signatures.pop(change.signature, None)
+            else:
+                signatures[change.signature] = None
+    anchors = [name for name in files if name != journal and name not in proposal]
+    return Event(tuple(files), tuple(signatures), tuple(anchors))
+
+
+def require_valid(event: Event, state: FolderState) -> None:
+    """Require that every signature of an event is a valid one of the draft that it belongs to.
+
+    Args:
+        event: of ``require_event``.
+        state: the folder ``publish/`` as the branch leaves it.
+
+    Raises:
+        ConfigError: a signature is invalid, or no root lists its key for the role.
+        PinFileError: a draft can't be read.
+    """
+    draft = state.draft("root")
+    roots = [each for each in (draft.signed if draft else None, state.root) if each]
+    for role, key in event.signatures:
+        signed = state.draft(role)
+        if signed is None or not any(key in signers(signed, root) for root in roots):
+            raise _refused(
+                f"publish/drafts/{role}.{key}.json is no valid signature of that draft",
+                "take it out of the branch, and ask who made it",
+            )
+
+
+def require_covered(event: Event, journal: str, plan: SigningPlan) -> None:
+    """Require that the branch has a draft, and that signatures cover every other changed file.
+
+    Args:
+        event: of ``require_event``.
+        journal: the name of the journal, which is not signed.
+        plan: prepared without keys, for the files as the branch leaves them. A draft of metadata
+            that is already in ``site/`` is none.
+
+    Raises:
+        ConfigError: there is no draft; or the pin file or a trust file was changed, and no draft
+            has its content; or a file was added that the pin file doesn't name.
+    """
+    if plan.root is None and plan.targets is None:
+        raise _refused("the branch has no draft to sign", "certpin publish propose")
+    changed = [name for name in event.files if name != journal and name not in _DRAFTS]
+    drafted = plan.targets is not None and plan.content is plan.policy.offer
+    if changed and not drafted:
+        raise _refused(
+            f"the branch changes {changed[0]}, and no draft has its content: no signature would "
+            "cover it",
+            "give the pin file the next version, and propose it: certpin publish propose",
+        )
+    content = plan.content.files if plan.content else {}
+    for name in event.anchors:
+        if name not in content:
+            raise _refused(
+                f"the branch adds {name}, which the pin file doesn't name",
+                "name it as trust = FILE, or take it out of the branch",
+            )
+
+
+def _require_plain(commit: Commit) -> None:
+    if commit.parents != 1:
+        raise _refused(
+            f"commit {commit.name} is a merge, which hides its changes",
+            "bring the branch up to date with git rebase",
+        )
+    if not commit.changes:
+        raise _refused(f"commit {commit.name} changes nothing", "take it out with git rebase")
+    added = [change.signature for change in commit.changes if change.after is not None]
+    if len({signature[1] for signature in added if signature}) > 1:
+        raise _refused(
+            f"commit {commit.name} adds signatures of several keys",
+            "let the holder of each key commit their own signature",
+        )
+    for change in commit.changes:
+        if change.after is not None and change.mode != _REGULAR:
+            raise _refused(
+                f"commit {commit.name} makes {change.path} a link or a program",
+                "commit it as a regular file",
+            )
+
+
+def _require_proposed(
+    commit: Commit, change: FileChange, proposal: frozenset[str], journal: str
+) -> None:
+    """Require that a change which is no signature belongs to the proposal."""
+    if change.path == journal:
+        _require_appended(commit, change)
+    elif change.path not in proposal and not _is_new_anchor(change):
+        raise _refused(
+            f"commit {commit.name} changes {change.path}, which is no part of a proposal",
+            "take it out of the branch, and bring it in another way",
+        )
+
+
+def _require_appended(commit: Commit, change: FileChange) -> None:
+    """Require that lines were only appended to the journal, and no push.
+
+    Versions and states that the journal has can't be taken out. Not checked: whether the new lines
+    are true, which a reviewer of the branch decides. CI records what it has pushed.
+    """
+    before, after = change.before or b"", change.after
+    if after is None or not after.startswith(before):
+        raise _refused(
+            f"commit {commit.name} changes or deletes lines of {change.path}",
+            "restore them: the journal is append-only",
+        )
+    try:
+        new = parse_journal(after[len(before) :].decode(), path=change.path)
+    except (JournalError, UnicodeDecodeError) as exc:
+        raise _refused(
+            f"commit {commit.name} appends a line to {change.path} that is no event: {exc}",
+            "take it out",
+        ) from exc
+    if any(event.step == "push" for event in new):
+        raise _refused(
+            f"commit {commit.name} records a push in {change.path}",
+            "take it out: CI records what it has pushed",
+        )
+
+
+def _is_new_anchor(change: FileChange) -> bool:
+    """Return True if it adds a file of certificates. Its name can't be that of another file's use.
+
+    ``require_covered`` requires that the pin file names it.
+    """
+    path = PurePosixPath(change.path)
+    hidden = any(part.startswith(".") for part in path.parts)
+    suffix = path.suffix in _ANCHOR_SUFFIXES
+    return change.before is None and suffix and not hidden and path.parts[0] != "publish"
+
+
+def _refused(problem: str, fix: str) -> ConfigError:
+    return ConfigError(problem, key="branch", fix=fix)

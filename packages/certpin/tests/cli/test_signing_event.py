@@ -1,0 +1,528 @@
+"""A signing event: two signers in their clones, a bare repository, and the script of CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from certpin.lab import Authority as LabAuthority
+from certpin.pinfile import PinSet
+from certpin.pins import utc_now
+from certpin.publish.event import Commit, FileChange, require_event
+from certpin.rotation import Event
+from certpin.rotation.journal import format_event
+from tests import kit
+from tests.cli import _documented
+from tests.cli._pinfiles import write
+from tests.publish._firm import Client, Firm
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Done, Run
+
+ROOT = Path(__file__).parents[4]
+SCRIPT = ROOT / "examples/ci/signing.sh"
+HOST = "api.bank.example"
+BRANCH = "sign/bank-3-1"
+KEY_ID = "a" * 64
+SIGNATURE = FileChange(f"publish/drafts/targets.{KEY_ID}.json", None, b"{}")
+PUSH = format_event(Event(utc_now(), "eve", "push", version=3)).encode()
+PINS = FileChange("pins.toml", b"version = 3", b"version = 4")
+
+
+@dataclass
+class Team:
+    """Clones of one repository, and the keys of its owners."""
+
+    run: Run
+    here: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def key(self, name: str) -> Path:
+        return self.here / "keys" / f"{name}.key"
+
+    def at(self, name: str) -> Path:
+        """Change to this person's clone; make it if it doesn't exist."""
+        clone = self.here / name
+        if not clone.exists():
+            self.git("clone", "--quiet", str(self.here / "origin.git"), str(clone), at=self.here)
+        self.monkeypatch.chdir(clone)
+        return clone
+
+    def git(self, *words: str, at: Path | None = None) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=at, check=False, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def sign(self, name: str, branch: str = BRANCH) -> None:
+        """Sign a branch in this person's clone, with the commands from the help of propose."""
+        self.at(name)
+        self.git("fetch", "--quiet")
+        self.git("switch", "--quiet", branch)
+        done = self.run("publish", "sign", self.key(name))
+        assert done.code == 0, done.err
+        self.git("add", "publish")
+        self.git("commit", "--quiet", "--message", "Sign")
+        self.git("push", "--quiet")
+
+    def ci(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the script in the clone of CI."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "CERTPIN_ONLINE_KEY": str(self.key("online")),
+        }
+        return subprocess.run(
+            [SCRIPT, *words],
+            cwd=self.at("ci"),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def commit(self, name: str, path: str, content: str, branch: str = BRANCH) -> None:
+        """Commit a changed file on a branch, and push it."""
+        clone = self.at(name)
+        self.git("fetch", "--quiet")
+        self.git("switch", "--quiet", branch)
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_text(content, encoding="utf-8")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "More")
+        self.git("push", "--quiet")
+
+    def follow(self) -> int:
+        """Return the version that a client has after an update."""
+        shutil.copytree(self.here / "www", self.here / "web/publish/site")
+        return Client(Firm(self.here / "web", utc_now()), self.here / "client").follow()
+
+
+@pytest.fixture
+def team(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
+    """Two owners of targets keys, both needed, who have signed the first root."""
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "tests")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "tests@example.org")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    made = Team(run, tmp_path, monkeypatch)
+    made.git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "origin.git"))
+    (tmp_path / "keys").mkdir()
+    made.at("alice")
+    write(kit.policy(HOST))
+    (tmp_path / "www").mkdir()
+    words: list[str | Path] = ["--root-key", made.key("root"), "--online-key", made.key("online")]
+    for name in ("alice", "bob"):
+        words += ["--targets-key", made.key(name)]
+    done = run(
+        *("publish", "init", *words, "--targets-threshold", "2", "--url", str(tmp_path / "www"))
+    )
+    assert done.code == 0, done.err
+    made.git("add", "--all")
+    made.git("commit", "--quiet", "--message", "Begin")
+    made.git("push", "--quiet", "origin", "HEAD:main")
+    return made
+
+
+def proposed(team: Team) -> Done:
+    """Propose the pin file's version in the clone of the first owner."""
+    team.at("alice")
+    done = team.run("publish", "propose", "--offline", team.key("alice"), "--json")
+    assert done.code == 0, done.err
+    return done
+
+
+def review(team: Team, *words: str) -> tuple[int, dict[str, Any]]:
+    """Review the branch in the clone of CI. Return the exit code and the JSON."""
+    team.at("ci")
+    team.git("fetch", "--quiet")
+    done = team.run("publish", "review", "origin/main", f"origin/{BRANCH}", *words, "--json")
+    _documented.check("publish review", done.json)
+    return done.code, done.json
+
+
+@pytest.mark.medium
+def test_a_version_is_proposed_signed_merged_and_delivered(team: Team) -> None:
+    done = proposed(team)
+    _documented.check("publish propose", done.json)
+    assert (done.json["branch"], done.json["remote"]) == (BRANCH, "origin")
+    assert [(wait["role"], wait["missing"]) for wait in done.json["waits"]] == [("targets", 1)]
+    code, facts = review(team, "--complete")
+    assert (code, facts["accepted"], facts["complete"]) == (1, True, False)
+    assert review(team)[0] == 0
+    refused = team.ci("merge", BRANCH)
+    assert refused.returncode == 1, refused.stderr
+    team.sign("bob")
+    code, facts = review(team, "--complete")
+    assert (code, facts["complete"], len(facts["signed"])) == (0, True, 2)
+    assert set(facts["files"]) == {"pins.journal.jsonl", "publish/drafts/targets.json"}
+    merged = team.ci("merge", BRANCH)
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+    clone = team.at("alice")
+    team.git("fetch", "--quiet", "--prune")
+    assert team.git("branch", "--remotes", "--list", f"origin/{BRANCH}") == ""
+    team.git("switch", "--quiet", "main")
+    team.git("merge", "--quiet", "--ff-only", "origin/main")
+    assert '"step": "push"' in (clone / "pins.journal.jsonl").read_text(encoding="utf-8")
+    assert team.run("publish", "status").code == 0
+    assert not list((clone / "publish/drafts").glob("*"))
+    assert team.follow() == 3
+
+
+@pytest.mark.medium
+def test_a_timestamp_of_ci_does_not_stop_a_signing_event(team: Team) -> None:
+    proposed(team)
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    team.at("alice")
+    team.git("fetch", "--quiet")
+    team.git("switch", "--quiet", "--detach", "origin/main")
+    text = Path("pins.toml").read_text(encoding="utf-8").replace("version = 3", "version = 4")
+    Path("pins.toml").write_text(text, encoding="utf-8")
+    assert team.run("publish", "propose", "--offline", team.key("alice")).code == 0
+    renewed = team.ci("renew")
+    assert renewed.returncode == 0, renewed.stderr
+    assert "Nothing has to be signed" in renewed.stdout
+    team.sign("bob", "sign/bank-4-2")
+    merged = team.ci("merge", "sign/bank-4-2")
+    assert merged.returncode == 0, merged.stdout + merged.stderr
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("README.md", "README.md, which is no part of a proposal"),
+        ("publish/publish.toml", "publish/publish.toml, which is no part"),
+        ("publish/site/metadata/timestamp.json", "timestamp.json, which is no part"),
+        (".github/workflows/evil.yml", "evil.yml, which is no part"),
+    ],
+)
+def test_a_branch_that_changes_anything_else_is_refused(team: Team, path: str, said: str) -> None:
+    team.at("alice")
+    assert team.run("publish", "propose", "--offline").code == 0
+    team.commit("bob", path, "# changed\n")
+    code, facts = review(team)
+    assert (code, facts["accepted"]) == (1, False)
+    assert said in facts["problem"]
+    refused = team.ci("merge", BRANCH)
+    assert refused.returncode == 1
+    assert "push" not in team.git("log", "--format=%s", "origin/main")
+
+
+@pytest.mark.medium
+def test_a_proposal_that_changes_after_a_signature_is_refused(team: Team) -> None:
+    proposed(team)
+    team.sign("bob")
+    team.commit("bob", "pins.toml", "schema = 1\n")
+    code, facts = review(team)
+    assert code == 1
+    assert "changes pins.toml after the first signature" in facts["problem"]
+
+
+@pytest.mark.medium
+def test_a_signature_by_another_key_is_refused(team: Team) -> None:
+    proposed(team)
+    (own,) = (team.at("alice") / "publish/drafts").glob("targets.*.json")
+    forged = own.read_text(encoding="utf-8").replace(own.name.split(".")[1], KEY_ID)
+    team.commit("bob", f"publish/drafts/targets.{KEY_ID}.json", forged)
+    code, facts = review(team)
+    assert code == 1
+    assert "no valid signature" in facts["problem"]
+
+
+@pytest.mark.medium
+def test_pins_that_the_journal_does_not_have_are_refused(team: Team) -> None:
+    """The draft is for other pins than those that were checked when the version was recorded."""
+    team.at("alice")
+    assert team.run("publish", "propose", "--offline").code == 0
+    text = (team.at("bob") / "pins.toml").read_text(encoding="utf-8")
+    team.commit("bob", "pins.toml", text.replace("enforce", "report"))
+    code, facts = review(team)
+    assert code == 1
+    assert "is not version 3 as it was recorded" in facts["problem"]
+
+
+@pytest.mark.medium
+def test_pins_that_no_draft_has_are_refused(team: Team) -> None:
+    """A branch with a new root changes the pins under their old number, which is not signed."""
+    proposed(team)
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    clone = team.at("alice")
+    team.git("fetch", "--quiet")
+    team.git("switch", "--quiet", "--create", "sign/root", "origin/main")
+    done = team.run("publish", "add-key", team.key("cleo"), "--role", "root")
+    assert done.code == 0, done.err
+    text = (clone / "pins.toml").read_text(encoding="utf-8")
+    (clone / "pins.toml").write_text(text.replace("enforce", "report"), encoding="utf-8")
+    team.git("add", "publish", "pins.toml")
+    team.git("commit", "--quiet", "--message", "A new root")
+    done = team.run("publish", "review", "origin/main", "--json")
+    assert (done.code, done.json["accepted"]) == (1, False)
+    assert "changes pins.toml, and no draft has its content" in done.json["problem"]
+    team.git("checkout", "--quiet", "HEAD~", "--", "pins.toml")
+    team.git("commit", "--quiet", "--amend", "--message", "A new root")
+    assert team.run("publish", "review", "origin/main").code == 0
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "name",
+    [".github/workflows/pins.pem", "publish/publish.toml", "publish/own.pem", "requirements.txt"],
+)
+def test_a_branch_does_not_choose_its_trust_files(team: Team, name: str) -> None:
+    """Its pin file names another file, which has a certificate in a comment."""
+    clone = team.at("alice")
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    named = text.replace("[[host.pin]]", f'trust = "{name}"\n[[host.pin]]', 1)
+    Path("pins.toml").write_text(named, encoding="utf-8")
+    (clone / name).parent.mkdir(parents=True, exist_ok=True)
+    before = (clone / name).read_bytes() if (clone / name).exists() else b""
+    (clone / name).write_bytes(before + LabAuthority("Any Root").pem)
+    if name == "publish/publish.toml":
+        settings = before.decode() + "".join(
+            f"# {line}\n" for line in LabAuthority("Any Root").pem.decode().splitlines()
+        )
+        (clone / name).write_text(settings, encoding="utf-8")
+    team.git("switch", "--quiet", "--create", BRANCH)
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--message", "Trust")
+    team.git("push", "--quiet", "--set-upstream", "origin", BRANCH)
+    code, facts = review(team)
+    assert code == 1
+    assert f"changes {name}, which is no part of a proposal" in facts["problem"]
+
+
+@pytest.mark.medium
+def test_new_trust_anchors_are_proposed_with_the_pins_that_name_them(team: Team) -> None:
+    team.at("alice")
+    Path("ca.pem").write_bytes(LabAuthority("Bank Root").pem)
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    named = text.replace("[[host.pin]]", 'trust = "ca.pem"\n[[host.pin]]', 1)
+    Path("pins.toml").write_text(named, encoding="utf-8")
+    assert team.run("publish", "propose", team.key("alice"), "--offline").code == 0
+    code, facts = review(team)
+    assert (code, facts["problem"]) == (0, None)
+    assert "ca.pem" in facts["files"]
+    team.git("switch", "--quiet", "--create", "more", f"origin/{BRANCH}")
+    team.git("reset", "--quiet", "--soft", "origin/main")
+    Path("more.pem").write_bytes(LabAuthority("Other Root").pem)
+    team.git("add", "--all")
+    team.git("commit", "--quiet", "--message", "More")
+    done = team.run("publish", "review", "origin/main", "more", "--json")
+    assert done.code == 1
+    assert "more.pem, which the pin file doesn't name" in done.json["problem"]
+
+
+@pytest.mark.medium
+def test_a_branch_with_only_a_stale_draft_is_refused(team: Team) -> None:
+    """The draft is of metadata that is in site/ already, so nothing is pending."""
+    proposed(team)
+    drafted = (team.at("alice") / "publish/drafts/targets.json").read_bytes()
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    clone = team.at("alice")
+    team.git("fetch", "--quiet")
+    team.git("switch", "--quiet", "--create", "sign/stale", "origin/main")
+    (clone / "publish/drafts").mkdir(exist_ok=True)
+    (clone / "publish/drafts/targets.json").write_bytes(drafted)
+    team.git("add", "publish")
+    team.git("commit", "--quiet", "--message", "Stale")
+    done = team.run("publish", "review", "origin/main", "--complete", "--json")
+    assert (done.code, done.json["accepted"]) == (1, False)
+    assert "no draft to sign" in done.json["problem"]
+
+
+@pytest.mark.medium
+def test_a_branch_is_not_checked_out_before_its_commits_are_accepted(
+    team: Team, tmp_path: Path
+) -> None:
+    proposed(team)
+    clone = team.at("alice")
+    (clone / "pins.toml").unlink()
+    (clone / "pins.toml").symlink_to(tmp_path / "keys/online.key")
+    team.git("commit", "--quiet", "--all", "--message", "A link")
+    team.git("push", "--quiet")
+    opened: list[Path] = []
+    load = PinSet.load
+
+    def record(path: Path) -> PinSet:
+        opened.append(Path(path).resolve())
+        return load(path)
+
+    team.monkeypatch.setattr(PinSet, "load", staticmethod(record))
+    code, facts = review(team)
+    assert code == 1
+    assert "makes pins.toml a link" in facts["problem"]
+    assert [path for path in opened if path.suffix == ".key"] == []
+
+
+@pytest.mark.medium
+def test_a_review_needs_no_git_identity(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    proposed(team)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.delenv(f"GIT_{role}_NAME")
+        monkeypatch.delenv(f"GIT_{role}_EMAIL")
+    monkeypatch.setenv("HOME", str(team.here))
+    assert review(team)[0] == 0
+
+
+@pytest.mark.medium
+def test_an_open_event_is_not_proposed_again(team: Team) -> None:
+    proposed(team)
+    team.at("bob")
+    done = team.run("publish", "propose", "--offline", "--json")
+    assert (done.code, done.json["branch"]) == (0, BRANCH)
+    assert team.git("status", "--porcelain") == ""
+    said = team.run("publish", "propose", "--offline")
+    assert "open already" in said.out
+
+
+@pytest.mark.medium
+def test_a_merge_continues_after_a_failed_delivery(team: Team) -> None:
+    proposed(team)
+    team.sign("bob")
+    (team.here / "www").rename(team.here / "away")
+    (team.here / "www").write_text("not a folder")
+    assert team.ci("merge", BRANCH).returncode != 0
+    (team.here / "www").unlink()
+    (team.here / "away").rename(team.here / "www")
+    again = team.ci("merge", BRANCH)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert team.follow() == 3
+
+
+@pytest.mark.medium
+def test_ci_proposes_again_before_signatures_expire(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposed(team)
+    team.sign("bob")
+    assert team.ci("merge", BRANCH).returncode == 0
+    now = utc_now() + timedelta(days=65)  # targets live 90 days
+    monkeypatch.setattr("certpin.pins.utc_now", lambda: now)
+    team.at("ci")
+    team.git("fetch", "--quiet")
+    team.git("switch", "--quiet", "--detach", "origin/main")
+    assert team.run("publish", "sign", team.key("online")).code == 0
+    done = team.run("publish", "propose", "--offline", "--json")
+    assert (done.code, done.json["branch"]) == (0, "sign/bank-3-2")
+    assert [wait["missing"] for wait in done.json["waits"]] == [2]
+
+
+def test_a_refused_version_is_not_proposed(team: Team) -> None:
+    """The pins of the version have expired."""
+    team.at("alice")
+    text = Path("pins.toml").read_text(encoding="utf-8")
+    Path("pins.toml").write_text(
+        text.replace("[[host.pin]]", "expires = 2020-01-01\n[[host.pin]]", 1), encoding="utf-8"
+    )
+    before = Path("pins.toml").read_bytes()
+    done = team.run("publish", "propose", "--offline", "--json")
+    _documented.check("publish propose", done.json)
+    assert (done.code, done.json["branch"]) == (1, None)
+    assert [breach["invariant"] for breach in done.json["breaches"]] == ["expiry"]
+    assert (Path("pins.toml").read_bytes(), Path("pins.journal.jsonl").exists()) == (before, False)
+    assert team.git("branch", "--list", "sign/*") == ""
+
+
+def test_a_failed_commit_leaves_no_branch(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    team.at("alice")
+    hook = Path(".git/hooks/pre-commit")
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "")
+    team.git("switch", "--quiet", "--detach", "origin/main")  # as in CI
+    done = team.run("publish", "propose", "--offline")
+    assert done.code == 2
+    assert team.git("branch", "--list", "sign/*") == ""
+
+
+def test_without_a_repository_its_absence_is_named(run: Run) -> None:
+    write(kit.policy(HOST))
+    done = run("publish", "review", "main")
+    assert done.code == 2
+    assert "not a git repository" in done.err
+
+
+# The rules themselves, for commits that git would not make easily.
+
+
+def refusal(*commits: Commit) -> str:
+    from certpin.errors import ConfigError
+
+    with pytest.raises(ConfigError) as caught:
+        require_event(commits, "pins.toml", "pins.journal.jsonl", ["ca.pem"])
+    return caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("commit", "said"),
+    [
+        (Commit("c", 2, (PINS,)), "a merge"),
+        (Commit("c", 0, (PINS,)), "a merge"),
+        (Commit("c", 1, ()), "changes nothing"),
+        (Commit("c", 1, (FileChange("pins.toml", b"", b"/etc/passwd", "120000"),)), "a link"),
+        (Commit("c", 1, (FileChange("pins.toml", b"", b"", "160000"),)), "a link"),
+        (Commit("c", 1, (FileChange("../pins.toml", b"", b"x"),)), "no part of a proposal"),
+        (Commit("c", 1, (FileChange("other.pem", b"", b"x"),)), "no part of a proposal"),
+        (Commit("c", 1, (FileChange(".other.pem", None, b"x"),)), "no part of a proposal"),
+        (Commit("c", 1, (FileChange("publish/a.pem", None, b"x"),)), "no part of a proposal"),
+        (Commit("c", 1, (FileChange("../a.pem", None, b"x"),)), "no part of a proposal"),
+        (Commit("c", 1, (FileChange("pins.journal.jsonl", b"a\n", b"b\n"),)), "lines of"),
+        (Commit("c", 1, (FileChange("pins.journal.jsonl", b"a\n", None),)), "lines of"),
+        (Commit("c", 1, (FileChange("pins.journal.jsonl", b"a\n", b"a\nb\n"),)), "is no event"),
+        (Commit("c", 1, (FileChange("pins.journal.jsonl", b"", PUSH),)), "records a push"),
+        (Commit("c", 1, (FileChange("publish/drafts/timestamp.json", None, b"x"),)), "no part"),
+    ],
+)
+def test_each_other_change_is_refused(commit: Commit, said: str) -> None:
+    assert said in refusal(commit)
+
+
+def test_signatures_of_several_keys_in_one_commit_are_refused() -> None:
+    other = FileChange(f"publish/drafts/root.{'b' * 64}.json", None, b"{}")
+    assert "several keys" in refusal(Commit("c", 1, (SIGNATURE, other)))
+
+
+def test_a_signature_is_not_replaced_or_taken_away_after_the_first_one() -> None:
+    first = Commit("a", 1, (PINS,))
+    signed = Commit("b", 1, (SIGNATURE,))
+    for after in (b"other", None):
+        gone = FileChange(SIGNATURE.path, b"{}", after)
+        assert "after the first signature" in refusal(first, signed, Commit("c", 1, (gone,)))
+
+
+def test_a_proposal_may_have_the_files_of_trust_anchors_and_its_authors_signature() -> None:
+    anchors = FileChange("ca.pem", None, b"x")
+    line = Event(utc_now(), "anna", "ended", version=3)
+    grown = FileChange("pins.journal.jsonl", b"a\n", f"a\n{format_event(line)}\n".encode())
+    commits = (Commit("a", 1, (PINS, anchors)), Commit("b", 1, (grown, SIGNATURE)))
+    event = require_event(commits, "pins.toml", "pins.journal.jsonl", ["ca.pem"])
+    assert event.files == ("pins.toml", "ca.pem", "pins.journal.jsonl")
+    assert event.signatures == (("targets", KEY_ID),)
+
+
+def test_no_commit_is_no_signing_event() -> None:
+    assert "no commit" in refusal()
+
+
+@pytest.mark.parametrize("name", ["github-signing.yml", "gitlab-signing.yml"])
+def test_both_templates_call_the_script(name: str) -> None:
+    text = (ROOT / "examples/ci" / name).read_text(encoding="utf-8")
+    yaml.safe_load(text)
+    for step in ("review", "merge", "renew"):
+        assert f"signing.sh {step}" in text

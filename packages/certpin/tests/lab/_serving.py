@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from certpin.lab.case import ALL_ACCEPT, ALL_REJECT, Case, Expected, Family
 from certpin.lab.device.schedule import Schedule
-from certpin.lab.evidence import Connection
 from certpin.lab.pki import Authorities, Style
 from certpin.lab.scenario import Role, Scenario, ServerStep
-from certpin.lab.server.hello import ClientHello
+from certpin.lab.server.records import ClientHello
+from certpin.lab.verdict import Connection
 
 if TYPE_CHECKING:
     from certpin.lab.device.turn import Visit

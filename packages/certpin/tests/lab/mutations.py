@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_JUDGE, _EVIDENCE = "certpin/lab/verdict.py", "certpin/lab/evidence.py"
+_JUDGE = "certpin/lab/verdict.py"
 _RUN, _PORT = "certpin/lab/runner.py", "certpin/lab/server/port.py"
 _CLIENT = "certpin/lab/client.py"
 
@@ -45,14 +45,14 @@ _VERDICTS = [
     ),
     Mutation(
         "died",
-        _EVIDENCE,
+        _JUDGE,
         "        if self.status < 0 or 128 < self.status <= 192:\n",
         "        if 128 < self.status <= 192:\n",
         f"{_J}test_a_client_that_died_did_not_refuse[-11]",
     ),
     Mutation(
         "died in a shell",
-        _EVIDENCE,
+        _JUDGE,
         "        if self.status < 0 or 128 < self.status <= 192:\n",
         "        if self.status < 0:\n",
         f"{_J}test_signal_reported_by_a_shell_is_no_refusal[139]",
@@ -87,7 +87,7 @@ _VERDICTS = [
     ),
     Mutation(
         "a host without pins",
-        _EVIDENCE,
+        _JUDGE,
         "self.step is not None and self.step.role is not Role.HONEST",
         "self.step is not None and self.step.role is Role.ATTACKER",
         f"{_J}test_data_counts_at_a_host_without_pins_though_it_is_honest",
@@ -159,7 +159,7 @@ _VERDICTS = [
     ),
     Mutation(
         "clear text",
-        _EVIDENCE,
+        _JUDGE,
         "return bool(self.clear or self.astray) or (",
         "return bool(self.astray) or (",
         f"{_J}test_data_in_clear_text_counts_as_much_and_needs_no_hello",
@@ -224,7 +224,7 @@ _HTML = "tests/lab/report/test_html.py::"
 _REPORTS = [
     Mutation(
         "nothing of an honest server leaked",
-        "certpin/lab/report/page.py",
+        "certpin/lab/report/html_case.py",
         "        if not seen.exposed:\n",
         "        if False:\n",
         f"{_HTML}test_an_honest_server_is_no_attacker_and_nothing_is_given_away[hung]",
@@ -236,6 +236,20 @@ _REPORTS = [
         "not refused_by(result.case)",
         "tests/lab/report/test_words.py::"
         "test_a_renewal_is_no_attack_although_other_pins_refuse_it[ca]",
+    ),
+    Mutation(
+        "a renewal is an attack on pins that must refuse it",
+        "certpin/lab/report/words.py",
+        "    if family is Family.ROTATION and result.expect is Expect.REJECT:\n",
+        "    if False:\n",
+        "tests/lab/report/test_words.py::test_no_attack_is_among_the_legitimate_changes[leaf]",
+    ),
+    Mutation(
+        "a renewal that pins must refuse tests the pins",
+        "certpin/lab/report/mastg.py",
+        "    if expect is Expect.REJECT and case in _ATTACK_ON_PINS:\n",
+        "    if False:\n",
+        "tests/lab/report/test_mastg.py::test_attacks_that_only_pins_stop_are_about_pinning",
     ),
     Mutation(
         "SARIF points at a file",
@@ -266,7 +280,7 @@ _MARKED = [
     ),
     Mutation(
         "an export without the compromised key is not judged",
-        "certpin/lab/exports.py",
+        "certpin/lab/target.py",
         "sorted(map(str, _compromised(pins) - _compromised(export.pins)))",
         "()",
         f"{_COMPROMISED}test_an_export_that_leaves_the_key_out_is_not_judged[curl]",
@@ -299,8 +313,8 @@ _RUNS = [
     Mutation(
         "control last",
         _RUN,
-        "        pool.shutdown(cancel_futures=True)\n    yield try_case(lab, client, CONTROL)\n",
-        "        pool.shutdown(cancel_futures=True)\n",
+        "    yield try_case(lab, client, CONTROL, repeat)\n",
+        "",
         f"{_R}test_the_good_control_runs_first_and_last",
     ),
     Mutation(

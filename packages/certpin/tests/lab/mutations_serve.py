@@ -120,14 +120,14 @@ _EDGES = [
     ),
     Mutation(
         "nor for another device",
-        f"{_S}port.py",
-        "here or not _inner(address)",
+        f"{_S}lab.py",
+        "here or not is_local(address)",
         "True",
         f"{_H}another_device_reaches_nothing_of_this_machine[192.168.1.7]",
     ),
     Mutation(
         "so many at once",
-        f"{_S}port.py",
+        f"{_S}lab.py",
         "        while len(self._links) + 2 * self._relays < self._limit:\n",
         "        while True:\n",
         f"{_H}connections_beyond_the_limit_wait",
@@ -228,7 +228,7 @@ _REAL = [
     ),
     Mutation(
         "a refusal that passed through is seen",
-        f"{_S}port.py",
+        f"{_S}lab.py",
         "        conversation.ended()\n        self._listen_on()\n",
         "        self._listen_on()\n",
         f"{_U}unreachable_real_server_is_no_refusal",

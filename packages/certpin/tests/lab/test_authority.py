@@ -17,8 +17,8 @@ from cryptography.x509 import verification
 from certpin.lab import Authority, Identity
 from certpin.pins import Pin
 from certpin.x509 import Certificate
+from certpin.x509.certificate import read_items
 from certpin.x509.keys import PublicKey
-from certpin.x509.reader import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,8 +97,8 @@ def test_an_identity_shows_the_chain_without_the_root() -> None:
         "CN=a.example",
         "CN=Below",
     ]
-    assert identity.certificate == Certificate.from_der(read(identity.chain_pem)[0].der)  # type: ignore[union-attr]
-    (key,) = read(identity.key_pem)
+    assert identity.certificate == Certificate.from_der(read_items(identity.chain_pem)[0].der)  # type: ignore[union-attr]
+    (key,) = read_items(identity.key_pem)
     assert isinstance(key, PublicKey)
     assert identity.pin == Pin.of_key(key.spki_sha256)
 
@@ -107,7 +107,7 @@ def test_a_root_signs_itself() -> None:
     root = Authority("Root")
     root.x509.verify_directly_issued_by(root.x509)
     assert root.certificate.self_issued
-    assert read(root.pem) == (root.certificate,)
+    assert read_items(root.pem) == (root.certificate,)
 
 
 def test_every_authority_and_every_leaf_has_a_fresh_key() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from certpin.pins import PinSet
 
 HOST = "api.bank.example"
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def target(lab: Lab, case: str = CONTROL.name) -> Target:
@@ -72,6 +75,35 @@ def test_a_format_of_many_hosts_has_both_and_one_of_one_host_the_host_of_the_cas
         assert [str(policy.pattern) for policy in read("wget", there.export("wget")).policies] == [
             HOST
         ]
+
+
+def anchors(word: str, style: Style = Style.CA, case: str = CONTROL.name) -> list[str]:
+    """Return the names of the authorities in the file of ``{anchors}`` or ``{anchors2}``."""
+    with Lab(style=style) as lab:
+        [path] = substitute([f"{{{word}}}"], target(lab, case))
+        authorities = lab.authorities
+        named = {
+            authorities.root.certificate.der: "R",
+            authorities.intermediate.certificate.der: "I",
+            authorities.second_intermediate.certificate.der: "I2",
+        }
+        text = Path(path).read_text(encoding="ascii")
+        return [named[ssl.PEM_cert_to_DER_cert(pem)] for pem in _PEM.findall(text)]
+
+
+def test_the_anchors_are_the_pinned_authorities_without_those_below_another() -> None:
+    assert anchors("anchors") == ["R"], "R and I are pinned, and I is below R"
+    assert anchors("anchors2") == ["I2"], "R is not pinned for the second host"
+
+
+def test_a_client_pinned_on_keys_of_servers_has_no_anchors() -> None:
+    with pytest.raises(CannotServeError, match=r"no authority is pinned.*--style ca"):
+        anchors("anchors", Style.LEAF)
+
+
+def test_a_client_of_anchors_only_is_not_run_with_a_compromised_key() -> None:
+    with pytest.raises(CannotServeError, match="no compromised key"):
+        anchors("anchors", case="compromised-key")
 
 
 def test_a_case_of_another_host_has_files_of_its_own() -> None:
@@ -131,7 +163,7 @@ def test_a_platform_that_sees_no_chain_has_the_pinned_authorities_as_its_anchors
         pki = lab.pki(HOST)
         first, second = read("flutter", target(lab).export("flutter")).policies
     assert first.trust
-    assert first.trust.der == (pki.root.certificate.der, pki.intermediate.certificate.der)
+    assert first.trust.der == (pki.root.certificate.der,), "the intermediate is below it"
     assert second.trust
     assert second.trust.der == (pki.second_intermediate.certificate.der,)
     with Lab() as lab:

@@ -15,8 +15,9 @@ from certpin.lab.server.protocols import PROTOCOLS
 from certpin.lab.verdict import Verdict
 
 ROOT = Path(__file__).parents[4]
-PROVE = (ROOT / "docs" / "prove.md").read_text(encoding="utf-8")
-REPORTS = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+PROVE = (ROOT / "docs/guides/prove.md").read_text(encoding="utf-8")
+VERDICTS = (ROOT / "docs/concepts/verdict.md").read_text(encoding="utf-8")
+REPORTS = (ROOT / "docs/reference/reports.md").read_text(encoding="utf-8")
 EVERY = (CONTROL, *CASES)
 
 
@@ -32,7 +33,7 @@ def test_every_protocol_is_documented(name: str) -> None:
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_verdict_is_documented(verdict: Verdict) -> None:
-    assert f"| `{verdict}` |" in PROVE
+    assert f"| `{verdict}` |" in VERDICTS
 
 
 @pytest.mark.parametrize("name", FORMATS)

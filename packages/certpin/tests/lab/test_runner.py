@@ -20,10 +20,10 @@ from tests.lab._clients import BY_NAME, request, right_client, trusting
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from certpin.lab.evidence import Ending
     from certpin.lab.pki import TestPKI
     from certpin.lab.scenario import Scenario
     from certpin.lab.target import Target
+    from certpin.lab.verdict import Ending
 
 UNTRUSTED, ROGUE = BY_NAME["untrusted-ca"], BY_NAME["rogue-ca-in-store"]
 
@@ -136,6 +136,32 @@ def test_client_with_different_results_is_flaky(lab: Lab) -> None:
     result = prove(lab, Call(sometimes), [ROGUE]).results[1]
     assert (result.verdict, result.outcome) == (Verdict.FLAKY, Outcome.WRONG)
     assert len(result.attempts) <= ATTEMPTS
+
+
+def test_each_case_is_run_as_often_as_the_user_asks(lab: Lab) -> None:
+    client = Recorded(right_client(Style.LEAF))
+    run = prove(lab, client, [UNTRUSTED, ROGUE], repeat=4)
+    names = ("control-good", "untrusted-ca", "rogue-ca-in-store", "control-good")
+    assert client.cases == [name for name in names for _ in range(4)]
+    assert [len(result.attempts) for result in run.results] == [4, 4, 4, 4]
+    assert run.about.repeat == 4
+    assert {result.outcome for result in run.results} == {Outcome.RIGHT}
+
+
+def test_one_bad_run_of_several_is_a_finding(lab: Lab) -> None:
+    calls = iter(range(100))
+    careless, careful = right_client(Style.NONE), right_client(Style.LEAF)
+
+    def once(target: Target) -> None:
+        odd = target.case == "rogue-ca-in-store" and next(calls) == 3
+        ending = (careless if odd else careful).run(target)
+        if not ending.content:
+            raise OSError(ending.output)
+
+    assert prove(lab, Call(once), [ROGUE]).results[1].outcome is Outcome.RIGHT
+    result = prove(lab, Call(once), [ROGUE], repeat=5).results[1]
+    assert (result.verdict, result.outcome) == (Verdict.FLAKY, Outcome.WRONG)
+    assert result.why == "the client did not do the same in 5 runs: ACCEPT once, REJECT 4 times"
 
 
 def _cannot(_: TestPKI) -> Scenario:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from certpin.lab.device.port import max_connections
+from certpin.lab.device.lab import max_connections
 from certpin.lab.verdict import Verdict
 from tests.lab._crowd import CROWD, all_at_once, contexts, verdicts
 from tests.lab._device import cases, device_lab, results

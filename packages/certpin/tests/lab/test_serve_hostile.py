@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from certpin.lab.device.port import _allowed, _inner
+from certpin.lab.device.lab import _allowed
 from certpin.lab.server import port
+from certpin.lab.server.relay import is_local
 from certpin.lab.verdict import Verdict
 from tests.lab._device import HOST, call, case_run, cases, connect, device_lab, pinned, results
 from tests.lab._serving import hello_for
@@ -181,12 +182,14 @@ def _held(lab: DeviceLab) -> socket.socket:
         ("169.254.169.254", True),
         ("fe80::1%eth0", True),
         ("0.0.0.0", True),
+        ("224.0.0.251", True),
+        ("ff02::fb", True),
         ("192.168.1.7", False),
         ("2001:db8::7", False),
     ],
 )
 def test_local_addresses_are_not_allowed(address: str, own: bool) -> None:
-    assert _inner(address) is own
+    assert is_local(address) is own
 
 
 @dataclass
@@ -211,9 +214,9 @@ def test_this_machine_reaches_itself() -> None:
 
 
 def test_another_device_is_not_relayed_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from certpin.lab.device import port as gate
+    from certpin.lab.device import lab as gate
 
-    monkeypatch.setattr(gate, "_allowed", lambda _: lambda address: not _inner(address))
+    monkeypatch.setattr(gate, "_allowed", lambda _: lambda address: not is_local(address))
     with socket.create_server(("127.0.0.1", 0)) as server, device_lab([]) as lab:
         with connect(lab.port, "localhost", server.getsockname()[1]) as sock:
             sock.sendall(b"secret")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from certpin.lab.device.turn import ClientSignal, client_signal
-from certpin.lab.evidence import Connection
-from certpin.lab.server.hello import ClientHello
+from certpin.lab.server.records import ClientHello
+from certpin.lab.verdict import Connection
 
 HELLO = ClientHello("api.bank.example")
 

@@ -6,7 +6,7 @@ import pytest
 
 from certpin.lab.device.page import HOST, Page
 from certpin.lab.device.tunnel import _report_end, arrival
-from certpin.lab.server.proxy import Destination
+from certpin.lab.server.session import Destination
 from tests.lab._serving import ONE, Rehearsal
 
 PAGE = Page(b"R", b"R2", b"PEM", "")

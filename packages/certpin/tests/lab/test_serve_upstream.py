@@ -20,7 +20,7 @@ from certpin.lab.device.lab import DeviceLab, HostProgress
 from certpin.lab.lab_server import server_context
 from certpin.lab.pki import Style
 from certpin.lab.server import relay
-from certpin.lab.server.proxy import Destination
+from certpin.lab.server.session import Destination
 from certpin.lab.upstream import Upstream
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Chain

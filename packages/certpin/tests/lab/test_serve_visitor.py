@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from certpin.lab.device.connection import DeviceConnection, routed_connection
 from certpin.lab.device.page import Page
 from certpin.lab.scenario import Answer, Scenario
-from certpin.lab.server.proxy import Destination
+from certpin.lab.server.session import Destination
 from tests.lab._serving import HONEST, ONE, Rehearsal, case, hello_for
 
 PAGE = Page(b"R", b"R2", b"PEM", "")

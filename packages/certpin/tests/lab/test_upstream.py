@@ -14,7 +14,7 @@ from certpin.lab.client import Call
 from certpin.lab.lab import Lab
 from certpin.lab.pki import Style
 from certpin.lab.runner import prove
-from certpin.lab.upstream import Upstream, platform_roots
+from certpin.lab.upstream import Upstream
 from certpin.lab.verdict import Outcome, Verdict
 from certpin.x509 import Chain
 from tests.kit import pin_set, policy
@@ -22,7 +22,6 @@ from tests.lab._clients import request, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from certpin.lab.target import Target
 
@@ -115,7 +114,3 @@ def test_an_app_that_refuses_its_real_server_fails_the_control(upstream: Upstrea
     for client in (refuse, after_a_look):
         with Lab(HOST, upstream=upstream) as lab:
             assert not prove(lab, Call(client), CASES).controlled
-
-
-def test_the_roots_of_this_machine_are_found(trusted_root: Path) -> None:
-    assert platform_roots() == trusted_root.read_bytes()

@@ -5,10 +5,20 @@ from __future__ import annotations
 import pytest
 
 from certpin.lab.case import Expect
-from certpin.lab.evidence import Attempt, Connection, Ending
 from certpin.lab.scenario import Role, Scenario, ServerStep
-from certpin.lab.server.hello import ClientHello
-from certpin.lab.verdict import Judgement, Outcome, Verdict, agree, judge, outcome, settle
+from certpin.lab.server.records import ClientHello
+from certpin.lab.verdict import (
+    Attempt,
+    Connection,
+    Ending,
+    Judgement,
+    Outcome,
+    Verdict,
+    agree,
+    judge,
+    outcome,
+    settle,
+)
 
 HOSTILE = ServerStep((), b"")
 HONEST = HOSTILE.but(role=Role.HONEST)
@@ -249,6 +259,28 @@ def test_an_attack_that_got_through_once_got_through() -> None:
     odd = [Judgement(Verdict.REJECT, ""), Judgement(Verdict.INCONCLUSIVE, "")]
     assert settle(Expect.REJECT, odd)[1] is Outcome.UNDECIDED
     assert settle(Expect.REJECT, odd[:1])[1] is Outcome.RIGHT
+
+
+@pytest.mark.parametrize(
+    ("expect", "other", "worst"),
+    [
+        (Expect.ACCEPT, Verdict.REJECT, Outcome.WRONG),
+        (Expect.REJECT, Verdict.ACCEPT, Outcome.WRONG),
+        (Expect.REJECT, Verdict.INCONCLUSIVE, Outcome.UNDECIDED),
+        (Expect.REJECT, None, Outcome.UNDECIDED),
+        (Expect.WARN, Verdict.ACCEPT, Outcome.WARNING),
+    ],
+)
+def test_of_runs_that_the_user_asked_for_the_worst_counts(
+    expect: Expect, other: Verdict | None, worst: Outcome
+) -> None:
+    usual = Verdict.ACCEPT if expect is Expect.ACCEPT else Verdict.REJECT
+    runs = [Judgement(usual, ""), Judgement(other, ""), Judgement(usual, "")]
+    judgement, found = settle(expect, runs, repeated=True)
+    assert (judgement.verdict, found) == (Verdict.FLAKY, worst)
+    counted = sorted([f"{usual} 2 times", f"{other or 'not run'} once"])
+    assert judgement.why == f"the client did not do the same in 3 runs: {', '.join(counted)}"
+    assert settle(expect, runs[::2], repeated=True)[1] is Outcome.RIGHT
 
 
 def _right(expect: Expect) -> set[Verdict]:

@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from certpin.errors import CertpinError
+from certpin.lab.scenario import Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.pki import Style, TestPKI
-    from certpin.lab.scenario import Scenario
     from certpin.pins import HostPin, PinSet
 
 
@@ -69,18 +69,6 @@ class Family(StrEnum):
     ROTATION = "Legitimate changes"
 
 
-class CannotServeError(CertpinError):
-    """The lab cannot serve a case on this machine or for this client. ``fix`` says what to do.
-
-    Reports list the case as "not run".
-    """
-
-    def __init__(self, problem: str, *, fix: str = "") -> None:
-        super().__init__(problem + (f" ({fix})" if fix else ""))
-        self.problem = problem
-        self.fix = fix
-
-
 @dataclass(frozen=True)
 class Case:
     """One case of the lab: an attack, or a legitimate change of the server.
@@ -115,6 +103,35 @@ def pins_of_case(case: Case, pki: TestPKI) -> PinSet | None:
     policy, *others = pki.pins.policies
     policy = replace(policy, pins=(*policy.pins, case.compromised(pki)))
     return replace(pki.pins, policies=(policy, *others))
+
+
+def _good(pki: TestPKI) -> Scenario:
+    return Scenario.of(pki.honest)
+
+
+# The good control. Without it, a client that refuses every server would seem secure.
+CONTROL = Case(
+    name="control-good",
+    family=Family.CONTROL,
+    presents="I→L: the honest server",
+    expected=ALL_ACCEPT,
+    guards="that the client works: a client that refuses every server proves nothing",
+    fix="check that the client trusts the lab's root and reaches the lab; read the "
+    "client's own output",
+    scenario=_good,
+)
+
+
+class CannotServeError(CertpinError):
+    """The lab cannot serve a case on this machine or for this client. ``fix`` says what to do.
+
+    Reports list the case as "not run".
+    """
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        super().__init__(problem + (f" ({fix})" if fix else ""))
+        self.problem = problem
+        self.fix = fix
 
 
 class LabError(CertpinError):

@@ -23,9 +23,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.evidence import Ending
 from certpin.lab.target import PROXY_ADDRESS
+from certpin.lab.verdict import Ending
 from certpin.pinfile.editor import PinFileEditor
+from certpin.x509.certificate import without_deprecations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -115,12 +116,14 @@ def write_client_files(folder: Path, trusted_pem: bytes) -> None:
 
 
 def write_pins(path: Path, pins: PinSet) -> None:
-    """Write the client's pins to a pin file, without the sync to disk of a normal pin file."""
-    editor = PinFileEditor.new(path, pins.name)
+    """Write the client's pins to a pin file, without the sync to disk of a normal pin file.
+
+    The file is not loaded to check it: a client that is given an unreadable file can't pass the
+    good control.
+    """
+    editor = PinFileEditor.new(path, pins.name, version=1)
     for policy in pins.policies:
         editor.add_host(policy)
-    editor.raise_version()
-    editor.check()
     path.write_text(editor.text, encoding="utf-8")
 
 
@@ -181,9 +184,11 @@ def _java_options(target: Target, via: str) -> str:
 
 
 def _java_store(trusted_pem: bytes) -> bytes:
+    with without_deprecations():
+        roots = x509.load_pem_x509_certificates(trusted_pem)
     certificates = [
         pkcs12.PKCS12Certificate(certificate, b"lab-%d" % index)
-        for index, certificate in enumerate(x509.load_pem_x509_certificates(trusted_pem))
+        for index, certificate in enumerate(roots)
     ]
     encryption = BestAvailableEncryption(_JAVA_PASSWORD.encode())
     return pkcs12.serialize_java_truststore(certificates, encryption)
@@ -211,6 +216,8 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "backup": lambda target: target.backup,
     "pin2": lambda target: target.second_pin,
     "backup2": lambda target: target.second_backup,
+    "anchors": lambda target: str(target.anchors),
+    "anchors2": lambda target: str(target.second_anchors),
     "cert": lambda target: str(target.certificate),
     "fingerprint": lambda target: target.fingerprint,
     "pinnedpubkey": lambda target: target.pinnedpubkey,
@@ -220,8 +227,9 @@ SUBSTITUTIONS: dict[str, Callable[[Target], str]] = {
     "client_cert": lambda target: str(target.client_certificate),
     "client_key": lambda target: str(target.client_key),
 }
+EXPORT_FORMAT = "[a-z0-9-]{1,80}"  # pattern of the name of a format
 # The pins in a format of ``certpin export``: replaced by the path of the file.
-_EXPORT = re.compile(r"\{export:([a-z0-9-]{1,80})\}")
+_EXPORT = re.compile(rf"\{{export:({EXPORT_FORMAT})\}}")
 
 
 class ClientUnderTest(Protocol):

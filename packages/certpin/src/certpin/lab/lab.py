@@ -20,20 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from certpin.lab.case import CannotServeError, LabError, pins_of_case
-from certpin.lab.case_run import CaseRun
 from certpin.lab.client import write_client_files, write_pins
-from certpin.lab.exports import Exports
 from certpin.lab.pki import Authorities, Style, TestPKI, expiring
-from certpin.lab.scenario import fit
-from certpin.lab.server.application import AnswerContext
+from certpin.lab.scenario import AnswerContext, fit
 from certpin.lab.server.conversation import Proxied
 from certpin.lab.server.dns import LabResolver, ResolverPort
 from certpin.lab.server.port import Port
 from certpin.lab.server.protocols import PROTOCOLS, suits
-from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import UPSTREAM
-from certpin.lab.server.session import Session
-from certpin.lab.target import Target
+from certpin.lab.server.session import CaseRun, Destination, Session
+from certpin.lab.target import Exports, Target
 from certpin.lab.upstream import UpstreamAuthorities, UpstreamPKI
 from certpin.support import locks
 
@@ -41,9 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from certpin.lab.case import Case
-    from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario
     from certpin.lab.upstream import Upstream
+    from certpin.lab.verdict import Connection
     from certpin.pins import PinSet
 
 
@@ -281,7 +277,7 @@ class CaseServer:
         loop = self._lab.loop.asyncio
         port = _port(loop, self._case_run, listening_address(self._pki.host))
         try:
-            proxy = Port(loop, partial(Proxied, self._case_run))
+            proxy = Port(loop, partial(Proxied, self._serve))
         except OSError:
             port.close()
             raise
@@ -290,9 +286,14 @@ class CaseServer:
         self._case_run.direct.set_hosts(self.hosts, port.number)
         return port, proxy
 
+    def _serve(self, reached: Destination) -> Session | None:
+        """Return the session with a host that a client requested from the proxy of the lab."""
+        if not self._case_run.tests(reached.host):
+            return None
+        return Session(self._case_run, via=reached.via, target=reached.host)
+
     def close(self) -> tuple[Connection, ...]:
         """Stop listening, and return the evidence of every connection.
-
 
         Raises:
             CannotServeError: a step could not be served, and the client leaked no data.

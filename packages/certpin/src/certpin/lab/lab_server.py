@@ -25,12 +25,18 @@ _MAX_REQUEST = 64 * 1024
 class LabServer:
     """Answers each request with ``body`` and records the data that it received.
 
-    A context manager: it listens on a free port of 127.0.0.1 from entry to exit, and leaves no
-    connection and no thread behind. ``received`` holds the application data of every connection, in
-    the order of arrival: empty for a client that left during the handshake, or sent nothing.
+    A context manager: it listens on 127.0.0.1 from entry to exit, and leaves no connection and no
+    thread behind. ``received`` holds the application data of every connection, in the order of
+    arrival: empty for a client that left during the handshake, or sent nothing.
+
+    Args:
+        identity: the certificate chain and the key.
+        body: the body of each answer.
+        port: the port; by default a free one.
+
     """
 
-    def __init__(self, identity: Identity, body: bytes = b"hello\n") -> None:
+    def __init__(self, identity: Identity, body: bytes = b"hello\n", *, port: int = 0) -> None:
         self.received: list[bytes] = []
         self._body = body
         self._heard = threading.Condition()
@@ -38,7 +44,7 @@ class LabServer:
         self._context = server_context(identity)
         # socketserver expects a class, but only calls it, so a method works.
         handler: Any = self._serve
-        self._server = _ThreadingServer(("127.0.0.1", 0), handler)
+        self._server = _ThreadingServer(("127.0.0.1", port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     @property

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from certpin._version import __version__
-from certpin.lab.attacks import CONTROL
-from certpin.lab.case import CannotServeError, Expect, LabError
+from certpin.lab.case import CONTROL, CannotServeError, Expect, LabError
 from certpin.lab.client import Command
-from certpin.lab.evidence import Attempt
-from certpin.lab.verdict import Judgement, Outcome, Verdict, judge, outcome, settle
+from certpin.lab.verdict import Attempt, Judgement, Outcome, Verdict, judge, outcome, settle
 from certpin.pins.policy import utc_now
 
 if TYPE_CHECKING:
@@ -35,7 +33,8 @@ class About:
     """The facts about a run that are not results: client, tools, times and trusted roots.
 
     ``command`` is the client's command as the user wrote it. ``trusted`` are the certificates (DER)
-    that the client was configured to trust.
+    that the client was configured to trust. ``repeat`` is the number of runs of each case that the
+    user asked for.
     """
 
     command: tuple[str, ...] = ()
@@ -45,9 +44,12 @@ class About:
     started: datetime | None = None
     seconds: float = 0.0
     trusted: tuple[bytes, ...] = ()
+    repeat: int = 1
 
 
-def about(lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime) -> About:
+def about(
+    lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime, repeat: int = 1
+) -> About:
     """Return the facts about this client's run in this lab: command, versions and times."""
     return About(
         command=client.words if isinstance(client, Command) else (),
@@ -57,6 +59,7 @@ def about(lab: Lab, client: ClientUnderTest, started: datetime, ended: datetime)
         started=started,
         seconds=(ended - started).total_seconds(),
         trusted=_der(lab.authorities.trusted_pem),
+        repeat=repeat,
     )
 
 
@@ -104,12 +107,13 @@ class Run:
         return len(controls) == 2 and all(result.outcome is Outcome.RIGHT for result in controls)
 
 
-def prove(
+def prove(  # noqa: PLR0913  # keywords, each of which is a setting of a run
     lab: Lab,
     client: ClientUnderTest,
     cases: Iterable[Case],
     *,
     jobs: int = 1,
+    repeat: int = 1,
     progress: Callable[[Result], None] = lambda _: None,
     now: Callable[[], datetime] = utc_now,
 ) -> Run:
@@ -123,6 +127,9 @@ def prove(
         client: the client under test.
         cases: the cases, in order.
         jobs: the number of cases that run at the same time.
+        repeat: the number of runs of each case, the controls included. With 1, a case is repeated
+            only if its verdict is not the expected one. With more, the worst of different outcomes
+            counts.
         progress: called in this thread with each result, in order.
         now: the clock for the start and the end of the run.
 
@@ -131,34 +138,36 @@ def prove(
     """
     results: list[Result] = []
     started = now()
-    for result in _results(lab, client, cases, jobs):
+    for result in _results(lab, client, cases, jobs, repeat):
         progress(result)
         results.append(result)
-    facts = about(lab, client, started, now())
+    facts = about(lab, client, started, now(), repeat)
     run = Run(lab.host, lab.style, tuple(results), facts)
     return run if run.controlled else _without_control(run)
 
 
 def _results(
-    lab: Lab, client: ClientUnderTest, cases: Iterable[Case], jobs: int
+    lab: Lab, client: ClientUnderTest, cases: Iterable[Case], jobs: int, repeat: int
 ) -> Iterator[Result]:
-    first = try_case(lab, client, CONTROL)
+    first = try_case(lab, client, CONTROL, repeat)
     yield first
     if first.outcome is not Outcome.RIGHT:
         return
     pool = ThreadPoolExecutor(jobs, "certpin-lab-client")
     try:
-        yield from pool.map(lambda case: try_case(lab, client, case), cases)
+        yield from pool.map(lambda case: try_case(lab, client, case, repeat), cases)
     except BaseException:
         client.stop()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    yield try_case(lab, client, CONTROL)
+    yield try_case(lab, client, CONTROL, repeat)
 
 
-def try_case(lab: Lab, client: ClientUnderTest, case: Case) -> Result:
-    """Run one case, up to ``ATTEMPTS`` times while its verdict is not the expected one.
+def try_case(lab: Lab, client: ClientUnderTest, case: Case, repeat: int = 1) -> Result:
+    """Run one case ``repeat`` times; if once, up to ``ATTEMPTS`` times while its verdict is odd.
+
+    The verdict is odd if it is not the expected one, so that no finding rests on one run.
 
     Returns:
         The result. A case that the lab can't serve is ``Outcome.NOT_RUN``, with the reason.
@@ -168,10 +177,10 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case) -> Result:
         return _not_run(case, expect, f"does not apply to a client of the style {lab.style}")
     attempts: list[Attempt] = []
     try:
-        judgements = _judgements(lab, client, case, attempts)
+        judgements = _judgements(lab, client, case, attempts, repeat)
     except CannotServeError as exc:
         return _not_run(case, expect, str(exc))
-    judgement, found = settle(expect, judgements)
+    judgement, found = settle(expect, judgements, repeated=repeat > 1)
     if case is CONTROL and found is not Outcome.RIGHT:
         found = Outcome.UNDECIDED  # no attack got through: the run proves nothing
     why = judgement.why
@@ -181,15 +190,15 @@ def try_case(lab: Lab, client: ClientUnderTest, case: Case) -> Result:
 
 
 def _judgements(
-    lab: Lab, client: ClientUnderTest, case: Case, attempts: list[Attempt]
+    lab: Lab, client: ClientUnderTest, case: Case, attempts: list[Attempt], repeat: int
 ) -> list[Judgement]:
-    """Run the client until its verdict is settled; return the judgement of each attempt.
+    """Run the client as often as needed; return the judgement of each attempt.
 
     Each attempt is also added to ``attempts``.
     """
     expect = case.expected.of(lab.style)
     judgements: list[Judgement] = []
-    while len(attempts) < ATTEMPTS and not (judgements and _settled(expect, judgements)):
+    while not _enough(expect, judgements, repeat):
         try:
             attempts.append(_attempt(lab.case_server(case), client, lab.canary))
         except CannotServeError:
@@ -203,11 +212,16 @@ def _judgements(
     return judgements
 
 
-def _settled(expect: Expect, judgements: list[Judgement]) -> bool:
-    """Return True if no further attempt is needed: the last one settled the verdict.
+def _enough(expect: Expect, judgements: list[Judgement], repeat: int) -> bool:
+    """Return True if no further attempt is needed.
 
-    It did if its verdict was right, or repeated the previous one.
+    With ``repeat`` 1, the last attempt settles the verdict if it was right, or repeated the
+    previous one.
     """
+    if repeat > 1 or not judgements:
+        return len(judgements) >= repeat
+    if len(judgements) >= ATTEMPTS:
+        return True
     *before, last = (judgement.verdict for judgement in judgements)
     right = outcome(expect, last) not in {Outcome.WRONG, Outcome.UNDECIDED}
     return right or before[-1:] == [last]

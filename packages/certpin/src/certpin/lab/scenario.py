@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certpin.pins.hosts import bracketed
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from certpin.lab.authority import Identity
 
 
@@ -37,6 +41,38 @@ class Answer(StrEnum):
 
 # The answers after which the connection stays open.
 KEEPING = {Answer.KEEP, Answer.REDIRECT_SECOND_KEEP}
+
+
+@dataclass
+class AnswerContext:
+    """The content for answers of the lab: its token, and the URLs to redirect to."""
+
+    token: str
+    same: str = "/again"
+    second: str = ""
+    plain: str = ""
+    unpinned: str = ""
+
+    def set_hosts(self, hosts: Sequence[str], port: int = 0) -> None:
+        """Set the URLs to redirect to: of the first, the second and the unpinned host.
+
+        The URLs name this port of the lab. With port 0 they name none: a proxy or a route directs
+        clients to the lab.
+        """
+        suffix = f":{port}" if port else ""
+        first, second, *others = (f"{bracketed(host)}{suffix}/" for host in hosts)
+        self.plain, self.second = f"http://{first}", f"https://{second}"
+        self.unpinned = f"https://{others[0]}" if others else ""
+
+    def redirect_url(self, answer: Answer) -> str:
+        """Return the URL to which this answer redirects; empty if it does not redirect."""
+        return {
+            Answer.REDIRECT_SAME: self.same,
+            Answer.REDIRECT_SECOND: self.second,
+            Answer.REDIRECT_SECOND_KEEP: self.second,
+            Answer.REDIRECT_PLAIN: self.plain,
+            Answer.REDIRECT_UNPINNED: self.unpinned,
+        }.get(answer, "")
 
 
 class Opening(StrEnum):

@@ -1,20 +1,31 @@
 """The target of one case: the data with which a client is directed to the lab.
 
-These are the lab's address, the roots to trust, and the pins.
+These are the lab's address, the roots to trust, and the pins. A client that reads its pins from a
+file of ``certpin export`` gets that file when its command requests it.
 """
 
 from __future__ import annotations
 
+import ssl
+import threading
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from certpin.errors import ConfigError
+from certpin.formats import FORMATS, only
+from certpin.formats.limits import AnchorsOnly, LeafOrAnchors, OneHost
 from certpin.lab.case import CannotServeError
+from certpin.pins import TrustAnchors
+from certpin.pins.hosts import bracketed, join_address
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.lab.exports import Exports
+    from certpin.formats import Format
+    from certpin.lab.pki import TestPKI
+    from certpin.pins import HostPolicy, Pin, PinSet
+
 
 PROXY_ADDRESS = "127.0.0.1"
 _T = TypeVar("_T")
@@ -133,7 +144,7 @@ class Target:
     @property
     def endpoint(self) -> str:
         """``address`` and ``port`` in one word: ``127.0.0.1:PORT`` or ``[::1]:PORT``."""
-        return f"{bracketed(self.address)}:{self.port}"
+        return join_address(self.address, self.port)
 
     @property
     def url(self) -> str:
@@ -154,6 +165,27 @@ class Target:
         """The pin and the backup pin as curl's ``--pinnedpubkey``: ``sha256//…;sha256//…``."""
         return ";".join(pin.replace("sha256/", "sha256//", 1) for pin in (self.pin, self.backup))
 
+    @property
+    def anchors(self) -> Path:
+        """The path of the authorities that are pinned for ``host``, as PEM.
+
+        This and ``second_anchors`` are for clients that are pinned by their trust anchors.
+
+        Raises:
+            CannotServeError: no authority is pinned, or the pins mark a key as compromised.
+        """
+        return self._anchors_of(self.host)
+
+    @property
+    def second_anchors(self) -> Path:
+        """The same as ``anchors``, for the second host of the case."""
+        return self._anchors_of(self.second_host)
+
+    def _anchors_of(self, host: str) -> Path:
+        if self.exports is None:
+            raise CannotServeError("there are no pins, so that there are no anchors")
+        return self._without_compromised(self.exports.anchors(host))
+
     def export(self, name: str) -> Path:
         """Write the pins in a format of ``certpin export``, and return the path of the file.
 
@@ -168,6 +200,109 @@ class Target:
         return self.exports.path(name)
 
 
-def bracketed(host: str) -> str:
-    """Return a host in the form for URLs: IPv6 in brackets (RFC 3986 section 3.2.2)."""
-    return f"[{host}]" if ":" in host else host
+class Exports:
+    """Writes one pin set of a host in the requested formats, each only once. Thread-safe."""
+
+    def __init__(self, folder: Path, pins: PinSet | None, pki: TestPKI) -> None:
+        self.folder = folder
+        self._pins = pins
+        self._pki = pki
+        self._lock = threading.Lock()
+        self._written: dict[str, Path] = {}
+
+    def path(self, name: str) -> Path:
+        """Write the export in a format, with its companion files beside it, and return its path.
+
+        Raises:
+            CannotServeError: the format can't express these pins.
+            KeyError: there is no such format.
+        """
+        chosen = FORMATS[name]
+        with self._lock:
+            if name not in self._written:
+                self._written[name] = self._write(chosen)
+            return self._written[name]
+
+    def anchors(self, host: str) -> Path:
+        """Write the pinned authorities of a host as PEM, and return the path.
+
+        They are for a client that is pinned by its trust anchors only.
+
+        Raises:
+            CannotServeError: no authority is pinned for this host.
+        """
+        policy = self._pins.policy_for(host) if self._pins else None
+        pinned = self._pinned_authorities(policy) if policy else ()
+        if not pinned:
+            raise CannotServeError(
+                f"no authority is pinned for {host}, so that there are no anchors",
+                fix="prove the client with --style ca",
+            )
+        path = self.folder / ("anchors.pem" if host == self._pki.host else "anchors2.pem")
+        with self._lock:
+            if not path.exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                text = "".join(map(ssl.DER_cert_to_PEM_cert, pinned))
+                path.write_text(text, encoding="ascii")
+        return path
+
+    def _write(self, chosen: Format) -> Path:
+        try:
+            pins = self._fitting(chosen)
+            export = chosen.export(pins)
+        except ConfigError as exc:
+            problem = f"{chosen.name} cannot have these pins: {exc.problem}"
+            raise CannotServeError(problem, fix=exc.fix) from exc
+        for pin in sorted(map(str, _compromised(pins) - _compromised(export.pins))):
+            problem = f"{pin} is marked compromised, and clients of {chosen.name} do not refuse it"
+            raise CannotServeError(problem)
+        folder = self.folder / chosen.name
+        for file in export.files:
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.text, encoding="utf-8")
+        return folder / export.files[0].path
+
+    def _fitting(self, chosen: Format) -> PinSet:
+        """Return the pins in a form that the format can express, with anchors if it needs them.
+
+        The lab's pins name no anchors. A format that only knows anchors gets R. A format of a
+        platform that can't inspect the chain gets the pinned authorities.
+        """
+        pins = self._pins
+        if pins is None:
+            raise CannotServeError(f"there are no pins to export to {chosen.name}")
+        limits = {type(limit) for limit in chosen.limits}
+        policy = pins.policy_for(self._pki.host)
+        if OneHost in limits and policy:
+            pins = only(pins, [str(policy.pattern)])
+        if AnchorsOnly in limits and any(policy.trust is None for policy in pins.policies):
+            root = TrustAnchors((self._pki.root.certificate.der,), "R")
+            anchored = [replace(policy, trust=policy.trust or root) for policy in pins.policies]
+            pins = replace(pins, policies=tuple(anchored))
+        if LeafOrAnchors in limits:
+            pins = replace(pins, policies=tuple(map(self._anchored, pins.policies)))
+        return pins
+
+    def _anchored(self, policy: HostPolicy) -> HostPolicy:
+        """Return the policy with its pinned authorities as trust anchors, if any are pinned."""
+        pinned = self._pinned_authorities(policy)
+        if policy.trust or not pinned:
+            return policy
+        return replace(policy, trust=TrustAnchors(pinned, "the pinned authorities"))
+
+    def _pinned_authorities(self, policy: HostPolicy) -> tuple[bytes, ...]:
+        """Return the pinned authorities as DER, without those below another of them.
+
+        An authority below an anchor adds nothing. As an anchor itself, it would only make the
+        client ignore the copy that a server sends, and with it a bad signature on that copy.
+        """
+        lab = (self._pki.root, self._pki.intermediate, self._pki.second_intermediate)
+        pinned = [authority for authority in lab if authority.pin in policy.live_pins]
+        return tuple(
+            authority.certificate.der for authority in pinned if authority.issuer not in pinned
+        )
+
+
+def _compromised(pins: PinSet) -> set[Pin]:
+    return {pin for policy in pins.policies for pin in policy.compromised}

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from certpin.lab.case import Case
     from certpin.lab.client import ClientUnderTest
-    from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.lab import CaseServer, Lab
     from certpin.lab.pki import Style
     from certpin.lab.runner import Result
+    from certpin.lab.verdict import Attempt, Connection
 
 BY_NAME = {case.name: case for case in (CONTROL, *CASES)}
 _SHOWN = 400  # bytes of leaked data that the message of a failed test shows

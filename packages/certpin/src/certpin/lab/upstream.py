@@ -7,22 +7,28 @@ that needs the private key of the real server or of its authority is reported as
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography import x509
 
+from certpin import pinfile
+from certpin.errors import ConfigError
 from certpin.lab.case import CannotServeError
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.scenario import Opening, Role, ServerStep
+from certpin.lab.server.protocols import PROTOCOLS
+from certpin.pins import HostPattern
+from certpin.probe import Endpoint, observe, probe_context, served_at, split_address
+from certpin.x509.certificate import without_deprecations
+from certpin.x509.chain import platform_roots
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
-    from certpin.pins import PinSet
+    from certpin.pins import HostPolicy, PinSet
     from certpin.x509 import Chain
 
 _FIX = "leave --upstream out, and give the client the lab's own pins"
@@ -44,12 +50,57 @@ class Upstream:
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """The chain of the real server as it sent it, leaf first."""
-        return tuple(map(x509.load_der_x509_certificate, self.der))
+        with without_deprecations():
+            return tuple(map(x509.load_der_x509_certificate, self.der))
 
     @property
     def der(self) -> tuple[bytes, ...]:
         """``certificates`` as DER."""
         return tuple(certificate.der for certificate in self.chain.certificates)
+
+
+def find_upstream(
+    host: str,
+    protocol: str,
+    pin_file: Path | None = None,
+    address: str | None = None,
+    roots: str | None = None,
+) -> Upstream:
+    """Connect to the user's real server of a host, and return its address, chain and pins.
+
+    Args:
+        host: the host under test.
+        protocol: the protocol of the lab.
+        pin_file: the real pins, which also name the server.
+        address: the server, if it is not that of the pin file; by default the host itself.
+        roots: trust only these authorities (PEM); by default those of this machine.
+
+    Returns:
+        The server.
+
+    Raises:
+        ConfigError: the pin file does not cover the host.
+        ProbeError: the server does not answer.
+    """
+    pins = pinfile.PinSet.load(pin_file) if pin_file else None
+    policy = pins.policy_for(host) if pins else None
+    if pins and not policy:
+        raise ConfigError(f"{pin_file} has no pins for {host}", fix="name its host: --host")
+    default = _server(host, policy) if policy and not address else host
+    connect = split_address(address or default, PROTOCOLS[protocol].port)
+    observation = observe(Endpoint(host, connect[1], connect), probe_context(roots))
+    pem = roots.encode() if roots else platform_roots()
+    # The observed address, because the name may resolve differently later.
+    relayed = (observation.address, connect[1])
+    return Upstream(relayed, observation.served, pem, pins, pin_file)
+
+
+def _server(host: str, policy: HostPolicy) -> str:
+    """Return the address of the host's first server in the pin file, or else the host's name."""
+    for name, server in served_at(policy):
+        if name == host:
+            return server.address_text(HostPattern("", host)) or host
+    return host
 
 
 class UpstreamAuthorities(Authorities):
@@ -116,13 +167,3 @@ class _Keyless:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise CannotServeError(f"it needs the private key of {self._whose}", fix=_FIX)
-
-
-def platform_roots() -> bytes:
-    """Return the roots of this machine as PEM, from OpenSSL's default paths."""
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile and Path(paths.cafile).is_file():
-        return Path(paths.cafile).read_bytes()
-    folder = Path(paths.capath or "/nonexistent")
-    files = sorted(folder.glob("*.0")) if folder.is_dir() else []
-    return b"".join(file.read_bytes() for file in files)

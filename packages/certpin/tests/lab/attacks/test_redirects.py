@@ -20,9 +20,9 @@ from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import ask, connected, results
 
 if TYPE_CHECKING:
-    from certpin.lab.evidence import Connection
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
+    from certpin.lab.verdict import Connection
 
 pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
 

@@ -21,9 +21,9 @@ from tests.lab._clients import pinned, trusting
 from tests.lab.attacks._calls import ask, call, check_pin, connected, results, wrong
 
 if TYPE_CHECKING:
-    from certpin.lab.evidence import Attempt
     from certpin.lab.runner import Result
     from certpin.lab.target import Target
+    from certpin.lab.verdict import Attempt
 
 pytestmark = pytest.mark.slow  # whole runs; test_matrix.py is quick
 

@@ -14,10 +14,10 @@ import pytest
 from certpin.lab.attacks import CASES
 from certpin.lab.case import CannotServeError
 from certpin.lab.client import Call, Command, environment
-from certpin.lab.evidence import Ending
 from certpin.lab.lab import Lab
+from certpin.lab.report.causes import find_causes
 from certpin.lab.runner import prove
-from certpin.lab.verdict import Outcome
+from certpin.lab.verdict import Ending, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.client import ClientUnderTest
     from certpin.lab.pki import Style
+    from certpin.lab.runner import Run
     from certpin.lab.target import Target
 
 CLIENTS = Path(__file__).parents[5] / "examples" / "clients"
@@ -129,8 +130,25 @@ def fails(
     client: ClientUnderTest, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
 ) -> Mapping[str, str]:
     """Return the cases that a client fails or that warn, with their verdicts."""
+    return bad_cases(attacked(client, style, jobs=jobs, only=only))
+
+
+def attacked(
+    client: ClientUnderTest, style: Style, *, jobs: int = 2, only: Sequence[Case] = CASES
+) -> Run:
+    """Run a client against the cases."""
     with Lab(style=style) as lab:
-        run = prove(lab, client, only, jobs=jobs)
+        return prove(lab, client, only, jobs=jobs)
+
+
+def bad_cases(run: Run) -> Mapping[str, str]:
+    """Return the cases of a run that are wrong or that warn, with their verdicts.
+
+    Each wrong one has exactly one cause.
+    """
+    wrong = [result.case.name for result in run.results if result.outcome is Outcome.WRONG]
+    explained = [name for cause in find_causes(run.results) for name in cause.cases]
+    assert sorted(explained) == sorted(wrong)
     assert run.controlled, [result.why for result in run.results]
     undecided = [result for result in run.results if result.outcome is Outcome.UNDECIDED]
     assert not undecided, "\n".join(f"{result.case.name}: {result.why}" for result in undecided)

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from certpin.lab.pki import Style
+from certpin.lab.report.causes import find_causes
 from tests.lab._clients import BY_NAME
-from tests.lab.gallery._gallery import BROKEN, broken, fails, program
+from tests.lab.gallery._gallery import BROKEN, attacked, bad_cases, broken, fails, program
 
 # Python's ssl reads the common name if a certificate has no SAN: a warning for each client.
 PYTHON = {"cn-only"}
@@ -65,6 +66,17 @@ ANOTHER_KEY = {
     "same-ca-new-key",
 }
 
+# The mistake of each broken client, as certpin reports it.
+CAUSES = {
+    "verification_off": "The client accepts any certificate",
+    "no_hostname_check": "The client does not check the name in the certificate",
+    "pin_over_served_chain": "The client compares pins with the certificates that the server sent",
+    "pin_checked_once": "The client checks only some of its connections",
+    "check_after_request": "The client checks its pins too late: its request has already been sent",
+    "any_authority": "The client does not check its pins",
+    "authority_without_hostname": "The client does not check the name in the certificate",
+}
+
 # Each broken client: its style, the case that names its fault, and every case that it fails.
 EXPECTED = {
     "verification_off": (Style.NONE, "untrusted-ca", A_CHAIN_TO_NOBODY | ANOTHER_NAME),
@@ -85,7 +97,9 @@ def test_every_broken_client_of_the_gallery_is_here() -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_client_fails_its_case_and_no_rule_that_it_follows(name: str) -> None:
     style, own, expected = EXPECTED[name]
-    found = fails(broken(name), style)
+    run = attacked(broken(name), style)
+    assert [cause.title for cause in find_causes(run.results)] == [CAUSES[name]]
+    found = bad_cases(run)
     assert set(found) == expected | PYTHON
     late = name == "check_after_request"
     assert found[own] == ("LEAK" if late else "ACCEPT")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.authority import Authority
 from certpin.lab.case import CannotServeError, Case, Expect
-from certpin.lab.evidence import Attempt, Connection, Ending
 from certpin.lab.pki import Authorities, Style, TestPKI
 from certpin.lab.runner import About, Result, Run
 from certpin.lab.scenario import Scenario, ServerStep
-from certpin.lab.server.hello import ClientHello
-from certpin.lab.verdict import Outcome, Verdict, judge, outcome
+from certpin.lab.server.records import ClientHello
+from certpin.lab.verdict import Attempt, Connection, Ending, Outcome, Verdict, judge, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,10 +16,12 @@ from certpin.lab.authority import Authority
 from certpin.lab.report.flaws import ChainContext, flaws
 from certpin.lab.report.picture import Arrow, Box, lay_out
 from certpin.lab.scenario import ServerStep
-from certpin.x509.chain import Signature, chain_paths
+from certpin.x509.chain import Signature, chain_paths, platform_roots
 from tests.lab.report import _runs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from certpin.lab.authority import Change, Identity
 
 PKI = _runs.pki()
@@ -194,3 +196,7 @@ def test_no_broken_certificate_stops_a_report(at: int, junk: bytes, grow: bool) 
         broken = der[:place] + junk + der[place + (0 if grow else len(junk)) :]
         chain = (*good[:index], broken, *good[index + 1 :])
         assert lay_out(chain, SCENE).words
+
+
+def test_the_roots_of_this_machine_are_found(trusted_root: Path) -> None:
+    assert platform_roots() == trusted_root.read_bytes()

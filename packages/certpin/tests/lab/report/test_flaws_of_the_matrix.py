@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certpin.lab.attacks import CASES, CONTROL
 from certpin.lab.case import CannotServeError, Case, Expect, Family, pins_of_case
 from certpin.lab.pki import Style, TestPKI
-from certpin.lab.report.flaws import flaws
-from certpin.lab.report.scenes import chain_context, served
-from certpin.lab.server.hello import ClientHello
+from certpin.lab.report.flaws import chain_context, flaws, served
+from certpin.lab.server.records import ClientHello
 from certpin.lab.verdict import is_judged
 from certpin.x509.chain import chain_paths
 from tests.lab.report import _runs

@@ -226,6 +226,16 @@ def test_what_leaked_is_bounded() -> None:
     assert "bytes more" in _page(_runs.hostile_run()).text
 
 
+@pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
+def test_an_attack_on_these_pins_is_under_no_legitimate_change(style: Style) -> None:
+    leaf = style is Style.LEAF
+    renewed = _runs.met(_runs.BY_NAME["rot-new-key-pinned-ca"], gives=not leaf, style=style)
+    text = FORMATS["html"](_runs.run((renewed,), style))
+    assert ("<h3>Whose authority?</h3>" in text) is leaf
+    assert ("<h3>Legitimate changes</h3>" in text) is not leaf
+    assert ("MASTG-TEST-0244: with pins on the server's key it is the attack" in text) is leaf
+
+
 @pytest.mark.parametrize("which", MADE)
 def test_ids_are_unique_and_references_exist(which: str) -> None:
     page = Page(_made(which))

@@ -1,4 +1,4 @@
-"""The JSON of a run follows the schema in docs/reports.md."""
+"""The JSON of a run follows the schema in docs/reference/reports.md."""
 
 from __future__ import annotations
 

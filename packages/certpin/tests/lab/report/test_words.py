@@ -6,24 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from certpin.lab.attacks import CONTROL
-from certpin.lab.case import ALL_ACCEPT
-from certpin.lab.evidence import Ending
+from certpin.lab.attacks import CASES, CONTROL
+from certpin.lab.case import ALL_ACCEPT, Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.report.words import (
+    advice,
     ending,
     exit_code,
     explain,
+    family_of,
     headline,
     summary,
     tally,
     verdict_line,
 )
 from certpin.lab.runner import Run
-from certpin.lab.verdict import Outcome, Verdict
+from certpin.lab.verdict import Ending, Outcome, Verdict
 from tests.lab.report import _runs
 
 UNTRUSTED, ROGUE = _runs.BY_NAME["untrusted-ca"], _runs.BY_NAME["rogue-ca-in-store"]
+CHANGES = [case for case in CASES if case.family is Family.ROTATION]
 HONEST = replace(ROGUE, name="rot-something", expected=ALL_ACCEPT, scenario=CONTROL.scenario)
 
 
@@ -69,6 +71,27 @@ def test_control_that_cannot_be_served_is_not_blamed_on_the_client() -> None:
     assert exit_code(run) == 3
 
 
+def test_the_advice_follows_the_worst_result() -> None:
+    stopped, through = _runs.met(UNTRUSTED, gives=False), _runs.met(ROGUE, gives=True)
+    warned = _runs.judged(UNTRUSTED, Outcome.WARNING, Verdict.LEAK)
+    locked_out = _runs.met(HONEST, gives=False)
+    unproven = Run(_runs.HOST, Style.LEAF, (_runs.undecided(CONTROL),), _runs.about())
+    said = [
+        advice(unproven),
+        advice(_runs.run((stopped, through, locked_out))),
+        advice(_runs.run((stopped, locked_out))),
+        advice(_runs.run((stopped, _runs.undecided(ROGUE)))),
+        advice(_runs.run(())),
+        advice(_runs.run((stopped, warned))),
+        advice(_runs.run((stopped,))),
+    ]
+    begins = (
+        *("Check that", "Do not ship", "Fix the causes below before", "Decide", "Run more"),
+        *("Nothing must be fixed; read the warnings", "Nothing to fix. Run this again"),
+    )
+    assert [text.startswith(begin) for text, begin in zip(said, begins, strict=True)] == [True] * 7
+
+
 def test_a_run_of_nothing_proves_nothing() -> None:
     assert exit_code(Run(_runs.HOST, Style.LEAF, ())) == 3
 
@@ -103,6 +126,18 @@ def test_a_renewal_is_no_attack_although_other_pins_refuse_it(style: Style) -> N
     assert (tally(accepted).honest, tally(accepted).beyond) == (1, 0)
     assert verdict_line(accepted.results[1]) == "the client accepted, as it must"
     assert verdict_line(refused.results[1]) == "the client refused a server that it must accept"
+
+
+@pytest.mark.parametrize("style", Style)
+def test_no_attack_is_among_the_legitimate_changes(style: Style) -> None:
+    results = [_runs.met(case, gives=True, style=style) for case in CHANGES]
+    attacks = [result for result in results if result.expect is Expect.REJECT]
+    assert tally(_runs.run(tuple(results), style)).attacks == len(attacks)
+    for result in results:
+        expected = Family.AUTHORITY if result in attacks else Family.ROTATION
+        assert family_of(result) is expected
+    found = [result.case.name for result in attacks]
+    assert found == (["rot-new-key-pinned-ca"] if style is Style.LEAF else [])
 
 
 def test_an_attack_that_a_style_accepts_is_no_honest_server() -> None:

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from certpin.lab.server.proxy import Destination
+    from certpin.lab.server.session import Destination
 
 
 class RecordingConversation:

@@ -8,8 +8,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ConnectionTerminated, DataReceived, ResponseReceived
 
-from certpin.lab.scenario import Answer, ServerStep
-from certpin.lab.server.application import AnswerContext
+from certpin.lab.scenario import Answer, AnswerContext, ServerStep
 from certpin.lab.server.h2 import Http2
 from tests.lab.server._wire import HOST, HOSTS, TOKEN
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from certpin.lab.scenario import Answer, Opening, ServerStep
-from certpin.lab.server.application import AnswerContext
+from certpin.lab.scenario import Answer, AnswerContext, Opening, ServerStep
 from certpin.lab.server.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
-    from certpin.lab.server.application import Starting
+    from certpin.lab.server.protocols import Starting
 
 TOKEN = "lab-answer-of-this-test"  # identifies an answer
 

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from certpin.lab.authority import Authority
 from certpin.lab.device.folder import LabFolder
-from certpin.lab.device.tunnel import TunnelKeys
+from certpin.lab.device.tunnel import TunnelKeys, WireGuard
 from certpin.lab.lab import Lab
 from certpin.lab.lab_server import server_context
 from certpin.lab.pki import Style
 from certpin.lab.server.conversation import Routed
 from certpin.lab.server.dns import Addresses, LabResolver
-from certpin.lab.server.wireguard import WireGuard
 from tests.lab._clients import BY_NAME
 from tests.lab.server._network import Device, isolate
 

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from certpin.lab.case_run import CaseRun
 from certpin.lab.pki import Authorities, Style, TestPKI
-from certpin.lab.scenario import Scenario, ServerStep
-from certpin.lab.server.application import AnswerContext
+from certpin.lab.scenario import AnswerContext, Scenario, ServerStep
+from certpin.lab.server.session import CaseRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

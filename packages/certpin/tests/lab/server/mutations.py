@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests._mutation import Mutation
 
-_JUDGE, _EVIDENCE = "certpin/lab/verdict.py", "certpin/lab/evidence.py"
+_JUDGE = "certpin/lab/verdict.py"
 _LAB, _SESSIONS, _ATTACKS = "certpin/lab/", "certpin/lab/server/", "certpin/lab/attacks/"
 _SEQUENCES = f"{_ATTACKS}sequences.py"
 
@@ -27,7 +27,7 @@ _VERDICTS = [
     ),
     Mutation(
         "no request went astray",
-        _EVIDENCE,
+        _JUDGE,
         "            return self.clear + self.astray\n",
         "            return self.clear + self.data\n",
         f"{_A}test_coalescing.py::"
@@ -35,7 +35,7 @@ _VERDICTS = [
     ),
     Mutation(
         "one that went astray counts",
-        _EVIDENCE,
+        _JUDGE,
         "return bool(self.clear or self.astray) or (",
         "return bool(self.clear) or (",
         f"{_J}test_on_an_honest_connection_requests_for_its_foreign_host_count",
@@ -117,7 +117,7 @@ _CASES = [
     ),
     Mutation(
         "redirects lead to the lab's port",
-        f"{_LAB}case_run.py",
+        f"{_SESSIONS}session.py",
         'self.direct if seen.via == "port" else self.answer_context',
         "self.answer_context",
         f"{_A}test_redirects.py::test_client_that_follows_every_redirect_gets_both_warnings[leaf]",
@@ -148,7 +148,7 @@ _SESSION = [
     ),
     Mutation(
         "close_notify is answered",
-        f"{_SESSIONS}session.py",
+        f"{_SESSIONS}tls.py",
         "            if not data:  # close_notify: many clients wait for the server's\n"
         "                self._close()\n",
         "            if not data:\n",
@@ -171,17 +171,17 @@ _SESSION = [
     ),
     Mutation(
         "a long hello",
-        f"{_SESSIONS}hello.py",
-        "        if self._length > LONGEST or len(self.raw) > _LONGEST_RAW:\n",
-        "        if len(self.raw) > _LONGEST_RAW:\n",
+        f"{_SESSIONS}records.py",
+        "        if self._length > LONGEST_HELLO or len(self.raw) > _LONGEST_RAW_HELLO:\n",
+        "        if len(self.raw) > _LONGEST_RAW_HELLO:\n",
         f"{_S}test_hello.py::"
         f"test_one_of_more_octets_than_openssl_reads_is_refused_by_its_header[{0xFFFFFF}]",
     ),
     Mutation(
         "small records",
-        f"{_SESSIONS}hello.py",
-        "        if self._length > LONGEST or len(self.raw) > _LONGEST_RAW:\n",
-        "        if self._length > LONGEST:\n",
+        f"{_SESSIONS}records.py",
+        "        if self._length > LONGEST_HELLO or len(self.raw) > _LONGEST_RAW_HELLO:\n",
+        "        if self._length > LONGEST_HELLO:\n",
         f"{_S}test_hello.py::test_the_headers_of_small_records_fill_no_memory",
     ),
 ]

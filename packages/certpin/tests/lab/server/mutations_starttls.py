@@ -7,7 +7,7 @@ from tests._mutation import Mutation
 _LINES, _POSTGRES = "certpin/lab/server/lines.py", "certpin/lab/server/postgres.py"
 _SMTP, _IMAP = "certpin/lab/server/smtp.py", "certpin/lab/server/imap.py"
 _SESSION, _JUDGE = "certpin/lab/server/session.py", "certpin/lab/verdict.py"
-_PLAY, _PIECES = "certpin/lab/case_run.py", "certpin/lab/server/lines.py"
+_PIECES = "certpin/lab/server/lines.py"
 _T, _S = "tests/lab/attacks/test_starttls.py::", "tests/lab/server/"
 _A = f"{_S}test_starting.py::"
 _BROKEN = f"{_T}test_broken_client_is_caught_only_by_its_case"
@@ -113,7 +113,7 @@ MUTATIONS = [
     ),
     Mutation(
         "no step before TLS",
-        _PLAY,
+        _SESSION,
         "        if step.opening in BEFORE_TLS:\n",
         "        if False:\n",
         f"{_T}test_correct_client_raises_no_alarm[smtp-none]",

@@ -52,14 +52,14 @@ MUTATIONS = [
     ),
     Mutation(
         "first the answer, then the check",
-        f"{_AT}proxy.py",
+        f"{_AT}conversation.py",
         "    if not host or not 0 < port <= 65_535:",
         "    if not host:",
         f"{_F}test_connect_to_nowhere_is_refused[a:0]",
     ),
     Mutation(
         "two protocols in one",
-        f"{_AT}proxy.py",
+        f"{_AT}conversation.py",
         "            if self._greeted or self.rest[0] == _SOCKS5:\n",
         "            if self.rest[0] == _SOCKS5:\n",
         f"{_F}test_connection_does_not_change_from_socks5_to_http",

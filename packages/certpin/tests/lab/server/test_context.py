@@ -17,7 +17,7 @@ from tests.lab.server._wire import HOST, SECOND, Wire, anyone, case_run, pki
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from certpin.lab.case_run import CaseRun
+    from certpin.lab.server.session import CaseRun
 
 VERSIONS = ["TLSv1_2", "TLSv1_3"]
 GET = b"GET / HTTP/1.1\r\n\r\n"

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.server.proxy import Destination, ProxyRequest
+from certpin.lab.server.conversation import ProxyRequest
+from certpin.lab.server.session import Destination
 from tests.lab.server._talk import cut
 
 GREETING = b"\5\1\0"

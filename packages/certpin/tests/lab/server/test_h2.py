@@ -6,8 +6,8 @@ import pytest
 from h2.events import ResponseReceived, StreamEnded
 from h2.settings import SettingCodes
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer
+from certpin.lab.verdict import KEPT
 from tests.lab.server._h2 import (
     ASKED,
     CONTINUATION,

@@ -10,9 +10,9 @@ from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer
 from certpin.lab.server.http import MAX_REQUESTS
+from certpin.lab.verdict import KEPT
 from tests.lab.server._h2 import (
     ASKED,
     CONTINUATION,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.server.hello import LONGEST, ClientHello, HelloReader, NotTLSError, read_hello
+from certpin.lab.server.records import LONGEST_HELLO, ClientHello, HelloReader, NotTLSError
 from tests.lab.server._wire import HOST, anyone, hello_of, records
 
 _LABEL = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=63)
@@ -29,6 +29,10 @@ def _context(newest: str = "TLSv1_3", protocols: tuple[str, ...] = ()) -> ssl.SS
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context
+
+
+def read_hello(data: bytes) -> ClientHello | None:
+    return HelloReader().feed(data)
 
 
 HELLO = hello_of(_context(protocols=("h2", "http/1.1")))
@@ -122,21 +126,21 @@ def test_other_bytes_are_refused_at_once(data: bytes) -> None:
         read_hello(data)
 
 
-@pytest.mark.parametrize("size", [LONGEST - 3, 0xFFFFFF])
+@pytest.mark.parametrize("size", [LONGEST_HELLO - 3, 0xFFFFFF])
 def test_one_of_more_octets_than_openssl_reads_is_refused_by_its_header(size: int) -> None:
-    begin = b"\1" + (LONGEST - 4).to_bytes(3) + b"\0" * 2000
+    begin = b"\1" + (LONGEST_HELLO - 4).to_bytes(3) + b"\0" * 2000
     assert read_hello(records(begin, [1000])) is None
     with pytest.raises(NotTLSError, match="more octets"):
         read_hello(records(b"\1" + size.to_bytes(3) + b"\0" * 2000, [1000]))
 
 
 def test_the_headers_of_small_records_fill_no_memory() -> None:
-    message = b"\1" + (LONGEST - 4).to_bytes(3) + b"\0" * (LONGEST - 4)
+    message = b"\1" + (LONGEST_HELLO - 4).to_bytes(3) + b"\0" * (LONGEST_HELLO - 4)
     reader = HelloReader()
     pieces = (records(message[at : at + 1024], [1]) for at in range(0, len(message), 1024))
     with pytest.raises(NotTLSError):
         deque(map(reader.feed, pieces), maxlen=0)
-    assert len(reader.raw) < 3 * LONGEST
+    assert len(reader.raw) < 3 * LONGEST_HELLO
 
 
 @pytest.mark.medium

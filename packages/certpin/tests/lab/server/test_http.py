@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certpin.lab.evidence import KEPT
-from certpin.lab.scenario import Answer, ServerStep
+from certpin.lab.scenario import Answer, AnswerContext, ServerStep
 from certpin.lab.server import http
-from certpin.lab.server.application import AnswerContext
 from certpin.lab.server.http import Http, redirect, respond
+from certpin.lab.verdict import KEPT
 from tests.lab.server._wire import HOST, HOSTS, SECOND, TOKEN
 
 ANSWERS = AnswerContext(TOKEN)

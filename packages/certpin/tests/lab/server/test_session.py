@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer, Opening, Role, ServerStep, TLSSettings
 from certpin.lab.server import session as session_module
 from certpin.lab.server.session import Session
+from certpin.lab.verdict import KEPT
 from tests.lab.server._wire import (
     HOST,
     SECOND,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer, Opening
 from certpin.lab.server.lines import LONGEST_LINE
 from certpin.lab.server.protocols import PROTOCOLS, suits
+from certpin.lab.verdict import KEPT
 from tests.lab.server._talk import cut, says, server
 
 STARTING = sorted(name for name, spoken in PROTOCOLS.items() if spoken.starting)

@@ -13,13 +13,13 @@ import pytest
 
 from certpin.lab.attacks import CONTROL
 from certpin.lab.case import LabError
-from certpin.lab.case_run import CaseRun
+from certpin.lab.device import tunnel as shell
+from certpin.lab.device.tunnel import WireGuard, may_pass, wireguard
 from certpin.lab.pki import Authorities, Style, TestPKI
-from certpin.lab.server import wireguard as shell
-from certpin.lab.server.application import AnswerContext
+from certpin.lab.scenario import AnswerContext
 from certpin.lab.server.conversation import Routed
 from certpin.lab.server.dns import Addresses, LabResolver
-from certpin.lab.server.wireguard import WireGuard, may_pass, wireguard
+from certpin.lab.server.session import CaseRun
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -190,7 +190,7 @@ def test_a_server_that_speaks_first_is_heard_and_no_octet_of_the_client_is_lost(
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "fe80::1", "0.0.0.0", "::",
-     "224.0.0.1", "198.18.0.53"],
+     "224.0.0.1", "198.18.0.53", "::ffff:198.18.0.53"],
 )  # fmt: skip
 def test_device_does_not_reach_local_addresses(address: str) -> None:
     assert not may_pass(address)

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certpin.lab import LabServer
-from certpin.lab.case_run import CaseRun
-from certpin.lab.scenario import Opening, Role, Scenario, ServerStep
-from certpin.lab.server.application import AnswerContext
-from certpin.lab.server.proxy import Destination
+from certpin.lab.scenario import AnswerContext, Opening, Role, Scenario, ServerStep
 from certpin.lab.server.relay import UPSTREAM
+from certpin.lab.server.session import CaseRun, Destination
 from tests.lab.server.test_wireguard import HOST, Lab
 
 if TYPE_CHECKING:

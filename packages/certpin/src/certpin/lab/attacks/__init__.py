@@ -1,7 +1,7 @@
 """The matrix of cases, one file per family.
 
 A new case is one ``Case`` in the tuple of its family's file, with a test of the property that it
-forges and a broken client that it catches. ``make attacks`` adds it to docs/attacks.md.
+forges and a broken client that it catches. The documentation lists it (``make docs``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from certpin.lab.attacks.authorities import AUTHORITIES
 from certpin.lab.attacks.chains import CHAINS
 from certpin.lab.attacks.compromised import COMPROMISED
 from certpin.lab.attacks.constraints import CONSTRAINTS
-from certpin.lab.attacks.controls import CONTROL
 from certpin.lab.attacks.dates import DATES
 from certpin.lab.attacks.names import NAMES
 from certpin.lab.attacks.paths import PATHS
@@ -22,6 +21,7 @@ from certpin.lab.attacks.signatures import SIGNATURES
 from certpin.lab.attacks.spellings import SPELLINGS
 from certpin.lab.attacks.starttls import BEFORE_TLS
 from certpin.lab.attacks.weakness import WEAKNESS
+from certpin.lab.case import CONTROL
 
 # In the order of a run. The runner adds the good control before and after them.
 CASES = (

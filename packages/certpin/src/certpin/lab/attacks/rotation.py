@@ -62,7 +62,8 @@ ROTATION = (
     Case(
         name="rot-new-key-pinned-ca",
         family=Family.ROTATION,
-        presents="I→L with a new, unpinned key, as ACME clients make at each renewal",
+        presents="I→L with a new, unpinned key, as certbot and lego make at each renewal by "
+        "default",
         expected=Expected(Expect.ACCEPT, Expect.REJECT, Expect.ACCEPT),
         guards="that a pin on the CA survives a new key. Pins on the leaf must refuse it: for "
         "them it is the attack same-ca-new-key. Publish the new pin first, and wait until clients "

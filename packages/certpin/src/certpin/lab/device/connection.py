@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from certpin.lab.case_run import CaseRun
 from certpin.lab.device.page import HOST
-from certpin.lab.scenario import Scenario
-from certpin.lab.server.application import AnswerContext
-from certpin.lab.server.conversation import Routed
-from certpin.lab.server.proxy import ProxyRequest
-from certpin.lab.server.session import Session
+from certpin.lab.scenario import AnswerContext, Scenario
+from certpin.lab.server.conversation import Proxied, Routed
+from certpin.lab.server.session import CaseRun, Session
 from certpin.pins.hosts import is_address
 
 if TYPE_CHECKING:
@@ -18,10 +16,10 @@ if TYPE_CHECKING:
     from certpin.lab.device.page import Page
     from certpin.lab.device.schedule import Schedule
     from certpin.lab.device.turn import Visit
-    from certpin.lab.evidence import Connection
-    from certpin.lab.server.application import Starting
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.proxy import Destination
+    from certpin.lab.server.protocols import Starting
+    from certpin.lab.server.session import Destination
+    from certpin.lab.verdict import Connection
 
 _NOWHERE = AnswerContext("")
 
@@ -155,85 +153,39 @@ def routed_connection(schedule: Schedule, destination: Destination) -> RoutedCon
     return RoutedConnection(session, Routed(session, destination))
 
 
-class DeviceConnection:
+class DeviceConnection(Proxied):
     """One connection of a device to the lab's proxy: the proxy request, then the requested host.
 
-    Connections to hosts that are not under test are relayed.
+    Connections to hosts that are not under test are relayed. The lab's own page is served to HTTP
+    requests for the name or the address of the lab.
     """
 
     def __init__(self, schedule: Schedule, page: Page) -> None:
-        self.done = False
-        self.passing: Destination | None = None
-        self._schedule = schedule
+        super().__init__(partial(proxied_connection, schedule))
         self._page = page
-        self._front = ProxyRequest()
         self._out = b""
-        self._inner: ObservedConnection | None = None
-
-    @property
-    def early(self) -> bytes:
-        """The client's bytes that arrived before relaying began; the relay sends them first."""
-        return self._inner.early if self._inner else bytes(self._front.rest)
-
-    def passed(self, data: bytes, *, back: bool) -> None:
-        """Record evidence from relayed bytes of the client, or of the server if ``back``.
-
-        Empty bytes mean that this side closed.
-        """
-        if self._inner:
-            self._inner.passed(data, back=back)
 
     def data_to_send(self) -> bytes:
         """Return the bytes to send to the client, and clear them."""
         out, self._out = self._out, b""
-        inner = self._inner.data_to_send() if self._inner else b""
-        return self._front.data_to_send() + out + inner
-
-    def receive(self, data: bytes) -> None:
-        """Process bytes from the client; empty bytes mean that it closed."""
-        if self._inner:
-            self._hand_on(data)
-        elif data:
-            self._ask(data)
-        else:
-            self.done = True
+        return super().data_to_send() + out
 
     def ended(self) -> None:
         """Notify the turn that the connection is over."""
-        if self._inner:
+        if isinstance(self._inner, ObservedConnection):
             self._inner.ended()
 
-    def _ask(self, data: bytes) -> None:
-        self._front.receive(data)
-        reached = self._front.reached
-        if reached is None:
-            self._ask_lab()
-        elif reached.plain and reached.host == HOST:
-            self._answer()
-        else:
-            self._begin(reached)
-
-    def _ask_lab(self) -> None:
-        """Answer an HTTP request that is not for a proxy, from the lab's own page, and close."""
-        if not self._front.failed:
-            return
+    def _refuse(self) -> None:
         if self._front.rest.startswith((b"GET /", b"HEAD /")):
             self._answer()
         self.done = True
 
+    def _begin(self, reached: Destination) -> None:
+        if reached.plain and reached.host == HOST:
+            self._answer()
+        else:
+            super()._begin(reached)
+
     def _answer(self) -> None:
         self._out = self._page.answer(bytes(self._front.rest))
         self.done = True
-
-    def _begin(self, reached: Destination) -> None:
-        self._inner = proxied_connection(self._schedule, reached)
-        if self._inner is None:
-            self.passing = reached
-        elif self._front.rest:
-            self._hand_on(bytes(self._front.rest))
-
-    def _hand_on(self, data: bytes) -> None:
-        assert self._inner is not None  # noqa: S101  # the callers check this
-        self._inner.receive(data)
-        self.done = self._inner.done
-        self.passing = self._inner.passing

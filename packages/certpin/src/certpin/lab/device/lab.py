@@ -1,14 +1,15 @@
-"""A running interactive lab: its port, its schedule, its event loop, and its queue of results."""
+"""A running interactive lab: its ports, its schedule, its event loop, and its queue of results."""
 
 from __future__ import annotations
 
 import errno
+import resource
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -16,21 +17,26 @@ from certpin.errors import ConfigError
 from certpin.lab.case import LabError
 from certpin.lab.device.connection import DeviceConnection
 from certpin.lab.device.page import Page, pin_file
-from certpin.lab.device.port import DevicePort, max_connections
 from certpin.lab.device.schedule import Schedule
 from certpin.lab.lab import Loop
+from certpin.lab.server.port import Port
+from certpin.lab.server.relay import is_local, parse_address, relay
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import asyncio
+    import socket
+    from collections.abc import Callable, Mapping, Sequence
 
     from certpin.lab.case import Case
     from certpin.lab.device.folder import LabState
-    from certpin.lab.device.tunnel import TunnelKeys
+    from certpin.lab.device.tunnel import TunnelKeys, WireGuard
     from certpin.lab.pki import Authorities, Style
     from certpin.lab.runner import Result
-    from certpin.lab.server.wireguard import WireGuard
+    from certpin.lab.server.port import Link
+    from certpin.lab.server.session import Destination
     from certpin.lab.upstream import Upstream
     from certpin.x509 import Certificate
+
 
 _LAST_ANSWER = 10.0  # seconds; idle connections to real servers end after five
 _POLL_INTERVAL = 0.02  # seconds
@@ -239,3 +245,99 @@ def _deaf(address: tuple[str, int], exc: OSError) -> LabError | ConfigError:
     if not port:
         fix = "end programs that hold many ports, or name one with --port"
     return LabError(f"cannot listen on {where} of {host}: {exc.strerror}", fix=fix)
+
+
+_RESERVED = 64  # descriptors for the program itself and its libraries
+_MIN_CONNECTIONS = 32  # a lab with fewer connections is of no use
+_MAX_CONNECTIONS = 4096
+
+
+def max_connections() -> int:
+    """Raise this process's limit of open files; return how many of them connections may use.
+
+    Raises:
+        LabError: there are too few.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_CONNECTIONS + _RESERVED
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < _RESERVED + _MIN_CONNECTIONS:
+        needed = _RESERVED + _MIN_CONNECTIONS
+        raise LabError(
+            f"this system allows {soft} open files, and the lab needs {needed}",
+            fix="raise the limit: ulimit -n 4096",
+        )
+    return (
+        _MAX_CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else min(_MAX_CONNECTIONS, soft - _RESERVED)
+    )
+
+
+class DevicePort(Port):
+    """The lab's listening port for devices.
+
+    Connections use at most ``limit`` file descriptors; further ones wait. ``error`` is called if
+    this system can accept no more connections.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], DeviceConnection],
+        address: tuple[str, int],
+        *,
+        limit: int,
+        error: Callable[[OSError], None],
+    ) -> None:
+        self._limit = limit
+        self._on_error = error
+        self._relays = 0
+        super().__init__(loop, make, address)
+
+    def _accept(self) -> None:
+        while len(self._links) + 2 * self._relays < self._limit:
+            if not self._accept_one():
+                return
+        self._loop.remove_reader(self._descriptor)
+
+    def _breathe(self, exc: OSError) -> None:
+        self._loop.remove_reader(self._descriptor)
+        self._on_error(exc)
+
+    def _ended(self, link: Link) -> None:
+        self._links.discard(link)
+        conversation: Any = link.conversation
+        to = conversation.passing
+        if to is None:
+            conversation.ended()
+        elif self._closed:
+            link.hand_over().close()
+        else:
+            self._relay(link, to)
+        self._listen_on()
+
+    def _relay(self, link: Link, to: Destination) -> None:
+        sock = link.hand_over()
+        self._relays += 1
+        task = relay(self._loop, sock, link.conversation, to, allow=_allowed(sock))
+        task.add_done_callback(partial(self._relayed, link.conversation))
+
+    def _relayed(self, conversation: Any, _: object) -> None:
+        self._relays -= 1
+        conversation.ended()
+        self._listen_on()
+
+
+def _allowed(client: socket.socket) -> Callable[[str], bool]:
+    """Return a function that decides whether a client may be relayed to an address.
+
+    Another device must not reach this machine's loopback and link-local addresses.
+    """
+    try:
+        here = parse_address(client.getpeername()[0]).is_loopback
+    except (OSError, ValueError):
+        here = False
+    return lambda address: here or not is_local(address)

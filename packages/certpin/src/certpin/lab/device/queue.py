@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks import CONTROL
-from certpin.lab.case import CannotServeError, Expect
+from certpin.lab.case import CONTROL, CannotServeError, Expect
 from certpin.lab.device.turn import is_control
 from certpin.lab.runner import Result
 from certpin.lab.verdict import Judgement, Outcome, Verdict, settle

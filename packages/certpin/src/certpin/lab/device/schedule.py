@@ -13,14 +13,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from certpin.lab.attacks import CONTROL
-from certpin.lab.case import CannotServeError
+from certpin.lab.case import CONTROL, CannotServeError
 from certpin.lab.device.queue import CaseQueue
 from certpin.lab.device.turn import Turn, Visit
 from certpin.lab.pki import Style, TestPKI
 from certpin.lab.scenario import Opening
-from certpin.lab.server.proxy import Destination
 from certpin.lab.server.relay import UPSTREAM
+from certpin.lab.server.session import Destination
 from certpin.lab.upstream import UpstreamPKI
 
 if TYPE_CHECKING:
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
 
     from certpin.lab.authority import Authority, Identity
     from certpin.lab.case import Case
-    from certpin.lab.evidence import Connection
     from certpin.lab.pki import Authorities
     from certpin.lab.runner import Result
     from certpin.lab.upstream import Upstream
+    from certpin.lab.verdict import Connection
 
     OnResult = Callable[[str, Result], None]
 

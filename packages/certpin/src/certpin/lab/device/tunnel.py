@@ -1,14 +1,34 @@
-"""The WireGuard tunnel of an interactive lab: its keys, and the server inside it."""
+"""The WireGuard tunnel of an interactive lab, for devices and apps that ignore proxy settings.
+
+A device sends all its traffic through the tunnel, and `mitmproxy_rs` turns it into streams.
+
+TCP connections to hosts under test become conversations; all others are relayed. DNS queries (UDP
+port 53) to any resolver are answered by the lab. All other UDP is dropped, in particular QUIC: an
+app with HTTP/3 falls back to TCP, where the lab sees the requested host. Calls and games don't work
+while the device uses the tunnel.
+
+An app with its own resolver over TLS and an encrypted ClientHello hides the requested host: its
+connections are relayed, and its cases stay inconclusive.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+import ipaddress
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from certpin.lab.case import LabError
 from certpin.lab.device.connection import DeviceConnection, ObservedConnection, routed_connection
 from certpin.lab.device.page import HOST
-from certpin.lab.server.dns import PEER, PEER6, RESOLVER, Addresses, LabResolver
-from certpin.lab.server.wireguard import WireGuard, wireguard
+from certpin.lab.server.dns import LONGEST, PEER, PEER6, RESOLVER, Addresses, LabResolver
+from certpin.lab.server.port import PATIENCE
+from certpin.lab.server.relay import UPSTREAM, Reader, Writer, is_local, parse_address, pass_through
+from certpin.lab.server.session import Destination
+from certpin.pins.hosts import join_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +36,7 @@ if TYPE_CHECKING:
     from certpin.lab.device.page import Page
     from certpin.lab.device.schedule import Schedule
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.proxy import Destination
+
 
 # Bytes of an inner packet. With the headers of WireGuard and IPv6 it fits paths with an MTU of
 # 1360 (mobile networks), and inner IPv6 needs at least 1280 (RFC 8200 section 5).
@@ -51,7 +71,7 @@ class TunnelKeys:
 
     def peer_configuration(self, host: str, port: int) -> str:
         """Return the device's configuration for wg-quick(8), with its private key."""
-        endpoint = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        endpoint = join_address(host, port)
         return (
             "[Interface]\n"
             f"PrivateKey = {self.peer}\n"
@@ -67,13 +87,21 @@ class TunnelKeys:
         )
 
 
-def arrival(
-    schedule: Schedule, page: Page, destination: Destination
-) -> ObservedConnection | DeviceConnection:
-    """Return the conversation that serves a connection to this destination inside the tunnel."""
-    if destination.host == HOST:
-        return DeviceConnection(schedule, page)
-    return routed_connection(schedule, destination)
+_SINCE = (3, 12)  # mitmproxy_rs has no wheels for an older Python
+
+
+def wireguard() -> Any:
+    """Return the WireGuard module of `mitmproxy_rs`. Raises ``LabError`` if it is not installed."""
+    if sys.version_info < _SINCE:
+        raise LabError(
+            "WireGuard needs Python 3.12 or newer",
+            fix="run certpin with python3.12, or lead the device by the lab's proxy",
+        )
+    try:
+        return importlib.import_module("mitmproxy_rs.wireguard")
+    except ImportError as exc:
+        fix = "pip install 'certpin[wireguard]'"
+        raise LabError("WireGuard needs the package mitmproxy_rs", fix=fix) from exc
 
 
 def tunnel(schedule: Schedule, page: Page) -> WireGuard:
@@ -93,6 +121,200 @@ def tunnel(schedule: Schedule, page: Page) -> WireGuard:
     return WireGuard(make, LabResolver(find), addresses, _report_end)
 
 
+def arrival(
+    schedule: Schedule, page: Page, destination: Destination
+) -> ObservedConnection | DeviceConnection:
+    """Return the conversation that serves a connection to this destination inside the tunnel."""
+    if destination.host == HOST:
+        return DeviceConnection(schedule, page)
+    return routed_connection(schedule, destination)
+
+
 def _report_end(conversation: Conversation) -> None:
     if isinstance(conversation, (ObservedConnection, DeviceConnection)):
         conversation.ended()
+
+
+VIA = "wireguard"
+_PIECE = 64 * 1024
+_DNS = 53
+_SILENCE = 2.0  # seconds; a client silent for longer waits for the server to speak first
+_ANOTHER_QUESTION = 10.0  # seconds to wait for another query on a socket of the device
+_MAX_STREAMS = 1024  # concurrent streams; each uses 128 KiB in the tunnel's network stack
+
+
+class Stream(Reader, Writer, Protocol):
+    """A stream of `mitmproxy_rs` from a device: a TCP connection, or UDP packets to one address."""
+
+
+class WireGuard:
+    """A WireGuard server for one device. Only for use in the event loop's thread.
+
+    ``make`` returns the conversation for a destination, which is a host name if the lab's resolver
+    allotted its address, and an address otherwise. ``ended`` is called with each conversation that
+    the lab served, or relayed to the real server of a host under test.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Destination], Conversation],
+        resolver: LabResolver,
+        addresses: Addresses,
+        ended: Callable[[Conversation], None] = lambda _: None,
+    ) -> None:
+        self._make = make
+        self._resolver = resolver
+        self._addresses = addresses
+        self._ended = ended
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server: Any = None
+
+    async def start(
+        self, private_key: str, peer: str, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        """Start to listen for the device with this public key.
+
+        Raises:
+            LabError: it cannot listen, or the package mitmproxy_rs is missing.
+        """
+        module = wireguard()
+        try:
+            self._server = await module.start_wireguard_server(
+                *address, private_key, [peer], self.take_tcp, self.take_udp
+            )
+        except (OSError, ValueError) as exc:
+            where = f"port {address[1]} of {address[0]}"
+            fix = "choose another port, and an address of this machine"
+            raise LabError(f"WireGuard cannot listen on {where}: {exc}", fix=fix) from exc
+
+    @property
+    def port(self) -> int:
+        """The UDP port of the server."""
+        return int(self._server.getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop the server and all connections."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def take_tcp(self, stream: Stream) -> None:
+        """Serve or relay one TCP connection until it ends."""
+        await self._guarded(self._tcp, stream)
+
+    async def take_udp(self, stream: Stream) -> None:
+        """Answer DNS queries, and drop all other packets."""
+        if stream.get_extra_info("sockname")[1] == _DNS:
+            await self._guarded(self._udp, stream)
+        else:
+            _close(stream)
+
+    async def _guarded(self, serve: Callable[[Stream], Any], stream: Stream) -> None:
+        task: Any = asyncio.current_task()
+        if len(self._tasks) < _MAX_STREAMS:
+            self._tasks.add(task)
+        try:
+            if task in self._tasks:
+                await serve(stream)
+        except OSError:  # the device has disconnected
+            pass
+        finally:
+            self._tasks.discard(task)
+            _close(stream)
+
+    async def _udp(self, stream: Stream) -> None:
+        with suppress(TimeoutError):
+            while packet := await asyncio.wait_for(stream.read(LONGEST + 1), _ANOTHER_QUESTION):
+                if reply := await self._resolver.respond(packet):
+                    stream.write(reply)
+
+    async def _tcp(self, stream: Stream) -> None:
+        address, port = stream.get_extra_info("sockname")[:2]
+        host = self._addresses.host(address)
+        if host == address and not may_pass(address):
+            return
+        near = _Near(stream)
+        conversation = self._make(Destination(VIA, host, port))
+        try:
+            await _converse(near, stream, conversation)
+            if conversation.passing:
+                to = conversation.passing
+                await pass_through((near, stream), conversation, to, may_pass)
+        finally:
+            near.close()
+            passing = conversation.passing
+            if passing is None or passing.via == UPSTREAM:
+                self._ended(conversation)
+
+
+async def _converse(near: _Near, stream: Stream, conversation: Conversation) -> None:
+    """Move bytes between a stream and its conversation, until it is over or must be relayed."""
+    silent: Callable[[], None] | None = getattr(conversation, "silent", None)
+    while not conversation.passing:
+        if out := conversation.data_to_send():
+            stream.write(out)
+            await stream.drain()
+        if conversation.done:
+            break
+        try:
+            data = await near.read(_PIECE, _SILENCE if silent else PATIENCE)
+        except TimeoutError:
+            if not silent:
+                return
+            silent = silent()
+            continue
+        silent = None
+        conversation.receive(data)
+        if not data:
+            return
+    if not conversation.passing:
+        await _hear_out(near, stream, conversation)
+
+
+async def _hear_out(near: _Near, stream: Stream, conversation: Conversation) -> None:
+    """Close the server's side, and read the client's last bytes, such as an alert."""
+    stream.write_eof()
+    with suppress(TimeoutError):
+        while data := await near.read(_PIECE, PATIENCE):
+            conversation.receive(data)
+
+
+class _Near:
+    """The reading side of a device's stream. A read that timed out continues in the background.
+
+    Two reads of one stream at the same time would end the whole server of `mitmproxy_rs`.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._reading: asyncio.Future[bytes] | None = None
+
+    async def read(self, n: int, patience: float | None = None, /) -> bytes:
+        """Read and return some bytes; empty at the end. Raises ``TimeoutError``."""
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._stream.read(n))
+        data = await asyncio.wait_for(asyncio.shield(self._reading), patience)
+        self._reading = None
+        return data
+
+    def close(self) -> None:
+        """Cancel the pending read."""
+        if self._reading is not None:
+            self._reading.cancel()
+
+
+_TUNNEL = ipaddress.ip_network("198.18.0.0/15")  # only the lab uses it
+
+
+def may_pass(address: str) -> bool:
+    """Return True if a device may be relayed to an address: not to one of this machine."""
+    return not is_local(address) and parse_address(address) not in _TUNNEL
+
+
+def _close(stream: Stream) -> None:
+    with suppress(OSError):
+        stream.close()

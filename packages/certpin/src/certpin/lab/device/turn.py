@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks import CONTROL
-from certpin.lab.case_run import CaseRun
-from certpin.lab.evidence import Attempt, Ending
-from certpin.lab.scenario import Answer, Role
-from certpin.lab.server.application import AnswerContext
-from certpin.lab.verdict import Judgement, Verdict, is_judged, judge
+from certpin.lab.case import CONTROL
+from certpin.lab.scenario import Answer, AnswerContext, Role
+from certpin.lab.server.session import CaseRun
+from certpin.lab.verdict import Attempt, Ending, Judgement, Verdict, is_judged, judge
 
 if TYPE_CHECKING:
     from certpin.lab.case import Case
-    from certpin.lab.evidence import Connection
     from certpin.lab.scenario import Scenario, ServerStep
+    from certpin.lab.verdict import Connection
 
 # OpenSSL's errors if client and server have no parameters in common, which is a refusal. Other
 # errors give no evidence about the client's trust.

@@ -1,21 +1,31 @@
-"""Find the flaws of a chain, certificate by certificate: why a correct client refuses it.
+"""The chain that a connection received: the facts against which it is checked, and its flaws.
 
-They are found in the served chain, not derived from the case, so a picture can't show a flaw that
-was not served. The list of flaws is not complete, and the verdict does not depend on it.
+The flaws are the reasons for which a correct client refuses a certificate. They are found in the
+served chain, not derived from the case, so a picture can't show a flaw that was not served. The
+list of flaws is not complete, and the verdict does not depend on it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certpin.errors import CertificateParseError
+from certpin.errors import CertificateParseError, HostError
+from certpin.lab.scenario import Opening
+from certpin.pins import Pin
 from certpin.probe.scan import name_matches
 from certpin.x509.chain import Signature
 
@@ -23,14 +33,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from certpin.lab.runner import Result, Run
+    from certpin.lab.verdict import Attempt, Connection
     from certpin.pins import HostPin
     from certpin.x509.chain import CertificateFacts, ChainPath, PathCertificate
 
-_SMALLEST_RSA = 2048  # CA/B Forum Baseline Requirements 6.1.5
-_WEAK_DIGESTS = {"md5", "sha1"}  # the same, 7.1.3.2
 
-# The exceptions that hostile certificates cause when their extensions are parsed.
-_SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+# The openings after which the server sends no certificate.
+_NO_TLS = {Opening.PLAIN, Opening.STRIP}
+
+
+def served(seen: Connection) -> tuple[bytes, ...]:
+    """Return the chain that a connection received, as DER; empty if it received none.
+
+    A resumed session has no certificates (RFC 8446 section 2.2).
+    """
+    if seen.step is None or seen.hello is None or seen.resumed or seen.step.opening in _NO_TLS:
+        return ()
+    return seen.step.chain
+
+
+def requested_host(attempt: Attempt, seen: Connection) -> str:
+    """Return the host that the client requested on a connection; always one of those under test.
+
+    If the client sent another name or none, return the first host under test.
+    """
+    said = (seen.hello.server_name if seen.hello else "") or seen.target
+    return said if said in attempt.hosts else next(iter(attempt.hosts), "")
+
+
+def pinned(attempt: Attempt, host: str) -> tuple[HostPin, ...]:
+    """Return the pins that the client has for a host."""
+    try:
+        policy = attempt.pins.policy_for(host) if attempt.pins else None
+    except HostError:
+        return ()
+    return policy.pins if policy else ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +94,39 @@ class ChainContext:
 
     def _matching(self, facts: CertificateFacts) -> list[HostPin]:
         return [entry for entry in self.pins if str(entry.pin) in facts.pins]
+
+
+def chain_context(run: Run, result: Result, attempt: Attempt, seen: Connection) -> ChainContext:
+    """Return the facts against which the chain of this connection is checked for flaws."""
+    host = requested_host(attempt, seen)
+    started = run.about.started
+    return ChainContext(
+        host,
+        run.about.trusted,
+        pinned(attempt, host),
+        started + result.case.clock if started else None,
+        _leaf_key(seen.step.key_pem) if seen.step else "",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _leaf_key(key_pem: bytes) -> str:
+    """Return the pin of the key that signed the handshake, which need not be the leaf's."""
+    if not key_pem:
+        return ""
+    try:
+        public = load_pem_private_key(key_pem, None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return ""  # a forged key that can't be parsed
+    spki = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return str(Pin.of_key(hashlib.sha256(spki).digest()))
+
+
+_SMALLEST_RSA = 2048  # CA/B Forum Baseline Requirements 6.1.5
+_WEAK_DIGESTS = {"md5", "sha1"}  # the same, 7.1.3.2
+
+# The exceptions that hostile certificates cause when their extensions are parsed.
+_SENSELESS = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 @dataclass(frozen=True)

@@ -10,39 +10,49 @@ import base64
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from certpin.lab.report.page import (
-    about,
-    badge,
-    controls,
-    finding,
-    folded,
-    letters,
-    table,
-    top,
+from certpin.lab.case import CONTROL
+from certpin.lab.pki import LETTERS
+from certpin.lab.report.causes import find_causes
+from certpin.lab.report.html_case import badge, facts_list, finding, fix_box, folded, scroll_table
+from certpin.lab.report.masking import safe_arguments
+from certpin.lab.report.mastg import CONTROLS, TESTS, reference
+from certpin.lab.report.words import (
+    EXPECTED,
+    LIMITS,
+    OUTCOMES,
+    STYLES,
+    advice,
+    details,
+    exit_code,
+    family_of,
+    headline,
+    tally,
 )
-from certpin.lab.report.picture import chain_style
-from certpin.lab.report.words import EXPECTED, OUTCOMES, headline
 from certpin.lab.verdict import Outcome
-from certpin.support.markup import tag, write
+from certpin.support.markup import chain_style, icon, tag, write
+from certpin.support.text import counted
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
 
+    from certpin.lab.report.causes import Cause
     from certpin.lab.runner import Result, Run
-
-Numbered = list[tuple[int, "Result"]]
-
-_SECTIONS = (
-    (Outcome.WRONG, "What must be fixed"),
-    (Outcome.WARNING, "Warnings"),
-    (Outcome.UNDECIDED, "Undecided cases"),
-)
+    from certpin.support.markup import Child
 
 
-def to_html(run: Run) -> str:
-    """Return the report of a run as an HTML page. All strings of the run are escaped."""
+_Numbered = list[tuple[int, "Result"]]
+_SECTIONS = ((Outcome.WARNING, "Warnings"), (Outcome.UNDECIDED, "Undecided cases"))
+
+
+def to_html(run: Run, facts: dict[str, Any] | None = None) -> str:
+    """Return the report of a run as an HTML page. All strings of the run are escaped.
+
+    Args:
+        run: the run.
+        facts: those of ``certpin.lab.evidence.facts``, for a page that is handed over as evidence.
+    """
     style = _style()
     head = tag(
         "head",
@@ -57,26 +67,113 @@ def to_html(run: Run) -> str:
     sheet = tag("style")
     sheet.text = style
     head.append(sheet)
-    page = tag("html", head, tag("body", _main(run), _foot()), lang="en")
+    page = tag("html", head, tag("body", _main(run, facts), _foot()), lang="en")
     return f"<!DOCTYPE html>\n{write(page)}\n"
 
 
-def _main(run: Run) -> ET.Element:
+def _main(run: Run, facts: dict[str, Any] | None) -> ET.Element:
     numbered = list(enumerate(run.results))
-    parts = [top(run), controls(run), letters()]
-    for outcome, title in _SECTIONS:
+    parts = [_top(run), _controls(run), _letters()]
+    causes = find_causes(run.results)
+    if causes:
+        numbers = {id(result): number for number, result in numbered}
+        title = tag("h2", "What must be fixed", id="section-wrong")
+        found = [_cause(run, cause, number, numbers) for number, cause in enumerate(causes, 1)]
+        parts.append(tag("section", title, *found, aria_labelledby="section-wrong"))
+    for outcome, words in _SECTIONS:
         chosen = [(n, result) for n, result in numbered if result.outcome is outcome]
         if chosen:
             cases = [finding(run, result, number) for number, result in chosen]
-            heading = tag("h2", title, id=f"section-{outcome.value}")
+            heading = tag("h2", words, id=f"section-{outcome.value}")
             parts.append(
                 tag("section", heading, *cases, aria_labelledby=f"section-{outcome.value}")
             )
-    parts += [_overview(numbered), _rest(run, numbered), about(run)]
+    parts += [_overview(numbered), _rest(run, numbered), _standards(run), _limits()]
+    parts.append(_about(run, facts))
     return tag("main", *parts)
 
 
-def _overview(numbered: Numbered) -> ET.Element:
+def _cause(run: Run, cause: Cause, number: int, numbers: dict[int, int]) -> ET.Element:
+    """Return a cause with its fix, its first case in full, and its other cases folded."""
+    first, *others = cause.results
+    section = tag(
+        "section",
+        tag("h3", f"{number}. {cause.title}", id=f"cause-{number}"),
+        tag("p", f"It explains {counted(len(cause.results), 'case')}.", class_="quiet"),
+        fix_box(cause.fix),
+        finding(run, first, numbers[id(first)], level="h4"),
+        aria_labelledby=f"cause-{number}",
+        class_="cause",
+    )
+    for result in others:
+        section.append(folded(run, result, numbers[id(result)]))
+    return section
+
+
+_OF_EXIT = {0: ("check", "sound"), 1: ("cross", "broken"), 3: ("question", "unproven")}
+
+
+def _top(run: Run) -> ET.Element:
+    """Return the top of the page: the result of the run in one sentence, and its numbers."""
+    sign, kind = _OF_EXIT[exit_code(run)]
+    return tag(
+        "header",
+        tag("p", f"Does the client of {run.host} refuse a man in the middle?", class_="eyebrow"),
+        tag("div", icon(sign, 40), tag("h1", headline(run)), class_=f"verdict {kind}"),
+        tag("p", advice(run), class_="lead todo"),
+        tag("ul", *(tag("li", line) for line in details(run)), class_="sentences"),
+        _numbers(run),
+        class_="top",
+    )
+
+
+def _numbers(run: Run) -> ET.Element:
+    counts = tally(run)
+    stopped = counts.attacks - counts.got_through
+    accepted = counts.honest - counts.refused
+    tiles = [
+        (f"{stopped} of {counts.attacks}", "attacks stopped", counts.got_through > 0),
+        (f"{accepted} of {counts.honest}", "honest servers accepted", counts.refused > 0),
+        (str(counts.warnings), "warnings", False),
+        (str(counts.undecided), "undecided", False),
+        (str(counts.not_run), "not run", False),
+    ]
+    return tag(
+        "ul", *(_tile(number, words, bad=bad) for number, words, bad in tiles), class_="tiles"
+    )
+
+
+def _tile(number: str, words: str, *, bad: bool) -> ET.Element:
+    figure = tag("strong", icon("cross", 20) if bad else None, number)
+    return tag("li", figure, tag("span", words), class_="bad" if bad else "")
+
+
+def _controls(run: Run) -> ET.Element:
+    """Show whether the honest server was accepted before and after the cases."""
+    held = [result for result in run.results if result.case is CONTROL]
+    listed = tag("ul", class_="controls")
+    for when, result in zip(("before", "after"), held, strict=False):
+        words = "accepted" if result.outcome is Outcome.RIGHT else OUTCOMES[result.outcome]
+        shown_why = f"{when} the attacks: {result.why}"
+        listed.append(tag("li", badge(result.outcome, words), tag("span", shown_why)))
+    why = (
+        "A client that refuses every server stops every attack too. So the honest server is "
+        "tested first and last, and the verdicts count only if the client accepts it."
+    )
+    title = tag("h2", "The controls", id="controls")
+    return tag("section", title, tag("p", why), listed, aria_labelledby="controls")
+
+
+def _letters() -> ET.Element:
+    """Return a section that explains the letters for certificates (R, I, L) in the cases."""
+    listed = facts_list(dict(LETTERS))
+    listed.attrib["class"] += " letters"
+    title = tag("h2", "The letters", id="letters")
+    why = "The cases name certificates by letters; R→I→L is a chain that ends with the server's."
+    return tag("section", title, tag("p", why), listed, aria_labelledby="letters")
+
+
+def _overview(numbered: _Numbered) -> ET.Element:
     rows = [
         (
             tag("a", result.case.name, href=f"#case-{number}"),
@@ -88,23 +185,112 @@ def _overview(numbered: Numbered) -> ET.Element:
         for number, result in numbered
     ]
     head = ("Case", "Outcome", "The client", "It did", "Served")
-    whole = table(f"All {len(rows)} cases, in the order of the run", head, list(rows))
+    whole = scroll_table(f"All {len(rows)} cases, in the order of the run", head, list(rows))
     title = tag("h2", "All cases", id="all")
-    return tag("section", title, tag("details", tag("summary", "Show the table"), whole))
+    return tag(
+        "section", title, tag("details", tag("summary", "Show the table"), whole, class_="printed")
+    )
 
 
-def _rest(run: Run, numbered: Numbered) -> ET.Element:
+def _rest(run: Run, numbered: _Numbered) -> ET.Element:
     """Return the section of the page with the cases that need no attention, by family."""
-    shown = {outcome for outcome, _ in _SECTIONS}
+    shown = {Outcome.WRONG, *(outcome for outcome, _ in _SECTIONS)}
     rest = [(number, result) for number, result in numbered if result.outcome not in shown]
     title = "Everything else" if len(rest) < len(numbered) else "The cases, one by one"
     section = tag("section", tag("h2", title, id="rest"), aria_labelledby="rest")
-    for family in dict.fromkeys(result.case.family for _, result in rest):
+    for family in dict.fromkeys(family_of(result) for _, result in rest):
         section.append(tag("h3", family.value))
         for number, result in rest:
-            if result.case.family is family:
+            if family_of(result) is family:
                 section.append(folded(run, result, number))
     return section
+
+
+def _standards(run: Run) -> ET.Element:
+    """Return the section with the MASVS controls and MASTG tests of each case."""
+    rows: list[tuple[Child, ...]] = []
+    for number, result in enumerate(run.results):
+        known = reference(result.case.name, result.expect)
+        tests = ", ".join(known.tests) or f"none: {known.why}"
+        rows.append(
+            (
+                tag("a", result.case.name, href=f"#case-{number}"),
+                badge(result.outcome, OUTCOMES[result.outcome]),
+                ", ".join(known.controls) or "none",
+                f"{tests}: {known.because}" if known.because else tests,
+            )
+        )
+    used = [reference(result.case.name, result.expect) for result in run.results]
+    named = {name for known in used for name in (*known.controls, *known.tests)}
+    titles = {name: text for name, text in {**CONTROLS, **TESTS}.items() if name in named}
+    why = (
+        "A case supports the evaluation of these tests, and does not replace them: most of them "
+        "search the code of an app for the mistake that this run looks for in its behaviour."
+    )
+    head = ("Case", "Outcome", "MASVS", "MASTG")
+    whole = scroll_table("Controls and tests of each case", head, rows)
+    return tag(
+        "section",
+        tag("h2", "OWASP MASVS and MASTG", id="standards"),
+        tag("p", why),
+        facts_list(dict(titles)),
+        tag("details", tag("summary", "Show the table"), whole, class_="printed"),
+        aria_labelledby="standards",
+    )
+
+
+def _limits() -> ET.Element:
+    title = tag("h2", "What this does not prove", id="limits")
+    listed = tag("ul", *(tag("li", line) for line in LIMITS), class_="sentences")
+    return tag("section", title, listed, aria_labelledby="limits")
+
+
+def _about(run: Run, facts: dict[str, Any] | None) -> ET.Element:
+    """Return a section on the run: the client, the host, and the versions of the tools."""
+    known = run.about
+    command = " ".join(safe_arguments(known.command))
+    tools = (
+        known.certpin and f"certpin {known.certpin}",
+        known.python and f"Python {known.python}",
+        known.openssl,
+    )
+    repeated = f"{known.repeat} times each" if known.repeat > 1 else None
+    listed: dict[str, Child] = {
+        "Host": run.host,
+        "The client has": STYLES[run.style],
+        "Command": tag("code", command) if command else None,
+        "Cases run": repeated,
+        "Started": f"{known.started:%Y-%m-%d %H:%M:%S %Z}" if known.started else None,
+        "Took": f"{known.seconds:.1f} seconds",
+        "Made with": ", ".join(filter(None, tools)),
+        **(_evidence(facts) if facts else {}),
+    }
+    title = tag("h2", "About this run", id="about")
+    return tag("section", title, facts_list(listed), aria_labelledby="about")
+
+
+def _evidence(facts: dict[str, Any]) -> dict[str, Child]:
+    """Return the rows of the facts that only evidence has: digests, versions, and the machine."""
+    client, machine, own = facts["client"], facts["machine"], facts["certpin"]
+    records = {
+        True: "as in its wheel",
+        False: "changed since its installation",
+        None: "not from a wheel",
+    }
+    variables = " ".join(f"{name}={value}" for name, value in machine["environment"].items())
+    programs = {
+        f"SHA-256 of {file['name']}": tag("code", file["sha256"] or "unreadable")
+        for file in client["files"]
+    }
+    return {
+        "Version of the client": client["version"] or "not given (--client-version)",
+        **programs,
+        "System": ", ".join(filter(None, (machine["system"], machine["distribution"]))),
+        "Environment": tag("code", variables) if variables else None,
+        "Files of certpin": f"{records[own['matches_record']]}; SHA-256 of their list: "
+        f"{own['files_sha256']}",
+        "Extras of certpin": ", ".join(own["extras"]) or "none",
+    }
 
 
 def _foot() -> ET.Element:

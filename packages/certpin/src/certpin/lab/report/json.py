@@ -1,4 +1,4 @@
-"""The report of a run as JSON. docs/reports.md documents every field."""
+"""The report of a run as JSON. docs/reference/reports.md documents every field."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from certpin.lab.report.scenes import pinned, requested_host, served
-from certpin.lab.report.words import exit_code, safe_arguments, server, summary, verdict_line
-from certpin.lab.verdict import Outcome
+from certpin.lab.report.causes import find_causes
+from certpin.lab.report.flaws import pinned, requested_host, served
+from certpin.lab.report.masking import safe_arguments
+from certpin.lab.report.mastg import reference
+from certpin.lab.report.words import exit_code, server, summary, verdict_line
+from certpin.lab.verdict import Outcome, judge
 from certpin.support.text import encodable
 from certpin.x509.chain import read_facts
 
 if TYPE_CHECKING:
-    from certpin.lab.evidence import Attempt, Connection
     from certpin.lab.runner import Result, Run
+    from certpin.lab.verdict import Attempt, Connection
 
 SCHEMA = 2  # incremented if a field is removed or changes its meaning, not for a new field
 SHOWN = 4 * 1024  # bytes of leaked data that are included; the field ``bytes`` counts all
@@ -44,6 +47,11 @@ def run_facts(run: Run) -> dict[str, Any]:
         "counts": {_key(outcome): run.count(outcome) for outcome in Outcome},
         "trusted": [certificate(der) for der in about.trusted],
         "results": [_result(result) for result in run.results],
+        "repeat": about.repeat,
+        "causes": [
+            {"says": cause.title, "advice": cause.fix, "cases": list(cause.cases)}
+            for cause in find_causes(run.results)
+        ],
     }
 
 
@@ -53,6 +61,7 @@ def _key(outcome: Outcome) -> str:
 
 def _result(result: Result) -> dict[str, Any]:
     case = result.case
+    known = reference(case.name, result.expect)
     return {
         "case": case.name,
         "family": case.family.value,
@@ -66,10 +75,13 @@ def _result(result: Result) -> dict[str, Any]:
         "advice": case.fix or None,
         "reference": case.reference or None,
         "attempts": [_attempt(attempt) for attempt in result.attempts],
+        "masvs": list(known.controls),
+        "mastg": list(known.tests),
     }
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
+    judgement = judge(attempt)
     return {
         "host": encodable(next(iter(attempt.hosts), "")),
         "exit_status": attempt.ending.status,
@@ -77,6 +89,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "output": encodable(attempt.ending.output),
         "seconds": round(attempt.seconds, 3),
         "connections": [_connection(attempt, connection) for connection in attempt.connections],
+        "verdict": judgement.verdict.value if judgement.verdict else None,
+        "why": encodable(judgement.why),
     }
 
 

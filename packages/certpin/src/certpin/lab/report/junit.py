@@ -12,14 +12,13 @@ from xml.etree import ElementTree as ET  # only used to write
 
 from certpin.lab.pki import LEGEND
 from certpin.lab.report.words import ending, explain, verdict_line
-from certpin.lab.verdict import Outcome
+from certpin.lab.verdict import NEEDS_ATTENTION, Outcome
 from certpin.support.text import clean
 
 if TYPE_CHECKING:
     from certpin.lab.case import Family
     from certpin.lab.runner import Result, Run
 
-_LOOKED_AT = {Outcome.WRONG, Outcome.WARNING, Outcome.UNDECIDED}
 _TAGS = {Outcome.WRONG: "failure", Outcome.UNDECIDED: "error", Outcome.NOT_RUN: "skipped"}
 
 
@@ -104,7 +103,7 @@ def _output_text(result: Result) -> str:
     lines = [f"it met: {result.case.presents}", verdict_line(result)]
     if result.outcome is Outcome.WARNING:
         lines = [f"WARNING: {line}" for line in explain(result)] + lines[:1]
-    if result.outcome in _LOOKED_AT:
+    if result.outcome in NEEDS_ATTENTION:
         lines.append(LEGEND)
     for attempt in result.attempts:
         lines.append(f"the client: {ending(attempt.ending)}")

@@ -1,7 +1,7 @@
 """Draw a chain as SVG: a box for each certificate, one below the other, the root on top.
 
 Positions are computed without I/O, in the units of the SVG. There is one column, which fits the
-screen of a phone. ``chain.css`` has the colours.
+screen of a phone. ``certpin.support.markup`` has the colours.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from certpin.lab.report.flaws import flaws
@@ -105,11 +104,6 @@ def draw_chain(chain: tuple[bytes, ...], context: ChainContext, name: str) -> ET
     for part in drawing.parts:
         svg.append(_element(part))
     return svg
-
-
-def chain_style() -> str:
-    """Return the CSS for pictures of chains."""
-    return files("certpin.lab.report").joinpath("chain.css").read_text("utf-8")
 
 
 def lay_out(chain: tuple[bytes, ...], context: ChainContext) -> Drawing:

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from certpin.lab.pki import LEGEND
+from certpin.lab.report.masking import safe_arguments
 from certpin.lab.report.words import (
     EXPECTED,
     exit_code,
     explain,
     headline,
-    safe_arguments,
     summary,
     verdict_line,
 )
 from certpin.lab.verdict import Outcome
-from certpin.support.text import clean, encodable
+from certpin.support.sarif import SCHEMA, artifact_uri, message
+from certpin.support.text import encodable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,12 +31,7 @@ if TYPE_CHECKING:
     from certpin.lab.case import Case
     from certpin.lab.runner import Result, Run
 
-SCHEMA = (
-    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-)
-
 _LEVELS = {Outcome.WRONG: "error", Outcome.WARNING: "warning", Outcome.UNDECIDED: "note"}
-_NO_ESCAPE = str.maketrans({"{": "{{", "}": "}}", "[": "\\[", "]": "\\]", "\\": "\\\\"})
 
 
 def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
@@ -51,11 +45,6 @@ def to_sarif(run: Run, location: Path = Path("pins.toml")) -> str:
     cases = list(dict.fromkeys(result.case.name for result in run.results))
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(run, cases, location)]}
     return json.dumps(log, indent=2)
-
-
-def artifact_uri(path: Path) -> str:
-    """Return the URI of a file: relative to the repository's root if the path is relative."""
-    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 
 def _run(run: Run, names: list[str], location: Path) -> dict[str, Any]:
@@ -87,9 +76,9 @@ def _rule(case: Case) -> dict[str, Any]:
     advice = "\n".join(filter(None, (case.fix, case.reference and f"See {case.reference}.")))
     return {
         "id": case.name,
-        "shortDescription": _message(f"The client meets {case.presents}"),
-        "fullDescription": _message(f"This guards {case.guards}."),
-        "help": _message(f"{advice or case.guards}\n{LEGEND}"),
+        "shortDescription": message(f"The client meets {case.presents}"),
+        "fullDescription": message(f"This guards {case.guards}."),
+        "help": message(f"{advice or case.guards}\n{LEGEND}"),
         "defaultConfiguration": {"level": "error"},
         "properties": {"tags": ["security", "tls", case.family.name.lower()]},
     }
@@ -101,7 +90,7 @@ def _result(run: Run, result: Result, rule: int, location: Path) -> dict[str, An
         "ruleId": result.case.name,
         "ruleIndex": rule,
         "level": _LEVELS[result.outcome],
-        "message": _message("\n".join(explain(result))),
+        "message": message("\n".join(explain(result))),
         "locations": [_location(run, result, location)],
         # GitHub identifies an alert by the second one. Without it, two hosts would share an alert.
         "partialFingerprints": {
@@ -153,18 +142,10 @@ def _invocation(run: Run) -> dict[str, Any]:
 def _notification(result: Result) -> dict[str, Any]:
     return {
         "level": "note",
-        "message": _message(f"{result.case.name} was {verdict_line(result)}"),
+        "message": message(f"{result.case.name} was {verdict_line(result)}"),
         "associatedRule": {"id": result.case.name},
     }
 
 
 def _utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _message(text: str) -> dict[str, str]:
-    """Return a SARIF message with this text, of which no part is a placeholder or a link.
-
-    SARIF 2.1.0 section 3.11.5, .6.
-    """
-    return {"text": clean(text).translate(_NO_ESCAPE)}

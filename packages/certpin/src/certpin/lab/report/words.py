@@ -1,27 +1,19 @@
-"""The sentences and the counts that all reports share: terminal, HTML, JUnit and SARIF.
-
-The client's command may contain secrets, and reports are shared. So only arguments that are known
-to be harmless are shown, and all others are replaced.
-"""
+"""The sentences and the counts that all reports share: terminal, HTML, JUnit and SARIF."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from certpin.lab.attacks import CONTROL
-from certpin.lab.case import Expect, Family
-from certpin.lab.client import SUBSTITUTIONS
+from certpin.lab.case import CONTROL, Expect, Family
 from certpin.lab.pki import Style
 from certpin.lab.verdict import Outcome, Verdict
+from certpin.support.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from certpin.lab.case import Case
-    from certpin.lab.evidence import Connection, Ending
     from certpin.lab.runner import Result, Run
+    from certpin.lab.verdict import Connection, Ending
 
 
 STYLES = {
@@ -52,20 +44,31 @@ _DID = {
 }
 
 
+# The limits of every result, however good.
+LIMITS = (
+    "It covers the connections that this command made, and no other code of the client.",
+    "It holds for the build that was attacked: another build, or a debug switch, may differ.",
+    "The client trusted the roots of the lab. On a device it trusts other roots.",
+    "It doesn't show how the client gets its pins, nor that it accepts your next certificate.",
+    "It doesn't protect against a stolen key: the server of the thief matches the pins too.",
+    "It doesn't stop users who control their device: they can remove pins from an app.",
+)
+
+
 def headline(run: Run) -> str:
     """Return the result of the run in one sentence, as the title of reports."""
     if _untried(run):
         return "Nothing is proven: the client cannot be served"
     if not run.controlled:
         return "Nothing is proven: the client did not accept the honest server"
-    counted = tally(run)
-    if counted.got_through:
-        return _through(counted)
-    if counted.refused:
-        return f"{counted.refused} of {_many(counted.honest, 'honest server')} {_were(counted)}"
-    if counted.undecided:
-        return f"{_many(counted.undecided, 'case')} could not be decided"
-    return _nothing_through(counted)
+    counts = tally(run)
+    if counts.got_through:
+        return _through(counts)
+    if counts.refused:
+        return f"{counts.refused} of {counted(counts.honest, 'honest server')} {_were(counts)}"
+    if counts.undecided:
+        return f"{counted(counts.undecided, 'case')} could not be decided"
+    return _nothing_through(counts)
 
 
 def summary(run: Run) -> list[str]:
@@ -73,9 +76,31 @@ def summary(run: Run) -> list[str]:
     return [f"{headline(run)}.", *details(run)]
 
 
+def advice(run: Run) -> str:
+    """Return the sentence that says what to do about the result of the run."""
+    counts = tally(run)
+    if not run.controlled:
+        untried = "Change the command or the style, for this reason:"
+        refused = "Check that the client trusts the lab's roots and reaches it; read its output."
+        return untried if _untried(run) else refused
+    if counts.got_through:
+        return (
+            "Do not ship this client: an attacker in its network can read what it sends. Fix the "
+            "causes below, and run this again."
+        )
+    if counts.refused:
+        return "Fix the causes below before the server changes its certificate, and run this again."
+    if counts.undecided:
+        return "Decide these cases: run them again with --repeat 3, or a longer --timeout."
+    if not counts.attacks:
+        return "Run more cases: this run proves nothing about attacks."
+    first = "Nothing must be fixed; read the warnings." if counts.warnings else "Nothing to fix."
+    return f"{first} Run this again with each release build of the client."
+
+
 def details(run: Run) -> list[str]:
     """Return the sentences below the headline: honest servers, warnings and undecided cases."""
-    counted = tally(run)
+    counts = tally(run)
     lines = []
     if untried := _untried(run):
         lines.append(f"{untried}.")
@@ -84,11 +109,11 @@ def details(run: Run) -> list[str]:
             "A client that does not reach an honest server refuses every attack too, so the "
             "refusals below prove nothing. Fix that first."
         )
-        if counted.got_through:
-            lines.append(f"The leaks are real nevertheless: {_through(counted)}.")
-    elif counted.honest:
-        lines.append(_honest(counted))
-    return lines + _beside(counted)
+        if counts.got_through:
+            lines.append(f"The leaks are real nevertheless: {_through(counts)}.")
+    elif counts.honest:
+        lines.append(_honest(counts))
+    return lines + _beside(counts)
 
 
 def _untried(run: Run) -> str:
@@ -103,7 +128,7 @@ def verdict_line(result: Result) -> str:
     """Return what the client did in a case and whether that is right, as one line."""
     if result.outcome in {Outcome.NOT_RUN, Outcome.UNDECIDED} or result.verdict is None:
         return f"{OUTCOMES[result.outcome]}: {result.why}"
-    did = _DID.get(result.verdict, result.why)
+    did = action(result)
     if result.outcome is Outcome.WRONG:
         return _wrong(result)
     if result.outcome is Outcome.WARNING:
@@ -111,6 +136,11 @@ def verdict_line(result: Result) -> str:
     if result.outcome is Outcome.TOLD:
         return f"the client {did}; your policy decides whether that is right"
     return f"the client {did}, {_right(result)}"
+
+
+def action(result: Result) -> str:
+    """Return what the client did in a case, for example ``accepted``."""
+    return _DID.get(result.verdict, result.why) if result.verdict else result.why
 
 
 def explain(result: Result) -> list[str]:
@@ -147,6 +177,10 @@ def server(seen: Connection) -> str:
 
 
 def _wrong(result: Result) -> str:
+    if result.verdict is Verdict.FLAKY:
+        if result.expect is Expect.ACCEPT:
+            return "in some runs, the client refused a server that it must accept"
+        return "in some runs, the attack got through"
     if is_honest(result):
         return "the client refused a server that it must accept"
     if result.expect is Expect.ACCEPT:
@@ -165,42 +199,39 @@ def _right(result: Result) -> str:
     return "as it should" if result.verdict is Verdict.REJECT else "which is allowed"
 
 
-def _honest(counted: CaseCounts) -> str:
-    if not counted.refused:
-        return f"{_all_of(counted.honest, 'honest server')} accepted."
-    refused = f"{counted.refused} of {_many(counted.honest, 'honest server')}"
-    return f"{refused} {_were(counted)}: a legitimate change would lock the client out."
+def _honest(counts: CaseCounts) -> str:
+    if not counts.refused:
+        return f"{_all_of(counts.honest, 'honest server')} accepted."
+    refused = f"{counts.refused} of {counted(counts.honest, 'honest server')}"
+    return f"{refused} {_were(counts)}: a legitimate change would lock the client out."
 
 
-def _beside(counted: CaseCounts) -> list[str]:
+def _beside(counts: CaseCounts) -> list[str]:
     said = (
-        (counted.beyond, "more would get through, because only other pins stop them", "attack"),
-        (counted.warnings, "ended with a warning", "case"),
-        (counted.for_policy, "had no right or wrong result: your policy decides", "case"),
-        (counted.undecided, "ended undecided: without a verdict, nothing is proven", "case"),
-        (counted.not_run, "could not be run, for the reasons shown", "case"),
+        (counts.beyond, "more would get through, because only other pins stop them", "attack"),
+        (counts.flaky, "had different results in its runs: the worst one counts", "case"),
+        (counts.warnings, "ended with a warning", "case"),
+        (counts.for_policy, "had no right or wrong result: your policy decides", "case"),
+        (counts.undecided, "ended undecided: without a verdict, nothing is proven", "case"),
+        (counts.not_run, "could not be run, for the reasons shown", "case"),
     )
-    return [f"{_many(number, noun)} {words}." for number, words, noun in said if number]
+    return [f"{counted(number, noun)} {words}." for number, words, noun in said if number]
 
 
-def _nothing_through(counted: CaseCounts) -> str:
-    if not counted.attacks:
+def _nothing_through(counts: CaseCounts) -> str:
+    if not counts.attacks:
         return "No attack was run"
-    if counted.attacks == 1:
+    if counts.attacks == 1:
         return "The one attack did not get through"
-    return f"None of the {counted.attacks} attacks got through"
+    return f"None of the {counts.attacks} attacks got through"
 
 
-def _through(counted: CaseCounts) -> str:
-    return f"{counted.got_through} of {_many(counted.attacks, 'attack')} got through"
+def _through(counts: CaseCounts) -> str:
+    return f"{counts.got_through} of {counted(counts.attacks, 'attack')} got through"
 
 
-def _were(counted: CaseCounts) -> str:
-    return "was refused" if counted.refused == 1 else "were refused"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _were(counts: CaseCounts) -> str:
+    return "was refused" if counts.refused == 1 else "were refused"
 
 
 def _all_of(number: int, noun: str) -> str:
@@ -223,6 +254,7 @@ class CaseCounts:
     honest: int
     refused: int
     beyond: int
+    flaky: int
     warnings: int
     for_policy: int
     undecided: int
@@ -241,6 +273,7 @@ def tally(run: Run) -> CaseCounts:
         honest=len(honest),
         refused=_count(honest, Outcome.WRONG),
         beyond=sum(map(is_beyond, cases)),
+        flaky=sum(result.verdict is Verdict.FLAKY for result in cases),
         warnings=_count(cases, Outcome.WARNING),
         for_policy=_count(cases, Outcome.TOLD),
         undecided=_count(cases, Outcome.UNDECIDED),
@@ -255,6 +288,19 @@ def is_honest(result: Result) -> bool:
     """
     legitimate = result.case.family is Family.ROTATION or not refused_by(result.case)
     return result.expect is Expect.ACCEPT and legitimate
+
+
+def family_of(result: Result) -> Family:
+    """Return the family under which people read a result.
+
+    A change of the server that the client must refuse is no legitimate change for its pins: only
+    the authority vouches for the server's key, as in the case ``same-ca-new-key``. The formats for
+    programs (JSON, JUnit, SARIF) have the family of the case, because it identifies a test.
+    """
+    family = result.case.family
+    if family is Family.ROTATION and result.expect is Expect.REJECT:
+        return Family.AUTHORITY
+    return family
 
 
 def is_beyond(result: Result) -> bool:
@@ -279,51 +325,3 @@ def exit_code(run: Run) -> int:
 
 def _count(results: list[Result], outcome: Outcome) -> int:
     return sum(result.outcome is outcome for result in results)
-
-
-HIDDEN = "…"
-
-_NAMES = "|".join(map(re.escape, SUBSTITUTIONS))
-_PLACEHOLDER = re.compile(rf"(\{{(?:{_NAMES})\}})")
-_HARMLESS_AROUND = re.compile(r"(?:--?[A-Za-z-]{1,32}=?)?|[:/;,]{1,3}|https://|http://")
-_LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z-]{0,40}")
-_SHORT_OPTION = re.compile(r"-[A-Za-z]{1,4}")  # -sSfL; a longer one may include a value
-_JAVA_OPTION = re.compile(r"-(?:jar|cp|classpath|Xmx\d+m)")
-_PROGRAM = re.compile(
-    r"(?:[\w.-]{1,64}/)*[\w-]{1,64}\.(?:py|js|mjs|ts|rb|pl|php|sh|jar|go|dart|exe)"
-)
-
-
-def safe_arguments(words: Sequence[str]) -> list[str]:
-    """Return the client's command without arguments that may be secret.
-
-    The program, its options, placeholders and program files are kept; ``…`` replaces the rest.
-    """
-    return list(_safe_arguments(words))
-
-
-def _safe_arguments(words: Sequence[str]) -> Iterator[str]:
-    for number, word in enumerate(words):
-        if number == 0:
-            yield word.rpartition("/")[2]
-        elif _PLACEHOLDER.search(word):
-            yield _safe_around_placeholders(word)
-        else:
-            yield _safe_argument(word)
-
-
-def _safe_argument(word: str) -> str:
-    for harmless in (_LONG_OPTION, _SHORT_OPTION, _JAVA_OPTION, _PROGRAM):
-        if harmless.fullmatch(word):
-            return word
-    option, equals, _ = word.partition("=")
-    return f"{option}={HIDDEN}" if equals and _LONG_OPTION.fullmatch(option) else HIDDEN
-
-
-def _safe_around_placeholders(word: str) -> str:
-    """Return a word with its placeholders; replace other parts that may be secret."""
-    pieces = _PLACEHOLDER.split(word)
-    return "".join(
-        piece if number % 2 or _HARMLESS_AROUND.fullmatch(piece) else HIDDEN
-        for number, piece in enumerate(pieces)
-    )

@@ -15,17 +15,16 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived
 from h2.exceptions import H2Error, ProtocolError
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import KEEPING, Answer
 from certpin.lab.server.http import MAX_REQUESTS
+from certpin.lab.verdict import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from h2.events import Event
 
-    from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import AnswerContext
+    from certpin.lab.scenario import AnswerContext, ServerStep
 
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # RFC 9113 section 3.4

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import KEEPING, Answer
+from certpin.lab.server.websocket import WebSocket, accept_key, switch
+from certpin.lab.verdict import KEPT
 
 if TYPE_CHECKING:
-    from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import AnswerContext
+    from certpin.lab.scenario import AnswerContext, ServerStep
 
 
 # The limit of a chunk size line, as extensions could make it arbitrarily long (RFC 9112 section
@@ -113,13 +114,15 @@ _LONGEST_HEAD = 64 * 1024  # bytes; RFC 9112 section 2.3 lets the server choose
 # Requests per connection. nginx allows 1000 (keepalive_requests), more than a tested client needs,
 # and the answers to pipelined requests use memory (CVE-2023-44487 for HTTP/2).
 MAX_REQUESTS = 100
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Http:
     """The HTTP/1.1 server: answers each request with the token or a redirect.
 
-    Everything received counts as data of the client.
+    Everything received counts as data of the client. If a client asks for WebSocket (RFC 6455), and
+    the step would answer with the token, the connection changes to that protocol.
     """
 
     upgrade = False
@@ -135,6 +138,7 @@ class Http:
         self._head = b""
         self._body: Body | None = None  # the body of the current request, after its head
         self._answered = 0
+        self._socket: WebSocket | None = None  # once the client has changed to WebSocket
 
     def begin(self, *, secure: bool) -> bytes:
         """Return no bytes, because the client speaks first."""
@@ -142,12 +146,18 @@ class Http:
 
     def receive(self, data: bytes, *, secure: bool) -> bytes:
         """Process bytes from the client, and return the answer once a request is complete."""
+        if self._socket and not self.closing:
+            return self._receive_frames(self._socket, data)
         self.data += data[: KEPT - len(self.data)]
         if self.closing:
             return b""
         self._pending += data
         replies = bytearray()
         while self._pending and not self.closing:
+            if self._socket:  # frames before the answer, which RFC 6455 section 4.1 forbids
+                replies += self._receive_frames(self._socket, bytes(self._pending))
+                self._pending.clear()
+                break
             if self._body is None and not self._take_head(replies):
                 break
             assert self._body is not None  # noqa: S101  # set with the head
@@ -156,6 +166,14 @@ class Http:
                 break
             replies += self._reply()
         return bytes(replies)
+
+    def _receive_frames(self, socket: WebSocket, data: bytes) -> bytes:
+        """Process frames of WebSocket. Their unmasked payload is the client's data."""
+        said, reply = socket.receive(data)
+        self.data += said[: KEPT - len(self.data)]
+        self._keep_astray(said)
+        self.closing = socket.closing
+        return reply
 
     def _take_head(self, replies: bytearray) -> bool:
         """Remove the next request's head from the buffer. Return True if it is complete."""
@@ -190,8 +208,36 @@ class Http:
         to = "" if self._strayed else self._answer_context.redirect_url(self._answer)
         if to:
             return redirect(to, keep=not self.closing)
+        accepted = websocket_key(self._head)
+        if accepted:
+            self.closing = False  # the frames end the connection
+            self._socket = WebSocket(self._answer_context.token, keep=self._answer in KEEPING)
+            return switch(accepted, subprotocol(self._head)) + self._socket.begin()
         only_head = self._head.startswith(b"HEAD ")
         return respond(self._answer_context.token, keep=not self.closing, only_head=only_head)
+
+
+def websocket_key(head: bytes) -> bytes:
+    """Return ``Sec-WebSocket-Accept`` for a request; empty if it doesn't ask for WebSocket.
+
+    Version 13 is the only one (RFC 6455 section 4.2.1).
+    """
+    asks = (
+        head.startswith(b"GET ")
+        and field(head, b"upgrade").lower() == b"websocket"
+        and b"upgrade" in field(head, b"connection").lower()
+        and field(head, b"sec-websocket-version") == b"13"
+    )
+    return accept_key(field(head, b"sec-websocket-key")) if asks else b""
+
+
+def subprotocol(head: bytes) -> bytes:
+    """Return the first subprotocol that the client offers, for clients that insist on one.
+
+    Empty if it offers none, or if the first is not a token (RFC 9110 section 5.6.2).
+    """
+    first = field(head, b"sec-websocket-protocol").partition(b",")[0].strip()
+    return first if _TOKEN.fullmatch(first) else b""
 
 
 def respond(token: str, *, keep: bool = False, only_head: bool = False) -> bytes:

@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from certpin.lab.evidence import KEPT
 from certpin.lab.scenario import Answer, Opening
+from certpin.lab.verdict import KEPT
 
 if TYPE_CHECKING:
-    from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import AnswerContext
+    from certpin.lab.scenario import AnswerContext, ServerStep
 
 
 # The first byte of a ClientHello, which begins no message of these protocols. libpq sends it

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from certpin.lab.server.lines import MessageServer
 
 if TYPE_CHECKING:
-    from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import AnswerContext
+    from certpin.lab.scenario import AnswerContext, ServerStep
 
 
 _SSL, _GSS, _CANCEL = 80_877_103, 80_877_104, 80_877_102

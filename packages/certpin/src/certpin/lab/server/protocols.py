@@ -1,11 +1,14 @@
-"""The protocols of the lab. A new one is a file in this package, and one entry here."""
+"""The protocols of the lab: the interface of their servers without I/O, and the list of them.
+
+A new protocol is a file in this package, and one entry here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from certpin.lab.case import CannotServeError
 from certpin.lab.server.http import Http
@@ -16,8 +19,41 @@ from certpin.lab.server.smtp import Smtp
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from certpin.lab.scenario import ServerStep
-    from certpin.lab.server.application import AnswerContext, Application, Starting
+    from certpin.lab.scenario import AnswerContext, ServerStep
+
+
+class Application(Protocol):
+    """The server of one application protocol, on one connection, in clear text and under TLS.
+
+    ``data`` is the data of the client without the overhead of the protocol (a preface, a greeting,
+    STARTTLS). ``upgrade`` means that TLS must begin now, ``closing`` that the connection ends once
+    the reply is sent. No input may raise an exception. A protocol with host names also has
+    ``astray``, the part of the data that is addressed to the step's foreign host. A protocol with a
+    closing message has ``farewell()``.
+    """
+
+    data: bytearray
+    upgrade: bool
+    closing: bool
+
+    def begin(self, *, secure: bool) -> bytes:
+        """Return the bytes that the server sends first, on connection and when TLS begins."""
+
+    def receive(self, data: bytes, *, secure: bool) -> bytes:
+        """Process bytes from the client, and return the server's reply."""
+
+
+class Starting(Application, Protocol):
+    """The server of a protocol that begins in clear text. A new instance takes over under TLS.
+
+    ``tampered`` is set if the client was exposed to the step's tampering before TLS. ``rest`` is
+    the data after STARTTLS. A protocol that ``listens`` gets data after it closed; its replies are
+    then dropped.
+    """
+
+    tampered: bool
+    rest: bytes
+    listens: bool
 
 
 HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
@@ -27,27 +63,6 @@ HTTP1, HTTP2 = "http/1.1", "h2"  # RFC 7301 section 6, RFC 9113 section 3.1
 def spoken() -> tuple[str, ...]:
     """Return the HTTP versions that the lab speaks, best first. HTTP/2 needs the package h2."""
     return (HTTP2, HTTP1) if find_spec("h2") else (HTTP1,)
-
-
-def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
-    """Return the first version of ``spoken`` that the client offers, in a tuple; else empty."""
-    return tuple(version for version in spoken if version in offered)[:1]
-
-
-def need_http2() -> None:
-    """Check that the package h2 is installed.
-
-    Raises:
-        CannotServeError: it is not.
-    """
-    if HTTP2 not in spoken():
-        raise CannotServeError(
-            "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
-        )
-
-
-# The value of ``Case.protocol`` for any protocol with STARTTLS.
-STARTTLS = "starttls"
 
 
 def _none() -> Sequence[str]:
@@ -72,7 +87,6 @@ class ProtocolSupport:
 
 
 HTTP = ProtocolSupport(443, Http, alpn=spoken)
-
 PROTOCOLS: Mapping[str, ProtocolSupport] = {
     "http": HTTP,
     "smtp": ProtocolSupport(25, Smtp, Smtp),
@@ -81,6 +95,8 @@ PROTOCOLS: Mapping[str, ProtocolSupport] = {
     "imaps": ProtocolSupport(993, partial(Imap, implicit=True)),
     "postgres": ProtocolSupport(5432, Postgres, Postgres, _postgres),
 }
+# The value of ``Case.protocol`` for any protocol with STARTTLS.
+STARTTLS = "starttls"
 
 
 def suits(protocol: str, wanted: str) -> bool:
@@ -88,3 +104,20 @@ def suits(protocol: str, wanted: str) -> bool:
     if wanted == STARTTLS:
         return PROTOCOLS[protocol].starting is not None
     return wanted in {"", protocol}
+
+
+def choose(offered: Collection[str], spoken: Sequence[str]) -> tuple[str, ...]:
+    """Return the first version of ``spoken`` that the client offers, in a tuple; else empty."""
+    return tuple(version for version in spoken if version in offered)[:1]
+
+
+def need_http2() -> None:
+    """Check that the package h2 is installed.
+
+    Raises:
+        CannotServeError: it is not.
+    """
+    if HTTP2 not in spoken():
+        raise CannotServeError(
+            "it takes HTTP/2", fix="install certpin with its extra lab: certpin[lab]"
+        )

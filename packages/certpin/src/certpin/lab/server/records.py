@@ -1,29 +1,165 @@
-"""Find the client's data in a relayed connection by its TLS records, without their keys. No I/O.
+"""Read TLS from outside, without its keys and without I/O: the ClientHello, and relayed records.
 
-In TLS 1.2 the type of a record shows application data (RFC 5246 section 6.2.1). In TLS 1.3 all
-encrypted records have that type (RFC 8446 section 5.2), and only the length identifies a record:
-the length of the client's Finished follows from the cipher suite, and alerts have two octets.
-Records from the client after its Finished that are not alerts are its data.
+The ClientHello is read in addition to OpenSSL, because the name in it selects the certificate, and
+because it proves that the client began TLS.
+
+The client's data in a relayed connection is found by its records. In TLS 1.2 the type of a record
+shows application data (RFC 5246 section 6.2.1). In TLS 1.3 all encrypted records have that type
+(RFC 8446 section 5.2), and only the length identifies a record: the length of the client's Finished
+follows from the cipher suite, and alerts have two octets. Records from the client after its
+Finished that are not alerts are its data.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from certpin.lab.server.hello import NotTLSError, Vectors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+RECORD_TYPES = range(20, 25)  # 24: heartbeat (RFC 6520)
 _CHANGE_CIPHER_SPEC, _HANDSHAKE, _DATA = 20, 22, 23  # RFC 8446 section 5.1
-_TYPES = range(20, 25)  # 24: heartbeat (RFC 6520)
-_HEADER = 5
-_LONGEST = 2**14 + 2048  # RFC 5246 section 6.2.3; TLS 1.3 allows less (RFC 8446 section 5.2)
-_SERVER_HELLO, _VERSIONS, _TLS13 = 2, 43, b"\3\4"  # RFC 8446 section 4
+_CLIENT_HELLO, _SERVER_NAME, _ALPN = 1, 0, 16  # RFC 8446 sections 4 and 4.2
+_SERVER_HELLO, _TLS13 = 2, b"\3\4"  # RFC 8446 sections 4 and 4.2.1
+_VERSIONS = 43  # RFC 8446 section 4.2
+_HEADER, _MESSAGE = 5, 4  # octets of a record's header, and of a handshake message's
+_HELLO_RECORD = bytes([_HANDSHAKE, 3])  # the type of the record, and the major version of all TLS
+_NOTHING = b"\0\0"  # a missing extension is read as an empty list
+# OpenSSL's limit (CLIENT_HELLO_MAX_LENGTH in ssl/statem/statem_srvr.c is 131396).
+LONGEST_HELLO = 131_396
+_LONGEST_RAW_HELLO = 2 * LONGEST_HELLO  # with the headers of records: small ones are allowed
+
+
+@dataclass(frozen=True)
+class ClientHello:
+    """The fields of a ClientHello that the lab needs (RFC 8446 section 4.1.2).
+
+    ``server_name`` is empty if the client sent none; ``versions`` are the numbers of the
+    ``supported_versions`` extension, or the one version of an older client.
+    """
+
+    server_name: str = ""
+    alpn: tuple[str, ...] = ()
+    versions: tuple[int, ...] = ()
+
+
+class NotTLSError(ValueError):
+    """The bytes do not begin with a ClientHello, or it is malformed or too long."""
+
+
+class HelloReader:
+    """Reads a ClientHello that arrives in pieces.
+
+    ``raw`` holds all received bytes, for the next reader. Each byte is examined once, so that a
+    client that sends single bytes costs no more time.
+    """
+
+    def __init__(self) -> None:
+        self.raw = bytearray()
+        self._at = 0  # where the next record begins
+        self._message = bytearray()  # the handshake message, gathered from the records
+
+    def feed(self, data: bytes) -> ClientHello | None:
+        """Add bytes received from the client. Return the ClientHello once it is complete.
+
+        Raises:
+            NotTLSError: the bytes can't become a valid ClientHello.
+        """
+        self.raw += data
+        while not self._whole:
+            if not self._take_record():
+                self._refuse_length()
+                return None
+        self._refuse_length()
+        try:
+            return _parse(Vectors(bytes(self._message[4 : self._length])))
+        except IndexError as exc:
+            raise NotTLSError("a malformed ClientHello") from exc
+
+    @property
+    def _length(self) -> int:
+        """Return the handshake message's length in bytes; its header's while that is incomplete."""
+        if len(self._message) < _MESSAGE:
+            return _MESSAGE
+        return _MESSAGE + int.from_bytes(self._message[1:_MESSAGE])
+
+    @property
+    def _whole(self) -> bool:
+        return len(self._message) >= self._length
+
+    def _take_record(self) -> bool:
+        """Add the content of the next TLS record to the message. Return False if it is incomplete.
+
+        An incomplete record is checked as far as it has arrived.
+        """
+        header = self.raw[self._at : self._at + _HEADER]
+        if not _HELLO_RECORD.startswith(header[:2]):
+            raise NotTLSError("not a TLS handshake record")
+        begin = self._at + _HEADER
+        end = begin + int.from_bytes(header[3:])
+        if len(header) == _HEADER and begin == end:
+            raise NotTLSError("an empty record")  # RFC 8446 section 5.1
+        if not self._message and len(self.raw) > begin and self.raw[begin] != _CLIENT_HELLO:
+            raise NotTLSError("not a ClientHello")
+        if len(header) < _HEADER or len(self.raw) < end:
+            return False
+        self._message += self.raw[begin:end]
+        self._at = end
+        return True
+
+    def _refuse_length(self) -> None:
+        if self._length > LONGEST_HELLO or len(self.raw) > _LONGEST_RAW_HELLO:
+            raise NotTLSError("a ClientHello of more octets than OpenSSL reads")
+
+
+def _parse(reader: Vectors) -> ClientHello:
+    version = reader.number(2)
+    reader.take(32)  # random
+    reader.vector(1)  # legacy_session_id
+    reader.vector(2)  # cipher_suites
+    reader.vector(1)  # legacy_compression_methods
+    extensions = reader.vector(2) if reader else Vectors(b"")
+    found: dict[int, Vectors] = {}
+    while extensions:
+        kind = extensions.number(2)
+        found.setdefault(kind, extensions.vector(2))
+    return ClientHello(
+        _server_name(found.get(_SERVER_NAME, Vectors(_NOTHING))),
+        _protocols(found.get(_ALPN, Vectors(_NOTHING))),
+        _offered_versions(found[_VERSIONS]) if _VERSIONS in found else (version,),
+    )
+
+
+def _server_name(reader: Vectors) -> str:
+    """Return the host name in a server_name extension: its first host_name (RFC 6066 section 3)."""
+    names = reader.vector(2)
+    while names:
+        kind, name = names.number(1), names.vector(2).rest()
+        if kind == 0:
+            return name.decode("ascii", "replace").lower()
+    return ""
+
+
+def _protocols(reader: Vectors) -> tuple[str, ...]:
+    """Return the protocol names in an ALPN extension (RFC 7301 section 3.1)."""
+    names, found = reader.vector(2), []
+    while names:
+        found.append(names.vector(1).rest().decode("ascii", "replace"))
+    return tuple(found)
+
+
+def _offered_versions(reader: Vectors) -> tuple[int, ...]:
+    versions, found = reader.vector(1), []
+    while versions:
+        found.append(versions.number(2))
+    return tuple(found)
+
+
+_LONGEST_RECORD = 2**14 + 2048  # RFC 5246 section 6.2.3; less in TLS 1.3 (RFC 8446 section 5.2)
 _SHA384 = {0x1302}  # TLS_AES_256_GCM_SHA384 (RFC 8446 appendix B.4): all others have SHA-256
 _SHORT_TAG = {0x1305}  # TLS_AES_128_CCM_8_SHA256, with a tag of 8 octets instead of 16
-_MESSAGE = 4  # octets of a handshake message's header
 _NO_CERTIFICATE = 8  # octets of a Certificate message without one (RFC 8446 section 4.4.2)
 # The lengths of messages that are not data: an empty one, an alert, a KeyUpdate.
 _NO_WORD = (0, 2, _MESSAGE + 1)
@@ -157,12 +293,12 @@ class _Records:
     def _end(self, at: int) -> int:
         """Return the offset of a record's end; of its header's end while that is incomplete."""
         head = self._held[at : at + _HEADER]
-        if head and (head[0] not in _TYPES or not b"\3".startswith(head[1:2])):
+        if head and (head[0] not in RECORD_TYPES or not b"\3".startswith(head[1:2])):
             raise NotTLSError("not a TLS record")
         if len(head) < _HEADER:
             return at + _HEADER
         length = int.from_bytes(head[3:])
-        if length > _LONGEST:
+        if length > _LONGEST_RECORD:
             raise NotTLSError("a TLS record that is too long")
         return at + _HEADER + length
 
@@ -178,12 +314,12 @@ def _chosen(record: bytes) -> _Suite | None:
         hello.vector(1)  # legacy_session_id_echo
         suite = hello.number(2)
         hello.take(1)  # legacy_compression_method
-        return _Suite(suite, hidden=_version(hello) == _TLS13)
+        return _Suite(suite, hidden=_chosen_version(hello) == _TLS13)
     except IndexError:
         return None
 
 
-def _version(hello: Vectors) -> bytes:
+def _chosen_version(hello: Vectors) -> bytes:
     """Return the version in the extension supported_versions (TLS 1.3); empty without it."""
     extensions = hello.vector(2) if hello else Vectors(b"")
     while extensions:
@@ -191,3 +327,35 @@ def _version(hello: Vectors) -> bytes:
         if kind == _VERSIONS:
             return body.rest()
     return b""
+
+
+class Vectors:
+    """Reads TLS vectors (RFC 8446 section 3.4) from bytes. Raises ``IndexError`` at the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """Read this many bytes."""
+        end = self._at + count
+        if end > len(self._data):
+            raise IndexError
+        taken = self._data[self._at : end]
+        self._at = end
+        return taken
+
+    def number(self, octets: int) -> int:
+        """Read an unsigned number of this many bytes."""
+        return int.from_bytes(self.take(octets))
+
+    def vector(self, octets: int) -> Vectors:
+        """Read a vector with a length field of this many bytes; return a reader of its content."""
+        return Vectors(self.take(self.number(octets)))
+
+    def rest(self) -> bytes:
+        """Return the bytes that are not read yet."""
+        return self.take(len(self._data) - self._at)
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from certpin.lab.server.conversation import Conversation
-    from certpin.lab.server.proxy import Destination
+    from certpin.lab.server.session import Destination
 
     _Ends = tuple["Reader", "Writer"]
 
@@ -120,6 +121,22 @@ async def _dial(to: Destination, allow: Callable[[str], bool]) -> _Ends | None:
         return far
     await _end(far[1])
     return None
+
+
+def is_local(address: str) -> bool:
+    """Return True for loopback, link-local and multicast addresses, and the unspecified one.
+
+    A device must not reach them: they belong to this machine, or to its network, such as the
+    metadata service of a cloud.
+    """
+    found = parse_address(address)
+    return found.is_loopback or found.is_link_local or found.is_unspecified or found.is_multicast
+
+
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address without its zone; an IPv4-mapped one (``::ffff:…``) as IPv4."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 async def _join(near: _Ends, far: _Ends, conversation: Conversation, quiet: float | None) -> None:

@@ -1,139 +1,128 @@
 """One connection to the lab without I/O: processes bytes, and records the evidence.
 
-Port, CONNECT proxy, SOCKS5 and WireGuard only move its bytes.
+Port, CONNECT proxy, SOCKS5 and WireGuard only move its bytes. The running case chooses how the lab
+serves each connection.
 """
 
 from __future__ import annotations
 
-import ssl
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from certpin.lab.case import CannotServeError
-from certpin.lab.evidence import KEPT, Connection
-from certpin.lab.scenario import Opening
-from certpin.lab.server.hello import HelloReader, NotTLSError
+from certpin.lab.scenario import BEFORE_TLS, Opening
 from certpin.lab.server.http import respond
-from certpin.lab.server.protocols import choose
-from certpin.lab.server.records import RecordCounter
-from certpin.lab.server.tls import reason_of
+from certpin.lab.server.protocols import HTTP, HTTP2, PROTOCOLS, choose
+from certpin.lab.server.records import RECORD_TYPES, HelloReader, NotTLSError, RecordCounter
+from certpin.lab.server.tls import Contexts, Tls
+from certpin.lab.verdict import KEPT, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from certpin.lab.case_run import CaseRun
-    from certpin.lab.server.application import Application, Starting
-    from certpin.lab.server.proxy import Destination
-
-
-_PIECE = 16 * 1024
+    from certpin.lab.scenario import AnswerContext, Scenario, ServerStep
+    from certpin.lab.server.protocols import Application, Starting
+    from certpin.lab.server.records import ClientHello
 
 
-class Tls:
-    """The server's side of a TLS connection. ``receive`` never raises, whatever a client sends.
+@dataclass(frozen=True)
+class Destination:
+    """The host and port that a client requested, and how (``via``).
 
-    ``closed`` is set if the connection ends once everything is sent; ``unknown_client`` if the
-    client presented a certificate that cannot be verified.
+    ``plain`` is set for a request in clear text.
+    """
+
+    via: str
+    host: str
+    port: int
+    plain: bool = False
+
+
+class CaseRun:
+    """A running case: assigns the scenario's steps to connections, and keeps their evidence.
+
+    A step is how the lab serves one connection. Steps are assigned in the order in which
+    connections arrive. ``hosts`` are the first and the second host under test, and the one that a
+    redirect may lead to. ``clients`` is PEM of the accepted client certificates. ``error`` is set
+    if the lab could not serve a step.
     """
 
     def __init__(
         self,
-        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject],
-        application: Application,
+        scenario: Scenario,
+        answer_context: AnswerContext,
+        hosts: tuple[str, ...],
+        protocol: str = "http",
+        clients: str = "",
     ) -> None:
-        self.closed = False
-        self.unknown_client = False
-        self._in, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = wrap(self._in, self._sent)
-        self._application = application
-        self.listens: bool = getattr(application, "listens", False)
+        self.scenario = scenario
+        self.answer_context = answer_context
+        self.connections: list[Connection] = []
+        self.error: CannotServeError | None = None
+        self.upstream: Destination | None = None  # the real server to which steps are relayed
+        self.direct = answer_context  # for clients that connect to the port of the lab directly
+        self._protocol = PROTOCOLS[protocol]
+        self.alpn: Sequence[str] = self._protocol.alpn()
+        self.contexts = Contexts(clients)
+        own = zip(hosts, (scenario.first, scenario.second, scenario.unpinned), strict=False)
+        self._steps = {host: steps for host, steps in own if steps}
+        self._first = hosts[0]
+        self._met = dict.fromkeys(hosts, 0)
 
-    def data_to_send(self) -> bytes:
-        """Return the bytes to send to the client, and clear them."""
-        return self._sent.read()
+    def tests(self, host: str) -> bool:
+        """Return True if the scenario has steps for this host. Other hosts are relayed to."""
+        return host in self._steps
 
-    def receive(self, data: bytes, seen: Connection) -> None:
-        """Process bytes from the client, and record its data as evidence in ``seen``."""
-        self._in.write(data)
-        try:
-            if not seen.secured:
-                self._handshake(seen)
-            self._read(seen)
-        except ssl.SSLWantReadError:
-            self._leave()
-        except ssl.SSLError as exc:
-            self.closed = True
-            self.unknown_client = isinstance(exc, ssl.SSLCertVerificationError)
-            _note(exc, seen)
+    def opened(self, seen: Connection) -> None:
+        """Add a new connection to the evidence of the case."""
+        self.connections.append(seen)
 
-    def _handshake(self, seen: Connection) -> None:
-        self._object.do_handshake()
-        seen.secured = True
-        seen.version = self._object.version() or ""
-        seen.cipher = (self._object.cipher() or ("",))[0]
-        seen.alpn = self._object.selected_alpn_protocol() or ""
-        seen.resumed = bool(self._object.session_reused)
-        seen.client_certificate = self._object.getpeercert(binary_form=True) or b""
-        self._say(self._application.begin(secure=True))
+    def failed(self, error: CannotServeError) -> None:
+        """Store the error of a step that the lab could not serve."""
+        self.error = error
 
-    def _read(self, seen: Connection) -> None:
-        while not self.closed or self.listens:
-            data = self._object.read(_PIECE)
-            if not data:  # close_notify: many clients wait for the server's
-                self._close()
-                return
-            reply = self._application.receive(data, secure=True)
-            self._keep(seen)
-            if not self.closed:
-                self._say(reply)
+    def next_step(self, server_name: str, target: str) -> ServerStep:
+        """Return the step that serves a new connection to the requested host.
 
-    def _leave(self) -> None:
-        """Close TLS if the application protocol has finished.
-
-        Called after all received data was processed.
+        Each call moves on to the host's next step; its last step repeats.
         """
-        if self._application.closing and not self.closed:
-            farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
-            self._say(farewell() if farewell else b"")
-            self._close()
+        asked = server_name or target
+        host = asked if asked in self._steps else self._first
+        step = self._upcoming(host)
+        self._met[host] += 1
+        return step
 
-    def _keep(self, seen: Connection) -> None:
-        """Copy the client's data into the evidence, if there is new data since the last copy.
+    def _upcoming(self, host: str) -> ServerStep:
+        steps = self._steps[host]
+        return steps[min(self._met[host], len(steps) - 1)]
 
-        It is copied only then, because this runs after every read, even if nothing was received.
+    def clear_application(self, seen: Connection) -> Starting | None:
+        """Return the server of the part before TLS; None if the protocol begins with TLS.
+
+        If the step tampers with this part, the connection's step is chosen now. Any other is chosen
+        later, by the name in the ClientHello.
         """
-        said = self._application
-        if said.data != seen.data:
-            seen.data = bytes(said.data)
-        seen.astray = bytes(getattr(said, "astray", b""))
+        if not self._protocol.starting:
+            return None
+        step = self._upcoming(seen.target if seen.target in self._steps else self._first)
+        if step.opening in BEFORE_TLS:
+            seen.step = self.next_step("", seen.target)
+        return self._protocol.starting(step, self.answer_context)
 
-    def _say(self, data: bytes) -> None:
-        if data:
-            self._object.write(data)
+    def application(self, step: ServerStep, hello: ClientHello, seen: Connection) -> Application:
+        """Return the server of the application protocol that this connection speaks under TLS."""
+        answer_context = self.direct if seen.via == "port" else self.answer_context
+        if self._protocol is not HTTP:
+            return self._protocol.make(step, answer_context)
+        if choose(hello.alpn, self.alpn) == (HTTP2,):
+            from certpin.lab.server.h2 import Http2
 
-    def _close(self) -> None:
-        """Send close_notify (the end of TLS), without waiting for that of the client."""
-        self.closed = True
-        if self.listens:  # unwrap() would lose later data
-            return
-        try:
-            self._object.unwrap()
-        except ssl.SSLError:
-            return
-
-
-def _note(exc: ssl.SSLError, seen: Connection) -> None:
-    """Record in the evidence why TLS failed: the client's alert, or another problem."""
-    reason = reason_of(exc)
-    _, found, alert = reason.partition("_ALERT_")
-    if found:
-        seen.alert = alert.lower()
-    else:
-        seen.problem = seen.problem or reason.lower().replace("_", " ")
+            return Http2(step, answer_context)
+        return self._protocol.make(step, answer_context)
 
 
 _TLS_RECORD = b"\x16"  # the first byte of every ClientHello (RFC 8446 section 5.1)
-_RECORD_TYPES = range(20, 25)  # RFC 8446 section 5.1, RFC 6520
 _TEXT = frozenset(b"\t\r\n") | frozenset(range(32, 127))
 _GLIMPSE = 16  # bytes that are examined to distinguish text from junk
 _MAX_RECEIVED = 4 * 1024 * 1024  # bytes of one client, after which it is disconnected
@@ -290,7 +279,7 @@ class Session:
         """
         self._unread += data
         while len(self._unread) >= 5 and not self._astray:
-            if self._unread[0] not in _RECORD_TYPES or self._unread[1] != 3:
+            if self._unread[0] not in RECORD_TYPES or self._unread[1] != 3:
                 beginning = self._unread[:_GLIMPSE]
                 if len(beginning) < _GLIMPSE:
                     return

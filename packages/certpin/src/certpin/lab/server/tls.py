@@ -1,4 +1,4 @@
-"""The OpenSSL context of a step: its chain, key, versions and ciphers.
+"""The server's side of TLS: one connection, and the OpenSSL context of a step.
 
 OpenSSL reads chains and keys from files. Here these are memory files or pipes, because a killed
 process must not leave a key on the disk.
@@ -17,9 +17,117 @@ from typing import TYPE_CHECKING
 from certpin.lab.case import CannotServeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from certpin.lab.scenario import ServerStep, TLSSettings
+    from certpin.lab.server.protocols import Application
+    from certpin.lab.verdict import Connection
+
+
+_PIECE = 16 * 1024
+
+
+class Tls:
+    """The server's side of a TLS connection. ``receive`` never raises, whatever a client sends.
+
+    ``closed`` is set if the connection ends once everything is sent; ``unknown_client`` if the
+    client presented a certificate that cannot be verified.
+    """
+
+    def __init__(
+        self,
+        wrap: Callable[[ssl.MemoryBIO, ssl.MemoryBIO], ssl.SSLObject],
+        application: Application,
+    ) -> None:
+        self.closed = False
+        self.unknown_client = False
+        self._in, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = wrap(self._in, self._sent)
+        self._application = application
+        self.listens: bool = getattr(application, "listens", False)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send to the client, and clear them."""
+        return self._sent.read()
+
+    def receive(self, data: bytes, seen: Connection) -> None:
+        """Process bytes from the client, and record its data as evidence in ``seen``."""
+        self._in.write(data)
+        try:
+            if not seen.secured:
+                self._handshake(seen)
+            self._read(seen)
+        except ssl.SSLWantReadError:
+            self._leave()
+        except ssl.SSLError as exc:
+            self.closed = True
+            self.unknown_client = isinstance(exc, ssl.SSLCertVerificationError)
+            _note(exc, seen)
+
+    def _handshake(self, seen: Connection) -> None:
+        self._object.do_handshake()
+        seen.secured = True
+        seen.version = self._object.version() or ""
+        seen.cipher = (self._object.cipher() or ("",))[0]
+        seen.alpn = self._object.selected_alpn_protocol() or ""
+        seen.resumed = bool(self._object.session_reused)
+        seen.client_certificate = self._object.getpeercert(binary_form=True) or b""
+        self._say(self._application.begin(secure=True))
+
+    def _read(self, seen: Connection) -> None:
+        while not self.closed or self.listens:
+            data = self._object.read(_PIECE)
+            if not data:  # close_notify: many clients wait for the server's
+                self._close()
+                return
+            reply = self._application.receive(data, secure=True)
+            self._keep(seen)
+            if not self.closed:
+                self._say(reply)
+
+    def _leave(self) -> None:
+        """Close TLS if the application protocol has finished.
+
+        Called after all received data was processed.
+        """
+        if self._application.closing and not self.closed:
+            farewell: Callable[[], bytes] | None = getattr(self._application, "farewell", None)
+            self._say(farewell() if farewell else b"")
+            self._close()
+
+    def _keep(self, seen: Connection) -> None:
+        """Copy the client's data into the evidence, if there is new data since the last copy.
+
+        It is copied only then, because this runs after every read, even if nothing was received.
+        """
+        said = self._application
+        if said.data != seen.data:
+            seen.data = bytes(said.data)
+        seen.astray = bytes(getattr(said, "astray", b""))
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            self._object.write(data)
+
+    def _close(self) -> None:
+        """Send close_notify (the end of TLS), without waiting for that of the client."""
+        self.closed = True
+        if self.listens:  # unwrap() would lose later data
+            return
+        try:
+            self._object.unwrap()
+        except ssl.SSLError:
+            return
+
+
+def _note(exc: ssl.SSLError, seen: Connection) -> None:
+    """Record in the evidence why TLS failed: the client's alert, or another problem."""
+    reason = reason_of(exc)
+    _, found, alert = reason.partition("_ALERT_")
+    if found:
+        seen.alert = alert.lower()
+    else:
+        seen.problem = seen.problem or reason.lower().replace("_", " ")
 
 
 def reason_of(exc: ssl.SSLError) -> str:

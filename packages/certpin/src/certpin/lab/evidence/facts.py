@@ -1,0 +1,200 @@
+"""The facts of a run for an auditor: which client was attacked, with which tools, and where.
+
+Nothing here runs the client: its version is the one that the user gives, because an unknown program
+may do anything if it is started with ``--version``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import ssl
+from datetime import timedelta
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+from shutil import which
+from typing import TYPE_CHECKING, Any
+
+from certpin._version import __version__
+from certpin.lab.report.masking import PROGRAM_SUFFIXES, safe_arguments, safe_environment
+from certpin.lab.report.mastg import CONTROLS, TESTS, reference
+from certpin.support.requirements import certpin_requirements, installed_version, satisfies
+from certpin.support.text import encodable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from certpin.lab.runner import Run
+    from certpin.support.requirements import Requirement
+
+# Programs in the command that are hashed although they are not executable.
+_SCRIPT = re.compile(rf".+\.(?:{PROGRAM_SUFFIXES}|wasm|apk|ipa)")
+
+
+def evidence_facts(
+    run: Run, *, client_version: str, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the facts of a run for JSON: client, command, machine, certpin, times, standards.
+
+    Args:
+        run: the run.
+        client_version: the version that the user gave, or empty.
+        environment: the environment of the client. Only variables that change how clients use TLS
+            are listed, without values that may be secret.
+    """
+    about = run.about
+    ended = about.started + timedelta(seconds=about.seconds) if about.started else None
+    return {
+        "client": {
+            "command": [encodable(word) for word in safe_arguments(about.command)],
+            "version": encodable(client_version) or None,
+            "files": list(client_files(about.command)),
+        },
+        "time": {
+            "started": about.started.isoformat() if about.started else None,
+            "ended": ended.isoformat() if ended else None,
+        },
+        "machine": {
+            "system": platform.platform(),
+            "distribution": _distribution(),
+            "python": f"{platform.python_implementation()} {platform.python_version()}",
+            "openssl": ssl.OPENSSL_VERSION,
+            "environment": {
+                encodable(name): encodable(value)
+                for name, value in safe_environment(environment).items()
+            },
+        },
+        "certpin": certpin_facts(),
+        "standards": standards_facts(run),
+    }
+
+
+def client_files(command: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield name, size and SHA-256 of the program and of the scripts in a command, in its order.
+
+    Other files are left out: the hash of a short password in a file would give it away.
+    """
+    for number, word in enumerate(command):
+        found = which(word) if number == 0 else word
+        if not found or "{" in word or not Path(found).is_file():
+            continue
+        if number and not (os.access(found, os.X_OK) or _SCRIPT.fullmatch(word)):
+            continue
+        path = Path(found).resolve()
+        yield {
+            "name": encodable(Path(word).name),
+            "bytes": path.stat().st_size,
+            "sha256": _sha256_if_readable(path),
+        }
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits.
+
+    Raises:
+        OSError: the file can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sha256_if_readable(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
+
+
+def _distribution() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None  # macOS, for example
+
+
+def certpin_facts() -> dict[str, Any]:
+    """Return certpin's version, the digest of its files, and the extras that are installed.
+
+    ``files_sha256`` is the SHA-256 of the list of its files in the format of sha256sum, sorted by
+    name. It is the same for each installation of one release. ``matches_record`` compares the files
+    with the RECORD of the wheel (the Core metadata specification of PyPA): None if there is none,
+    as in a development installation.
+    """
+    own = dict(_own_files())
+    listed = "".join(f"{digest}  {name}\n" for name, digest in own.items())
+    return {
+        "version": __version__,
+        "files_sha256": hashlib.sha256(listed.encode()).hexdigest(),
+        "matches_record": _matches_record(own),
+        "extras": _installed_extras(),
+    }
+
+
+def _own_files() -> Iterator[tuple[str, str | None]]:
+    root = Path(str(files("certpin")))
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path.relative_to(root.parent).as_posix(), _sha256_if_readable(path)
+
+
+def _matches_record(own: Mapping[str, str | None]) -> bool | None:
+    """Return whether all files of certpin are those of its RECORD; None if RECORD lists none.
+
+    Args:
+        own: the SHA-256 of each file of certpin, by its name in RECORD; None if it is unreadable.
+    """
+    from base64 import urlsafe_b64encode
+
+    try:
+        recorded = metadata.distribution("certpin").files or []
+    except metadata.PackageNotFoundError:
+        return None
+    listed = {
+        file.as_posix(): file.hash.value
+        for file in recorded
+        if file.parts[0] == "certpin" and file.hash and file.hash.mode == "sha256"
+    }
+    if not listed:
+        return None
+    found = {
+        name: urlsafe_b64encode(bytes.fromhex(digest)).rstrip(b"=").decode() if digest else ""
+        for name, digest in own.items()
+    }
+    return found == listed
+
+
+def _installed_extras() -> list[str]:
+    """Return the extras of which every package is installed, in a version that certpin accepts.
+
+    A package that this Python does not need is not counted. The extra ``all`` is left out: the
+    extras that it consists of are listed.
+    """
+    needed = [each for each in certpin_requirements() or () if each.extra and not each.python]
+    lacking = {each.extra for each in needed if not _is_installed(each)}
+    return sorted({each.extra for each in needed} - lacking)
+
+
+def _is_installed(needed: Requirement) -> bool:
+    version = installed_version(needed.package)
+    return version is not None and satisfies(version, needed.bounds)
+
+
+def standards_facts(run: Run) -> list[dict[str, Any]]:
+    """Return the MASVS controls and MASTG tests of each case of a run, with its outcome."""
+    found = []
+    for result in run.results:
+        known = reference(result.case.name, result.expect)
+        found.append(
+            {
+                "case": result.case.name,
+                "outcome": result.outcome.value,
+                "masvs": {control: CONTROLS[control] for control in known.controls},
+                "mastg": {test: TESTS[test] for test in known.tests},
+                "none_because": known.why or None,
+                "because": known.because or None,
+            }
+        )
+    return found

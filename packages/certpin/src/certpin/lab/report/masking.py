@@ -1,0 +1,171 @@
+"""Hide the user's secrets in reports, which are shared: in the client's command and environment.
+
+Only arguments that are known to be harmless are shown; all others are replaced. For evidence that
+leaves the company, ``mask_run`` also replaces the hidden values in the data that the client sent
+and printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from certpin.lab.client import EXPORT_FORMAT, SUBSTITUTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from certpin.lab.runner import Run
+    from certpin.lab.verdict import Attempt, Connection
+
+HIDDEN = "…"
+
+_NAMES = "|".join((*map(re.escape, SUBSTITUTIONS), f"export:{EXPORT_FORMAT}"))
+_PLACEHOLDER = re.compile(rf"(\{{(?:{_NAMES})\}})")
+_HARMLESS_AROUND = re.compile(r"(?:--?[A-Za-z-]{1,32}=?)?|[:/;,]{1,3}|https://|http://")
+_LONG_OPTION = re.compile(r"--[A-Za-z][A-Za-z-]{0,40}")
+_SHORT_OPTION = re.compile(r"-[A-Za-z]{1,4}")  # -sSfL; a longer one may include a value
+_JAVA_OPTION = re.compile(r"-(?:jar|cp|classpath|Xmx\d+m)")
+PROGRAM_SUFFIXES = "py|js|mjs|ts|rb|pl|php|sh|jar|go|dart|exe"
+_PROGRAM = re.compile(rf"(?:[\w.-]{{1,64}}/)*[\w-]{{1,64}}\.(?:{PROGRAM_SUFFIXES})")
+
+
+def safe_arguments(words: Sequence[str]) -> list[str]:
+    """Return the client's command without arguments that may be secret.
+
+    The program, its options, placeholders and program files are kept; ``…`` replaces the rest.
+    """
+    return list(_safe_arguments(words))
+
+
+def _safe_arguments(words: Sequence[str]) -> Iterator[str]:
+    for number, word in enumerate(words):
+        if number == 0:
+            yield word.rpartition("/")[2]
+        elif _PLACEHOLDER.search(word):
+            yield _safe_around_placeholders(word)
+        else:
+            yield _safe_argument(word)
+
+
+def _safe_argument(word: str) -> str:
+    for harmless in (_LONG_OPTION, _SHORT_OPTION, _JAVA_OPTION, _PROGRAM):
+        if harmless.fullmatch(word):
+            return word
+    option, equals, _ = word.partition("=")
+    return f"{option}={HIDDEN}" if equals and _LONG_OPTION.fullmatch(option) else HIDDEN
+
+
+def _safe_around_placeholders(word: str) -> str:
+    """Return a word with its placeholders; replace other parts that may be secret."""
+    pieces = _PLACEHOLDER.split(word)
+    return "".join(
+        piece if number % 2 or _HARMLESS_AROUND.fullmatch(piece) else HIDDEN
+        for number, piece in enumerate(pieces)
+    )
+
+
+# Variables that change how a client uses TLS, and so belong to the evidence.
+_RELEVANT = re.compile(
+    r"(?:.*_PROXY|SSL_CERT_\w+|SSLKEYLOGFILE|OPENSSL_\w+|CURL_\w+|REQUESTS_CA_BUNDLE|NODE_\w+"
+    r"|PYTHON\w+|JAVA_\w+|JDK_JAVA_OPTIONS|_JAVA_OPTIONS|GO\w*|GIT_SSL_\w+|DENO_\w+|LD_PRELOAD"
+    r"|DYLD_INSERT_LIBRARIES|CERTPIN_\w+)",
+    re.IGNORECASE,
+)
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|PASSPHRASE|PRIVATE|CREDENTIAL|COOKIE|SESSION|(?<!UN)AUTH|API_?KEY|_KEY$|_PIN$",
+    re.IGNORECASE,
+)
+_SHORTEST = 6  # characters of a secret: replacing a shorter text would damage unrelated words
+_LONGEST_SWITCH = 5  # characters of a value such as 0, true or 1.3, which is no secret
+
+
+def safe_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that change how clients use TLS, sorted, without possible secrets.
+
+    Short values such as ``0`` or ``true`` are shown, all others are replaced.
+    """
+    return {
+        name: value if _is_switch(name, value) else HIDDEN
+        for name, value in sorted(variables.items())
+        if _RELEVANT.fullmatch(name)
+    }
+
+
+def _is_switch(name: str, value: str) -> bool:
+    short = len(value) <= _LONGEST_SWITCH and re.fullmatch(r"[\w.-]*", value, re.ASCII)
+    return bool(short) and not _SECRET_NAME.search(name)
+
+
+def secrets_in(
+    words: Sequence[str], variables: Mapping[str, str], public: Iterable[str]
+) -> list[str]:
+    """Return the texts that must not appear in evidence, longest first.
+
+    These are the hidden arguments of the command, their parts (the value of a header, a password
+    after a colon), their Base64 (HTTP Basic authentication), and the values of environment
+    variables with a name such as ``API_TOKEN``. Texts of fewer than 6 characters are left out: they
+    could be any word.
+
+    Args:
+        words: the client's command, as the user wrote it.
+        variables: the environment of the client.
+        public: texts that the report needs, such as the host under test.
+    """
+    hidden = [
+        word for word, shown in zip(words, safe_arguments(words), strict=True) if HIDDEN in shown
+    ]
+    values = [value for name, value in variables.items() if _SECRET_NAME.search(name)]
+    parts = {part for word in hidden for part in re.split(r"[\s=:;,&?@/\"'{}]+", word)}
+    whole = {*hidden, *values}
+    encoded = {base64.b64encode(text.encode(errors="surrogateescape")).decode() for text in whole}
+    known = {text.lower() for text in public}
+    found = {text for text in whole | parts | encoded if len(text) >= _SHORTEST}
+    found = {text for text in found if not any(text.lower() in needed for needed in known)}
+    return sorted(found, key=lambda text: (-len(text), text))
+
+
+def mask_run(run: Run, secrets: Sequence[str]) -> Run:
+    """Return the run with these secrets replaced by ``…`` in everything that the client sent.
+
+    That is its output, its data, and the names in its messages. Verdicts and chains stay, as do the
+    sizes of the certificates; the number of bytes of changed data differs.
+    """
+    if not secrets:
+        return run
+    pattern = re.compile("|".join(map(re.escape, secrets)))
+
+    def attempt(made: Attempt) -> Attempt:
+        ending = replace(
+            made.ending,
+            output=pattern.sub(HIDDEN, made.ending.output),
+            problem=pattern.sub(HIDDEN, made.ending.problem),
+        )
+        connections = tuple(_masked(seen, pattern) for seen in made.connections)
+        return replace(made, ending=ending, connections=connections)
+
+    results = tuple(
+        replace(
+            result,
+            why=pattern.sub(HIDDEN, result.why),
+            attempts=tuple(map(attempt, result.attempts)),
+        )
+        for result in run.results
+    )
+    return replace(run, results=results)
+
+
+def _masked(seen: Connection, pattern: re.Pattern[str]) -> Connection:
+    def data(sent: bytes) -> bytes:
+        text = sent.decode("utf-8", "surrogateescape")
+        return pattern.sub(HIDDEN, text).encode("utf-8", "surrogateescape")
+
+    return replace(
+        seen,
+        data=data(seen.data),
+        astray=data(seen.astray),
+        clear=data(seen.clear),
+        problem=pattern.sub(HIDDEN, seen.problem),
+    )

@@ -1,0 +1,130 @@
+"""The OWASP MASVS controls and MASTG tests that belong to each case of the lab.
+
+Source: the titles and identifiers in github.com/OWASP/mastg, ``tests-beta``, and the controls in
+github.com/OWASP/masvs 2.1, read on 2026-11-28. Tests of version 1 (MASTG-TEST-0019 to 0022 and 0065
+to 0068) are deprecated there and not named.
+
+The lab attacks a running client. MASTG-TEST-0218, 0236, 0244 and 0348 do that too, on the network;
+the others search an app's code for the mistake that the lab observes at run time. So a case
+supports the evaluation of a test, and does not replace it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from certpin.lab.case import Expect
+
+CONTROLS = {
+    "MASVS-NETWORK-1": "The app secures all network traffic according to the current best "
+    "practices.",
+    "MASVS-NETWORK-2": "The app performs identity pinning for all remote endpoints under the "
+    "developer's control.",
+}
+TESTS = {
+    "MASTG-TEST-0218": "Insecure TLS Protocols in Network Traffic",
+    "MASTG-TEST-0234": "Missing Implementation of Server Hostname Verification with SSLSockets",
+    "MASTG-TEST-0236": "Cleartext Traffic Observed on the Network",
+    "MASTG-TEST-0243": "Expired Certificate Pins in the Network Security Configuration",
+    "MASTG-TEST-0244": "Missing Certificate Pinning in Network Traffic",
+    "MASTG-TEST-0282": "Unsafe Custom Trust Evaluation",
+    "MASTG-TEST-0283": "Incorrect Implementation of Server Hostname Verification",
+    "MASTG-TEST-0348": "Insecure TLS Protocols in Network Traffic (iOS)",
+    "MASTG-TEST-0396": "References to URLSessionDelegate Bypassing Certificate Validation",
+}
+
+
+@dataclass(frozen=True)
+class MasvsReference:
+    """The controls and tests that a case belongs to.
+
+    ``why`` is the reason if one of them is missing; ``because`` is the reason if the case belongs
+    to them only for some pins.
+    """
+
+    controls: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    why: str = ""
+    because: str = ""
+
+
+def reference(case: str, expect: Expect) -> MasvsReference:
+    """Return the controls and tests of a case; none of a case that is not listed.
+
+    Args:
+        case: its name.
+        expect: how a client with the run's style of pins should react. A change of the server that
+            the client must refuse tests its pins, as an attack does.
+    """
+    if expect is Expect.REJECT and case in _ATTACK_ON_PINS:
+        return _ATTACK_ON_PINS[case]
+    return _BY_CASE.get(case, MasvsReference(why="it is no case of certpin's matrix"))
+
+
+def listed_cases() -> frozenset[str]:
+    """Return the names of the cases that have an entry: all of certpin's matrix."""
+    return frozenset(_BY_CASE)
+
+
+_SECURE, _PINNED = ("MASVS-NETWORK-1",), ("MASVS-NETWORK-2",)
+
+_GROUPS: tuple[tuple[MasvsReference, str], ...] = (
+    (
+        MasvsReference(_PINNED, ("MASTG-TEST-0244",)),
+        """
+        rogue-ca-in-store same-ca-new-key pinned-leaf-appended pinned-intermediate-appended
+        non-ca-switch non-ca-switch-last pathlen-split compromised-key compromised-intermediate
+        swap-on-reconnect second-host-unpinned http2-coalescing leak-before-check
+        redirect-to-unpinned-host
+        """,
+    ),
+    (MasvsReference(_PINNED, ("MASTG-TEST-0243",)), "pin-set-expired"),
+    (
+        MasvsReference(_SECURE, ("MASTG-TEST-0282", "MASTG-TEST-0396")),
+        """
+        self-signed untrusted-ca fake-ca-same-name fake-ca-genuine-shown leaf-as-ca
+        bad-signature-leaf bad-signature-intermediate replaced-key stolen-certificate-tls12
+        stolen-certificate-tls13 explicit-curve-ca expired not-yet-valid expired-intermediate
+        ca-false no-basic-constraints pathlen name-constraints extended-key-usage
+        unknown-critical-extension bad-then-good retry-x5 pool-reuse resumption-other-host
+        """,
+    ),
+    (
+        MasvsReference(_SECURE, ("MASTG-TEST-0234", "MASTG-TEST-0283", "MASTG-TEST-0396")),
+        """
+        wrong-host-pinned-ca wrong-host-parent wrong-host-sibling wrong-host-wildcard
+        wrong-host-wildcard-below wrong-host-wildcard-part wrong-host-idn sni-ignored nul-in-name
+        nul-in-common-name cn-only ip-without-ip-san
+        """,
+    ),
+    (
+        MasvsReference(_SECURE, ("MASTG-TEST-0218", "MASTG-TEST-0348")),
+        "old-tls anonymous weak-suite",
+    ),
+    (
+        MasvsReference(_SECURE, ("MASTG-TEST-0236",)),
+        "plain-http-on-443 starttls-strip starttls-injection redirect-to-http",
+    ),
+    (
+        MasvsReference(_SECURE, why="MASTG has no test for it"),
+        "weak-key-rsa-1024 weak-digest-sha1 weak-digest-md5 client-certificate-requested",
+    ),
+    (
+        MasvsReference(why="an honest server: MASVS has no control for availability"),
+        """
+        control-good ipv6-san missing-intermediate rot-renewed-same-key rot-new-key-pinned-ca
+        rot-backup-live rot-new-intermediate rot-dual-ecdsa rot-dual-rsa rot-cross-signed
+        rot-order-reordered rot-order-root-sent rot-order-extra-certificate rot-compromised-sent
+        """,
+    ),
+)
+_BY_CASE = {name: found for found, names in _GROUPS for name in names.split()}
+
+# Legitimate changes for some pins, and attacks on others.
+_ATTACK_ON_PINS = {
+    "rot-new-key-pinned-ca": MasvsReference(
+        _PINNED,
+        ("MASTG-TEST-0244",),
+        because="with pins on the server's key it is the attack same-ca-new-key",
+    ),
+}

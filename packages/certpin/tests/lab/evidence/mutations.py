@@ -1,0 +1,181 @@
+"""Mutations that remove a rule of the evidence: see ``tests/test_mutations.py``."""
+
+from __future__ import annotations
+
+from tests._mutation import Mutation
+
+_FOLDER = "certpin/lab/evidence/folder.py"
+_FACTS = "certpin/lab/evidence/facts.py"
+_SIGN = "certpin/lab/evidence/minisign.py"
+_MASK = "certpin/lab/report/masking.py"
+_F, _S, _M, _C = (
+    "tests/lab/evidence/test_folder.py::",
+    "tests/lab/evidence/test_minisign.py::",
+    "tests/lab/report/test_masking.py::",
+    "tests/lab/report/test_causes.py::",
+)
+
+MUTATIONS = [
+    Mutation(
+        "evidence is masked",
+        _FOLDER,
+        "    masked = mask_run(run, secrets)\n",
+        "    masked = run\n",
+        f"{_F}test_secrets_are_in_no_file",
+    ),
+    Mutation(
+        "files of others are kept",
+        _FOLDER,
+        "    if folder.is_dir() and not _is_ours(folder):\n",
+        "    if False:\n",
+        f"{_F}test_the_files_of_others_are_never_replaced[_notes]",
+    ),
+    Mutation(
+        "a folder with one more file is another's",
+        _FOLDER,
+        "    if not names <= _KNOWN or MANIFEST not in names:\n",
+        "    if MANIFEST not in names:\n",
+        f"{_F}test_the_files_of_others_are_never_replaced[_notes_added]",
+    ),
+    Mutation(
+        "a manifest of another format is another's",
+        _FOLDER,
+        'return isinstance(manifest, dict) and manifest.get("format") == FORMAT',
+        "return isinstance(manifest, dict)",
+        f"{_F}test_the_files_of_others_are_never_replaced[_manifest_of_another]",
+    ),
+    Mutation(
+        "a link is no folder",
+        _FOLDER,
+        "    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):\n",
+        "    if folder.exists() and not folder.is_dir():\n",
+        f"{_F}test_the_files_of_others_are_never_replaced[_a_link]",
+    ),
+    Mutation(
+        "checked again before it is replaced",
+        _FOLDER,
+        "    check_place(place)  # the run took a while, and the user may have used the folder\n",
+        "",
+        f"{_F}test_files_that_appear_during_the_run_are_kept",
+    ),
+    Mutation(
+        "the older folder comes back",
+        _FOLDER,
+        "        old.rename(place)\n        raise\n",
+        "        raise\n",
+        f"{_F}test_an_older_folder_comes_back_if_the_new_one_cannot_be_moved",
+    ),
+    Mutation(
+        "the manifest has a digest",
+        _FOLDER,
+        "    digests[MANIFEST] = file_sha256(made / MANIFEST)\n",
+        "",
+        f"{_F}test_the_folder_has_every_report_and_their_digests",
+    ),
+    Mutation(
+        "other files are not hashed",
+        _FACTS,
+        "        if number and not (os.access(found, os.X_OK) or _SCRIPT.fullmatch(word)):\n",
+        "        if False:\n",
+        "tests/lab/evidence/test_facts.py::test_other_files_are_not_hashed",
+    ),
+    Mutation(
+        "added files are noticed",
+        _FACTS,
+        "    return found == listed\n",
+        "    return listed.items() <= found.items()\n",
+        "tests/lab/evidence/test_facts.py::test_changed_files_of_certpin_are_noticed",
+    ),
+    Mutation(
+        "an extra of the service needs its packages",
+        "certpin/support/requirements.py",
+        "    return [*needed, *_of_extensions(needed)]\n",
+        "    return needed\n",
+        "tests/lab/evidence/test_facts.py"
+        "::test_an_extra_of_the_service_is_installed_if_all_the_packages_behind_it_are",
+    ),
+    Mutation(
+        "the trusted comment is signed",
+        _SIGN,
+        'self._private.sign(signature + trusted.encode("ascii"))',
+        "self._private.sign(signature)",
+        f"{_S}test_a_signature_verifies_and_names_its_file",
+    ),
+    Mutation(
+        "a wrong passphrase",
+        _SIGN,
+        "    if encrypted and not hmac.compare_digest(checksum, expected):\n",
+        "    if False:\n",
+        f"{_S}test_an_encrypted_key_needs_its_passphrase",
+    ),
+    Mutation(
+        "a damaged key",
+        _SIGN,
+        "    if private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) != public:\n",
+        "    if False:\n",
+        f"{_S}test_a_damaged_key_signs_nothing",
+    ),
+    Mutation(
+        "the memory of a key",
+        _SIGN,
+        "    if memory > _MAX_MEMORY or operations > _MAX_MEMORY:\n",
+        "    if memory > _MAX_MEMORY:\n",
+        f"{_S}test_a_hostile_key_cannot_take_all_memory[38]",
+    ),
+    Mutation(
+        "parts of hidden arguments",
+        _MASK,
+        "for text in whole | parts | encoded if",
+        "for text in whole | encoded if",
+        f"{_M}test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables",
+    ),
+    Mutation(
+        "Base64 of hidden arguments",
+        _MASK,
+        "for text in whole | parts | encoded if",
+        "for text in whole | parts if",
+        f"{_M}test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables",
+    ),
+    Mutation(
+        "secret variables",
+        _MASK,
+        "    values = [value for name, value in variables.items() if _SECRET_NAME.search(name)]\n",
+        "    values: list[str] = []\n",
+        f"{_M}test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables",
+    ),
+    Mutation(
+        "data in clear text is masked",
+        _MASK,
+        "        clear=data(seen.clear),\n",
+        "",
+        f"{_M}test_evidence_has_no_secret_in_what_the_client_sent",
+    ),
+    Mutation(
+        "a short secret variable is hidden",
+        _MASK,
+        "    return bool(short) and not _SECRET_NAME.search(name)\n",
+        "    return bool(short)\n",
+        f"{_M}test_the_environment_shows_switches_and_hides_values",
+    ),
+    Mutation(
+        "the worst of several runs",
+        "certpin/lab/verdict.py",
+        "        return judgement, min(outcomes, key=_WORST_FIRST.index)\n",
+        "        return judgement, max(outcomes, key=_WORST_FIRST.index)\n",
+        "tests/lab/test_verdict.py::test_of_runs_that_the_user_asked_for_the_worst_counts",
+    ),
+    Mutation(
+        "a cause needs its neighbours",
+        "certpin/lab/report/causes.py",
+        "            and (seen.failed(*_OUT_OF_DATE) or not seen.passed(*_OUT_OF_DATE))\n",
+        "",
+        f"{_C}test_a_client_that_refuses_other_names_does_not_accept_any_certificate",
+    ),
+    Mutation(
+        "a leak shows that pins are checked",
+        "certpin/lab/report/causes.py",
+        'lambda seen: seen.accepted("rogue-ca-in-store"),',
+        'lambda seen: seen.failed("rogue-ca-in-store"),',
+        f"{_C}test_a_client_that_noticed_the_attack_checks_its_pins",
+    ),
+]

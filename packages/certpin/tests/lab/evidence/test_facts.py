@@ -1,0 +1,166 @@
+"""The facts for an auditor: the client's files, certpin's files, the extras."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import certpin
+from certpin.lab.evidence import facts
+from certpin.lab.evidence.facts import certpin_facts, client_files, evidence_facts
+from certpin.lab.pki import Style
+from tests.lab.report import _runs
+
+
+def test_the_program_and_its_scripts_are_hashed(tmp_path: Path) -> None:
+    script = tmp_path / "client.py"
+    script.write_text("print()\n")
+    program = Path(sys.executable)
+    found = list(client_files((str(program), str(script), "--pins", "{pins}")))
+    assert [file["name"] for file in found] == [program.name, "client.py"]
+    assert found[0]["sha256"] == hashlib.sha256(program.read_bytes()).hexdigest()
+    assert found[1] == {
+        "name": "client.py",
+        "bytes": 8,
+        "sha256": hashlib.sha256(b"print()\n").hexdigest(),
+    }
+
+
+def test_a_program_in_the_path_is_hashed() -> None:
+    [found] = client_files(("sh", "-c", "exit"))
+    assert found["name"] == "sh"
+    assert len(found["sha256"]) == 64
+
+
+def test_other_files_are_not_hashed(tmp_path: Path) -> None:
+    """The hash of a short password in a file would give it away."""
+    password = tmp_path / "password.txt"
+    password.write_text("1234")
+    assert [file["name"] for file in client_files(("sh", str(password), "{ca}"))] == ["sh"]
+    assert list(client_files(())) == []
+
+
+def test_the_digest_of_certpin_changes_with_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "certpin"
+    (copy / "__pycache__").mkdir(parents=True)
+    (copy / "__init__.py").write_text("")
+    monkeypatch.setattr(facts, "files", lambda _: copy)
+    first = certpin_facts()
+    (copy / "__pycache__" / "x.pyc").write_bytes(b"compiled")
+    assert certpin_facts() == first
+    assert first["version"] == certpin.__version__
+    (copy / "__init__.py").write_text("changed")
+    assert certpin_facts()["files_sha256"] != first["files_sha256"]
+
+
+class _Distribution:
+    """An installed wheel with one file, recorded with this hash."""
+
+    def __init__(self, digest: str) -> None:
+        from importlib.metadata import PackagePath
+
+        path: Any = PackagePath("certpin/__init__.py")
+        path.hash = type("Hash", (), {"mode": "sha256", "value": digest})()
+        self.files = [path]
+        self.requires: list[str] = []
+
+
+# The SHA-256 of an empty file, as RECORD has it.
+EMPTY = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+
+
+@pytest.mark.parametrize(("digest", "matches"), [(EMPTY, True), (EMPTY[::-1], False)])
+def test_changed_files_of_certpin_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str, *, matches: bool
+) -> None:
+    copy = tmp_path / "certpin"
+    copy.mkdir()
+    (copy / "__init__.py").write_text("")
+    monkeypatch.setattr(facts, "files", lambda _: copy)
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _: _Distribution(digest))
+    assert certpin_facts()["matches_record"] is matches
+    (copy / "added.py").write_text("")
+    assert certpin_facts()["matches_record"] is False
+
+
+def test_an_extra_is_installed_if_all_its_packages_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    required = [
+        "click>=8.2",
+        'click; extra == "present"',
+        'no-such-package>=1; extra == "missing"',
+        "click; extra == 'missing'",
+        "no-such-package; python_version < '3.0' and extra == 'present'",
+    ]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: required)
+    assert certpin_facts()["extras"] == ["present"]
+
+
+def test_an_extra_is_not_installed_with_a_version_that_is_too_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    required = ["click>=9999; extra == 'newer'", "click>=1; extra == 'older'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: required)
+    assert certpin_facts()["extras"] == ["older"]
+
+
+@pytest.mark.parametrize(
+    ("inner", "extras"),
+    [("no-such-package", ["watch"]), ("click", ["cluster", "watch"])],
+)
+def test_an_extra_of_the_service_is_installed_if_all_the_packages_behind_it_are(
+    monkeypatch: pytest.MonkeyPatch, inner: str, extras: list[str]
+) -> None:
+    """``cluster`` is certpin-watch with its extra ``cluster``, which may lack its packages."""
+    required = {
+        "certpin": [
+            "certpin-watch==0.1.0; extra == 'watch'",
+            "certpin-watch[cluster]==0.1.0; extra == 'cluster'",
+            "certpin-watch==0.1.0; extra == 'all'",
+        ],
+        "certpin-watch": ["alembic>=1.14", f"{inner}>=1; extra == 'cluster'"],
+    }
+    versions = {"certpin-watch": "0.1.0", "click": "8.3.0"}
+
+    def version(package: str) -> str:
+        if package not in versions:
+            raise PackageNotFoundError(package)
+        return versions[package]
+
+    monkeypatch.setattr("importlib.metadata.requires", required.__getitem__)
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert certpin_facts()["extras"] == extras
+
+
+@pytest.mark.parametrize("style", [Style.LEAF, Style.CA])
+def test_an_unpinned_key_of_the_server_is_an_attack_only_on_pins_on_its_key(style: Style) -> None:
+    renewed = _runs.met(_runs.BY_NAME["rot-new-key-pinned-ca"], gives=False, style=style)
+    run = _runs.run((renewed,), style)
+    row = evidence_facts(run, client_version="", environment={})["standards"][1]
+    assert row["case"] == "rot-new-key-pinned-ca"
+    if style is Style.LEAF:
+        assert (list(row["masvs"]), row["none_because"]) == (["MASVS-NETWORK-2"], None)
+        assert row["because"] == "with pins on the server's key it is the attack same-ca-new-key"
+    else:
+        assert (row["masvs"], row["mastg"], row["because"]) == ({}, {}, None)
+        assert row["none_because"].startswith("an honest server")
+
+
+def test_each_case_has_its_standards_and_outcome() -> None:
+    run = _runs.every_outcome()
+    found = evidence_facts(run, client_version="", environment={"CURL_HOME": "/root/x"})
+    rows = found["standards"]
+    assert [row["case"] for row in rows] == [result.case.name for result in run.results]
+    rogue = next(row for row in rows if row["case"] == "rogue-ca-in-store")
+    assert list(rogue["masvs"]) == ["MASVS-NETWORK-2"]
+    assert list(rogue["mastg"]) == ["MASTG-TEST-0244"]
+    assert rogue["none_because"] is None
+    assert rows[0]["none_because"]
+    assert found["client"]["command"] == ["curl", "-sS", "-H", "…", "{url}"]
+    assert found["machine"]["environment"] == {"CURL_HOME": "…"}

@@ -1,0 +1,113 @@
+"""Reports and evidence contain no secrets of the user's command and environment."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from certpin.lab.report.json import to_json
+from certpin.lab.report.masking import mask_run, safe_arguments, safe_environment, secrets_in
+from tests.lab.report import _runs
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("curl -sS {url}", "curl -sS {url}"),
+        ("/opt/app/bin/curl -sS --cacert {ca} {url}", "curl -sS --cacert {ca} {url}"),
+        ("python client.py --port={port} {host}", "python client.py --port={port} {host}"),
+        (
+            "java -jar app/client.jar https://{host}:{port}/",
+            "java -jar app/client.jar https://{host}:{port}/",
+        ),
+    ],
+)
+def test_harmless_arguments_are_shown(words: str, expected: str) -> None:
+    assert " ".join(safe_arguments(words.split())) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("curl", "-H", "Authorization: Bearer hunter2", "{url}"),
+        ("curl", "-uadmin:hunter2", "{url}"),
+        ("curl", "-u", "hunter2", "{url}"),
+        ("curl", "--password=hunter2", "{url}"),
+        ("curl", "--password", "hunter2", "{url}"),
+        ("curl", "https://admin:hunter2@{host}/"),
+        ("curl", "{url}?token=hunter2"),
+        ("curl", "--url=https://hunter2.{host}/"),
+        ("mysql", "-phunter2"),
+        ("sh", "-c", "curl -H 'X-Key: hunter2' {url}"),
+        ("env", "TOKEN=hunter2", "curl", "{url}"),
+        ("/home/hunter2/bin/curl", "{url}"),
+    ],
+)
+def test_possible_secrets_are_hidden(words: tuple[str, ...]) -> None:
+    assert "hunter2" not in " ".join(safe_arguments(words))
+
+
+def test_option_with_attached_value_is_hidden() -> None:
+    assert safe_arguments(("mysql", "-psecret", "--port={port}")) == ["mysql", "…", "--port={port}"]
+
+
+def test_the_export_of_a_case_is_a_placeholder_and_shown() -> None:
+    words = ("curl", "--config", "{export:curl}", "{url}")
+    assert safe_arguments(words) == list(words)
+
+
+def test_the_environment_shows_switches_and_hides_values() -> None:
+    found = safe_environment(
+        {
+            "NODE_TLS_REJECT_UNAUTHORIZED": "0",
+            "HTTPS_PROXY": "http://admin:hunter2@proxy.example",
+            "CERTPIN_PASSPHRASE": "abc",
+            "HOME": "/home/hunter2",
+            "NODE_AUTH_TOKEN": "1",
+        }
+    )
+    assert found == {
+        "CERTPIN_PASSPHRASE": "…",
+        "HTTPS_PROXY": "…",
+        "NODE_AUTH_TOKEN": "…",
+        "NODE_TLS_REJECT_UNAUTHORIZED": "0",
+    }
+
+
+WORDS = ("curl", "-H", "Authorization: Bearer hunter2hunter2", "-u", "admin:pass-word", "{url}")
+ENVIRONMENT = {"API_TOKEN": "token-of-the-environment", "LANG": "some_language.UTF-8"}
+BASIC = base64.b64encode(b"admin:pass-word").decode()
+
+
+def test_secrets_are_the_hidden_arguments_their_parts_and_secret_variables() -> None:
+    found = secrets_in(WORDS, ENVIRONMENT, ())
+    assert {"hunter2hunter2", "pass-word", BASIC, "token-of-the-environment"} <= set(found)
+    assert not {"some_language.UTF-8", "curl", "{url}", "admin"} & set(found)
+    assert found == sorted(found, key=lambda text: (-len(text), text))
+
+
+def test_texts_that_a_report_needs_are_no_secrets() -> None:
+    words = ("client", "api.bank.example")
+    assert "api.bank.example" in secrets_in(words, {}, ())
+    assert not {"api.bank.example", "bank"} & set(secrets_in(words, {}, ("api.bank.example",)))
+
+
+@pytest.mark.parametrize("secret", ["hunter2hunter2", BASIC, "token-of-the-environment"])
+@pytest.mark.parametrize("place", ["output", "problem", "data", "clear", "base64"])
+def test_evidence_has_no_secret_in_what_the_client_sent(secret: str, place: str) -> None:
+    made = _runs.met(_runs.BY_NAME["untrusted-ca"], gives=True)
+    connection = made.attempts[0].connections[0]
+    connection.data += f"\nX: {secret}\n".encode() if place in {"data", "base64"} else b""
+    connection.clear = secret.encode() if place == "clear" else b""
+    connection.problem = secret if place == "problem" else ""
+    output = f"sent {secret}" if place == "output" else ""
+    again = _runs.attempt(made.attempts[0].scenario, connection, output=output)
+    run = _runs.run((_runs.result(made.case, again),))
+    text = to_json(run)
+    assert secret in text
+    masked = to_json(mask_run(run, secrets_in(WORDS, ENVIRONMENT, ())))
+    assert secret not in masked
+    encoded = base64.b64encode(connection.data).decode()
+    assert place != "base64" or encoded not in masked
+    assert _runs.CANARY in masked
